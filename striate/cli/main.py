@@ -1,0 +1,144 @@
+"""`striate`: the parser of all verbs, exit codes, and the promise of one clear line for an error."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from striate.errors import RequestError, StriateError, nearest
+
+_EXAMPLES = """examples:
+  striate train photos/ --out run        learn from a folder with one sub-folder per class
+  striate predict run new.jpg            what is in new.jpg?
+  striate nets 'resnet*'                 the networks whose name begins with resnet
+
+`striate VERB --help` shows a verb's options and an example. STRIATE_CACHE says where caches live.
+Exit codes: 0 done, 1 the work failed, 2 the request was wrong.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with one line for an error, and the nearest right verb or option."""
+
+    def error(self, message: str) -> NoReturn:
+        raise RequestError(f"{message} (see '{self.prog} --help')")
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        if action.choices is not None and value not in action.choices:
+            choices = [str(choice) for choice in action.choices]
+            near = nearest(str(value), choices)
+            hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(choices)}"
+            what = "verb" if action.dest == "verb" else "/".join(action.option_strings) or action.dest
+            raise RequestError(f"unknown {what} {str(value)!r}; {hint}")
+
+
+def _verb(
+    verbs: argparse._SubParsersAction[_Parser], name: str, what: str, example: str
+) -> _Parser:
+    parser = verbs.add_parser(
+        name,
+        help=what,
+        description=what[0].upper() + what[1:] + ".",
+        epilog=f"example:\n  {example}\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output, progress on standard error")
+    return parser
+
+
+def _engine_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", choices=["auto", "openvino", "torch"], default="auto", help="what runs the net")
+    parser.add_argument(
+        "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="auto: as the model was measured"
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = _Parser(
+        prog="striate",
+        description="A workbench for convolutional networks.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="store_true", help="print the version")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB")
+
+    train = _verb(verbs, "train", "learn a classifier and leave a run folder", "striate train photos/ --out run")
+    train.add_argument("data", nargs="?", default="", help="folder of class folders, .npz file, or named set (mnist-5k, faces)")
+    train.add_argument("--out", metavar="RUN", help="new or empty folder for the results (default: a new one under runs/)")
+    train.add_argument("--net", help="network, as 'striate nets' lists them (default: chosen)")
+    train.add_argument("--strategy", choices=["auto", "features", "scratch"], help="how to learn (default: auto)")
+    train.add_argument("--epochs", type=int, help="passes over the training images (scratch)")
+    train.add_argument("--seed", type=int, help="seed of the split and of every draw (default: 0)")
+    train.add_argument("--recipe", metavar="FILE", help="recipe.toml of an earlier run, or your own")
+    train.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], dest="settings", help="a recipe key; repeatable")
+
+    predict = _verb(verbs, "predict", "say what is in image files", "striate predict run/model.safetensors new.jpg")
+    predict.add_argument("model", help="model file, run folder, or a net with published weights")
+    predict.add_argument("files", nargs="+", help="image files, or folders of them")
+    _engine_options(predict)
+
+    evaluate = _verb(verbs, "evaluate", "measure a model on labelled images", "striate evaluate run photos/ --part val")
+    evaluate.add_argument("model", help="model file, run folder, or a net with published weights")
+    evaluate.add_argument("data", help="folder of class folders, .npz file, or named set")
+    evaluate.add_argument("--part", choices=["train", "val", "test"], default="", help="default: the held-out part, or all")
+    _engine_options(evaluate)
+
+    audit = _verb(verbs, "audit", "look at every image and say what is wrong", "striate audit photos/")
+    audit.add_argument("data", help="folder of class folders, .npz file, or named set")
+
+    export = _verb(verbs, "export", "write a graph that runs without Striate", "striate export run --to onnx")
+    export.add_argument("model", help="model file, run folder, or a net with published weights")
+    export.add_argument("--to", choices=["onnx", "openvino"], required=True, help="the format")
+    export.add_argument("--out", metavar="FILE", help="where to write (default: beside the model)")
+    export.add_argument("--images", metavar="DATA", help="images to compare answers on (default: what it was trained on)")
+
+    nets = _verb(verbs, "nets", "list the networks", "striate nets 'resnet*'")
+    nets.add_argument("pattern", nargs="?", default="*", metavar="GLOB", help="only names that match")
+
+    show = _verb(verbs, "show", "open a network as its paper's table", "striate show lenet5")
+    show.add_argument("net", help="name, as 'striate nets' lists them")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    as_json = "--json" in given
+    try:
+        chosen = parser().parse_args(given)
+        if chosen.version:
+            import striate
+
+            print(f"striate {striate.__version__}")
+            return 0
+        if chosen.verb is None:
+            parser().print_help()
+            return 0
+        from striate.cli import verbs
+
+        answer = getattr(verbs, chosen.verb)(chosen)
+        if chosen.json:
+            print(json.dumps(answer.json))
+        else:
+            print(answer.text)
+        return int(answer.code)
+    except StriateError as error:
+        line = " ".join(str(error).split())
+        print(f"striate: {line}", file=sys.stderr)
+        if as_json:
+            print(json.dumps({"error": line}))
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("striate: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -1,0 +1,47 @@
+"""Progress on a terminal: rich's bars on standard error, plain lines where that is no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from striate.progress import Progress, Step
+
+
+class TerminalProgress(Progress):
+    """Shows lines always, and bars where somebody watches."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def say(self, line: str) -> None:
+        """One line on the stream."""
+        print(line.encode("utf-8", "backslashreplace").decode(), file=self.stream, flush=True)
+
+    @contextmanager
+    def bar(self, what: str, total: int) -> Iterator[Step]:
+        """A bar with time left."""
+        if not self.stream.isatty():
+            with super().bar(what, total) as step:
+                yield step
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Bars(*columns, TextColumn("{task.fields[words]}"), console=Console(file=self.stream), transient=True) as bars:
+            yield _RichStep(bars, bars.add_task(what, total=total, words=""))
+
+
+class _RichStep:
+    def __init__(self, bars: object, task: int) -> None:
+        self._bars = bars
+        self._task = task
+
+    def advance(self, amount: int = 1) -> None:
+        self._bars.advance(self._task, amount)  # type: ignore[attr-defined]
+
+    def note(self, text: str) -> None:
+        self._bars.update(self._task, words=text)  # type: ignore[attr-defined]

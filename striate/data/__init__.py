@@ -1,0 +1,1 @@
+"""Where images come from and whether they can be trusted: sources, audit, splits. Knows no net."""

@@ -1,0 +1,1 @@
+"""Running a model: the classifier and its engines. Importing this imports neither torch nor OpenVINO."""

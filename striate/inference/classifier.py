@@ -1,0 +1,118 @@
+"""The classifier: a model, an engine, and the way from files to named probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from striate.errors import RequestError
+from striate.inference.engine import Engine, choose_engine, in_batches, open_engine
+from striate.model import Model
+from striate.pixels import Decoded, Images, UnreadableImage
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one image. probabilities: of all classes, in the model's order, summing to 1."""
+
+    source: str
+    label: str
+    probability: float
+    probabilities: NDArray[np.float32]
+
+
+class Classifier:
+    """A model ready to predict. `striate.load` makes one.
+
+    engine: "auto", "openvino" or "torch". precision: "float32", "bfloat16", or "auto", the one its metrics were
+    measured with. The engine opens at the first image.
+    """
+
+    def __init__(self, model: Model, *, engine: str = "auto", precision: str = "auto") -> None:
+        self.model = model
+        self.engine_name, self.engine_note = choose_engine(engine)
+        self.precision = str(model.metrics.get("precision", "float32")) if precision == "auto" else precision
+        self._engine: Engine | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the probabilities."""
+        return self.model.classes
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, opened when first asked for."""
+        if self._engine is None:
+            self._engine = open_engine(self.model, self.engine_name, self.precision)
+        return self._engine
+
+    def embed(self, crops: Images) -> NDArray[np.float32]:
+        """uint8 crops [N, H, W, C] -> what the engine answers: embeddings, or scores for a net without a linear head."""
+        return in_batches(self.engine, crops)
+
+    def scores(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Embeddings [N, D] -> scores [N, classes]: the linear head, in float32."""
+        if not self.model.head:
+            return embeddings
+        weight = self.model.tensors[f"{self.model.head}.weight"]
+        bias = self.model.tensors.get(f"{self.model.head}.bias")
+        scores: NDArray[np.float32] = embeddings @ weight.T
+        return scores if bias is None else scores + bias
+
+    def probabilities(self, crops: Images) -> NDArray[np.float32]:
+        """uint8 crops [N, H, W, C], as `Pixels.apply` makes them -> probabilities [N, classes]."""
+        if len(crops) == 0:
+            return np.zeros((0, len(self.classes)), np.float32)
+        return softmax(self.scores(self.embed(crops)))
+
+    def predict(self, images: Iterable[str | Path | Image.Image | Images] | str | Path) -> list[Prediction]:
+        """Predict image files, Pillow images or uint8 RGB arrays [H, W, 3]. One path alone is one image.
+
+        Raises RequestError, naming the image, for one that cannot be read.
+        """
+        items = [images] if isinstance(images, (str, Path)) else list(images)
+        found: list[Prediction] = []
+        for start in range(0, len(items), 64):  # bounds the memory that crops take
+            chunk = items[start : start + 64]
+            names = [str(item) if isinstance(item, (str, Path)) else f"image {start + i}" for i, item in enumerate(chunk)]
+            crops = [self.crop(item, name) for item, name in zip(chunk, names, strict=True)]
+            found += self.named(names, self.probabilities(np.stack(crops)))
+        return found
+
+    def named(self, sources: Sequence[str], probabilities: NDArray[np.float32]) -> list[Prediction]:
+        """Rows of probabilities as predictions."""
+        best = probabilities.argmax(axis=1)
+        return [
+            Prediction(source, self.classes[top], float(row[top]), row)
+            for source, top, row in zip(sources, best, probabilities, strict=True)
+        ]
+
+    def crop(self, image: str | Path | Image.Image | Images, name: str) -> Images:
+        """Exactly what the network sees of one image: uint8 [H, W, C]."""
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim not in (2, 3):
+                raise RequestError(f"{name}: arrays must be uint8 [H, W, 3] or [H, W], not {image.dtype} {image.shape}")
+            image = Image.fromarray(image)
+        if isinstance(image, Image.Image):
+            return self.model.pixels.apply(image.convert("RGB"))
+        return self.model.pixels.apply(self._decoded(Path(image)).image)
+
+    def _decoded(self, path: Path) -> Decoded:
+        try:
+            return self.model.pixels.decode(path.read_bytes())
+        except OSError as error:
+            raise RequestError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+        except UnreadableImage as error:
+            raise RequestError(f"cannot use {str(path)!r}: {error.kind}, {error}") from error
+
+
+def softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scores [N, C] -> probabilities [N, C]."""
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    result: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
+    return result

@@ -1,0 +1,93 @@
+"""The OpenVINO engine: the trunk as a compiled graph, kept in the cache under the trunk's key.
+
+A model whose trunk is in the cache runs without torch. The graph is built once, with torch, by OpenVINO's converter.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.errors import WorkError
+from striate.inference.engine import engine_version
+from striate.model import Model
+from striate.pixels import Images, Pixels
+from striate.storage import cache_root, fill_folder_atomically
+
+
+def import_openvino() -> Any:
+    """The openvino package with its telemetry blocked: its converter would otherwise send without asking."""
+    if "openvino" not in sys.modules:
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return importlib.import_module("openvino")
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor computes in bfloat16."""
+    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+class OpenVinoEngine:
+    """Runs the trunk as an OpenVINO graph on the CPU."""
+
+    name = "openvino"
+
+    def __init__(self, model: Model, precision: str) -> None:
+        openvino = import_openvino()
+        self.precision = precision
+        self.version = engine_version("openvino")
+        folder = cache_root() / "graphs" / model.trunk_key
+        try:
+            self._compiled = _compile(openvino, folder, precision)
+        except (RuntimeError, OSError):
+            # Not there yet, or damaged in the cache: build it anew; a second failure is real.
+            shutil.rmtree(folder, ignore_errors=True)
+            _build(openvino, model, folder)
+            try:
+                self._compiled = _compile(openvino, folder, precision)
+            except RuntimeError as error:
+                raise WorkError(f"OpenVINO cannot compile {model.net!r}: {str(error).splitlines()[0]}") from error
+        self._request = self._compiled.create_infer_request()
+
+    def run(self, images: Images) -> NDArray[np.float32]:
+        """uint8 [N, H, W, C] -> float32 [N, D]."""
+        self._request.infer([np.ascontiguousarray(images)])
+        return np.array(self._request.get_output_tensor(0).data, dtype=np.float32)
+
+
+def _compile(openvino: Any, folder: Path, precision: str) -> Any:
+    settings = {
+        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+        "PERFORMANCE_HINT": "LATENCY",  # one batch on all cores: as fast as many streams here, with a quarter of the memory
+        "CACHE_DIR": str(folder / "compiled"),
+    }
+    return openvino.Core().compile_model(str(folder / "trunk.xml"), "CPU", settings)
+
+
+def _build(openvino: Any, model: Model, folder: Path) -> None:
+    """Convert the trunk with torch and keep the graph in the cache."""
+    from striate.inference.trunks import trunk_of
+
+    graph = convert(trunk_of(model), model.pixels)
+    fill_folder_atomically(
+        folder, lambda place: openvino.save_model(graph, str(place / "trunk.xml"), compress_to_fp16=False)
+    )
+
+
+def convert(module: Any, pixels: Pixels) -> Any:
+    """A torch module over uint8 [N, H, W, C] as an OpenVINO graph with a dynamic batch."""
+    openvino = import_openvino()
+    import torch
+
+    example = torch.zeros(2, pixels.height, pixels.width, pixels.channels, dtype=torch.uint8)
+    with warnings.catch_warnings(), torch.no_grad():
+        # The converter traces with torch.jit, which torch calls deprecated; the tracer's remarks are not the user's.
+        warnings.simplefilter("ignore")
+        return openvino.convert_model(module, example_input=example, input=[-1, *example.shape[1:]])

@@ -1,0 +1,26 @@
+"""The torch module of a model file: built, loaded and checked, ready for an engine or an export."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from striate.errors import RequestError
+from striate.model import Model
+from striate.nets.build import create
+from striate.nets.state import load_arrays
+from striate.nets.trunk import Trunk
+
+
+def net_of(model: Model) -> nn.Module:
+    """The network with its weights, in eval mode. Raises RequestError where file and net do not fit."""
+    strange = model.options.keys() - {"classes", "in_channels", "input_size", "options"}
+    if strange:
+        raise RequestError(f"the model's options hold {sorted(strange)}, which create does not take")
+    net = create(model.net, **model.options)
+    load_arrays(net, model.tensors, model.aliases)
+    return net.eval()
+
+
+def trunk_of(model: Model) -> nn.Module:
+    """uint8 images in, embedding out (scores, where the net has no linear head)."""
+    return Trunk(net_of(model), model.pixels, embedding=bool(model.head)).eval()

@@ -1,0 +1,27 @@
+"""Audit: what is in the data, without learning from it."""
+
+from __future__ import annotations
+
+import os
+
+from striate.data.audit import Audit
+from striate.data.audit import audit as draw
+from striate.data.looking import Memory, look
+from striate.data.sources import open_source
+from striate.pixels import Pixels
+from striate.progress import Progress
+
+_UNUSED = Pixels(1, 1)  # no crop is made; a JPEG decoded at an eighth is still read to its last byte
+
+
+def audit(data: str | os.PathLike[str], *, progress: Progress | None = None) -> Audit:
+    """Look at every image of a source once and say what was found. Raises RequestError for what is no source."""
+    source = open_source(data)
+    memory = Memory(source)
+    pairs = []
+    with (progress or Progress()).bar("Looking at the images", len(source.items)) as bar:
+        for looked in look(source, _UNUSED, wanted=lambda digest: False, memory=memory):
+            pairs.append((looked.item, looked.record))
+            bar.advance()
+    memory.save([record.digest for _, record in pairs])
+    return draw(source, pairs)

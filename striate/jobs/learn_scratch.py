@@ -1,0 +1,152 @@
+"""Strategy "scratch": a net from random weights, trained by the plain loop on images held in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from striate.data.audit import audit, require_learnable
+from striate.data.looking import look
+from striate.data.sources import Source
+from striate.data.splits import measured_part, split
+from striate.errors import WorkError
+from striate.inference.classifier import Classifier
+from striate.inference.engine import engine_version
+from striate.jobs.clock import Clock
+from striate.jobs.learned import Learned
+from striate.model import Model
+from striate.nets.build import create
+from striate.nets.state import arrays_of
+from striate.pixels import Images, Pixels
+from striate.progress import Progress
+from striate.recipe import Recipe
+from striate.training.loop import fit
+from striate.training.settings import EpochReport, Settings
+from striate.transfer.strategy import Glance, Plan, scratch_pixels
+
+LARGEST = 8 * 2**30  # bytes of crops: beyond, images would have to be read again each epoch, which is not done yet
+STEPS = 2500  # that an unset number of epochs aims at, within 10 to 100
+
+
+def learn_scratch(
+    source: Source, plan: Plan, seen: Glance, recipe: Recipe, clock: Clock, progress: Progress
+) -> Learned:
+    """Train `plan.net` from random weights. Raises RequestError where the data cannot be learnt from."""
+    pixels = scratch_pixels(plan.net, seen)
+    need = len(source.items) * pixels.height * pixels.width * pixels.channels
+    if need > LARGEST:
+        raise WorkError(f"{need / 2**30:.0f} GiB of images do not fit into memory; try the strategy 'features'")
+    with clock.stage("look"), progress.bar("Looking at the images", len(source.items)) as bar:
+        crops: dict[str, Images] = {}
+        pairs = []
+        for looked in look(source, pixels):
+            pairs.append((looked.item, looked.record))
+            if looked.crop is not None:
+                crops[looked.item.key] = looked.crop
+            bar.advance()
+    found = audit(source, pairs)
+    require_learnable(found, source.name)
+    parts = split(found.usable, recipe.held_out, recipe.seed)
+    images = np.stack([crops.pop(entry.item.key) for entry in found.usable])
+    learned = Learned(_blank(plan, pixels), found, parts, measured_part(parts), np.zeros((0, len(found.classes)), np.float32),
+                      "", "float32")  # fmt: skip
+    settings = _settings(recipe, found.usable and len(learned.rows("train")), pixels)
+    learned.facts = {"epochs": settings.epochs, "augment": settings.augment}
+    _train(learned, images, plan, pixels, settings, clock, progress)
+    with clock.stage("answer"):
+        classifier = Classifier(learned.model, engine=recipe.engine, precision="float32")
+        learned.probabilities = classifier.probabilities(images[learned.rows(learned.measured_part)])
+    learned.engine = f"{classifier.engine_name} {engine_version(classifier.engine_name)}, float32"
+    if classifier.engine_note:
+        learned.notes.append(classifier.engine_note)
+    return learned
+
+
+def _blank(plan: Plan, pixels: Pixels) -> Model:
+    return Model(plan.net, {}, (), pixels, {}, head="", strategy="scratch")
+
+
+def _settings(recipe: Recipe, images: int, pixels: Pixels) -> Settings:
+    """The loop's settings, with what the recipe leaves open chosen: digits and grey drawings are not mirrored."""
+    epochs = recipe.epochs or min(100, max(10, round(STEPS * recipe.batch / max(1, images))))
+    augment = recipe.augment
+    if augment == "auto":
+        augment = "shift" if pixels.channels == 1 else "shift+flip"
+    return Settings(
+        epochs=epochs,
+        batch=recipe.batch,
+        learning_rate=recipe.learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        warmup_epochs=recipe.warmup_epochs,
+        label_smoothing=recipe.label_smoothing,
+        augment=augment,
+        augment_pad=max(1, min(pixels.height, pixels.width) // 16),
+        seed=recipe.seed,
+    )
+
+
+def _train(
+    learned: Learned, images: Images, plan: Plan, pixels: Pixels, settings: Settings, clock: Clock, progress: Progress
+) -> None:
+    """Measure the normalisation, train, and put the model and the curve into `learned`."""
+    trained = learned.rows("train")
+    pixels = _normalised(pixels, images[trained])
+    torch.manual_seed(settings.seed)
+    classes = learned.audit.classes
+    net = create(plan.net, classes=len(classes), in_channels=pixels.channels, input_size=(pixels.height, pixels.width))
+    if torch.cuda.is_available():
+        net.to("cuda")
+    held = learned.rows(learned.measured_part)
+    validate = (_tensor(images[held]), torch.from_numpy(learned.labels(learned.measured_part))) if held else None
+    with clock.stage("train"), progress.bar("Training", settings.epochs) as bar:
+
+        def on_epoch(report: EpochReport) -> None:
+            learned.curve.append({k: v for k, v in dataclasses.asdict(report).items() if v is not None})
+            right = "" if report.accuracy is None else f", held out {100 * report.accuracy:.1f} % right"
+            bar.note(f"loss {report.loss:.3f}{right}")
+            bar.advance()
+
+        fit(
+            net,
+            _tensor(images[trained]),
+            torch.from_numpy(learned.labels("train")),
+            settings,
+            mean=pixels.mean,
+            std=pixels.std,
+            validate=validate,
+            on_epoch=on_epoch,
+        )
+    tensors, aliases = arrays_of(net)
+    learned.model = Model(
+        plan.net,
+        net.options,
+        classes,
+        pixels,
+        tensors,
+        head="head" if isinstance(net.head, nn.Linear) else "",
+        aliases=aliases,
+        memory_format="channels_last",  # as the loop leaves it
+        strategy="scratch",
+    )
+
+
+def _tensor(images: Images) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+
+
+def _normalised(pixels: Pixels, images: NDArray[np.uint8]) -> Pixels:
+    """The preprocessing with mean and deviation measured on the training images, per channel."""
+    count = images[..., 0].size
+    mean, std = [], []
+    for channel in range(pixels.channels):
+        # Counting the 256 values is exact, and needs no copy of the images in floating point.
+        values = np.bincount(images[..., channel].ravel(), minlength=256)
+        average = float((values * np.arange(256)).sum() / count)
+        mean.append(average)
+        std.append(max(1.0, float(np.sqrt((values * (np.arange(256) - average) ** 2).sum() / count))))
+    return dataclasses.replace(pixels, mean=tuple(mean), std=tuple(std))

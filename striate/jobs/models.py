@@ -1,0 +1,46 @@
+"""From what a user names to a model: a model file, or a net whose published weights are at hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from striate import model as model_room
+from striate.errors import RequestError, nearest
+from striate.inference.classifier import Classifier
+from striate.model import Model
+from striate.weights.classes import imagenet_names
+from striate.weights.registry import SOURCES, load_published
+
+
+def published_model(net: str) -> Model:
+    """A net with its published weights, classes and pixels. Raises RequestError for a net without."""
+    from striate.weights.registry import source
+
+    found = source(net)
+    tensors = load_published(net)
+    height, width = found.pixels.height, found.pixels.width
+    options = {"classes": 1000, "in_channels": 3, "input_size": [height, width], "options": {}}
+    training = {"weights": found.name, "data": found.data, "licence": found.licence, "sha256": found.sha256}
+    return Model(net, options, imagenet_names(), found.pixels, tensors, head="head", strategy="published", training=training)
+
+
+def open_model(name: str | os.PathLike[str]) -> Model:
+    """A model file, or a run folder's, or a net with published weights. Raises RequestError saying what is there."""
+    path = Path(name)
+    if path.is_dir():
+        path = path / "model.safetensors"
+        if not path.is_file():
+            raise RequestError(f"the folder {str(name)!r} holds no model.safetensors")
+    if not path.exists():
+        if str(name) in SOURCES:
+            return published_model(str(name))
+        near = nearest(str(name), SOURCES)
+        hint = f"did you mean {near[0]!r}?" if near else f"nets with weights at hand: {', '.join(SOURCES)}"
+        raise RequestError(f"no model file {str(name)!r}; {hint}")
+    return model_room.read(path)
+
+
+def load(name: str | os.PathLike[str], *, engine: str = "auto", precision: str = "auto") -> Classifier:
+    """A classifier ready to predict, from a model file, a run folder or the name of a net with published weights."""
+    return Classifier(open_model(name), engine=engine, precision=precision)

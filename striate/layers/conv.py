@@ -1,0 +1,74 @@
+"""Convolution, normalisation, activation: the brick of nearly every network since 2015."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from striate.errors import RequestError
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution with TensorFlow's SAME padding: an n x n map becomes ceil(n / stride), whatever n is.
+
+    The padding a stride needs depends on the map's size and may be odd; the odd pixel then goes to the right and the
+    bottom. Torch's own padding is fixed and symmetric, so with stride 2 it looks at other pixels: weights that were
+    trained in TensorFlow lose accuracy under it. Input [N, in, H, W], output [N, out, ceil(H/s), ceil(W/s)].
+    Source: the definition of `padding="SAME"` in TensorFlow's documentation of tf.nn.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, groups: int = 1, bias: bool = True
+    ) -> None:
+        if kernel < stride:
+            raise RequestError(f"SAME padding needs a kernel of at least the stride, not {kernel} with stride {stride}")
+        # At stride 1 the padding does not depend on the size; an odd kernel then needs no separate padding step.
+        self.fixed = stride == 1 and kernel % 2 == 1
+        padding = kernel // 2 if self.fixed else 0
+        super().__init__(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.fixed:
+            rows, columns = (self._padding(input.shape[axis], axis) for axis in (-2, -1))
+            input = F.pad(input, (*columns, *rows))
+        return super().forward(input)
+
+    def _padding(self, size: int, axis: int) -> tuple[int, int]:
+        """Pixels before and after; arithmetic without branches, so that a traced graph holds it for every size."""
+        total = self.kernel_size[axis] - 1 - (size - 1) % self.stride[axis]
+        return total // 2, total - total // 2
+
+
+class ConvNormAct(nn.Sequential):
+    """Convolution without bias, normalisation, activation; the parts are called `conv`, `norm` and `act`.
+
+    `padding` is "half" (kernel // 2 on every side, as Caffe and Torch do) or "same" (TensorFlow's, see SameConv2d).
+    `norm` makes the normalisation from a number of channels; `act` makes the activation, None leaves it out.
+    Input [N, in, H, W], output [N, out, H', W'].
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        padding: Literal["half", "same"] = "half",
+        norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+        act: Callable[[], nn.Module] | None = nn.ReLU,
+    ) -> None:
+        super().__init__()
+        self.conv: nn.Conv2d
+        if padding == "same":
+            self.conv = SameConv2d(in_channels, out_channels, kernel, stride=stride, groups=groups, bias=False)
+        else:
+            half = kernel // 2
+            self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, half, groups=groups, bias=False)
+        self.norm = norm(out_channels)
+        if act is not None:
+            self.act = act()

@@ -1,0 +1,28 @@
+"""The parameter-free shortcut across a change of shape."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ZeroPadShortcut(nn.Module):
+    """Option A: the identity, taken at every `stride`-th pixel, with channels of zeros for those that are new.
+
+    Half of the zero channels stand before the old channels and half after. Where they stand is a matter of numbering
+    only; the published PyTorch checkpoints have it so. Input [N, in, H, W], output [N, out, ceil(H/s), ceil(W/s)].
+    Source: He, Zhang, Ren, Sun 2015, section 3.3 (option A) and 4.2.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.before = (out_channels - in_channels) // 2
+        self.after = out_channels - in_channels - self.before
+
+    def forward(self, input: Tensor) -> Tensor:
+        kept = input[:, :, :: self.stride, :: self.stride]
+        return F.pad(kept, (0, 0, 0, 0, self.before, self.after))
+
+    def extra_repr(self) -> str:
+        return f"zeros={self.before}+{self.after}, stride={self.stride}"

@@ -1,0 +1,170 @@
+"""The model file: one `.safetensors` file, weights and a small JSON header, no pickle anywhere.
+
+The header says what the file is: net and options, class names, pixels, how it was trained, what was measured and with
+which engine. Each tensor has a SHA-256 in it, which is against damage and is no signature.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import struct
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from striate.errors import RequestError
+from striate.pixels import Pixels
+from striate.storage import sha256_of, write_bytes
+
+FORMAT = 1
+MAX_CLASSES = 100_000
+_HEADER_LIMIT = 100_000_000  # safetensors' own
+
+Tensors = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network as data.
+
+    net, options: what `create` is given. classes: names, in the order of the outputs. pixels: the preprocessing.
+    tensors: the network's state by name. head: name of the linear layer that ends the net, "" where it has none.
+    aliases: names that share another name's tensor. memory_format: of convolution weights in training.
+    strategy, training, metrics, versions: where it came from and what was measured, as JSON values.
+    """
+
+    net: str
+    options: dict[str, Any]
+    classes: tuple[str, ...]
+    pixels: Pixels
+    tensors: Tensors
+    head: str
+    aliases: dict[str, str] = field(default_factory=dict)
+    memory_format: str = "contiguous"
+    strategy: str = ""
+    training: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def checksums(self) -> dict[str, str]:
+        """SHA-256 of each tensor's bytes, by name."""
+        return {name: _checksum(tensor) for name, tensor in sorted(self.tensors.items())}
+
+    @cached_property
+    def trunk_key(self) -> str:
+        """Names all that decides the embedding: net, input normalisation and every tensor below the head.
+
+        Two models that differ only in their linear head share it, and so share one compiled graph and one feature cache.
+        """
+        below = {name: value for name, value in self.checksums.items() if not self.in_head(name)}
+        options = {name: value for name, value in self.options.items() if not (self.head and name == "classes")}
+        pixels = self.pixels
+        facts = [self.net, options, self.head, self.aliases, below]
+        facts += [pixels.height, pixels.width, pixels.channels, list(pixels.mean), list(pixels.std)]
+        return sha256_of(json.dumps(facts, sort_keys=True).encode())
+
+    def in_head(self, name: str) -> bool:
+        """Whether the tensor of that name belongs to the linear head."""
+        return bool(self.head) and name.startswith(f"{self.head}.")
+
+
+def write(path: Path, model: Model) -> None:
+    """Write the model file, whole or not at all."""
+    header = {
+        "format": FORMAT,
+        **{item.name: getattr(model, item.name) for item in dataclasses.fields(model) if item.name != "tensors"},
+        "pixels": model.pixels.as_dict(),
+        "checksums": model.checksums,
+    }
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in model.tensors.items()}
+    write_bytes(path, safetensors.numpy.save(tensors, {"striate": json.dumps(header)}))
+
+
+def read(path: Path) -> Model:
+    """Read and check a model file. Raises RequestError, naming the file and what is wrong with it."""
+    name = repr(str(path))
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RequestError(f"cannot read the model {name}: {error.strerror or error}") from error
+    if content[:2] == b"PK" or content[:1] == b"\x80":
+        raise RequestError(
+            f"{name} is a pickle, which could run code when opened; Striate opens only .safetensors model files"
+        )
+    header = _header(content, name)
+    try:
+        tensors = safetensors.numpy.load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise RequestError(f"the model file {name} is truncated or damaged: {error}") from error
+    return _checked(header, tensors, name)
+
+
+def _header(content: bytes, name: str) -> dict[str, Any]:
+    """The JSON that Striate put into the safetensors header."""
+    length = struct.unpack("<Q", content[:8])[0] if len(content) >= 8 else _HEADER_LIMIT + 1
+    if length > min(_HEADER_LIMIT, len(content) - 8):
+        raise RequestError(f"{name} is no model file, or is truncated: it does not begin with a whole safetensors header")
+    try:
+        outer = json.loads(content[8 : 8 + length])
+        text = outer["__metadata__"]["striate"]
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"the model file {name} is damaged: its header is not JSON") from error
+    except (KeyError, TypeError):
+        raise RequestError(f"{name} holds tensors, but is not a Striate model: it names no net and no pixels") from None
+    try:
+        header = json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise RequestError(f"the model file {name} is damaged: its description is not JSON") from error
+    if not isinstance(header, dict) or type(header.get("format")) is not int:
+        raise RequestError(f"the model file {name} is damaged: its description has no format number")
+    if header["format"] > FORMAT:
+        raise RequestError(
+            f"{name} has model format {header['format']}, and this Striate reads up to {FORMAT}; upgrade Striate to open it"
+        )
+    return header
+
+
+_KINDS: dict[str, type] = {
+    "net": str, "options": dict, "classes": list, "pixels": dict, "head": str, "aliases": dict, "memory_format": str,
+    "strategy": str, "training": dict, "metrics": dict, "versions": dict, "checksums": dict,
+}  # fmt: skip
+
+
+def _checked(header: dict[str, Any], tensors: Tensors, name: str) -> Model:
+    """The model that header and tensors describe, if they agree with each other."""
+    for key, kind in _KINDS.items():
+        if not isinstance(header.get(key), kind):
+            raise RequestError(f"the model file {name} is damaged: {key!r} is missing or of the wrong kind")
+    classes = header["classes"]
+    if not 1 <= len(classes) <= MAX_CLASSES or not all(isinstance(entry, str) for entry in classes):
+        raise RequestError(f"the model file {name} names {len(classes)} classes; 1 to {MAX_CLASSES:,} names are accepted")
+    if header["options"].get("classes", len(classes)) != len(classes):
+        raise RequestError(
+            f"the model file {name} is refused: its options ask for {header['options']['classes']!r} classes, "
+            f"and it names {len(classes)}"
+        )
+    checksums = header.pop("checksums")
+    if checksums.keys() != tensors.keys():
+        raise RequestError(f"the model file {name} is damaged: tensors are missing or were added")
+    values = {key: header[key] for key in _KINDS if key != "checksums"}
+    model = Model(**(values | {"classes": tuple(classes), "pixels": Pixels.from_dict(values["pixels"])}), tensors=tensors)
+    for tensor_name, checksum in model.checksums.items():
+        if checksums[tensor_name] != checksum:
+            raise RequestError(f"the model file {name} is damaged: tensor {tensor_name!r} does not match its checksum")
+    if model.head:
+        weight = tensors.get(f"{model.head}.weight")
+        if weight is None or weight.ndim != 2 or weight.shape[0] != len(classes):
+            raise RequestError(f"the model file {name} is damaged: its head does not fit its {len(classes)} classes")
+    return model
+
+
+def _checksum(tensor: NDArray[Any]) -> str:
+    return sha256_of(memoryview(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8)))

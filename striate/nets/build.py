@@ -1,0 +1,109 @@
+"""From a name to a network: `create`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from striate.errors import RequestError, unknown
+from striate.nets.base import Net, Variant
+from striate.nets.catalog import entry
+
+# Beyond these a request is a slip, and would rather exhaust the memory than train.
+LARGEST_CLASSES = 100_000
+LARGEST_CHANNELS = 1024
+LARGEST_SIZE = 16_384
+
+_GIVEN_APART = ("classes", "in_channels", "input_size")
+
+
+def create(
+    name: str,
+    *,
+    classes: int | None = None,
+    in_channels: int | None = None,
+    input_size: Sequence[int] | None = None,
+    options: Mapping[str, object] | None = None,
+) -> Net:
+    """Make the network `name`, freshly initialised from torch's global generator.
+
+    What is None is as the catalogue has it. `input_size` (height, width) is checked against what the network can take.
+    `options` are the constructor's own keywords. The network's `name` and `options` are what makes it again:
+    `create(net.name, **net.options)`; both can be written as JSON.
+    Raises RequestError, before anything is allocated, for an unknown name or option (with the nearest right ones) and
+    for a value that is out of range or of the wrong type.
+    """
+    facts = entry(name)
+    variant = variants(facts.file)[name]
+    constructor: Callable[..., Net] = variant.net
+    classes = _whole("classes", facts.classes if classes is None else classes, LARGEST_CLASSES)
+    in_channels = _whole("in_channels", facts.in_channels if in_channels is None else in_channels, LARGEST_CHANNELS)
+    size = _size(name, facts.input_size if input_size is None else input_size, variant.net.minimum_size)
+    chosen = _options(name, options, variant.net)
+    sized = {"input_size": size} if "input_size" in inspect.signature(constructor).parameters else {}
+    net = constructor(classes=classes, in_channels=in_channels, **sized, **{**variant.options, **chosen})
+    net.name = name
+    net.options = {"classes": classes, "in_channels": in_channels, "input_size": list(size), "options": chosen}
+    return net
+
+
+def variants(file: str) -> Mapping[str, Variant]:
+    """The named networks of the paper whose module in `striate.nets` is `file`."""
+    found: Mapping[str, Variant] = importlib.import_module(f"striate.nets.{file}").VARIANTS
+    return found
+
+
+def net_class(name: str) -> type[Net]:
+    """The class of the network `name`. Raises RequestError for an unknown name."""
+    return variants(entry(name).file)[name].net
+
+
+def _whole(what: str, value: object, largest: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= largest:
+        raise RequestError(f"{what} must be a whole number from 1 to {largest}, not {value!r}")
+    return value
+
+
+def _size(name: str, value: object, least: int) -> tuple[int, int]:
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        raise RequestError(f"input_size must be height and width, such as (224, 224), not {value!r}")
+    height, width = (_whole("input_size", side, LARGEST_SIZE) for side in value)
+    if min(height, width) < least:
+        raise RequestError(f"{name} needs images of at least {least} x {least} pixels, not {height} x {width}")
+    return height, width
+
+
+def _options(name: str, options: Mapping[str, object] | None, constructor: type[Net]) -> dict[str, object]:
+    if options is not None and not isinstance(options, Mapping):
+        raise RequestError(f"options must be names with values, not {options!r}")
+    hints = get_type_hints(constructor.__init__)
+    choices = [option for option in inspect.signature(constructor).parameters if option not in _GIVEN_APART]
+    for option, value in (options or {}).items():
+        if option in _GIVEN_APART:
+            raise RequestError(f"{option} is an argument of create by itself, not one of the options")
+        if option not in choices:
+            raise unknown(f"option of {name}:", option, choices)
+        if not _fits(value, hints[option]):
+            raise RequestError(f"option {option} of {name} must be {_spoken(hints[option])}, not {value!r}")
+    return dict(options or {})
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value is what the constructor's annotation says; a bool is no number."""
+    if get_origin(hint) is Literal:
+        return any(type(value) is type(choice) and value == choice for choice in get_args(hint))
+    if hint is bool or isinstance(value, bool):
+        return hint is bool and isinstance(value, bool)
+    if hint is float:
+        return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, hint)
+
+
+def _spoken(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return " or ".join(repr(choice) for choice in get_args(hint))
+    spoken = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    return spoken.get(hint, str(hint))

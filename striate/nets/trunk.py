@@ -1,0 +1,31 @@
+"""What an engine runs: uint8 images in, normalisation inside, the embedding (or the scores) out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from striate.pixels import Pixels
+
+
+class Trunk(nn.Module):
+    """uint8 [N, H, W, C] -> float32 [N, D]: the embedding below a linear head, or the scores of a net without one."""
+
+    def __init__(self, net: nn.Module, pixels: Pixels, *, embedding: bool) -> None:
+        super().__init__()
+        self.net = net
+        self.embedding = embedding
+        self.register_buffer("mean", torch.tensor(pixels.mean).reshape(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(pixels.std).reshape(1, -1, 1, 1), persistent=False)
+
+    mean: Tensor
+    std: Tensor
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The answer for images that `Pixels.apply` made."""
+        x = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        net: Any = self.net
+        answer: Tensor = net.embed(x) if self.embedding else net(x)
+        return answer

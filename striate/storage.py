@@ -1,0 +1,93 @@
+"""Where files go and how they get there: the cache folder, whole-or-nothing writes, content hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from striate.errors import WorkError
+
+
+def cache_root() -> Path:
+    """The folder of all caches: `STRIATE_CACHE`, else the platform's own place. Not created here."""
+    chosen = os.environ.get("STRIATE_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", str(Path.home() / "AppData" / "Local"))) / "striate" / "cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "striate"
+    return Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "striate"
+
+
+def write_atomically(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Let `fill` write to a temporary file beside `path`, sync it, then rename it: the old file or the new, never half.
+
+    This is the one seam through which results and caches reach the disk.
+    Raises WorkError, naming the path, when the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes private files; results get the permissions any new file would have.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise WorkError(f"could not write {str(path)!r}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """`write_atomically` for content already in memory."""
+    write_atomically(path, lambda file: file.write(content))
+
+
+def write_text(path: Path, content: str) -> None:
+    """`write_atomically` for text, UTF-8. A file name that is not valid text keeps its bytes."""
+    write_bytes(path, content.encode("utf-8", "surrogateescape"))
+
+
+def sha256_of(content: bytes | memoryview) -> str:
+    """The SHA-256 of bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fill_folder_atomically(folder: Path, fill: Callable[[Path], object]) -> None:
+    """Let `fill` write files into a temporary folder, then rename it to `folder`: all of it appears, or nothing.
+
+    Where another process made the folder meanwhile, that one is kept. Raises WorkError where the disk does not allow it.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".part-", dir=folder.parent, ignore_cleanup_errors=True) as temporary:
+            inside = Path(temporary) / "filled"
+            inside.mkdir()
+            fill(inside)
+            try:
+                inside.rename(folder)
+            except OSError:
+                if not folder.is_dir():
+                    raise
+    except OSError as error:
+        raise WorkError(f"could not write {str(folder)!r}: {error.strerror or error}") from error

@@ -1,0 +1,119 @@
+"""A paper's table, written as text, becomes named rows; a printed grid of X and dots becomes booleans.
+
+A network file starts with its paper's own table. Reading it is strict, so that a slip of the pen fails at import, with
+the line that is wrong, and not as a network that is subtly another one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import TypeVar, cast, get_type_hints
+
+Row = TypeVar("Row")
+
+_TRUTH = {"yes": True, "true": True, "no": False, "false": False}
+
+
+def table(row_type: type[Row], text: str) -> tuple[Row, ...]:
+    """Read a table: a header line, then one line per row, cells parted by white space, empty lines skipped.
+
+    `row_type` is a NamedTuple or a dataclass whose fields are int, float, str or bool (yes/no, true/false); the header
+    must be exactly its field names, in order. Cells therefore hold no blanks.
+    Raises ValueError, with the line's number within `text` and its content, for a wrong header, a row with too many or
+    too few cells, or a cell that is not of its field's type; TypeError for a row type that cannot be read this way.
+    """
+    readers = _readers(row_type)
+    lines = _lines(text)
+    number, header = next(lines, (1, []))
+    if header != list(readers):
+        raise ValueError(f"line {number}: the header must be {' '.join(readers)!r}, not {' '.join(header)!r}")
+    return tuple(row_type(*_cells(number, cells, readers)) for number, cells in lines)
+
+
+def turned(text: str) -> str:
+    """The same table with rows and columns exchanged, for a table that its paper prints lying on its side.
+
+    Raises ValueError, with the line, when the lines have different numbers of cells.
+    """
+    lines = list(_lines(text))
+    for number, cells in lines:
+        if len(cells) != len(lines[0][1]):
+            raise ValueError(f"line {number}: {len(cells)} cells where {len(lines[0][1])} stand above: {_quote(cells)}")
+    return "\n".join(" ".join(column) for column in zip(*(cells for _, cells in lines), strict=True))
+
+
+def grid(text: str) -> tuple[tuple[bool, ...], ...]:
+    """Read a printed grid: `X` is True and `.` is False, with or without blanks between them.
+
+    A first line without any X or dot is taken as the columns' labels, and a first word of a row that is neither X nor
+    dot as the row's label; labels are checked for number and dropped.
+    Returns rows of equal length, as printed. Raises ValueError, with the line, for anything else.
+    """
+    labels: list[str] | None = None
+    rows: list[tuple[bool, ...]] = []
+    for number, words in _lines(text):
+        if not rows and labels is None and not any(_is_marks(word) for word in words):
+            labels = words
+            continue
+        marks = words if _is_marks(words[0]) else words[1:]
+        if not marks or not all(_is_marks(word) for word in marks):
+            raise ValueError(f"line {number}: a row of the grid holds X and dots only: {_quote(words)}")
+        row = tuple(mark == "X" for mark in "".join(marks))
+        width = len(rows[0]) if rows else len(labels or row)
+        if len(row) != width:
+            raise ValueError(f"line {number}: {len(row)} marks where {width} were expected: {_quote(words)}")
+        rows.append(row)
+    if not rows:
+        raise ValueError("line 1: the grid is empty")
+    return tuple(rows)
+
+
+def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Number (from 1) and words of every line that is not empty."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if words := line.split():
+            yield number, words
+
+
+def _quote(words: list[str]) -> str:
+    return repr(" ".join(words))
+
+
+def _is_marks(word: str) -> bool:
+    return set(word) <= {"X", "."}
+
+
+def _readers(row_type: type[object]) -> dict[str, Callable[[str], object]]:
+    """Field name -> the function that reads its cell, in the order of the fields."""
+    if dataclasses.is_dataclass(row_type):
+        names = tuple(field.name for field in dataclasses.fields(row_type))
+    else:
+        names = cast("tuple[str, ...]", getattr(row_type, "_fields", ()))
+    if not names:
+        raise TypeError(f"{row_type.__name__} is neither a NamedTuple nor a dataclass with fields")
+    known: dict[object, Callable[[str], object]] = {int: int, float: float, str: str, bool: _truth}
+    hints = get_type_hints(row_type)
+    for name in names:
+        if hints[name] not in known:
+            raise TypeError(f"{row_type.__name__}.{name} must be int, float, str or bool, not {hints[name]}")
+    return {name: known[hints[name]] for name in names}
+
+
+def _truth(cell: str) -> bool:
+    try:
+        return _TRUTH[cell.lower()]
+    except KeyError:
+        raise ValueError(f"{cell!r} is not yes, no, true or false") from None
+
+
+def _cells(number: int, cells: list[str], readers: dict[str, Callable[[str], object]]) -> list[object]:
+    if len(cells) != len(readers):
+        raise ValueError(f"line {number}: {len(cells)} cells for {len(readers)} columns: {_quote(cells)}")
+    values = []
+    for cell, (name, read) in zip(cells, readers.items(), strict=True):
+        try:
+            values.append(read(cell))
+        except ValueError as error:
+            raise ValueError(f"line {number}: {name} cannot be {cell!r} in {_quote(cells)}: {error}") from error
+    return values

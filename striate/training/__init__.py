@@ -1,0 +1,6 @@
+"""The training loop, its schedule, losses and optimizers. It is given a module and tensors, and knows no net."""
+
+from striate.training.loop import accuracy, fit
+from striate.training.settings import EpochReport, Settings
+
+__all__ = ["EpochReport", "Settings", "accuracy", "fit"]

@@ -1,0 +1,65 @@
+"""Where a number first stopped being finite, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from striate.errors import WorkError
+from striate.training.settings import Settings
+
+
+def not_finite(net: nn.Module, x: Tensor, where: str, settings: Settings) -> WorkError:
+    """The error for a loss that is not finite on the batch `x` [B, C, H, W]: where, why, and what would help."""
+    return WorkError(f"the loss is not a finite number at {where}: {culprit(net, x)}; {_advice(settings)}")
+
+
+def check_weights(net: nn.Module, where: str, settings: Settings) -> None:
+    """Raise WorkError unless every parameter is finite: the last step of all is followed by no loss that would tell."""
+    if name := _spoilt(net):
+        raise WorkError(f"the parameter {name!r} is not finite at {where}; {_advice(settings)}")
+
+
+def culprit(net: nn.Module, x: Tensor) -> str:
+    """What first is not finite when `net` looks at `x` [B, C, H, W]: input, parameter, layer, or only the loss."""
+    if not x.isfinite().all():
+        return "the input is not finite either, so see to the images, mean and std"
+    if name := _spoilt(net):
+        return f"an earlier step spoilt the parameter {name!r}"
+    if name := _first_layer(net, x):
+        return f"it begins in layer {name!r}"
+    return "the layers are finite, only the loss is not"
+
+
+def _advice(settings: Settings) -> str:
+    advice = f"try a lower learning_rate than {settings.learning_rate:g} or more warmup_epochs than"
+    advice += f" {settings.warmup_epochs:g}"
+    return advice + (', or precision "float32"' if settings.precision != "float32" else "")
+
+
+def _spoilt(net: nn.Module) -> str:
+    return next((name for name, parameter in net.named_parameters() if not parameter.isfinite().all()), "")
+
+
+def _first_layer(net: nn.Module, x: Tensor) -> str:
+    found: list[str] = []
+
+    def hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def look(module: nn.Module, inputs: Any, output: Any) -> None:
+            if isinstance(output, Tensor) and not output.isfinite().all():
+                found.append(name)
+
+        return look
+
+    handles = [module.register_forward_hook(hook(name)) for name, module in net.named_modules() if name]
+    try:
+        # A module answers after those inside it, so the first name found is the innermost.
+        with torch.no_grad():
+            net(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found else ""

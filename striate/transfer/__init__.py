@@ -1,0 +1,1 @@
+"""Learning from a pretrained net: cached features, the linear head, the choice of a strategy."""

@@ -1,0 +1,93 @@
+"""Choosing how to learn: from a pretrained net's features, or from scratch; and saying why."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from striate.data.sources import Source
+from striate.errors import RequestError
+from striate.nets.catalog import entry
+from striate.pixels import Pixels
+from striate.weights.registry import SOURCES
+
+DEFAULT_BACKBONE = "efficientnet_lite0"
+SMALL = 40  # pixels: below this, what a net knows of photographs helps little
+ENOUGH_FROM_SCRATCH = 2000  # small images: from so many on, a small net of their own size learns better from them
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What headers tell before anything is decoded. side: median of the shorter sides. count: of images."""
+
+    count: int
+    side: int
+    largest: int
+    grey: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done, and why, in words for the user."""
+
+    strategy: str
+    net: str
+    why: str
+
+
+def glance(source: Source, sample: int = 64) -> Glance:
+    """Read the headers of up to `sample` images spread over the source."""
+    step = max(1, len(source.items) // sample)
+    seen = [shape for item in source.items[::step][:sample] if (shape := source.peek(item)) is not None]
+    if not seen:
+        return Glance(len(source.items), 0, 0, False)
+    side = statistics.median_low(min(width, height) for width, height, _ in seen)
+    largest = max(max(width, height) for width, height, _ in seen)
+    return Glance(len(source.items), side, largest, all(channels == 1 for _, _, channels in seen))
+
+
+def choose(seen: Glance, strategy: str, net: str) -> Plan:
+    """The plan for what was asked; "auto" and "" leave the choice to the data. Raises RequestError for what cannot be."""
+    if net:
+        entry(net)
+    if strategy == "features":
+        backbone = net or DEFAULT_BACKBONE
+        if backbone not in SOURCES:
+            raise RequestError(
+                f"strategy 'features' needs published weights, and there are none for {backbone!r}; "
+                f"nets that have them: {', '.join(SOURCES)}"
+            )
+        return Plan("features", backbone, "asked for")
+    if strategy == "scratch":
+        return Plan("scratch", net or _net_for(seen), "asked for")
+    if net:
+        if net in SOURCES:
+            return Plan("features", net, f"{net} brings weights learnt from {entry(net).weights or 'other images'}")
+        return Plan("scratch", net, f"there are no published weights for {net}")
+    if seen.side <= SMALL and seen.count >= ENOUGH_FROM_SCRATCH:
+        why = f"{seen.count:,} small images ({seen.side} pixels) are enough to learn a net of their own size"
+        return Plan("scratch", _net_for(seen), why)
+    if seen.side > SMALL:
+        why = f"{seen.count:,} photographs: a net that knows ImageNet describes them, a linear head tells them apart"
+    else:
+        why = f"{seen.count:,} images are too few to learn from scratch; a net that knows ImageNet describes them"
+    return Plan("features", DEFAULT_BACKBONE, why)
+
+
+def _net_for(seen: Glance) -> str:
+    if seen.largest <= SMALL:
+        return "lenet5_plain" if seen.grey else "resnet20"
+    return DEFAULT_BACKBONE
+
+
+def scratch_pixels(net: str, seen: Glance) -> Pixels:
+    """The preprocessing for training `net` from nothing: nothing enlarged that fits, photographs cropped square.
+
+    The normalisation is a placeholder here; training measures it on its images.
+    """
+    facts = entry(net)
+    height, width = facts.input_size
+    channels = 1 if facts.in_channels == 1 else 3
+    fits = 0 < seen.largest <= min(height, width) and seen.side * 2 >= min(height, width)
+    neutral = (127.5,) * channels
+    return Pixels(height, width, channels, rule="centre" if fits else "crop", mean=neutral, std=neutral)

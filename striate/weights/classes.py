@@ -1,0 +1,27 @@
+"""The names of ImageNet's thousand classes, in the order in which every published network numbers them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+
+class ImageNetClass(NamedTuple):
+    """A class of ILSVRC 2012: WordNet's number (n01440764) and the first of its English names (tench)."""
+
+    wnid: str
+    name: str
+
+
+def imagenet_classes() -> tuple[ImageNetClass, ...]:
+    """The thousand classes, by class number. Source: ILSVRC 2012; the order is that of the WordNet numbers."""
+    text = Path(__file__).with_name("imagenet_classes.txt").read_text(encoding="utf-8")
+    return tuple(ImageNetClass(*line.split("\t")) for line in text.splitlines())
+
+
+def imagenet_names() -> tuple[str, ...]:
+    """A name for each class, all different: the two cranes and the two maillots carry their WordNet number too."""
+    classes = imagenet_classes()
+    times = Counter(known.name for known in classes)
+    return tuple(known.name if times[known.name] == 1 else f"{known.name} ({known.wnid})" for known in classes)

