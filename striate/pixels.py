@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from striate.errors import RequestError, unknown
 
 Images = NDArray[np.uint8]
 
 MAX_PIXELS = 178_956_970  # refuse larger headers unread: Pillow's own limit for a decompression bomb
-FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC, "box": Image.Resampling.BOX}
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 RULES = ("crop", "squash", "centre")
 
 POLICIES = {
@@ -38,7 +38,7 @@ POLICIES = {
 }
 
 
-class UnreadableImage(Exception):
+class UnreadableImage(Exception):  # noqa: N818  (it is no error of the program's)
     """An image that cannot be used; `kind` is the finding it is listed under, the text says why."""
 
     def __init__(self, kind: str, why: str) -> None:
@@ -76,7 +76,7 @@ def decode(content: bytes, *, at_least: int = 0) -> Decoded:
                 return _decode_opened(opened, at_least)
     except Image.DecompressionBombError:
         raise UnreadableImage("bomb", f"declares more than {MAX_PIXELS:,} pixels") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise UnreadableImage("not-an-image", "content is no image format that is known") from None
     except UnreadableImage:
         raise
@@ -193,8 +193,8 @@ class Pixels:
         if not isinstance(values, dict) or not {"height", "width"} <= values.keys() <= names:
             raise RequestError(f"pixels takes the keys {', '.join(sorted(names))}")
         try:
-            lists = {name: tuple(float(v) for v in values[name]) for name in ("mean", "std") if name in values}
-            return cls(**(values | lists))
+            lists: dict[str, Any] = {n: tuple(float(v) for v in values[n]) for n in ("mean", "std") if n in values}
+            return cls(**{**values, **lists})
         except TypeError as error:
             raise RequestError(f"pixels holds a value of the wrong type: {error}") from None
 
@@ -228,7 +228,9 @@ class Pixels:
             fitted = fitted_size(width, height, self.width, self.height)
             if fitted != source.size:
                 source = source.resize(fitted, resample)
-            canvas = Image.new(source.mode, (self.width, self.height), (self.fill,) * 3 if self.channels == 3 else self.fill)
+            canvas = Image.new(
+                source.mode, (self.width, self.height), (self.fill,) * 3 if self.channels == 3 else self.fill
+            )
             canvas.paste(source, ((self.width - fitted[0]) // 2, (self.height - fitted[1]) // 2))
             source = canvas
         elif source.size != (self.width, self.height):
@@ -237,7 +239,7 @@ class Pixels:
 
 
 def crop_side(shorter: int, fraction: float) -> int:
-    """The side of the centred square: `fraction` (in whole thousandths) of the shorter side, rounded half up, at least 1."""
+    """The centred square's side: `fraction` (in whole thousandths) of the shorter side, rounded half up, at least 1."""
     return max(1, (shorter * round(fraction * 1000) * 2 + 1000) // 2000)
 
 
@@ -247,5 +249,5 @@ def fitted_size(width: int, height: int, to_width: int, to_height: int) -> tuple
         return width, height
     # The side that binds is the one whose ratio is larger: width / to_width against height / to_height.
     over, under = (width, to_width) if width * to_height >= height * to_width else (height, to_height)
-    shrink = lambda side: max(1, (2 * side * under + over) // (2 * over))  # noqa: E731
-    return min(shrink(width), to_width), min(shrink(height), to_height)
+    shrunk = [max(1, (2 * side * under + over) // (2 * over)) for side in (width, height)]
+    return min(shrunk[0], to_width), min(shrunk[1], to_height)

@@ -16,7 +16,9 @@ from typing import Any
 from striate.errors import RequestError, unknown
 
 
-def _key(default: Any, what: str, *, among: tuple[str, ...] = (), low: float = -math.inf, high: float = math.inf) -> Any:
+def _key(
+    default: Any, what: str, *, among: tuple[str, ...] = (), low: float = -math.inf, high: float = math.inf
+) -> Any:
     return field(default=default, metadata={"what": what, "among": among, "low": low, "high": high})
 
 
@@ -53,9 +55,10 @@ class Recipe:
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> Recipe:
         """A recipe from keys and values. Raises RequestError for an unknown key or a value out of range."""
+        known = cls.keys()
         for key in values:
-            if key not in cls.keys():
-                raise unknown("recipe key", key, cls.keys())
+            if key not in known:
+                raise unknown("recipe key", key, known)
         return cls(**{key: _as_declared(key, value) for key, value in values.items()})
 
     @classmethod

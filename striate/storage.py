@@ -42,8 +42,8 @@ def write_atomically(path: Path, fill: Callable[[BinaryIO], object]) -> None:
         # mkstemp makes private files; results get the permissions any new file would have.
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
         temporary = None
     except OSError as error:
         raise WorkError(f"could not write {str(path)!r}: {error.strerror or error}") from error
@@ -76,7 +76,7 @@ def sha256_of_file(path: Path) -> str:
 def fill_folder_atomically(folder: Path, fill: Callable[[Path], object]) -> None:
     """Let `fill` write files into a temporary folder, then rename it to `folder`: all of it appears, or nothing.
 
-    Where another process made the folder meanwhile, that one is kept. Raises WorkError where the disk does not allow it.
+    Where another process made the folder meanwhile, that one is kept. Raises WorkError where the disk refuses.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

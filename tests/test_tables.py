@@ -14,7 +14,7 @@ from striate.tables import grid, table, turned
 
 class Row(NamedTuple):
     name: str
-    count: int
+    number: int
     rate: float
     wide: bool
 
@@ -30,7 +30,7 @@ ROWS = st.lists(st.builds(Row, WORDS, st.integers(), st.floats(allow_nan=False),
 
 
 def test_reads_typed_rows() -> None:
-    rows = table(Row, "\n  name count rate wide\n\n  stem 3 0.5 yes\n  top -1 2 no\n")
+    rows = table(Row, "\n  name number rate wide\n\n  stem 3 0.5 yes\n  top -1 2 no\n")
     assert rows == (Row("stem", 3, 0.5, True), Row("top", -1, 2.0, False))
     assert table(Pair, "left right\n1 2") == (Pair(1, 2),)
     assert table(Pair, "left right") == ()
@@ -38,7 +38,7 @@ def test_reads_typed_rows() -> None:
 
 @given(ROWS)
 def test_what_is_printed_is_read_back(rows: list[Row]) -> None:
-    text = "\n".join(["name count rate wide", *(" ".join(map(str, row)) for row in rows)])
+    text = "\n".join(["name number rate wide", *(" ".join(map(str, row)) for row in rows)])
     assert table(Row, text) == tuple(rows)
 
 
@@ -69,7 +69,7 @@ def test_a_bad_row_is_refused_with_its_line(text: str, message: str) -> None:
 
 def test_a_bad_truth_and_a_bad_row_type_are_refused() -> None:
     with pytest.raises(ValueError, match="wide cannot be 'maybe'"):
-        table(Row, "name count rate wide\na 1 1 maybe")
+        table(Row, "name number rate wide\na 1 1 maybe")
     with pytest.raises(TypeError, match="neither a NamedTuple nor a dataclass"):
         table(int, "a")
 

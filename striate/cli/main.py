@@ -36,9 +36,7 @@ class _Parser(argparse.ArgumentParser):
             raise RequestError(f"unknown {what} {str(value)!r}; {hint}")
 
 
-def _verb(
-    verbs: argparse._SubParsersAction[_Parser], name: str, what: str, example: str
-) -> _Parser:
+def _verb(verbs: argparse._SubParsersAction[_Parser], name: str, what: str, example: str) -> _Parser:
     parser = verbs.add_parser(
         name,
         help=what,
@@ -47,7 +45,9 @@ def _verb(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output, progress on standard error")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object on standard output, progress on standard error"
+    )
     return parser
 
 
@@ -71,14 +71,20 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", metavar="VERB")
 
     train = _verb(verbs, "train", "learn a classifier and leave a run folder", "striate train photos/ --out run")
-    train.add_argument("data", nargs="?", default="", help="folder of class folders, .npz file, or named set (mnist-5k, faces)")
-    train.add_argument("--out", metavar="RUN", help="new or empty folder for the results (default: a new one under runs/)")
+    train.add_argument(
+        "data", nargs="?", default="", help="folder of class folders, .npz file, or named set (mnist-5k, faces)"
+    )
+    train.add_argument(
+        "--out", metavar="RUN", help="new or empty folder for the results (default: a new one under runs/)"
+    )
     train.add_argument("--net", help="network, as 'striate nets' lists them (default: chosen)")
     train.add_argument("--strategy", choices=["auto", "features", "scratch"], help="how to learn (default: auto)")
     train.add_argument("--epochs", type=int, help="passes over the training images (scratch)")
     train.add_argument("--seed", type=int, help="seed of the split and of every draw (default: 0)")
     train.add_argument("--recipe", metavar="FILE", help="recipe.toml of an earlier run, or your own")
-    train.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], dest="settings", help="a recipe key; repeatable")
+    train.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], dest="settings", help="a recipe key; repeatable"
+    )
 
     predict = _verb(verbs, "predict", "say what is in image files", "striate predict run/model.safetensors new.jpg")
     predict.add_argument("model", help="model file, run folder, or a net with published weights")
@@ -88,7 +94,9 @@ def parser() -> argparse.ArgumentParser:
     evaluate = _verb(verbs, "evaluate", "measure a model on labelled images", "striate evaluate run photos/ --part val")
     evaluate.add_argument("model", help="model file, run folder, or a net with published weights")
     evaluate.add_argument("data", help="folder of class folders, .npz file, or named set")
-    evaluate.add_argument("--part", choices=["train", "val", "test"], default="", help="default: the held-out part, or all")
+    evaluate.add_argument(
+        "--part", choices=["train", "val", "test"], default="", help="default: the held-out part, or all"
+    )
     _engine_options(evaluate)
 
     audit = _verb(verbs, "audit", "look at every image and say what is wrong", "striate audit photos/")
@@ -98,7 +106,9 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("model", help="model file, run folder, or a net with published weights")
     export.add_argument("--to", choices=["onnx", "openvino"], required=True, help="the format")
     export.add_argument("--out", metavar="FILE", help="where to write (default: beside the model)")
-    export.add_argument("--images", metavar="DATA", help="images to compare answers on (default: what it was trained on)")
+    export.add_argument(
+        "--images", metavar="DATA", help="images to compare answers on (default: what it was trained on)"
+    )
 
     nets = _verb(verbs, "nets", "list the networks", "striate nets 'resnet*'")
     nets.add_argument("pattern", nargs="?", default="*", metavar="GLOB", help="only names that match")

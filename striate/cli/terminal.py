@@ -31,7 +31,9 @@ class TerminalProgress(Progress):
         from rich.progress import Progress as Bars
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Bars(*columns, TextColumn("{task.fields[words]}"), console=Console(file=self.stream), transient=True) as bars:
+        with Bars(
+            *columns, TextColumn("{task.fields[words]}"), console=Console(file=self.stream), transient=True
+        ) as bars:
             yield _RichStep(bars, bars.add_task(what, total=total, words=""))
 
 

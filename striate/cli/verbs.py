@@ -89,7 +89,12 @@ def evaluate(chosen: argparse.Namespace) -> Answer:
     from striate.jobs.predict import evaluate as job
 
     done = job(
-        chosen.model, chosen.data, part=chosen.part, engine=chosen.engine, precision=chosen.precision, progress=_progress()
+        chosen.model,
+        chosen.data,
+        part=chosen.part,
+        engine=chosen.engine,
+        precision=chosen.precision,
+        progress=_progress(),
     )
     lines = [f"Accuracy {done.measured.words()}", f"Balanced accuracy {100 * done.measured.balanced_accuracy:.1f} %"]
     classes = done.as_dict()["classes"]
@@ -107,7 +112,9 @@ def audit(chosen: argparse.Namespace) -> Answer:
     found = job(chosen.data, progress=_progress())
     lines = [f"{len(found.usable):,} usable images in {len(found.classes)} classes"]
     for name, counts in found.counts().items():
-        lines.append(f"  {_printable(name)}: " + ", ".join(f"{count:,} {part}" for part, count in sorted(counts.items())))
+        lines.append(
+            f"  {_printable(name)}: " + ", ".join(f"{count:,} {part}" for part, count in sorted(counts.items()))
+        )
     lines += [finding.line() for finding in found.findings]
     return Answer("\n".join([*lines, found.last_line()]), found.as_dict())
 
@@ -119,8 +126,8 @@ def export(chosen: argparse.Namespace) -> Answer:
     done = job(chosen.model, to=chosen.to, out=chosen.out, images=chosen.images, progress=_progress())
     text = (
         f"Wrote {done.path}: uint8 RGB images [N, height, width, 3] in, probabilities [N, {done.classes}] out.\n"
-        f"On {done.images} images it gives the answers of striate predict: top-1 agrees on {100 * done.agreement:.1f} %, "
-        f"probabilities are within {done.difference:.4f}."
+        f"On {done.images} images it gives the answers of striate predict: "
+        f"top-1 agrees on {100 * done.agreement:.1f} %, probabilities are within {done.difference:.4f}."
     )
     return Answer(text, done.as_dict())
 
@@ -138,7 +145,8 @@ def nets(chosen: argparse.Namespace) -> Answer:
         height, across = entry.input_size
         shape = f"{entry.in_channels}x{height}x{across}"
         lines.append(
-            f"{entry.name:{width}}  {entry.year}  {shape:>11}  {entry.parameters:>12,}  {entry.madds:>14,}  {entry.weights or '-'}"
+            f"{entry.name:{width}}  {entry.year}  {shape:>11}  {entry.parameters:>12,}  {entry.madds:>14,}  "
+            f"{entry.weights or '-'}"
         )
     return Answer("\n".join(lines), {"nets": [dataclasses.asdict(entry) for entry in found]})
 
@@ -152,7 +160,8 @@ def show(chosen: argparse.Namespace) -> Answer:
     lines = [
         f"{facts['name']}: {facts['title']} ({facts['year']})",
         facts["paper"],
-        f"{facts['parameters']:,} parameters, {facts['madds']:,} multiply-adds at {facts['in_channels']}x{height}x{width}",
+        f"{facts['parameters']:,} parameters, {facts['madds']:,} multiply-adds "
+        f"at {facts['in_channels']}x{height}x{width}",
         "",
         facts["table"].rstrip(),
         "",

@@ -82,7 +82,13 @@ class Audit:
             "classes": self.counts(),
             "set_aside": [{"path": o.path, "kind": o.kind, "why": o.why} for o in self.set_aside],
             "findings": [
-                {"kind": f.kind, "count": len(f.paths), "action": f.action, "policy": f.explanation, "paths": list(f.paths)}
+                {
+                    "kind": f.kind,
+                    "count": len(f.paths),
+                    "action": f.action,
+                    "policy": f.explanation,
+                    "paths": list(f.paths),
+                }
                 for f in self.findings
             ],
         }

@@ -82,9 +82,9 @@ def moved(images: Tensor, moves: Moves, *, pad: int) -> Tensor:
     batch, channels, height, width = images.shape
     padded = F.pad(images, (pad, pad, pad, pad))
     rows = torch.from_numpy(pad - moves.down[:, None] + np.arange(height))
-    across = np.where(moves.flip[:, None], np.arange(width)[::-1], np.arange(width))
-    columns = torch.from_numpy(pad - moves.right[:, None] + across)
+    across = np.arange(width) - moves.right[:, None]
+    columns = torch.from_numpy(pad + np.where(moves.flip[:, None], width - 1 - across, across))
     # Where in its padded image each pixel comes from, the same in every channel: one gather does shift and flip.
     source = rows[:, :, None] * padded.shape[-1] + columns[:, None, :]
-    index = source.to(images.device).view(batch, 1, -1).expand(batch, channels, height * width)
-    return padded.reshape(batch, channels, -1).gather(2, index).view(images.shape)
+    index = source.to(images.device).view(batch, 1, height * width).expand(batch, channels, height * width)
+    return padded.flatten(2).gather(2, index).view(images.shape)

@@ -1,7 +1,7 @@
 """One pass over a source: every file read, hashed and decoded once, in parallel, in order, with bounded memory.
 
-The audit takes the record of each image and the learner its crop, so nothing is decoded twice. What was found of an image
-is remembered under the hash of its bytes: a file seen before is only read and hashed, unless its crop is wanted.
+The audit takes the record of each image and the learner its crop, so nothing is decoded twice. What was found of an
+image is remembered under the hash of its bytes: a file seen before is only read and hashed, unless its crop is wanted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _POLICY = 1  # raise it when decoding's policies change: remembered records are 
 
 @dataclass(frozen=True)
 class Record:
-    """What was found of one image. problem: "" for a usable one, else the finding it is set aside under, with its why."""
+    """What was found of one image. problem: "" for a usable one, else the finding it is set aside under, and why."""
 
     digest: str
     width: int = 0
@@ -80,7 +80,7 @@ def look(
 
 
 def _in_order(work: Callable[[Item], Looked], items: Iterable[Item]) -> Iterator[Looked]:
-    """`work` on a thread a core (Pillow decodes outside Python's lock), at most a window of items ahead of the reader."""
+    """`work` on a thread a core (Pillow decodes outside Python's lock), at most a window ahead of the reader."""
     workers = min(8, os.cpu_count() or 1)
     pending: deque[Future[Looked]] = deque()
     with ThreadPoolExecutor(workers) as pool:

@@ -31,7 +31,9 @@ def mnist_5k() -> ArraySource:
     # gzip inflates it whole, and NumPy's text reader is fastest over one long line of integers.
     text = gzip.decompress(path.read_bytes()).decode("ascii").replace("\n", ",").rstrip(",")
     table = np.fromstring(text, dtype=np.int64, sep=",").reshape(-1, 785)
-    return from_arrays("mnist-5k", "named:mnist-5k", [("", table[:, :-1].astype(np.uint8).reshape(-1, 28, 28), table[:, -1])])
+    return from_arrays(
+        "mnist-5k", "named:mnist-5k", [("", table[:, :-1].astype(np.uint8).reshape(-1, 28, 28), table[:, -1])]
+    )
 
 
 def faces() -> Source:

@@ -36,7 +36,7 @@ JUNK = {"__macosx", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "__pyc
 
 @dataclass(frozen=True)
 class Item:
-    """One image. key: its path within the source, with forward slashes. label: index into classes. part: given or ""."""
+    """One image. key: its path in the source, with forward slashes. label: index into classes. part: given, or ""."""
 
     key: str
     label: int
@@ -55,11 +55,30 @@ class Oddity:
 class Source(Protocol):
     """Labelled images to look at."""
 
-    name: str
-    identity: str  # what caches are kept under: the place, not the content
-    classes: tuple[str, ...]
-    items: tuple[Item, ...]
-    oddities: tuple[Oddity, ...]
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """What caches are kept under: the place, not the content."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names, in order."""
+        ...
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The images."""
+        ...
+
+    @property
+    def oddities(self) -> tuple[Oddity, ...]:
+        """What was set aside before any image was read."""
+        ...
 
     def read(self, item: Item) -> bytes:
         """The item's bytes; equal bytes are the same image. Raises OSError."""
@@ -175,7 +194,9 @@ def open_folder(root: Path, name: str = "") -> FolderSource:
         raise RequestError(f"cannot read the folder {str(root)!r}: {error.strerror or error}") from error
     if not walk.files:
         aside = f" ({len(walk.oddities)} entries set aside, e.g. {walk.oddities[0].path!r})" if walk.oddities else ""
-        raise RequestError(f"no images in {str(root)!r}{aside}; a folder needs one sub-folder per class, with images in it")
+        raise RequestError(
+            f"no images in {str(root)!r}{aside}; a folder needs one sub-folder per class, with images in it"
+        )
     classes = tuple(sorted(walk.classes))
     items = tuple(Item(key, classes.index(class_name), part) for key, class_name, part in walk.files)
     return FolderSource(root, name or root.resolve().name, str(root.resolve()), classes, items, tuple(walk.oddities))
@@ -194,7 +215,8 @@ class ArraySource:
 
     def read(self, item: Item) -> bytes:
         """The image's pixels as bytes."""
-        return self.images[int(item.key.rpartition("/")[2])].tobytes()
+        content: bytes = self.images[int(item.key.rpartition("/")[2])].tobytes()
+        return content
 
     def decode(self, content: bytes, at_least: int) -> Decoded:
         """The pixels as an RGB image."""
@@ -208,16 +230,16 @@ class ArraySource:
         return self.images.shape[2], self.images.shape[1], 1 if self.images.ndim == 3 else 3
 
 
-def from_arrays(
-    name: str, identity: str, parts: list[tuple[str, NDArray[Any], NDArray[Any]]]
-) -> ArraySource:
+def from_arrays(name: str, identity: str, parts: list[tuple[str, NDArray[Any], NDArray[Any]]]) -> ArraySource:
     """A source from (part, images, labels) triples. Raises RequestError for shapes, kinds or counts that do not fit."""
     checked = [(part, _checked_images(name, images), labels) for part, images, labels in parts]
     if len({images.shape[1:] for _, images, _ in checked}) != 1:
         raise RequestError(f"{name}: the parts hold images of different sizes")
     for _, images, labels in checked:
         if labels.shape != (len(images),):
-            raise RequestError(f"{name}: {len(images)} images, but labels of shape {labels.shape}; one label each is needed")
+            raise RequestError(
+                f"{name}: {len(images)} images, but labels of shape {labels.shape}; one label each is needed"
+            )
         if labels.dtype.kind not in "iuUb":
             raise RequestError(f"{name}: labels must be whole numbers or text, not {labels.dtype}")
     values = sorted({value for _, _, labels in checked for value in labels.tolist()})
@@ -246,7 +268,11 @@ _NPZ_LAYOUTS = (
     (("", "x", "y"),),
     (("train", "x_train", "y_train"), ("val", "x_val", "y_val"), ("test", "x_test", "y_test")),
     (("train", "xtr", "ytr"), ("test", "xte", "yte")),
-    (("train", "train_images", "train_labels"), ("val", "val_images", "val_labels"), ("test", "test_images", "test_labels")),
+    (
+        ("train", "train_images", "train_labels"),
+        ("val", "val_images", "val_labels"),
+        ("test", "test_images", "test_labels"),
+    ),
 )
 
 

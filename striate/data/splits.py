@@ -16,8 +16,8 @@ from striate.data.audit import Audit, Usable
 def split(usable: Sequence[Usable], held_out: float, seed: int) -> list[str]:
     """The part of each image: "train", "val" or "test", as given, or a stratified "train" and "val" made here.
 
-    Made here: of each class, `held_out` of the images, at least one, go to "val"; equal images stay together; a class of a
-    single image is learnt from only. Depends on the images' content and the seed, not on file names or order.
+    Made here: of each class, `held_out` of the images, at least one, go to "val"; equal images stay together; a class
+    of a single image is learnt from only. Depends on the images' content and the seed, not on file names or order.
     """
     if any(entry.item.part for entry in usable):
         return [entry.item.part for entry in usable]
@@ -44,14 +44,16 @@ def split(usable: Sequence[Usable], held_out: float, seed: int) -> list[str]:
 
 
 def measured_part(parts: Sequence[str]) -> str:
-    """The part that accuracy is reported on: "test" where the data has one, else "val"; "" where nothing is held out."""
+    """The part that accuracy is reported on: "test" where there is one, else "val"; "" where nothing is held out."""
     return next((part for part in ("test", "val") if part in parts), "")
 
 
 def leaked(usable: Sequence[Usable], parts: Sequence[str], measured: str) -> NDArray[np.bool_]:
     """For each image of the measured part, in order: whether the same bytes are also in training."""
     trained = {entry.record.digest for entry, part in zip(usable, parts, strict=True) if part == "train"}
-    return np.array([e.record.digest in trained for e, part in zip(usable, parts, strict=True) if part == measured], bool)
+    return np.array(
+        [e.record.digest in trained for e, part in zip(usable, parts, strict=True) if part == measured], bool
+    )
 
 
 def split_csv(audit: Audit, parts: Sequence[str]) -> str:

@@ -52,7 +52,7 @@ class Classifier:
         return self._engine
 
     def embed(self, crops: Images) -> NDArray[np.float32]:
-        """uint8 crops [N, H, W, C] -> what the engine answers: embeddings, or scores for a net without a linear head."""
+        """uint8 crops [N, H, W, C] -> the engine's answer: embeddings, or scores for a net without a linear head."""
         return in_batches(self.engine, crops)
 
     def scores(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -79,7 +79,9 @@ class Classifier:
         found: list[Prediction] = []
         for start in range(0, len(items), 64):  # bounds the memory that crops take
             chunk = items[start : start + 64]
-            names = [str(item) if isinstance(item, (str, Path)) else f"image {start + i}" for i, item in enumerate(chunk)]
+            names = [
+                str(item) if isinstance(item, (str, Path)) else f"image {start + i}" for i, item in enumerate(chunk)
+            ]
             crops = [self.crop(item, name) for item, name in zip(chunk, names, strict=True)]
             found += self.named(names, self.probabilities(np.stack(crops)))
         return found

@@ -65,7 +65,7 @@ class OpenVinoEngine:
 def _compile(openvino: Any, folder: Path, precision: str) -> Any:
     settings = {
         "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
-        "PERFORMANCE_HINT": "LATENCY",  # one batch on all cores: as fast as many streams here, with a quarter of the memory
+        "PERFORMANCE_HINT": "LATENCY",  # one batch on all cores: measured as fast as several streams, in less memory
         "CACHE_DIR": str(folder / "compiled"),
     }
     return openvino.Core().compile_model(str(folder / "trunk.xml"), "CPU", settings)

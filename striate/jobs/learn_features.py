@@ -123,7 +123,7 @@ def _with_head(backbone: Model, head: Head, classes: tuple[str, ...]) -> Model:
 
 
 def _bfloat16_differs(source: Source, model: Model, engine: str, cache: FeatureCache, held_out: list[Usable]) -> str:
-    """Why bfloat16 cannot be used, or "". The few images checked are decoded once more, as their crops were not kept."""
+    """Why bfloat16 cannot be used, or "". The few images checked are decoded again: their crops were not kept."""
     step = max(1, len(held_out) // CHECKED)
     items = [entry.item for entry in held_out[::step][:CHECKED]]
     looked = [entry for entry in look(source, model.pixels, items=items) if entry.crop is not None]
@@ -137,4 +137,6 @@ def _bfloat16_differs(source: Source, model: Model, engine: str, cache: FeatureC
     apart = float(np.abs(slow - fast).max())
     if agree >= 0.99 and apart <= 0.05:
         return ""
-    return f"bfloat16 changes the answers (top-1 agrees on {100 * agree:.1f} %, probabilities differ by up to {apart:.3f})"
+    return (
+        f"bfloat16 changes the answers (top-1 agrees on {100 * agree:.1f} %, probabilities differ by up to {apart:.3f})"
+    )

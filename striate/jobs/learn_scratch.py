@@ -52,9 +52,9 @@ def learn_scratch(
     require_learnable(found, source.name)
     parts = split(found.usable, recipe.held_out, recipe.seed)
     images = np.stack([crops.pop(entry.item.key) for entry in found.usable])
-    learned = Learned(_blank(plan, pixels), found, parts, measured_part(parts), np.zeros((0, len(found.classes)), np.float32),
-                      "", "float32")  # fmt: skip
-    settings = _settings(recipe, found.usable and len(learned.rows("train")), pixels)
+    nothing = np.zeros((0, len(found.classes)), np.float32)
+    learned = Learned(_blank(plan, pixels), found, parts, measured_part(parts), nothing, "", "float32")
+    settings = _settings(recipe, len(learned.rows("train")), pixels)
     learned.facts = {"epochs": settings.epochs, "augment": settings.augment}
     _train(learned, images, plan, pixels, settings, clock, progress)
     with clock.stage("answer"):

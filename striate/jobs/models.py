@@ -22,7 +22,9 @@ def published_model(net: str) -> Model:
     height, width = found.pixels.height, found.pixels.width
     options = {"classes": 1000, "in_channels": 3, "input_size": [height, width], "options": {}}
     training = {"weights": found.name, "data": found.data, "licence": found.licence, "sha256": found.sha256}
-    return Model(net, options, imagenet_names(), found.pixels, tensors, head="head", strategy="published", training=training)
+    return Model(
+        net, options, imagenet_names(), found.pixels, tensors, head="head", strategy="published", training=training
+    )
 
 
 def open_model(name: str | os.PathLike[str]) -> Model:

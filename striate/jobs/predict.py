@@ -40,7 +40,7 @@ def predict(
     precision: str = "auto",
     progress: Progress | None = None,
 ) -> Predictions:
-    """Predict files; a folder stands for the images in it. Files that cannot be used are in `failed`, and lose nothing else."""
+    """Predict files; a folder stands for the images in it. What cannot be used is listed in `failed`."""
     classifier = load(model, engine=engine, precision=precision)
     paths = _image_files(files)
     answers: list[Prediction] = []
@@ -110,7 +110,7 @@ def evaluate(
     precision: str = "auto",
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Measure a model on a source. part: "train", "val" or "test"; by default the held-out one, or all where none is given.
+    """Measure a model on a source. part: "train", "val" or "test"; by default the held-out one, or all without parts.
 
     Raises RequestError where no class of the data is one of the model's.
     """
@@ -118,12 +118,16 @@ def evaluate(
     source = open_source(data)
     index = {name: place for place, name in enumerate(classifier.classes)}
     if not index.keys() & set(source.classes):
-        raise RequestError(f"none of the classes of {str(data)!r} ({', '.join(source.classes[:3])}, ...) is one of the model's "
-                           f"({', '.join(classifier.classes[:3])}, ...)")  # fmt: skip
+        raise RequestError(
+            f"none of the classes of {str(data)!r} ({', '.join(source.classes[:3])}, ...) "
+            f"is one of the model's ({', '.join(classifier.classes[:3])}, ...)"
+        )
     given = {item.part for item in source.items}
     part = part or measured_part(sorted(given))
     if part and part not in given:
-        raise RequestError(f"{str(data)!r} has no part {part!r}; it has {', '.join(sorted(filter(None, given))) or 'none'}")
+        raise RequestError(
+            f"{str(data)!r} has no part {part!r}; it has {', '.join(sorted(filter(None, given))) or 'none'}"
+        )
     items = [item for item in source.items if item.part == part]
     labels: list[int] = []
     rows: list[NDArray[np.float32]] = []
@@ -137,7 +141,9 @@ def evaluate(
                 continue
             place = index.get(source.classes[looked.item.label])
             if place is None:
-                raise RequestError(f"the model has no class {source.classes[looked.item.label]!r} ({looked.item.key!r})")
+                raise RequestError(
+                    f"the model has no class {source.classes[looked.item.label]!r} ({looked.item.key!r})"
+                )
             labels.append(place)
             waiting.append(looked.crop)
             if len(waiting) == BATCH:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -53,11 +54,11 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(OSError):  # a full disk was reported where the line was written
             self._log.close()
-        except OSError:
-            pass  # a full disk was reported where the line was written
         if kind is not None and not (self.path / "model.safetensors").exists():
             for name in ("log.jsonl", "audit.json", "split.csv", "recipe.toml"):
                 (self.path / name).unlink(missing_ok=True)

@@ -33,8 +33,8 @@ def run_report(
     found, classes = learned.audit, model.classes
     mistakes, seen = _pictures(source, model, learned, measured)
     return RunReport(
-        title=f"{source.name}: {len(classes)} classes",
-        data=source.name,
+        title=source.name,
+        data=f"{len(found.usable):,} images in {len(classes)} classes",
         net=model.net,
         strategy=plan.strategy,
         why=plan.why,

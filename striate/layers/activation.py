@@ -13,5 +13,5 @@ class ScaledTanh(nn.Module):
     flat. Source: LeCun, Bottou, Bengio, Haffner 1998, appendix A.
     """
 
-    def forward(self, input: Tensor) -> Tensor:
-        return 1.7159 * torch.tanh(input * (2 / 3))
+    def forward(self, x: Tensor) -> Tensor:
+        return 1.7159 * torch.tanh(x * (2 / 3))

@@ -30,11 +30,11 @@ class SameConv2d(nn.Conv2d):
         padding = kernel // 2 if self.fixed else 0
         super().__init__(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=bias)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         if not self.fixed:
-            rows, columns = (self._padding(input.shape[axis], axis) for axis in (-2, -1))
-            input = F.pad(input, (*columns, *rows))
-        return super().forward(input)
+            rows, columns = (self._padding(x.shape[axis], axis) for axis in (-2, -1))
+            x = F.pad(x, (*columns, *rows))
+        return super().forward(x)
 
     def _padding(self, size: int, axis: int) -> tuple[int, int]:
         """Pixels before and after; arithmetic without branches, so that a traced graph holds it for every size."""

@@ -19,8 +19,8 @@ class RBF(nn.Module):
         super().__init__()
         self.register_buffer("codes", codes)
 
-    def forward(self, input: Tensor) -> Tensor:
-        return -(input.unsqueeze(1) - self.codes).square().sum(-1)
+    def forward(self, x: Tensor) -> Tensor:
+        return -(x.unsqueeze(1) - self.codes).square().sum(-1)
 
     def multiply_adds(self, output: Tensor) -> int:
         """One for each input of each class: a difference, squared and added."""

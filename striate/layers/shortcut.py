@@ -20,8 +20,8 @@ class ZeroPadShortcut(nn.Module):
         self.before = (out_channels - in_channels) // 2
         self.after = out_channels - in_channels - self.before
 
-    def forward(self, input: Tensor) -> Tensor:
-        kept = input[:, :, :: self.stride, :: self.stride]
+    def forward(self, x: Tensor) -> Tensor:
+        kept = x[:, :, :: self.stride, :: self.stride]
         return F.pad(kept, (0, 0, 0, 0, self.before, self.after))
 
     def extra_repr(self) -> str:

@@ -21,8 +21,8 @@ class Subsampling(nn.Module):
         self.weight = nn.Parameter(torch.full((channels,), 1 / kernel**2))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, input: Tensor) -> Tensor:
-        total = F.avg_pool2d(input, self.kernel) * self.kernel**2
+    def forward(self, x: Tensor) -> Tensor:
+        total = F.avg_pool2d(x, self.kernel) * self.kernel**2
         return total * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
 
     def extra_repr(self) -> str:

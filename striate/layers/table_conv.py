@@ -49,8 +49,8 @@ class TableConv2d(nn.Module):
         shape = (self.out_channels, self.in_channels, self.kernel, self.kernel)
         return with_zeros.index_select(0, self.position).view(shape)
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.conv2d(input, self.dense_weight(), self.bias)
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.dense_weight(), self.bias)
 
     def multiply_adds(self, output: Tensor) -> int:
         """Multiply-adds an image costs: the links only, since a link that is not there is not computed in the paper."""

@@ -62,12 +62,12 @@ class Model:
     def trunk_key(self) -> str:
         """Names all that decides the embedding: net, input normalisation and every tensor below the head.
 
-        Two models that differ only in their linear head share it, and so share one compiled graph and one feature cache.
+        Models that differ only in their linear head share it, and so share one compiled graph and one feature cache.
         """
         below = {name: value for name, value in self.checksums.items() if not self.in_head(name)}
         options = {name: value for name, value in self.options.items() if not (self.head and name == "classes")}
         pixels = self.pixels
-        facts = [self.net, options, self.head, self.aliases, below]
+        facts: list[Any] = [self.net, options, self.head, self.aliases, below]
         facts += [pixels.height, pixels.width, pixels.channels, list(pixels.mean), list(pixels.std)]
         return sha256_of(json.dumps(facts, sort_keys=True).encode())
 
@@ -84,7 +84,7 @@ def write(path: Path, model: Model) -> None:
         "pixels": model.pixels.as_dict(),
         "checksums": model.checksums,
     }
-    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in model.tensors.items()}
+    tensors = {name: np.asarray(tensor, order="C") for name, tensor in model.tensors.items()}
     write_bytes(path, safetensors.numpy.save(tensors, {"striate": json.dumps(header)}))
 
 
@@ -111,7 +111,9 @@ def _header(content: bytes, name: str) -> dict[str, Any]:
     """The JSON that Striate put into the safetensors header."""
     length = struct.unpack("<Q", content[:8])[0] if len(content) >= 8 else _HEADER_LIMIT + 1
     if length > min(_HEADER_LIMIT, len(content) - 8):
-        raise RequestError(f"{name} is no model file, or is truncated: it does not begin with a whole safetensors header")
+        raise RequestError(
+            f"{name} is no model file, or is truncated: it does not begin with a whole safetensors header"
+        )
     try:
         outer = json.loads(content[8 : 8 + length])
         text = outer["__metadata__"]["striate"]
@@ -127,7 +129,8 @@ def _header(content: bytes, name: str) -> dict[str, Any]:
         raise RequestError(f"the model file {name} is damaged: its description has no format number")
     if header["format"] > FORMAT:
         raise RequestError(
-            f"{name} has model format {header['format']}, and this Striate reads up to {FORMAT}; upgrade Striate to open it"
+            f"{name} has model format {header['format']}, and this Striate reads up to {FORMAT}; "
+            "upgrade Striate to open it"
         )
     return header
 
@@ -145,7 +148,9 @@ def _checked(header: dict[str, Any], tensors: Tensors, name: str) -> Model:
             raise RequestError(f"the model file {name} is damaged: {key!r} is missing or of the wrong kind")
     classes = header["classes"]
     if not 1 <= len(classes) <= MAX_CLASSES or not all(isinstance(entry, str) for entry in classes):
-        raise RequestError(f"the model file {name} names {len(classes)} classes; 1 to {MAX_CLASSES:,} names are accepted")
+        raise RequestError(
+            f"the model file {name} names {len(classes)} classes; 1 to {MAX_CLASSES:,} names are accepted"
+        )
     if header["options"].get("classes", len(classes)) != len(classes):
         raise RequestError(
             f"the model file {name} is refused: its options ask for {header['options']['classes']!r} classes, "
@@ -155,7 +160,9 @@ def _checked(header: dict[str, Any], tensors: Tensors, name: str) -> Model:
     if checksums.keys() != tensors.keys():
         raise RequestError(f"the model file {name} is damaged: tensors are missing or were added")
     values = {key: header[key] for key in _KINDS if key != "checksums"}
-    model = Model(**(values | {"classes": tuple(classes), "pixels": Pixels.from_dict(values["pixels"])}), tensors=tensors)
+    model = Model(
+        **(values | {"classes": tuple(classes), "pixels": Pixels.from_dict(values["pixels"])}), tensors=tensors
+    )
     for tensor_name, checksum in model.checksums.items():
         if checksums[tensor_name] != checksum:
             raise RequestError(f"the model file {name} is damaged: tensor {tensor_name!r} does not match its checksum")
@@ -167,4 +174,4 @@ def _checked(header: dict[str, Any], tensors: Tensors, name: str) -> Model:
 
 
 def _checksum(tensor: NDArray[Any]) -> str:
-    return sha256_of(memoryview(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8)))
+    return sha256_of(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data)

@@ -205,5 +205,5 @@ VARIANTS = {
 # Deviations of lenet5: the drawings are ours, in the manner of the paper's Figure 3, whose bitmaps are not at hand; any
 # other number of classes takes random codes; the scores are minus the paper's penalties. lenet5_lecture and
 # lenet5_plain are what courses and libraries call LeNet-5: the first keeps the table of connections and squashes after
-# pooling; the second connects C3 in full and pools without squashing. Under a softmax the paper's initial weights are too
-# small for plain tanh to leave its straight part, so these two start from the same authors' later rule.
+# pooling; the second connects C3 in full and pools without squashing. From the paper's small initial weights these two,
+# with plain tanh and a softmax, do not start to learn; they take the first author's rule for plain tanh instead.

@@ -144,12 +144,30 @@ class RunReport:
 
     def most_confused(self, limit: int) -> tuple[Confusion, ...]:
         """The up to `limit` most frequent confusions, most frequent first; of equal ones, the larger share first."""
+        sizes = self.confusion.sum(1)
+        return tuple(
+            Confusion(self.classes[row], self.classes[column], int(self.confusion[row, column]), int(sizes[row]))
+            for row, column in self._confused[:limit]
+        )
+
+    def confusable_classes(self, limit: int) -> tuple[int, ...]:
+        """Places in `classes` of the up to `limit` classes in the most frequent confusions, partners side by side."""
+        found: dict[int, None] = {}
+        for pair in self._confused:
+            if len(found.keys() | set(pair)) <= limit:
+                found.update(dict.fromkeys(pair))
+            if len(found) >= limit:
+                break
+        for place in range(len(self.classes)):
+            if len(found) >= limit:
+                break
+            found.setdefault(place)
+        return tuple(found)
+
+    @cached_property
+    def _confused(self) -> list[tuple[int, int]]:
         rows, columns = np.nonzero(self.confusion)
         apart = rows != columns
         rows, columns = rows[apart], columns[apart]
-        counts, sizes = self.confusion[rows, columns], self.confusion.sum(1)
-        order = np.lexsort((columns, rows, sizes[rows], -counts))[:limit]
-        return tuple(
-            Confusion(self.classes[row], self.classes[column], int(self.confusion[row, column]), int(sizes[row]))
-            for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True)
-        )
+        order = np.lexsort((columns, rows, self.confusion.sum(1)[rows], -self.confusion[rows, columns]))
+        return list(zip(rows[order].tolist(), columns[order].tolist(), strict=True))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import html
+import itertools
 import math
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import numpy as np
-
 from striate.report.content import ClassScore, Confusion, RunReport
 
 FEW_CLASSES = 20
+LONGEST_LIST = 500
 
 CSS = """
 .scale { margin: 1.4rem 0 0 }
@@ -30,25 +30,27 @@ CSS = """
 .matrix td { text-align: center; min-width: 2.5rem; padding: .45rem .35rem; border-radius: 4px; border: 0 }
 .matrix td { background: var(--well) }
 .matrix td.hit { background: rgb(var(--good) / calc(var(--s) * .5)) }
-.matrix td.miss { background: rgb(var(--bad) / calc(.1 + var(--s) * .4)); font-weight: 600 }
-.matrix td.nil { color: var(--muted) }
+.matrix td.miss { background: rgb(var(--bad) / calc(.16 + var(--s) * .34)); font-weight: 600 }
+.matrix td.nil { color: var(--muted); background: none; box-shadow: inset 0 0 0 1px var(--line) }
+.matrix caption span { display: block; position: sticky; left: 0; max-width: min(46rem, 100vw - 4.2rem) }
 .matrix.roomy td { min-width: 5.5rem; padding: 1rem .8rem; font-size: 1.15rem }
 .matrix th { border: 0; padding: .3rem .5rem; font-weight: 500; max-width: 12rem }
 .matrix thead th { text-align: center; vertical-align: bottom }
 .matrix thead .corner, .matrix .axis { color: var(--muted); font-weight: 400; font-size: .78rem }
 .matrix thead .corner { text-align: left }
 .matrix tbody th { text-align: right; position: sticky; left: 0; background: var(--card) }
-.matrix.dense thead th span { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 9rem; overflow: hidden;
-  text-overflow: ellipsis; white-space: nowrap; display: inline-block }
+.matrix.dense thead th span { writing-mode: vertical-rl; transform: rotate(180deg); white-space: nowrap;
+  display: inline-block }
 .matrix.dense td { min-width: 2rem; padding: .3rem .2rem; font-size: .8rem }
-.matrix.dense tbody th { max-width: 9rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
+.matrix.dense tbody th { max-width: none; white-space: nowrap }
 .meter { display: block; height: 6px; border-radius: 3px; background: var(--well); min-width: 4rem }
 .meter i { display: block; height: 100%; border-radius: 3px; background: rgb(var(--good)); min-width: 2px }
 .bars .meter { height: 10px; border-radius: 5px }
 .bars .meter i { border-radius: 5px; background: rgb(var(--good) / .75) }
 .bars td.fill { width: 60% }
+.curves figure { margin: 0 }
 .curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); gap: 1.5rem }
-.curves svg { width: 100%; max-width: 34rem; height: auto; display: block; overflow: visible }
+.curves svg { width: 100%; max-width: 27rem; height: auto; display: block; overflow: visible }
 .curves text { font-size: 12px; fill: var(--muted) }
 .curves .last { fill: var(--ink); font-weight: 600 }
 .curves .grid { stroke: var(--line); stroke-width: 1 }
@@ -112,6 +114,22 @@ def seconds(duration: float) -> str:
     return f"{whole // 3600}&nbsp;h {whole % 3600 // 60:02d}&nbsp;min"
 
 
+def first_names(names: Sequence[str], room: int = 48) -> str:
+    """The first names that fit into `room` letters, at least one, and how many more there are."""
+    lengths = list(itertools.accumulate(len(name) + 2 for name in names))
+    fits = max(1, sum(length <= room for length in lengths))
+    said = ", ".join(text(name) for name in names[:fits])
+    return said + (f" and {number(len(names) - fits)} more" if len(names) > fits else "")
+
+
+def folded_list(title: str, rows: Sequence[str]) -> str:
+    """A folded list; past `LONGEST_LIST` rows it says how many it leaves out, so that the page stays small."""
+    left = len(rows) - LONGEST_LIST
+    items = "".join(f"<li>{row}</li>" for row in rows[:LONGEST_LIST])
+    more = f"<li>and {number(left)} more</li>" if left > 0 else ""
+    return f"<details><summary>{title}</summary><ul>{items}{more}</ul></details>"
+
+
 def accuracy_bar(content: RunReport) -> str:
     """The accuracy on a scale from 0 to 100 %, with its interval and the score of always giving the same answer."""
     low, high = content.interval
@@ -140,30 +158,36 @@ def accuracy_bar(content: RunReport) -> str:
 def confusion_table(content: RunReport) -> str:
     """The confusion matrix as a table, shaded by share of its row; of many classes, the most confused ones."""
     matrix = content.confusion
-    errors = matrix.sum(0) + matrix.sum(1) - 2 * np.diagonal(matrix)
     some = len(content.classes) > FEW_CLASSES
-    shown = np.sort(np.argsort(-errors, kind="stable")[:FEW_CLASSES]) if some else np.arange(len(content.classes))
-    density = " dense" if shown.size > 6 else " roomy" if shown.size <= 3 else ""
-    names = [text(content.classes[index]) for index in shown.tolist()]
-    head = "".join(f'<th scope="col" title="{name}"><span>{name}</span></th>' for name in names)
+    shown = list(content.confusable_classes(FEW_CLASSES) if some else range(len(content.classes)))
+    density = " dense" if len(shown) > 6 else " roomy" if len(shown) <= 3 else ""
+    names = [content.classes[index] for index in shown]
+    head = "".join(f'<th scope="col" title="{text(name)}"><span>{_short(name)}</span></th>' for name in names)
     if some:
         head += '<th scope="col"><span>all other classes</span></th>'
     rows = []
-    for index, name in zip(shown.tolist(), names, strict=True):
+    for index, name in zip(shown, names, strict=True):
         total = int(matrix[index].sum())
-        cells = [_cell(int(matrix[index, column]), total, index == column) for column in shown.tolist()]
+        cells = [_cell(int(matrix[index, column]), total, index == column) for column in shown]
         if some:
             cells.append(_cell(total - int(matrix[index, shown].sum()), total, False))
-        rows.append(f'<tr><th scope="row" title="{name}">{name}</th>{"".join(cells)}</tr>')
+        rows.append(f'<tr><th scope="row" title="{text(name)}">{_short(name)}</th>{"".join(cells)}</tr>')
     said = (
-        f"The {FEW_CLASSES} most confused of {number(len(content.classes))} classes. " if some else ""
+        f"The {FEW_CLASSES} most confused of {number(len(content.classes))} classes, partners side by side. "
+        if some
+        else ""
     ) + "Each row is a true class, each column the network&rsquo;s answer; the numbers are images."
     return (
         '<div class="wide" role="region" aria-label="Confusion matrix" tabindex="0">'
-        f'<table class="matrix{density}"><caption>{said}</caption><thead><tr>'
+        f'<table class="matrix{density}"><caption><span>{said}</span></caption><thead><tr>'
         f'<th class="corner" scope="col">truth &darr; &nbsp; answer &rarr;</th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def _short(name: str, longest: int = 24) -> str:
+    """A name for a narrow cell: the middle is left out, because species names often differ only in their ends."""
+    return text(name if len(name) <= longest else f"{name[: longest // 2]}\u2026{name[-(longest // 2 - 1) :]}")
 
 
 def _cell(count: int, total: int, hit: bool) -> str:
@@ -192,7 +216,7 @@ def class_table(scores: Iterable[ClassScore]) -> str:
     )
     return (
         '<div class="wide"><table class="classes"><thead><tr><th scope="col">Class</th>'
-        '<th scope="col" class="num">Recognised</th><th scope="col" class="num" colspan="2">Recall</th>'
+        '<th scope="col" class="num">Recognised</th><th scope="col" class="num">Recall</th><td class="fill"></td>'
         f'<th scope="col" class="num">Precision</th></tr></thead><tbody>{rows}</tbody></table></div>'
     )
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from striate.report import figures
-from striate.report.content import Example, Finding, RunReport, Seen
-from striate.report.figures import images, number, percent, text
-from striate.report.thumbnails import data_uri
+from striate.report import figures, thumbnails
+from striate.report.content import Finding, RunReport, Seen
+from striate.report.figures import first_names, folded_list, images, number, percent, text
+from striate.report.thumbnails import photo
 
-LONGEST_LIST = 500
 CLASS_ROWS = 1000
 SURE = 0.9
 
 CSS = """
-:root { color-scheme: light dark; --page: #f6f6f2; --card: #fff; --well: #ecece6; --line: #e0e0d8; --ink: #1c2126;
+:root { --mono: ui-monospace, "SF Mono", Menlo, Consolas, monospace; color-scheme: light dark;
+  --page: #f6f6f2; --card: #fff; --well: #ecece6; --line: #e0e0d8; --ink: #1c2126;
   --muted: #5d6570; --good: 21 113 122; --bad: 190 80 38; --link: #12626a }
 @media (prefers-color-scheme: dark) { :root { --page: #111418; --card: #191d23; --well: #272d35; --line: #2c333c;
   --ink: #e7eaee; --muted: #9aa4b0; --good: 92 184 190; --bad: 232 134 88; --link: #86d0d5 } }
@@ -45,17 +45,10 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: 1.1rem 2rem; margin: 0 }
 dt { color: var(--muted); font-size: .8rem } dd { margin: .1rem 0 0 } dd small { color: var(--muted); display: block;
   font-size: .88rem; line-height: 1.42 } dl .more { grid-column: span 2 }
-.photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.2rem, 1fr)); gap: 1.3rem 1.1rem }
-.photos figure, .curves figure { margin: 0 } .photos figcaption { font-size: .9rem; line-height: 1.35 }
-.photos .frame { height: 130px; display: flex; align-items: center; justify-content: center; background: var(--well);
-  border-radius: 9px; margin-bottom: .5rem }
-.photos img { max-width: 112px; max-height: 112px; border-radius: 3px; display: block }
-.photos img.tiny { width: 84px; image-rendering: pixelated }
-.photos small, code { font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; font-size: .74rem }
-.photos small { color: var(--muted); display: block; margin-top: .2rem }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 caption { text-align: left; color: var(--muted); padding: 0 0 .7rem; caption-side: top }
-th { font-weight: 500; text-align: left } th, td { padding: .38rem .9rem .38rem 0; border-bottom: 1px solid var(--line) }
+th { font-weight: 500; text-align: left }
+th, td { padding: .38rem .9rem .38rem 0; border-bottom: 1px solid var(--line) }
 thead th { color: var(--muted); font-size: .8rem } .matrix thead th { color: inherit; font-size: inherit }
 tbody tr:last-child > * { border-bottom: 0 } .num { text-align: right; white-space: nowrap }
 .classes .fill { width: 34% } th:last-child, td:last-child { padding-right: 0 } .matrix td:last-child { padding: .3rem }
@@ -64,19 +57,24 @@ tbody tr:last-child > * { border-bottom: 0 } .num { text-align: right; white-spa
   padding: .38rem 0; border-bottom: 1px solid var(--line) } .pairs li:last-child { border: 0 }
 .pairs span { margin-left: auto; color: var(--muted); font-variant-numeric: tabular-nums }
 .split { display: grid; grid-template-columns: auto minmax(16rem, 1fr); gap: 0 3rem } .split > * { min-width: 0 }
-.split.dense { grid-template-columns: minmax(0, 1fr) } .split h3 { margin-top: 0 } .split.dense h3 { margin-top: 1.6rem }
-.finding { border-top: 1px solid var(--line); padding: .8rem 0 } .finding p { margin: .15rem 0 0; color: var(--muted) }
+.split.dense { grid-template-columns: minmax(0, 1fr) }
+.split h3 { margin-top: 0 } .split.dense h3 { margin-top: 1.6rem }
+.finding { border-top: 1px solid var(--line); padding: .8rem 0 }
+.finding > b { display: inline-block } .finding > b::first-letter { text-transform: uppercase }
+.finding p { margin: .15rem 0 0; color: var(--muted) }
 .finding:first-of-type { border-top: 0; padding-top: 0 } .tag { font-size: .78rem; padding: .12rem .55rem;
   border-radius: 99px; background: var(--well); margin-left: .5rem; white-space: nowrap }
 details { border-top: 1px solid var(--line); padding: .7rem 0 } details:last-child { padding-bottom: 0 }
 .finding details { border: 0; padding: .3rem 0 0 } summary { cursor: pointer; color: var(--link) }
-details ul { margin: .5rem 0 0; padding-left: 1.1rem } pre { background: var(--well); border-radius: 9px; margin: .6rem 0;
-  padding: .9rem 1rem; overflow-x: auto; font: .82rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace }
+details ul { margin: .5rem 0 0; padding-left: 1.1rem }
+pre { background: var(--well); border-radius: 9px; margin: .6rem 0; padding: .9rem 1rem;
+  overflow-x: auto; font: .82rem/1.5 var(--mono) }
+code { font-family: var(--mono); font-size: .8rem }
 footer { color: var(--muted); font-size: .82rem; padding: .6rem .2rem }
 @media (max-width: 46rem) { .sheet { padding: 1.1rem .8rem 2.5rem } section { padding: 1.15rem 1.05rem }
   .hero, .split { grid-template-columns: minmax(0, 1fr); gap: 1.4rem 0 } .big { font-size: 3.4rem }
   .next { border-left: 0; border-top: 1px solid var(--line); padding: 1.2rem 0 0 } dl .more { grid-column: auto }
-  .photos { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1.1rem .8rem } .classes .fill { display: none } }
+  .classes .fill { display: none } }
 @media print { :root { --page: #fff } section { break-inside: avoid } }
 """
 
@@ -92,7 +90,7 @@ def render(content: RunReport) -> str:
     The text has no lone surrogates, so it can be written as UTF-8 whatever the file names were.
     """
     title = text(content.title)
-    style = "".join((CSS, figures.CSS))
+    style = CSS + figures.CSS + thumbnails.CSS
     parts = (
         _hero(content),
         _facts(content),
@@ -151,7 +149,7 @@ def _next_steps(content: RunReport) -> list[tuple[str, str, str]]:
     sure = sum(example.probability >= SURE for example in content.mistakes)
     if sure:
         say = f"Check the labels of {number(sure)} confident mistake{'s' if sure > 1 else ''}"
-        steps.append(("mistakes", say, f"Wrong, and at least {SURE:.0%} sure: often it is the label that is wrong."))
+        steps.append(("mistakes", say, f"Wrong, yet at least {100 * SURE:.0f}&nbsp;% sure: often the label is wrong."))
     if pairs:
         pair = pairs[0]
         say = f"{text(pair.truth)} taken for {text(pair.predicted)}"
@@ -165,7 +163,7 @@ def _next_steps(content: RunReport) -> list[tuple[str, str, str]]:
         steps.append(("classes", f"Weakest class: {text(weakest.name)}", why))
     if content.set_aside:
         say = f"{number(len(content.set_aside))} file{'s were' if len(content.set_aside) > 1 else ' was'} set aside"
-        steps.append(("data", say, "See which ones and why, and whether you want them back."))
+        steps.append(("data", say, "See which and why, and whether it belongs in the training."))
     if content.total and not content.wrong:
         steps.append(
             ("seen", "Try harder photographs", "No mistakes here: another day, another camera, another place.")
@@ -177,7 +175,7 @@ def _facts(content: RunReport) -> str:
     parts = " &middot; ".join(f"{text(part)} {number(count)}" for part, count in content.images.items())
     rows = (
         ("", "Images", number(sum(content.images.values())), parts),
-        ("", "Classes", number(len(content.classes)), _few(content.classes, 6)),
+        ("", "Classes", number(len(content.classes)), first_names(content.classes)),
         ("", "Network", text(content.net), text(content.engine)),
         (' class="more"', "How it was trained", text(content.strategy), text(content.why)),
     )
@@ -185,19 +183,6 @@ def _facts(content: RunReport) -> str:
         f"<div{span}><dt>{name}</dt><dd>{value}<small>{more}</small></dd></div>" for span, name, value, more in rows
     )
     return f'<section id="facts" aria-label="The run"><dl>{items}</dl></section>\n'
-
-
-def _few(names: Sequence[str], limit: int) -> str:
-    said = ", ".join(text(name) for name in names[:limit])
-    return said + (f" and {number(len(names) - limit)} more" if len(names) > limit else "")
-
-
-def _photo(example: Example | Seen, alt: str, caption: str) -> str:
-    tiny = ' class="tiny"' if max(example.image.shape[:2]) <= 56 else ""
-    return (
-        f'<figure><div class="frame"><img{tiny} alt="{alt}" src="{data_uri(example.image)}"></div>'
-        f"<figcaption>{caption}<small>{text(example.path)}</small></figcaption></figure>"
-    )
 
 
 def _mistakes(content: RunReport) -> str:
@@ -210,7 +195,7 @@ def _mistakes(content: RunReport) -> str:
     for example in content.mistakes:
         truth, predicted = text(example.truth), text(example.predicted)
         caption = f"<b>{truth}</b> taken for <b>{predicted}</b>, {percent(example.probability)} sure"
-        photos.append(_photo(example, f"{truth} taken for {predicted}", caption))
+        photos.append(photo(example.image, f"{truth} taken for {predicted}", caption, text(example.path)))
     if not photos:
         said = f'<p class="quiet">{images(content.wrong)} answered wrongly; no pictures of them were kept.</p>'
         return _section("mistakes", title, "", said)
@@ -228,8 +213,9 @@ def _confusion(content: RunReport) -> str:
         return _section("confusion", title, "", '<p class="quiet">Nothing was measured.</p>')
     pairs = content.most_confused(10)
     listed = figures.confused_pairs(pairs) if pairs else '<p class="quiet">No two classes were mixed up.</p>'
-    wide = " dense" if len(content.classes) > 6 else ""
-    body = f'<div class="split{wide}">{figures.confusion_table(content)}<div><h3>Most often mixed up</h3>{listed}</div></div>'
+    wide = " dense" if len(content.classes) > 12 else ""
+    listed = f"<div><h3>Most often mixed up</h3>{listed}</div>"
+    body = f'<div class="split{wide}">{figures.confusion_table(content)}{listed}</div>'
     return _section("confusion", title, "", body)
 
 
@@ -239,6 +225,8 @@ def _classes(content: RunReport) -> str:
         "deserved it. Least recognised first."
     )
     scores = content.weakest_first
+    if not content.total:
+        return _section("classes", "Class by class", "", '<p class="quiet">Nothing was measured.</p>')
     body = figures.class_table(scores[: figures.FEW_CLASSES])
     if len(scores) > figures.FEW_CLASSES:
         rest = scores[figures.FEW_CLASSES : CLASS_ROWS]
@@ -255,7 +243,9 @@ def _seen(seen: Sequence[Seen]) -> str:
         "These are your photographs after rotation, resizing and cropping, as the network receives them. "
         "If what matters is cut off or too small to make out, the network cannot see it either."
     )
-    photos = "".join(_photo(view, text(view.truth), f"<b>{text(view.truth)}</b>") for view in seen)
+    photos = "".join(
+        photo(view.image, text(view.truth), f"<b>{text(view.truth)}</b>", text(view.path)) for view in seen
+    )
     body = f'<div class="photos">{photos}</div>' if photos else '<p class="quiet">No pictures were kept of this.</p>'
     return _section("seen", "What the network really sees", lead if photos else "", body)
 
@@ -267,7 +257,7 @@ def _data(content: RunReport) -> str:
         lead, body = "", '<p class="quiet">The check before training found nothing unusual.</p>'
     if content.set_aside:
         rows = [f"<code>{text(path)}</code>: {text(reason)}" for path, reason in content.set_aside]
-        body += _listing(f"Files set aside ({number(len(rows))})", rows)
+        body += folded_list(f"Files set aside ({number(len(rows))})", rows)
     else:
         body += '<p class="quiet">No files were set aside.</p>'
     return _section("data", "The photographs themselves", lead, body)
@@ -275,20 +265,14 @@ def _data(content: RunReport) -> str:
 
 def _finding(finding: Finding) -> str:
     rows = [f"<code>{text(path)}</code>" for path in finding.examples]
-    title = f"All {number(len(rows))} files" if len(rows) == finding.count > 1 else "For example"
+    title = "For example"
+    if len(rows) == finding.count:
+        title = f"All {number(len(rows))} files" if len(rows) > 1 else "Which file"
     return (
         f'<div class="finding"><b>{text(finding.kind)}</b>: {number(finding.count)}'
         f'<span class="tag">{text(finding.action)}</span><p>{text(finding.explanation)}</p>'
-        f"{_listing(title, rows) if rows else ''}</div>"
+        f"{folded_list(title, rows) if rows else ''}</div>"
     )
-
-
-def _listing(title: str, rows: Sequence[str]) -> str:
-    """A folded list; past `LONGEST_LIST` rows it says how many it leaves out, so that the page stays small."""
-    left = len(rows) - LONGEST_LIST
-    items = "".join(f"<li>{row}</li>" for row in rows[:LONGEST_LIST])
-    more = f"<li>and {number(left)} more</li>" if left > 0 else ""
-    return f"<details><summary>{title}</summary><ul>{items}{more}</ul></details>"
 
 
 def _training(content: RunReport) -> str:
@@ -305,5 +289,5 @@ def _fine_print(content: RunReport) -> str:
     if content.recipe:
         body += f"<details><summary>Recipe</summary><pre>{text(content.recipe, lines=True)}</pre></details>"
     if content.versions:
-        body += _listing("Versions", [f"{text(name)} {text(version)}" for name, version in content.versions.items()])
+        body += folded_list("Versions", [f"{text(name)} {text(version)}" for name, version in content.versions.items()])
     return _section("details", "Notes, recipe and versions", "", body or '<p class="quiet">None were recorded.</p>')

@@ -103,6 +103,8 @@ def _learn(
             raise not_finite(net, x, f"epoch {epoch + 1}, batch {number + 1} of {steps}", settings)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        if settings.clip_norm:
+            nn.utils.clip_grad_norm_(net.parameters(), settings.clip_norm)
         optimizer.step()
         total_loss += loss.item() * len(chosen)
         seen += len(chosen)

@@ -17,6 +17,6 @@ def learning_rate(step: int, total_steps: int, warmup_steps: int, peak: float) -
     if not 0 <= step < total_steps:
         raise RequestError(f"a run of {total_steps} steps has steps 0 to {total_steps - 1}, not {step}")
     if step < warmup_steps:
-        return peak * (step + 1) / warmup_steps
+        return peak * ((step + 1) / warmup_steps)
     done = (step - warmup_steps) / (total_steps - warmup_steps)
     return peak * 0.5 * (1 + math.cos(math.pi * done))

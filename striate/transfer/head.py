@@ -33,6 +33,9 @@ def fit_head(features: NDArray[np.float32], labels: Labels, classes: int, *, fol
     Minimises the summed cross-entropy plus |W|^2 / (2 C), biases free. C has the least log loss over stratified folds:
     on few images accuracy moves in steps and is alike over decades of C, log loss has one smooth minimum.
     """
+    # Imported here, where a head is fitted, because it takes a third of a second; and before the limit, which only
+    # reaches libraries that are loaded: SciPy brings a BLAS of its own.
+    import scipy.optimize  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     # Products this small run slower on several threads, and many times slower when other work holds a core.
@@ -86,7 +89,8 @@ def _choose(
             loss[place] += _cross_entropy(scores, labels[outside])
             right[place] += (scores.argmax(axis=1) == labels[outside]).sum()
     table = tuple(
-        (strength, float(loss[place] / len(x)), float(right[place] / len(x))) for place, strength in enumerate(STRENGTHS)
+        (strength, float(loss[place] / len(x)), float(right[place] / len(x)))
+        for place, strength in enumerate(STRENGTHS)
     )
     return STRENGTHS[int(loss.argmin())], table
 
@@ -101,7 +105,7 @@ def _fit(
     x: Floats, labels: Labels, classes: int, strength: float, start: tuple[Floats, Floats] | None = None
 ) -> tuple[Floats, Floats]:
     """Weight [classes, D] and bias [classes] at the minimum."""
-    from scipy.optimize import minimize  # a third of a second to import: only where a head is fitted
+    from scipy.optimize import minimize
 
     samples, width = x.shape
     truth = np.zeros((samples, classes))
@@ -119,5 +123,7 @@ def _fit(
         return float(loss) / samples, gradient / samples
 
     first = np.zeros(classes * (width + 1)) if start is None else np.concatenate([start[0].ravel(), start[1]])
-    found = minimize(objective, first, jac=True, method="L-BFGS-B", options={"maxiter": 500, "gtol": 1e-6, "ftol": 1e-10})
+    found = minimize(
+        objective, first, jac=True, method="L-BFGS-B", options={"maxiter": 500, "gtol": 1e-6, "ftol": 1e-10}
+    )
     return found.x[: classes * width].reshape(classes, width), found.x[classes * width :]

@@ -47,7 +47,7 @@ def glance(source: Source, sample: int = 64) -> Glance:
 
 
 def choose(seen: Glance, strategy: str, net: str) -> Plan:
-    """The plan for what was asked; "auto" and "" leave the choice to the data. Raises RequestError for what cannot be."""
+    """The plan for what was asked; "auto" and "" leave it to the data. Raises RequestError for what cannot be."""
     if net:
         entry(net)
     if strategy == "features":

@@ -20,7 +20,7 @@ def pictures(n: int, channels: int = 2, height: int = 9, width: int = 12) -> Ten
 
 def by_hand(image: Tensor, down: int, right: int, flip: bool) -> Tensor:
     """One image [C, H, W], mirrored, then shifted, pixel by pixel."""
-    channels, height, width = image.shape
+    height, width = image.shape[1:]
     out = torch.zeros_like(image)
     for y in range(height):
         for x in range(width):
@@ -37,8 +37,8 @@ def test_moves_are_those_of_a_plain_loop(data: st.DataObject, pad: int) -> None:
     down, right = data.draw(shifts), data.draw(shifts)
     flip = data.draw(st.lists(st.booleans(), min_size=3, max_size=3))
     out = moved(images, Moves(np.array(down), np.array(right), np.array(flip)), pad=pad)
-    for image, result, *move in zip(images, out, down, right, flip, strict=True):
-        assert torch.equal(result, by_hand(image, *move))
+    for number, result in enumerate(out):
+        assert torch.equal(result, by_hand(images[number], down[number], right[number], flip[number]))
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -47,7 +47,7 @@ def test_does_not_depend_on_the_batch(policy: str, batch: int) -> None:
     images, samples = pictures(20), np.arange(20) * 11
     whole = augment(images, samples, policy=policy, pad=3, seed=4, epoch=2)
     order = torch.randperm(20, generator=torch.Generator().manual_seed(1))
-    for some in order.split(batch):
+    for some in torch.split(order, batch):
         part = augment(images[some], samples[some.numpy()], policy=policy, pad=3, seed=4, epoch=2)
         assert torch.equal(part, whole[some])
 
@@ -73,10 +73,10 @@ def test_epochs_and_seeds_differ() -> None:
     assert not torch.equal(first, augment(images, samples, policy="shift", pad=3, seed=1, epoch=0))
 
 
-@pytest.mark.parametrize("format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_input_is_left_alone_and_its_kind_kept(dtype: torch.dtype, format: torch.memory_format) -> None:
-    images = pictures(8).to(dtype).contiguous(memory_format=format)
+def test_input_is_left_alone_and_its_kind_kept(dtype: torch.dtype, layout: torch.memory_format) -> None:
+    images = pictures(8).to(dtype).contiguous(memory_format=layout)
     before = images.clone()
     out = augment(images, np.arange(8), policy="shift+flip", pad=2, seed=0, epoch=0)
     assert torch.equal(images, before)

@@ -112,7 +112,7 @@ def test_shape_is_kept_and_bad_requests_are_refused() -> None:
     assert uniform(0, 0, np.zeros((2, 3), np.int32), 0).shape == (2, 3)
     assert uniform(0, 0, 5, 0).shape == ()
     assert uniform(0, 0, np.arange(0), 0).shape == (0,)
-    with pytest.raises(RequestError, match="samples must be integers.*float64"):
+    with pytest.raises(RequestError, match=r"samples must be integers.*float64"):
         uniform(0, 0, [0.5], 0)
     with pytest.raises(RequestError, match="not from 3 to 2"):
         integers(0, 0, [0], 0, 3, 3)

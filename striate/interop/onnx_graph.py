@@ -1,0 +1,158 @@
+"""Export to ONNX: PyTorch's exporter writes the network, this file the preprocessing in front of it.
+
+`Resize` with antialias is ONNX's form of what Pillow does; sizes and crops repeat `Pixels.apply` in whole numbers.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, compose, helper, numpy_helper
+
+from striate.interop.answering import Answering
+from striate.model import Model
+from striate.pixels import Pixels
+
+OPSET = 18  # the first with an antialiased Resize
+_LUMA = np.array([19595, 38470, 7471], np.int32)  # Pillow's integer weights of ITU-R 601, over 65536
+
+
+def onnx_graph(model: Model) -> onnx.ModelProto:
+    """The whole model as ONNX: "images" uint8 [N, height, width, 3] -> "probabilities" float32 [N, classes]."""
+    network = _network(model)
+    front = _Front(model.pixels).model(network)
+    whole = compose.merge_models(front, network, io_map=[("prepared", "pixels")])
+    whole.producer_name = "striate"
+    helper.set_model_props(whole, {"classes": "\n".join(model.classes), "net": model.net})
+    onnx.checker.check_model(whole)
+    return whole
+
+
+def _network(model: Model) -> onnx.ModelProto:
+    pixels = model.pixels
+    example = torch.zeros(2, pixels.height, pixels.width, pixels.channels)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # its remarks on its own progress
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # deprecations inside the exporter, none of them the user's
+        program = torch.onnx.export(
+            Answering(model).eval(),
+            (example,),
+            dynamo=True,
+            input_names=["pixels"],
+            output_names=["probabilities"],
+            dynamic_shapes=({0: torch.export.Dim("N", min=1)},),
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None  # None only from the exporter's older form
+    network: onnx.ModelProto = program.model_proto
+    return network
+
+
+class _Front:
+    """Builds the preprocessing node by node."""
+
+    def __init__(self, pixels: Pixels) -> None:
+        self.pixels = pixels
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        """One node; the name of its output."""
+        name = f"front_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
+        return name
+
+    def whole(self, *values: int) -> str:
+        """An int64 vector."""
+        return self.constant(np.array(values, np.int64))
+
+    def constant(self, values: np.ndarray[Any, Any]) -> str:
+        name = f"front_constant_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(values, name))
+        return name
+
+    def model(self, network: onnx.ModelProto) -> onnx.ModelProto:
+        """The graph "images" -> "prepared", of the network's own version of ONNX."""
+        pixels, channels = self.pixels, self.pixels.channels
+        images = "images" if channels == 3 else self._grey("images")
+        if pixels.rule == "crop":
+            images = self._crop(images)
+        values = self.add("Transpose", self.add("Cast", images, to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
+        if pixels.rule == "centre":
+            values = self._centre(values, images)
+        else:
+            values = self._resize(values, self.whole(pixels.height), self.whole(pixels.width))
+        last = self.add("Transpose", values, perm=[0, 2, 3, 1])
+        self.nodes.append(helper.make_node("Identity", [last], ["prepared"]))
+        graph = helper.make_graph(
+            self.nodes,
+            "preprocessing",
+            [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", "height", "width", 3])],
+            [
+                helper.make_tensor_value_info(
+                    "prepared", TensorProto.FLOAT, ["N", pixels.height, pixels.width, channels]
+                )
+            ],
+            self.constants,
+        )
+        return helper.make_model(graph, opset_imports=network.opset_import, ir_version=network.ir_version)
+
+    def _grey(self, images: str) -> str:
+        weighted = self.add("Mul", self.add("Cast", images, to=TensorProto.INT32), self.constant(_LUMA))
+        total = self.add("ReduceSum", weighted, self.whole(3), keepdims=1)
+        half = self.constant(np.array(32768, np.int32))
+        return self.add("Div", self.add("Add", total, half), self.constant(np.array(65536, np.int32)))
+
+    def _sides(self, images: str) -> tuple[str, str]:
+        """Height and width of [N, H, W, C], each an int64 vector of one."""
+        return self.add("Shape", images, start=1, end=2), self.add("Shape", images, start=2, end=3)
+
+    def _crop(self, images: str) -> str:
+        height, width = self._sides(images)
+        side = self.add("Mul", self.add("Min", height, width), self.whole(2 * round(self.pixels.fraction * 1000)))
+        side = self.add("Div", self.add("Add", side, self.whole(1000)), self.whole(2000))
+        side = self.add("Max", side, self.whole(1))
+        starts = [self.add("Div", self.add("Sub", length, side), self.whole(2)) for length in (height, width)]
+        ends = [self.add("Add", start, side) for start in starts]
+        return self.add(
+            "Slice", images, self.add("Concat", *starts, axis=0), self.add("Concat", *ends, axis=0), self.whole(1, 2)
+        )
+
+    def _resize(self, values: str, height: str, width: str) -> str:
+        """Pillow's resize: across, then down, with whole and clipped values after each."""
+        mode = {"bilinear": "linear", "bicubic": "cubic"}[self.pixels.filter]
+        # All four sides are named: with `axes`, ONNX Runtime mixes up sizes where it moves a Transpose past a Resize.
+        batch_and_channels = self.add("Shape", values, start=0, end=2)
+        for down in (self.add("Shape", values, start=2, end=3), height):
+            sizes = self.add("Concat", batch_and_channels, down, width, axis=0)
+            values = self.add("Resize", values, "", "", sizes, mode=mode, antialias=1, cubic_coeff_a=-0.5)
+            halves = self.add("Floor", self.add("Add", values, self.constant(np.array(0.5, np.float32))))
+            low, high = (self.constant(np.array(limit, np.float32)) for limit in (0, 255))
+            values = self.add("Clip", halves, low, high)
+        return values
+
+    def _centre(self, values: str, images: str) -> str:
+        """Shrink to fit, never enlarge, and lay centred: `fitted_size`, written so that an image that fits stays."""
+        height, width = self._sides(images)
+        to_height, to_width = self.whole(self.pixels.height), self.whole(self.pixels.width)
+        binds = self.add("GreaterOrEqual", self.add("Mul", width, to_height), self.add("Mul", height, to_width))
+        under = self.add("Where", binds, to_width, to_height)
+        over = self.add("Max", self.add("Where", binds, width, height), under)
+        sizes, before, after = [], [], []
+        for side, limit in ((height, to_height), (width, to_width)):
+            twice = self.add("Mul", self.add("Mul", side, under), self.whole(2))
+            shrunk = self.add("Div", self.add("Add", twice, over), self.add("Mul", over, self.whole(2)))
+            sizes.append(self.add("Min", self.add("Max", shrunk, self.whole(1)), limit))
+            rest = self.add("Sub", limit, sizes[-1])
+            before.append(self.add("Div", rest, self.whole(2)))
+            after.append(self.add("Sub", rest, before[-1]))
+        resized = self._resize(values, *sizes)
+        fill = self.constant(np.array(self.pixels.fill, np.float32))
+        none = self.whole(0, 0)
+        return self.add("Pad", resized, self.add("Concat", none, *before, none, *after, axis=0), fill, mode="constant")

@@ -1,0 +1,111 @@
+"""Export to OpenVINO: its converter writes the network, this file the preprocessing in front of it.
+
+OpenVINO has resizing modes that repeat Pillow's; sizes and crops repeat `Pixels.apply` in whole numbers.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+from striate.inference.openvino_engine import convert, import_openvino
+from striate.interop.answering import Answering
+from striate.model import Model
+from striate.pixels import Pixels
+
+
+def openvino_graph(model: Model) -> Any:
+    """The whole model as an OpenVINO graph: "images" uint8 [N, height, width, 3] -> "probabilities" [N, classes]."""
+    openvino = import_openvino()
+    graph = convert(Answering(model).eval(), model.pixels)
+    ops = importlib.import_module("openvino.opset15")
+    images = ops.parameter([-1, -1, -1, 3], np.uint8, name="images")
+    images.output(0).set_names({"images"})
+    prepared = _Front(ops, model.pixels).prepared(images)
+    inside = graph.get_parameters()[0]
+    for target in list(inside.output(0).get_target_inputs()):
+        target.replace_source_output(prepared.output(0))
+    graph.outputs[0].set_names({"probabilities"})
+    whole = openvino.Model(graph.get_results(), [images], "striate")
+    whole.set_rt_info("\n".join(model.classes), ["striate", "classes"])
+    return whole
+
+
+class _Front:
+    """Builds the preprocessing."""
+
+    def __init__(self, ops: Any, pixels: Pixels) -> None:
+        self.ops = ops
+        self.pixels = pixels
+
+    def prepared(self, images: Any) -> Any:
+        """uint8 [N, H, W, 3] -> uint8 [N, height, width, channels], as `Pixels.apply` gives it."""
+        ops, pixels = self.ops, self.pixels
+        if pixels.channels == 1:
+            images = self._grey(images)
+        height, width = self._sides(images)
+        if pixels.rule == "crop":
+            images = self._crop(images, height, width)
+        values = ops.transpose(ops.convert(images, "f32"), np.array([0, 3, 1, 2]))
+        if pixels.rule == "centre":
+            values = self._centre(values, height, width)
+        else:
+            values = self._resize(values, self._whole(pixels.height), self._whole(pixels.width))
+        whole = ops.convert(ops.transpose(values, np.array([0, 2, 3, 1])), "u8")
+        target = np.array([0, pixels.height, pixels.width, pixels.channels], np.int64)
+        return ops.reshape(whole, target, special_zero=True)  # states the shape that the network was converted for
+
+    def _whole(self, value: int) -> Any:
+        return self.ops.constant(np.array([value], np.int64))
+
+    def _grey(self, images: Any) -> Any:
+        """Pillow's whole-number luma, in float32: the largest sum, 255 * 65536 + 32768, is still exact there."""
+        ops = self.ops
+        weights = np.array([19595, 38470, 7471], np.float32)
+        total = ops.reduce_sum(ops.multiply(ops.convert(images, "f32"), weights), np.array([3]), keep_dims=True)
+        shifted = ops.multiply(ops.add(total, np.array(32768, np.float32)), np.array(1 / 65536, np.float32))
+        return ops.floor(shifted)
+
+    def _sides(self, images: Any) -> tuple[Any, Any]:
+        """Height and width of [N, H, W, C], each a vector of one."""
+        shape, axis = self.ops.shape_of(images, "i64"), np.array(0, np.int64)
+        return tuple(self.ops.gather(shape, np.array([place], np.int64), axis) for place in (1, 2))
+
+    def _crop(self, images: Any, height: Any, width: Any) -> Any:
+        ops, whole = self.ops, self._whole
+        side = ops.multiply(ops.minimum(height, width), whole(2 * round(self.pixels.fraction * 1000)))
+        side = ops.maximum(ops.divide(ops.add(side, whole(1000)), whole(2000)), whole(1))
+        starts = [ops.divide(ops.subtract(length, side), whole(2)) for length in (height, width)]
+        ends = [ops.add(start, side) for start in starts]
+        return ops.slice(
+            images, ops.concat(starts, 0), ops.concat(ends, 0), np.array([1, 1], np.int64), np.array([1, 2], np.int64)
+        )
+
+    def _resize(self, values: Any, height: Any, width: Any) -> Any:
+        """Pillow's resize: across, then down, with whole and clipped values after each."""
+        ops, mode = self.ops, f"{self.pixels.filter}_pillow"
+        for axis, size in ((3, width), (2, height)):
+            values = ops.interpolate(values, size, mode, "sizes", axes=np.array([axis], np.int64), cube_coeff=-0.5)
+            values = ops.clamp(ops.floor(ops.add(values, np.array(0.5, np.float32))), 0.0, 255.0)
+        return values
+
+    def _centre(self, values: Any, height: Any, width: Any) -> Any:
+        """Shrink to fit, never enlarge, and lay centred: `fitted_size`, written so that an image that fits stays."""
+        ops, whole = self.ops, self._whole
+        to_height, to_width = whole(self.pixels.height), whole(self.pixels.width)
+        binds = ops.greater_equal(ops.multiply(width, to_height), ops.multiply(height, to_width))
+        under = ops.select(binds, to_width, to_height)
+        over = ops.maximum(ops.select(binds, width, height), under)
+        sizes, before, after = [], [whole(0), whole(0)], [whole(0), whole(0)]
+        for side, limit in ((height, to_height), (width, to_width)):
+            twice = ops.multiply(ops.multiply(side, under), whole(2))
+            shrunk = ops.divide(ops.add(twice, over), ops.multiply(over, whole(2)))
+            sizes.append(ops.minimum(ops.maximum(shrunk, whole(1)), limit))
+            rest = ops.subtract(limit, sizes[-1])
+            before.append(ops.divide(rest, whole(2)))
+            after.append(ops.subtract(rest, before[-1]))
+        resized = self._resize(values, *sizes)
+        fill = np.array(self.pixels.fill, np.float32)
+        return ops.pad(resized, ops.concat(before, 0), ops.concat(after, 0), "constant", fill)

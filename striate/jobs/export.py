@@ -1,0 +1,165 @@
+"""Export: a graph that runs without Striate, written only if it gives the answers of `striate predict`."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from striate.data.sources import Source, open_source
+from striate.errors import RequestError, WorkError, unknown
+from striate.inference.classifier import Classifier
+from striate.jobs.models import open_model
+from striate.model import Model
+from striate.pixels import Images, UnreadableImage
+from striate.progress import Progress
+from striate.storage import write_bytes
+
+FORMATS = ("onnx", "openvino")
+AGREEMENT = 0.995  # of top-1 answers
+DIFFERENCE = 0.02  # of any probability
+COMPARED = 128  # images, at most; at least 100, smaller copies included
+
+Answers = Callable[[Images], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """path: the file written. agreement: share of equal top-1. difference: the largest, of any probability."""
+
+    path: Path
+    classes: int
+    images: int
+    agreement: float
+    difference: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return {
+            "path": str(self.path),
+            "classes": self.classes,
+            "images": self.images,
+            "agreement": self.agreement,
+            "difference": self.difference,
+        }
+
+
+def export(
+    model: str | os.PathLike[str],
+    *,
+    to: str,
+    out: str | os.PathLike[str] | None = None,
+    images: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Exported:
+    """Export a model to "onnx" or "openvino": uint8 RGB [N, height, width, 3] in, probabilities out, batch dynamic.
+
+    The graph is compared with `striate predict` on images of `images` (default: the data the model was trained on).
+    Raises WorkError, and writes nothing, where top-1 agrees on under 99.5 % or a probability differs by over 0.02.
+    """
+    if to not in FORMATS:
+        raise unknown("export format", to, FORMATS)
+    opened = open_model(model)
+    path = Path(out) if out else _beside(Path(model), opened, to)
+    if path.suffix != _suffix(to):
+        raise RequestError(f"an export to {to} is written to a file ending in {_suffix(to)}, not {str(path)!r}")
+    source = _comparison_source(opened, images)
+    with tempfile.TemporaryDirectory(prefix="striate-export-") as folder:
+        draft = Path(folder) / f"model{_suffix(to)}"
+        (progress or Progress()).say(f"Writing the {to} graph")
+        answers = _write_onnx(opened, draft) if to == "onnx" else _write_openvino(opened, draft)
+        count, agreement, difference = _compare(Classifier(opened), source, answers, progress or Progress())
+        if agreement < AGREEMENT or difference > DIFFERENCE:
+            raise WorkError(
+                f"the {to} graph is not written: on {count} images its top-1 agrees with striate predict on "
+                f"{100 * agreement:.1f} % (needed: {100 * AGREEMENT} %), and probabilities differ by up to "
+                f"{difference:.3f} (allowed: {DIFFERENCE})"
+            )
+        for part in sorted(Path(folder).iterdir()):  # OpenVINO's weights, .bin, before the .xml that needs them
+            write_bytes(path.with_suffix(part.suffix), part.read_bytes())
+    return Exported(path, len(opened.classes), count, agreement, difference)
+
+
+def _suffix(to: str) -> str:
+    return {"onnx": ".onnx", "openvino": ".xml"}[to]
+
+
+def _beside(given: Path, model: Model, to: str) -> Path:
+    if given.is_dir():
+        return given / f"model{_suffix(to)}"
+    return given.with_suffix(_suffix(to)) if given.exists() else Path(f"{model.net}{_suffix(to)}")
+
+
+def _write_onnx(model: Model, path: Path) -> Answers:
+    import onnxruntime
+
+    from striate.interop.onnx_graph import onnx_graph
+
+    path.write_bytes(onnx_graph(model).SerializeToString())
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda images: np.asarray(session.run(["probabilities"], {"images": images})[0])
+
+
+def _write_openvino(model: Model, path: Path) -> Answers:
+    from striate.inference.openvino_engine import import_openvino
+    from striate.interop.openvino_graph import openvino_graph
+
+    openvino = import_openvino()
+    openvino.save_model(openvino_graph(model), str(path), compress_to_fp16=False)
+    # float32 is said, because OpenVINO would else choose bfloat16 on processors that have it.
+    compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda images: np.array(compiled([images])["probabilities"])
+
+
+def _comparison_source(model: Model, images: str | os.PathLike[str] | None) -> Source:
+    data = images or model.training.get("data", "")
+    try:
+        return open_source(data)
+    except RequestError as error:
+        if images:
+            raise
+        raise RequestError(
+            f"an export is compared on images first, and {str(data)!r}, which the model was trained on, is not there "
+            "any more; name a folder of images with --images"
+        ) from error
+
+
+def _compare(classifier: Classifier, source: Source, answers: Answers, progress: Progress) -> tuple[int, float, float]:
+    """How many images were compared, the share of equal top-1, and the largest difference of a probability."""
+    step = max(1, len(source.items) // COMPARED)
+    chosen = source.items[::step][:COMPARED]
+    same, count, apart = 0, 0, 0.0
+    # Few images are compared at further sizes as well, until there are a hundred.
+    scales = [1.0, *(0.5 + 0.45 * k / max(1, -(-100 // len(chosen)) - 1) for k in range(-(-100 // len(chosen)) - 1))]
+    with progress.bar("Comparing answers", len(chosen)) as bar:
+        for item in chosen:
+            bar.advance()
+            try:
+                content = source.read(item)
+                seen = source.decode(content, classifier.model.pixels.at_least).image
+                whole = source.decode(content, 0).image
+            except (OSError, UnreadableImage):
+                continue  # the audit lists it
+            for scale in scales:
+                reference, given = (seen, whole) if scale == 1 else (_scaled(whole, scale),) * 2
+                expected = classifier.probabilities(classifier.model.pixels.apply(reference)[None])
+                found = answers(np.array(given)[None])
+                same += int(expected.argmax() == found.argmax())
+                apart = max(apart, float(np.abs(expected - found).max()))
+                count += 1
+    if count < 100:
+        raise RequestError(
+            f"only {count} comparisons could be made, and 100 are needed; name more images with --images"
+        )
+    return count, same / count, apart
+
+
+def _scaled(image: Image.Image, scale: float) -> Image.Image:
+    return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))

@@ -1,0 +1,108 @@
+"""What all tests share: a cache of their own, real photographs where they are at hand, one run trained once."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+DATA = Path(os.environ.get("STRIATE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """STRIATE_CACHE: a folder of this session, so that no test reads or leaves anything in the user's own."""
+    before = os.environ.get("STRIATE_CACHE")
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["STRIATE_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["STRIATE_CACHE"]
+    else:
+        os.environ["STRIATE_CACHE"] = before
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real data beside the repository."""
+    if not DATA.is_dir():
+        pytest.skip(f"the real data is not at {DATA}; STRIATE_TEST_DATA says where it is")
+    return DATA
+
+
+def scene(kind: int, seed: int, size: tuple[int, int] = (96, 80)) -> Image.Image:
+    """A made-up photograph: a soft background with grain; kind 0 holds discs, kind 1 bars."""
+    generator = np.random.default_rng([kind, seed])
+    width, height = size
+    y, x = np.mgrid[:height, :width]
+    image = np.stack([generator.uniform(40, 200) + generator.uniform(-0.5, 0.5) * x + y * 0.2 for _ in range(3)], axis=-1)
+    for _ in range(6):
+        cx, cy, r = generator.uniform(0, width), generator.uniform(0, height), generator.uniform(4, 9)
+        inside = (x - cx) ** 2 + (y - cy) ** 2 < r * r if kind == 0 else (abs(x - cx) < 3) & (abs(y - cy) < 4 * r)
+        image[inside] = generator.uniform(0, 255, 3)
+    image += generator.normal(0, 6, image.shape)
+    return Image.fromarray(image.clip(0, 255).astype(np.uint8))
+
+
+def synthetic_photos(root: Path, counts: dict[str, int]) -> None:
+    """Class folders of scenes under each part of `counts`."""
+    for offset, (part, count) in enumerate(counts.items()):
+        for kind, name in enumerate(("discs", "bars")):
+            folder = root / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                scene(kind, 1000 * offset + number).save(folder / f"{number:02d}.jpg", quality=90)
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """train/ (2 x 20) and val/ (2 x 8) of photographs: ants and bees where they are at hand, else made-up scenes."""
+    root = tmp_path_factory.mktemp("photos") / "insects"
+    if not (DATA / "hymenoptera").is_dir():
+        synthetic_photos(root, {"train": 20, "val": 8})
+        return root
+    for part, count in (("train", 20), ("val", 8)):
+        for name in ("ants", "bees"):
+            files = sorted((DATA / "hymenoptera" / part / name).glob("*.jpg"))[:count]
+            (root / part / name).mkdir(parents=True)
+            for file in files:
+                shutil.copyfile(file, root / part / name / file.name)
+    return root
+
+
+@pytest.fixture(scope="session")
+def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> object:
+    """A run on `photos`: features and a head, all caches warm afterwards."""
+    from striate import Recipe, train
+
+    return train(photos, out=tmp_path_factory.mktemp("runs") / "first", recipe=Recipe(strategy="features"))
+
+
+@pytest.fixture(scope="session")
+def cli() -> Cli:
+    """Runs the command line in this process: `cli("nets")` -> (exit code, standard output, standard error)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        from striate.cli.main import main
+
+        # Strict UTF-8, as a terminal is: what cannot be printed there fails here too.
+        out = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
+        err = io.TextIOWrapper(io.BytesIO(), "utf-8", errors="backslashreplace", write_through=True)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                code = main([str(argument) for argument in arguments])
+            except SystemExit as leaving:
+                code = int(leaving.code or 0)
+        texts = [stream.buffer.getvalue().decode("utf-8", "surrogateescape") for stream in (out, err)]  # type: ignore[attr-defined]
+        return code, texts[0], texts[1]
+
+    return run

