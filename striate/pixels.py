@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,16 +109,20 @@ def _decode_opened(opened: Image.Image, at_least: int) -> Decoded:
         reduction = max((r for r in (8, 4, 2) if min(size) // r >= 2 * at_least), default=1)
         if reduction > 1:
             opened.draft(opened.mode, (size[0] // reduction, size[1] // reduction))
-    notes = []
-    if form != "MPO" and getattr(opened, "n_frames", 1) > 1:  # an MPO's further frames are a camera's previews
-        notes.append("animated")
-    orientation = opened.getexif().get(0x0112, 1)
-    opened.load()
-    image, colour_notes = _to_rgb(opened)
-    if isinstance(orientation, int) and 2 <= orientation <= 8:
-        notes.append("exif-rotated")
-        image = ImageOps.exif_transpose(_with_orientation(image, orientation))
-    return Decoded(image, size, form, (*notes, *colour_notes))
+    # An MPO's further frames are a camera's previews.
+    notes = ["animated"] if form != "MPO" and getattr(opened, "n_frames", 1) > 1 else []
+    image, conversions = upright(opened)
+    return Decoded(image, size, form, (*notes, *conversions))
+
+
+def upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
+    """A Pillow image as upright 8-bit RGB, and the conversions that were made, keys of POLICIES."""
+    orientation = image.getexif().get(0x0112, 1)
+    image.load()
+    rgb, notes = _to_rgb(image)
+    if not (isinstance(orientation, int) and 2 <= orientation <= 8):
+        return rgb, notes
+    return ImageOps.exif_transpose(_with_orientation(rgb, orientation)), ["exif-rotated", *notes]
 
 
 def _with_orientation(image: Image.Image, orientation: int) -> Image.Image:
@@ -181,10 +186,16 @@ class Pixels:
         for name in ("height", "width"):
             if not (type(getattr(self, name)) is int and 1 <= getattr(self, name) <= 8192):
                 raise RequestError(f"pixels.{name} must be a whole number from 1 to 8192, not {getattr(self, name)!r}")
-        if self.channels not in (1, 3) or not 0 < self.fraction <= 1 or not 0 <= self.fill <= 255:
-            raise RequestError("pixels takes 1 or 3 channels, a fraction in (0, 1] and a fill in 0..255")
-        if not len(self.mean) == len(self.std) == self.channels or not all(deviation > 0 for deviation in self.std):
-            raise RequestError(f"pixels needs a mean and a positive std for each of {self.channels} channels")
+        whole = type(self.channels) is int and type(self.fill) is int
+        if not whole or self.channels not in (1, 3) or not 0.001 <= self.fraction <= 1 or not 0 <= self.fill <= 255:
+            raise RequestError("pixels takes 1 or 3 channels, a fraction from 0.001 to 1 and a fill in 0..255")
+        finite = all(math.isfinite(value) for value in (*self.mean, *self.std))
+        if (
+            not len(self.mean) == len(self.std) == self.channels
+            or not finite
+            or not all(value > 0 for value in self.std)
+        ):
+            raise RequestError(f"pixels needs a finite mean and a positive std for each of {self.channels} channels")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Pixels:
@@ -195,7 +206,9 @@ class Pixels:
         try:
             lists: dict[str, Any] = {n: tuple(float(v) for v in values[n]) for n in ("mean", "std") if n in values}
             return cls(**{**values, **lists})
-        except TypeError as error:
+        except RequestError:
+            raise
+        except (TypeError, ValueError, OverflowError) as error:
             raise RequestError(f"pixels holds a value of the wrong type: {error}") from None
 
     def as_dict(self) -> dict[str, Any]:

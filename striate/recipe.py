@@ -36,10 +36,11 @@ class Recipe:
     folds: int = _key(5, "folds that choose the head's regularisation (features)", low=2, high=50)
     epochs: int = _key(0, "passes over the training images (scratch); 0: chosen from their number", low=0, high=100_000)
     batch: int = _key(64, "images a step (scratch)", low=1, high=65_536)
-    learning_rate: float = _key(0.05, "peak rate (scratch)", low=1e-12, high=1e3)
+    learning_rate: float = _key(0.1, "peak rate (scratch)", low=1e-12, high=1e3)
     momentum: float = _key(0.9, "Nesterov momentum (scratch)", low=0, high=0.9999)
     weight_decay: float = _key(5e-4, "L2 on weights, not on norms and biases (scratch)", low=0, high=1)
     warmup_epochs: float = _key(1.0, "epochs of linear warm-up before the cosine (scratch)", low=0, high=1000)
+    clip_norm: float = _key(1.0, "largest norm of all gradients; 0: any (scratch)", low=0, high=1e6)
     label_smoothing: float = _key(0.05, "mass moved from the true class to all (scratch)", low=0, high=0.9)
     augment: str = _key("auto", "light augmentation (scratch)", among=("auto", "none", "shift", "shift+flip"))
 
@@ -66,7 +67,7 @@ class Recipe:
         """A recipe from TOML text; `source` names it in errors."""
         try:
             values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise RequestError(f"{source} is not valid TOML: {error}") from error
         return cls.from_mapping(values)
 
@@ -74,8 +75,8 @@ class Recipe:
     def from_file(cls, path: Path) -> Recipe:
         """A recipe from a TOML file."""
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = path.read_text(encoding="utf-8", errors="surrogateescape")  # a path in it may be no text
+        except OSError as error:
             raise RequestError(f"cannot read the recipe {str(path)!r}: {error}") from error
         return cls.from_toml(text, f"recipe {str(path)!r}")
 
@@ -93,8 +94,8 @@ class Recipe:
         """This recipe as TOML, each key with a word on what it is; `from_toml` reads it back unchanged."""
         lines = []
         for item in dataclasses.fields(self):
-            # A JSON string or number is also a TOML one, but TOML wants DEL escaped too.
-            value = json.dumps(getattr(self, item.name), ensure_ascii=True).replace("\x7f", "\\u007f")
+            # A JSON string or number is also a TOML one, but TOML wants DEL escaped too, and knows no surrogate pairs.
+            value = json.dumps(getattr(self, item.name), ensure_ascii=False).replace("\x7f", "\\u007f")
             lines.append(f"{item.name} = {value}".ljust(34) + f" # {item.metadata['what']}")
         return "\n".join(lines) + "\n"
 

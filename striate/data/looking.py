@@ -104,17 +104,20 @@ class Memory:
         self.path: Path = cache_root() / "audit" / f"{name[:32]}.json"
         self.records: dict[str, Record] = {}
         try:
-            stored = json.loads(self.path.read_text("utf-8"))
-            self.records = {digest: _record(digest, values) for digest, values in stored.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
-            pass  # no memory, or a damaged one: every image is decoded again
+            checksum, _, text = self.path.read_text("utf-8").partition("\n")
+            # Only what was written as a whole is believed: anything else, and every image is decoded again.
+            if checksum == sha256_of(text.encode()):
+                self.records = {digest: _record(digest, values) for digest, values in json.loads(text).items()}
+        except (OSError, UnicodeDecodeError):
+            pass
 
     def save(self, digests: Collection[str]) -> None:
         """Keep the records of these digests; others have left the source."""
         kept = {digest: asdict(self.records[digest]) for digest in digests if digest in self.records}
         for values in kept.values():
             del values["digest"]
-        write_text(self.path, json.dumps(kept))
+        text = json.dumps(kept)
+        write_text(self.path, f"{sha256_of(text.encode())}\n{text}")
 
 
 def _record(digest: str, values: dict[str, Any]) -> Record:

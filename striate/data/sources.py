@@ -7,7 +7,6 @@ is kept in `oddities`, so that nothing is silently dropped.
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,7 +157,9 @@ class _Walk:
         for entry in self.entries(folder):
             if entry.is_dir() and not entry.is_symlink():  # a link below a class folder could lead round in a circle
                 self.class_folder(entry, name, part)
-            elif entry.suffix.lower() in SUFFIXES or (entry.is_file() and _looks_like_image(entry)):
+            elif entry.exists() and not entry.is_file():  # a pipe would be waited for
+                self.aside(entry, "other-file", "not a file")
+            elif entry.suffix.lower() in SUFFIXES or _looks_like_image(entry):
                 self.files.append((entry.relative_to(self.root).as_posix(), name, part))
             else:
                 self.aside(entry, "other-file", "not an image file")
@@ -242,6 +243,8 @@ def from_arrays(name: str, identity: str, parts: list[tuple[str, NDArray[Any], N
             )
         if labels.dtype.kind not in "iuUb":
             raise RequestError(f"{name}: labels must be whole numbers or text, not {labels.dtype}")
+    if len({labels.dtype.kind == "U" for _, _, labels in checked}) != 1:
+        raise RequestError(f"{name}: the labels of one part are numbers, and those of another are text")
     values = sorted({value for _, _, labels in checked for value in labels.tolist()})
     index = {value: place for place, value in enumerate(values)}
     labelled = [(part, index[value]) for part, _, labels in checked for value in labels.tolist()]
@@ -279,19 +282,22 @@ _NPZ_LAYOUTS = (
 def open_npz(path: Path) -> ArraySource:
     """An .npz file as a source: images and labels, x and y, or x_train, y_train, x_test, y_test. Never unpickles."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             names = set(file.files)
             for layout in _NPZ_LAYOUTS:
                 present = [row for row in layout if {row[1], row[2]} <= names]
                 if present and present[0] == layout[0]:
-                    parts = [(part, file[images], file[labels]) for part, images, labels in present]
+                    # A member that is no array comes as bytes; as an array of them it is refused below.
+                    parts = [
+                        (part, np.asarray(file[images]), np.asarray(file[labels])) for part, images, labels in present
+                    ]
                     # A lone part is no split that the user gave.
                     parts = [("", *parts[0][1:])] if len(parts) == 1 else parts
                     return from_arrays(path.stem, str(path.resolve()), parts)
     except RequestError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as error:
-        raise RequestError(f"cannot read the arrays of {str(path)!r}: {error}") from error
+    except Exception as error:  # zipfile, zlib and NumPy's header parser raise anything on damaged files
+        raise RequestError(f"cannot read the arrays of {str(path)!r}: {error or type(error).__name__}") from error
     layouts = "; ".join(", ".join(f"{images} and {labels}" for _, images, labels in layout) for layout in _NPZ_LAYOUTS)
     raise RequestError(f"{str(path)!r} holds {sorted(names)}; expected one of: {layouts}")
 
@@ -301,9 +307,15 @@ def open_source(data: str | os.PathLike[str]) -> Source:
     from striate.data.named import NAMED, open_named
 
     path = Path(data)
-    if path.is_dir():
+    if not os.fspath(data):
+        raise RequestError(f"no data was named; give a folder, an .npz file or a named set ({', '.join(NAMED)})")
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise RequestError(f"cannot read {str(data)!r}: {error.strerror or error}") from error
+    if is_folder:
         return open_folder(path)
-    if path.is_file() and path.suffix.lower() == ".npz":
+    if is_file and path.suffix.lower() == ".npz":
         return open_npz(path)
     if str(data) in NAMED:
         return open_named(str(data))

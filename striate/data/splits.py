@@ -17,7 +17,7 @@ def split(usable: Sequence[Usable], held_out: float, seed: int) -> list[str]:
     """The part of each image: "train", "val" or "test", as given, or a stratified "train" and "val" made here.
 
     Made here: of each class, `held_out` of the images, at least one, go to "val"; equal images stay together; a class
-    of a single image is learnt from only. Depends on the images' content and the seed, not on file names or order.
+    of a single image, and equal images under different classes, are learnt from only. Depends on the images' content and the seed, not on file names or order.
     """
     if any(entry.item.part for entry in usable):
         return [entry.item.part for entry in usable]
@@ -27,8 +27,10 @@ def split(usable: Sequence[Usable], held_out: float, seed: int) -> list[str]:
         twins[entry.record.digest].append(index)
     by_class: dict[int, list[list[int]]] = defaultdict(list)
     for digest in sorted(twins):
-        # Twins under different labels count for the first one's class.
-        by_class[usable[twins[digest][0]].item.label].append(twins[digest])
+        labels = {usable[index].item.label for index in twins[digest]}
+        # Twins under different labels would be measured wrong whatever the answer, or take a class's last image.
+        if len(labels) == 1:
+            by_class[labels.pop()].append(twins[digest])
     generator = np.random.default_rng(seed)
     for label in sorted(by_class):
         groups = by_class[label]

@@ -13,7 +13,7 @@ from PIL import Image
 from striate.errors import RequestError
 from striate.inference.engine import Engine, choose_engine, in_batches, open_engine
 from striate.model import Model
-from striate.pixels import Decoded, Images, UnreadableImage
+from striate.pixels import Decoded, Images, UnreadableImage, upright
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,19 @@ class Classifier:
     def crop(self, image: str | Path | Image.Image | Images, name: str) -> Images:
         """Exactly what the network sees of one image: uint8 [H, W, C]."""
         if isinstance(image, np.ndarray):
-            if image.dtype != np.uint8 or image.ndim not in (2, 3):
+            if (
+                image.dtype != np.uint8
+                or image.ndim not in (2, 3)
+                or image.shape[2:] not in ((), (3,))
+                or not image.size
+            ):
                 raise RequestError(f"{name}: arrays must be uint8 [H, W, 3] or [H, W], not {image.dtype} {image.shape}")
             image = Image.fromarray(image)
         if isinstance(image, Image.Image):
-            return self.model.pixels.apply(image.convert("RGB"))
+            try:
+                return self.model.pixels.apply(upright(image)[0])
+            except OSError as error:  # an image that was opened is only read now
+                raise RequestError(f"cannot use {name}: {error}") from error
         return self.model.pixels.apply(self._decoded(Path(image)).image)
 
     def _decoded(self, path: Path) -> Decoded:

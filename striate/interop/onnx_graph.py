@@ -127,11 +127,13 @@ class _Front:
     def _resize(self, values: str, height: str, width: str) -> str:
         """Pillow's resize: across, then down, with whole and clipped values after each."""
         mode = {"bilinear": "linear", "bicubic": "cubic"}[self.pixels.filter]
+        # Pillow's cubic, which cuts weights off at the border and scales the others up.
+        cubic = {"cubic_coeff_a": -0.5, "exclude_outside": 1} if mode == "cubic" else {}
         # All four sides are named: with `axes`, ONNX Runtime mixes up sizes where it moves a Transpose past a Resize.
         batch_and_channels = self.add("Shape", values, start=0, end=2)
         for down in (self.add("Shape", values, start=2, end=3), height):
             sizes = self.add("Concat", batch_and_channels, down, width, axis=0)
-            values = self.add("Resize", values, "", "", sizes, mode=mode, antialias=1, cubic_coeff_a=-0.5)
+            values = self.add("Resize", values, "", "", sizes, mode=mode, antialias=1, **cubic)
             halves = self.add("Floor", self.add("Add", values, self.constant(np.array(0.5, np.float32))))
             low, high = (self.constant(np.array(limit, np.float32)) for limit in (0, 255))
             values = self.add("Clip", halves, low, high)

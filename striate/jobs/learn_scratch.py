@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ from striate.jobs.clock import Clock
 from striate.jobs.learned import Learned
 from striate.model import Model
 from striate.nets.build import create
+from striate.nets.catalog import entry
 from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
 from striate.progress import Progress
@@ -29,6 +32,7 @@ from striate.training.settings import EpochReport, Settings
 from striate.transfer.strategy import Glance, Plan, scratch_pixels
 
 LARGEST = 8 * 2**30  # bytes of crops: beyond, images would have to be read again each epoch, which is not done yet
+SMALL_STEP = 2**28  # multiply-adds of a batch: LeNet-5's 64 images are a tenth, ResNet-20's ten times as many
 STEPS = 2500  # that an unset number of epochs aims at, within 10 to 100
 
 
@@ -84,6 +88,7 @@ def _settings(recipe: Recipe, images: int, pixels: Pixels) -> Settings:
         weight_decay=recipe.weight_decay,
         warmup_epochs=recipe.warmup_epochs,
         label_smoothing=recipe.label_smoothing,
+        clip_norm=recipe.clip_norm,
         augment=augment,
         augment_pad=max(1, min(pixels.height, pixels.width) // 16),
         seed=recipe.seed,
@@ -111,16 +116,17 @@ def _train(
             bar.note(f"loss {report.loss:.3f}{right}")
             bar.advance()
 
-        fit(
-            net,
-            _tensor(images[trained]),
-            torch.from_numpy(learned.labels("train")),
-            settings,
-            mean=pixels.mean,
-            std=pixels.std,
-            validate=validate,
-            on_epoch=on_epoch,
-        )
+        with _threads_for(plan.net, settings.batch):
+            fit(
+                net,
+                _tensor(images[trained]),
+                torch.from_numpy(learned.labels("train")),
+                settings,
+                mean=pixels.mean,
+                std=pixels.std,
+                validate=validate,
+                on_epoch=on_epoch,
+            )
     tensors, aliases = arrays_of(net)
     learned.model = Model(
         plan.net,
@@ -133,6 +139,21 @@ def _train(
         memory_format="channels_last",  # as the loop leaves it
         strategy="scratch",
     )
+
+
+@contextmanager
+def _threads_for(net: str, batch: int) -> Iterator[None]:
+    """One thread for steps so small that threads would spend their time waiting for each other; else all.
+
+    By size and not by a trial, because the number of threads decides the last bits of the weights.
+    """
+    before = torch.get_num_threads()
+    if entry(net).madds * batch < SMALL_STEP:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _tensor(images: Images) -> Tensor:

@@ -30,7 +30,11 @@ def published_model(net: str) -> Model:
 def open_model(name: str | os.PathLike[str]) -> Model:
     """A model file, or a run folder's, or a net with published weights. Raises RequestError saying what is there."""
     path = Path(name)
-    if path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise RequestError(f"cannot read the model {str(name)!r}: {error.strerror or error}") from error
+    if is_folder:
         path = path / "model.safetensors"
         if not path.is_file():
             raise RequestError(f"the folder {str(name)!r} holds no model.safetensors")

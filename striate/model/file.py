@@ -55,7 +55,7 @@ class Model:
 
     @cached_property
     def checksums(self) -> dict[str, str]:
-        """SHA-256 of each tensor's bytes, by name."""
+        """SHA-256 of each tensor's kind, shape and bytes, by name."""
         return {name: _checksum(tensor) for name, tensor in sorted(self.tensors.items())}
 
     @cached_property
@@ -85,6 +85,7 @@ def write(path: Path, model: Model) -> None:
         "checksums": model.checksums,
     }
     tensors = {name: np.asarray(tensor, order="C") for name, tensor in model.tensors.items()}
+    header["sha256"] = sha256_of(json.dumps(header).encode())
     write_bytes(path, safetensors.numpy.save(tensors, {"striate": json.dumps(header)}))
 
 
@@ -95,7 +96,8 @@ def read(path: Path) -> Model:
         content = path.read_bytes()
     except OSError as error:
         raise RequestError(f"cannot read the model {name}: {error.strerror or error}") from error
-    if content[:2] == b"PK" or content[:1] == b"\x80":
+    # A safetensors file begins with its header's length, which may look like either mark, and then a brace.
+    if content[8:9] != b"{" and (content[:2] == b"PK" or content[:1] == b"\x80"):
         raise RequestError(
             f"{name} is a pickle, which could run code when opened; Striate opens only .safetensors model files"
         )
@@ -123,8 +125,12 @@ def _header(content: bytes, name: str) -> dict[str, Any]:
         raise RequestError(f"{name} holds tensors, but is not a Striate model: it names no net and no pixels") from None
     try:
         header = json.loads(text)
+        checksum = header.pop("sha256", None) if isinstance(header, dict) else None
+        intact = checksum == sha256_of(json.dumps(header).encode())
     except (ValueError, TypeError, RecursionError) as error:
         raise RequestError(f"the model file {name} is damaged: its description is not JSON") from error
+    if not intact:
+        raise RequestError(f"the model file {name} is damaged: its description does not match its checksum")
     if not isinstance(header, dict) or type(header.get("format")) is not int:
         raise RequestError(f"the model file {name} is damaged: its description has no format number")
     if header["format"] > FORMAT:
@@ -159,19 +165,26 @@ def _checked(header: dict[str, Any], tensors: Tensors, name: str) -> Model:
     checksums = header.pop("checksums")
     if checksums.keys() != tensors.keys():
         raise RequestError(f"the model file {name} is damaged: tensors are missing or were added")
+    if not all(isinstance(owner, str) and owner in tensors for owner in header["aliases"].values()):
+        raise RequestError(f"the model file {name} is damaged: an alias names a tensor that is not there")
     values = {key: header[key] for key in _KINDS if key != "checksums"}
-    model = Model(
-        **(values | {"classes": tuple(classes), "pixels": Pixels.from_dict(values["pixels"])}), tensors=tensors
-    )
+    try:
+        pixels = Pixels.from_dict(values["pixels"])
+    except RequestError as error:
+        raise RequestError(f"the model file {name} is damaged: {error}") from error
+    model = Model(**(values | {"classes": tuple(classes), "pixels": pixels}), tensors=tensors)
     for tensor_name, checksum in model.checksums.items():
         if checksums[tensor_name] != checksum:
             raise RequestError(f"the model file {name} is damaged: tensor {tensor_name!r} does not match its checksum")
     if model.head:
-        weight = tensors.get(f"{model.head}.weight")
-        if weight is None or weight.ndim != 2 or weight.shape[0] != len(classes):
+        weight, bias = tensors.get(f"{model.head}.weight"), tensors.get(f"{model.head}.bias")
+        fits = weight is not None and weight.ndim == 2 and len(weight) == len(classes)
+        if not fits or (bias is not None and bias.shape != (len(classes),)):
             raise RequestError(f"the model file {name} is damaged: its head does not fit its {len(classes)} classes")
     return model
 
 
 def _checksum(tensor: NDArray[Any]) -> str:
-    return sha256_of(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data)
+    content = sha256_of(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data)
+    # With its kind and shape, as the same bytes read as another kind are another tensor.
+    return sha256_of(f"{tensor.dtype.str} {list(tensor.shape)} {content}".encode())

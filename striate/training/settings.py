@@ -20,9 +20,9 @@ class Settings:
     `precision` "bfloat16" runs the network under autocast; weights and loss stay float32.
     """
 
-    epochs: int = 20
+    epochs: int = 40
     batch: int = 64
-    learning_rate: float = 0.05
+    learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
     warmup_epochs: float = 1.0

@@ -24,7 +24,7 @@ from striate.training.schedule import learning_rate
 from striate.training.settings import EpochReport, Settings
 
 MEAN, STD = [33.0], [78.0]
-QUICK = Settings(epochs=2, batch=32, augment="none", warmup_epochs=0)
+QUICK = Settings(epochs=2, batch=32, learning_rate=0.05, augment="none", warmup_epochs=0)
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +99,7 @@ def test_learns_digits(digits: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
 
 def test_equals_a_loop_in_ten_plain_lines() -> None:
     images, labels = some(100)
-    settings = Settings(epochs=3, batch=32, weight_decay=0.01, label_smoothing=0.1, seed=5)
+    settings = Settings(epochs=3, batch=32, learning_rate=0.05, weight_decay=0.01, label_smoothing=0.1, seed=5)
     net, plain = small_net(norm=False), small_net(norm=False)
     reports = fit(net, images, labels, settings, mean=MEAN, std=STD)
 

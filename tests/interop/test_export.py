@@ -1,0 +1,119 @@
+"""Exported graphs repeat Pillow and the network, and are refused where they do not."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper
+from PIL import Image
+
+from striate.errors import RequestError, WorkError
+from striate.inference.openvino_engine import import_openvino
+from striate.interop import onnx_graph, openvino_graph
+from striate.jobs import export as job
+from striate.jobs.models import load
+from striate.jobs.train import Run, train
+from striate.pixels import Pixels
+
+SIZES = [(50, 37), (37, 50), (24, 24), (61, 20), (8, 9), (33, 32), (1, 1), (64, 5)]
+RULES = [
+    Pixels(24, 24, fraction=0.875, filter="bilinear"),
+    Pixels(24, 24, fraction=0.875, filter="bicubic"),
+    Pixels(20, 30, rule="squash", filter="bicubic"),
+    Pixels(32, 40, rule="centre", fill=7),
+    Pixels(32, 32, 1, rule="centre", mean=(0.0,), std=(1.0,)),
+]
+
+
+def picture(width: int, height: int) -> Image.Image:
+    """A photograph-like picture: smooth, with edges and a little noise."""
+    y, x = np.mgrid[:height, :width]
+    noise = np.random.default_rng(width * height).integers(0, 20, (height, width, 3))
+    base = np.stack([120 + 80 * np.sin(x / 9), 100 + 90 * (y > height / 2), 90 + 60 * np.cos((x + y) / 7)], axis=-1)
+    return Image.fromarray((base + noise).clip(0, 255).astype(np.uint8))
+
+
+def onnx_front(pixels: Pixels) -> Any:
+    empty = helper.make_model(
+        helper.make_graph([], "empty", [], []), opset_imports=[helper.make_opsetid("", onnx_graph.OPSET)], ir_version=10
+    )
+    content = onnx_graph._Front(pixels).model(empty).SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return lambda images: session.run(None, {"images": images})[0]
+
+
+def openvino_front(pixels: Pixels) -> Any:
+    openvino, ops = import_openvino(), importlib.import_module("openvino.opset15")
+    images = ops.parameter([-1, -1, -1, 3], np.uint8, name="images")
+    graph = openvino.Model([openvino_graph._Front(ops, pixels).prepared(images)], [images], "front")
+    compiled = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda given: compiled([given])[0]
+
+
+@pytest.mark.parametrize("pixels", RULES, ids=lambda pixels: f"{pixels.rule}-{pixels.filter}-{pixels.channels}")
+@pytest.mark.parametrize("front", [onnx_front, openvino_front])
+def test_preprocessing_in_the_graph_is_pillows(pixels: Pixels, front: Any) -> None:
+    answer = front(pixels)
+    for width, height in SIZES:
+        image = picture(width, height)
+        found = answer(np.asarray(image)[None])[0].astype(np.int64)
+        expected = pixels.apply(image).astype(np.int64)
+        assert found.shape == expected.shape
+        # Within 1 nearly everywhere. Where width grows and height shrinks, Pillow goes down before across: up to 4 apart.
+        assert np.abs(found - expected).mean() <= 0.3, (width, height)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A grey net of a few steps, with images of several sizes: the hardest preprocessing."""
+    folder = tmp_path_factory.mktemp("digits")
+    generator = np.random.default_rng(1)
+    images = np.where(np.arange(60)[:, None, None] % 2, 200, 30) + generator.integers(0, 50, (60, 28, 28))
+    np.savez(folder / "data.npz", images=images.astype(np.uint8), labels=np.arange(60) % 2)
+    return train(folder / "data.npz", out=folder / "run", net="lenet5_lecture", epochs=2)
+
+
+@pytest.mark.parametrize(("to", "suffix"), [("onnx", ".onnx"), ("openvino", ".xml")])
+def test_exported_file_answers_as_predict(digits: Run, tmp_path: Path, to: str, suffix: str) -> None:
+    done = job.export(digits.folder, to=to, out=tmp_path / f"model{suffix}")
+    assert done.images >= 100 and done.agreement >= 0.995 and done.difference <= 0.02
+    batch = np.stack([np.asarray(picture(40, 30)), np.asarray(picture(40, 30).rotate(180))])
+    if to == "onnx":
+        onnx.checker.check_model(str(done.path))
+        session = onnxruntime.InferenceSession(str(done.path), providers=["CPUExecutionProvider"])
+        found = session.run(["probabilities"], {"images": batch})[0]
+    else:
+        core = import_openvino().Core()
+        compiled = core.compile_model(str(done.path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        found = compiled([batch])["probabilities"]
+    expected = [prediction.probabilities for prediction in load(digits.folder).predict(list(batch))]
+    assert np.abs(found - np.stack(expected)).max() <= 0.02
+    assert np.allclose(found.sum(axis=1), 1, atol=1e-4)
+
+
+def test_a_graph_that_disagrees_is_not_written(digits: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = job._write_openvino
+
+    def wrong(model: Any, path: Path) -> Any:
+        answers = honest(model, path)
+        return lambda images: answers(images)[:, ::-1]
+
+    monkeypatch.setattr(job, "_write_openvino", wrong)
+    with pytest.raises(WorkError, match="not written"):
+        job.export(digits.folder, to="openvino", out=tmp_path / "model.xml")
+    assert not list(tmp_path.iterdir())
+
+
+def test_requests_that_cannot_be_met(digits: Run, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="onnx"):
+        job.export(digits.folder, to="onxx")
+    with pytest.raises(RequestError, match=r"\.onnx"):
+        job.export(digits.folder, to="onnx", out=tmp_path / "model.pb")
+    with pytest.raises(RequestError, match="nowhere"):
+        job.export(digits.folder, to="onnx", out=tmp_path / "m.onnx", images=tmp_path / "nowhere")

@@ -1,0 +1,38 @@
+"""Errors: exit codes, one line, and the nearest right answer."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from striate.errors import RequestError, StriateError, WorkError, nearest, unknown
+
+
+def test_kinds_and_exit_codes() -> None:
+    assert (RequestError.exit_code, WorkError.exit_code) == (2, 1)
+    assert issubclass(RequestError, StriateError) and issubclass(RequestError, ValueError)
+    assert issubclass(WorkError, StriateError) and issubclass(WorkError, RuntimeError)
+
+
+@pytest.mark.parametrize(
+    ("given_name", "near"),
+    [("resnet21", "resnet20"), ("RESNET20", "resnet20"), ("lenet", "lenet5"), ("alexnt", "AlexNet")],
+)
+def test_the_nearest_name_comes_first(given_name: str, near: str) -> None:
+    assert nearest(given_name, ["resnet20", "lenet5", "AlexNet"])[0] == near
+
+
+def test_nothing_near_lists_what_is_known() -> None:
+    assert nearest("zebra", ["resnet20", "lenet5"]) == []
+    assert str(unknown("net", "zebra", ["resnet20", "lenet5"])) == "unknown net 'zebra'; known: resnet20, lenet5"
+    many = [f"q{number}" for number in range(40)]
+    assert str(unknown("net", "zebra", many)).endswith("q11, ...")
+
+
+@given(st.text(), st.lists(st.text(max_size=8), max_size=20))
+def test_whatever_is_given_the_answer_names_it(value: str, known: list[str]) -> None:
+    assert set(nearest(value, known)) <= set(known)
+    error = unknown("net", value, known)
+    assert isinstance(error, RequestError)
+    assert repr(value) in str(error)

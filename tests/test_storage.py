@@ -1,0 +1,137 @@
+"""Storage: the old file or the new, never half; and one clear line when the disk does not allow it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from striate import storage
+from striate.errors import WorkError
+
+
+def full_disk(*_: object, **__: object) -> NoReturn:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_the_cache_is_where_it_is_told_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "not made"))
+    assert storage.cache_root() == tmp_path / "not made"
+    assert not (tmp_path / "not made").exists()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("STRIATE_CACHE", "~/mine")
+    assert storage.cache_root() == tmp_path / "mine"
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the XDG rule is Linux's")
+def test_without_a_word_the_cache_is_the_platforms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("STRIATE_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert storage.cache_root() == tmp_path / ".cache" / "striate"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert storage.cache_root() == tmp_path / "xdg" / "striate"
+
+
+def test_a_file_is_written_whole_with_ordinary_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "file.bin"
+    storage.write_bytes(path, b"content")
+    assert path.read_bytes() == b"content"
+    (tmp_path / "other").write_bytes(b"")
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
+    storage.write_text(path, "té")
+    assert path.read_text("utf-8") == "té"
+    assert [entry.name for entry in path.parent.iterdir()] == ["file.bin"]
+
+
+def test_text_keeps_the_bytes_of_a_name_that_is_no_text(tmp_path: Path) -> None:
+    storage.write_text(tmp_path / "t", b"caf\xe9".decode("utf-8", "surrogateescape"))
+    assert (tmp_path / "t").read_bytes() == b"caf\xe9"
+
+
+@pytest.mark.parametrize("raised", [OSError("disk"), ValueError("other"), KeyboardInterrupt()], ids=repr)
+def test_a_fill_that_fails_leaves_the_old_file_and_nothing_else(raised: BaseException, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def fill(file: BinaryIO) -> None:
+        file.write(b"half of the new")
+        raise raised
+
+    with pytest.raises(WorkError if isinstance(raised, OSError) else type(raised)):
+        storage.write_atomically(path, fill)
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace", "chmod"])
+def test_a_full_disk_at_any_step_is_one_line_that_names_the_file(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(storage.os, step, full_disk)
+    with pytest.raises(WorkError) as caught:
+        storage.write_bytes(path, b"new")
+    assert str(caught.value) == f"could not write {str(path)!r}: No space left on device"
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_real_limit_on_file_size(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="file size limits are POSIX")
+    path = tmp_path / "big"
+    code = (
+        "import resource, sys; from pathlib import Path; from striate.storage import write_bytes\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, (1000, {resource.RLIM_INFINITY}))\n"
+        "from striate.errors import WorkError\n"
+        "try: write_bytes(Path(sys.argv[1]), bytes(10**6))\n"
+        "except WorkError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout == f"could not write {str(path)!r}: File too large\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(WorkError, match="could not write"):
+        storage.write_bytes(tmp_path / "file" / "inside", b"")
+    with pytest.raises(WorkError, match="could not write"):
+        storage.fill_folder_atomically(tmp_path / "file" / "folder", lambda place: None)
+
+
+def test_a_long_name_can_be_written(tmp_path: Path) -> None:
+    storage.write_bytes(tmp_path / ("é" * 120), b"x")
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "folder"
+    storage.fill_folder_atomically(folder, lambda place: (place / "x").write_text("1"))
+    assert (folder / "x").read_text() == "1"
+    storage.fill_folder_atomically(folder, lambda place: (place / "x").write_text("2"))
+    assert (folder / "x").read_text() == "1"  # the one that was there first is kept
+
+    def broken(place: Path) -> None:
+        (place / "x").write_text("half")
+        full_disk()
+
+    with pytest.raises(WorkError, match="No space left"):
+        storage.fill_folder_atomically(tmp_path / "a" / "other", broken)
+    assert [entry.name for entry in (tmp_path / "a").iterdir()] == ["folder"]
+
+
+@given(st.binary(max_size=2000))
+def test_hashes_of_bytes_and_files_agree(content: bytes) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "f"
+        path.write_bytes(content)
+        assert storage.sha256_of_file(path) == storage.sha256_of(content) == storage.sha256_of(memoryview(content))

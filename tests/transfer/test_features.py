@@ -1,0 +1,96 @@
+"""The feature cache: keyed by everything that decides a feature, and no worse for being damaged."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from striate.data.sources import open_folder
+from striate.jobs.models import published_model
+from striate.model import Model
+from striate.pixels import Images
+from striate.transfer.features import FeatureCache, FeatureWriter
+
+
+class Counting:
+    """An engine that counts what it was given."""
+
+    name, version, precision = "counting", "1", "float32"
+
+    def __init__(self) -> None:
+        self.images = 0
+
+    def run(self, images: Images) -> NDArray[np.float32]:
+        self.images += len(images)
+        return images.reshape(len(images), -1)[:, :4].astype(np.float32)
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Model:
+    opened = published_model("efficientnet_lite0")
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+    return opened
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "data"
+    for name in ("a", "b"):
+        (root / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8), "red" if name == "a" else "blue").save(root / name / "1.png")
+    return root
+
+
+def digest(number: int) -> str:
+    return f"{number:064x}"
+
+
+def test_equal_images_run_once_and_come_back_from_disk(model: Model, folder: Path) -> None:
+    source = open_folder(folder)
+    cache, engine = FeatureCache(source, model, "openvino", "float32"), Counting()
+    writer = FeatureWriter(cache)
+    for number in (1, 2, 1, 3):
+        writer.add(digest(number), np.full((2, 2, 3), number, np.uint8))
+    assert writer.run(engine) == 0  # no full batch yet
+    assert writer.run(engine, everything=True) == 3 == engine.images
+    cache.save([digest(number) for number in (1, 2, 3, 1)])
+    again = FeatureCache(source, model, "openvino", "float32")
+    assert np.array_equal(again.matrix([digest(3), digest(1)]), [[3] * 4, [1] * 4])
+
+
+def test_another_preprocessing_precision_engine_or_weight_is_another_cache(model: Model, folder: Path) -> None:
+    source = open_folder(folder)
+    other_pixels = dataclasses.replace(model, pixels=dataclasses.replace(model.pixels, fraction=1.0))
+    name = next(name for name in model.tensors if name.endswith("conv.weight"))
+    nudged = dataclasses.replace(model, tensors={**model.tensors, name: model.tensors[name] + 1})
+    paths = {
+        FeatureCache(source, model, "openvino", "float32").path,
+        FeatureCache(source, model, "openvino", "bfloat16").path,
+        FeatureCache(source, model, "torch", "float32").path,
+        FeatureCache(source, other_pixels, "openvino", "float32").path,
+        FeatureCache(source, nudged, "openvino", "float32").path,
+    }
+    assert len(paths) == 5
+
+
+def test_another_head_is_the_same_cache(model: Model, folder: Path) -> None:
+    source = open_folder(folder)
+    head = {"head.weight": model.tensors["head.weight"][:2], "head.bias": model.tensors["head.bias"][:2]}
+    options = {**model.options, "classes": 2}
+    two = dataclasses.replace(model, classes=("a", "b"), options=options, tensors={**model.tensors, **head})
+    first, second = (FeatureCache(source, one, "openvino", "float32") for one in (model, two))
+    assert first.path == second.path
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"\x10\x00\x00\x00\x00\x00\x00\x00{}"])
+def test_a_damaged_cache_is_an_empty_one(model: Model, folder: Path, content: bytes) -> None:
+    source = open_folder(folder)
+    path = FeatureCache(source, model, "openvino", "float32").path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    assert not FeatureCache(source, model, "openvino", "float32").rows

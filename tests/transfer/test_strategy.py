@@ -1,0 +1,49 @@
+"""What "auto" chooses, and that it says why."""
+
+from __future__ import annotations
+
+import pytest
+
+from striate.errors import RequestError
+from striate.transfer.strategy import Glance, choose, scratch_pixels
+
+PHOTOGRAPHS = Glance(count=300, side=375, largest=500, grey=False)
+DIGITS = Glance(count=5000, side=28, largest=28, grey=True)
+FEW_SMALL = Glance(count=200, side=25, largest=25, grey=True)
+SMALL_COLOUR = Glance(count=50_000, side=32, largest=32, grey=False)
+
+
+@pytest.mark.parametrize(
+    ("seen", "strategy", "net"),
+    [
+        (PHOTOGRAPHS, "features", "efficientnet_lite0"),
+        (DIGITS, "scratch", "lenet5_plain"),
+        (FEW_SMALL, "features", "efficientnet_lite0"),
+        (SMALL_COLOUR, "scratch", "resnet20"),
+    ],
+)
+def test_auto(seen: Glance, strategy: str, net: str) -> None:
+    plan = choose(seen, "auto", "")
+    assert (plan.strategy, plan.net) == (strategy, net)
+    assert f"{seen.count:,}" in plan.why
+
+
+def test_a_named_net_decides_by_its_weights() -> None:
+    assert choose(PHOTOGRAPHS, "auto", "efficientnet_lite0").strategy == "features"
+    assert choose(PHOTOGRAPHS, "auto", "resnet20").strategy == "scratch"
+
+
+def test_features_without_weights_is_refused_with_the_nets_that_have_them() -> None:
+    with pytest.raises(RequestError, match="efficientnet_lite0"):
+        choose(DIGITS, "features", "lenet5")
+
+
+def test_unknown_net_is_refused_with_the_nearest() -> None:
+    with pytest.raises(RequestError, match="resnet20"):
+        choose(DIGITS, "scratch", "resnet21")
+
+
+def test_small_images_are_laid_centred_and_photographs_cropped() -> None:
+    assert scratch_pixels("lenet5_plain", DIGITS).rule == "centre"
+    assert scratch_pixels("lenet5_plain", DIGITS).channels == 1
+    assert scratch_pixels("efficientnet_lite0", PHOTOGRAPHS).rule == "crop"
