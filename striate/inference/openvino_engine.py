@@ -90,4 +90,6 @@ def convert(module: Any, pixels: Pixels) -> Any:
     with warnings.catch_warnings(), torch.no_grad():
         # The converter traces with torch.jit, which torch calls deprecated; the tracer's remarks are not the user's.
         warnings.simplefilter("ignore")
-        return openvino.convert_model(module, example_input=example, input=[-1, *example.shape[1:]])
+        # Traced here, because the converter would trace twice to compare.
+        traced = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
+        return openvino.convert_model(traced, example_input=example, input=[-1, *example.shape[1:]])

@@ -40,12 +40,10 @@ def fitted(arrays: Arrays, net_name: str) -> Arrays:
     Counts of seen batches, which old checkpoints lack and no answer depends on, are set to zero where missing.
     Raises WorkError that names the first keys that do not fit.
     """
-    import torch
-
     from striate.nets.build import create
 
-    with torch.device("meta"):
-        expected = {key: tuple(tensor.shape) for key, tensor in create(net_name).state_dict().items()}
+    # Made for its shapes alone, and yet not on the meta device: initialising there imports sympy, a second.
+    expected = {key: tuple(tensor.shape) for key, tensor in create(net_name).state_dict().items()}
     counters = {key: np.zeros((), np.int64) for key in expected if key.endswith(".num_batches_tracked")}
     complete: Arrays = {**counters, **arrays}
     wrong = [f"{key} is missing" for key in expected if key not in complete]
