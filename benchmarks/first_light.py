@@ -184,8 +184,7 @@ def checkpoints() -> list[dict[str, object]]:
     from striate.weights.resnet_checkpoint import PIXELS, import_resnet_checkpoint
 
     with np.load(DATA / "cifar10_lossless_5k.npz") as stored:
-        names = sorted(stored.files)
-        images, labels = (stored[next(n for n in names if n.startswith(k) and "te" in n)] for k in ("x", "y"))
+        images, labels = stored["xte"], stored["yte"]
     rows = []
     for path in sorted((DATA / "weights").glob("resnet*.th")):
         net = path.name.split("-")[0]

@@ -44,7 +44,9 @@ def scene(kind: int, seed: int, size: tuple[int, int] = (96, 80)) -> Image.Image
     generator = np.random.default_rng([kind, seed])
     width, height = size
     y, x = np.mgrid[:height, :width]
-    image = np.stack([generator.uniform(40, 200) + generator.uniform(-0.5, 0.5) * x + y * 0.2 for _ in range(3)], axis=-1)
+    image = np.stack(
+        [generator.uniform(40, 200) + generator.uniform(-0.5, 0.5) * x + y * 0.2 for _ in range(3)], axis=-1
+    )
     for _ in range(6):
         cx, cy, r = generator.uniform(0, width), generator.uniform(0, height), generator.uniform(4, 9)
         inside = (x - cx) ** 2 + (y - cy) ** 2 < r * r if kind == 0 else (abs(x - cx) < 3) & (abs(y - cy) < 4 * r)
@@ -84,7 +86,9 @@ def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory, session_cach
     """A run on `photos`: features and a head, all caches warm afterwards."""
     from striate import Recipe, train
 
-    return train(photos, out=tmp_path_factory.mktemp("runs") / "first", recipe=Recipe(strategy="features"))
+    return train(
+        photos, out=tmp_path_factory.mktemp("runs") / "first", recipe=Recipe(strategy="features", engine="openvino")
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The preprocessing: every kind of file to the same upright RGB, every refusal with its reason, every size in bounds."""
+"""The preprocessing: every kind of file to the same upright RGB, every refusal with a reason, every size in bounds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,18 @@ from striate.data.sources import open_folder
 from striate.errors import RequestError
 from striate.inference.classifier import Classifier
 from striate.model import Model
-from striate.pixels import FILTERS, MAX_PIXELS, POLICIES, RULES, Pixels, UnreadableImage, crop_side, decode, fitted_size, peek
+from striate.pixels import (
+    FILTERS,
+    MAX_PIXELS,
+    POLICIES,
+    RULES,
+    Pixels,
+    UnreadableImage,
+    crop_side,
+    decode,
+    fitted_size,
+    peek,
+)
 
 
 def content_of(image: Image.Image, form: str = "PNG", **settings: object) -> bytes:
@@ -340,14 +351,21 @@ def test_the_three_rules() -> None:
     wide = ramp(40, 20)
     crop = Pixels(20, 20).apply(wide)
     assert np.array_equal(crop, array(wide)[:, 10:30])
-    assert np.array_equal(Pixels(10, 40, rule="squash").apply(wide), array(wide.resize((40, 10), Image.Resampling.BILINEAR)))
+    assert np.array_equal(
+        Pixels(10, 40, rule="squash").apply(wide), array(wide.resize((40, 10), Image.Resampling.BILINEAR))
+    )
     centred = Pixels(30, 60, rule="centre", fill=9).apply(wide)
-    assert np.array_equal(centred[5:25, 10:50], array(wide)) and (centred[:5] == 9).all() and (centred[:, :10] == 9).all()
-    assert np.array_equal(Pixels(20, 40, 1, mean=(0.0,), std=(1.0,), rule="squash").apply(wide)[..., 0], array(wide.convert("L")))
+    assert (
+        np.array_equal(centred[5:25, 10:50], array(wide)) and (centred[:5] == 9).all() and (centred[:, :10] == 9).all()
+    )
+    assert np.array_equal(
+        Pixels(20, 40, 1, mean=(0.0,), std=(1.0,), rule="squash").apply(wide)[..., 0], array(wide.convert("L"))
+    )
 
 
 BAD = [
-    {"height": 0}, {"height": 8193}, {"width": -1}, {"height": 3.0}, {"width": "3"}, {"height": True}, {"height": 10**40},
+    {"height": 0}, {"height": 8193}, {"width": -1}, {"height": 3.0}, {"width": "3"}, {"height": True},
+    {"height": 10**40},
     {"channels": 2}, {"channels": 3.0}, {"channels": "3"}, {"channels": True},
     {"fraction": 0}, {"fraction": 1.01}, {"fraction": float("nan")}, {"fraction": "all"}, {"fraction": 1e-320},
     {"fill": -1}, {"fill": 256}, {"fill": 3.5}, {"fill": None},

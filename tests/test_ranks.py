@@ -65,7 +65,11 @@ def imported(path: Path) -> list[str]:
 
 def ours(names: list[str]) -> set[str]:
     """Rooms among the imported modules; `import striate` itself is the package's top."""
-    found = {name.removeprefix("striate.") if name != "striate" else "__init__" for name in names if name.split(".")[0] == "striate"}
+    found = {
+        name.removeprefix("striate.") if name != "striate" else "__init__"
+        for name in names
+        if name.split(".")[0] == "striate"
+    }
     return {room_of(name) for name in found}
 
 
@@ -100,7 +104,9 @@ def test_data_and_report_know_no_net() -> None:
 
 
 def test_no_room_is_empty() -> None:
-    rooms = {path.parent for path in FILES} | {path for path in ROOT.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    rooms = {path.parent for path in FILES} | {
+        path for path in ROOT.iterdir() if path.is_dir() and path.name != "__pycache__"
+    }
     for folder in rooms - {ROOT}:
         holds = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
         # Written in full in __init__.py is no empty room either.
@@ -113,5 +119,7 @@ def test_every_listed_room_is_there() -> None:
 
 
 def test_the_walk_sees_lazy_imports_and_submodules() -> None:
-    tree = ast.parse("def f():\n    from striate import model\n    import striate.nets.build\nfrom striate.nets import catalog")
+    tree = ast.parse(
+        "def f():\n    from striate import model\n    import striate.nets.build\nfrom striate.nets import catalog"
+    )
     assert ours(list(imports(tree, False))) == {"model", "nets", "nets.catalog"}

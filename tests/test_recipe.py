@@ -34,7 +34,9 @@ def test_toml_reads_back_unchanged(recipe: Recipe) -> None:
     assert Recipe.from_mapping(dataclasses.asdict(recipe)) == recipe
 
 
-@pytest.mark.parametrize("data", ["été/ça", "bees \U0001f41d", 'a"b\\c', "two\nlines\ttab", "del\x7f", "nul\0", "' # = ["])
+@pytest.mark.parametrize(
+    "data", ["été/ça", "bees \U0001f41d", 'a"b\\c', "two\nlines\ttab", "del\x7f", "nul\0", "' # = ["]
+)
 def test_any_path_survives_the_file(data: str, tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text(Recipe(data=data).toml(), "utf-8")
     assert Recipe.from_file(tmp_path / "r.toml").data == data
@@ -54,7 +56,9 @@ def test_every_key_says_what_it_is() -> None:
     assert all(len(line.split(" # ")[1]) > 5 for line in lines)
 
 
-@pytest.mark.parametrize("item", [item for item in FIELDS if not math.isinf(item.metadata["low"])], ids=lambda item: item.name)
+@pytest.mark.parametrize(
+    "item", [item for item in FIELDS if not math.isinf(item.metadata["low"])], ids=lambda item: item.name
+)
 def test_numbers_out_of_range_are_refused(item: dataclasses.Field) -> None:
     for value in (item.metadata["low"] - 1, item.metadata["high"] + 1, item.metadata["high"] * 10 + 1):
         with pytest.raises(RequestError, match=f"{item.name} must lie in"):
@@ -99,7 +103,9 @@ def test_settings_go_over_the_recipe() -> None:
             Recipe().with_settings([bad])
 
 
-@pytest.mark.parametrize("text", ["data = ", "=", "epochs = 3\nepochs = 4", "[table]\nx=1", "a = " + "[" * 100_000, "\0"])
+@pytest.mark.parametrize(
+    "text", ["data = ", "=", "epochs = 3\nepochs = 4", "[table]\nx=1", "a = " + "[" * 100_000, "\0"]
+)
 def test_bad_toml_is_one_refusal(text: str, tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(RequestError):

@@ -7,9 +7,9 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from striate.errors import RequestError, StriateError, nearest
+from striate.errors import RequestError, StriateError, nearest, unknown
 
 _EXAMPLES = """examples:
   striate train photos/ --out run        learn from a folder with one sub-folder per class
@@ -23,6 +23,16 @@ Exit codes: 0 done, 1 the work failed, 2 the request was wrong.
 
 class _Parser(argparse.ArgumentParser):
     """argparse with one line for an error, and the nearest right verb or option."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As argparse does, but an option that is unknown is answered here, where the verb's own options are known."""
+        chosen, left = super().parse_known_args(args, namespace)
+        if left:
+            wrong = next((word for word in left if word.startswith("-")), "")
+            if not wrong:
+                self.error(f"not expected: {' '.join(left)}")
+            raise unknown("option", wrong.partition("=")[0], self._option_string_actions)
+        return chosen, left
 
     def error(self, message: str) -> NoReturn:
         raise RequestError(f"{message} (see '{self.prog} --help')")
@@ -135,10 +145,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from striate.cli import verbs
 
         answer = getattr(verbs, chosen.verb)(chosen)
-        if chosen.json:
-            print(json.dumps(answer.json))
-        else:
-            print(answer.text)
+        text = json.dumps(answer.json) if chosen.json else answer.text
+        encoding = sys.stdout.encoding or "utf-8"
+        # A path need not be text, and a terminal need not have every letter.
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
         return int(answer.code)
     except StriateError as error:
         line = " ".join(str(error).split())

@@ -61,6 +61,8 @@ class Classifier:
             return embeddings
         weight = self.model.tensors[f"{self.model.head}.weight"]
         bias = self.model.tensors.get(f"{self.model.head}.bias")
+        if weight.shape[1] != embeddings.shape[1]:  # the net may come from a cache, where nobody saw this head
+            raise RequestError(f"the model's head takes {weight.shape[1]} features; its net has {embeddings.shape[1]}")
         scores: NDArray[np.float32] = embeddings @ weight.T
         return scores if bias is None else scores + bias
 

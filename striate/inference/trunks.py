@@ -17,6 +17,12 @@ def net_of(model: Model) -> nn.Module:
     if strange:
         raise RequestError(f"the model's options hold {sorted(strange)}, which create does not take")
     net = create(model.net, **model.options)
+    pixels = model.pixels
+    if pixels.channels != net.in_channels or min(pixels.height, pixels.width) < net.minimum_size:
+        raise RequestError(
+            f"the model's pixels, {pixels.channels}x{pixels.height}x{pixels.width}, do not fit {model.net!r}, which "
+            f"takes {net.in_channels} channels of at least {net.minimum_size} x {net.minimum_size} pixels"
+        )
     load_arrays(net, model.tensors, model.aliases)
     return net.eval()
 

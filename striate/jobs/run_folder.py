@@ -21,16 +21,16 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if path.exists() and not path.is_dir():
-            raise RequestError(f"the output {str(path)!r} is a file; --out takes a new or empty folder")
         try:
+            if path.exists() and not path.is_dir():
+                raise RequestError(f"the output {str(path)!r} is a file; --out takes a new or empty folder")
             present = sorted(entry.name for entry in path.iterdir()) if path.exists() else []
             if present:
                 raise RequestError(
                     f"the output folder {str(path)!r} is in use ({len(present)} entries, e.g. {present[0]!r}); "
                     "choose another with --out"
                 )
-            self._made = not path.exists()
+            self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
             # "x": of two runs that start at once on one folder, one gets it.
             self._log = open(path / "log.jsonl", "x", encoding="utf-8")  # noqa: SIM115  (closed in __exit__)
@@ -62,8 +62,9 @@ class RunFolder:
         if kind is not None and not (self.path / "model.safetensors").exists():
             for name in ("log.jsonl", "audit.json", "split.csv", "recipe.toml"):
                 (self.path / name).unlink(missing_ok=True)
-            if self._made:
-                self.path.rmdir()
+            with contextlib.suppress(OSError):  # somebody else put something there meanwhile
+                for folder in self._made:
+                    folder.rmdir()
 
 
 def next_free(name: str) -> Path:

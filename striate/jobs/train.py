@@ -106,7 +106,7 @@ def _learn(source: Source, plan: Plan, seen: Glance, recipe: Recipe, clock: Cloc
 def _as_run(recipe: Recipe, source: Source, plan: Plan, learned: Learned) -> Recipe:
     """The recipe with every choice that was left open filled in, so that it runs the same again, from anywhere."""
     chosen: dict[str, Any] = {key: learned.facts[key] for key in ("epochs", "augment") if key in learned.facts}
-    data = recipe.data if source.identity.startswith("named:") or source.name == recipe.data else source.identity
+    data = source.identity if Path(recipe.data).exists() else recipe.data  # a path, or the name of a set
     filled: dict[str, Any] = {"data": data, "net": plan.net, "strategy": plan.strategy, "precision": learned.precision}
     return dataclasses.replace(recipe, **filled, **chosen)
 

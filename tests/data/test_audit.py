@@ -74,7 +74,9 @@ def test_a_gif_named_jpg_is_kept_and_told(folder: Path) -> None:
     assert len(found.usable) == 7 and aside(found) == {}
 
 
-@pytest.mark.parametrize(("name", "form"), [("x.JPEG", "JPEG"), ("x.jfif", "JPEG"), ("x.tiff", "TIFF"), ("x.PNG", "PNG")])
+@pytest.mark.parametrize(
+    ("name", "form"), [("x.JPEG", "JPEG"), ("x.jfif", "JPEG"), ("x.tiff", "TIFF"), ("x.PNG", "PNG")]
+)
 def test_right_endings_are_no_finding(name: str, form: str, folder: Path) -> None:
     picture(folder / "a" / name, 7, form)
     assert finding(audit(folder), "mistyped") == ()
@@ -212,7 +214,19 @@ def test_a_changed_file_is_looked_at_again(folder: Path) -> None:
     assert aside(audit(folder)) == {"a/0.png": "not-an-image"}
 
 
-DAMAGE = [b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"x": null}', b'{"x": {}}', b'{"x": {"notes": 3}}', b"[" * 100_000, b"3", b'""']
+DAMAGE = [
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b"\xff\xfe",
+    b'{"x": null}',
+    b'{"x": {}}',
+    b'{"x": {"notes": 3}}',
+    b"[" * 100_000,
+    b"3",
+    b'""',
+]
 
 
 @pytest.mark.parametrize("content", DAMAGE, ids=lambda content: repr(content[:20]))

@@ -61,12 +61,18 @@ def test_flat(tmp_path: Path) -> None:
         picture(tmp_path / key, number)
     source = open_folder(tmp_path)
     assert source.classes == ("a", "b")
-    assert [(item.key, item.label, item.part) for item in source.items] == [("a/1.png", 0, ""), ("b/1.png", 1, ""), ("b/2.png", 1, "")]
+    assert [(item.key, item.label, item.part) for item in source.items] == [
+        ("a/1.png", 0, ""),
+        ("b/1.png", 1, ""),
+        ("b/2.png", 1, ""),
+    ]
     assert source.oddities == () and source.name == tmp_path.name
     assert source.peek(source.items[0]) == (16, 12, 3)
 
 
-@pytest.mark.parametrize(("training", "held", "part"), [("train", "val", "val"), ("Training", "TEST", "test"), ("train", "dev", "val")])
+@pytest.mark.parametrize(
+    ("training", "held", "part"), [("train", "val", "val"), ("Training", "TEST", "test"), ("train", "dev", "val")]
+)
 def test_parts(training: str, held: str, part: str, tmp_path: Path) -> None:
     for number, key in enumerate([f"{training}/a/1.png", f"{training}/b/1.png", f"{held}/a/2.png"]):
         picture(tmp_path / key, number)
@@ -90,7 +96,18 @@ def test_nested_folders_belong_to_their_class(tmp_path: Path) -> None:
     assert [item.key for item in source.items] == ["a/monday/camera 1/x.png", "b/x.png"]
 
 
-NAMES = ["with space", "çà et là", "bees \U0001f41d", "two\nlines", "tab\there", "-dash", "a,b", 'quo"te', "100 %", "100.png"]
+NAMES = [
+    "with space",
+    "çà et là",
+    "bees \U0001f41d",
+    "two\nlines",
+    "tab\there",
+    "-dash",
+    "a,b",
+    'quo"te',
+    "100 %",
+    "100.png",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -148,12 +165,26 @@ def test_litter_beside_the_parts(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("x")
     (tmp_path / "val" / "b").mkdir()
     source = open_folder(tmp_path)
-    assert kinds(source) == {"extra": "no-part", "train/loose.png": "no-class", "README.md": "other-file", "val/b": "empty-class"}
+    assert kinds(source) == {
+        "extra": "no-part",
+        "train/loose.png": "no-class",
+        "README.md": "other-file",
+        "val/b": "empty-class",
+    }
     assert_nothing_is_dropped(tmp_path, source)
 
 
 def test_images_are_known_by_their_content_where_the_name_says_nothing(tmp_path: Path) -> None:
-    for number, (name, form) in enumerate([("photo.txt", "JPEG"), ("photo", "PNG"), ("photo.gif2", "GIF"), ("p.dat", "WEBP"), ("p.x", "BMP"), ("t", "TIFF")]):
+    for number, (name, form) in enumerate(
+        [
+            ("photo.txt", "JPEG"),
+            ("photo", "PNG"),
+            ("photo.gif2", "GIF"),
+            ("p.dat", "WEBP"),
+            ("p.x", "BMP"),
+            ("t", "TIFF"),
+        ]
+    ):
         picture(tmp_path / "a" / name, number, form)
     picture(tmp_path / "b" / "1.png", 9)
     assert len(open_folder(tmp_path).items) == 7
@@ -258,7 +289,9 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 4), dtype=np.uint8)
 LABELS = np.array([0, 1, 2, 0, 1, 2])
 
 
-@pytest.mark.parametrize(("images", "labels"), [("images", "labels"), ("x", "y"), ("x_train", "y_train"), ("xtr", "ytr")])
+@pytest.mark.parametrize(
+    ("images", "labels"), [("images", "labels"), ("x", "y"), ("x_train", "y_train"), ("xtr", "ytr")]
+)
 def test_names_of_arrays(images: str, labels: str, tmp_path: Path) -> None:
     source = open_npz(npz(tmp_path / "set.npz", **{images: IMAGES, labels: LABELS}))
     assert source.classes == ("0", "1", "2") and len(source.items) == 6

@@ -19,7 +19,9 @@ from striate.data.splits import leaked, measured_part, split, split_csv
 
 def usable(*entries: tuple[int, object, str]) -> list[Usable]:
     """Entries of (label, content, part)."""
-    return [Usable(Item(f"{n}.png", label, part), Record(f"{content}")) for n, (label, content, part) in enumerate(entries)]
+    return [
+        Usable(Item(f"{n}.png", label, part), Record(f"{content}")) for n, (label, content, part) in enumerate(entries)
+    ]
 
 
 def distinct(*counts: int) -> list[Usable]:
@@ -84,7 +86,14 @@ def test_a_split_never_changes_between_releases() -> None:
 
 @pytest.mark.parametrize(
     ("parts", "measured"),
-    [(["train", "val", "test"], "test"), (["train", "val"], "val"), (["test"], "test"), (["train"], ""), ([], ""), ([""], "")],
+    [
+        (["train", "val", "test"], "test"),
+        (["train", "val"], "val"),
+        (["test"], "test"),
+        (["train"], ""),
+        ([], ""),
+        ([""], ""),
+    ],
 )
 def test_the_measured_part(parts: list[str], measured: str) -> None:
     assert measured_part(parts) == measured

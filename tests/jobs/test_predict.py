@@ -1,0 +1,153 @@
+"""Predict and evaluate: every file is answered or named, in the order asked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from striate import RequestError, evaluate, load
+from striate.jobs.predict import predict
+from striate.jobs.train import Run
+
+
+def images(photos: Path) -> list[Path]:
+    return sorted((photos / "val").rglob("*.jpg"))
+
+
+def test_files_and_folders_in_the_order_asked(trained: Run, photos: Path) -> None:
+    paths = images(photos)
+    done = predict(trained.folder, [paths[5], paths[0], photos / "val"])
+    assert [answer.source for answer in done.answers] == [str(path) for path in (paths[5], paths[0], *paths)]
+    assert done.failed == []
+    assert np.array_equal(done.answers[1].probabilities, done.answers[2].probabilities) or np.allclose(
+        done.answers[1].probabilities, done.answers[2].probabilities, atol=1e-5
+    )
+
+
+def test_predict_agrees_with_the_runs_own_answers(trained: Run, photos: Path) -> None:
+    done = predict(trained.folder, [photos / "val"])
+    rows = np.stack([answer.probabilities for answer in done.answers])
+    keys = [entry.item.key for entry in trained.audit.usable if entry.item.part == "val"]
+    assert [answer.source for answer in done.answers] == [str(photos / key) for key in keys]
+    assert np.allclose(rows, trained.measured.probabilities, atol=1e-4)
+
+
+def test_engines_and_precisions_agree(trained: Run, photos: Path) -> None:
+    paths = images(photos)[:4]
+    rows = {
+        (engine, precision): np.stack(
+            [a.probabilities for a in predict(trained.folder, paths, engine=engine, precision=precision).answers]
+        )
+        for engine, precision in [("openvino", "float32"), ("torch", "float32"), ("openvino", "bfloat16")]
+    }
+    right = rows["openvino", "float32"]
+    assert np.abs(rows["torch", "float32"] - right).max() <= 1e-4
+    assert np.abs(rows["openvino", "bfloat16"] - right).max() <= 0.1
+
+
+def test_files_that_cannot_be_used_cost_nothing_else(trained: Run, photos: Path, tmp_path: Path, cli) -> None:
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "text\n.jpg").write_text("x")
+    good = images(photos)[0]
+    bad = [tmp_path / "empty.jpg", tmp_path / "text\n.jpg", tmp_path / "missing.jpg"]
+    code, out, _ = cli("predict", trained.folder, bad[0], good, *bad[1:3], "--json")
+    answer = json.loads(out)
+    assert code == 1
+    assert [row["file"] for row in answer["predictions"]] == [str(good)]
+    assert [row["file"] for row in answer["failed"]] == [str(path) for path in bad[:3]]
+    code, out, _ = cli("predict", trained.folder, *bad[:3])
+    assert code == 2 and len(out.splitlines()) == 3 and all("not predicted: " in line for line in out.splitlines())
+
+
+def test_a_folder_without_images_and_no_files_at_all(trained: Run, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="no images in the folder"):
+        predict(trained.folder, [tmp_path])
+    with pytest.raises(RequestError, match="no image files were given"):
+        predict(trained.folder, [])
+
+
+def test_published_weights_predict_by_name(trained: Run, photos: Path) -> None:
+    classifier = load("efficientnet_lite0")
+    assert len(classifier.classes) == 1000
+    assert classifier.predict(images(photos)[0])[0].probabilities.shape == (1000,)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("efficientnet_lite", "did you mean 'efficientnet_lite0'"),
+        ("zzz", "nets with weights at hand"),
+        ("x" * 5000, "cannot read|no model file"),
+    ],
+    ids=["near", "far", "long"],
+)
+def test_a_model_that_is_not_there(name: str, words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        load(name)
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"holds no model\.safetensors"):
+        load(tmp_path)
+
+
+def test_a_damaged_model_is_one_line(trained: Run, photos: Path, tmp_path: Path, cli) -> None:
+    content = bytearray((trained.folder / "model.safetensors").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "m.safetensors").write_bytes(content)
+    code, out, err = cli("predict", tmp_path / "m.safetensors", images(photos)[0])
+    assert code == 2 and out == "" and len(err.splitlines()) == 1 and "checksum" in err
+
+
+# Evaluate
+
+
+def test_evaluate_takes_the_part_asked_for(trained: Run, photos: Path) -> None:
+    done = evaluate(trained.folder, photos, part="train")
+    assert done.measured.total == 40 and done.measured.part == "train"
+    with pytest.raises(RequestError, match="has no part 'test'; it has train, val"):
+        evaluate(trained.folder, photos, part="test")
+    flat = evaluate(trained.folder, photos / "val")
+    assert flat.measured.total == 16 and flat.measured.correct == trained.measured.correct
+
+
+def test_classes_go_by_name_not_by_place(trained: Run, photos: Path, tmp_path: Path) -> None:
+    second = trained.model.classes[1]
+    shutil.copytree(photos / "val" / second, tmp_path / second)
+    (tmp_path / "aaa").mkdir()  # an empty class before it
+    done = evaluate(trained.folder, tmp_path)
+    assert done.measured.total == 8 and done.measured.confusion[0].sum() == 0
+    assert done.as_dict()["classes"][second]["count"] == 8
+    assert json.dumps(done.as_dict(), allow_nan=False)
+
+
+def test_classes_that_the_model_does_not_know(trained: Run, photos: Path, tmp_path: Path) -> None:
+    name = trained.model.classes[0]
+    shutil.copytree(photos / "val" / name, tmp_path / "set" / "wasps")
+    with pytest.raises(RequestError, match="none of the classes"):
+        evaluate(trained.folder, tmp_path / "set")
+    shutil.copytree(photos / "val" / name, tmp_path / "set" / name)
+    with pytest.raises(RequestError, match="the model has no class 'wasps'"):
+        evaluate(trained.folder, tmp_path / "set")
+
+
+def test_evaluating_tells_what_was_set_aside(trained: Run, photos: Path, tmp_path: Path, cli) -> None:
+    shutil.copytree(photos / "val", tmp_path / "set")
+    (tmp_path / "set" / trained.model.classes[0] / "bad.jpg").write_bytes(b"")
+    code, out, _ = cli("evaluate", trained.folder, tmp_path / "set")
+    assert code == 0 and out.splitlines()[-1].startswith("Set aside: 1 empty")
+    code, out, _ = cli("evaluate", trained.folder, tmp_path / "set", "--json")
+    facts = json.loads(out)
+    assert facts["total"] == 16 and facts["set_aside"][0]["kind"] == "empty"
+
+
+def test_nothing_usable_to_evaluate_on(trained: Run, tmp_path: Path) -> None:
+    for name in trained.model.classes:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "bad.jpg").write_bytes(b"")
+    with pytest.raises(RequestError, match="no usable image to evaluate on"):
+        evaluate(trained.folder, tmp_path)
