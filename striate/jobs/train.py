@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from striate.data.audit import Audit
-from striate.data.sources import Source, open_source
+from striate.data.opening import open_source
+from striate.data.sources import Source
 from striate.data.splits import leaked, split_csv
 from striate.inference.classifier import Classifier
 from striate.jobs.clock import Clock
