@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from striate.data.audit import Audit
 from striate.model import Model
 
-
 Log = Callable[[str, dict[str, Any]], None]  # an event and its facts: a line of log.jsonl
 
 
