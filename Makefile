@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test test-full lint types clean
+.PHONY: demo test test-full bench lint types clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -32,6 +32,10 @@ test: lint types
 
 test-full: lint types
 	$(BIN)/python -m pytest -m ''
+
+# Measures first light's figures; PEERS="--peer-python PYTHON --fastai SCRIPT" puts the peers in between.
+bench: $(STAMP)
+	$(BIN)/python benchmarks/first_light.py $(PEERS)
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

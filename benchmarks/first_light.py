@@ -113,7 +113,7 @@ def cross_validation() -> dict[str, object]:
     import numpy as np
 
     from striate.data.looking import look
-    from striate.data.sources import open_source
+    from striate.data.opening import open_source
     from striate.inference.classifier import Classifier
     from striate.jobs.models import published_model
     from striate.transfer.head import fit_head, fold_of

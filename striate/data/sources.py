@@ -6,7 +6,6 @@ is kept in `oddities`, so that nothing is silently dropped.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -300,29 +299,3 @@ def open_npz(path: Path) -> ArraySource:
         raise RequestError(f"cannot read the arrays of {str(path)!r}: {error or type(error).__name__}") from error
     layouts = "; ".join(", ".join(f"{images} and {labels}" for _, images, labels in layout) for layout in _NPZ_LAYOUTS)
     raise RequestError(f"{str(path)!r} holds {sorted(names)}; expected one of: {layouts}")
-
-
-def open_source(data: str | os.PathLike[str]) -> Source:
-    """The source behind a path or a named set. Raises RequestError saying what would be accepted."""
-    from striate.data.named import NAMED, open_named
-
-    path = Path(data)
-    if not os.fspath(data):
-        raise RequestError(f"no data was named; give a folder, an .npz file or a named set ({', '.join(NAMED)})")
-    try:
-        is_folder, is_file = path.is_dir(), path.is_file()
-    except OSError as error:  # a name that is too long, a folder that may not be entered
-        raise RequestError(f"cannot read {str(data)!r}: {error.strerror or error}") from error
-    if is_folder:
-        return open_folder(path)
-    if is_file and path.suffix.lower() == ".npz":
-        return open_npz(path)
-    if str(data) in NAMED:
-        return open_named(str(data))
-    if path.exists():
-        raise RequestError(f"{str(data)!r} is neither a folder of class folders nor an .npz file")
-    from striate.errors import nearest
-
-    near = nearest(str(data), NAMED)
-    hint = f"did you mean the named set {near[0]!r}?" if near else f"named sets: {', '.join(NAMED)}"
-    raise RequestError(f"no folder or file {str(data)!r}; {hint}")

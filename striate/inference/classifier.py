@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from striate.errors import RequestError
-from striate.inference.engine import Engine, choose_engine, in_batches, open_engine
+from striate.inference.choosing import choose_engine, open_engine
+from striate.inference.engine import Engine, in_batches
 from striate.model import Model
 from striate.pixels import Decoded, Images, UnreadableImage, upright
 

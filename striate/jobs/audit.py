@@ -7,7 +7,7 @@ import os
 from striate.data.audit import Audit
 from striate.data.audit import audit as draw
 from striate.data.looking import Memory, look
-from striate.data.sources import open_source
+from striate.data.opening import open_source
 from striate.pixels import Pixels
 from striate.progress import Progress
 

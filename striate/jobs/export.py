@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from striate.data.sources import Source, open_source
+from striate.data.opening import open_source
+from striate.data.sources import Source
 from striate.errors import RequestError, WorkError, unknown
 from striate.inference.classifier import Classifier
 from striate.jobs.models import open_model

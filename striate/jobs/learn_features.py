@@ -13,8 +13,9 @@ from striate.data.audit import Audit, Usable, audit, require_learnable
 from striate.data.looking import Memory, Record, look
 from striate.data.sources import Item, Source
 from striate.data.splits import measured_part, split
+from striate.inference.choosing import choose_engine, open_engine
 from striate.inference.classifier import Classifier, softmax
-from striate.inference.engine import Engine, choose_engine, engine_version, open_engine
+from striate.inference.engine import Engine, engine_version
 from striate.jobs.clock import Clock
 from striate.jobs.learned import Learned
 from striate.jobs.models import published_model

@@ -19,7 +19,7 @@ from striate.errors import WorkError
 from striate.inference.classifier import Classifier
 from striate.inference.engine import engine_version
 from striate.jobs.clock import Clock
-from striate.jobs.learned import Learned
+from striate.jobs.learned import Learned, Log
 from striate.model import Model
 from striate.nets.build import create
 from striate.nets.catalog import entry
@@ -37,7 +37,7 @@ STEPS = 2500  # that an unset number of epochs aims at, within 10 to 100
 
 
 def learn_scratch(
-    source: Source, plan: Plan, seen: Glance, recipe: Recipe, clock: Clock, progress: Progress
+    source: Source, plan: Plan, seen: Glance, recipe: Recipe, clock: Clock, progress: Progress, log: Log
 ) -> Learned:
     """Train `plan.net` from random weights. Raises RequestError where the data cannot be learnt from."""
     pixels = scratch_pixels(plan.net, seen)
@@ -60,7 +60,7 @@ def learn_scratch(
     learned = Learned(_blank(plan, pixels), found, parts, measured_part(parts), nothing, "", "float32")
     settings = _settings(recipe, len(learned.rows("train")), pixels)
     learned.facts = {"epochs": settings.epochs, "augment": settings.augment}
-    _train(learned, images, plan, pixels, settings, clock, progress)
+    _train(learned, images, pixels, settings, clock, progress, log)
     with clock.stage("answer"):
         classifier = Classifier(learned.model, engine=recipe.engine, precision="float32")
         learned.probabilities = classifier.probabilities(images[learned.rows(learned.measured_part)])
@@ -96,14 +96,14 @@ def _settings(recipe: Recipe, images: int, pixels: Pixels) -> Settings:
 
 
 def _train(
-    learned: Learned, images: Images, plan: Plan, pixels: Pixels, settings: Settings, clock: Clock, progress: Progress
+    learned: Learned, images: Images, pixels: Pixels, settings: Settings, clock: Clock, progress: Progress, log: Log
 ) -> None:
     """Measure the normalisation, train, and put the model and the curve into `learned`."""
-    trained = learned.rows("train")
+    name, trained = learned.model.net, learned.rows("train")
     pixels = _normalised(pixels, images[trained])
     torch.manual_seed(settings.seed)
     classes = learned.audit.classes
-    net = create(plan.net, classes=len(classes), in_channels=pixels.channels, input_size=(pixels.height, pixels.width))
+    net = create(name, classes=len(classes), in_channels=pixels.channels, input_size=(pixels.height, pixels.width))
     if torch.cuda.is_available():
         net.to("cuda")
     held = learned.rows(learned.measured_part)
@@ -112,11 +112,12 @@ def _train(
 
         def on_epoch(report: EpochReport) -> None:
             learned.curve.append({k: v for k, v in dataclasses.asdict(report).items() if v is not None})
+            log("epoch", learned.curve[-1])
             right = "" if report.accuracy is None else f", held out {100 * report.accuracy:.1f} % right"
             bar.note(f"loss {report.loss:.3f}{right}")
             bar.advance()
 
-        with _threads_for(plan.net, settings.batch):
+        with _threads_for(name, settings.batch):
             fit(
                 net,
                 _tensor(images[trained]),
@@ -129,7 +130,7 @@ def _train(
             )
     tensors, aliases = arrays_of(net)
     learned.model = Model(
-        plan.net,
+        name,
         net.options,
         classes,
         pixels,

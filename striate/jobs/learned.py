@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from striate.data.audit import Audit
 from striate.model import Model
+
+Log = Callable[[str, dict[str, Any]], None]  # an event and its facts: a line of log.jsonl
 
 
 @dataclass

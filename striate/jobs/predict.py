@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from striate.data.audit import Audit, audit
 from striate.data.looking import look
-from striate.data.sources import SUFFIXES, open_source
+from striate.data.opening import open_source
+from striate.data.sources import SUFFIXES
 from striate.data.splits import measured_part
 from striate.errors import RequestError, StriateError
 from striate.inference.classifier import Classifier, Prediction

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from striate.data.audit import Audit
-from striate.data.sources import Source, open_source
+from striate.data.opening import open_source
+from striate.data.sources import Source
 from striate.data.splits import leaked, split_csv
 from striate.inference.classifier import Classifier
 from striate.jobs.clock import Clock
 from striate.jobs.learn_features import learn_features
-from striate.jobs.learned import Learned
+from striate.jobs.learned import Learned, Log
 from striate.jobs.measure import Measured, measure
 from striate.jobs.run_folder import RunFolder, next_free
 from striate.jobs.run_report import run_report
@@ -90,17 +91,20 @@ def train(
     progress.say(f"{source.name}: {len(source.items):,} images in {len(source.classes)} classes")
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     with RunFolder(Path(out) if out else next_free(source.name)) as folder:
-        learned = _learn(source, plan, seen, recipe, clock, progress)
+        folder.log("plan", {"data": recipe.data, **dataclasses.asdict(plan)})
+        learned = _learn(source, plan, seen, recipe, clock, progress, folder.log)
         ran = _as_run(recipe, source, plan, learned)
         return _leave(folder, source, plan, ran, learned, clock, progress)
 
 
-def _learn(source: Source, plan: Plan, seen: Glance, recipe: Recipe, clock: Clock, progress: Progress) -> Learned:
+def _learn(
+    source: Source, plan: Plan, seen: Glance, recipe: Recipe, clock: Clock, progress: Progress, log: Log
+) -> Learned:
     if plan.strategy == "features":
         return learn_features(source, plan, recipe, clock, progress)
     from striate.jobs.learn_scratch import learn_scratch  # imports torch
 
-    return learn_scratch(source, plan, seen, recipe, clock, progress)
+    return learn_scratch(source, plan, seen, recipe, clock, progress, log)
 
 
 def _as_run(recipe: Recipe, source: Source, plan: Plan, learned: Learned) -> Recipe:
@@ -126,8 +130,6 @@ def _leave(
     folder.write_text("recipe.toml", recipe.toml())
     folder.write_text("audit.json", json.dumps(found.as_dict(), indent=1))
     folder.write_text("split.csv", split_csv(found, learned.parts))
-    for row in learned.curve:
-        folder.log("epoch", row)
     with clock.stage("write the model"):
         write(folder.path / "model.safetensors", model)
     with clock.stage("write the report"):

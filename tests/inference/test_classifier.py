@@ -16,7 +16,8 @@ from PIL import Image
 from striate.errors import RequestError
 from striate.inference import engine as engines
 from striate.inference.classifier import Classifier, softmax
-from striate.inference.engine import choose_engine, in_batches, open_engine
+from striate.inference.choosing import choose_engine, open_engine
+from striate.inference.engine import in_batches
 from striate.model import Model
 from striate.nets.build import create
 from striate.nets.state import arrays_of

@@ -1,0 +1,51 @@
+"""Choosing what runs the net: OpenVINO on a CPU, torch on a GPU or where OpenVINO is missing."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import sys
+
+from striate.errors import RequestError, unknown
+from striate.inference.engine import PRECISIONS, Engine
+from striate.model import Model
+
+
+def choose_engine(wanted: str = "auto") -> tuple[str, str]:
+    """The engine's name, and a line to tell the user ("" when there is nothing to tell)."""
+    if wanted not in ("auto", "openvino", "torch"):
+        raise unknown("engine", wanted, ("auto", "openvino", "torch"))
+    installed = importlib.util.find_spec("openvino") is not None
+    if wanted == "openvino" and not installed:
+        raise RequestError("engine 'openvino' is not installed; install it, or use the engine 'torch'")
+    if wanted != "auto":
+        return wanted, ""
+    if gpu_present():
+        return "torch", ""
+    if not installed:
+        return "torch", "OpenVINO is not installed; using torch, which is about half as fast on a CPU"
+    return "openvino", ""
+
+
+def gpu_present() -> bool:
+    """Whether an NVIDIA driver answers with a device. Asks the driver: importing torch to find out takes seconds."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        count = ctypes.c_int(0)
+        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    except (OSError, AttributeError):
+        return False
+
+
+def open_engine(model: Model, engine: str = "auto", precision: str = "float32") -> Engine:
+    """An engine ready to run the model's trunk. Raises RequestError for an unknown engine or precision."""
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, PRECISIONS)
+    name, _ = choose_engine(engine)
+    if name == "torch":
+        from striate.inference.torch_engine import TorchEngine
+
+        return TorchEngine(model, precision)
+    from striate.inference.openvino_engine import OpenVinoEngine
+
+    return OpenVinoEngine(model, precision)
