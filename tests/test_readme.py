@@ -53,9 +53,8 @@ def test_python_and_onnx_examples_run(tmp_path: Path) -> None:
     first = _run(BLOCKS["python"], tmp_path)
     assert first[0].split()[0] == "face"
     assert first[1] == "60000"
-    subprocess.run(
-        [sys.executable, "-m", "striate", "export", "run", "--to", "onnx"], cwd=tmp_path, check=True, capture_output=True
-    )
+    export = [sys.executable, "-m", "striate", "export", "run", "--to", "onnx"]
+    subprocess.run(export, cwd=tmp_path, check=True, capture_output=True)
     second = _run(BLOCKS["onnx"], tmp_path)
     assert second[0].split()[0] == "face"
     assert abs(float(second[0].split()[1]) - float(first[0].split()[1])) <= 0.02

