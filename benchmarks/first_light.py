@@ -1,7 +1,8 @@
 """Measure first light's figures and write a record: python benchmarks/first_light.py [--peer-python PYTHON] [--runs 5]
 
-Whole processes, alternating, medians. `--peer-python` is the interpreter of an environment with torch, scikit-learn,
-efficientnet_lite_pytorch and, for `--fastai SCRIPT`, fastai; its runs stand between ours.
+Whole processes, alternating, medians. `--parts` chooses what to measure; rows measured again replace the day's.
+`--peer-python` is the interpreter of an environment with torch, scikit-learn, efficientnet_lite_pytorch and, for
+`--fastai SCRIPT`, fastai; its runs stand between ours.
 """
 
 from __future__ import annotations
@@ -215,13 +216,19 @@ def main() -> None:
     options.add_argument("--peer-python", default="")
     options.add_argument("--fastai", default="", help="fastai's script")
     options.add_argument("--runs", type=int, default=5)
+    options.add_argument("--parts", nargs="+", choices=("photographs", "lenet", "accuracy"))
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         os.environ["STRIATE_CACHE"] = str(scratch / "cache-here")
-        rows = photographs(scratch, chosen.runs, chosen.peer_python, chosen.fastai)
-        rows += [lenet(scratch), cross_validation(), *imagenet(), *checkpoints()]
+        parts = chosen.parts or ("photographs", "lenet", "accuracy")
+        rows = photographs(scratch, chosen.runs, chosen.peer_python, chosen.fastai) if "photographs" in parts else []
+        rows += [lenet(scratch)] if "lenet" in parts else []
+        rows += [cross_validation(), *imagenet(), *checkpoints()] if "accuracy" in parts else []
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
+    path = ROOT / "benchmarks" / "records" / f"{date}-first-light.json"
+    before = json.loads(path.read_text())["rows"] if path.exists() else []
+    rows = [old for old in before if old["what"] not in {row["what"] for row in rows}] + rows
     versions = {name: version(name) for name in ("striate", "torch", "openvino", "numpy", "pillow", "scipy")}
     record = {
         "date": date,
@@ -230,7 +237,7 @@ def main() -> None:
         "versions": versions,
         "rows": rows,
     }
-    path = ROOT / "benchmarks" / "records" / f"{date}-first-light.json"
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(record, indent=1) + "\n")
     print(f"wrote {path.relative_to(ROOT)}")
 
