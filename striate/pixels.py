@@ -111,6 +111,9 @@ def _decode_opened(opened: Image.Image, at_least: int) -> Decoded:
             opened.draft(opened.mode, (size[0] // reduction, size[1] // reduction))
     # An MPO's further frames are a camera's previews.
     notes = ["animated"] if form != "MPO" and getattr(opened, "n_frames", 1) > 1 else []
+    # Pillow reads 16-bit colour as 8-bit; only the stored layout still tells.
+    if any(";16" in str(tile[3]) for tile in getattr(opened, "tile", ())) and not opened.mode.startswith("I"):
+        notes.append("16-bit")
     image, conversions = upright(opened)
     return Decoded(image, size, form, (*notes, *conversions))
 

@@ -62,6 +62,17 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode("utf-8", "surrogateescape"))
 
 
+def sealed(content: bytes) -> bytes:
+    """Content for a cache, with a checksum line before it."""
+    return sha256_of(content).encode() + b"\n" + content
+
+
+def unsealed(stored: bytes) -> bytes | None:
+    """What `sealed` was given; None for anything that is not wholly what was written, and so must be made again."""
+    checksum, _, content = stored.partition(b"\n")
+    return content if checksum == sha256_of(content).encode() else None
+
+
 def sha256_of(content: bytes | memoryview) -> str:
     """The SHA-256 of bytes, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()

@@ -445,3 +445,22 @@ def test_arrays_and_files_are_the_same_image(width: int, height: int) -> None:
     classifier = Classifier(Model("resnet8", {}, ("one",), pixels, {}, head=""))
     decoded = pixels.decode(content_of(Image.fromarray(values))).image
     assert classifier.crop(values, "array").tobytes() == pixels.apply(decoded).tobytes()
+
+
+def png_of_16_bits(colour: int, samples: int, value: int) -> bytes:
+    """A 16-bit PNG of one colour, chunk by chunk: Pillow reads such files and cannot write them."""
+    rows = b"".join(b"\0" + np.full(4 * samples, value, ">u2").tobytes() for _ in range(3))
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 4, 3, 16, colour, 0, 0, 0)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+@pytest.mark.parametrize(("colour", "samples", "notes"), [(0, 1, ("16-bit", "grey")), (2, 3, ("16-bit",))])
+def test_16_bit_grey_and_colour_are_both_said(colour: int, samples: int, notes: tuple[str, ...]) -> None:
+    decoded = decode(png_of_16_bits(colour, samples, 40_000))
+    assert decoded.notes == notes
+    assert np.asarray(decoded.image)[0, 0].tolist() == [40_000 >> 8] * 3

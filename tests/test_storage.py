@@ -135,3 +135,12 @@ def test_hashes_of_bytes_and_files_agree(content: bytes) -> None:
         path = Path(folder) / "f"
         path.write_bytes(content)
         assert storage.sha256_of_file(path) == storage.sha256_of(content) == storage.sha256_of(memoryview(content))
+
+
+@given(st.binary(max_size=200), st.integers(0, 300), st.integers(1, 255))
+def test_a_sealed_content_comes_back_whole_or_not_at_all(content: bytes, place: int, flip: int) -> None:
+    stored = bytearray(storage.sealed(content))
+    assert storage.unsealed(bytes(stored)) == content
+    stored[place % len(stored)] ^= flip
+    assert storage.unsealed(bytes(stored)) is None
+    assert storage.unsealed(bytes(stored[: place % len(stored)])) is None

@@ -19,7 +19,7 @@ import PIL
 
 from striate.data.sources import Item, Source
 from striate.pixels import Images, Pixels, UnreadableImage
-from striate.storage import cache_root, sha256_of, write_text
+from striate.storage import cache_root, sealed, sha256_of, unsealed, write_bytes
 
 _POLICY = 1  # raise it when decoding's policies change: remembered records are then made anew
 
@@ -104,20 +104,18 @@ class Memory:
         self.path: Path = cache_root() / "audit" / f"{name[:32]}.json"
         self.records: dict[str, Record] = {}
         try:
-            checksum, _, text = self.path.read_text("utf-8").partition("\n")
-            # Only what was written as a whole is believed: anything else, and every image is decoded again.
-            if checksum == sha256_of(text.encode()):
-                self.records = {digest: _record(digest, values) for digest, values in json.loads(text).items()}
-        except (OSError, UnicodeDecodeError):
-            pass
+            content = unsealed(self.path.read_bytes())
+        except OSError:
+            content = None
+        if content is not None:  # else every image is decoded again
+            self.records = {digest: _record(digest, values) for digest, values in json.loads(content).items()}
 
     def save(self, digests: Collection[str]) -> None:
         """Keep the records of these digests; others have left the source."""
         kept = {digest: asdict(self.records[digest]) for digest in digests if digest in self.records}
         for values in kept.values():
             del values["digest"]
-        text = json.dumps(kept)
-        write_text(self.path, f"{sha256_of(text.encode())}\n{text}")
+        write_bytes(self.path, sealed(json.dumps(kept).encode()))
 
 
 def _record(digest: str, values: dict[str, Any]) -> Record:

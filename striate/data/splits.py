@@ -16,9 +16,9 @@ from striate.data.audit import Audit, Usable
 def split(usable: Sequence[Usable], held_out: float, seed: int) -> list[str]:
     """The part of each image: "train", "val" or "test", as given, or a stratified "train" and "val" made here.
 
-    Made here: of each class, `held_out` of the images, at least one, go to "val"; equal images stay together; a class
-    of a single image, and equal images under different classes, are learnt from only. Depends on the images' content
-    and the seed, not on file names or order.
+    Made here: of each class, `held_out` of the images go to "val", at least one unless equal images, which stay
+    together, do not allow it; a class of a single image, and equal images under different classes, are learnt from
+    only. Depends on the images' content and the seed, not on file names or order.
     """
     if any(entry.item.part for entry in usable):
         return [entry.item.part for entry in usable]

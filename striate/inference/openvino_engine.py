@@ -49,9 +49,8 @@ class OpenVinoEngine:
         except (RuntimeError, OSError):
             # Not there yet, or damaged in the cache: build it anew; a second failure is real.
             shutil.rmtree(folder, ignore_errors=True)
-            _build(openvino, model, folder)
             try:
-                self._compiled = _compile(openvino, folder, precision)
+                self._compiled = _build(openvino, model, folder, precision)
             except RuntimeError as error:
                 raise WorkError(f"OpenVINO cannot compile {model.net!r}: {str(error).splitlines()[0]}") from error
         self._request = self._compiled.create_infer_request()
@@ -63,22 +62,35 @@ class OpenVinoEngine:
 
 
 def _compile(openvino: Any, folder: Path, precision: str) -> Any:
-    settings = {
-        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
-        "PERFORMANCE_HINT": "LATENCY",  # one batch on all cores: measured as fast as several streams, in less memory
-        "CACHE_DIR": str(folder / "compiled"),
-    }
+    settings = {**_settings(precision), "CACHE_DIR": str(folder / "compiled")}
     return openvino.Core().compile_model(str(folder / "trunk.xml"), "CPU", settings)
 
 
-def _build(openvino: Any, model: Model, folder: Path) -> None:
-    """Convert the trunk with torch and keep the graph in the cache."""
+def _settings(precision: str) -> dict[str, str]:
+    return {
+        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+        "PERFORMANCE_HINT": "LATENCY",  # one batch on all cores: measured as fast as several streams, in less memory
+    }
+
+
+def _build(openvino: Any, model: Model, folder: Path, precision: str) -> Any:
+    """Convert the trunk with torch, keep the graph in the cache if that can be written, and compile it."""
     from striate.inference.trunks import trunk_of
 
     graph = convert(trunk_of(model), model.pixels)
-    fill_folder_atomically(
-        folder, lambda place: openvino.save_model(graph, str(place / "trunk.xml"), compress_to_fp16=False)
-    )
+
+    def fill(place: Path) -> None:
+        try:
+            openvino.save_model(graph, str(place / "trunk.xml"), compress_to_fp16=False)
+        except RuntimeError as error:  # how OpenVINO says that a file could not be written
+            raise OSError(str(error).splitlines()[0]) from error
+
+    try:
+        fill_folder_atomically(folder, fill)
+    except WorkError:
+        # A cache that cannot be written costs the next process its time, and this one nothing.
+        return openvino.Core().compile_model(graph, "CPU", _settings(precision))
+    return _compile(openvino, folder, precision)
 
 
 def convert(module: Any, pixels: Pixels) -> Any:

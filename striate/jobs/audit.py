@@ -8,6 +8,7 @@ from striate.data.audit import Audit
 from striate.data.audit import audit as draw
 from striate.data.looking import Memory, look
 from striate.data.opening import open_source
+from striate.jobs.keeping import keep
 from striate.pixels import Pixels
 from striate.progress import Progress
 
@@ -23,5 +24,5 @@ def audit(data: str | os.PathLike[str], *, progress: Progress | None = None) -> 
         for looked in look(source, _UNUSED, wanted=lambda digest: False, memory=memory):
             pairs.append((looked.item, looked.record))
             bar.advance()
-    memory.save([record.digest for _, record in pairs])
+    keep(lambda: memory.save([record.digest for _, record in pairs]), progress or Progress())
     return draw(source, pairs)

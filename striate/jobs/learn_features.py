@@ -17,6 +17,7 @@ from striate.inference.choosing import choose_engine, open_engine
 from striate.inference.classifier import Classifier, softmax
 from striate.inference.engine import Engine, engine_version
 from striate.jobs.clock import Clock
+from striate.jobs.keeping import keep
 from striate.jobs.learned import Learned
 from striate.jobs.models import published_model
 from striate.model import Model
@@ -97,8 +98,8 @@ def _describe(
             writer.run(opening.result(), everything=True)
     digests = [record.digest for _, record in pairs]
     if len(cache.rows) > known:
-        cache.save(digests)
-        memory.save(digests)
+        keep(lambda: cache.save(digests), progress)
+        keep(lambda: memory.save(digests), progress)
     return audit(source, pairs), cache
 
 

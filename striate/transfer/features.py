@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 
 from striate.data.sources import Source
 from striate.inference.engine import BATCH, Engine, engine_version
 from striate.model import Model
 from striate.pixels import Images
-from striate.storage import cache_root, sha256_of, write_bytes
+from striate.storage import cache_root, sealed, sha256_of, unsealed, write_bytes
 
 
 class FeatureCache:
@@ -27,11 +26,13 @@ class FeatureCache:
         self.path: Path = cache_root() / "features" / f"{name[:32]}.safetensors"
         self.rows: dict[str, NDArray[np.float32]] = {}
         try:
-            stored = safetensors.numpy.load(self.path.read_bytes())
+            content = unsealed(self.path.read_bytes())
+        except OSError:
+            content = None
+        if content is not None:  # else every feature is computed again
+            stored = safetensors.numpy.load(content)
             for digest, row in zip(stored["digests"], stored["features"], strict=True):
                 self.rows[digest.tobytes().hex()] = row
-        except (OSError, SafetensorError, KeyError, ValueError):
-            self.rows.clear()  # none yet, or damaged: computed again
 
     def __contains__(self, digest: object) -> bool:
         return digest in self.rows
@@ -45,7 +46,8 @@ class FeatureCache:
         kept = [digest for digest in dict.fromkeys(digests) if digest in self.rows]
         if kept:
             names = np.frombuffer(b"".join(bytes.fromhex(digest) for digest in kept), np.uint8).reshape(len(kept), -1)
-            write_bytes(self.path, safetensors.numpy.save({"digests": names, "features": self.matrix(kept)}))
+            content = safetensors.numpy.save({"digests": names, "features": self.matrix(kept)})
+            write_bytes(self.path, sealed(content))
 
 
 class FeatureWriter:

@@ -16,6 +16,7 @@ from striate import Recipe, RequestError, WorkError, audit, evaluate, load, stor
 from striate.jobs.run_folder import next_free
 from striate.jobs.train import Run
 from striate.model import read
+from striate.progress import Progress
 
 LEFT = ["audit.json", "log.jsonl", "model.safetensors", "recipe.toml", "report.html", "split.csv"]
 
@@ -361,3 +362,19 @@ def test_names_that_are_no_text_train_and_run_again(photos: Path, trained: Run, 
     code, out, err = cli("predict", run, next((root / "val").rglob("*.jpg")))
     assert code == 0, err
     assert cli("evaluate", run, root)[0] == 0
+
+
+def test_a_cache_that_cannot_be_written_costs_time_and_no_work(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").write_text("a file where the cache folder should be")
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+    said: list[str] = []
+
+    class Listening(Progress):
+        def say(self, line: str) -> None:
+            said.append(line)
+
+    run = train(photos, out=tmp_path / "run", progress=Listening())
+    assert run.measured.total and (run.folder / "model.safetensors").is_file()
+    assert sum("does that work again" in line for line in said) == 2  # features and records
