@@ -69,8 +69,8 @@ def sealed(content: bytes) -> bytes:
 
 def unsealed(stored: bytes) -> bytes | None:
     """What `sealed` was given; None for anything that is not wholly what was written, and so must be made again."""
-    checksum, _, content = stored.partition(b"\n")
-    return content if checksum == sha256_of(content).encode() else None
+    checksum, newline, content = stored.partition(b"\n")
+    return content if newline and checksum == sha256_of(content).encode() else None
 
 
 def sha256_of(content: bytes | memoryview) -> str:
