@@ -1,4 +1,4 @@
-"""The two ways a request can end badly, and the nearest right answer to a wrong name."""
+"""The two ways a request can end badly, the nearest right answer to a wrong name, and text that fits a line."""
 
 from __future__ import annotations
 
@@ -40,3 +40,8 @@ def unknown(what: str, value: str, choices: Iterable[str]) -> RequestError:
         shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
         hint = f"known: {shown}"
     return RequestError(f"unknown {what} {value!r}; {hint}")
+
+
+def printable(text: str) -> str:
+    """Text that stays on its line: control characters and undecodable bytes as escapes, all else as it is."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from striate.errors import RequestError, StriateError, WorkError, nearest, unknown
+from striate.errors import RequestError, StriateError, WorkError, nearest, printable, unknown
 
 
 def test_kinds_and_exit_codes() -> None:
@@ -36,3 +36,16 @@ def test_whatever_is_given_the_answer_names_it(value: str, known: list[str]) -> 
     error = unknown("net", value, known)
     assert isinstance(error, RequestError)
     assert repr(value) in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("café 2.png", "café 2.png"),
+        ("two\nlines", "two\\nlines"),
+        ("bad\udcff", "bad\\udcff"),
+        ("a\x1b[31m", "a\\x1b[31m"),
+    ],
+)
+def test_printable_escapes_only_what_would_leave_the_line(text: str, shown: str) -> None:
+    assert printable(text) == shown

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from striate.errors import printable
 from striate.progress import Progress
 
 
@@ -71,13 +72,13 @@ def predict(chosen: argparse.Namespace) -> Answer:
         order = (-answer.probabilities).argsort()[:3]
         ranked = [(done.classifier.classes[place], float(answer.probabilities[place])) for place in order]
         shown = ", ".join(f"{name} {100 * share:.1f} %" for name, share in ranked)
-        lines.append(f"{_printable(answer.source)}: {shown}")
+        lines.append(f"{printable(answer.source)}: {shown}")
         full = dict(zip(done.classifier.classes, map(float, answer.probabilities), strict=True))
         top = full if len(full) <= 100 else dict(ranked)
         rows.append(
             {"file": answer.source, "label": answer.label, "probability": answer.probability, "probabilities": top}
         )
-    lines += [f"not predicted: {_printable(why)}" for _, why in done.failed]
+    lines += [f"not predicted: {printable(why)}" for _, why in done.failed]
     failed = [{"file": path, "why": why} for path, why in done.failed]
     # A wrong request when nothing could be used; failed work when some was lost.
     code = 0 if not done.failed else (1 if done.answers else 2)
@@ -98,9 +99,9 @@ def evaluate(chosen: argparse.Namespace) -> Answer:
     )
     lines = [f"Accuracy {done.measured.words()}", f"Balanced accuracy {100 * done.measured.balanced_accuracy:.1f} %"]
     classes = done.as_dict()["classes"]
-    width = max(len(_printable(name)) for name in classes)
+    width = max(len(printable(name)) for name in classes)
     lines += [
-        f"  {_printable(name):{width}}  {100 * row['recall']:5.1f} % of {row['count']}" for name, row in classes.items()
+        f"  {printable(name):{width}}  {100 * row['recall']:5.1f} % of {row['count']}" for name, row in classes.items()
     ]
     return Answer("\n".join([*lines, done.audit.last_line()]), done.as_dict())
 
@@ -113,7 +114,7 @@ def audit(chosen: argparse.Namespace) -> Answer:
     lines = [f"{len(found.usable):,} usable images in {len(found.classes)} classes"]
     for name, counts in found.counts().items():
         lines.append(
-            f"  {_printable(name)}: " + ", ".join(f"{count:,} {part}" for part, count in sorted(counts.items()))
+            f"  {printable(name)}: " + ", ".join(f"{count:,} {part}" for part, count in sorted(counts.items()))
         )
     lines += [finding.line() for finding in found.findings]
     return Answer("\n".join([*lines, found.last_line()]), found.as_dict())
@@ -171,8 +172,3 @@ def show(chosen: argparse.Namespace) -> Answer:
         shape = "x".join(str(side) for side in row["output"])
         lines.append(f"{row['name']:12}  {shape:>12}  {row['parameters']:>12,}  {row['madds']:>14,}")
     return Answer("\n".join(lines), facts)
-
-
-def _printable(text: str) -> str:
-    """Text for one line of a terminal: control characters and undecodable bytes made visible."""
-    return text if text.isprintable() else ascii(text)[1:-1]

@@ -9,7 +9,7 @@ from typing import Any
 
 from striate.data.looking import Record
 from striate.data.sources import SUFFIXES, Item, Oddity, Source
-from striate.errors import RequestError
+from striate.errors import RequestError, printable
 from striate.pixels import POLICIES
 
 _SET_ASIDE = {
@@ -189,6 +189,6 @@ def _converted_findings(usable: Sequence[Usable]) -> list[Finding]:
 
 
 def _few(paths: Sequence[str], limit: int = 2) -> str:
-    """The first paths, control characters made visible so that one line stays one line."""
-    shown = ", ".join(ascii(path)[1:-1] if not path.isprintable() else path for path in paths[:limit])
+    """The first paths, on one line whatever they hold."""
+    shown = ", ".join(printable(path) for path in paths[:limit])
     return shown + (f" and {len(paths) - limit} more" if len(paths) > limit else "")
