@@ -125,19 +125,18 @@ def _header(content: bytes, name: str) -> dict[str, Any]:
         raise RequestError(f"{name} holds tensors, but is not a Striate model: it names no net and no pixels") from None
     try:
         header = json.loads(text)
-        checksum = header.pop("sha256", None) if isinstance(header, dict) else None
-        intact = checksum == sha256_of(json.dumps(header).encode())
     except (ValueError, TypeError, RecursionError) as error:
         raise RequestError(f"the model file {name} is damaged: its description is not JSON") from error
-    if not intact:
-        raise RequestError(f"the model file {name} is damaged: its description does not match its checksum")
     if not isinstance(header, dict) or type(header.get("format")) is not int:
         raise RequestError(f"the model file {name} is damaged: its description has no format number")
+    # Before the checksum, which a newer format may reckon in another way.
     if header["format"] > FORMAT:
         raise RequestError(
             f"{name} has model format {header['format']}, and this Striate reads up to {FORMAT}; "
             "upgrade Striate to open it"
         )
+    if header.pop("sha256", None) != sha256_of(json.dumps(header).encode()):
+        raise RequestError(f"the model file {name} is damaged: its description does not match its checksum")
     return header
 
 
