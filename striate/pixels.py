@@ -26,6 +26,8 @@ MAX_PIXELS = 178_956_970  # refuse larger headers unread: Pillow's own limit for
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 RULES = ("crop", "squash", "centre")
 
+LUMA = (19595, 38470, 7471)  # Pillow's whole-number weights of red, green and blue (ITU-R 601), over 65536
+
 POLICIES = {
     "exif-rotated": "turned upright as the camera's EXIF orientation says",
     "cmyk": "converted from CMYK to RGB",

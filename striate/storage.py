@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -23,6 +24,13 @@ def cache_root() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "striate"
     return Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "striate"
+
+
+def package_folder(package: str) -> Path | None:
+    """Where an installed package lies, found without importing it; None where it is not installed."""
+    spec = importlib.util.find_spec(package)
+    places = spec.submodule_search_locations if spec else None
+    return Path(places[0]) if places else None
 
 
 def write_atomically(path: Path, fill: Callable[[BinaryIO], object]) -> None:
@@ -71,6 +79,19 @@ def unsealed(stored: bytes) -> bytes | None:
     """What `sealed` was given; None for anything that is not wholly what was written, and so must be made again."""
     checksum, newline, content = stored.partition(b"\n")
     return content if newline and checksum == sha256_of(content).encode() else None
+
+
+def read_sealed(path: Path) -> bytes | None:
+    """The content that `write_sealed` put there; None where there is none, or not wholly."""
+    try:
+        return unsealed(path.read_bytes())
+    except OSError:
+        return None
+
+
+def write_sealed(path: Path, content: bytes) -> None:
+    """`write_bytes` for a cache: what is damaged afterwards is not believed."""
+    write_bytes(path, sealed(content))
 
 
 def sha256_of(content: bytes | memoryview) -> str:

@@ -19,7 +19,7 @@ import PIL
 
 from striate.data.sources import Item, Source
 from striate.pixels import Images, Pixels, UnreadableImage
-from striate.storage import cache_root, sealed, sha256_of, unsealed, write_bytes
+from striate.storage import cache_root, read_sealed, sha256_of, write_sealed
 
 _POLICY = 1  # raise it when decoding's policies change: remembered records are then made anew
 
@@ -103,10 +103,7 @@ class Memory:
         name = sha256_of(f"{source.identity}|{PIL.__version__}|{_POLICY}".encode("utf-8", "surrogateescape"))
         self.path: Path = cache_root() / "audit" / f"{name[:32]}.json"
         self.records: dict[str, Record] = {}
-        try:
-            content = unsealed(self.path.read_bytes())
-        except OSError:
-            content = None
+        content = read_sealed(self.path)
         if content is not None:  # else every image is decoded again
             self.records = {digest: _record(digest, values) for digest, values in json.loads(content).items()}
 
@@ -115,7 +112,7 @@ class Memory:
         kept = {digest: asdict(self.records[digest]) for digest in digests if digest in self.records}
         for values in kept.values():
             del values["digest"]
-        write_bytes(self.path, sealed(json.dumps(kept).encode()))
+        write_sealed(self.path, json.dumps(kept).encode())
 
 
 def _record(digest: str, values: dict[str, Any]) -> Record:

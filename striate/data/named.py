@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,16 +11,14 @@ from PIL import Image
 
 from striate.data.sources import ArraySource, Source, from_arrays, open_folder
 from striate.errors import RequestError
-from striate.storage import cache_root, fill_folder_atomically
+from striate.storage import cache_root, fill_folder_atomically, package_folder
 
 
 def _package_file(package: str, *inside: str) -> Path:
     """A file inside an installed package. Raises RequestError saying what to install."""
-    spec = importlib.util.find_spec(package)
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(place, *inside)
-        if path.is_file():
-            return path
+    folder = package_folder(package)
+    if folder and (path := folder.joinpath(*inside)).is_file():
+        return path
     raise RequestError(f"this named set lies in the package {package!r}, which is missing: pip install 'striate[sets]'")
 
 

@@ -16,10 +16,9 @@ from onnx import TensorProto, compose, helper, numpy_helper
 
 from striate.interop.answering import Answering
 from striate.model import Model
-from striate.pixels import Pixels
+from striate.pixels import LUMA, Pixels
 
 OPSET = 18  # the first with an antialiased Resize
-_LUMA = np.array([19595, 38470, 7471], np.int32)  # Pillow's integer weights of ITU-R 601, over 65536
 
 
 def onnx_graph(model: Model) -> onnx.ModelProto:
@@ -104,7 +103,8 @@ class _Front:
         return helper.make_model(graph, opset_imports=network.opset_import, ir_version=network.ir_version)
 
     def _grey(self, images: str) -> str:
-        weighted = self.add("Mul", self.add("Cast", images, to=TensorProto.INT32), self.constant(_LUMA))
+        weights = self.constant(np.array(LUMA, np.int32))
+        weighted = self.add("Mul", self.add("Cast", images, to=TensorProto.INT32), weights)
         total = self.add("ReduceSum", weighted, self.whole(3), keepdims=1)
         half = self.constant(np.array(32768, np.int32))
         return self.add("Div", self.add("Add", total, half), self.constant(np.array(65536, np.int32)))

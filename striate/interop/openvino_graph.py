@@ -13,7 +13,7 @@ import numpy as np
 from striate.inference.openvino_engine import convert, import_openvino
 from striate.interop.answering import Answering
 from striate.model import Model
-from striate.pixels import Pixels
+from striate.pixels import LUMA, Pixels
 
 
 def openvino_graph(model: Model) -> Any:
@@ -63,8 +63,8 @@ class _Front:
     def _grey(self, images: Any) -> Any:
         """Pillow's whole-number luma, in float32: the largest sum, 255 * 65536 + 32768, is still exact there."""
         ops = self.ops
-        weights = np.array([19595, 38470, 7471], np.float32)
-        total = ops.reduce_sum(ops.multiply(ops.convert(images, "f32"), weights), np.array([3]), keep_dims=True)
+        weighted = ops.multiply(ops.convert(images, "f32"), np.array(LUMA, np.float32))
+        total = ops.reduce_sum(weighted, np.array([3]), keep_dims=True)
         shifted = ops.multiply(ops.add(total, np.array(32768, np.float32)), np.array(1 / 65536, np.float32))
         return ops.floor(shifted)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -67,6 +68,7 @@ def export(
     """
     if to not in FORMATS:
         raise unknown("export format", to, FORMATS)
+    progress = progress or Progress()
     opened = open_model(model)
     path = Path(out) if out else _beside(Path(model), opened, to)
     if path.suffix != _suffix(to):
@@ -74,9 +76,9 @@ def export(
     source = _comparison_source(opened, images)
     with tempfile.TemporaryDirectory(prefix="striate-export-") as folder:
         draft = Path(folder) / f"model{_suffix(to)}"
-        (progress or Progress()).say(f"Writing the {to} graph")
+        progress.say(f"Writing the {to} graph")
         answers = _write_onnx(opened, draft) if to == "onnx" else _write_openvino(opened, draft)
-        count, agreement, difference = _compare(Classifier(opened), source, answers, progress or Progress())
+        count, agreement, difference = _compare(Classifier(opened), source, answers, progress)
         if agreement < AGREEMENT or difference > DIFFERENCE:
             raise WorkError(
                 f"the {to} graph is not written: on {count} images its top-1 agrees with striate predict on "
@@ -138,7 +140,8 @@ def _compare(classifier: Classifier, source: Source, answers: Answers, progress:
     chosen = source.items[::step][:COMPARED]
     same, count, apart = 0, 0, 0.0
     # Few images are compared at further sizes as well, until there are a hundred.
-    scales = [1.0, *(0.5 + 0.45 * k / max(1, -(-100 // len(chosen)) - 1) for k in range(-(-100 // len(chosen)) - 1))]
+    further = math.ceil(100 / len(chosen)) - 1
+    scales = [1.0, *np.linspace(0.5, 0.95, further, endpoint=False).tolist()]
     with progress.bar("Comparing answers", len(chosen)) as bar:
         for item in chosen:
             bar.advance()

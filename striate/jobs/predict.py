@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.audit import Audit, audit
-from striate.data.looking import look
+from striate.data.looking import Record, look
 from striate.data.opening import open_source
-from striate.data.sources import SUFFIXES
+from striate.data.sources import SUFFIXES, Item, Source
 from striate.data.splits import measured_part
 from striate.errors import RequestError, StriateError
 from striate.inference.classifier import Classifier, Prediction
 from striate.inference.engine import BATCH, engine_version
 from striate.jobs.measure import Measured, measure
 from striate.jobs.models import load
+from striate.pixels import Images
 from striate.progress import Progress
 
 
@@ -98,7 +99,7 @@ class Evaluation:
             "classes": per_class,
             "engine": f"{engine} {engine_version(engine)}",
             "precision": self.classifier.precision,
-            "set_aside": [{"path": o.path, "kind": o.kind, "why": o.why} for o in self.audit.set_aside],
+            "set_aside": self.audit.as_dict()["set_aside"],
         }
 
 
@@ -123,38 +124,43 @@ def evaluate(
             f"none of the classes of {str(data)!r} ({', '.join(source.classes[:3])}, ...) "
             f"is one of the model's ({', '.join(classifier.classes[:3])}, ...)"
         )
-    given = {item.part for item in source.items}
-    part = part or measured_part(sorted(given))
-    if part and part not in given:
-        raise RequestError(
-            f"{str(data)!r} has no part {part!r}; it has {', '.join(sorted(filter(None, given))) or 'none'}"
-        )
+    part = _part_of(source, data, part)
     items = [item for item in source.items if item.part == part]
+    pairs: list[tuple[Item, Record]] = []
     labels: list[int] = []
     rows: list[NDArray[np.float32]] = []
-    waiting: list[NDArray[np.uint8]] = []
-    pairs = []
+    waiting: list[Images] = []
     with (progress or Progress()).bar("Evaluating", len(items)) as bar:
         for looked in look(source, classifier.model.pixels, items=items):
             bar.advance()
             pairs.append((looked.item, looked.record))
-            if looked.crop is None:
-                continue
-            place = index.get(source.classes[looked.item.label])
-            if place is None:
-                raise RequestError(
-                    f"the model has no class {source.classes[looked.item.label]!r} ({looked.item.key!r})"
-                )
-            labels.append(place)
-            waiting.append(looked.crop)
+            if looked.crop is not None:
+                labels.append(_label(index, source, looked.item))
+                waiting.append(looked.crop)
             if len(waiting) == BATCH:
                 rows.append(classifier.probabilities(np.stack(waiting)))
                 waiting.clear()
         if waiting:
             rows.append(classifier.probabilities(np.stack(waiting)))
-    classes = len(classifier.classes)
-    table = np.concatenate(rows) if rows else np.zeros((0, classes), np.float32)
     if not rows:
         raise RequestError(f"no usable image to evaluate on in {str(data)!r}")
-    measured = measure(part, table, np.array(labels, np.int64), classes)
+    measured = measure(part, np.concatenate(rows), np.array(labels, np.int64), len(classifier.classes))
     return Evaluation(measured, audit(source, pairs, trained_only=False), classifier)
+
+
+def _part_of(source: Source, data: str | os.PathLike[str], asked: str) -> str:
+    """The part to measure on. Raises RequestError for one that the data do not have."""
+    given = {item.part for item in source.items}
+    part = asked or measured_part(sorted(given))
+    if part and part not in given:
+        known = ", ".join(sorted(filter(None, given))) or "none"
+        raise RequestError(f"{str(data)!r} has no part {part!r}; it has {known}")
+    return part
+
+
+def _label(index: dict[str, int], source: Source, item: Item) -> int:
+    """The place of the item's class in the model. Raises RequestError for a class that the model does not know."""
+    name = source.classes[item.label]
+    if name not in index:
+        raise RequestError(f"the model has no class {name!r} ({item.key!r})")
+    return index[name]

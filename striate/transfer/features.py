@@ -14,7 +14,7 @@ from striate.data.sources import Source
 from striate.inference.engine import BATCH, Engine, engine_version
 from striate.model import Model
 from striate.pixels import Images
-from striate.storage import cache_root, sealed, sha256_of, unsealed, write_bytes
+from striate.storage import cache_root, read_sealed, sha256_of, write_sealed
 
 
 class FeatureCache:
@@ -25,10 +25,7 @@ class FeatureCache:
         name = sha256_of(json.dumps(facts, sort_keys=True).encode())
         self.path: Path = cache_root() / "features" / f"{name[:32]}.safetensors"
         self.rows: dict[str, NDArray[np.float32]] = {}
-        try:
-            content = unsealed(self.path.read_bytes())
-        except OSError:
-            content = None
+        content = read_sealed(self.path)
         if content is not None:  # else every feature is computed again
             stored = safetensors.numpy.load(content)
             for digest, row in zip(stored["digests"], stored["features"], strict=True):
@@ -47,7 +44,7 @@ class FeatureCache:
         if kept:
             names = np.frombuffer(b"".join(bytes.fromhex(digest) for digest in kept), np.uint8).reshape(len(kept), -1)
             content = safetensors.numpy.save({"digests": names, "features": self.matrix(kept)})
-            write_bytes(self.path, sealed(content))
+            write_sealed(self.path, content)
 
 
 class FeatureWriter:

