@@ -297,8 +297,8 @@ def test_a_mean_image_of_another_size_is_refused() -> None:
 
 
 KEYS = (
-    "net", "options", "classes", "task", "pixels", "head", "aliases", "memory_format", "strategy", "training", "metrics",
-    "versions", "checksums",
+    "net", "options", "classes", "task", "pixels", "head", "aliases", "memory_format", "strategy", "training",
+    "metrics", "versions", "checksums",
 )  # fmt: skip
 WRONG: dict[str, Callable[[dict[str, Any]], object]] = {
     **{f"no {key}": lambda header, key=key: header.pop(key) for key in KEYS},
