@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,10 +48,11 @@ class Entry:
 class AuditFinding:
     """One thing the audit noticed. `kind`, `action` and `explanation` are those of `striate.data.audit.Finding`.
 
-    `entries` are its files, most serious first; `groups` are places in `entries` that belong together, such as copies of
-    one photograph, shown side by side. `count` is how many files there are when not all are entries.
-    `level` is "serious" (spoils what is learnt or measured), "look" (worth a look) or "note" (dealt with, nothing to
-    do); empty: by kind, see `striate.report.audit_words`.
+    `entries` are its files, most serious first; `groups` are places in `entries` that belong together, such as copies
+    of one photograph, shown side by side. `names` are classes, where it is about classes and not about files, such as
+    "imbalance". `count` is how many files there are when not all are entries. `level` is "serious" (spoils what is
+    learnt or measured), "look" (worth a look) or "note" (dealt with, nothing to do); empty: by kind, see
+    `striate.report.audit_words`.
     """
 
     kind: str
@@ -59,6 +60,7 @@ class AuditFinding:
     explanation: str
     entries: tuple[Entry, ...] = ()
     groups: tuple[tuple[int, ...], ...] = ()
+    names: tuple[str, ...] = ()
     count: int = 0
     level: str = ""
 
@@ -72,8 +74,8 @@ class AuditFinding:
 class AuditPage:
     """Everything the page of an audit says. `data` is one line about the folder; `findings` are most serious first.
 
-    `counts` are usable images by class and part, as `Audit.counts()` gives them; `classes` and `parts` are what an image
-    can be relabelled and moved to (empty: those of `counts`). `sizes` [N, 2] are widths and heights of the images.
+    `counts` are usable images by class and part, as `Audit.counts()` gives them; `classes` and `parts` are what an
+    image can be relabelled and moved to (empty: those of `counts`). `sizes` [N, 2] are the images' widths and heights.
     """
 
     title: str
@@ -84,7 +86,7 @@ class AuditPage:
     classes: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     sizes: ArrayLike | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
 def decision_rows(page: AuditPage) -> list[tuple[str, str, str, str, str]]:

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from striate.metrics import Calibration, mean_interval, wilson
+from striate.metrics import Calibration, wilson
+from striate.report.numbers import NumberMistake as NumberMistake
+from striate.report.numbers import Numbers as Numbers
 
 Picture = NDArray[np.uint8]  # HxWx3 or HxW, of any size: the page shrinks it
 Interval = tuple[float, float]
@@ -148,7 +150,7 @@ class LabelScore:
 
 @dataclass(frozen=True, eq=False)
 class LabelCurve:
-    """A label's precision [N] and recall [N] as the threshold falls: what `striate.metrics.precision_recall` returns."""
+    """A label's precision [N] and recall [N] as the threshold falls, as `striate.metrics.precision_recall` has them."""
 
     name: str
     precision: ArrayLike
@@ -163,90 +165,6 @@ class LabelMistake:
     image: Picture
     truth: tuple[str, ...]
     given: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class NumberMistake:
-    """An image whose number was missed by far."""
-
-    path: str
-    image: Picture
-    truth: float
-    predicted: float
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Numbers:
-    """A number an image: `name` (its unit may stand in it), truth [N] and predicted [N] of the held-out images.
-
-    `usual` is the mean of the training images, the answer to beat; without it, the held-out images' own mean is taken.
-    Raises ValueError when the two are not of one length.
-    """
-
-    name: str
-    truth: ArrayLike
-    predicted: ArrayLike
-    usual: float | None = None
-    mistakes: tuple[NumberMistake, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse arrays that cannot be held against each other."""
-        if self.true.shape != self.said.shape:
-            raise ValueError(f"{self.true.shape[0]} true numbers cannot be compared with {self.said.shape[0]} answers")
-
-    @cached_property
-    def true(self) -> NDArray[np.float64]:
-        """The true numbers, [N]."""
-        return np.asarray(self.truth, np.float64).ravel()
-
-    @cached_property
-    def said(self) -> NDArray[np.float64]:
-        """The network's numbers, [N]."""
-        return np.asarray(self.predicted, np.float64).ravel()
-
-    @property
-    def errors(self) -> NDArray[np.float64]:
-        """How far too high each answer is, [N]; negative: too low."""
-        return self.said - self.true
-
-    @property
-    def mean_absolute_error(self) -> float:
-        """How far off the answers are on average, in the number's own unit; NaN without images."""
-        return float(np.abs(self.errors).mean()) if len(self.true) else math.nan
-
-    @property
-    def interval(self) -> Interval:
-        """The 95 % interval of the mean absolute error."""
-        return mean_absolute_error_interval(self.true, self.said)
-
-    @property
-    def median_error(self) -> float:
-        """Half of the answers are no further off than this."""
-        return float(np.median(np.abs(self.errors))) if len(self.true) else math.nan
-
-    @property
-    def root_mean_square_error(self) -> float:
-        """The error in which large misses weigh more."""
-        return float(np.sqrt(np.square(self.errors).mean())) if len(self.true) else math.nan
-
-    @property
-    def r2(self) -> float:
-        """The share of the numbers' variance that is explained; NaN where they do not vary."""
-        spread = float(np.square(self.true - self.true.mean()).sum()) if len(self.true) else 0.0
-        return 1 - float(np.square(self.errors).sum()) / spread if spread > 0 else math.nan
-
-    @property
-    def usual_error(self) -> float:
-        """The mean absolute error of always answering the usual number."""
-        if not len(self.true):
-            return math.nan
-        return float(np.abs(self.true - (self.true.mean() if self.usual is None else self.usual)).mean())
-
-
-def mean_absolute_error_interval(truth: ArrayLike, predicted: ArrayLike) -> Interval:
-    """The 95 % interval of the mean absolute error by Student's t, never below 0; (0, inf) for fewer than two."""
-    low, high = mean_interval(np.abs(np.asarray(predicted, np.float64) - np.asarray(truth, np.float64)))
-    return max(0.0, low), high
 
 
 @dataclass(frozen=True)
@@ -304,10 +222,10 @@ class RunReport:
     Several labels: `label_scores`, `label_curves` and `label_mistakes`; `correct` counts images with every label right.
     A number: `numbers`.
 
-    Each row of `curve` may hold `epoch` and any of `page.CURVES`. `timings` are seconds by stage, `recipe` is TOML.
+    Each row of `curve` may hold `epoch` and any of `charts.CURVES`. `timings` are seconds by stage, `recipe` is TOML.
 
-    Raises ValueError when the matrix does not fit the classes, or its counts differ from `correct` and `total`, and when
-    a task of numbers comes without them.
+    Raises ValueError when the matrix does not fit the classes, or its counts differ from `correct` and `total`, and
+    when a task of numbers comes without them.
     """
 
     title: str
