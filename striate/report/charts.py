@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from striate.metrics import Calibration
 from striate.report.content import Fold, LabelCurve, Numbers, Pooled, Strangers
 from striate.report.plot import Plot, Point, Say, Series, line_panel, tick, ticks
-from striate.report.wording import number, percent, quantity, text
+from striate.report.wording import clipped, number, percent, quantity, text
 
 MOST_POINTS = 1500  # in one scatter: more hide each other and weigh
 
@@ -116,6 +116,28 @@ def fold_dots(folds: Sequence[Fold], pooled: Pooled | None, mean: float, interva
     return plot.figure("The score of each fold", f"Scores of {len(folds)} folds, mean {percent(mean)}", key)
 
 
+def score_dots(runs: Sequence[tuple[str, float, tuple[float, float] | None]], say: Say) -> str:
+    """The score of each run as a dot with its interval as a line, on one scale; empty without a score."""
+    bounds = [value for _, score, interval in runs for value in (score, *(interval or ())) if math.isfinite(value)]
+    if not bounds:
+        return ""
+    low, high = min(bounds), max(bounds)
+    room = (high - low or abs(high) or 1.0) * 0.06
+    plot = Plot((low - room, high + room), (0, len(runs)), height=40 + 26 * len(runs), left=110)
+    for value in ticks(*plot.x, 3):
+        plot.stroke((value, 0), (value, len(runs)), "grid")
+    plot.marks(ticks(*plot.x, 3), say)
+    for place, (name, score, interval) in enumerate(runs):
+        height = len(runs) - place - 0.5
+        plot.label(102, plot.down(height) + 4, text(clipped(name, 16)), "end")
+        tone = f"t{place % 6}"
+        if interval and all(map(math.isfinite, interval)):
+            plot.stroke((interval[0], height), (interval[1], height), f"{tone} wide")
+        if math.isfinite(score):
+            plot.dot(score, height, tone, 5, f"{text(name)}: {say(score)}")
+    return plot.figure("", f"Scores of {len(runs)} runs with their intervals")
+
+
 def two_histograms(strangers: Strangers) -> str:
     """Distances of known images and of strangers as shares of each, with the line from which on they are refused."""
     known, strange = _finite(strangers.known), _finite(strangers.strangers)
@@ -196,7 +218,7 @@ def size_scatter(sizes: ArrayLike) -> str:
     order = np.argsort(-counts)[:MOST_POINTS]
     low, high = math.floor(grid.min() - 0.25), math.ceil(grid.max() + 0.25)
     plot = Plot((low, high), (low, high), height=300, foot=44)
-    powers = list(range(low, high + 1, max(1, (high - low) // 5)))
+    powers = list(range(low, high + 1, max(1, math.ceil((high - low) / 6))))
     plot.rules(powers, lambda value: number(round(2**value)))
     plot.marks(powers, lambda value: number(round(2**value)))
     plot.stroke((low, low), (high, high), "even")
