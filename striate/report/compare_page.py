@@ -16,8 +16,9 @@ CLASS_ROWS = 300
 RUNS = 40  # columns of one page
 
 CSS = """
-.beside th[scope=row] { color: var(--muted); font-weight: 400; vertical-align: top; min-width: 8rem; position: sticky; left: 0;
-  background: var(--card) } .beside td, .beside thead th { min-width: 7.5rem; vertical-align: top }
+.beside th[scope=row] { color: var(--muted); font-weight: 400; vertical-align: top; min-width: 8rem;
+  position: sticky; left: 0; background: var(--card) }
+.beside td, .beside thead th { min-width: 7.5rem; vertical-align: top }
 .beside thead th { color: var(--ink); font-size: .95rem } .beside small { color: var(--muted); display: block }
 .beside .score { font-size: 1.35rem; font-weight: 650 } .beside .meter { margin-top: .3rem }
 .beside .tag { margin-left: 0; display: inline-block; font-weight: 500 }

@@ -34,8 +34,8 @@ def comparison_text(runs: Sequence[RunSummary]) -> str:
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
     """A row of the table: its name to the left, its figures to the right."""
-    name, *figures = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-    return "  ".join([row[0].ljust(len(name)), *figures])
+    figures = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+    return "  ".join([row[0].ljust(widths[0]), *figures])
 
 
 def _between(found: Comparison) -> str:
