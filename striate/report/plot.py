@@ -34,6 +34,8 @@ CSS = """
 .charts .limit { stroke: var(--ink); stroke-width: 1.6 } .charts .mean { stroke: rgb(var(--good)); stroke-width: 2 }
 .charts line.wide { stroke-width: 2.5 }
 .charts .whisker { stroke: rgb(var(--good)); stroke-width: 2 }
+@media (max-width: 46rem) { .charts.small { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1rem }
+  .charts.small text { font-size: 24px } }
 .key { display: flex; flex-wrap: wrap; gap: .2rem 1.3rem; color: var(--muted); font-size: .82rem; margin-top: .5rem }
 .key i { display: inline-block; vertical-align: -.1em; margin-right: .5em; height: .95em }
 .key .dot { width: 5px; border-radius: 3px; background: rgb(var(--good)) }
