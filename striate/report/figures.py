@@ -31,7 +31,7 @@ CSS = """
 .matrix thead th { text-align: center; vertical-align: bottom }
 .matrix thead .corner, .matrix .axis { color: var(--muted); font-weight: 400; font-size: .78rem }
 .matrix thead .corner { text-align: left }
-.matrix tbody th { text-align: right; position: sticky; left: 0; background: var(--card) }
+.matrix tbody th { text-align: right; min-width: 5.5rem; position: sticky; left: 0; background: var(--card) }
 .matrix.dense thead th span { writing-mode: vertical-rl; transform: rotate(180deg); white-space: nowrap;
   display: inline-block }
 .matrix.dense td { min-width: 2rem; padding: .3rem .2rem; font-size: .8rem }
@@ -56,7 +56,9 @@ CSS = """
 .pairs span { margin-left: auto; color: var(--muted); font-variant-numeric: tabular-nums }
 .pairs a { margin-left: .6em }
 .bars th { overflow-wrap: normal } .classes th { overflow-wrap: break-word; max-width: 16rem }
-@media (max-width: 46rem) { .classes .fill { display: none } .classes td.quiet { white-space: normal }
+@media (max-width: 46rem) { .matrix.roomy td { min-width: 4rem; padding: .8rem .4rem }
+  .matrix.roomy td a { margin: -.8rem -.4rem; padding: .8rem .4rem }
+  .classes .fill { display: none } .classes td.quiet { white-space: normal }
   .classes :is(th, td) { padding-right: .55rem } .classes th { white-space: normal } .classes th[scope=row] {
   min-width: 4rem } .bars td.fill { width: 45% } }
 """

@@ -104,7 +104,7 @@ def of_numbers(name: str = "age in years", **more) -> RunReport:
         name=name,
         truth=truth,
         predicted=truth + np.array([1, -3, 2, -22]),
-        usual=35.0,
+        usual=25.0,
         mistakes=(NumberMistake(name, SMALL, 63, 41),),
     )
     fields = {**BASE, "title": "t", "classes": (name,), "task_kind": "number", "total": 4, "numbers": numbers, **more}
@@ -119,6 +119,7 @@ def test_figures_on_the_page_are_those_given() -> None:
         f"{100 * low:.1f} % to {100 * high:.1f} %",  # the recall of a class
         f"left:{100 * low:.1f}%;right:{100 - 100 * high:.1f}%",  # and its whisker
         "When it says about 95 %, as it did of 80 images, it is right in <b>90.0 %</b>",
+        "Answers by confidence, at most 80 in a range",
         "<b>5.0 points</b> apart (expected calibration error)",
         "labelled <b>odd</b> (3.1 %), looks like <b>bees</b> (94.2 %)",
         "<b>odd</b>, 3.3 times",
@@ -209,7 +210,7 @@ def test_a_number() -> None:
         '<div class="big">7.00</div>',
         "Mean error: age in years",
         f"between 0 and {high:.1f} (95 % interval)",
-        "would be off by 13.2; this is 47.2 % less",  # |20, 30, 40, 63 - 35| has mean 13.25
+        "would be off by 15.8; this is 55.6 % less",  # |20, 30, 40, 63 - 25| has mean 15.75
         "said <b>41.0</b>, is <b>63</b>",
         "<dt>Half of the answers are within</dt><dd>2.50</dd>",
         f"<dd>{math.sqrt((1 + 9 + 4 + 484) / 4):.1f}</dd>",
