@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def _could_be_opened(path: Path) -> bool:
 
 
 def _right_ending(path: Path) -> str:
-    near = nearest(path.suffix, (".npz", *MANIFESTS)) if path.suffix else []
+    near = difflib.get_close_matches(path.suffix.lower(), (".npz", *MANIFESTS), n=1, cutoff=0.7)
     return f"; should {path.suffix!r} be {near[0]!r}?" if near else ""
 
 
