@@ -28,6 +28,9 @@ _SET_ASIDE = {
     "no-part": "lies beside train/ and val/",
     "empty-class": "a class needs an image",
     "unseen-class": "a class without training images cannot be learnt",
+    "missing-file": "the manifest names it, but there is no such file",
+    "bad-row": "the manifest's row cannot be used",
+    "dropped": "dropped by a decisions file",
 }
 _KEPT = {
     "mistyped": "the ending names another format; the content decides",
