@@ -47,11 +47,12 @@ def suspects(learned: Learned) -> list[Suspect]:
                 ranked.append((-abs(float(error)), Suspect(place, *words, np.nan, np.nan, float(answer))))
     for place, answer in zip(places, answers, strict=True) if task.kind != "number" else ():
         target = usable[place].item.target
+        said: Target
         if isinstance(target, tuple):
-            given = tuple(np.flatnonzero(task.given(answer[None])[0]).tolist())
+            said = tuple(np.flatnonzero(task.given(answer[None])[0]).tolist())
             own = np.where(np.isin(np.arange(task.outputs), target), answer, 1 - answer)
             least = int(own.argmin())  # the label that is least believed
-            sure, other, said = float(own[least]), float(1 - own[least]), given
+            sure, other = float(own[least]), float(1 - own[least])
         else:
             best = int(answer.argmax())
             sure, other, said = float(answer[int(target)]), float(answer[best]), best
