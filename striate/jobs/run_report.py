@@ -254,5 +254,6 @@ def _seen(learned: Learned, pictures: _Pictures) -> tuple[content.Seen, ...]:
 
 def _findings(found: Audit, pictures: _Pictures) -> tuple[content.Finding, ...]:
     return tuple(
-        content.Finding(one.kind, len(one.paths), one.action, one.explanation, one.paths[:20]) for one in found.findings
+        content.Finding(one.kind, len(one.paths), one.action, one.explanation, one.listed[:20])
+        for one in found.findings
     )
