@@ -40,7 +40,7 @@ def augment(
     result is `striate.data.warp.plain(images, size, fraction)`, and the images themselves where that is all of them.
     `blank` is what cut-out and dropping leave: a value a channel, or a tensor [C, H, W]. `lighting` [C, C]: the
     directions of PCA lighting in columns, as `striate.data.statistics` measures them; None: ImageNet's published ones.
-    Mix-up is not done here. There is no smoothing against aliasing: images of more than twice the size lose fine detail.
+    Mix-up is not done here. Nothing is done against aliasing: of images of more than twice the size, some is not read.
     Raises RequestError for shapes that do not go together, or a window that does not fit.
     """
     if images.ndim != 4 or samples.shape != images.shape[:1]:
@@ -60,7 +60,7 @@ def augment(
 def mixing(samples: NDArray[np.integer], alpha: float, *, seed: int, epoch: int) -> NDArray[np.float64]:
     """How much of each of `samples` [B] mix-up keeps, 0 to 1, from Beta(alpha, alpha); the rest is its partner's.
 
-    Source: Zhang et al. 2017, arXiv:1710.09412, equation 2. Raises RequestError for an alpha that is not above 0, or above 10.
+    Source: Zhang et al. 2017, arXiv:1710.09412, equation 2. Raises RequestError for an alpha not above 0, or above 10.
     """
     if not 0 < alpha <= 10:
         raise RequestError(f"mix-up takes an alpha above 0, at most 10, not {alpha}")

@@ -15,9 +15,6 @@ from striate.errors import RequestError, unknown
 FILLS = ("black", "edge", "mirror")
 _BELONGS = {"aspect": "crop", "smooth": "elastic"}
 
-Pair = tuple[float, float]
-Sizes = tuple[tuple[int, float], ...]
-
 
 def _key(default: Any, what: str, *, low: float = 0.0, high: float = math.inf, whole: str = "") -> Any:
     """A field: what it does in words, the range of its numbers, and which of them must be `whole`: all, or from 1."""
@@ -52,10 +49,12 @@ class Augmentation:
       partner by a share from Beta(alpha, alpha).
     """
 
-    crop: Pair = _key((1.0, 1.0), "a window of this share of the area, resized", low=0.01, high=1)
-    aspect: Pair = _key((0.75, 4 / 3), "width to height of that window", low=0.1, high=10)
-    sizes: Sizes = _key((), "resized to one of these shorter sides, then cut out anywhere", low=1, high=8192)
-    scale: Pair = _key((1.0, 1.0), "so many times as large", low=0.1, high=10)
+    crop: tuple[float, float] = _key((1.0, 1.0), "a window of this share of the area, resized", low=0.01, high=1)
+    aspect: tuple[float, float] = _key((0.75, 4 / 3), "width to height of that window", low=0.1, high=10)
+    sizes: tuple[tuple[int, float], ...] = _key(
+        (), "resized to one of these shorter sides, then cut out anywhere", low=1, high=8192
+    )
+    scale: tuple[float, float] = _key((1.0, 1.0), "so many times as large", low=0.1, high=10)
     flip: float = _key(0.0, "mirrored, with this probability", high=1)
     shear: float = _key(0.0, "sheared by up to so many degrees", high=60)
     rotate: float = _key(0.0, "turned by up to so many degrees", high=180)
@@ -65,7 +64,7 @@ class Augmentation:
     fill: str = _key("black", "what comes in from beyond the image")
     colour: int = _key(0, "up to so many of 255 levels added, each channel its own", high=255, whole="all")
     lighting: float = _key(0.0, "AlexNet's PCA lighting, of this deviation", high=10)
-    cutout: float = _key(0.0, "a square of so many pixels, or this share of the side, blanked", high=4096, whole="from 1")
+    cutout: float = _key(0.0, "a square of so many pixels, or this share of the side, blank", high=4096, whole="from 1")
     drop: float = _key(0.0, "this share of all values blanked", high=0.95)
     mixup: float = _key(0.0, "mixed with a partner, by a share from Beta(alpha, alpha)", high=10)
 
@@ -88,7 +87,7 @@ class Augmentation:
         """From words such as "photo rotate=10": presets and name=value, later words over earlier ones; "" is none.
 
         Pairs are written least..most (scale=0.9..1.1), sizes as side:share,... (sizes=144:0.5,188:0.3,256:0.2).
-        Raises RequestError for an unknown name, with the nearest right one, a value out of range, or a name given twice.
+        Raises RequestError for an unknown name, with the nearest right one, a value out of range, or a name twice.
         """
         values: dict[str, Any] = {}
         given: set[str] = set()

@@ -43,7 +43,8 @@ class Stream(IntEnum):
     DROP = 18
     PARTNER = 19
     MIX = 20
-    SPREAD = 21  # which images an uneven epoch has once more than others
+    SPREAD = 21  # with START: which images an uneven epoch has once more than their chance says, and which once less
+    START = 22
 
 
 def bits(seed: int, epoch: int, samples: ArrayLike, stream: int) -> NDArray[np.uint64]:

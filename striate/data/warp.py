@@ -73,7 +73,9 @@ def moved_and_resampled(images: Tensor, chosen: Augmentation, draws: Draws, size
         whole = _window(images, size, fraction) == size
         # A window that must be resized is resized as for prediction, by a filter that takes in every pixel.
         source = images if whole else plain(images, size, fraction)
-        return gathered(source, draw_windows(draws, chosen, source, size, 1.0 if not whole else fraction), moves, chosen)
+        return gathered(
+            source, draw_windows(draws, chosen, source, size, 1.0 if not whole else fraction), moves, chosen
+        )
     windows = draw_windows(draws, chosen, images, size, fraction)
     if not chosen.resamples and windows.fit(size):
         return gathered(images, windows, moves, chosen)

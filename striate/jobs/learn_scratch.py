@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from striate.data.audit import audit, require_learnable
+from striate.data.augmentation import Augmentation
 from striate.data.looking import look
 from striate.data.sources import Source
 from striate.data.splits import measured_part, split
@@ -42,6 +43,8 @@ def learn_scratch(
 ) -> Learned:
     """Train `plan.net` from random weights. Raises RequestError where the data cannot be learnt from."""
     pixels = scratch_pixels(plan.net, seen)
+    if recipe.augment != "auto":
+        Augmentation.from_text(recipe.augment)  # a wrong word is said before any image is read
     need = len(source.items) * pixels.height * pixels.width * pixels.channels
     if need > LARGEST:
         raise WorkError(f"{need / 2**30:.0f} GiB of images do not fit into memory; try the strategy 'features'")
@@ -91,7 +94,6 @@ def _settings(recipe: Recipe, images: int, pixels: Pixels) -> Settings:
         label_smoothing=recipe.label_smoothing,
         clip_norm=recipe.clip_norm,
         augment=augment,
-        augment_pad=max(1, min(pixels.height, pixels.width) // 16),
         seed=recipe.seed,
     )
 
@@ -112,9 +114,11 @@ def _train(
     with clock.stage("train"), progress.bar("Training", settings.epochs) as bar:
 
         def on_epoch(report: EpochReport) -> None:
-            learned.curve.append({k: v for k, v in dataclasses.asdict(report).items() if v is not None})
+            row = dataclasses.asdict(report)
+            row["accuracy"] = row.pop("score")
+            learned.curve.append({k: v for k, v in row.items() if v is not None})
             log("epoch", learned.curve[-1])
-            right = "" if report.accuracy is None else f", held out {100 * report.accuracy:.1f} % right"
+            right = "" if report.score is None else f", held out {100 * report.score:.1f} % right"
             bar.note(f"loss {report.loss:.3f}{right}")
             bar.advance()
 
