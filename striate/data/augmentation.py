@@ -51,9 +51,7 @@ class Augmentation:
 
     crop: tuple[float, float] = _key((1.0, 1.0), "a window of this share of the area, resized", low=0.01, high=1)
     aspect: tuple[float, float] = _key((0.75, 4 / 3), "width to height of that window", low=0.1, high=10)
-    sizes: tuple[tuple[int, float], ...] = _key(
-        (), "resized to one of these shorter sides, then cut out anywhere", low=1, high=8192
-    )
+    sizes: tuple[tuple[int, float], ...] = _key((), "resized to such a side, then cut out anywhere", low=1, high=8192)
     scale: tuple[float, float] = _key((1.0, 1.0), "so many times as large", low=0.1, high=10)
     flip: float = _key(0.0, "mirrored, with this probability", high=1)
     shear: float = _key(0.0, "sheared by up to so many degrees", high=60)

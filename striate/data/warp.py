@@ -70,12 +70,10 @@ def moved_and_resampled(images: Tensor, chosen: Augmentation, draws: Draws, size
     """The geometry of `chosen`: `images` [B, C, Hs, Ws] -> [B, C, *size], dtype and device kept."""
     moves = draw_moves(draws, chosen, size)
     if not (chosen.resamples or chosen.sizes):
-        whole = _window(images, size, fraction) == size
-        # A window that must be resized is resized as for prediction, by a filter that takes in every pixel.
-        source = images if whole else plain(images, size, fraction)
-        return gathered(
-            source, draw_windows(draws, chosen, source, size, 1.0 if not whole else fraction), moves, chosen
-        )
+        if _window(images, size, fraction) != size:
+            # Resized as for prediction, by a filter that takes in every pixel.
+            images, fraction = plain(images, size, fraction), 1.0
+        return gathered(images, draw_windows(draws, chosen, images, size, fraction), moves, chosen)
     windows = draw_windows(draws, chosen, images, size, fraction)
     if not chosen.resamples and windows.fit(size):
         return gathered(images, windows, moves, chosen)

@@ -18,7 +18,7 @@ from striate.errors import RequestError
 class Visits:
     """Images to be looked at, in order: int64 [n] each. rows: their places in the data set.
 
-    keys: names for the draws, the same as `rows` the first time an image comes in an epoch, another one every time after.
+    keys: names for the draws, the same as `rows` the first time an image comes in an epoch, others after that.
     partners: whom mix-up mixes each with, a place among all visits of the epoch.
     """
 

@@ -123,10 +123,8 @@ def normalised(images: Tensor, mean: Values, std: Values) -> Tensor:
 
 
 def _told(values: Values) -> str:
-    shown = values.tolist() if isinstance(values, Tensor) else list(values)
-    return (
-        str(shown) if len(shown) <= 4 and not isinstance(shown[0], list) else f"{list(torch.as_tensor(values).shape)}"
-    )
+    tensor = torch.as_tensor(values)
+    return str(tensor.tolist()) if tensor.numel() <= 4 else f"a tensor {list(tensor.shape)}"
 
 
 def _lighting(images: Tensor) -> NDArray[np.float64]:
