@@ -20,6 +20,8 @@ from striate.data.keyed import Stream, uniform
 from striate.data.warp import Draws, Size, moved_and_resampled
 from striate.errors import RequestError
 
+_AT_ONCE = 2**20  # values of the images worked on at once on a CPU: 4 MiB in float32
+
 
 def augment(
     images: Tensor,
@@ -46,15 +48,25 @@ def augment(
     if images.ndim != 4 or samples.shape != images.shape[:1]:
         shapes = f"{list(images.shape)} and {list(samples.shape)}"
         raise RequestError(f"augmentation takes images [B, C, H, W] and samples [B], not {shapes}")
-    draws = Draws(seed, epoch, samples)
-    images = _in_place(images, chosen, draws, size or (images.shape[2], images.shape[3]), fraction)
-    if chosen.colour or chosen.lighting:
-        images = recoloured(images, chosen, draws, lighting)
-    if chosen.cutout or chosen.drop:
-        left = _blank(blank, images)
-        images = cut_out(images, chosen.cutout, draws, left) if chosen.cutout else images
-        images = dropped(images, chosen.drop, draws, left) if chosen.drop else images
-    return images
+    size = size or (images.shape[2], images.shape[3])
+    if min(size) < 1 or not 0 < fraction <= 1:
+        raise RequestError(f"augmentation needs a size of at least 1x1 and a fraction above 0, not {size}, {fraction}")
+    still = chosen.transforms in ([], ["mixup"]) and fraction == 1 and size == tuple(images.shape[2:])
+    if still or not len(images):
+        return images if still else images.new_empty(0, images.shape[1], *size)
+    blanks = _blank(blank, images)
+
+    def done(some: Tensor, names: NDArray[np.integer]) -> Tensor:
+        draws = Draws(seed, epoch, names)
+        some = moved_and_resampled(some, chosen, draws, size, fraction)
+        some = recoloured(some, chosen, draws, lighting) if chosen.colour or chosen.lighting else some
+        some = cut_out(some, chosen.cutout, draws, blanks) if chosen.cutout else some
+        return dropped(some, chosen.drop, draws, blanks) if chosen.drop else some
+
+    # On a CPU a few images at a time: what is in between then stays in the cache, in memory that is used again.
+    step = max(1, _AT_ONCE // images[0].numel()) if images.device.type == "cpu" else len(images)
+    parts = [done(images[start : start + step], samples[start : start + step]) for start in range(0, len(images), step)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def mixing(samples: NDArray[np.integer], alpha: float, *, seed: int, epoch: int) -> NDArray[np.float64]:
@@ -80,17 +92,6 @@ def _lower_half_of_beta(draw: NDArray[np.float64], alpha: float) -> NDArray[np.f
     area = np.concatenate([[0.0], np.cumsum(height[1:] + height[:-1])])
     reached = np.interp(draw, 0.5 * area / area[-1], s)
     return np.asarray(reached ** (1 / alpha))
-
-
-def _in_place(images: Tensor, chosen: Augmentation, draws: Draws, size: Size, fraction: float) -> Tensor:
-    if min(size) < 1 or not 0 < fraction <= 1:
-        raise RequestError(f"augmentation needs a size of at least 1x1 and a fraction above 0, not {size}, {fraction}")
-    still = not (chosen.resamples or chosen.sizes or chosen.shift or chosen.flip)
-    if not len(images):
-        return images.new_empty(0, images.shape[1], *size)
-    if still and fraction == 1 and size == tuple(images.shape[2:]):
-        return images
-    return moved_and_resampled(images, chosen, draws, size, fraction)
 
 
 def _blank(blank: Sequence[float] | Tensor, images: Tensor) -> Tensor:
