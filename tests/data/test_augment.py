@@ -78,10 +78,10 @@ def test_does_not_depend_on_the_batch(text: str, larger: bool) -> None:
 @pytest.mark.parametrize("text", ["elastic=2 smooth=5 rotate=10", "photo"])
 def test_large_images_do_not_depend_on_the_batch_either(text: str) -> None:
     # Several are worked on at a time, and more threads than one take part.
-    images = pictures(9, height=230, width=256)
+    images = pictures(7, height=230, width=256)
     whole = done(images, text, size=(200, 224))
     assert torch.equal(done(images[3:4], text, np.array([3]), size=(200, 224)), whole[3:4])
-    assert torch.equal(done(images[4:].flip(0), text, np.arange(8, 3, -1), size=(200, 224)), whole[4:].flip(0))
+    assert torch.equal(done(images[4:].flip(0), text, np.arange(6, 3, -1), size=(200, 224)), whole[4:].flip(0))
 
 
 @pytest.mark.parametrize("text", EVERY)
@@ -151,15 +151,13 @@ def test_lighting_shifts_along_the_colour_axes() -> None:
 def test_cutout_blanks_a_square_whose_centre_is_anywhere() -> None:
     images = pictures(3000)
     out = done(images, "cutout=4", blank=(0, 0, 0))
-    for image in out[:50]:
+    for image, before in zip(out[:50], images, strict=False):
         hidden = (image == 0).all(0)
         rows, columns = hidden.any(1).nonzero()[:, 0], hidden.any(0).nonzero()[:, 0]
         assert hidden.sum() == len(rows) * len(columns)
         assert len(rows) <= 4
         assert len(columns) <= 4
-        assert torch.equal(
-            image[:, ~hidden], images[: len(out)][out.eq(image).all((1, 2, 3)).nonzero()[0, 0]][:, ~hidden]
-        )
+        assert torch.equal(image[:, ~hidden], before[:, ~hidden])
     sizes = (out == 0).all(1).sum((1, 2))
     assert sizes.max() == 16
     assert sizes.min() == 4  # in a corner: two rows and two columns are left of it
@@ -190,7 +188,10 @@ def test_mixing_is_drawn_from_beta(alpha: float) -> None:
     from scipy.stats import beta, kstest
 
     share = mixing(np.arange(20_000), alpha, seed=1, epoch=0)
-    assert kstest(share, beta(alpha, alpha).cdf).statistic < 0.012
+    # The upper half is the lower one's mirror, but next to 1 floats lie too far apart to see it.
+    assert kstest(share[share < 0.5], lambda x: 2 * beta(alpha, alpha).cdf(x)).statistic < 0.02
+    assert (share < 0.5).mean() == pytest.approx(0.5, abs=0.015)
+    np.testing.assert_allclose(np.sort(share)[::500], 1 - np.sort(share)[::-1][::500], atol=0.03)
     assert share.min() >= 0
     assert share.max() <= 1
     np.testing.assert_array_equal(share[40:60], mixing(np.arange(40, 60), alpha, seed=1, epoch=0))

@@ -1,4 +1,4 @@
-"""The geometry: whole pixels move as in a plain loop, maps are composed as written, and fields are as smooth as said."""
+"""Geometry: whole pixels move as in a plain loop, maps are composed as written, fields are as smooth as said."""
 
 from __future__ import annotations
 
@@ -87,9 +87,8 @@ def test_resampling_whole_pixels_is_gathering_them(fill: str) -> None:
     # One size alone is the plain random crop: whole pixels, and resampling would give the same.
     crop = Augmentation(sizes=((30, 1.0),), flip=0.5)
     exact = augment(images, samples, crop, seed=3, epoch=1, size=(20, 20))
-    turned = augment(
-        images, samples, Augmentation(sizes=((30, 1.0),), flip=0.5, scale=(1, 1 + 1e-9)), seed=3, epoch=1, size=(20, 20)
-    )
+    almost = Augmentation(sizes=((30, 1.0),), flip=0.5, scale=(1, 1 + 1e-9))
+    turned = augment(images, samples, almost, seed=3, epoch=1, size=(20, 20))
     assert torch.equal(exact, turned)
     for number in range(10):
         patches = images[number].unfold(1, 20, 1).unfold(2, 20, 1)
