@@ -16,9 +16,9 @@ FILLS = ("black", "edge", "mirror")
 _BELONGS = {"aspect": "crop", "smooth": "elastic"}
 
 
-def _key(default: Any, what: str, *, low: float = 0.0, high: float = math.inf, whole: str = "") -> Any:
-    """A field: what it does in words, the range of its numbers, and which of them must be `whole`: all, or from 1."""
-    return field(default=default, metadata={"what": what, "low": low, "high": high, "whole": whole})
+def _key(default: Any, *, low: float = 0.0, high: float = math.inf, whole: str = "") -> Any:
+    """A field: the range of its numbers, and which of them must be `whole`: all, or from 1 on."""
+    return field(default=default, metadata={"low": low, "high": high, "whole": whole})
 
 
 @dataclass(frozen=True)
@@ -49,22 +49,22 @@ class Augmentation:
       partner by a share from Beta(alpha, alpha).
     """
 
-    crop: tuple[float, float] = _key((1.0, 1.0), "a window of this share of the area, resized", low=0.01, high=1)
-    aspect: tuple[float, float] = _key((0.75, 4 / 3), "width to height of that window", low=0.1, high=10)
-    sizes: tuple[tuple[int, float], ...] = _key((), "resized to such a side, then cut out anywhere", low=1, high=8192)
-    scale: tuple[float, float] = _key((1.0, 1.0), "so many times as large", low=0.1, high=10)
-    flip: float = _key(0.0, "mirrored, with this probability", high=1)
-    shear: float = _key(0.0, "sheared by up to so many degrees", high=60)
-    rotate: float = _key(0.0, "turned by up to so many degrees", high=180)
-    shift: float = _key(0.0, "shifted by up to so many pixels, or this share of the side", high=4096, whole="from 1")
-    elastic: float = _key(0.0, "every point displaced by so many pixels (root mean square)", high=100)
-    smooth: float = _key(4.0, "smoothness of that displacement, in pixels", low=0.5, high=200)
-    fill: str = _key("black", "what comes in from beyond the image")
-    colour: int = _key(0, "up to so many of 255 levels added, each channel its own", high=255, whole="all")
-    lighting: float = _key(0.0, "AlexNet's PCA lighting, of this deviation", high=10)
-    cutout: float = _key(0.0, "a square of so many pixels, or this share of the side, blank", high=4096, whole="from 1")
-    drop: float = _key(0.0, "this share of all values blanked", high=0.95)
-    mixup: float = _key(0.0, "mixed with a partner, by a share from Beta(alpha, alpha)", high=10)
+    crop: tuple[float, float] = _key((1.0, 1.0), low=0.01, high=1)
+    aspect: tuple[float, float] = _key((0.75, 4 / 3), low=0.1, high=10)
+    sizes: tuple[tuple[int, float], ...] = _key((), low=1, high=8192)
+    scale: tuple[float, float] = _key((1.0, 1.0), low=0.1, high=10)
+    flip: float = _key(0.0, high=1)
+    shear: float = _key(0.0, high=60)
+    rotate: float = _key(0.0, high=180)
+    shift: float = _key(0.0, high=4096, whole="from 1")
+    elastic: float = _key(0.0, high=100)
+    smooth: float = _key(4.0, low=0.5, high=200)
+    fill: str = _key("black")
+    colour: int = _key(0, high=255, whole="all")
+    lighting: float = _key(0.0, high=10)
+    cutout: float = _key(0.0, high=4096, whole="from 1")
+    drop: float = _key(0.0, high=0.95)
+    mixup: float = _key(0.0, high=10)
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
@@ -111,8 +111,34 @@ class Augmentation:
 
     def only(self, name: str) -> Augmentation:
         """This one transform alone, with the fields that belong to it."""
-        kept = [name, "fill", *(other for other, owner in _BELONGS.items() if owner == name)]
+        kept = [name, *(other for other, owner in _BELONGS.items() if owner == name)]
+        kept += ["fill"] if name in ("scale", "shear", "rotate", "shift", "elastic") else []  # which look beyond it
         return Augmentation(**{key: value for key, value in self._named().items() if key in kept})
+
+    def words(self, name: str) -> str:
+        """What a transform does, for a person, with its values."""
+        least, most = self.crop
+        beyond = "" if self.fill == "black" else f", its {'edge' if self.fill == 'edge' else 'mirror image'} coming in"
+        sizes = ", ".join(f"{side} ({percent(share / self._shares)})" for side, share in self.sizes)
+        return {
+            "crop": f"a window of {percent(least)} to {percent(most)} of the area, anywhere, brought to size",
+            "sizes": f"resized to a shorter side of {sizes}, then cut out anywhere",
+            "scale": f"{self.scale[0]:g} to {self.scale[1]:g} times as large{beyond}",
+            "flip": f"mirrored, left for right, with a probability of {percent(self.flip)}",
+            "shear": f"sheared by up to {self.shear:g} degrees either way{beyond}",
+            "rotate": f"turned by up to {self.rotate:g} degrees either way{beyond}",
+            "shift": f"shifted by up to {_length(self.shift)} along each axis{beyond}",
+            "elastic": f"points displaced by {self.elastic:g} pixels (root mean square), smooth over {self.smooth:g}{beyond}",
+            "colour": f"up to {self.colour} of 255 levels added to each channel, each its own",
+            "lighting": f"levels added along the images' own axes of colour (AlexNet's), deviation {self.lighting:g}",
+            "cutout": f"a square of {_length(self.cutout)} blanked, anywhere",
+            "drop": f"{percent(self.drop)} of all values blanked",
+            "mixup": f"mixed with a partner, by a share from Beta({self.mixup:g}, {self.mixup:g})",
+        }[name]
+
+    @property
+    def _shares(self) -> float:
+        return sum(share for _, share in self.sizes)
 
     @property
     def transforms(self) -> list[str]:
@@ -133,6 +159,15 @@ class Augmentation:
 def pixels_of(length: float, side: int) -> int:
     """A length in whole pixels: itself from 1 on, else that share of `side`, rounded down, but at least 1; 0 is 0."""
     return int(length) if length >= 1 or not length else max(1, int(length * side))
+
+
+def percent(share: float) -> str:
+    """0.0625 -> "6.25 %"."""
+    return f"{100 * share:.3g} %"
+
+
+def _length(length: float) -> str:
+    return f"{length:g} pixels" if length >= 1 else f"{percent(length)} of the side"
 
 
 def _check(item: dataclasses.Field[Any], value: Any) -> None:
