@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Cli
 from PIL import Image
 
 from striate.data.augmentation import Augmentation
@@ -130,7 +130,7 @@ def test_wrong_requests_say_what_was_given(digits: Path, tmp_path: Path, change:
     assert not (tmp_path / "sheet.png").exists()
 
 
-def test_the_verb(digits: Path, tmp_path: Path, cli: Cli) -> None:
+def test_the_verb(digits: Path, tmp_path: Path, cli: Callable[..., tuple[int, str, str]]) -> None:
     code, out, _ = cli("augment", digits, "--out", tmp_path / "sheet.png", "--augment", "rotate=10 flip=0.5")
     assert code == 0
     assert out.splitlines()[1:] == ["  flip=0.5", "  rotate=10", "  flip=0.5 rotate=10"]
