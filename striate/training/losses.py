@@ -54,13 +54,13 @@ def huber(scores: Tensor, numbers: Tensor, *, unit: float = 1.0) -> Tensor:
     return F.huber_loss(errors, errors.new_zeros(()).expand_as(errors), reduction="none")
 
 
-def loss_for(task: str, name: str = "", *, label_smoothing: float = 0.0, unit: float = 1.0) -> Loss:
-    """The loss `name` of a kind of task; "" is the task's own. Raises RequestError for what does not go together."""
+def loss_for(task: str, name: str = "auto", *, label_smoothing: float = 0.0, unit: float = 1.0) -> Loss:
+    """The loss `name` of a kind of task; "auto" is the task's own. Raises RequestError for what does not go together."""
     if task not in LOSSES:
         raise unknown("task", task, LOSSES)
-    name = name or LOSSES[task][0]
+    name = LOSSES[task][0] if name == "auto" else name
     if name not in LOSSES[task]:
-        raise unknown(f"loss of the task {task!r}", name, LOSSES[task])
+        raise unknown(f"loss of the task {task!r}", name, ("auto", *LOSSES[task]))
     if name == "cross-entropy":
         return lambda scores, labels: cross_entropy(scores, labels, label_smoothing=label_smoothing)
     if name == "binary-cross-entropy":

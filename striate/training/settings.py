@@ -19,7 +19,7 @@ class Settings:
     `clip_norm` is the largest length of a step's whole gradient, longer ones are scaled down to it; 0 leaves them be.
     With it one rate serves both a softmax and LeNet-5's distances, which otherwise diverge above 0.005.
     `precision` "bfloat16" runs the network under autocast; weights and loss stay float32.
-    `task` is a kind of `striate.task`, `loss` one of its losses in `striate.training.losses` ("": the task's own).
+    `task` is a kind of `striate.task`, `loss` one of its losses in `striate.training.losses` ("auto": the task's own).
     `unit`: for a number, what its loss counts errors in, such as the deviation of the targets.
     `size` (height, width): of what the network sees, where the images are larger ((0, 0): as they are); `fraction`:
     the share of their side that it sees without augmentation.
@@ -37,7 +37,7 @@ class Settings:
     seed: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     task: str = "class"
-    loss: str = ""
+    loss: str = "auto"
     unit: float = 1.0
     size: tuple[int, int] = (0, 0)
     fraction: float = 1.0
