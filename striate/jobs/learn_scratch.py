@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from striate.data.audit import audit, require_learnable
+from striate.data.augmentation import Augmentation
 from striate.data.looking import look
 from striate.data.sources import Source
 from striate.errors import WorkError
@@ -40,6 +41,8 @@ def learn_scratch(
 ) -> Learned:
     """Train `plan.net` from random weights. Raises RequestError where the data cannot be learnt from."""
     pixels = scratch_pixels(plan.net, seen)
+    if recipe.augment != "auto":
+        Augmentation.from_text(recipe.augment)  # a wrong word is said before any image is read
     need = len(source.items) * pixels.height * pixels.width * pixels.channels
     if need > LARGEST:
         raise WorkError(f"{need / 2**30:.0f} GiB of images do not fit into memory; try the strategy 'features'")
@@ -59,7 +62,9 @@ def learn_scratch(
     curve: list[dict[str, float]] = []
 
     def on_epoch(report: EpochReport) -> None:
-        curve.append({k: v for k, v in dataclasses.asdict(report).items() if v is not None})
+        row = dataclasses.asdict(report)
+        row["accuracy"] = row.pop("score")
+        curve.append({k: v for k, v in row.items() if v is not None})
         log("epoch", curve[-1])
 
     held = lots.rows(lots.measured_part)
@@ -96,7 +101,6 @@ def _settings(recipe: Recipe, images: int, pixels: Pixels) -> Settings:
         label_smoothing=recipe.label_smoothing,
         clip_norm=recipe.clip_norm,
         augment=augment,
-        augment_pad=max(1, min(pixels.height, pixels.width) // 16),
         seed=recipe.seed,
     )
 
@@ -115,6 +119,7 @@ def _trained(
     """A model of the net `name`, its normalisation measured on `rows`, trained on them and watched on `held`."""
     pixels = _normalised(pixels, images[rows])
     task = lots.audit.task
+    settings = dataclasses.replace(settings, task=task.kind)
     torch.manual_seed(settings.seed)
     net = create(name, classes=task.outputs, in_channels=pixels.channels, input_size=(pixels.height, pixels.width))
     if torch.cuda.is_available():
@@ -124,7 +129,7 @@ def _trained(
 
         def advance(report: EpochReport) -> None:
             on_epoch(report)
-            right = "" if report.accuracy is None else f", held out {100 * report.accuracy:.1f} % right"
+            right = "" if report.score is None else f", held out {100 * report.score:.1f} % right"
             bar.note(f"loss {report.loss:.3f}{right}")
             bar.advance()
 
