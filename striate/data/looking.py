@@ -62,7 +62,7 @@ def look(
             content = source.read(item)
         except OSError as error:
             return Looked(item, Record("", problem="unreadable", why=error.strerror or str(error)), None)
-        digest = sha256_of(content)
+        digest = digest_of(source, content)
         known = remembered.get(digest)
         if known is not None and (known.problem or not wanted(digest)):
             return Looked(item, known, None)
@@ -77,6 +77,12 @@ def look(
         if memory and looked.record.digest:
             memory.records[looked.record.digest] = looked.record
         yield looked
+
+
+def digest_of(source: Source, content: bytes) -> str:
+    """Names the content that `source` read: its SHA-256, or what a source of packed images knows of the original."""
+    known: Callable[[bytes], str] = getattr(source, "digest_of", sha256_of)
+    return known(content)
 
 
 def _in_order(work: Callable[[Item], Looked], items: Iterable[Item]) -> Iterator[Looked]:
