@@ -121,7 +121,7 @@ def cross_validation() -> dict[str, object]:
 
     source, model = open_source(DATA / "hymenoptera"), published_model("efficientnet_lite0")
     looked = [one for one in look(source, model.pixels) if not one.item.key.endswith(".gif")]
-    labels = np.array([one.item.label for one in looked], np.int64)
+    labels = np.array([one.item.target for one in looked], np.int64)
     features = Classifier(model).embed(np.stack([one.crop for one in looked if one.crop is not None]))
     right = []
     for repeat in range(3):
@@ -182,6 +182,7 @@ def checkpoints() -> list[dict[str, object]]:
 
     from striate.inference.classifier import Classifier
     from striate.model import Model
+    from striate.task import Task
     from striate.weights.resnet_checkpoint import PIXELS, import_resnet_checkpoint
 
     with np.load(DATA / "cifar10_lossless_5k.npz") as stored:
@@ -191,7 +192,7 @@ def checkpoints() -> list[dict[str, object]]:
         net = path.name.split("-")[0]
         tensors = import_resnet_checkpoint(path, net)
         options = {"classes": 10, "in_channels": 3, "input_size": [32, 32], "options": {}}
-        model = Model(net, options, tuple(map(str, range(10))), PIXELS, tensors, head="head")
+        model = Model(net, options, Task("class", tuple(map(str, range(10)))), PIXELS, tensors, head="head")
         wrong = int((Classifier(model).probabilities(images).argmax(axis=1) != labels).sum())
         command = f"import_resnet_checkpoint({path.name!r}, {net!r})"
         rows.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from striate.errors import RequestError, StriateError, nearest, unknown
+
+VERBS = ("train", "predict", "evaluate", "audit", "export", "nets", "show")
 
 _EXAMPLES = """examples:
   striate train photos/ --out run        learn from a folder with one sub-folder per class
@@ -61,13 +64,6 @@ def _verb(verbs: argparse._SubParsersAction[_Parser], name: str, what: str, exam
     return parser
 
 
-def _engine_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--engine", choices=["auto", "openvino", "torch"], default="auto", help="what runs the net")
-    parser.add_argument(
-        "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="auto: as the model was measured"
-    )
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     top = _Parser(
@@ -80,51 +76,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="store_true", help="print the version")
     verbs = top.add_subparsers(dest="verb", metavar="VERB")
 
-    train = _verb(verbs, "train", "learn a classifier and leave a run folder", "striate train photos/ --out run")
-    train.add_argument(
-        "data", nargs="?", default="", help="folder of class folders, .npz file, or named set (mnist-5k, faces)"
-    )
-    train.add_argument(
-        "--out", metavar="RUN", help="new or empty folder for the results (default: a new one under runs/)"
-    )
-    train.add_argument("--net", help="network, as 'striate nets' lists them (default: chosen)")
-    train.add_argument("--strategy", choices=["auto", "features", "scratch"], help="how to learn (default: auto)")
-    train.add_argument("--epochs", type=int, help="passes over the training images (scratch)")
-    train.add_argument("--seed", type=int, help="seed of the split and of every draw (default: 0)")
-    train.add_argument("--recipe", metavar="FILE", help="recipe.toml of an earlier run, or your own")
-    train.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], dest="settings", help="a recipe key; repeatable"
-    )
-
-    predict = _verb(verbs, "predict", "say what is in image files", "striate predict run/model.safetensors new.jpg")
-    predict.add_argument("model", help="model file, run folder, or a net with published weights")
-    predict.add_argument("files", nargs="+", help="image files, or folders of them")
-    _engine_options(predict)
-
-    evaluate = _verb(verbs, "evaluate", "measure a model on labelled images", "striate evaluate run photos/ --part val")
-    evaluate.add_argument("model", help="model file, run folder, or a net with published weights")
-    evaluate.add_argument("data", help="folder of class folders, .npz file, or named set")
-    evaluate.add_argument(
-        "--part", choices=["train", "val", "test"], default="", help="default: the held-out part, or all"
-    )
-    _engine_options(evaluate)
-
-    audit = _verb(verbs, "audit", "look at every image and say what is wrong", "striate audit photos/")
-    audit.add_argument("data", help="folder of class folders, .npz file, or named set")
-
-    export = _verb(verbs, "export", "write a graph that runs without Striate", "striate export run --to onnx")
-    export.add_argument("model", help="model file, run folder, or a net with published weights")
-    export.add_argument("--to", choices=["onnx", "openvino"], required=True, help="the format")
-    export.add_argument("--out", metavar="FILE", help="where to write (default: beside the model)")
-    export.add_argument(
-        "--images", metavar="DATA", help="images to compare answers on (default: what it was trained on)"
-    )
-
-    nets = _verb(verbs, "nets", "list the networks", "striate nets 'resnet*'")
-    nets.add_argument("pattern", nargs="?", default="*", metavar="GLOB", help="only names that match")
-
-    show = _verb(verbs, "show", "open a network as its paper's table", "striate show lenet5")
-    show.add_argument("net", help="name, as 'striate nets' lists them")
+    for name in VERBS:
+        verb = importlib.import_module(f"striate.cli.verbs.{name}")
+        verb.arguments(_verb(verbs, name, verb.HELP, verb.EXAMPLE))
     return top
 
 
@@ -142,9 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.verb is None:
             parser().print_help()
             return 0
-        from striate.cli import verbs
-
-        answer = getattr(verbs, chosen.verb)(chosen)
+        answer = importlib.import_module(f"striate.cli.verbs.{chosen.verb}").run(chosen)
         text = json.dumps(answer.json) if chosen.json else answer.text
         encoding = sys.stdout.encoding or "utf-8"
         # A path need not be text, and a terminal need not have every letter.

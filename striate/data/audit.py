@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from striate.data.looking import Record
 from striate.data.sources import SUFFIXES, Item, Oddity, Source
 from striate.errors import RequestError, printable
 from striate.pixels import POLICIES
+from striate.task import Target, Task
 
 _SET_ASIDE = {
     "unreadable": "could not be read from disk",
@@ -63,17 +65,30 @@ class Usable:
 class Audit:
     """The result. usable: items in order. findings: most serious first."""
 
-    classes: tuple[str, ...]
+    task: Task
     usable: list[Usable]
     set_aside: list[Oddity]
     findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes or labels; of a number, its name."""
+        return self.task.names
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Usable images by class and part; a part that the data does not give is called "all"."""
         table: dict[str, Counter[str]] = {name: Counter() for name in self.classes}
         for entry in self.usable:
-            table[self.classes[entry.item.label]][entry.item.part or "all"] += 1
+            for place in _places(entry.item.target):
+                table[self.classes[place]][entry.item.part or "all"] += 1
         return {name: dict(counter) for name, counter in table.items()}
+
+    def twins(self) -> list[list[int]]:
+        """Groups of places in `usable` that show the same: images of equal bytes."""
+        same: dict[str, list[int]] = defaultdict(list)
+        for place, entry in enumerate(self.usable):
+            same[entry.record.digest].append(place)
+        return [places for places in same.values() if len(places) > 1]
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as JSON values; what `audit.json` holds."""
@@ -111,25 +126,50 @@ def audit(source: Source, looked: Iterable[tuple[Item, Record]], *, trained_only
     aside = list(source.oddities)
     aside += [Oddity(item.key, record.problem, record.why) for item, record in pairs if record.problem]
     usable = [Usable(item, record) for item, record in pairs if not record.problem]
-    trained = {entry.item.label for entry in usable if not trained_only or entry.item.part in ("", "train")}
-    for entry in usable:
-        if entry.item.label not in trained:
-            name = source.classes[entry.item.label]
-            aside.append(Oddity(entry.item.key, "unseen-class", f"class {name!r} has no training image"))
-    usable = [entry for entry in usable if entry.item.label in trained]
-    kept = sorted(trained)
-    place = {label: index for index, label in enumerate(kept)}
-    usable = [Usable(Item(e.item.key, place[e.item.label], e.item.part), e.record) for e in usable]
-    result = Audit(tuple(source.classes[label] for label in kept), usable, aside)
+    task = source.task
+    if task.kind == "class":
+        task, usable = _with_learnable_classes(task, usable, aside, trained_only)
+    result = Audit(task, usable, aside)
     result.findings = _set_aside_findings(aside) + _kept_findings(result) + _converted_findings(usable)
     return result
+
+
+def _with_learnable_classes(
+    task: Task, usable: list[Usable], aside: list[Oddity], trained_only: bool
+) -> tuple[Task, list[Usable]]:
+    """The task and images without the classes that no training image shows; those images are told of in `aside`."""
+    trained = {_class_of(e.item) for e in usable if not trained_only or e.item.part in ("", "train")}
+    for entry in usable:
+        if entry.item.target not in trained:
+            name = task.names[_class_of(entry.item)]
+            aside.append(Oddity(entry.item.key, "unseen-class", f"class {name!r} has no training image"))
+    kept = sorted(trained)
+    place = {target: index for index, target in enumerate(kept)}
+    usable = [
+        Usable(dataclasses.replace(e.item, target=place[_class_of(e.item)]), e.record)
+        for e in usable
+        if e.item.target in trained
+    ]
+    return Task("class", tuple(task.names[target] for target in kept) or task.names), usable
+
+
+def _class_of(item: Item) -> int:
+    assert isinstance(item.target, int)  # a task of one class has such targets
+    return item.target
+
+
+def _places(target: Target) -> tuple[int, ...]:
+    """Places among the task's names that a target counts for."""
+    if isinstance(target, tuple):
+        return target
+    return (target,) if isinstance(target, int) else (0,)
 
 
 def require_learnable(result: Audit, name: str) -> None:
     """Raise RequestError unless there are two classes and something to learn from each."""
     if not result.usable:
         raise RequestError(f"no usable image in {name!r}: {result.last_line()}")
-    if len(result.classes) < 2:
+    if result.task.kind == "class" and len(result.classes) < 2:
         raise RequestError(
             f"{name!r} has one class, {result.classes[0]!r}; a classifier needs at least two. {result.last_line()}"
         )
@@ -150,14 +190,15 @@ def _kept_findings(result: Audit) -> list[Finding]:
         item, record = entry.item, entry.record
         same[record.digest].append(item)
         if item.part in ("", "train"):
-            per_class[item.label].append(item.key)
+            for place in _places(item.target):
+                per_class[place].append(item.key)
         if _mistyped(item.key, record.format):
             groups["mistyped"].append(f"{item.key} (holds {record.format})")
     for twins in same.values():
         if len(twins) > 1:
             keys = [item.key for item in twins]
             groups["duplicate"] += keys
-            if len({item.label for item in twins}) > 1:
+            if len({item.target for item in twins}) > 1:
                 groups["contradiction"] += keys
             if any(item.part == "train" for item in twins) and any(item.part in ("val", "test") for item in twins):
                 groups["leak"] += keys

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from striate.data.sources import ArraySource, Source, from_arrays, open_folder
+from striate.data.arrays import ArraySource, from_arrays
+from striate.data.folder import open_folder
+from striate.data.sources import Source
 from striate.errors import RequestError
 from striate.storage import cache_root, fill_folder_atomically, package_folder
 

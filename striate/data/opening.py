@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from striate.data.arrays import open_npz
+from striate.data.folder import open_folder
 from striate.data.named import NAMED, open_named
-from striate.data.sources import Source, open_folder, open_npz
+from striate.data.sources import Source
 from striate.errors import RequestError, nearest
 
 

@@ -1,49 +1,145 @@
-"""Which images are learnt from and which are held out. A split the user gave is never changed."""
+"""Which images are learnt from and which are held out. A split the user gave is never changed.
+
+Images that belong together (equal ones, near-duplicates, one group of the user's) stay on one side, or in one fold.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.audit import Audit, Usable
+from striate.data.sources import Source, with_items
+from striate.errors import RequestError, unknown
+from striate.task import Task
+
+PARTS = ("train", "val", "test")
+BINS = 10  # of a number's range, each holding the same share of the images: what a split is stratified by
+COLUMNS = ["path", "class", "part", "fold", "why"]
+
+Places = list[int]
 
 
-def split(usable: Sequence[Usable], held_out: float, seed: int) -> list[str]:
-    """The part of each image: "train", "val" or "test", as given, or a stratified "train" and "val" made here.
+def split(found: Audit, held_out: float, seed: int) -> list[str]:
+    """The part of each usable image: "train", "val" or "test", as given, or a stratified "train" and "val" made here.
 
-    Made here: of each class, `held_out` of the images go to "val", at least one unless equal images, which stay
-    together, do not allow it; a class of a single image, and equal images under different classes, are learnt from
-    only. Depends on the images' content and the seed, not on file names or order.
+    Made here: of each class (label, tenth of the numbers), `held_out` of the images go to "val", at least one unless
+    images that belong together do not allow it; a class of a single image, and images that belong together under
+    different classes without being of one group, are learnt from only. Depends on the images' content and the seed,
+    not on file names or order.
     """
+    usable = found.usable
     if any(entry.item.part for entry in usable):
         return [entry.item.part for entry in usable]
     parts = ["train"] * len(usable)
-    twins: dict[str, list[int]] = defaultdict(list)
-    for index, entry in enumerate(usable):
-        twins[entry.record.digest].append(index)
-    by_class: dict[int, list[list[int]]] = defaultdict(list)
-    for digest in sorted(twins):
-        labels = {usable[index].item.label for index in twins[digest]}
-        # Twins under different labels would be measured wrong whatever the answer, or take a class's last image.
-        if len(labels) == 1:
-            by_class[labels.pop()].append(twins[digest])
-    generator = np.random.default_rng(seed)
-    for label in sorted(by_class):
-        groups = by_class[label]
-        total = sum(len(group) for group in groups)
-        quota = max(1, round(held_out * total))
-        # The last group always stays in training, so that no class is held out whole.
-        for index in generator.permutation(len(groups))[:-1]:
-            if quota >= len(groups[index]):
-                quota -= len(groups[index])
-                for member in groups[index]:
-                    parts[member] = "val"
+    strata = strata_of(found.task, usable)
+    totals = strata.sum(axis=0)
+    wanted = np.where(totals > 0, np.maximum(1, np.round(held_out * totals)), 0)
+    left, held = totals.copy(), np.zeros_like(totals)
+    for members in _shuffled(found, seed):
+        counts = strata[members].sum(axis=0)
+        grouped = any(usable[place].item.group for place in members)
+        # Twins under different labels would be measured wrong whatever the answer.
+        if not grouped and found.task.kind == "class" and (counts > 0).sum() > 1:
+            continue
+        if ((left - counts) < (counts > 0)).any():
+            continue  # the last ones of a class stay in training, so that none is held out whole
+        if grouped or found.task.kind == "labels":
+            # Large or many-sided units seldom fit exactly: taken if they bring the part nearer to what is wanted.
+            fits = np.abs(held + counts - wanted).sum() < np.abs(held - wanted).sum()
+        else:
+            fits = bool((held + counts <= wanted).all())
+        if fits:
+            held, left = held + counts, left - counts
+            for place in members:
+                parts[place] = "val"
     return parts
+
+
+def folds_of(found: Audit, folds: int, seed: int, places: Sequence[int] | None = None) -> NDArray[np.int64]:
+    """The fold, 0 to folds - 1, of each usable image; -1 for those not among `places` (default: all).
+
+    Stratified as `split` is. Raises RequestError where the images form fewer units than folds.
+    """
+    chosen = set(range(len(found.usable)) if places is None else places)
+    strata = strata_of(found.task, found.usable).astype(np.float64)
+    units = [kept for unit in _shuffled(found, seed) if (kept := [place for place in unit if place in chosen])]
+    if len(units) < folds:
+        raise RequestError(
+            f"{folds} folds need as many images, or groups of images that belong together; there are {len(units)}"
+        )
+    share = strata / np.maximum(1, strata[sorted(chosen)].sum(axis=0))
+    load, sizes = np.zeros((folds, strata.shape[1])), np.zeros(folds)
+    result = np.full(len(found.usable), -1, np.int64)
+    for unit in sorted(units, key=len, reverse=True):  # large ones while there is room; the sort is stable
+        counts = share[unit].sum(axis=0)
+        # The fold that has least of what this unit brings; of equal ones the smallest.
+        best = min(range(folds), key=lambda fold: (round(float(load[fold] @ (counts > 0)), 9), sizes[fold], fold))
+        load[best] += counts
+        sizes[best] += len(unit)
+        result[unit] = best
+    return result
+
+
+def strata_of(task: Task, usable: Sequence[Usable]) -> NDArray[np.int64]:
+    """What a split keeps in proportion, [N, strata] of zeros and ones: classes, labels (and none), tenths."""
+    targets = task.targets(entry.item for entry in usable)
+    if task.kind == "labels":
+        table = targets.astype(np.int64)
+        return np.column_stack([table, table.sum(axis=1) == 0]).astype(np.int64)
+    if task.kind == "number":
+        edges = np.quantile(targets, np.arange(1, BINS) / BINS) if len(targets) else np.zeros(0)
+        targets = np.searchsorted(edges, targets, side="right")
+    width = BINS if task.kind == "number" else task.outputs
+    return np.eye(width, dtype=np.int64)[targets]
+
+
+def _shuffled(found: Audit, seed: int) -> list[Places]:
+    """The units in an order drawn from the seed; before that by content, so that names and order do not matter.
+
+    Class by class, those of several classes last: a class's draw then does not hang on what other ones look like.
+    """
+    usable = found.usable
+    units = units_of(usable, found.twins())
+    first = {id(unit): min(usable[place].record.digest for place in unit) for unit in units}
+    buckets: dict[int, list[Places]] = defaultdict(list)
+    for unit in sorted(units, key=lambda unit: first[id(unit)]):
+        targets = {usable[place].item.target for place in unit} if found.task.kind == "class" else {0}
+        buckets[found.task.outputs if len(targets) > 1 else int(targets.pop())].append(unit)  # type: ignore[arg-type]
+    generator = np.random.default_rng(seed)
+    order = ((bucket, generator.permutation(len(bucket))) for _, bucket in sorted(buckets.items()))
+    return [bucket[place] for bucket, places in order for place in places]
+
+
+def units_of(usable: Sequence[Usable], twins: Iterable[Sequence[int]] = ()) -> list[Places]:
+    """Places of images that stay together: equal bytes, one group, or `twins`, and whatever these join."""
+    parent = list(range(len(usable)))
+
+    def root(place: int) -> int:
+        while parent[place] != place:
+            parent[place] = parent[parent[place]]
+            place = parent[place]
+        return place
+
+    links: dict[tuple[str, str], Places] = defaultdict(list)
+    for place, entry in enumerate(usable):
+        links["same", entry.record.digest].append(place)
+        if entry.item.group:
+            links["group", entry.item.group].append(place)
+    for members in (*links.values(), *twins):
+        for place in members[1:]:
+            parent[root(place)] = root(members[0])
+    units: dict[int, Places] = defaultdict(list)
+    for place in range(len(usable)):
+        units[root(place)].append(place)
+    return list(units.values())
 
 
 def measured_part(parts: Sequence[str]) -> str:
@@ -51,21 +147,68 @@ def measured_part(parts: Sequence[str]) -> str:
     return next((part for part in ("test", "val") if part in parts), "")
 
 
-def leaked(usable: Sequence[Usable], parts: Sequence[str], measured: str) -> NDArray[np.bool_]:
-    """For each image of the measured part, in order: whether the same bytes are also in training."""
-    trained = {entry.record.digest for entry, part in zip(usable, parts, strict=True) if part == "train"}
-    return np.array(
-        [e.record.digest in trained for e, part in zip(usable, parts, strict=True) if part == measured], bool
-    )
+def leaked(found: Audit, parts: Sequence[str], measured: str) -> NDArray[np.bool_]:
+    """For each image of the measured part, in order: whether it, or a near-duplicate of it, is also in training."""
+    marked = np.zeros(len(parts), bool)
+    for unit in units_of(_without_groups(found.usable), found.twins()):
+        if any(parts[place] == "train" for place in unit):
+            marked[unit] = True
+    return marked[[place for place, part in enumerate(parts) if part == measured]]
 
 
-def split_csv(audit: Audit, parts: Sequence[str]) -> str:
-    """The split as CSV: path, class, part, and for what was set aside the reason."""
+def _without_groups(usable: Sequence[Usable]) -> list[Usable]:
+    return [Usable(replace(entry.item, group=""), entry.record) for entry in usable]
+
+
+def split_csv(audit: Audit, parts: Sequence[str], folds: Sequence[int] | None = None) -> str:
+    """The split as CSV: path, class, part, fold, and for what was set aside the reason. `apply_split` reads it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "class", "part", "why"])
-    for entry, part in zip(audit.usable, parts, strict=True):
-        writer.writerow([entry.item.key, audit.classes[entry.item.label], part, ""])
+    writer.writerow(COLUMNS)
+    for place, (entry, part) in enumerate(zip(audit.usable, parts, strict=True)):
+        fold = "" if folds is None or folds[place] < 0 else str(folds[place])
+        writer.writerow([entry.item.key, audit.task.spoken(entry.item.target), part, fold, ""])
     for oddity in audit.set_aside:
-        writer.writerow([oddity.path, "", "set aside", f"{oddity.kind}: {oddity.why}"])
+        writer.writerow([oddity.path, "", "set aside", "", f"{oddity.kind}: {oddity.why}"])
     return text.getvalue()
+
+
+def apply_split(source: Source, path: Path) -> tuple[Source, list[str]]:
+    """The source with the parts that a saved split.csv gives, and lines for the user on what does not match it.
+
+    Images that the file does not name are learnt from. Raises RequestError for a file that is no split, or that names
+    none of the images.
+    """
+    saved = read_split(path)
+    new = [item.key for item in source.items if item.key not in saved]
+    if len(new) == len(source.items):
+        first = next(iter(saved), "")
+        raise RequestError(f"the split {str(path)!r} names no image of {source.name!r}; it begins with {first!r}")
+    items = [replace(item, part=saved.get(item.key, "train")) for item in source.items]
+    gone = saved.keys() - {item.key for item in source.items}
+    lines = []
+    if new:
+        lines.append(f"{len(new)} images are not in the saved split and are learnt from, e.g. {new[0]!r}")
+    if gone:
+        lines.append(f"{len(gone)} images of the saved split are not here any more, e.g. {min(gone)!r}")
+    return with_items(source, items), lines
+
+
+def read_split(path: Path) -> dict[str, str]:
+    """Path -> part of a saved split. Raises RequestError, with the line, for anything else."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            rows = csv.DictReader(file)
+            if not {"path", "part"} <= set(rows.fieldnames or ()):
+                raise RequestError(f"{str(path)!r} is no split: its first line must name the columns path and part")
+            saved: dict[str, str] = {}
+            for row in rows:
+                part = row["part"] or ""
+                if part == "set aside":
+                    continue
+                if part not in PARTS:
+                    raise unknown(f"part in line {rows.line_num} of {str(path)!r}:", part, PARTS)
+                saved[row["path"]] = part
+            return saved
+    except (OSError, csv.Error) as error:
+        raise RequestError(f"cannot read the split {str(path)!r}: {error}") from error

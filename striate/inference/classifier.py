@@ -71,7 +71,7 @@ class Classifier:
         """uint8 crops [N, H, W, C], as `Pixels.apply` makes them -> probabilities [N, classes]."""
         if len(crops) == 0:
             return np.zeros((0, len(self.classes)), np.float32)
-        return softmax(self.scores(self.embed(crops)))
+        return self.model.task.answers(self.scores(self.embed(crops)))
 
     def predict(self, images: Iterable[str | Path | Image.Image | Images] | str | Path) -> list[Prediction]:
         """Predict image files, Pillow images or uint8 RGB arrays [H, W, 3]. One path alone is one image.
@@ -122,10 +122,3 @@ class Classifier:
             raise RequestError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
         except UnreadableImage as error:
             raise RequestError(f"cannot use {str(path)!r}: {error.kind}, {error}") from error
-
-
-def softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scores [N, C] -> probabilities [N, C]."""
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    result: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
-    return result

@@ -14,7 +14,7 @@ from striate.data.looking import Memory, Record, look
 from striate.data.sources import Item, Source
 from striate.data.splits import measured_part, split
 from striate.inference.choosing import choose_engine, open_engine
-from striate.inference.classifier import Classifier, softmax
+from striate.inference.classifier import Classifier
 from striate.inference.engine import Engine, engine_version
 from striate.jobs.clock import Clock
 from striate.jobs.keeping import keep
@@ -23,6 +23,7 @@ from striate.jobs.models import published_model
 from striate.model import Model
 from striate.progress import Progress
 from striate.recipe import Recipe
+from striate.task import Task, softmax
 from striate.transfer.features import FeatureCache, FeatureWriter
 from striate.transfer.head import Head, fit_head
 from striate.transfer.strategy import Plan
@@ -41,11 +42,11 @@ def learn_features(source: Source, plan: Plan, recipe: Recipe, clock: Clock, pro
     with clock.stage("look and describe"):
         found, cache = _describe(source, backbone, engine, precision, progress)
     require_learnable(found, source.name)
-    parts = split(found.usable, recipe.held_out, recipe.seed)
+    parts = split(found, recipe.held_out, recipe.seed)
     measured = measured_part(parts)
     with clock.stage("fit the head"):
         head = _fit(found, parts, cache, recipe)
-    model = _with_head(backbone, head, found.classes)
+    model = _with_head(backbone, head, found.task)
     notes = [note] if note else []
     held_out = _of_part(found, parts, measured)
     if recipe.precision == "auto" and precision == "bfloat16":
@@ -109,19 +110,19 @@ def _of_part(found: Audit, parts: Iterable[str], part: str) -> list[Usable]:
 
 def _fit(found: Audit, parts: list[str], cache: FeatureCache, recipe: Recipe) -> Head:
     trained = _of_part(found, parts, "train")
-    labels = np.array([entry.item.label for entry in trained], np.int64)
+    labels = np.array([entry.item.target for entry in trained], np.int64)
     features = cache.matrix(entry.record.digest for entry in trained)
     return fit_head(features, labels, len(found.classes), folds=recipe.folds, seed=recipe.seed)
 
 
-def _with_head(backbone: Model, head: Head, classes: tuple[str, ...]) -> Model:
+def _with_head(backbone: Model, head: Head, task: Task) -> Model:
     tensors: dict[str, NDArray[np.generic]] = {
         **backbone.tensors,
         f"{backbone.head}.weight": head.weight,
         f"{backbone.head}.bias": head.bias,
     }
-    options = {**backbone.options, "classes": len(classes)}
-    return dataclasses.replace(backbone, classes=classes, options=options, tensors=tensors, strategy="features")
+    options = {**backbone.options, "classes": task.outputs}
+    return dataclasses.replace(backbone, task=task, options=options, tensors=tensors, strategy="features")
 
 
 def _bfloat16_differs(source: Source, model: Model, engine: str, cache: FeatureCache, held_out: list[Usable]) -> str:

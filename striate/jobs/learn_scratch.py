@@ -27,6 +27,7 @@ from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
 from striate.progress import Progress
 from striate.recipe import Recipe
+from striate.task import Task
 from striate.training.loop import fit
 from striate.training.settings import EpochReport, Settings
 from striate.transfer.strategy import Glance, Plan, scratch_pixels
@@ -54,7 +55,7 @@ def learn_scratch(
             bar.advance()
     found = audit(source, pairs)
     require_learnable(found, source.name)
-    parts = split(found.usable, recipe.held_out, recipe.seed)
+    parts = split(found, recipe.held_out, recipe.seed)
     images = np.stack([crops.pop(entry.item.key) for entry in found.usable])
     nothing = np.zeros((0, len(found.classes)), np.float32)
     learned = Learned(_blank(plan, pixels), found, parts, measured_part(parts), nothing, "", "float32")
@@ -71,7 +72,7 @@ def learn_scratch(
 
 
 def _blank(plan: Plan, pixels: Pixels) -> Model:
-    return Model(plan.net, {}, (), pixels, {}, head="", strategy="scratch")
+    return Model(plan.net, {}, Task("class", ("",)), pixels, {}, head="", strategy="scratch")
 
 
 def _settings(recipe: Recipe, images: int, pixels: Pixels) -> Settings:
@@ -132,7 +133,7 @@ def _train(
     learned.model = Model(
         name,
         net.options,
-        classes,
+        learned.audit.task,
         pixels,
         tensors,
         head="head" if isinstance(net.head, nn.Linear) else "",

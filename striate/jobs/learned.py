@@ -39,4 +39,4 @@ class Learned:
 
     def labels(self, part: str) -> NDArray[np.int64]:
         """Their labels."""
-        return np.array([self.audit.usable[index].item.label for index in self.rows(part)], np.int64)
+        return np.array([self.audit.usable[index].item.target for index in self.rows(part)], np.int64)

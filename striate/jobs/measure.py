@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.metrics import percent, wilson
+
 
 @dataclass(frozen=True, eq=False)
 class Measured:
@@ -60,27 +62,12 @@ class Measured:
         return f"{percent(self.accuracy)} ({where}; 95 % interval {percent(low)} to {percent(high)})"
 
 
-def percent(share: float) -> str:
-    """0.9412 -> "94.1 %"."""
-    return f"{100 * share:.1f} %"
-
-
 def measure(part: str, probabilities: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> Measured:
     """Compare probabilities [N, classes] with labels [N]."""
     predicted = probabilities.argmax(axis=1) if len(labels) else labels
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (labels, predicted), 1)
     return Measured(part, int((predicted == labels).sum()), len(labels), confusion, probabilities, labels)
-
-
-def wilson(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval for a share, at 95 % unless `z` says otherwise (Wilson 1927); (0, 1) for no samples."""
-    if total == 0:
-        return 0.0, 1.0
-    share = correct / total
-    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def worst_mistakes(measured: Measured, limit: int = 12) -> list[int]:

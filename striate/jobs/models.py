@@ -9,6 +9,7 @@ from striate import model as model_room
 from striate.errors import RequestError, nearest
 from striate.inference.classifier import Classifier
 from striate.model import Model
+from striate.task import Task
 from striate.weights.classes import imagenet_names
 from striate.weights.registry import SOURCES, load_published
 
@@ -23,7 +24,14 @@ def published_model(net: str) -> Model:
     options = {"classes": 1000, "in_channels": 3, "input_size": [height, width], "options": {}}
     training = {"weights": found.name, "data": found.data, "licence": found.licence, "sha256": found.sha256}
     return Model(
-        net, options, imagenet_names(), found.pixels, tensors, head="head", strategy="published", training=training
+        net,
+        options,
+        Task("class", imagenet_names()),
+        found.pixels,
+        tensors,
+        head="head",
+        strategy="published",
+        training=training,
     )
 
 

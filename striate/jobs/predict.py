@@ -119,9 +119,9 @@ def evaluate(
     classifier = load(model, engine=engine, precision=precision)
     source = open_source(data)
     index = {name: place for place, name in enumerate(classifier.classes)}
-    if not index.keys() & set(source.classes):
+    if not index.keys() & set(source.task.names):
         raise RequestError(
-            f"none of the classes of {str(data)!r} ({', '.join(source.classes[:3])}, ...) "
+            f"none of the classes of {str(data)!r} ({', '.join(source.task.names[:3])}, ...) "
             f"is one of the model's ({', '.join(classifier.classes[:3])}, ...)"
         )
     part = _part_of(source, data, part)
@@ -160,7 +160,7 @@ def _part_of(source: Source, data: str | os.PathLike[str], asked: str) -> str:
 
 def _label(index: dict[str, int], source: Source, item: Item) -> int:
     """The place of the item's class in the model. Raises RequestError for a class that the model does not know."""
-    name = source.classes[item.label]
+    name = source.task.spoken(item.target)
     if name not in index:
         raise RequestError(f"the model has no class {name!r} ({item.key!r})")
     return index[name]

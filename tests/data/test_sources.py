@@ -17,8 +17,9 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from striate import audit
+from striate.data.arrays import open_npz
+from striate.data.folder import FolderSource, open_folder
 from striate.data.opening import open_source
-from striate.data.sources import FolderSource, open_folder, open_npz
 from striate.errors import RequestError
 
 
@@ -61,8 +62,8 @@ def test_flat(tmp_path: Path) -> None:
     for number, key in enumerate(["b/2.png", "b/1.png", "a/1.png"]):
         picture(tmp_path / key, number)
     source = open_folder(tmp_path)
-    assert source.classes == ("a", "b")
-    assert [(item.key, item.label, item.part) for item in source.items] == [
+    assert source.task.names == ("a", "b")
+    assert [(item.key, item.target, item.part) for item in source.items] == [
         ("a/1.png", 0, ""),
         ("b/1.png", 1, ""),
         ("b/2.png", 1, ""),
@@ -86,7 +87,7 @@ def test_parts(training: str, held: str, part: str, tmp_path: Path) -> None:
 def test_classes_may_be_called_test_or_train(tmp_path: Path) -> None:
     for number, key in enumerate(["test/1.png", "blank/1.png"]):
         picture(tmp_path / key, number)
-    assert open_folder(tmp_path).classes == ("blank", "test")
+    assert open_folder(tmp_path).task.names == ("blank", "test")
     assert {item.part for item in open_folder(tmp_path).items} == {""}
 
 
@@ -116,7 +117,7 @@ def test_any_name_is_a_name(name: str, tmp_path: Path) -> None:
     picture(tmp_path / name / f"{name}.png")
     picture(tmp_path / "other" / "1.png", 1)
     source = open_folder(tmp_path)
-    assert name in source.classes and f"{name}/{name}.png" in {item.key for item in source.items}
+    assert name in source.task.names and f"{name}/{name}.png" in {item.key for item in source.items}
     assert_nothing_is_dropped(tmp_path, source)
     assert len(audit(tmp_path).usable) == 2
 
@@ -128,7 +129,7 @@ def test_names_that_are_no_text(tmp_path: Path, cli) -> None:
     picture(tmp_path / "other" / "1.png", 1)
     (tmp_path / "other" / f"{name}.txt").write_text("x")
     source = open_folder(tmp_path)
-    assert name in source.classes
+    assert name in source.task.names
     assert_nothing_is_dropped(tmp_path, source)
     for arguments in (["audit", tmp_path], ["audit", tmp_path, "--json"]):
         code, out, _ = cli(*arguments)
@@ -150,7 +151,7 @@ def test_litter_is_set_aside_by_name(tmp_path: Path) -> None:
     (tmp_path / "text only").mkdir()
     (tmp_path / "text only" / "a.txt").write_text("x")
     source = open_folder(tmp_path)
-    assert source.classes == ("a", "b") and len(source.items) == 2
+    assert source.task.names == ("a", "b") and len(source.items) == 2
     assert kinds(source) == {
         "loose.jpg": "no-class", ".hidden": "hidden", "a/._1.png": "hidden", "__MACOSX": "junk", "a/Thumbs.db": "junk",
         "a/notes.txt": "other-file", "a/no ending": "other-file", "labels.csv": "other-file", "empty": "empty-class",
@@ -295,7 +296,7 @@ LABELS = np.array([0, 1, 2, 0, 1, 2])
 )
 def test_names_of_arrays(images: str, labels: str, tmp_path: Path) -> None:
     source = open_npz(npz(tmp_path / "set.npz", **{images: IMAGES, labels: LABELS}))
-    assert source.classes == ("0", "1", "2") and len(source.items) == 6
+    assert source.task.names == ("0", "1", "2") and len(source.items) == 6
     assert {item.part for item in source.items} == {""}  # a lone part is no split
     assert source.read(source.items[3]) == IMAGES[3].tobytes()
     assert source.peek(source.items[0]) == (4, 5, 1)
@@ -317,8 +318,8 @@ def test_parts_of_arrays_and_colour(tmp_path: Path) -> None:
 )
 def test_labels_of_other_kinds(labels: np.ndarray, tmp_path: Path) -> None:
     source = open_npz(npz(tmp_path / "s.npz", x=IMAGES, y=labels))
-    assert source.classes == tuple(str(value) for value in sorted(set(labels.tolist())))
-    assert [source.classes[item.label] for item in source.items] == [str(value) for value in labels.tolist()]
+    assert source.task.names == tuple(str(value) for value in sorted(set(labels.tolist())))
+    assert [source.task.names[item.target] for item in source.items] == [str(value) for value in labels.tolist()]
 
 
 BAD_ARRAYS = {

@@ -15,6 +15,7 @@ from striate.data.audit import Audit, Usable
 from striate.data.looking import Record
 from striate.data.sources import Item, Oddity
 from striate.data.splits import leaked, measured_part, split, split_csv
+from striate.task import Task
 
 
 def usable(*entries: tuple[int, object, str]) -> list[Usable]:
@@ -24,24 +25,29 @@ def usable(*entries: tuple[int, object, str]) -> list[Usable]:
     ]
 
 
+def found(entries: list[Usable], kind: str = "class", outputs: int = 20) -> Audit:
+    names = tuple(map(str, range(1 if kind == "number" else outputs)))
+    return Audit(Task(kind, names), entries, [])
+
+
 def distinct(*counts: int) -> list[Usable]:
     return usable(*((label, f"{label}-{n}", "") for label, count in enumerate(counts) for n in range(count)))
 
 
 def per_class(entries: list[Usable], parts: list[str], part: str) -> Counter:
-    return Counter(entry.item.label for entry, name in zip(entries, parts, strict=True) if name == part)
+    return Counter(entry.item.target for entry, name in zip(entries, parts, strict=True) if name == part)
 
 
 def test_a_given_split_is_never_changed() -> None:
     entries = usable((0, "x", "train"), (1, "x", "val"), (0, "y", "test"), (1, "z", "train"))
     for seed in range(3):
-        assert split(entries, 0.5, seed) == ["train", "val", "test", "train"]
+        assert split(found(entries), 0.5, seed) == ["train", "val", "test", "train"]
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.floats(0.01, 0.9), st.integers(0, 2**31 - 1))
 def test_distinct_images_are_held_out_by_class(counts: list[int], held_out: float, seed: int) -> None:
     entries = distinct(*counts)
-    parts = split(entries, held_out, seed)
+    parts = split(found(entries), held_out, seed)
     held = per_class(entries, parts, "val")
     for label, count in enumerate(counts):
         assert held[label] == (min(count - 1, max(1, round(held_out * count))) if count > 1 else 0)
@@ -53,34 +59,34 @@ LABELLED = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12), st.just("")
 
 @given(LABELLED, st.floats(0.01, 0.9), st.integers(0, 1000))
 def test_equal_images_stay_together_and_every_class_is_learnt(entries: list, held_out: float, seed: int) -> None:
-    found = usable(*entries)
-    parts = split(found, held_out, seed)
+    images = usable(*entries)
+    parts = split(found(images), held_out, seed)
     side: dict[str, str] = {}
-    for entry, part in zip(found, parts, strict=True):
+    for entry, part in zip(images, parts, strict=True):
         assert side.setdefault(entry.record.digest, part) == part
-    trained = per_class(found, parts, "train")
-    assert all(trained[entry.item.label] for entry in found)
-    for label, count in Counter(entry.item.label for entry in found).items():
-        assert per_class(found, parts, "val")[label] <= max(1, round(held_out * count))
+    trained = per_class(images, parts, "train")
+    assert all(trained[entry.item.target] for entry in images)
+    for label, count in Counter(entry.item.target for entry in images).items():
+        assert per_class(images, parts, "val")[label] <= max(1, round(held_out * count))
 
 
 @given(LABELLED, st.integers(0, 1000), st.randoms(use_true_random=False))
 def test_neither_names_nor_order_matter(entries: list, seed: int, random) -> None:
-    found = usable(*entries)
-    parts = split(found, 0.3, seed)
-    shuffled = list(zip(found, parts, strict=True))
+    images = usable(*entries)
+    parts = split(found(images), 0.3, seed)
+    shuffled = list(zip(images, parts, strict=True))
     random.shuffle(shuffled)
-    renamed = [Usable(Item(f"other/{n}", e.item.label), e.record) for n, (e, _) in enumerate(shuffled)]
-    assert split(renamed, 0.3, seed) == [part for _, part in shuffled]
+    renamed = [Usable(Item(f"other/{n}", e.item.target), e.record) for n, (e, _) in enumerate(shuffled)]
+    assert split(found(renamed), 0.3, seed) == [part for _, part in shuffled]
 
 
 def test_seeds_differ_and_repeat() -> None:
     entries = distinct(50, 50)
-    assert split(entries, 0.2, 1) == split(entries, 0.2, 1) != split(entries, 0.2, 2)
+    assert split(found(entries), 0.2, 1) == split(found(entries), 0.2, 1) != split(found(entries), 0.2, 2)
 
 
 def test_a_split_never_changes_between_releases() -> None:
-    parts = split(distinct(6, 6), 0.34, 0)
+    parts = split(found(distinct(6, 6)), 0.34, 0)
     assert [n for n, part in enumerate(parts) if part == "val"] == [2, 3, 10, 11]
 
 
@@ -101,20 +107,20 @@ def test_the_measured_part(parts: list[str], measured: str) -> None:
 
 def test_leaks_are_marked() -> None:
     entries = usable((0, "x", "train"), (0, "x", "val"), (0, "y", "val"), (1, "z", "test"))
-    parts = split(entries, 0.2, 0)
-    assert leaked(entries, parts, "val").tolist() == [True, False]
-    assert leaked(entries, parts, "test").tolist() == [False]
-    assert leaked(entries, parts, "").dtype == np.bool_
+    parts = split(found(entries), 0.2, 0)
+    assert leaked(found(entries), parts, "val").tolist() == [True, False]
+    assert leaked(found(entries), parts, "test").tolist() == [False]
+    assert leaked(found(entries), parts, "").dtype == np.bool_
 
 
 def test_the_saved_split_is_csv_that_reads_back() -> None:
     entries = usable((0, "x", ""), (1, "y", ""))
     nasty = 'a, "b"\nc\udce9'
-    found = Audit(("one", nasty), entries, [Oddity("bad.jpg", "empty", "zero bytes")])
-    rows = list(csv.reader(io.StringIO(split_csv(found, ["train", "val"]), newline="")))
+    audited = Audit(Task("class", ("one", nasty)), entries, [Oddity("bad.jpg", "empty", "zero bytes")])
+    rows = list(csv.reader(io.StringIO(split_csv(audited, ["train", "val"]), newline="")))
     assert rows == [
-        ["path", "class", "part", "why"],
-        ["0.png", "one", "train", ""],
-        ["1.png", nasty, "val", ""],
-        ["bad.jpg", "", "set aside", "empty: zero bytes"],
+        ["path", "class", "part", "fold", "why"],
+        ["0.png", "one", "train", "", ""],
+        ["1.png", nasty, "val", "", ""],
+        ["bad.jpg", "", "set aside", "", "empty: zero bytes"],
     ]

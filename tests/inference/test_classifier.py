@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import os
 import shutil
 from pathlib import Path
 
@@ -16,12 +15,13 @@ from PIL import Image
 from striate.errors import RequestError
 from striate.inference import choosing as engines
 from striate.inference.choosing import choose_engine, open_engine
-from striate.inference.classifier import Classifier, softmax
+from striate.inference.classifier import Classifier
 from striate.inference.engine import in_batches
 from striate.model import Model
 from striate.nets.build import create
 from striate.nets.state import arrays_of
 from striate.pixels import Pixels
+from striate.task import Task
 
 FAMILIES = ["lenet5", "lenet5_lecture", "lenet5_plain", "resnet8", "plain8", "efficientnet_lite_tiny"]
 
@@ -35,7 +35,16 @@ def model_of(name: str, seed: int = 0, classes: int = 3) -> Model:
     pixels = Pixels(32, 32, channels, mean=(120.0,) * channels, std=(60.0,) * channels)
     head = "head" if isinstance(net.head, torch.nn.Linear) else ""
     names = tuple(f"class {n}" for n in range(classes))
-    return Model(name, net.options, names, pixels, tensors, head, aliases, metrics={"precision": "float32"})
+    return Model(
+        name,
+        net.options,
+        Task("class", names),
+        pixels,
+        tensors,
+        head,
+        aliases=aliases,
+        metrics={"precision": "float32"},
+    )
 
 
 def files(photos: Path, count: int = 10) -> list[Path]:
@@ -105,7 +114,7 @@ def test_the_trunk_is_shared_by_models_that_differ_in_the_head_alone(
     first = model_of("resnet8")
     weight = np.ones((5, first.tensors["head.weight"].shape[1]), np.float32)
     second = dataclasses.replace(
-        first, classes=tuple("abcde"), options=first.options | {"classes": 5}, strategy="other", metrics={},
+        first, task=Task("class", tuple("abcde")), options=first.options | {"classes": 5}, strategy="other", metrics={},
         tensors=first.tensors | {"head.weight": weight, "head.bias": np.zeros(5, np.float32)},
     )  # fmt: skip
     assert first.trunk_key == second.trunk_key
@@ -255,40 +264,3 @@ def test_a_grey_array_is_an_image() -> None:
     grey = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
     answers = Classifier(model_of("resnet8")).predict([grey, np.stack([grey] * 3, axis=-1)])
     assert np.array_equal(answers[0].probabilities, answers[1].probabilities)
-
-
-def test_softmax_keeps_its_feet() -> None:
-    scores = np.array([[1e4, -1e4, 0], [0, 0, 0]], np.float32)
-    assert np.allclose(softmax(scores), [[1, 0, 0], [1 / 3] * 3])
-
-
-# Models that do not fit themselves
-
-
-@pytest.mark.parametrize("engine", ["torch", "openvino"])
-@pytest.mark.parametrize(
-    ("name", "pixels"),
-    [("resnet8", Pixels(32, 32, 1, mean=(0.0,), std=(1.0,))), ("lenet5_plain", Pixels(16, 40))],
-    ids=str,
-)
-def test_pixels_that_the_net_cannot_take_are_refused(name: str, pixels: Pixels, engine: str) -> None:
-    model = dataclasses.replace(model_of(name), pixels=pixels)
-    images = np.zeros((1, pixels.height, pixels.width, pixels.channels), np.uint8)
-    with pytest.raises(RequestError, match="do not fit"):
-        Classifier(model, engine=engine).probabilities(images)
-
-
-@pytest.mark.parametrize("engine", ["torch", "openvino"])
-def test_a_head_of_another_width_is_refused_even_where_the_graph_is_cached(engine: str) -> None:
-    model = model_of("lenet5_plain")
-    images = np.zeros((1, 32, 32, 1), np.uint8)
-    Classifier(model, engine=engine).probabilities(images)
-    wide = dataclasses.replace(model, tensors=model.tensors | {"head.weight": np.zeros((3, 99), np.float32)})
-    with pytest.raises(RequestError):
-        Classifier(wide, engine=engine).probabilities(images)
-
-
-def test_the_environment_is_left_alone() -> None:
-    before = dict(os.environ)
-    Classifier(model_of("lenet5_plain")).probabilities(np.zeros((1, 32, 32, 1), np.uint8))
-    assert dict(os.environ) == before
