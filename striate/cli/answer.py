@@ -9,7 +9,7 @@ from typing import Any
 
 from striate.progress import Progress
 
-SOURCES = "folder of class folders, .npz file, or named set (mnist-5k, faces)"
+SOURCES = "folder of class folders, .npz or .pack file, or named set (mnist-5k, faces)"
 MODEL = "model file, run folder, or a net with published weights"
 
 

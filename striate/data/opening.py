@@ -8,6 +8,8 @@ from pathlib import Path
 from striate.data.arrays import open_npz
 from striate.data.folder import open_folder
 from striate.data.named import NAMED, open_named
+from striate.data.pack import SUFFIX as PACK
+from striate.data.pack import open_pack
 from striate.data.sources import Source
 from striate.errors import RequestError, nearest
 
@@ -25,10 +27,12 @@ def open_source(data: str | os.PathLike[str]) -> Source:
         return open_folder(path)
     if is_file and path.suffix.lower() == ".npz":
         return open_npz(path)
+    if is_file and path.suffix.lower() == PACK:
+        return open_pack(path)
     if str(data) in NAMED:
         return open_named(str(data))
     if path.exists():
-        raise RequestError(f"{str(data)!r} is neither a folder of class folders nor an .npz file")
+        raise RequestError(f"{str(data)!r} is neither a folder of class folders, nor an .npz file, nor a .pack file")
     near = nearest(str(data), NAMED)
     hint = f"did you mean the named set {near[0]!r}?" if near else f"named sets: {', '.join(NAMED)}"
     raise RequestError(f"no folder or file {str(data)!r}; {hint}")

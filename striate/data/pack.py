@@ -65,7 +65,8 @@ class PackSource:
     def read(self, item: Item) -> bytes:
         """The digest of the original, then the image's pixels: equal originals read as equal bytes."""
         place = self.places[item.key]
-        return self._digests[place] + self.images[place].tobytes()
+        content: bytes = self._digests[place] + self.images[place].tobytes()
+        return content
 
     def digest_of(self, content: bytes) -> str:
         """The digest of the original: splits, duplicates and leaks are those of the files that were packed."""

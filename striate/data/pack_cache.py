@@ -40,7 +40,8 @@ def automatic_pack(
     """
     progress = progress or Progress()
     if isinstance(source, PackSource) and _geometry(source.pixels) == _geometry(pixels):
-        return Packed(source.images, [(entry.item, entry.record) for entry in source.entries], source.path)
+        usable = [(entry.item, entry.record) for entry in source.entries if not entry.record.problem]
+        return Packed(source.images, usable, source.path)
     path = automatic_path(source, pixels)
     with alone(path, progress):
         old = _old(path, progress)

@@ -40,9 +40,7 @@ class Entry:
 
     def line(self) -> bytes:
         """As JSON, with its newline."""
-        return _line(
-            {"item": dataclasses.asdict(self.item), "record": dataclasses.asdict(self.record), "crc": self.crc}
-        )
+        return _line({"item": _told(self.item), "record": _told(self.record), "crc": self.crc})
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> Entry:
@@ -207,6 +205,12 @@ def damaged(name: str, why: str) -> RequestError:
 
 def _line(values: dict[str, Any]) -> bytes:
     return json.dumps(values, separators=(",", ":")).encode() + b"\n"
+
+
+def _told(value: Item | Record) -> dict[str, Any]:
+    """Its fields, without those that are as they are when nothing is said."""
+    fields = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
+    return {field.name: content for field, content in fields if content != field.default}
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

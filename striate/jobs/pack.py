@@ -89,7 +89,7 @@ def _require_free(path: Path, data: str | os.PathLike[str]) -> None:
         open_pack(path, check=False)
     except RequestError as error:
         raise RequestError(
-            f"{str(path)!r} is in the way, and is not replaced ({error}); name another with --out"
+            f"{str(path)!r} is in the way, and is not replaced as it is no whole pack ({error}); --out names another"
         ) from error
 
 
@@ -103,9 +103,10 @@ def _pixels(source: Source, size: int | None, rule: str | None, progress: Progre
     neutral = (127.5,) * channels
     if seen.largest <= SMALL and size is None and rule is None:
         sizes = [shape for item in source.items if (shape := source.peek(item)) is not None]
-        width, height = max(shape[0] for shape in sizes), max(shape[1] for shape in sizes)
+        # A few larger ones among them are shrunk, rather than all the others framed.
+        width, height = (max(min(shape[axis], SMALL) for shape in sizes) for axis in (0, 1))
         return Pixels(height, width, channels, "centre", mean=neutral, std=neutral)
     if size is not None and size > seen.side:
-        progress.say(f"Most images have sides of {seen.side} pixels or less: packing at {size} enlarges them")
+        progress.say(f"Half of the images have a side of {seen.side} pixels or less, and are enlarged to {size}")
     side = size if size is not None else min(SIZE, seen.side)
     return Pixels(side, side, channels, rule or "crop", mean=neutral, std=neutral)
