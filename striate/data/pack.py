@@ -125,7 +125,7 @@ def _source(path: Path, layout: Layout, table: bytes, images: Images) -> PackSou
         usable = tuple(entry.item for entry in entries if not entry.record.problem)
         for item in usable:
             require_target(heading.task, item)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise damaged(name, f"its table does not hold together ({error})") from error
     if len(usable) != len(images):
         raise damaged(name, f"it holds {len(images):,} images, and its table tells of {len(usable):,}")

@@ -213,6 +213,8 @@ def _told(value: Item | Record) -> dict[str, Any]:
     return {field.name: content for field, content in fields if content != field.default}
 
 
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows no tuples."""
+def _tuples(values: object) -> dict[str, Any]:
+    """A dataclass's fields as they were: JSON knows no tuples. Raises TypeError for what is no object."""
+    if not isinstance(values, dict):
+        raise TypeError(f"fields of something are needed, not {values!r}")
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}

@@ -1,8 +1,8 @@
 """Writing packs: in one pass over the source, with flat memory; stopped anywhere, it goes on where it was.
 
-Images are appended to `PATH.part`, and their lines of the table to `PATH.part.jsonl`, which doubles as the journal:
-images are on the disk before their lines. The next call keeps the images whose lines, checksums and originals still
-fit, and goes on after them. The finished file appears under its name at once, whole.
+Images are appended to `PATH.part`, and their lines of the table to the journal, `PATH.part.lines`, each with a checksum
+before it; images are on the disk before their lines. The next call keeps the images whose lines, checksums and originals
+still fit, and goes on after them. The finished file appears under its name at once, whole.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from striate.storage import publish, sha256_of
 
 _SYNC_IMAGES = 256  # that may be lost when the process is killed
 _SYNC_BYTES = 2**24  # of them that wait in memory
+_SEAL = 9  # bytes of a checksum before a journal's line
 _READ_AT_ONCE = 512  # originals that are hashed before the next are asked for
 
 
@@ -100,7 +101,7 @@ class _Part:
 
     def __init__(self, path: Path, heading: Heading, source: Source, progress: Progress) -> None:
         self.path, self.heading, self.source, self.progress = path, heading, source, progress
-        self.part, self.lines = (path.with_name(f"{path.name}{ending}") for ending in (".part", ".part.jsonl"))
+        self.part, self.lines = (path.with_name(f"{path.name}{ending}") for ending in (".part", ".part.lines"))
         facts = [heading.as_dict(), source.identity, [dataclasses.asdict(item) for item in source.items]]
         self.first = json.dumps({"packing": sha256_of(json.dumps(facts).encode())}).encode() + b"\n"
         self.room = heading.room(len(source.items))
@@ -142,12 +143,10 @@ class _Part:
         self._sync()
         digest, size = hashlib.sha256(), 0
         with self._saving():
-            self._journal.seek(len(self.first))
-            for block in self._table():
-                digest.update(block)
-                size += len(block)
-                _put(self._file, block)
-            self._file.truncate()
+            with open(self.part, "ab") as end:
+                for line in self._table():
+                    digest.update(line)
+                    size += end.write(line)
             self._file.seek(0)
             _put(self._file, self.heading.header(self.room, self.images, size, digest.hexdigest()))
             self.__exit__()
@@ -155,8 +154,9 @@ class _Part:
             self.lines.unlink()
 
     def _table(self) -> Iterator[bytes]:
-        while block := self._journal.read(2**20):
-            yield block
+        with open(self.lines, "rb") as lines:
+            lines.readline()
+            yield from (line[_SEAL:] for line in lines)
         for oddity in self.source.oddities:
             yield aside_line(oddity)
 
@@ -165,7 +165,7 @@ class _Part:
         with self._saving():
             _put(self._file, b"".join(image for image, _ in self._waiting))
             os.fsync(self._file.fileno())
-            _put(self._journal, b"".join(line for _, line in self._waiting))
+            _put(self._journal, b"".join(_sealed(line) for _, line in self._waiting))
             os.fsync(self._journal.fileno())
         self._waiting.clear()
 
@@ -181,7 +181,7 @@ class _Part:
         elif first:
             self.progress.say(f"Nothing that {str(self.part)!r} holds fits these images and sizes; packing anew")
         self.images = sum(entry.crc is not None for entry in self.done)
-        self._journal.truncate(len(self.first) + sum(len(entry.line()) for entry in self.done))
+        self._journal.truncate(len(self.first) + sum(_SEAL + len(entry.line()) for entry in self.done))
         _put(self._journal, self.first)
         self._journal.seek(0, os.SEEK_END)
         self._file.truncate(self.room + self.images * self.heading.image_bytes)
@@ -191,10 +191,10 @@ class _Part:
         """The journal's entries, up to the first whose line or image is not whole."""
         for item, line in zip(self.source.items, lines, strict=False):
             try:
-                entry = Entry.from_values(json.loads(line))
-            except (KeyError, TypeError, ValueError, AttributeError):
+                entry = Entry.from_values(json.loads(line[_SEAL:]))
+            except (KeyError, TypeError, ValueError, RecursionError):
                 return
-            if entry.line() != line or entry.item != item:
+            if _sealed(entry.line()) != line or entry.item != item:
                 return
             if entry.crc is not None and zlib.crc32(self._file.read(self.heading.image_bytes)) != entry.crc:
                 return
@@ -219,6 +219,11 @@ class _Part:
                 f"could not write {str(self.part)!r}: {error.strerror or error}; what is packed so far stays there, "
                 "and the same command goes on from it"
             ) from error
+
+
+def _sealed(line: bytes) -> bytes:
+    """A line of the journal: a line of the table with its CRC-32 before it."""
+    return b"%08x " % zlib.crc32(line) + line
 
 
 def _put(file: FileIO, content: bytes) -> None:
