@@ -1,8 +1,8 @@
 """Writing packs: in one pass over the source, with flat memory; stopped anywhere, it goes on where it was.
 
-Images are appended to `PATH.part`, and their lines of the table to the journal, `PATH.part.lines`, each with a checksum
-before it; images are on the disk before their lines. The next call keeps the images whose lines, checksums and originals
-still fit, and goes on after them. The finished file appears under its name at once, whole.
+Images are appended to `PATH.part`, and their lines of the table to a journal, `PATH.part.lines`, each with a checksum
+before it; images are on the disk before their lines. The next call keeps the images whose lines, checksums and
+originals still fit, and goes on after them. The finished file appears under its name at once, whole.
 """
 
 from __future__ import annotations
