@@ -75,9 +75,7 @@ def made_line(made: PackSource) -> str:
     """What was packed, where, and how large it is, in one line."""
     count, height, width, channels = made.images.shape
     grey = ", grey" if channels == 1 else ""
-    size = made.path.stat().st_size / 1e6
-    shown = f"{size:,.0f}" if size >= 10 else f"{size:.2g}"
-    return f"Packed {count:,} images, {width} x {height} pixels{grey}, into {str(made.path)!r}: {shown} MB"
+    return f"Packed {count:,} images, {width} x {height} pixels{grey}, into {str(made.path)!r}: {_size(made.path.stat().st_size)}"
 
 
 def write_looked(
@@ -262,10 +260,17 @@ def _require_space(path: Path, heading: Heading, images: int) -> None:
     if need > free:
         pixels = heading.pixels
         raise WorkError(
-            f"packing {images:,} images of {pixels.width} x {pixels.height} pixels takes {need / 1e9:.1f} GB, and "
-            f"{str(path.parent)!r} has {free / 1e9:.1f} GB free; free some, choose a smaller size, or another disk: "
+            f"packing {images:,} images of {pixels.width} x {pixels.height} pixels takes {_size(need)}, and "
+            f"{str(path.parent)!r} has {_size(free)} free; free some, choose a smaller size, or another disk: "
             "STRIATE_CACHE for automatic packs, --out for 'striate pack'"
         )
+
+
+def _size(size: int) -> str:
+    """Bytes in words, to two figures at least."""
+    if size >= 10**9:
+        return f"{size / 1e9:,.1f} GB"
+    return f"{size / 1e6:.0f} MB" if size >= 10**7 else f"{size / 1e6:#.2g} MB"
 
 
 @contextmanager
