@@ -75,7 +75,8 @@ def made_line(made: PackSource) -> str:
     """What was packed, where, and how large it is, in one line."""
     count, height, width, channels = made.images.shape
     grey = ", grey" if channels == 1 else ""
-    return f"Packed {count:,} images, {width} x {height} pixels{grey}, into {str(made.path)!r}: {_size(made.path.stat().st_size)}"
+    size = _size(made.path.stat().st_size)
+    return f"Packed {count:,} images, {width} x {height} pixels{grey}, into {str(made.path)!r}: {size}"
 
 
 def write_looked(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +125,15 @@ def test_audit_and_evaluate_work_on_a_pack(photos: Path, trained: Run, tmp_path:
     measured = evaluate(trained.folder, tmp_path / "p.pack").measured
     assert (measured.part, measured.total) == ("val", 16)
     assert abs(measured.accuracy - trained.measured.accuracy) <= 2 / 16  # resized twice
+
+
+def test_packing_loads_no_engine(tmp_path: Path) -> None:
+    data = pictures(tmp_path / "s", [(20, 20)])
+    code = (
+        "import sys; from striate.cli.main import main; assert main(['pack', sys.argv[1]]) == 0; "
+        "assert not {'torch', 'openvino', 'scipy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(data)], check=True, stdout=subprocess.DEVNULL)
 
 
 def test_training_from_a_pack_splits_as_from_the_files(tmp_path: Path) -> None:
