@@ -68,16 +68,16 @@ class PackSource:
         content: bytes = self._digests[place] + self.images[place].tobytes()
         return content
 
-    def digest_of(self, content: bytes) -> str:
-        """The digest of the original: splits, duplicates and leaks are those of the files that were packed."""
-        return content[:DIGEST].hex()
+    def record_of(self, content: bytes) -> Record:
+        """What was found of the original: audit, duplicates and splits are those of the files that were packed."""
+        return self.records[content[:DIGEST].hex()]
 
     def decode(self, content: bytes, at_least: int) -> Decoded:
         """The packed pixels as an RGB image; size, format and notes are the original's."""
         _, height, width, channels = self.images.shape
         shape = (height, width) if channels == 1 else (height, width, channels)
         image = Image.fromarray(np.frombuffer(content, np.uint8, offset=DIGEST).reshape(shape))
-        record = self.records[self.digest_of(content)]
+        record = self.record_of(content)
         return Decoded(image.convert("RGB"), (record.width, record.height), record.format, record.notes)
 
     def peek(self, item: Item) -> tuple[int, int, int] | None:

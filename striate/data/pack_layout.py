@@ -8,6 +8,7 @@ and its own. All of this is against damage, and is no signature.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import math
@@ -45,7 +46,7 @@ class Entry:
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> Entry:
         """What `line` told of. Raises KeyError, TypeError or ValueError for anything else."""
-        item, record, crc = Item(**_tuples(values["item"])), Record(**_tuples(values["record"])), values["crc"]
+        item, record, crc = Item(**_fields(values["item"])), Record(**_fields(values["record"])), values["crc"]
         if not (crc is None if record.problem else type(crc) is int):
             raise ValueError(f"{item.key!r} has the checksum {crc!r}")
         if not isinstance(item.key, str) or len(bytes.fromhex(record.digest)) != (0 if not record.digest else DIGEST):
@@ -210,11 +211,21 @@ def _line(values: dict[str, Any]) -> bytes:
 def _told(value: Item | Record) -> dict[str, Any]:
     """Its fields, without those that are as they are when nothing is said."""
     fields = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
-    return {field.name: content for field, content in fields if content != field.default}
+    return {field.name: _as_json(content) for field, content in fields if content != field.default}
 
 
-def _tuples(values: object) -> dict[str, Any]:
-    """A dataclass's fields as they were: JSON knows no tuples. Raises TypeError for what is no object."""
+def _fields(values: object) -> dict[str, Any]:
+    """A dataclass's fields as they were: JSON knows no tuples and no bytes. Raises TypeError for what is no object."""
     if not isinstance(values, dict):
         raise TypeError(f"fields of something are needed, not {values!r}")
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return {key: _from_json(value) for key, value in values.items()}
+
+
+def _as_json(value: object) -> object:
+    return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+
+
+def _from_json(value: object) -> object:
+    if isinstance(value, dict):
+        return base64.b64decode(value["base64"], validate=True)
+    return tuple(value) if isinstance(value, list) else value

@@ -201,7 +201,7 @@ class _Part:
 
     def _unchanged(self, entries: list[Entry]) -> list[Entry]:
         """Those up to the first whose original is another one now."""
-        digests = current_digests(self.source, [entry.item for entry in entries], self.progress)
+        digests = _digests(self.source, [entry.item for entry in entries], self.progress)
         same = [entry.record.digest == digest for entry, digest in zip(entries, digests, strict=True)]
         return entries[: same.index(False)] if False in same else entries
 
@@ -232,7 +232,7 @@ def _put(file: FileIO, content: bytes) -> None:
         view = view[file.write(view) :]
 
 
-def current_digests(source: Source, items: Sequence[Item], progress: Progress) -> list[str]:
+def _digests(source: Source, items: Sequence[Item], progress: Progress) -> list[str]:
     """The digests of the items' bytes as they are now, "" for what cannot be read, as in a Record."""
 
     def one(item: Item) -> str:

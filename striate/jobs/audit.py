@@ -6,13 +6,15 @@ import os
 
 from striate.data.audit import Audit
 from striate.data.audit import audit as draw
+from striate.data.likeness import SIDE
 from striate.data.looking import Memory, look
 from striate.data.opening import open_source
 from striate.jobs.keeping import keep
 from striate.pixels import Pixels
 from striate.progress import Progress
 
-_UNUSED = Pixels(1, 1)  # no crop is made; a JPEG decoded at an eighth is still read to its last byte
+# No crop is made. A JPEG decoded at an eighth is still read to its last byte; its print wants 64 pixels.
+_UNUSED = Pixels(SIDE, SIDE)
 
 
 def audit(data: str | os.PathLike[str], *, progress: Progress | None = None) -> Audit:
@@ -25,4 +27,4 @@ def audit(data: str | os.PathLike[str], *, progress: Progress | None = None) -> 
             pairs.append((looked.item, looked.record))
             bar.advance()
     keep(lambda: memory.save([record.digest for _, record in pairs]), progress or Progress())
-    return draw(source, pairs)
+    return draw(source, pairs, progress=progress)

@@ -49,7 +49,7 @@ def run_report(
         confusion=measured.confusion,
         mistakes=mistakes,
         seen=seen,
-        findings=tuple(Finding(f.kind, len(f.paths), f.action, f.explanation, f.paths[:20]) for f in found.findings),
+        findings=tuple(Finding(f.kind, len(f.paths), f.action, f.explanation, f.listed[:20]) for f in found.findings),
         set_aside=tuple((oddity.path, f"{oddity.kind}: {oddity.why}") for oddity in found.set_aside),
         curve=tuple(learned.curve),
         timings=tuple(timings.items()),

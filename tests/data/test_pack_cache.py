@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from striate.data.folder import FolderSource, open_folder
-from striate.data.looking import look
+from striate.data.looking import Memory, look
 from striate.data.pack import PackSource, open_pack
 from striate.data.pack_cache import Packed, automatic_pack, automatic_path
 from striate.data.packing import write_pack
@@ -87,15 +87,16 @@ def test_made_once_then_no_image_is_opened(source: FolderSource, own_cache: Path
 
 
 def test_normalisation_makes_no_other_pack_and_anything_else_does(source: FolderSource) -> None:
-    base = automatic_path(source, PIXELS)
-    assert base == automatic_path(source, dataclasses.replace(PIXELS, mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0)))
+    memory = Memory(source)
+    base = automatic_path(memory, PIXELS)
+    assert base == automatic_path(memory, dataclasses.replace(PIXELS, mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0)))
     others = [
         {"height": 25}, {"width": 25}, {"rule": "squash"}, {"fraction": 1.0}, {"filter": "bicubic"}, {"fill": 9},
         {"channels": 1, "mean": (0.0,), "std": (1.0,)},
     ]  # fmt: skip
-    paths = {automatic_path(source, dataclasses.replace(PIXELS, **change)) for change in others}  # type: ignore[arg-type]
+    paths = {automatic_path(memory, dataclasses.replace(PIXELS, **change)) for change in others}  # type: ignore[arg-type]
     assert len(paths | {base}) == len(others) + 1
-    assert automatic_path(dataclasses.replace(source, identity="elsewhere"), PIXELS) != base
+    assert automatic_path(Memory(dataclasses.replace(source, identity="elsewhere")), PIXELS) != base
 
 
 def test_targets_are_those_of_the_source_now(source: FolderSource) -> None:

@@ -296,7 +296,7 @@ def plant(root: Path) -> dict[str, str]:
         f"{a}/zero.jpg": "empty", f"{a}/cut.jpg": "truncated", f"{a}/text.jpg": "not-an-image", f"{b}/bomb.png": "bomb",
         f"{b}/notes.txt": "other-file", f"{b}/._x.jpg": "hidden", f"{a}/Thumbs.db": "junk", "__MACOSX": "junk",
         ".cache": "hidden", "loose.jpg": "no-class", "empty": "empty-class", f"{b}/broken.jpg": "unreadable",
-        f"{a}/gif.jpg (holds GIF)": "mistyped", f"{a}/twin of 1.jpg": "duplicate",
+        f"{a}/gif.jpg": "mistyped", f"{a}/twin of 1.jpg": "duplicate",
         f"{b}/wrong label.jpg": "contradiction",
         f"{a}/cmyk.jpg": "cmyk", f"{a}/grey.png": "grey", f"{b}/clear.png": "alpha", f"{b}/turned.jpg": "exif-rotated",
         f"{b}/palette.png": "palette", f"{b}/deep.png": "16-bit", f"{b}/moving.gif": "animated",
