@@ -17,6 +17,7 @@ from striate.data.looking import Memory, look
 from striate.data.pack import PackSource, open_pack
 from striate.data.pack_cache import Packed, automatic_pack, automatic_path
 from striate.data.packing import write_pack
+from striate.data.sources import Item
 from striate.errors import WorkError
 from striate.pixels import Pixels
 from striate.progress import Progress
@@ -84,6 +85,26 @@ def test_made_once_then_no_image_is_opened(source: FolderSource, own_cache: Path
     assert same_as_looking(first, source) and same_as_looking(second, source)
     assert isinstance(second.images, np.memmap)
     assert [file.name for file in first.path.parent.iterdir()] == [first.path.name]
+
+
+def test_files_that_nobody_wrote_to_are_not_read_again(source: FolderSource) -> None:
+    reads: list[str] = []
+
+    class Stamped(FolderSource):
+        def stamp(self, item: Item) -> str:
+            return "as it was" if item.key != source.items[3].key else ""
+
+        def read(self, item: Item) -> bytes:
+            reads.append(item.key)
+            return super().read(item)
+
+    stamped = Stamped(*(getattr(source, field.name) for field in dataclasses.fields(source)))
+    memory = Memory(stamped)
+    first = automatic_pack(stamped, PIXELS, memory=memory)
+    memory.save([record.digest for _, record in first.pairs])
+    reads.clear()
+    assert automatic_pack(stamped, PIXELS).pairs == first.pairs
+    assert reads == [source.items[3].key]
 
 
 def test_normalisation_makes_no_other_pack_and_anything_else_does(source: FolderSource) -> None:

@@ -118,10 +118,23 @@ def test_what_cannot_be_packed_as_asked(tmp_path: Path) -> None:
         pack(data)
 
 
-def test_audit_and_evaluate_work_on_a_pack(photos: Path, trained: Run, tmp_path: Path) -> None:
-    made = pack(photos, out=tmp_path / "p.pack")
-    assert made.source.pixels.height == 256
-    assert audit(tmp_path / "p.pack").as_dict() == audit(photos).as_dict()
+def test_the_audit_of_a_pack_is_that_of_the_files(photos: Path, tmp_path: Path) -> None:
+    data = tmp_path / "set"
+    shutil.copytree(photos, data)
+    folders = sorted((data / "train").iterdir())
+    first = sorted(folders[0].iterdir())[0]
+    shutil.copyfile(first, folders[1] / "twin.jpg")
+    Image.open(first).resize((150, 150)).save(folders[1] / "smaller.png")
+    Image.new("RGB", (80, 300), (3, 4, 5)).save(folders[1] / "blank.gif")
+    (folders[0] / "note.txt").write_text("not an image")
+    (folders[0] / "cut.jpg").write_bytes(first.read_bytes()[:3000])
+    found = audit(data).as_dict()
+    pack(data)
+    assert audit(tmp_path / "set.pack").as_dict() == found and len(found["findings"]) >= 5
+
+
+def test_a_model_is_evaluated_on_a_pack(photos: Path, trained: Run, tmp_path: Path) -> None:
+    assert pack(photos, out=tmp_path / "p.pack").source.pixels.height == 256
     measured = evaluate(trained.folder, tmp_path / "p.pack").measured
     assert (measured.part, measured.total) == ("val", 16)
     assert abs(measured.accuracy - trained.measured.accuracy) <= 2 / 16  # resized twice
