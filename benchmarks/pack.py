@@ -1,8 +1,8 @@
-"""Measure packed against un-packed epochs and write a record: python benchmarks/pack.py [--runs 5]
+"""Measure packed against un-packed epochs and write a record: python benchmarks/pack.py [--runs 5] [--parts ...]
 
 On the photographs of hymenoptera, in one process, packed and un-packed taking turns, medians. What is un-packed is
 decoded as `look` does it: on all cores, ahead of the net. Each packed epoch is also a proof: the benchmark fails if one
-reads a file of the source, or lets Pillow open anything.
+reads a file of the source, or lets Pillow open anything. Rows measured again replace the day's.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from striate.nets.build import create
 from striate.pixels import Pixels
 from striate.training.batches import normalised
 
+PARTS = ("making", "batches", "training")
 BATCH = 32
 NEUTRAL = (127.5,) * 3
 Batch = tuple[torch.Tensor, NDArray[np.int64]]  # uint8 [B, C, H, W], and the places of the items
@@ -186,17 +187,18 @@ def main() -> None:
     """Measure everything and write the record."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--runs", type=int, default=5)
+    options.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     options.add_argument("--note", default="", help="what else ran on the machine, for the record")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["STRIATE_CACHE"] = folder
         source = Counted(open_source(DATA / "hymenoptera"))
-        rows = making(source.source, Path(folder), chosen.runs)
-        for side in (224, 64):
+        rows = making(source.source, Path(folder), chosen.runs) if "making" in chosen.parts else []
+        for side in (224, 64) if "batches" in chosen.parts else ():
             rows += compared(f"batches of {BATCH} at {side}", source, Pixels(side, side), chosen.runs)
         threads = torch.get_num_threads()
         labels = torch.tensor([item.target for item in source.source.items])
-        for net, side in (("lenet5_plain", 32), ("resnet20", 64)):
+        for net, side in (("lenet5_plain", 32), ("resnet20", 64)) if "training" in chosen.parts else ():
             pixels = Pixels(side, side)
             step = stepping(net, pixels, labels, len(source.source.task.names))
             torch.set_num_threads(1 if net == "lenet5_plain" else threads)  # as training does for steps so small
@@ -207,6 +209,8 @@ def main() -> None:
     versions = {name: version(name) for name in ("striate", "torch", "numpy", "pillow")}
     record = {"date": date, "machine": machine(), "python": platform.python_version(), "versions": versions}
     path = ROOT / "benchmarks" / "records" / f"{date}-pack.json"
+    before = json.loads(path.read_text())["rows"] if path.exists() else []
+    rows = [old for old in before if old["what"] not in {row["what"] for row in rows}] + rows
     path.write_text(json.dumps(record | {"rows": rows}, indent=1) + "\n")
     print(f"wrote {path.relative_to(ROOT)}")
 
