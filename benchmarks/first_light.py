@@ -194,7 +194,7 @@ def checkpoints() -> list[dict[str, object]]:
         tensors = import_resnet_checkpoint(path, net)
         options = {"classes": 10, "in_channels": 3, "input_size": [32, 32], "options": {}}
         model = Model(net, options, Task("class", tuple(map(str, range(10)))), PIXELS, tensors, head="head")
-        wrong = int((Classifier(model).probabilities(images).argmax(axis=1) != labels).sum())
+        wrong = int((Classifier(model).answers(images).argmax(axis=1) != labels).sum())
         command = f"import_resnet_checkpoint({path.name!r}, {net!r})"
         rows.append(
             {"what": f"{net} on CIFAR-10's lossless 1,000", "command": command, "n": 1, "error_percent": wrong / 10}

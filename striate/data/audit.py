@@ -47,6 +47,21 @@ class Audit:
                 table[self.classes[place]][entry.item.part or "all"] += 1
         return {name: dict(counter) for name, counter in table.items()}
 
+    def balance(self) -> str:
+        """How evenly the images to learn from are shared among the classes or labels, or the numbers spread; a line."""
+        if not self.usable:
+            return "There is no usable image."
+        if self.task.kind == "number":
+            numbers = sorted(float(entry.item.target) for entry in self.usable)  # type: ignore[arg-type]
+            middle = numbers[len(numbers) // 2]
+            return f"{self.classes[0]} goes from {numbers[0]:g} to {numbers[-1]:g}; half lie below {middle:g}."
+        shares = {name: sum(parts.get(p, 0) for p in ("train", "all")) for name, parts in self.counts().items()}
+        most, least = max(shares, key=lambda name: shares[name]), min(shares, key=lambda name: shares[name])
+        if shares[most] == shares[least]:
+            return f"Balance: {shares[most]:,} images to learn from in each."
+        times = f" ({shares[most] / shares[least]:.1f} times as many)" if shares[least] else ""
+        return f"Balance: from {shares[least]:,} ({least}) to {shares[most]:,} ({most}) images to learn from{times}."
+
     def twins(self) -> list[list[int]]:
         """Groups of places in `usable` that show the same: images of equal bytes, and near-duplicates, in order."""
         joined = {place for group in self.near for place in group}  # equal ones are in their near group whole

@@ -2,7 +2,9 @@
 
 Each image leaves a print, a grey thumbnail made at its one decoding. Candidates are found by comparing the low
 frequencies of all prints, block by block; each is then confirmed on the pixels of its two prints, laid over one another
-at the best of a few crops. Small images are left alone: three quarters of MNIST's digits have such a neighbour.
+at the best of a few crops. What the images of a folder have in common (a frame, black bars, the round field of an
+instrument) is left out of that comparison: it is learnt from the folder itself. Small images are left alone: three
+quarters of MNIST's digits have a neighbour that looks the same.
 """
 
 from __future__ import annotations
@@ -18,11 +20,15 @@ LIMIT = 200_000  # prints: the time grows with their square, to about three minu
 SIDE = 32  # of a print, in pixels
 _FREQUENCIES = 8  # of the cosine transform, per axis, that candidates are compared by
 _CANDIDATE = 0.6
-_CONFIRMED = 0.9
-# Measured on the 597 photographs of hymenoptera and imagenet_samples: crops of 95 % agree to 0.88 or more (median 0.99),
-# re-encodings, resizes and mirrored copies to 0.95 or more; of all 357,006 pairs of different photographs, mirrored ones
-# included, none above 0.81. As candidates, corner crops reach 0.6 but for one in two hundred, and different photographs
-# in one pair of 7,000.
+_SURE, _LIKELY, _CONFIRMED = 0.99, 0.85, 0.88
+_ALONE = 0.95  # instead, where a folder is too small to learn from what its images have in common
+# Measured on the 597 photographs of hymenoptera and imagenet_samples, against copies of each: as candidates, corner
+# crops of 95 % reach 0.6 but for one in two hundred, and different photographs in one pair of 7,000. Without what is
+# common, crops agree to 0.88 or more (median 0.98), re-encodings, resizes and mirrored copies to 0.95 or more, and of
+# 357,006 pairs of different photographs none above 0.6. The same photographs in one white frame, in black bars or
+# behind a round mask agree to 0.98, but to 0.84 at most without what they have in common, learnt from 20 of them.
+_LEARNT = 20  # prints for each common component: as many as are needed for the first
+_COMPONENTS = 8
 _CELLS = 16  # per axis, of the grid that two prints are laid over one another on
 _TEXTURE = 1.5  # grey levels: with less structure than this, only noise would be compared
 _NEIGHBOURS = 16  # candidates an image is confirmed against at most, the likest first
@@ -30,6 +36,8 @@ _BLOCK, _BATCH = 2048, 256
 
 Floats = NDArray[np.float32]
 Places = NDArray[np.intp]
+Thumbs = Sequence[NDArray[np.uint8]]
+Pairs = tuple[Places, Places, NDArray[np.bool_]]  # place, place, whether as mirror images
 
 
 def sketch(image: Image.Image, size: tuple[int, int]) -> tuple[float, bytes]:
@@ -60,14 +68,10 @@ def near_groups(prints: Sequence[bytes], advance: Callable[[int], None] = lambda
         return []
     # Views of the prints' own bytes: nothing is copied until a pair is confirmed.
     thumbs = [np.frombuffer(prints[place], np.uint8).reshape(SIDE, SIDE) for place in places]
-    first, second, mirrored = _candidates(_signatures(thumbs), advance)
+    pairs = _candidates(_signatures(thumbs), advance)
     label = np.arange(len(places))
-    for start in range(0, len(first), _BATCH):
-        pairs = slice(start, start + _BATCH)
-        apart = label[first[pairs]] != label[second[pairs]]  # what is known to belong together needs no more proof
-        one, other, flip = first[pairs][apart], second[pairs][apart], mirrored[pairs][apart]
-        for a, b in zip(one[(same := _confirmed(thumbs, one, other, flip))], other[same], strict=True):
-            label[label == label[b]] = label[a]
+    scores = _scored(thumbs, pairs, _SLOW, label, _SURE)
+    _join_likely(thumbs, pairs, scores, label)
     order = np.argsort(label, kind="stable")
     groups = np.split(places[order], np.flatnonzero(np.diff(label[order])) + 1)
     return sorted(group.tolist() for group in groups if len(group) > 1)
@@ -80,7 +84,7 @@ def _cosines(count: int, cells: int) -> Floats:
     return np.asarray(rows, np.float32)
 
 
-def _signatures(thumbs: Sequence[NDArray[np.uint8]]) -> tuple[Floats, Floats]:
+def _signatures(thumbs: Thumbs) -> tuple[Floats, Floats]:
     """Low frequencies of each print, as unit vectors in two halves: even and odd along the width.
 
     Photographs' amplitudes fall with frequency; weighting each by its frequency lets all of them speak.
@@ -99,9 +103,7 @@ def _signatures(thumbs: Sequence[NDArray[np.uint8]]) -> tuple[Floats, Floats]:
     return halves[0], halves[1]
 
 
-def _candidates(
-    signatures: tuple[Floats, Floats], advance: Callable[[int], None]
-) -> tuple[Places, Places, NDArray[np.bool_]]:
+def _candidates(signatures: tuple[Floats, Floats], advance: Callable[[int], None]) -> Pairs:
     """Pairs whose signatures agree, and whether as mirror images; the likest first."""
     even, odd = signatures
     found = []
@@ -144,16 +146,52 @@ def _strongest(parts: list[Columns]) -> Columns:
     return one[kept], other[kept], score[kept], mirrored[kept]
 
 
-def _confirmed(
-    thumbs: Sequence[NDArray[np.uint8]], one: Places, other: Places, mirrored: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Whether each pair agrees on pixels: one of the two, cropped by up to a tenth, is the other."""
-    if not len(one):
-        return np.zeros(0, bool)
-    a = np.stack([thumbs[place] for place in one]).astype(np.float32)
-    b = np.stack([thumbs[place] for place in other]).astype(np.float32)
-    b[mirrored] = b[mirrored, :, ::-1]
-    return np.maximum(_agreement(a, b), _agreement(b, a)) >= _CONFIRMED
+def _scored(thumbs: Thumbs, pairs: Pairs, common: Floats, label: Places, enough: float) -> Floats:
+    """How well each pair agrees on pixels; those that agree to `enough` get one label, in place.
+
+    What has one label already is not compared, and scores 0.
+    """
+    scores = np.zeros(len(pairs[0]), np.float32)
+    for start in range(0, len(scores), _BATCH):
+        batch = slice(start, start + _BATCH)
+        apart = np.flatnonzero(label[pairs[0][batch]] != label[pairs[1][batch]]) + start
+        if not len(apart):
+            continue
+        one, other, mirrored = (column[apart] for column in pairs)
+        a, b = (np.stack([thumbs[place] for place in side]).astype(np.float32) for side in (one, other))
+        b[mirrored] = b[mirrored, :, ::-1]
+        scores[apart] = np.maximum(_agreement(a, b, common), _agreement(b, a, common))
+        for first, second in zip(*(column[scores[apart] >= enough] for column in (one, other)), strict=True):
+            label[label == label[second]] = label[first]
+    return scores
+
+
+def _join_likely(thumbs: Thumbs, pairs: Pairs, scores: Floats, label: Places) -> None:
+    """Give one label, in place, to what is likely and stays so without what the folder's images have in common."""
+    _, originals = np.unique(label, return_index=True)  # a hundred copies of one image do not make it common
+    alone = len(originals) < _LEARNT  # their mean would be the pictures themselves
+    likely = scores >= (_ALONE if alone else _LIKELY)
+    if likely.any():
+        one, other, mirrored = pairs
+        common = _SLOW if alone else _common(thumbs, originals)
+        enough = _ALONE if alone else _CONFIRMED
+        _scored(thumbs, (one[likely], other[likely], mirrored[likely]), common, label, enough)
+
+
+def _common(thumbs: Thumbs, places: Places) -> Floats:
+    """What these prints have in common, as orthonormal rows [components, cells * cells].
+
+    The slow waves, the mean, and the first principal components of the rest.
+    """
+    some = places[:: len(places) // 2000 + 1]
+    cells = np.stack([(_WHOLE @ thumbs[place].astype(np.float32) @ _WHOLE.T).ravel() for place in some])
+    cells -= (cells @ _SLOW.T) @ _SLOW
+    mean = cells.mean(axis=0)
+    cells -= mean
+    count = min(_COMPONENTS, len(some) // _LEARNT)
+    components = np.linalg.eigh(cells.T @ cells)[1][:, ::-1][:, :count]
+    rows, _ = np.linalg.qr(np.concatenate([_SLOW.T, mean[:, None], components], axis=1))
+    return np.ascontiguousarray(rows.T)
 
 
 def _window(offset: float, share: float) -> Floats:
@@ -170,17 +208,20 @@ _WINDOWS = np.stack([_WHOLE, *(_window(o, 0.95) for o in (0, 0.025, 0.05)), *(_w
 _SLOW = np.einsum("iy,jx->ijyx", _cosines(3, _CELLS), _cosines(3, _CELLS)).reshape(9, -1)
 
 
-def _agreement(cropped: Floats, whole: Floats) -> Floats:
-    """The normalised correlation of each print of `cropped`, at its best crop, with all of `whole`."""
+def _agreement(cropped: Floats, whole: Floats, common: Floats) -> Floats:
+    """The normalised correlation of each print of `cropped`, at its best crop, with all of `whole`; -1 to 1.
+
+    common: orthonormal rows [components, cells * cells] that are left out of both.
+    """
     target = (_WHOLE @ whole @ _WHOLE.T).reshape(len(whole), -1)
-    target -= (target @ _SLOW.T) @ _SLOW
+    target -= (target @ common.T) @ common
     target /= np.maximum(np.linalg.norm(target, axis=1, keepdims=True), _TEXTURE * _CELLS)
     down = _WINDOWS[None] @ cropped[:, None]  # [pairs, windows, cells, side]
     best = np.full(len(whole), -1, np.float32)
     for window in _WINDOWS:
         cells = (down @ window.T).reshape(len(whole), len(_WINDOWS), -1)
         along = np.einsum("pwc,pc->pw", cells, target)
-        rest = np.einsum("pwc,pwc->pw", cells, cells) - ((cells @ _SLOW.T) ** 2).sum(axis=2)
+        rest = np.einsum("pwc,pwc->pw", cells, cells) - ((cells @ common.T) ** 2).sum(axis=2)
         norm = np.sqrt(np.maximum(rest, (_TEXTURE * _CELLS) ** 2))
         best = np.maximum(best, (along / norm).max(axis=1))
     return best

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -14,12 +14,11 @@ from torch import Tensor, nn
 from striate.data.audit import audit, require_learnable
 from striate.data.looking import look
 from striate.data.sources import Source
-from striate.data.splits import measured_part, split
 from striate.errors import WorkError
 from striate.inference.classifier import Classifier
 from striate.inference.engine import engine_version
 from striate.jobs.clock import Clock
-from striate.jobs.learned import Learned, Log
+from striate.jobs.learned import Learned, Log, Lots
 from striate.model import Model
 from striate.nets.build import create
 from striate.nets.catalog import entry
@@ -27,7 +26,6 @@ from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
 from striate.progress import Progress
 from striate.recipe import Recipe
-from striate.task import Task
 from striate.training.loop import fit
 from striate.training.settings import EpochReport, Settings
 from striate.transfer.strategy import Glance, Plan, scratch_pixels
@@ -55,24 +53,31 @@ def learn_scratch(
             bar.advance()
     found = audit(source, pairs)
     require_learnable(found, source.name)
-    parts = split(found, recipe.held_out, recipe.seed)
+    lots = Lots.drawn(found, recipe)
     images = np.stack([crops.pop(entry.item.key) for entry in found.usable])
-    nothing = np.zeros((0, len(found.classes)), np.float32)
-    learned = Learned(_blank(plan, pixels), found, parts, measured_part(parts), nothing, "", "float32")
-    settings = _settings(recipe, len(learned.rows("train")), pixels)
-    learned.facts = {"epochs": settings.epochs, "augment": settings.augment}
-    _train(learned, images, pixels, settings, clock, progress, log)
+    settings = _settings(recipe, len(lots.rows("train")), pixels)
+    curve: list[dict[str, float]] = []
+
+    def on_epoch(report: EpochReport) -> None:
+        curve.append({k: v for k, v in dataclasses.asdict(report).items() if v is not None})
+        log("epoch", curve[-1])
+
+    held = lots.rows(lots.measured_part)
+    with clock.stage("train"):
+        model = _trained(plan.net, lots, images, lots.rows("train"), held, pixels, settings, progress, on_epoch)
     with clock.stage("answer"):
-        classifier = Classifier(learned.model, engine=recipe.engine, precision="float32")
-        learned.probabilities = classifier.probabilities(images[learned.rows(learned.measured_part)])
-    learned.engine = f"{classifier.engine_name} {engine_version(classifier.engine_name)}, float32"
-    if classifier.engine_note:
-        learned.notes.append(classifier.engine_note)
-    return learned
-
-
-def _blank(plan: Plan, pixels: Pixels) -> Model:
-    return Model(plan.net, {}, Task("class", ("",)), pixels, {}, head="", strategy="scratch")
+        classifier = Classifier(model, engine=recipe.engine, precision="float32")
+        answers = classifier.answers(images[held])
+    return Learned(
+        model,
+        lots,
+        answers,
+        f"{classifier.engine_name} {engine_version(classifier.engine_name)}, float32",
+        "float32",
+        curve=curve,
+        facts={"epochs": settings.epochs, "augment": settings.augment},
+        notes=[classifier.engine_note] if classifier.engine_note else [],
+    )
 
 
 def _settings(recipe: Recipe, images: int, pixels: Pixels) -> Settings:
@@ -96,44 +101,48 @@ def _settings(recipe: Recipe, images: int, pixels: Pixels) -> Settings:
     )
 
 
-def _train(
-    learned: Learned, images: Images, pixels: Pixels, settings: Settings, clock: Clock, progress: Progress, log: Log
-) -> None:
-    """Measure the normalisation, train, and put the model and the curve into `learned`."""
-    name, trained = learned.model.net, learned.rows("train")
-    pixels = _normalised(pixels, images[trained])
+def _trained(
+    name: str,
+    lots: Lots,
+    images: Images,
+    rows: list[int],
+    held: list[int],
+    pixels: Pixels,
+    settings: Settings,
+    progress: Progress,
+    on_epoch: Callable[[EpochReport], None],
+) -> Model:
+    """A model of the net `name`, its normalisation measured on `rows`, trained on them and watched on `held`."""
+    pixels = _normalised(pixels, images[rows])
+    task = lots.audit.task
     torch.manual_seed(settings.seed)
-    classes = learned.audit.classes
-    net = create(name, classes=len(classes), in_channels=pixels.channels, input_size=(pixels.height, pixels.width))
+    net = create(name, classes=task.outputs, in_channels=pixels.channels, input_size=(pixels.height, pixels.width))
     if torch.cuda.is_available():
         net.to("cuda")
-    held = learned.rows(learned.measured_part)
-    validate = (_tensor(images[held]), torch.from_numpy(learned.labels(learned.measured_part))) if held else None
-    with clock.stage("train"), progress.bar("Training", settings.epochs) as bar:
+    validate = (_tensor(images[held]), torch.from_numpy(lots.targets(held))) if held else None
+    with progress.bar("Training", settings.epochs) as bar, _threads_for(name, settings.batch):
 
-        def on_epoch(report: EpochReport) -> None:
-            learned.curve.append({k: v for k, v in dataclasses.asdict(report).items() if v is not None})
-            log("epoch", learned.curve[-1])
+        def advance(report: EpochReport) -> None:
+            on_epoch(report)
             right = "" if report.accuracy is None else f", held out {100 * report.accuracy:.1f} % right"
             bar.note(f"loss {report.loss:.3f}{right}")
             bar.advance()
 
-        with _threads_for(name, settings.batch):
-            fit(
-                net,
-                _tensor(images[trained]),
-                torch.from_numpy(learned.labels("train")),
-                settings,
-                mean=pixels.mean,
-                std=pixels.std,
-                validate=validate,
-                on_epoch=on_epoch,
-            )
+        fit(
+            net,
+            _tensor(images[rows]),
+            torch.from_numpy(lots.targets(rows)),
+            settings,
+            mean=pixels.mean,
+            std=pixels.std,
+            validate=validate,
+            on_epoch=advance,
+        )
     tensors, aliases = arrays_of(net)
-    learned.model = Model(
+    return Model(
         name,
         net.options,
-        learned.audit.task,
+        task,
         pixels,
         tensors,
         head="head" if isinstance(net.head, nn.Linear) else "",

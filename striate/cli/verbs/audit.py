@@ -26,5 +26,6 @@ def run(chosen: argparse.Namespace) -> Answer:
         lines.append(
             f"  {printable(name)}: " + ", ".join(f"{count:,} {part}" for part, count in sorted(counts.items()))
         )
+    lines.append(printable(found.balance()))
     lines += [finding.line() for finding in found.findings]
     return Answer("\n".join([*lines, found.last_line()]), found.as_dict())
