@@ -14,6 +14,7 @@ DECISIONS = {
     "relabel": "give it another class",
     "move": "put it into another part",
 }
+NOTHING_SEEN = ("blank", "tiny")
 COLUMNS = ("path", "decision", "to", "found", "suggested")
 
 
@@ -106,13 +107,16 @@ class Plan:
 def plans(page: AuditPage) -> dict[str, Plan]:
     """The plan of every file that the findings name, in the order in which they name them first.
 
-    The suggestion is that of the first, most serious finding that has one; it is decided at once only where it is safe.
+    The suggestion is that of the first, most serious finding that has one, but for an image on which there is nothing
+    to be seen: no other label mends that. It is decided at once only where it is safe.
     """
     first: dict[str, Entry] = {}
     found: dict[str, dict[str, None]] = {}
     for finding in page.findings:
         for entry in finding.entries:
             found.setdefault(entry.path, {})[finding.kind] = None
+    for finding in sorted(page.findings, key=lambda finding: finding.kind not in NOTHING_SEEN):
+        for entry in finding.entries:
             if entry.suggested:
                 first.setdefault(entry.path, entry)
     made = {}

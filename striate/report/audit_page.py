@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from urllib.parse import quote
 
 from striate.report import charts, figures, frame, plot, thumbnails
-from striate.report.audit_content import DECISIONS, AuditFinding, AuditPage, Entry, Plan, plans
+from striate.report.audit_content import AuditFinding, AuditPage, Entry
 from striate.report.audit_verdict import levelled, verdict
 from striate.report.audit_words import NOTE, SERIOUS, WORDS, heading
+from striate.report.choices import Choices, save_bar
 from striate.report.decisions_script import SCRIPT
 from striate.report.frame import quiet, section
 from striate.report.thumbnails import Album
@@ -17,7 +17,6 @@ from striate.report.wording import counted, fitting, folded_list, number, text
 SHOWN = 60  # pictures of one finding
 LISTED = 300  # files of one finding in words
 TEXT_ROOM = 650_000  # letters of HTML for all the files' words
-CLASSES_ROOM = 80_000  # letters of HTML for the names of classes to choose from
 BARS = 24  # classes drawn
 FEW = 120  # pictures in all, up to which they are fine ones
 FOLLOW = '<button type="button" class="follow" hidden>Follow the suggestions in this section</button>'
@@ -70,8 +69,7 @@ class _Writer:
         self.album, self.room = Album(), TEXT_ROOM
         pictured = sum(entry.image is not None for finding in page.findings for entry in finding.entries)
         self.small = pictured > FEW  # of few, each can be shown well
-        self.plans = plans(page)
-        self.order = {path: place for place, path in enumerate(self.plans)}
+        self.choices = Choices(page)
         self.told: set[str] = set()
 
     def spend(self, said: str) -> str:
@@ -88,14 +86,17 @@ def render_audit(page: AuditPage) -> str:
     Without the script the page reads as well and names the command that writes the same file.
     """
     writer = _Writer(page)
-    pressing = [finding for finding in page.findings if levelled(finding) != NOTE]
+    pressing = [finding for finding in page.findings if levelled(finding) == SERIOUS]
+    pressing += [finding for finding in page.findings if levelled(finding) not in (SERIOUS, NOTE)]
     notes = [finding for finding in page.findings if levelled(finding) == NOTE]
     told = [_finding(finding, place, writer) for place, finding in enumerate(pressing)]
     links = [(f"finding-{place}", heading(finding.kind)) for place, finding in enumerate(pressing)]
     links = [("folder", "What is in the folder"), *links[:14], *([("notes", "Dealt with already")] if notes else [])]
     body = f"{_hero(page, pressing)}{_folder(page)}{''.join(told)}{_notes(notes, page, writer)}"
-    left = len({entry.path for finding in page.findings for entry in finding.entries} - writer.told)
-    main = f"{frame.contents(links)}<main>{body}</main>{_save_bar(page, left)}{_choices(page)}"
+    saved = ""
+    if any(finding.entries for finding in page.findings):
+        saved = save_bar(page.command, writer.choices.missing(writer.told)) + writer.choices.lists()
+    main = f"{frame.contents(links)}<main>{body}</main>{saved}"
     return frame.document(text(page.title), text(page.data), main, STYLE, SCRIPT)
 
 
@@ -161,9 +162,14 @@ def _finding(finding: AuditFinding, place: int, writer: _Writer) -> str:
     tone = " bad" if levelled(finding) == SERIOUS else ""
     about = counted(len(finding.names), "class", "classes") if finding.names else counted(finding.files, "file")
     happens = HAPPENS.get(finding.action, text(finding.action))
-    policy = f"{text(finding.kind)}, {text(finding.action)}: {text(finding.explanation)}. {happens}"
-    suggested = sum(entry.suggested not in ("", "keep") for entry in finding.entries)
-    body = (FOLLOW if suggested > 1 else "") + _names(finding.names) + _files(finding, writer)
+    policy = f"{text(finding.kind)}, {text(finding.action)}: {text(finding.explanation.rstrip('.?! '))}. {happens}"
+    # A doubted label is decided by a look at it: to follow all at once would teach the network what it believes.
+    advised = [kind for entry in finding.entries if (kind := writer.choices.advised(entry)) not in ("", "keep")]
+    body = (
+        (FOLLOW if len(advised) > 1 and "relabel" not in advised else "")
+        + _names(finding.names)
+        + _files(finding, writer)
+    )
     return (
         f'<section id="finding-{place}"><h2>{heading(finding.kind)}<span class="tag{tone}">{about}</span></h2>'
         f'<p class="lead">{meaning}</p><p class="happens">{policy}</p>{body}</section>\n'
@@ -217,7 +223,7 @@ def _figures(entries: Sequence[Entry], writer: _Writer) -> list[str]:
     """Every entry as a framed picture with its choices; empty unless all of them have one and there is room."""
     if writer.album.most < len(entries) or any(entry.image is None for entry in entries):
         return []
-    facts, words = [_facts(entry, writer) for entry in entries], [_caption(entry, writer) for entry in entries]
+    facts, words = [writer.choices.facts(entry) for entry in entries], [_caption(entry, writer) for entry in entries]
     frames = [writer.album.frame(entry.image, text(entry.label or entry.path), writer.small) for entry in entries]
     if not all(frames) or not writer.spend("".join(facts + words)):
         return []
@@ -230,58 +236,15 @@ def _figures(entries: Sequence[Entry], writer: _Writer) -> list[str]:
 def _caption(entry: Entry, writer: _Writer) -> str:
     where = " &middot; ".join(text(said) for said in (entry.label, entry.part) if said)
     why = f'<span class="why">{text(entry.why)}</span>' if entry.why else ""
-    return f"<b>{where}</b>{why}<small>{text(entry.path)}</small>{_choice(writer.plans[entry.path])}"
+    return f"<b>{where}</b>{why}<small>{text(entry.path)}</small>{writer.choices.select(entry)}"
 
 
 def _row(entry: Entry, writer: _Writer) -> str:
     where = ", ".join(text(said) for said in (entry.label, entry.part, entry.why) if said)
     return (
-        f'<div class="row"{_facts(entry, writer)}><div><code>{text(entry.path)}</code>'
-        f'<span class="why">{where}</span></div><div>{_choice(writer.plans[entry.path])}</div></div>'
+        f'<div class="row"{writer.choices.facts(entry)}><div><code>{text(entry.path)}</code>'
+        f'<span class="why">{where}</span></div><div>{writer.choices.select(entry)}</div></div>'
     )
-
-
-def _facts(entry: Entry, writer: _Writer) -> str:
-    """What the script needs: names percent-encoded byte for byte, since not every file name is text."""
-    plan = writer.plans[entry.path]
-    return (
-        f' data-path="{raw(entry.path)}" data-found="{raw(plan.found)}" data-suggested="{raw(plan.suggested)}"'
-        f' data-row="{writer.order[entry.path]}" data-label="{text(entry.label)}" data-part="{text(entry.part)}"'
-    )
-
-
-def raw(name: str) -> str:
-    """A name as the percent-encoded bytes it has on disk."""
-    try:
-        return quote(name.encode("utf-8", "surrogateescape"), safe="")
-    except UnicodeEncodeError:  # half a pair, which no file system gives
-        return quote(name.encode("utf-8", "surrogatepass"), safe="")
-
-
-def _choice(plan: Plan) -> str:
-    """The choices about one file; the script adds the other classes and parts."""
-    kind, _, to = plan.suggested.partition(" ")
-    value = f"{kind}:{raw(to)}" if to else kind
-    options = [("keep", DECISIONS["keep"]), ("drop", DECISIONS["drop"])]
-    if to:
-        options.append((value, _spoken(kind, to)))
-    chosen = f"{plan.decision}:{raw(plan.to)}" if plan.to else plan.decision
-    listed = "".join(
-        f'<option value="{key}"{" selected" if key == chosen else ""}{" data-advised" if key == value else ""}>'
-        f"{words}</option>"
-        for key, words in options
-    )
-    said = ""
-    if kind in ("drop", "relabel", "move"):
-        word = "Chosen for you" if plan.decision == kind else "Suggested"
-        said = f'<span class="advice">{word}: {_spoken(kind, to)}</span>'
-    return f'{said}<select aria-label="decision" autocomplete="off">{listed}</select>'
-
-
-def _spoken(kind: str, to: str) -> str:
-    if kind == "relabel":
-        return f"give it the class {text(to)}"
-    return f"move it to {text(to)}" if kind == "move" else DECISIONS[kind]
 
 
 def _notes(findings: Sequence[AuditFinding], page: AuditPage, writer: _Writer) -> str:
@@ -296,44 +259,10 @@ def _notes(findings: Sequence[AuditFinding], page: AuditPage, writer: _Writer) -
         left = finding.files - len(kept)
         rows = kept + ([f"and {number(left)} more"] if left > 0 and kept else [])
         listed = folded_list("Which files", rows) if rows else ""
-        writer.told |= {entry.path for entry in finding.entries if not writer.plans[entry.path].suggested}
         body += (
             f'<div class="finding"><b>{heading(finding.kind)}</b>: {number(finding.files)}'
             f'<span class="tag">{text(finding.action)}</span><p>{text(finding.explanation)}</p>{listed}</div>'
         )
     return section(
         "notes", "Dealt with already", "Nothing to do here; it is only said so that nothing is silent.", body
-    )
-
-
-def _save_bar(page: AuditPage, left: int) -> str:
-    """The button, shown by the script; without it, the command that writes the same file."""
-    if not any(finding.entries for finding in page.findings):
-        return ""
-    use = f" Then: <code>{text(page.command)}</code>" if page.command else ""
-    more = (
-        f" {counted(left, 'file')} not on this page: <code>striate audit --fix-list</code> writes them all."
-        if left
-        else ""
-    )
-    return (
-        '<div id="save" hidden><button type="button">Save decisions</button><span id="told" aria-live="polite"></span>'
-        f"<span>{use}{more}</span></div>"
-        "<noscript><section>Your browser runs no scripts here, so the choices above cannot be saved from this page. "
-        "<code>striate audit --fix-list</code> writes the same suggestions as a file to edit.</section></noscript>"
-    )
-
-
-def _choices(page: AuditPage) -> str:
-    """The classes and parts there are to choose from, for the script."""
-    classes = page.classes or tuple(page.counts)
-    found = dict.fromkeys(part for counts in page.counts.values() for part in counts if part != "all")
-    parts = page.parts or tuple(found)
-    listed = fitting(
-        (f'<option value="{text(name)}" data-name="{raw(name)}"></option>' for name in classes), 5000, CLASSES_ROOM
-    )
-    where = "".join(f'<option value="{text(name)}" data-name="{raw(name)}"></option>' for name in parts[:12])
-    free = "no" if page.task_kind == "class" and len(listed) == len(classes) else "yes"
-    return (
-        f'<datalist id="classes" data-free="{free}">{"".join(listed)}</datalist><datalist id="parts">{where}</datalist>'
     )

@@ -29,7 +29,7 @@ def levelled(finding: AuditFinding) -> str:
 
 
 def verdict(page: AuditPage, pressing: Sequence[AuditFinding]) -> Verdict:
-    """The verdict on a page whose `pressing` findings have the anchors finding-0, finding-1, ..."""
+    """The verdict on a page; its `pressing` findings, serious ones first, have the anchors finding-0, finding-1, ..."""
     total = _total(page)
     serious = _files([finding for finding in pressing if levelled(finding) == SERIOUS])
     look = _files([finding for finding in pressing if levelled(finding) == LOOK])
@@ -59,14 +59,14 @@ def _word(total: int, classes: int, serious: int, look: int, pressing: bool, kin
     if serious:
         share = serious / total
         word = "Not sound yet" if share >= A_LOT else "Nearly sound"
-        return word, f"{counted(serious, 'file')} ({percent(share)}) would spoil what is learnt or measured."
+        return word, f"{counted(serious, 'file')} ({percent(share)}) may spoil what is learnt or measured."
     if pressing:
         said = (
             f"{counted(look, 'file')} {'is' if look == 1 else 'are'} worth a look."
             if look
             else "A few things are worth a look."
         )
-        return "Mostly sound", f"Nothing here would spoil the training. {said}"
+        return "Mostly sound", f"Nothing here is likely to spoil the training. {said}"
     return "Sound", "Every image could be read, and nothing about them is suspicious."
 
 
@@ -77,10 +77,8 @@ def _files(findings: Sequence[AuditFinding]) -> int:
 
 
 def _steps(pressing: Sequence[AuditFinding]) -> tuple[tuple[str, str, str], ...]:
-    order = sorted(range(len(pressing)), key=lambda place: levelled(pressing[place]) != SERIOUS)
     steps = []
-    for place in order[:STEPS]:
-        finding = pressing[place]
+    for place, finding in enumerate(pressing[:STEPS]):
         known = WORDS.get(finding.kind)
         about = counted(len(finding.names), "class", "classes") if finding.names else counted(finding.files, "file")
         advice = known.advice if known and known.advice else f"Look at: {text(finding.kind)}"

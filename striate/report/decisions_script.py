@@ -27,7 +27,7 @@ SCRIPT = r"""
 
   const choices = (id) => all("#" + id + " option").map((option) => [option.value, option.dataset.name]);
   const classes = choices("classes"), parts = choices("parts"), byWord = new Map(classes);
-  const free = document.getElementById("classes")?.dataset.free === "yes";
+  const { complete, ask: other, hint, thing } = document.getElementById("classes").dataset;
 
   const add = (select, value, words) => {
     if ([...select.options].some((option) => option.value === value)) return;
@@ -36,16 +36,16 @@ SCRIPT = r"""
     option.textContent = words;
     select.append(option);
   };
-  const listed = classes.length <= 12 && !free;
+  const listed = classes.length <= 12 && complete === "yes";
   for (const entry of entries) {
     const select = entry.querySelector("select");
     if (listed) for (const [words, name] of classes) {
-      if (words !== entry.dataset.label) add(select, "relabel:" + name, "give it the class " + words);
+      if (words !== entry.dataset.label) add(select, "relabel:" + name, "give it " + thing + " " + words);
     }
     for (const [words, name] of parts) {
       if (words !== entry.dataset.part) add(select, "move:" + name, "move it to " + words);
     }
-    if (!listed) add(select, "ask", "give it another class\u2026");
+    add(select, "ask", other);
   }
 
   const ask = (entry, select) => {  // a class that is not in the list is typed
@@ -54,15 +54,17 @@ SCRIPT = r"""
     if (input) return;
     input = document.createElement("input");
     input.setAttribute("list", "classes");
-    input.setAttribute("aria-label", "class");
-    input.placeholder = "class";
+    input.setAttribute("aria-label", hint);
+    input.placeholder = hint;
     select.after(input);
     input.focus();
     input.addEventListener("change", () => {
       const word = input.value.trim();
       if (!word) return;
-      const value = "relabel:" + (byWord.get(word) ?? encoded(word));
-      add(select, value, "give it the class " + word);
+      // A class that the data do not have yet is written with a + before it: a slip of the pen founds none.
+      const unknown = complete === "yes" && !word.startsWith("+") ? "+" + word : word;
+      const value = "relabel:" + (byWord.get(word) ?? encoded(unknown));
+      add(select, value, "give it " + thing + " " + word);
       select.value = value;
       input.remove();
       changed(entry, select);

@@ -117,9 +117,9 @@ def test_the_verdict_is_in_plain_words() -> None:
     assert words_of(page_of()) == "Sound: Every image could be read, and nothing about them is suspicious."
     assert words_of(page_of(finding("exif-rotated", *entries, action="converted"))).startswith("Sound:")
     assert words_of(page_of(finding("blank", *entries[:1]))) == (
-        "Mostly sound: Nothing here would spoil the training. 1 file is worth a look."
+        "Mostly sound: Nothing here is likely to spoil the training. 1 file is worth a look."
     )
-    assert words_of(page_of(finding("leak", *entries[:2]))).startswith("Nearly sound: 2 files (0.5 %) would spoil")
+    assert words_of(page_of(finding("leak", *entries[:2]))).startswith("Nearly sound: 2 files (0.5 %) may spoil")
     both = page_of(finding("leak", *entries), finding("contradiction", *entries[:4]))
     assert words_of(both).startswith("Not sound yet: 20 files (5.0 %)")
     assert words_of(page_of(counts={})).startswith("Nothing to learn from")
@@ -193,3 +193,40 @@ def test_counts_by_part_are_drawn() -> None:
     assert 'title="train 124"' in page
     assert 'title="val 83"' in page
     assert "398 images in 2 classes can be used." in page
+
+
+def test_where_nothing_is_to_be_seen_no_other_label_is_suggested() -> None:
+    doubt = finding("doubtful-label", Entry(path="lens cap.jpg", suggested="relabel", to="bees"))
+    blank = finding("blank", Entry(path="lens cap.jpg", suggested="drop"))
+    assert decision_rows(page_of(doubt, blank)) == [("lens cap.jpg", "keep", "", "doubtful-label, blank", "drop")]
+
+
+def test_only_what_can_be_decided_has_a_choice() -> None:
+    broken = finding("truncated", Entry(path="broken.jpg"), action="set aside")
+    page = render_audit(page_of(broken))
+    assert "broken.jpg" in page
+    assert "<select" not in page
+    assert "<select" in render_audit(page_of(finding("blank", Entry(path="lens cap.jpg"))))
+
+
+def test_doubted_labels_are_decided_one_by_one() -> None:
+    doubts = [Entry(path=f"{place}.jpg", suggested="relabel", to="bees") for place in range(3)]
+    copies = [Entry(path=f"copy {place}.jpg", suggested="drop") for place in range(3)]
+    button = '<button type="button" class="follow" hidden>'
+    assert button not in render_audit(page_of(finding("doubtful-label", *doubts)))
+    assert button in render_audit(page_of(finding("near-duplicate", *copies)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "to", "said"),
+    [("class", "bees", "give it the class bees"), ("labels", "a|b", "give it the labels a|b"), ("number", "3", "3")],
+)
+def test_choices_speak_of_the_task(kind: str, to: str, said: str) -> None:
+    page = render_audit(
+        page_of(finding("doubtful-label", Entry(path="1.jpg", suggested="relabel", to=to)), task_kind=kind)
+    )
+    inspect(page, scripts=1)
+    assert f"Suggested: {said}" in page or f"give it the number {said}" in page
+    complete = re.search(r'data-complete="(\w+)"', page)
+    assert complete is not None
+    assert complete.group(1) == ("yes" if kind == "class" else "no")
