@@ -48,7 +48,8 @@ def _of_classes(content: RunReport) -> Iterator[Step]:
         yield "result", "Hold out more images before comparing", why
     weakest = content.weakest_first[0] if content.total else None
     if weakest and weakest.recall is not None and weakest.recall < content.accuracy - 0.02:
-        why = f"Only {percent(weakest.recall)} of its images were recognised. More photographs of it help most."
+        said = f"{number(weakest.correct)} of {images(weakest.count)} recognised, {percent(weakest.recall)}"
+        why = f"Only {said}. More photographs of it help most."
         yield "classes", f"Weakest class: {text(weakest.name)}", why
     yield from _of_confidence(content)
     yield from _of_strangers(content)

@@ -261,7 +261,8 @@ def _notes(findings: Sequence[AuditFinding], page: AuditPage, writer: _Writer) -
         listed = folded_list("Which files", rows) if rows else ""
         body += (
             f'<div class="finding"><b>{heading(finding.kind)}</b>: {number(finding.files)}'
-            f'<span class="tag">{text(finding.action)}</span><p>{text(finding.explanation)}</p>{listed}</div>'
+            f'<span class="tag">{text(finding.action)}</span>'
+            f"<p>{text(finding.kind)}: {text(finding.explanation)}</p>{listed}</div>"
         )
     return section(
         "notes", "Dealt with already", "Nothing to do here; it is only said so that nothing is silent.", body

@@ -159,6 +159,7 @@ WORDS = {
         "Add training images of these classes, or remove them",
         "There are images for measuring but none for training, so the class cannot be learnt. It is not used.",
     ),
+    "dropped": Words(NOTE, "Dropped by your decisions", "", "A decisions file said so; they are not used."),
     "hidden": Words(NOTE, "Hidden files", "", "Hidden files and folders belong to the system; they are not used."),
     "junk": Words(
         NOTE,

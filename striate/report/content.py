@@ -53,11 +53,12 @@ class Views:
 class Doubtful:
     """An image whose label the network doubts, judged by networks that had not learnt from it (out of fold).
 
-    `label` and `suggested` are in words; the probabilities, 0..1, are those of the label and of the suggestion.
+    `label` and `suggested` are in words; the probabilities, 0..1, are those of the label and of the suggestion. Those
+    with an image come first; the others are listed by name.
     """
 
     path: str
-    image: Picture
+    image: Picture | None
     label: str
     suggested: str
     label_probability: float

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from striate.metrics import Calibration
 from striate.report import charts, figures
+from striate.report.audit_words import heading
 from striate.report.content import Doubtful, Example, Finding, Picture, RunReport, Strangers
 from striate.report.figures import Pair
 from striate.report.frame import quiet, section
@@ -326,6 +327,7 @@ def _finding(finding: Finding, album: Album) -> str:
         for path in list(dict.fromkeys(finding.examples))[:8]
         if path not in grouped and path in finding.pictures
     )
+    alone = alone and f'<div class="group">{alone}</div>'
     rows = [f"<code>{text(path)}</code>" for path in finding.examples]
     rows = [" = ".join(f"<code>{text(path)}</code>" for path in group[:6]) for group in finding.groups] or rows
     title = "For example"
@@ -335,9 +337,9 @@ def _finding(finding: Finding, album: Album) -> str:
         title = f"All {number(len(rows))} files" if len(rows) > 1 else "Which file"
     listed = folded_list(title, rows, EXAMPLES, FINDING_ROOM) if rows else ""
     return (
-        f'<div class="finding"><b>{text(finding.kind)}</b>: {number(finding.count)}'
-        f'<span class="tag">{text(finding.action)}</span><p>{text(finding.explanation)}</p>{groups}'
-        f"{alone and f'<div class=group>{alone}</div>'}{listed}</div>"
+        f'<div class="finding"><b>{heading(finding.kind)}</b>: {number(finding.count)}'
+        f'<span class="tag">{text(finding.action)}</span>'
+        f"<p>{text(finding.kind)}: {text(finding.explanation)}</p>{groups}{alone}{listed}</div>"
     )
 
 

@@ -74,7 +74,7 @@ class Album:
         tiny = ' class="tiny"' if max(image.shape[:2]) <= TINY_SIDE else ""
         return f'<div class="frame{mark and " " + mark}"><img{tiny} alt="{alt}" src="{address}"></div>'
 
-    def photo(self, image: NDArray[np.uint8], alt: str, caption: str, path: str, small: bool = False) -> str:
+    def photo(self, image: NDArray[np.uint8] | None, alt: str, caption: str, path: str, small: bool = False) -> str:
         """A framed picture with its caption and file name, all three HTML already; empty where none fits any more."""
         framed = self.frame(image, alt, small)
         return framed and f"<figure>{framed}<figcaption>{caption}<small>{path}</small></figcaption></figure>"

@@ -54,7 +54,7 @@ def full(name: str = "odd") -> RunReport:
         calibration=metrics.calibration(confidence, right),
         mistakes=(Example(name, SMALL, name, "bees", 0.97),),
         answers=tuple(Example(f"{name}{i}", SMALL, name, "bees", 0.6) for i in range(12)),
-        doubtful=(Doubtful(name, SMALL, name, "bees", 0.031, 0.942),),
+        doubtful=(Doubtful(name, SMALL, name, "bees", 0.031, 0.942), Doubtful(name, None, name, "bees", 0.4, 0.6)),
         atypical=(Atypical(name, SMALL, name, 3.26),),
         folds=tuple(Fold(i + 1, 20, score) for i, score in enumerate((0.8, 0.85, 0.7, 0.9, 0.85))),
         pooled=Pooled(0.82, (0.733, 0.883)),
@@ -122,7 +122,9 @@ def test_figures_on_the_page_are_those_given() -> None:
         "Answers by confidence, at most 80 in a range",
         "<b>5.0 points</b> apart (expected calibration error)",
         "labelled <b>odd</b> (3.1 %), looks like <b>bees</b> (94.2 %)",
+        "<summary>1 more label to check</summary><ul><li><code>odd</code>: odd, perhaps bees</li></ul>",
         "<b>odd</b>, 3.3 times",
+        "<b>Nearly the same picture more than once</b>: 2",
         "The mean of 5 folds is <b>82.0 %</b>",
         "pooled: <b>82.0 %</b>, 73.3 % to 88.3 %",
         "Of 1,000 images in <b>odd</b>",
@@ -252,8 +254,8 @@ def test_no_name_is_believed(name: str) -> None:
 
 def test_advice_follows_what_is_found() -> None:
     page = render(full())
-    assert "Check 1 doubtful label</a>" in page
-    assert "Nearly the same" not in page  # worth a look, and not what spoils a measurement
+    assert "Check 2 doubtful labels</a>" in page
+    assert "Nearly the same picture more than once</a>" not in page  # worth a look, and not what spoils a measurement
     leak = Finding("leak", 4, "kept", "why")
     assert "Test images that were also practised on</a>4 files" in render(dataclasses.replace(full(), findings=(leak,)))
     settled = dataclasses.replace(full(), mistakes=(), answers=(), doubtful=(), interval=(0.79, 0.86))
