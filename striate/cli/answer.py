@@ -9,7 +9,10 @@ from typing import Any
 
 from striate.progress import Progress
 
-SOURCES = "folder of class folders, .npz file, or named set (mnist-5k, faces)"
+SOURCES = (
+    "folder of class folders, manifest (.csv, .jsonl), .npz or .pack file, IDX or CIFAR files, "
+    "or named set (faces, digits, ...)"
+)
 MODEL = "model file, run folder, or a net with published weights"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ class ArraySource:
     task: Task
     items: tuple[Item, ...]
     oddities: tuple[Oddity, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def read(self, item: Item) -> bytes:
         """The image's pixels as bytes."""
@@ -43,9 +45,21 @@ class ArraySource:
         """The arrays' own shape."""
         return self.images.shape[2], self.images.shape[1], 1 if self.images.ndim == 3 else 3
 
+    def stamp(self, item: Item) -> str:
+        """Nothing: the arrays are at hand, and looking at them costs no more than asking whether they changed."""
+        return ""
 
-def from_arrays(name: str, identity: str, parts: list[tuple[str, NDArray[Any], NDArray[Any]]]) -> ArraySource:
-    """A source from (part, images, labels) triples. Raises RequestError for shapes, kinds or counts that do not fit."""
+
+def from_arrays(
+    name: str,
+    identity: str,
+    parts: list[tuple[str, NDArray[Any], NDArray[Any]]],
+    classes: Sequence[str] = (),
+) -> ArraySource:
+    """A source from (part, images, labels) triples. Raises RequestError for shapes, kinds or counts that do not fit.
+
+    `classes`: what the labels 0, 1, ... are called; by default each label that occurs is a class named by its value.
+    """
     checked = [(part, _checked_images(name, images), labels) for part, images, labels in parts]
     if len({images.shape[1:] for _, images, _ in checked}) != 1:
         raise RequestError(f"{name}: the parts hold images of different sizes")
@@ -58,13 +72,18 @@ def from_arrays(name: str, identity: str, parts: list[tuple[str, NDArray[Any], N
             raise RequestError(f"{name}: labels must be whole numbers or text, not {labels.dtype}")
     if len({labels.dtype.kind == "U" for _, _, labels in checked}) != 1:
         raise RequestError(f"{name}: the labels of one part are numbers, and those of another are text")
-    values = sorted({value for _, _, labels in checked for value in labels.tolist()})
+    values: list[Any] = sorted({value for _, _, labels in checked for value in labels.tolist()})
+    if classes:
+        if not 0 <= values[0] <= values[-1] < len(classes):
+            wrong = values[0] if values[0] < 0 else values[-1]
+            raise RequestError(f"{name}: a label is {wrong}; there are {len(classes)} classes, 0 to {len(classes) - 1}")
+        values = list(range(len(classes)))
     index = {value: place for place, value in enumerate(values)}
     labelled = [(part, index[value]) for part, _, labels in checked for value in labels.tolist()]
     width = len(str(len(labelled)))
     items = tuple(Item(f"{part or 'image'}/{n:0{width}d}", label, part) for n, (part, label) in enumerate(labelled))
     images = np.concatenate([images for _, images, _ in checked])
-    return ArraySource(name, identity, images, Task("class", tuple(str(value) for value in values)), items)
+    return ArraySource(name, identity, images, Task("class", tuple(classes) or tuple(map(str, values))), items)
 
 
 def _checked_images(name: str, images: NDArray[Any]) -> NDArray[np.uint8]:

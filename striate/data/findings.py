@@ -31,6 +31,9 @@ SET_ASIDE = {
     "no-part": "lies beside train/ and val/",
     "empty-class": "a class needs an image",
     "unseen-class": "a class without training images cannot be learnt",
+    "missing-file": "the manifest names it, but there is no such file",
+    "bad-row": "the manifest's row cannot be used",
+    "dropped": "dropped by a decisions file",
 }
 KEPT = {
     "contradiction": "the same bytes under different {targets}: one of them must be wrong",

@@ -173,3 +173,17 @@ def open_folder(root: Path, name: str = "") -> FolderSource:
     return FolderSource(
         root, name or root.resolve().name, str(root.resolve()), Task("class", classes), items, tuple(walk.oddities)
     )
+
+
+def open_images(root: Path) -> FolderSource:
+    """All images below a folder, of one class named after it. Raises RequestError when there are none."""
+    walk = _Walk(root)
+    try:
+        walk.class_folder(str(root), "", root.resolve().name, "")
+    except OSError as error:
+        raise RequestError(f"cannot read the folder {str(root)!r}: {error.strerror or error}") from error
+    if not walk.files:
+        raise RequestError(f"no images in {str(root)!r}")
+    name = root.resolve().name
+    items = tuple(Item(key, 0) for key, _, _ in walk.files)
+    return FolderSource(root, name, f"{root.resolve()}|images", Task("class", (name,)), items, tuple(walk.oddities))

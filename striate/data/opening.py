@@ -2,33 +2,107 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 
 from striate.data.arrays import open_npz
+from striate.data.cifar import is_cifar, open_cifar
 from striate.data.folder import open_folder
+from striate.data.idx import IDX_NAME, holds_idx, open_idx
+from striate.data.manifest import SUFFIXES as MANIFESTS
+from striate.data.manifest import open_manifest
 from striate.data.named import NAMED, open_named
+from striate.data.pack import SUFFIX as PACK
+from striate.data.pack import open_pack
 from striate.data.sources import Source
 from striate.errors import RequestError, nearest
+
+ARCHIVES = (".tar.gz", ".tgz", ".tar")  # of CIFAR's binary version
+ACCEPTED = (
+    "a folder of class folders, a manifest (.csv, .jsonl), an .npz file, a .pack file, IDX files "
+    "(...-images-idx3-ubyte), "
+    "the binary version of CIFAR (a folder or its .tar.gz)"
+)
 
 
 def open_source(data: str | os.PathLike[str]) -> Source:
     """The source behind a path or a named set. Raises RequestError saying what would be accepted."""
     path = Path(data)
     if not os.fspath(data):
-        raise RequestError(f"no data was named; give a folder, an .npz file or a named set ({', '.join(NAMED)})")
+        raise RequestError(f"no data was named; give {ACCEPTED}, or a named set ({', '.join(NAMED)})")
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except OSError as error:  # a name that is too long, a folder that may not be entered
         raise RequestError(f"cannot read {str(data)!r}: {error.strerror or error}") from error
     if is_folder:
-        return open_folder(path)
-    if is_file and path.suffix.lower() == ".npz":
-        return open_npz(path)
+        return _open_folder(path)
+    if is_file and (source := _open_file(path)):
+        return source
     if str(data) in NAMED:
         return open_named(str(data))
     if path.exists():
-        raise RequestError(f"{str(data)!r} is neither a folder of class folders nor an .npz file")
-    near = nearest(str(data), NAMED)
-    hint = f"did you mean the named set {near[0]!r}?" if near else f"named sets: {', '.join(NAMED)}"
-    raise RequestError(f"no folder or file {str(data)!r}; {hint}")
+        raise RequestError(f"{str(data)!r} is none of these: {ACCEPTED}{_right_ending(path)}")
+    raise RequestError(f"no folder or file {str(data)!r}; {_nearest(path)}")
+
+
+def _open_folder(path: Path) -> Source:
+    try:
+        names = [entry.name for entry in path.iterdir()]
+    except OSError as error:
+        raise RequestError(f"cannot read the folder {str(path)!r}: {error.strerror or error}") from error
+    if holds_idx(names):
+        return open_idx(path)
+    if is_cifar(names):
+        return open_cifar(path)
+    try:
+        return open_folder(path)
+    except RequestError as error:
+        inside = [path / name for name in sorted(names) if _could_be_opened(path / name)]
+        if not inside:
+            raise
+        raise RequestError(f"{error}; or did you mean {str(inside[0])!r}?") from error
+
+
+def _open_file(path: Path) -> Source | None:
+    """The file as a source; None where its name is that of no format here."""
+    name = path.name.lower()
+    if name.endswith(".npz"):
+        return open_npz(path)
+    if name.endswith(PACK):
+        return open_pack(path)
+    if name.endswith(MANIFESTS):
+        return open_manifest(path)
+    if IDX_NAME.fullmatch(path.name):
+        return open_idx(path)
+    return open_cifar(path) if name.endswith(ARCHIVES) else None
+
+
+def _could_be_opened(path: Path) -> bool:
+    """Whether this, found where no class folder is, may be what was meant."""
+    try:
+        if path.is_dir():
+            names = [entry.name for entry in path.iterdir()]
+            return holds_idx(names) or is_cifar(names)
+    except OSError:
+        return False
+    return path.name.lower().endswith((".npz", PACK, *MANIFESTS, *ARCHIVES)) and not path.name.startswith(".")
+
+
+def _right_ending(path: Path) -> str:
+    near = difflib.get_close_matches(path.suffix.lower(), (".npz", PACK, *MANIFESTS), n=1, cutoff=0.7)
+    return f"; should {path.suffix!r} be {near[0]!r}?" if near else ""
+
+
+def _nearest(path: Path) -> str:
+    """The named set, or the neighbour of that path, that looks most like it."""
+    if near := nearest(str(path), NAMED, 1):
+        return f"did you mean the named set {near[0]!r}?"
+    try:
+        beside = sorted(entry.name for entry in path.parent.iterdir())
+    except (OSError, ValueError):
+        beside = []
+    near = nearest(path.name, [name for name in beside if not name.startswith(".")], 1)
+    if near:
+        return f"did you mean {str(path.parent / near[0])!r}?"
+    return f"accepted: {ACCEPTED}, a named set ({', '.join(NAMED)})"

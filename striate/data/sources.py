@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 from striate.pixels import Decoded
@@ -92,7 +93,27 @@ class Source(Protocol):
         ...
 
 
-def with_items(source: Source, items: Iterable[Item], oddities: Iterable[Oddity] = ()) -> Source:
-    """The same source with other items, such as fewer ones or in other parts; `oddities` come to those it has."""
-    changed: Any = cast(Any, source)  # every source is a frozen dataclass with these two fields
-    return cast(Source, dataclasses.replace(changed, items=tuple(items), oddities=(*source.oddities, *oddities)))
+def with_items(
+    source: Source, items: Iterable[Item], oddities: Iterable[Oddity] = (), task: Task | None = None
+) -> Source:
+    """The same source with other items, such as fewer ones or in other parts; `oddities` come to those it has.
+
+    `task`: what the items' targets are from now on, where that changes too.
+    """
+    changed: Any = cast(Any, source)  # every source is a frozen dataclass with these three fields
+    fields = {"items": tuple(items), "oddities": (*source.oddities, *oddities), "task": task or source.task}
+    return cast(Source, dataclasses.replace(changed, **fields))
+
+
+def notes_of(source: Source) -> tuple[str, ...]:
+    """What the user should be told about a source and is no image set aside, such as columns that are not used."""
+    return tuple(getattr(source, "notes", ()))
+
+
+def file_stamp(path: Path) -> str:
+    """Size, times and inode of a file: while they stay, so does its content. "" where nothing can be said."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # not there, or a name that no file can have
+        return ""
+    return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"

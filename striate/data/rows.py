@@ -1,0 +1,96 @@
+"""Reading the tables that people keep beside their images: CSV as any spreadsheet writes it, refused in one line."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from striate.errors import RequestError, printable
+
+DELIMITERS = (",", ";", "\t")
+MAX_BYTES = 2**29  # of a table of text: ten million rows; what is larger is no list of images
+
+
+@dataclass(frozen=True)
+class Table:
+    """columns: the header's names, stripped. rows: (number of the line it begins on, fields), blank lines left out."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int, list[str]], ...]
+
+
+def read_text(path: Path, what: str, errors: str = "strict") -> str:
+    """The text of a table, UTF-8 with or without a byte order mark. Raises RequestError for anything else."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise RequestError(
+            f"cannot read the {what} {str(path)!r}: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    if len(content) > MAX_BYTES:
+        raise RequestError(f"the {what} {str(path)!r} has more than {MAX_BYTES // 2**20} MiB; no list of images has")
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise RequestError(f"the {what} {str(path)!r} is UTF-16; save it as UTF-8")
+    if content.startswith(b"PK\x03\x04"):
+        raise RequestError(f"the {what} {str(path)!r} is a spreadsheet or an archive; save the sheet as CSV, UTF-8")
+    if b"\0" in content:
+        line = content.count(b"\n", 0, content.index(b"\0")) + 1
+        raise RequestError(f"the {what} {str(path)!r} is no text: a NUL byte in line {line}")
+    try:
+        text = content.decode("utf-8-sig", errors)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise RequestError(
+            f"the {what} {str(path)!r} is not UTF-8: line {line} holds the byte 0x{content[error.start]:02x}; "
+            "save it as UTF-8"
+        ) from error
+    if not text.strip():
+        raise RequestError(f"the {what} {str(path)!r} is empty")
+    return text
+
+
+def read_table(path: Path, what: str, known: Iterable[str], errors: str = "strict") -> Table:
+    """A CSV file parted by comma, semicolon or tab: whichever makes most of the header's names `known` ones.
+
+    `what`: what the file is called in errors. Raises RequestError, with the line, for what is no such file. Rows may
+    have another number of fields than the header.
+    """
+    text = read_text(path, what, errors)
+    delimiter = _delimiter(text, {name.casefold() for name in known})
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        rows = tuple(_numbered(reader))
+    except csv.Error as error:
+        raise RequestError(f"cannot read the {what} {str(path)!r}: line {max(1, reader.line_num)}: {error}") from error
+    if not rows:
+        raise RequestError(f"the {what} {str(path)!r} is empty")
+    return Table(tuple(name.strip() for name in rows[0][1]), rows[1:])
+
+
+def _numbered(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
+    """Rows with the line they begin on: a quoted field may go over several."""
+    begins = 1
+    for row in reader:
+        if row:
+            yield begins, row
+        begins = reader.line_num + 1  # type: ignore[attr-defined]
+
+
+def _delimiter(text: str, known: set[str]) -> str:
+    head = next((line for line in io.StringIO(text) if line.strip()), "")
+
+    def fits(delimiter: str) -> tuple[int, int]:
+        names = [name.strip().strip('"').casefold() for name in head.split(delimiter)]
+        return sum(name.partition(":")[0] in known for name in names), len(names)
+
+    return max(DELIMITERS, key=fits)
+
+
+def few(names: Iterable[str], limit: int = 12) -> str:
+    """Names on one line, the first `limit` of them."""
+    listed = [printable(name) if len(name) <= 60 else printable(name[:57]) + "..." for name in names]
+    return ", ".join(listed[:limit]) + (f" and {len(listed) - limit} more" if len(listed) > limit else "")

@@ -1,0 +1,112 @@
+"""Archives read without trusting them: no absolute paths, no "..", no links or devices, sizes bounded and counted."""
+
+from __future__ import annotations
+
+import gzip
+import stat
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+from striate.errors import RequestError
+
+MAX_BYTES = 2**32  # of all that one archive holds
+MAX_FILES = 1_000_000
+CHUNK = 2**20
+
+
+class _Counted:
+    """A stream that refuses to give more than `limit` bytes: an archive's own sizes need not be true."""
+
+    def __init__(self, stream: IO[bytes], limit: int, what: str) -> None:
+        self.stream, self.left, self.what = stream, limit, what
+
+    def read(self, size: int = -1) -> bytes:
+        content = self.stream.read(size)
+        self.left -= len(content)
+        if self.left < 0:
+            raise RequestError(f"{self.what} unpacks to more than any such data set has")
+        return content
+
+
+def tar_files(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """Name, declared size and content of each plain file in a .tar or .tar.gz, in order; read in one go, to memory.
+
+    Raises RequestError for what is no such archive, is damaged, holds links, devices or names that lead elsewhere, or
+    unpacks to more than `limit` bytes.
+    """
+    what = repr(str(path))
+    try:
+        with open(path, "rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            inner = _Counted(cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if packed else raw, limit, what)
+            with tarfile.open(fileobj=cast(BinaryIO, inner), mode="r|", bufsize=CHUNK) as archive:
+                for member in archive:
+                    if member.isdir():
+                        continue
+                    if not member.isreg() or member.issparse():
+                        raise RequestError(f"{what} holds {member.name[:200]!r}, a link or device; only files are read")
+                    content = archive.extractfile(member)
+                    assert content is not None  # a regular file has content
+                    yield safe_name(member.name, what), member.size, content
+            while inner.read(CHUNK):  # to the end, where gzip keeps its checksum
+                pass
+    except RequestError:
+        raise
+    except Exception as error:  # tarfile, gzip and zlib raise anything on damaged files
+        raise RequestError(f"cannot read the archive {what}: {error or type(error).__name__}") from error
+
+
+def zip_files(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """As `tar_files`, of a .zip; reading a file to its end checks its CRC."""
+    what = repr(str(path))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            total = 0
+            for member in archive.infolist():
+                if member.is_dir():
+                    continue
+                mode = member.external_attr >> 16
+                if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+                    raise RequestError(f"{what} holds {member.filename[:200]!r}, a link or device; only files are read")
+                total += member.file_size
+                if total > limit:
+                    raise RequestError(f"{what} unpacks to more than any such data set has")
+                with archive.open(member) as content:
+                    yield safe_name(member.filename, what), member.file_size, content
+    except RequestError:
+        raise
+    except Exception as error:  # zipfile and zlib raise anything on damaged files
+        raise RequestError(f"cannot read the archive {what}: {error or type(error).__name__}") from error
+
+
+def safe_name(name: str, what: str) -> str:
+    """The name, if it lies below where it is unpacked on every system. Raises RequestError."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    unsafe = name.startswith("/") or ".." in parts or not parts or any(letter in name for letter in "\\:\0")
+    if unsafe:
+        raise RequestError(f"{what} holds {name[:200]!r}, a name that leads elsewhere; nothing was unpacked")
+    return "/".join(parts)
+
+
+def unpack(path: Path, folder: Path, limit: int = MAX_BYTES) -> int:
+    """Unpack a .zip, .tar or .tar.gz into a new `folder`: returns how many files. Raises RequestError, OSError."""
+    files = zip_files(path, limit) if path.name.lower().endswith(".zip") else tar_files(path, limit)
+    count = 0
+    for name, size, content in files:
+        count += 1
+        target = folder / name
+        if count > MAX_FILES or target.exists():
+            wrong = "more files than any such data set has" if count > MAX_FILES else f"{name[:200]!r} twice"
+            raise RequestError(f"{str(path)!r} holds {wrong}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        written = 0
+        with open(target, "xb") as file:
+            while chunk := content.read(CHUNK):
+                written += file.write(chunk)
+        if written != size:
+            raise RequestError(f"{str(path)!r} holds {name[:200]!r} of {size:,} bytes, of which {written:,} are there")
+    return count

@@ -1,0 +1,122 @@
+"""Fetch: bring a named set's original files here, check them, and prove that they read. The one verb that downloads."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from striate.data.fetching import copy, download
+from striate.data.named import NAMED, open_set
+from striate.data.originals import ORIGINALS, Original, set_folder
+from striate.data.unpacking import unpack
+from striate.errors import RequestError, WorkError, unknown
+from striate.pixels import UnreadableImage
+from striate.progress import Progress
+from striate.storage import fill_folder_atomically
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A named set that is here. bytes and files: of its originals. images: how many it holds."""
+
+    name: str
+    folder: Path
+    bytes: int
+    files: int
+    images: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return asdict(self) | {"folder": str(self.folder)}
+
+
+def fetch(name: str, *, source: str | os.PathLike[str] = "", progress: Progress | None = None) -> Fetched:
+    """Fetch the named set from its publisher, or the same files from `source`: a folder, a file, or a mirror's address.
+
+    What is here already is opened and kept. Raises RequestError for an unknown set or for files that are not the
+    originals, WorkError where a download failed; what came so far is kept, and gone on with the next time.
+    """
+    progress = progress or Progress()
+    if name not in ORIGINALS:
+        if name in NAMED:
+            raise RequestError(
+                f"{name!r} comes inside a package and needs no fetching; to fetch: {', '.join(ORIGINALS)}"
+            )
+        raise unknown("set to fetch", name, ORIGINALS)
+    folder = set_folder(name)
+    if folder.is_dir():
+        try:
+            images = _prove(name, folder)
+        except WorkError as error:
+            progress.say(f"What was fetched before does not read ({error}); it is fetched anew.")
+            shutil.rmtree(folder)
+        else:
+            progress.say(f"{name} is here already.")
+            return _fetched(name, folder, images)
+    waiting = folder.parent / ".fetching" / name
+    _bring(name, os.fspath(source), waiting, progress)
+    images = _settle(name, waiting, folder)
+    return _fetched(name, folder, images)
+
+
+def _bring(name: str, source: str, waiting: Path, progress: Progress) -> None:
+    """All the set's originals into the folder `waiting`, each with the right checksum."""
+    originals = ORIGINALS[name].files
+    remote = source.lower().startswith(("http://", "https://"))
+    local = Path(source).expanduser() if source and not remote else None
+    if local is not None and not local.exists():
+        raise RequestError(f"--from {source!r}: no such folder, and no http address")
+    total = sum(original.size for original in originals)
+    progress.say(f"Fetching {name}: {total / 1e6:.1f} MB from {source or urlsplit(originals[0].addresses[0]).netloc}")
+    if any(original.checksum.startswith("md5:") for original in originals):
+        progress.say("Its publisher gives an MD5 only: a check against damage, not against deceit.")
+    with progress.bar(f"Fetching {name}", total) as bar:
+        for original in originals:
+            bar.note(original.file)
+            if local is not None:
+                copy(original, local, waiting, bar)
+            else:
+                download(original, waiting, bar, _mirrored(original, source) if remote else ())
+
+
+def _mirrored(original: Original, mirror: str) -> tuple[str, ...]:
+    return (mirror if mirror.endswith("/" + original.file) else f"{mirror.rstrip('/')}/{original.file}",)
+
+
+def _settle(name: str, waiting: Path, folder: Path) -> int:
+    """Unpack or move what came to where it stays, once it is proven to read; returns how many images it holds."""
+    images = 0
+
+    def fill(place: Path) -> None:
+        nonlocal images
+        for file in sorted(waiting.iterdir()):
+            if file.name.endswith((".part", ".part.json")):
+                continue
+            if ORIGINALS[name].archive:
+                unpack(file, place)
+            else:
+                shutil.copyfile(file, place / file.name)
+        images = _prove(name, place)
+
+    fill_folder_atomically(folder, fill)
+    shutil.rmtree(waiting, ignore_errors=True)
+    return images
+
+
+def _prove(name: str, folder: Path) -> int:
+    """Open the set and decode its first image; returns how many it has. Raises WorkError."""
+    try:
+        found = open_set(name, folder)
+        found.decode(found.read(found.items[0]), 1)
+    except (RequestError, UnreadableImage, OSError) as error:
+        raise WorkError(f"{name} has the right checksums and cannot be opened: {error}") from error
+    return len(found.items)
+
+
+def _fetched(name: str, folder: Path, images: int) -> Fetched:
+    originals = ORIGINALS[name].files
+    return Fetched(name, folder, sum(original.size for original in originals), len(originals), images)
