@@ -20,7 +20,7 @@ VERBS = list(next(a for a in parser()._actions if isinstance(a, argparse._SubPar
 
 
 def test_the_verbs() -> None:
-    assert set(VERBS) == {"train", "predict", "evaluate", "audit", "export", "nets", "show"}
+    assert set(VERBS) == {"train", "predict", "evaluate", "audit", "export", "fetch", "nets", "show"}
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -128,7 +128,8 @@ def test_paths(place: Path, tmp_path: Path) -> None:
     picture(tmp_path / "other" / "f.png", 9)
     picture(tmp_path / " g.png", 10)
     (tmp_path / "lists").mkdir()
-    text = f"path,label\n../a.png,x\n./../sub//e.png,x\n..\\other\\f.png,y\n{tmp_path}/b.png,y\n../ g.png,y\n ../c.png ,y\n"
+    paths = ["../a.png", "./../sub//e.png", "..\\other\\f.png", f"{tmp_path}/b.png", "../ g.png", " ../c.png "]
+    text = "path,label\n" + "".join(f"{path},x\n" for path in paths)
     source = open_manifest(manifest(tmp_path / "lists", text))
     absolute = (tmp_path / "b.png").as_posix()
     assert list(targets(source)) == ["../a.png", "../sub/e.png", "../other/f.png", absolute, "../ g.png", "../c.png"]
