@@ -117,7 +117,8 @@ def open_manifest(path: Path) -> ManifestSource:
     rows = _with_one_split(rows, aside, notes)
     rows = _once_each(rows, aside, notes)
     if not rows:
-        why = f"; e.g. {printable(aside[0].path)!r}, {printable(aside[0].why)}" if aside else ""
+        first = f"; e.g. {printable(aside[0].path)!r}, {printable(aside[0].why)}" if aside else ""
+        why = f"{first} (paths are taken from {str(path.parent)!r})" if first else ""
         raise RequestError(f"the manifest {str(path)!r} names no usable image{why}")
     task = _task(path, TARGETS[kind], roles[kind], rows)
     place = {name: number for number, name in enumerate(task.names)}

@@ -7,7 +7,10 @@ import hashlib
 import io
 import json
 import os
+import shutil
+import ssl
 import struct
+import subprocess
 import tarfile
 import threading
 import zipfile
@@ -45,6 +48,7 @@ class Publisher:
     length: bool = True
     asked: list[tuple[str, str]] = field(default_factory=list)
     address: str = ""
+    server: ThreadingHTTPServer | None = None
 
 
 @pytest.fixture
@@ -83,7 +87,8 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
         def log_message(self, *arguments: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = plan.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.handle_error = lambda *arguments: None  # type: ignore[method-assign]  # clients that hang up are meant to
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     plan.address = f"http://127.0.0.1:{server.server_port}/"
@@ -400,6 +405,38 @@ def test_redirects_to_http_are_followed_and_never_for_ever(one: Publisher) -> No
     with pytest.raises(WorkError, match="redirect"):
         fetch("cifar10")
     assert len(one.asked) < 40
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of this machine's own making, with its key: of nobody known."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificate, and is not installed")
+    path = tmp_path / "own.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
+    command += " -addext subjectAltName=IP:127.0.0.1 -out own.pem -keyout key.pem"
+    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+    path.write_bytes(path.read_bytes() + (tmp_path / "key.pem").read_bytes())
+    return path
+
+
+def test_certificates_are_checked(
+    one: Publisher, certificate: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    assert one.server is not None
+    one.server.socket = context.wrap_socket(one.server.socket, server_side=True)
+    plain, secret = one.address, one.address.replace("http://", "https://")
+    with pytest.raises(WorkError, match=r"CERTIFICATE_VERIFY_FAILED.*self-signed certificate[^,]*; if you have it"):
+        fetch("cifar10", source=secret)
+    assert one.asked == []
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))  # now it is somebody known
+    one.redirect = plain
+    with pytest.raises(WorkError, match=r"redirected to 'http://.*', which is not followed"):
+        fetch("cifar10", source=secret)
+    one.redirect = ""
+    assert fetch("cifar10", source=secret).images == 6
 
 
 def test_no_address_at_all(one: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
