@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -12,6 +13,7 @@ import ssl
 import struct
 import subprocess
 import tarfile
+import tempfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -21,6 +23,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from striate.data import fetching, unpacking
@@ -189,6 +193,11 @@ def one(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> Publisher:
     return publisher
 
 
+def left(cache: Path) -> list[str]:
+    """Files in the cache, but for locks, which stay and are empty."""
+    return [path.name for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
 def ranges(publisher: Publisher) -> list[str]:
     return [asked for _, asked in publisher.asked]
 
@@ -209,7 +218,7 @@ def test_a_set_of_files(mnist: Publisher, cache: Path, cli: Cli) -> None:
     source = open_source("mnist")
     assert source.name == "mnist" and source.task.names == tuple("0123456789")
     assert [sum(item.part == part for item in source.items) for part in ("train", "test")] == [40, 9]
-    assert [path.name for path in (cache / "sets").iterdir() if any(path.iterdir())] == ["mnist"]
+    assert sorted(left(cache)) == sorted(DIGITS)
     assert fetch("mnist").images == 49 and len(mnist.asked) == 4  # here already
 
 
@@ -237,7 +246,7 @@ def test_photographs_are_unpacked(
     source = open_source(name)
     assert sorted(source.task.names) == sorted(names) and source.name == name
     assert {item.part for item in source.items} == {"train", "val"}
-    assert sorted(path.suffix for path in (cache / "sets").rglob("*") if path.is_file()) == [".png"] * 4
+    assert sorted(left(cache)) == ["0.png", "1.png", "2.png", "3.png"]
 
 
 def test_the_bar_ends_where_it_should(one: Publisher) -> None:
@@ -245,10 +254,8 @@ def test_the_bar_ends_where_it_should(one: Publisher) -> None:
 
     class Watching(Progress):
         def bar(self, what: str, total_: int):  # type: ignore[no-untyped-def]
-            from contextlib import nullcontext
-
             total.append(total_)
-            return nullcontext(self)
+            return contextlib.nullcontext(self)
 
         def advance(self, amount: int = 1) -> None:
             told.append(amount)
@@ -351,7 +358,7 @@ def test_a_wrong_checksum_is_removed_and_refused(one: Publisher, cache: Path, cl
     code, _, err = cli("fetch", "cifar10")
     assert code == 1 and "has not the checksum sha256:" in err and "it was removed" in err
     assert len(err.strip().splitlines()) == 2  # what is fetched, and the error
-    assert not [path for path in cache.rglob("*") if path.is_file()]
+    assert left(cache) == []
     one.files["cifar.tar.gz"] = right
     assert fetch("cifar10").images == 6
 
@@ -439,6 +446,14 @@ def test_certificates_are_checked(
     assert fetch("cifar10", source=secret).images == 6
 
 
+def test_the_proxy_of_the_environment_is_asked(one: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", one.address)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    one.files["http://publisher.invalid/cifar.tar.gz"] = one.files.pop("cifar.tar.gz")
+    assert fetch("cifar10", source="http://publisher.invalid").images == 6
+
+
 def test_no_address_at_all(one: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
     for source in ("http://", "http://[", "http://127.0.0.1:99999999", "http://127.0.0.1:1/\n"):
         with pytest.raises(WorkError, match="could not fetch"):
@@ -490,6 +505,23 @@ def test_links_and_bombs_in_a_zip(publisher: Publisher, monkeypatch: pytest.Monk
         (tmp_path / file.suffix).mkdir()
         with pytest.raises(RequestError, match="unpacks to more than any"):
             unpacking.unpack(file, tmp_path / file.suffix, limit=1_500_000)
+
+
+NAMES = st.lists(st.sampled_from(["..", ".", "", "a", "b.png", "c:", "x\\y", "~", " "]), min_size=1, max_size=4)
+
+
+@given(st.lists(NAMES, min_size=1, max_size=4), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_whatever_names_an_archive_holds_nothing_lands_outside(names: list[list[str]], as_zip: bool) -> None:
+    files = {"/".join(parts) or "x": b"x" for parts in names}
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        (root / "set.zip" if as_zip else root / "set.tgz").write_bytes(zipped(files) if as_zip else tar(files))
+        archive = next(root.iterdir())
+        (root / "inner").mkdir()
+        with contextlib.suppress(RequestError, OSError):
+            unpacking.unpack(archive, root / "inner")
+        assert {path.name for path in root.iterdir()} == {archive.name, "inner"}
 
 
 def test_damage_inside_a_zip_is_found_by_its_crc(tmp_path: Path) -> None:
@@ -550,7 +582,7 @@ def test_a_folder_without_the_originals(wrong: str, one: Publisher, tmp_path: Pa
         "nowhere": "no such folder",
     }
     assert code == 2 and why[wrong] in err and one.asked == []
-    assert not [path for path in cache.rglob("*") if path.is_file()]
+    assert left(cache) == []
 
 
 def test_what_is_here_and_broken_is_fetched_anew(one: Publisher, cache: Path, cli: Cli) -> None:
@@ -569,6 +601,18 @@ def test_a_cache_that_cannot_be_written(one: Publisher, cache: Path) -> None:
     cache.chmod(0o500)
     with pytest.raises(WorkError, match="could not write"):
         fetch("cifar10")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX locks")
+def test_two_at_once_do_not_write_to_one_file(one: Publisher, cache: Path) -> None:
+    import fcntl
+
+    (cache / "sets" / ".fetching").mkdir(parents=True)
+    with open(cache / "sets" / ".fetching" / "cifar10.lock", "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(WorkError, match="another 'striate fetch cifar10' is at work"):
+            fetch("cifar10")
+    assert fetch("cifar10").images == 6
 
 
 # The table
