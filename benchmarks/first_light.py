@@ -117,7 +117,8 @@ def cross_validation() -> dict[str, object]:
     from striate.data.opening import open_source
     from striate.inference.classifier import Classifier
     from striate.jobs.models import published_model
-    from striate.transfer.head import fit_head, fold_of
+    from striate.task import Task
+    from striate.transfer.head import Lesson, fit_head, fold_of
 
     source, model = open_source(DATA / "hymenoptera"), published_model("efficientnet_lite0")
     looked = [one for one in look(source, model.pixels) if not one.item.key.endswith(".gif")]
@@ -128,7 +129,7 @@ def cross_validation() -> dict[str, object]:
         fold = fold_of(labels, 10, seed=repeat)
         for held in range(10):
             inside, outside = fold != held, fold == held
-            head = fit_head(features[inside], labels[inside], 2, seed=repeat)
+            head = fit_head(Lesson(features[inside], labels[inside], Task("class", ("ants", "bees"))), seed=repeat)
             answers = np.argmax(features[outside] @ head.weight.T + head.bias, axis=1)
             right.append((answers == labels[outside]).sum())
     accuracy = float(sum(right)) / (3 * len(labels))
@@ -193,7 +194,7 @@ def checkpoints() -> list[dict[str, object]]:
         tensors = import_resnet_checkpoint(path, net)
         options = {"classes": 10, "in_channels": 3, "input_size": [32, 32], "options": {}}
         model = Model(net, options, Task("class", tuple(map(str, range(10)))), PIXELS, tensors, head="head")
-        wrong = int((Classifier(model).probabilities(images).argmax(axis=1) != labels).sum())
+        wrong = int((Classifier(model).answers(images).argmax(axis=1) != labels).sum())
         command = f"import_resnet_checkpoint({path.name!r}, {net!r})"
         rows.append(
             {"what": f"{net} on CIFAR-10's lossless 1,000", "command": command, "n": 1, "error_percent": wrong / 10}

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from striate.errors import RequestError, StriateError, WorkError
     from striate.jobs.audit import audit
+    from striate.jobs.evaluate import evaluate
     from striate.jobs.export import export
     from striate.jobs.models import load
-    from striate.jobs.predict import evaluate
     from striate.jobs.train import train
     from striate.nets.build import create
     from striate.recipe import Recipe
@@ -46,7 +46,7 @@ _HOMES = {
     "WorkError": "errors",
     "audit": "jobs.audit",
     "create": "nets.build",
-    "evaluate": "jobs.predict",
+    "evaluate": "jobs.evaluate",
     "export": "jobs.export",
     "load": "jobs.models",
     "train": "jobs.train",

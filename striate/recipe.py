@@ -26,14 +26,20 @@ def _key(
 class Recipe:
     """What `striate train` runs. Zero or an empty string means: chosen for you, and said in the report."""
 
-    data: str = _key("", "folder, .npz file or named set to learn from")
+    data: str = _key("", "folder, manifest, arrays, pack or named set to learn from")
     net: str = _key("", "catalogue name; empty: chosen with the strategy")
     strategy: str = _key("auto", "how to learn", among=("auto", "features", "scratch"))
     seed: int = _key(0, "seed of the split and of every draw", low=0, high=2**31 - 1)
+    split: str = _key("", "split.csv of an earlier run, to be split the same; empty: as the data or the seed have it")
+    decisions: str = _key("", "decisions.csv on the data: what to drop, relabel or move")
+    folds: int = _key(0, "cross-validate in so many folds; 0: one held-out part", low=0, high=100)
+    balance: str = _key("none", "count classes alike", among=("none", "weights", "sampling"))
+    loss: str = _key("auto", "of a number: squares, or straight for wild ones", among=("auto", "mse", "huber"))
+    strangers: str = _key("", "folder of images of none of the classes; empty: every image is one of them")
     held_out: float = _key(0.2, "fraction held out where the data brings no split", low=0.01, high=0.9)
     precision: str = _key("auto", "arithmetic of inference", among=("auto", "float32", "bfloat16"))
     engine: str = _key("auto", "what runs the net", among=("auto", "openvino", "torch"))
-    folds: int = _key(5, "folds that choose the head's regularisation (features)", low=2, high=50)
+    search_folds: int = _key(5, "folds that choose the head's regularisation (features)", low=2, high=50)
     epochs: int = _key(0, "passes over the training images (scratch); 0: chosen from their number", low=0, high=100_000)
     batch: int = _key(64, "images a step (scratch)", low=1, high=65_536)
     learning_rate: float = _key(0.1, "peak rate (scratch)", low=1e-12, high=1e3)
@@ -42,9 +48,12 @@ class Recipe:
     warmup_epochs: float = _key(1.0, "epochs of linear warm-up before the cosine (scratch)", low=0, high=1000)
     clip_norm: float = _key(1.0, "largest norm of all gradients; 0: any (scratch)", low=0, high=1e6)
     label_smoothing: float = _key(0.05, "mass moved from the true class to all (scratch)", low=0, high=0.9)
-    augment: str = _key("auto", "light augmentation (scratch)", among=("auto", "none", "shift", "shift+flip"))
+    normalise: str = _key("channel", "what is subtracted (scratch)", among=("channel", "mean-pixel", "mean-image"))
+    augment: str = _key("auto", "auto, a preset, or words such as 'flip=0.5 rotate=10' (scratch)")
 
     def __post_init__(self) -> None:
+        if self.folds == 1:
+            raise RequestError("folds must be 0, for one held-out part, or at least 2, not 1")
         for item in dataclasses.fields(self):
             _check(item, getattr(self, item.name))
 
@@ -88,7 +97,11 @@ class Recipe:
             if not separator:
                 raise RequestError(f"--set takes key=value, not {setting!r}")
             changes[key.strip()] = value.strip()
-        return Recipe.from_mapping(dataclasses.asdict(self) | changes)
+        return self.changed(changes)
+
+    def changed(self, values: dict[str, Any]) -> Recipe:
+        """This recipe with other values for some keys. Raises RequestError as `from_mapping` does."""
+        return Recipe.from_mapping(dataclasses.asdict(self) | values)
 
     def toml(self) -> str:
         """This recipe as TOML, each key with a word on what it is; `from_toml` reads it back unchanged."""

@@ -2,76 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from striate.data.looking import Record
-from striate.data.sources import SUFFIXES, Item, Oddity, Source
-from striate.errors import RequestError, printable
-from striate.pixels import POLICIES
-from striate.task import Target, Task
+from striate.data.findings import Finding as Finding
+from striate.data.findings import Usable as Usable
+from striate.data.findings import converted_findings, few, kept_findings, places_of, set_aside_findings
+from striate.data.likeness import LIMIT, near_groups
+from striate.data.memory import Record
+from striate.data.sources import Item, Oddity, Source
+from striate.errors import RequestError, WorkError
+from striate.progress import Progress
+from striate.storage import cache_root, read_sealed, sha256_of, write_sealed
+from striate.task import Task
 
-_SET_ASIDE = {
-    "unreadable": "could not be read from disk",
-    "empty": "zero bytes",
-    "truncated": "the file ends too early",
-    "damaged": "the content is broken",
-    "not-an-image": "named like an image, but holds something else",
-    "bomb": "declares more pixels than any photograph has",
-    "hidden": "hidden files and folders are no classes",
-    "junk": "left by an operating system or a tool",
-    "other-file": "no image file",
-    "no-class": "an image outside the class folders has no class",
-    "no-part": "lies beside train/ and val/",
-    "empty-class": "a class needs an image",
-    "unseen-class": "a class without training images cannot be learnt",
-    "missing-file": "the manifest names it, but there is no such file",
-    "bad-row": "the manifest's row cannot be used",
-    "dropped": "dropped by a decisions file",
-}
-_KEPT = {
-    "mistyped": "the ending names another format; the content decides",
-    "odd-format": "one of very few files of this format here: a placeholder or a drawing?",
-    "duplicate": "the same bytes more than once; kept on one side of a split that we make",
-    "contradiction": "the same bytes under different classes: one label must be wrong",
-    "leak": "the same bytes in training and held-out images: scored with and without them",
-    "tiny-class": "a single image: learnt from, never measured",
-}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something worth a user's look. action: "set aside", "kept" or "converted". explanation: the policy."""
-
-    kind: str
-    action: str
-    explanation: str
-    paths: tuple[str, ...]
-
-    def line(self) -> str:
-        """The finding in one line."""
-        return f"{len(self.paths)} {self.kind}, {self.action} ({self.explanation}): {_few(self.paths)}"
-
-
-@dataclass(frozen=True)
-class Usable:
-    """An image that can be learnt from."""
-
-    item: Item
-    record: Record
+_MANY = 5_000  # prints: from here on comparing them takes long enough to be shown, and its outcome to be kept
 
 
 @dataclass
 class Audit:
-    """The result. usable: items in order. findings: most serious first."""
+    """The result. usable: items in order. findings: most serious first. near: groups of places of near-duplicates."""
 
     task: Task
     usable: list[Usable]
     set_aside: list[Oddity]
     findings: list[Finding] = field(default_factory=list)
+    near: list[list[int]] = field(default_factory=list)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -82,16 +43,30 @@ class Audit:
         """Usable images by class and part; a part that the data does not give is called "all"."""
         table: dict[str, Counter[str]] = {name: Counter() for name in self.classes}
         for entry in self.usable:
-            for place in _places(entry.item.target):
+            for place in places_of(entry.item.target):
                 table[self.classes[place]][entry.item.part or "all"] += 1
         return {name: dict(counter) for name, counter in table.items()}
 
+    def balance(self) -> str:
+        """How evenly the images to learn from are shared among the classes or labels, or the numbers spread; a line."""
+        if not self.usable:
+            return "There is no usable image."
+        if self.task.kind == "number":
+            numbers = sorted(float(entry.item.target) for entry in self.usable)  # type: ignore[arg-type]
+            middle = numbers[len(numbers) // 2]
+            return f"{self.classes[0]} goes from {numbers[0]:g} to {numbers[-1]:g}; half lie below {middle:g}."
+        shares = {name: sum(parts.get(p, 0) for p in ("train", "all")) for name, parts in self.counts().items()}
+        most, least = max(shares, key=lambda name: shares[name]), min(shares, key=lambda name: shares[name])
+        if shares[most] == shares[least]:
+            return f"Balance: {shares[most]:,} images to learn from in each."
+        times = f" ({shares[most] / shares[least]:.1f} times as many)" if shares[least] else ""
+        return f"Balance: from {shares[least]:,} ({least}) to {shares[most]:,} ({most}) images to learn from{times}."
+
     def twins(self) -> list[list[int]]:
-        """Groups of places in `usable` that show the same: images of equal bytes."""
-        same: dict[str, list[int]] = defaultdict(list)
-        for place, entry in enumerate(self.usable):
-            same[entry.record.digest].append(place)
-        return [places for places in same.values() if len(places) > 1]
+        """Groups of places in `usable` that show the same: images of equal bytes, and near-duplicates, in order."""
+        joined = {place for group in self.near for place in group}  # equal ones are in their near group whole
+        equal = [group for group in equal_groups(self.usable) if len(group) > 1 and group[0] not in joined]
+        return sorted([*self.near, *equal])
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as JSON values; what `audit.json` holds."""
@@ -99,16 +74,7 @@ class Audit:
             "images": len(self.usable),
             "classes": self.counts(),
             "set_aside": [{"path": o.path, "kind": o.kind, "why": o.why} for o in self.set_aside],
-            "findings": [
-                {
-                    "kind": f.kind,
-                    "count": len(f.paths),
-                    "action": f.action,
-                    "policy": f.explanation,
-                    "paths": list(f.paths),
-                }
-                for f in self.findings
-            ],
+            "findings": [finding.as_dict() for finding in self.findings],
         }
 
     def last_line(self) -> str:
@@ -117,10 +83,16 @@ class Audit:
             return "Nothing was set aside."
         kinds = Counter(oddity.kind for oddity in self.set_aside)
         listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        return f"Set aside: {listed} ({_few([oddity.path for oddity in self.set_aside])})."
+        return f"Set aside: {listed} ({few([oddity.path for oddity in self.set_aside])})."
 
 
-def audit(source: Source, looked: Iterable[tuple[Item, Record]], *, trained_only: bool = True) -> Audit:
+def audit(
+    source: Source,
+    looked: Iterable[tuple[Item, Record]],
+    *,
+    trained_only: bool = True,
+    progress: Progress | None = None,
+) -> Audit:
     """Draw the audit from what the pass found; with `trained_only`, classes without a training image are set aside.
 
     Raises nothing: an unusable source shows in `usable`.
@@ -132,9 +104,43 @@ def audit(source: Source, looked: Iterable[tuple[Item, Record]], *, trained_only
     task = source.task
     if task.kind == "class":
         task, usable = _with_learnable_classes(task, usable, aside, trained_only)
-    result = Audit(task, usable, aside)
-    result.findings = _set_aside_findings(aside) + _kept_findings(result) + _converted_findings(usable)
-    return result
+    equal = equal_groups(usable)
+    near = _near(source, usable, progress or Progress())
+    kept = kept_findings(task, usable, [group for group in equal if len(group) > 1], near or [], near is not None)
+    return Audit(task, usable, aside, set_aside_findings(aside) + kept + converted_findings(usable), near or [])
+
+
+def equal_groups(usable: Sequence[Usable]) -> list[list[int]]:
+    """The places of each distinct image, by its bytes, in order."""
+    same: dict[str, list[int]] = defaultdict(list)
+    for place, entry in enumerate(usable):
+        same[entry.record.digest].append(place)
+    return list(same.values())
+
+
+def _near(source: Source, usable: Sequence[Usable], progress: Progress) -> list[list[int]] | None:
+    """Groups of places of near-duplicates, with the equal ones of each; None for more images than can be compared."""
+    distinct = [places for places in equal_groups(usable) if usable[places[0]].record.print]
+    if len(distinct) > LIMIT:
+        return None
+    prints = [usable[places[0]].record.print for places in distinct]
+    groups = near_groups(prints) if len(prints) < _MANY else _remembered_groups(source, prints, progress)
+    return sorted(sorted(place for member in group for place in distinct[member]) for group in groups)
+
+
+def _remembered_groups(source: Source, prints: Sequence[bytes], progress: Progress) -> list[list[int]]:
+    """`near_groups`, kept on disk until one of the prints changes."""
+    name = sha256_of(f"near|{source.identity}".encode("utf-8", "surrogateescape"))
+    path, state = cache_root() / "audit" / f"{name[:32]}.json", sha256_of(b"".join(prints))
+    content = read_sealed(path)
+    if content is not None and (kept := json.loads(content))["of"] == state:
+        groups: list[list[int]] = kept["groups"]
+        return groups
+    with progress.bar("Comparing the images", len(prints)) as bar:
+        groups = near_groups(prints, bar.advance)
+    with contextlib.suppress(WorkError):  # the memory beside it has failed as well, and that is told
+        write_sealed(path, json.dumps({"of": state, "groups": groups}).encode())
+    return groups
 
 
 def _with_learnable_classes(
@@ -147,6 +153,8 @@ def _with_learnable_classes(
             name = task.names[_class_of(entry.item)]
             aside.append(Oddity(entry.item.key, "unseen-class", f"class {name!r} has no training image"))
     kept = sorted(trained)
+    if len(kept) == len(task.names):
+        return task, usable
     place = {target: index for index, target in enumerate(kept)}
     usable = [
         Usable(dataclasses.replace(e.item, target=place[_class_of(e.item)]), e.record)
@@ -161,13 +169,6 @@ def _class_of(item: Item) -> int:
     return item.target
 
 
-def _places(target: Target) -> tuple[int, ...]:
-    """Places among the task's names that a target counts for."""
-    if isinstance(target, tuple):
-        return target
-    return (target,) if isinstance(target, int) else (0,)
-
-
 def require_learnable(result: Audit, name: str) -> None:
     """Raise RequestError unless there are two classes and something to learn from each."""
     if not result.usable:
@@ -176,63 +177,3 @@ def require_learnable(result: Audit, name: str) -> None:
         raise RequestError(
             f"{name!r} has one class, {result.classes[0]!r}; a classifier needs at least two. {result.last_line()}"
         )
-
-
-def _set_aside_findings(aside: Sequence[Oddity]) -> list[Finding]:
-    groups: dict[str, list[str]] = defaultdict(list)
-    for oddity in aside:
-        groups[oddity.kind].append(oddity.path)
-    return [Finding(kind, "set aside", _SET_ASIDE[kind], tuple(paths)) for kind, paths in groups.items()]
-
-
-def _kept_findings(result: Audit) -> list[Finding]:
-    groups: dict[str, list[str]] = defaultdict(list)
-    same: dict[str, list[Item]] = defaultdict(list)
-    per_class: dict[int, list[str]] = defaultdict(list)
-    for entry in result.usable:
-        item, record = entry.item, entry.record
-        same[record.digest].append(item)
-        if item.part in ("", "train"):
-            for place in _places(item.target):
-                per_class[place].append(item.key)
-        if _mistyped(item.key, record.format):
-            groups["mistyped"].append(f"{item.key} (holds {record.format})")
-    for twins in same.values():
-        if len(twins) > 1:
-            keys = [item.key for item in twins]
-            groups["duplicate"] += keys
-            if len({item.target for item in twins}) > 1:
-                groups["contradiction"] += keys
-            if any(item.part == "train" for item in twins) and any(item.part in ("val", "test") for item in twins):
-                groups["leak"] += keys
-    groups["odd-format"] = _odd_formats(result.usable)
-    groups["tiny-class"] = [keys[0] for keys in per_class.values() if len(keys) == 1]
-    return [Finding(kind, "kept", why, tuple(groups[kind])) for kind, why in _KEPT.items() if groups.get(kind)]
-
-
-def _mistyped(key: str, form: str) -> bool:
-    if form == "array":
-        return False
-    named = SUFFIXES.get("." + key.rpartition(".")[2].lower(), "?")
-    return named != form and not (named == "JPEG" and form == "MPO")  # cameras write MPO into .jpg
-
-
-def _odd_formats(usable: Sequence[Usable]) -> list[str]:
-    """Files whose format hardly anything else here has: at most 3 of them, and under 1 % of the images."""
-    counts = Counter(entry.record.format for entry in usable)
-    rare = {form for form, count in counts.items() if count <= 3 and count * 100 < len(usable)}
-    return [f"{entry.item.key} ({entry.record.format})" for entry in usable if entry.record.format in rare]
-
-
-def _converted_findings(usable: Sequence[Usable]) -> list[Finding]:
-    groups: dict[str, list[str]] = defaultdict(list)
-    for entry in usable:
-        for note in entry.record.notes:
-            groups[note].append(entry.item.key)
-    return [Finding(kind, "converted", POLICIES[kind], tuple(groups[kind])) for kind in POLICIES if kind in groups]
-
-
-def _few(paths: Sequence[str], limit: int = 2) -> str:
-    """The first paths, on one line whatever they hold."""
-    shown = ", ".join(printable(path) for path in paths[:limit])
-    return shown + (f" and {len(paths) - limit} more" if len(paths) > limit else "")

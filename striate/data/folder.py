@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from striate.data.sources import JUNK, PARTS, SUFFIXES, Item, Oddity
+from striate.data.sources import JUNK, PARTS, SUFFIXES, Item, Oddity, file_stamp
 from striate.errors import RequestError
 from striate.pixels import Decoded, decode, peek
 from striate.task import Task
@@ -27,6 +28,10 @@ class FolderSource:
         """The file's bytes."""
         return (self.root / item.key).read_bytes()
 
+    def stamp(self, item: Item) -> str:
+        """What the file system says of the file: equal as long as nobody wrote to it. "" where that is not certain."""
+        return file_stamp(self.root / item.key)
+
     def decode(self, content: bytes, at_least: int) -> Decoded:
         """Decode an image file."""
         return decode(content, at_least=at_least)
@@ -38,54 +43,80 @@ class FolderSource:
 
 @dataclass
 class _Walk:
-    """What walking a folder has found so far."""
+    """What walking a folder has found so far. Keys are paths below `root`, with forward slashes."""
 
     root: Path
     files: list[tuple[str, str, str]] = field(default_factory=list)  # key, class, part
     oddities: list[Oddity] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
 
-    def aside(self, path: Path, kind: str, why: str) -> None:
-        self.oddities.append(Oddity(path.relative_to(self.root).as_posix(), kind, why))
+    def aside(self, key: str, kind: str, why: str) -> None:
+        self.oddities.append(Oddity(key, kind, why))
 
-    def entries(self, folder: Path) -> Iterator[Path]:
-        """The folder's entries in order, hidden and junk ones set aside."""
-        for entry in sorted(folder.iterdir()):
+    def entries(self, folder: str, prefix: str) -> Iterator[tuple[os.DirEntry[str], str]]:
+        """The folder's entries in order, each with its key, hidden and junk ones set aside."""
+        for entry in _listed(folder):
+            key = prefix + entry.name
             if entry.name.startswith("."):
-                self.aside(entry, "hidden", "hidden name")
+                self.aside(key, "hidden", "hidden name")
             elif entry.name.lower() in JUNK:
-                self.aside(entry, "junk", "left by an operating system or a tool")
+                self.aside(key, "junk", "left by an operating system or a tool")
             else:
-                yield entry
+                yield entry, key
 
-    def class_folders(self, folder: Path, part: str) -> None:
-        for entry in self.entries(folder):
-            if entry.is_dir():
+    def class_folders(self, folder: str, prefix: str, part: str) -> None:
+        for entry, key in self.entries(folder, prefix):
+            if _is_folder(entry):
                 before = len(self.files)
-                self.class_folder(entry, entry.name, part)
+                self.class_folder(entry.path, key + "/", entry.name, part)
                 if len(self.files) == before:
-                    self.aside(entry, "empty-class", "class folder without an image")
+                    self.aside(key, "empty-class", "class folder without an image")
                 elif entry.name not in self.classes:
                     self.classes.append(entry.name)
-            elif entry.suffix.lower() in SUFFIXES:
-                self.aside(entry, "no-class", "image lies beside the class folders, not in one")
+            elif _has_suffix(entry.name):
+                self.aside(key, "no-class", "image lies beside the class folders, not in one")
             else:
-                self.aside(entry, "other-file", "not an image file")
+                self.aside(key, "other-file", "not an image file")
 
-    def class_folder(self, folder: Path, name: str, part: str) -> None:
+    def class_folder(self, folder: str, prefix: str, name: str, part: str) -> None:
         """All image files below a class folder, however deep."""
-        for entry in self.entries(folder):
-            if entry.is_dir() and not entry.is_symlink():  # a link below a class folder could lead round in a circle
-                self.class_folder(entry, name, part)
-            elif entry.exists() and not entry.is_file():  # a pipe would be waited for
-                self.aside(entry, "other-file", "not a file")
-            elif entry.suffix.lower() in SUFFIXES or _looks_like_image(entry):
-                self.files.append((entry.relative_to(self.root).as_posix(), name, part))
+        for entry, key in self.entries(folder, prefix):
+            if entry.is_dir(follow_symlinks=False):  # a link below a class folder could lead round in a circle
+                self.class_folder(entry.path, key + "/", name, part)
+            elif not _is_file(entry) and Path(entry.path).exists():  # a pipe would be waited for
+                self.aside(key, "other-file", "not a file")
+            elif _has_suffix(entry.name) or _looks_like_image(entry.path):
+                self.files.append((key, name, part))
             else:
-                self.aside(entry, "other-file", "not an image file")
+                self.aside(key, "other-file", "not an image file")
 
 
-def _looks_like_image(path: Path) -> bool:
+def _listed(folder: str) -> list[os.DirEntry[str]]:
+    """A folder's entries by name; their kinds come with the listing, without a question to the disk for each."""
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def _has_suffix(name: str) -> bool:
+    stem, dot, ending = name.rpartition(".")
+    return bool(stem) and dot + ending.lower() in SUFFIXES
+
+
+def _looks_like_image(path: str) -> bool:
     """Whether a file without an image's ending begins like one (a photograph named .txt, or without an ending)."""
     try:
         with open(path, "rb") as file:
@@ -100,17 +131,17 @@ def open_folder(root: Path, name: str = "") -> FolderSource:
     """A folder as a source. Raises RequestError when it holds no class folder with images."""
     walk = _Walk(root)
     try:
-        folders = [entry for entry in sorted(root.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
-        parts = {entry: PARTS[entry.name.lower()] for entry in folders if entry.name.lower() in PARTS}
+        folders = [entry.name for entry in _listed(str(root)) if _is_folder(entry) and not entry.name.startswith(".")]
+        parts = {folder: PARTS[folder.lower()] for folder in folders if folder.lower() in PARTS}
         # A class may be called "test": the layout with parts is meant only where a train/ stands beside another part.
         if len(set(parts.values())) >= 2 and "train" in parts.values():
-            for entry in walk.entries(root):
-                if entry in parts:
-                    walk.class_folders(entry, parts[entry])
+            for entry, key in walk.entries(str(root), ""):
+                if key in parts:
+                    walk.class_folders(entry.path, key + "/", parts[key])
                 else:
-                    walk.aside(entry, "other-file" if entry.is_file() else "no-part", "lies beside train/ and val/")
+                    walk.aside(key, "other-file" if _is_file(entry) else "no-part", "lies beside train/ and val/")
         else:
-            walk.class_folders(root, "")
+            walk.class_folders(str(root), "", "")
     except OSError as error:
         raise RequestError(f"cannot read the folder {str(root)!r}: {error.strerror or error}") from error
     if not walk.files:
@@ -119,7 +150,22 @@ def open_folder(root: Path, name: str = "") -> FolderSource:
             f"no images in {str(root)!r}{aside}; a folder needs one sub-folder per class, with images in it"
         )
     classes = tuple(sorted(walk.classes))
-    items = tuple(Item(key, classes.index(class_name), part) for key, class_name, part in walk.files)
+    place = {class_name: index for index, class_name in enumerate(classes)}
+    items = tuple(Item(key, place[class_name], part) for key, class_name, part in walk.files)
     return FolderSource(
         root, name or root.resolve().name, str(root.resolve()), Task("class", classes), items, tuple(walk.oddities)
     )
+
+
+def open_images(root: Path) -> FolderSource:
+    """All images below a folder, of one class named after it. Raises RequestError when there are none."""
+    walk = _Walk(root)
+    try:
+        walk.class_folder(str(root), "", root.resolve().name, "")
+    except OSError as error:
+        raise RequestError(f"cannot read the folder {str(root)!r}: {error.strerror or error}") from error
+    if not walk.files:
+        raise RequestError(f"no images in {str(root)!r}")
+    name = root.resolve().name
+    items = tuple(Item(key, 0) for key, _, _ in walk.files)
+    return FolderSource(root, name, f"{root.resolve()}|images", Task("class", (name,)), items, tuple(walk.oddities))

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from striate.errors import RequestError
 
 _WORD = 2**64 - 1
+_GOLDEN = 0x9E3779B97F4A7C15
 
 
 class Stream(IntEnum):
@@ -26,6 +27,24 @@ class Stream(IntEnum):
     SHIFT_RIGHT = 2
     FLIP = 3
     NET = 4  # what layers draw while training, such as dropout
+    CROP_AREA = 5
+    CROP_ASPECT = 6
+    CROP_DOWN = 7
+    CROP_RIGHT = 8
+    SIZE = 9
+    SCALE = 10
+    SHEAR = 11
+    ROTATE = 12
+    ELASTIC = 13
+    COLOUR = 14
+    LIGHTING = 15
+    CUTOUT_DOWN = 16
+    CUTOUT_RIGHT = 17
+    DROP = 18
+    PARTNER = 19
+    MIX = 20
+    SPREAD = 21  # with START: which images an uneven epoch has once more than their chance says, and which once less
+    START = 22
 
 
 def bits(seed: int, epoch: int, samples: ArrayLike, stream: int) -> NDArray[np.uint64]:
@@ -58,16 +77,39 @@ def integers(seed: int, epoch: int, samples: ArrayLike, stream: int, low: int, h
     return low + (uniform(seed, epoch, samples, stream) * (high - low)).astype(np.int64)
 
 
-def permutation(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
+def several(seed: int, epoch: int, samples: ArrayLike, stream: int, n: int) -> NDArray[np.float64]:
+    """`n` numbers in [0, 1) for each of `samples` [B], as [B, n]; keys and errors as in `bits`."""
+    return np.asarray((_words(seed, epoch, samples, stream, n) >> np.uint64(11)) * 2.0**-53)
+
+
+def grain(seed: int, epoch: int, samples: ArrayLike, stream: int, n: int) -> NDArray[np.uint16]:
+    """`n` numbers in 0 .. 65535 for each of `samples` [B], as [B, n], four from each 64 bits: for whole fields."""
+    words = _words(seed, epoch, samples, stream, -(-n // 4))
+    return words.astype("<u8").view("<u2")[:, :n]
+
+
+def normal(seed: int, epoch: int, samples: ArrayLike, stream: int, n: int) -> NDArray[np.float64]:
+    """`n` numbers for each of `samples` [B], as [B, n], of mean 0 and deviation 1 (Box and Muller's transform)."""
+    draws = several(seed, epoch, samples, stream, 2 * n)
+    return np.asarray(np.sqrt(-2 * np.log1p(-draws[:, :n])) * np.cos(2 * np.pi * draws[:, n:]))
+
+
+def permutation(seed: int, epoch: int, n: int, stream: int = Stream.ORDER) -> NDArray[np.int64]:
     """The numbers 0 .. n - 1 in an order drawn for this seed and epoch. Raises RequestError for a negative `n`."""
     if n < 0:
         raise RequestError(f"a permutation has 0 or more numbers, not {n}")
     # No two samples have the same bits, so the order is never the sorting's choice.
-    return np.argsort(bits(seed, epoch, np.arange(n), Stream.ORDER))
+    return np.argsort(bits(seed, epoch, np.arange(n), stream))
+
+
+def _words(seed: int, epoch: int, samples: ArrayLike, stream: int, n: int) -> NDArray[np.uint64]:
+    """SplitMix64's first `n` outputs from each sample's own state: uint64 [B, n]."""
+    states = bits(seed, epoch, samples, stream)[:, None]
+    return _mixed(states + np.uint64(_GOLDEN) * np.arange(n, dtype=np.uint64))
 
 
 def _mixed(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    words = words + np.uint64(0x9E3779B97F4A7C15)
+    words = words + np.uint64(_GOLDEN)
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return words ^ (words >> np.uint64(31))

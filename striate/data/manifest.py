@@ -324,7 +324,8 @@ def _once_each(rows: list[_Row], aside: list[Oddity], notes: list[str]) -> list[
 
 def _task(path: Path, kind: str, column: str, rows: Sequence[_Row]) -> Task:
     if kind == "number":
-        return Task(kind, (column.partition(":")[2].strip() or column,))
+        written, _, name = column.partition(":")
+        return Task(kind, (name.strip() or written.strip(),))
     names = {name for row in rows for name in (row.said if isinstance(row.said, tuple) else (str(row.said),))}
     if not names:
         raise RequestError(f"the manifest {str(path)!r} gives no image a label")

@@ -160,7 +160,7 @@ def _without_groups(usable: Sequence[Usable]) -> list[Usable]:
     return [Usable(replace(entry.item, group=""), entry.record) for entry in usable]
 
 
-def split_csv(audit: Audit, parts: Sequence[str], folds: Sequence[int] | None = None) -> str:
+def split_csv(audit: Audit, parts: Sequence[str], folds: NDArray[np.int64] | None = None) -> str:
     """The split as CSV: path, class, part, fold, and for what was set aside the reason. `apply_split` reads it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +14,30 @@ from PIL import Image
 from striate.errors import RequestError
 from striate.inference.choosing import choose_engine, open_engine
 from striate.inference.engine import Engine, in_batches
+from striate.inference.strangers import Strangers
 from striate.model import Model
 from striate.pixels import Decoded, Images, UnreadableImage, upright
+
+NONE_OF_THESE = "none of these"
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one image. probabilities: of all classes, in the model's order, summing to 1."""
+    """The answer for one image.
+
+    label: in words: the class, the labels given, the number; "none of these" for a stranger to a model that knows one.
+    probability: of that class, or of the surest label; of a number, NaN. probabilities: of all classes (summing to 1)
+    or of each label, in the model's order; of a number, empty. value: the number. distance: from what was learnt, and
+    known: whether that is near enough; None where the model does not judge it.
+    """
 
     source: str
     label: str
     probability: float
     probabilities: NDArray[np.float32]
+    value: float | None = None
+    distance: float | None = None
+    known: bool | None = None
 
 
 class Classifier:
@@ -38,6 +51,7 @@ class Classifier:
         self.model = model
         self.engine_name, self.engine_note = choose_engine(engine)
         self.precision = str(model.metrics.get("precision", "float32")) if precision == "auto" else precision
+        self.strangers = Strangers.of(model)
         self._engine: Engine | None = None
 
     @property
@@ -67,8 +81,8 @@ class Classifier:
         scores: NDArray[np.float32] = embeddings @ weight.T
         return scores if bias is None else scores + bias
 
-    def probabilities(self, crops: Images) -> NDArray[np.float32]:
-        """uint8 crops [N, H, W, C], as `Pixels.apply` makes them -> probabilities [N, classes]."""
+    def answers(self, crops: Images) -> NDArray[np.float32]:
+        """uint8 crops [N, H, W, C], as `Pixels.apply` makes them -> what `Task.answers` says of them, [N, outputs]."""
         if len(crops) == 0:
             return np.zeros((0, len(self.classes)), np.float32)
         return self.model.task.answers(self.scores(self.embed(crops)))
@@ -86,16 +100,31 @@ class Classifier:
                 str(item) if isinstance(item, (str, Path)) else f"image {start + i}" for i, item in enumerate(chunk)
             ]
             crops = [self.crop(item, name) for item, name in zip(chunk, names, strict=True)]
-            found += self.named(names, self.probabilities(np.stack(crops)))
+            found += self.predictions(names, np.stack(crops))
         return found
 
-    def named(self, sources: Sequence[str], probabilities: NDArray[np.float32]) -> list[Prediction]:
-        """Rows of probabilities as predictions."""
-        best = probabilities.argmax(axis=1)
-        return [
-            Prediction(source, self.classes[top], float(row[top]), row)
-            for source, top, row in zip(sources, best, probabilities, strict=True)
-        ]
+    def predictions(self, sources: Sequence[str], crops: Images) -> list[Prediction]:
+        """What the model says of uint8 crops [N, H, W, C], named by `sources` [N]."""
+        embeddings = self.embed(crops)
+        answers = self.model.task.answers(self.scores(embeddings))
+        distances = self.strangers.distances(embeddings) if self.strangers else [None] * len(crops)
+        rows = zip(sources, answers, distances, strict=True)
+        return [self._prediction(source, row, distance) for source, row, distance in rows]
+
+    def _prediction(self, source: str, row: NDArray[np.float32], distance: np.float32 | None) -> Prediction:
+        task = self.model.task
+        far = None if distance is None else float(distance)
+        known = None if self.strangers is None or far is None else far <= self.strangers.limit
+        if task.kind == "number":
+            value, row = float(row[0]), row[:0]
+            label, sure = task.spoken(value), math.nan
+        elif task.kind == "labels":
+            value, given = None, task.given(row[None])[0]
+            label, sure = task.spoken(tuple(np.flatnonzero(given).tolist())), float(row.max())
+        else:
+            value, top = None, int(row.argmax())
+            label, sure = task.names[top], float(row[top])
+        return Prediction(source, NONE_OF_THESE if known is False else label, sure, row, value, far, known)
 
     def crop(self, image: str | Path | Image.Image | Images, name: str) -> Images:
         """Exactly what the network sees of one image: uint8 [H, W, C]."""

@@ -153,7 +153,7 @@ def _compare(classifier: Classifier, source: Source, answers: Answers, progress:
                 continue  # the audit lists it
             for scale in scales:
                 reference, given = (seen, whole) if scale == 1 else (_scaled(whole, scale),) * 2
-                expected = classifier.probabilities(classifier.model.pixels.apply(reference)[None])
+                expected = classifier.answers(classifier.model.pixels.apply(reference)[None])
                 found = answers(np.array(given)[None])
                 same += int(expected.argmax() == found.argmax())
                 apart = max(apart, float(np.abs(expected - found).max()))

@@ -3,116 +3,114 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.audit import Audit, Usable, audit, require_learnable
-from striate.data.looking import Memory, Record, look
-from striate.data.sources import Item, Source
-from striate.data.splits import measured_part, split
-from striate.inference.choosing import choose_engine, open_engine
+from striate.data.audit import audit, require_learnable
+from striate.data.sources import Source
+from striate.data.splits import folds_of
 from striate.inference.classifier import Classifier
-from striate.inference.engine import Engine, engine_version
+from striate.inference.strangers import Strangers
 from striate.jobs.clock import Clock
-from striate.jobs.keeping import keep
-from striate.jobs.learned import Learned
+from striate.jobs.describe import Describer, bfloat16_differs, describe, describer, features_of
+from striate.jobs.judging import embedded_strangers, least_typical, open_strangers, strangers_measured
+from striate.jobs.learned import Learned, Lots
+from striate.jobs.measure import thresholds
 from striate.jobs.models import published_model
+from striate.jobs.weighing import balance_note, weights_of
 from striate.model import Model
 from striate.progress import Progress
 from striate.recipe import Recipe
-from striate.task import Task, softmax
-from striate.transfer.features import FeatureCache, FeatureWriter
-from striate.transfer.head import Head, fit_head
+from striate.task import Task
+from striate.transfer.head import Head, Lesson, fit_head, out_of_fold
 from striate.transfer.strategy import Plan
-
-MANY = 1000  # images: from so many on, the time that bfloat16 saves is worth checking its answers
-CHECKED = 256  # held-out images that bfloat16 is checked on
-AHEAD = 512  # crops that may wait while the engine opens (150 kB each)
 
 
 def learn_features(source: Source, plan: Plan, recipe: Recipe, clock: Clock, progress: Progress) -> Learned:
     """Learn a head on the features of `plan.net`. Raises RequestError where the data cannot be learnt from."""
+    strangers = open_strangers(recipe.strangers)
     with clock.stage("backbone"):
-        backbone = published_model(plan.net)
-        engine, note = choose_engine(recipe.engine)
-        precision = _first_precision(recipe.precision, engine, len(source.items))
+        by = describer(published_model(plan.net), recipe.engine, recipe.precision, len(source.items))
     with clock.stage("look and describe"):
-        found, cache = _describe(source, backbone, engine, precision, progress)
+        pairs, cache = describe(source, by, progress)
+    found = audit(source, pairs)
     require_learnable(found, source.name)
-    parts = split(found, recipe.held_out, recipe.seed)
-    measured = measured_part(parts)
+    lots = Lots.drawn(found, recipe)
+    features = features_of(found.usable, cache)
     with clock.stage("fit the head"):
-        head = _fit(found, parts, cache, recipe)
-    model = _with_head(backbone, head, found.task)
-    notes = [note] if note else []
-    held_out = _of_part(found, parts, measured)
-    if recipe.precision == "auto" and precision == "bfloat16":
+        head = fitted(lots, features, recipe)
+    with clock.stage("answer what was not seen"):
+        unseen = unseen_answers(lots, features, recipe, head.strength)
+    task = _with_thresholds(found.task, lots, unseen)
+    model = _with_head(by.backbone, head, task)
+    held_out = lots.entries(lots.rows(lots.measured_part))
+    if recipe.precision == "auto" and by.precision == "bfloat16":
         with clock.stage("check bfloat16"):
-            doubt = _bfloat16_differs(source, model, engine, cache, held_out)
+            doubt = bfloat16_differs(source, model, by, cache, held_out or found.usable)
         if doubt:
             progress.say(f"{doubt}; describing the images again in float32")
             learned = learn_features(source, plan, dataclasses.replace(recipe, precision="float32"), clock, progress)
             learned.notes.append(f"{doubt}; float32 was used")
             return learned
-    probabilities = np.zeros((0, len(found.classes)), np.float32)
-    if held_out:
-        probabilities = softmax(Classifier(model).scores(cache.matrix(entry.record.digest for entry in held_out)))
-    facts = {"strength": head.strength, "search": [list(row) for row in head.scores], "weights": backbone.training}
-    words = f"{engine} {engine_version(engine)}, {precision}"
-    return Learned(model, found, parts, measured, probabilities, words, precision, facts=facts, notes=notes)
+    learned = Learned(
+        model,
+        lots,
+        _answers(model, features[lots.rows(lots.measured_part)]),
+        by.words,
+        by.precision,
+        unseen=unseen,
+        distances=least_typical(features),
+        facts={"strength": head.strength, "search": [list(row) for row in head.scores], **_weights_of(by.backbone)},
+        notes=[*([by.note] if by.note else []), *balance_note(recipe, "features")],
+    )
+    if strangers:
+        with clock.stage("strangers"):
+            _meet(learned, features, strangers, by, progress)
+    return learned
 
 
-def _first_precision(wanted: str, engine: str, images: int) -> str:
-    if wanted != "auto":
-        return wanted
-    if engine != "openvino" or images < MANY:
-        return "float32"
-    from striate.inference.openvino_engine import has_bfloat16
-
-    return "bfloat16" if has_bfloat16() else "float32"
+def _weights_of(backbone: Model) -> dict[str, Any]:
+    return {"weights": backbone.training}
 
 
-def _describe(
-    source: Source, backbone: Model, engine_name: str, precision: str, progress: Progress
-) -> tuple[Audit, FeatureCache]:
-    """Audit and features in one pass; the engine opens beside the first decoding, and only if a feature is missing."""
-    memory, cache = Memory(source), FeatureCache(source, backbone, engine_name, precision)
-    writer = FeatureWriter(cache)
-    pairs: list[tuple[Item, Record]] = []
-    opening: Future[Engine] | None = None
-    known = len(cache.rows)
-    with ThreadPoolExecutor(1) as opener, progress.bar("Looking at the images", len(source.items)) as bar:
-        for looked in look(source, backbone.pixels, wanted=lambda digest: digest not in cache, memory=memory):
-            pairs.append((looked.item, looked.record))
-            bar.advance()
-            if looked.crop is None:
-                continue
-            writer.add(looked.record.digest, looked.crop)
-            opening = opening or opener.submit(open_engine, backbone, engine_name, precision)
-            if opening.done() or writer.waiting >= AHEAD:
-                writer.run(opening.result())
-        if opening is not None:
-            bar.note("opening the network")
-            writer.run(opening.result(), everything=True)
-    digests = [record.digest for _, record in pairs]
-    if len(cache.rows) > known:
-        keep(lambda: cache.save(digests), progress)
-        keep(lambda: memory.save(digests), progress)
-    return audit(source, pairs), cache
+def fitted(lots: Lots, features: NDArray[np.float32], recipe: Recipe) -> Head:
+    """The head learnt from the training images' features [usable, D]."""
+    rows = lots.rows("train")
+    fold = folds_of(lots.audit, min(recipe.search_folds, len(rows)), recipe.seed, rows)[rows]
+    return fit_head(_lesson(lots, features, rows, recipe), seed=recipe.seed, fold=fold)
 
 
-def _of_part(found: Audit, parts: Iterable[str], part: str) -> list[Usable]:
-    return [entry for entry, name in zip(found.usable, parts, strict=True) if name == part]
+def _lesson(lots: Lots, features: NDArray[np.float32], rows: list[int], recipe: Recipe) -> Lesson:
+    task = lots.audit.task
+    weights = weights_of(task, lots.entries(rows), recipe.balance)
+    return Lesson(features[rows], lots.targets(rows), task, weights, recipe.loss)
 
 
-def _fit(found: Audit, parts: list[str], cache: FeatureCache, recipe: Recipe) -> Head:
-    trained = _of_part(found, parts, "train")
-    labels = np.array([entry.item.target for entry in trained], np.int64)
-    features = cache.matrix(entry.record.digest for entry in trained)
-    return fit_head(features, labels, len(found.classes), folds=recipe.folds, seed=recipe.seed)
+def unseen_answers(lots: Lots, features: NDArray[np.float32], recipe: Recipe, strength: float) -> NDArray[np.float32]:
+    """Answers [usable, outputs] by heads that had not seen the image.
+
+    With folds, of the images in them. Else of all images, held-out ones included: it is their labels that are judged
+    by these answers, and no headline.
+    """
+    rows = list(range(len(lots.parts)))
+    fold = lots.folds
+    if fold is None:
+        fold = folds_of(lots.audit, min(recipe.search_folds, len(rows)), recipe.seed)
+    else:
+        rows = np.flatnonzero(fold >= 0).tolist()
+    answers = np.full((len(lots.parts), lots.audit.task.outputs), np.nan, np.float32)
+    answers[rows] = out_of_fold(_lesson(lots, features, rows, recipe), fold[rows], strength)
+    return answers
+
+
+def _with_thresholds(task: Task, lots: Lots, unseen: NDArray[np.float32]) -> Task:
+    """Of labels, with the thresholds measured on training images, each answered by a head that had not seen it."""
+    if task.kind != "labels":
+        return task
+    rows = lots.rows("train")
+    return dataclasses.replace(task, thresholds=thresholds(unseen[rows], lots.targets(rows)))
 
 
 def _with_head(backbone: Model, head: Head, task: Task) -> Model:
@@ -125,21 +123,21 @@ def _with_head(backbone: Model, head: Head, task: Task) -> Model:
     return dataclasses.replace(backbone, task=task, options=options, tensors=tensors, strategy="features")
 
 
-def _bfloat16_differs(source: Source, model: Model, engine: str, cache: FeatureCache, held_out: list[Usable]) -> str:
-    """Why bfloat16 cannot be used, or "". The few images checked are decoded again: their crops were not kept."""
-    step = max(1, len(held_out) // CHECKED)
-    items = [entry.item for entry in held_out[::step][:CHECKED]]
-    looked = [entry for entry in look(source, model.pixels, items=items) if entry.crop is not None]
-    if not looked:
-        return ""
-    exact = Classifier(model, engine=engine, precision="float32")
-    crops = np.stack([entry.crop for entry in looked if entry.crop is not None])
-    slow = exact.probabilities(crops)
-    fast = softmax(exact.scores(cache.matrix(entry.record.digest for entry in looked)))
-    agree = float((slow.argmax(axis=1) == fast.argmax(axis=1)).mean())
-    apart = float(np.abs(slow - fast).max())
-    if agree >= 0.99 and apart <= 0.05:
-        return ""
-    return (
-        f"bfloat16 changes the answers (top-1 agrees on {100 * agree:.1f} %, probabilities differ by up to {apart:.3f})"
-    )
+def _answers(model: Model, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not len(features):
+        return np.zeros((0, model.task.outputs), np.float32)
+    return model.task.answers(Classifier(model).scores(features))
+
+
+def _meet(
+    learned: Learned, features: NDArray[np.float32], strangers: Source, by: Describer, progress: Progress
+) -> None:
+    """Teach the model what a stranger is, and measure it on the folder of them."""
+    pairs, cache = describe(strangers, by, progress)
+    seen, embeddings = embedded_strangers(strangers, pairs, cache)
+    trained = features[learned.lots.rows("train")]
+    knows = Strangers.learnt(trained)
+    learned.model = dataclasses.replace(learned.model, extras={**learned.model.extras, **knows.extras()})
+    held_out = features[learned.lots.rows(learned.lots.measured_part)]
+    taken = _answers(learned.model, embeddings)
+    learned.strangers = strangers_measured(strangers.name, seen, knows, trained, held_out, embeddings, taken, learned)

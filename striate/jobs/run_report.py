@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
-from striate.data.audit import Usable
+from striate.data.audit import Audit
 from striate.data.looking import look
 from striate.data.sources import Source
+from striate.jobs.judging import open_strangers
 from striate.jobs.learned import Learned
-from striate.jobs.measure import Measured, worst_mistakes
+from striate.jobs.measure import ClassesMeasured, LabelsMeasured, Measured, NumberMeasured
+from striate.jobs.suspects import suspects
+from striate.metrics import calibration, precision_recall
 from striate.model import Model
 from striate.pixels import Images
 from striate.recipe import Recipe
-from striate.report.content import Example, Finding, RunReport, Seen
+from striate.report import content
+from striate.report.content import RunReport
 from striate.transfer.strategy import Plan
 
-SHOWN = 8  # training images shown as the network sees them
+SEEN = 8  # training images shown as the network sees them
+WORST = 12  # mistakes shown first
+OPENED = 220  # further mistakes, behind the cells of the confusion matrix
+DOUBTFUL = 24
+ATYPICAL = 12
+TAKEN = 12  # strangers taken for a class
 
 
 def run_report(
@@ -30,26 +41,27 @@ def run_report(
     timings: dict[str, float],
 ) -> RunReport:
     """The content of report.html."""
-    found, classes = learned.audit, model.classes
-    mistakes, seen = _pictures(source, model, learned, measured)
+    found = learned.audit
+    pictures = _Pictures(source, model, learned)
     return RunReport(
         title=source.name,
-        data=f"{len(found.usable):,} images in {len(classes)} classes",
+        data=f"{len(found.usable):,} images",
         net=model.net,
         strategy=plan.strategy,
         why=plan.why,
-        classes=classes,
-        images=Counter(learned.parts),
+        classes=model.classes,
+        task_kind=model.task.kind,
+        images=Counter(learned.lots.parts),
         held_out=measured.part,
-        correct=measured.correct,
         total=measured.total,
-        accuracy=measured.accuracy,
-        interval=measured.interval,
-        balanced_accuracy=measured.balanced_accuracy,
-        confusion=measured.confusion,
-        mistakes=mistakes,
-        seen=seen,
-        findings=tuple(Finding(f.kind, len(f.paths), f.action, f.explanation, f.paths[:20]) for f in found.findings),
+        **_of_task(learned, measured, pictures),
+        doubtful=_doubtful(learned, pictures),
+        atypical=_atypical(learned, pictures),
+        folds=tuple(content.Fold(n, fold.total, fold.score) for n, fold in enumerate(learned.by_fold(), 1)),
+        pooled=_pooled(learned),
+        strangers=_strangers(learned, recipe, model),
+        seen=_seen(learned, pictures),
+        findings=_findings(found),
         set_aside=tuple((oddity.path, f"{oddity.kind}: {oddity.why}") for oddity in found.set_aside),
         curve=tuple(learned.curve),
         timings=tuple(timings.items()),
@@ -60,35 +72,192 @@ def run_report(
     )
 
 
-def _pictures(
-    source: Source, model: Model, learned: Learned, measured: Measured
-) -> tuple[tuple[Example, ...], tuple[Seen, ...]]:
-    """Worst mistakes, and a few training images, as the network sees them.
+class _Pictures:
+    """Images as the network sees them, decoded a second time: the few that are shown, all in one pass."""
 
-    These twenty images at most are decoded a second time: keeping every crop until the mistakes are known would not do.
-    """
-    usable, classes = learned.audit.usable, model.classes
-    places = learned.rows(measured.part) if measured.total else []
-    wrong = worst_mistakes(measured) if measured.total else []
-    trained = learned.rows("train")
-    chosen = np.random.default_rng(0).permutation(len(trained))[:SHOWN]
-    shown = [usable[trained[index]] for index in sorted(chosen)]
-    crops = _crops(source, model, [usable[places[row]] for row in wrong] + shown)
-    mistakes = []
-    for row in wrong:
-        entry, answer = usable[places[row]], int(measured.probabilities[row].argmax())
-        if entry.item.key in crops:
-            sureness = float(measured.probabilities[row, answer])
-            truth = model.task.spoken(entry.item.target)
-            mistakes.append(Example(entry.item.key, crops[entry.item.key], truth, classes[answer], sureness))
-    seen = [Seen(e.item.key, crops[e.item.key], model.task.spoken(e.item.target)) for e in shown if e.item.key in crops]
-    return tuple(mistakes), tuple(seen)
+    def __init__(self, source: Source, model: Model, learned: Learned) -> None:
+        self.usable = learned.audit.usable
+        self.model = model
+        self._source = source
+        self._crops: dict[str, Images] = {}
+
+    def of(self, places: Iterable[int]) -> dict[int, Images]:
+        """Pictures by place in `usable`; without those that can no longer be read."""
+        places = list(places)
+        missing = [self.usable[place].item for place in places if self.usable[place].item.key not in self._crops]
+        for looked in look(self._source, self.model.pixels, items=missing):
+            if looked.crop is not None:
+                self._crops[looked.item.key] = _shown(looked.crop)
+        return {place: self._crops[key] for place in places if (key := self.usable[place].item.key) in self._crops}
+
+    def truth(self, place: int) -> str:
+        """What is true of it, in words."""
+        return self.model.task.spoken(self.usable[place].item.target)
 
 
-def _crops(source: Source, model: Model, entries: list[Usable]) -> dict[str, Images]:
-    items = [entry.item for entry in entries]
+def _shown(crop: Images) -> Images:
+    return crop[..., 0] if crop.shape[-1] == 1 else crop
+
+
+def _of_task(learned: Learned, measured: Measured, pictures: _Pictures) -> dict[str, Any]:
+    """The fields of the page that go with the task."""
+    places = learned.measured_rows
+    worst = measured.worst(WORST + OPENED if isinstance(measured, ClassesMeasured) else WORST)
+    crops = pictures.of(places[row] for row in worst)
+    shown = [(row, places[row], crops[places[row]]) for row in worst if places[row] in crops]
+    keys = {place: pictures.usable[place].item.key for _, place, _ in shown}
+    if isinstance(measured, ClassesMeasured):
+        predicted = measured.predicted
+        examples = [
+            content.Example(
+                keys[place],
+                crop,
+                pictures.truth(place),
+                measured.task.names[predicted[row]],
+                float(measured.answers[row, predicted[row]]),
+            )
+            for row, place, crop in shown
+        ]
+        return _of_classes(measured) | {"mistakes": tuple(examples[:WORST]), "answers": tuple(examples[WORST:])}
+    if isinstance(measured, LabelsMeasured):
+        given = measured.task.given(measured.answers)
+        mistakes = [
+            content.LabelMistake(
+                keys[place], crop, _names(measured, measured.targets[row]), _names(measured, given[row])
+            )
+            for row, place, crop in shown
+        ]
+        return _of_labels(measured) | {"label_mistakes": tuple(mistakes)}
+    assert isinstance(measured, NumberMeasured)
+    missed = [
+        content.NumberMistake(keys[place], crop, float(measured.targets[row]), float(measured.answers[row, 0]))
+        for row, place, crop in shown
+    ]
+    trained = learned.lots.targets(learned.lots.rows("train"))
+    numbers = content.Numbers(
+        name=measured.task.names[0],
+        truth=measured.targets,
+        predicted=measured.answers[:, 0],
+        usual=float(trained.mean()) if len(trained) else None,
+        mistakes=tuple(missed),
+    )
+    return {"numbers": numbers}
+
+
+def _of_classes(measured: ClassesMeasured) -> dict[str, Any]:
+    sure = measured.answers.max(axis=1) if measured.total else np.zeros(0)
     return {
-        looked.item.key: looked.crop[..., 0] if looked.crop.shape[-1] == 1 else looked.crop
+        "correct": measured.correct,
+        "accuracy": measured.accuracy,
+        "interval": measured.interval,
+        "balanced_accuracy": measured.balanced_accuracy,
+        "confusion": measured.confusion,
+        "calibration": calibration(sure, measured.predicted == measured.targets) if measured.total else None,
+    }
+
+
+def _of_labels(measured: LabelsMeasured) -> dict[str, Any]:
+    task = measured.task
+    limits = task.thresholds or (0.5,) * task.outputs
+    scores, curves = [], []
+    for place, (name, ranked) in enumerate(zip(task.names, measured.average_precisions, strict=True)):
+        positives = int(measured.targets[:, place].sum()) if measured.total else 0
+        figures = measured.at_threshold(place) if measured.total else (np.nan,) * 3
+        scores.append(content.LabelScore(name, positives, float(ranked), limits[place], *map(float, figures)))
+        if positives:
+            points = precision_recall(measured.answers[:, place], measured.targets[:, place])
+            curves.append(content.LabelCurve(name, *points))
+    return {
+        "correct": measured.all_right if measured.total else 0,
+        "label_scores": tuple(scores),
+        "label_curves": tuple(curves),
+    }
+
+
+def _names(measured: Measured, row: Any) -> tuple[str, ...]:
+    return tuple(name for name, has in zip(measured.task.names, row, strict=True) if has)
+
+
+def _doubtful(learned: Learned, pictures: _Pictures) -> tuple[content.Doubtful, ...]:
+    found = suspects(learned.audit, learned.unseen)[:DOUBTFUL] if learned.unseen is not None else []
+    crops = pictures.of(suspect.place for suspect in found)
+    return tuple(
+        content.Doubtful(
+            pictures.usable[one.place].item.key,
+            crops[one.place],
+            one.label,
+            one.suggested,
+            one.label_probability,
+            one.suggested_probability,
+        )
+        for one in found
+        if one.place in crops
+    )
+
+
+def _atypical(learned: Learned, pictures: _Pictures) -> tuple[content.Atypical, ...]:
+    if learned.distances is None:
+        return ()
+    places = np.argsort(-learned.distances, kind="stable")[:ATYPICAL].tolist()
+    crops = pictures.of(places)
+    return tuple(
+        content.Atypical(
+            pictures.usable[place].item.key, crops[place], pictures.truth(place), float(learned.distances[place])
+        )
+        for place in places
+        if place in crops
+    )
+
+
+def _pooled(learned: Learned) -> content.Pooled | None:
+    if learned.lots.folds is None:
+        return None
+    together = learned.cross_validated()
+    return content.Pooled(together.score, together.interval)
+
+
+def _strangers(learned: Learned, recipe: Recipe, model: Model) -> content.Strangers | None:
+    met = learned.strangers
+    source = open_strangers(recipe.strangers)
+    if met is None or source is None:
+        return None
+    facts = met.as_dict()
+    near = [place for place in np.argsort(met.strangers).tolist() if met.strangers[place] <= met.limit][:TAKEN]
+    chosen = {met.paths[place]: met.taken_for[place] for place in near}
+    items = [item for item in source.items if item.key in chosen]
+    taken = [
+        content.Taken(looked.item.key, _shown(looked.crop), chosen[looked.item.key])
         for looked in look(source, model.pixels, items=items)
         if looked.crop is not None
-    }
+    ]
+    return content.Strangers(
+        folder=met.folder,
+        count=len(met.strangers),
+        auroc=met.auroc,
+        threshold=met.limit,
+        known_accepted=facts["known_accepted"],
+        strangers_refused=facts["strangers_refused"],
+        known=met.known,
+        strangers=met.strangers,
+        taken=tuple(taken),
+    )
+
+
+def _seen(learned: Learned, pictures: _Pictures) -> tuple[content.Seen, ...]:
+    trained = learned.lots.rows("train")
+    chosen = np.random.default_rng(0).permutation(len(trained))[:SEEN]
+    crops = pictures.of(trained[index] for index in sorted(chosen))
+    return tuple(
+        content.Seen(pictures.usable[place].item.key, crop, pictures.truth(place)) for place, crop in crops.items()
+    )
+
+
+def _findings(found: Audit) -> tuple[content.Finding, ...]:
+    return tuple(
+        content.Finding(one.kind, len(one.paths), one.action, one.explanation, one.listed[:20], _few(one.groups))
+        for one in found.findings
+    )
+
+
+def _few(groups: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+    return tuple(group[:20] for group in groups[:20])

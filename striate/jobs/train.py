@@ -14,26 +14,34 @@ from typing import Any
 import numpy as np
 
 from striate.data.audit import Audit
+from striate.data.decisions import apply_decisions, read_decisions
 from striate.data.opening import open_source
 from striate.data.sources import Source
-from striate.data.splits import leaked, split_csv
+from striate.data.splits import apply_split, leaked, split_csv
 from striate.inference.classifier import Classifier
 from striate.jobs.clock import Clock
 from striate.jobs.learn_features import learn_features
-from striate.jobs.learned import Learned, Log
+from striate.jobs.learned import Learned, Log, StrangersMeasured
 from striate.jobs.measure import Measured, measure
 from striate.jobs.run_folder import RunFolder, next_free
 from striate.jobs.run_report import run_report
+from striate.jobs.weighing import check_balance
+from striate.metrics import mean_interval
 from striate.model import Model, write
 from striate.progress import Progress
 from striate.recipe import Recipe
 from striate.report.page import render
+from striate.task import Task
 from striate.transfer.strategy import Glance, Plan, choose, glance
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished run: where it lies, its model and what was measured."""
+    """A finished run: where it lies, its model and what was measured.
+
+    by_fold: a measurement a fold, empty without folds. strangers: how well they are told apart, where a folder of them
+    was named.
+    """
 
     folder: Path
     model: Model
@@ -41,6 +49,8 @@ class Run:
     audit: Audit
     plan: Plan
     metrics: dict[str, Any]
+    by_fold: list[Measured]
+    strangers: StrangersMeasured | None
 
     @property
     def classifier(self) -> Classifier:
@@ -85,16 +95,37 @@ def train(
     progress = progress or Progress()
     clock = Clock()
     with clock.stage("open the data"):
-        source = open_source(recipe.data)
+        source, notes = _open(recipe)
+        check_balance(source.task, recipe.balance)
         seen = glance(source)
     plan = choose(seen, recipe.strategy, recipe.net)
-    progress.say(f"{source.name}: {len(source.items):,} images in {len(source.task.names)} classes")
+    progress.say(f"{source.name}: {len(source.items):,} images {asked_words(source.task)}")
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     with RunFolder(Path(out) if out else next_free(source.name)) as folder:
         folder.log("plan", {"data": recipe.data, **dataclasses.asdict(plan)})
         learned = _learn(source, plan, seen, recipe, clock, progress, folder.log)
+        learned.notes[:0] = notes
         ran = _as_run(recipe, source, plan, learned)
         return _leave(folder, source, plan, ran, learned, clock, progress)
+
+
+def _open(recipe: Recipe) -> tuple[Source, list[str]]:
+    """The data as decided on and split by the files that the recipe names, and lines for the user."""
+    source, notes = open_source(recipe.data), []
+    if recipe.decisions:
+        source, said = apply_decisions(source, read_decisions(Path(recipe.decisions)))
+        notes += said
+    if recipe.split:
+        source, said = apply_split(source, Path(recipe.split))
+        notes += said
+    return source, notes
+
+
+def asked_words(task: Task) -> str:
+    """What is asked, in words: "in 2 classes"."""
+    if task.kind == "number":
+        return f"with a number each, {task.names[0]}"
+    return f"in {len(task.names)} classes" if task.kind == "class" else f"with {len(task.names)} labels"
 
 
 def _learn(
@@ -112,6 +143,9 @@ def _as_run(recipe: Recipe, source: Source, plan: Plan, learned: Learned) -> Rec
     chosen: dict[str, Any] = {key: learned.facts[key] for key in ("epochs", "augment") if key in learned.facts}
     data = source.identity if Path(recipe.data).exists() else recipe.data  # a path, or the name of a set
     filled: dict[str, Any] = {"data": data, "net": plan.net, "strategy": plan.strategy, "precision": learned.precision}
+    for key in ("split", "decisions", "strangers"):
+        if getattr(recipe, key):
+            filled[key] = str(Path(getattr(recipe, key)).resolve())
     return dataclasses.replace(recipe, **filled, **chosen)
 
 
@@ -120,16 +154,18 @@ def _leave(
 ) -> Run:
     """Measure, and write everything that the run leaves."""
     found = learned.audit
-    measured = measure(
-        learned.measured_part, learned.probabilities, learned.labels(learned.measured_part), len(found.classes)
-    )
+    measured = learned.measured()
     metrics = {**measured.as_dict(), "engine": learned.engine, "precision": learned.precision}
-    metrics |= _without_leaks(learned, measured)
-    provenance = {"data": recipe.data, "images": len(learned.rows("train")), "seed": recipe.seed, **learned.facts}
+    metrics |= _without_leaks(learned, measured) | _of_folds(learned)
+    if learned.strangers:
+        metrics["strangers"] = learned.strangers.as_dict()
+    provenance = {"data": recipe.data, "images": len(learned.lots.rows("train")), "seed": recipe.seed, **learned.facts}
     model = dataclasses.replace(learned.model, metrics=metrics, training=provenance, versions=_versions())
     folder.write_text("recipe.toml", recipe.toml())
     folder.write_text("audit.json", json.dumps(found.as_dict(), indent=1))
-    folder.write_text("split.csv", split_csv(found, learned.parts))
+    folder.write_text("split.csv", split_csv(found, learned.lots.parts, learned.lots.folds))
+    if recipe.decisions:
+        folder.write_text("decisions.csv", Path(recipe.decisions).read_text("utf-8", "surrogateescape"))
     with clock.stage("write the model"):
         write(folder.path / "model.safetensors", model)
     with clock.stage("write the report"):
@@ -141,19 +177,29 @@ def _leave(
         progress.say(finding.line())
     for note in learned.notes:
         progress.say(note)
-    return Run(folder.path, model, measured, found, plan, metrics)
+    return Run(folder.path, model, measured, found, plan, metrics, learned.by_fold(), learned.strangers)
+
+
+def _of_folds(learned: Learned) -> dict[str, Any]:
+    """Every fold's score, their mean and its interval, and what all folds come to together."""
+    scores = [fold.score for fold in learned.by_fold()]
+    if not scores:
+        return {}
+    pooled, (low, high) = learned.cross_validated(), mean_interval(scores)
+    facts = {"scores": scores, "mean": float(np.mean(scores)), "interval": [low, high]}
+    return {"folds": {**facts, "pooled": pooled.score, "images": pooled.total}}
 
 
 def _without_leaks(learned: Learned, measured: Measured) -> dict[str, Any]:
-    """The accuracy on held-out images that are not also in training, where there are any such leaks."""
-    if not measured.total:
+    """The score on held-out images that are not also in training, where there are any such leaks."""
+    if not measured.total or not learned.lots.measured_part:
         return {}
-    clean = ~leaked(learned.audit, learned.parts, learned.measured_part)
+    clean = ~leaked(learned.audit, learned.lots.parts, learned.lots.measured_part)
     if clean.all():
         return {}
-    right = measured.probabilities[clean].argmax(axis=1) == measured.labels[clean]
-    accuracy = float(right.mean()) if len(right) else None
-    return {"leaks": int((~clean).sum()), "accuracy_without_leaks": accuracy, "total_without_leaks": int(np.sum(clean))}
+    without = measure(measured.part, measured.task, measured.answers[clean], measured.targets[clean])
+    score = without.score if without.total else None
+    return {"leaks": int((~clean).sum()), "score_without_leaks": score, "total_without_leaks": without.total}
 
 
 def _versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Small pictures inside the page itself, so that the report stays one file."""
+"""Small pictures inside the page itself, so that a page stays one file, and within a budget, so that it stays small."""
 
 from __future__ import annotations
 
@@ -10,17 +10,28 @@ from numpy.typing import NDArray
 from PIL import Image
 
 LONGEST_SIDE = 112
+SMALL_SIDE = 96
 TINY_SIDE = 56
+ROOM = 2_000_000  # bytes of pictures in one page, of the three million it may have
+MOST = 250  # pictures in one page
 
 CSS = """
 .photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.2rem, 1fr)); gap: 1.3rem 1.1rem }
-.photos figure { margin: 0 } .photos figcaption { font-size: .9rem; line-height: 1.35 }
-.photos .frame { height: 130px; display: flex; align-items: center; justify-content: center; background: var(--well);
+.photos figure { margin: 0; min-width: 0 } .photos figcaption { font-size: .9rem; line-height: 1.35 }
+.frame { height: 130px; display: flex; align-items: center; justify-content: center; background: var(--well);
   border-radius: 9px; margin-bottom: .5rem }
-.photos img { max-width: 112px; max-height: 112px; border-radius: 3px; display: block }
-.photos img.tiny { width: 84px; image-rendering: pixelated }
+.frame img { max-width: 112px; max-height: 112px; border-radius: 3px; display: block }
+.frame img.tiny { width: 84px; image-rendering: pixelated }
+.frame.none { color: var(--muted); font-size: .8rem }
 .photos small { color: var(--muted); display: block; margin-top: .2rem; font: .74rem/1.35 var(--mono) }
-@media (max-width: 46rem) { .photos { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1.1rem .8rem } }
+.photos.small { grid-template-columns: repeat(auto-fill, minmax(7.4rem, 1fr)); gap: 1rem .9rem }
+.photos.small .frame { height: 108px } .photos.small .frame img { max-width: 96px; max-height: 96px }
+.photos + .quiet { margin-top: .9rem }
+.strip { display: flex; flex-wrap: wrap; gap: .5rem }
+.strip .frame { margin: 0; width: 128px } .strip .first { box-shadow: inset 0 0 0 2px rgb(var(--good) / .55) }
+@media (max-width: 46rem) { .photos { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1.1rem .8rem }
+  .photos.small { grid-template-columns: repeat(2, minmax(0, 1fr)) }
+  .strip .frame { width: calc(50% - .25rem) } }
 """
 
 
@@ -35,16 +46,36 @@ def data_uri(image: NDArray[np.uint8], longest: int = LONGEST_SIDE) -> str:
     picture = Image.fromarray(np.ascontiguousarray(image))
     picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    # Full chroma: at this size the usual halved colour smears exactly the detail the reader is looking for.
-    picture.save(buffer, "JPEG", quality=86, subsampling=0, optimize=True)
+    if longest < LONGEST_SIDE:  # one of many: a little less fine, and half the bytes
+        picture.save(buffer, "JPEG", quality=78, optimize=True)
+    else:
+        # Full chroma: at this size the usual halved colour smears exactly the detail the reader is looking for.
+        picture.save(buffer, "JPEG", quality=86, subsampling=0, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def photo(image: NDArray[np.uint8], alt: str, caption: str, path: str) -> str:
-    """One framed picture with its caption and file name; `alt`, `caption` and `path` are HTML already."""
-    # A handwritten digit of 28 pixels is shown larger, its pixels square: blurring would show what is not there.
-    tiny = ' class="tiny"' if max(image.shape[:2]) <= TINY_SIDE else ""
-    return (
-        f'<figure><div class="frame"><img{tiny} alt="{alt}" src="{data_uri(image)}"></div>'
-        f"<figcaption>{caption}<small>{path}</small></figcaption></figure>"
-    )
+class Album:
+    """The pictures of one page: hands out at most MOST of them, and of ROOM bytes; after that, none.
+
+    The sections of a page take from it in the order of their weight, so that a page too full loses the lesser pictures.
+    """
+
+    def __init__(self, room: int = ROOM, most: int = MOST) -> None:
+        self.room, self.most = room, most
+
+    def frame(self, image: NDArray[np.uint8] | None, alt: str, small: bool = False, mark: str = "") -> str:
+        """One framed picture (`alt` and `mark`, a class of the frame, are HTML already); empty where none fits."""
+        if image is None or self.most < 1 or self.room <= 0:
+            return ""
+        address = data_uri(image, SMALL_SIDE if small else LONGEST_SIDE)
+        if len(address) > self.room:
+            return ""
+        self.room, self.most = self.room - len(address), self.most - 1
+        # A handwritten digit of 28 pixels is shown larger, its pixels square: blurring would show what is not there.
+        tiny = ' class="tiny"' if max(image.shape[:2]) <= TINY_SIDE else ""
+        return f'<div class="frame{mark and " " + mark}"><img{tiny} alt="{alt}" src="{address}"></div>'
+
+    def photo(self, image: NDArray[np.uint8], alt: str, caption: str, path: str, small: bool = False) -> str:
+        """A framed picture with its caption and file name, all three HTML already; empty where none fits any more."""
+        framed = self.frame(image, alt, small)
+        return framed and f"<figure>{framed}<figcaption>{caption}<small>{path}</small></figcaption></figure>"

@@ -1,53 +1,69 @@
-"""From a data set in memory to what the network sees: the order of an epoch, and normalisation."""
+"""The order of an epoch, cut into batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from striate.data.keyed import permutation
+from striate.data.keyed import Stream, permutation, uniform
 from striate.errors import RequestError
 
 
-def check(images: Tensor, labels: Tensor) -> None:
-    """Raise RequestError unless these are uint8 images [N, C, H, W] and int64 labels [N], N above 0."""
-    given = f"{images.dtype} {list(images.shape)} and {labels.dtype} {list(labels.shape)}"
-    types = (images.dtype, labels.dtype)
-    if types != (torch.uint8, torch.int64) or images.ndim != 4 or labels.shape != images.shape[:1]:
-        raise RequestError(f"training takes uint8 images [N, C, H, W] and int64 labels [N], not {given}")
-    if not len(images):
-        raise RequestError("there are no images to learn from")
-    # Torch skips the label -100 in silence and takes other negative ones for a fault of its own.
-    if labels.min() < 0:
-        raise RequestError(f"labels count from 0, but one is {int(labels.min())}")
+@dataclass(frozen=True)
+class Visits:
+    """Images to be looked at, in order: int64 [n] each. rows: their places in the data set.
 
-
-def normalised(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """(images - mean) / std in float32, channels-last.
-
-    `images` uint8 [B, C, H, W]; one `mean` and one `std` a channel, on the scale 0 .. 255.
-    Raises RequestError for another number of channels, or a std that is not above 0.
+    keys: names for the draws, the same as `rows` the first time an image comes in an epoch, others after that.
+    partners: whom mix-up mixes each with, a place among all visits of the epoch.
     """
-    channels = images.shape[1]
-    if len(mean) != channels or len(std) != channels or min(std) <= 0:
-        raise RequestError(f"{channels} channels need as many means and stds above 0, not {list(mean)} and {list(std)}")
-    centre, scale = (torch.tensor(values, device=images.device).view(-1, 1, 1) for values in (mean, std))
-    return images.to(torch.float32, memory_format=torch.channels_last).sub_(centre).div_(scale)
+
+    rows: NDArray[np.int64]
+    keys: NDArray[np.int64]
+    partners: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def of(self, places: NDArray[np.int64] | slice) -> Visits:
+        """The visits at some places."""
+        return Visits(self.rows[places], self.keys[places], self.partners[places])
 
 
-def batches(samples: int, batch: int, *, seed: int, epoch: int, spare_one: bool) -> Iterator[NDArray[np.int64]]:
-    """The indices of an epoch's batches, in an order drawn for this seed and epoch; the last batch may be smaller.
+def visits(samples: int, *, seed: int, epoch: int, chances: NDArray[np.float64] | None = None) -> Visits:
+    """As many visits as there are images, in an order drawn for this seed and epoch.
+
+    Every image comes once; or, with `chances` [samples], as often as its share of them says, rounded up or down: of the
+    draws between, spread evenly over the images, each has its due in the long run (systematic sampling: Madow 1949).
+    Raises RequestError for chances that are none.
+    """
+    order = permutation(seed, epoch, samples)
+    partners = permutation(seed, epoch, samples, Stream.PARTNER)
+    if chances is None:
+        return Visits(order, order, partners)
+    if chances.shape != (samples,) or not np.isfinite(chances).all() or chances.min() < 0 or not chances.any():
+        raise RequestError(f"balanced sampling takes {samples} chances of 0 or more, not all 0")
+    shuffled = permutation(seed, epoch, samples, Stream.SPREAD)
+    edges = np.cumsum(chances[shuffled], dtype=np.float64)
+    points = np.arange(samples) + uniform(seed, epoch, 0, Stream.START)
+    found = np.searchsorted(edges / edges[-1] * samples, points, side="right").clip(max=samples - 1)
+    first = np.searchsorted(found, found)  # the points are in order, so an image's visits stand together
+    rows = shuffled[found]
+    keys = rows + samples * (np.arange(samples) - first)
+    return Visits(rows[order], keys[order], partners)
+
+
+def batches(epoch: Visits, batch: int, *, spare_one: bool) -> Iterator[Visits]:
+    """The visits of an epoch's batches; the last batch may be smaller.
 
     `spare_one` leaves out a last batch of a single image (another one in every epoch), unless there is no other batch.
     """
-    order = permutation(seed, epoch, samples)
-    for start in range(0, count(samples, batch, spare_one=spare_one) * batch, batch):
-        yield order[start : start + batch]
+    for start in range(0, count(len(epoch), batch, spare_one=spare_one) * batch, batch):
+        yield epoch.of(slice(start, start + batch))
 
 
 def count(samples: int, batch: int, *, spare_one: bool) -> int:

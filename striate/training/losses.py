@@ -1,21 +1,79 @@
-"""What a step makes smaller."""
+"""What a step makes smaller: a loss for each image, by the kind of task."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from striate.errors import RequestError
+from striate.errors import RequestError, unknown
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # scores and targets of a batch -> a loss an image [B]
+
+# The losses each kind of task may have; the first is its own.
+LOSSES = {"class": ("cross-entropy",), "labels": ("binary-cross-entropy",), "number": ("mse", "huber")}
 
 
 def cross_entropy(scores: Tensor, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-    """The mean over a batch of minus the log-probability of the right class, in float32.
+    """Minus the log-probability of the right class for each image of a batch [B], in float32.
 
     `scores` [B, classes] before any softmax, `labels` int64 [B]. `label_smoothing` is the mass moved from the right
     class to all classes equally. Source: Szegedy et al. 2015, arXiv:1512.00567, section 7.
     Raises RequestError for other shapes.
     """
     if scores.ndim != 2 or labels.shape != scores.shape[:1]:
-        shapes = f"{list(scores.shape)} and {list(labels.shape)}"
-        raise RequestError(f"cross entropy takes scores [B, classes] and labels [B], not {shapes}")
-    return F.cross_entropy(scores.float(), labels, label_smoothing=label_smoothing)
+        raise _shapes("cross entropy takes scores [B, classes] and labels [B]", scores, labels)
+    return F.cross_entropy(scores.float(), labels, label_smoothing=label_smoothing, reduction="none")
+
+
+def binary_cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+    """Minus the log-probability of what is true of each label, averaged over the labels: [B], in float32.
+
+    `scores` [B, labels] before any sigmoid, `labels` float32 of the same shape, 0 or 1. Raises RequestError for others.
+    """
+    if scores.ndim != 2 or labels.shape != scores.shape:
+        raise _shapes("binary cross entropy takes scores [B, labels] and labels [B, labels]", scores, labels)
+    return F.binary_cross_entropy_with_logits(scores.float(), labels, reduction="none").mean(1)
+
+
+def squared_error(scores: Tensor, numbers: Tensor, *, unit: float = 1.0) -> Tensor:
+    """The square of each error, counted in `unit`s: [B], in float32. `scores` [B, 1], `numbers` float32 [B].
+
+    Raises RequestError for other shapes.
+    """
+    return _errors(scores, numbers, unit) ** 2
+
+
+def huber(scores: Tensor, numbers: Tensor, *, unit: float = 1.0) -> Tensor:
+    """Half the square of each error up to one `unit`, a straight line beyond: [B]. Shapes as in `squared_error`.
+
+    Source: Huber 1964, "Robust estimation of a location parameter".
+    """
+    errors = _errors(scores, numbers, unit)
+    return F.huber_loss(errors, errors.new_zeros(()).expand_as(errors), reduction="none")
+
+
+def loss_for(task: str, name: str = "auto", *, label_smoothing: float = 0.0, unit: float = 1.0) -> Loss:
+    """The loss `name` of a kind of task; "auto" is the task's own. Raises RequestError for what does not go together."""
+    if task not in LOSSES:
+        raise unknown("task", task, LOSSES)
+    name = LOSSES[task][0] if name == "auto" else name
+    if name not in LOSSES[task]:
+        raise unknown(f"loss of the task {task!r}", name, ("auto", *LOSSES[task]))
+    if name == "cross-entropy":
+        return lambda scores, labels: cross_entropy(scores, labels, label_smoothing=label_smoothing)
+    if name == "binary-cross-entropy":
+        return binary_cross_entropy
+    error = squared_error if name == "mse" else huber
+    return lambda scores, numbers: error(scores, numbers, unit=unit)
+
+
+def _errors(scores: Tensor, numbers: Tensor, unit: float) -> Tensor:
+    if scores.ndim != 2 or scores.shape[1] != 1 or numbers.shape != scores.shape[:1]:
+        raise _shapes("the error of a number takes scores [B, 1] and numbers [B]", scores, numbers)
+    return (scores[:, 0].float() - numbers) / unit
+
+
+def _shapes(wanted: str, scores: Tensor, targets: Tensor) -> RequestError:
+    return RequestError(f"{wanted}, not {list(scores.shape)} and {list(targets.shape)}")

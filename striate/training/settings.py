@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from striate.data.augment import POLICIES
+from striate.data.augmentation import Augmentation
 from striate.errors import RequestError, unknown
+from striate.training.losses import loss_for
 
 
 @dataclass(frozen=True)
@@ -14,10 +15,14 @@ class Settings:
     """The choices of a run. Raises RequestError for a value out of range.
 
     `learning_rate` is the peak, reached after `warmup_epochs` (at most half of the run; a fraction will do).
-    `augment` names a policy of `striate.data.augment`, `augment_pad` its largest shift in pixels.
+    `augment` is the text of an `Augmentation`, such as "flip=0.5 rotate=10" or a preset.
     `clip_norm` is the largest length of a step's whole gradient, longer ones are scaled down to it; 0 leaves them be.
     With it one rate serves both a softmax and LeNet-5's distances, which otherwise diverge above 0.005.
     `precision` "bfloat16" runs the network under autocast; weights and loss stay float32.
+    `task` is a kind of `striate.task`, `loss` one of its losses in `striate.training.losses` ("auto": the task's own).
+    `unit`: for a number, what its loss counts errors in, such as the deviation of the targets.
+    `size` (height, width): of what the network sees, where the images are larger ((0, 0): as they are); `fraction`:
+    the share of their side that it sees without augmentation.
     """
 
     epochs: int = 40
@@ -28,24 +33,32 @@ class Settings:
     warmup_epochs: float = 1.0
     label_smoothing: float = 0.05
     augment: str = "shift"
-    augment_pad: int = 2
     clip_norm: float = 1.0
     seed: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
+    task: str = "class"
+    loss: str = "auto"
+    unit: float = 1.0
+    size: tuple[int, int] = (0, 0)
+    fraction: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.augment not in POLICIES:
-            raise unknown("augmentation policy", self.augment, POLICIES)
+        Augmentation.from_text(self.augment)
+        loss_for(self.task, self.loss)
         if self.precision not in ("float32", "bfloat16"):
             raise unknown("precision", self.precision, ("float32", "bfloat16"))
         _at_least(1, epochs=self.epochs, batch=self.batch)
-        _at_least(0, weight_decay=self.weight_decay, clip_norm=self.clip_norm)
-        _at_least(0, warmup_epochs=self.warmup_epochs, augment_pad=self.augment_pad)
-        if not 0 < self.learning_rate < float("inf"):
-            raise RequestError(f"learning_rate must be above 0, not {self.learning_rate}")
+        _at_least(0, weight_decay=self.weight_decay, clip_norm=self.clip_norm, warmup_epochs=self.warmup_epochs)
+        for name, value in (("learning_rate", self.learning_rate), ("unit", self.unit)):
+            if not 0 < value < float("inf"):
+                raise RequestError(f"{name} must be above 0, not {value}")
         for name, value in (("momentum", self.momentum), ("label_smoothing", self.label_smoothing)):
             if not 0 <= value < 1:
                 raise RequestError(f"{name} must be at least 0 and below 1, not {value}")
+        if not 0 < self.fraction <= 1:
+            raise RequestError(f"fraction must be above 0 and at most 1, not {self.fraction}")
+        if self.size != (0, 0) and min(self.size) < 1:
+            raise RequestError(f"size must be at least 1 each way, not {self.size}")
 
 
 def _at_least(low: int, **values: float) -> None:
@@ -59,13 +72,13 @@ class EpochReport:
     """One epoch, in numbers.
 
     `epoch` counts from 1. `loss` is the mean over the images learnt from, each as the network was at its step.
-    `accuracy` is the held-out fraction right, 0 to 1, or None. `learning_rate` is the last step's. `seconds` and
-    `images_per_second` are of learning alone, without the held-out images.
+    `score` is of the held-out images, as `striate.training.scores` has it for the task, or None. `learning_rate` is the
+    last step's. `seconds` and `images_per_second` are of learning alone, without the held-out images.
     """
 
     epoch: int
     loss: float
-    accuracy: float | None
+    score: float | None
     learning_rate: float
     seconds: float
     images_per_second: float

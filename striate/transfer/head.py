@@ -1,67 +1,85 @@
-"""A linear head fitted to convergence: multinomial logistic regression, its strength chosen by cross-validation."""
+"""A linear head fitted to convergence, its strength chosen by cross-validation; and answers to images it never saw."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Labels = NDArray[np.int64]
+from striate.errors import RequestError
+from striate.task import Targets, Task
+from striate.transfer.objective import Floats, Loss, binary_cross_entropy, cross_entropy, huber, minimum, squared
+
+Folds = NDArray[np.int64]
 
 STRENGTHS = tuple(float(10.0**power) for power in np.arange(-4.0, 1.01, 0.5))  # C: the inverse of the L2 penalty
 SEARCH_LIMIT = 4000  # images the search for C looks at: beyond, the choice hardly moves and the time does
+LOSSES = ("auto", "mse", "huber")
 
 
 @dataclass(frozen=True)
 class Head:
-    """weight [classes, D] and bias [classes], float32. strength: the C chosen.
-
-    scores: for each C tried, the cross-validated (C, mean log loss, accuracy).
-    """
+    """weight [outputs, D] and bias [outputs], float32. strength: the C chosen. scores: for each C tried, (C, loss)."""
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
     strength: float
-    scores: tuple[tuple[float, float, float], ...]
+    scores: tuple[tuple[float, float], ...]
 
 
-def fit_head(features: NDArray[np.float32], labels: Labels, classes: int, *, folds: int = 5, seed: int = 0) -> Head:
-    """Fit the head to features [N, D] and labels [N].
+@dataclass(frozen=True)
+class Lesson:
+    """What a head learns from.
 
-    Minimises the summed cross-entropy plus |W|^2 / (2 C), biases free. C has the least log loss over stratified folds:
-    on few images accuracy moves in steps and is alike over decades of C, log loss has one smooth minimum.
+    features [N, D]. targets: as the task has them. weights [N]: how much each image counts; None: all alike.
+    loss: of a number, "mse" or "huber"; "auto" is "mse", and stands for the only one that other tasks have.
     """
-    # Imported here, where a head is fitted, because it takes a third of a second; and before the limit, which only
-    # reaches libraries that are loaded: SciPy brings a BLAS of its own.
-    import scipy.optimize  # noqa: F401
-    from threadpoolctl import threadpool_limits
 
-    # Products this small run slower on several threads, and many times slower when other work holds a core.
-    with threadpool_limits(1 if features.size < 2**24 else None, user_api="blas"):
-        return _fit_head(features, labels, classes, folds, seed)
+    features: NDArray[np.float32]
+    targets: Targets
+    task: Task
+    weights: NDArray[np.float64] | None = None
+    loss: str = "auto"
 
-
-def _fit_head(features: NDArray[np.float32], labels: Labels, classes: int, folds: int, seed: int) -> Head:
-    centre = features.mean(axis=0, dtype=np.float64)
-    x = features - centre
-    basis = None
-    if len(x) < x.shape[1]:
-        # Fewer images than features: rotated into the span of the images, which changes neither fit nor penalty, the
-        # problem has N unknowns a class instead of D.
-        _, _, basis = np.linalg.svd(x.astype(np.float64), full_matrices=False)
-        x = x @ basis.T
-    x = x.astype(np.float64)
-    strength, scores = _choose(x, labels, classes, folds, seed)
-    weight, bias = _fit(x, labels, classes, strength)
-    full = weight if basis is None else weight @ basis
-    return Head(full.astype(np.float32), (bias - full @ centre).astype(np.float32), strength, scores)
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES or (self.loss != "auto" and self.task.kind != "number"):
+            raise RequestError(f"a task of kind {self.task.kind!r} is not learnt with the loss {self.loss!r}")
 
 
-def fold_of(labels: Labels, folds: int, seed: int) -> NDArray[np.int64]:
-    """A fold for each sample, stratified: within a class the fold sizes differ by at most one."""
+def fit_head(lesson: Lesson, *, folds: int = 5, seed: int = 0, fold: Folds | None = None) -> Head:
+    """Fit the head.
+
+    Minimises the summed loss plus |W|^2 / (2 C), biases free. C has the least loss over the folds, which are given by
+    `fold` [N] or drawn: of classes it is the log loss, because on few images accuracy moves in steps and is alike over
+    decades of C, where log loss has one smooth minimum.
+    """
+    with _few_threads(lesson):
+        problem = _Problem(lesson)
+        fold = fold_of(lesson.targets, folds, seed) if fold is None else fold
+        strength, scores = _choose(problem, fold, seed)
+        return problem.head(*problem.fit(strength), strength, scores)
+
+
+def out_of_fold(lesson: Lesson, fold: Folds, strength: float) -> NDArray[np.float32]:
+    """Answers [N, outputs] to each image by a head fitted without its fold; NaN for images of fold -1."""
+    answers = np.full((len(lesson.features), lesson.task.outputs), np.nan, np.float32)
+    with _few_threads(lesson):
+        problem = _Problem(lesson)
+        start = problem.fit(strength)
+        for held in range(int(fold.max(initial=-1)) + 1):
+            outside = fold == held
+            head = problem.head(*problem.fit(strength, fold != held, start), strength, ())
+            answers[outside] = lesson.task.answers(lesson.features[outside] @ head.weight.T + head.bias)
+    return answers
+
+
+def fold_of(targets: Targets, folds: int, seed: int) -> Folds:
+    """A fold for each sample, stratified over whole-number targets: within a class fold sizes differ by at most one."""
     generator = np.random.default_rng(seed)
+    labels = targets if targets.dtype.kind in "iu" else np.zeros(len(targets), np.int64)
     fold = np.empty(len(labels), np.int64)
     offset = 0
     for label in np.unique(labels):
@@ -71,59 +89,82 @@ def fold_of(labels: Labels, folds: int, seed: int) -> NDArray[np.int64]:
     return fold
 
 
-def _choose(
-    x: Floats, labels: Labels, classes: int, folds: int, seed: int
-) -> tuple[float, tuple[tuple[float, float, float], ...]]:
-    if len(x) > SEARCH_LIMIT:
-        chosen = np.random.default_rng(seed).permutation(len(x))[:SEARCH_LIMIT]
-        x, labels = x[chosen], labels[chosen]
-    folds = min(folds, len(x))
-    fold = fold_of(labels, folds, seed)
-    loss, right = np.zeros(len(STRENGTHS)), np.zeros(len(STRENGTHS))
-    for held in range(folds):
-        inside, outside = fold != held, fold == held
+class _Problem:
+    """A lesson as numbers to minimise over: features centred and turned small, targets as columns, both reversible."""
+
+    def __init__(self, lesson: Lesson) -> None:
+        self.centre = lesson.features.mean(axis=0, dtype=np.float64)
+        x = lesson.features - self.centre
+        self.basis: Floats | None = None
+        if len(x) < x.shape[1]:
+            # Fewer images than features: rotated into the span of the images, which changes neither fit nor penalty,
+            # the problem has N unknowns an output instead of D.
+            _, _, self.basis = np.linalg.svd(x.astype(np.float64), full_matrices=False)
+            x = x @ self.basis.T
+        self.x: Floats = x.astype(np.float64)
+        self.weights = np.ones(len(x)) if lesson.weights is None else np.asarray(lesson.weights, np.float64)
+        self.loss: Loss = {"class": cross_entropy, "labels": binary_cross_entropy, "number": squared}[lesson.task.kind]
+        self.shift, self.scale = 0.0, 1.0
+        if lesson.task.kind == "class":
+            self.truth = np.eye(lesson.task.outputs)[lesson.targets]
+        elif lesson.task.kind == "labels":
+            self.truth = lesson.targets.astype(np.float64)
+        else:
+            self._standardise(lesson)
+
+    def _standardise(self, lesson: Lesson) -> None:
+        """A number in its own deviations, so that one range of strengths serves metres and millimetres."""
+        values = lesson.targets.astype(np.float64)
+        self.shift, self.scale = float(values.mean()), float(values.std()) or 1.0
+        if lesson.loss == "huber":
+            self.loss = huber
+            self.shift = float(np.median(values))
+            self.scale = 1.4826 * float(np.median(np.abs(values - self.shift))) or self.scale
+        self.truth = ((values - self.shift) / self.scale)[:, None]
+
+    def fit(
+        self, strength: float, rows: NDArray[np.bool_] | None = None, start: tuple[Floats, Floats] | None = None
+    ) -> tuple[Floats, Floats]:
+        """Weight and bias over the turned features, from the chosen rows."""
+        if rows is None:
+            return minimum(self.x, self.truth, self.weights, self.loss, strength, start)
+        return minimum(self.x[rows], self.truth[rows], self.weights[rows], self.loss, strength, start)
+
+    def head(self, weight: Floats, bias: Floats, strength: float, scores: tuple[tuple[float, float], ...]) -> Head:
+        """Weight and bias as they stand over the features themselves, in the target's own units."""
+        full = (weight if self.basis is None else weight @ self.basis) * self.scale
+        offset = bias * self.scale + self.shift - full @ self.centre
+        return Head(full.astype(np.float32), offset.astype(np.float32), strength, scores)
+
+
+def _choose(problem: _Problem, fold: Folds, seed: int) -> tuple[float, tuple[tuple[float, float], ...]]:
+    chosen = np.flatnonzero(fold >= 0)
+    if len(chosen) > SEARCH_LIMIT:
+        chosen = np.random.default_rng(seed).permutation(chosen)[:SEARCH_LIMIT]
+    among = np.zeros(len(fold), bool)
+    among[chosen] = True
+    loss = np.zeros(len(STRENGTHS))
+    for held in np.unique(fold[among]):
+        inside, outside = among & (fold != held), among & (fold == held)
+        if not inside.any():
+            continue
         start = None
         for place, strength in enumerate(STRENGTHS):  # from strong to weak: each fit starts at the one before
-            weight, bias = start = _fit(x[inside], labels[inside], classes, strength, start)
-            scores = x[outside] @ weight.T + bias
-            loss[place] += _cross_entropy(scores, labels[outside])
-            right[place] += (scores.argmax(axis=1) == labels[outside]).sum()
-    table = tuple(
-        (strength, float(loss[place] / len(x)), float(right[place] / len(x)))
-        for place, strength in enumerate(STRENGTHS)
-    )
+            weight, bias = start = problem.fit(strength, inside, start)
+            losses, _ = problem.loss(problem.x[outside] @ weight.T + bias, problem.truth[outside])
+            loss[place] += losses @ problem.weights[outside]
+    mean = loss / problem.weights[among].sum()
+    table = tuple((strength, float(value)) for strength, value in zip(STRENGTHS, mean, strict=True))
     return STRENGTHS[int(loss.argmin())], table
 
 
-def _cross_entropy(scores: Floats, labels: Labels) -> float:
-    top = scores.max(axis=1, keepdims=True)
-    sums = np.log(np.exp(scores - top).sum(axis=1)) + top[:, 0]
-    return float((sums - scores[np.arange(len(labels)), labels]).sum())
+@contextmanager
+def _few_threads(lesson: Lesson) -> Iterator[None]:
+    # Imported here, where a head is fitted, because it takes a third of a second; and before the limit, which only
+    # reaches libraries that are loaded: SciPy brings a BLAS of its own.
+    import scipy.optimize  # noqa: F401
+    from threadpoolctl import threadpool_limits
 
-
-def _fit(
-    x: Floats, labels: Labels, classes: int, strength: float, start: tuple[Floats, Floats] | None = None
-) -> tuple[Floats, Floats]:
-    """Weight [classes, D] and bias [classes] at the minimum."""
-    from scipy.optimize import minimize
-
-    samples, width = x.shape
-    truth = np.zeros((samples, classes))
-    truth[np.arange(samples), labels] = 1
-
-    def objective(flat: Floats) -> tuple[float, Floats]:
-        weight, bias = flat[: classes * width].reshape(classes, width), flat[classes * width :]
-        scores = x @ weight.T + bias
-        scores -= scores.max(axis=1, keepdims=True)
-        powers = np.exp(scores)
-        sums = powers.sum(axis=1, keepdims=True)
-        loss = np.log(sums).sum() - (scores * truth).sum() + (weight * weight).sum() / (2 * strength)
-        slope = powers / sums - truth
-        gradient = np.concatenate([(slope.T @ x + weight / strength).ravel(), slope.sum(axis=0)])
-        return float(loss) / samples, gradient / samples
-
-    first = np.zeros(classes * (width + 1)) if start is None else np.concatenate([start[0].ravel(), start[1]])
-    found = minimize(
-        objective, first, jac=True, method="L-BFGS-B", options={"maxiter": 500, "gtol": 1e-6, "ftol": 1e-10}
-    )
-    return found.x[: classes * width].reshape(classes, width), found.x[classes * width :]
+    # Products this small run slower on several threads, and many times slower when other work holds a core.
+    with threadpool_limits(1 if lesson.features.size < 2**24 else None, user_api="blas"):
+        yield

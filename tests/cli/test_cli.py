@@ -20,7 +20,9 @@ VERBS = list(next(a for a in parser()._actions if isinstance(a, argparse._SubPar
 
 
 def test_the_verbs() -> None:
-    assert set(VERBS) == {"train", "predict", "evaluate", "audit", "export", "fetch", "nets", "show"}
+    assert set(VERBS) == {
+        "train", "predict", "evaluate", "audit", "augment", "pack", "export", "fetch", "nets", "show",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -194,5 +196,6 @@ def test_an_interrupt_is_one_line(cli, photos: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(FolderSource, "decode", interrupted)
     monkeypatch.setattr(FolderSource, "read", interrupted)
+    monkeypatch.setattr(FolderSource, "stamp", interrupted)  # a file looked at before is not read again
     code, out, err = cli("audit", photos)
     assert (code, out, err) == (130, "", "striate: stopped\n")

@@ -1,76 +1,104 @@
-"""Augmentation moves pixels as a plain slice would, by the same amount in whatever batch the image comes."""
+"""Augmentation draws by sample, whatever the batch, and does to values exactly what its words say."""
 
 from __future__ import annotations
+
+import hashlib
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
-from striate.data.augment import POLICIES, Moves, augment, draw, moved
+from striate.data.augment import augment, mixing
+from striate.data.augmentation import Augmentation
+from striate.data.colour import IMAGENET_LIGHTING
+from striate.data.keyed import Stream, several
 from striate.errors import RequestError
 
+# One of every transform, and all of them together; images are 9 x 12, larger ones 20 x 24.
+EVERY = [
+    "shift=3",
+    "shift=3 flip=0.5",
+    "flip=0.5",
+    "rotate=20",
+    "shear=15",
+    "scale=0.8..1.3",
+    "crop=0.2..1",
+    "sizes=14",
+    "sizes=12:0.5,17:0.5",
+    "elastic=1",
+    "elastic=2 smooth=0.7",
+    "rotate=20 fill=edge",
+    "shift=5 fill=mirror",
+    "colour=30",
+    "lighting=0.1",
+    "cutout=4",
+    "drop=0.2",
+    "crop=0.3..1 flip=0.5 scale=0.9..1.1 shear=5 rotate=9 shift=1 elastic=1 colour=9 lighting=0.1 cutout=0.3 drop=0.1",
+]
 
-def pictures(n: int, channels: int = 2, height: int = 9, width: int = 12) -> Tensor:
+
+def pictures(n: int, channels: int = 3, height: int = 9, width: int = 12) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randint(1, 256, (n, channels, height, width), dtype=torch.uint8, generator=generator)
 
 
-def by_hand(image: Tensor, down: int, right: int, flip: bool) -> Tensor:
-    """One image [C, H, W], mirrored, then shifted, pixel by pixel."""
-    height, width = image.shape[1:]
-    out = torch.zeros_like(image)
-    for y in range(height):
-        for x in range(width):
-            from_y, from_x = y - down, x - right
-            if 0 <= from_y < height and 0 <= from_x < width:
-                out[:, y, x] = image[:, from_y, width - 1 - from_x if flip else from_x]
-    return out
+def done(
+    images: Tensor,
+    text: str,
+    samples: np.ndarray | None = None,
+    *,
+    seed: int = 4,
+    epoch: int = 2,
+    size: tuple[int, int] | None = None,
+    fraction: float = 1.0,
+    blank: tuple[float, ...] = (0.0,),
+) -> Tensor:
+    names = np.arange(len(images)) if samples is None else samples
+    chosen = Augmentation.from_text(text)
+    return augment(images, names, chosen, seed=seed, epoch=epoch, size=size, fraction=fraction, blank=blank)
 
 
-@given(st.data(), st.integers(0, 5))
-def test_moves_are_those_of_a_plain_loop(data: st.DataObject, pad: int) -> None:
-    images = pictures(3, height=4, width=5)
-    shifts = st.lists(st.integers(-pad, pad), min_size=3, max_size=3)
-    down, right = data.draw(shifts), data.draw(shifts)
-    flip = data.draw(st.lists(st.booleans(), min_size=3, max_size=3))
-    out = moved(images, Moves(np.array(down), np.array(right), np.array(flip)), pad=pad)
-    for number, result in enumerate(out):
-        assert torch.equal(result, by_hand(images[number], down[number], right[number], flip[number]))
+@pytest.mark.parametrize("text", EVERY)
+@pytest.mark.parametrize("larger", [False, True])
+def test_does_not_depend_on_the_batch(text: str, larger: bool) -> None:
+    if "sizes" in text and not larger:
+        pytest.skip("a window of a larger size needs a larger image")
+    images, samples = pictures(23, height=20, width=24) if larger else pictures(23), np.arange(23) * 11
+    size = (9, 12)
+    whole = done(images, text, samples, size=size)
+    assert (whole.shape, whole.dtype) == ((23, 3, 9, 12), torch.uint8)
+    assert torch.equal(done(images.contiguous(memory_format=torch.channels_last), text, samples, size=size), whole)
+    order = torch.randperm(23, generator=torch.Generator().manual_seed(1))
+    for batch in (1, 3, 7):
+        for some in torch.split(order, batch):
+            assert torch.equal(done(images[some], text, samples[some.numpy()], size=size), whole[some])
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("batch", [1, 3, 7, 20])
-def test_does_not_depend_on_the_batch(policy: str, batch: int) -> None:
-    images, samples = pictures(20), np.arange(20) * 11
-    whole = augment(images, samples, policy=policy, pad=3, seed=4, epoch=2)
-    order = torch.randperm(20, generator=torch.Generator().manual_seed(1))
-    for some in torch.split(order, batch):
-        part = augment(images[some], samples[some.numpy()], policy=policy, pad=3, seed=4, epoch=2)
-        assert torch.equal(part, whole[some])
+@pytest.mark.parametrize("text", ["elastic=2 smooth=5 rotate=10", "photo"])
+def test_large_images_do_not_depend_on_the_batch_either(text: str) -> None:
+    # Several are worked on at a time, and more threads than one take part.
+    images = pictures(7, height=230, width=256)
+    whole = done(images, text, size=(200, 224))
+    assert torch.equal(done(images[3:4], text, np.array([3]), size=(200, 224)), whole[3:4])
+    assert torch.equal(done(images[4:].flip(0), text, np.arange(6, 3, -1), size=(200, 224)), whole[4:].flip(0))
 
 
-def test_policies_draw_what_they_say_and_evenly() -> None:
-    samples = np.arange(30_000)
-    shift = draw(samples, policy=POLICIES["shift"], pad=2, seed=0, epoch=0)
-    both = draw(samples, policy=POLICIES["shift+flip"], pad=2, seed=0, epoch=0)
-    assert not shift.flip.any()
-    # Adding the flip does not change the shifts.
-    np.testing.assert_array_equal(shift.down, both.down)
-    assert abs(both.flip.mean() - 0.5) < 0.02
-    cells = np.bincount((both.down + 2) * 5 + both.right + 2, minlength=25)
-    assert len(cells) == 25
-    assert abs(cells - 1_200).max() < 5 * 1_200**0.5
+@pytest.mark.parametrize("text", EVERY)
+def test_epochs_seeds_and_samples_differ(text: str) -> None:
+    images = pictures(1, height=20, width=24).expand(30, -1, -1, -1)
+    first = done(images, text, size=(9, 12))
+    assert torch.equal(first, done(images, text, size=(9, 12)))
+    assert not torch.equal(first, done(images, text, size=(9, 12), epoch=3))
+    assert not torch.equal(first, done(images, text, size=(9, 12), seed=5))
+    assert len({image.numpy().tobytes() for image in first}) > (1 if text == "flip=0.5" else 5)
 
 
-def test_epochs_and_seeds_differ() -> None:
-    images, samples = pictures(20), np.arange(20)
-    first = augment(images, samples, policy="shift", pad=3, seed=0, epoch=0)
-    assert torch.equal(first, augment(images, samples, policy="shift", pad=3, seed=0, epoch=0))
-    assert not torch.equal(first, augment(images, samples, policy="shift", pad=3, seed=0, epoch=1))
-    assert not torch.equal(first, augment(images, samples, policy="shift", pad=3, seed=1, epoch=0))
+def test_shifts_and_flips_never_change_between_releases() -> None:
+    images = pictures(20, channels=2)
+    for text, digest in (("shift=3", "c8649909080acded"), ("shift=3 flip=0.5", "9fd5fe46e2ab9c33")):
+        out = done(images, text, np.arange(20) * 11)
+        assert hashlib.sha256(out.numpy().tobytes()).hexdigest().startswith(digest)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -78,27 +106,104 @@ def test_epochs_and_seeds_differ() -> None:
 def test_input_is_left_alone_and_its_kind_kept(dtype: torch.dtype, layout: torch.memory_format) -> None:
     images = pictures(8).to(dtype).contiguous(memory_format=layout)
     before = images.clone()
-    out = augment(images, np.arange(8), policy="shift+flip", pad=2, seed=0, epoch=0)
-    assert torch.equal(images, before)
-    assert (out.shape, out.dtype) == (images.shape, dtype)
-    plain = augment(pictures(8), np.arange(8), policy="shift+flip", pad=2, seed=0, epoch=0)
-    assert torch.equal(out.to(torch.uint8), plain)
+    for text in ("shift=2 flip=0.5", "colour=40 cutout=3 drop=0.1"):
+        out = done(images, text)
+        assert torch.equal(images, before)
+        assert (out.shape, out.dtype) == (images.shape, dtype)
+        assert torch.equal(out.to(torch.uint8), done(pictures(8), text))
 
 
-def test_edges() -> None:
+def test_without_randomness_the_images_themselves_come_back() -> None:
     images = pictures(4)
-    assert augment(images, np.arange(4), policy="none", pad=4, seed=0, epoch=0) is images
-    assert torch.equal(augment(images, np.arange(4), policy="shift", pad=0, seed=0, epoch=0), images)
-    assert augment(images[:0], np.arange(0), policy="shift", pad=2, seed=0, epoch=0).shape == (0, 2, 9, 12)
+    assert done(images, "none") is images
+    assert done(images, "mixup=0.2") is images  # that is done where the loss is
+    assert done(images[:0], "shift=2").shape == (0, 3, 9, 12)
+    assert done(images[:0], "rotate=2", size=(5, 6)).shape == (0, 3, 5, 6)
     # A shift larger than the image leaves nothing of it in some, and is no error.
-    assert augment(images, np.arange(4), policy="shift", pad=30, seed=0, epoch=0).shape == images.shape
+    assert done(images, "shift=30").shape == images.shape
+
+
+def test_colour_is_the_sum_clipped() -> None:
+    images = pictures(200)
+    out = done(images, "colour=30")
+    draws = several(4, 2, np.arange(200), Stream.COLOUR, 3)
+    levels = torch.from_numpy((draws * 61).astype(np.int64) - 30)
+    # out = clip(rgb + [r, g, b], 0, 255)
+    assert torch.equal(out, (images.long() + levels[:, :, None, None]).clamp(0, 255).to(torch.uint8))
+    assert levels.min() == -30
+    assert levels.max() == 30
+
+
+def test_lighting_shifts_along_the_colour_axes() -> None:
+    images = torch.full((4000, 3, 2, 2), 128, dtype=torch.uint8)
+    moved = done(images, "lighting=0.1")[:, :, 0, 0].double().numpy() - 128
+    # Rounding to whole levels adds a twelfth to each variance.
+    expected = (0.1 * IMAGENET_LIGHTING) @ (0.1 * IMAGENET_LIGHTING).T + np.eye(3) / 12
+    np.testing.assert_allclose(np.cov(moved.T), expected, rtol=0.1)
+    assert (done(images, "lighting=0.1")[:, :, :1, :1] == done(images, "lighting=0.1")).all()
+    grey = Augmentation.from_text("lighting=0.1")
+    with pytest.raises(RequestError, match=r"1 channels takes as many components, not \[3, 3\]"):
+        augment(images[:, :1], np.arange(4000), grey, seed=0, epoch=0)
+    alone = augment(images[:, :1], np.arange(4000), grey, seed=0, epoch=0, lighting=np.array([[100.0]]))
+    assert alone.double().std().item() == pytest.approx(10, rel=0.05)
+
+
+def test_cutout_blanks_a_square_whose_centre_is_anywhere() -> None:
+    images = pictures(3000)
+    out = done(images, "cutout=4", blank=(0, 0, 0))
+    for image, before in zip(out[:50], images, strict=False):
+        hidden = (image == 0).all(0)
+        rows, columns = hidden.any(1).nonzero()[:, 0], hidden.any(0).nonzero()[:, 0]
+        assert hidden.sum() == len(rows) * len(columns)
+        assert len(rows) <= 4
+        assert len(columns) <= 4
+        assert torch.equal(image[:, ~hidden], before[:, ~hidden])
+    sizes = (out == 0).all(1).sum((1, 2))
+    assert sizes.max() == 16
+    assert sizes.min() == 4  # in a corner: two rows and two columns are left of it
+    hit = (out == 0).all(1).float().mean(0)
+    # Every pixel is hidden as often as there are centres that reach it: all 16 in the middle.
+    assert hit[5, 6].item() == pytest.approx(16 / (9 * 12), rel=0.15)
+    grey = done(images, "cutout=0.5", blank=(10.4, 20.0, 30.6))  # half of 9 pixels, down
+    assert (grey[:, :, 0, 0] != images[:, :, 0, 0]).any(1).float().mean() > 0.01
+    changed = (grey != images).any(1).nonzero()[0]
+    assert grey[changed[0], :, changed[1], changed[2]].tolist() == [10, 20, 31]
+
+
+def test_dropping_blanks_its_share_of_values() -> None:
+    images = pictures(300)
+    out = done(images, "drop=0.1")
+    gone = out == 0
+    assert gone.float().mean().item() == pytest.approx(0.1, rel=0.05)
+    assert torch.equal(out[~gone], images[~gone])
+    assert not torch.equal(gone[:, 0], gone[:, 1])  # each value on its own
+    means = torch.tensor([5.0, 6.0, 7.0])
+    assert (
+        augment(images, np.arange(300), Augmentation(drop=0.1), seed=4, epoch=2, blank=means)[:, 2][gone[:, 2]] == 7
+    ).all()
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.2, 1.0, 3.0, 10.0])
+def test_mixing_is_drawn_from_beta(alpha: float) -> None:
+    from scipy.stats import beta, kstest
+
+    share = mixing(np.arange(20_000), alpha, seed=1, epoch=0)
+    # The upper half is the lower one's mirror, but next to 1 floats lie too far apart to see it.
+    assert kstest(share[share < 0.5], lambda x: 2 * beta(alpha, alpha).cdf(x)).statistic < 0.02
+    assert (share < 0.5).mean() == pytest.approx(0.5, abs=0.015)
+    np.testing.assert_allclose(np.sort(share)[::500], 1 - np.sort(share)[::-1][::500], atol=0.03)
+    assert share.min() >= 0
+    assert share.max() <= 1
+    np.testing.assert_array_equal(share[40:60], mixing(np.arange(40, 60), alpha, seed=1, epoch=0))
 
 
 def test_wrong_requests_say_what_was_given() -> None:
     images, samples = pictures(4), np.arange(4)
-    with pytest.raises(RequestError, match="'shft'; did you mean 'shift'"):
-        augment(images, samples, policy="shft", pad=2, seed=0, epoch=0)
-    with pytest.raises(RequestError, match="not -1"):
-        augment(images, samples, policy="shift", pad=-1, seed=0, epoch=0)
-    with pytest.raises(RequestError, match=r"not \[4, 2, 9, 12\] and \[3\]"):
-        augment(images, samples[:3], policy="shift", pad=2, seed=0, epoch=0)
+    with pytest.raises(RequestError, match=r"not \[4, 3, 9, 12\] and \[3\]"):
+        done(images, "shift", samples[:3])
+    with pytest.raises(RequestError, match="size of at least 1x1"):
+        done(images, "shift", size=(0, 3))
+    with pytest.raises(RequestError, match="resized to 8 has no window of 9x12"):
+        done(images, "sizes=8")
+    with pytest.raises(RequestError, match="alpha above 0"):
+        mixing(samples, 0.0, seed=0, epoch=0)

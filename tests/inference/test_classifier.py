@@ -84,7 +84,7 @@ def test_the_classifier_is_the_net(name: str, photos: Path) -> None:
     with torch.inference_mode():
         right = torch.softmax(net(x), dim=1).numpy()
     for engine in ("torch", "openvino"):
-        assert np.allclose(Classifier(model, engine=engine).probabilities(images), right, atol=2e-5)
+        assert np.allclose(Classifier(model, engine=engine).answers(images), right, atol=2e-5)
 
 
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
@@ -104,7 +104,7 @@ def test_an_answer_does_not_depend_on_the_batch(engine: str, photos: Path) -> No
     assert apart(classifier.embed(images), alone) <= 1e-5
     assert np.array_equal(classifier.embed(images), classifier.embed(images))
     assert in_batches(classifier.engine, images[:0]).shape[0] == 0
-    assert classifier.probabilities(images[:0]).shape == (0, 3)
+    assert classifier.answers(images[:0]).shape == (0, 3)
 
 
 def test_the_trunk_is_shared_by_models_that_differ_in_the_head_alone(
@@ -119,7 +119,7 @@ def test_the_trunk_is_shared_by_models_that_differ_in_the_head_alone(
     )  # fmt: skip
     assert first.trunk_key == second.trunk_key
     for model in (first, second):
-        assert Classifier(model, engine="openvino").probabilities(crops(model, photos)).shape[1] == len(model.classes)
+        assert Classifier(model, engine="openvino").answers(crops(model, photos)).shape[1] == len(model.classes)
     assert len(list((tmp_path / "graphs").iterdir())) == 1
 
 
@@ -174,13 +174,13 @@ def test_a_damaged_graph_is_built_anew(damage, photos: Path, tmp_path: Path, mon
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path))
     model = model_of("lenet5_plain")
     images = crops(model, photos)
-    first = Classifier(model, engine="openvino").probabilities(images)
+    first = Classifier(model, engine="openvino").answers(images)
     folder = tmp_path / "graphs" / model.trunk_key
     if damage is not spoil_blobs:  # the compiled form is used as long as it is there
         shutil.rmtree(folder / "compiled", ignore_errors=True)
     damage(folder)
     for _ in range(2):
-        assert np.array_equal(Classifier(model, engine="openvino").probabilities(images), first)
+        assert np.array_equal(Classifier(model, engine="openvino").answers(images), first)
 
 
 # Choosing an engine

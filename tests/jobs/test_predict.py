@@ -33,7 +33,7 @@ def test_predict_agrees_with_the_runs_own_answers(trained: Run, photos: Path) ->
     rows = np.stack([answer.probabilities for answer in done.answers])
     keys = [entry.item.key for entry in trained.audit.usable if entry.item.part == "val"]
     assert [answer.source for answer in done.answers] == [str(photos / key) for key in keys]
-    assert np.allclose(rows, trained.measured.probabilities, atol=1e-4)
+    assert np.allclose(rows, trained.measured.answers, atol=1e-4)
 
 
 def test_engines_and_precisions_agree(trained: Run, photos: Path) -> None:
@@ -121,7 +121,7 @@ def test_classes_go_by_name_not_by_place(trained: Run, photos: Path, tmp_path: P
     (tmp_path / "aaa").mkdir()  # an empty class before it
     done = evaluate(trained.folder, tmp_path)
     assert done.measured.total == 8 and done.measured.confusion[0].sum() == 0
-    assert done.as_dict()["classes"][second]["count"] == 8
+    assert done.as_dict()["per_class"][second]["count"] == 8
     assert json.dumps(done.as_dict(), allow_nan=False)
 
 

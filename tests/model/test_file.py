@@ -425,4 +425,4 @@ LYING_NETS: dict[str, Callable[[dict[str, Any]], object]] = {
 def test_a_net_that_does_not_fit_its_file_is_refused(change: Callable[[dict[str, Any]], object], engine: str) -> None:
     model = read_bytes(rewritten(change, small(aliases={})))
     with pytest.raises(RequestError):
-        Classifier(model, engine=engine).probabilities(np.zeros((1, 32, 32, 3), np.uint8))
+        Classifier(model, engine=engine).answers(np.zeros((1, 32, 32, 3), np.uint8))

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from striate.report.charts import learning_curves
 from striate.report.content import Example, Finding, RunReport, Seen
-from striate.report.figures import learning_curves, percent, seconds, text
 from striate.report.page import render
 from striate.report.thumbnails import data_uri
+from striate.report.wording import percent, seconds, text
 
 VOID = {"meta", "img", "line", "circle", "polyline", "br"}
 

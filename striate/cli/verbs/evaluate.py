@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from striate.cli.answer import MODEL, SOURCES, Answer, engine_options, terminal_progress
 from striate.errors import printable
@@ -23,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
-    from striate.jobs.predict import evaluate as job
+    from striate.jobs.evaluate import evaluate as job
 
     done = job(
         chosen.model,
@@ -33,10 +34,18 @@ def run(chosen: argparse.Namespace) -> Answer:
         precision=chosen.precision,
         progress=terminal_progress(),
     )
-    lines = [f"Accuracy {done.measured.words()}", f"Balanced accuracy {100 * done.measured.balanced_accuracy:.1f} %"]
-    classes = done.as_dict()["classes"]
-    width = max(len(printable(name)) for name in classes)
-    lines += [
-        f"  {printable(name):{width}}  {100 * row['recall']:5.1f} % of {row['count']}" for name, row in classes.items()
-    ]
-    return Answer("\n".join([*lines, done.audit.last_line()]), done.as_dict())
+    facts = done.as_dict()
+    rows: dict[str, dict[str, Any]] = facts.get("per_class") or facts.get("per_label") or {}
+    width = max((len(printable(name)) for name in rows), default=0)
+    shown = [f"  {printable(name):{width}}  {_row(row)}" for name, row in rows.items()]
+    return Answer("\n".join([*done.measured.lines(), *shown, done.audit.last_line()]), facts)
+
+
+def _row(row: dict[str, Any]) -> str:
+    from striate.metrics import percent
+
+    if "recall" in row and "average_precision" not in row:
+        low, high = row["interval"]
+        return f"{percent(row['recall'])} of {row['count']:,} (95 % interval {percent(low)} to {percent(high)})"
+    ranked = row["average_precision"]
+    return f"{row['count']:,} images, average precision {'-' if ranked is None else percent(ranked)}"

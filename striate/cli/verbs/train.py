@@ -6,6 +6,11 @@ import argparse
 
 from striate.cli.answer import SOURCES, Answer, terminal_progress
 
+# Recipe keys that have a flag of their own.
+FLAGS = (
+    "net", "strategy", "epochs", "seed", "folds", "split", "decisions", "balance", "strangers", "augment",
+)  # fmt: skip
+
 HELP = "learn a model and leave a run folder"
 EXAMPLE = "striate train photos/ --out run"
 
@@ -20,6 +25,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strategy", choices=["auto", "features", "scratch"], help="how to learn (default: auto)")
     parser.add_argument("--epochs", type=int, help="passes over the training images (scratch)")
     parser.add_argument("--seed", type=int, help="seed of the split and of every draw (default: 0)")
+    parser.add_argument("--folds", type=int, metavar="K", help="cross-validate in K folds; nothing is held out")
+    parser.add_argument("--split", metavar="FILE", help="split.csv of an earlier run, to be split the same")
+    parser.add_argument("--decisions", metavar="FILE", help="what to drop, relabel or move: see 'striate audit --help'")
+    parser.add_argument("--balance", choices=["none", "weights", "sampling"], help="make rare classes count as others")
+    parser.add_argument("--strangers", metavar="FOLDER", help="images of none of the classes: learn to say so")
+    parser.add_argument("--augment", help="how training images are varied: see 'striate augment --help' (scratch)")
     parser.add_argument("--recipe", metavar="FILE", help="recipe.toml of an earlier run, or your own")
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], dest="settings", help="a recipe key; repeatable"
@@ -35,28 +46,31 @@ def run(chosen: argparse.Namespace) -> Answer:
     from striate.recipe import Recipe
 
     recipe = Recipe.from_file(Path(chosen.recipe)) if chosen.recipe else Recipe()
-    recipe = recipe.with_settings(chosen.settings)
+    given = {key: getattr(chosen, key) for key in FLAGS if getattr(chosen, key) is not None}
+    recipe = recipe.with_settings(chosen.settings).changed(given)
     if not (chosen.data or recipe.data):
-        raise RequestError("train needs DATA: a folder of class folders, an .npz file, or a named set")
-    run = job(
-        chosen.data,
-        out=chosen.out,
-        recipe=recipe,
-        net=chosen.net,
-        strategy=chosen.strategy,
-        epochs=chosen.epochs,
-        seed=chosen.seed,
-        progress=terminal_progress(),
-    )
+        raise RequestError(f"train needs DATA: a {SOURCES}")
+    run = job(chosen.data, out=chosen.out, recipe=recipe, progress=terminal_progress())
     lines = [
-        f"Accuracy {run.measured.words()}",
+        *run.measured.lines(),
         f"Engine {run.metrics['engine']}; {run.metrics['seconds']:.1f} s in all",
         f"Report {run.folder / 'report.html'}",
         f"Model  {run.folder / 'model.safetensors'}",
         run.audit.last_line(),
     ]
     if "leaks" in run.metrics:
-        accuracy = run.metrics["accuracy_without_leaks"]
-        shown = "not measurable" if accuracy is None else f"{100 * accuracy:.1f} %"
+        score = run.metrics["score_without_leaks"]
+        shown = "not measurable" if score is None else _score(score, run.measured.task.kind)
         lines.insert(1, f"Without the {run.metrics['leaks']} held-out images that are also in training: {shown}")
+    if run.strangers:
+        facts = run.strangers.as_dict()
+        lines.insert(
+            1,
+            f"Strangers told apart with AUROC {facts['auroc']:.3f}: {100 * facts['strangers_refused']:.1f} % of "
+            f"{facts['images']} refused, {100 * facts['known_accepted']:.1f} % of the known accepted",
+        )
     return Answer("\n".join(lines), run.as_dict())
+
+
+def _score(score: float, kind: str) -> str:
+    return f"{score:.3g}" if kind == "number" else f"{100 * score:.1f} %"

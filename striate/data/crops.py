@@ -1,0 +1,33 @@
+"""Ten crops of one image, for answers averaged over them. NumPy and Pillow only."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from striate.pixels import FILTERS, Images, Pixels
+
+_AROUND = 256, 224  # the paper's side of the image, and of the crop
+
+
+def ten_crops(image: Image.Image, pixels: Pixels) -> Images:
+    """The four corners and the centre of an upright RGB `image`, then the mirror image of each: uint8 [10, H, W, C].
+
+    The image is resized, its aspect kept, so that the crop of `pixels`' size is 224/256 of it along the side that
+    binds (the shorter one, for a square crop). In order: top left, top right, bottom left, bottom right, centre.
+    Source: Krizhevsky et al. 2012, section 4.1. The rule and fraction of `pixels` are not used.
+    """
+    source = image if pixels.channels == 3 else image.convert("L")
+    needed = [-(-side * _AROUND[0] // _AROUND[1]) for side in (pixels.width, pixels.height)]
+    # The side that binds is the one whose ratio is larger; it becomes what is needed, and the other follows, half up.
+    over, under = (0, 1) if needed[0] * source.size[1] >= needed[1] * source.size[0] else (1, 0)
+    sides = [0, 0]
+    sides[over] = needed[over]
+    sides[under] = (2 * source.size[under] * needed[over] + source.size[over]) // (2 * source.size[over])
+    width, height = sides[0], sides[1]
+    array = np.asarray(source.resize((width, height), FILTERS[pixels.filter]), np.uint8)
+    array = array.reshape(height, width, pixels.channels)
+    down, right = height - pixels.height, width - pixels.width
+    places = [(0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2)]
+    five = np.stack([array[y : y + pixels.height, x : x + pixels.width] for y, x in places])
+    return np.concatenate([five, five[:, :, ::-1]])

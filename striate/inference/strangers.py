@@ -1,0 +1,82 @@
+"""None of these: whether an image is like those that were learnt from at all, by its distance in feature space.
+
+The distance of an image is one minus the cosine between its embedding and that of its k-th nearest training image.
+Source: Sun et al. 2022, arXiv:2204.06507 (nearest neighbours for out-of-distribution detection).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.model import Model
+
+NEIGHBOURS = 5
+LARGEST = 4000  # training images kept in the model file: 10 MB of a net with 1,280 features
+ACCEPTED = 0.95  # share of the training images, each measured against the others, that lie within the limit
+_BANK, _LIMIT = "strangers.bank", "strangers.limit"
+
+
+@dataclass(frozen=True, eq=False)
+class Strangers:
+    """What tells strangers. bank: float16 [M, D], unit embeddings of training images. limit: the largest distance."""
+
+    bank: NDArray[np.float16]
+    limit: float
+
+    @classmethod
+    def learnt(cls, embeddings: NDArray[np.float32], seed: int = 0) -> Strangers:
+        """From the embeddings [N, D] of training images alone: no stranger has a say in where the limit lies."""
+        chosen = np.random.default_rng(seed).permutation(len(embeddings))[:LARGEST]
+        bank = _unit(embeddings[np.sort(chosen)]).astype(np.float16)
+        limit = np.quantile(distances_among(embeddings[np.sort(chosen)]), ACCEPTED)
+        return cls(bank, float(limit))
+
+    @classmethod
+    def of(cls, model: Model) -> Strangers | None:
+        """The model's own; None for a model that takes every image for one of its classes."""
+        if _BANK not in model.extras:
+            return None
+        return cls(model.extras[_BANK], float(model.extras[_LIMIT][0]))
+
+    def extras(self) -> dict[str, NDArray[np.generic]]:
+        """As tensors for the model file."""
+        return {_BANK: self.bank, _LIMIT: np.array([self.limit], np.float32)}
+
+    def distances(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of embeddings [N, D], [N]: 0 is a training image's own look, 1 has nothing in common with any."""
+        bank = self.bank.astype(np.float32)
+        return np.concatenate([1 - _kth(near) for near in _similarities(embeddings, bank)] or [np.zeros(0, np.float32)])
+
+
+def distances_among(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of each of [N, D] to its k-th nearest other, [N]; an equal image does not count as another."""
+    return distances_to(embeddings, embeddings)
+
+
+def distances_to(embeddings: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of each of [N, D] to its k-th nearest of others [M, D], [N]; an equal image does not count as another."""
+    parts = []
+    for near in _similarities(embeddings, _unit(others)):
+        near[near > 1 - 1e-6] = -1  # itself, and copies of itself, would make any image look familiar
+        parts.append(1 - _kth(near))
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def _similarities(embeddings: NDArray[np.float32], bank: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """Cosines of embeddings to the unit vectors of a bank, a block of rows at a time: all at once may not fit."""
+    for start in range(0, len(embeddings), 1024):
+        yield _unit(embeddings[start : start + 1024]) @ bank.T
+
+
+def _kth(near: NDArray[np.float32]) -> NDArray[np.float32]:
+    k = min(NEIGHBOURS, near.shape[1])
+    return np.asarray(np.partition(near, -k, axis=1)[:, -k])
+
+
+def _unit(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return np.asarray(embeddings / np.maximum(lengths, 1e-12), np.float32)

@@ -1,0 +1,148 @@
+"""A sheet of what the network will see: a row a transform, the plain image first, then a draw an epoch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from striate.data.augmentation import Augmentation
+from striate.data.opening import open_source
+from striate.data.sources import Source
+from striate.data.statistics import measure
+from striate.errors import RequestError
+from striate.jobs.sheet import Row, drawn
+from striate.pixels import Images, Pixels, UnreadableImage
+from striate.progress import Progress
+from striate.storage import write_atomically
+from striate.training.batches import visits
+from striate.training.settings import Settings
+from striate.training.view import View
+from striate.transfer.strategy import SMALL, Glance, glance
+
+EPOCHS = 7
+IMAGES = 24  # at most, spread over the source: one a row, and partners and colours to draw from
+PHOTOGRAPH = 224  # pixels: what a photograph is shown at, unless another size is asked for
+_SPARE = 8, 7  # images are held a little larger than the network sees them, as the paper of AlexNet has it: 256 to 224
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What was drawn. rows: the words of each row's augmentation. size: height and width of what the network sees."""
+
+    path: Path
+    rows: tuple[str, ...]
+    size: tuple[int, int]
+    unreadable: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        plain = {"rows": list(self.rows), "size": list(self.size), "unreadable": self.unreadable}
+        return {"sheet": str(self.path), **plain}
+
+
+def augment(
+    data: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str],
+    augment: str = "",
+    size: int = 0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Sheet:
+    """Write the sheet for some images of `data` to `out`, a PNG file.
+
+    `augment` is the text of an `Augmentation`: a row for each of its transforms alone, and one for all together; ""
+    shows every transform there is with a typical value. `size`: pixels a side of what the network sees; 0: that of
+    small images themselves, 224 for photographs. What is drawn goes through the code that training uses.
+    Raises RequestError for a wrong word, a name that is no PNG's, and data without an image that can be read.
+    """
+    path, progress = Path(out), progress or Progress()
+    if path.suffix.lower() != ".png":
+        raise RequestError(f"the sheet is a PNG file, so its name ends in .png, unlike {str(out)!r}")
+    if not 0 <= size <= 2048:
+        raise RequestError(f"the sheet shows images of 1 to 2048 pixels a side, not {size}")
+    asked = Augmentation.from_text(augment)
+    if augment and not asked.transforms:
+        raise RequestError(f"the augmentation {augment!r} changes nothing, so there is nothing to show")
+    source = open_source(data)
+    seen = glance(source)
+    side = size or (seen.largest if 0 < seen.largest <= SMALL else PHOTOGRAPH)
+    images, unreadable = _some_images(source, _pixels(side, seen))
+    if unreadable:
+        progress.say(f"{unreadable} of the images tried could not be read; `striate audit` says why")
+    chosen = _rows(asked) if augment else typical(side)
+    rows = []
+    with progress.bar("Drawing", len(chosen)) as bar:
+        for place, one in enumerate(chosen):
+            rows.append(_row(images, place % len(images), one, side, seed))
+            bar.advance()
+    sheet = drawn(rows, f"{source.name}: what a network of {side} x {side} pixels will see")
+    write_atomically(path, lambda file: sheet.save(file, "PNG"))
+    return Sheet(path, tuple(one.text() for one in chosen), (side, side), unreadable)
+
+
+def typical(side: int) -> list[Augmentation]:
+    """Every transform alone, with a value that is usual for images of `side` pixels."""
+    sizes = ",".join(f"{round(side * ratio)}:{share}" for ratio, share in ((1.125, 0.5), (1.5, 0.3), (2, 0.2)))
+    elastic = "elastic=1.4 smooth=4" if side <= SMALL else f"elastic={side / 64:.2g} smooth={side // 16}"
+    words = (
+        "flip=0.5", "shift=0.125", "crop=0.35..1", f"sizes={sizes}", "scale=0.8..1.25", "rotate=15", "shear=15",
+        elastic, "colour=30", "lighting=0.1", "cutout=0.25", "drop=0.1", "mixup=0.4",
+    )  # fmt: skip
+    return [Augmentation.from_text(text) for text in words]
+
+
+def _rows(asked: Augmentation) -> list[Augmentation]:
+    alone = [asked.only(name) for name in asked.transforms]
+    return [*alone, asked] if len(alone) > 1 else alone
+
+
+def _pixels(side: int, seen: Glance) -> Pixels:
+    """How images are held: small ones as they are, larger ones as squares with a little to spare."""
+    channels = 1 if seen.grey else 3
+    neutral = (0.0,) * channels, (1.0,) * channels
+    if 0 < seen.largest <= side:
+        return Pixels(side, side, channels, rule="centre", mean=neutral[0], std=neutral[1])
+    spare = -(-side * _SPARE[0] // _SPARE[1])
+    return Pixels(spare, spare, channels, rule="crop", mean=neutral[0], std=neutral[1])
+
+
+def _some_images(source: Source, pixels: Pixels) -> tuple[Images, int]:
+    """Up to IMAGES of the source, evenly spread, uint8 [N, H, W, C], and how many that were tried cannot be read."""
+    crops, unreadable = [], 0
+    for place in np.unique(np.linspace(0, len(source.items) - 1, IMAGES).round().astype(int)):
+        try:
+            crops.append(pixels.apply(source.decode(source.read(source.items[place]), pixels.at_least).image))
+        except (UnreadableImage, OSError):
+            unreadable += 1
+    if not crops:
+        raise RequestError(f"none of the {unreadable} images tried in {source.name} can be read; see `striate audit`")
+    # Neighbours in a source are of one class; a row each should show several.
+    return np.stack(crops)[np.argsort(np.arange(len(crops)) * 5 % len(crops), kind="stable")], unreadable
+
+
+def _row(images: Images, place: int, chosen: Augmentation, side: int, seed: int) -> Row:
+    """The image at `place`, plain and as drawn in the first epochs."""
+    settings = Settings(seed=seed, augment=chosen.text(), size=(side, side))
+    mean = measure(images).mean.tolist()  # blanked values are left at the mean, as in training
+    tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
+    view = View(tensor, settings, mean=mean, std=[1.0] * len(mean), device=torch.device("cpu"))
+    cells = [view.plain(torch.tensor([place]))]
+    for epoch in range(EPOCHS):
+        whole = visits(len(images), seed=seed, epoch=epoch)
+        cells.append(view.learn(whole.of(np.flatnonzero(whole.rows == place)), whole, epoch).x)
+    names = chosen.transforms
+    words = chosen.words(names[0]) if len(names) == 1 else "all of it together"
+    return Row(chosen.text(), words, _shown(torch.cat(cells), mean))
+
+
+def _shown(x: torch.Tensor, mean: list[float]) -> NDArray[np.uint8]:
+    """Normalised images [B, C, H, W] as bytes [B, H, W, C] again."""
+    levels = x + torch.tensor(mean).view(-1, 1, 1)
+    return np.asarray(levels.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1))

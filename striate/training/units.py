@@ -1,0 +1,39 @@
+"""Numbers in their own units: a head starts near nought with a spread of about one, ages and prices do not."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from striate.errors import RequestError
+
+
+class InUnits(nn.Module):
+    """`net`'s answers times `unit`, plus `origin`; in training, the mean and the deviation of the targets.
+
+    So every answer counts in the target's units while the head learns at the scale it starts from. Afterwards `fold`
+    puts both into the head's weights, and `net` alone gives the same answers.
+    """
+
+    def __init__(self, net: nn.Module, *, origin: float, unit: float) -> None:
+        super().__init__()
+        if not 0 < unit < float("inf"):
+            raise RequestError(f"a unit is above 0, not {unit}")
+        self.net, self.origin, self.unit = net, origin, unit
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images [B, C, H, W] -> numbers [B, 1]."""
+        scores: Tensor = self.net(x)
+        return scores * self.unit + self.origin
+
+    @torch.no_grad()
+    def fold(self, head: nn.Linear) -> None:
+        """Put unit and origin into `head`, the last layer of `net`, in place; this wrapper then changes nothing more.
+
+        Raises RequestError for a head without a bias.
+        """
+        if not isinstance(head, nn.Linear) or head.bias is None:
+            raise RequestError("only a linear head with a bias can take a unit and an origin")
+        head.weight.mul_(self.unit)
+        head.bias.mul_(self.unit).add_(self.origin)
+        self.origin, self.unit = 0.0, 1.0

@@ -1,0 +1,70 @@
+"""Every image once, or as often as its chance says, in an order of its own every epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from striate.data.keyed import permutation
+from striate.errors import RequestError
+from striate.training.batches import batches, count, visits
+
+
+def test_batches_have_every_image_once_and_another_order_in_each_epoch() -> None:
+    epochs = [visits(65, seed=0, epoch=epoch) for epoch in (0, 1)]
+    orders = [np.concatenate([some.rows for some in batches(epoch, 32, spare_one=False)]) for epoch in epochs]
+    assert all(sorted(order.tolist()) == list(range(65)) for order in orders)
+    assert not np.array_equal(orders[0], orders[1])
+    np.testing.assert_array_equal(orders[0], permutation(0, 0, 65))
+    np.testing.assert_array_equal(epochs[0].rows, epochs[0].keys)
+    sizes = [
+        (65, 32, True, 2),
+        (65, 32, False, 3),
+        (64, 32, True, 2),
+        (1, 32, True, 1),
+        (3, 1, True, 3),
+        (66, 32, True, 3),
+    ]
+    for samples, batch, spare_one, expected in sizes:
+        made = list(batches(visits(samples, seed=0, epoch=0), batch, spare_one=spare_one))
+        assert len(made) == count(samples, batch, spare_one=spare_one) == expected
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60).filter(any), st.integers(0, 1000), st.integers(0, 1000))
+def test_chances_are_kept_to_the_next_whole_number(chances: list[float], seed: int, epoch: int) -> None:
+    n = len(chances)
+    made = visits(n, seed=seed, epoch=epoch, chances=np.array(chances))
+    expected = n * np.array(chances) / sum(chances)
+    counts = np.bincount(made.rows, minlength=n)
+    assert len(made) == n
+    assert (counts >= np.floor(expected - 1e-6)).all()
+    assert (counts <= np.ceil(expected + 1e-6)).all()
+    # No two visits draw the same, and the first of each image draws as it always does.
+    assert len(set(made.keys.tolist())) == n
+    np.testing.assert_array_equal(made.keys % n, made.rows)
+    assert all(made.keys[made.rows == row].min() == row for row in set(made.rows.tolist()))
+    assert sorted(made.partners.tolist()) == list(range(n))
+
+
+def test_over_epochs_each_image_has_its_due() -> None:
+    chances = np.array([1.0, 2.0, 3.0, 0.0, 0.5, 0.7, 0.8, 0.1])
+    seen = np.zeros(8)
+    for epoch in range(2000):
+        seen += np.bincount(visits(8, seed=1, epoch=epoch, chances=chances).rows, minlength=8)
+    np.testing.assert_allclose(seen / 2000, 8 * chances / chances.sum(), atol=0.04)
+    assert seen[3] == 0
+    orders = [visits(8, seed=1, epoch=epoch, chances=chances).rows.tolist() for epoch in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_equal_chances_are_every_image_once() -> None:
+    made = visits(40, seed=0, epoch=3, chances=np.full(40, 0.2))
+    assert sorted(made.rows.tolist()) == list(range(40))
+
+
+@pytest.mark.parametrize("chances", [[1.0], [0.0, 0.0], [1.0, -1.0], [1.0, float("nan")], [1.0, float("inf")]])
+def test_chances_that_are_none_are_refused(chances: list[float]) -> None:
+    with pytest.raises(RequestError, match="takes 2 chances of 0 or more, not all 0"):
+        visits(2, seed=0, epoch=0, chances=np.array(chances))

@@ -1,0 +1,184 @@
+"""The loop learns every kind of task, with weights, chances and mix-up, from memory maps as from memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from training_cases import MEAN, QUICK, STD, flat, same, small_net, some
+
+from striate.data.augment import augment, mixing
+from striate.data.augmentation import Augmentation
+from striate.data.keyed import permutation
+from striate.training.batches import visits
+from striate.training.loop import fit
+from striate.training.schedule import learning_rate
+from striate.training.scores import score
+from striate.training.settings import Settings
+from striate.training.units import InUnits
+
+
+def test_learns_several_labels(digits: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
+    # Of a digit: is it even, is it above 4, is it round?
+    images, labels, held_images, held_labels = digits
+    round_ones = torch.tensor([0, 6, 8, 9])
+
+    def told(of: Tensor) -> Tensor:
+        return torch.stack([of % 2 == 0, of > 4, torch.isin(of, round_ones)], 1).float()
+
+    net = small_net()
+    net[-1] = nn.Linear(16 * 9, 3)
+    settings = Settings(epochs=4, batch=50, learning_rate=0.1, augment="shift=1", task="labels")
+    pair = (held_images, told(held_labels))
+    reports = fit(net, images, told(labels), settings, mean=MEAN, std=STD, validate=pair)
+    assert reports[-1].loss < 0.6 * reports[0].loss
+    final = reports[-1].score
+    assert final is not None
+    assert final > 0.93
+    from sklearn.metrics import average_precision_score
+
+    with torch.no_grad():
+        scores = net((held_images.float() - 33) / 78)
+    assert final == pytest.approx(average_precision_score(pair[1], scores), abs=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["mse", "huber"])
+def test_learns_a_number_in_its_own_units(digits: tuple[Tensor, Tensor, Tensor, Tensor], loss: str) -> None:
+    # The share of ink, as if it were a price around 10,000: far from where a head starts.
+    images, _, held_images, _ = digits
+    ink, held_ink = (10_000 + 100 * some.float().mean((1, 2, 3)) for some in (images, held_images))
+    origin, unit = ink.mean().item(), ink.std().item()
+    bare = small_net()
+    bare[-1] = nn.Linear(16 * 9, 1)
+    net = InUnits(bare, origin=origin, unit=unit)
+    settings = Settings(epochs=4, batch=50, learning_rate=0.05, augment="none", task="number", loss=loss, unit=unit)
+    reports = fit(net, images, ink.double(), settings, mean=MEAN, std=STD, validate=(held_images, held_ink.double()))
+    final = reports[-1].score
+    assert final is not None
+    assert final < 0.25 * (held_ink - origin).abs().mean()
+    with torch.no_grad():
+        before = net((held_images.float() - 33) / 78)
+        head = bare[-1]
+        assert isinstance(head, nn.Linear)
+        net.fold(head)
+        torch.testing.assert_close(bare((held_images.float() - 33) / 78), before)
+    assert final == pytest.approx((before[:, 0] - held_ink).abs().mean().item(), rel=1e-3)
+
+
+def plain_losses(net: nn.Module, settings: Settings, steps: list[tuple[Tensor, list[tuple[Tensor, Tensor]]]]) -> None:
+    """Steps written out: each a batch x, and pairs of labels and how much each image's loss with them counts."""
+    optimizer = torch.optim.SGD(net.parameters(), lr=1, momentum=0.9, nesterov=True)
+    for step, (x, parts) in enumerate(steps):
+        each = sum(F.cross_entropy(net(x), labels, reduction="none") * shares for labels, shares in parts)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, len(steps), 0, settings.learning_rate)
+        optimizer.zero_grad()
+        assert isinstance(each, Tensor)
+        each.mean().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+
+PLAIN = dataclasses.replace(QUICK, label_smoothing=0, weight_decay=0, clip_norm=0, epochs=1, seed=3)
+
+
+def test_weights_count_as_shares_of_their_mean() -> None:
+    images, labels = some(64)
+    weights = torch.arange(64.0)
+    net, plain = small_net(norm=False), small_net(norm=False)
+    fit(net, images, labels, PLAIN, mean=MEAN, std=STD, weights=weights * 7)
+    order = torch.from_numpy(permutation(3, 0, 64))
+    x = (images.float() - 33) / 78
+    plain_losses(plain, PLAIN, [(x[rows], [(labels[rows], weights[rows] / 31.5)]) for rows in order.split(32)])
+    torch.testing.assert_close(flat(net), flat(plain), rtol=1e-4, atol=1e-5)
+    equal = [small_net(), small_net()]
+    fit(equal[0], images, labels, QUICK, mean=MEAN, std=STD, weights=torch.full((64,), 3.0))
+    fit(equal[1], images, labels, QUICK, mean=MEAN, std=STD)
+    assert same(*equal)
+
+
+def test_mixup_mixes_images_and_losses() -> None:
+    images, labels = some(64)
+    settings = dataclasses.replace(PLAIN, augment="mixup=0.4 shift=2 flip=0.5")
+    net, plain = small_net(norm=False), small_net(norm=False)
+    fit(net, images, labels, settings, mean=MEAN, std=STD)
+    epoch = visits(64, seed=3, epoch=0)
+    moved = Augmentation.from_text("shift=2 flip=0.5")
+    # Whoever an image is mixed with looks as in its own turn.
+    x = (augment(images, np.arange(64), moved, seed=3, epoch=0).float() - 33) / 78
+    steps = []
+    for start in (0, 32):
+        rows = epoch.rows[start : start + 32]
+        others = torch.from_numpy(epoch.rows[epoch.partners[start : start + 32]])
+        keep = torch.from_numpy(mixing(rows, 0.4, seed=3, epoch=0)).float()
+        mine, scale = torch.from_numpy(rows), keep[:, None, None, None]
+        mixed = x[mine] * scale + x[others] * (1 - scale)
+        steps.append((mixed, [(labels[mine], keep), (labels[others], 1 - keep)]))
+    plain_losses(plain, settings, steps)
+    torch.testing.assert_close(flat(net), flat(plain), rtol=1e-4, atol=1e-5)
+    again = small_net(norm=False)
+    fit(again, images, labels, settings, mean=MEAN, std=STD)
+    assert same(net, again)
+
+
+def test_chances_balance_what_is_seen() -> None:
+    images = torch.cat([torch.zeros(90, 1, 14, 14), torch.full((10, 1, 14, 14), 255)]).to(torch.uint8)
+    labels = (torch.arange(100) >= 90).long()
+    seen = []
+    net = nn.Sequential(nn.Flatten(), nn.Linear(196, 2))
+    net.register_forward_pre_hook(lambda module, inputs: seen.append((inputs[0].mean((1, 2, 3)) > 0).sum().item()))
+    chances = np.where(labels.numpy() == 1, 9.0, 1.0)
+    fit(net, images, labels, QUICK, mean=MEAN, std=STD, chances=chances)
+    assert abs(sum(seen) - 100) <= 2  # half of two epochs of 100
+
+
+def test_a_memory_map_of_larger_images_learns_as_the_images_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(0)
+    packed = generator.integers(0, 256, (65, 20, 20, 1)).astype(np.uint8)
+    np.save(tmp_path / "pack.npy", packed)
+    view = torch.from_numpy(np.load(tmp_path / "pack.npy", mmap_mode="r+")).permute(0, 3, 1, 2)
+    labels = some(65)[1]
+    settings = dataclasses.replace(QUICK, size=(14, 14), fraction=0.7, augment="crop=0.3..1 flip=0.5 cutout=3")
+    nets = [small_net() for _ in range(3)]
+    held = (view, labels)
+    reports = fit(nets[0], view, labels, settings, mean=MEAN, std=STD, validate=held)
+    fit(nets[1], torch.from_numpy(packed).permute(0, 3, 1, 2).contiguous(), labels, settings, mean=MEAN, std=STD)
+    monkeypatch.setattr("striate.training.view.KEEP", 0)
+    fit(nets[2], view, labels, settings, mean=MEAN, std=STD)
+    assert same(nets[0], nets[1])
+    assert same(nets[0], nets[2])
+    # Held-out images of the larger size are cut out in the centre, as prediction does.
+    cut = (view[:, :, 3:17, 3:17], labels)
+    plain = dataclasses.replace(settings, size=(0, 0), fraction=1.0)
+    assert reports[-1].score == score(nets[0], *cut, plain, mean=MEAN, std=STD)
+
+
+def test_a_mean_image_is_taken_off() -> None:
+    images, labels = some(64)
+    mean = images.float().mean(0)
+    seen = []
+    net = small_net()
+    net.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    fit(net, images, labels, dataclasses.replace(PLAIN, batch=64), mean=mean, std=[70.0])
+    torch.testing.assert_close(seen[0].mean(0), torch.zeros(1, 14, 14), atol=1e-6, rtol=0)
+    torch.testing.assert_close(seen[0].sum(), ((images.float() - mean) / 70).sum(), atol=1e-2, rtol=0)
+
+
+def test_lighting_is_measured_on_the_images_to_learn_from() -> None:
+    # All their colour lies along one axis, so that is where the light moves, and nowhere else.
+    grey = some(64)[0].expand(-1, 3, -1, -1) // 4 + 90
+    seen = []
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 196, 10))
+    net.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    settings = dataclasses.replace(PLAIN, batch=64, augment="lighting=8")
+    fit(net, grey, some(64)[1], settings, mean=[0.0] * 3, std=[1.0] * 3)
+    order = torch.from_numpy(permutation(3, 0, 64))
+    moved = seen[0] - grey[order].float()
+    assert moved.abs().max() > 3
+    assert (moved == moved[:, :1, :1, :1]).all()

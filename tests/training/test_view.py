@@ -1,0 +1,56 @@
+"""What goes in is checked, and what the network sees is (image - mean) / std."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from striate.errors import RequestError
+from striate.training.settings import Settings
+from striate.training.view import View, check, normalised
+
+
+def test_normalised() -> None:
+    images = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
+    x = normalised(images, [1.0, 2.0, 3.0], [4.0, 5.0, 6.0])
+    assert x.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(x[:, 1], (images[:, 1].float() - 2) / 5)
+    mean = torch.rand(3, 4, 4) * 255
+    torch.testing.assert_close(normalised(images, mean, [2.0] * 3), (images.float() - mean) / 2)
+
+
+def test_only_the_rows_asked_for_are_read() -> None:
+    # A tensor of 3 TB, all of one byte: reading more than the rows would not end well.
+    images = torch.zeros(1, 3, 1000, 1000, dtype=torch.uint8).expand(10**6, -1, -1, -1)
+    view = View(images, Settings(size=(8, 8)), mean=[1.0] * 3, std=[2.0] * 3, device=torch.device("cpu"))
+    x = view.plain(torch.tensor([5, 999_999]))
+    assert x.shape == (2, 3, 8, 8)
+    assert (x == -0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [([1.0], [1.0, 1.0]), ([1.0, 1.0], [1.0]), ([1.0, 1.0], [0.0, 1.0]), (torch.zeros(2, 3, 3), [1.0, 1.0])],
+)
+def test_normalisation_that_does_not_fit_is_refused(mean: list[float] | Tensor, std: list[float]) -> None:
+    with pytest.raises(RequestError, match="2 channels need as many means and stds above 0"):
+        View(torch.zeros(1, 2, 4, 4, dtype=torch.uint8), Settings(), mean=mean, std=std, device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("task", "targets", "words"),
+    [
+        ("class", torch.zeros(3), r"int64 labels \[N\], not torch.uint8 \[3, 1, 4, 4\] and torch.float32 \[3\]"),
+        ("class", torch.tensor([0, -1, 0]), "labels count from 0, but one is -1"),
+        ("labels", torch.zeros(3), r"float labels \[N, labels\]"),
+        ("labels", torch.full((3, 2), 2.0), "given .1. or not .0., but one is neither"),
+        ("labels", torch.full((3, 2), float("nan")), "one is neither"),
+        ("number", torch.zeros(3, dtype=torch.int64), r"float numbers \[N\]"),
+        ("number", torch.zeros(2), r"and torch.float32 \[2\]"),
+        ("number", torch.tensor([0.0, float("inf"), 0.0]), "must be finite, but one is not"),
+    ],
+)
+def test_targets_that_do_not_fit_the_task_are_refused(task: str, targets: Tensor, words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        check(torch.zeros(3, 1, 4, 4, dtype=torch.uint8), targets, task)

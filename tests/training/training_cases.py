@@ -1,0 +1,42 @@
+"""A small net, some noise to learn, and what weights are compared by."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from striate.training.settings import Settings
+
+MEAN, STD = [33.0], [78.0]
+QUICK = Settings(epochs=2, batch=32, learning_rate=0.05, augment="none", warmup_epochs=0)
+
+
+def small_net(seed: int = 0, *, norm: bool = True, dropout: float = 0.0) -> nn.Sequential:
+    """Two convolutions and a linear layer over 14 x 14 images of one channel."""
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.BatchNorm2d(8) if norm else nn.Identity(),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        nn.Linear(16 * 9, 10),
+    )
+
+
+def some(n: int = 65) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (n, 1, 14, 14), dtype=torch.uint8, generator=generator)
+    return images, torch.arange(n) % 10
+
+
+def flat(net: nn.Module) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in net.parameters()])
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
