@@ -94,7 +94,11 @@ def plain(images: Tensor, size: Size, fraction: float = 1.0) -> Tensor:
     centre = images[:, :, top : top + height, left : left + width]
     if (height, width) == size or not len(images):
         return centre[:, :, : size[0], : size[1]]
-    return F.interpolate(centre, size, mode="bilinear", antialias=True, align_corners=False)
+    if centre.device.type == "cpu" or centre.dtype != torch.uint8:
+        return F.interpolate(centre, size, mode="bilinear", antialias=True, align_corners=False)
+    # Only a CPU resizes bytes as such, in whole numbers as Pillow does.
+    wide = F.interpolate(centre.float(), size, mode="bilinear", antialias=True, align_corners=False)
+    return wide.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def draw_moves(draws: Draws, chosen: Augmentation, size: Size) -> Moves:
