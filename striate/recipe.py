@@ -48,6 +48,7 @@ class Recipe:
     warmup_epochs: float = _key(1.0, "epochs of linear warm-up before the cosine (scratch)", low=0, high=1000)
     clip_norm: float = _key(1.0, "largest norm of all gradients; 0: any (scratch)", low=0, high=1e6)
     label_smoothing: float = _key(0.05, "mass moved from the true class to all (scratch)", low=0, high=0.9)
+    normalise: str = _key("channel", "what is subtracted (scratch)", among=("channel", "mean-pixel", "mean-image"))
     augment: str = _key("auto", "auto, a preset, or words such as 'flip=0.5 rotate=10' (scratch)")
 
     def __post_init__(self) -> None:

@@ -60,6 +60,19 @@ def write_atomically(path: Path, fill: Callable[[BinaryIO], object]) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
+def publish(part: Path, path: Path) -> None:
+    """Give a file that was written in steps its name: synced, renamed, and the folder synced. Raises OSError."""
+    with open(part, "rb") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """`write_atomically` for content already in memory."""
     write_atomically(path, lambda file: file.write(content))

@@ -10,7 +10,8 @@ from typing import Any
 from striate.progress import Progress
 
 SOURCES = (
-    "folder of class folders, manifest (.csv, .jsonl), .npz file, IDX or CIFAR files, or named set (faces, digits, ...)"
+    "folder of class folders, manifest (.csv, .jsonl), .npz or .pack file, IDX or CIFAR files, "
+    "or named set (faces, digits, ...)"
 )
 MODEL = "model file, run folder, or a net with published weights"
 

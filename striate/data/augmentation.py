@@ -146,6 +146,11 @@ class Augmentation:
         return [name for name in self._named() if name not in (*_BELONGS, "fill")]
 
     @property
+    def zooms(self) -> bool:
+        """Whether a part of the image may be shown larger, so that images above the output's size show more."""
+        return self.crop != (1.0, 1.0) or bool(self.sizes) or self.scale[1] > 1
+
+    @property
     def resamples(self) -> bool:
         """Whether pixels are read from between the source's pixels, whatever the sizes."""
         return any(name in ("crop", "scale", "shear", "rotate", "elastic") for name in self._named())

@@ -179,7 +179,7 @@ def open_images(root: Path) -> FolderSource:
     """All images below a folder, of one class named after it. Raises RequestError when there are none."""
     walk = _Walk(root)
     try:
-        walk.class_folder(root, root.resolve().name, "")
+        walk.class_folder(str(root), "", root.resolve().name, "")
     except OSError as error:
         raise RequestError(f"cannot read the folder {str(root)!r}: {error.strerror or error}") from error
     if not walk.files:

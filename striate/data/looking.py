@@ -69,8 +69,8 @@ def _read(source: Source, pixels: Pixels, item: Item, wanted: Callable[[str], bo
         content = source.read(item)
     except OSError as error:
         return Looked(item, Record("", problem="unreadable", why=error.strerror or str(error)), None)
-    digest = sha256_of(content)
-    known = memory.records.get(digest) if memory else None
+    digest = digest_of(source, content)
+    known = told(source, content) or (memory.records.get(digest) if memory else None)
     if known is not None and (known.problem or not wanted(digest)):
         return Looked(item, known, None)
     try:
@@ -79,6 +79,18 @@ def _read(source: Source, pixels: Pixels, item: Item, wanted: Callable[[str], bo
         return Looked(item, Record(digest, problem=error.kind, why=str(error)), None)
     record = known or Record(digest, *decoded.size, decoded.format, decoded.notes, *sketch(decoded.image, decoded.size))
     return Looked(item, record, pixels.apply(decoded.image) if wanted(digest) else None)
+
+
+def told(source: Source, content: bytes) -> Record | None:
+    """What a source knows of the content without looking, by a method `record_of`: a pack tells of the originals."""
+    record_of: Callable[[bytes], Record | None] = getattr(source, "record_of", lambda content: None)
+    return record_of(content)
+
+
+def digest_of(source: Source, content: bytes) -> str:
+    """What the content is remembered under: its SHA-256, or the one that the source knows."""
+    known = told(source, content)
+    return known.digest if known else sha256_of(content)
 
 
 Result = tuple[Looked, str]

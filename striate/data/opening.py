@@ -13,12 +13,15 @@ from striate.data.idx import IDX_NAME, holds_idx, open_idx
 from striate.data.manifest import SUFFIXES as MANIFESTS
 from striate.data.manifest import open_manifest
 from striate.data.named import NAMED, open_named
+from striate.data.pack import SUFFIX as PACK
+from striate.data.pack import open_pack
 from striate.data.sources import Source
 from striate.errors import RequestError, nearest
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")  # of CIFAR's binary version
 ACCEPTED = (
-    "a folder of class folders, a manifest (.csv, .jsonl), an .npz file, IDX files (...-images-idx3-ubyte), "
+    "a folder of class folders, a manifest (.csv, .jsonl), an .npz file, a .pack file, IDX files "
+    "(...-images-idx3-ubyte), "
     "the binary version of CIFAR (a folder or its .tar.gz)"
 )
 
@@ -66,6 +69,8 @@ def _open_file(path: Path) -> Source | None:
     name = path.name.lower()
     if name.endswith(".npz"):
         return open_npz(path)
+    if name.endswith(PACK):
+        return open_pack(path)
     if name.endswith(MANIFESTS):
         return open_manifest(path)
     if IDX_NAME.fullmatch(path.name):
@@ -81,11 +86,11 @@ def _could_be_opened(path: Path) -> bool:
             return holds_idx(names) or is_cifar(names)
     except OSError:
         return False
-    return path.name.lower().endswith((".npz", *MANIFESTS, *ARCHIVES)) and not path.name.startswith(".")
+    return path.name.lower().endswith((".npz", PACK, *MANIFESTS, *ARCHIVES)) and not path.name.startswith(".")
 
 
 def _right_ending(path: Path) -> str:
-    near = difflib.get_close_matches(path.suffix.lower(), (".npz", *MANIFESTS), n=1, cutoff=0.7)
+    near = difflib.get_close_matches(path.suffix.lower(), (".npz", PACK, *MANIFESTS), n=1, cutoff=0.7)
     return f"; should {path.suffix!r} be {near[0]!r}?" if near else ""
 
 

@@ -29,4 +29,5 @@ def net_of(model: Model) -> nn.Module:
 
 def trunk_of(model: Model) -> nn.Module:
     """uint8 images in, embedding out (scores, where the net has no linear head)."""
-    return Trunk(net_of(model), model.pixels, embedding=bool(model.head)).eval()
+    net = net_of(model)
+    return Trunk(net, model.pixels, embedding=bool(model.head), mean_image=model.mean_image).eval()

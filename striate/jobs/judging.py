@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from striate.data.audit import audit
 from striate.data.folder import open_images
-from striate.data.looking import Record
+from striate.data.looking import Record, look
 from striate.data.sources import Item, Source
 from striate.errors import RequestError
 from striate.inference.strangers import Strangers, distances_among, distances_to
 from striate.jobs.learned import Learned, StrangersMeasured
 from striate.metrics import auroc
+from striate.pixels import Images, Pixels
 from striate.transfer.features import FeatureCache
 
 REFERENCE = 2000  # images that the others are compared with: more would take long, and hardly change who is far off
@@ -47,6 +48,14 @@ def embedded_strangers(
     if not usable:
         raise RequestError(f"no image of the strangers in {source.name!r} can be read")
     return [entry.item.key for entry in usable], cache.matrix(entry.record.digest for entry in usable)
+
+
+def crops_of(source: Source, pixels: Pixels) -> tuple[Images, list[str]]:
+    """The crops [M, H, W, C] and paths [M] of the strangers that can be used. Raises RequestError without any."""
+    looked = [one for one in look(source, pixels) if one.crop is not None]
+    if not looked:
+        raise RequestError(f"no image of the strangers in {source.name!r} can be read")
+    return np.stack([one.crop for one in looked if one.crop is not None]), [one.item.key for one in looked]
 
 
 def strangers_measured(

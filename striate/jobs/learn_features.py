@@ -40,9 +40,9 @@ def learn_features(source: Source, plan: Plan, recipe: Recipe, clock: Clock, pro
     lots = Lots.drawn(found, recipe)
     features = features_of(found.usable, cache)
     with clock.stage("fit the head"):
-        head = _fit(lots, features, recipe)
+        head = fitted(lots, features, recipe)
     with clock.stage("answer what was not seen"):
-        unseen = _unseen(lots, features, recipe, head.strength)
+        unseen = unseen_answers(lots, features, recipe, head.strength)
     task = _with_thresholds(found.task, lots, unseen)
     model = _with_head(by.backbone, head, task)
     held_out = lots.entries(lots.rows(lots.measured_part))
@@ -75,7 +75,8 @@ def _weights_of(backbone: Model) -> dict[str, Any]:
     return {"weights": backbone.training}
 
 
-def _fit(lots: Lots, features: NDArray[np.float32], recipe: Recipe) -> Head:
+def fitted(lots: Lots, features: NDArray[np.float32], recipe: Recipe) -> Head:
+    """The head learnt from the training images' features [usable, D]."""
     rows = lots.rows("train")
     fold = folds_of(lots.audit, min(recipe.search_folds, len(rows)), recipe.seed, rows)[rows]
     return fit_head(_lesson(lots, features, rows, recipe), seed=recipe.seed, fold=fold)
@@ -87,7 +88,7 @@ def _lesson(lots: Lots, features: NDArray[np.float32], rows: list[int], recipe: 
     return Lesson(features[rows], lots.targets(rows), task, weights, recipe.loss)
 
 
-def _unseen(lots: Lots, features: NDArray[np.float32], recipe: Recipe, strength: float) -> NDArray[np.float32]:
+def unseen_answers(lots: Lots, features: NDArray[np.float32], recipe: Recipe, strength: float) -> NDArray[np.float32]:
     """Answers [usable, outputs] by heads that had not seen the image.
 
     With folds, of the images in them. Else of all images, held-out ones included: it is their labels that are judged

@@ -61,7 +61,7 @@ def run_report(
         pooled=_pooled(learned),
         strangers=_strangers(learned, recipe, model),
         seen=_seen(learned, pictures),
-        findings=_findings(found, pictures),
+        findings=_findings(found),
         set_aside=tuple((oddity.path, f"{oddity.kind}: {oddity.why}") for oddity in found.set_aside),
         curve=tuple(learned.curve),
         timings=tuple(timings.items()),
@@ -179,7 +179,7 @@ def _names(measured: Measured, row: Any) -> tuple[str, ...]:
 
 
 def _doubtful(learned: Learned, pictures: _Pictures) -> tuple[content.Doubtful, ...]:
-    found = suspects(learned)[:DOUBTFUL]
+    found = suspects(learned.audit, learned.unseen)[:DOUBTFUL] if learned.unseen is not None else []
     crops = pictures.of(suspect.place for suspect in found)
     return tuple(
         content.Doubtful(
@@ -252,8 +252,12 @@ def _seen(learned: Learned, pictures: _Pictures) -> tuple[content.Seen, ...]:
     )
 
 
-def _findings(found: Audit, pictures: _Pictures) -> tuple[content.Finding, ...]:
+def _findings(found: Audit) -> tuple[content.Finding, ...]:
     return tuple(
-        content.Finding(one.kind, len(one.paths), one.action, one.explanation, one.listed[:20])
+        content.Finding(one.kind, len(one.paths), one.action, one.explanation, one.listed[:20], _few(one.groups))
         for one in found.findings
     )
+
+
+def _few(groups: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+    return tuple(group[:20] for group in groups[:20])

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from striate.jobs.learned import Learned
+from striate.data.audit import Audit
 from striate.task import Target
 
 
@@ -29,13 +30,14 @@ class Suspect:
     target: Target
 
 
-def suspects(learned: Learned) -> list[Suspect]:
-    """Images whose label is not what is answered, the most doubtful first; empty where nothing was answered unseen."""
-    if learned.unseen is None:
-        return []
-    task, usable = learned.audit.task, learned.audit.usable
-    places = np.flatnonzero(np.isfinite(learned.unseen[:, 0])).tolist()
-    answers = learned.unseen[places]
+def suspects(found: Audit, unseen: NDArray[np.float32]) -> list[Suspect]:
+    """Images whose label is not what is answered, the most doubtful first.
+
+    unseen [usable, outputs]: answers by models that had not learnt from the image; NaN for images without one.
+    """
+    task, usable = found.task, found.usable
+    places = np.flatnonzero(np.isfinite(unseen[:, 0])).tolist()
+    answers = unseen[places]
     ranked: list[tuple[float, Suspect]] = []
     if task.kind == "number":
         targets = task.targets(usable[place].item for place in places)

@@ -11,13 +11,14 @@ from striate.recipe import Recipe
 from striate.task import Task
 
 
-def weights_of(task: Task, entries: list[Usable], balance: str) -> NDArray[np.float64] | None:
+def weights_of(task: Task, entries: list[Usable], balance: str, *, own: bool = True) -> NDArray[np.float64] | None:
     """The weights [N] of images to learn from, of mean 1; None where all count alike.
 
+    own: their own weights count; without, only the balance does, as when those weights are in the loss already.
     balance "weights" or "sampling": every class counts as much as every other one, whatever its number of images.
     Raises RequestError where there are no classes to balance.
     """
-    weights = np.array([entry.item.weight for entry in entries], np.float64)
+    weights = np.array([entry.item.weight if own else 1.0 for entry in entries], np.float64)
     if balance != "none":
         check_balance(task, balance)
         classes = task.targets(entry.item for entry in entries)

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from striate.pixels import Pixels
 
 
 class Trunk(nn.Module):
-    """uint8 [N, H, W, C] -> float32 [N, D]: the embedding below a linear head, or the scores of a net without one."""
+    """uint8 [N, H, W, C] -> float32 [N, D]: the embedding below a linear head, or the scores of a net without one.
 
-    def __init__(self, net: nn.Module, pixels: Pixels, *, embedding: bool) -> None:
+    mean_image [H, W, C]: subtracted in place of the mean of `pixels`.
+    """
+
+    def __init__(
+        self, net: nn.Module, pixels: Pixels, *, embedding: bool, mean_image: NDArray[np.float32] | None = None
+    ) -> None:
         super().__init__()
         self.net = net
         self.embedding = embedding
-        self.register_buffer("mean", torch.tensor(pixels.mean).reshape(1, -1, 1, 1), persistent=False)
+        mean = torch.tensor(pixels.mean).reshape(1, -1, 1, 1)
+        if mean_image is not None:
+            mean = torch.from_numpy(np.array(mean_image, np.float32)).permute(2, 0, 1)[None]
+        self.register_buffer("mean", mean.contiguous(), persistent=False)
         self.register_buffer("std", torch.tensor(pixels.std).reshape(1, -1, 1, 1), persistent=False)
 
     mean: Tensor

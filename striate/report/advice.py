@@ -9,7 +9,7 @@ import numpy as np
 
 from striate.report.audit_words import SERIOUS, heading, level
 from striate.report.content import RunReport
-from striate.report.wording import counted, images, number, percent, quantity, text
+from striate.report.wording import counted, images, number, percent, plain, quantity, text
 
 SURE = 0.9
 MISCALIBRATED = 0.07  # expected calibration error from which on it is worth telling, ...
@@ -127,7 +127,7 @@ def _of_numbers(content: RunReport) -> Iterator[Step]:
     yield from _leaks(content)
     if found.mistakes:
         worst = found.mistakes[0]
-        why = f"The worst said {quantity(worst.predicted)} where {quantity(worst.truth)} is given: is that right?"
+        why = f"The worst said {quantity(worst.predicted)} where {plain(worst.truth)} is given: is that right?"
         yield "mistakes", f"Check the {counted(len(found.mistakes), 'worst error')}", why
     if len(found.true) > 2 and found.true.std() > 0:
         slope = float(np.cov(found.true, found.said)[0, 1] / found.true.var(ddof=1))

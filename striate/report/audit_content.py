@@ -75,7 +75,9 @@ class AuditPage:
     """Everything the page of an audit says. `data` is one line about the folder; `findings` are most serious first.
 
     `counts` are usable images by class and part, as `Audit.counts()` gives them; `classes` and `parts` are what an
-    image can be relabelled and moved to (empty: those of `counts`). `sizes` [N, 2] are the images' widths and heights.
+    image can be relabelled and moved to (empty: those of `counts`). `images` is how many can be used (None: as many as
+    `counts` tells, which counts an image of several labels more than once). `sizes` [N, 2] are the images' widths and
+    heights. `command` is what to type to use the saved decisions, shown beside the button.
     """
 
     title: str
@@ -85,16 +87,26 @@ class AuditPage:
     task_kind: str = "class"
     classes: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    images: int | None = None
     sizes: ArrayLike | None = None
+    command: str = ""
     notes: tuple[str, ...] = ()
 
 
-def decision_rows(page: AuditPage) -> list[tuple[str, str, str, str, str]]:
-    """The decisions file of a page nobody has changed: rows of COLUMNS, one a file, most serious findings first.
+@dataclass(frozen=True)
+class Plan:
+    """What a page nobody has changed decides about one file: the columns of the decisions file but for its path."""
 
-    `decision` is the suggestion where that is safe, else "keep"; `found` names every finding the file is in, parted by
-    a comma. A file that several findings name is decided by the first, most serious one. Files about which nothing is
-    suggested have no row.
+    decision: str
+    to: str
+    found: str
+    suggested: str
+
+
+def plans(page: AuditPage) -> dict[str, Plan]:
+    """The plan of every file that the findings name, in the order in which they name them first.
+
+    The suggestion is that of the first, most serious finding that has one; it is decided at once only where it is safe.
     """
     first: dict[str, Entry] = {}
     found: dict[str, dict[str, None]] = {}
@@ -103,9 +115,23 @@ def decision_rows(page: AuditPage) -> list[tuple[str, str, str, str, str]]:
             found.setdefault(entry.path, {})[finding.kind] = None
             if entry.suggested:
                 first.setdefault(entry.path, entry)
-    rows = []
-    for path, entry in first.items():
-        decision = entry.suggested if entry.safe else "keep"
+    made = {}
+    for path, kinds in found.items():
+        entry = first.get(path, Entry(path=path))
+        safe = bool(entry.suggested) and entry.safe
         suggested = f"{entry.suggested} {entry.to}".strip()
-        rows.append((path, decision, entry.to if entry.safe else "", ", ".join(found[path]), suggested))
-    return rows
+        made[path] = Plan(entry.suggested if safe else "keep", entry.to if safe else "", ", ".join(kinds), suggested)
+    return made
+
+
+def decision_rows(page: AuditPage) -> list[tuple[str, str, str, str, str]]:
+    """The decisions file of a page nobody has changed: rows of COLUMNS, one a file, in the order of the findings.
+
+    `decision` is the suggestion where that is safe, else "keep"; `found` names every finding the file is in, parted by
+    a comma. Files about which nothing is suggested have no row.
+    """
+    return [
+        (path, plan.decision, plan.to, plan.found, plan.suggested)
+        for path, plan in plans(page).items()
+        if plan.suggested
+    ]

@@ -49,7 +49,7 @@ def learning_curves(curve: Sequence[Mapping[str, float]]) -> str:
 
 def reliability(found: Calibration) -> str:
     """How often the network is right at each confidence, against the diagonal, and how many answers that rests on."""
-    plot, counts = Plot((0, 1), (0, 1), height=220), Plot((0, 1), (0, float(max(1, found.counts.max()))), height=76)
+    plot, counts = Plot((0, 1), (0, 1), height=220), Plot((0, 1), (0, float(max(1, found.counts.max()))), height=84)
     plot.rules((0, 0.5, 1), _whole)
     edges = np.linspace(0, 1, len(found.counts) + 1)
     for low, high, count, right in zip(edges[:-1], edges[1:], found.counts, found.accuracy, strict=True):
@@ -60,11 +60,10 @@ def reliability(found: Calibration) -> str:
     plot.marks((0, 0.5, 1), _whole)
     most = int(found.counts.max())
     counts.rules((0, float(max(1, most))), lambda value: number(round(value)))
-    counts.label((counts.left + counts.right) / 2, counts.bottom + 20, "how sure it said it was", "middle")
+    counts.label((counts.left + counts.right) / 2, counts.bottom + 20, "answers in each range", "middle")
     label = f"Share right by confidence; expected calibration error {percent(found.error)}"
-    return plot.figure("Share that was right, by how sure it was", label) + counts.figure(
-        "Answers in each range", f"Answers by confidence, at most {number(most)} in a range"
-    )
+    drawn = plot.svg(label) + counts.svg(f"Answers by confidence, at most {number(most)} in a range")
+    return f"<figure><figcaption>Share that was right, by how sure it was</figcaption>{drawn}</figure>"
 
 
 def _whole(share: float) -> str:
@@ -112,7 +111,7 @@ def fold_dots(folds: Sequence[Fold], pooled: Pooled | None, mean: float, interva
     if pooled:
         plot.label(70, plot.down(0.7) + 4, "pooled", "end")
         plot.stroke((max(low, pooled.interval[0]), 0.7), (min(high, pooled.interval[1]), 0.7), "whisker")
-        plot.dot(pooled.score, 0.7, "bad", 5, percent(pooled.score))
+        plot.dot(pooled.score, 0.7, "good", 5, percent(pooled.score))
     key = '<span><i class="dot"></i>mean of the folds</span><span><i class="band"></i>its 95&nbsp;% interval</span>'
     return plot.figure("The score of each fold", f"Scores of {len(folds)} folds, mean {percent(mean)}", key)
 

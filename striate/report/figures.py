@@ -55,7 +55,10 @@ CSS = """
   padding: .38rem 0; border-bottom: 1px solid var(--line) } .pairs li:last-child { border: 0 }
 .pairs span { margin-left: auto; color: var(--muted); font-variant-numeric: tabular-nums }
 .pairs a { margin-left: .6em }
-@media (max-width: 46rem) { .classes .fill { display: none } }
+.bars th { overflow-wrap: normal }
+@media (max-width: 46rem) { .classes .fill { display: none } .classes td.quiet { white-space: normal }
+  .classes :is(th, td) { padding-right: .55rem } .classes th { white-space: normal } .classes th[scope=row] {
+  min-width: 4rem } .bars td.fill { width: 45% } }
 """
 
 
@@ -195,7 +198,7 @@ def class_table(rows: Sequence[str]) -> str:
     return (
         '<div class="wide"><table class="classes"><thead><tr><th scope="col">Class</th>'
         '<th scope="col" class="num">Recognised</th><th scope="col" class="num">Recall</th><td class="fill"></td>'
-        '<th scope="col" class="num">plausibly</th><th scope="col" class="num">Precision</th></tr></thead>'
+        '<th scope="col" class="num">Plausible range</th><th scope="col" class="num">Precision</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 

@@ -16,11 +16,13 @@ Point = tuple[float, float]
 
 CSS = """
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(16rem, 100%), 1fr)); gap: 1.5rem }
+.charts.under { margin-top: 1.3rem }
 .charts figure { margin: 0; min-width: 0; max-width: 27rem } .charts.small { gap: 1.2rem }
 .charts.small { grid-template-columns: repeat(auto-fill, minmax(min(13rem, 100%), 1fr)) }
 .charts svg { width: 100%; height: auto; display: block; overflow: visible }
 .charts figcaption { margin-bottom: .3rem }
 .charts text { font-size: 12px; fill: var(--muted) }
+.charts.small text { font-size: 18px }
 .charts .grid { stroke: var(--line); stroke-width: 1 }
 .charts .even { stroke: var(--muted); stroke-width: 1.2; stroke-dasharray: 4 4 }
 .charts polyline { fill: none; stroke-width: 2.2; stroke-linejoin: round; stroke-linecap: round }
@@ -115,9 +117,9 @@ class Plot:
 
     def dot(self, x: float, y: float, tone: str, radius: float, title: str = "") -> None:
         """A point."""
-        told = f"<title>{title}</title></circle>" if title else "</circle>"
+        told = f"><title>{title}</title></circle>" if title else "/>"
         self.parts.append(
-            f'<circle class="{tone}" cx="{self.across(x):.1f}" cy="{self.down(y):.1f}" r="{radius:g}">{told}'
+            f'<circle class="{tone}" cx="{self.across(x):.1f}" cy="{self.down(y):.1f}" r="{radius:g}"{told}'
         )
 
     def bar(self, x: tuple[float, float], y: float, tone: str = "", gap: float = 1.0) -> None:
@@ -134,14 +136,14 @@ class Plot:
             f'x2="{self.across(end[0]):.1f}" y2="{self.down(end[1]):.1f}"/>'
         )
 
+    def svg(self, label: str) -> str:
+        """The drawing; `label` (what a screen reader says) is HTML already."""
+        return f'<svg viewBox="0 0 360 {self.height:g}" role="img" aria-label="{label}">{"".join(self.parts)}</svg>'
+
     def figure(self, caption: str, label: str, key: str = "") -> str:
-        """The whole figure; `caption` and `label` (what a screen reader says) are HTML already."""
+        """The drawing under its caption and over its key, all HTML already."""
         named = f'<div class="key">{key}</div>' if key else ""
-        return (
-            f"<figure><figcaption>{caption}</figcaption>"
-            f'<svg viewBox="0 0 360 {self.height:g}" role="img" aria-label="{label}">{"".join(self.parts)}</svg>'
-            f"{named}</figure>"
-        )
+        return f"<figure><figcaption>{caption}</figcaption>{self.svg(label)}{named}</figure>"
 
 
 def thinned(points: Sequence[Point], most: int = MOST_STEPS) -> Sequence[Point]:

@@ -27,6 +27,7 @@ CSS = """
 .group { display: flex; flex-wrap: wrap; gap: .7rem; padding: .7rem 0 } .group figure { margin: 0; width: 8.4rem }
 .group figcaption { font: .74rem/1.35 var(--mono); color: var(--muted) } .group .frame { height: 116px }
 .said { font-size: 1.15rem; line-height: 1.45; max-width: 40rem; margin-bottom: .5rem }
+.quiet.below { margin-bottom: .7rem } .charts .said { align-self: center }
 .view + .view { margin-top: 1.1rem } .view p { margin: .35rem 0 0; font-size: .9rem }
 .view small { color: var(--muted); font: .74rem/1.35 var(--mono); margin-left: .6em }
 """
@@ -147,14 +148,13 @@ def calibration(found: Calibration | None) -> str:
     """Whether its confidence can be believed, in words and as a diagram."""
     if found is None or not found.counts.sum():
         return ""
-    drawn = f'<div class="charts">{charts.reliability(found)}</div>'
+    said = f'<p class="said">{calibration_words(found)}</p>'
+    body = f'<div class="charts">{charts.reliability(found)}{said}</div>'
     lead = (
         "Bars on the dashed line: what it says is what happens. Bars below it: it is surer than it should be. "
         "Above: it is better than it says."
     )
-    return section(
-        "calibration", "How far to believe it", lead, f'<p class="said">{calibration_words(found)}</p>{drawn}'
-    )
+    return section("calibration", "How far to believe it", lead, body)
 
 
 def calibration_words(found: Calibration) -> str:
@@ -162,7 +162,7 @@ def calibration_words(found: Calibration) -> str:
     top = int(found.counts.argmax())
     sure, right = float(found.confidence[top]), float(found.accuracy[top])
     return (
-        f"When it says {percent(sure)}, as it did of {images(int(found.counts[top]))}, it is right in "
+        f"When it says about {100 * sure:.0f}&nbsp;%, as it did of {images(int(found.counts[top]))}, it is right in "
         f"<b>{percent(right)}</b>. On average what it says and what happens are "
         f"<b>{100 * found.error:.1f} points</b> apart (expected calibration error)."
     )
@@ -255,7 +255,7 @@ def strangers(found: Strangers | None, album: Album) -> str:
         for one in found.taken[:FEW]
     ]
     shown = gallery(photos, len(found.taken), "stranger")
-    body = f'<p class="said">{said}</p><div class="charts">{charts.two_histograms(found)}</div>'
+    body = f'<div class="charts">{charts.two_histograms(found)}<p class="said">{said}</p></div>'
     body += f"<h3>Strangers taken for a class</h3>{shown}" if shown else ""
     return section("strangers", "None of these", lead, body)
 
@@ -275,7 +275,7 @@ def seen(content: RunReport, album: Album) -> str:
     if any(varied):
         body += (
             "<h3>And as training varied them</h3>"
-            f"<p class='quiet'>The framed one is plain. In every epoch the network sees another variation.</p>"
+            f'<p class="quiet below">The framed one is plain. In every epoch the network sees another variation.</p>'
             f"{''.join(varied)}"
         )
     if not body:

@@ -97,7 +97,7 @@ def numbers(found: Numbers) -> str:
     )
     items = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
     lead = "Each dot is a held-out image. On the dashed line the answer is right; the further off, the worse."
-    return section("numbers", "Answered against true", lead, f'<dl>{items}</dl><br><div class="charts">{drawn}</div>')
+    return section("numbers", "Answered against true", lead, f'<dl>{items}</dl><div class="charts under">{drawn}</div>')
 
 
 def number_mistakes(found: Numbers, album: Album) -> str:

@@ -26,6 +26,7 @@ CSS = """
 .photos small { color: var(--muted); display: block; margin-top: .2rem; font: .74rem/1.35 var(--mono) }
 .photos.small { grid-template-columns: repeat(auto-fill, minmax(7.4rem, 1fr)); gap: 1rem .9rem }
 .photos.small .frame { height: 108px } .photos.small .frame img { max-width: 96px; max-height: 96px }
+.photos + .quiet { margin-top: .9rem }
 .strip { display: flex; flex-wrap: wrap; gap: .5rem }
 .strip .frame { margin: 0; width: 128px } .strip .first { box-shadow: inset 0 0 0 2px rgb(var(--good) / .55) }
 @media (max-width: 46rem) { .photos { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1.1rem .8rem }

@@ -35,6 +35,7 @@ def fit(
     std: Values,
     validate: Validate = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
+    among: Tensor | None = None,
     weights: Tensor | None = None,
     chances: NDArray[np.float64] | None = None,
 ) -> list[EpochReport]:
@@ -43,6 +44,7 @@ def fit(
     `images` uint8 [N, C, H, W], of any strides, such as a view of a memory map: only the rows of a step are read, and
     they are kept on the device where there is room for them. `targets` by the settings' task: "class" int64 [N],
     "labels" floats [N, labels] of 0 and 1, "number" floats [N] (the network answers [N, 1]).
+    `among` int64 [N]: where among more images those to learn from are; targets, weights and chances go with it.
     The network sees (image - mean) / std on the scale 0 .. 255: `std` a number a channel, `mean` too or [C, H, W].
     `weights` [N]: how much each image counts in the loss, as a share of their mean. `chances` [N]: how often each image
     comes in an epoch, as a share of their mean; else each comes once. `validate` is held-out (images, targets), or a
@@ -52,10 +54,10 @@ def fit(
     Raises RequestError for data that do not go together, WorkError at the first loss or parameter that is not finite.
     """
     device = next(net.parameters()).device
-    check(images, targets, settings.task)
+    check(images, targets, settings.task, among)
     targets = targets.to(device, torch.int64 if settings.task == "class" else torch.float32)
-    counts = _relative(weights, len(images)).to(device)
-    view = View(images, settings, mean=mean, std=std, device=device)
+    counts = _relative(weights, len(targets)).to(device)
+    view = View(images, settings, mean=mean, std=std, device=device, among=among)
     # Before the optimizer is made: momentum buffers take the format of the parameters.
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # undeclared, but documented
     rate, momentum, decay = settings.learning_rate, settings.momentum, settings.weight_decay

@@ -29,19 +29,21 @@ def score(
     mean: Values,
     std: Values,
     batch: int = 256,
+    among: Tensor | None = None,
 ) -> float:
     """The score of the settings' task on `images` (uint8 [N, C, H, W]), without augmentation.
 
     "class": the fraction whose highest score is at their label, 0 to 1; "labels": the mean over the labels that any
     image has of their average precision, 0 to 1, and NaN where none has any; "number": the mean absolute error, in the
     units of the targets. The network is used in the mode it is in, so call `eval()` before.
-    `targets`, `mean`, `std` and errors as in `striate.training.loop.fit`; of the settings, those that say what is seen.
+    `targets`, `mean`, `std`, `among` and errors as in `striate.training.loop.fit`; of the settings, those that say what
+    is seen.
     """
-    check(images, targets, settings.task)
+    check(images, targets, settings.task, among)
     device = next(net.parameters()).device
-    view = View(images, dataclasses.replace(settings, augment="none"), mean=mean, std=std, device=device)
+    view = View(images, dataclasses.replace(settings, augment="none"), mean=mean, std=std, device=device, among=among)
     found = []
-    for rows in torch.split(torch.arange(len(images)), batch):
+    for rows in torch.split(torch.arange(len(targets)), batch):
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
             found.append(net(view.plain(rows)).float().cpu())
     scores, truth = torch.cat(found), targets.cpu()

@@ -35,13 +35,23 @@ class Shown:
 
 
 class View:
-    """The images of a data set, uint8 [N, C, Hs, Ws], as a network on `device` sees them; only rows asked for are read.
+    """The images of a data set, uint8 [M, C, Hs, Ws], as a network on `device` sees them; only rows asked for are read.
 
+    With `among`, int64 [N], the data set is the images at those places: a part of a memory map is not copied for it.
     `mean` is a number a channel, or a tensor [C, H, W]; `std` a number a channel; both on the scale 0 .. 255.
     Raises RequestError where they do not go with the images, or a std is not above 0.
     """
 
-    def __init__(self, images: Tensor, settings: Settings, *, mean: Values, std: Values, device: torch.device) -> None:
+    def __init__(
+        self,
+        images: Tensor,
+        settings: Settings,
+        *,
+        mean: Values,
+        std: Values,
+        device: torch.device,
+        among: Tensor | None = None,
+    ) -> None:
         channels, across = images.shape[1], tuple(images.shape[2:])
         self.settings, self.device = settings, device
         self.size: tuple[int, int] = settings.size if min(settings.size) else (across[0], across[1])
@@ -52,7 +62,8 @@ class View:
             raise RequestError(f"{channels} channels need as many means and stds above 0, not {given}")
         self.augmentation = Augmentation.from_text(settings.augment)
         self.images = images.to(device) if images.nbytes <= KEEP else images
-        self._lighting = _lighting(images) if self.augmentation.lighting else None
+        self.among = among
+        self._lighting = _lighting(images, among) if self.augmentation.lighting else None
 
     def plain(self, rows: Tensor) -> Tensor:
         """The images at `rows`, int64 [B], as prediction sees them: float32 [B, C, H, W], normalised."""
@@ -86,21 +97,25 @@ class View:
         return normalised(images, self.mean, self.std), rows.to(self.device)
 
     def _read(self, rows: Tensor) -> Tensor:
+        rows = rows if self.among is None else self.among[rows]
         return self.images[rows.to(self.images.device)].to(self.device)
 
 
-def check(images: Tensor, targets: Tensor, task: str = "class") -> None:
+def check(images: Tensor, targets: Tensor, task: str = "class", among: Tensor | None = None) -> None:
     """Raise RequestError unless these are uint8 images [N, C, H, W], N above 0, and the targets of a kind of task.
+
+    With `among`, N is the number of those places.
 
     "class": int64 [N], 0 or more; "labels": floats [N, labels] from 0 to 1; "number": finite floats [N].
     """
     given = f"{images.dtype} {list(images.shape)} and {targets.dtype} {list(targets.shape)}"
     wanted = {"class": "int64 labels [N]", "labels": "float labels [N, labels]", "number": "float numbers [N]"}[task]
     kind = targets.dtype == torch.int64 if task == "class" else targets.is_floating_point()
-    shape = images.ndim == 4 and targets.ndim == 1 + (task == "labels") and len(targets) == len(images)
+    samples = len(images) if among is None else len(among)
+    shape = images.ndim == 4 and targets.ndim == 1 + (task == "labels") and len(targets) == samples
     if images.dtype != torch.uint8 or not kind or not shape:
         raise RequestError(f"training takes uint8 images [N, C, H, W] and {wanted}, not {given}")
-    if not len(images):
+    if not samples:
         raise RequestError("there are no images to learn from")
     # Torch skips the label -100 in silence and takes other negative ones for a fault of its own.
     if task == "class" and targets.min() < 0:
@@ -127,6 +142,6 @@ def _told(values: Values) -> str:
     return str(tensor.tolist()) if tensor.numel() <= 4 else f"a tensor {list(tensor.shape)}"
 
 
-def _lighting(images: Tensor) -> NDArray[np.float64]:
+def _lighting(images: Tensor, among: Tensor | None) -> NDArray[np.float64]:
     """The directions of PCA lighting, measured on the images to learn from."""
-    return measure(images.permute(0, 2, 3, 1).cpu().numpy()).lighting
+    return measure(images.permute(0, 2, 3, 1).cpu().numpy(), None if among is None else among.numpy()).lighting

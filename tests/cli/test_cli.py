@@ -20,7 +20,9 @@ VERBS = list(next(a for a in parser()._actions if isinstance(a, argparse._SubPar
 
 
 def test_the_verbs() -> None:
-    assert set(VERBS) == {"train", "predict", "evaluate", "audit", "augment", "export", "fetch", "nets", "show"}
+    assert set(VERBS) == {
+        "train", "predict", "evaluate", "audit", "augment", "pack", "export", "fetch", "nets", "show",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -8,24 +8,36 @@ from striate.cli.answer import SOURCES, Answer, terminal_progress
 from striate.errors import printable
 
 HELP = "look at every image and say what is wrong"
-EXAMPLE = "striate audit photos/"
+EXAMPLE = "striate audit photos/ --html audit.html --fix-list decisions.csv"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb is given."""
     parser.add_argument("data", help=SOURCES)
+    parser.add_argument("--labels", action="store_true", help="also doubt labels, by nets that had not seen the image")
+    parser.add_argument("--html", metavar="FILE", help="write a page of thumbnails to act on")
+    parser.add_argument(
+        "--fix-list", metavar="FILE", help="write what is suggested, to be edited and given to train --decisions"
+    )
 
 
 def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
     from striate.jobs.audit import audit as job
 
-    found = job(chosen.data, progress=terminal_progress())
+    found = job(
+        chosen.data,
+        labels=chosen.labels,
+        html=chosen.html,
+        fix_list=chosen.fix_list,
+        progress=terminal_progress(),
+    )
     lines = [f"{len(found.usable):,} usable images in {len(found.classes)} classes"]
     for name, counts in found.counts().items():
         lines.append(
             f"  {printable(name)}: " + ", ".join(f"{count:,} {part}" for part, count in sorted(counts.items()))
         )
-    lines.append(printable(found.balance()))
-    lines += [finding.line() for finding in found.findings]
-    return Answer("\n".join([*lines, found.last_line()]), found.as_dict())
+    lines += [found.balance(), *(finding.line() for finding in found.findings), found.last_line()]
+    lines += [f"Page   {chosen.html}"] if chosen.html else []
+    lines += [f"Decide {chosen.fix_list}, then: striate train --decisions {chosen.fix_list}"] if chosen.fix_list else []
+    return Answer("\n".join(lines), found.as_dict())

@@ -1,0 +1,141 @@
+"""From an audit to its page's content: thumbnails, and what to suggest for each file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from striate.data.findings import Finding, Usable
+from striate.data.sources import Item, Source
+from striate.errors import printable
+from striate.jobs.audit import DOUBTFUL_LABEL, Examined
+from striate.jobs.suspects import Suspect
+from striate.pixels import Images, UnreadableImage
+from striate.report.audit_content import AuditFinding, AuditPage, Entry
+
+PICTURES = 400  # thumbnails decoded for the page, at most
+SIDE = 112  # pixels of a thumbnail's longer side
+LISTED = 2000  # files of a finding that become entries
+_DROP = ("blank", "tiny", "odd-format")  # suggested to be dropped, after a look
+
+
+def audit_page(examined: Examined) -> AuditPage:
+    """The content of the audit's page."""
+    found, source = examined.found, examined.source
+    usable = {entry.item.key: entry for entry in found.usable}
+    findings = [_finding(one, examined, usable) for one in found.findings]
+    pictures = _Thumbnails(source)
+    shown = tuple(_with_pictures(one, usable, pictures) for one in findings)
+    sizes = np.array([(entry.record.width, entry.record.height) for entry in found.usable], np.int64).reshape(-1, 2)
+    parts = tuple(sorted({entry.item.part for entry in found.usable} - {""}))
+    return AuditPage(
+        title=source.name,
+        data=f"{len(found.usable):,} usable images, {len(found.set_aside):,} set aside. {found.balance()}",
+        counts=found.counts(),
+        findings=shown,
+        task_kind=found.task.kind,
+        classes=found.classes if found.task.kind != "number" else (),
+        parts=parts,
+        sizes=sizes,
+    )
+
+
+class _Thumbnails:
+    """Pictures of the first files that are asked for, whole and upright."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._made: dict[str, Images | None] = {}
+
+    def of(self, item: Item) -> Images | None:
+        if item.key not in self._made:
+            self._made[item.key] = self._decoded(item) if len(self._made) < PICTURES else None
+        return self._made[item.key]
+
+    def _decoded(self, item: Item) -> Images | None:
+        try:
+            image = self._source.decode(self._source.read(item), SIDE).image
+        except (OSError, UnreadableImage):
+            return None
+        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        return np.asarray(image, np.uint8)
+
+
+def _with_pictures(finding: AuditFinding, usable: dict[str, Usable], pictures: _Thumbnails) -> AuditFinding:
+    from dataclasses import replace
+
+    entries = tuple(
+        replace(entry, image=pictures.of(usable[entry.path].item)) if entry.path in usable else entry
+        for entry in finding.entries
+    )
+    return replace(finding, entries=entries)
+
+
+def _finding(finding: Finding, examined: Examined, usable: dict[str, Usable]) -> AuditFinding:
+    remarks = finding.remarks or ("",) * len(finding.paths)
+    if finding.action == "set aside":
+        why = {oddity.path: oddity.why for oddity in examined.found.set_aside}
+        remarks = tuple(why.get(path, "") for path in finding.paths)
+    suggested = _suggestions(finding, examined, usable)
+    entries = []
+    for path, remark in list(zip(finding.paths, remarks, strict=True))[:LISTED]:
+        entry = usable.get(path)
+        label = examined.found.task.spoken(entry.item.target) if entry else ""
+        part = entry.item.part if entry else ""
+        decision, to, safe = suggested.get(path, ("", "", False))
+        entries.append(Entry(path=path, label=label, part=part, why=remark, suggested=decision, to=to, safe=safe))
+    place = {entry.path: number for number, entry in enumerate(entries)}
+    groups = tuple(tuple(place[path] for path in group if path in place) for group in finding.groups)
+    return AuditFinding(
+        kind=finding.kind,
+        action=finding.action,
+        explanation=finding.explanation,
+        entries=tuple(entries),
+        groups=tuple(group for group in groups if len(group) > 1),
+        count=len(finding.paths),
+    )
+
+
+Suggestion = tuple[str, str, bool]  # decision, to, whether it can do no harm
+
+
+def _suggestions(finding: Finding, examined: Examined, usable: dict[str, Usable]) -> dict[str, Suggestion]:
+    """What to do about the files of a finding, by path."""
+    if finding.kind == DOUBTFUL_LABEL:
+        return {usable_key(one, examined): ("relabel", _to(one), False) for one in examined.suspects if _to(one)}
+    if finding.kind in _DROP:
+        return dict.fromkeys(finding.paths, ("drop", "", False))
+    found: dict[str, Suggestion] = {}
+    for group in finding.groups:
+        items = [usable[path].item for path in group]
+        if finding.kind.endswith("contradiction"):
+            found |= _to_the_majority(items, examined)
+        elif finding.kind.endswith("leak"):
+            found |= {item.key: ("drop", "", False) for item in items if item.part == "train"}
+        elif len({(item.target, item.part) for item in items}) == 1:
+            # Equal bytes, one class, one part: nothing is lost with the later ones. Near-duplicates may be wanted.
+            found |= {item.key: ("drop", "", finding.kind == "duplicate") for item in items[1:]}
+    return found
+
+
+def usable_key(suspect: Suspect, examined: Examined) -> str:
+    """The path of a suspect."""
+    return examined.found.usable[suspect.place].item.key
+
+
+def _to(suspect: Suspect) -> str:
+    """What to relabel to, as a decisions file spells it; "" where it cannot (no label at all)."""
+    return "|".join(suspect.suggested.split(", ")) if isinstance(suspect.target, tuple) else suspect.suggested
+
+
+def _to_the_majority(items: Sequence[Item], examined: Examined) -> dict[str, Suggestion]:
+    """Those of another class than most of their twins: that class. Without a majority nothing can be suggested."""
+    targets = Counter(item.target for item in items)
+    target, count = targets.most_common(1)[0]
+    if count * 2 <= len(items):
+        return {item.key: ("drop", "", False) for item in items}
+    words = printable(examined.found.task.spoken(target))
+    return {item.key: ("relabel", words, False) for item in items if item.target != target}

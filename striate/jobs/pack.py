@@ -1,0 +1,112 @@
+"""Pack: decode all images of a source once, into one file that training, audit and evaluation open at once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from striate.data.audit import Audit, audit
+from striate.data.opening import open_source
+from striate.data.pack import SUFFIX, PackSource, open_pack
+from striate.data.packing import made_line, write_pack
+from striate.data.sources import Source
+from striate.errors import RequestError
+from striate.pixels import Pixels
+from striate.progress import Progress
+from striate.transfer.strategy import glance
+
+SIZE = 256  # pixels: near the training size of most nets for photographs, with room for random crops
+SMALL = 64  # pixels: images up to here are packed as they are
+
+
+@dataclass(frozen=True, eq=False)
+class Packing:
+    """A pack that was made, and what was found in its images."""
+
+    source: PackSource
+    audit: Audit
+
+    def words(self) -> str:
+        """What was packed, where, and how large it is, in one line."""
+        return made_line(self.source)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The pack as JSON values."""
+        count, height, width, channels = self.source.images.shape
+        return {
+            "pack": str(self.source.path),
+            "images": count,
+            "height": height,
+            "width": width,
+            "channels": channels,
+            "bytes": self.source.path.stat().st_size,
+            "pixels": self.source.pixels.as_dict(),
+            "set_aside": [{"path": o.path, "kind": o.kind, "why": o.why} for o in self.source.oddities],
+        }
+
+
+def pack(
+    data: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str] | None = None,
+    size: int | None = None,
+    rule: str | None = None,
+    progress: Progress | None = None,
+) -> Packing:
+    """Pack the images of `data` into `out`, by default NAME.pack beside the data.
+
+    size: of the packed images' sides, by default 256, or less where most images are smaller; images of up to 64 pixels
+    are packed as they are. rule: as in `Pixels`, by default "crop", the centred square. Stopped at any point, the same
+    call goes on. A pack that lies at `out` is replaced, nothing else is.
+    Raises RequestError for what cannot be packed as asked, WorkError where the disk refuses.
+    """
+    progress = progress or Progress()
+    source = open_source(data)
+    path = Path(out) if out else _beside(data, source)
+    _require_free(path, data)
+    pixels = _pixels(source, size, rule, progress)
+    made = write_pack(path, source, pixels, progress=progress)
+    return Packing(made, audit(source, [(entry.item, entry.record) for entry in made.entries], trained_only=False))
+
+
+def _beside(data: str | os.PathLike[str], source: Source) -> Path:
+    path = Path(data)
+    folder = path.resolve().parent if path.exists() else Path()  # a named set lies nowhere
+    return folder / f"{source.name}{SUFFIX}"
+
+
+def _require_free(path: Path, data: str | os.PathLike[str]) -> None:
+    """Raise RequestError unless `path` may be written: nothing is there, or an earlier pack that is not the data."""
+    if path.suffix != SUFFIX:
+        raise RequestError(f"a pack's name ends in {SUFFIX}, and {str(path)!r} does not; --out names the file")
+    if not path.exists():
+        return
+    if Path(data).exists() and path.samefile(data):
+        raise RequestError(f"{str(path)!r} is what would be packed; name another file with --out")
+    try:
+        open_pack(path, check=False)
+    except RequestError as error:
+        raise RequestError(
+            f"{str(path)!r} is in the way, and is not replaced as it is no whole pack ({error}); --out names another"
+        ) from error
+
+
+def _pixels(source: Source, size: int | None, rule: str | None, progress: Progress) -> Pixels:
+    """What to pack: nothing is enlarged unless it was asked for."""
+    seen = glance(source)
+    if not seen.side:
+        raise RequestError(f"none of the images of {source.name!r} that were tried can be read; see 'striate audit'")
+    shapes = (source.peek(item) for item in source.items)
+    channels = 1 if all(shape is None or shape[2] == 1 for shape in shapes) else 3
+    neutral = (127.5,) * channels
+    if seen.largest <= SMALL and size is None and rule is None:
+        sizes = [shape for item in source.items if (shape := source.peek(item)) is not None]
+        # A few larger ones among them are shrunk, rather than all the others framed.
+        width, height = (max(min(shape[axis], SMALL) for shape in sizes) for axis in (0, 1))
+        return Pixels(height, width, channels, "centre", mean=neutral, std=neutral)
+    if size is not None and size > seen.side:
+        progress.say(f"Half of the images have a side of {seen.side} pixels or less, and are enlarged to {size}")
+    side = size if size is not None else min(SIZE, seen.side)
+    return Pixels(side, side, channels, rule or "crop", mean=neutral, std=neutral)
