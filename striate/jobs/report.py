@@ -106,8 +106,6 @@ def _held_out(path: Path, part: str) -> str:
     if not path.is_file() or not part:
         return ""
     with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-        rows = [
-            row for row in csv.DictReader(file) if row.get("part") == part or (part not in _PARTS and row.get("fold"))
-        ]
+        rows = [row for row in csv.DictReader(file) if (row.get("part") == part if part in PARTS else row.get("fold"))]
     keys = "\n".join(sorted(f"{row.get('path')} {row.get('class')}" for row in rows))
     return sha256_of(keys.encode("utf-8", "surrogateescape"))[:16]
