@@ -208,13 +208,8 @@ class LabelsMeasured(Measured):
                 "recall": _or_none(recall),
                 "f1": _or_none(f1),
             }
-        interval = [_or_none(side) for side in self.interval]
-        return {
-            "mean_average_precision": _or_none(self.score),
-            "interval": interval,
-            "all_right": self.all_right,
-            "per_label": rows,
-        }
+        headline = {"mean_average_precision": _or_none(self.score), "interval": list(map(_or_none, self.interval))}
+        return {**headline, "all_right": self.all_right, "per_label": rows}
 
     def lines(self) -> list[str]:
         """The mean with the weakest labels; images that are right in every label."""

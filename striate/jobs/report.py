@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from striate.data.splits import PARTS
 from striate.errors import RequestError
 from striate.jobs.measure import SCORES
 from striate.model import Model, read
