@@ -6,6 +6,7 @@ What could not be taken as an image with a target is kept in `oddities`, so that
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ SUFFIXES = {
     **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm"), "PPM"), ".mpo": "MPO", ".tga": "TGA", ".ico": "ICO",
     ".jp2": "JPEG2000",
 }  # fmt: skip
+TICK = 2_000_000_000  # nanoseconds: the coarsest clock of a file system in use, FAT's
 JUNK = {"__macosx", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "__pycache__", "lost+found"}
 
 
@@ -111,9 +113,15 @@ def notes_of(source: Source) -> tuple[str, ...]:
 
 
 def file_stamp(path: Path) -> str:
-    """Size, times and inode of a file: while they stay, so does its content. "" where nothing can be said."""
+    """Size, times of change and inode of a file, as text; "" where it is missing or was written in the last moments.
+
+    A file that was just written may be written again within the same tick of the file system's clock, unnoticed
+    (Git's "racy" index entries): such a file has no stamp yet.
+    """
     try:
         found = path.stat()
     except (OSError, ValueError):  # not there, or a name that no file can have
         return ""
-    return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"
+    if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) < TICK:
+        return ""
+    return f"{found.st_size}:{found.st_mtime_ns}:{found.st_ctime_ns}:{found.st_ino}"
