@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from striate.data.sources import JUNK, PARTS, SUFFIXES, Item, Oddity
+from striate.data.sources import JUNK, PARTS, SUFFIXES, Item, Oddity, file_stamp
 from striate.errors import RequestError
 from striate.pixels import Decoded, decode, peek
 from striate.task import Task
-
-_TICK = 2_000_000_000  # nanoseconds: the coarsest clock of a file system in use, FAT's
 
 
 @dataclass(frozen=True)
@@ -42,21 +39,6 @@ class FolderSource:
     def peek(self, item: Item) -> tuple[int, int, int] | None:
         """Read the file's header."""
         return peek(self.root / item.key)
-
-
-def file_stamp(path: Path) -> str:
-    """Size, times of change and inode of a file, as text; "" where it is missing or was written in the last moments.
-
-    A file that was just written may be written again within the same tick of the file system's clock, unnoticed
-    (Git's "racy" index entries): such a file has no stamp yet.
-    """
-    try:
-        found = path.stat()
-    except OSError:
-        return ""
-    if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) < _TICK:
-        return ""
-    return f"{found.st_size}:{found.st_mtime_ns}:{found.st_ctime_ns}:{found.st_ino}"
 
 
 @dataclass

@@ -6,6 +6,7 @@ What could not be taken as an image with a target is kept in `oddities`, so that
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ SUFFIXES = {
     ".jp2": "JPEG2000",
 }  # fmt: skip
 JUNK = {"__macosx", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "__pycache__", "lost+found"}
+
+_TICK = 2_000_000_000  # nanoseconds: the coarsest clock of a file system in use, FAT's
 
 
 @dataclass(frozen=True)
@@ -111,9 +114,15 @@ def notes_of(source: Source) -> tuple[str, ...]:
 
 
 def file_stamp(path: Path) -> str:
-    """Size, times and inode of a file: while they stay, so does its content. "" where nothing can be said."""
+    """Size, times and inode of a file: while they stay, so does its content. "" where nothing can be said.
+
+    Nothing can be said of a file that is missing, nor of one that was written in the last moments: it may be written
+    again within the same tick of the file system's clock, unnoticed (what Git calls a racy entry of its index).
+    """
     try:
         found = path.stat()
     except (OSError, ValueError):  # not there, or a name that no file can have
+        return ""
+    if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) < _TICK:
         return ""
     return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"
