@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SMALLEST = 64  # pixels of an image's shorter side: below, likeness says nothing
-LIMIT = 200_000  # prints: the time grows with their square, to about three minutes for these on two cores
+LIMIT = 200_000  # prints: time grows with their square; 60,000 take 26 s on two quiet cores, so these five minutes
 SIDE = 32  # of a print, in pixels
 _FREQUENCIES = 8  # of the cosine transform, per axis, that candidates are compared by
 _CANDIDATE = 0.6
