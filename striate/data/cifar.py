@@ -20,7 +20,8 @@ from striate.data.unpacking import tar_files
 from striate.errors import RequestError
 
 PIXELS = 3 * 32 * 32
-MAX_BYTES = 2**30  # of the whole set; the originals have 0.18 billion
+MAX_BYTES = 2**30  # of one file; the largest original has 0.15 billion
+MAX_TOTAL = 2**31  # of the archive unpacked
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _of_folder(path: Path) -> tuple[dict[str, bytes], tuple[Oddity, ...]]:
 def _of_archive(path: Path) -> tuple[dict[str, bytes], tuple[Oddity, ...]]:
     """The same from the archive: files are found by the last part of their names, whatever folder they lie in."""
     files: dict[str, bytes] = {}
-    for inside, size, content in tar_files(path, 2 * MAX_BYTES):
+    for inside, size, content in tar_files(path, MAX_TOTAL):
         name = inside.rpartition("/")[2]
         if name in files and _wanted(name):
             raise RequestError(f"{str(path)!r} holds {name} twice")

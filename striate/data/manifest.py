@@ -117,7 +117,8 @@ def open_manifest(path: Path) -> ManifestSource:
     rows = _with_one_split(rows, aside, notes)
     rows = _once_each(rows, aside, notes)
     if not rows:
-        why = f"; e.g. {printable(aside[0].path)!r}, {printable(aside[0].why)}" if aside else ""
+        first = f"; e.g. {printable(aside[0].path)!r}, {printable(aside[0].why)}" if aside else ""
+        why = f"{first} (paths are taken from {str(path.parent)!r})" if first else ""
         raise RequestError(f"the manifest {str(path)!r} names no usable image{why}")
     task = _task(path, TARGETS[kind], roles[kind], rows)
     place = {name: number for number, name in enumerate(task.names)}
@@ -323,7 +324,8 @@ def _once_each(rows: list[_Row], aside: list[Oddity], notes: list[str]) -> list[
 
 def _task(path: Path, kind: str, column: str, rows: Sequence[_Row]) -> Task:
     if kind == "number":
-        return Task(kind, (column.partition(":")[2].strip() or column,))
+        written, _, name = column.partition(":")
+        return Task(kind, (name.strip() or written.strip(),))
     names = {name for row in rows for name in (row.said if isinstance(row.said, tuple) else (str(row.said),))}
     if not names:
         raise RequestError(f"the manifest {str(path)!r} gives no image a label")

@@ -43,7 +43,7 @@ def open_source(data: str | os.PathLike[str]) -> Source:
         return open_named(str(data))
     if path.exists():
         raise RequestError(f"{str(data)!r} is none of these: {ACCEPTED}{_right_ending(path)}")
-    raise RequestError(f"no folder or file {str(data)!r}; {_nearest(path)}")
+    raise RequestError(f"no folder or file {str(data)!r}{_right_ending(path)}; {_nearest(path)}")
 
 
 def _open_folder(path: Path) -> Source:

@@ -48,8 +48,8 @@ def _four(addresses: tuple[str, ...], rows: str) -> Originals:
     return Originals(tuple(files))
 
 
-def _one(address: str, size: int, checksum: str, *, archive: bool = False, top: str = "") -> Originals:
-    return Originals((Original(address.rpartition("/")[2], (address,), size, checksum),), archive, top)
+def _one(addresses: tuple[str, ...], size: int, checksum: str, *, archive: bool = False, top: str = "") -> Originals:
+    return Originals((Original(addresses[0].rpartition("/")[2], addresses, size, checksum),), archive, top)
 
 
 ORIGINALS = {
@@ -75,24 +75,30 @@ ORIGINALS = {
         """,  # noqa: E501
     ),
     "cifar10": _one(
-        "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+        (
+            "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+            "https://cave.cs.toronto.edu/kriz/cifar-10-binary.tar.gz",
+        ),
         170_052_171,
         "sha256:c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
     ),
     "cifar100": _one(
-        "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+        (
+            "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+            "https://cave.cs.toronto.edu/kriz/cifar-100-binary.tar.gz",
+        ),
         168_513_733,
         "sha256:58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
     ),
     "hymenoptera": _one(
-        "https://download.pytorch.org/tutorial/hymenoptera_data.zip",
+        ("https://download.pytorch.org/tutorial/hymenoptera_data.zip",),
         47_286_322,
         "sha256:fbc41b31d544714d18dd1230b1e2b455e1557766e13e67f9f5a7a23af7c02209",
         archive=True,
         top="hymenoptera_data",
     ),
     "imagenette": _one(
-        "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-160.tgz",
+        ("https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-160.tgz",),
         99_003_388,
         "md5:e793b78cc4c9e9a4ccc0c1155377a412",
         archive=True,

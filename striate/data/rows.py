@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +27,13 @@ def read_text(path: Path, what: str, errors: str = "strict") -> str:
     """The text of a table, UTF-8 with or without a byte order mark. Raises RequestError for anything else."""
     try:
         with open(path, "rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            too_large = os.fstat(file.fileno()).st_size > MAX_BYTES
+            content = b"" if too_large else file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         raise RequestError(
             f"cannot read the {what} {str(path)!r}: {getattr(error, 'strerror', None) or error}"
         ) from error
-    if len(content) > MAX_BYTES:
+    if too_large or len(content) > MAX_BYTES:
         raise RequestError(f"the {what} {str(path)!r} has more than {MAX_BYTES // 2**20} MiB; no list of images has")
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise RequestError(f"the {what} {str(path)!r} is UTF-16; save it as UTF-8")

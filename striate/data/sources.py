@@ -26,9 +26,8 @@ SUFFIXES = {
     **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm"), "PPM"), ".mpo": "MPO", ".tga": "TGA", ".ico": "ICO",
     ".jp2": "JPEG2000",
 }  # fmt: skip
+TICK = 2_000_000_000  # nanoseconds: the coarsest clock of a file system in use, FAT's
 JUNK = {"__macosx", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "__pycache__", "lost+found"}
-
-_TICK = 2_000_000_000  # nanoseconds: the coarsest clock of a file system in use, FAT's
 
 
 @dataclass(frozen=True)
@@ -114,15 +113,15 @@ def notes_of(source: Source) -> tuple[str, ...]:
 
 
 def file_stamp(path: Path) -> str:
-    """Size, times and inode of a file: while they stay, so does its content. "" where nothing can be said.
+    """Size, times of change and inode of a file, as text; "" where it is missing or was written in the last moments.
 
-    Nothing can be said of a file that is missing, nor of one that was written in the last moments: it may be written
-    again within the same tick of the file system's clock, unnoticed (what Git calls a racy entry of its index).
+    A file that was just written may be written again within the same tick of the file system's clock, unnoticed
+    (Git's "racy" index entries): such a file has no stamp yet.
     """
     try:
         found = path.stat()
     except (OSError, ValueError):  # not there, or a name that no file can have
         return ""
-    if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) < _TICK:
+    if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) < TICK:
         return ""
-    return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"
+    return f"{found.st_size}:{found.st_mtime_ns}:{found.st_ctime_ns}:{found.st_ino}"

@@ -31,7 +31,23 @@ class _Counted:
         return content
 
 
-def tar_files(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[str, int, IO[bytes]]]:
+class Inside:
+    """The content of one file of an archive."""
+
+    def __init__(self, stream: IO[bytes], what: str) -> None:
+        self.stream, self.what = stream, what
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, all without `size`; b"" at the end. Raises RequestError where the archive is damaged."""
+        try:
+            return self.stream.read(size)
+        except RequestError:
+            raise
+        except Exception as error:  # tarfile, zipfile, gzip and zlib raise anything on damaged files
+            raise RequestError(f"cannot read the archive {self.what}: {error or type(error).__name__}") from error
+
+
+def tar_files(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[str, int, Inside]]:
     """Name, declared size and content of each plain file in a .tar or .tar.gz, in order; read in one go, to memory.
 
     Raises RequestError for what is no such archive, is damaged, holds links, devices or names that lead elsewhere, or
@@ -51,8 +67,8 @@ def tar_files(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[str, int, IO
                         raise RequestError(f"{what} holds {member.name[:200]!r}, a link or device; only files are read")
                     content = archive.extractfile(member)
                     assert content is not None  # a regular file has content
-                    yield safe_name(member.name, what), member.size, content
-            while inner.read(CHUNK):  # to the end, where gzip keeps its checksum
+                    yield safe_name(member.name, what), member.size, Inside(content, what)
+            while packed and inner.read(CHUNK):  # to the end, where gzip keeps its checksum
                 pass
     except RequestError:
         raise
@@ -60,7 +76,7 @@ def tar_files(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[str, int, IO
         raise RequestError(f"cannot read the archive {what}: {error or type(error).__name__}") from error
 
 
-def zip_files(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[str, int, IO[bytes]]]:
+def zip_files(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[str, int, Inside]]:
     """As `tar_files`, of a .zip; reading a file to its end checks its CRC."""
     what = repr(str(path))
     try:
@@ -76,7 +92,7 @@ def zip_files(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[str, int, IO
                 if total > limit:
                     raise RequestError(f"{what} unpacks to more than any such data set has")
                 with archive.open(member) as content:
-                    yield safe_name(member.filename, what), member.file_size, content
+                    yield safe_name(member.filename, what), member.file_size, Inside(content, what)
     except RequestError:
         raise
     except Exception as error:  # zipfile and zlib raise anything on damaged files

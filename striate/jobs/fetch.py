@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,19 +50,50 @@ def fetch(name: str, *, source: str | os.PathLike[str] = "", progress: Progress 
             )
         raise unknown("set to fetch", name, ORIGINALS)
     folder = set_folder(name)
-    if folder.is_dir():
+    with _alone(name, folder.parent / ".fetching"):
+        images = _found(name, folder, progress)
+        if not images:
+            waiting = folder.parent / ".fetching" / name
+            _bring(name, os.fspath(source), waiting, progress)
+            images = _settle(name, waiting, folder)
+    originals = ORIGINALS[name].files
+    return Fetched(name, folder, sum(original.size for original in originals), len(originals), images)
+
+
+@contextmanager
+def _alone(name: str, folder: Path) -> Iterator[None]:
+    """Holds the set for this process, so that no two write to one partial file. Raises WorkError where one does."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: there two at once end in a checksum that is wrong, which is told
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # The lock goes with the process, however that ends; the empty file stays.
+        file = open(folder / f"{name}.lock", "ab")  # noqa: SIM115
+    except OSError as error:
+        raise WorkError(f"could not write {str(folder)!r}: {error.strerror or error}") from error
+    with file:
         try:
-            images = _prove(name, folder)
-        except WorkError as error:
-            progress.say(f"What was fetched before does not read ({error}); it is fetched anew.")
-            shutil.rmtree(folder)
-        else:
-            progress.say(f"{name} is here already.")
-            return _fetched(name, folder, images)
-    waiting = folder.parent / ".fetching" / name
-    _bring(name, os.fspath(source), waiting, progress)
-    images = _settle(name, waiting, folder)
-    return _fetched(name, folder, images)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise WorkError(f"another 'striate fetch {name}' is at work; wait for it to end") from error
+        yield
+
+
+def _found(name: str, folder: Path, progress: Progress) -> int:
+    """How many images of the set are here; 0 where it is not here, or no longer reads and is removed."""
+    if not folder.is_dir():
+        return 0
+    try:
+        images = _prove(name, folder)
+    except WorkError as error:
+        progress.say(f"What was fetched before does not read ({error}); it is fetched anew.")
+        shutil.rmtree(folder)
+        return 0
+    progress.say(f"{name} is here already.")
+    return images
 
 
 def _bring(name: str, source: str, waiting: Path, progress: Progress) -> None:
@@ -113,10 +146,5 @@ def _prove(name: str, folder: Path) -> int:
         found = open_set(name, folder)
         found.decode(found.read(found.items[0]), 1)
     except (RequestError, UnreadableImage, OSError) as error:
-        raise WorkError(f"{name} has the right checksums and cannot be opened: {error}") from error
+        raise WorkError(f"{name} cannot be opened: {error}") from error
     return len(found.items)
-
-
-def _fetched(name: str, folder: Path, images: int) -> Fetched:
-    originals = ORIGINALS[name].files
-    return Fetched(name, folder, sum(original.size for original in originals), len(originals), images)

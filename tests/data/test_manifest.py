@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from striate import audit
+from striate.data import sources
 from striate.data.manifest import ManifestSource, open_manifest
 from striate.data.opening import open_source
 from striate.data.sources import file_stamp, notes_of
@@ -128,7 +129,8 @@ def test_paths(place: Path, tmp_path: Path) -> None:
     picture(tmp_path / "other" / "f.png", 9)
     picture(tmp_path / " g.png", 10)
     (tmp_path / "lists").mkdir()
-    text = f"path,label\n../a.png,x\n./../sub//e.png,x\n..\\other\\f.png,y\n{tmp_path}/b.png,y\n../ g.png,y\n ../c.png ,y\n"
+    paths = ["../a.png", "./../sub//e.png", "..\\other\\f.png", f"{tmp_path}/b.png", "../ g.png", " ../c.png "]
+    text = "path,label\n" + "".join(f"{path},x\n" for path in paths)
     source = open_manifest(manifest(tmp_path / "lists", text))
     absolute = (tmp_path / "b.png").as_posix()
     assert list(targets(source)) == ["../a.png", "../sub/e.png", "../other/f.png", absolute, "../ g.png", "../c.png"]
@@ -142,11 +144,12 @@ def test_quoted_fields_hold_anything_and_lines_are_counted(place: Path) -> None:
 
 
 def test_stamps_change_with_the_file(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("striate.data.sources._TICK", 0)  # files count as written long ago, however new they are
+    assert file_stamp(place / "a.png") == ""  # written just now: it might be written again, unnoticed
+    monkeypatch.setattr(sources, "TICK", 0)
     source = open_manifest(manifest(place, "path,label\na.png,x\nb.png,y\n"))
     first, second = (source.stamp(item) for item in source.items)
     assert first == source.stamp(source.items[0]) and first != second
-    size, mtime, _, inode = first.split("-")
+    size, mtime, _, inode = first.split(":")
     found = (place / "a.png").stat()
     assert (int(size), int(mtime), int(inode)) == (found.st_size, found.st_mtime_ns, found.st_ino)
     os.utime(place / "a.png", ns=(1, 1))

