@@ -16,7 +16,7 @@ from striate.data.findings import converted_findings, few, kept_findings, places
 from striate.data.likeness import LIMIT, near_groups
 from striate.data.memory import Record
 from striate.data.sources import Item, Oddity, Source
-from striate.errors import RequestError, WorkError
+from striate.errors import RequestError, WorkError, printable
 from striate.progress import Progress
 from striate.storage import cache_root, read_sealed, sha256_of, write_sealed
 from striate.task import Task
@@ -54,13 +54,17 @@ class Audit:
         if self.task.kind == "number":
             numbers = sorted(float(entry.item.target) for entry in self.usable)  # type: ignore[arg-type]
             middle = numbers[len(numbers) // 2]
-            return f"{self.classes[0]} goes from {numbers[0]:g} to {numbers[-1]:g}; half lie below {middle:g}."
+            return (
+                f"{printable(self.classes[0])} goes from {numbers[0]:g} to {numbers[-1]:g}; half lie below {middle:g}."
+            )
         shares = {name: sum(parts.get(p, 0) for p in ("train", "all")) for name, parts in self.counts().items()}
-        most, least = max(shares, key=lambda name: shares[name]), min(shares, key=lambda name: shares[name])
-        if shares[most] == shares[least]:
-            return f"Balance: {shares[most]:,} images to learn from in each."
-        times = f" ({shares[most] / shares[least]:.1f} times as many)" if shares[least] else ""
-        return f"Balance: from {shares[least]:,} ({least}) to {shares[most]:,} ({most}) images to learn from{times}."
+        fewest, low = min((count, name) for name, count in shares.items())
+        largest, high = max((count, name) for name, count in shares.items())
+        if fewest == largest:
+            return f"Balance: {largest:,} images to learn from in each."
+        times = f" ({largest / fewest:.1f} times as many)" if fewest else ""
+        range_ = f"from {fewest:,} ({printable(low)}) to {largest:,} ({printable(high)})"
+        return f"Balance: {range_} images to learn from{times}."
 
     def twins(self) -> list[list[int]]:
         """Groups of places in `usable` that show the same: images of equal bytes, and near-duplicates, in order."""

@@ -41,7 +41,7 @@ KEPT = {
     "leak": "the same bytes in training and held-out images: scored with and without them",
     "near-leak": "nearly the same picture in training and held-out images: scored with and without them",
     "duplicate": "the same bytes more than once; kept on one side of a split that we make",
-    "near-duplicate": "nearly the same picture more than once (saved again, resized, cropped or mirrored); "
+    "near-duplicate": "nearly the same picture more than once: saved again, resized, cropped or mirrored; "
     "kept on one side of a split that we make",
     "not-compared": f"near-duplicates are looked for among at most {LIMIT:,} images; this many are too many",
     "mistyped": "the ending names another format; the content decides",

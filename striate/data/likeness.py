@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SMALLEST = 64  # pixels of an image's shorter side: below, likeness says nothing
-LIMIT = 200_000  # prints: the time grows with their square, to about three minutes for these on two cores
+LIMIT = 200_000  # prints: time grows with their square; 60,000 take 26 s on two quiet cores, so these five minutes
 SIDE = 32  # of a print, in pixels
 _FREQUENCIES = 8  # of the cosine transform, per axis, that candidates are compared by
 _CANDIDATE = 0.6
@@ -26,7 +26,7 @@ _ALONE = 0.95  # instead, where a folder is too small to learn from what its ima
 # crops of 95 % reach 0.6 but for one in two hundred, and different photographs in one pair of 7,000. Without what is
 # common, crops agree to 0.88 or more (median 0.98), re-encodings, resizes and mirrored copies to 0.95 or more, and of
 # 357,006 pairs of different photographs none above 0.6. The same photographs in one white frame, in black bars or
-# behind a round mask agree to 0.98, but to 0.84 at most without what they have in common, learnt from 20 of them.
+# behind a round mask agree to 0.98, but to 0.86 at most without what they have in common, learnt from 20 of them.
 _LEARNT = 20  # prints for each common component: as many as are needed for the first
 _COMPONENTS = 8
 _CELLS = 16  # per axis, of the grid that two prints are laid over one another on
@@ -186,6 +186,7 @@ def _common(thumbs: Thumbs, places: Places) -> Floats:
     some = places[:: len(places) // 2000 + 1]
     cells = np.stack([(_WHOLE @ thumbs[place].astype(np.float32) @ _WHOLE.T).ravel() for place in some])
     cells -= (cells @ _SLOW.T) @ _SLOW
+    cells /= np.maximum(np.linalg.norm(cells, axis=1, keepdims=True), _TEXTURE * _CELLS)  # no picture counts for more
     mean = cells.mean(axis=0)
     cells -= mean
     count = min(_COMPONENTS, len(some) // _LEARNT)

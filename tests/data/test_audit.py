@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import scene
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+from scenes import scene
 
 from striate import audit
 from striate.data.audit import Audit, require_learnable
@@ -351,7 +351,7 @@ def test_imbalance_names_the_small_classes(many: Path) -> None:
     found = audit(many)
     entry = next(entry for entry in found.findings if entry.kind == "imbalance")
     assert entry.paths == ("c",) and entry.remarks == ("2 of 12",)
-    assert found.balance() == "Balance: from 2 (c) to 12 (a) images to learn from (6.0 times as many)."
+    assert found.balance() == "Balance: from 2 (c) to 12 (b) images to learn from (6.0 times as many)."
     photograph(many / "c" / "third.png", 52)  # a quarter is told in the balance, and is no finding
     assert finding(audit(many), "imbalance") == ()
 
