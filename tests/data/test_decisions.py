@@ -12,13 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from striate.data.arrays import from_arrays
 from striate.data.audit import audit
 from striate.data.decisions import Decision, Row, apply_decisions, read_decisions, write_decisions
 from striate.data.folder import open_folder
 from striate.data.looking import Record
 from striate.data.manifest import open_manifest
+from striate.data.pack_cache import automatic_pack
+from striate.data.packing import write_pack
 from striate.data.sources import Item, Source, with_items
 from striate.errors import RequestError
+from striate.pixels import Pixels
 
 
 def picture(path: Path, seed: int) -> None:
@@ -118,7 +122,7 @@ def test_labels_and_numbers(tmp_path: Path, fix: Path) -> None:
     changed, lines = apply_decisions(source, decided(fix, *rows))
     assert changed.task.names == ("0", "b", "c")
     assert [changed.task.spoken(item.target) for item in changed.items] == ["0, b, c", "none", "b"]
-    assert lines[1:] == ["New classes: 0", "No image is left of: a"]
+    assert lines[1:] == ["New labels: 0", "No image is left of: a"]
     (tmp_path / "n.csv").write_text("path,number\n0.png,1\n1.png,2\n")
     changed, _ = apply_decisions(open_manifest(tmp_path / "n.csv"), decided(fix, "0.png,relabel,-2.5,,"))
     assert [item.target for item in changed.items] == [-2.5, 2.0]
@@ -216,6 +220,27 @@ def test_any_bytes_are_decisions_or_refused(tail: bytes) -> None:
                 assert "fix.csv" in str(error)
             else:
                 assert all(decision.kind in ("keep", "drop", "relabel", "move") for decision in decisions.values())
+
+
+def test_what_is_decided_of_packed_or_stacked_images_keeps_each_its_own(
+    folder: Source, fix: Path, tmp_path: Path
+) -> None:
+    packed = write_pack(tmp_path / "set.pack", folder, Pixels(8, 8, rule="squash"))
+    assert len(packed.items) == 6
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8), dtype=np.uint8)
+    stacked = from_arrays("four", "test:four", [("", images, np.array(list("abab")))])
+    for source in (packed, stacked):
+        first, second, *_ = source.items
+        to = source.task.names[-1]
+        changed, _ = apply_decisions(source, decided(fix, f"{first.key},drop,,,", f"{second.key},relabel,{to},,"))
+        assert len(changed.items) == len(source.items) - 1
+        before = {item.key: source.read(item) for item in source.items}
+        assert all(changed.read(item) == before[item.key] for item in changed.items)
+        if source is packed:  # what scratch training learns from
+            stock = automatic_pack(changed, Pixels(8, 8, rule="squash"))
+            assert [item for item, _ in stock.pairs] == list(changed.items) and len(stock.images) == 5
+            for (item, _), image in zip(stock.pairs, stock.images, strict=True):
+                assert before[item.key].endswith(image.tobytes())
 
 
 def test_items_keep_their_group_and_weight(folder: Source, fix: Path) -> None:
