@@ -17,12 +17,13 @@ from striate.data.audit import audit
 from striate.data.decisions import Decision, Row, apply_decisions, read_decisions, write_decisions
 from striate.data.folder import open_folder
 from striate.data.looking import Record
-from striate.data.manifest import open_manifest
+from striate.data.manifest import ManifestSource, open_manifest
 from striate.data.pack_cache import automatic_pack
 from striate.data.packing import write_pack
 from striate.data.sources import Item, Source, with_items
 from striate.errors import RequestError
 from striate.pixels import Pixels
+from striate.task import Task
 
 
 def picture(path: Path, seed: int) -> None:
@@ -247,3 +248,50 @@ def test_items_keep_their_group_and_weight(folder: Source, fix: Path) -> None:
     item = Item("train/cat/1.png", 0, "train", "g", 2.0)
     changed, _ = apply_decisions(with_items(folder, [item]), decided(fix, "train/cat/1.png,relabel,dog,,"))
     assert (changed.items[0].group, changed.items[0].weight, changed.task.names) == ("g", 2.0, ("dog", "emu"))
+
+
+WORD = st.sampled_from(["ant", "bee", "cat", "dog"])
+TO = st.sampled_from(["ant", "bee", "cat", "dog", "+ant", "+emu", "+fox"])
+
+
+@given(
+    st.lists(st.lists(WORD, max_size=3, unique=True), min_size=1, max_size=6),
+    st.dictionaries(
+        st.integers(0, 7), st.tuples(st.sampled_from(["drop", "relabel", "keep"]), st.lists(TO, max_size=2))
+    ),
+    st.booleans(),
+)
+@settings(max_examples=150, deadline=None)
+def test_nothing_changes_but_what_was_decided(
+    rows: list[list[str]], choices: dict[int, tuple[str, list[str]]], several: bool
+) -> None:
+    rows = rows if several else [(row or ["ant"])[:1] for row in rows]
+    names = sorted({name for row in rows for name in row}) or ["ant"]
+    places = [tuple(sorted(names.index(name) for name in row)) for row in rows]
+    items = tuple(Item(str(n), place if several else place[0]) for n, place in enumerate(places))
+    task = Task("labels" if several else "class", tuple(names))
+    source = ManifestSource(Path(), "m", "m", task, items, ())
+    decisions, expected = {}, {str(n): set(row) for n, row in enumerate(rows)}
+    for number, (kind, to) in choices.items():
+        known = [
+            name if name[0] == "+" or name in names else f"+{name}"
+            for name in (to if several else (to or ["+emu"])[:1])
+        ]
+        decisions[str(number)] = Decision(kind, "|".join(known) if kind == "relabel" else "")
+        if str(number) in expected and kind == "drop":
+            del expected[str(number)]
+        elif str(number) in expected and kind == "relabel":
+            expected[str(number)] = {name.removeprefix("+") for name in known}
+    changed, lines = apply_decisions(source, decisions)
+    found = {
+        item.key: {
+            changed.task.names[place] for place in ((item.target,) if isinstance(item.target, int) else item.target)
+        }
+        for item in changed.items
+    }
+    assert found == expected
+    assert {oddity.path for oddity in changed.oddities} == {item.key for item in items} - expected.keys()
+    used = {name for said in expected.values() for name in said}
+    assert used <= set(changed.task.names) and len(set(changed.task.names)) == len(changed.task.names)
+    assert not used or set(changed.task.names) == used
+    assert lines[0].startswith("Decided: ")
