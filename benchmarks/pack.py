@@ -196,13 +196,12 @@ def main() -> None:
         rows = making(source.source, Path(folder), chosen.runs) if "making" in chosen.parts else []
         for side in (224, 64) if "batches" in chosen.parts else ():
             rows += compared(f"batches of {BATCH} at {side}", source, Pixels(side, side), chosen.runs)
-        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # threads that wait for one another measure what else runs on the machine
         labels = torch.tensor([item.target for item in source.source.items])
         for net, side in (("lenet5_plain", 32), ("resnet20", 64)) if "training" in chosen.parts else ():
             pixels = Pixels(side, side)
             step = stepping(net, pixels, labels, len(source.source.task.names))
-            torch.set_num_threads(1 if net == "lenet5_plain" else threads)  # as training does for steps so small
-            rows += compared(f"training epoch, {net} at {side}", source, pixels, chosen.runs, step)
+            rows += compared(f"training epoch on one thread, {net} at {side}", source, pixels, chosen.runs, step)
     if chosen.note:
         rows = [row | {"note": chosen.note} for row in rows]
     date = datetime.datetime.now(datetime.UTC).date().isoformat()

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from striate.errors import RequestError, StriateError, nearest, unknown
 
-VERBS = ("train", "predict", "evaluate", "audit", "augment", "pack", "export", "fetch", "nets", "show")
+VERBS = ("train", "predict", "evaluate", "audit", "augment", "pack", "report", "export", "fetch", "nets", "show")
 
 _EXAMPLES = """examples:
   striate train photos/ --out run        learn from a folder with one sub-folder per class

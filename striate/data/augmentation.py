@@ -128,7 +128,7 @@ class Augmentation:
             "shear": f"sheared by up to {self.shear:g} degrees either way{beyond}",
             "rotate": f"turned by up to {self.rotate:g} degrees either way{beyond}",
             "shift": f"shifted by up to {_length(self.shift)} along each axis{beyond}",
-            "elastic": f"points displaced by {self.elastic:g} pixels (rms), smooth over {self.smooth:g}{beyond}",
+            "elastic": f"displaced by {self.elastic:g} px (root mean square), smooth over {self.smooth:g} px{beyond}",
             "colour": f"up to {self.colour} of 255 levels added to each channel, each its own",
             "lighting": f"levels added along the images' own axes of colour (AlexNet's), deviation {self.lighting:g}",
             "cutout": f"a square of {_length(self.cutout)} blanked, anywhere",

@@ -94,7 +94,11 @@ def plain(images: Tensor, size: Size, fraction: float = 1.0) -> Tensor:
     centre = images[:, :, top : top + height, left : left + width]
     if (height, width) == size or not len(images):
         return centre[:, :, : size[0], : size[1]]
-    return F.interpolate(centre, size, mode="bilinear", antialias=True, align_corners=False)
+    if centre.device.type == "cpu" or centre.dtype != torch.uint8:
+        return F.interpolate(centre, size, mode="bilinear", antialias=True, align_corners=False)
+    # Only a CPU resizes bytes as such, in whole numbers as Pillow does.
+    wide = F.interpolate(centre.float(), size, mode="bilinear", antialias=True, align_corners=False)
+    return wide.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def draw_moves(draws: Draws, chosen: Augmentation, size: Size) -> Moves:
@@ -125,18 +129,22 @@ def draw_windows(draws: Draws, chosen: Augmentation, images: Tensor, size: Size,
 
 def _windows_of_sizes(draws: Draws, chosen: Augmentation, across: Size, size: Size) -> Windows:
     sides = np.array([side for side, _ in chosen.sizes])
+    shrinks = min(across) / sides  # source pixels a pixel of the resized image, for each size
+    spares = [np.floor(length / shrinks + 1e-9) - out for length, out in zip(across, size, strict=True)]
+    if (small := np.minimum(*spares) < 0).any():  # whether or not it is drawn this time
+        wanted = f"{size[0]}x{size[1]}"
+        raise RequestError(
+            f"augmentation sizes: an image resized to {sides[small][0]} has no window of {wanted} pixels"
+        )
     shares = np.cumsum([share for _, share in chosen.sizes])
     draw = draws.between(Stream.SIZE, 0, shares[-1])
-    side = sides[np.minimum(np.searchsorted(shares, draw, side="right"), len(sides) - 1)]
-    shrink = min(across) / side  # source pixels a pixel of the resized image
-    parts = []
-    for length, out, stream in zip(across, size, (Stream.CROP_DOWN, Stream.CROP_RIGHT), strict=True):
-        spare = np.floor(length / shrink + 1e-9) - out
-        if spare.size and spare.min() < 0:
-            small, wanted = int(side[spare.argmin()]), f"{size[0]}x{size[1]}"
-            raise RequestError(f"augmentation sizes: an image resized to {small} has no window of {wanted} pixels")
-        parts.append((np.floor(draws.between(stream, 0, 1) * (spare + 1)) * shrink, out * shrink))
-    return Windows(parts[0][0], parts[1][0], parts[0][1], parts[1][1])
+    place = np.minimum(np.searchsorted(shares, draw, side="right"), len(sides) - 1)
+    shrink = shrinks[place]
+    starts = [
+        np.floor(draws.between(stream, 0, 1) * (spare[place] + 1)) * shrink
+        for spare, stream in zip(spares, (Stream.CROP_DOWN, Stream.CROP_RIGHT), strict=True)
+    ]
+    return Windows(starts[0], starts[1], size[0] * shrink, size[1] * shrink)
 
 
 def _window(images: Tensor, size: Size, fraction: float) -> Size:

@@ -1,22 +1,62 @@
-"""The part of an exported graph that torch knows: from the cropped image to probabilities."""
+"""The part of an exported graph that torch knows: from the cropped image to answers."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.inference.strangers import NEIGHBOURS, Strangers
 from striate.inference.trunks import net_of
 from striate.model import Model
 from striate.nets.trunk import Trunk
 
 
+def output_names(model: Model) -> list[str]:
+    """What the graph gives: "probabilities" or "numbers", and "distances" of a model that knows strangers."""
+    names = ["numbers" if model.task.kind == "number" else "probabilities"]
+    return names + (["distances"] if Strangers.of(model) else [])
+
+
+def properties(model: Model) -> dict[str, str]:
+    """What a user of the graph must know beside it: names of the outputs, and limits to hold the answers against."""
+    found = {"classes": "\n".join(model.classes), "net": model.net, "task": model.task.kind}
+    if model.task.kind == "labels":
+        found["thresholds"] = "\n".join(f"{value:.6g}" for value in model.task.thresholds)
+    if strangers := Strangers.of(model):
+        found["limit"] = f"{strangers.limit:.6g}"
+    return found
+
+
 class Answering(nn.Module):
-    """Pixels [N, H, W, C], 0..255 and whole, of the network's own size -> probabilities [N, classes]."""
+    """Pixels [N, H, W, C], 0..255 and whole, of the network's own size -> what `output_names` says.
+
+    Probabilities [N, outputs] (which sum to 1 for a task of one class), or numbers [N, 1]; distances [N].
+    """
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.trunk = Trunk(net_of(model), model.pixels, embedding=False)
+        net = net_of(model)
+        self.kind = model.task.kind
+        self.trunk = Trunk(net, model.pixels, embedding=bool(model.head), mean_image=model.mean_image)
+        self.head: nn.Module = net.get_submodule(model.head) if model.head else nn.Identity()
+        strangers = Strangers.of(model)
+        bank = np.zeros((0, 0), np.float32) if strangers is None else strangers.bank.astype(np.float32)
+        self.register_buffer("bank", torch.from_numpy(np.ascontiguousarray(bank.T)), persistent=False)
+        self.neighbours = min(NEIGHBOURS, len(bank))
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """The probabilities."""
-        return torch.softmax(self.trunk(pixels), dim=1)
+    bank: Tensor
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """The answers, and the distances where the model judges them."""
+        embedding = self.trunk(pixels)
+        scores: Tensor = self.head(embedding)
+        if self.kind == "class":
+            answers = torch.softmax(scores, dim=1)
+        else:
+            answers = torch.sigmoid(scores) if self.kind == "labels" else scores
+        if not self.neighbours:
+            return (answers,)
+        unit = embedding / embedding.square().sum(1, keepdim=True).sqrt().clamp_min(1e-12)
+        nearest = torch.topk(unit @ self.bank, self.neighbours, dim=1).values
+        return answers, 1 - nearest[:, -1]

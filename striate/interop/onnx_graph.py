@@ -14,7 +14,7 @@ import onnx
 import torch
 from onnx import TensorProto, compose, helper, numpy_helper
 
-from striate.interop.answering import Answering
+from striate.interop.answering import Answering, output_names, properties
 from striate.model import Model
 from striate.pixels import LUMA, Pixels
 
@@ -22,12 +22,12 @@ OPSET = 18  # the first with an antialiased Resize
 
 
 def onnx_graph(model: Model) -> onnx.ModelProto:
-    """The whole model as ONNX: "images" uint8 [N, height, width, 3] -> "probabilities" float32 [N, classes]."""
+    """The whole model as ONNX: "images" uint8 [N, height, width, 3] -> what `answering.output_names` says."""
     network = _network(model)
     front = _Front(model.pixels).model(network)
     whole = compose.merge_models(front, network, io_map=[("prepared", "pixels")])
     whole.producer_name = "striate"
-    helper.set_model_props(whole, {"classes": "\n".join(model.classes), "net": model.net})
+    helper.set_model_props(whole, properties(model))
     onnx.checker.check_model(whole)
     return whole
 
@@ -43,7 +43,7 @@ def _network(model: Model) -> onnx.ModelProto:
             (example,),
             dynamo=True,
             input_names=["pixels"],
-            output_names=["probabilities"],
+            output_names=output_names(model),
             dynamic_shapes=({0: torch.export.Dim("N", min=1)},),
             opset_version=OPSET,
             verbose=False,

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from striate.inference.openvino_engine import convert, import_openvino
-from striate.interop.answering import Answering
+from striate.interop.answering import Answering, output_names, properties
 from striate.model import Model
 from striate.pixels import LUMA, Pixels
 
 
 def openvino_graph(model: Model) -> Any:
-    """The whole model as an OpenVINO graph: "images" uint8 [N, height, width, 3] -> "probabilities" [N, classes]."""
+    """The whole model as an OpenVINO graph: "images" uint8 [N, height, width, 3] -> `answering.output_names`."""
     openvino = import_openvino()
     graph = convert(Answering(model).eval(), model.pixels)
     ops = importlib.import_module("openvino.opset15")
@@ -27,9 +27,11 @@ def openvino_graph(model: Model) -> Any:
     inside = graph.get_parameters()[0]
     for target in list(inside.output(0).get_target_inputs()):
         target.replace_source_output(prepared.output(0))
-    graph.outputs[0].set_names({"probabilities"})
+    for output, name in zip(graph.outputs, output_names(model), strict=True):
+        output.set_names({name})
     whole = openvino.Model(graph.get_results(), [images], "striate")
-    whole.set_rt_info("\n".join(model.classes), ["striate", "classes"])
+    for name, value in properties(model).items():
+        whole.set_rt_info(value, ["striate", name])
     return whole
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +80,7 @@ def augment(
         progress.say(f"{unreadable} of the images tried could not be read; `striate audit` says why")
     chosen = _rows(asked) if augment else typical(side)
     rows = []
-    with progress.bar("Drawing", len(chosen)) as bar:
+    with progress.bar("Drawing", len(chosen)) as bar, _one_thread():
         for place, one in enumerate(chosen):
             rows.append(_row(images, place % len(images), one, side, seed))
             bar.advance()
@@ -125,6 +127,17 @@ def _some_images(source: Source, pixels: Pixels) -> tuple[Images, int]:
         raise RequestError(f"none of the {unreadable} images tried in {source.name} can be read; see `striate audit`")
     # Neighbours in a source are of one class; a row each should show several.
     return np.stack(crops)[np.argsort(np.arange(len(crops)) * 5 % len(crops), kind="stable")], unreadable
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """An image at a time is too little for threads: they would spend their time waiting for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _row(images: Images, place: int, chosen: Augmentation, side: int, seed: int) -> Row:

@@ -18,6 +18,7 @@ from striate.data.opening import open_source
 from striate.data.sources import Source
 from striate.errors import RequestError, WorkError, unknown
 from striate.inference.classifier import Classifier
+from striate.inference.strangers import Strangers
 from striate.jobs.models import open_model
 from striate.model import Model
 from striate.pixels import Images, UnreadableImage
@@ -25,19 +26,22 @@ from striate.progress import Progress
 from striate.storage import write_bytes
 
 FORMATS = ("onnx", "openvino")
-AGREEMENT = 0.995  # of top-1 answers
-DIFFERENCE = 0.02  # of any probability
+AGREEMENT = 0.995  # of answers: top-1, or the labels given
+DIFFERENCE = 0.02  # of any probability, or of a number as a share of the numbers' spread
 COMPARED = 128  # images, at most; at least 100, smaller copies included
 
-Answers = Callable[[Images], NDArray[np.float32]]
+Answers = Callable[[Images], list[NDArray[np.float32]]]  # what the graph's outputs say, in order
 
 
 @dataclass(frozen=True)
 class Exported:
-    """path: the file written. agreement: share of equal top-1. difference: the largest, of any probability."""
+    """path: the file written. agreement: share of equal answers (top-1, labels given, numbers within the difference).
+
+    difference: the largest of any probability or distance, or of a number as a share of the numbers' spread.
+    """
 
     path: Path
-    classes: int
+    outputs: tuple[str, ...]
     images: int
     agreement: float
     difference: float
@@ -46,7 +50,7 @@ class Exported:
         """All of it as JSON values."""
         return {
             "path": str(self.path),
-            "classes": self.classes,
+            "outputs": list(self.outputs),
             "images": self.images,
             "agreement": self.agreement,
             "difference": self.difference,
@@ -61,10 +65,10 @@ def export(
     images: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Exported:
-    """Export a model to "onnx" or "openvino": uint8 RGB [N, height, width, 3] in, probabilities out, batch dynamic.
+    """Export a model to "onnx" or "openvino": uint8 RGB [N, height, width, 3] in, probabilities or numbers out.
 
     The graph is compared with `striate predict` on images of `images` (default: the data the model was trained on).
-    Raises WorkError, and writes nothing, where top-1 agrees on under 99.5 % or a probability differs by over 0.02.
+    Raises WorkError, and writes nothing, where answers agree on under 99.5 % or a probability differs by over 0.02.
     """
     if to not in FORMATS:
         raise unknown("export format", to, FORMATS)
@@ -81,13 +85,18 @@ def export(
         count, agreement, difference = _compare(Classifier(opened), source, answers, progress)
         if agreement < AGREEMENT or difference > DIFFERENCE:
             raise WorkError(
-                f"the {to} graph is not written: on {count} images its top-1 agrees with striate predict on "
-                f"{100 * agreement:.1f} % (needed: {100 * AGREEMENT} %), and probabilities differ by up to "
+                f"the {to} graph is not written: on {count} images its answers agree with striate predict on "
+                f"{100 * agreement:.1f} % (needed: {100 * AGREEMENT} %), and differ by up to "
                 f"{difference:.3f} (allowed: {DIFFERENCE})"
             )
         for part in sorted(Path(folder).iterdir()):  # OpenVINO's weights, .bin, before the .xml that needs them
             write_bytes(path.with_suffix(part.suffix), part.read_bytes())
-    return Exported(path, len(opened.classes), count, agreement, difference)
+    return Exported(path, _outputs(opened), count, agreement, difference)
+
+
+def _outputs(model: Model) -> tuple[str, ...]:
+    first = "numbers [N, 1]" if model.task.kind == "number" else f"probabilities [N, {len(model.classes)}]"
+    return (first, "distances [N]") if Strangers.of(model) else (first,)
 
 
 def _suffix(to: str) -> str:
@@ -103,11 +112,12 @@ def _beside(given: Path, model: Model, to: str) -> Path:
 def _write_onnx(model: Model, path: Path) -> Answers:
     import onnxruntime
 
+    from striate.interop.answering import output_names
     from striate.interop.onnx_graph import onnx_graph
 
     path.write_bytes(onnx_graph(model).SerializeToString())
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda images: np.asarray(session.run(["probabilities"], {"images": images})[0])
+    return lambda images: [np.asarray(answer) for answer in session.run(output_names(model), {"images": images})]
 
 
 def _write_openvino(model: Model, path: Path) -> Answers:
@@ -118,7 +128,7 @@ def _write_openvino(model: Model, path: Path) -> Answers:
     openvino.save_model(openvino_graph(model), str(path), compress_to_fp16=False)
     # float32 is said, because OpenVINO would else choose bfloat16 on processors that have it.
     compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return lambda images: np.array(compiled([images])["probabilities"])
+    return lambda images: [np.array(compiled([images])[output]) for output in compiled.outputs]
 
 
 def _comparison_source(model: Model, images: str | os.PathLike[str] | None) -> Source:
@@ -135,13 +145,13 @@ def _comparison_source(model: Model, images: str | os.PathLike[str] | None) -> S
 
 
 def _compare(classifier: Classifier, source: Source, answers: Answers, progress: Progress) -> tuple[int, float, float]:
-    """How many images were compared, the share of equal top-1, and the largest difference of a probability."""
+    """How many images were compared, the share of equal answers, and the largest difference."""
     step = max(1, len(source.items) // COMPARED)
     chosen = source.items[::step][:COMPARED]
-    same, count, apart = 0, 0, 0.0
     # Few images are compared at further sizes as well, until there are a hundred.
     further = math.ceil(100 / len(chosen)) - 1
     scales = [1.0, *np.linspace(0.5, 0.95, further, endpoint=False).tolist()]
+    expected, found = [], []
     with progress.bar("Comparing answers", len(chosen)) as bar:
         for item in chosen:
             bar.advance()
@@ -153,16 +163,37 @@ def _compare(classifier: Classifier, source: Source, answers: Answers, progress:
                 continue  # the audit lists it
             for scale in scales:
                 reference, given = (seen, whole) if scale == 1 else (_scaled(whole, scale),) * 2
-                expected = classifier.answers(classifier.model.pixels.apply(reference)[None])
-                found = answers(np.array(given)[None])
-                same += int(expected.argmax() == found.argmax())
-                apart = max(apart, float(np.abs(expected - found).max()))
-                count += 1
-    if count < 100:
+                expected.append(_said(classifier, classifier.model.pixels.apply(reference)))
+                found.append([answer[0] for answer in answers(np.array(given)[None])])
+    if len(expected) < 100:
         raise RequestError(
-            f"only {count} comparisons could be made, and 100 are needed; name more images with --images"
+            f"only {len(expected)} comparisons could be made, and 100 are needed; name more images with --images"
         )
-    return count, same / count, apart
+    agreement, difference = _agreement(classifier.model, expected, found)
+    return len(expected), agreement, difference
+
+
+def _said(classifier: Classifier, crop: Images) -> list[NDArray[np.float32]]:
+    """What `striate predict` says of a crop: what the graph's outputs should."""
+    embedding = classifier.embed(crop[None])
+    said = [classifier.model.task.answers(classifier.scores(embedding))[0]]
+    return said + ([classifier.strangers.distances(embedding)[0]] if classifier.strangers else [])
+
+
+def _agreement(
+    model: Model, expected: list[list[NDArray[np.float32]]], found: list[list[NDArray[np.float32]]]
+) -> tuple[float, float]:
+    ours, theirs = (np.stack([row[0] for row in rows]) for rows in (expected, found))
+    apart = np.abs(ours - theirs)
+    if model.task.kind == "number":
+        apart = apart / (float(ours.std()) or 1.0)
+        same = apart[:, 0] <= DIFFERENCE
+    elif model.task.kind == "labels":
+        same = (model.task.given(ours) == model.task.given(theirs)).all(axis=1)
+    else:
+        same = ours.argmax(axis=1) == theirs.argmax(axis=1)
+    further = max((float(np.abs(a[1] - b[1])) for a, b in zip(expected, found, strict=True) if len(a) > 1), default=0.0)
+    return float(same.mean()), max(float(apart.max()), further)
 
 
 def _scaled(image: Image.Image, scale: float) -> Image.Image:

@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 from striate.metrics import average_precision, best_threshold, mean_interval, percent, wilson
 from striate.task import Targets, Task
 
+# Of each kind of task: what its headline is called, and the key it has among the metrics.
+SCORES = {
+    "class": ("accuracy", "accuracy"),
+    "labels": ("mean average precision", "mean_average_precision"),
+    "number": ("mean absolute error", "mean_absolute_error"),
+}
 LISTED = 5  # classes named on the command line, the weakest first
 
 
@@ -24,8 +30,6 @@ class Measured(ABC):
     task: Task
     answers: NDArray[np.float32]
     targets: Targets
-
-    score_name = ""
 
     @property
     def total(self) -> int:
@@ -69,8 +73,6 @@ class Measured(ABC):
 
 class ClassesMeasured(Measured):
     """One class an image."""
-
-    score_name = "accuracy"
 
     @property
     def correct(self) -> int:
@@ -157,8 +159,6 @@ class ClassesMeasured(Measured):
 class LabelsMeasured(Measured):
     """Several labels an image."""
 
-    score_name = "mean average precision"
-
     @property
     def average_precisions(self) -> NDArray[np.float64]:
         """Of each label; NaN for one that no image has."""
@@ -208,7 +208,8 @@ class LabelsMeasured(Measured):
                 "recall": _or_none(recall),
                 "f1": _or_none(f1),
             }
-        return {"mean_average_precision": _or_none(self.score), "all_right": self.all_right, "per_label": rows}
+        headline = {"mean_average_precision": _or_none(self.score), "interval": list(map(_or_none, self.interval))}
+        return {**headline, "all_right": self.all_right, "per_label": rows}
 
     def lines(self) -> list[str]:
         """The mean with the weakest labels; images that are right in every label."""
@@ -232,8 +233,6 @@ class LabelsMeasured(Measured):
 
 class NumberMeasured(Measured):
     """A number an image."""
-
-    score_name = "mean absolute error"
 
     @property
     def errors(self) -> NDArray[np.float64]:

@@ -15,9 +15,12 @@ from striate.data.looking import Memory, Record, look
 from striate.data.pack_cache import automatic_pack
 from striate.data.packing import pack_pixels
 from striate.data.sources import Item, Source
+from striate.errors import WorkError
 from striate.jobs.keeping import keep
 from striate.pixels import Images, Pixels
 from striate.progress import Progress
+
+LARGEST = 8 * 2**30  # bytes of crops that are kept in memory where no pack can be written
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,20 +70,31 @@ def stocked(source: Source, pixels: Pixels, *, roomy: bool, progress: Progress) 
     """Decode everything once, or find it decoded. `roomy`: also at a size above the network's."""
     memory = Memory(source)
     if isinstance(source, ArraySource):
-        pairs, crops = [], []
-        with progress.bar("Looking at the images", len(source.items)) as bar:
-            for looked in look(source, pixels, memory=memory):
-                pairs.append((looked.item, looked.record))
-                crops += [looked.crop] if looked.crop is not None else []
-                bar.advance()
-        exact = np.stack(crops) if crops else np.zeros((0, pixels.height, pixels.width, pixels.channels), np.uint8)
-        stock = Stock(pairs, exact, exact)
+        stock = _in_memory(source, pixels, memory, progress)
     else:
-        packed = automatic_pack(source, pixels, progress=progress, memory=memory)
-        wide = automatic_pack(source, pack_pixels(pixels), progress=progress, memory=memory) if roomy else packed
-        stock = Stock(packed.pairs, packed.images, wide.images)
+        try:
+            packed = automatic_pack(source, pixels, progress=progress, memory=memory)
+            wide = automatic_pack(source, pack_pixels(pixels), progress=progress, memory=memory) if roomy else packed
+            stock = Stock(packed.pairs, packed.images, wide.images)
+        except WorkError as error:  # a cache that cannot be written is no reason for work to fail
+            need = len(source.items) * pixels.height * pixels.width * pixels.channels
+            if need > LARGEST:
+                raise
+            progress.say(f"{error}; this run keeps its images in memory")
+            stock = _in_memory(source, pixels, memory, progress)
     keep(lambda: memory.save([record.digest for _, record in stock.pairs if record.digest]), progress)
     return stock
+
+
+def _in_memory(source: Source, pixels: Pixels, memory: Memory, progress: Progress) -> Stock:
+    pairs, crops = [], []
+    with progress.bar("Looking at the images", len(source.items)) as bar:
+        for looked in look(source, pixels, memory=memory):
+            pairs.append((looked.item, looked.record))
+            crops += [looked.crop] if looked.crop is not None else []
+            bar.advance()
+    exact = np.stack(crops) if crops else np.zeros((0, pixels.height, pixels.width, pixels.channels), np.uint8)
+    return Stock(pairs, exact, exact)
 
 
 def _tensor(images: Images) -> Tensor:

@@ -1,5 +1,7 @@
-"""The report: one self-contained HTML page that says how good a run is, on what, and what to look at next.
+"""The report: self-contained HTML pages that say how good a run is, how sound a folder is, how runs compare.
 
-`striate.report.content` holds what a report says, as plain data; `striate.report.page.render` turns it into a page.
+What a page says is plain data, filled by a job; a function turns it into the page:
+`content.RunReport` and `page.render`; `audit_content.AuditPage` and `audit_page.render_audit`; `summary.RunSummary` and
+`compare_page.render_comparison`, with `compare_text.comparison_text` for the terminal.
 The room knows no net and loads nothing heavy: the standard library, NumPy and Pillow.
 """

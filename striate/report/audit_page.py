@@ -215,15 +215,15 @@ def _files(finding: AuditFinding, writer: _Writer) -> str:
 
 def _figures(entries: Sequence[Entry], writer: _Writer) -> list[str]:
     """Every entry as a framed picture with its choices; empty unless all of them have one and there is room."""
-    words = [_caption(entry, writer) for entry in entries]
     if writer.album.most < len(entries) or any(entry.image is None for entry in entries):
         return []
+    facts, words = [_facts(entry, writer) for entry in entries], [_caption(entry, writer) for entry in entries]
     frames = [writer.album.frame(entry.image, text(entry.label or entry.path), writer.small) for entry in entries]
-    if not all(frames) or not writer.spend("".join(words)):
+    if not all(frames) or not writer.spend("".join(facts + words)):
         return []
     return [
-        f'<figure class="entry"{_facts(entry, writer)}>{framed}{said}</figure>'
-        for entry, framed, said in zip(entries, frames, words, strict=True)
+        f'<figure class="entry"{known}>{framed}{said}</figure>'
+        for known, framed, said in zip(facts, frames, words, strict=True)
     ]
 
 

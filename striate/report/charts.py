@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from striate.metrics import Calibration
-from striate.report.content import Fold, LabelCurve, Numbers, Pooled, Strangers
+from striate.report.content import LabelCurve, Numbers, RunReport, Strangers
 from striate.report.plot import Plot, Point, Say, Series, line_panel, tick, ticks
-from striate.report.wording import number, percent, quantity, text
+from striate.report.wording import clipped, number, percent, quantity, text
 
 MOST_POINTS = 1500  # in one scatter: more hide each other and weigh
+MOST_FOLDS = 40
 
 
 def loss(value: float) -> str:
@@ -75,7 +76,7 @@ def precision_recall_panel(curve: LabelCurve, average: float) -> str:
     recall, precision = np.asarray(curve.recall, np.float64).ravel(), np.asarray(curve.precision, np.float64).ravel()
     plot = Plot((0, 1), (0, 1), height=190)
     plot.rules((0, 0.5, 1), _whole)
-    plot.marks((0, 0.5, 1), _whole)
+    plot.marks((0.5, 1), _whole)
     points = [(float(x), float(y)) for x, y in zip(recall, precision, strict=True) if math.isfinite(x + y)]
     if points:
         plot.line(Series([(0.0, points[0][1]), *points], "good"))
@@ -83,37 +84,54 @@ def precision_recall_panel(curve: LabelCurve, average: float) -> str:
     return plot.figure(said, f"Precision by recall of {text(curve.name)}, average precision {percent(average)}")
 
 
-def fold_dots(folds: Sequence[Fold], pooled: Pooled | None, mean: float, interval: tuple[float, float]) -> str:
-    """Each fold's score as a dot; the mean as a rule with its interval."""
-    scores = [fold.score for fold in folds if math.isfinite(fold.score)]
-    bounds = [value for value in (*scores, *interval, *(pooled.interval if pooled else ())) if math.isfinite(value)]
+def fold_dots(content: RunReport, say: Say) -> str:
+    """Each fold's score as a dot, at most MOST_FOLDS; the mean as a rule with its interval; the pooled score below."""
+    folds, pooled, (mean, *interval) = content.folds[:MOST_FOLDS], content.pooled, content.fold_spread
+    bounds = [fold.score for fold in folds] + interval + list(pooled.interval if pooled else ())
+    bounds = [value for value in bounds if math.isfinite(value)]
     low, high = min(bounds, default=0.0), max(bounds, default=1.0)
     room = (high - low or 0.1) * 0.08
-    low, high = max(0.0, low - room), min(1.0, high + room)
     rows = len(folds) + 2
-    plot = Plot((low, high), (0, rows), height=44 + 24 * rows, left=78)
-    for value in ticks(low, high):
+    plot = Plot((low - room, high + room), (0, rows), height=44 + 24 * rows, left=78)
+    for value in ticks(*plot.x):
         plot.stroke((value, 0), (value, rows), "grid")
-    plot.marks(ticks(low, high), percent)
-    if math.isfinite(interval[0] + interval[1]):
-        y = plot.down(rows)
-        left, right = plot.across(max(low, interval[0])), plot.across(min(high, interval[1]))
-        plot.parts.append(
-            f'<rect class="span" x="{left:.1f}" y="{y:.1f}" width="{right - left:.1f}" height="{plot.bottom - y:.1f}"/>'
-        )
-    if math.isfinite(mean):
+    plot.marks(ticks(*plot.x), say)
+    if all(map(math.isfinite, interval)):
+        plot.bar((interval[0], interval[1]), rows, "span", 0)
         plot.stroke((mean, 0), (mean, rows), "mean")
     for place, fold in enumerate(folds):
         height = rows - 0.5 - place
         plot.label(70, plot.down(height) + 4, f"fold {number(fold.number)}", "end")
         if math.isfinite(fold.score):
-            plot.dot(fold.score, height, "good", 5, f"{percent(fold.score)} of {number(fold.images)}")
-    if pooled:
+            plot.dot(fold.score, height, "good", 5, f"{say(fold.score)} of {number(fold.images)}")
+    if pooled and all(map(math.isfinite, (pooled.score, *pooled.interval))):
         plot.label(70, plot.down(0.7) + 4, "pooled", "end")
-        plot.stroke((max(low, pooled.interval[0]), 0.7), (min(high, pooled.interval[1]), 0.7), "whisker")
-        plot.dot(pooled.score, 0.7, "good", 5, percent(pooled.score))
+        plot.stroke((pooled.interval[0], 0.7), (pooled.interval[1], 0.7), "whisker")
+        plot.dot(pooled.score, 0.7, "good", 5, say(pooled.score))
     key = '<span><i class="dot"></i>mean of the folds</span><span><i class="band"></i>its 95&nbsp;% interval</span>'
-    return plot.figure("The score of each fold", f"Scores of {len(folds)} folds, mean {percent(mean)}", key)
+    return plot.figure("The score of each fold", f"Scores of {len(folds)} folds, mean {say(mean)}", key)
+
+
+def score_dots(runs: Sequence[tuple[str, float, tuple[float, float] | None]], say: Say) -> str:
+    """The score of each run as a dot with its interval as a line, on one scale; empty without a score."""
+    bounds = [value for _, score, interval in runs for value in (score, *(interval or ())) if math.isfinite(value)]
+    if not bounds:
+        return ""
+    low, high = min(bounds), max(bounds)
+    room = (high - low or abs(high) or 1.0) * 0.06
+    plot = Plot((low - room, high + room), (0, len(runs)), height=40 + 26 * len(runs), left=110)
+    for value in ticks(*plot.x, 3):
+        plot.stroke((value, 0), (value, len(runs)), "grid")
+    plot.marks(ticks(*plot.x, 3), say)
+    for place, (name, score, interval) in enumerate(runs):
+        height = len(runs) - place - 0.5
+        plot.label(102, plot.down(height) + 4, text(clipped(name, 16)), "end")
+        tone = f"t{place % 6}"
+        if interval and all(map(math.isfinite, interval)):
+            plot.stroke((interval[0], height), (interval[1], height), f"{tone} wide")
+        if math.isfinite(score):
+            plot.dot(score, height, tone, 5, f"{text(name)}: {say(score)}")
+    return plot.figure("", f"Scores of {len(runs)} runs with their intervals")
 
 
 def two_histograms(strangers: Strangers) -> str:
@@ -196,7 +214,7 @@ def size_scatter(sizes: ArrayLike) -> str:
     order = np.argsort(-counts)[:MOST_POINTS]
     low, high = math.floor(grid.min() - 0.25), math.ceil(grid.max() + 0.25)
     plot = Plot((low, high), (low, high), height=300, foot=44)
-    powers = list(range(low, high + 1, max(1, (high - low) // 5)))
+    powers = list(range(low, high + 1, max(1, math.ceil((high - low) / 6))))
     plot.rules(powers, lambda value: number(round(2**value)))
     plot.marks(powers, lambda value: number(round(2**value)))
     plot.stroke((low, low), (high, high), "even")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from striate.metrics import Calibration, wilson
+from striate.metrics import Calibration, mean_interval, wilson
 from striate.report.numbers import NumberMistake as NumberMistake
 from striate.report.numbers import Numbers as Numbers
 
@@ -293,6 +293,15 @@ class RunReport:
     def mean_average_precision(self) -> float:
         """The mean over the labels that were measured; NaN without one."""
         return mean_of([score.average_precision for score in self.label_scores])
+
+    @cached_property
+    def fold_spread(self) -> tuple[float, float, float]:
+        """The mean of the folds' scores and its 95 % interval, within what a score can be; NaN, -inf, inf for none."""
+        scores = [fold.score for fold in self.folds]
+        low, high = mean_interval([score for score in scores if math.isfinite(score)])
+        if self.task_kind != "number" and math.isfinite(low):
+            high = min(1.0, high)
+        return mean_of(scores), max(0.0, low) if math.isfinite(low) else low, high
 
     @cached_property
     def per_class(self) -> tuple[ClassScore, ...]:

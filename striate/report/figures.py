@@ -31,7 +31,7 @@ CSS = """
 .matrix thead th { text-align: center; vertical-align: bottom }
 .matrix thead .corner, .matrix .axis { color: var(--muted); font-weight: 400; font-size: .78rem }
 .matrix thead .corner { text-align: left }
-.matrix tbody th { text-align: right; position: sticky; left: 0; background: var(--card) }
+.matrix tbody th { text-align: right; min-width: 5.5rem; position: sticky; left: 0; background: var(--card) }
 .matrix.dense thead th span { writing-mode: vertical-rl; transform: rotate(180deg); white-space: nowrap;
   display: inline-block }
 .matrix.dense td { min-width: 2rem; padding: .3rem .2rem; font-size: .8rem }
@@ -55,8 +55,10 @@ CSS = """
   padding: .38rem 0; border-bottom: 1px solid var(--line) } .pairs li:last-child { border: 0 }
 .pairs span { margin-left: auto; color: var(--muted); font-variant-numeric: tabular-nums }
 .pairs a { margin-left: .6em }
-.bars th { overflow-wrap: normal }
-@media (max-width: 46rem) { .classes .fill { display: none } .classes td.quiet { white-space: normal }
+.bars th { overflow-wrap: normal } .classes th { overflow-wrap: break-word; max-width: 16rem }
+@media (max-width: 46rem) { .matrix.roomy td { min-width: 4rem; padding: .8rem .4rem }
+  .matrix.roomy td a { margin: -.8rem -.4rem; padding: .8rem .4rem }
+  .classes .fill { display: none } .classes td.quiet { white-space: normal }
   .classes :is(th, td) { padding-right: .55rem } .classes th { white-space: normal } .classes th[scope=row] {
   min-width: 4rem } .bars td.fill { width: 45% } }
 """
@@ -107,6 +109,12 @@ def two_bars(own: tuple[str, float], other: tuple[str, float], say: Callable[[fl
     return f'<figure class="scale"><table class="bars"><tbody>{rows}</tbody></table></figure>'
 
 
+def shown_classes(content: RunReport) -> list[int]:
+    """Places of the classes that the confusion matrix shows: all, or of many the most confused ones."""
+    some = len(content.classes) > FEW_CLASSES
+    return list(content.confusable_classes(FEW_CLASSES) if some else range(len(content.classes)))
+
+
 def confusion_table(content: RunReport, opened: Collection[Pair] = ()) -> str:
     """The confusion matrix as a table, shaded by share of its row; of many classes, the most confused ones.
 
@@ -114,7 +122,7 @@ def confusion_table(content: RunReport, opened: Collection[Pair] = ()) -> str:
     """
     matrix = content.confusion
     some = len(content.classes) > FEW_CLASSES
-    shown = list(content.confusable_classes(FEW_CLASSES) if some else range(len(content.classes)))
+    shown = shown_classes(content)
     density = " dense" if len(shown) > 6 else " roomy" if len(shown) <= 3 else ""
     names = [content.classes[index] for index in shown]
     head = "".join(f'<th scope="col" title="{text(name)}"><span>{_short(name)}</span></th>' for name in names)
@@ -177,7 +185,7 @@ def confused_pairs(pairs: Iterable[Confusion], opened: Collection[Pair] = ()) ->
             f"<li><b>{text(pair.truth)}</b> taken for <b>{text(pair.predicted)}</b>"
             f"<span>{number(pair.count)} of {number(pair.of)}, {percent(pair.count / pair.of)}{link}</span></li>"
         )
-    return f'<ol class="pairs">{"".join(rows)}</ol>'
+    return f'<ol class="pairs">{"".join(rows)}</ol>' if rows else ""
 
 
 def class_rows(scores: Iterable[ClassScore]) -> Iterable[str]:

@@ -32,7 +32,10 @@ CSS = """
 .charts rect { fill: rgb(var(--good) / .6) } .charts rect.bad { fill: rgb(var(--bad) / .55) }
 .charts rect.count { fill: var(--muted); opacity: .45 } .charts rect.span { fill: rgb(var(--good) / .16) }
 .charts .limit { stroke: var(--ink); stroke-width: 1.6 } .charts .mean { stroke: rgb(var(--good)); stroke-width: 2 }
+.charts line.wide { stroke-width: 2.5 }
 .charts .whisker { stroke: rgb(var(--good)); stroke-width: 2 }
+@media (max-width: 46rem) { .charts.small { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1rem }
+  .charts.small text { font-size: 24px } }
 .key { display: flex; flex-wrap: wrap; gap: .2rem 1.3rem; color: var(--muted); font-size: .82rem; margin-top: .5rem }
 .key i { display: inline-block; vertical-align: -.1em; margin-right: .5em; height: .95em }
 .key .dot { width: 5px; border-radius: 3px; background: rgb(var(--good)) }
@@ -143,7 +146,8 @@ class Plot:
     def figure(self, caption: str, label: str, key: str = "") -> str:
         """The drawing under its caption and over its key, all HTML already."""
         named = f'<div class="key">{key}</div>' if key else ""
-        return f"<figure><figcaption>{caption}</figcaption>{self.svg(label)}{named}</figure>"
+        said = f"<figcaption>{caption}</figcaption>" if caption else ""
+        return f"<figure>{said}{self.svg(label)}{named}</figure>"
 
 
 def thinned(points: Sequence[Point], most: int = MOST_STEPS) -> Sequence[Point]:
@@ -171,8 +175,8 @@ def tick(value: float) -> str:
     return f"{value:.4g}".replace("-", "&minus;")
 
 
-def line_panel(series: Sequence[Series], name: str, say: Say, key: str = "") -> str:
-    """A line chart of one or more series by epoch: three rules, the first and last epoch, the last value."""
+def line_panel(series: Sequence[Series], name: str, say: Say, many: bool = False) -> str:
+    """A line chart by epoch: three rules, the first and last epoch, and unless it is of `many`, the last value."""
     every = [point for one in series for point in one.points]
     (first, last), values = (min(x for x, _ in every), max(x for x, _ in every)), [y for _, y in every]
     low, high = min(values), max(values)
@@ -186,7 +190,7 @@ def line_panel(series: Sequence[Series], name: str, say: Say, key: str = "") -> 
     plot.label(plot.left, plot.bottom + 20, f"epoch {first:g}")
     if last > first:
         plot.label(plot.right, plot.bottom + 20, f"{last:g}", "end")
-    own = series[0].points if len(series) == 1 else ()
+    own = () if many else series[0].points
     end = f": <b>{say(own[-1][1])}</b> at the end" if own else ""
     told = f", {say(own[0][1])} to {say(own[-1][1])}" if own else ""
-    return plot.figure(f"{name}{end}", f"{name} by epoch{told}", key)
+    return plot.figure(f"{name}{end}", f"{name} by epoch{told}")

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from striate.metrics import Calibration, mean_interval
+from striate.metrics import Calibration
 from striate.report import charts, figures
 from striate.report.content import Doubtful, Example, Finding, Picture, RunReport, Strangers
 from striate.report.figures import Pair
@@ -15,8 +15,10 @@ from striate.report.thumbnails import Album
 from striate.report.wording import counted, fitting, folded_list, images, number, percent, quantity, seconds, text
 
 CLASS_ROWS = 1000
+EXAMPLES, FINDING_ROOM = 100, 15_000  # files listed under one finding, and letters of HTML
 CLASS_ROOM = 400_000  # letters of HTML in the table of classes
 A_PAIR = 8  # pictures behind one cell of the matrix
+FIRST_PAIRS, PAIRS = 10, 60  # mix-ups listed in words, at once and in all
 ROW = 24  # pictures in one section
 FEW = 16  # pictures in a lesser one
 NOT_MEASURED = quiet("Nothing was measured.")
@@ -74,8 +76,13 @@ def confusion(content: RunReport, album: Album) -> str:
     if not content.total:
         return section("confusion", title, "", NOT_MEASURED)
     opened = _pair_panels(content, album)
-    pairs = content.most_confused(10)
-    listed = figures.confused_pairs(pairs, opened) if pairs else quiet("No two classes were mixed up.")
+    pairs = content.most_confused(PAIRS)
+    listed = figures.confused_pairs(pairs[:FIRST_PAIRS], opened) or quiet("No two classes were mixed up.")
+    if len(pairs) > FIRST_PAIRS:
+        rest = pairs[FIRST_PAIRS:]
+        listed += (
+            f"<details><summary>{number(len(rest))} more</summary>{figures.confused_pairs(rest, opened)}</details>"
+        )
     wide = " dense" if len(content.classes) > 12 else ""
     listed = f"<div><h3>Most often mixed up</h3>{listed}</div>"
     lead = "Choose an underlined number to see its images." if opened else ""
@@ -92,10 +99,13 @@ def _pair_panels(content: RunReport, album: Album) -> dict[Pair, str]:
     second, so that a page of many classes opens as many cells as it can.
     """
     place = {name: index for index, name in enumerate(content.classes)}
+    drawn = set(figures.shown_classes(content))
+    listed = {(pair.row, pair.column) for pair in content.most_confused(PAIRS)}
     kept: dict[Pair, dict[str, Example]] = defaultdict(dict)
     for example in (*content.mistakes, *content.answers):
-        if example.truth in place and example.predicted in place:
-            kept[place[example.truth], place[example.predicted]].setdefault(example.path, example)
+        pair = place.get(example.truth, -1), place.get(example.predicted, -1)
+        if -1 not in pair and (drawn.issuperset(pair) or pair in listed):  # others have nothing that leads to them
+            kept[pair].setdefault(example.path, example)
     order = sorted(kept, key=lambda pair: (-int(content.confusion[pair]), pair))
     photos: dict[Pair, list[str]] = {pair: [] for pair in order}
     for turn in range(A_PAIR):
@@ -212,25 +222,25 @@ def folds(content: RunReport) -> str:
     """Each fold's score, their mean and what they come to together."""
     if not content.folds:
         return ""
-    scores = [fold.score for fold in content.folds if math.isfinite(fold.score)]
-    mean, interval = (math.fsum(scores) / len(scores) if scores else math.nan), mean_interval(scores)
-    said = f"The mean of {counted(len(scores), 'fold')} is <b>{percent(mean)}</b>"
-    if math.isfinite(interval[0]):
-        said += f", plausibly {percent(max(0.0, interval[0]))} to {percent(min(1.0, interval[1]))} (95&nbsp;%)"
+    say = quantity if content.task_kind == "number" else percent
+    mean, low, high = content.fold_spread
+    said = f"The mean of {counted(len(content.folds), 'fold')} is <b>{say(mean)}</b>"
+    if math.isfinite(low):
+        said += f", plausibly {say(low)} to {say(high)} (95&nbsp;%)"
     if content.pooled:
         low, high = content.pooled.interval
-        said += f". All answers pooled: <b>{percent(content.pooled.score)}</b>, {percent(low)} to {percent(high)}"
+        said += f". All answers pooled: <b>{say(content.pooled.score)}</b>, {say(low)} to {say(high)}"
     lead = "The images were split into parts; each was answered by a network trained on all the others."
     rows = "".join(
         f'<tr><th scope="row">{number(fold.number)}</th><td class="num">{number(fold.images)}</td>'
-        f'<td class="num">{percent(fold.score)}</td></tr>'
-        for fold in content.folds
+        f'<td class="num">{say(fold.score)}</td></tr>'
+        for fold in content.folds[: charts.MOST_FOLDS]
     )
     table = (
         '<div><table><thead><tr><th scope="col">Fold</th><th scope="col" class="num">Images</th>'
         f'<th scope="col" class="num">Score</th></tr></thead><tbody>{rows}</tbody></table></div>'
     )
-    drawn = charts.fold_dots(content.folds, content.pooled, mean, interval)
+    drawn = charts.fold_dots(content, say)
     body = f'<p class="said">{said}.</p><div class="charts">{drawn}{table}</div>'
     return section("folds", "Fold by fold", lead, body)
 
@@ -323,10 +333,11 @@ def _finding(finding: Finding, album: Album) -> str:
         title = counted(len(finding.groups), "group")
     elif len(rows) == finding.count:
         title = f"All {number(len(rows))} files" if len(rows) > 1 else "Which file"
+    listed = folded_list(title, rows, EXAMPLES, FINDING_ROOM) if rows else ""
     return (
         f'<div class="finding"><b>{text(finding.kind)}</b>: {number(finding.count)}'
         f'<span class="tag">{text(finding.action)}</span><p>{text(finding.explanation)}</p>{groups}'
-        f"{alone and f'<div class=group>{alone}</div>'}{folded_list(title, rows) if rows else ''}</div>"
+        f"{alone and f'<div class=group>{alone}</div>'}{listed}</div>"
     )
 
 
@@ -351,7 +362,7 @@ def training(content: RunReport) -> str:
 
 def fine_print(content: RunReport) -> str:
     """Notes, recipe and versions."""
-    body = "".join(f"<p>{text(note)}</p>" for note in content.notes)
+    body = "".join(fitting((f"<p>{text(note)}</p>" for note in content.notes), 100))
     if content.recipe:
         body += f"<details><summary>Recipe</summary><pre>{text(content.recipe, lines=True)}</pre></details>"
     if content.versions:

@@ -22,7 +22,6 @@ CSS = """
   border-radius: 9px; margin-bottom: .5rem }
 .frame img { max-width: 112px; max-height: 112px; border-radius: 3px; display: block }
 .frame img.tiny { width: 84px; image-rendering: pixelated }
-.frame.none { color: var(--muted); font-size: .8rem }
 .photos small { color: var(--muted); display: block; margin-top: .2rem; font: .74rem/1.35 var(--mono) }
 .photos.small { grid-template-columns: repeat(auto-fill, minmax(7.4rem, 1fr)); gap: 1rem .9rem }
 .photos.small .frame { height: 108px } .photos.small .frame img { max-width: 96px; max-height: 96px }

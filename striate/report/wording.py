@@ -117,9 +117,9 @@ def fitting(rows: Iterable[str], most: int, room: int = LIST_ROOM) -> list[str]:
     return kept
 
 
-def folded_list(title: str, rows: Sequence[str]) -> str:
-    """A folded list; past `LONGEST_LIST` rows it says how many it leaves out, so that the page stays small."""
-    kept = fitting(rows, LONGEST_LIST)
+def folded_list(title: str, rows: Sequence[str], most: int = LONGEST_LIST, room: int = LIST_ROOM) -> str:
+    """A folded list; past `most` rows or `room` letters it says how many it leaves out: the page stays small."""
+    kept = fitting(rows, most, room)
     items = "".join(f"<li>{row}</li>" for row in kept)
     more = f"<li>and {number(len(rows) - len(kept))} more</li>" if len(rows) > len(kept) else ""
     return f"<details><summary>{title}</summary><ul>{items}{more}</ul></details>"

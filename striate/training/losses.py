@@ -55,7 +55,7 @@ def huber(scores: Tensor, numbers: Tensor, *, unit: float = 1.0) -> Tensor:
 
 
 def loss_for(task: str, name: str = "auto", *, label_smoothing: float = 0.0, unit: float = 1.0) -> Loss:
-    """The loss `name` of a kind of task; "auto" is the task's own. Raises RequestError for what does not go together."""
+    """The loss `name` of a kind of task; "auto" is the task's own. Raises RequestError for what does not fit."""
     if task not in LOSSES:
         raise unknown("task", task, LOSSES)
     name = LOSSES[task][0] if name == "auto" else name

@@ -21,7 +21,7 @@ VERBS = list(next(a for a in parser()._actions if isinstance(a, argparse._SubPar
 
 def test_the_verbs() -> None:
     assert set(VERBS) == {
-        "train", "predict", "evaluate", "audit", "augment", "pack", "export", "fetch", "nets", "show",
+        "train", "predict", "evaluate", "audit", "augment", "pack", "report", "export", "fetch", "nets", "show",
     }  # fmt: skip
 
 

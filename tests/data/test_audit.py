@@ -6,22 +6,27 @@ import errno
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import scene
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from striate import audit
 from striate.data.audit import Audit, require_learnable
+from striate.data.audit import audit as draw
 from striate.data.folder import FolderSource, open_folder
-from striate.data.looking import Memory
+from striate.data.looking import Memory, look
 from striate.data.opening import open_source
 from striate.data.sources import Item
 from striate.errors import RequestError
+from striate.pixels import Pixels
 from striate.progress import Progress
+from striate.task import Target, Task
 
 
 def picture(path: Path, seed: int = 0, form: str = "PNG", side: int = 16) -> Path:
@@ -236,10 +241,10 @@ DAMAGE = [
 def test_a_damaged_memory_is_made_anew(content: bytes, folder: Path) -> None:
     first = audit(folder)
     path = Memory(open_source(folder)).path
-    good = path.read_bytes()
+    good = Memory(open_source(folder)).records
     path.write_bytes(content)
     assert audit(folder).as_dict() == first.as_dict()
-    assert path.read_bytes() == good
+    assert Memory(open_source(folder)).records == good and len(good) == 6
 
 
 @given(data=st.data())
@@ -281,6 +286,186 @@ def test_arrays_are_audited_too(tmp_path: Path) -> None:
     found = audit(tmp_path / "set.npz")
     assert finding(found, "contradiction") == finding(found, "duplicate") == ("image/0", "image/5")
     assert len(finding(found, "grey")) == 8 and finding(found, "mistyped") == ()
+
+
+# What is judged against the rest of a folder
+
+
+def photograph(path: Path, seed: int, size: tuple[int, int] = (96, 80), **how: int) -> Image.Image:
+    """A made-up photograph, saved; one in the same size is returned for further copies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = scene(seed % 2, seed, size)
+    image.save(path, **how)
+    return image
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Two classes of twelve made-up photographs."""
+    for seed in range(24):
+        photograph(tmp_path / "many" / "ab"[seed // 12] / f"{seed}.png", seed)
+    return tmp_path / "many"
+
+
+def kinds(found: Audit) -> dict[str, tuple[str, ...]]:
+    return {entry.kind: entry.paths for entry in found.findings}
+
+
+def test_good_photographs_raise_no_alarm(many: Path) -> None:
+    assert kinds(audit(many)) == {}
+
+
+def test_outliers_in_size_and_aspect(many: Path) -> None:
+    photograph(many / "a" / "icon.png", 100, (16, 14))
+    photograph(many / "a" / "poster.jpg", 101, (1000, 800))
+    photograph(many / "b" / "strip.png", 102, (400, 60))
+    found = audit(many)
+    assert kinds(found) == {"tiny": ("a/icon.png",), "huge": ("a/poster.jpg",), "odd-aspect": ("b/strip.png",)}
+    remarks = {entry.kind: entry.remarks for entry in found.findings}
+    assert remarks == {"tiny": ("16 x 14",), "huge": ("1000 x 800",), "odd-aspect": ("400 x 60",)}
+    assert "b/strip.png (400 x 60)" in found.findings[2].line()
+
+
+def test_a_folder_of_all_sizes_has_no_outliers(tmp_path: Path) -> None:
+    for seed in range(24):
+        side = round(12 * 1.15**seed)
+        photograph(tmp_path / "set" / "ab"[seed % 2] / f"{seed}.jpg", seed, (side, side * (1 + seed % 6)))
+    assert {"tiny", "huge", "odd-aspect"}.isdisjoint(kinds(audit(tmp_path / "set")))
+
+
+def test_few_images_are_not_judged_by_size(folder: Path) -> None:
+    photograph(folder / "a" / "large.png", 5, (640, 480))
+    assert kinds(audit(folder)) == {}
+
+
+@pytest.mark.parametrize(("low", "high", "told"), [(0, 1, True), (250, 256, True), (120, 122, True), (90, 130, False)])
+def test_blank_images(low: int, high: int, told: bool, many: Path) -> None:
+    values = np.random.default_rng(1).integers(low, high, (80, 96, 3), dtype=np.uint8)
+    Image.fromarray(values).save(many / "a" / "noise.png")
+    assert finding(audit(many), "blank") == (("a/noise.png",) if told else ())
+
+
+def test_imbalance_names_the_small_classes(many: Path) -> None:
+    for seed in (50, 51):
+        photograph(many / "c" / f"{seed}.png", seed)
+    found = audit(many)
+    entry = next(entry for entry in found.findings if entry.kind == "imbalance")
+    assert entry.paths == ("c",) and entry.remarks == ("2 of 12",)
+    assert found.balance() == "Balance: from 2 (c) to 12 (a) images to learn from (6.0 times as many)."
+    photograph(many / "c" / "third.png", 52)  # a quarter is told in the balance, and is no finding
+    assert finding(audit(many), "imbalance") == ()
+
+
+# Near-duplicates
+
+
+def copies(root: Path) -> Path:
+    """train/ and val/ with a copy within a class, one across classes, and one across the parts."""
+    for seed in range(8):
+        photograph(root / "train" / "ab"[seed % 2] / f"{seed}.png", seed)
+        photograph(root / "val" / "ab"[seed % 2] / f"{seed}.png", 100 + seed)
+    scene(0, 0).save(root / "train" / "a" / "again.jpg", quality=60)
+    scene(1, 1).resize((86, 72)).save(root / "train" / "a" / "wrong.png")
+    ImageOps.mirror(scene(0, 2)).save(root / "val" / "a" / "leak.png")
+    return root
+
+
+def test_near_duplicates_contradictions_and_leaks(tmp_path: Path) -> None:
+    found = audit(copies(tmp_path / "set"))
+    groups = {entry.kind: entry.groups for entry in found.findings}
+    assert groups == {
+        "near-duplicate": (("train/a/0.png", "train/a/again.jpg"),),
+        "near-contradiction": (("train/a/wrong.png", "train/b/1.png"),),
+        "near-leak": (("train/a/2.png", "val/a/leak.png"),),
+    }
+    assert all(entry.action == "kept" for entry in found.findings) and found.set_aside == []
+    assert " = " in found.findings[0].line()
+    assert found.as_dict()["findings"][0]["groups"] == [list(groups["near-contradiction"][0])]
+
+
+def test_twins_are_equal_and_near_images_together(tmp_path: Path) -> None:
+    root = copies(tmp_path / "set")
+    shutil.copy(root / "train/a/0.png", root / "train/a/0 again.png")
+    shutil.copy(root / "train/b/3.png", root / "train/b/3 again.png")
+    found = audit(root)
+    keys = [entry.item.key for entry in found.usable]
+    assert [[keys[place] for place in group] for group in found.twins()] == [
+        ["train/a/0 again.png", "train/a/0.png", "train/a/again.jpg"],
+        ["train/a/2.png", "val/a/leak.png"],
+        ["train/a/wrong.png", "train/b/1.png"],
+        ["train/b/3 again.png", "train/b/3.png"],
+    ]
+    assert set(finding(found, "duplicate")) == {
+        "train/a/0 again.png", "train/a/0.png", "train/b/3 again.png", "train/b/3.png",
+    }  # fmt: skip
+
+
+def test_small_images_have_no_near_duplicates(tmp_path: Path) -> None:
+    for seed in range(6):
+        photograph(tmp_path / "set" / "ab"[seed % 2] / f"{seed}.png", seed, (90, 63))
+    scene(0, 0, (90, 63)).save(tmp_path / "set" / "a" / "again.jpg", quality=90)
+    assert kinds(audit(tmp_path / "set")) == {}
+
+
+def test_too_many_images_to_compare_are_told(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("striate.data.audit.LIMIT", 20)
+    found = audit(many)
+    assert kinds(found) == {"not-compared": ()} and found.twins() == []
+    assert found.findings[0].line().startswith("not-compared, kept (near-duplicates are looked for among at most")
+
+
+def test_large_comparisons_are_kept_until_an_image_changes(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene(0, 0).save(many / "a" / "again.jpg")
+    monkeypatch.setattr("striate.data.audit._MANY", 2)
+    first = audit(many)
+    with monkeypatch.context() as patched:
+
+        def again(*_: object) -> None:
+            raise AssertionError("compared again")
+
+        patched.setattr("striate.data.audit.near_groups", again)
+        assert audit(many).as_dict() == first.as_dict()
+    for path in Path(os.environ["STRIATE_CACHE"], "audit").glob("*.json"):
+        path.write_bytes(path.read_bytes()[:-3])
+    assert audit(many).as_dict() == first.as_dict()
+    (many / "a" / "again.jpg").unlink()
+    assert kinds(audit(many)) == {}
+
+
+# Other tasks
+
+
+def retargeted(folder: Path, kind: str, names: tuple[str, ...], targets: dict[str, Target]) -> Audit:
+    """The audit of a folder whose images have other targets than its classes."""
+    source = open_folder(folder)
+    items = tuple(replace(item, target=targets[item.key]) for item in source.items)
+    changed = replace(source, task=Task(kind, names), items=items)
+    return draw(changed, [(one.item, one.record) for one in look(changed, Pixels(16, 16))])
+
+
+def test_several_labels_contradict_as_sets_and_are_counted_one_by_one(many: Path) -> None:
+    shutil.copy(many / "a" / "0.png", many / "a" / "00.png")
+    shutil.copy(many / "b" / "12.png", many / "b" / "120.png")
+    targets: dict[str, Target] = {item.key: (0, 1) for item in open_folder(many).items}
+    targets["a/00.png"] = (0,)
+    targets["a/1.png"] = (1, 2)
+    found = retargeted(many, "labels", ("sky", "sea", "boat"), targets)
+    assert kinds(found) == {
+        "contradiction": ("a/0.png", "a/00.png"), "duplicate": ("a/0.png", "a/00.png", "b/12.png", "b/120.png"),
+        "imbalance": ("boat",), "tiny-class": ("a/1.png",),
+    }  # fmt: skip
+    assert "under different labels" in found.findings[0].explanation
+    assert found.counts() == {"sky": {"all": 25}, "sea": {"all": 25}, "boat": {"all": 1}}
+
+
+def test_numbers_contradict_and_have_no_classes(many: Path) -> None:
+    scene(0, 0).save(many / "a" / "again.jpg")
+    targets: dict[str, Target] = {item.key: float(n) for n, item in enumerate(open_folder(many).items)}
+    found = retargeted(many, "number", ("age",), targets)
+    assert kinds(found) == {"near-contradiction": ("a/0.png", "a/again.jpg")}
+    assert found.balance() == "age goes from 0 to 24; half lie below 12."
+    targets["a/again.jpg"] = targets["a/0.png"]
+    assert kinds(retargeted(many, "number", ("age",), targets)) == {"near-duplicate": ("a/0.png", "a/again.jpg")}
 
 
 def test_the_order_of_a_source_is_kept(folder: Path) -> None:

@@ -7,6 +7,8 @@ import hashlib
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from striate.data.augment import augment, mixing
@@ -36,6 +38,11 @@ EVERY = [
     "drop=0.2",
     "crop=0.3..1 flip=0.5 scale=0.9..1.1 shear=5 rotate=9 shift=1 elastic=1 colour=9 lighting=0.1 cutout=0.3 drop=0.1",
 ]
+
+ANY = [
+    "flip=1", "shift=30", "shift=0.3", "crop=0.01..1", "scale=0.1..10", "rotate=180", "shear=60", "elastic=90",
+    "fill=edge", "fill=mirror", "colour=255", "lighting=10", "cutout=0.5", "cutout=50", "drop=0.95", "mixup=1",
+]  # fmt: skip
 
 
 def pictures(n: int, channels: int = 3, height: int = 9, width: int = 12) -> Tensor:
@@ -73,6 +80,20 @@ def test_does_not_depend_on_the_batch(text: str, larger: bool) -> None:
     for batch in (1, 3, 7):
         for some in torch.split(order, batch):
             assert torch.equal(done(images[some], text, samples[some.numpy()], size=size), whole[some])
+
+
+SMALL = st.integers(1, 9)
+
+
+@given(st.data(), st.tuples(SMALL, SMALL), st.tuples(SMALL, SMALL), st.floats(0.1, 1))
+def test_any_augmentation_takes_any_image(
+    data: st.DataObject, source: tuple[int, int], size: tuple[int, int], fraction: float
+) -> None:
+    words = data.draw(st.lists(st.sampled_from(ANY), unique_by=lambda word: word.partition("=")[0]))
+    images = pictures(3, height=source[0], width=source[1])
+    whole = done(images, " ".join(words), size=size, fraction=fraction)
+    assert (whole.shape, whole.dtype) == ((3, 3, *size), torch.uint8)
+    assert torch.equal(done(images[1:2], " ".join(words), np.array([1]), size=size, fraction=fraction), whole[1:2])
 
 
 @pytest.mark.parametrize("text", ["elastic=2 smooth=5 rotate=10", "photo"])
@@ -205,5 +226,7 @@ def test_wrong_requests_say_what_was_given() -> None:
         done(images, "shift", size=(0, 3))
     with pytest.raises(RequestError, match="resized to 8 has no window of 9x12"):
         done(images, "sizes=8")
+    with pytest.raises(RequestError, match="resized to 8 has no window of 9x12"):
+        done(images[:1], "sizes=40:1e9,8:1e-9")  # at once, not when it is drawn at last
     with pytest.raises(RequestError, match="alpha above 0"):
         mixing(samples, 0.0, seed=0, epoch=0)

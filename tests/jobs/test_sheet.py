@@ -71,12 +71,12 @@ def test_mixup_shows_a_partner(digits: Path, tmp_path: Path) -> None:
 
 
 def test_every_transform_there_is_has_a_row(photos: Path, tmp_path: Path) -> None:
-    done = augment(photos, out=tmp_path / "sheet.png", size=48)
+    done = augment(photos, out=tmp_path / "sheet.png", size=32)
     shown = [name for text in done.rows for name in Augmentation.from_text(text).transforms]
     assert sorted(shown) == sorted(set(Augmentation.names()) - {"aspect", "smooth", "fill"})
     assert len(typical(224)) == len(done.rows) == len(shown)
-    again = augment(photos, out=tmp_path / "again.png", size=48)
-    other = augment(photos, out=tmp_path / "other.png", size=48, seed=1)
+    again = augment(photos, out=tmp_path / "again.png", size=32)
+    other = augment(photos, out=tmp_path / "other.png", size=32, seed=1)
     contents = [sheet.path.read_bytes() for sheet in (done, again, other)]
     assert contents[0] == contents[1] != contents[2]
     with Image.open(done.path) as sheet:

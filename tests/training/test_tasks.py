@@ -15,6 +15,7 @@ from training_cases import MEAN, QUICK, STD, flat, same, small_net, some
 from striate.data.augment import augment, mixing
 from striate.data.augmentation import Augmentation
 from striate.data.keyed import permutation
+from striate.errors import RequestError
 from striate.training.batches import visits
 from striate.training.loop import fit
 from striate.training.schedule import learning_rate
@@ -157,6 +158,22 @@ def test_a_memory_map_of_larger_images_learns_as_the_images_in_memory(
     cut = (view[:, :, 3:17, 3:17], labels)
     plain = dataclasses.replace(settings, size=(0, 0), fraction=1.0)
     assert reports[-1].score == score(nets[0], *cut, plain, mean=MEAN, std=STD)
+
+
+def test_learning_among_more_images_is_learning_a_copy_of_them() -> None:
+    images, labels = some(65)
+    among = torch.from_numpy(permutation(1, 0, 65)[:40])
+    settings = dataclasses.replace(QUICK, augment="lighting=3 cutout=4 mixup=0.3")
+    nets = small_net(), small_net()
+    weights = torch.arange(1.0, 41)
+    one = fit(nets[0], images, labels[among], settings, mean=MEAN, std=STD, among=among, weights=weights)
+    held = images[among], labels[among]
+    other = fit(nets[1], *held, settings, mean=MEAN, std=STD, weights=weights, validate=held)
+    assert same(*nets)
+    assert one[-1].loss == other[-1].loss
+    assert other[-1].score == score(nets[0], images, labels[among], settings, mean=MEAN, std=STD, among=among)
+    with pytest.raises(RequestError, match=r"int64 \[65\]"):
+        fit(nets[0], images, labels, settings, mean=MEAN, std=STD, among=among)
 
 
 def test_a_mean_image_is_taken_off() -> None:

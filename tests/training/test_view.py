@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from striate.errors import RequestError
+from striate.training.batches import batches, visits
 from striate.training.settings import Settings
 from striate.training.view import View, check, normalised
 
@@ -18,6 +20,27 @@ def test_normalised() -> None:
     torch.testing.assert_close(x[:, 1], (images[:, 1].float() - 2) / 5)
     mean = torch.rand(3, 4, 4) * 255
     torch.testing.assert_close(normalised(images, mean, [2.0] * 3), (images.float() - mean) / 2)
+
+
+@pytest.mark.parametrize("chances", [None, np.arange(23.0)])
+def test_what_is_shown_of_an_image_does_not_depend_on_the_batch(chances: np.ndarray | None) -> None:
+    images = torch.randint(0, 256, (23, 3, 20, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    words = "mixup=0.5 crop=0.3..1 flip=0.5 rotate=9 elastic=1 colour=9 lighting=0.1 cutout=3 drop=0.1"
+    settings = Settings(size=(12, 12), augment=words, seed=3)
+    view = View(images, settings, mean=[90.0] * 3, std=[60.0] * 3, device=torch.device("cpu"))
+    epoch = visits(23, seed=3, epoch=1, chances=chances)
+    whole = view.learn(epoch, epoch, 1)
+    assert [len(part) for part, _ in whole.parts] == [23, 23]
+    for batch in (1, 7):
+        shown = [view.learn(some, epoch, 1) for some in batches(epoch, batch, spare_one=False)]
+        assert torch.equal(torch.cat([some.x for some in shown]), whole.x)
+        for part in (0, 1):
+            assert torch.equal(torch.cat([some.parts[part][0] for some in shown]), whole.parts[part][0])
+            assert torch.equal(torch.cat([some.parts[part][1] for some in shown]), whole.parts[part][1])
+    if chances is not None:  # an image that comes twice looks different the second time
+        twice = [np.flatnonzero(epoch.rows == row) for row in range(23) if (epoch.rows == row).sum() > 1]
+        assert twice
+        assert not any(torch.equal(whole.x[places[0]], whole.x[places[1]]) for places in twice)
 
 
 def test_only_the_rows_asked_for_are_read() -> None:

@@ -26,8 +26,8 @@ def run(chosen: argparse.Namespace) -> Answer:
 
     done = job(chosen.model, to=chosen.to, out=chosen.out, images=chosen.images, progress=terminal_progress())
     text = (
-        f"Wrote {done.path}: uint8 RGB images [N, height, width, 3] in, probabilities [N, {done.classes}] out.\n"
+        f"Wrote {done.path}: uint8 RGB images [N, height, width, 3] in, {' and '.join(done.outputs)} out.\n"
         f"On {done.images} images it gives the answers of striate predict: "
-        f"top-1 agrees on {100 * done.agreement:.1f} %, probabilities are within {done.difference:.4f}."
+        f"they agree on {100 * done.agreement:.1f} %, and differ by {done.difference:.4f} at most."
     )
     return Answer(text, done.as_dict())

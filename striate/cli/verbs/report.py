@@ -1,0 +1,31 @@
+"""`striate report`."""
+
+from __future__ import annotations
+
+import argparse
+
+from striate.cli.answer import Answer
+
+HELP = "set several runs side by side"
+EXAMPLE = "striate report runs/photos runs/photos-2 --out comparison.html"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verb is given."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="run folders of striate train; two or more")
+    parser.add_argument("--out", metavar="FILE", default="comparison.html", help="the page (default: comparison.html)")
+
+
+def run(chosen: argparse.Namespace) -> Answer:
+    """The verb."""
+    import dataclasses
+    from pathlib import Path
+
+    from striate.jobs.report import report as job
+    from striate.jobs.report import summary
+
+    text = job(chosen.runs, out=chosen.out)
+    rows = [dataclasses.asdict(summary(Path(run))) for run in chosen.runs]
+    for row in rows:
+        row["score"] = row["score"] if row["score"] == row["score"] else None  # NaN is no JSON
+    return Answer(f"{text}\nPage {chosen.out}", {"page": str(chosen.out), "runs": rows})

@@ -1,0 +1,112 @@
+"""Report: several finished runs side by side."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from striate.data.splits import PARTS
+from striate.errors import RequestError
+from striate.jobs.measure import SCORES
+from striate.model import Model, read
+from striate.report.compare_page import render_comparison
+from striate.report.compare_text import comparison_text
+from striate.report.summary import RunSummary
+from striate.storage import sha256_of, write_text
+
+
+def report(runs: Sequence[str | os.PathLike[str]], *, out: str | os.PathLike[str] = "comparison.html") -> str:
+    """Set run folders side by side: writes a page, and returns the same in short as text.
+
+    Raises RequestError for fewer than two runs, or a folder that is none.
+    """
+    summaries = [summary(Path(run)) for run in runs]
+    page, text = render_comparison(summaries), comparison_text(summaries)
+    write_text(Path(out), page)
+    return text
+
+
+def summary(folder: Path) -> RunSummary:
+    """One run folder in short. Raises RequestError where it is none."""
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        raise RequestError(f"{str(folder)!r} is no run folder: it holds no model.safetensors")
+    model = read(path)
+    recipe = _text(folder / "recipe.toml")
+    events = _events(folder / "log.jsonl")
+    metrics, kind = model.metrics, model.task.kind
+    name, key = SCORES[kind]
+    score = metrics.get(key)
+    return RunSummary(
+        name=str(folder),
+        data=_named(recipe, "data"),
+        net=model.net,
+        strategy=model.strategy,
+        task_kind=kind,
+        score_name=name,
+        score=float("nan") if score is None else float(score),
+        interval=_interval(metrics.get("interval")),
+        images=int(metrics.get("total", 0)),
+        seconds=next((event["seconds"] for event in reversed(events) if event.get("event") == "done"), None),
+        megabytes=path.stat().st_size / 1e6,
+        parameters=_parameters(model),
+        metrics={name: value for name, value in metrics.items() if type(value) in (int, float) and name != key},
+        curve=tuple(_numbers(event) for event in events if event.get("event") == "epoch"),
+        recipe=recipe,
+        recalls={name: row.get("recall") for name, row in metrics.get("per_class", {}).items()},
+        held_out=_held_out(folder / "split.csv", str(metrics.get("part", ""))),
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "surrogateescape")
+    except OSError as error:
+        raise RequestError(f"cannot read {str(path)!r} of the run: {error.strerror or error}") from error
+
+
+def _named(recipe: str, key: str) -> str:
+    try:
+        return str(tomllib.loads(recipe).get(key, ""))
+    except tomllib.TOMLDecodeError:
+        return ""
+
+
+def _events(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log; a last one that was cut off is left out."""
+    events = []
+    for line in _text(path).splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        events += [event] if isinstance(event, dict) else []
+    return events
+
+
+def _numbers(event: dict[str, Any]) -> dict[str, float]:
+    return {key: float(value) for key, value in event.items() if type(value) in (int, float) and key != "time"}
+
+
+def _interval(value: Any) -> tuple[float, float] | None:
+    known = isinstance(value, list) and len(value) == 2 and all(type(side) in (int, float) for side in value)
+    return (float(value[0]), float(value[1])) if known else None
+
+
+def _parameters(model: Model) -> int:
+    return sum(tensor.size for name, tensor in model.tensors.items() if name.rpartition(".")[2] in ("weight", "bias"))
+
+
+def _held_out(path: Path, part: str) -> str:
+    """A digest of which images were measured on; "" where the run measured none."""
+    if not path.is_file() or not part:
+        return ""
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if (row.get("part") == part if part in PARTS else row.get("fold"))]
+    keys = "\n".join(sorted(f"{row.get('path')} {row.get('class')}" for row in rows))
+    return sha256_of(keys.encode("utf-8", "surrogateescape"))[:16]
