@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from striate import audit
-from striate.data import folder as folders
-from striate.data.folder import FolderSource, file_stamp, open_folder
+from striate.data import sources
+from striate.data.folder import FolderSource, open_folder
 from striate.data.looking import Memory, Record, look
-from striate.data.sources import Item
+from striate.data.sources import Item, file_stamp
 from striate.pixels import Decoded, Pixels
 from striate.task import Task
 
@@ -61,7 +61,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counter[str]]:
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files count as written long ago, however new they are."""
-    monkeypatch.setattr(folders, "_TICK", 0)
+    monkeypatch.setattr(sources, "TICK", 0)
 
 
 def test_each_file_is_read_and_decoded_once_and_in_order(folder: Path, asked: dict[str, Counter[str]]) -> None:
@@ -149,12 +149,12 @@ def test_a_file_that_was_written_to_is_read_again(how: str, folder: Path, asked:
 
 
 def test_a_file_just_written_has_no_stamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folders, "_TICK", 10**12)
+    monkeypatch.setattr(sources, "TICK", 10**12)
     path = picture(tmp_path / "new.png", 0)
     assert file_stamp(path) == ""
     os.utime(path, (1_000_000_000, 1_000_000_000))  # its content may be newer than it says
     assert file_stamp(path) == ""
-    monkeypatch.setattr(folders, "_TICK", 0)
+    monkeypatch.setattr(sources, "TICK", 0)
     assert file_stamp(path).startswith(f"{path.stat().st_size}:1000000000000000000:")
     assert file_stamp(tmp_path / "missing.png") == ""
 
