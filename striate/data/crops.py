@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image
 
@@ -31,3 +33,20 @@ def ten_crops(image: Image.Image, pixels: Pixels) -> Images:
     places = [(0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2)]
     five = np.stack([array[y : y + pixels.height, x : x + pixels.width] for y, x in places])
     return np.concatenate([five, five[:, :, ::-1]])
+
+
+@dataclass(frozen=True)
+class TenCrops:
+    """Stands where `Pixels` does and gives ten crops an image: uint8 [10, H, W, C]."""
+
+    pixels: Pixels
+
+    @property
+    def at_least(self) -> int:
+        """The size that a reduced decoding must leave twice of: the whole image's, which is larger than the crop."""
+        longer = max(self.pixels.height, self.pixels.width)
+        return -(-longer * _AROUND[0] // _AROUND[1])
+
+    def apply(self, image: Image.Image) -> Images:
+        """`ten_crops` of an RGB image."""
+        return ten_crops(image, self.pixels)

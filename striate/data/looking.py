@@ -14,14 +14,31 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from threading import Event
+from typing import Protocol
+
+from PIL import Image
 
 from striate.data.likeness import sketch
 from striate.data.memory import Memory, Record
 from striate.data.sources import Item, Source
-from striate.pixels import Images, Pixels, UnreadableImage
+from striate.pixels import Images, UnreadableImage
 from striate.storage import sha256_of
 
 __all__ = ["Looked", "Memory", "Record", "look"]
+
+
+class Cropping(Protocol):
+    """How an image becomes a crop: `striate.pixels.Pixels`, or `striate.data.crops.TenCrops`."""
+
+    @property
+    def at_least(self) -> int:
+        """The size that a reduced decoding must leave twice of."""
+        ...
+
+    def apply(self, image: Image.Image) -> Images:
+        """uint8 [..., H, W, C]."""
+        ...
+
 
 _CHUNK = 8  # images a task: large enough that handing tasks over costs nothing, small enough that few crops wait
 
@@ -37,7 +54,7 @@ class Looked:
 
 def look(
     source: Source,
-    pixels: Pixels,
+    pixels: Cropping,
     *,
     items: Iterable[Item] | None = None,
     wanted: Callable[[str], bool] = lambda digest: True,
@@ -63,7 +80,7 @@ def look(
         yield looked
 
 
-def _read(source: Source, pixels: Pixels, item: Item, wanted: Callable[[str], bool], memory: Memory | None) -> Looked:
+def _read(source: Source, pixels: Cropping, item: Item, wanted: Callable[[str], bool], memory: Memory | None) -> Looked:
     """Read and hash; decode what is not known or wanted."""
     try:
         content = source.read(item)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.audit import Audit, audit
+from striate.data.crops import TenCrops
 from striate.data.looking import Record, look
 from striate.data.opening import open_source
 from striate.data.sources import Item, Source
@@ -48,12 +49,14 @@ def evaluate(
     data: str | os.PathLike[str],
     *,
     part: str = "",
+    ten_crop: bool = False,
     engine: str = "auto",
     precision: str = "auto",
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure a model on a source. part: "train", "val" or "test"; by default the held-out one, or all without parts.
 
+    ten_crop: answer each image by the mean of ten views of it, as AlexNet was measured; ten times the work.
     Raises RequestError where the data are of another task, or no class of theirs is one of the model's.
     """
     classifier = load(model, engine=engine, precision=precision)
@@ -61,27 +64,34 @@ def evaluate(
     place = _same_names(classifier.model.task, source, str(data))
     part = _part_of(source, data, part)
     items = [item for item in source.items if item.part == part]
+    cropping = TenCrops(classifier.model.pixels) if ten_crop else classifier.model.pixels
     pairs: list[tuple[Item, Record]] = []
     learnt: list[Item] = []
     rows: list[NDArray[np.float32]] = []
     waiting: list[Images] = []
     with (progress or Progress()).bar("Evaluating", len(items)) as bar:
-        for looked in look(source, classifier.model.pixels, items=items):
+        for looked in look(source, cropping, items=items):
             bar.advance()
             pairs.append((looked.item, looked.record))
             if looked.crop is not None:
                 learnt.append(_as_the_model_has_it(looked.item, source.task, place))
                 waiting.append(looked.crop)
             if len(waiting) == BATCH:
-                rows.append(classifier.answers(np.stack(waiting)))
+                rows.append(_answers(classifier, np.stack(waiting)))
                 waiting.clear()
         if waiting:
-            rows.append(classifier.answers(np.stack(waiting)))
+            rows.append(_answers(classifier, np.stack(waiting)))
     if not rows:
         raise RequestError(f"no usable image to evaluate on in {str(data)!r}")
     task = classifier.model.task
     measured = measure(part, task, np.concatenate(rows), task.targets(learnt))
     return Evaluation(measured, audit(source, pairs, trained_only=False), classifier)
+
+
+def _answers(classifier: Classifier, crops: Images) -> NDArray[np.float32]:
+    """Answers [N, outputs] to crops [N, H, W, C]; to views [N, V, H, W, C], the mean over the views."""
+    views = classifier.answers(crops.reshape(-1, *crops.shape[-3:]))
+    return np.asarray(views.reshape(len(crops), -1, views.shape[1]).mean(axis=1))
 
 
 def _same_names(task: Task, source: Source, data: str) -> dict[str, int]:

@@ -25,6 +25,7 @@ from striate.jobs.learned import Learned, Log, StrangersMeasured
 from striate.jobs.measure import Measured, measure
 from striate.jobs.run_folder import RunFolder, next_free
 from striate.jobs.run_report import run_report
+from striate.jobs.scalars import require_writer, write_scalars
 from striate.jobs.weighing import check_balance
 from striate.metrics import mean_interval
 from striate.model import Model, write
@@ -82,18 +83,22 @@ def train(
     strategy: str | None = None,
     epochs: int | None = None,
     seed: int | None = None,
+    tensorboard: bool = False,
     progress: Progress | None = None,
 ) -> Run:
     """Learn a classifier from `data`: a folder of class folders, an .npz file, or a named set.
 
     `out`: the run folder, new or empty; by default a new one under runs/. `recipe` holds every choice; the arguments
-    after it override its keys. Raises RequestError for what cannot be done as asked, WorkError where the work failed.
+    after it override its keys. `tensorboard`: also leave its scalars in the run folder.
+    Raises RequestError for what cannot be done as asked, WorkError where the work failed.
     """
     given = {"data": os.fspath(data) or None, "net": net, "strategy": strategy, "epochs": epochs, "seed": seed}
     asked = {key: value for key, value in given.items() if value is not None}
     recipe = Recipe.from_mapping(dataclasses.asdict(recipe or Recipe()) | asked)
     progress = progress or Progress()
     clock = Clock()
+    if tensorboard:
+        require_writer()
     with clock.stage("open the data"):
         source, notes = _open(recipe)
         check_balance(source.task, recipe.balance)
@@ -106,7 +111,10 @@ def train(
         learned = _learn(source, plan, seen, recipe, clock, progress, folder.log)
         learned.notes[:0] = notes
         ran = _as_run(recipe, source, plan, learned)
-        return _leave(folder, source, plan, ran, learned, clock, progress)
+        run = _leave(folder, source, plan, ran, learned, clock, progress)
+        if tensorboard:
+            write_scalars(folder.path / "tensorboard", learned.curve, run.metrics, clock.stages)
+        return run
 
 
 def _open(recipe: Recipe) -> tuple[Source, list[str]]:

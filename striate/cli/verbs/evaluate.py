@@ -19,6 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--part", choices=["train", "val", "test"], default="", help="default: the held-out part, or all"
     )
+    parser.add_argument("--ten-crop", action="store_true", help="the mean of ten views an image: ten times the work")
     engine_options(parser)
 
 
@@ -30,6 +31,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         chosen.model,
         chosen.data,
         part=chosen.part,
+        ten_crop=chosen.ten_crop,
         engine=chosen.engine,
         precision=chosen.precision,
         progress=terminal_progress(),

@@ -31,6 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--balance", choices=["none", "weights", "sampling"], help="make rare classes count as others")
     parser.add_argument("--strangers", metavar="FOLDER", help="images of none of the classes: learn to say so")
     parser.add_argument("--augment", help="how training images are varied: see 'striate augment --help' (scratch)")
+    parser.add_argument("--tensorboard", action="store_true", help="also leave the curves for TensorBoard")
     parser.add_argument("--recipe", metavar="FILE", help="recipe.toml of an earlier run, or your own")
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], dest="settings", help="a recipe key; repeatable"
@@ -50,7 +51,7 @@ def run(chosen: argparse.Namespace) -> Answer:
     recipe = recipe.with_settings(chosen.settings).changed(given)
     if not (chosen.data or recipe.data):
         raise RequestError(f"train needs DATA: a {SOURCES}")
-    run = job(chosen.data, out=chosen.out, recipe=recipe, progress=terminal_progress())
+    run = job(chosen.data, out=chosen.out, recipe=recipe, tensorboard=chosen.tensorboard, progress=terminal_progress())
     lines = [
         *run.measured.lines(),
         f"Engine {run.metrics['engine']}; {run.metrics['seconds']:.1f} s in all",
