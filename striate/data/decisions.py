@@ -201,7 +201,7 @@ def _notes(source: Source, decisions: Mapping[str, Decision], active: Mapping[st
         if absent:
             lines.append(f"{len(absent)} decided images {what}, e.g. {printable(absent[0])!r}")
     if new := sorted(set(task.names) - set(source.task.names)):
-        lines.append(f"New classes: {', '.join(map(printable, new))}")
+        lines.append(f"New {'labels' if task.kind == 'labels' else 'classes'}: {', '.join(map(printable, new))}")
     if gone := sorted(set(source.task.names) - set(task.names)):
         lines.append(f"No image is left of: {', '.join(map(printable, gone))}")
     return lines

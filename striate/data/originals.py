@@ -1,8 +1,8 @@
 """Published data sets that are fetched: where their original files lie, their sizes and checksums, and who says so.
 
 Sizes and SHA-256 sums of MNIST, Fashion-MNIST and CIFAR are those that TensorFlow Datasets publishes for the very same
-addresses; hymenoptera's is the one that the PyTorch tutorials' own build checks. Of Imagenette, only torchvision's MD5
-is published: enough against damage, not against somebody who wants to deceive.
+addresses; hymenoptera's is the one that the PyTorch tutorials' own build checks. Of Imagenette's present archive there
+is torchvision's MD5 only: enough against damage, not against somebody who wants to deceive.
 """
 
 from __future__ import annotations

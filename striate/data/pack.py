@@ -31,7 +31,7 @@ _CHECKED_AT_ONCE = 2**23  # bytes
 
 @dataclass(frozen=True, eq=False)
 class PackSource:
-    """A pack as a source. items: the usable images, in order, as in `images`. entries: the set-aside ones too.
+    """A pack as a source. items: the usable images, or some of them. entries: all, as in `images`, and set-aside ones.
 
     pixels: what the images were made with. images: uint8 [N, H, W, C], mapped read-only from the file.
     pillow: the version that decoded them.
@@ -50,8 +50,9 @@ class PackSource:
 
     @cached_property
     def places(self) -> dict[str, int]:
-        """Where in `images` an item's image is, by its key."""
-        return {item.key: place for place, item in enumerate(self.items)}
+        """Where in `images` an item's image is, by its key; `items` may be fewer than were packed."""
+        packed = (entry.item for entry in self.entries if not entry.record.problem)
+        return {item.key: place for place, item in enumerate(packed)}
 
     @cached_property
     def records(self) -> dict[str, Record]:

@@ -41,8 +41,7 @@ def automatic_pack(
     """
     progress, memory = progress or Progress(), memory or Memory(source)
     if isinstance(source, PackSource) and _geometry(source.pixels) == _geometry(pixels):
-        usable = [(entry.item, entry.record) for entry in source.entries if not entry.record.problem]
-        return Packed(source.images, usable, source.path)
+        return _of_pack(source)
     path = automatic_path(memory, pixels)
     with alone(path, progress):
         old = _old(path, progress)
@@ -58,6 +57,15 @@ def automatic_pack(
         made = write_looked(path, source, pixels, progress, lambda start: islice(chain(ahead, looked), start, None))
     progress.say(made_line(made))
     return Packed(made.images, [(entry.item, entry.record) for entry in made.entries], path)
+
+
+def _of_pack(source: PackSource) -> Packed:
+    """A pack of the right size as it is; where items were left out of it, the images of those that stayed."""
+    records = [entry.record for entry in source.entries if not entry.record.problem]
+    places = [source.places[item.key] for item in source.items]
+    images = source.images if places == list(range(len(source.images))) else source.images[places]
+    pairs = [(item, records[place]) for item, place in zip(source.items, places, strict=True)]
+    return Packed(images, pairs, source.path)
 
 
 def automatic_path(memory: Memory, pixels: Pixels) -> Path:

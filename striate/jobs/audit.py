@@ -13,7 +13,7 @@ from striate.data.findings import Finding
 from striate.data.likeness import SIDE
 from striate.data.looking import Memory, look
 from striate.data.opening import open_source
-from striate.data.sources import Source
+from striate.data.sources import Source, notes_of
 from striate.jobs.keeping import keep
 from striate.jobs.suspects import Suspect
 from striate.pixels import Pixels
@@ -68,6 +68,8 @@ def audit(
 def examine(data: str | os.PathLike[str], *, labels: bool, progress: Progress) -> Examined:
     """Open, look and, if asked, doubt the labels."""
     source = open_source(data)
+    for note in notes_of(source):
+        progress.say(note)
     if labels:
         return _with_doubts(source, progress)
     memory = Memory(source)

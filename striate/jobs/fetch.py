@@ -106,7 +106,7 @@ def _bring(name: str, source: str, waiting: Path, progress: Progress) -> None:
     total = sum(original.size for original in originals)
     progress.say(f"Fetching {name}: {total / 1e6:.1f} MB from {source or urlsplit(originals[0].addresses[0]).netloc}")
     if any(original.checksum.startswith("md5:") for original in originals):
-        progress.say("Its publisher gives an MD5 only: a check against damage, not against deceit.")
+        progress.say("Only an MD5 of it is published: a check against damage, not against deceit.")
     with progress.bar(f"Fetching {name}", total) as bar:
         for original in originals:
             bar.note(original.file)

@@ -16,7 +16,7 @@ import numpy as np
 from striate.data.audit import Audit
 from striate.data.decisions import apply_decisions, read_decisions
 from striate.data.opening import open_source
-from striate.data.sources import Source
+from striate.data.sources import Source, notes_of
 from striate.data.splits import apply_split, leaked, split_csv
 from striate.inference.classifier import Classifier
 from striate.jobs.clock import Clock
@@ -119,7 +119,8 @@ def train(
 
 def _open(recipe: Recipe) -> tuple[Source, list[str]]:
     """The data as decided on and split by the files that the recipe names, and lines for the user."""
-    source, notes = open_source(recipe.data), []
+    source = open_source(recipe.data)
+    notes = list(notes_of(source))
     if recipe.decisions:
         source, said = apply_decisions(source, read_decisions(Path(recipe.decisions)))
         notes += said

@@ -12,13 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from striate.data.arrays import from_arrays
 from striate.data.audit import audit
 from striate.data.decisions import Decision, Row, apply_decisions, read_decisions, write_decisions
 from striate.data.folder import open_folder
 from striate.data.looking import Record
-from striate.data.manifest import open_manifest
+from striate.data.manifest import ManifestSource, open_manifest
+from striate.data.pack_cache import automatic_pack
+from striate.data.packing import write_pack
 from striate.data.sources import Item, Source, with_items
 from striate.errors import RequestError
+from striate.pixels import Pixels
+from striate.task import Task
 
 
 def picture(path: Path, seed: int) -> None:
@@ -118,7 +123,7 @@ def test_labels_and_numbers(tmp_path: Path, fix: Path) -> None:
     changed, lines = apply_decisions(source, decided(fix, *rows))
     assert changed.task.names == ("0", "b", "c")
     assert [changed.task.spoken(item.target) for item in changed.items] == ["0, b, c", "none", "b"]
-    assert lines[1:] == ["New classes: 0", "No image is left of: a"]
+    assert lines[1:] == ["New labels: 0", "No image is left of: a"]
     (tmp_path / "n.csv").write_text("path,number\n0.png,1\n1.png,2\n")
     changed, _ = apply_decisions(open_manifest(tmp_path / "n.csv"), decided(fix, "0.png,relabel,-2.5,,"))
     assert [item.target for item in changed.items] == [-2.5, 2.0]
@@ -218,7 +223,76 @@ def test_any_bytes_are_decisions_or_refused(tail: bytes) -> None:
                 assert all(decision.kind in ("keep", "drop", "relabel", "move") for decision in decisions.values())
 
 
+def test_what_is_decided_of_packed_or_stacked_images_keeps_each_its_own(
+    folder: Source, fix: Path, tmp_path: Path
+) -> None:
+    packed = write_pack(tmp_path / "set.pack", folder, Pixels(8, 8, rule="squash"))
+    assert len(packed.items) == 6
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8), dtype=np.uint8)
+    stacked = from_arrays("four", "test:four", [("", images, np.array(list("abab")))])
+    for source in (packed, stacked):
+        first, second, *_ = source.items
+        to = source.task.names[-1]
+        changed, _ = apply_decisions(source, decided(fix, f"{first.key},drop,,,", f"{second.key},relabel,{to},,"))
+        assert len(changed.items) == len(source.items) - 1
+        before = {item.key: source.read(item) for item in source.items}
+        assert all(changed.read(item) == before[item.key] for item in changed.items)
+        if source is packed:  # what scratch training learns from
+            stock = automatic_pack(changed, Pixels(8, 8, rule="squash"))
+            assert [item for item, _ in stock.pairs] == list(changed.items) and len(stock.images) == 5
+            for (item, _), image in zip(stock.pairs, stock.images, strict=True):
+                assert before[item.key].endswith(image.tobytes())
+
+
 def test_items_keep_their_group_and_weight(folder: Source, fix: Path) -> None:
     item = Item("train/cat/1.png", 0, "train", "g", 2.0)
     changed, _ = apply_decisions(with_items(folder, [item]), decided(fix, "train/cat/1.png,relabel,dog,,"))
     assert (changed.items[0].group, changed.items[0].weight, changed.task.names) == ("g", 2.0, ("dog", "emu"))
+
+
+WORD = st.sampled_from(["ant", "bee", "cat", "dog"])
+TO = st.sampled_from(["ant", "bee", "cat", "dog", "+ant", "+emu", "+fox"])
+
+
+@given(
+    st.lists(st.lists(WORD, max_size=3, unique=True), min_size=1, max_size=6),
+    st.dictionaries(
+        st.integers(0, 7), st.tuples(st.sampled_from(["drop", "relabel", "keep"]), st.lists(TO, max_size=2))
+    ),
+    st.booleans(),
+)
+@settings(max_examples=150, deadline=None)
+def test_nothing_changes_but_what_was_decided(
+    rows: list[list[str]], choices: dict[int, tuple[str, list[str]]], several: bool
+) -> None:
+    rows = rows if several else [(row or ["ant"])[:1] for row in rows]
+    names = sorted({name for row in rows for name in row}) or ["ant"]
+    places = [tuple(sorted(names.index(name) for name in row)) for row in rows]
+    items = tuple(Item(str(n), place if several else place[0]) for n, place in enumerate(places))
+    task = Task("labels" if several else "class", tuple(names))
+    source = ManifestSource(Path(), "m", "m", task, items, ())
+    decisions, expected = {}, {str(n): set(row) for n, row in enumerate(rows)}
+    for number, (kind, to) in choices.items():
+        known = [
+            name if name[0] == "+" or name in names else f"+{name}"
+            for name in (to if several else (to or ["+emu"])[:1])
+        ]
+        decisions[str(number)] = Decision(kind, "|".join(known) if kind == "relabel" else "")
+        if str(number) in expected and kind == "drop":
+            del expected[str(number)]
+        elif str(number) in expected and kind == "relabel":
+            expected[str(number)] = {name.removeprefix("+") for name in known}
+    changed, lines = apply_decisions(source, decisions)
+    found = {
+        item.key: {
+            changed.task.names[place] for place in ((item.target,) if isinstance(item.target, int) else item.target)
+        }
+        for item in changed.items
+    }
+    assert found == expected
+    assert {oddity.path for oddity in changed.oddities} == {item.key for item in items} - expected.keys()
+    used = {name for said in expected.values() for name in said}
+    assert used <= set(changed.task.names) and len(set(changed.task.names)) == len(changed.task.names)
+    never = set(names) - {name for row in rows for name in row}  # a name that no image had is not ours to take away
+    assert not (used | never) or set(changed.task.names) == used | never
+    assert lines[0].startswith("Decided: ")

@@ -386,3 +386,9 @@ def test_misspelt_manifests(place: Path) -> None:
     manifest(place, "path,label\na.png,x\n", "list.cvs")
     with pytest.raises(RequestError, match=r"should '\.cvs' be '\.csv'\?"):
         open_source(place / "list.cvs")
+
+
+def test_what_is_not_used_is_told(place: Path, cli: Cli) -> None:
+    path = manifest(place, "path,label,camera,\na.png,x,1,\nb.png,y,2,\n")
+    code, _, err = cli("audit", path)
+    assert code == 0 and err == "columns not used: camera, (no name)\n"
