@@ -20,6 +20,8 @@ def values_of(item: dataclasses.Field) -> st.SearchStrategy:
     if item.metadata["among"]:
         return st.sampled_from(item.metadata["among"])
     low, high = item.metadata["low"], item.metadata["high"]
+    if item.name == "folds":
+        return st.integers(low, high).filter(lambda folds: folds != 1)
     if item.type == "int":
         return st.integers(low, high)
     return st.floats(low, high) if item.type == "float" else st.text(max_size=30)

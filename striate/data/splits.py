@@ -162,8 +162,8 @@ def _without_groups(usable: Sequence[Usable]) -> list[Usable]:
 
 def split_csv(audit: Audit, parts: Sequence[str], folds: NDArray[np.int64] | None = None) -> str:
     """The split as CSV: path, class, part, fold, and for what was set aside the reason. `apply_split` reads it."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)  # with CRLF, as the standard for CSV has it: a name may hold either of the two
     writer.writerow(COLUMNS)
     for place, (entry, part) in enumerate(zip(audit.usable, parts, strict=True)):
         fold = "" if folds is None or folds[place] < 0 else str(folds[place])

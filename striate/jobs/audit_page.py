@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -39,7 +40,9 @@ def audit_page(examined: Examined) -> AuditPage:
         task_kind=found.task.kind,
         classes=found.classes if found.task.kind != "number" else (),
         parts=parts,
+        images=len(found.usable),
         sizes=sizes,
+        command=f"striate train {source.name} --decisions decisions.csv",
     )
 
 
@@ -65,8 +68,6 @@ class _Thumbnails:
 
 
 def _with_pictures(finding: AuditFinding, usable: dict[str, Usable], pictures: _Thumbnails) -> AuditFinding:
-    from dataclasses import replace
-
     entries = tuple(
         replace(entry, image=pictures.of(usable[entry.path].item)) if entry.path in usable else entry
         for entry in finding.entries
@@ -75,6 +76,10 @@ def _with_pictures(finding: AuditFinding, usable: dict[str, Usable], pictures: _
 
 
 def _finding(finding: Finding, examined: Examined, usable: dict[str, Usable]) -> AuditFinding:
+    if finding.kind == "imbalance":  # of classes, not of files
+        return AuditFinding(
+            kind=finding.kind, action=finding.action, explanation=finding.explanation, names=finding.listed
+        )
     remarks = finding.remarks or ("",) * len(finding.paths)
     if finding.action == "set aside":
         why = {oddity.path: oddity.why for oddity in examined.found.set_aside}
@@ -105,7 +110,7 @@ Suggestion = tuple[str, str, bool]  # decision, to, whether it can do no harm
 def _suggestions(finding: Finding, examined: Examined, usable: dict[str, Usable]) -> dict[str, Suggestion]:
     """What to do about the files of a finding, by path."""
     if finding.kind == DOUBTFUL_LABEL:
-        return {usable_key(one, examined): ("relabel", _to(one), False) for one in examined.suspects if _to(one)}
+        return {_path(one, examined): ("relabel", _to(one), False) for one in examined.suspects if _to(one)}
     if finding.kind in _DROP:
         return dict.fromkeys(finding.paths, ("drop", "", False))
     found: dict[str, Suggestion] = {}
@@ -121,8 +126,7 @@ def _suggestions(finding: Finding, examined: Examined, usable: dict[str, Usable]
     return found
 
 
-def usable_key(suspect: Suspect, examined: Examined) -> str:
-    """The path of a suspect."""
+def _path(suspect: Suspect, examined: Examined) -> str:
     return examined.found.usable[suspect.place].item.key
 
 

@@ -56,6 +56,7 @@ def learn_scratch(
         f"{classifier.engine_name} {engine_version(classifier.engine_name)}, float32",
         "float32",
         unseen=unseen,
+        views=job.views if augmentation.transforms else None,
         curve=curve,
         facts={"epochs": job.settings_for(len(lots.rows("train"))).epochs, "augment": settings.augment},
         notes=[classifier.engine_note] if classifier.engine_note else [],

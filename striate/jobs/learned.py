@@ -13,6 +13,7 @@ from striate.data.audit import Audit, Usable
 from striate.data.splits import folds_of, measured_part, split
 from striate.jobs.measure import Measured, measure
 from striate.model import Model
+from striate.pixels import Images
 from striate.recipe import Recipe
 from striate.task import Targets
 
@@ -86,9 +87,10 @@ class Learned:
     """answers [held out, outputs]: of the measured part's images, in order. engine: in words.
 
     unseen [usable, outputs]: answers by models that had not learnt from the image, NaN where there are none; fold by
-    fold of `lots.folds` where folds were asked for. distances [usable]: how unlike the others each image is, NaN where
-    not measured. curve: a row an epoch. facts: what the strategy chose, for the model file and the log. notes: lines
-    for the user.
+    fold of `lots.folds` where folds were asked for. distances [usable]: how unlike the others each image is. views:
+    from a place in `audit.usable` to that image, plain and as augmentation varies it, uint8 [V, H, W, C]. All three
+    are None where there is nothing of the kind. curve: a row an epoch. facts: what the strategy chose, for the model
+    file and the log. notes: lines for the user.
     """
 
     model: Model
@@ -99,6 +101,7 @@ class Learned:
     unseen: NDArray[np.float32] | None = None
     distances: NDArray[np.float32] | None = None
     strangers: StrangersMeasured | None = None
+    views: Callable[[int], Images] | None = None
     curve: list[dict[str, float]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

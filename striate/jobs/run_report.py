@@ -28,6 +28,9 @@ WORST = 12  # mistakes shown first
 OPENED = 220  # further mistakes, behind the cells of the confusion matrix
 DOUBTFUL = 24
 ATYPICAL = 12
+UNLIKE = 1.5  # times as far from its nearest ones as half of the images are
+PICTURED = 8  # files of a finding that are shown
+VIEWED = 3  # training images shown as augmentation varies them
 TAKEN = 12  # strangers taken for a class
 
 
@@ -61,7 +64,8 @@ def run_report(
         pooled=_pooled(learned),
         strangers=_strangers(learned, recipe, model),
         seen=_seen(learned, pictures),
-        findings=_findings(found),
+        views=_views(learned, pictures),
+        findings=_findings(found, pictures),
         set_aside=tuple((oddity.path, f"{oddity.kind}: {oddity.why}") for oddity in found.set_aside),
         curve=tuple(learned.curve),
         timings=tuple(timings.items()),
@@ -179,26 +183,26 @@ def _names(measured: Measured, row: Any) -> tuple[str, ...]:
 
 
 def _doubtful(learned: Learned, pictures: _Pictures) -> tuple[content.Doubtful, ...]:
-    found = suspects(learned.audit, learned.unseen)[:DOUBTFUL] if learned.unseen is not None else []
-    crops = pictures.of(suspect.place for suspect in found)
+    found = suspects(learned.audit, learned.unseen) if learned.unseen is not None else []
+    crops = pictures.of(suspect.place for suspect in found[:DOUBTFUL])
     return tuple(
         content.Doubtful(
             pictures.usable[one.place].item.key,
-            crops[one.place],
+            crops.get(one.place),
             one.label,
             one.suggested,
             one.label_probability,
             one.suggested_probability,
         )
         for one in found
-        if one.place in crops
     )
 
 
 def _atypical(learned: Learned, pictures: _Pictures) -> tuple[content.Atypical, ...]:
     if learned.distances is None:
         return ()
-    places = np.argsort(-learned.distances, kind="stable")[:ATYPICAL].tolist()
+    far = np.flatnonzero(learned.distances >= UNLIKE)
+    places = far[np.argsort(-learned.distances[far], kind="stable")][:ATYPICAL].tolist()
     crops = pictures.of(places)
     return tuple(
         content.Atypical(
@@ -252,12 +256,24 @@ def _seen(learned: Learned, pictures: _Pictures) -> tuple[content.Seen, ...]:
     )
 
 
-def _findings(found: Audit) -> tuple[content.Finding, ...]:
-    return tuple(
-        content.Finding(one.kind, len(one.paths), one.action, one.explanation, one.listed[:20], _few(one.groups))
-        for one in found.findings
-    )
+def _views(learned: Learned, pictures: _Pictures) -> tuple[content.Views, ...]:
+    """Some training images as augmentation varies them, where they were varied."""
+    shown = []
+    for place in learned.lots.rows("train")[:: max(1, len(learned.lots.rows("train")) // VIEWED)][:VIEWED]:
+        images = learned.views(place) if learned.views else ()
+        if len(images):
+            key = pictures.usable[place].item.key
+            shown.append(content.Views(key, pictures.truth(place), tuple(_shown(image) for image in images)))
+    return tuple(shown)
 
 
-def _few(groups: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
-    return tuple(group[:20] for group in groups[:20])
+def _findings(found: Audit, pictures: _Pictures) -> tuple[content.Finding, ...]:
+    place = {entry.item.key: number for number, entry in enumerate(found.usable)}
+    told = []
+    for one in found.findings:
+        paths = [path for path in one.paths if path in place][:PICTURED] if one.action == "kept" else []
+        crops = pictures.of(place[path] for path in paths)
+        shown = {path: crops[place[path]] for path in paths if place[path] in crops}
+        few = tuple(group[:20] for group in one.groups[:20])
+        told.append(content.Finding(one.kind, len(one.paths), one.action, one.explanation, one.listed[:20], few, shown))
+    return tuple(told)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from striate.data.augment import augment
 from striate.data.augmentation import Augmentation
 from striate.data.statistics import Statistics, measure
 from striate.errors import RequestError
@@ -22,7 +23,7 @@ from striate.model import Model
 from striate.nets.build import create
 from striate.nets.catalog import entry
 from striate.nets.state import arrays_of
-from striate.pixels import Pixels
+from striate.pixels import Images, Pixels
 from striate.progress import Progress
 from striate.recipe import Recipe
 from striate.task import Task
@@ -32,6 +33,7 @@ from striate.training.settings import EpochReport, Settings
 from striate.training.units import InUnits
 
 SMALL_STEP = 2**28  # multiply-adds of a batch: LeNet-5's 64 images are a tenth, ResNet-20's ten times as many
+VIEWS = 5  # of a varied image, beside the plain one
 STEPS = 2500  # that an unset number of epochs aims at, within 10 to 100
 
 CURVE = {"class": "accuracy", "labels": "average_precision", "number": "error"}
@@ -135,6 +137,15 @@ class ScratchJob:
             assert isinstance(net.head, nn.Linear)  # or there were no learner in units
             learner.fold(net.head)
         return self._model(net, task, pixels, mean_image), curve
+
+    def views(self, row: int) -> Images:
+        """An image as prediction sees it, then as the first epochs vary it: uint8 [1 + VIEWS, H, W, C]."""
+        chosen = dataclasses.replace(Augmentation.from_text(self.settings.augment), mixup=0.0)
+        image = self.images.learnt_from()[self.images.among([row])]
+        seed, size = self.settings.seed, self.settings.size
+        drawn = [augment(image, np.array([row]), chosen, seed=seed, epoch=epoch, size=size) for epoch in range(VIEWS)]
+        varied = torch.cat(drawn).permute(0, 2, 3, 1).numpy()
+        return np.concatenate([self.images.exact([row]), varied])
 
     def _model(self, net: nn.Module, task: Task, pixels: Pixels, mean_image: Floats | None) -> Model:
         tensors, aliases = arrays_of(net)

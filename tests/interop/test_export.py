@@ -102,7 +102,7 @@ def test_a_graph_that_disagrees_is_not_written(digits: Run, tmp_path: Path, monk
 
     def wrong(model: Any, path: Path) -> Any:
         answers = honest(model, path)
-        return lambda images: answers(images)[:, ::-1]
+        return lambda images: [answer[:, ::-1] for answer in answers(images)]
 
     monkeypatch.setattr(job, "_write_openvino", wrong)
     with pytest.raises(WorkError, match="not written"):

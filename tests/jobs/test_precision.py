@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from striate.inference.classifier import Classifier
 from striate.inference.openvino_engine import has_bfloat16
-from striate.jobs import learn_features
+from striate.jobs import describe
 from striate.jobs.train import train
 from striate.recipe import Recipe
 
@@ -34,7 +35,7 @@ def test_few_images_are_described_in_float32(folder: Path, tmp_path: Path) -> No
 def test_many_images_are_described_in_bfloat16_and_checked(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learn_features, "MANY", 10)
+    monkeypatch.setattr(describe, "MANY", 10)
     run = train(folder, out=tmp_path / "run", recipe=Recipe(engine="openvino"))
     assert run.metrics["precision"] == "bfloat16"
     assert run.classifier.precision == "bfloat16"
@@ -44,13 +45,13 @@ def test_many_images_are_described_in_bfloat16_and_checked(
 def test_where_bfloat16_changes_answers_float32_is_used_and_said(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learn_features, "MANY", 10)
-    honest = learn_features.softmax
+    monkeypatch.setattr(describe, "MANY", 10)
+    honest = Classifier.answers
 
-    def shifted(scores: np.ndarray) -> np.ndarray:
-        return honest(scores)[:, ::-1]  # as if every answer had turned over
+    def shifted(classifier: Classifier, crops: np.ndarray) -> np.ndarray:
+        return honest(classifier, crops)[:, ::-1]  # as if every answer had turned over
 
-    monkeypatch.setattr(learn_features, "softmax", shifted)
+    monkeypatch.setattr(describe.Classifier, "answers", shifted)
     run = train(folder, out=tmp_path / "run", recipe=Recipe(engine="openvino"))
     assert run.metrics["precision"] == "float32"
     assert "float32 was used" in (run.folder / "report.html").read_text("utf-8")

@@ -39,5 +39,8 @@ def run(chosen: argparse.Namespace) -> Answer:
         )
     lines += [found.balance(), *(finding.line() for finding in found.findings), found.last_line()]
     lines += [f"Page   {chosen.html}"] if chosen.html else []
-    lines += [f"Decide {chosen.fix_list}, then: striate train --decisions {chosen.fix_list}"] if chosen.fix_list else []
+    if chosen.fix_list:
+        lines.append(
+            f"Decide {chosen.fix_list}: edit it, then 'striate train {chosen.data} --decisions {chosen.fix_list}'"
+        )
     return Answer("\n".join(lines), found.as_dict())
