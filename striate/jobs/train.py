@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import platform
 from dataclasses import dataclass
@@ -191,12 +192,15 @@ def _leave(
 
 def _of_folds(learned: Learned) -> dict[str, Any]:
     """Every fold's score, their mean and its interval, and what all folds come to together."""
-    scores = [fold.score for fold in learned.by_fold()]
-    if not scores:
+    folds = learned.by_fold()
+    if not folds:
         return {}
+    scores = [fold.score for fold in folds if math.isfinite(fold.score)]  # a label that a fold has not has no score
     pooled, (low, high) = learned.cross_validated(), mean_interval(scores)
-    facts = {"scores": scores, "mean": float(np.mean(scores)), "interval": [low, high]}
-    return {"folds": {**facts, "pooled": pooled.score, "images": pooled.total}}
+    low, high = max(0.0, low), high if pooled.task.kind == "number" else min(1.0, high)
+    interval = [low, high] if len(scores) > 1 else None
+    mean = float(np.mean(scores)) if scores else None
+    return {"folds": {"scores": scores, "mean": mean, "interval": interval, "images": pooled.total}}
 
 
 def _without_leaks(learned: Learned, measured: Measured) -> dict[str, Any]:

@@ -286,6 +286,11 @@ class RunReport:
             )
 
     @property
+    def cross_validated(self) -> bool:
+        """Whether the headline is that of all folds together: with folds, where no part of the images is held out."""
+        return bool(self.folds) and self.held_out not in self.images
+
+    @property
     def wrong(self) -> int:
         """How many held-out images were answered wrongly."""
         return self.total - self.correct
