@@ -1,7 +1,7 @@
 """Measure what the audit and the model say of doubtful data: python benchmarks/trust.py
 
 Label errors: of 5 % flipped labels, how many stand in the first tenth of the ranking, on hymenoptera and mnist-5k.
-Strangers: how well ants and bees are told from images of a thousand other things. Rows measured again replace the day's.
+Strangers: how well ants and bees are told from images of two hundred other things.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from first_light import DATA, ROOT, machine
 
-ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("STRIATE_TEST_DATA", ROOT.parent / "shared" / "data"))
 SEEDS = 5
 FLIPPED = 0.05
 
@@ -100,8 +99,13 @@ def main() -> None:
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     path = ROOT / "benchmarks" / "records" / f"{date}-trust.json"
     versions = {name: version(name) for name in ("striate", "openvino", "numpy", "pillow", "scipy")}
-    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
-    record = {"date": date, "machine": machine, "python": platform.python_version(), "versions": versions, "rows": rows}
+    record = {
+        "date": date,
+        "machine": machine(),
+        "python": platform.python_version(),
+        "versions": versions,
+        "rows": rows,
+    }
     path.write_text(json.dumps(record, indent=1) + "\n")
     print(f"wrote {path.relative_to(ROOT)}")
 
