@@ -25,7 +25,7 @@ FLIPPED = 0.05
 
 def found_in_the_first_tenth(data: Path, flipped: set[str]) -> float:
     """The share of the flipped images that stand among the first tenth of the suspects."""
-    from striate.jobs.audit import examine
+    from striate.jobs.examining import examine
     from striate.progress import Progress
 
     done = examine(data, labels=True, progress=Progress())
