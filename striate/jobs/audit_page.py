@@ -13,7 +13,7 @@ from striate.data.findings import Finding, Usable
 from striate.data.sources import Item, Source
 from striate.errors import printable
 from striate.jobs.examining import Examined
-from striate.jobs.suspects import Suspect
+from striate.jobs.suspects import DOUBTFUL_LABEL, Suspect
 from striate.pixels import Images, UnreadableImage
 from striate.report.audit_content import AuditFinding, AuditPage, Entry
 
@@ -109,7 +109,7 @@ Suggestion = tuple[str, str, bool]  # decision, to, whether it can do no harm
 
 def _suggestions(finding: Finding, examined: Examined, usable: dict[str, Usable]) -> dict[str, Suggestion]:
     """What to do about the files of a finding, by path."""
-    if finding.kind == "doubtful-label":
+    if finding.kind == DOUBTFUL_LABEL:
         return {_path(one, examined): ("relabel", _to(one), False) for one in examined.suspects if _to(one)}
     if finding.kind in _DROP:
         return dict.fromkeys(finding.paths, ("drop", "", False))

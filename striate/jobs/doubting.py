@@ -11,12 +11,11 @@ from striate.jobs.describe import describe, describer, features_of
 from striate.jobs.learn_features import fitted, unseen_answers
 from striate.jobs.learned import Lots
 from striate.jobs.models import published_model
-from striate.jobs.suspects import Suspect, suspects
+from striate.jobs.suspects import DOUBTFUL_LABEL, Suspect, suspects
 from striate.progress import Progress
 from striate.recipe import Recipe
 from striate.transfer.strategy import DEFAULT_BACKBONE
 
-DOUBTFUL_LABEL = "doubtful-label"
 _DOUBT = "nets that had not seen the image would have said otherwise: look at them, the most doubtful first"
 
 
