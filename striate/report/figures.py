@@ -196,8 +196,8 @@ def class_rows(scores: Iterable[ClassScore]) -> Iterable[str]:
         yield (
             f'<tr><th scope="row">{text(score.name)}</th><td class="num">{number(score.correct)} of '
             f'{number(score.count)}</td><td class="num">{percent(score.recall)}</td><td class="fill">'
-            f'{meter(score.recall, score.interval if score.count else None)}</td><td class="num quiet range">{span}</td>'
-            f'<td class="num">{percent(score.precision)}</td></tr>'
+            f"{meter(score.recall, score.interval if score.count else None)}</td>"
+            f'<td class="num quiet range">{span}</td><td class="num">{percent(score.precision)}</td></tr>'
         )
 
 
