@@ -33,6 +33,7 @@ from striate.progress import Progress
 from striate.recipe import Recipe
 from striate.report.page import render
 from striate.task import Task
+from striate.transfer.head import check_loss
 from striate.transfer.strategy import Glance, Plan, choose, glance
 
 
@@ -102,6 +103,7 @@ def train(
     with clock.stage("open the data"):
         source, notes = _open(recipe)
         check_balance(source.task, recipe.balance)
+        check_loss(source.task, recipe.loss)
         seen = glance(source)
     plan = choose(seen, recipe.strategy, recipe.net)
     progress.say(f"{source.name}: {len(source.items):,} images {asked_words(source.task)}")
