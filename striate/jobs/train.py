@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import platform
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from striate.inference.classifier import Classifier
 from striate.jobs.clock import Clock
 from striate.jobs.learn_features import learn_features
 from striate.jobs.learned import Learned, Log, StrangersMeasured
-from striate.jobs.measure import Measured, measure
+from striate.jobs.measure import Measured, measure, or_none
 from striate.jobs.run_folder import RunFolder, next_free
 from striate.jobs.run_report import run_report
 from striate.jobs.scalars import require_writer, write_scalars
@@ -196,9 +197,17 @@ def _of_folds(learned: Learned) -> dict[str, Any]:
     scores = [fold.score for fold in learned.by_fold()]
     if not scores:
         return {}
-    pooled, (low, high) = learned.cross_validated(), mean_interval(scores)
-    facts = {"scores": scores, "mean": float(np.mean(scores)), "interval": [low, high]}
-    return {"folds": {**facts, "pooled": pooled.score, "images": pooled.total}}
+    known = [score for score in scores if math.isfinite(score)]  # a fold may hold no image with any label
+    pooled, interval = learned.cross_validated(), mean_interval(known)
+    facts = {"scores": list(map(or_none, scores)), "mean": float(np.mean(known)) if known else None}
+    return {
+        "folds": {
+            **facts,
+            "interval": list(map(or_none, interval)),
+            "pooled": or_none(pooled.score),
+            "images": pooled.total,
+        }
+    }
 
 
 def _without_leaks(learned: Learned, measured: Measured) -> dict[str, Any]:
@@ -209,8 +218,11 @@ def _without_leaks(learned: Learned, measured: Measured) -> dict[str, Any]:
     if clean.all():
         return {}
     without = measure(measured.part, measured.task, measured.answers[clean], measured.targets[clean])
-    score = without.score if without.total else None
-    return {"leaks": int((~clean).sum()), "score_without_leaks": score, "total_without_leaks": without.total}
+    return {
+        "leaks": int((~clean).sum()),
+        "score_without_leaks": or_none(without.score),
+        "total_without_leaks": without.total,
+    }
 
 
 def _versions() -> dict[str, str]:

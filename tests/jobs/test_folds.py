@@ -1,4 +1,4 @@
-"""Cross-validation: every image answered once, by a model that had not seen it; what belongs together stays together."""
+"""Cross-validation: every image answered once, by a model that had not seen it; twins and groups stay together."""
 
 from __future__ import annotations
 
@@ -81,7 +81,11 @@ def noise(root: Path, count: int, size: int = 28) -> Path:
 def test_random_labels_come_out_at_chance(strategy: str, tmp_path: Path) -> None:
     # A model that had seen an image would know its label by heart: the final one, which has, does.
     data = noise(tmp_path / "coins", 80)
-    recipe = FEATURES if strategy == "features" else SCRATCH.changed({"epochs": 40, "weight_decay": 0.0})
+    recipe = (
+        FEATURES
+        if strategy == "features"
+        else SCRATCH.changed({"epochs": 25, "weight_decay": 0.0, "label_smoothing": 0.0})
+    )
     run = train(data, out=tmp_path / "run", recipe=recipe.changed({"folds": 4}))
     assert run.measured.total == 80
     assert 0.3 <= run.measured.accuracy <= 0.7
@@ -133,6 +137,9 @@ def test_a_given_split_is_kept_and_the_folds_lie_in_train(strategy: str, with_sp
         assert row["part"] == row["path"].split("/")[0]
         assert (row["fold"] != "") == (row["part"] == "train")
     assert run.model.training["images"] == 45
+    page = sections((run.folder / "report.html").read_text("utf-8"))
+    assert "on the held-out part <b>test</b>, which was kept out of training" in page["result"]
+    assert "Fold by fold" in page["folds"]
 
 
 # What belongs together
@@ -169,7 +176,9 @@ def test_folds_of_other_tasks(kind: str, tmp_path: Path) -> None:
     rows = [(f"d/{d.path}", "|".join(d.labels) if kind == "labels" else d.side) for d in made]
     data = csv_manifest(tmp_path / "all.csv", ("path", column), rows)
     run = train(data, out=tmp_path / "run", recipe=FEATURES.changed({"folds": 3}))
-    assert run.measured.total == 45 and [fold.total for fold in run.by_fold] == [15] * 3
+    sizes = [fold.total for fold in run.by_fold]
+    assert run.measured.total == sum(sizes) == 45
+    assert max(sizes) - min(sizes) <= 2  # several labels an image do not share out evenly
     assert run.metrics["folds"]["pooled"] == run.measured.score
     strict_json((run.folder / "log.jsonl").read_text().splitlines()[-1])
     assert "Fold by fold" in (run.folder / "report.html").read_text("utf-8")
@@ -199,6 +208,6 @@ def test_too_few_or_too_many_folds_are_refused(places: Path, tmp_path: Path, cli
     assert code == 2 and err == "striate: folds must be 0, for one held-out part, or at least 2, not 1\n"
     with pytest.raises(RequestError, match="folds must lie in 0 to 100, not 101"):
         Recipe(folds=101)
-    with pytest.raises(RequestError, match="61 folds need as many images, .*; there are 60"):
+    with pytest.raises(RequestError, match=r"61 folds need as many images, .*; there are 60"):
         train(places, out=tmp_path / "run", recipe=FEATURES.changed({"folds": 61}))
     assert list(tmp_path.iterdir()) == []

@@ -60,7 +60,8 @@ def manifests(root: Path, made: list[Drawing]) -> dict[str, Path]:
 
 
 @pytest.fixture(
-    scope="module", params=["labels scratch csv", "labels features jsonl", "number scratch jsonl", "number features csv"]
+    scope="module",
+    params=["labels scratch csv", "labels features jsonl", "number scratch jsonl", "number features csv"],
 )
 def case(
     request: pytest.FixtureRequest, made: tuple[Path, list[Drawing]], tmp_path_factory: pytest.TempPathFactory
@@ -155,9 +156,7 @@ def test_predict_says_labels_or_a_value(case: Case, cli) -> None:  # type: ignor
         assert "known" not in row and "distance" not in row
         if case.kind == "labels":
             task = case.run.model.task
-            given = [
-                n for n, share, limit in zip(task.names, answer, task.thresholds, strict=True) if share >= limit
-            ]
+            given = [n for n, share, limit in zip(task.names, answer, task.thresholds, strict=True) if share >= limit]
             assert row["label"] == (", ".join(given) or "none")
             assert row["probability"] == pytest.approx(float(answer.max()), abs=1e-4)
             assert row["probabilities"] == pytest.approx({"left": answer[0], "top": answer[1]}, abs=1e-4)
@@ -169,7 +168,9 @@ def test_predict_says_labels_or_a_value(case: Case, cli) -> None:  # type: ignor
             assert "probability" not in row and "probabilities" not in row
             assert line == f"{file}: side {row['value']:.4g}"
     if case.kind == "labels":
-        right = sum(row["label"] == (", ".join(d.labels) or "none") for row, d in zip(rows, case.held_out, strict=False))
+        right = sum(
+            row["label"] == (", ".join(d.labels) or "none") for row, d in zip(rows, case.held_out, strict=False)
+        )
         assert right >= 9
 
 
@@ -281,7 +282,7 @@ def test_a_model_is_not_measured_on_another_task(case: Case, made: tuple[Path, l
     root, drawings = made
     with pytest.raises(RequestError, match=r"the model's task is 'labels', and that of '.*side.csv' is 'number'"):
         evaluate(case.run.folder, manifests(root, drawings)["number csv"])
-    with pytest.raises(RequestError, match="the model's task is 'labels', .* is 'class'"):
+    with pytest.raises(RequestError, match=r"the model's task is 'labels', .* is 'class'"):
         evaluate(
             case.run.folder,
             csv_manifest(tmp_path / "c.csv", ("path", "label"), [(root / d.path, "top") for d in drawings]),
