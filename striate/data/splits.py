@@ -43,7 +43,11 @@ def split(found: Audit, held_out: float, seed: int) -> list[str]:
     totals = strata.sum(axis=0)
     wanted = np.where(totals > 0, np.maximum(1, np.round(held_out * totals)), 0)
     left, held = totals.copy(), np.zeros_like(totals)
-    for members in _shuffled(found, seed):
+    units = _shuffled(found, seed)
+    if any(entry.item.group for entry in usable):
+        # Groups of several classes first, so that those of one can even out what these bring; the sort is stable.
+        units.sort(key=lambda members: -int((strata[members].sum(axis=0) > 0).sum()))
+    for members in units:
         counts = strata[members].sum(axis=0)
         grouped = any(usable[place].item.group for place in members)
         # Twins under different labels would be measured wrong whatever the answer.
