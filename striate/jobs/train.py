@@ -111,6 +111,9 @@ def train(
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     with RunFolder(Path(out) if out else next_free(source.name)) as folder:
         folder.log("plan", {"data": recipe.data, **dataclasses.asdict(plan)})
+        if recipe.decisions:  # now, while it is what was read; its bytes, because a name may hold any line end
+            content = Path(recipe.decisions).read_bytes()
+            folder.write_text("decisions.csv", content.decode("utf-8", "surrogateescape"))
         learned = _learn(source, plan, seen, recipe, clock, progress, folder.log)
         learned.notes[:0] = notes
         ran = _as_run(recipe, source, plan, learned)
@@ -176,8 +179,6 @@ def _leave(
     folder.write_text("recipe.toml", recipe.toml())
     folder.write_text("audit.json", json.dumps(found.as_dict(), indent=1))
     folder.write_text("split.csv", split_csv(found, learned.lots.parts, learned.lots.folds))
-    if recipe.decisions:
-        folder.write_text("decisions.csv", Path(recipe.decisions).read_text("utf-8", "surrogateescape"))
     with clock.stage("write the model"):
         write(folder.path / "model.safetensors", model)
     with clock.stage("write the report"):
