@@ -9,12 +9,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from drawings import Listening, csv_manifest
+from drawings import Listening, csv_manifest, draw, json_manifest
 from PIL import Image
 from scenes import scene
 
 from striate import Recipe, RequestError, audit, train
-from striate.data.decisions import read_decisions
+from striate.data.decisions import apply_decisions, read_decisions
+from striate.data.opening import open_source
 from striate.jobs.train import Run
 
 QUICK = Recipe(strategy="scratch", net="lenet5_plain", epochs=1, engine="torch", augment="none")
@@ -186,3 +187,67 @@ def test_decisions_on_other_data_or_of_no_meaning_are_refused(dirty: Path, tmp_p
         with pytest.raises(RequestError, match=words):
             train(dirty, out=tmp_path / "run", recipe=QUICK.changed({"decisions": str(path)}))
         assert not (tmp_path / "run").exists()
+
+
+# What is suggested can be followed, whatever the task
+
+
+def follow(path: Path, out: Path) -> list[dict[str, str]]:
+    """The fix list with every suggestion taken up, as a person would write it, in `out`."""
+    rows = table(path)
+    for row in rows:
+        row["decision"], _, row["to"] = row["suggested"].partition(" ")
+    csv_manifest(out, list(rows[0]), [list(row.values()) for row in rows])
+    return rows
+
+
+def copies(root: Path, targets: list[object], column: str) -> Path:
+    """Images 0 to 2 are the same picture, under the first three of the targets."""
+    root.mkdir()
+    for number in range(len(targets)):
+        scene(number % 2, 0 if number < 3 else number).save(root / f"{number:02d}.png")
+    if len(targets) >= 3:
+        for number in (1, 2):
+            shutil.copyfile(root / "00.png", root / f"{number:02d}.png")
+    rows = [{"path": f"{number:02d}.png", column: target} for number, target in enumerate(targets)]
+    return json_manifest(root / "all.jsonl", rows)
+
+
+@pytest.mark.parametrize(
+    ("column", "targets", "to"),
+    [
+        ("labels", [["a, b", "c"], ["a, b", "c"], ["c"], ["d"], ["a, b"], ["c", "d"], []], "a, b|c"),
+        ("labels", [["c"], ["c"], ["c", "d"], ["d"], ["a"], ["c", "d"], []], "c"),
+        ("number", [1.25, 1.25, 9, 3, 4, 5, 6], "1.25"),
+        ("number", [1234567.5, 1234567.5, 9, 3, 4, 5, 6], "1234567.5"),
+        ("label", ["two\nlines", "two\nlines", "b", "b", "two\nlines", "b", "b"], "two\nlines"),
+    ],
+)
+def test_relabelling_to_the_majority_is_understood(column: str, targets: list[object], to: str, tmp_path: Path) -> None:
+    data = copies(tmp_path / "set", targets, column)
+    audit(data, fix_list=tmp_path / "d.csv")
+    follow(tmp_path / "d.csv", tmp_path / "mine.csv")
+    assert read_decisions(tmp_path / "mine.csv")["02.png"].to == to
+    source, _ = apply_decisions(open_source(data), read_decisions(tmp_path / "mine.csv"))
+    found = {item.key: item.target for item in source.items}
+    assert found["02.png"] == found["00.png"] == open_source(data).items[0].target
+
+
+def test_relabelling_to_no_label_at_all_is_not_suggested(tmp_path: Path) -> None:
+    data = copies(tmp_path / "set", [[], [], ["c"], ["d"], ["c"], ["d"], []], "labels")
+    audit(data, fix_list=tmp_path / "d.csv", html=tmp_path / "a.html")
+    rows = {row["path"]: row for row in table(tmp_path / "d.csv")} if (tmp_path / "d.csv").exists() else {}
+    assert not rows.get("02.png", {}).get("suggested", "").startswith("relabel")
+
+
+def test_following_every_doubt_is_understood(tmp_path: Path) -> None:
+    made = draw(tmp_path / "d", 60, seed=2)
+    table_ = [("|".join(set(d.labels) ^ ({"top"} if n in (3, 9, 20, 30) else set()))) for n, d in enumerate(made)]
+    data = csv_manifest(
+        tmp_path / "all.csv", ("path", "labels"), [(f"d/{d.path}", said) for d, said in zip(made, table_, strict=True)]
+    )
+    found = audit(data, labels=True, fix_list=tmp_path / "d.csv", html=tmp_path / "a.html")
+    assert found.findings[0].kind == "doubtful-label"
+    rows = follow(tmp_path / "d.csv", tmp_path / "mine.csv")
+    assert sum("doubtful-label" in row["found"] and row["to"] != "" for row in rows) >= 2
+    train(data, out=tmp_path / "run", recipe=QUICK.changed({"decisions": str(tmp_path / "mine.csv")}))
