@@ -92,6 +92,13 @@ def folds_of(found: Audit, folds: int, seed: int, places: Sequence[int] | None =
     return result
 
 
+def possible_folds(found: Audit, wanted: int, places: Sequence[int] | None = None) -> int:
+    """`wanted`, or fewer where the images (of `places`, default: all) form fewer units that must stay together."""
+    chosen = set(range(len(found.usable)) if places is None else places)
+    units = units_of(found.usable, found.twins())
+    return min(wanted, sum(not chosen.isdisjoint(unit) for unit in units))
+
+
 def strata_of(task: Task, usable: Sequence[Usable]) -> NDArray[np.int64]:
     """What a split keeps in proportion, [N, strata] of zeros and ones: classes, labels (and none), tenths."""
     targets = task.targets(entry.item for entry in usable)

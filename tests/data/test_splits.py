@@ -24,6 +24,7 @@ from striate.data.splits import (
     folds_of,
     leaked,
     measured_part,
+    possible_folds,
     read_split,
     split,
     split_csv,
@@ -262,6 +263,14 @@ def test_folds_hang_on_neither_names_nor_order(rows: list, seed: int, random) ->
     random.shuffle(shuffled)
     renamed = [Usable(Item(f"other/{n}", e.item.target), e.record) for n, (e, _) in enumerate(shuffled)]
     assert folds_of(found(renamed), 2, seed).tolist() == [number for _, number in shuffled]
+
+
+def test_folds_that_are_possible() -> None:
+    entries = grouped((0, "a"), (0, "a"), (1, "b"), (1, ""), (0, ""))
+    assert possible_folds(found(entries), 3) == 3
+    assert possible_folds(found(entries), 9) == 4
+    assert possible_folds(found(entries), 9, [0, 1, 3]) == 2
+    assert possible_folds(found([]), 9) == 0
 
 
 # A saved split is applied again
