@@ -43,7 +43,11 @@ def split(found: Audit, held_out: float, seed: int) -> list[str]:
     totals = strata.sum(axis=0)
     wanted = np.where(totals > 0, np.maximum(1, np.round(held_out * totals)), 0)
     left, held = totals.copy(), np.zeros_like(totals)
-    for members in _shuffled(found, seed):
+    units = _shuffled(found, seed)
+    if any(entry.item.group for entry in usable):
+        # Groups of several classes first, so that those of one can even out what these bring; the sort is stable.
+        units.sort(key=lambda members: -int((strata[members].sum(axis=0) > 0).sum()))
+    for members in units:
         counts = strata[members].sum(axis=0)
         grouped = any(usable[place].item.group for place in members)
         # Twins under different labels would be measured wrong whatever the answer.
@@ -86,6 +90,13 @@ def folds_of(found: Audit, folds: int, seed: int, places: Sequence[int] | None =
         sizes[best] += len(unit)
         result[unit] = best
     return result
+
+
+def possible_folds(found: Audit, wanted: int, places: Sequence[int] | None = None) -> int:
+    """`wanted`, or fewer where the images (of `places`, default: all) form fewer units that must stay together."""
+    chosen = set(range(len(found.usable)) if places is None else places)
+    units = units_of(found.usable, found.twins())
+    return min(wanted, sum(not chosen.isdisjoint(unit) for unit in units))
 
 
 def strata_of(task: Task, usable: Sequence[Usable]) -> NDArray[np.int64]:

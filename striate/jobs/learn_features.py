@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from striate.data.audit import audit, require_learnable
 from striate.data.sources import Source
-from striate.data.splits import folds_of
+from striate.data.splits import folds_of, possible_folds
 from striate.inference.classifier import Classifier
 from striate.inference.strangers import Strangers
 from striate.jobs.clock import Clock
@@ -78,7 +78,8 @@ def _weights_of(backbone: Model) -> dict[str, Any]:
 def fitted(lots: Lots, features: NDArray[np.float32], recipe: Recipe) -> Head:
     """The head learnt from the training images' features [usable, D]."""
     rows = lots.rows("train")
-    fold = folds_of(lots.audit, min(recipe.search_folds, len(rows)), recipe.seed, rows)[rows]
+    count = possible_folds(lots.audit, recipe.search_folds, rows)
+    fold = folds_of(lots.audit, count, recipe.seed, rows)[rows]
     return fit_head(_lesson(lots, features, rows, recipe), seed=recipe.seed, fold=fold)
 
 
@@ -92,15 +93,16 @@ def unseen_answers(lots: Lots, features: NDArray[np.float32], recipe: Recipe, st
     """Answers [usable, outputs] by heads that had not seen the image.
 
     With folds, of the images in them. Else of all images, held-out ones included: it is their labels that are judged
-    by these answers, and no headline.
+    by these answers, and no headline. NaN for images outside, and for all where they must stay together.
     """
-    rows = list(range(len(lots.parts)))
+    answers = np.full((len(lots.parts), lots.audit.task.outputs), np.nan, np.float32)
     fold = lots.folds
     if fold is None:
-        fold = folds_of(lots.audit, min(recipe.search_folds, len(rows)), recipe.seed)
-    else:
-        rows = np.flatnonzero(fold >= 0).tolist()
-    answers = np.full((len(lots.parts), lots.audit.task.outputs), np.nan, np.float32)
+        count = possible_folds(lots.audit, recipe.search_folds)
+        if count < 2:
+            return answers
+        fold = folds_of(lots.audit, count, recipe.seed)
+    rows = np.flatnonzero(fold >= 0).tolist()
     answers[rows] = out_of_fold(_lesson(lots, features, rows, recipe), fold[rows], strength)
     return answers
 
@@ -109,7 +111,7 @@ def _with_thresholds(task: Task, lots: Lots, unseen: NDArray[np.float32]) -> Tas
     """Of labels, with the thresholds measured on training images, each answered by a head that had not seen it."""
     if task.kind != "labels":
         return task
-    rows = lots.rows("train")
+    rows = [row for row in lots.rows("train") if np.isfinite(unseen[row, 0])]
     return dataclasses.replace(task, thresholds=thresholds(unseen[rows], lots.targets(rows)))
 
 

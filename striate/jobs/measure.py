@@ -206,13 +206,13 @@ class LabelsMeasured(Measured):
             precision, recall, f1 = self.at_threshold(place)
             rows[name] = {
                 "count": int(self.targets[:, place].sum()),
-                "average_precision": _or_none(ranked),
+                "average_precision": or_none(ranked),
                 "threshold": thresholds[place],
-                "precision": _or_none(precision),
-                "recall": _or_none(recall),
-                "f1": _or_none(f1),
+                "precision": or_none(precision),
+                "recall": or_none(recall),
+                "f1": or_none(f1),
             }
-        headline = {"mean_average_precision": _or_none(self.score), "interval": list(map(_or_none, self.interval))}
+        headline = {"mean_average_precision": or_none(self.score), "interval": list(map(or_none, self.interval))}
         return {**headline, "all_right": self.all_right, "per_label": rows}
 
     def lines(self) -> list[str]:
@@ -270,10 +270,10 @@ class NumberMeasured(Measured):
         return {
             "name": self.task.names[0],
             "mean_absolute_error": self.score,
-            "interval": [low, _or_none(high)],
+            "interval": [low, or_none(high)],
             "root_mean_square_error": float(np.sqrt((self.errors**2).mean())),
             "median_absolute_error": float(np.median(np.abs(self.errors))),
-            "r2": _or_none(self.r2),
+            "r2": or_none(self.r2),
         }
 
     def lines(self) -> list[str]:
@@ -311,5 +311,6 @@ def _mean_of_known(values: NDArray[np.float64]) -> float:
     return float(known.mean()) if len(known) else math.nan
 
 
-def _or_none(value: float) -> float | None:
+def or_none(value: float) -> float | None:
+    """The value as JSON has it: there is no NaN and no infinity."""
     return float(value) if math.isfinite(value) else None

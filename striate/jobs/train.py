@@ -23,7 +23,7 @@ from striate.inference.classifier import Classifier
 from striate.jobs.clock import Clock
 from striate.jobs.learn_features import learn_features
 from striate.jobs.learned import Learned, Log, StrangersMeasured
-from striate.jobs.measure import Measured, measure
+from striate.jobs.measure import Measured, measure, or_none
 from striate.jobs.run_folder import RunFolder, next_free
 from striate.jobs.run_report import run_report
 from striate.jobs.scalars import require_writer, write_scalars
@@ -34,6 +34,7 @@ from striate.progress import Progress
 from striate.recipe import Recipe
 from striate.report.page import render
 from striate.task import Task
+from striate.transfer.head import check_loss
 from striate.transfer.strategy import Glance, Plan, choose, glance
 
 
@@ -103,12 +104,16 @@ def train(
     with clock.stage("open the data"):
         source, notes = _open(recipe)
         check_balance(source.task, recipe.balance)
+        check_loss(source.task, recipe.loss)
         seen = glance(source)
     plan = choose(seen, recipe.strategy, recipe.net)
     progress.say(f"{source.name}: {len(source.items):,} images {asked_words(source.task)}")
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     with RunFolder(Path(out) if out else next_free(source.name)) as folder:
         folder.log("plan", {"data": recipe.data, **dataclasses.asdict(plan)})
+        if recipe.decisions:  # now, while it is what was read; its bytes, because a name may hold any line end
+            content = Path(recipe.decisions).read_bytes()
+            folder.write_text("decisions.csv", content.decode("utf-8", "surrogateescape"))
         learned = _learn(source, plan, seen, recipe, clock, progress, folder.log)
         learned.notes[:0] = notes
         ran = _as_run(recipe, source, plan, learned)
@@ -174,8 +179,6 @@ def _leave(
     folder.write_text("recipe.toml", recipe.toml())
     folder.write_text("audit.json", json.dumps(found.as_dict(), indent=1))
     folder.write_text("split.csv", split_csv(found, learned.lots.parts, learned.lots.folds))
-    if recipe.decisions:
-        folder.write_text("decisions.csv", Path(recipe.decisions).read_text("utf-8", "surrogateescape"))
     with clock.stage("write the model"):
         write(folder.path / "model.safetensors", model)
     with clock.stage("write the report"):
@@ -195,12 +198,18 @@ def _of_folds(learned: Learned) -> dict[str, Any]:
     folds = learned.by_fold()
     if not folds:
         return {}
-    scores = [fold.score for fold in folds if math.isfinite(fold.score)]  # a label that a fold has not has no score
-    pooled, (low, high) = learned.cross_validated(), mean_interval(scores)
+    scores = [fold.score for fold in folds]
+    known = [score for score in scores if math.isfinite(score)]  # a fold may hold no image with any label
+    pooled, (low, high) = learned.cross_validated(), mean_interval(known)
     low, high = max(0.0, low), high if pooled.task.kind == "number" else min(1.0, high)
-    interval = [low, high] if len(scores) > 1 else None
-    mean = float(np.mean(scores)) if scores else None
-    return {"folds": {"scores": scores, "mean": mean, "interval": interval, "images": pooled.total}}
+    facts = {
+        "scores": list(map(or_none, scores)),
+        "mean": float(np.mean(known)) if known else None,
+        "interval": [low, high] if len(known) > 1 else None,
+        "pooled": or_none(pooled.score),
+        "images": pooled.total,
+    }
+    return {"folds": facts}
 
 
 def _without_leaks(learned: Learned, measured: Measured) -> dict[str, Any]:
@@ -211,8 +220,11 @@ def _without_leaks(learned: Learned, measured: Measured) -> dict[str, Any]:
     if clean.all():
         return {}
     without = measure(measured.part, measured.task, measured.answers[clean], measured.targets[clean])
-    score = without.score if without.total else None
-    return {"leaks": int((~clean).sum()), "score_without_leaks": score, "total_without_leaks": without.total}
+    return {
+        "leaks": int((~clean).sum()),
+        "score_without_leaks": or_none(without.score),
+        "total_without_leaks": without.total,
+    }
 
 
 def _versions() -> dict[str, str]:

@@ -45,8 +45,13 @@ class Lesson:
     loss: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.loss not in LOSSES or (self.loss != "auto" and self.task.kind != "number"):
-            raise RequestError(f"a task of kind {self.task.kind!r} is not learnt with the loss {self.loss!r}")
+        check_loss(self.task, self.loss)
+
+
+def check_loss(task: Task, loss: str) -> None:
+    """Raise RequestError for a loss that does not go with the task."""
+    if loss not in LOSSES or (loss != "auto" and task.kind != "number"):
+        raise RequestError(f"a task of kind {task.kind!r} is not learnt with the loss {loss!r}")
 
 
 def fit_head(lesson: Lesson, *, folds: int = 5, seed: int = 0, fold: Folds | None = None) -> Head:
