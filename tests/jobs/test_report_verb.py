@@ -65,7 +65,7 @@ def test_what_a_run_says_of_itself(runs: dict[str, Run]) -> None:
     assert told.score == run.measured.score and told.recalls == run.measured.recalls  # type: ignore[attr-defined]
     assert told.megabytes == pytest.approx((run.folder / "model.safetensors").stat().st_size / 1e6)
     assert told.seconds == run.metrics["seconds"]
-    assert told.metrics["balanced accuracy"] == run.metrics["balanced accuracy"]
+    assert told.metrics["balanced accuracy"] == run.metrics["balanced_accuracy"]
     assert [row["epoch"] for row in told.curve] == list(range(1, 13))
     assert told.curve == tuple({**row, "epoch": float(row["epoch"])} for row in told.curve)
 
