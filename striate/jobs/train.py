@@ -124,14 +124,14 @@ def train(
 
 
 def _open(recipe: Recipe) -> tuple[Source, list[str]]:
-    """The data as decided on and split by the files that the recipe names, and lines for the user."""
+    """The data as split and decided on by the files that the recipe names, and lines for the user."""
     source = open_source(recipe.data)
     notes = list(notes_of(source))
+    if recipe.split:  # first, because decisions may move an image out of its part
+        source, said = apply_split(source, Path(recipe.split))
+        notes += said
     if recipe.decisions:
         source, said = apply_decisions(source, read_decisions(Path(recipe.decisions)))
-        notes += said
-    if recipe.split:
-        source, said = apply_split(source, Path(recipe.split))
         notes += said
     return source, notes
 

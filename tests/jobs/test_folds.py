@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -15,7 +16,7 @@ from striate import Recipe, RequestError, evaluate, train
 from striate.jobs.measure import LabelsMeasured
 from striate.jobs.scratch_model import ScratchJob
 from striate.jobs.train import Run
-from striate.metrics import mean_interval
+from striate.metrics import mean_interval, percent
 
 FEATURES = Recipe(strategy="features", engine="openvino")
 SCRATCH = Recipe(strategy="scratch", net="lenet5_plain", epochs=6, batch=16, engine="torch", augment="none")
@@ -56,7 +57,10 @@ def test_mean_interval_and_pooled_are_told(folded: Run) -> None:
     assert done["folds"] == told and done["part"] == "cross-validated"
     assert folded.model.metrics["folds"] == told
     page = sections((folded.folder / "report.html").read_text("utf-8"))
-    assert "Fold by fold" in page["folds"]
+    shown = html.unescape(page["folds"]).replace("\xa0", " ")
+    assert "Fold by fold" in shown
+    assert f"The mean of 4 folds is <b>{percent(told['mean'])}</b>" in shown
+    assert f"All answers pooled: <b>{percent(told['pooled'])}</b>" in shown
     assert "each by a network that had not seen it: the folds, pooled" in page["result"]
 
 

@@ -32,6 +32,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
         "again": {"split": str(root / "taught" / "split.csv"), "seed": 5},
     }
     found = {name: train(data, out=root / name, recipe=QUICK.changed(values)) for name, values in changes.items()}
+    more = blocks(root / "more", {"low": 40, "high": 42}, seed=1)
+    found["other folds"] = train(more, out=root / "other folds", recipe=QUICK.changed({"folds": 2}))
     return {**found, "number": train(sides, out=root / "number", recipe=QUICK)}
 
 
@@ -88,6 +90,7 @@ def test_the_same_images_are_known_again_and_others_are_warned_of(runs: dict[str
     assert "No comparison." in told("taught", "elsewhere")
     assert "Warning" not in told("folds", "same folds")
     assert other in told("folds", "taught")
+    assert other in told("folds", "other folds")
     assert "not measured on the same images" in (tmp_path / "c.html").read_text("utf-8")
 
 

@@ -24,6 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
     from striate.jobs.audit import audit as job
+    from striate.jobs.train import asked_words
 
     found = job(
         chosen.data,
@@ -32,7 +33,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         fix_list=chosen.fix_list,
         progress=terminal_progress(),
     )
-    lines = [f"{len(found.usable):,} usable images in {len(found.classes)} classes"]
+    lines = [f"{len(found.usable):,} usable images {asked_words(found.task)}"]
     for name, counts in found.counts().items():
         lines.append(
             f"  {printable(name)}: " + ", ".join(f"{count:,} {part}" for part, count in sorted(counts.items()))
