@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.audit import Audit, Usable
+from striate.data.rows import read_table
 from striate.data.sources import Source, with_items
 from striate.errors import RequestError, unknown
 from striate.task import Task
@@ -68,20 +69,43 @@ def folds_of(found: Audit, folds: int, seed: int, places: Sequence[int] | None =
 
     Stratified as `split` is. Raises RequestError where the images form fewer units than folds.
     """
-    chosen = set(range(len(found.usable)) if places is None else places)
-    strata = strata_of(found.task, found.usable).astype(np.float64)
-    units = [kept for unit in _shuffled(found, seed) if (kept := [place for place in unit if place in chosen])]
+    chosen, units = _units_among(found, seed, places)
     if len(units) < folds:
         raise RequestError(
             f"{folds} folds need as many images, or groups of images that belong together; there are {len(units)}"
         )
-    share = strata / np.maximum(1, strata[sorted(chosen)].sum(axis=0))
+    return _dealt(found, folds, chosen, units)
+
+
+def inner_folds(found: Audit, most: int, seed: int, places: Sequence[int] | None = None) -> NDArray[np.int64]:
+    """Folds as `folds_of` makes them for choices that nobody is told a score of: `most`, or as many as there are units.
+
+    Where all images belong together, each is a unit of its own: a choice from such folds is better than none.
+    """
+    chosen, units = _units_among(found, seed, places)
+    if len(units) < 2:
+        units = [[place] for place in chosen]
+    return _dealt(found, min(most, len(units)), chosen, units)
+
+
+def _units_among(found: Audit, seed: int, places: Sequence[int] | None) -> tuple[Places, list[Places]]:
+    """The places to deal out, ascending, and their units in the seed's order."""
+    chosen = set(range(len(found.usable)) if places is None else places)
+    units = [kept for unit in _shuffled(found, seed) if (kept := [place for place in unit if place in chosen])]
+    return sorted(chosen), units
+
+
+def _dealt(found: Audit, folds: int, chosen: Places, units: list[Places]) -> NDArray[np.int64]:
+    """The fold of each usable image, each unit in the fold that has least of what it brings; -1 for all others."""
+    strata = strata_of(found.task, found.usable).astype(np.float64)
+    share = strata / np.maximum(1, strata[chosen].sum(axis=0))
     load, sizes = np.zeros((folds, strata.shape[1])), np.zeros(folds)
     result = np.full(len(found.usable), -1, np.int64)
     for unit in sorted(units, key=len, reverse=True):  # large ones while there is room; the sort is stable
         counts = share[unit].sum(axis=0)
-        # The fold that has least of what this unit brings; of equal ones the smallest.
-        best = min(range(folds), key=lambda fold: (round(float(load[fold] @ (counts > 0)), 9), sizes[fold], fold))
+        # Of folds that have equally little of it, the smallest.
+        least = np.round(load @ (counts > 0), 9)
+        best = int(np.lexsort((sizes, least))[0])
         load[best] += counts
         sizes[best] += len(unit)
         result[unit] = best
@@ -196,19 +220,17 @@ def apply_split(source: Source, path: Path) -> tuple[Source, list[str]]:
 
 def read_split(path: Path) -> dict[str, str]:
     """Path -> part of a saved split. Raises RequestError, with the line, for anything else."""
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = csv.DictReader(file)
-            if not {"path", "part"} <= set(rows.fieldnames or ()):
-                raise RequestError(f"{str(path)!r} is no split: its first line must name the columns path and part")
-            saved: dict[str, str] = {}
-            for row in rows:
-                part = row["part"] or ""
-                if part == "set aside":
-                    continue
-                if part not in PARTS:
-                    raise unknown(f"part in line {rows.line_num} of {str(path)!r}:", part, PARTS)
-                saved[row["path"]] = part
-            return saved
-    except (OSError, csv.Error) as error:
-        raise RequestError(f"cannot read the split {str(path)!r}: {error}") from error
+    table = read_table(path, "split", COLUMNS, errors="surrogateescape")
+    if not {"path", "part"} <= set(table.columns):
+        raise RequestError(f"{str(path)!r} is no split: its first line must name the columns path and part")
+    saved: dict[str, str] = {}
+    for line, fields in table.rows:
+        row = dict(zip(table.columns, fields, strict=False))
+        image, part = row.get("path", ""), row.get("part", "").strip()
+        if part == "set aside":
+            continue
+        if part not in PARTS:
+            raise unknown(f"part in line {line} of {str(path)!r}:", part, PARTS)
+        if saved.setdefault(image, part) != part:
+            raise RequestError(f"line {line} of the split {str(path)!r} puts {image!r} into another part than before")
+    return saved

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from striate.data.audit import audit, require_learnable
 from striate.data.sources import Source
-from striate.data.splits import folds_of
+from striate.data.splits import inner_folds
 from striate.inference.classifier import Classifier
 from striate.inference.strangers import Strangers
 from striate.jobs.clock import Clock
@@ -43,7 +43,7 @@ def learn_features(source: Source, plan: Plan, recipe: Recipe, clock: Clock, pro
         head = fitted(lots, features, recipe)
     with clock.stage("answer what was not seen"):
         unseen = unseen_answers(lots, features, recipe, head.strength)
-    task = _with_thresholds(found.task, lots, unseen)
+    task = _with_thresholds(lots, features, recipe, head.strength)
     model = _with_head(by.backbone, head, task)
     held_out = lots.entries(lots.rows(lots.measured_part))
     if recipe.precision == "auto" and by.precision == "bfloat16":
@@ -78,7 +78,7 @@ def _weights_of(backbone: Model) -> dict[str, Any]:
 def fitted(lots: Lots, features: NDArray[np.float32], recipe: Recipe) -> Head:
     """The head learnt from the training images' features [usable, D]."""
     rows = lots.rows("train")
-    fold = folds_of(lots.audit, min(recipe.search_folds, len(rows)), recipe.seed, rows)[rows]
+    fold = inner_folds(lots.audit, recipe.search_folds, recipe.seed, rows)[rows]
     return fit_head(_lesson(lots, features, rows, recipe), seed=recipe.seed, fold=fold)
 
 
@@ -97,7 +97,7 @@ def unseen_answers(lots: Lots, features: NDArray[np.float32], recipe: Recipe, st
     rows = list(range(len(lots.parts)))
     fold = lots.folds
     if fold is None:
-        fold = folds_of(lots.audit, min(recipe.search_folds, len(rows)), recipe.seed)
+        fold = inner_folds(lots.audit, recipe.search_folds, recipe.seed)
     else:
         rows = np.flatnonzero(fold >= 0).tolist()
     answers = np.full((len(lots.parts), lots.audit.task.outputs), np.nan, np.float32)
@@ -105,12 +105,17 @@ def unseen_answers(lots: Lots, features: NDArray[np.float32], recipe: Recipe, st
     return answers
 
 
-def _with_thresholds(task: Task, lots: Lots, unseen: NDArray[np.float32]) -> Task:
-    """Of labels, with the thresholds measured on training images, each answered by a head that had not seen it."""
+def _with_thresholds(lots: Lots, features: NDArray[np.float32], recipe: Recipe, strength: float) -> Task:
+    """Of labels, with the thresholds measured on training images, each answered by a head that had not seen it.
+
+    Nor had that head seen a held-out image: those are only measured on.
+    """
+    task, rows = lots.audit.task, lots.rows("train")
     if task.kind != "labels":
         return task
-    rows = lots.rows("train")
-    return dataclasses.replace(task, thresholds=thresholds(unseen[rows], lots.targets(rows)))
+    fold = inner_folds(lots.audit, recipe.search_folds, recipe.seed, rows)[rows]
+    answers = out_of_fold(_lesson(lots, features, rows, recipe), fold, strength)
+    return dataclasses.replace(task, thresholds=thresholds(answers, lots.targets(rows)))
 
 
 def _with_head(backbone: Model, head: Head, task: Task) -> Model:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from striate.data.audit import Audit, Usable
 from striate.data.looking import Record
 from striate.data.sources import Item, Oddity
-from striate.data.splits import leaked, measured_part, split, split_csv
+from striate.data.splits import leaked, measured_part, read_split, split, split_csv
+from striate.errors import RequestError
 from striate.task import Task
 
 
@@ -124,3 +126,25 @@ def test_the_saved_split_is_csv_that_reads_back() -> None:
         ["1.png", nasty, "val", "", ""],
         ["bad.jpg", "", "set aside", "", "empty: zero bytes"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("path,part\na.jpg,train\na.jpg,val\n", "another part than before"),
+        ("path,part\na.jpg,trian\n", "line 2"),
+        ("path,class\na.jpg,x\n", "must name the columns"),
+        ("", "is empty"),
+        ("path,part\na\0,val\n", "NUL"),
+    ],
+)
+def test_a_split_that_is_none_is_refused(tmp_path: Path, content: str, why: str) -> None:
+    (tmp_path / "split.csv").write_text(content, "utf-8")
+    with pytest.raises(RequestError, match=why):
+        read_split(tmp_path / "split.csv")
+
+
+@pytest.mark.parametrize("content", ["\ufeffpath,part\r\na.jpg,val\r\n", "path;class;part\na.jpg;x;val\n"])
+def test_a_split_that_a_spreadsheet_saved_is_read(tmp_path: Path, content: str) -> None:
+    (tmp_path / "split.csv").write_text(content, "utf-8", newline="")
+    assert read_split(tmp_path / "split.csv") == {"a.jpg": "val"}
