@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from striate.data.audit import Audit
+from striate.data.audit import Audit, require_learnable
 from striate.data.audit import audit as draw
 from striate.data.decisions import Row, write_decisions
 from striate.data.findings import Finding
@@ -14,7 +14,9 @@ from striate.data.likeness import SIDE
 from striate.data.looking import Memory, look
 from striate.data.opening import open_source
 from striate.data.sources import Source, notes_of
+from striate.errors import RequestError
 from striate.jobs.keeping import keep
+from striate.jobs.outputs import require_apart
 from striate.jobs.suspects import Suspect
 from striate.pixels import Pixels
 from striate.progress import Progress
@@ -49,10 +51,17 @@ def audit(
 
     `labels`: also describe the images by a pretrained net and doubt the labels that nets which had not seen the image
     find unlikely. `html`: write a page of thumbnails to act on. `fix_list`: write a decisions file for
-    `striate train --decisions`, with what is suggested. Raises RequestError for what is no source.
+    `striate train --decisions`, with what is suggested. Raises RequestError for what is no source, and
+    for an output that would replace the data.
     """
     progress = progress or Progress()
-    examined = examine(data, labels=labels, progress=progress)
+    if html and fix_list and Path(html).absolute() == Path(fix_list).absolute():
+        raise RequestError(f"page and decisions cannot both be {str(html)!r}; name two files")
+    source = open_source(data)
+    for out in (html, fix_list):
+        if out:
+            require_apart(Path(out), data, source)
+    examined = examine(source, labels=labels, progress=progress)
     if html or fix_list:
         from striate.jobs.audit_page import audit_page
         from striate.report.audit_page import render_audit
@@ -65,9 +74,8 @@ def audit(
     return examined.found
 
 
-def examine(data: str | os.PathLike[str], *, labels: bool, progress: Progress) -> Examined:
-    """Open, look and, if asked, doubt the labels."""
-    source = open_source(data)
+def examine(source: Source, *, labels: bool, progress: Progress) -> Examined:
+    """Look and, if asked, doubt the labels."""
     for note in notes_of(source):
         progress.say(note)
     if labels:
@@ -84,7 +92,6 @@ def examine(data: str | os.PathLike[str], *, labels: bool, progress: Progress) -
 
 def _with_doubts(source: Source, progress: Progress) -> Examined:
     """Audited in the pass that describes the images; then each label is held against answers from out of its fold."""
-    from striate.data.audit import require_learnable
     from striate.jobs.describe import describe, describer, features_of
     from striate.jobs.learn_features import fitted, unseen_answers
     from striate.jobs.learned import Lots
