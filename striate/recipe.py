@@ -86,7 +86,7 @@ class Recipe:
         try:
             text = path.read_text(encoding="utf-8", errors="surrogateescape")  # a path in it may be no text
         except OSError as error:
-            raise RequestError(f"cannot read the recipe {str(path)!r}: {error}") from error
+            raise RequestError(f"cannot read the recipe {str(path)!r}: {error.strerror or error}") from error
         return cls.from_toml(text, f"recipe {str(path)!r}")
 
     def with_settings(self, settings: list[str]) -> Recipe:

@@ -9,13 +9,14 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
+from striate.data.decisions import SEPARATOR
 from striate.data.findings import Finding, Usable
 from striate.data.sources import Item, Source
-from striate.errors import printable
 from striate.jobs.audit import DOUBTFUL_LABEL, Examined
 from striate.jobs.suspects import Suspect
 from striate.pixels import Images, UnreadableImage
 from striate.report.audit_content import AuditFinding, AuditPage, Entry
+from striate.task import Target, Task
 
 PICTURES = 400  # thumbnails decoded for the page, at most
 SIDE = 112  # pixels of a thumbnail's longer side
@@ -110,7 +111,8 @@ Suggestion = tuple[str, str, bool]  # decision, to, whether it can do no harm
 def _suggestions(finding: Finding, examined: Examined, usable: dict[str, Usable]) -> dict[str, Suggestion]:
     """What to do about the files of a finding, by path."""
     if finding.kind == DOUBTFUL_LABEL:
-        return {_path(one, examined): ("relabel", _to(one), False) for one in examined.suspects if _to(one)}
+        doubted = [(_path(one, examined), _to(one, examined)) for one in examined.suspects]
+        return {path: ("relabel", to, False) for path, to in doubted if to}
     if finding.kind in _DROP:
         return dict.fromkeys(finding.paths, ("drop", "", False))
     found: dict[str, Suggestion] = {}
@@ -130,9 +132,11 @@ def _path(suspect: Suspect, examined: Examined) -> str:
     return examined.found.usable[suspect.place].item.key
 
 
-def _to(suspect: Suspect) -> str:
-    """What to relabel to, as a decisions file spells it; "" where it cannot (no label at all)."""
-    return "|".join(suspect.suggested.split(", ")) if isinstance(suspect.target, tuple) else suspect.suggested
+def _to(suspect: Suspect, examined: Examined) -> str:
+    """What to relabel to, as a decisions file spells it; "" where it cannot (no label). Estimates are rounded."""
+    if examined.found.task.kind == "number":
+        return suspect.suggested
+    return _spelled(examined.found.task, suspect.target)
 
 
 def _to_the_majority(items: Sequence[Item], examined: Examined) -> dict[str, Suggestion]:
@@ -141,5 +145,12 @@ def _to_the_majority(items: Sequence[Item], examined: Examined) -> dict[str, Sug
     target, count = targets.most_common(1)[0]
     if count * 2 <= len(items):
         return {item.key: ("drop", "", False) for item in items}
-    words = printable(examined.found.task.spoken(target))
-    return {item.key: ("relabel", words, False) for item in items if item.target != target}
+    to = _spelled(examined.found.task, target)
+    return {item.key: ("relabel" if to else "drop", to, False) for item in items if item.target != target}
+
+
+def _spelled(task: Task, target: Target) -> str:
+    """A target as a decisions file spells it: `Task.spoken` is for readers, and rounds numbers."""
+    if isinstance(target, tuple):
+        return SEPARATOR.join(task.names[place] for place in target)
+    return task.names[target] if isinstance(target, int) else repr(target)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.errors import printable
 from striate.metrics import average_precision, best_threshold, mean_interval, percent, wilson
 from striate.task import Targets, Task
 
@@ -142,7 +143,7 @@ class ClassesMeasured(Measured):
         low, high = self.interval
         where = f"{self.correct:,} of {self._where()}"
         weakest = sorted(self.recalls.items(), key=lambda row: row[1])
-        listed = ", ".join(f"{name} {percent(recall)}" for name, recall in weakest[:LISTED])
+        listed = ", ".join(f"{printable(name)} {percent(recall)}" for name, recall in weakest[:LISTED])
         more = f" and {len(weakest) - LISTED} more" if len(weakest) > LISTED else ""
         return [
             f"Accuracy {percent(self.accuracy)} ({where}; 95 % interval {percent(low)} to {percent(high)})",
@@ -202,13 +203,13 @@ class LabelsMeasured(Measured):
             precision, recall, f1 = self.at_threshold(place)
             rows[name] = {
                 "count": int(self.targets[:, place].sum()),
-                "average_precision": _or_none(ranked),
+                "average_precision": or_none(ranked),
                 "threshold": thresholds[place],
-                "precision": _or_none(precision),
-                "recall": _or_none(recall),
-                "f1": _or_none(f1),
+                "precision": or_none(precision),
+                "recall": or_none(recall),
+                "f1": or_none(f1),
             }
-        headline = {"mean_average_precision": _or_none(self.score), "interval": list(map(_or_none, self.interval))}
+        headline = {"mean_average_precision": or_none(self.score), "interval": list(map(or_none, self.interval))}
         return {**headline, "all_right": self.all_right, "per_label": rows}
 
     def lines(self) -> list[str]:
@@ -217,10 +218,13 @@ class LabelsMeasured(Measured):
             return ["Mean average precision not measured: nothing is held out"]
         ranked = [(name, value) for name, value in zip(self.task.names, self.average_precisions, strict=True)]
         weakest = sorted((row for row in ranked if math.isfinite(row[1])), key=lambda row: row[1])
-        listed = ", ".join(f"{name} {percent(value)}" for name, value in weakest[:LISTED])
+        if not weakest:
+            return [f"Mean average precision not measured: none of the {self._where()} has a label"]
+        listed = ", ".join(f"{printable(name)} {percent(value)}" for name, value in weakest[:LISTED])
         more = f" and {len(weakest) - LISTED} more" if len(weakest) > LISTED else ""
+        count = "1 label" if len(weakest) == 1 else f"{len(weakest)} labels"
         return [
-            f"Mean average precision {percent(self.score)} over {len(weakest)} labels ({self._where()})",
+            f"Mean average precision {percent(self.score)} over {count} ({self._where()})",
             f"Every label right on {self.all_right:,} of them; by label: {listed}{more}",
         ]
 
@@ -264,10 +268,10 @@ class NumberMeasured(Measured):
         return {
             "name": self.task.names[0],
             "mean_absolute_error": self.score,
-            "interval": [low, _or_none(high)],
+            "interval": [low, or_none(high)],
             "root_mean_square_error": float(np.sqrt((self.errors**2).mean())),
             "median_absolute_error": float(np.median(np.abs(self.errors))),
-            "r2": _or_none(self.r2),
+            "r2": or_none(self.r2),
         }
 
     def lines(self) -> list[str]:
@@ -278,7 +282,7 @@ class NumberMeasured(Measured):
         within = f"; 95 % interval {low:.3g} to {high:.3g}" if math.isfinite(high) else ""
         spread = float(np.abs(self.targets - self.targets.mean()).mean())
         return [
-            f"{self.task.names[0]}: off by {self.score:.3g} on average ({self._where()}{within})",
+            f"{printable(self.task.names[0])}: off by {self.score:.3g} on average ({self._where()}{within})",
             f"Always answering their mean would be off by {spread:.3g}",
         ]
 
@@ -300,5 +304,6 @@ def thresholds(answers: NDArray[np.float32], targets: Targets) -> tuple[float, .
     return tuple(best_threshold(answers[:, place], targets[:, place]) for place in range(targets.shape[1]))
 
 
-def _or_none(value: float) -> float | None:
+def or_none(value: float) -> float | None:
+    """A figure as a JSON value: None for what is not finite."""
     return float(value) if math.isfinite(value) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import platform
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from striate.inference.classifier import Classifier
 from striate.jobs.clock import Clock
 from striate.jobs.learn_features import learn_features
 from striate.jobs.learned import Learned, Log, StrangersMeasured
-from striate.jobs.measure import Measured, measure
+from striate.jobs.measure import Measured, measure, or_none
 from striate.jobs.run_folder import RunFolder, next_free
 from striate.jobs.run_report import run_report
 from striate.jobs.scalars import require_writer, write_scalars
@@ -32,7 +33,6 @@ from striate.model import Model, write
 from striate.progress import Progress
 from striate.recipe import Recipe
 from striate.report.page import render
-from striate.task import Task
 from striate.transfer.strategy import Glance, Plan, choose, glance
 
 
@@ -104,7 +104,7 @@ def train(
         check_balance(source.task, recipe.balance)
         seen = glance(source)
     plan = choose(seen, recipe.strategy, recipe.net)
-    progress.say(f"{source.name}: {len(source.items):,} images {asked_words(source.task)}")
+    progress.say(f"{source.name}: {len(source.items):,} images {source.task.asked()}")
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     with RunFolder(Path(out) if out else next_free(source.name)) as folder:
         folder.log("plan", {"data": recipe.data, **dataclasses.asdict(plan)})
@@ -128,13 +128,6 @@ def _open(recipe: Recipe) -> tuple[Source, list[str]]:
         source, said = apply_split(source, Path(recipe.split))
         notes += said
     return source, notes
-
-
-def asked_words(task: Task) -> str:
-    """What is asked, in words: "in 2 classes"."""
-    if task.kind == "number":
-        return f"with a number each, {task.names[0]}"
-    return f"in {len(task.names)} classes" if task.kind == "class" else f"with {len(task.names)} labels"
 
 
 def _learn(
@@ -194,9 +187,14 @@ def _of_folds(learned: Learned) -> dict[str, Any]:
     scores = [fold.score for fold in learned.by_fold()]
     if not scores:
         return {}
-    pooled, (low, high) = learned.cross_validated(), mean_interval(scores)
-    facts = {"scores": scores, "mean": float(np.mean(scores)), "interval": [low, high]}
-    return {"folds": {**facts, "pooled": pooled.score, "images": pooled.total}}
+    pooled, known = learned.cross_validated(), [score for score in scores if math.isfinite(score)]
+    mean = float(np.mean(known)) if known else math.nan
+    facts = {
+        "scores": list(map(or_none, scores)),
+        "mean": or_none(mean),
+        "interval": list(map(or_none, mean_interval(known))),
+    }
+    return {"folds": {**facts, "pooled": or_none(pooled.score), "images": pooled.total}}
 
 
 def _without_leaks(learned: Learned, measured: Measured) -> dict[str, Any]:
@@ -207,7 +205,7 @@ def _without_leaks(learned: Learned, measured: Measured) -> dict[str, Any]:
     if clean.all():
         return {}
     without = measure(measured.part, measured.task, measured.answers[clean], measured.targets[clean])
-    score = without.score if without.total else None
+    score = or_none(without.score)
     return {"leaks": int((~clean).sum()), "score_without_leaks": score, "total_without_leaks": without.total}
 
 
