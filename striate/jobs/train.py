@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from striate.data.audit import Audit
+from striate.data.augmentation import Augmentation
 from striate.data.decisions import apply_decisions, read_decisions
 from striate.data.opening import open_source
+from striate.data.rows import read_text
 from striate.data.sources import Source, notes_of
 from striate.data.splits import apply_split, leaked, split_csv
 from striate.inference.classifier import Classifier
@@ -102,11 +104,17 @@ def train(
     with clock.stage("open the data"):
         source, notes = _open(recipe)
         check_balance(source.task, recipe.balance)
+        if recipe.augment != "auto":
+            Augmentation.from_text(recipe.augment)  # a wrong word is told even where nothing is augmented
         seen = glance(source)
     plan = choose(seen, recipe.strategy, recipe.net)
     progress.say(f"{source.name}: {len(source.items):,} images {source.task.asked()}")
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
+    if idle := recipe.idle(plan.strategy):
+        notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
     with RunFolder(Path(out) if out else next_free(source.name)) as folder:
+        if recipe.decisions:  # now: who edits them while the run learns does not change what it was told
+            folder.write_text("decisions.csv", read_text(Path(recipe.decisions), "decisions", "surrogateescape"))
         folder.log("plan", {"data": recipe.data, **dataclasses.asdict(plan)})
         learned = _learn(source, plan, seen, recipe, clock, progress, folder.log)
         learned.notes[:0] = notes
@@ -166,8 +174,6 @@ def _leave(
     folder.write_text("recipe.toml", recipe.toml())
     folder.write_text("audit.json", json.dumps(found.as_dict(), indent=1))
     folder.write_text("split.csv", split_csv(found, learned.lots.parts, learned.lots.folds))
-    if recipe.decisions:
-        folder.write_text("decisions.csv", Path(recipe.decisions).read_text("utf-8", "surrogateescape"))
     with clock.stage("write the model"):
         write(folder.path / "model.safetensors", model)
     with clock.stage("write the report"):

@@ -178,3 +178,51 @@ def test_what_the_audit_suggests_of_labels_can_be_decided(photos: Path, tmp_path
         rows.writerow(wrong)
     source, _ = apply_decisions(open_source(data), read_decisions(fixes))
     assert {item.target for item in source.items if "copy" in item.key} == {(0, 1)}
+
+
+def test_settings_of_another_strategy_are_told(photos: Path, tmp_path: Path, cli: Cli) -> None:
+    arguments = ["--epochs", "3", "--augment", "flip=0.5", "--strategy", "features", "--out", str(tmp_path / "run")]
+    code, _, errors = cli("train", str(photos), *arguments)
+    assert code == 0 and "not used by the strategy features: epochs, augment" in errors
+
+
+def test_a_wrong_augmentation_is_refused_whatever_the_strategy(photos: Path, tmp_path: Path, cli: Cli) -> None:
+    code, _, errors = cli("train", str(photos), "--augment", "flop=1", "--out", str(tmp_path / "run"))
+    assert (code, errors.count("\n")) == (2, 1) and "unknown augmentation 'flop'" in errors
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_keeps_the_decisions_byte_for_byte_and_takes_them_away_if_it_fails(photos: Path, tmp_path: Path) -> None:
+    first = sorted((photos / "train").rglob("*.jpg"))[0].relative_to(photos).as_posix()
+    fixes = tmp_path / "fixes.csv"
+    fixes.write_bytes(f'path,decision,to\r\n{first},drop,\r\n"a\r\nb",drop,\r\n'.encode())
+    train(photos, out=tmp_path / "run", recipe=Recipe(decisions=str(fixes)))
+    assert (tmp_path / "run" / "decisions.csv").read_bytes() == fixes.read_bytes()
+    with pytest.raises(RequestError, match="is no folder"):
+        train(photos, out=tmp_path / "failed", recipe=Recipe(decisions=str(fixes), strangers="nowhere"))
+    assert not (tmp_path / "failed").exists()
+
+
+def test_the_curve_watches_val_and_leaves_test_to_the_end(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    labels = np.arange(96) % 2
+    images = (generator.integers(0, 60, (96, 32, 32)) + 150 * labels[:, None, None]).astype(np.uint8)
+    parts = {"train": slice(0, 64), "val": slice(64, 80), "test": slice(80, 96)}
+    arrays = {f"x_{part}": images[rows] for part, rows in parts.items()}
+    arrays |= {f"y_{part}": labels[rows] for part, rows in parts.items()}
+    arrays["y_test"] = 1 - arrays["y_test"]  # only who looked at the test part early would see this in the curve
+    np.savez(tmp_path / "three.npz", **arrays)
+    run = train(
+        tmp_path / "three.npz", out=tmp_path / "run", net="lenet5_plain", strategy="scratch", epochs=4,
+        recipe=Recipe(augment="none"),
+    )  # fmt: skip
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines()]
+    watched = [line["accuracy"] for line in log if line["event"] == "epoch"]
+    assert run.measured.part == "test" and run.measured.score < 0.5 < watched[-1]
+
+
+def test_a_net_that_cannot_tell_strangers_is_refused_before_it_learns(photos: Path, tmp_path: Path, cli: Cli) -> None:
+    arguments = ["--net", "lenet5", "--strangers", str(photos), "--epochs", "1", "--out", str(tmp_path / "run")]
+    code, _, errors = cli("train", "mnist-5k", *arguments)
+    assert code == 2 and "ends in no linear layer" in errors
+    assert "Training" not in errors and "grey" not in errors
