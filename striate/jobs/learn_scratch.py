@@ -77,7 +77,7 @@ def _fold_by_fold(job: ScratchJob, folds: NDArray[np.int64], recipe: Recipe) -> 
     for fold in range(int(folds.max()) + 1):
         rows, held = np.flatnonzero((folds >= 0) & (folds != fold)).tolist(), np.flatnonzero(folds == fold).tolist()
         model, _ = job.trained(rows, [], lambda row: None, what=f"Training fold {fold + 1}")
-        answers[held] = Classifier(model, engine="torch", precision="float32").answers(job.images.exact(held))
+        answers[held] = Classifier(model, engine=recipe.engine, precision="float32").answers(job.images.exact(held))
     return answers
 
 

@@ -226,3 +226,33 @@ def test_a_net_that_cannot_tell_strangers_is_refused_before_it_learns(photos: Pa
     code, _, errors = cli("train", "mnist-5k", *arguments)
     assert code == 2 and "ends in no linear layer" in errors
     assert "Training" not in errors and "grey" not in errors
+
+
+@pytest.mark.parametrize(("counts", "said"), [((9, 10), False), ((5, 10), True)])
+def test_a_balance_that_is_even_is_not_multiplied(tmp_path: Path, counts: tuple[int, int], said: bool) -> None:
+    from PIL import Image
+
+    for name, count in zip("ab", counts, strict=True):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            Image.new("RGB", (20, 20), (number, ord(name), 0)).save(tmp_path / name / f"{number}.png")
+    assert ("times as many" in audit(tmp_path).balance()) == said
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_folds_from_scratch_are_answered_by_the_engine_that_is_named(
+    tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from striate.inference import classifier
+
+    opened = []
+    real = classifier.open_engine
+    monkeypatch.setattr(
+        classifier, "open_engine", lambda model, name, how: opened.append(name) or real(model, name, how)
+    )
+    generator = np.random.default_rng(0)
+    np.savez(tmp_path / "a.npz", images=generator.integers(0, 255, (40, 32, 32), np.uint8), labels=np.arange(40) % 2)
+    recipe = Recipe(engine=engine, folds=2, augment="none", strategy="scratch", net="lenet5_plain", epochs=1)
+    run = train(tmp_path / "a.npz", out=tmp_path / "run", recipe=recipe)
+    assert len(opened) >= 3 and set(opened) == {engine}
+    assert run.metrics["engine"].startswith(engine)
