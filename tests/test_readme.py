@@ -18,7 +18,7 @@ BLOCKS = dict(re.findall(r"<!-- run: (\w+) -->\n```\w*\n(.*?)```", README, flags
 
 
 def test_every_marked_block_is_run_here() -> None:
-    assert BLOCKS.keys() == {"train", "python", "onnx", "nets"}
+    assert BLOCKS.keys() == {"train", "audit", "python", "onnx", "nets"}
 
 
 def test_training_prints_what_is_shown(
@@ -43,6 +43,17 @@ def test_nets_prints_what_is_shown(cli: Callable[..., tuple[int, str, str]]) -> 
     code, out, _ = cli(*command.removeprefix("$ striate ").split())
     assert code == 0
     assert out.rstrip().splitlines() == shown
+
+
+def test_audit_and_decided_training_run(
+    cli: Callable[..., tuple[int, str, str]], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos").symlink_to(photos)
+    monkeypatch.chdir(tmp_path)
+    for line in BLOCKS["audit"].strip().splitlines():
+        code, _, err = cli(*line.removeprefix("striate ").split())
+        assert code == 0, err
+    assert (tmp_path / "audit.html").is_file() and (tmp_path / "decided" / "decisions.csv").is_file()
 
 
 def test_python_and_onnx_examples_run(tmp_path: Path) -> None:

@@ -44,7 +44,11 @@ def split(found: Audit, held_out: float, seed: int) -> list[str]:
     totals = strata.sum(axis=0)
     wanted = np.where(totals > 0, np.maximum(1, np.round(held_out * totals)), 0)
     left, held = totals.copy(), np.zeros_like(totals)
-    for members in _shuffled(found, seed):
+    units = _shuffled(found, seed)
+    if any(entry.item.group for entry in usable):
+        # Groups of several classes first, so that those of one can even out what these bring; the sort is stable.
+        units.sort(key=lambda members: -int((strata[members].sum(axis=0) > 0).sum()))
+    for members in units:
         counts = strata[members].sum(axis=0)
         grouped = any(usable[place].item.group for place in members)
         # Twins under different labels would be measured wrong whatever the answer.
@@ -69,47 +73,31 @@ def folds_of(found: Audit, folds: int, seed: int, places: Sequence[int] | None =
 
     Stratified as `split` is. Raises RequestError where the images form fewer units than folds.
     """
-    chosen, units = _units_among(found, seed, places)
+    chosen = set(range(len(found.usable)) if places is None else places)
+    strata = strata_of(found.task, found.usable).astype(np.float64)
+    units = [kept for unit in _shuffled(found, seed) if (kept := [place for place in unit if place in chosen])]
     if len(units) < folds:
         raise RequestError(
             f"{folds} folds need as many images, or groups of images that belong together; there are {len(units)}"
         )
-    return _dealt(found, folds, chosen, units)
-
-
-def inner_folds(found: Audit, most: int, seed: int, places: Sequence[int] | None = None) -> NDArray[np.int64]:
-    """Folds as `folds_of` makes them for choices that nobody is told a score of: `most`, or as many as there are units.
-
-    Where all images belong together, each is a unit of its own: a choice from such folds is better than none.
-    """
-    chosen, units = _units_among(found, seed, places)
-    if len(units) < 2:
-        units = [[place] for place in chosen]
-    return _dealt(found, min(most, len(units)), chosen, units)
-
-
-def _units_among(found: Audit, seed: int, places: Sequence[int] | None) -> tuple[Places, list[Places]]:
-    """The places to deal out, ascending, and their units in the seed's order."""
-    chosen = set(range(len(found.usable)) if places is None else places)
-    units = [kept for unit in _shuffled(found, seed) if (kept := [place for place in unit if place in chosen])]
-    return sorted(chosen), units
-
-
-def _dealt(found: Audit, folds: int, chosen: Places, units: list[Places]) -> NDArray[np.int64]:
-    """The fold of each usable image, each unit in the fold that has least of what it brings; -1 for all others."""
-    strata = strata_of(found.task, found.usable).astype(np.float64)
-    share = strata / np.maximum(1, strata[chosen].sum(axis=0))
+    share = strata / np.maximum(1, strata[sorted(chosen)].sum(axis=0))
     load, sizes = np.zeros((folds, strata.shape[1])), np.zeros(folds)
     result = np.full(len(found.usable), -1, np.int64)
     for unit in sorted(units, key=len, reverse=True):  # large ones while there is room; the sort is stable
         counts = share[unit].sum(axis=0)
-        # Of folds that have equally little of it, the smallest.
-        least = np.round(load @ (counts > 0), 9)
-        best = int(np.lexsort((sizes, least))[0])
+        # The fold that has least of what this unit brings; of equal ones the smallest.
+        best = min(range(folds), key=lambda fold: (round(float(load[fold] @ (counts > 0)), 9), sizes[fold], fold))
         load[best] += counts
         sizes[best] += len(unit)
         result[unit] = best
     return result
+
+
+def possible_folds(found: Audit, wanted: int, places: Sequence[int] | None = None) -> int:
+    """`wanted`, or fewer where the images (of `places`, default: all) form fewer units that must stay together."""
+    chosen = set(range(len(found.usable)) if places is None else places)
+    units = units_of(found.usable, found.twins())
+    return min(wanted, sum(not chosen.isdisjoint(unit) for unit in units))
 
 
 def strata_of(task: Task, usable: Sequence[Usable]) -> NDArray[np.int64]:

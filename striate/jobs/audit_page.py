@@ -12,8 +12,8 @@ from PIL import Image
 from striate.data.decisions import SEPARATOR
 from striate.data.findings import Finding, Usable
 from striate.data.sources import Item, Source
-from striate.jobs.audit import DOUBTFUL_LABEL, Examined
-from striate.jobs.suspects import Suspect
+from striate.jobs.examining import Examined
+from striate.jobs.suspects import DOUBTFUL_LABEL, Suspect
 from striate.pixels import Images, UnreadableImage
 from striate.report.audit_content import AuditFinding, AuditPage, Entry
 from striate.task import Target, Task
@@ -110,16 +110,17 @@ Suggestion = tuple[str, str, bool]  # decision, to, whether it can do no harm
 
 def _suggestions(finding: Finding, examined: Examined, usable: dict[str, Usable]) -> dict[str, Suggestion]:
     """What to do about the files of a finding, by path."""
+    task = examined.found.task
     if finding.kind == DOUBTFUL_LABEL:
-        doubted = [(_path(one, examined), _to(one, examined)) for one in examined.suspects]
-        return {path: ("relabel", to, False) for path, to in doubted if to}
+        doubted = {_path(one, examined): _rather(one, task) for one in examined.suspects}
+        return {path: ("relabel", to, False) for path, to in doubted.items() if to}
     if finding.kind in _DROP:
         return dict.fromkeys(finding.paths, ("drop", "", False))
     found: dict[str, Suggestion] = {}
     for group in finding.groups:
         items = [usable[path].item for path in group]
         if finding.kind.endswith("contradiction"):
-            found |= _to_the_majority(items, examined)
+            found |= _to_the_majority(items, task)
         elif finding.kind.endswith("leak"):
             found |= {item.key: ("drop", "", False) for item in items if item.part == "train"}
         elif len({(item.target, item.part) for item in items}) == 1:
@@ -132,25 +133,23 @@ def _path(suspect: Suspect, examined: Examined) -> str:
     return examined.found.usable[suspect.place].item.key
 
 
-def _to(suspect: Suspect, examined: Examined) -> str:
-    """What to relabel to, as a decisions file spells it; "" where it cannot (no label). Estimates are rounded."""
-    if examined.found.task.kind == "number":
-        return suspect.suggested
-    return _spelled(examined.found.task, suspect.target)
+def _rather(suspect: Suspect, task: Task) -> str:
+    """What to relabel to: of a number as few digits as were shown, because it is a guess."""
+    return suspect.suggested if task.kind == "number" else _spelled(task, suspect.target)
 
 
-def _to_the_majority(items: Sequence[Item], examined: Examined) -> dict[str, Suggestion]:
+def _to_the_majority(items: Sequence[Item], task: Task) -> dict[str, Suggestion]:
     """Those of another class than most of their twins: that class. Without a majority nothing can be suggested."""
     targets = Counter(item.target for item in items)
     target, count = targets.most_common(1)[0]
     if count * 2 <= len(items):
         return {item.key: ("drop", "", False) for item in items}
-    to = _spelled(examined.found.task, target)
-    return {item.key: ("relabel" if to else "drop", to, False) for item in items if item.target != target}
+    to = _spelled(task, target)
+    return {item.key: ("relabel", to, False) for item in items if item.target != target} if to else {}
 
 
 def _spelled(task: Task, target: Target) -> str:
-    """A target as a decisions file spells it: `Task.spoken` is for readers, and rounds numbers."""
+    """A target as a decisions file spells it; "" for no label at all, which a suggestion cannot say."""
     if isinstance(target, tuple):
         return SEPARATOR.join(task.names[place] for place in target)
-    return task.names[target] if isinstance(target, int) else repr(target)
+    return task.names[int(target)] if task.kind == "class" else str(target)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from striate.data.audit import audit, require_learnable
 from striate.data.sources import Source
-from striate.data.splits import inner_folds
+from striate.data.splits import folds_of, possible_folds
 from striate.inference.classifier import Classifier
 from striate.inference.strangers import Strangers
 from striate.jobs.clock import Clock
@@ -78,7 +78,8 @@ def _weights_of(backbone: Model) -> dict[str, Any]:
 def fitted(lots: Lots, features: NDArray[np.float32], recipe: Recipe) -> Head:
     """The head learnt from the training images' features [usable, D]."""
     rows = lots.rows("train")
-    fold = inner_folds(lots.audit, recipe.search_folds, recipe.seed, rows)[rows]
+    count = possible_folds(lots.audit, recipe.search_folds, rows)
+    fold = folds_of(lots.audit, count, recipe.seed, rows)[rows]
     return fit_head(_lesson(lots, features, rows, recipe), seed=recipe.seed, fold=fold)
 
 
@@ -92,15 +93,16 @@ def unseen_answers(lots: Lots, features: NDArray[np.float32], recipe: Recipe, st
     """Answers [usable, outputs] by heads that had not seen the image.
 
     With folds, of the images in them. Else of all images, held-out ones included: it is their labels that are judged
-    by these answers, and no headline.
+    by these answers, and no headline. NaN for images outside, and for all where they must stay together.
     """
-    rows = list(range(len(lots.parts)))
+    answers = np.full((len(lots.parts), lots.audit.task.outputs), np.nan, np.float32)
     fold = lots.folds
     if fold is None:
-        fold = inner_folds(lots.audit, recipe.search_folds, recipe.seed)
-    else:
-        rows = np.flatnonzero(fold >= 0).tolist()
-    answers = np.full((len(lots.parts), lots.audit.task.outputs), np.nan, np.float32)
+        count = possible_folds(lots.audit, recipe.search_folds)
+        if count < 2:
+            return answers
+        fold = folds_of(lots.audit, count, recipe.seed)
+    rows = np.flatnonzero(fold >= 0).tolist()
     answers[rows] = out_of_fold(_lesson(lots, features, rows, recipe), fold[rows], strength)
     return answers
 
@@ -108,12 +110,14 @@ def unseen_answers(lots: Lots, features: NDArray[np.float32], recipe: Recipe, st
 def _with_thresholds(lots: Lots, features: NDArray[np.float32], recipe: Recipe, strength: float) -> Task:
     """Of labels, with the thresholds measured on training images, each answered by a head that had not seen it.
 
-    Nor had that head seen a held-out image: those are only measured on.
+    Nor had that head seen a held-out image: those are only measured on. A half for all where training images must stay
+    together.
     """
     task, rows = lots.audit.task, lots.rows("train")
-    if task.kind != "labels":
+    count = possible_folds(lots.audit, recipe.search_folds, rows)
+    if task.kind != "labels" or count < 2:
         return task
-    fold = inner_folds(lots.audit, recipe.search_folds, recipe.seed, rows)[rows]
+    fold = folds_of(lots.audit, count, recipe.seed, rows)[rows]
     answers = out_of_fold(_lesson(lots, features, rows, recipe), fold, strength)
     return dataclasses.replace(task, thresholds=thresholds(answers, lots.targets(rows)))
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import printable
-from striate.metrics import average_precision, best_threshold, mean_interval, percent, wilson
+from striate.metrics import average_precision, best_threshold, bootstrap_interval, mean_interval, percent, wilson
 from striate.task import Targets, Task
 
 # Of each kind of task: what its headline is called, and the key it has among the metrics.
@@ -160,23 +161,26 @@ class ClassesMeasured(Measured):
 class LabelsMeasured(Measured):
     """Several labels an image."""
 
-    @property
+    @cached_property
     def average_precisions(self) -> NDArray[np.float64]:
         """Of each label; NaN for one that no image has."""
+        return self._ranked(np.arange(self.total))
+
+    def _ranked(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        answers, targets = self.answers[rows], self.targets[rows]
         columns = range(self.task.outputs)
-        return np.array([average_precision(self.answers[:, place], self.targets[:, place]) for place in columns])
+        return np.array([average_precision(answers[:, place], targets[:, place]) for place in columns])
 
     @property
     def score(self) -> float:
         """The mean over the labels that an image has."""
-        found = self.average_precisions
-        return float(np.nanmean(found)) if np.isfinite(found).any() else math.nan
+        return _mean_of_known(self.average_precisions)
 
-    @property
+    @cached_property
     def interval(self) -> tuple[float, float]:
-        """Between the labels: of their mean, were they drawn from many like them."""
-        found = self.average_precisions
-        low, high = mean_interval(found[np.isfinite(found)])
+        """Its 95 % interval over other images of the kind, by the bootstrap."""
+        draws = int(np.clip(4e6 / max(1, self.answers.size), 40, 200))  # of many images fewer tell as much
+        low, high = bootstrap_interval(lambda rows: _mean_of_known(self._ranked(rows)), self.total, draws)
         return max(0.0, low), min(1.0, high)
 
     @property
@@ -223,8 +227,10 @@ class LabelsMeasured(Measured):
         listed = ", ".join(f"{printable(name)} {percent(value)}" for name, value in weakest[:LISTED])
         more = f" and {len(weakest) - LISTED} more" if len(weakest) > LISTED else ""
         count = "1 label" if len(weakest) == 1 else f"{len(weakest)} labels"
+        low, high = self.interval
+        where = f"{self._where()}; 95 % interval {percent(low)} to {percent(high)}"
         return [
-            f"Mean average precision {percent(self.score)} over {count} ({self._where()})",
+            f"Mean average precision {percent(self.score)} over {count} ({where})",
             f"Every label right on {self.all_right:,} of them; by label: {listed}{more}",
         ]
 
@@ -304,6 +310,11 @@ def thresholds(answers: NDArray[np.float32], targets: Targets) -> tuple[float, .
     return tuple(best_threshold(answers[:, place], targets[:, place]) for place in range(targets.shape[1]))
 
 
+def _mean_of_known(values: NDArray[np.float64]) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
 def or_none(value: float) -> float | None:
-    """A figure as a JSON value: None for what is not finite."""
+    """The value as JSON has it: there is no NaN and no infinity."""
     return float(value) if math.isfinite(value) else None

@@ -57,7 +57,11 @@ def summary(folder: Path) -> RunSummary:
         seconds=next((event.get("seconds") for event in reversed(events) if event.get("event") == "done"), None),
         megabytes=path.stat().st_size / 1e6,
         parameters=_parameters(model),
-        metrics={name: value for name, value in metrics.items() if type(value) in (int, float) and name != key},
+        metrics={
+            name.replace("_", " "): value
+            for name, value in metrics.items()
+            if type(value) in (int, float) and name not in (key, "total", "correct")
+        },
         curve=tuple(_numbers(event) for event in events if event.get("event") == "epoch"),
         recipe=recipe,
         recalls={name: row.get("recall") for name, row in metrics.get("per_class", {}).items()},

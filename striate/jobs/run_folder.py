@@ -60,7 +60,7 @@ class RunFolder:
         with contextlib.suppress(OSError):  # a full disk was reported where the line was written
             self._log.close()
         if kind is not None and not (self.path / "model.safetensors").exists():
-            for name in ("log.jsonl", "audit.json", "split.csv", "recipe.toml", "decisions.csv"):
+            for name in ("log.jsonl", "audit.json", "split.csv", "decisions.csv", "recipe.toml"):
                 (self.path / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # somebody else put something there meanwhile
                 for folder in self._made:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from striate.data.audit import Audit
 from striate.task import Target
 
+DOUBTFUL_LABEL = "doubtful-label"  # the kind of finding that they are
+
 
 @dataclass(frozen=True)
 class Suspect:

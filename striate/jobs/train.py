@@ -18,7 +18,6 @@ from striate.data.audit import Audit
 from striate.data.augmentation import Augmentation
 from striate.data.decisions import apply_decisions, read_decisions
 from striate.data.opening import open_source
-from striate.data.rows import read_text
 from striate.data.sources import Source, notes_of
 from striate.data.splits import apply_split, leaked, split_csv
 from striate.inference.classifier import Classifier
@@ -35,6 +34,7 @@ from striate.model import Model, write
 from striate.progress import Progress
 from striate.recipe import Recipe
 from striate.report.page import render
+from striate.transfer.head import check_loss
 from striate.transfer.strategy import Glance, Plan, choose, glance
 
 
@@ -104,6 +104,7 @@ def train(
     with clock.stage("open the data"):
         source, notes = _open(recipe)
         check_balance(source.task, recipe.balance)
+        check_loss(source.task, recipe.loss)
         if recipe.augment != "auto":
             Augmentation.from_text(recipe.augment)  # a wrong word is told even where nothing is augmented
         seen = glance(source)
@@ -113,9 +114,10 @@ def train(
     if idle := recipe.idle(plan.strategy):
         notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
     with RunFolder(Path(out) if out else next_free(source.name)) as folder:
-        if recipe.decisions:  # now: who edits them while the run learns does not change what it was told
-            folder.write_text("decisions.csv", read_text(Path(recipe.decisions), "decisions", "surrogateescape"))
         folder.log("plan", {"data": recipe.data, **dataclasses.asdict(plan)})
+        if recipe.decisions:  # now, while it is what was read; its bytes, because a name may hold any line end
+            content = Path(recipe.decisions).read_bytes()
+            folder.write_text("decisions.csv", content.decode("utf-8", "surrogateescape"))
         learned = _learn(source, plan, seen, recipe, clock, progress, folder.log)
         learned.notes[:0] = notes
         ran = _as_run(recipe, source, plan, learned)
@@ -190,17 +192,21 @@ def _leave(
 
 def _of_folds(learned: Learned) -> dict[str, Any]:
     """Every fold's score, their mean and its interval, and what all folds come to together."""
-    scores = [fold.score for fold in learned.by_fold()]
-    if not scores:
+    folds = learned.by_fold()
+    if not folds:
         return {}
-    pooled, known = learned.cross_validated(), [score for score in scores if math.isfinite(score)]
-    mean = float(np.mean(known)) if known else math.nan
+    scores = [fold.score for fold in folds]
+    known = [score for score in scores if math.isfinite(score)]  # a fold may hold no image with any label
+    pooled, (low, high) = learned.cross_validated(), mean_interval(known)
+    low, high = max(0.0, low), high if pooled.task.kind == "number" else min(1.0, high)
     facts = {
         "scores": list(map(or_none, scores)),
-        "mean": or_none(mean),
-        "interval": list(map(or_none, mean_interval(known))),
+        "mean": float(np.mean(known)) if known else None,
+        "interval": [low, high] if len(known) > 1 else None,
+        "pooled": or_none(pooled.score),
+        "images": pooled.total,
     }
-    return {"folds": {**facts, "pooled": or_none(pooled.score), "images": pooled.total}}
+    return {"folds": facts}
 
 
 def _without_leaks(learned: Learned, measured: Measured) -> dict[str, Any]:
@@ -211,8 +217,11 @@ def _without_leaks(learned: Learned, measured: Measured) -> dict[str, Any]:
     if clean.all():
         return {}
     without = measure(measured.part, measured.task, measured.answers[clean], measured.targets[clean])
-    score = or_none(without.score)
-    return {"leaks": int((~clean).sum()), "score_without_leaks": score, "total_without_leaks": without.total}
+    return {
+        "leaks": int((~clean).sum()),
+        "score_without_leaks": or_none(without.score),
+        "total_without_leaks": without.total,
+    }
 
 
 def _versions() -> dict[str, str]:

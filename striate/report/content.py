@@ -219,7 +219,7 @@ class RunReport:
     One class an image: `accuracy`, `balanced_accuracy` and `probability` are shares from 0 to 1 (NaN: not measured),
     `interval` is the Wilson 95 % interval of `accuracy`; `confusion` is square, rows the truth and columns the answer,
     in the order of `classes`. `mistakes` are the worst ones, `answers` further ones, so that the cells of the matrix
-    open to their images. With folds, these figures are the pooled ones, and `folds` and `pooled` tell of each.
+    open to their images. With folds and no part held out, these figures are the pooled ones; `folds` and `pooled` tell.
     Several labels: `label_scores`, `label_curves` and `label_mistakes`; `correct` counts images with every label right.
     A number: `numbers`.
 
@@ -284,6 +284,11 @@ class RunReport:
             raise ValueError(
                 f"confusion counts {counted[0]} of {counted[1]} correct; the report says {self.correct} of {self.total}"
             )
+
+    @property
+    def cross_validated(self) -> bool:
+        """Whether the headline is that of all folds together: with folds, where no part of the images is held out."""
+        return bool(self.folds) and self.held_out not in self.images
 
     @property
     def wrong(self) -> int:

@@ -58,7 +58,7 @@ CSS = """
 .bars th { overflow-wrap: normal } .classes th { overflow-wrap: break-word; max-width: 16rem }
 @media (max-width: 46rem) { .matrix.roomy td { min-width: 4rem; padding: .8rem .4rem }
   .matrix.roomy td a { margin: -.8rem -.4rem; padding: .8rem .4rem }
-  .classes .fill { display: none } .classes td.quiet { white-space: normal }
+  .classes .fill, .classes .range { display: none }
   .classes :is(th, td) { padding-right: .55rem } .classes th { white-space: normal } .classes th[scope=row] {
   min-width: 4rem } .bars td.fill { width: 45% } }
 """
@@ -196,8 +196,8 @@ def class_rows(scores: Iterable[ClassScore]) -> Iterable[str]:
         yield (
             f'<tr><th scope="row">{text(score.name)}</th><td class="num">{number(score.correct)} of '
             f'{number(score.count)}</td><td class="num">{percent(score.recall)}</td><td class="fill">'
-            f'{meter(score.recall, score.interval if score.count else None)}</td><td class="num quiet">{span}</td>'
-            f'<td class="num">{percent(score.precision)}</td></tr>'
+            f"{meter(score.recall, score.interval if score.count else None)}</td>"
+            f'<td class="num quiet range">{span}</td><td class="num">{percent(score.precision)}</td></tr>'
         )
 
 
@@ -206,7 +206,7 @@ def class_table(rows: Sequence[str]) -> str:
     return (
         '<div class="wide"><table class="classes"><thead><tr><th scope="col">Class</th>'
         '<th scope="col" class="num">Recognised</th><th scope="col" class="num">Recall</th><td class="fill"></td>'
-        '<th scope="col" class="num">Plausible range</th><th scope="col" class="num">Precision</th></tr></thead>'
+        '<th scope="col" class="num range">Plausible range</th><th scope="col" class="num">Precision</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 

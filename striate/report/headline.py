@@ -24,7 +24,7 @@ def hero(content: RunReport) -> str:
 
 def _on_what(content: RunReport) -> str:
     """What the images measured on had to do with the training."""
-    if content.folds:
+    if content.cross_validated:
         return "each by a network that had not seen it: the folds, pooled."
     return f"on the held-out part <b>{text(content.held_out)}</b>, which was kept out of training."
 

@@ -1,4 +1,4 @@
-"""Strangers: a limit from few images, and tensors that do not fit."""
+"""Distances in feature space, by hand; what is like many is near, and copies make nothing familiar."""
 
 from __future__ import annotations
 
@@ -8,8 +8,92 @@ import numpy as np
 import pytest
 
 from striate.errors import RequestError
-from striate.inference.strangers import NEIGHBOURS, Strangers, distances_among
+from striate.inference import strangers
+from striate.inference.strangers import NEIGHBOURS, Strangers, distances_among, distances_to
 from striate.jobs.models import published_model
+
+AXES = np.eye(8, dtype=np.float32)
+
+
+def turned(*degrees: float) -> np.ndarray:
+    """Unit vectors of a plane."""
+    angles = np.radians(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+
+
+def test_the_distance_is_one_minus_the_cosine_to_the_fifth_nearest() -> None:
+    assert NEIGHBOURS == 5
+    others = turned(10, 20, 30, 40, 50, 60, 70)
+    assert distances_to(turned(0), others)[0] == pytest.approx(1 - np.cos(np.radians(50)), abs=1e-6)
+    assert distances_to(turned(45), others)[0] == pytest.approx(1 - np.cos(np.radians(25)), abs=1e-6)
+    assert distances_to(7 * turned(0), 3 * others)[0] == pytest.approx(1 - np.cos(np.radians(50)), abs=1e-6)
+
+
+def test_among_themselves_none_is_its_own_neighbour() -> None:
+    found = distances_among(turned(0, 10, 20, 30, 40, 50))
+    expected = [50, 40, 30, 30, 40, 50]  # of six, the fifth nearest other is the furthest
+    assert found == pytest.approx(1 - np.cos(np.radians(expected)), abs=1e-6)
+
+
+def test_fewer_than_five_others_count_as_many_as_there_are() -> None:
+    assert distances_to(turned(0), turned(30, 60))[0] == pytest.approx(0.5, abs=1e-6)
+    assert distances_to(AXES[:1], AXES[1:2]).tolist() == [1.0]
+    assert distances_to(AXES[:0], AXES).tolist() == []
+
+
+def test_copies_make_no_image_familiar() -> None:
+    # Nine copies of one lonely image, and a crowd of others: copies do not count as neighbours of each other.
+    crowd = turned(*range(0, 20, 2))
+    lonely = np.repeat(turned(150), 9, axis=0)
+    found = distances_among(np.concatenate([crowd, lonely]))
+    alone = distances_among(np.concatenate([crowd, lonely[:1]]))
+    assert found[10:] == pytest.approx([alone[10]] * 9, abs=1e-6)
+    assert found[10:].min() > 10 * found[:10].max()
+
+
+def test_the_limit_takes_in_95_of_100_training_images() -> None:
+    generator = np.random.default_rng(0)
+    embeddings = generator.normal(1, 0.3, (200, 16)).astype(np.float32)
+    knows = Strangers.learnt(embeddings)
+    among = distances_among(embeddings)
+    assert (among <= knows.limit).mean() == pytest.approx(0.95, abs=0.01)
+    assert knows.bank.shape == (200, 16) and knows.bank.dtype == np.float16
+    assert np.linalg.norm(knows.bank.astype(np.float32), axis=1) == pytest.approx(np.ones(200), abs=2e-3)
+    # New images like them lie within it as often, and images of another kind do not.
+    known = knows.distances(generator.normal(1, 0.3, (400, 16)).astype(np.float32))
+    far = knows.distances(generator.normal(0, 1, (400, 16)).astype(np.float32))
+    assert (known <= knows.limit).mean() > 0.85
+    assert (far <= knows.limit).mean() < 0.05
+
+
+def test_distances_to_the_bank_are_those_by_hand() -> None:
+    bank = turned(10, 20, 30, 40, 50, 60).astype(np.float16)
+    found = Strangers(bank, 0.1).distances(turned(0, 180))
+    assert found == pytest.approx(1 - np.cos(np.radians([50, 160])), abs=2e-3)
+    assert Strangers(bank, 0.1).distances(np.zeros((0, 2), np.float32)).shape == (0,)
+
+
+def test_nothing_in_common_is_one_and_a_zero_is_no_error() -> None:
+    knows = Strangers(AXES[:6].astype(np.float16), 0.5)
+    assert knows.distances(np.stack([AXES[7], np.zeros(8, np.float32)])).tolist() == [1.0, 1.0]
+
+
+def test_the_bank_is_capped_and_drawn_by_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strangers, "LARGEST", 50)
+    embeddings = np.random.default_rng(1).normal(1, 0.5, (300, 8)).astype(np.float32)
+    one, same, other = (Strangers.learnt(embeddings, seed) for seed in (0, 0, 1))
+    assert one.bank.shape == (50, 8)
+    assert np.array_equal(one.bank, same.bank) and one.limit == same.limit
+    assert not np.array_equal(one.bank, other.bank)
+    rows = {row.tobytes() for row in (embeddings / np.linalg.norm(embeddings, axis=1)[:, None]).astype(np.float16)}
+    assert all(row.tobytes() in rows for row in one.bank)
+
+
+def test_blocks_of_rows_change_nothing() -> None:
+    embeddings = np.random.default_rng(2).normal(size=(1100, 12)).astype(np.float32)
+    whole = distances_to(embeddings, embeddings[:40])
+    parts = [distances_to(embeddings[start : start + 100], embeddings[:40]) for start in range(0, 1100, 100)]
+    assert np.allclose(whole, np.concatenate(parts), atol=1e-6)
 
 
 @pytest.mark.parametrize("images", [2, 3, NEIGHBOURS, NEIGHBOURS + 1, 40])
@@ -18,17 +102,6 @@ def test_a_limit_from_few_images_still_refuses_what_is_nothing_like_them(images:
     knows = Strangers.learnt(known.astype(np.float32))
     assert knows.limit < 0.5
     assert knows.distances(-known.astype(np.float32)).min() > knows.limit
-
-
-def test_copies_are_no_neighbours() -> None:
-    generator = np.random.default_rng(1)
-    images = generator.normal(size=(12, 8)).astype(np.float32)
-    twice = distances_among(np.concatenate([images, images]))
-    unit = images / np.linalg.norm(images, axis=1, keepdims=True)
-    others = np.repeat(unit @ unit.T, 2, axis=1)
-    others[others > 1 - 1e-6] = -1
-    expected = 1 - np.sort(others, axis=1)[:, -NEIGHBOURS]
-    np.testing.assert_allclose(twice[:12], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("bank", [np.zeros((3, 7), np.float16), np.zeros(1280, np.float16), np.zeros((0, 1280), "f2")])

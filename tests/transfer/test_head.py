@@ -41,8 +41,9 @@ def test_head_generalises_as_well_as_scikit_learn(digits: tuple[NDArray[np.float
     right = (np.argmax(x[400:] @ head.weight.T + head.bias, axis=1) == y[400:]).mean()
     theirs = LogisticRegression(C=head.strength, max_iter=2000).fit(x[:400], y[:400]).score(x[400:], y[400:])
     assert right >= theirs - 0.01
-    assert head.strength in STRENGTHS
-    assert min(head.scores, key=lambda row: row[1])[0] == head.strength
+    assert [strength for strength, _ in head.scores] == list(STRENGTHS)[: len(head.scores)]
+    least = min(head.scores, key=lambda row: row[1])[0]
+    assert least / 10**0.25 <= head.strength <= least * 10**0.25  # within half a step of the least one tried
 
 
 def test_fewer_images_than_features_gives_the_same_minimum() -> None:

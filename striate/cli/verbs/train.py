@@ -52,24 +52,31 @@ def run(chosen: argparse.Namespace) -> Answer:
     if not (chosen.data or recipe.data):
         raise RequestError(f"train needs DATA: a {SOURCES}")
     run = job(chosen.data, out=chosen.out, recipe=recipe, tensorboard=chosen.tensorboard, progress=terminal_progress())
-    lines = [
-        *run.measured.lines(),
+    headline, *details = run.measured.lines()
+    lines = [headline]
+    if "leaks" in run.metrics:
+        score = run.metrics["score_without_leaks"]
+        shown = "not measurable" if score is None else _score(score, run.measured.task.kind)
+        lines.append(f"Without the {run.metrics['leaks']} held-out images that are also in training: {shown}")
+    lines += details
+    if run.by_fold and run.metrics["folds"]["interval"]:
+        facts, kind = run.metrics["folds"], run.measured.task.kind
+        low, high = (_score(side, kind) for side in facts["interval"])
+        lines.append(
+            f"Folds {_score(facts['mean'], kind)} on average of {len(run.by_fold)} (95 % interval {low} to {high})"
+        )
+    if run.strangers:
+        facts = run.strangers.as_dict()
+        lines.append(
+            f"Strangers told apart with AUROC {facts['auroc']:.3f}: {100 * facts['strangers_refused']:.1f} % of "
+            f"{facts['images']} refused, {100 * facts['known_accepted']:.1f} % of the known accepted"
+        )
+    lines += [
         f"Engine {run.metrics['engine']}; {run.metrics['seconds']:.1f} s in all",
         f"Report {run.folder / 'report.html'}",
         f"Model  {run.folder / 'model.safetensors'}",
         run.audit.last_line(),
     ]
-    if "leaks" in run.metrics:
-        score = run.metrics["score_without_leaks"]
-        shown = "not measurable" if score is None else _score(score, run.measured.task.kind)
-        lines.insert(1, f"Without the {run.metrics['leaks']} held-out images that are also in training: {shown}")
-    if run.strangers:
-        facts = run.strangers.as_dict()
-        lines.insert(
-            1,
-            f"Strangers told apart with AUROC {facts['auroc']:.3f}: {100 * facts['strangers_refused']:.1f} % of "
-            f"{facts['images']} refused, {100 * facts['known_accepted']:.1f} % of the known accepted",
-        )
     return Answer("\n".join(lines), run.as_dict())
 
 
