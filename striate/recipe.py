@@ -22,13 +22,16 @@ def _key(
     return field(default=default, metadata={"what": what, "among": among, "low": low, "high": high})
 
 
+STRATEGIES = ("features", "scratch")  # a key whose description ends in one of them, in brackets, is of that one alone
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What `striate train` runs. Zero or an empty string means: chosen for you, and said in the report."""
 
     data: str = _key("", "folder, manifest, arrays, pack or named set to learn from")
     net: str = _key("", "catalogue name; empty: chosen with the strategy")
-    strategy: str = _key("auto", "how to learn", among=("auto", "features", "scratch"))
+    strategy: str = _key("auto", "how to learn", among=("auto", *STRATEGIES))
     seed: int = _key(0, "seed of the split and of every draw", low=0, high=2**31 - 1)
     split: str = _key("", "split.csv of an earlier run, to be split the same; empty: as the data or the seed have it")
     decisions: str = _key("", "decisions.csv on the data: what to drop, relabel or move")
@@ -40,7 +43,7 @@ class Recipe:
     precision: str = _key("auto", "arithmetic of inference", among=("auto", "float32", "bfloat16"))
     engine: str = _key("auto", "what runs the net", among=("auto", "openvino", "torch"))
     search_folds: int = _key(5, "folds that choose the head's regularisation (features)", low=2, high=50)
-    epochs: int = _key(0, "passes over the training images (scratch); 0: chosen from their number", low=0, high=100_000)
+    epochs: int = _key(0, "passes over the training images; 0: chosen from their number (scratch)", low=0, high=100_000)
     batch: int = _key(64, "images a step (scratch)", low=1, high=65_536)
     learning_rate: float = _key(0.1, "peak rate (scratch)", low=1e-12, high=1e3)
     momentum: float = _key(0.9, "Nesterov momentum (scratch)", low=0, high=0.9999)
@@ -86,8 +89,17 @@ class Recipe:
         try:
             text = path.read_text(encoding="utf-8", errors="surrogateescape")  # a path in it may be no text
         except OSError as error:
-            raise RequestError(f"cannot read the recipe {str(path)!r}: {error}") from error
+            raise RequestError(f"cannot read the recipe {str(path)!r}: {error.strerror or error}") from error
         return cls.from_toml(text, f"recipe {str(path)!r}")
+
+    def idle(self, strategy: str) -> list[str]:
+        """Keys that were set to something, and that only another strategy than this one uses."""
+        others = [f"({other})" for other in STRATEGIES if other != strategy]
+        return [
+            item.name
+            for item in dataclasses.fields(self)
+            if item.metadata["what"].endswith(tuple(others)) and getattr(self, item.name) != item.default
+        ]
 
     def with_settings(self, settings: list[str]) -> Recipe:
         """This recipe with `key=value` settings put over it, as `--set` gives them."""

@@ -12,13 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.errors import RequestError, unknown
+from striate.errors import RequestError, printable, unknown
 
 KINDS = {
     "class": "one class an image",
     "labels": "several labels an image",
     "number": "a number an image",
 }
+LARGEST = 1e30  # of a number, either way: answers and losses are float32, and squares of errors must be finite
 HALF = 0.5  # a label's threshold until one is measured
 
 Target = int | tuple[int, ...] | float  # place of the class; places of the labels, ascending; the number
@@ -80,6 +81,15 @@ class Task:
     def given(self, answers: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Of labels: which count as given, [N, labels]."""
         return np.asarray(answers >= np.array(self.thresholds or (HALF,) * self.outputs, np.float32))
+
+    def asked(self) -> str:
+        """What is asked, in words: "in 2 classes"."""
+        if self.kind == "number":
+            return f"with a number each, {printable(self.names[0])}"
+        count, one = len(self.names), len(self.names) == 1
+        if self.kind == "class":
+            return f"in {count} class" if one else f"in {count} classes"
+        return f"with {count} label" if one else f"with {count} labels"
 
     def spoken(self, target: Target) -> str:
         """A target in words: a class, labels parted by a comma (or "none"), a number."""

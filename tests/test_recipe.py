@@ -129,3 +129,10 @@ def test_noise_is_refused_or_empty(text: str) -> None:
         Recipe.from_toml(text)
     except RequestError as error:
         assert str(error)
+
+
+def test_idle_keys_are_those_set_for_another_strategy() -> None:
+    assert Recipe().idle("features") == Recipe().idle("scratch") == []
+    changed = Recipe(epochs=3, batch=8, augment="flip=0.5", normalise="mean-pixel", search_folds=3, seed=4)
+    assert changed.idle("features") == ["epochs", "batch", "normalise", "augment"]
+    assert changed.idle("scratch") == ["search_folds"]

@@ -62,7 +62,7 @@ class Audit:
         largest, high = max((count, name) for name, count in shares.items())
         if fewest == largest:
             return f"Balance: {largest:,} images to learn from in each."
-        times = f" ({largest / fewest:.1f} times as many)" if fewest else ""
+        times = f" ({largest / fewest:.1f} times as many)" if 0 < fewest <= largest / 1.2 else ""
         range_ = f"from {fewest:,} ({printable(low)}) to {largest:,} ({printable(high)})"
         return f"Balance: {range_} images to learn from{times}."
 

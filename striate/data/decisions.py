@@ -19,7 +19,7 @@ from striate.data.rows import read_table
 from striate.data.sources import Item, Oddity, Source, with_items
 from striate.errors import RequestError, printable, unknown
 from striate.storage import write_text
-from striate.task import Target, Task
+from striate.task import LARGEST, Target, Task
 
 COLUMNS = ("path", "decision", "to", "found", "suggested")
 KINDS = ("keep", "drop", "relabel", "move")
@@ -141,7 +141,7 @@ def _target(task: Task, names: list[str], decision: Decision) -> Target:
             number = float(decision.to)
         except ValueError:
             number = math.nan
-        if not math.isfinite(number):
+        if not abs(number) <= LARGEST:
             raise RequestError(decision.wrong(f"{decision.to[:60]!r} is no number to relabel to"))
         return number
     if task.kind == "class":

@@ -46,7 +46,7 @@ def open_idx(path: Path, name: str = "", classes: Sequence[str] = ()) -> ArraySo
     """
     folder = path if path.is_dir() else path.parent
     here = sorted(entry.name for entry in folder.iterdir())
-    chosen, aside = (_of_folder(folder, here), _others(folder, here)) if path.is_dir() else ([path.name], ())
+    chosen, aside = (_of_folder(folder, here), _others(here)) if path.is_dir() else ([path.name], ())
     parts = []
     for images in chosen:
         found = cast("re.Match[str]", IDX_NAME.fullmatch(images))
@@ -74,7 +74,7 @@ def _of_folder(folder: Path, here: Sequence[str]) -> list[str]:
     return [found[part] for part in ("train", "val", "test") if part in found]
 
 
-def _others(folder: Path, here: Sequence[str]) -> tuple[Oddity, ...]:
+def _others(here: Sequence[str]) -> tuple[Oddity, ...]:
     return tuple(Oddity(name, "other-file", "no IDX file") for name in here if not IDX_NAME.fullmatch(name))
 
 

@@ -21,7 +21,7 @@ from striate.data.rows import few, read_table, read_text
 from striate.data.sources import PARTS, Item, Oddity, file_stamp
 from striate.errors import RequestError, nearest, printable, unknown
 from striate.pixels import Decoded, decode, peek
-from striate.task import Target, Task
+from striate.task import LARGEST, Target, Task
 
 COLUMNS = {
     "path": ("path", "file", "filename", "image"),
@@ -34,6 +34,7 @@ COLUMNS = {
 }
 TARGETS = {"label": "class", "labels": "labels", "number": "number"}  # column -> kind of task
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+HEAVIEST = 1e6  # of a weight, and one by it the lightest: beyond, the others would not count at all
 SEPARATOR = "|"  # between the labels of one image in CSV
 
 _ROLES = {name: role for role, names in COLUMNS.items() for name in names}
@@ -224,6 +225,8 @@ def _row(record: _Record, roles: dict[str, str], root: Path) -> _Row:
     weight = 1.0 if values.get("weight") in (None, "") else _number(values["weight"], "weight")
     if weight <= 0:
         raise _BadRowError(f"the weight {weight:g} is not above 0")
+    if not 1 / HEAVIEST <= weight <= HEAVIEST:
+        raise _BadRowError(f"the weight {weight:g} does not lie in {1 / HEAVIEST:g} to {HEAVIEST:g}")
     group = _text(values.get("group"), "group")
     return _Row(record.line, _key(values["path"], root), said, PARTS.get(part.casefold(), ""), group, weight)
 
@@ -234,7 +237,10 @@ def _said(values: dict[str, Any]) -> Said:
             raise _BadRowError("no label")
         return label
     if "number" in values:
-        return _number(values["number"], "number")
+        number = _number(values["number"], "number")
+        if abs(number) > LARGEST:
+            raise _BadRowError(f"the number {number:g} is beyond {LARGEST:g}; give it in a larger unit")
+        return number
     given = values["labels"]
     if given in (None, ""):
         return ()

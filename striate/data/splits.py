@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.audit import Audit, Usable
+from striate.data.rows import read_table
 from striate.data.sources import Source, with_items
 from striate.errors import RequestError, unknown
 from striate.task import Task
@@ -207,19 +208,17 @@ def apply_split(source: Source, path: Path) -> tuple[Source, list[str]]:
 
 def read_split(path: Path) -> dict[str, str]:
     """Path -> part of a saved split. Raises RequestError, with the line, for anything else."""
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = csv.DictReader(file)
-            if not {"path", "part"} <= set(rows.fieldnames or ()):
-                raise RequestError(f"{str(path)!r} is no split: its first line must name the columns path and part")
-            saved: dict[str, str] = {}
-            for row in rows:
-                part = row["part"] or ""
-                if part == "set aside":
-                    continue
-                if part not in PARTS:
-                    raise unknown(f"part in line {rows.line_num} of {str(path)!r}:", part, PARTS)
-                saved[row["path"]] = part
-            return saved
-    except (OSError, csv.Error) as error:
-        raise RequestError(f"cannot read the split {str(path)!r}: {error}") from error
+    table = read_table(path, "split", COLUMNS, errors="surrogateescape")
+    if not {"path", "part"} <= set(table.columns):
+        raise RequestError(f"{str(path)!r} is no split: its first line must name the columns path and part")
+    saved: dict[str, str] = {}
+    for line, fields in table.rows:
+        row = dict(zip(table.columns, fields, strict=False))
+        image, part = row.get("path", ""), row.get("part", "").strip()
+        if part == "set aside":
+            continue
+        if part not in PARTS:
+            raise unknown(f"part in line {line} of {str(path)!r}:", part, PARTS)
+        if saved.setdefault(image, part) != part:
+            raise RequestError(f"line {line} of the split {str(path)!r} puts {image!r} into another part than before")
+    return saved

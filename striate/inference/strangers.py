@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.errors import RequestError
 from striate.model import Model
 
 NEIGHBOURS = 5
@@ -37,10 +38,18 @@ class Strangers:
 
     @classmethod
     def of(cls, model: Model) -> Strangers | None:
-        """The model's own; None for a model that takes every image for one of its classes."""
+        """The model's own; None for a model that takes every image for one of its classes.
+
+        Raises RequestError where the two tensors do not fit the model.
+        """
         if _BANK not in model.extras:
             return None
-        return cls(model.extras[_BANK], float(model.extras[_LIMIT][0]))
+        bank, limit = model.extras[_BANK], model.extras.get(_LIMIT, np.zeros(0))
+        head = model.tensors.get(f"{model.head}.weight")
+        fits = bank.ndim == 2 and len(bank) > 0 and bank.dtype.kind == "f" and limit.shape == (1,)
+        if not fits or (head is not None and bank.shape[1] != head.shape[1]):
+            raise RequestError("the model's memory of what it learnt from is damaged: it cannot tell strangers")
+        return cls(bank, float(limit[0]))
 
     def extras(self) -> dict[str, NDArray[np.generic]]:
         """As tensors for the model file."""
@@ -61,8 +70,12 @@ def distances_to(embeddings: NDArray[np.float32], others: NDArray[np.float32]) -
     """Of each of [N, D] to its k-th nearest of others [M, D], [N]; an equal image does not count as another."""
     parts = []
     for near in _similarities(embeddings, _unit(others)):
-        near[near > 1 - 1e-6] = -1  # itself, and copies of itself, would make any image look familiar
-        parts.append(1 - _kth(near))
+        copies = near > 1 - 1e-6
+        near[copies] = -1  # itself, and copies of itself, would make any image look familiar
+        # Of fewer others than neighbours the farthest counts, not a copy's -1: no limit at a distance of 2.
+        left = np.clip(near.shape[1] - copies.sum(axis=1), 1, NEIGHBOURS)
+        nearest = -np.sort(-np.partition(near, -min(NEIGHBOURS, near.shape[1]), axis=1)[:, -NEIGHBOURS:], axis=1)
+        parts.append(1 - nearest[np.arange(len(near)), left - 1])
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 

@@ -7,8 +7,11 @@ from pathlib import Path
 
 from striate.data.audit import Audit
 from striate.data.decisions import Row, write_decisions
+from striate.data.opening import open_source
+from striate.errors import RequestError
 from striate.jobs.audit_page import audit_page
 from striate.jobs.examining import examine
+from striate.jobs.outputs import require_apart
 from striate.progress import Progress
 from striate.report.audit_content import decision_rows
 from striate.report.audit_page import render_audit
@@ -27,10 +30,17 @@ def audit(
 
     `labels`: also describe the images by a pretrained net and doubt the labels that nets which had not seen the image
     find unlikely. `html`: write a page of thumbnails to act on. `fix_list`: write a decisions file for
-    `striate train --decisions`, with what is suggested. Raises RequestError for what is no source.
+    `striate train --decisions`, with what is suggested. Raises RequestError for what is no source, and
+    for an output that would replace the data.
     """
     progress = progress or Progress()
-    examined = examine(data, labels=labels, progress=progress)
+    if html and fix_list and Path(html).absolute() == Path(fix_list).absolute():
+        raise RequestError(f"page and decisions cannot both be {str(html)!r}; name two files")
+    source = open_source(data)
+    for out in (html, fix_list):
+        if out:
+            require_apart(Path(out), data, source)
+    examined = examine(source, labels=labels, progress=progress)
     if html or fix_list:
         page = audit_page(examined)
         if html:

@@ -18,6 +18,7 @@ from striate.data.opening import open_source
 from striate.data.sources import Source
 from striate.data.statistics import measure
 from striate.errors import RequestError
+from striate.jobs.outputs import require_apart
 from striate.jobs.sheet import Row, drawn
 from striate.pixels import Images, Pixels, UnreadableImage
 from striate.progress import Progress
@@ -73,6 +74,7 @@ def augment(
     if augment and not asked.transforms:
         raise RequestError(f"the augmentation {augment!r} changes nothing, so there is nothing to show")
     source = open_source(data)
+    require_apart(path, data, source)
     seen = glance(source)
     side = size or (seen.largest if 0 < seen.largest <= SMALL else PHOTOGRAPH)
     images, unreadable = _some_images(source, _pixels(side, seen))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from striate.data.audit import Audit
 from striate.data.audit import audit as draw
 from striate.data.likeness import SIDE
 from striate.data.looking import Memory, look
-from striate.data.opening import open_source
 from striate.data.sources import Source, notes_of
 from striate.jobs.keeping import keep
 from striate.jobs.suspects import Suspect
@@ -29,9 +27,8 @@ class Examined:
     suspects: list[Suspect]
 
 
-def examine(data: str | os.PathLike[str], *, labels: bool, progress: Progress) -> Examined:
-    """Open, look and, if asked, doubt the labels."""
-    source = open_source(data)
+def examine(source: Source, *, labels: bool, progress: Progress) -> Examined:
+    """Look and, if asked, doubt the labels."""
     for note in notes_of(source):
         progress.say(note)
     if labels:

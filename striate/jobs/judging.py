@@ -35,7 +35,11 @@ def open_strangers(folder: str) -> Source | None:
     """The images of a folder, whatever lies in it; None where no folder is named. Raises RequestError without any."""
     if not folder:
         return None
-    if not Path(folder).is_dir():
+    try:
+        is_folder = Path(folder).is_dir()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        is_folder = False
+    if not is_folder:
         raise RequestError(f"strangers are a folder of images of none of the classes; {folder!r} is no folder")
     return open_images(Path(folder))
 

@@ -43,7 +43,7 @@ def learn_features(source: Source, plan: Plan, recipe: Recipe, clock: Clock, pro
         head = fitted(lots, features, recipe)
     with clock.stage("answer what was not seen"):
         unseen = unseen_answers(lots, features, recipe, head.strength)
-    task = _with_thresholds(found.task, lots, unseen)
+    task = _with_thresholds(lots, features, recipe, head.strength)
     model = _with_head(by.backbone, head, task)
     held_out = lots.entries(lots.rows(lots.measured_part))
     if recipe.precision == "auto" and by.precision == "bfloat16":
@@ -107,12 +107,19 @@ def unseen_answers(lots: Lots, features: NDArray[np.float32], recipe: Recipe, st
     return answers
 
 
-def _with_thresholds(task: Task, lots: Lots, unseen: NDArray[np.float32]) -> Task:
-    """Of labels, with the thresholds measured on training images, each answered by a head that had not seen it."""
-    if task.kind != "labels":
+def _with_thresholds(lots: Lots, features: NDArray[np.float32], recipe: Recipe, strength: float) -> Task:
+    """Of labels, with the thresholds measured on training images, each answered by a head that had not seen it.
+
+    Nor had that head seen a held-out image: those are only measured on. A half for all where training images must stay
+    together.
+    """
+    task, rows = lots.audit.task, lots.rows("train")
+    count = possible_folds(lots.audit, recipe.search_folds, rows)
+    if task.kind != "labels" or count < 2:
         return task
-    rows = [row for row in lots.rows("train") if np.isfinite(unseen[row, 0])]
-    return dataclasses.replace(task, thresholds=thresholds(unseen[rows], lots.targets(rows)))
+    fold = folds_of(lots.audit, count, recipe.seed, rows)[rows]
+    answers = out_of_fold(_lesson(lots, features, rows, recipe), fold, strength)
+    return dataclasses.replace(task, thresholds=thresholds(answers, lots.targets(rows)))
 
 
 def _with_head(backbone: Model, head: Head, task: Task) -> Model:

@@ -17,7 +17,7 @@ from striate.jobs.clock import Clock
 from striate.jobs.judging import REFERENCE, crops_of, least_typical, open_strangers, strangers_measured
 from striate.jobs.learned import Learned, Log, Lots
 from striate.jobs.measure import thresholds
-from striate.jobs.scratch_model import ScratchJob, settings_of
+from striate.jobs.scratch_model import ScratchJob, has_embedding, settings_of
 from striate.jobs.stock import stocked
 from striate.model import Model
 from striate.progress import Progress
@@ -31,6 +31,10 @@ def learn_scratch(
     """Train `plan.net` from random weights. Raises RequestError where the data cannot be learnt from."""
     strangers = open_strangers(recipe.strangers)
     pixels = scratch_pixels(plan.net, seen)
+    if strangers and not has_embedding(plan.net, source.task, pixels):
+        raise RequestError(
+            f"{plan.net} ends in no linear layer, so there is no feature space to tell strangers in; choose another net"
+        )
     settings, augmentation = settings_of(recipe, pixels)
     with clock.stage("look"):
         stock = stocked(source, pixels, roomy=augmentation.zooms and seen.side > pixels.height, progress=progress)
@@ -44,7 +48,8 @@ def learn_scratch(
         with clock.stage("train the folds"):
             unseen = _fold_by_fold(job, lots.folds, recipe)
     with clock.stage("train"):
-        model, curve = job.trained(lots.rows("train"), held, lambda row: log("epoch", row))
+        watched = lots.rows("val") or held  # where there is a "test", nobody looks at it before the end
+        model, curve = job.trained(lots.rows("train"), watched, lambda row: log("epoch", row))
     with clock.stage("answer"):
         model = _with_thresholds(model, job, unseen, recipe)
         classifier = Classifier(model, engine=recipe.engine, precision="float32")
@@ -72,7 +77,7 @@ def _fold_by_fold(job: ScratchJob, folds: NDArray[np.int64], recipe: Recipe) -> 
     for fold in range(int(folds.max()) + 1):
         rows, held = np.flatnonzero((folds >= 0) & (folds != fold)).tolist(), np.flatnonzero(folds == fold).tolist()
         model, _ = job.trained(rows, [], lambda row: None, what=f"Training fold {fold + 1}")
-        answers[held] = Classifier(model, engine="torch", precision="float32").answers(job.images.exact(held))
+        answers[held] = Classifier(model, engine=recipe.engine, precision="float32").answers(job.images.exact(held))
     return answers
 
 
@@ -94,11 +99,6 @@ def _with_thresholds(model: Model, job: ScratchJob, unseen: NDArray[np.float32] 
 def _judge(learned: Learned, job: ScratchJob, classifier: Classifier, strangers: Source | None) -> None:
     """The least typical images, and strangers: by the embedding below the linear head, where the net has one."""
     if not learned.model.head:
-        if strangers:
-            raise RequestError(
-                f"{learned.model.net} ends in no linear layer, so there is no feature space to tell strangers in; "
-                "choose another net"
-            )
         return
     lots, trained = learned.lots, learned.lots.rows("train")
     if len(lots.parts) <= REFERENCE:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.errors import printable
 from striate.metrics import average_precision, best_threshold, bootstrap_interval, mean_interval, percent, wilson
 from striate.task import Targets, Task
 
@@ -143,7 +144,7 @@ class ClassesMeasured(Measured):
         low, high = self.interval
         where = f"{self.correct:,} of {self._where()}"
         weakest = sorted(self.recalls.items(), key=lambda row: row[1])
-        listed = ", ".join(f"{name} {percent(recall)}" for name, recall in weakest[:LISTED])
+        listed = ", ".join(f"{printable(name)} {percent(recall)}" for name, recall in weakest[:LISTED])
         more = f" and {len(weakest) - LISTED} more" if len(weakest) > LISTED else ""
         return [
             f"Accuracy {percent(self.accuracy)} ({where}; 95 % interval {percent(low)} to {percent(high)})",
@@ -221,12 +222,15 @@ class LabelsMeasured(Measured):
             return ["Mean average precision not measured: nothing is held out"]
         ranked = [(name, value) for name, value in zip(self.task.names, self.average_precisions, strict=True)]
         weakest = sorted((row for row in ranked if math.isfinite(row[1])), key=lambda row: row[1])
-        listed = ", ".join(f"{name} {percent(value)}" for name, value in weakest[:LISTED])
+        if not weakest:
+            return [f"Mean average precision not measured: none of the {self._where()} has a label"]
+        listed = ", ".join(f"{printable(name)} {percent(value)}" for name, value in weakest[:LISTED])
         more = f" and {len(weakest) - LISTED} more" if len(weakest) > LISTED else ""
+        count = "1 label" if len(weakest) == 1 else f"{len(weakest)} labels"
         low, high = self.interval
         where = f"{self._where()}; 95 % interval {percent(low)} to {percent(high)}"
         return [
-            f"Mean average precision {percent(self.score)} over {len(weakest)} labels ({where})",
+            f"Mean average precision {percent(self.score)} over {count} ({where})",
             f"Every label right on {self.all_right:,} of them; by label: {listed}{more}",
         ]
 
@@ -284,7 +288,7 @@ class NumberMeasured(Measured):
         within = f"; 95 % interval {low:.3g} to {high:.3g}" if math.isfinite(high) else ""
         spread = float(np.abs(self.targets - self.targets.mean()).mean())
         return [
-            f"{self.task.names[0]}: off by {self.score:.3g} on average ({self._where()}{within})",
+            f"{printable(self.task.names[0])}: off by {self.score:.3g} on average ({self._where()}{within})",
             f"Always answering their mean would be off by {spread:.3g}",
         ]
 

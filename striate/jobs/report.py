@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import tomllib
@@ -10,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from striate.data.splits import PARTS
+from striate.data.rows import read_table
+from striate.data.splits import COLUMNS, PARTS
 from striate.errors import RequestError
 from striate.jobs.measure import SCORES
+from striate.jobs.outputs import require_outside
 from striate.model import Model, read
 from striate.report.compare_page import render_comparison
 from striate.report.compare_text import comparison_text
@@ -23,8 +24,9 @@ from striate.storage import sha256_of, write_text
 def report(runs: Sequence[str | os.PathLike[str]], *, out: str | os.PathLike[str] = "comparison.html") -> str:
     """Set run folders side by side: writes a page, and returns the same in short as text.
 
-    Raises RequestError for fewer than two runs, or a folder that is none.
+    Raises RequestError for fewer than two runs, for a folder that is none, and for a page over a file of one of them.
     """
+    require_outside(Path(out), map(Path, runs))
     summaries = [summary(Path(run)) for run in runs]
     page, text = render_comparison(summaries), comparison_text(summaries)
     write_text(Path(out), page)
@@ -52,7 +54,7 @@ def summary(folder: Path) -> RunSummary:
         score=float("nan") if score is None else float(score),
         interval=_interval(metrics.get("interval")),
         images=int(metrics.get("total", 0)),
-        seconds=next((event["seconds"] for event in reversed(events) if event.get("event") == "done"), None),
+        seconds=next((event.get("seconds") for event in reversed(events) if event.get("event") == "done"), None),
         megabytes=path.stat().st_size / 1e6,
         parameters=_parameters(model),
         metrics={
@@ -110,7 +112,8 @@ def _held_out(path: Path, part: str) -> str:
     """A digest of which images were measured on; "" where the run measured none."""
     if not path.is_file() or not part:
         return ""
-    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if (row.get("part") == part if part in PARTS else row.get("fold"))]
+    table = read_table(path, "split", COLUMNS, errors="surrogateescape")
+    lines = [dict(zip(table.columns, fields, strict=False)) for _, fields in table.rows]
+    rows = [row for row in lines if (row.get("part") == part if part in PARTS else row.get("fold"))]
     keys = "\n".join(sorted(f"{row.get('path')} {row.get('class')}" for row in rows))
     return sha256_of(keys.encode("utf-8", "surrogateescape"))[:16]

@@ -65,6 +65,13 @@ def settings_of(recipe: Recipe, pixels: Pixels) -> tuple[Settings, Augmentation]
     return settings, Augmentation.from_text(augment)
 
 
+def has_embedding(net: str, task: Task, pixels: Pixels) -> bool:
+    """Whether the net of that name ends in a linear layer, and so has a feature space below it."""
+    with torch.device("meta"):  # no weights are drawn to ask
+        made = create(net, classes=task.outputs, in_channels=pixels.channels, input_size=(pixels.height, pixels.width))
+    return isinstance(made.head, nn.Linear)
+
+
 @dataclass(frozen=True, eq=False)
 class ScratchJob:
     """Everything a net is trained on and with; `trained` does it, for one set of images after another."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,10 +37,7 @@ class Stock:
         """The images of an audit's usable entries."""
         keys = [item.key for item, record in self.pairs if not record.problem]
         place = {key: number for number, key in enumerate(keys)}
-        return Shelf(np.array([place[entry.item.key] for entry in usable], np.int64), self._exact_and_roomy())
-
-    def _exact_and_roomy(self) -> tuple[Images, Images]:
-        return self.exact, self.roomy
+        return Shelf(np.array([place[entry.item.key] for entry in usable], np.int64), (self.exact, self.roomy))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +97,6 @@ def _in_memory(source: Source, pixels: Pixels, memory: Memory, progress: Progres
 
 def _tensor(images: Images) -> Tensor:
     # A map of a file is read-only, which torch warns of; nothing here writes to it.
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return torch.from_numpy(images).permute(0, 3, 1, 2)

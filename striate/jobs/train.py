@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from striate.data.audit import Audit
+from striate.data.augmentation import Augmentation
 from striate.data.decisions import apply_decisions, read_decisions
 from striate.data.opening import open_source
 from striate.data.sources import Source, notes_of
@@ -33,7 +34,6 @@ from striate.model import Model, write
 from striate.progress import Progress
 from striate.recipe import Recipe
 from striate.report.page import render
-from striate.task import Task
 from striate.transfer.head import check_loss
 from striate.transfer.strategy import Glance, Plan, choose, glance
 
@@ -105,10 +105,14 @@ def train(
         source, notes = _open(recipe)
         check_balance(source.task, recipe.balance)
         check_loss(source.task, recipe.loss)
+        if recipe.augment != "auto":
+            Augmentation.from_text(recipe.augment)  # a wrong word is told even where nothing is augmented
         seen = glance(source)
     plan = choose(seen, recipe.strategy, recipe.net)
-    progress.say(f"{source.name}: {len(source.items):,} images {asked_words(source.task)}")
+    progress.say(f"{source.name}: {len(source.items):,} images {source.task.asked()}")
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
+    if idle := recipe.idle(plan.strategy):
+        notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
     with RunFolder(Path(out) if out else next_free(source.name)) as folder:
         folder.log("plan", {"data": recipe.data, **dataclasses.asdict(plan)})
         if recipe.decisions:  # now, while it is what was read; its bytes, because a name may hold any line end
@@ -134,13 +138,6 @@ def _open(recipe: Recipe) -> tuple[Source, list[str]]:
         source, said = apply_decisions(source, read_decisions(Path(recipe.decisions)))
         notes += said
     return source, notes
-
-
-def asked_words(task: Task) -> str:
-    """What is asked, in words: "in 2 classes"."""
-    if task.kind == "number":
-        return f"with a number each, {task.names[0]}"
-    return f"in {len(task.names)} classes" if task.kind == "class" else f"with {len(task.names)} labels"
 
 
 def _learn(

@@ -92,7 +92,7 @@ def render_audit(page: AuditPage) -> str:
     told = [_finding(finding, place, writer) for place, finding in enumerate(pressing)]
     links = [(f"finding-{place}", heading(finding.kind)) for place, finding in enumerate(pressing)]
     links = [("folder", "What is in the folder"), *links[:14], *([("notes", "Dealt with already")] if notes else [])]
-    body = f"{_hero(page, pressing)}{_folder(page)}{''.join(told)}{_notes(notes, page, writer)}"
+    body = f"{_hero(page, pressing)}{_folder(page)}{''.join(told)}{_notes(notes, writer)}"
     saved = ""
     if any(finding.entries for finding in page.findings):
         saved = save_bar(page.command, writer.choices.missing(writer.told)) + writer.choices.lists()
@@ -247,7 +247,7 @@ def _row(entry: Entry, writer: _Writer) -> str:
     )
 
 
-def _notes(findings: Sequence[AuditFinding], page: AuditPage, writer: _Writer) -> str:
+def _notes(findings: Sequence[AuditFinding], writer: _Writer) -> str:
     """What was dealt with and needs nobody, in short."""
     if not findings:
         return ""

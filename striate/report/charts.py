@@ -212,7 +212,7 @@ def size_scatter(sizes: ArrayLike) -> str:
         return ""
     grid, counts = np.unique(np.round(np.log2(table) * 8) / 8, axis=0, return_counts=True)
     order = np.argsort(-counts)[:MOST_POINTS]
-    low, high = math.floor(grid.min() - 0.25), math.ceil(grid.max() + 0.25)
+    low, high = max(0, math.floor(grid.min() - 0.25)), math.ceil(grid.max() + 0.25)
     plot = Plot((low, high), (low, high), height=300, foot=44)
     powers = list(range(low, high + 1, max(1, math.ceil((high - low) / 6))))
     plot.rules(powers, lambda value: number(round(2**value)))

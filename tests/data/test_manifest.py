@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -392,3 +393,23 @@ def test_what_is_not_used_is_told(place: Path, cli: Cli) -> None:
     path = manifest(place, "path,label,camera,\na.png,x,1,\nb.png,y,2,\n")
     code, _, err = cli("audit", path)
     assert code == 0 and err == "columns not used: camera, (no name)\n"
+
+
+@pytest.mark.parametrize(("row", "why"), [("1e300", "beyond 1e\\+30"), ("-2e30", "beyond 1e\\+30")])
+def test_numbers_that_no_net_can_answer_are_set_aside(tmp_path: Path, row: str, why: str) -> None:
+    for name in "ab":
+        Image.new("RGB", (9, 9)).save(tmp_path / f"{name}.png")
+    (tmp_path / "n.csv").write_text(f"path,number\na.png,3\nb.png,{row}\n", "utf-8")
+    source = open_manifest(tmp_path / "n.csv")
+    assert [item.target for item in source.items] == [3.0]
+    assert re.search(why, source.oddities[0].why)
+
+
+@pytest.mark.parametrize("weight", ["1e300", "1e-300", "2e6"])
+def test_weights_that_would_silence_all_others_are_set_aside(tmp_path: Path, weight: str) -> None:
+    for name in "ab":
+        Image.new("RGB", (9, 9)).save(tmp_path / f"{name}.png")
+    (tmp_path / "n.csv").write_text(f"path,label,weight\na.png,x,1\nb.png,y,{weight}\n", "utf-8")
+    source = open_manifest(tmp_path / "n.csv")
+    assert [item.key for item in source.items] == ["a.png"]
+    assert "does not lie in 1e-06 to 1e+06" in source.oddities[0].why

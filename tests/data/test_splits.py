@@ -357,7 +357,7 @@ def test_an_unknown_part_is_refused_with_its_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "path\nx\n", "\0\n"])
 def test_what_is_no_split_is_refused(text: str, tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"split\.csv' is no split: its first line must name .* path and part"):
+    with pytest.raises(RequestError, match=r"split\.csv' is (no split: .* path and part|empty|no text)"):
         read_split(saved_as(tmp_path, text))
 
 
@@ -410,3 +410,25 @@ def test_near_twins_stay_on_one_side() -> None:
     parts, fold = split(audited, 0.3, 0), folds_of(audited, 4, 0)
     assert parts.count("val") == 12
     assert all(parts[one] == parts[other] and fold[one] == fold[other] for one, other in near)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("path,part\na.jpg,train\na.jpg,val\n", "another part than before"),
+        ("path,part\na.jpg,trian\n", "line 2"),
+        ("path,class\na.jpg,x\n", "must name the columns"),
+        ("", "is empty"),
+        ("path,part\na\0,val\n", "NUL"),
+    ],
+)
+def test_a_split_that_is_none_is_refused(tmp_path: Path, content: str, why: str) -> None:
+    (tmp_path / "split.csv").write_text(content, "utf-8")
+    with pytest.raises(RequestError, match=why):
+        read_split(tmp_path / "split.csv")
+
+
+@pytest.mark.parametrize("content", ["\ufeffpath,part\r\na.jpg,val\r\n", "path;class;part\na.jpg;x;val\n"])
+def test_a_split_that_a_spreadsheet_saved_is_read(tmp_path: Path, content: str) -> None:
+    (tmp_path / "split.csv").write_text(content, "utf-8", newline="")
+    assert read_split(tmp_path / "split.csv") == {"a.jpg": "val"}

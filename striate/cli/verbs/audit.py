@@ -24,7 +24,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
     from striate.jobs.audit import audit as job
-    from striate.jobs.train import asked_words
 
     found = job(
         chosen.data,
@@ -33,15 +32,14 @@ def run(chosen: argparse.Namespace) -> Answer:
         fix_list=chosen.fix_list,
         progress=terminal_progress(),
     )
-    lines = [f"{len(found.usable):,} usable images {asked_words(found.task)}"]
+    lines = [f"{len(found.usable):,} usable images {found.task.asked()}"]
     for name, counts in found.counts().items():
         lines.append(
             f"  {printable(name)}: " + ", ".join(f"{count:,} {part}" for part, count in sorted(counts.items()))
         )
     lines += [found.balance(), *(finding.line() for finding in found.findings), found.last_line()]
-    lines += [f"Page   {chosen.html}"] if chosen.html else []
+    lines += [f"Page   {printable(chosen.html)}"] if chosen.html else []
     if chosen.fix_list:
-        lines.append(
-            f"Decide {chosen.fix_list}: edit it, then 'striate train {chosen.data} --decisions {chosen.fix_list}'"
-        )
+        data, fixes = printable(chosen.data), printable(chosen.fix_list)
+        lines.append(f"Decide {fixes}: edit it, then 'striate train {data} --decisions {fixes}'")
     return Answer("\n".join(lines), found.as_dict())

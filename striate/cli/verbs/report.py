@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from striate.cli.answer import Answer
+from striate.errors import printable
 
 HELP = "set several runs side by side"
 EXAMPLE = "striate report runs/photos runs/photos-2 --out comparison.html"
@@ -28,4 +29,4 @@ def run(chosen: argparse.Namespace) -> Answer:
     rows = [dataclasses.asdict(summary(Path(run))) for run in chosen.runs]
     for row in rows:
         row["score"] = row["score"] if row["score"] == row["score"] else None  # NaN is no JSON
-    return Answer(f"{text}\nPage {chosen.out}", {"page": str(chosen.out), "runs": rows})
+    return Answer(f"{text}\nPage {printable(chosen.out)}", {"page": str(chosen.out), "runs": rows})

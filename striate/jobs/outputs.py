@@ -1,0 +1,33 @@
+"""Where results may go: never over what was read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from striate.data.sources import Source
+from striate.errors import RequestError
+
+
+def require_apart(out: Path, data: str | os.PathLike[str], source: Source) -> None:
+    """Raise RequestError where writing `out` would replace the data: their file, or one of their images."""
+    given = Path(data)
+    root: Path = getattr(source, "root", given.parent)
+    same_name = (root / item.key for item in source.items if item.key.rpartition("/")[2] == out.name)
+    if any(_same(out, file) for file in (given, *same_name)):
+        raise RequestError(f"{str(out)!r} is what would be read, and is not written over; name another file")
+
+
+def require_outside(out: Path, folders: Iterable[Path]) -> None:
+    """Raise RequestError where `out` is a file that one of these folders already holds."""
+    for folder in folders:
+        if out.exists() and _same(out.parent, folder):
+            raise RequestError(f"{str(out)!r} belongs to the run {str(folder)!r}, and is not written over")
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):  # not there, or a name that no file can have
+        return False
