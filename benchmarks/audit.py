@@ -23,7 +23,7 @@ import numpy as np
 from first_light import DATA, ROOT, STRIATE, machine, row, timed
 from PIL import Image, ImageEnhance, ImageOps
 
-from striate.data.likeness import SIDE, near_groups, sketch
+from striate.data.audit.likeness import SIDE, near_groups, sketch
 from striate.pixels import decode
 
 Row = dict[str, object]

@@ -113,7 +113,7 @@ def cross_validation() -> dict[str, object]:
     """Ten-fold, three times repeated, on all 397 photographs of hymenoptera."""
     import numpy as np
 
-    from striate.data.looking import look
+    from striate.data.audit.looking import look
     from striate.data.opening import open_source
     from striate.inference.classifier import Classifier
     from striate.jobs.models import published_model

@@ -26,13 +26,13 @@ from first_light import DATA, ROOT, machine
 from numpy.typing import NDArray
 from PIL import Image
 
-from striate.data.keyed import permutation
-from striate.data.looking import look
+from striate.data.audit.looking import look
+from striate.data.augment.keyed import permutation
 from striate.data.opening import open_source
-from striate.data.pack import open_pack
-from striate.data.pack_cache import automatic_pack
-from striate.data.packing import write_pack
-from striate.data.sources import Item, Source
+from striate.data.pack.cache import automatic_pack
+from striate.data.pack.source import open_pack
+from striate.data.pack.writing import write_pack
+from striate.data.sources.base import Item, Source
 from striate.nets.build import create
 from striate.pixels import Pixels
 from striate.training.batches import normalised

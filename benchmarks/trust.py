@@ -52,7 +52,7 @@ def hymenoptera(scratch: Path, seed: int) -> float:
 
 def digits(scratch: Path, seed: int) -> float:
     """Digits given another label."""
-    from striate.data.named import open_named
+    from striate.data.sources.named import open_named
 
     source = open_named("mnist-5k")
     labels = np.array([item.target for item in source.items], np.int64)

@@ -65,6 +65,6 @@ def test_commands_run(
 
 
 def test_the_page_names_every_named_set() -> None:
-    from striate.data.named import NAMED
+    from striate.data.sources.named import NAMED
 
     assert all(f"`{name}`" in PAGE for name in NAMED)

@@ -14,8 +14,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from striate.data.folder import open_folder
-from striate.data.looking import look
+from striate.data.audit.looking import look
+from striate.data.sources.folder import open_folder
 from striate.errors import RequestError
 from striate.inference.classifier import Classifier
 from striate.model import Model

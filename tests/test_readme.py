@@ -57,7 +57,7 @@ def test_audit_and_decided_training_run(
 
 
 def test_python_and_onnx_examples_run(tmp_path: Path) -> None:
-    from striate.data.named import faces
+    from striate.data.sources.named import faces
 
     source = faces()
     Image.open(Path(source.identity) / source.items[0].key).save(tmp_path / "face.png")

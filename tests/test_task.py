@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from striate.data.sources import Item
+from striate.data.sources.base import Item
 from striate.errors import RequestError
 from striate.task import Task, sigmoid, softmax
 

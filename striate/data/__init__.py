@@ -1,1 +1,1 @@
-"""Where images come from and whether they can be trusted: sources, audit, splits. Knows no net."""
+"""Images on their way to a net: sources, audit, splits, augmentation, packs. Knows no net."""

@@ -6,16 +6,16 @@ import difflib
 import os
 from pathlib import Path
 
-from striate.data.arrays import open_npz
-from striate.data.cifar import is_cifar, open_cifar
-from striate.data.folder import open_folder
-from striate.data.idx import IDX_NAME, holds_idx, open_idx
-from striate.data.manifest import SUFFIXES as MANIFESTS
-from striate.data.manifest import open_manifest
-from striate.data.named import NAMED, open_named
-from striate.data.pack import SUFFIX as PACK
-from striate.data.pack import open_pack
-from striate.data.sources import Source
+from striate.data.pack.source import SUFFIX as PACK
+from striate.data.pack.source import open_pack
+from striate.data.sources.arrays import open_npz
+from striate.data.sources.base import Source
+from striate.data.sources.cifar import is_cifar, open_cifar
+from striate.data.sources.folder import open_folder
+from striate.data.sources.idx import IDX_NAME, holds_idx, open_idx
+from striate.data.sources.manifest import SUFFIXES as MANIFESTS
+from striate.data.sources.manifest import open_manifest
+from striate.data.sources.named import NAMED, open_named
 from striate.errors import RequestError, nearest
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")  # of CIFAR's binary version

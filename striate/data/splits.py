@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.audit import Audit, Usable
-from striate.data.rows import read_table
-from striate.data.sources import Source, with_items
+from striate.data.audit.audit import Audit, Usable
+from striate.data.sources.base import Source, with_items
+from striate.data.sources.rows import read_table
 from striate.errors import RequestError, unknown
 from striate.task import Task
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from striate.data.audit import Audit
-from striate.data.decisions import Row, write_decisions
+from striate.data.audit.audit import Audit
+from striate.data.audit.decisions import Row, write_decisions
 from striate.data.opening import open_source
 from striate.errors import RequestError
 from striate.jobs.audit_page import audit_page
 from striate.jobs.examining import examine
 from striate.jobs.outputs import require_apart
 from striate.progress import Progress
-from striate.report.audit_content import decision_rows
-from striate.report.audit_page import render_audit
+from striate.report.audit.content import decision_rows
+from striate.report.audit.page import render_audit
 from striate.storage import write_text
 
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from striate.data.decisions import SEPARATOR
-from striate.data.findings import Finding, Usable
-from striate.data.sources import Item, Source
+from striate.data.audit.decisions import SEPARATOR
+from striate.data.audit.findings import Finding, Usable
+from striate.data.sources.base import Item, Source
 from striate.jobs.examining import Examined
-from striate.jobs.suspects import DOUBTFUL_LABEL, Suspect
+from striate.jobs.learning.suspects import DOUBTFUL_LABEL, Suspect
 from striate.pixels import Images, UnreadableImage
-from striate.report.audit_content import AuditFinding, AuditPage, Entry
+from striate.report.audit.content import AuditFinding, AuditPage, Entry
 from striate.task import Target, Task
 
 PICTURES = 400  # thumbnails decoded for the page, at most

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from striate.data.augmentation import Augmentation
+from striate.data.augment.augmentation import Augmentation
+from striate.data.augment.statistics import measure
 from striate.data.opening import open_source
-from striate.data.sources import Source
-from striate.data.statistics import measure
+from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.jobs.outputs import require_apart
 from striate.jobs.sheet import Row, drawn

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.audit import Audit, audit
-from striate.data.crops import TenCrops
-from striate.data.looking import Record, look
+from striate.data.audit.audit import Audit, audit
+from striate.data.audit.looking import Record, look
+from striate.data.augment.crops import TenCrops
 from striate.data.opening import open_source
-from striate.data.sources import Item, Source
+from striate.data.sources.base import Item, Source
 from striate.data.splits import measured_part
 from striate.errors import RequestError
 from striate.inference.classifier import Classifier

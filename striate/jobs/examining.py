@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from striate.data.audit import Audit
-from striate.data.audit import audit as draw
-from striate.data.likeness import SIDE
-from striate.data.looking import Memory, look
-from striate.data.sources import Source, notes_of
+from striate.data.audit.audit import Audit
+from striate.data.audit.audit import audit as draw
+from striate.data.audit.likeness import SIDE
+from striate.data.audit.looking import Memory, look
+from striate.data.sources.base import Source, notes_of
 from striate.jobs.keeping import keep
-from striate.jobs.suspects import Suspect
+from striate.jobs.learning.suspects import Suspect
 from striate.pixels import Pixels
 from striate.progress import Progress
 
@@ -32,7 +32,7 @@ def examine(source: Source, *, labels: bool, progress: Progress) -> Examined:
     for note in notes_of(source):
         progress.say(note)
     if labels:
-        from striate.jobs.doubting import doubted  # brings the pretrained net and its engine along
+        from striate.jobs.learning.doubting import doubted  # brings the pretrained net and its engine along
 
         return Examined(source, *doubted(source, progress))
     memory = Memory(source)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from striate.data.opening import open_source
-from striate.data.sources import Source
+from striate.data.sources.base import Source
 from striate.errors import RequestError, WorkError, unknown
 from striate.inference.classifier import Classifier
 from striate.inference.strangers import Strangers

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from striate.data.fetching import copy, download
-from striate.data.named import NAMED, open_set
-from striate.data.originals import ORIGINALS, Original, set_folder
-from striate.data.unpacking import unpack
+from striate.data.sources.fetching import copy, download
+from striate.data.sources.named import NAMED, open_set
+from striate.data.sources.originals import ORIGINALS, Original, set_folder
+from striate.data.sources.unpacking import unpack
 from striate.errors import RequestError, WorkError, unknown
 from striate.pixels import UnreadableImage
 from striate.progress import Progress

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from striate.data.sources import Source
+from striate.data.sources.base import Source
 from striate.errors import RequestError
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from striate.data.audit import Audit, audit
+from striate.data.audit.audit import Audit, audit
 from striate.data.opening import open_source
-from striate.data.pack import SUFFIX, PackSource, open_pack
-from striate.data.packing import made_line, write_pack
-from striate.data.sources import Source
+from striate.data.pack.source import SUFFIX, PackSource, open_pack
+from striate.data.pack.writing import made_line, write_pack
+from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.pixels import Pixels
 from striate.progress import Progress

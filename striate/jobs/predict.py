@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from striate.data.sources import SUFFIXES
+from striate.data.sources.base import SUFFIXES
 from striate.errors import RequestError, StriateError
 from striate.inference.classifier import Classifier, Prediction
 from striate.inference.engine import BATCH

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from striate.data.rows import read_table
+from striate.data.sources.rows import read_table
 from striate.data.splits import COLUMNS, PARTS
 from striate.errors import RequestError
 from striate.jobs.measure import SCORES
 from striate.jobs.outputs import require_outside
 from striate.model import Model, read
-from striate.report.compare_page import render_comparison
-from striate.report.compare_text import comparison_text
-from striate.report.summary import RunSummary
+from striate.report.compare.page import render_comparison
+from striate.report.compare.summary import RunSummary
+from striate.report.compare.text import comparison_text
 from striate.storage import sha256_of, write_text
 
 

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from striate.data.audit import Audit
-from striate.data.looking import look
-from striate.data.sources import Source
-from striate.jobs.judging import open_strangers
-from striate.jobs.learned import Learned
+from striate.data.audit.audit import Audit
+from striate.data.audit.looking import look
+from striate.data.sources.base import Source
+from striate.jobs.learning.judging import open_strangers
+from striate.jobs.learning.learned import Learned
+from striate.jobs.learning.suspects import suspects
 from striate.jobs.measure import ClassesMeasured, LabelsMeasured, Measured, NumberMeasured
-from striate.jobs.suspects import suspects
 from striate.metrics import calibration, precision_recall
 from striate.model import Model
 from striate.pixels import Images
 from striate.recipe import Recipe
-from striate.report import content
-from striate.report.content import RunReport
+from striate.report.run import content
+from striate.report.run.content import RunReport
 from striate.transfer.strategy import Plan
 
 SEEN = 8  # training images shown as the network sees them

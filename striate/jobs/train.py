@@ -14,26 +14,26 @@ from typing import Any
 
 import numpy as np
 
-from striate.data.audit import Audit
-from striate.data.augmentation import Augmentation
-from striate.data.decisions import apply_decisions, read_decisions
+from striate.data.audit.audit import Audit
+from striate.data.audit.decisions import apply_decisions, read_decisions
+from striate.data.augment.augmentation import Augmentation
 from striate.data.opening import open_source
-from striate.data.sources import Source, notes_of
+from striate.data.sources.base import Source, notes_of
 from striate.data.splits import apply_split, leaked, split_csv
 from striate.inference.classifier import Classifier
 from striate.jobs.clock import Clock
-from striate.jobs.learn_features import learn_features
-from striate.jobs.learned import Learned, Log, StrangersMeasured
+from striate.jobs.learning.features import learn_features
+from striate.jobs.learning.learned import Learned, Log, StrangersMeasured
+from striate.jobs.learning.weighing import check_balance
 from striate.jobs.measure import Measured, measure, or_none
 from striate.jobs.run_folder import RunFolder, next_free
 from striate.jobs.run_report import run_report
 from striate.jobs.scalars import require_writer, write_scalars
-from striate.jobs.weighing import check_balance
 from striate.metrics import mean_interval
 from striate.model import Model, write
 from striate.progress import Progress
 from striate.recipe import Recipe
-from striate.report.page import render
+from striate.report.run.page import render
 from striate.transfer.head import check_loss
 from striate.transfer.strategy import Glance, Plan, choose, glance
 
@@ -145,7 +145,7 @@ def _learn(
 ) -> Learned:
     if plan.strategy == "features":
         return learn_features(source, plan, recipe, clock, progress)
-    from striate.jobs.learn_scratch import learn_scratch  # imports torch
+    from striate.jobs.learning.scratch import learn_scratch  # imports torch
 
     return learn_scratch(source, plan, seen, recipe, clock, progress, log)
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from striate.metrics import Calibration
-from striate.report.content import LabelCurve, Numbers, RunReport, Strangers
 from striate.report.plot import Plot, Point, Say, Series, line_panel, tick, ticks
+from striate.report.run.content import LabelCurve, Numbers, RunReport, Strangers
 from striate.report.wording import clipped, number, percent, quantity, text
 
 MOST_POINTS = 1500  # in one scatter: more hide each other and weigh

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from striate.report.content import ClassScore, Confusion, LabelScore, RunReport
+from striate.report.run.content import ClassScore, Confusion, LabelScore, RunReport
 from striate.report.wording import clipped, number, percent, quantity, seconds, text
 
 FEW_CLASSES = 20

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from striate.data.keyed import Stream, permutation, uniform
+from striate.data.augment.keyed import Stream, permutation, uniform
 from striate.errors import RequestError
 
 

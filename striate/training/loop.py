@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from striate.data.keyed import Stream, bits
+from striate.data.augment.keyed import Stream, bits
 from striate.errors import RequestError
 from striate.training.batches import batches, count, dislikes_one, visits
 from striate.training.failure import check_weights, not_finite

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from striate.data.augmentation import Augmentation
+from striate.data.augment.augmentation import Augmentation
 from striate.errors import RequestError, unknown
 from striate.training.losses import loss_for
 

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from striate.data.augment import augment, mixing
-from striate.data.augmentation import Augmentation
-from striate.data.statistics import measure
-from striate.data.warp import plain
+from striate.data.augment.augmentation import Augmentation
+from striate.data.augment.batch import augment, mixing
+from striate.data.augment.statistics import measure
+from striate.data.augment.warp import plain
 from striate.errors import RequestError
 from striate.training.batches import Visits
 from striate.training.settings import Settings

@@ -10,7 +10,7 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from striate.data.sources import Source
+from striate.data.sources.base import Source
 from striate.inference.engine import BATCH, Engine, engine_version
 from striate.model import Model
 from striate.pixels import Images

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
-from striate.data.sources import Source
+from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.nets.catalog import entry
 from striate.pixels import Pixels

@@ -189,7 +189,7 @@ def test_a_terminal_without_every_letter_is_no_error(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_is_one_line(cli, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from striate.data.folder import FolderSource
+    from striate.data.sources.folder import FolderSource
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt

@@ -17,12 +17,12 @@ from PIL import Image, ImageOps
 from scenes import scene
 
 from striate import audit
-from striate.data.audit import Audit, require_learnable
-from striate.data.audit import audit as draw
-from striate.data.folder import FolderSource, open_folder
-from striate.data.looking import Memory, look
+from striate.data.audit.audit import Audit, require_learnable
+from striate.data.audit.audit import audit as draw
+from striate.data.audit.looking import Memory, look
 from striate.data.opening import open_source
-from striate.data.sources import Item
+from striate.data.sources.base import Item
+from striate.data.sources.folder import FolderSource, open_folder
 from striate.errors import RequestError
 from striate.pixels import Pixels
 from striate.progress import Progress
@@ -408,7 +408,7 @@ def test_small_images_have_no_near_duplicates(tmp_path: Path) -> None:
 
 
 def test_too_many_images_to_compare_are_told(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("striate.data.audit.LIMIT", 20)
+    monkeypatch.setattr("striate.data.audit.audit.LIMIT", 20)
     found = audit(many)
     assert kinds(found) == {"not-compared": ()} and found.twins() == []
     assert found.findings[0].line().startswith("not-compared, kept (near-duplicates are looked for among at most")
@@ -416,14 +416,14 @@ def test_too_many_images_to_compare_are_told(many: Path, monkeypatch: pytest.Mon
 
 def test_large_comparisons_are_kept_until_an_image_changes(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scene(0, 0).save(many / "a" / "again.jpg")
-    monkeypatch.setattr("striate.data.audit._MANY", 2)
+    monkeypatch.setattr("striate.data.audit.audit._MANY", 2)
     first = audit(many)
     with monkeypatch.context() as patched:
 
         def again(*_: object) -> None:
             raise AssertionError("compared again")
 
-        patched.setattr("striate.data.audit.near_groups", again)
+        patched.setattr("striate.data.audit.audit.near_groups", again)
         assert audit(many).as_dict() == first.as_dict()
     for path in Path(os.environ["STRIATE_CACHE"], "audit").glob("*.json"):
         path.write_bytes(path.read_bytes()[:-3])

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from striate.data.augment import augment, mixing
-from striate.data.augmentation import Augmentation
-from striate.data.colour import IMAGENET_LIGHTING
-from striate.data.keyed import Stream, several
+from striate.data.augment.augmentation import Augmentation
+from striate.data.augment.batch import augment, mixing
+from striate.data.augment.colour import IMAGENET_LIGHTING
+from striate.data.augment.keyed import Stream, several
 from striate.errors import RequestError
 
 # One of every transform, and all of them together; images are 9 x 12, larger ones 20 x 24.

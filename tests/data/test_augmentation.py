@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from striate.data.augmentation import FILLS, PRESETS, Augmentation, pixels_of
+from striate.data.augment.augmentation import FILLS, PRESETS, Augmentation, pixels_of
 from striate.errors import RequestError
 
 UNIT = st.floats(0, 1)

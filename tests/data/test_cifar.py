@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from striate.data import cifar
-from striate.data.arrays import ArraySource
-from striate.data.cifar import open_cifar
 from striate.data.opening import open_source
+from striate.data.sources import cifar
+from striate.data.sources.arrays import ArraySource
+from striate.data.sources.cifar import open_cifar
 from striate.errors import RequestError
 
 Cli = Callable[..., tuple[int, str, str]]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.data.crops import ten_crops
+from striate.data.augment.crops import ten_crops
 from striate.pixels import Pixels
 
 

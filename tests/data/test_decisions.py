@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from striate.data.arrays import from_arrays
-from striate.data.audit import audit
-from striate.data.decisions import Decision, Row, apply_decisions, read_decisions, write_decisions
-from striate.data.folder import open_folder
-from striate.data.looking import Record
-from striate.data.manifest import ManifestSource, open_manifest
-from striate.data.pack_cache import automatic_pack
-from striate.data.packing import write_pack
-from striate.data.sources import Item, Source, with_items
+from striate.data.audit.audit import audit
+from striate.data.audit.decisions import Decision, Row, apply_decisions, read_decisions, write_decisions
+from striate.data.audit.looking import Record
+from striate.data.pack.cache import automatic_pack
+from striate.data.pack.writing import write_pack
+from striate.data.sources.arrays import from_arrays
+from striate.data.sources.base import Item, Source, with_items
+from striate.data.sources.folder import open_folder
+from striate.data.sources.manifest import ManifestSource, open_manifest
 from striate.errors import RequestError
 from striate.pixels import Pixels
 from striate.task import Task

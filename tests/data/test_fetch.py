@@ -27,10 +27,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from striate.data import fetching, unpacking
-from striate.data.named import FETCHED, NAMED
 from striate.data.opening import open_source
-from striate.data.originals import ORIGINALS, Original, Originals
+from striate.data.sources import fetching, unpacking
+from striate.data.sources.named import FETCHED, NAMED
+from striate.data.sources.originals import ORIGINALS, Original, Originals
 from striate.errors import RequestError, WorkError
 from striate.jobs.fetch import fetch
 from striate.progress import Progress

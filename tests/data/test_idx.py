@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from striate import audit
-from striate.data.arrays import ArraySource
-from striate.data.idx import open_idx, read_idx
 from striate.data.opening import open_source
+from striate.data.sources.arrays import ArraySource
+from striate.data.sources.idx import open_idx, read_idx
 from striate.errors import RequestError
 
 Cli = Callable[..., tuple[int, str, str]]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from striate.data.keyed import Stream, bits, integers, permutation, uniform
+from striate.data.augment.keyed import Stream, bits, integers, permutation, uniform
 from striate.errors import RequestError
 
 SEEDS = st.integers(-(2**63), 2**64 - 1)

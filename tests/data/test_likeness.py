@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
 from scenes import scene
 
-from striate.data.likeness import SIDE, near_groups, sketch
+from striate.data.audit.likeness import SIDE, near_groups, sketch
 from striate.pixels import decode
 
 
@@ -152,8 +152,8 @@ def test_blocks_change_nothing(block: int, scenes: list[Image.Image], monkeypatc
     prints = [print_of(saved(image)) for image in scenes[:20]]
     prints += [print_of(COPIES["mirrored"](image)) for image in scenes[:20]]
     told: list[int] = []
-    monkeypatch.setattr("striate.data.likeness._BLOCK", block)
-    monkeypatch.setattr("striate.data.likeness._BATCH", 4)
+    monkeypatch.setattr("striate.data.audit.likeness._BLOCK", block)
+    monkeypatch.setattr("striate.data.audit.likeness._BATCH", 4)
     assert near_groups(prints, told.append) == pairs(20)
     assert sum(told) == len(prints) and max(told) == block
 

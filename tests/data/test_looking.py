@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from striate import audit
-from striate.data import sources
-from striate.data.folder import FolderSource, open_folder
-from striate.data.looking import Memory, Record, look
-from striate.data.sources import Item, file_stamp
+from striate.data.audit.looking import Memory, Record, look
+from striate.data.sources import base as sources
+from striate.data.sources.base import Item, file_stamp
+from striate.data.sources.folder import FolderSource, open_folder
 from striate.pixels import Decoded, Pixels
 from striate.task import Task
 

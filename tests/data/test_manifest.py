@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from striate import audit
-from striate.data import sources
-from striate.data.manifest import ManifestSource, open_manifest
 from striate.data.opening import open_source
-from striate.data.sources import file_stamp, notes_of
+from striate.data.sources import base as sources
+from striate.data.sources.base import file_stamp, notes_of
+from striate.data.sources.manifest import ManifestSource, open_manifest
 from striate.errors import RequestError
 
 Cli = Callable[..., tuple[int, str, str]]

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from striate import storage
-from striate.data import named
-from striate.data.arrays import ArraySource
-from striate.data.folder import FolderSource
 from striate.data.opening import open_source
+from striate.data.sources import named
+from striate.data.sources.arrays import ArraySource
+from striate.data.sources.folder import FolderSource
 from striate.errors import RequestError
 
 

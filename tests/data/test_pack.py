@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from striate import model as model_room
-from striate.data.arrays import from_arrays
-from striate.data.audit import audit
-from striate.data.folder import open_folder
-from striate.data.looking import look
+from striate.data.audit.audit import audit
+from striate.data.audit.looking import look
 from striate.data.opening import open_source
-from striate.data.pack import PackSource, open_pack
-from striate.data.pack_layout import Entry
-from striate.data.packing import write_pack
-from striate.data.sources import Item, Oddity, Source
+from striate.data.pack.layout import Entry
+from striate.data.pack.source import PackSource, open_pack
+from striate.data.pack.writing import write_pack
+from striate.data.sources.arrays import from_arrays
+from striate.data.sources.base import Item, Oddity, Source
+from striate.data.sources.folder import open_folder
 from striate.data.splits import split
 from striate.errors import RequestError
 from striate.pixels import Decoded, Pixels

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.data.folder import FolderSource, open_folder
-from striate.data.looking import Memory, look
-from striate.data.pack import PackSource, open_pack
-from striate.data.pack_cache import Packed, automatic_pack, automatic_path
-from striate.data.packing import write_pack
-from striate.data.sources import Item
+from striate.data.audit.looking import Memory, look
+from striate.data.pack.cache import Packed, automatic_pack, automatic_path
+from striate.data.pack.source import PackSource, open_pack
+from striate.data.pack.writing import write_pack
+from striate.data.sources.base import Item
+from striate.data.sources.folder import FolderSource, open_folder
 from striate.errors import WorkError
 from striate.pixels import Pixels
 from striate.progress import Progress

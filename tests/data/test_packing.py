@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from striate.data.looking import Memory, look
-from striate.data.pack import PackSource, open_pack
-from striate.data.packing import alone, pack_pixels, write_pack
-from striate.data.sources import Item, Oddity
+from striate.data.audit.looking import Memory, look
+from striate.data.pack.source import PackSource, open_pack
+from striate.data.pack.writing import alone, pack_pixels, write_pack
+from striate.data.sources.base import Item, Oddity
 from striate.errors import RequestError, WorkError
 from striate.pixels import Decoded, Pixels, UnreadableImage
 from striate.progress import Progress
@@ -145,7 +145,7 @@ import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from test_packing import PIXELS, Noise
-from striate.data.packing import write_pack
+from striate.data.pack.writing import write_pack
 
 path, what, at = Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 die = lambda: os.kill(os.getpid(), signal.SIGKILL)
@@ -261,7 +261,7 @@ import resource, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from test_packing import PIXELS, Noise
-from striate.data.packing import write_pack
+from striate.data.pack.writing import write_pack
 from striate.errors import WorkError
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)

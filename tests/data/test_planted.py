@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from striate import audit
-from striate.data.audit import Audit
+from striate.data.audit.audit import Audit
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links and names of other systems are planted")
 

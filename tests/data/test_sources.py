@@ -17,9 +17,9 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from striate import audit
-from striate.data.arrays import open_npz
-from striate.data.folder import FolderSource, open_folder
 from striate.data.opening import open_source
+from striate.data.sources.arrays import open_npz
+from striate.data.sources.folder import FolderSource, open_folder
 from striate.errors import RequestError
 
 

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from striate.data.audit import Audit, Usable
-from striate.data.folder import open_folder
-from striate.data.looking import Record
-from striate.data.sources import Item, Oddity
+from striate.data.audit.audit import Audit, Usable
+from striate.data.audit.looking import Record
+from striate.data.sources.base import Item, Oddity
+from striate.data.sources.folder import open_folder
 from striate.data.splits import (
     apply_split,
     folds_of,

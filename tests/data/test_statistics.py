@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from striate.data import statistics
-from striate.data.statistics import measure
+from striate.data.augment import statistics
+from striate.data.augment.statistics import measure
 from striate.errors import RequestError
 
 

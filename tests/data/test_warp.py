@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from striate.data.augment import augment
-from striate.data.augmentation import Augmentation
-from striate.data.warp import (
+from striate.data.augment.augmentation import Augmentation
+from striate.data.augment.batch import augment
+from striate.data.augment.warp import (
     Draws,
     Moves,
     Windows,
@@ -186,7 +186,7 @@ def test_one_resampling_blurs_less_than_three() -> None:
 
 
 def test_crops_cover_the_share_of_area_they_say() -> None:
-    from striate.data.warp import draw_windows
+    from striate.data.augment.warp import draw_windows
 
     image = pictures(1, height=200, width=300).expand(4000, -1, -1, -1)
     chosen = Augmentation(crop=(0.08, 1.0))
@@ -206,7 +206,7 @@ def test_crops_cover_the_share_of_area_they_say() -> None:
 
 
 def test_sizes_are_drawn_with_their_shares() -> None:
-    from striate.data.warp import draw_windows
+    from striate.data.augment.warp import draw_windows
 
     # The lecture's: windows of 128 from an image resized to 144, 188, 256 or 130.
     image = pictures(1, height=256, width=300).expand(5000, -1, -1, -1)

@@ -16,7 +16,7 @@ from PIL import Image
 from scenes import scene
 
 from striate import Recipe, RequestError, audit, train
-from striate.data.decisions import apply_decisions, read_decisions
+from striate.data.audit.decisions import apply_decisions, read_decisions
 from striate.data.opening import open_source
 from striate.jobs.train import Run
 

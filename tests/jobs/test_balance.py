@@ -10,11 +10,11 @@ from drawings import csv_manifest
 from PIL import Image
 
 from striate import Recipe, RequestError, train
-from striate.data.audit import Usable
-from striate.data.looking import Record
-from striate.data.sources import Item
+from striate.data.audit.audit import Usable
+from striate.data.audit.looking import Record
+from striate.data.sources.base import Item
+from striate.jobs.learning.weighing import check_balance, weights_of
 from striate.jobs.measure import ClassesMeasured
-from striate.jobs.weighing import check_balance, weights_of
 from striate.recipe import Recipe as TheRecipe
 from striate.task import Task
 from striate.transfer.head import Lesson, fit_head

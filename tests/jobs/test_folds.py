@@ -13,8 +13,8 @@ from drawings import blocks, csv_manifest, draw, sections, split_rows, strict_js
 from PIL import Image
 
 from striate import Recipe, RequestError, evaluate, train
+from striate.jobs.learning.scratch_model import ScratchJob
 from striate.jobs.measure import LabelsMeasured
-from striate.jobs.scratch_model import ScratchJob
 from striate.jobs.train import Run
 from striate.metrics import mean_interval, percent
 

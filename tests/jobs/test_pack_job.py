@@ -14,7 +14,7 @@ from PIL import Image
 
 from striate import audit, evaluate
 from striate.data.opening import open_source
-from striate.data.pack import open_pack
+from striate.data.pack.source import open_pack
 from striate.errors import RequestError, WorkError
 from striate.jobs.pack import pack
 from striate.jobs.train import Run

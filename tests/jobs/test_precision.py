@@ -10,7 +10,7 @@ from PIL import Image
 
 from striate.inference.classifier import Classifier
 from striate.inference.openvino_engine import has_bfloat16
-from striate.jobs import describe
+from striate.jobs.learning import describe
 from striate.jobs.train import train
 from striate.recipe import Recipe
 

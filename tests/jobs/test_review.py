@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from conftest import Cli
 
-from striate.data.decisions import apply_decisions, read_decisions
+from striate.data.audit.decisions import apply_decisions, read_decisions
 from striate.data.opening import open_source
 from striate.errors import RequestError
 from striate.jobs.audit import audit
-from striate.jobs.learn_features import learn_features
+from striate.jobs.learning.features import learn_features
 from striate.jobs.train import train
 from striate.progress import Progress
 from striate.recipe import Recipe

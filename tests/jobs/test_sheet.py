@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.data.augmentation import Augmentation
+from striate.data.augment.augmentation import Augmentation
 from striate.data.opening import open_source
 from striate.errors import RequestError
 from striate.jobs.augment import EPOCHS, augment, typical

@@ -14,14 +14,16 @@ from drawings import Listening
 from scenes import scene
 
 from striate import Recipe, WorkError, evaluate, load, train
-from striate.data import packing, sources
-from striate.data.folder import FolderSource, open_folder
-from striate.data.looking import look
-from striate.data.pack import open_pack
-from striate.data.packing import pack_pixels
+from striate.data.audit.looking import look
+from striate.data.pack import writing as packing
+from striate.data.pack.source import open_pack
+from striate.data.pack.writing import pack_pixels
+from striate.data.sources import base as sources
+from striate.data.sources.folder import FolderSource, open_folder
 from striate.inference.classifier import Classifier
-from striate.jobs import run_report, scratch_model, stock
-from striate.jobs.stock import stocked
+from striate.jobs import run_report
+from striate.jobs.learning import scratch_model, stock
+from striate.jobs.learning.stock import stocked
 from striate.pixels import Pixels
 from striate.progress import Progress
 
@@ -200,7 +202,7 @@ def test_augmentation_that_does_not_zoom_has_one_pack(jpegs: Path, own_cache: Pa
 
 
 def test_a_shelf_knows_its_images_whatever_was_left_out(jpegs: Path, own_cache: Path, tmp_path: Path) -> None:
-    from striate.data.audit import audit
+    from striate.data.audit.audit import audit
 
     (jpegs / "train" / "bars" / "broken.jpg").write_bytes(b"\xff\xd8")
     try:

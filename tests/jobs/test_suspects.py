@@ -10,10 +10,10 @@ import pytest
 from drawings import blocks, csv_manifest, draw, sections
 
 from striate import Recipe, audit, train
-from striate.data.audit import Audit, Usable
-from striate.data.looking import Record
-from striate.data.sources import Item
-from striate.jobs.suspects import suspects
+from striate.data.audit.audit import Audit, Usable
+from striate.data.audit.looking import Record
+from striate.data.sources.base import Item
+from striate.jobs.learning.suspects import suspects
 from striate.task import Target, Task
 
 FEATURES = Recipe(strategy="features", engine="openvino")

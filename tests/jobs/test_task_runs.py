@@ -265,7 +265,7 @@ def test_what_does_not_go_with_the_task_is_refused(made: tuple[Path, list[Drawin
 def test_a_loss_that_does_not_go_with_the_task_is_refused_before_any_image_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from striate.data.manifest import ManifestSource
+    from striate.data.sources.manifest import ManifestSource
 
     def unread(source: ManifestSource, item: object) -> bytes:
         raise AssertionError("an image was read")

@@ -11,7 +11,7 @@ from PIL import Image
 from scenes import scene
 
 from striate import Recipe, evaluate, load, train
-from striate.data.crops import ten_crops
+from striate.data.augment.crops import ten_crops
 from striate.jobs.train import Run
 
 

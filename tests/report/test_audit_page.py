@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from pages import Strict, inspect, names, picture, plain
 
 from striate.pixels import POLICIES
-from striate.report.audit_content import AuditFinding, AuditPage, Entry, decision_rows
-from striate.report.audit_page import render_audit
-from striate.report.audit_words import NOTE, level
+from striate.report.audit.content import AuditFinding, AuditPage, Entry, decision_rows
+from striate.report.audit.page import render_audit
+from striate.report.audit.words import NOTE, level
 
 SMALL = picture(12, 9)
 COUNTS = {"ants": {"train": 124, "val": 70}, "bees": {"train": 121, "val": 83}}

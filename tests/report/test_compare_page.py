@@ -10,10 +10,10 @@ from pages import inspect, names, plain
 
 from striate.errors import RequestError
 from striate.metrics import wilson
-from striate.report.compare_page import render_comparison
-from striate.report.compare_text import comparison_text
-from striate.report.comparing import Comparison
-from striate.report.summary import RunSummary
+from striate.report.compare.comparing import Comparison
+from striate.report.compare.page import render_comparison
+from striate.report.compare.summary import RunSummary
+from striate.report.compare.text import comparison_text
 
 
 def run(name: str, correct: int, **more) -> RunSummary:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from pages import inspect, names, picture, plain
 
 from striate import metrics
-from striate.report.content import (
+from striate.report.run.content import (
     Atypical,
     Doubtful,
     Example,
@@ -29,8 +29,8 @@ from striate.report.content import (
     Taken,
     Views,
 )
-from striate.report.numbers import mean_absolute_error_interval
-from striate.report.page import render
+from striate.report.run.numbers import mean_absolute_error_interval
+from striate.report.run.page import render
 
 SMALL = picture(12, 9)
 BASE = {"data": "d", "net": "lite0", "strategy": "s", "why": "w", "images": {"train": 9}, "held_out": "val"}

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from striate.data.keyed import permutation
+from striate.data.augment.keyed import permutation
 
 
 @pytest.fixture(autouse=True)

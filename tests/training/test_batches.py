@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from striate.data.keyed import permutation
+from striate.data.augment.keyed import permutation
 from striate.errors import RequestError
 from striate.training.batches import batches, count, visits
 

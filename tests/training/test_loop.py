@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from training_cases import MEAN, QUICK, STD, flat, same, small_net, some
 
-from striate.data.augment import augment
-from striate.data.augmentation import Augmentation
-from striate.data.keyed import permutation
+from striate.data.augment.augmentation import Augmentation
+from striate.data.augment.batch import augment
+from striate.data.augment.keyed import permutation
 from striate.errors import RequestError, WorkError
 from striate.training.loop import fit
 from striate.training.optimizers import parameter_groups, sgd

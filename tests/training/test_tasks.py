@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from training_cases import MEAN, QUICK, STD, flat, same, small_net, some
 
-from striate.data.augment import augment, mixing
-from striate.data.augmentation import Augmentation
-from striate.data.keyed import permutation
+from striate.data.augment.augmentation import Augmentation
+from striate.data.augment.batch import augment, mixing
+from striate.data.augment.keyed import permutation
 from striate.errors import RequestError
 from striate.training.batches import visits
 from striate.training.loop import fit

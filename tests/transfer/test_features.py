@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from striate.data.folder import open_folder
+from striate.data.sources.folder import open_folder
 from striate.jobs.models import published_model
 from striate.model import Model
 from striate.pixels import Images

@@ -1,0 +1,183 @@
+"""The audit: what is in a folder, what was set aside and why, what was converted and how. Nothing is silent."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from striate.data.audit.findings import Finding as Finding
+from striate.data.audit.findings import Usable as Usable
+from striate.data.audit.findings import converted_findings, few, kept_findings, places_of, set_aside_findings
+from striate.data.audit.likeness import LIMIT, near_groups
+from striate.data.audit.memory import Record
+from striate.data.sources.base import Item, Oddity, Source
+from striate.errors import RequestError, WorkError, printable
+from striate.progress import Progress
+from striate.storage import cache_root, read_sealed, sha256_of, write_sealed
+from striate.task import Task
+
+_MANY = 5_000  # prints: from here on comparing them takes long enough to be shown, and its outcome to be kept
+
+
+@dataclass
+class Audit:
+    """The result. usable: items in order. findings: most serious first. near: groups of places of near-duplicates."""
+
+    task: Task
+    usable: list[Usable]
+    set_aside: list[Oddity]
+    findings: list[Finding] = field(default_factory=list)
+    near: list[list[int]] = field(default_factory=list)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes or labels; of a number, its name."""
+        return self.task.names
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Usable images by class and part; a part that the data does not give is called "all"."""
+        table: dict[str, Counter[str]] = {name: Counter() for name in self.classes}
+        for entry in self.usable:
+            for place in places_of(entry.item.target):
+                table[self.classes[place]][entry.item.part or "all"] += 1
+        return {name: dict(counter) for name, counter in table.items()}
+
+    def balance(self) -> str:
+        """How evenly the images to learn from are shared among the classes or labels, or the numbers spread; a line."""
+        if not self.usable:
+            return "There is no usable image."
+        if self.task.kind == "number":
+            numbers = sorted(float(entry.item.target) for entry in self.usable)  # type: ignore[arg-type]
+            middle = numbers[len(numbers) // 2]
+            return (
+                f"{printable(self.classes[0])} goes from {numbers[0]:g} to {numbers[-1]:g}; half lie below {middle:g}."
+            )
+        shares = {name: sum(parts.get(p, 0) for p in ("train", "all")) for name, parts in self.counts().items()}
+        fewest, low = min((count, name) for name, count in shares.items())
+        largest, high = max((count, name) for name, count in shares.items())
+        if fewest == largest:
+            return f"Balance: {largest:,} images to learn from in each."
+        times = f" ({largest / fewest:.1f} times as many)" if 0 < fewest <= largest / 1.2 else ""
+        range_ = f"from {fewest:,} ({printable(low)}) to {largest:,} ({printable(high)})"
+        return f"Balance: {range_} images to learn from{times}."
+
+    def twins(self) -> list[list[int]]:
+        """Groups of places in `usable` that show the same: images of equal bytes, and near-duplicates, in order."""
+        joined = {place for group in self.near for place in group}  # equal ones are in their near group whole
+        equal = [group for group in equal_groups(self.usable) if len(group) > 1 and group[0] not in joined]
+        return sorted([*self.near, *equal])
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as JSON values; what `audit.json` holds."""
+        return {
+            "images": len(self.usable),
+            "classes": self.counts(),
+            "set_aside": [{"path": o.path, "kind": o.kind, "why": o.why} for o in self.set_aside],
+            "findings": [finding.as_dict() for finding in self.findings],
+        }
+
+    def last_line(self) -> str:
+        """What was set aside, in one line for the end of the screen."""
+        if not self.set_aside:
+            return "Nothing was set aside."
+        kinds = Counter(oddity.kind for oddity in self.set_aside)
+        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        return f"Set aside: {listed} ({few([oddity.path for oddity in self.set_aside])})."
+
+
+def audit(
+    source: Source,
+    looked: Iterable[tuple[Item, Record]],
+    *,
+    trained_only: bool = True,
+    progress: Progress | None = None,
+) -> Audit:
+    """Draw the audit from what the pass found; with `trained_only`, classes without a training image are set aside.
+
+    Raises nothing: an unusable source shows in `usable`.
+    """
+    pairs = list(looked)
+    aside = list(source.oddities)
+    aside += [Oddity(item.key, record.problem, record.why) for item, record in pairs if record.problem]
+    usable = [Usable(item, record) for item, record in pairs if not record.problem]
+    task = source.task
+    if task.kind == "class":
+        task, usable = _with_learnable_classes(task, usable, aside, trained_only)
+    equal = equal_groups(usable)
+    near = _near(source, usable, progress or Progress())
+    kept = kept_findings(task, usable, [group for group in equal if len(group) > 1], near or [], near is not None)
+    return Audit(task, usable, aside, set_aside_findings(aside) + kept + converted_findings(usable), near or [])
+
+
+def equal_groups(usable: Sequence[Usable]) -> list[list[int]]:
+    """The places of each distinct image, by its bytes, in order."""
+    same: dict[str, list[int]] = defaultdict(list)
+    for place, entry in enumerate(usable):
+        same[entry.record.digest].append(place)
+    return list(same.values())
+
+
+def _near(source: Source, usable: Sequence[Usable], progress: Progress) -> list[list[int]] | None:
+    """Groups of places of near-duplicates, with the equal ones of each; None for more images than can be compared."""
+    distinct = [places for places in equal_groups(usable) if usable[places[0]].record.print]
+    if len(distinct) > LIMIT:
+        return None
+    prints = [usable[places[0]].record.print for places in distinct]
+    groups = near_groups(prints) if len(prints) < _MANY else _remembered_groups(source, prints, progress)
+    return sorted(sorted(place for member in group for place in distinct[member]) for group in groups)
+
+
+def _remembered_groups(source: Source, prints: Sequence[bytes], progress: Progress) -> list[list[int]]:
+    """`near_groups`, kept on disk until one of the prints changes."""
+    name = sha256_of(f"near|{source.identity}".encode("utf-8", "surrogateescape"))
+    path, state = cache_root() / "audit" / f"{name[:32]}.json", sha256_of(b"".join(prints))
+    content = read_sealed(path)
+    if content is not None and (kept := json.loads(content))["of"] == state:
+        groups: list[list[int]] = kept["groups"]
+        return groups
+    with progress.bar("Comparing the images", len(prints)) as bar:
+        groups = near_groups(prints, bar.advance)
+    with contextlib.suppress(WorkError):  # the memory beside it has failed as well, and that is told
+        write_sealed(path, json.dumps({"of": state, "groups": groups}).encode())
+    return groups
+
+
+def _with_learnable_classes(
+    task: Task, usable: list[Usable], aside: list[Oddity], trained_only: bool
+) -> tuple[Task, list[Usable]]:
+    """The task and images without the classes that no training image shows; those images are told of in `aside`."""
+    trained = {_class_of(e.item) for e in usable if not trained_only or e.item.part in ("", "train")}
+    for entry in usable:
+        if entry.item.target not in trained:
+            name = task.names[_class_of(entry.item)]
+            aside.append(Oddity(entry.item.key, "unseen-class", f"class {name!r} has no training image"))
+    kept = sorted(trained)
+    if len(kept) == len(task.names):
+        return task, usable
+    place = {target: index for index, target in enumerate(kept)}
+    usable = [
+        Usable(dataclasses.replace(e.item, target=place[_class_of(e.item)]), e.record)
+        for e in usable
+        if e.item.target in trained
+    ]
+    return Task("class", tuple(task.names[target] for target in kept) or task.names), usable
+
+
+def _class_of(item: Item) -> int:
+    assert isinstance(item.target, int)  # a task of one class has such targets
+    return item.target
+
+
+def require_learnable(result: Audit, name: str) -> None:
+    """Raise RequestError unless there are two classes and something to learn from each."""
+    if not result.usable:
+        raise RequestError(f"no usable image in {name!r}: {result.last_line()}")
+    if result.task.kind == "class" and len(result.classes) < 2:
+        raise RequestError(
+            f"{name!r} has one class, {result.classes[0]!r}; a classifier needs at least two. {result.last_line()}"
+        )

@@ -1,0 +1,207 @@
+"""Decisions on single images: a CSV that the audit proposes, a person edits in any spreadsheet, and training honours.
+
+Columns: path, decision (keep or nothing, drop, relabel, move), to (the right class, labels joined by |, or number; or
+the part to move to), and, for the reader only, found and suggested.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from striate.data.sources.base import Item, Oddity, Source, with_items
+from striate.data.sources.rows import read_table
+from striate.errors import RequestError, printable, unknown
+from striate.storage import write_text
+from striate.task import LARGEST, Target, Task
+
+COLUMNS = ("path", "decision", "to", "found", "suggested")
+KINDS = ("keep", "drop", "relabel", "move")
+PARTS = ("train", "val", "test")
+SEPARATOR = "|"  # between labels
+NEW = "+"  # before the name of a class that the data do not have yet
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the file as the audit proposes it. found: what is odd. suggested: what would put it right, in words."""
+
+    path: str
+    decision: str = ""
+    to: str = ""
+    found: str = ""
+    suggested: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided of one image. kind: one of KINDS. to: as in the file, stripped."""
+
+    kind: str
+    to: str = ""
+    file: str = field(default="", compare=False)
+    line: int = field(default=0, compare=False)
+
+    def wrong(self, what: str) -> str:
+        """An error's text, with the place of the decision before it."""
+        return f"line {self.line} of the decisions {self.file!r}: {what}"
+
+
+def write_decisions(path: Path, rows: Iterable[Row]) -> None:
+    """Write the file. Raises WorkError where it cannot be written."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)  # with CRLF, as the standard for CSV has it: a name may hold either of the two
+    writer.writerow(COLUMNS)
+    writer.writerows([row.path, row.decision, row.to, row.found, row.suggested] for row in rows)
+    write_text(path, text.getvalue())
+
+
+def read_decisions(path: Path) -> dict[str, Decision]:
+    """Image -> what was decided of it. Raises RequestError, with the line, for what is no decision."""
+    table = read_table(path, "decisions", COLUMNS, errors="surrogateescape")
+    if not {"path", "decision", "to"} <= set(table.columns):
+        raise RequestError(
+            f"{str(path)!r} holds no decisions: its first line must be {','.join(COLUMNS)}, "
+            f"not {printable(','.join(table.columns)[:100])}"
+        )
+    at = {name: place for place, name in enumerate(table.columns)}
+    found: dict[str, Decision] = {}
+    for line, fields in table.rows:
+        if len(fields) != len(table.columns):
+            raise RequestError(
+                f"line {line} of the decisions {str(path)!r} has {len(fields)} fields, not {len(table.columns)}"
+            )
+        image = fields[at["path"]]
+        decision = Decision(fields[at["decision"]].strip().lower() or "keep", fields[at["to"]].strip(), str(path), line)
+        _check(decision, image)
+        if found.setdefault(image, decision) != decision:
+            earlier = found[image]
+            raise RequestError(
+                decision.wrong(f"{decision.kind} for {image!r}, for which line {earlier.line} decides {earlier.kind}")
+                if decision.kind != earlier.kind
+                else decision.wrong(f"{image!r} goes to {decision.to!r}, in line {earlier.line} to {earlier.to!r}")
+            )
+    return found
+
+
+def _check(decision: Decision, image: str) -> None:
+    """Raise RequestError for what can be told to be wrong without the data."""
+    where = f"decision in line {decision.line} of {decision.file!r}:"
+    if decision.kind not in KINDS:
+        raise unknown(where, decision.kind[:60], KINDS)
+    if not image:
+        raise RequestError(decision.wrong("no path"))
+    if decision.kind == "move" and decision.to not in PARTS:
+        raise unknown(f"part in line {decision.line} of {decision.file!r}:", decision.to[:60], PARTS)
+    if decision.kind in ("keep", "drop") and decision.to:
+        said = f"{decision.kind} goes nowhere, but `to` is {decision.to[:60]!r}; write relabel or move, or empty it"
+        raise RequestError(decision.wrong(said))
+
+
+def apply_decisions(source: Source, decisions: Mapping[str, Decision]) -> tuple[Source, list[str]]:
+    """The source as decided, and lines for the user on what was done and what could not be.
+
+    Dropped images are set aside. A class that the data do not have yet is made only where its name is written with a +
+    before it: a slip of the pen must not found a class. Raises RequestError, with the line, for an unknown class and
+    for a move where the data have no parts.
+    """
+    known = {item.key for item in source.items}
+    active = {key: decision for key, decision in decisions.items() if key in known and decision.kind != "keep"}
+    has_parts = any(item.part for item in source.items)
+    names = list(source.task.names)
+    items: list[Item] = []
+    aside: list[Oddity] = []
+    for item in source.items:
+        decision = active.get(item.key)
+        if decision is None:
+            items.append(item)
+        elif decision.kind == "drop":
+            aside.append(Oddity(item.key, "dropped", f"decided in {decision.file}"))
+        elif decision.kind == "move":
+            if not has_parts:
+                what = f"{item.key!r} cannot move to {decision.to}: the data have no parts"
+                raise RequestError(decision.wrong(what))
+            items.append(dataclasses.replace(item, part=decision.to))
+        else:
+            items.append(dataclasses.replace(item, target=_target(source.task, names, decision)))
+    task, items = _with_names(source, names, items)
+    return with_items(source, items, aside, task), _notes(source, decisions, active, task)
+
+
+def _target(task: Task, names: list[str], decision: Decision) -> Target:
+    """The target that `to` names; a new class is put at the end of `names`. Raises RequestError."""
+    if task.kind == "number":
+        try:
+            number = float(decision.to)
+        except ValueError:
+            number = math.nan
+        if not abs(number) <= LARGEST:
+            raise RequestError(decision.wrong(f"{decision.to[:60]!r} is no number to relabel to"))
+        return number
+    if task.kind == "class":
+        return _place(names, decision.to, decision)
+    wanted = [decision.to] if decision.to in names else decision.to.split(SEPARATOR) if decision.to else []
+    return tuple(sorted({_place(names, name.strip(), decision) for name in wanted}))
+
+
+def _place(names: list[str], name: str, decision: Decision) -> int:
+    if name in names:
+        return names.index(name)
+    new = name.removeprefix(NEW).strip()
+    if name.startswith(NEW) and new:
+        if new not in names:
+            names.append(new)
+        return names.index(new)
+    wrong = unknown(f"class in line {decision.line} of {decision.file!r}:", name[:60], names)
+    raise RequestError(f"{wrong} (a new class is written {NEW}{name[:60] or 'name'})")
+
+
+def _with_names(source: Source, names: Sequence[str], items: Sequence[Item]) -> tuple[Task, list[Item]]:
+    """The task and items with new names in their alphabetical place, and without those that no image has any more."""
+    if source.task.kind == "number":
+        return source.task, list(items)
+    had = {place for item in source.items for place in _places(item)}
+    has = {place for item in items for place in _places(item)}
+    gone = had - has
+    kept = [place for place in range(len(names)) if place not in gone]
+    if len(names) > len(source.task.names):
+        kept.sort(key=lambda place: names[place])
+    if not kept or kept == list(range(len(source.task.names))):
+        return source.task, list(items)
+    moved = {old: new for new, old in enumerate(kept)}
+    changed = []
+    for item in items:
+        target = item.target
+        new = tuple(sorted(moved[p] for p in target)) if isinstance(target, tuple) else moved[_places(item)[0]]
+        changed.append(dataclasses.replace(item, target=new))
+    return dataclasses.replace(source.task, names=tuple(names[place] for place in kept), thresholds=()), changed
+
+
+def _places(item: Item) -> tuple[int, ...]:
+    return item.target if isinstance(item.target, tuple) else (int(item.target),)
+
+
+def _notes(source: Source, decisions: Mapping[str, Decision], active: Mapping[str, Decision], task: Task) -> list[str]:
+    counts = Counter(decision.kind for decision in active.values())
+    words = {"drop": "dropped", "relabel": "relabelled", "move": "moved"}
+    done = ", ".join(f"{counts[kind]} {word}" for kind, word in words.items() if counts[kind])
+    lines = [f"Decided: {done or 'nothing to change'}."]
+    aside = {oddity.path for oddity in source.oddities}
+    known = {item.key for item in source.items}
+    for what, absent in (
+        ("are set aside already", [key for key in decisions if key not in known and key in aside]),
+        ("are not here", [key for key in decisions if key not in known and key not in aside]),
+    ):
+        if absent:
+            lines.append(f"{len(absent)} decided images {what}, e.g. {printable(absent[0])!r}")
+    if new := sorted(set(task.names) - set(source.task.names)):
+        lines.append(f"New {'labels' if task.kind == 'labels' else 'classes'}: {', '.join(map(printable, new))}")
+    if gone := sorted(set(source.task.names) - set(task.names)):
+        lines.append(f"No image is left of: {', '.join(map(printable, gone))}")
+    return lines

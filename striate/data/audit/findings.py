@@ -1,0 +1,242 @@
+"""What an audit says: each kind of finding, what is done about it, and from which figures on it is one."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.data.audit.likeness import LIMIT
+from striate.data.audit.memory import Record
+from striate.data.sources.base import SUFFIXES, Item, Oddity
+from striate.errors import printable
+from striate.pixels import POLICIES
+from striate.task import Target, Task
+
+SET_ASIDE = {
+    "unreadable": "could not be read from disk",
+    "empty": "zero bytes",
+    "truncated": "the file ends too early",
+    "damaged": "the content is broken",
+    "not-an-image": "named like an image, but holds something else",
+    "bomb": "declares more pixels than any photograph has",
+    "hidden": "hidden files and folders are no classes",
+    "junk": "left by an operating system or a tool",
+    "other-file": "no image file",
+    "no-class": "an image outside the class folders has no class",
+    "no-part": "lies beside train/ and val/",
+    "empty-class": "a class needs an image",
+    "unseen-class": "a class without training images cannot be learnt",
+    "missing-file": "the manifest names it, but there is no such file",
+    "bad-row": "the manifest's row cannot be used",
+    "dropped": "dropped by a decisions file",
+}
+KEPT = {
+    "contradiction": "the same bytes under different {targets}: one of them must be wrong",
+    "near-contradiction": "nearly the same picture under different {targets}: one of them must be wrong",
+    "leak": "the same bytes in training and held-out images: scored with and without them",
+    "near-leak": "nearly the same picture in training and held-out images: scored with and without them",
+    "duplicate": "the same bytes more than once; kept on one side of a split that we make",
+    "near-duplicate": "nearly the same picture more than once: saved again, resized, cropped or mirrored; "
+    "kept on one side of a split that we make",
+    "not-compared": f"near-duplicates are looked for among at most {LIMIT:,} images; this many are too many",
+    "mistyped": "the ending names another format; the content decides",
+    "odd-format": "one of very few files of this format here: a placeholder or a drawing?",
+    "blank": "hardly any contrast: nothing to be seen on it",
+    "tiny": "far smaller than the other images: a thumbnail or an icon?",
+    "huge": "far larger than the other images: slow to read, and perhaps a scan or a poster",
+    "odd-aspect": "far longer than it is wide, or the other way round: a strip or a banner?",
+    "imbalance": "at most a fifth as many training images as the largest class has",
+    "tiny-class": "a single image: learnt from, never measured",
+}
+
+# What these rest on: of hymenoptera's, imagenet_samples' and coil20_att's 1,997 good photographs none spreads less than
+# 15 grey levels (of CIFAR-10-JPEG's, 7.5); against its folder's median side none is smaller than 1/4.5 or larger than
+# 5.2 times; the longest is 3.4 times as long as wide, and 2.6 times as much so as its folder's median.
+_BLANK = 4.0  # grey levels of standard deviation
+_TIMES_SMALLER, _TINY = 5.0, 64  # than the median side, and with a shorter side of fewer pixels than this
+_TIMES_LARGER = 8.0
+_TIMES_LONGER, _STRIP = 3.0, 4.0  # in aspect than the median one, and at least this aspect
+_DEVIATIONS = 6.0  # a folder of many sizes is judged by its own spread: robust standard deviations of the logarithm
+_ENOUGH = 20  # images: of fewer, none can be said to lie apart
+_IMBALANCE = 5  # times as many images in the largest class
+
+_PLURAL = {"class": "classes", "labels": "labels", "number": "numbers"}
+
+Keys = tuple[str, ...]
+Remarked = tuple[str, str]  # a path, and a few words on it
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something worth a user's look. action: "set aside", "kept" or "converted". explanation: the policy.
+
+    paths: of images or files; for "imbalance" names of classes. remarks: a few words on each path, or empty.
+    groups: where several images make one case, such as duplicates, which ones belong together; else empty.
+    """
+
+    kind: str
+    action: str
+    explanation: str
+    paths: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+    groups: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """The paths with their remarks, for showing."""
+        pairs = zip(self.paths, self.remarks or ("",) * len(self.paths), strict=True)
+        return tuple(f"{path} ({remark})" if remark else path for path, remark in pairs)
+
+    def line(self) -> str:
+        """The finding in one line."""
+        shown = [" = ".join(group[:3]) + (" = ..." if len(group) > 3 else "") for group in self.groups] or self.listed
+        count = f"{len(self.paths)} {self.kind}" if self.paths else self.kind
+        return f"{count}, {self.action} ({self.explanation})" + (f": {few(shown)}" if shown else "")
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        found = {"kind": self.kind, "count": len(self.paths), "action": self.action, "policy": self.explanation}
+        more = {"remarks": self.remarks, "groups": [list(group) for group in self.groups]}
+        return {**found, "paths": list(self.paths), **{name: list(value) for name, value in more.items() if value}}
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """An image that can be learnt from."""
+
+    item: Item
+    record: Record
+
+
+def few(paths: Sequence[str], limit: int = 2) -> str:
+    """The first paths, on one line whatever they hold."""
+    shown = ", ".join(printable(path) for path in paths[:limit])
+    return shown + (f" and {len(paths) - limit} more" if len(paths) > limit else "")
+
+
+def places_of(target: Target) -> tuple[int, ...]:
+    """Places among the task's names that a target counts for."""
+    if isinstance(target, tuple):
+        return target
+    return (target,) if isinstance(target, int) else (0,)
+
+
+def set_aside_findings(aside: Sequence[Oddity]) -> list[Finding]:
+    """One finding for each kind of what was set aside."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for oddity in aside:
+        groups[oddity.kind].append(oddity.path)
+    return [Finding(kind, "set aside", SET_ASIDE[kind], tuple(paths)) for kind, paths in groups.items()]
+
+
+def converted_findings(usable: Sequence[Usable]) -> list[Finding]:
+    """One finding for each conversion that decoding made."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for entry in usable:
+        for note in entry.record.notes:
+            groups[note].append(entry.item.key)
+    return [Finding(kind, "converted", POLICIES[kind], tuple(groups[kind])) for kind in POLICIES if kind in groups]
+
+
+def kept_findings(
+    task: Task, usable: Sequence[Usable], equal: Sequence[Sequence[int]], near: Sequence[Sequence[int]], compared: bool
+) -> list[Finding]:
+    """What is told of and kept, the most serious first.
+
+    equal, near: places in `usable` of equal bytes, and of near-duplicates. compared: whether the latter were sought.
+    """
+    groups: dict[str, list[Keys]] = defaultdict(list)
+    for members in equal:
+        for kind in ["duplicate", *_conflicts([usable[place].item for place in members])]:
+            groups[kind].append(tuple(usable[place].item.key for place in members))
+    for members in near:
+        for kind in _conflicts([usable[place].item for place in members]) or ["duplicate"]:
+            groups[f"near-{kind}"].append(tuple(usable[place].item.key for place in members))
+    single: dict[str, list[Remarked]] = {
+        "mistyped": [
+            (e.item.key, f"holds {e.record.format}") for e in usable if _mistyped(e.item.key, e.record.format)
+        ],
+        "odd-format": _odd_formats(usable),
+        "blank": [(entry.item.key, "") for entry in usable if entry.record.spread < _BLANK],
+        **_outliers(usable),
+        **({} if task.kind == "number" else _class_sizes(task, usable)),
+    }
+    findings = []
+    for kind, why in KEPT.items():
+        together, alone = tuple(groups.get(kind, ())), single.get(kind, [])
+        paths = tuple(path for group in together for path in group) or tuple(path for path, _ in alone)
+        remarks = tuple(remark for _, remark in alone)
+        if paths or (kind == "not-compared" and not compared):
+            policy = why.format(targets=_PLURAL[task.kind])
+            findings.append(Finding(kind, "kept", policy, paths, remarks if any(remarks) else (), together))
+    return findings
+
+
+def _conflicts(items: Sequence[Item]) -> list[str]:
+    """What is wrong with items that show the same thing, beyond their being several."""
+    parts = {item.part for item in items}
+    found = ["contradiction"] if len({item.target for item in items}) > 1 else []
+    return found + (["leak"] if "train" in parts and parts & {"val", "test"} else [])
+
+
+def _mistyped(key: str, form: str) -> bool:
+    if form == "array":
+        return False
+    named = SUFFIXES.get("." + key.rpartition(".")[2].lower(), "?")
+    return named != form and not (named == "JPEG" and form == "MPO")  # cameras write MPO into .jpg
+
+
+def _odd_formats(usable: Sequence[Usable]) -> list[Remarked]:
+    """Files whose format hardly anything else here has: at most 3 of them, and under 1 % of the images."""
+    counts = Counter(entry.record.format for entry in usable)
+    rare = {form for form, count in counts.items() if count <= 3 and count * 100 < len(usable)}
+    return [(entry.item.key, entry.record.format) for entry in usable if entry.record.format in rare]
+
+
+def _outliers(usable: Sequence[Usable]) -> dict[str, list[Remarked]]:
+    """Images that lie apart in size or aspect, each with its size; judged against all others."""
+    if len(usable) < _ENOUGH:
+        return {}
+    sizes = np.array([(entry.record.width, entry.record.height) for entry in usable], np.float64)
+    shorter, longer = sizes.min(axis=1), sizes.max(axis=1)
+    side, aspect = _apart(np.sqrt(shorter * longer)), _apart(longer / shorter)
+    marked = {
+        "tiny": (side < -_edge(side, _TIMES_SMALLER)) & (shorter < _TINY),
+        "huge": side > _edge(side, _TIMES_LARGER),
+        "odd-aspect": (aspect > _edge(aspect, _TIMES_LONGER)) & (longer >= _STRIP * shorter),
+    }
+    return {
+        kind: [(usable[n].item.key, f"{int(sizes[n, 0])} x {int(sizes[n, 1])}") for n in np.flatnonzero(mask).tolist()]
+        for kind, mask in marked.items()
+    }
+
+
+def _apart(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far each value lies from the median, in logarithms."""
+    logs = np.log(values)
+    return np.asarray(logs - np.median(logs))
+
+
+def _edge(apart: NDArray[np.float64], times: float) -> float:
+    """From which distance on a value is an outlier: `times` the median, or more where the values spread widely."""
+    return max(float(np.log(times)), _DEVIATIONS * 1.4826 * float(np.median(np.abs(apart))))
+
+
+def _class_sizes(task: Task, usable: Iterable[Usable]) -> dict[str, list[Remarked]]:
+    """Classes, or labels, with few images to learn from beside the others, and the images of those with only one."""
+    keys: dict[int, list[str]] = defaultdict(list)
+    for entry in usable:
+        if entry.item.part in ("", "train"):
+            for place in places_of(entry.item.target):
+                keys[place].append(entry.item.key)
+    largest = max(map(len, keys.values()), default=0)
+    few_of = [place for place in sorted(keys) if len(keys[place]) * _IMBALANCE <= largest]
+    return {
+        "imbalance": [(task.names[place], f"{len(keys[place]):,} of {largest:,}") for place in few_of],
+        "tiny-class": [(found[0], "") for found in keys.values() if len(found) == 1],
+    }

@@ -1,0 +1,102 @@
+"""Augmentation of a batch: what an `Augmentation` allows is drawn for each image and done, on the images' device.
+
+What is done to an image is keyed by (seed, epoch, sample): it is the same whatever batch the image comes in. Geometry
+comes first, all of it in one resampling (`warp`), then values (`colour`); `mixing` draws what mix-up needs, which is done
+where the loss is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from striate.data.augment.augmentation import Augmentation
+from striate.data.augment.colour import cut_out, dropped, recoloured
+from striate.data.augment.keyed import Stream, uniform
+from striate.data.augment.warp import Draws, Size, moved_and_resampled
+from striate.errors import RequestError
+
+_AT_ONCE = 2**20  # values of the images worked on at once on a CPU: 4 MiB in float32
+
+
+def augment(
+    images: Tensor,
+    samples: NDArray[np.integer],
+    chosen: Augmentation,
+    *,
+    seed: int,
+    epoch: int,
+    size: Size | None = None,
+    fraction: float = 1.0,
+    blank: Sequence[float] | Tensor = (0.0,),
+    lighting: NDArray[np.float64] | None = None,
+) -> Tensor:
+    """`images` [B, C, Hs, Ws] augmented: [B, C, H, W] with `size` = (H, W), by default the size they have.
+
+    dtype (uint8, or floating point on the scale 0 .. 255) and device are kept, and the input is left as it was.
+    `samples` [B], integers, are the images' names, such as their indices in the data set. Where nothing is drawn the
+    result is `warp.plain(images, size, fraction)`, and the images themselves where that is all of them.
+    `blank` is what cut-out and dropping leave: a value a channel, or a tensor [C, H, W]. `lighting` [C, C]: the
+    directions of PCA lighting in columns, as `statistics` measures them; None: ImageNet's published ones.
+    Mix-up is not done here. Nothing is done against aliasing: of images of more than twice the size, some is not read.
+    Raises RequestError for shapes that do not go together, or a window that does not fit.
+    """
+    if images.ndim != 4 or samples.shape != images.shape[:1]:
+        shapes = f"{list(images.shape)} and {list(samples.shape)}"
+        raise RequestError(f"augmentation takes images [B, C, H, W] and samples [B], not {shapes}")
+    size = size or (images.shape[2], images.shape[3])
+    if min(size) < 1 or not 0 < fraction <= 1:
+        raise RequestError(f"augmentation needs a size of at least 1x1 and a fraction above 0, not {size}, {fraction}")
+    still = chosen.transforms in ([], ["mixup"]) and fraction == 1 and size == tuple(images.shape[2:])
+    if still or not len(images):
+        return images if still else images.new_empty(0, images.shape[1], *size)
+    blanks = _blank(blank, images)
+
+    def done(some: Tensor, names: NDArray[np.integer]) -> Tensor:
+        draws = Draws(seed, epoch, names)
+        some = moved_and_resampled(some, chosen, draws, size, fraction)
+        some = recoloured(some, chosen, draws, lighting) if chosen.colour or chosen.lighting else some
+        some = cut_out(some, chosen.cutout, draws, blanks) if chosen.cutout else some
+        return dropped(some, chosen.drop, draws, blanks) if chosen.drop else some
+
+    # On a CPU a few images at a time: what is in between then stays in the cache, in memory that is used again.
+    step = max(1, _AT_ONCE // images[0].numel()) if images.device.type == "cpu" else len(images)
+    parts = [done(images[start : start + step], samples[start : start + step]) for start in range(0, len(images), step)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def mixing(samples: NDArray[np.integer], alpha: float, *, seed: int, epoch: int) -> NDArray[np.float64]:
+    """How much of each of `samples` [B] mix-up keeps, 0 to 1, from Beta(alpha, alpha); the rest is its partner's.
+
+    Source: Zhang et al. 2017, arXiv:1710.09412, equation 2. Raises RequestError for an alpha not above 0, or above 10.
+    """
+    if not 0 < alpha <= 10:
+        raise RequestError(f"mix-up takes an alpha above 0, at most 10, not {alpha}")
+    draw = uniform(seed, epoch, samples, Stream.MIX)
+    below = draw <= 0.5
+    half = _lower_half_of_beta(np.where(below, draw, 1 - draw), alpha)
+    return np.where(below, half, 1 - half)
+
+
+def _lower_half_of_beta(draw: NDArray[np.float64], alpha: float) -> NDArray[np.float64]:
+    """Where the distribution function of Beta(alpha, alpha) reaches `draw`, at most 0.5.
+
+    Substituting s = x^alpha takes the pole at 0 out of the integrand, which leaves (1 - s^(1 / alpha))^(alpha - 1).
+    """
+    s = np.linspace(0, 0.5**alpha, 4097)
+    height = (1 - s ** (1 / alpha)) ** (alpha - 1)
+    area = np.concatenate([[0.0], np.cumsum(height[1:] + height[:-1])])
+    reached = np.interp(draw, 0.5 * area / area[-1], s)
+    return np.asarray(reached ** (1 / alpha))
+
+
+def _blank(blank: Sequence[float] | Tensor, images: Tensor) -> Tensor:
+    """What is left of a blanked value, in the images' dtype: [C, 1, 1] or [C, H, W]."""
+    values = torch.as_tensor(blank, dtype=torch.float32, device=images.device)
+    values = values.view(-1, 1, 1) if values.ndim == 1 else values
+    values = values.round().clamp(0, 255) if images.dtype == torch.uint8 else values
+    return values.to(images.dtype)

@@ -1,0 +1,1 @@
+"""Images decoded once, near the training size, in one file that is mapped and never loaded."""

@@ -1,0 +1,1 @@
+"""Where images come from: folders, manifests, arrays, IDX, CIFAR, named sets. They decide nothing."""

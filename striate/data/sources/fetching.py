@@ -1,0 +1,256 @@
+"""Getting one published file: downloaded with its partial state kept, or copied; here only once its checksum is right.
+
+Only http and https, certificates checked, the environment's proxies respected; sizes and attempts bounded.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.client
+import json
+import shutil
+import ssl
+import time
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from email.message import Message
+from pathlib import Path
+from typing import IO, Any, cast
+from urllib.parse import urlsplit
+
+from striate.data.sources.originals import Original
+from striate.errors import RequestError, WorkError
+from striate.progress import Step
+from striate.storage import write_atomically, write_text
+
+CHUNK = 2**18
+TIMEOUT = 30  # seconds without a byte
+PAUSE = 0.5  # seconds before the next attempt; twice as long each time
+FRUITLESS = 3  # attempts in a row that brought nothing
+ATTEMPTS = 100  # attempts in all: a connection that is cut every few megabytes still ends
+
+
+class _NotThereError(Exception):
+    """The address has no such file: another attempt would change nothing."""
+
+
+class _CutError(Exception):
+    """The connection failed: another attempt may go on from here."""
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to http and https only, and never from https to http."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+    ) -> urllib.request.Request | None:
+        """The request that follows, refused where its scheme is another."""
+        scheme = urlsplit(newurl).scheme
+        if scheme != "https" and not (scheme == "http" and req.type == "http"):
+            raise _NotThereError(f"redirected to {newurl[:200]!r}, which is not followed")
+        return super().redirect_request(req, fp, code, msg, cast(Any, headers), newurl)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is remembered beside a partial download: where it comes from and which version of the file it is."""
+
+    address: str
+    validator: str
+
+    @classmethod
+    def read(cls, path: Path) -> _Kept:
+        """What was kept, or nothing: then the download begins anew."""
+        try:
+            values = json.loads(path.read_text("utf-8"))
+            return cls(str(values["address"]), str(values["validator"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return cls("", "")
+
+
+def download(original: Original, folder: Path, step: Step, addresses: tuple[str, ...] = ()) -> Path:
+    """The file, whole and with the right checksum, in `folder`; `addresses` instead of the published ones.
+
+    A partial download is gone on with where the server allows it and the file there is still the same. Raises
+    WorkError naming the address, and what may be done instead.
+    """
+    target = folder / original.file
+    if target.is_file():
+        if matches(original, target):
+            step.advance(original.size)
+            return target
+        target.unlink()
+    failures = []
+    for address in addresses or original.addresses:
+        try:
+            _whole(address, original, target, step)
+            return target
+        except _NotThereError as error:
+            failures.append(f"{address}: {error}")
+        except OSError as error:  # of the disk: the net's are told of above
+            raise WorkError(f"could not write {str(target)!r}: {error.strerror or error}") from error
+    raise WorkError(f"could not fetch {original.file}: {'; '.join(failures)}; if you have it, say --from FOLDER")
+
+
+def _whole(address: str, original: Original, target: Path, step: Step) -> None:
+    """Attempts until the file is whole, then its checksum. Raises _NotThereError, OSError."""
+    if not address.lower().startswith(("http://", "https://")):
+        raise _NotThereError("not an http or https address")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part, kept = target.with_name(target.name + ".part"), target.with_name(target.name + ".part.json")
+    told = _Told(step)
+    fruitless = 0
+    for _ in range(ATTEMPTS):
+        before = _size(part)
+        if before == original.size:  # the last run ended between the last byte and the check
+            break
+        try:
+            _attempt(address, original, part, kept, told)
+            break
+        except _CutError as error:
+            fruitless = fruitless + 1 if _size(part) <= before else 0
+            if fruitless == FRUITLESS:
+                raise _NotThereError(f"{error}, {FRUITLESS} times") from error
+            time.sleep(PAUSE * 2**fruitless)
+    else:
+        raise _NotThereError(f"cut {ATTEMPTS} times")
+    kept.unlink(missing_ok=True)
+    if not matches(original, part):
+        part.unlink()
+        raise _NotThereError(f"what it gives has not the checksum {original.checksum}; it was removed")
+    part.replace(target)
+
+
+def _attempt(address: str, original: Original, part: Path, kept: Path, told: _Told) -> None:
+    """One request, its answer put behind what is there. Raises _CutError, _NotThereError, OSError."""
+    had, known = _size(part), _Kept.read(kept)
+    headers = {"User-Agent": "striate", "Accept-Encoding": "identity"}
+    resuming = had > 0 and known.address == address and bool(known.validator)
+    if resuming:
+        headers |= {"Range": f"bytes={had}-", "If-Range": known.validator}
+    try:
+        request = urllib.request.Request(address, headers=headers)
+        answer = urllib.request.build_opener(_Redirects()).open(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if resuming and error.code == 416:  # what is there reaches beyond the file's end: it is another file's
+            part.unlink()
+            raise _CutError("the file became shorter") from error
+        wrong = _CutError if error.code >= 500 or error.code in (408, 429) else _NotThereError
+        raise wrong(f"{error.code} {error.reason}") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:  # URLError is an OSError; so are timeouts
+        reason = getattr(error, "reason", error)
+        hopeless = isinstance(reason, ssl.SSLCertVerificationError | ValueError)  # ValueError: no address at all
+        raise (_NotThereError if hopeless else _CutError)(str(reason) or type(reason).__name__) from error
+    with answer:
+        begins = had if resuming and answer.status == 206 else 0
+        if begins and not str(answer.headers.get("Content-Range", "")).startswith(f"bytes {begins}-"):
+            part.unlink()
+            raise _CutError("the server went on from another place")
+        if not begins:
+            validator = _validator(answer.headers)
+            write_text(kept, json.dumps(asdict(_Kept(address, validator))))
+        length = answer.headers.get("Content-Length", "")
+        total = begins + int(length) if length.isdigit() else original.size
+        if total != original.size:
+            raise _NotThereError(f"its file has {total:,} bytes, the published one {original.size:,}")
+        # The partial file is the one thing written in pieces: to go on after a cut it must outlive this process.
+        with open(part, "ab" if begins else "wb") as file:
+            told.at(begins)
+            _pour(answer, file, begins, original.size, told)
+
+
+def _pour(answer: Any, file: IO[bytes], begins: int, size: int, told: _Told) -> None:
+    """The answer's bytes into the file, at most up to `size`. Raises _CutError, _NotThereError; OSError of the disk."""
+    at = begins
+    while True:
+        try:
+            chunk = answer.read(CHUNK)
+        except (OSError, http.client.HTTPException) as error:
+            raise _CutError(str(error) or type(error).__name__) from error
+        if not chunk:
+            break
+        at += len(chunk)
+        if at > size:
+            raise _NotThereError(f"it gives more than the published {size:,} bytes")
+        file.write(chunk)
+        told.at(at)
+    if at < size:
+        raise _CutError(f"the connection was cut at {at:,} of {size:,} bytes")
+
+
+def _validator(headers: Any) -> str:
+    """What tells one version of the file from another: a strong ETag, or the date; "" where neither is given."""
+    tag = str(headers.get("ETag") or "")
+    return tag if tag and not tag.startswith("W/") else str(headers.get("Last-Modified") or "")
+
+
+class _Told:
+    """Tells a bar how far a download is, which may fall back when it begins anew."""
+
+    def __init__(self, step: Step) -> None:
+        self.step, self.told = step, 0
+
+    def at(self, place: int) -> None:
+        """`place` bytes are here."""
+        self.step.advance(place - self.told)
+        self.told = place
+
+
+def copy(original: Original, source: Path, folder: Path, step: Step) -> Path:
+    """The file out of a local folder (or the file itself), its checksum right, copied into `folder`.
+
+    Of a packed file the unpacked one will do, and one packed anew. Raises RequestError for what is not the original.
+    """
+    plain = original.file.removesuffix(".gz") if original.inside else original.file
+    places = [source / name for name in dict.fromkeys((original.file, plain))] if source.is_dir() else [source]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        names = " or ".join(place.name for place in places)
+        raise RequestError(f"{str(source)!r} holds no {names}")
+    try:
+        if not matches(original, found):
+            raise RequestError(
+                f"{str(found)!r} is not the published {original.file}: its checksum is not {original.checksum}"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / (found.name if found.name in (original.file, plain) else original.file)
+        with open(found, "rb") as file:
+            write_atomically(target, lambda out: shutil.copyfileobj(file, out, CHUNK))
+    except OSError as error:
+        raise WorkError(f"could not copy {str(found)!r}: {error.strerror or error}") from error
+    step.advance(original.size)
+    return target
+
+
+def matches(original: Original, path: Path) -> bool:
+    """Whether the file is the original, or holds what it holds. Raises OSError."""
+    kind, _, wanted = original.checksum.partition(":")
+    with open(path, "rb") as file:
+        if _digest(kind, file.read) == wanted:
+            return True
+        if not original.inside:
+            return False
+        file.seek(0)
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        with suppress(EOFError, gzip.BadGzipFile, zlib.error):
+            return _digest("sha256", gzip.GzipFile(fileobj=file).read if packed else file.read) == original.inside
+    return False
+
+
+def _digest(kind: str, read: Callable[[int], bytes]) -> str:
+    # MD5 is the publisher's choice where it stands: against damage, not against deceit.
+    digest = hashlib.new(kind, usedforsecurity=False)
+    while chunk := read(CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0

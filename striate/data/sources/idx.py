@@ -1,0 +1,137 @@
+"""IDX files, MNIST's own format, as a source: a magic number, the dimensions, then the values; packed by gzip or not.
+
+Source: LeCun, Cortes, Burges, "The MNIST database", section "File formats". Pixels are taken as they lie: EMNIST's
+images, which are stored transposed, stay so.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import zlib
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.data.sources.arrays import ArraySource, from_arrays
+from striate.data.sources.base import Oddity
+from striate.errors import RequestError
+
+IDX_NAME = re.compile(
+    r"(?P<set>.*?)(?P<part>train|t10k|test|val)(?P<a>[-_.])(?P<what>images|labels)(?P<b>[-_.])idx[0-9](?P<c>[-_.])ubyte"
+    r"(?P<gz>\.gz)?",
+    re.IGNORECASE,
+)
+PARTS = {"train": "train", "val": "val", "t10k": "test", "test": "test"}
+MAX_BYTES = 2**31  # of one file's values; EMNIST's largest has 0.55 billion
+UNSIGNED_BYTES = 8  # the third byte of the magic number, for the one type images and labels come in
+
+
+def holds_idx(names: Collection[str]) -> bool:
+    """Whether a folder of these entries is one of IDX files."""
+    return any((found := IDX_NAME.fullmatch(name)) and found["what"].lower() == "images" for name in names)
+
+
+def open_idx(path: Path, name: str = "", classes: Sequence[str] = ()) -> ArraySource:
+    """A folder of IDX files, as parts train, val and test, or one file of images whose labels lie beside it.
+
+    `classes`: what the labels 0, 1, ... are called. Raises RequestError for files that are damaged, do not belong
+    together, or declare other dimensions than they have.
+    """
+    folder = path if path.is_dir() else path.parent
+    here = sorted(entry.name for entry in folder.iterdir())
+    chosen, aside = (_of_folder(folder, here), _others(here)) if path.is_dir() else ([path.name], ())
+    parts = []
+    for images in chosen:
+        found = cast("re.Match[str]", IDX_NAME.fullmatch(images))
+        if found["what"].lower() != "images":
+            raise RequestError(f"{str(path)!r} holds labels; give the file of images")
+        pixels, labels = read_idx(folder / images, 3), read_idx(folder / _labels_beside(folder, here, found), 1)
+        parts.append((PARTS[found["part"].lower()] if len(chosen) > 1 else "", pixels, labels))
+    source = from_arrays(name or path.name.partition(".")[0], str(path.resolve()), parts, classes)
+    return replace(source, oddities=aside)
+
+
+def _of_folder(folder: Path, here: Sequence[str]) -> list[str]:
+    """The folder's files of images, training first. Raises RequestError where they are of several sets."""
+    found: dict[str, str] = {}
+    sets: dict[str, str] = {}
+    for name in here:  # sorted: the unpacked file of a pair comes first
+        match = IDX_NAME.fullmatch(name)
+        if match and match["what"].lower() == "images":
+            found.setdefault(PARTS[match["part"].lower()], name)
+            sets.setdefault(match["set"], name)
+    if len(sets) > 1:
+        raise RequestError(
+            f"{str(folder)!r} holds {len(sets)} IDX sets; name the images of one, such as {', '.join(sets.values())}"
+        )
+    return [found[part] for part in ("train", "val", "test") if part in found]
+
+
+def _others(here: Sequence[str]) -> tuple[Oddity, ...]:
+    return tuple(Oddity(name, "other-file", "no IDX file") for name in here if not IDX_NAME.fullmatch(name))
+
+
+def _labels_beside(folder: Path, here: Sequence[str], images: re.Match[str]) -> str:
+    for name in here:
+        found = IDX_NAME.fullmatch(name)
+        if (
+            found
+            and found["what"].lower() == "labels"
+            and (found["set"], found["part"]) == (images["set"], images["part"])
+        ):
+            return name
+    wanted = (
+        f"{images['set']}{images['part']}{images['a']}labels{images['b']}idx1{images['c']}ubyte{images['gz'] or ''}"
+    )
+    raise RequestError(f"{str(folder / images[0])!r} has no labels beside it: {wanted} is missing")
+
+
+def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    """The values of one IDX file of unsigned bytes, in its own shape. Raises RequestError unless all is as declared."""
+    try:
+        with ExitStack() as stack:
+            raw = stack.enter_context(open(path, "rb"))
+            packed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            stream = cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=raw)) if packed else raw)
+            shape = _shape(path, stream, dimensions)
+            size = int(np.prod(shape, dtype=object))
+            # Deflate packs at most 1032 to 1: what is declared beyond that is not in the file, whatever it says.
+            most = (1032 if packed else 1) * os.fstat(raw.fileno()).st_size
+            if size > min(most, MAX_BYTES):
+                raise RequestError(f"{str(path)!r} declares {size:,} values ({_by(shape)}), more than it can hold")
+            content = bytearray()
+            while len(content) < size and (chunk := stream.read(min(2**20, size - len(content)))):
+                content += chunk
+            if len(content) != size or stream.read(1):
+                what = f"has only {len(content):,}" if len(content) < size else "has more"
+                raise RequestError(f"{str(path)!r} declares {size:,} values ({_by(shape)}) and {what}")
+    except (OSError, EOFError, zlib.error) as error:
+        raise RequestError(f"cannot read {str(path)!r}: {getattr(error, 'strerror', None) or error}") from error
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _shape(path: Path, stream: BinaryIO, dimensions: int) -> tuple[int, ...]:
+    magic = stream.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0":
+        raise RequestError(f"{str(path)!r} is no IDX file: it begins with {magic.hex(' ') or 'nothing'}")
+    if magic[2] != UNSIGNED_BYTES or magic[3] != dimensions:
+        raise RequestError(
+            f"{str(path)!r} holds {magic[3]}-dimensional values of type 0x{magic[2]:02x}; "
+            f"unsigned bytes (0x08) in {dimensions} dimensions are needed"
+        )
+    declared = stream.read(4 * dimensions)
+    if len(declared) < 4 * dimensions:
+        raise RequestError(f"{str(path)!r} ends within its header")
+    return tuple(int(value) for value in np.frombuffer(declared, ">u4"))
+
+
+def _by(shape: Sequence[int]) -> str:
+    return " x ".join(str(side) for side in shape)

@@ -1,0 +1,1 @@
+"""The strategies of `train`, and what they hand back."""

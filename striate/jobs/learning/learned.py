@@ -1,0 +1,142 @@
+"""What a strategy hands back: a model, what it was learnt from, and its answers on images it had not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.data.audit.audit import Audit, Usable
+from striate.data.splits import folds_of, measured_part, split
+from striate.jobs.measure import Measured, measure
+from striate.model import Model
+from striate.pixels import Images
+from striate.recipe import Recipe
+from striate.task import Targets
+
+Log = Callable[[str, dict[str, Any]], None]  # an event and its facts: a line of log.jsonl
+CROSS_VALIDATED = "cross-validated"
+
+
+@dataclass(frozen=True, eq=False)
+class Lots:
+    """Who learns and who is measured. parts: of each usable image. folds [usable]: -1 for images outside the folds."""
+
+    audit: Audit
+    parts: list[str]
+    folds: NDArray[np.int64] | None = None
+
+    @classmethod
+    def drawn(cls, found: Audit, recipe: Recipe) -> Lots:
+        """As the recipe says. With folds, a split that the data bring is kept, and the folds are made within "train";
+        else every image is learnt from, and measured by models that had not seen it."""
+        given = any(entry.item.part for entry in found.usable)
+        if not recipe.folds:
+            return cls(found, split(found, recipe.held_out, recipe.seed))
+        parts = [entry.item.part or "train" for entry in found.usable]
+        places = [place for place, part in enumerate(parts) if part == "train"] if given else None
+        return cls(found, parts, folds_of(found, recipe.folds, recipe.seed, places))
+
+    @property
+    def measured_part(self) -> str:
+        """The part that is held out; "" where there is none."""
+        return measured_part(self.parts)
+
+    def rows(self, part: str) -> list[int]:
+        """Places in `audit.usable` of the images of a part."""
+        return [index for index, name in enumerate(self.parts) if name == part]
+
+    def entries(self, rows: list[int]) -> list[Usable]:
+        """Those images."""
+        return [self.audit.usable[row] for row in rows]
+
+    def targets(self, rows: list[int]) -> Targets:
+        """Their targets."""
+        return self.audit.task.targets(self.audit.usable[row].item for row in rows)
+
+
+@dataclass(frozen=True, eq=False)
+class StrangersMeasured:
+    """Strangers of a folder told from held-out images. Distances: of held-out images [N] and of strangers [M]."""
+
+    folder: str
+    paths: tuple[str, ...]
+    limit: float
+    known: NDArray[np.float32]
+    strangers: NDArray[np.float32]
+    auroc: float
+    taken_for: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as JSON values."""
+        return {
+            "folder": self.folder,
+            "images": len(self.strangers),
+            "auroc": self.auroc,
+            "limit": self.limit,
+            "known_accepted": float((self.known <= self.limit).mean()),
+            "strangers_refused": float((self.strangers > self.limit).mean()),
+        }
+
+
+@dataclass(eq=False)
+class Learned:
+    """answers [held out, outputs]: of the measured part's images, in order. engine: in words.
+
+    unseen [usable, outputs]: answers by models that had not learnt from the image, NaN where there are none; fold by
+    fold of `lots.folds` where folds were asked for. distances [usable]: how unlike the others each image is. views:
+    from a place in `audit.usable` to that image, plain and as augmentation varies it, uint8 [V, H, W, C]. All three
+    are None where there is nothing of the kind. curve: a row an epoch. facts: what the strategy chose, for the model
+    file and the log. notes: lines for the user.
+    """
+
+    model: Model
+    lots: Lots
+    answers: NDArray[np.float32]
+    engine: str
+    precision: str
+    unseen: NDArray[np.float32] | None = None
+    distances: NDArray[np.float32] | None = None
+    strangers: StrangersMeasured | None = None
+    views: Callable[[int], Images] | None = None
+    curve: list[dict[str, float]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def audit(self) -> Audit:
+        """What was looked at."""
+        return self.lots.audit
+
+    @property
+    def measured_rows(self) -> list[int]:
+        """Places in `audit.usable` of the images that the headline is about."""
+        if not self.lots.measured_part and self.lots.folds is not None:
+            return np.flatnonzero(self.lots.folds >= 0).tolist()
+        return self.lots.rows(self.lots.measured_part)
+
+    def measured(self) -> Measured:
+        """The headline: the held-out part, or all folds together where nothing is held out."""
+        if not self.lots.measured_part and self.lots.folds is not None:
+            return self.cross_validated()
+        rows = self.measured_rows
+        return measure(self.lots.measured_part, self.model.task, self.answers, self.lots.targets(rows))
+
+    def cross_validated(self) -> Measured:
+        """All folds together: each image once, answered by a model that had not seen it."""
+        assert self.lots.folds is not None and self.unseen is not None
+        rows = np.flatnonzero(self.lots.folds >= 0).tolist()
+        return measure(CROSS_VALIDATED, self.model.task, self.unseen[rows], self.lots.targets(rows))
+
+    def by_fold(self) -> list[Measured]:
+        """Fold by fold; empty without folds."""
+        if self.lots.folds is None or self.unseen is None:
+            return []
+        chosen = [np.flatnonzero(self.lots.folds == fold).tolist() for fold in range(int(self.lots.folds.max()) + 1)]
+        return [
+            measure(f"fold {number}", self.model.task, self.unseen[rows], self.lots.targets(rows))
+            for number, rows in enumerate(chosen, 1)
+        ]

@@ -1,0 +1,135 @@
+"""Runs held against each other: which one is best, whether that can be said at all, and what differs between them."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from striate.errors import RequestError
+from striate.report.compare.summary import RunSummary
+
+ABSENT = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two runs or more. Raises RequestError for fewer."""
+
+    runs: tuple[RunSummary, ...]
+
+    def __post_init__(self) -> None:
+        """One run cannot be held against itself."""
+        if len(self.runs) < 2:
+            raise RequestError(f"a comparison needs two runs or more, not {len(self.runs)}")
+
+    @property
+    def same_score(self) -> bool:
+        """Whether all scores are of one kind."""
+        return len({(run.task_kind, run.score_name) for run in self.runs}) == 1
+
+    @property
+    def same_images(self) -> bool | None:
+        """Whether all were measured on the same images; None where a run does not tell."""
+        digests = {run.held_out for run in self.runs}
+        if len(digests - {""}) > 1:
+            return False
+        return None if "" in digests else True
+
+    @cached_property
+    def best(self) -> int | None:
+        """The place of the run with the best score; None where scores do not compare or there are none."""
+        scored = [place for place, run in enumerate(self.runs) if math.isfinite(run.score)]
+        if not scored or not self.same_score or self.same_images is False:
+            return None
+        sign = -1 if self.runs[0].task_kind == "number" else 1
+        return max(scored, key=lambda place: sign * self.runs[place].score)
+
+    @cached_property
+    def close(self) -> tuple[int, ...]:
+        """Places of the runs that the best one is too close to call with: their intervals overlap, or one has none."""
+        if self.best is None:
+            return ()
+        best = self.runs[self.best]
+        return tuple(
+            place
+            for place, run in enumerate(self.runs)
+            if place != self.best and math.isfinite(run.score) and overlap(best.interval, run.interval)
+        )
+
+    def warnings(self) -> list[str]:
+        """What forbids the comparison, in plain sentences; names as they are."""
+        if not self.same_score:
+            told = ", ".join(dict.fromkeys(run.score_name for run in self.runs))
+            return [f"These runs are measured by different scores ({told}), which do not compare."]
+        if self.same_images is False:
+            return ["These runs were not measured on the same images: their scores do not compare."]
+        if self.same_images is None:
+            silent = ", ".join(run.name for run in self.runs if not run.held_out)
+            return [f"Not known to be measured on the same images: {silent} does not tell on which."]
+        return []
+
+    def verdict(self) -> str:
+        """The result in a few words; names as they are."""
+        if self.best is None:
+            return "No comparison"
+        return "Too close to call" if self.close else f"{self.runs[self.best].name} is best"
+
+    @cached_property
+    def recipes(self) -> tuple[dict[str, str], ...]:
+        """The recipes as dotted keys and values; empty where there is none or it cannot be read."""
+        return tuple(_flat(run.recipe) for run in self.runs)
+
+    @cached_property
+    def differing(self) -> dict[str, tuple[str, ...]]:
+        """The keys of the recipes in which the runs differ, with each run's value; ABSENT where it has none."""
+        keys = dict.fromkeys(key for recipe in self.recipes for key in recipe)
+        rows = {key: tuple(recipe.get(key, ABSENT) for recipe in self.recipes) for key in keys}
+        return {key: values for key, values in rows.items() if len(set(values)) > 1}
+
+    @cached_property
+    def recalls(self) -> list[tuple[str, tuple[float | None, ...]]]:
+        """Recalls by class, a column a run, the classes that differ most first."""
+        names = dict.fromkeys(name for run in self.runs for name in run.recalls)
+        rows = [(name, tuple(run.recalls.get(name) for run in self.runs)) for name in names]
+        return sorted(rows, key=lambda row: -_spread(row[1]))
+
+    @cached_property
+    def metrics(self) -> dict[str, tuple[float | None, ...]]:
+        """The further figures, a column a run."""
+        names = dict.fromkeys(name for run in self.runs for name in run.metrics)
+        return {name: tuple(run.metrics.get(name) for run in self.runs) for name in names}
+
+
+def overlap(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
+    """Whether two intervals have a point in common; one that is not known may lie anywhere."""
+    return one is None or other is None or (one[0] <= other[1] and other[0] <= one[1])
+
+
+def _spread(values: Sequence[float | None]) -> float:
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    return max(known) - min(known) if known else 0.0
+
+
+def _flat(recipe: str) -> dict[str, str]:
+    try:
+        return dict(_leaves(tomllib.loads(recipe), ""))
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def _leaves(table: Mapping[str, Any], above: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for key, value in table.items():
+        name = f"{above}{key}"
+        found += _leaves(value, f"{name}.") if isinstance(value, dict) else [(name, _said(value))]
+    return found
+
+
+def _said(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)

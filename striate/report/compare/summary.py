@@ -1,0 +1,36 @@
+"""One run in short, as plain data, to be set beside others: drawn by `striate.report.compare.page`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RunSummary:
+    """One run of `striate train`. `name` tells it apart, such as its folder; `data`, `net`, `strategy` are in words.
+
+    `score` is what `score_name` says ("accuracy", "mean average precision", "mean absolute error"), with its 95 %
+    `interval` (None: not known); of a task of kind "number" the smaller score is the better, else the larger.
+    `images` were measured on, and `held_out` is a digest of which ones: two scores compare only where it is equal
+    (empty: not known). `seconds` is the time of the whole run, `megabytes` the size of the model file.
+    `metrics` are further figures by name, `curve` is as in `RunReport`, `recipe` is TOML, `recalls` are by class.
+    """
+
+    name: str
+    data: str
+    net: str
+    strategy: str
+    score_name: str
+    score: float
+    task_kind: str = "class"
+    interval: tuple[float, float] | None = None
+    images: int = 0
+    seconds: float | None = None
+    megabytes: float | None = None
+    parameters: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curve: tuple[Mapping[str, float], ...] = ()
+    recipe: str = ""
+    recalls: Mapping[str, float | None] = field(default_factory=dict)
+    held_out: str = ""

@@ -1,0 +1,58 @@
+"""Several runs side by side, as text for a terminal."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from striate.errors import printable
+from striate.report.compare.comparing import ABSENT, Comparison
+from striate.report.compare.summary import RunSummary
+from striate.report.wording import clipped, number, percent, quantity, seconds
+
+SETTINGS = 12
+
+
+def comparison_text(runs: Sequence[RunSummary]) -> str:
+    """A table of the runs, the verdict and what differs, in lines of text. Raises RequestError for fewer than two."""
+    found = Comparison(tuple(runs))
+    score = found.runs[0].score_name if found.same_score else "score"
+    rows: list[tuple[str, ...]] = [("run", score, "95 %", "images", "time", "model"), *map(_row, found.runs)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [_aligned(row, widths) for row in rows]
+    lines += ["", printable(found.verdict()) + "." + _between(found)]
+    lines += [f"Warning: {printable(said)}" for said in found.warnings()]
+    if found.differing:
+        lines += ["", "Settings that differ:"]
+        for key, values in list(found.differing.items())[:SETTINGS]:
+            said = " | ".join(printable(clipped(value, 40)) if value != ABSENT else "-" for value in values)
+            lines.append(f"  {printable(key)}: {said}")
+        left = len(found.differing) - SETTINGS
+        lines += [f"  and {left} more"] if left > 0 else []
+    return "\n".join(lines)
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    """A row of the table: its name to the left, its figures to the right."""
+    figures = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+    return "  ".join([row[0].ljust(widths[0]), *figures])
+
+
+def _between(found: Comparison) -> str:
+    if not found.close:
+        return ""
+    names = ", ".join(printable(found.runs[place].name) for place in (found.best, *found.close) if place is not None)
+    return f" The 95 % intervals overlap: {names}."
+
+
+def _row(run: RunSummary) -> tuple[str, ...]:
+    say = quantity if run.task_kind == "number" else percent
+    span = f"{_plain(say(run.interval[0]))} to {_plain(say(run.interval[1]))}" if run.interval else "-"
+    time = _plain(seconds(run.seconds)) if run.seconds is not None else "-"
+    size = f"{_plain(quantity(run.megabytes))} MB" if run.megabytes is not None else "-"
+    return printable(clipped(run.name, 40)), _plain(say(run.score)), span, _plain(number(run.images)), time, size
+
+
+def _plain(said: str) -> str:
+    """HTML of this room's wording as plain text."""
+    return html.unescape(said).replace("\xa0", " ").replace("\u202f", ",").replace("\u2212", "-").replace("\u2013", "-")
