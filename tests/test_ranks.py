@@ -21,6 +21,11 @@ RANKS = """
 5: jobs
 7: cli __init__ __main__
 """
+DATA = """sources augment
+audit
+pack splits
+opening
+"""
 RANK = {room: int(line[0]) for line in RANKS.split("\n") if line for room in line[2:].split()}
 TOP = {room for room, rank in RANK.items() if rank == max(RANK.values())}  # the package's faces know each other
 FILES = sorted(ROOT.rglob("*.py"))
@@ -101,6 +106,15 @@ def test_data_and_report_know_no_net() -> None:
     for path in FILES:
         if room_of(name_of(path)) in ("data", "report"):
             assert {"nets", "nets.catalog"}.isdisjoint(ours(imported(path))), path
+
+
+def test_within_data_the_arrows_go_one_way_too() -> None:
+    order = {name: rank for rank, names in enumerate(DATA.split("\n")) for name in names.split()}
+    for path in (ROOT / "data").rglob("*.py"):
+        inner = path.relative_to(ROOT / "data").with_suffix("").parts[0]
+        for module in imported(path):
+            if module.startswith("striate.data.") and (other := module.split(".")[2]) != inner:
+                assert order[other] < order[inner], f"{name_of(path)} imports {module}"
 
 
 def test_no_room_is_empty() -> None:

@@ -1,8 +1,8 @@
 """Augmentation of a batch: what an `Augmentation` allows is drawn for each image and done, on the images' device.
 
 What is done to an image is keyed by (seed, epoch, sample): it is the same whatever batch the image comes in. Geometry
-comes first, all of it in one resampling (`warp`), then values (`colour`); `mixing` draws what mix-up needs, which is done
-where the loss is.
+comes first, all of it in one resampling (`warp`), then values (`colour`); `mixing` draws what mix-up needs, and the
+loss does the rest.
 """
 
 from __future__ import annotations
