@@ -90,7 +90,10 @@ def _found(name: str, folder: Path, progress: Progress) -> int:
         images = _prove(name, folder)
     except WorkError as error:
         progress.say(f"What was fetched before does not read ({error}); it is fetched anew.")
-        shutil.rmtree(folder)
+        try:
+            shutil.rmtree(folder)
+        except OSError as refused:
+            raise WorkError(f"cannot remove {str(folder)!r}: {refused.strerror or refused}") from refused
         return 0
     progress.say(f"{name} is here already.")
     return images

@@ -144,7 +144,7 @@ class ClassesMeasured(Measured):
         low, high = self.interval
         where = f"{self.correct:,} of {self._where()}"
         weakest = sorted(self.recalls.items(), key=lambda row: row[1])
-        listed = ", ".join(f"{printable(name)} {percent(recall)}" for name, recall in weakest[:LISTED])
+        listed = ", ".join(f"{printable(name)} ({percent(recall)})" for name, recall in weakest[:LISTED])
         more = f" and {len(weakest) - LISTED} more" if len(weakest) > LISTED else ""
         return [
             f"Accuracy {percent(self.accuracy)} ({where}; 95 % interval {percent(low)} to {percent(high)})",
@@ -224,7 +224,7 @@ class LabelsMeasured(Measured):
         weakest = sorted((row for row in ranked if math.isfinite(row[1])), key=lambda row: row[1])
         if not weakest:
             return [f"Mean average precision not measured: none of the {self._where()} has a label"]
-        listed = ", ".join(f"{printable(name)} {percent(value)}" for name, value in weakest[:LISTED])
+        listed = ", ".join(f"{printable(name)} ({percent(value)})" for name, value in weakest[:LISTED])
         more = f" and {len(weakest) - LISTED} more" if len(weakest) > LISTED else ""
         count = "1 label" if len(weakest) == 1 else f"{len(weakest)} labels"
         low, high = self.interval

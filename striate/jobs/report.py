@@ -6,6 +6,7 @@ import json
 import os
 import tomllib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,25 @@ from striate.report.compare.text import comparison_text
 from striate.storage import sha256_of, write_text
 
 
-def report(runs: Sequence[str | os.PathLike[str]], *, out: str | os.PathLike[str] = "comparison.html") -> str:
-    """Set run folders side by side: writes a page, and returns the same in short as text.
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side. text: the page in short."""
+
+    page: Path
+    runs: tuple[RunSummary, ...]
+    text: str
+
+
+def report(runs: Sequence[str | os.PathLike[str]], *, out: str | os.PathLike[str] = "comparison.html") -> Comparison:
+    """Set run folders side by side, and write a page of it.
 
     Raises RequestError for fewer than two runs, for a folder that is none, and for a page over a file of one of them.
     """
     require_outside(Path(out), map(Path, runs))
-    summaries = [summary(Path(run)) for run in runs]
+    summaries = tuple(summary(Path(run)) for run in runs)
     page, text = render_comparison(summaries), comparison_text(summaries)
     write_text(Path(out), page)
-    return text
+    return Comparison(Path(out), summaries, text)
 
 
 def summary(folder: Path) -> RunSummary:

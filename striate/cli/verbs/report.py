@@ -20,13 +20,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
     import dataclasses
-    from pathlib import Path
 
     from striate.jobs.report import report as job
-    from striate.jobs.report import summary
 
-    text = job(chosen.runs, out=chosen.out)
-    rows = [dataclasses.asdict(summary(Path(run))) for run in chosen.runs]
+    done = job(chosen.runs, out=chosen.out)
+    rows = [dataclasses.asdict(run) for run in done.runs]
     for row in rows:
         row["score"] = row["score"] if row["score"] == row["score"] else None  # NaN is no JSON
-    return Answer(f"{text}\nPage {printable(chosen.out)}", {"page": str(chosen.out), "runs": rows})
+    return Answer(f"{done.text}\nPage {printable(chosen.out)}", {"page": str(chosen.out), "runs": rows})

@@ -80,11 +80,14 @@ def download(original: Original, folder: Path, step: Step, addresses: tuple[str,
     WorkError naming the address, and what may be done instead.
     """
     target = folder / original.file
-    if target.is_file():
-        if matches(original, target):
-            step.advance(original.size)
-            return target
-        target.unlink()
+    try:
+        if target.is_file():
+            if matches(original, target):
+                step.advance(original.size)
+                return target
+            target.unlink()
+    except OSError as error:
+        raise WorkError(f"cannot use {str(target)!r}: {error.strerror or error}") from error
     failures = []
     for address in addresses or original.addresses:
         try:
