@@ -18,9 +18,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from striate.errors import RequestError, StriateError, WorkError
     from striate.jobs.audit import audit
+    from striate.jobs.augment import augment
     from striate.jobs.evaluate import evaluate
     from striate.jobs.export import export
+    from striate.jobs.fetch import fetch
     from striate.jobs.models import load
+    from striate.jobs.pack import pack
+    from striate.jobs.report import report
     from striate.jobs.train import train
     from striate.nets.build import create
     from striate.recipe import Recipe
@@ -32,10 +36,14 @@ __all__ = [
     "StriateError",
     "WorkError",
     "audit",
+    "augment",
     "create",
     "evaluate",
     "export",
+    "fetch",
     "load",
+    "pack",
+    "report",
     "train",
 ]
 
@@ -45,10 +53,14 @@ _HOMES = {
     "StriateError": "errors",
     "WorkError": "errors",
     "audit": "jobs.audit",
+    "augment": "jobs.augment",
     "create": "nets.build",
     "evaluate": "jobs.evaluate",
     "export": "jobs.export",
+    "fetch": "jobs.fetch",
     "load": "jobs.models",
+    "pack": "jobs.pack",
+    "report": "jobs.report",
     "train": "jobs.train",
 }
 
