@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from striate.errors import RequestError, StriateError, WorkError
     from striate.jobs.audit import audit
     from striate.jobs.augment import augment
+    from striate.jobs.compare import compare
     from striate.jobs.evaluate import evaluate
     from striate.jobs.export import export
     from striate.jobs.fetch import fetch
     from striate.jobs.models import load
     from striate.jobs.pack import pack
-    from striate.jobs.report import report
     from striate.jobs.train import train
     from striate.nets.build import create
     from striate.recipe import Recipe
@@ -37,13 +37,13 @@ __all__ = [
     "WorkError",
     "audit",
     "augment",
+    "compare",
     "create",
     "evaluate",
     "export",
     "fetch",
     "load",
     "pack",
-    "report",
     "train",
 ]
 
@@ -54,13 +54,13 @@ _HOMES = {
     "WorkError": "errors",
     "audit": "jobs.audit",
     "augment": "jobs.augment",
+    "compare": "jobs.compare",
     "create": "nets.build",
     "evaluate": "jobs.evaluate",
     "export": "jobs.export",
     "fetch": "jobs.fetch",
     "load": "jobs.models",
     "pack": "jobs.pack",
-    "report": "jobs.report",
     "train": "jobs.train",
 }
 

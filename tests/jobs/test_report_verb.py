@@ -10,7 +10,7 @@ import pytest
 from drawings import blocks, csv_manifest, draw, strict_json
 
 from striate import Recipe, RequestError, train
-from striate.jobs.report import report, summary
+from striate.jobs.compare import compare, summary
 from striate.jobs.train import Run
 
 QUICK = Recipe(strategy="scratch", net="lenet5_plain", epochs=2, batch=16, engine="torch", augment="none")
@@ -81,7 +81,7 @@ def test_parameters_are_those_of_the_catalogue(runs: dict[str, Run]) -> None:
 
 def test_the_same_images_are_known_again_and_others_are_warned_of(runs: dict[str, Run], tmp_path: Path) -> None:
     def told(*names: str) -> str:
-        return report([runs[name].folder for name in names], out=tmp_path / "c.html").text
+        return compare([runs[name].folder for name in names], out=tmp_path / "c.html").text
 
     other = "Warning: These runs were not measured on the same images: their scores do not compare."
     assert "Warning" not in told("untaught", "taught")
@@ -95,7 +95,7 @@ def test_the_same_images_are_known_again_and_others_are_warned_of(runs: dict[str
 
 
 def test_other_tasks_do_not_compare(runs: dict[str, Run], tmp_path: Path) -> None:
-    text = report([runs["taught"].folder, runs["number"].folder], out=tmp_path / "c.html").text
+    text = compare([runs["taught"].folder, runs["number"].folder], out=tmp_path / "c.html").text
     assert "measured by different scores (accuracy, mean absolute error), which do not compare" in text
     assert "is best" not in text
     assert summary(runs["number"].folder).score == runs["number"].measured.score
@@ -115,7 +115,7 @@ def test_what_is_no_run_is_one_line(runs: dict[str, Run], tmp_path: Path, cli) -
     shutil.copytree(good, half)
     (half / "log.jsonl").unlink()
     with pytest.raises(RequestError, match=r"cannot read '.*log\.jsonl' of the run: No such file"):
-        report([good, half], out=tmp_path / "c.html")
+        compare([good, half], out=tmp_path / "c.html")
 
 
 def test_a_log_that_was_cut_off_is_read_as_far_as_it_goes(runs: dict[str, Run], tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_log_that_was_cut_off_is_read_as_far_as_it_goes(runs: dict[str, Run], 
     assert told.seconds is None and len(told.curve) == 5
     (half / "split.csv").unlink()
     assert summary(half).held_out == ""
-    assert "half does not tell on which" in report([runs["taught"].folder, half], out=tmp_path / "c.html").text
+    assert "half does not tell on which" in compare([runs["taught"].folder, half], out=tmp_path / "c.html").text
 
 
 def test_a_page_that_cannot_be_written_is_one_line(runs: dict[str, Run], tmp_path: Path, cli) -> None:  # type: ignore[no-untyped-def]

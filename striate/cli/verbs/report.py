@@ -21,7 +21,7 @@ def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
     import dataclasses
 
-    from striate.jobs.report import report as job
+    from striate.jobs.compare import compare as job
 
     done = job(chosen.runs, out=chosen.out)
     rows = [dataclasses.asdict(run) for run in done.runs]

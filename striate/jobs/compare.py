@@ -1,4 +1,4 @@
-"""Report: several finished runs side by side."""
+"""Compare: several finished runs side by side."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Comparison:
     text: str
 
 
-def report(runs: Sequence[str | os.PathLike[str]], *, out: str | os.PathLike[str] = "comparison.html") -> Comparison:
+def compare(runs: Sequence[str | os.PathLike[str]], *, out: str | os.PathLike[str] = "comparison.html") -> Comparison:
     """Set run folders side by side, and write a page of it.
 
     Raises RequestError for fewer than two runs, for a folder that is none, and for a page over a file of one of them.
