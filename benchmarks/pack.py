@@ -35,7 +35,7 @@ from striate.data.pack.writing import write_pack
 from striate.data.sources.base import Item, Source
 from striate.nets.build import create
 from striate.pixels import Pixels
-from striate.training.batches import normalised
+from striate.training.view import normalised
 
 PARTS = ("making", "batches", "training")
 BATCH = 32
