@@ -158,8 +158,16 @@ class ClassesMeasured(Measured):
         return np.where(predicted != self.targets, sureness, 0.0).astype(np.float64)
 
 
+@dataclass(frozen=True, eq=False)
 class LabelsMeasured(Measured):
-    """Several labels an image."""
+    """Several labels an image. limits [N, labels]: thresholds of each image's own, where not all have the task's."""
+
+    limits: NDArray[np.float64] | None = None
+
+    @property
+    def given(self) -> NDArray[np.bool_]:
+        """Which labels count as given, [N, labels]."""
+        return self.task.given(self.answers) if self.limits is None else np.asarray(self.answers >= self.limits)
 
     @cached_property
     def average_precisions(self) -> NDArray[np.float64]:
@@ -190,7 +198,7 @@ class LabelsMeasured(Measured):
 
     def at_threshold(self, place: int) -> tuple[float, float, float]:
         """Precision, recall and F1 of a label at its threshold; NaN where it divides by zero."""
-        given, true = self.task.given(self.answers)[:, place], self.targets[:, place] > 0
+        given, true = self.given[:, place], self.targets[:, place] > 0
         hits = int((given & true).sum())
         precision = hits / given.sum() if given.any() else math.nan
         recall = hits / true.sum() if true.any() else math.nan
@@ -236,7 +244,7 @@ class LabelsMeasured(Measured):
 
     def badness(self) -> NDArray[np.float64]:
         """How many labels are wrong, and among equals how far."""
-        wrong = self.task.given(self.answers) != (self.targets > 0)
+        wrong = self.given != (self.targets > 0)
         apart = np.abs(self.answers - self.targets)
         return np.asarray(np.where(wrong, 1 + apart, 0).sum(axis=1), np.float64)
 
@@ -297,12 +305,15 @@ class NumberMeasured(Measured):
         return np.abs(self.errors)
 
 
-_KINDS: dict[str, type[Measured]] = {"class": ClassesMeasured, "labels": LabelsMeasured, "number": NumberMeasured}
-
-
-def measure(part: str, task: Task, answers: NDArray[np.float32], targets: Targets) -> Measured:
-    """Compare answers [N, outputs] with targets."""
-    return _KINDS[task.kind](part, task, answers.reshape(len(targets), task.outputs), targets)
+def measure(
+    part: str, task: Task, answers: NDArray[np.float32], targets: Targets, limits: NDArray[np.float64] | None = None
+) -> Measured:
+    """Compare answers [N, outputs] with targets; of labels, by `limits` [N, outputs] where these are given."""
+    answers = answers.reshape(len(targets), task.outputs)
+    if task.kind == "labels":
+        return LabelsMeasured(part, task, answers, targets, limits)
+    kind = ClassesMeasured if task.kind == "class" else NumberMeasured
+    return kind(part, task, answers, targets)
 
 
 def thresholds(answers: NDArray[np.float32], targets: Targets) -> tuple[float, ...]:

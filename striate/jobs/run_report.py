@@ -124,7 +124,7 @@ def _of_task(learned: Learned, measured: Measured, pictures: _Pictures) -> dict[
         ]
         return _of_classes(measured) | {"mistakes": tuple(examples[:WORST]), "answers": tuple(examples[WORST:])}
     if isinstance(measured, LabelsMeasured):
-        given = measured.task.given(measured.answers)
+        given = measured.given
         mistakes = [
             content.LabelMistake(
                 keys[place], crop, _names(measured, measured.targets[row]), _names(measured, given[row])

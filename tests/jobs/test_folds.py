@@ -13,10 +13,17 @@ from drawings import blocks, csv_manifest, draw, sections, split_rows, strict_js
 from PIL import Image
 
 from striate import Recipe, RequestError, evaluate, train
+from striate.data.audit.audit import Audit, Usable
+from striate.data.audit.memory import Record
+from striate.data.sources.base import Item
+from striate.jobs.learning.learned import Learned, Lots
 from striate.jobs.learning.scratch_model import ScratchJob
 from striate.jobs.measure import LabelsMeasured
 from striate.jobs.train import Run
 from striate.metrics import mean_interval, percent
+from striate.model import Model
+from striate.pixels import Pixels
+from striate.task import Task
 
 FEATURES = Recipe(strategy="features", engine="openvino")
 SCRATCH = Recipe(strategy="scratch", net="lenet5_plain", epochs=6, batch=16, engine="torch", augment="none")
@@ -215,3 +222,29 @@ def test_too_few_or_too_many_folds_are_refused(places: Path, tmp_path: Path, cli
     with pytest.raises(RequestError, match=r"61 folds need as many images, .*; there are 60"):
         train(places, out=tmp_path / "run", recipe=FEATURES.changed({"folds": 61}))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_thresholds_that_folds_are_measured_by_come_from_the_other_folds() -> None:
+    generator = np.random.default_rng(0)
+    task = Task("labels", ("a", "b"))
+    fold = np.arange(60) % 3
+    unseen = generator.random((60, 2)).astype(np.float32)
+    true = unseen > np.array([0.3, 0.7], np.float32)
+
+    def learned(flipped: int) -> Learned:
+        """The same answers; in one fold every target is turned over."""
+        has = true ^ (fold == flipped)[:, None]
+        items = [Item(f"{n}.png", tuple(np.flatnonzero(row).tolist())) for n, row in enumerate(has)]
+        usable = [Usable(item, Record(f"{n:064x}")) for n, item in enumerate(items)]
+        lots = Lots(Audit(task, usable, []), ["train"] * 60, fold)
+        model = Model("resnet8", {}, task, Pixels(32, 32), {}, head="")
+        return Learned(model, lots, np.zeros((0, 2), np.float32), "", "float32", unseen=unseen)
+
+    before, after = learned(-1).by_fold(), learned(1).by_fold()
+    assert all(isinstance(one, LabelsMeasured) and one.limits is not None for one in before + after)
+    assert np.array_equal(before[1].limits, after[1].limits)  # whatever its own targets are
+    assert not np.array_equal(before[0].limits, after[0].limits)
+    assert np.abs(before[1].limits - [0.3, 0.7]).max() < 0.05
+    assert [one.all_right for one in before] == [
+        int(((one.answers >= one.limits) == (one.targets > 0)).all(axis=1).sum()) for one in before
+    ]

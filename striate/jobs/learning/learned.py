@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,11 @@ from numpy.typing import NDArray
 
 from striate.data.audit.audit import Audit, Usable
 from striate.data.splits import folds_of, measured_part, split
-from striate.jobs.measure import Measured, measure
+from striate.jobs.measure import Measured, measure, thresholds
 from striate.model import Model
 from striate.pixels import Images
 from striate.recipe import Recipe
-from striate.task import Targets
+from striate.task import HALF, Targets
 
 Log = Callable[[str, dict[str, Any]], None]  # an event and its facts: a line of log.jsonl
 CROSS_VALIDATED = "cross-validated"
@@ -128,15 +129,26 @@ class Learned:
     def cross_validated(self) -> Measured:
         """All folds together: each image once, answered by a model that had not seen it."""
         assert self.lots.folds is not None and self.unseen is not None
-        rows = np.flatnonzero(self.lots.folds >= 0).tolist()
-        return measure(CROSS_VALIDATED, self.model.task, self.unseen[rows], self.lots.targets(rows))
+        return self._unseen_measured(CROSS_VALIDATED, np.flatnonzero(self.lots.folds >= 0).tolist())
 
     def by_fold(self) -> list[Measured]:
         """Fold by fold; empty without folds."""
         if self.lots.folds is None or self.unseen is None:
             return []
         chosen = [np.flatnonzero(self.lots.folds == fold).tolist() for fold in range(int(self.lots.folds.max()) + 1)]
-        return [
-            measure(f"fold {number}", self.model.task, self.unseen[rows], self.lots.targets(rows))
-            for number, rows in enumerate(chosen, 1)
-        ]
+        return [self._unseen_measured(f"fold {number}", rows) for number, rows in enumerate(chosen, 1)]
+
+    def _unseen_measured(self, part: str, rows: list[int]) -> Measured:
+        assert self.unseen is not None
+        limits = self._limits[rows] if self.model.task.kind == "labels" else None
+        return measure(part, self.model.task, self.unseen[rows], self.lots.targets(rows), limits)
+
+    @cached_property
+    def _limits(self) -> NDArray[np.float64]:
+        """Of labels, each image's thresholds [usable, labels], from the other folds: its own has no say in them."""
+        assert self.lots.folds is not None and self.unseen is not None
+        folds, limits = self.lots.folds, np.full(self.unseen.shape, HALF)
+        for fold in range(int(folds.max()) + 1):
+            others = np.flatnonzero((folds >= 0) & (folds != fold)).tolist()
+            limits[folds == fold] = thresholds(self.unseen[others], self.lots.targets(others))
+        return limits
