@@ -88,7 +88,7 @@ def train(
     tensorboard: bool = False,
     progress: Progress | None = None,
 ) -> Run:
-    """Learn a classifier from `data`: a folder of class folders, an .npz file, or a named set.
+    """Learn from `data` what its task asks: a folder of class folders, a manifest, arrays, a pack, or a named set.
 
     `out`: the run folder, new or empty; by default a new one under runs/. `recipe` holds every choice; the arguments
     after it override its keys. `tensorboard`: also leave its scalars in the run folder.
