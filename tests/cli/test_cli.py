@@ -189,13 +189,13 @@ def test_a_terminal_without_every_letter_is_no_error(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_is_one_line(cli, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from striate.data.sources.folder import FolderSource
+    from striate.data.sources.files import FileSource
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(FolderSource, "decode", interrupted)
-    monkeypatch.setattr(FolderSource, "read", interrupted)
-    monkeypatch.setattr(FolderSource, "stamp", interrupted)  # a file looked at before is not read again
+    monkeypatch.setattr(FileSource, "decode", interrupted)
+    monkeypatch.setattr(FileSource, "read", interrupted)
+    monkeypatch.setattr(FileSource, "stamp", interrupted)  # a file looked at before is not read again
     code, out, err = cli("audit", photos)
     assert (code, out, err) == (130, "", "striate: stopped\n")

@@ -22,7 +22,8 @@ from striate.data.audit.audit import audit as draw
 from striate.data.audit.looking import Memory, look
 from striate.data.opening import open_source
 from striate.data.sources.base import Item
-from striate.data.sources.folder import FolderSource, open_folder
+from striate.data.sources.files import FileSource
+from striate.data.sources.folder import open_folder
 from striate.errors import RequestError
 from striate.pixels import Pixels
 from striate.progress import Progress
@@ -173,16 +174,16 @@ def test_conversions_are_listed(folder: Path) -> None:
 
 
 def test_a_file_that_the_disk_will_not_give(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = FolderSource.read
+    real = FileSource.read
 
-    def read(source: FolderSource, item: Item) -> bytes:
+    def read(source: FileSource, item: Item) -> bytes:
         if item.key == "a/1.png":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         if item.key == "b/2.png":
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return real(source, item)
 
-    monkeypatch.setattr(FolderSource, "read", read)
+    monkeypatch.setattr(FileSource, "read", read)
     found = audit(folder)
     assert {o.path: (o.kind, o.why) for o in found.set_aside} == {
         "a/1.png": ("unreadable", "Permission denied"), "b/2.png": ("unreadable", "Input/output error"),
@@ -210,7 +211,7 @@ def test_the_second_look_decodes_nothing_and_tells_the_same(folder: Path, monkey
     def decode(*_: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(FolderSource, "decode", decode)
+    monkeypatch.setattr(FileSource, "decode", decode)
     assert audit(folder).as_dict() == first.as_dict()
     shutil.move(folder / "a" / "0.png", folder / "b" / "moved.png")  # known by content, not by name
     assert audit(folder).counts() == {"a": {"all": 2}, "b": {"all": 5}}

@@ -19,8 +19,9 @@ from striate.data.pack.cache import automatic_pack
 from striate.data.pack.writing import write_pack
 from striate.data.sources.arrays import from_arrays
 from striate.data.sources.base import Item, Source, with_items
+from striate.data.sources.files import FileSource
 from striate.data.sources.folder import open_folder
-from striate.data.sources.manifest import ManifestSource, open_manifest
+from striate.data.sources.manifest import open_manifest
 from striate.errors import RequestError
 from striate.pixels import Pixels
 from striate.task import Task
@@ -270,7 +271,7 @@ def test_nothing_changes_but_what_was_decided(
     places = [tuple(sorted(names.index(name) for name in row)) for row in rows]
     items = tuple(Item(str(n), place if several else place[0]) for n, place in enumerate(places))
     task = Task("labels" if several else "class", tuple(names))
-    source = ManifestSource(Path(), "m", "m", task, items, ())
+    source = FileSource(Path(), "m", "m", task, items, ())
     decisions, expected = {}, {str(n): set(row) for n, row in enumerate(rows)}
     for number, (kind, to) in choices.items():
         known = [

@@ -17,7 +17,8 @@ from striate import audit
 from striate.data.audit.looking import Memory, Record, look
 from striate.data.sources import base as sources
 from striate.data.sources.base import Item, file_stamp
-from striate.data.sources.folder import FolderSource, open_folder
+from striate.data.sources.files import FileSource
+from striate.data.sources.folder import open_folder
 from striate.pixels import Decoded, Pixels
 from striate.task import Task
 
@@ -43,18 +44,18 @@ def folder(tmp_path: Path) -> Path:
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counter[str]]:
     """How often each file was read, and how many were decoded."""
     counts: dict[str, Counter[str]] = {"read": Counter(), "decode": Counter()}
-    read, decode = FolderSource.read, FolderSource.decode
+    read, decode = FileSource.read, FileSource.decode
 
-    def counted_read(source: FolderSource, item: Item) -> bytes:
+    def counted_read(source: FileSource, item: Item) -> bytes:
         counts["read"][item.key] += 1
         return read(source, item)
 
-    def counted_decode(source: FolderSource, content: bytes, at_least: int) -> Decoded:
+    def counted_decode(source: FileSource, content: bytes, at_least: int) -> Decoded:
         counts["decode"]["all"] += 1
         return decode(source, content, at_least)
 
-    monkeypatch.setattr(FolderSource, "read", counted_read)
-    monkeypatch.setattr(FolderSource, "decode", counted_decode)
+    monkeypatch.setattr(FileSource, "read", counted_read)
+    monkeypatch.setattr(FileSource, "decode", counted_decode)
     return counts
 
 
@@ -98,7 +99,7 @@ def test_an_error_of_the_program_is_raised_where_it_happened(folder: Path, monke
     def decode(*_: object) -> None:
         raise ZeroDivisionError("a mistake")
 
-    monkeypatch.setattr(FolderSource, "decode", decode)
+    monkeypatch.setattr(FileSource, "decode", decode)
     with pytest.raises(ZeroDivisionError, match="a mistake"):
         list(look(open_folder(folder), PIXELS))
 
@@ -206,7 +207,7 @@ RECORDS = st.builds(
 @settings(deadline=None)
 def test_the_file_gives_back_what_it_was_given(records: list[Record], data: st.DataObject) -> None:
     keys = data.draw(st.lists(TEXTS, min_size=len(records), max_size=len(records), unique=True))
-    source = FolderSource(Path(), "drawn", f"drawn {records}", Task("class", ("a",)), (), ())
+    source = FileSource(Path(), "drawn", f"drawn {records}", Task("class", ("a",)), (), ())
     memory = Memory(source)
     for key, record in zip(keys, records, strict=True):
         memory.remember(key, f"stamp of {key}", record)

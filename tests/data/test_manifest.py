@@ -21,7 +21,8 @@ from striate import audit
 from striate.data.opening import open_source
 from striate.data.sources import base as sources
 from striate.data.sources.base import file_stamp, notes_of
-from striate.data.sources.manifest import ManifestSource, open_manifest
+from striate.data.sources.files import FileSource
+from striate.data.sources.manifest import open_manifest
 from striate.errors import RequestError
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -47,11 +48,11 @@ def manifest(place: Path, text: str | bytes, name: str = "labels.csv") -> Path:
     return path
 
 
-def aside(source: ManifestSource) -> dict[str, tuple[str, str]]:
+def aside(source: FileSource) -> dict[str, tuple[str, str]]:
     return {oddity.path: (oddity.kind, oddity.why) for oddity in source.oddities}
 
 
-def targets(source: ManifestSource) -> dict[str, object]:
+def targets(source: FileSource) -> dict[str, object]:
     return {item.key: item.target for item in source.items}
 
 
@@ -60,7 +61,7 @@ def targets(source: ManifestSource) -> dict[str, object]:
 
 def test_one_class_an_image(place: Path) -> None:
     source = open_source(manifest(place, "path,label\na.png,cat\nb.png,dog\nsub/e.png, cat \n"))
-    assert isinstance(source, ManifestSource) and source.name == "labels"
+    assert isinstance(source, FileSource) and source.name == "labels"
     assert (source.task.kind, source.task.names) == ("class", ("cat", "dog"))
     assert targets(source) == {"a.png": 0, "b.png": 1, "sub/e.png": 0}
     assert source.oddities == () and notes_of(source) == ()
@@ -101,7 +102,7 @@ def test_json_lines(place: Path) -> None:
         {"path": "d.png", "labels": "a|z", "split": "val"},
     ]
     source = open_source(manifest(place, "\n\n".join(map(json.dumps, rows)) + "\n", "set.jsonl"))
-    assert isinstance(source, ManifestSource)
+    assert isinstance(source, FileSource)
     assert source.task.names == ("a", "b|c", "z")
     assert targets(source) == {"a.png": (0, 1), "b.png": (), "c.png": (), "d.png": (0, 2)}
     assert [item.group for item in source.items] == ["", "", "12", ""]

@@ -14,7 +14,7 @@ from striate import storage
 from striate.data.opening import open_source
 from striate.data.sources import named
 from striate.data.sources.arrays import ArraySource
-from striate.data.sources.folder import FolderSource
+from striate.data.sources.files import FileSource
 from striate.errors import RequestError
 
 
@@ -37,7 +37,7 @@ def test_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path))
     for _ in range(2):  # made, then found
         source = open_source("faces")
-        assert isinstance(source, FolderSource) and source.name == "faces"
+        assert isinstance(source, FileSource) and source.name == "faces"
         assert source.task.names == ("face", "other")
         assert np.bincount([item.target for item in source.items]).tolist() == [100, 100]
         assert source.peek(source.items[0]) == (25, 25, 1)

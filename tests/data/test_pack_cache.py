@@ -17,7 +17,8 @@ from striate.data.pack.cache import Packed, automatic_pack, automatic_path
 from striate.data.pack.source import PackSource, open_pack
 from striate.data.pack.writing import write_pack
 from striate.data.sources.base import Item
-from striate.data.sources.folder import FolderSource, open_folder
+from striate.data.sources.files import FileSource
+from striate.data.sources.folder import open_folder
 from striate.errors import WorkError
 from striate.pixels import Pixels
 from striate.progress import Progress
@@ -57,7 +58,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
 
 
 @pytest.fixture
-def source(photos: Path, tmp_path: Path) -> FolderSource:
+def source(photos: Path, tmp_path: Path) -> FileSource:
     root = tmp_path / "set"
     for folder in sorted((photos / "train").iterdir()):
         (root / folder.name).mkdir(parents=True)
@@ -67,14 +68,14 @@ def source(photos: Path, tmp_path: Path) -> FolderSource:
     return open_folder(root)
 
 
-def same_as_looking(packed: Packed, source: FolderSource | PackSource, pixels: Pixels = PIXELS) -> bool:
+def same_as_looking(packed: Packed, source: FileSource | PackSource, pixels: Pixels = PIXELS) -> bool:
     looked = list(look(source, pixels))
     crops = [one.crop for one in looked if one.crop is not None]
     pairs = [(one.item, one.record) for one in looked]
     return packed.pairs == pairs and np.array_equal(packed.images, np.stack(crops))
 
 
-def test_made_once_then_no_image_is_opened(source: FolderSource, own_cache: Path, opened: list[object]) -> None:
+def test_made_once_then_no_image_is_opened(source: FileSource, own_cache: Path, opened: list[object]) -> None:
     told = Told()
     first = automatic_pack(source, PIXELS, progress=told)
     assert len(opened) == len(source.items) == 10 and len(first.images) == 8
@@ -87,10 +88,10 @@ def test_made_once_then_no_image_is_opened(source: FolderSource, own_cache: Path
     assert [file.name for file in first.path.parent.iterdir()] == [first.path.name]
 
 
-def test_files_that_nobody_wrote_to_are_not_read_again(source: FolderSource) -> None:
+def test_files_that_nobody_wrote_to_are_not_read_again(source: FileSource) -> None:
     reads: list[str] = []
 
-    class Stamped(FolderSource):
+    class Stamped(FileSource):
         def stamp(self, item: Item) -> str:
             return "as it was" if item.key != source.items[3].key else ""
 
@@ -107,7 +108,7 @@ def test_files_that_nobody_wrote_to_are_not_read_again(source: FolderSource) -> 
     assert reads == [source.items[3].key]
 
 
-def test_normalisation_makes_no_other_pack_and_anything_else_does(source: FolderSource) -> None:
+def test_normalisation_makes_no_other_pack_and_anything_else_does(source: FileSource) -> None:
     memory = Memory(source)
     base = automatic_path(memory, PIXELS)
     assert base == automatic_path(memory, dataclasses.replace(PIXELS, mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0)))
@@ -120,7 +121,7 @@ def test_normalisation_makes_no_other_pack_and_anything_else_does(source: Folder
     assert automatic_path(Memory(dataclasses.replace(source, identity="elsewhere")), PIXELS) != base
 
 
-def test_targets_are_those_of_the_source_now(source: FolderSource) -> None:
+def test_targets_are_those_of_the_source_now(source: FileSource) -> None:
     automatic_pack(source, PIXELS)
     items = tuple(dataclasses.replace(item, target=1 - int(item.target), part="train") for item in source.items)  # type: ignore[arg-type]
     relabelled = dataclasses.replace(source, items=items)
@@ -129,7 +130,7 @@ def test_targets_are_those_of_the_source_now(source: FolderSource) -> None:
 
 @pytest.mark.parametrize("change", ["edited", "added", "removed", "mended", "renamed"])
 def test_what_changed_is_packed_again_and_nothing_else_is_decoded(
-    source: FolderSource, opened: list[object], change: str
+    source: FileSource, opened: list[object], change: str
 ) -> None:
     automatic_pack(source, PIXELS)
     opened.clear()
@@ -158,7 +159,7 @@ def test_what_changed_is_packed_again_and_nothing_else_is_decoded(
     assert packed.path.read_bytes() == fresh.path.read_bytes()
 
 
-def test_twins_keep_their_places_when_the_pack_is_brought_up_to_date(source: FolderSource) -> None:
+def test_twins_keep_their_places_when_the_pack_is_brought_up_to_date(source: FileSource) -> None:
     first, last = (source.root / source.items[place].key for place in (0, -2))
     shutil.copyfile(first, last.with_name("0 twin.jpg"))
     automatic_pack(open_folder(source.root), PIXELS)
@@ -167,7 +168,7 @@ def test_twins_keep_their_places_when_the_pack_is_brought_up_to_date(source: Fol
     assert same_as_looking(automatic_pack(now, PIXELS), now)
 
 
-def test_a_damaged_pack_is_said_and_made_again(source: FolderSource) -> None:
+def test_a_damaged_pack_is_said_and_made_again(source: FileSource) -> None:
     path = automatic_pack(source, PIXELS).path
     stored = bytearray(path.read_bytes())
     stored[5000] ^= 1
@@ -178,13 +179,13 @@ def test_a_damaged_pack_is_said_and_made_again(source: FolderSource) -> None:
     assert open_pack(path).images.shape == (8, 24, 24, 3)
 
 
-def test_a_cache_without_room_is_said(source: FolderSource, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_without_room_is_said(source: FileSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=5000))
     with pytest.raises(WorkError, match=r"packing 10 images .*packs' has 0\.0050 MB free; free some, .*STRIATE_CACHE"):
         automatic_pack(source, PIXELS)
 
 
-def test_a_pack_of_that_size_is_taken_as_it_is(source: FolderSource, own_cache: Path, tmp_path: Path) -> None:
+def test_a_pack_of_that_size_is_taken_as_it_is(source: FileSource, own_cache: Path, tmp_path: Path) -> None:
     pack = write_pack(tmp_path / "a.pack", source, PIXELS)
     packed = automatic_pack(pack, dataclasses.replace(PIXELS, std=(1.0, 1.0, 1.0)))
     assert packed.images is pack.images and [item for item, _ in packed.pairs] == list(pack.items)

@@ -19,7 +19,8 @@ from PIL import Image
 from striate import audit
 from striate.data.opening import open_source
 from striate.data.sources.arrays import open_npz
-from striate.data.sources.folder import FolderSource, open_folder
+from striate.data.sources.files import FileSource
+from striate.data.sources.folder import open_folder
 from striate.errors import RequestError
 
 
@@ -41,7 +42,7 @@ def on_disk(root: Path) -> set[str]:
     return found
 
 
-def assert_nothing_is_dropped(root: Path, source: FolderSource) -> None:
+def assert_nothing_is_dropped(root: Path, source: FileSource) -> None:
     """Each file is an item or set aside, itself or with the folder it lies in; none is both."""
     items, aside = {item.key for item in source.items}, {oddity.path for oddity in source.oddities}
     assert not items & aside
@@ -51,7 +52,7 @@ def assert_nothing_is_dropped(root: Path, source: FolderSource) -> None:
     assert all(oddity.why for oddity in source.oddities)
 
 
-def kinds(source: FolderSource) -> dict[str, str]:
+def kinds(source: FileSource) -> dict[str, str]:
     return {oddity.path: oddity.kind for oddity in source.oddities}
 
 

@@ -19,7 +19,8 @@ from striate.data.pack import writing as packing
 from striate.data.pack.source import open_pack
 from striate.data.pack.writing import pack_pixels
 from striate.data.sources import base as sources
-from striate.data.sources.folder import FolderSource, open_folder
+from striate.data.sources.files import FileSource
+from striate.data.sources.folder import open_folder
 from striate.inference.classifier import Classifier
 from striate.jobs import run_report
 from striate.jobs.learning import scratch_model, stock
@@ -56,23 +57,23 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often files of class folders are read and decoded, and how many pictures the report asks for."""
     calls: Counter[str] = Counter()
-    read, decode = FolderSource.read, FolderSource.decode
+    read, decode = FileSource.read, FileSource.decode
 
-    def counted_read(source: FolderSource, item: Any) -> bytes:
+    def counted_read(source: FileSource, item: Any) -> bytes:
         calls["read"] += 1
         return read(source, item)
 
-    def counted_decode(source: FolderSource, content: bytes, at_least: int) -> Any:
+    def counted_decode(source: FileSource, content: bytes, at_least: int) -> Any:
         calls["decode"] += 1
         return decode(source, content, at_least)
 
-    def counted_look(source: FolderSource, pixels: Pixels, **more: Any) -> Iterator[Any]:
+    def counted_look(source: FileSource, pixels: Pixels, **more: Any) -> Iterator[Any]:
         for one in look(source, pixels, **more):
             calls["pictured"] += 1
             yield one
 
-    monkeypatch.setattr(FolderSource, "read", counted_read)
-    monkeypatch.setattr(FolderSource, "decode", counted_decode)
+    monkeypatch.setattr(FileSource, "read", counted_read)
+    monkeypatch.setattr(FileSource, "decode", counted_decode)
     monkeypatch.setattr(run_report, "look", counted_look)
     return calls
 

@@ -265,12 +265,12 @@ def test_what_does_not_go_with_the_task_is_refused(made: tuple[Path, list[Drawin
 def test_a_loss_that_does_not_go_with_the_task_is_refused_before_any_image_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from striate.data.sources.manifest import ManifestSource
+    from striate.data.sources.files import FileSource
 
-    def unread(source: ManifestSource, item: object) -> bytes:
+    def unread(source: FileSource, item: object) -> bytes:
         raise AssertionError("an image was read")
 
-    monkeypatch.setattr(ManifestSource, "read", unread)
+    monkeypatch.setattr(FileSource, "read", unread)
     rows = [(drawing.path, "|".join(drawing.labels)) for drawing in draw(tmp_path, 20)]
     data = csv_manifest(tmp_path / "few.csv", ("path", "labels"), rows)
     for strategy, net in (("scratch", "lenet5_plain"), ("features", "")):

@@ -7,38 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from striate.data.sources.base import JUNK, PARTS, SUFFIXES, Item, Oddity, file_stamp
+from striate.data.sources.base import JUNK, PARTS, SUFFIXES, Item, Oddity
+from striate.data.sources.files import FileSource
 from striate.errors import RequestError
-from striate.pixels import Decoded, decode, peek
 from striate.task import Task
-
-
-@dataclass(frozen=True)
-class FolderSource:
-    """A folder of class folders, flat or under train/, val/ and test/."""
-
-    root: Path
-    name: str
-    identity: str
-    task: Task
-    items: tuple[Item, ...]
-    oddities: tuple[Oddity, ...]
-
-    def read(self, item: Item) -> bytes:
-        """The file's bytes."""
-        return (self.root / item.key).read_bytes()
-
-    def stamp(self, item: Item) -> str:
-        """What the file system says of the file: equal as long as nobody wrote to it. "" where that is not certain."""
-        return file_stamp(self.root / item.key)
-
-    def decode(self, content: bytes, at_least: int) -> Decoded:
-        """Decode an image file."""
-        return decode(content, at_least=at_least)
-
-    def peek(self, item: Item) -> tuple[int, int, int] | None:
-        """Read the file's header."""
-        return peek(self.root / item.key)
 
 
 @dataclass
@@ -127,7 +99,7 @@ def _looks_like_image(path: str) -> bool:
     return head.startswith(starts) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
-def open_folder(root: Path, name: str = "") -> FolderSource:
+def open_folder(root: Path, name: str = "") -> FileSource:
     """A folder as a source. Raises RequestError when it holds no class folder with images."""
     walk = _Walk(root)
     try:
@@ -152,12 +124,12 @@ def open_folder(root: Path, name: str = "") -> FolderSource:
     classes = tuple(sorted(walk.classes))
     place = {class_name: index for index, class_name in enumerate(classes)}
     items = tuple(Item(key, place[class_name], part) for key, class_name, part in walk.files)
-    return FolderSource(
+    return FileSource(
         root, name or root.resolve().name, str(root.resolve()), Task("class", classes), items, tuple(walk.oddities)
     )
 
 
-def open_images(root: Path) -> FolderSource:
+def open_images(root: Path) -> FileSource:
     """All images below a folder, of one class named after it. Raises RequestError when there are none."""
     walk = _Walk(root)
     try:
@@ -168,4 +140,4 @@ def open_images(root: Path) -> FolderSource:
         raise RequestError(f"no images in {str(root)!r}")
     name = root.resolve().name
     items = tuple(Item(key, 0) for key, _, _ in walk.files)
-    return FolderSource(root, name, f"{root.resolve()}|images", Task("class", (name,)), items, tuple(walk.oddities))
+    return FileSource(root, name, f"{root.resolve()}|images", Task("class", (name,)), items, tuple(walk.oddities))

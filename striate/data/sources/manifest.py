@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from striate.data.sources.base import PARTS, Item, Oddity, file_stamp
+from striate.data.sources.base import PARTS, Item, Oddity
+from striate.data.sources.files import FileSource
 from striate.data.sources.rows import few, read_table, read_text
 from striate.errors import RequestError, nearest, printable, unknown
-from striate.pixels import Decoded, decode, peek
 from striate.task import LARGEST, Target, Task
 
 COLUMNS = {
@@ -39,35 +39,6 @@ SEPARATOR = "|"  # between the labels of one image in CSV
 
 _ROLES = {name: role for role, names in COLUMNS.items() for name in names}
 Said = str | tuple[str, ...] | float  # what a row says is true, before names have places
-
-
-@dataclass(frozen=True)
-class ManifestSource:
-    """Images that a manifest names. notes: what the user should know that sets no image aside."""
-
-    root: Path
-    name: str
-    identity: str
-    task: Task
-    items: tuple[Item, ...]
-    oddities: tuple[Oddity, ...]
-    notes: tuple[str, ...] = ()
-
-    def read(self, item: Item) -> bytes:
-        """The file's bytes."""
-        return (self.root / item.key).read_bytes()
-
-    def decode(self, content: bytes, at_least: int) -> Decoded:
-        """Decode an image file."""
-        return decode(content, at_least=at_least)
-
-    def peek(self, item: Item) -> tuple[int, int, int] | None:
-        """Read the file's header."""
-        return peek(self.root / item.key)
-
-    def stamp(self, item: Item) -> str:
-        """What stays the same while the file does; "" where it cannot be told."""
-        return file_stamp(self.root / item.key)
 
 
 @dataclass(frozen=True)
@@ -96,7 +67,7 @@ class _MissingFileError(_BadRowError):
     kind = "missing-file"
 
 
-def open_manifest(path: Path) -> ManifestSource:
+def open_manifest(path: Path) -> FileSource:
     """A CSV or JSON-lines manifest as a source. Raises RequestError for a file that is none, or names no usable image.
 
     A file named twice with the same things said of it is taken once, and told. Where two rows differ, both are set
@@ -124,7 +95,7 @@ def open_manifest(path: Path) -> ManifestSource:
     task = _task(path, TARGETS[kind], roles[kind], rows)
     place = {name: number for number, name in enumerate(task.names)}
     items = tuple(Item(r.key, _target(place, r.said), r.part, r.group, r.weight) for r in rows)
-    return ManifestSource(path.parent, path.stem, str(path.resolve()), task, items, tuple(aside), tuple(notes))
+    return FileSource(path.parent, path.stem, str(path.resolve()), task, items, tuple(aside), tuple(notes))
 
 
 # What columns there are

@@ -1,0 +1,39 @@
+"""Image files as a source: whatever listed them, a folder's walk or a manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from striate.data.sources.base import Item, Oddity, file_stamp
+from striate.pixels import Decoded, decode, peek
+from striate.task import Task
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Image files below `root`, or anywhere by absolute keys. notes: for the user, where they set no image aside."""
+
+    root: Path
+    name: str
+    identity: str
+    task: Task
+    items: tuple[Item, ...]
+    oddities: tuple[Oddity, ...]
+    notes: tuple[str, ...] = ()
+
+    def read(self, item: Item) -> bytes:
+        """The file's bytes."""
+        return (self.root / item.key).read_bytes()
+
+    def stamp(self, item: Item) -> str:
+        """What the file system says of the file: equal as long as nobody wrote to it. "" where that is not certain."""
+        return file_stamp(self.root / item.key)
+
+    def decode(self, content: bytes, at_least: int) -> Decoded:
+        """Decode an image file."""
+        return decode(content, at_least=at_least)
+
+    def peek(self, item: Item) -> tuple[int, int, int] | None:
+        """Read the file's header."""
+        return peek(self.root / item.key)
