@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.audit.audit import Audit, Usable
-from striate.data.sources.base import Source, with_items
+from striate.data.sources.base import PARTS, Source, with_items
 from striate.data.sources.rows import read_table
 from striate.errors import RequestError, unknown
 from striate.task import Task
 
-PARTS = ("train", "val", "test")
 BINS = 10  # of a number's range, each holding the same share of the images: what a split is stratified by
 COLUMNS = ["path", "class", "part", "fold", "why"]
 

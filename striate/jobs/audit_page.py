@@ -9,9 +9,8 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from striate.data.audit.decisions import SEPARATOR
 from striate.data.audit.findings import Finding, Usable
-from striate.data.sources.base import Item, Source
+from striate.data.sources.base import LABELS_APART, Item, Source
 from striate.jobs.examining import Examined
 from striate.jobs.learning.suspects import DOUBTFUL_LABEL, Suspect
 from striate.pixels import Images, UnreadableImage
@@ -151,5 +150,5 @@ def _to_the_majority(items: Sequence[Item], task: Task) -> dict[str, Suggestion]
 def _spelled(task: Task, target: Target) -> str:
     """A target as a decisions file spells it; "" for no label at all, which a suggestion cannot say."""
     if isinstance(target, tuple):
-        return SEPARATOR.join(task.names[place] for place in target)
+        return LABELS_APART.join(task.names[place] for place in target)
     return task.names[int(target)] if task.kind == "class" else str(target)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from striate.data.sources.base import PARTS
 from striate.data.sources.rows import read_table
-from striate.data.splits import COLUMNS, PARTS
+from striate.data.splits import COLUMNS
 from striate.errors import RequestError
 from striate.jobs.measure import SCORES
 from striate.jobs.outputs import require_outside

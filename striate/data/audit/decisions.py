@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from striate.data.sources.base import Item, Oddity, Source, with_items
+from striate.data.sources.base import LABELS_APART, PARTS, Item, Oddity, Source, with_items
 from striate.data.sources.rows import read_table
 from striate.errors import RequestError, printable, unknown
 from striate.storage import write_text
@@ -23,8 +23,6 @@ from striate.task import LARGEST, Target, Task
 
 COLUMNS = ("path", "decision", "to", "found", "suggested")
 KINDS = ("keep", "drop", "relabel", "move")
-PARTS = ("train", "val", "test")
-SEPARATOR = "|"  # between labels
 NEW = "+"  # before the name of a class that the data do not have yet
 
 
@@ -146,7 +144,7 @@ def _target(task: Task, names: list[str], decision: Decision) -> Target:
         return number
     if task.kind == "class":
         return _place(names, decision.to, decision)
-    wanted = [decision.to] if decision.to in names else decision.to.split(SEPARATOR) if decision.to else []
+    wanted = [decision.to] if decision.to in names else decision.to.split(LABELS_APART) if decision.to else []
     return tuple(sorted({_place(names, name.strip(), decision) for name in wanted}))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from striate.data.sources.base import JUNK, PARTS, SUFFIXES, Item, Oddity
+from striate.data.sources.base import JUNK, PART_NAMES, SUFFIXES, Item, Oddity
 from striate.data.sources.files import FileSource
 from striate.errors import RequestError
 from striate.task import Task
@@ -104,7 +104,7 @@ def open_folder(root: Path, name: str = "") -> FileSource:
     walk = _Walk(root)
     try:
         folders = [entry.name for entry in _listed(str(root)) if _is_folder(entry) and not entry.name.startswith(".")]
-        parts = {folder: PARTS[folder.lower()] for folder in folders if folder.lower() in PARTS}
+        parts = {folder: PART_NAMES[folder.lower()] for folder in folders if folder.lower() in PART_NAMES}
         # A class may be called "test": the layout with parts is meant only where a train/ stands beside another part.
         if len(set(parts.values())) >= 2 and "train" in parts.values():
             for entry, key in walk.entries(str(root), ""):

@@ -28,7 +28,7 @@ IDX_NAME = re.compile(
     r"(?P<gz>\.gz)?",
     re.IGNORECASE,
 )
-PARTS = {"train": "train", "val": "val", "t10k": "test", "test": "test"}
+_PART_OF = {"train": "train", "val": "val", "t10k": "test", "test": "test"}
 MAX_BYTES = 2**31  # of one file's values; EMNIST's largest has 0.55 billion
 UNSIGNED_BYTES = 8  # the third byte of the magic number, for the one type images and labels come in
 
@@ -53,7 +53,7 @@ def open_idx(path: Path, name: str = "", classes: Sequence[str] = ()) -> ArraySo
         if found["what"].lower() != "images":
             raise RequestError(f"{str(path)!r} holds labels; give the file of images")
         pixels, labels = read_idx(folder / images, 3), read_idx(folder / _labels_beside(folder, here, found), 1)
-        parts.append((PARTS[found["part"].lower()] if len(chosen) > 1 else "", pixels, labels))
+        parts.append((_PART_OF[found["part"].lower()] if len(chosen) > 1 else "", pixels, labels))
     source = from_arrays(name or path.name.partition(".")[0], str(path.resolve()), parts, classes)
     return replace(source, oddities=aside)
 
@@ -65,7 +65,7 @@ def _of_folder(folder: Path, here: Sequence[str]) -> list[str]:
     for name in here:  # sorted: the unpacked file of a pair comes first
         match = IDX_NAME.fullmatch(name)
         if match and match["what"].lower() == "images":
-            found.setdefault(PARTS[match["part"].lower()], name)
+            found.setdefault(_PART_OF[match["part"].lower()], name)
             sets.setdefault(match["set"], name)
     if len(sets) > 1:
         raise RequestError(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from striate.data.sources.base import PARTS, Item, Oddity
+from striate.data.sources.base import LABELS_APART, PART_NAMES, Item, Oddity
 from striate.data.sources.files import FileSource
 from striate.data.sources.rows import few, read_table, read_text
 from striate.errors import RequestError, nearest, printable, unknown
@@ -35,7 +35,6 @@ COLUMNS = {
 TARGETS = {"label": "class", "labels": "labels", "number": "number"}  # column -> kind of task
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 HEAVIEST = 1e6  # of a weight, and one by it the lightest: beyond, the others would not count at all
-SEPARATOR = "|"  # between the labels of one image in CSV
 
 _ROLES = {name: role for role, names in COLUMNS.items() for name in names}
 Said = str | tuple[str, ...] | float  # what a row says is true, before names have places
@@ -191,15 +190,15 @@ def _row(record: _Record, roles: dict[str, str], root: Path) -> _Row:
     values = {role: record.values.get(column) for role, column in roles.items()}
     said = _said(values)
     part = _text(values.get("split"), "split")
-    if part and part.casefold() not in PARTS:
-        raise _BadRowError(str(unknown("split", part[:60], sorted(PARTS))))
+    if part and part.casefold() not in PART_NAMES:
+        raise _BadRowError(str(unknown("split", part[:60], sorted(PART_NAMES))))
     weight = 1.0 if values.get("weight") in (None, "") else _number(values["weight"], "weight")
     if weight <= 0:
         raise _BadRowError(f"the weight {weight:g} is not above 0")
     if not 1 / HEAVIEST <= weight <= HEAVIEST:
         raise _BadRowError(f"the weight {weight:g} does not lie in {1 / HEAVIEST:g} to {HEAVIEST:g}")
     group = _text(values.get("group"), "group")
-    return _Row(record.line, _key(values["path"], root), said, PARTS.get(part.casefold(), ""), group, weight)
+    return _Row(record.line, _key(values["path"], root), said, PART_NAMES.get(part.casefold(), ""), group, weight)
 
 
 def _said(values: dict[str, Any]) -> Said:
@@ -216,11 +215,12 @@ def _said(values: dict[str, Any]) -> Said:
     if given in (None, ""):
         return ()
     labels = [
-        _text(one, "label") for one in (given if isinstance(given, list) else _text(given, "labels").split(SEPARATOR))
+        _text(one, "label")
+        for one in (given if isinstance(given, list) else _text(given, "labels").split(LABELS_APART))
     ]
     labels = [label.strip() for label in labels]
     if "" in labels:
-        raise _BadRowError(f"an empty label among {SEPARATOR.join(labels)!r}")
+        raise _BadRowError(f"an empty label among {LABELS_APART.join(labels)!r}")
     return tuple(sorted(set(labels)))
 
 
