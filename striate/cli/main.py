@@ -17,6 +17,7 @@ VERBS = ("train", "predict", "evaluate", "audit", "augment", "pack", "report", "
 _EXAMPLES = """examples:
   striate train photos/ --out run        learn from a folder with one sub-folder per class
   striate predict run new.jpg            what is in new.jpg?
+  striate audit photos/ --html a.html    what is wrong with these images? a page to act on
   striate nets 'resnet*'                 the networks whose name begins with resnet
 
 `striate VERB --help` shows a verb's options and an example. STRIATE_CACHE says where caches live.
