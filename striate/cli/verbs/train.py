@@ -25,9 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strategy", choices=["auto", "features", "scratch"], help="how to learn (default: auto)")
     parser.add_argument("--epochs", type=int, help="passes over the training images (scratch)")
     parser.add_argument("--seed", type=int, help="seed of the split and of every draw (default: 0)")
-    parser.add_argument(
-        "--folds", type=int, metavar="K", help="cross-validate in K folds: every image is measured once"
-    )
+    parser.add_argument("--folds", type=int, metavar="K", help="cross-validate in K folds: each image measured once")
     parser.add_argument("--split", metavar="FILE", help="split.csv of an earlier run, to be split the same")
     parser.add_argument("--decisions", metavar="FILE", help="what to drop, relabel or move: see 'striate audit --help'")
     parser.add_argument("--balance", choices=["none", "weights", "sampling"], help="make rare classes count as others")
