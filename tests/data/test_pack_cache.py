@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
+import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from PIL import Image
 
 from striate.data.audit.looking import Memory, look
-from striate.data.pack.cache import Packed, automatic_pack, automatic_path
+from striate.data.pack.cache import KEPT_DAYS, Packed, automatic_pack, automatic_path
 from striate.data.pack.source import PackSource, open_pack
 from striate.data.pack.writing import write_pack
 from striate.data.sources.base import Item
@@ -192,3 +194,16 @@ def test_a_pack_of_that_size_is_taken_as_it_is(source: FileSource, own_cache: Pa
     assert not (own_cache / "packs").exists()
     smaller = Pixels(16, 16)
     assert same_as_looking(automatic_pack(pack, smaller), pack, smaller)
+
+
+def test_packs_that_nobody_uses_are_forgotten(photos: Path, tmp_path: Path) -> None:
+    source, told = open_folder(photos), Told()
+    first = automatic_pack(source, PIXELS).path
+    second = automatic_pack(source, dataclasses.replace(PIXELS, height=20, width=20)).path
+    long_ago = time.time() - (KEPT_DAYS + 1) * 86_400
+    for path in (first, second):
+        os.utime(path, (long_ago, long_ago))
+    assert automatic_pack(source, PIXELS).path == first  # used: it counts as new again
+    third = automatic_pack(source, dataclasses.replace(PIXELS, height=16, width=16), progress=told).path
+    assert first.exists() and third.exists() and not second.exists()
+    assert any("not used for" in line for line in told.lines)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
@@ -18,6 +21,8 @@ from striate.errors import RequestError
 from striate.pixels import Images, Pixels
 from striate.progress import Progress
 from striate.storage import cache_root, sha256_of
+
+KEPT_DAYS = 60  # without being used
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +57,12 @@ def automatic_pack(
             looked = _against(old, source, pixels, memory)
             ahead, equal = _compared(old, looked, progress)
             if equal:
+                _used(path)
                 return Packed(old.images, [(one.item, one.record) for one in ahead], path)
             progress.say(f"The images of {source.name} have changed since they were packed; packing them again")
         made = write_looked(path, source, pixels, progress, lambda start: islice(chain(ahead, looked), start, None))
     progress.say(made_line(made))
+    _forget_unused(path.parent, progress)
     return Packed(made.images, [(entry.item, entry.record) for entry in made.entries], path)
 
 
@@ -72,6 +79,22 @@ def automatic_path(memory: Memory, pixels: Pixels) -> Path:
     """Where `automatic_pack` keeps images of this size, of the source that is remembered there."""
     facts = json.dumps([FORMAT, memory.path.name, _geometry(pixels)])
     return cache_root() / "packs" / f"{sha256_of(facts.encode())[:32]}{SUFFIX}"
+
+
+def _used(path: Path) -> None:
+    with contextlib.suppress(OSError):  # only whether it is forgotten hangs on it
+        os.utime(path)
+
+
+def _forget_unused(folder: Path, progress: Progress) -> None:
+    """Remove packs that no run has used for a long time: they are made again when they are wanted."""
+    oldest = time.time() - KEPT_DAYS * 86_400
+    for path in folder.glob(f"*{SUFFIX}"):
+        with contextlib.suppress(OSError):  # another process was faster, or holds it
+            if path.stat().st_mtime < oldest:
+                size = path.stat().st_size
+                path.unlink()
+                progress.say(f"Removed a pack that was not used for {KEPT_DAYS} days: {size / 1e6:,.0f} MB")
 
 
 def _against(old: PackSource, source: Source, pixels: Pixels, memory: Memory) -> Iterator[Looked]:
