@@ -8,20 +8,18 @@ replace the day's.
 from __future__ import annotations
 
 import argparse
-import datetime
 import io
 import json
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from first_light import DATA, ROOT, STRIATE, machine, row, timed
+from first_light import STRIATE, row, timed
 from PIL import Image, ImageEnhance, ImageOps
+from recording import DATA, write_record
 
 from striate.data.audit.likeness import SIDE, near_groups, sketch
 from striate.pixels import decode
@@ -147,21 +145,9 @@ def main() -> None:
     if os.getloadavg()[0] > (os.cpu_count() or 1) + 1:
         note = "other work ran on the machine at the time: slower than on a quiet one"
         rows = [{**new, "note": note} if "seconds" in str(new.keys()) else new for new in rows]
-    date = datetime.datetime.now(datetime.UTC).date().isoformat()
-    path = ROOT / "benchmarks" / "records" / f"{date}-audit.json"
-    before = json.loads(path.read_text())["rows"] if path.exists() else []
-    rows = [old for old in before if old["what"] not in {new["what"] for new in rows}] + rows
-    record = {
-        "date": date,
-        "machine": machine(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("striate", "numpy", "pillow", "safetensors")},
-        "rows": rows,
-    }
-    path.write_text(json.dumps(record, indent=1) + "\n")
     for new in rows:
         print(json.dumps(new))
-    print(f"wrote {path.relative_to(ROOT)}")
+    write_record("audit", rows, ("striate", "numpy", "pillow", "safetensors"))
 
 
 if __name__ == "__main__":

@@ -8,21 +8,17 @@ Whole processes, alternating, medians. `--parts` chooses what to measure; rows m
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import platform
-import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("STRIATE_TEST_DATA", ROOT.parent / "shared" / "data"))
+from recording import DATA, ROOT, write_record
+
 STRIATE = str(Path(sys.executable).with_name("striate"))
 
 
@@ -202,16 +198,6 @@ def checkpoints() -> list[dict[str, object]]:
     return rows
 
 
-def machine() -> str:
-    """Processor, cores and system."""
-    try:
-        model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-        name = model.group(1) if model else platform.processor()
-    except OSError:
-        name = platform.processor()
-    return f"{name}, {os.cpu_count()} cores, {platform.system()}"
-
-
 def main() -> None:
     """Measure everything and write the record."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -227,21 +213,7 @@ def main() -> None:
         rows = photographs(scratch, chosen.runs, chosen.peer_python, chosen.fastai) if "photographs" in parts else []
         rows += [lenet(scratch)] if "lenet" in parts else []
         rows += [cross_validation(), *imagenet(), *checkpoints()] if "accuracy" in parts else []
-    date = datetime.datetime.now(datetime.UTC).date().isoformat()
-    path = ROOT / "benchmarks" / "records" / f"{date}-first-light.json"
-    before = json.loads(path.read_text())["rows"] if path.exists() else []
-    rows = [old for old in before if old["what"] not in {row["what"] for row in rows}] + rows
-    versions = {name: version(name) for name in ("striate", "torch", "openvino", "numpy", "pillow", "scipy")}
-    record = {
-        "date": date,
-        "machine": machine(),
-        "python": platform.python_version(),
-        "versions": versions,
-        "rows": rows,
-    }
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"wrote {path.relative_to(ROOT)}")
+    write_record("first-light", rows, ("striate", "torch", "openvino", "numpy", "pillow", "scipy"))
 
 
 if __name__ == "__main__":

@@ -8,23 +8,20 @@ reads a file of the source, or lets Pillow open anything. Rows measured again re
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from first_light import DATA, ROOT, machine
 from numpy.typing import NDArray
 from PIL import Image
+from recording import DATA, write_record
 
 from striate.data.audit.looking import look
 from striate.data.augment.keyed import permutation
@@ -204,14 +201,7 @@ def main() -> None:
             rows += compared(f"training epoch on one thread, {net} at {side}", source, pixels, chosen.runs, step)
     if chosen.note:
         rows = [row | {"note": chosen.note} for row in rows]
-    date = datetime.datetime.now(datetime.UTC).date().isoformat()
-    versions = {name: version(name) for name in ("striate", "torch", "numpy", "pillow")}
-    record = {"date": date, "machine": machine(), "python": platform.python_version(), "versions": versions}
-    path = ROOT / "benchmarks" / "records" / f"{date}-pack.json"
-    before = json.loads(path.read_text())["rows"] if path.exists() else []
-    rows = [old for old in before if old["what"] not in {row["what"] for row in rows}] + rows
-    path.write_text(json.dumps(record | {"rows": rows}, indent=1) + "\n")
-    print(f"wrote {path.relative_to(ROOT)}")
+    write_record("pack", rows, ("striate", "torch", "numpy", "pillow"))
 
 
 if __name__ == "__main__":

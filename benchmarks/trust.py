@@ -6,18 +6,15 @@ Strangers: how well ants and bees are told from images of two hundred other thin
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
-import platform
 import shutil
 import statistics
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from first_light import DATA, ROOT, machine
+from recording import DATA, write_record
 
 SEEDS = 5
 FLIPPED = 0.05
@@ -25,10 +22,11 @@ FLIPPED = 0.05
 
 def found_in_the_first_tenth(data: Path, flipped: set[str]) -> float:
     """The share of the flipped images that stand among the first tenth of the suspects."""
+    from striate.data.opening import open_source
     from striate.jobs.examining import examine
     from striate.progress import Progress
 
-    done = examine(data, labels=True, progress=Progress())
+    done = examine(open_source(data), labels=True, progress=Progress())
     first = done.suspects[: len(done.found.usable) // 10]
     named = {done.found.usable[suspect.place].item.key for suspect in first}
     return len(named & flipped) / len(flipped)
@@ -96,18 +94,7 @@ def main() -> None:
         row = {"what": "strangers: ants and bees against imagenet_samples", "n": 1, **met}
         rows.append(row | {"command": "striate train hymenoptera --strangers imagenet_samples"})
         print(json.dumps(rows[-1]), flush=True)
-    date = datetime.datetime.now(datetime.UTC).date().isoformat()
-    path = ROOT / "benchmarks" / "records" / f"{date}-trust.json"
-    versions = {name: version(name) for name in ("striate", "openvino", "numpy", "pillow", "scipy")}
-    record = {
-        "date": date,
-        "machine": machine(),
-        "python": platform.python_version(),
-        "versions": versions,
-        "rows": rows,
-    }
-    path.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"wrote {path.relative_to(ROOT)}")
+    write_record("trust", rows, ("striate", "openvino", "numpy", "pillow", "scipy"))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,42 @@
+"""What the benchmarks share: where data and records lie, what machine this is, and how a record is written."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("STRIATE_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+
+def machine() -> str:
+    """Processor, cores and system."""
+    try:
+        model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+        name = model.group(1) if model else platform.processor()
+    except OSError:
+        name = platform.processor()
+    return f"{name}, {os.cpu_count()} cores, {platform.system()}"
+
+
+def write_record(name: str, rows: list[dict[str, object]], packages: Sequence[str]) -> None:
+    """Write the day's record of a benchmark, with the versions of `packages`; rows measured again replace the day's."""
+    date = datetime.datetime.now(datetime.UTC).date().isoformat()
+    path = ROOT / "benchmarks" / "records" / f"{date}-{name}.json"
+    before = json.loads(path.read_text())["rows"] if path.exists() else []
+    record = {
+        "date": date,
+        "machine": machine(),
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in packages},
+        "rows": [old for old in before if old["what"] not in {row["what"] for row in rows}] + rows,
+    }
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"wrote {path.relative_to(ROOT)}")
