@@ -60,6 +60,11 @@ class Task:
         """How many numbers the network answers."""
         return len(self.names)
 
+    @property
+    def limits(self) -> tuple[float, ...]:
+        """The threshold of each label, measured or not."""
+        return self.thresholds or (HALF,) * self.outputs
+
     def answers(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores [N, outputs] as answers: probabilities over the classes, of each label, or the number itself."""
         if self.kind == "class":
@@ -80,7 +85,7 @@ class Task:
 
     def given(self, answers: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Of labels: which count as given, [N, labels]."""
-        return np.asarray(answers >= np.array(self.thresholds or (HALF,) * self.outputs, np.float32))
+        return np.asarray(answers >= np.array(self.limits, np.float32))
 
     def asked(self) -> str:
         """What is asked, in words: "in 2 classes"."""

@@ -129,8 +129,8 @@ def _shuffled(found: Audit, seed: int) -> list[Places]:
     return [bucket[place] for bucket, places in order for place in places]
 
 
-def units_of(usable: Sequence[Usable], twins: Iterable[Sequence[int]] = ()) -> list[Places]:
-    """Places of images that stay together: equal bytes, one group, or `twins`, and whatever these join."""
+def units_of(usable: Sequence[Usable], twins: Iterable[Sequence[int]] = (), *, groups: bool = True) -> list[Places]:
+    """Places of images that stay together: equal bytes, `twins`, with `groups` one group, and whatever these join."""
     parent = list(range(len(usable)))
 
     def root(place: int) -> int:
@@ -142,7 +142,7 @@ def units_of(usable: Sequence[Usable], twins: Iterable[Sequence[int]] = ()) -> l
     links: dict[tuple[str, str], Places] = defaultdict(list)
     for place, entry in enumerate(usable):
         links["same", entry.record.digest].append(place)
-        if entry.item.group:
+        if groups and entry.item.group:
             links["group", entry.item.group].append(place)
     for members in (*links.values(), *twins):
         for place in members[1:]:
@@ -161,14 +161,10 @@ def measured_part(parts: Sequence[str]) -> str:
 def leaked(found: Audit, parts: Sequence[str], measured: str) -> NDArray[np.bool_]:
     """For each image of the measured part, in order: whether it, or a near-duplicate of it, is also in training."""
     marked = np.zeros(len(parts), bool)
-    for unit in units_of(_without_groups(found.usable), found.twins()):
+    for unit in units_of(found.usable, found.twins(), groups=False):
         if any(parts[place] == "train" for place in unit):
             marked[unit] = True
     return marked[[place for place, part in enumerate(parts) if part == measured]]
-
-
-def _without_groups(usable: Sequence[Usable]) -> list[Usable]:
-    return [Usable(replace(entry.item, group=""), entry.record) for entry in usable]
 
 
 def split_csv(audit: Audit, parts: Sequence[str], folds: NDArray[np.int64] | None = None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -27,16 +26,14 @@ def audit_page(examined: Examined) -> AuditPage:
     """The content of the audit's page."""
     found, source = examined.found, examined.source
     usable = {entry.item.key: entry for entry in found.usable}
-    findings = [_finding(one, examined, usable) for one in found.findings]
     pictures = _Thumbnails(source)
-    shown = tuple(_with_pictures(one, usable, pictures) for one in findings)
     sizes = np.array([(entry.record.width, entry.record.height) for entry in found.usable], np.int64).reshape(-1, 2)
     parts = tuple(sorted({entry.item.part for entry in found.usable} - {""}))
     return AuditPage(
         title=source.name,
         data=f"{len(found.usable):,} usable images, {len(found.set_aside):,} set aside. {found.balance()}",
         counts=found.counts(),
-        findings=shown,
+        findings=tuple(_finding(one, examined, usable, pictures) for one in found.findings),
         task_kind=found.task.kind,
         classes=found.classes if found.task.kind != "number" else (),
         parts=parts,
@@ -67,15 +64,7 @@ class _Thumbnails:
         return np.asarray(image, np.uint8)
 
 
-def _with_pictures(finding: AuditFinding, usable: dict[str, Usable], pictures: _Thumbnails) -> AuditFinding:
-    entries = tuple(
-        replace(entry, image=pictures.of(usable[entry.path].item)) if entry.path in usable else entry
-        for entry in finding.entries
-    )
-    return replace(finding, entries=entries)
-
-
-def _finding(finding: Finding, examined: Examined, usable: dict[str, Usable]) -> AuditFinding:
+def _finding(finding: Finding, examined: Examined, usable: dict[str, Usable], pictures: _Thumbnails) -> AuditFinding:
     if finding.kind == "imbalance":  # of classes, not of files
         return AuditFinding(
             kind=finding.kind, action=finding.action, explanation=finding.explanation, names=finding.listed
@@ -88,10 +77,19 @@ def _finding(finding: Finding, examined: Examined, usable: dict[str, Usable]) ->
     entries = []
     for path, remark in list(zip(finding.paths, remarks, strict=True))[:LISTED]:
         entry = usable.get(path)
-        label = examined.found.task.spoken(entry.item.target) if entry else ""
-        part = entry.item.part if entry else ""
         decision, to, safe = suggested.get(path, ("", "", False))
-        entries.append(Entry(path=path, label=label, part=part, why=remark, suggested=decision, to=to, safe=safe))
+        entries.append(
+            Entry(
+                path=path,
+                image=pictures.of(entry.item) if entry else None,
+                label=examined.found.task.spoken(entry.item.target) if entry else "",
+                part=entry.item.part if entry else "",
+                why=remark,
+                suggested=decision,
+                to=to,
+                safe=safe,
+            )
+        )
     place = {entry.path: number for number, entry in enumerate(entries)}
     groups = tuple(tuple(place[path] for path in group if path in place) for group in finding.groups)
     return AuditFinding(

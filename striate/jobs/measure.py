@@ -209,14 +209,13 @@ class LabelsMeasured(Measured):
         """Mean average precision and the labels one by one, at their thresholds."""
         if not self.total:
             return {"mean_average_precision": None}
-        thresholds = self.task.thresholds or (0.5,) * self.task.outputs
         rows = {}
         for place, (name, ranked) in enumerate(zip(self.task.names, self.average_precisions, strict=True)):
             precision, recall, f1 = self.at_threshold(place)
             rows[name] = {
                 "count": int(self.targets[:, place].sum()),
                 "average_precision": or_none(ranked),
-                "threshold": thresholds[place],
+                "threshold": self.task.limits[place],
                 "precision": or_none(precision),
                 "recall": or_none(recall),
                 "f1": or_none(f1),

@@ -37,20 +37,35 @@ def suspects(found: Audit, unseen: NDArray[np.float32]) -> list[Suspect]:
 
     unseen [usable, outputs]: answers by models that had not learnt from the image; NaN for images without one.
     """
-    task, usable = found.task, found.usable
     places = np.flatnonzero(np.isfinite(unseen[:, 0])).tolist()
-    answers = unseen[places]
-    ranked: list[tuple[float, Suspect]] = []
-    if task.kind == "number":
-        targets = task.targets(usable[place].item for place in places)
-        errors = answers[:, 0] - targets
-        far = 4 * 1.4826 * float(np.median(np.abs(errors))) if len(errors) else 0.0  # four deviations, if normal
-        for place, error, answer, target in zip(places, errors, answers[:, 0], targets, strict=True):
-            if abs(error) > far:
-                words = task.spoken(float(target)), f"{float(answer):.3g}"
-                ranked.append((-abs(float(error)), Suspect(place, *words, np.nan, np.nan, float(answer))))
-    for place, answer in zip(places, answers, strict=True) if task.kind != "number" else ():
-        target = usable[place].item.target
+    ranked = _far_off(found, places, unseen) if found.task.kind == "number" else _disbelieved(found, places, unseen)
+    return [suspect for _, suspect in sorted(ranked, key=lambda row: row[0])]
+
+
+Ranked = list[tuple[float, Suspect]]  # the smaller the first, the more doubtful
+
+
+def _far_off(found: Audit, places: list[int], unseen: NDArray[np.float32]) -> Ranked:
+    """Numbers further from the answer than four deviations, were the errors normal."""
+    task = found.task
+    targets = task.targets(found.usable[place].item for place in places)
+    answers = unseen[places, 0]
+    errors = np.abs(answers - targets)
+    far = 4 * 1.4826 * float(np.median(errors)) if places else 0.0
+    return [
+        (-error, Suspect(place, task.spoken(target), f"{answer:.3g}", np.nan, np.nan, answer))
+        for place, error, answer, target in zip(
+            places, errors.tolist(), answers.tolist(), targets.tolist(), strict=True
+        )
+        if error > far
+    ]
+
+
+def _disbelieved(found: Audit, places: list[int], unseen: NDArray[np.float32]) -> Ranked:
+    """Classes and labels that are not what is answered."""
+    task, ranked = found.task, []
+    for place in places:
+        answer, target = unseen[place], found.usable[place].item.target
         said: Target
         if isinstance(target, tuple):
             said = tuple(np.flatnonzero(task.given(answer[None])[0]).tolist())
@@ -58,8 +73,8 @@ def suspects(found: Audit, unseen: NDArray[np.float32]) -> list[Suspect]:
             least = int(own.argmin())  # the label that is least believed
             sure, other = float(own[least]), float(1 - own[least])
         else:
-            best = int(answer.argmax())
-            sure, other, said = float(answer[int(target)]), float(answer[best]), best
+            said = int(answer.argmax())
+            sure, other = float(answer[int(target)]), float(answer[said])
         if said != target:
             ranked.append((sure, Suspect(place, task.spoken(target), task.spoken(said), sure, other, said)))
-    return [suspect for _, suspect in sorted(ranked, key=lambda row: row[0])]
+    return ranked

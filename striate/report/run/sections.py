@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from striate.metrics import Calibration
 from striate.report import charts, figures
@@ -14,6 +15,8 @@ from striate.report.frame import quiet, section
 from striate.report.run.content import Doubtful, Example, Finding, Picture, RunReport, Strangers
 from striate.report.thumbnails import Album
 from striate.report.wording import counted, fitting, folded_list, images, number, percent, quantity, seconds, text
+
+Score = TypeVar("Score")
 
 CLASS_ROWS = 1000
 EXAMPLES, FINDING_ROOM = 100, 15_000  # files listed under one finding, and letters of HTML
@@ -144,15 +147,25 @@ def classes(content: RunReport) -> str:
     scores = content.weakest_first
     if not content.total:
         return section("classes", "Class by class", "", NOT_MEASURED)
-    body = figures.class_table(list(figures.class_rows(scores[: figures.FEW_CLASSES])))
-    if len(scores) > figures.FEW_CLASSES:
-        rest = fitting(figures.class_rows(scores[figures.FEW_CLASSES :]), CLASS_ROWS, CLASS_ROOM)
-        left = len(scores) - figures.FEW_CLASSES - len(rest)
-        more = quiet(f"{number(left)} better recognised classes are not listed.") if left else ""
-        body += (
-            f"<details><summary>{number(len(rest))} more classes</summary>{figures.class_table(rest)}{more}</details>"
-        )
+    body = few_first(scores, figures.class_rows, figures.class_table, "classes", "better recognised classes")
     return section("classes", "Class by class", lead, body)
+
+
+def few_first(
+    scores: Sequence[Score],
+    rows: Callable[[Iterable[Score]], Iterable[str]],
+    table: Callable[[Sequence[str]], str],
+    called: str,
+    unlisted: str,
+) -> str:
+    """The first scores as a table, and the rest, as far as there is room, in a folded one."""
+    body = table(list(rows(scores[: figures.FEW_CLASSES])))
+    if len(scores) <= figures.FEW_CLASSES:
+        return body
+    rest = fitting(rows(scores[figures.FEW_CLASSES :]), CLASS_ROWS, CLASS_ROOM)
+    left = len(scores) - figures.FEW_CLASSES - len(rest)
+    more = quiet(f"{number(left)} {unlisted} are not listed.") if left else ""
+    return body + f"<details><summary>{number(len(rest))} more {called}</summary>{table(rest)}{more}</details>"
 
 
 def calibration(found: Calibration | None) -> str:

@@ -7,9 +7,9 @@ import math
 from striate.report import charts, figures
 from striate.report.frame import quiet, section
 from striate.report.run.content import LabelMistake, Numbers, RunReport
-from striate.report.run.sections import CLASS_ROOM, CLASS_ROWS, NOT_MEASURED, ROW, gallery
+from striate.report.run.sections import NOT_MEASURED, ROW, few_first, gallery
 from striate.report.thumbnails import Album
-from striate.report.wording import fitting, number, plain, quantity, text
+from striate.report.wording import number, plain, quantity, text
 
 PANELS = 12
 
@@ -24,14 +24,7 @@ def labels(content: RunReport) -> str:
         "From its threshold on a label counts as given; precision, recall and F1 are those of that threshold. "
         "Weakest first."
     )
-    body = figures.label_table(list(figures.label_rows(scores[: figures.FEW_CLASSES])))
-    if len(scores) > figures.FEW_CLASSES:
-        rest = fitting(figures.label_rows(scores[figures.FEW_CLASSES :]), CLASS_ROWS, CLASS_ROOM)
-        left = len(scores) - figures.FEW_CLASSES - len(rest)
-        more = quiet(f"{number(left)} stronger labels are not listed.") if left else ""
-        body += (
-            f"<details><summary>{number(len(rest))} more labels</summary>{figures.label_table(rest)}{more}</details>"
-        )
+    body = few_first(scores, figures.label_rows, figures.label_table, "labels", "stronger labels")
     return section("classes", "Label by label", lead, body)
 
 
