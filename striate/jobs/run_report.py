@@ -11,7 +11,6 @@ import numpy as np
 from striate.data.audit.audit import Audit
 from striate.data.audit.looking import look
 from striate.data.sources.base import Source
-from striate.jobs.learning.judging import open_strangers
 from striate.jobs.learning.learned import Learned
 from striate.jobs.learning.suspects import suspects
 from striate.jobs.measure import ClassesMeasured, LabelsMeasured, Measured, NumberMeasured
@@ -60,9 +59,9 @@ def run_report(
         **_of_task(learned, measured, pictures),
         doubtful=_doubtful(learned, pictures),
         atypical=_atypical(learned, pictures),
-        folds=tuple(content.Fold(n, fold.total, fold.score) for n, fold in enumerate(learned.by_fold(), 1)),
+        folds=tuple(content.Fold(n, fold.total, fold.score) for n, fold in enumerate(learned.by_fold, 1)),
         pooled=_pooled(learned),
-        strangers=_strangers(learned, recipe, model),
+        strangers=_strangers(learned, model),
         seen=_seen(learned, pictures),
         views=_views(learned, pictures),
         findings=_findings(found, pictures),
@@ -77,7 +76,7 @@ def run_report(
 
 
 class _Pictures:
-    """Images as the network sees them, decoded a second time: the few that are shown, all in one pass."""
+    """Images as the network sees them, decoded a second time: the few that are shown, each once."""
 
     def __init__(self, source: Source, model: Model, learned: Learned) -> None:
         self.usable = learned.audit.usable
@@ -162,12 +161,11 @@ def _of_classes(measured: ClassesMeasured) -> dict[str, Any]:
 
 def _of_labels(measured: LabelsMeasured) -> dict[str, Any]:
     task = measured.task
-    limits = task.thresholds or (0.5,) * task.outputs
     scores, curves = [], []
     for place, (name, ranked) in enumerate(zip(task.names, measured.average_precisions, strict=True)):
         positives = int(measured.targets[:, place].sum()) if measured.total else 0
         figures = measured.at_threshold(place) if measured.total else (np.nan,) * 3
-        scores.append(content.LabelScore(name, positives, float(ranked), limits[place], *map(float, figures)))
+        scores.append(content.LabelScore(name, positives, float(ranked), task.limits[place], *map(float, figures)))
         if positives:
             points = precision_recall(measured.answers[:, place], measured.targets[:, place])
             curves.append(content.LabelCurve(name, *points))
@@ -216,26 +214,25 @@ def _atypical(learned: Learned, pictures: _Pictures) -> tuple[content.Atypical, 
 def _pooled(learned: Learned) -> content.Pooled | None:
     if learned.lots.folds is None:
         return None
-    together = learned.cross_validated()
+    together = learned.cross_validated
     return content.Pooled(together.score, together.interval)
 
 
-def _strangers(learned: Learned, recipe: Recipe, model: Model) -> content.Strangers | None:
+def _strangers(learned: Learned, model: Model) -> content.Strangers | None:
     met = learned.strangers
-    source = open_strangers(recipe.strangers)
-    if met is None or source is None:
+    if met is None:
         return None
     facts = met.as_dict()
     near = [place for place in np.argsort(met.strangers).tolist() if met.strangers[place] <= met.limit][:TAKEN]
     chosen = {met.paths[place]: met.taken_for[place] for place in near}
-    items = [item for item in source.items if item.key in chosen]
+    items = [item for item in met.source.items if item.key in chosen]
     taken = [
         content.Taken(looked.item.key, _shown(looked.crop), chosen[looked.item.key])
-        for looked in look(source, model.pixels, items=items)
+        for looked in look(met.source, model.pixels, items=items)
         if looked.crop is not None
     ]
     return content.Strangers(
-        folder=met.folder,
+        folder=met.source.name,
         count=len(met.strangers),
         auroc=met.auroc,
         threshold=met.limit,
@@ -258,13 +255,13 @@ def _seen(learned: Learned, pictures: _Pictures) -> tuple[content.Seen, ...]:
 
 def _views(learned: Learned, pictures: _Pictures) -> tuple[content.Views, ...]:
     """Some training images as augmentation varies them, where they were varied."""
-    shown = []
-    for place in learned.lots.rows("train")[:: max(1, len(learned.lots.rows("train")) // VIEWED)][:VIEWED]:
-        images = learned.views(place) if learned.views else ()
-        if len(images):
-            key = pictures.usable[place].item.key
-            shown.append(content.Views(key, pictures.truth(place), tuple(_shown(image) for image in images)))
-    return tuple(shown)
+    if learned.views is None:
+        return ()
+    trained = learned.lots.rows("train")
+    return tuple(
+        content.Views(pictures.usable[place].item.key, pictures.truth(place), tuple(map(_shown, learned.views(place))))
+        for place in trained[:: max(1, len(trained) // VIEWED)][:VIEWED]
+    )
 
 
 def _findings(found: Audit, pictures: _Pictures) -> tuple[content.Finding, ...]:

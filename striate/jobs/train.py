@@ -187,17 +187,17 @@ def _leave(
         progress.say(finding.line())
     for note in learned.notes:
         progress.say(note)
-    return Run(folder.path, model, measured, found, plan, metrics, learned.by_fold(), learned.strangers)
+    return Run(folder.path, model, measured, found, plan, metrics, learned.by_fold, learned.strangers)
 
 
 def _of_folds(learned: Learned) -> dict[str, Any]:
     """Every fold's score, their mean and its interval, and what all folds come to together."""
-    folds = learned.by_fold()
+    folds = learned.by_fold
     if not folds:
         return {}
     scores = [fold.score for fold in folds]
     known = [score for score in scores if math.isfinite(score)]  # a fold may hold no image with any label
-    pooled, (low, high) = learned.cross_validated(), mean_interval(known)
+    pooled, (low, high) = learned.cross_validated, mean_interval(known)
     low, high = max(0.0, low), high if pooled.task.kind == "number" else min(1.0, high)
     facts = {
         "scores": list(map(or_none, scores)),

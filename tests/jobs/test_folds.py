@@ -240,7 +240,7 @@ def test_thresholds_that_folds_are_measured_by_come_from_the_other_folds() -> No
         model = Model("resnet8", {}, task, Pixels(32, 32), {}, head="")
         return Learned(model, lots, np.zeros((0, 2), np.float32), "", "float32", unseen=unseen)
 
-    before, after = learned(-1).by_fold(), learned(1).by_fold()
+    before, after = learned(-1).by_fold, learned(1).by_fold
     assert all(isinstance(one, LabelsMeasured) and one.limits is not None for one in before + after)
     assert np.array_equal(before[1].limits, after[1].limits)  # whatever its own targets are
     assert not np.array_equal(before[0].limits, after[0].limits)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +11,9 @@ from striate.data.audit.audit import audit, require_learnable
 from striate.data.sources.base import Source
 from striate.data.splits import folds_of, possible_folds
 from striate.inference.classifier import Classifier
-from striate.inference.strangers import Strangers
 from striate.jobs.clock import Clock
-from striate.jobs.learning.describe import Describer, bfloat16_differs, describe, describer, features_of
-from striate.jobs.learning.judging import embedded_strangers, least_typical, open_strangers, strangers_measured
+from striate.jobs.learning.describe import bfloat16_differs, describe, describer, features_of
+from striate.jobs.learning.judging import least_typical, meet_strangers, open_strangers
 from striate.jobs.learning.learned import Learned, Lots
 from striate.jobs.learning.weighing import balance_note, weights_of
 from striate.jobs.measure import thresholds
@@ -62,17 +60,21 @@ def learn_features(source: Source, plan: Plan, recipe: Recipe, clock: Clock, pro
         by.precision,
         unseen=unseen,
         distances=least_typical(features),
-        facts={"strength": head.strength, "search": [list(row) for row in head.scores], **_weights_of(by.backbone)},
+        facts={
+            "strength": head.strength,
+            "search": [list(row) for row in head.scores],
+            "weights": by.backbone.training,
+        },
         notes=[*([by.note] if by.note else []), *balance_note(recipe, "features")],
     )
     if strangers:
         with clock.stage("strangers"):
-            _meet(learned, features, strangers, by, progress)
+            met, known = describe(strangers, by, progress)
+            usable = audit(strangers, met, trained_only=False).usable
+            seen = [(entry.item.key, known.rows[entry.record.digest]) for entry in usable]
+            trained, held = (features[lots.rows(part)] for part in ("train", lots.measured_part))
+            meet_strangers(learned, strangers, seen, trained, held)
     return learned
-
-
-def _weights_of(backbone: Model) -> dict[str, Any]:
-    return {"weights": backbone.training}
 
 
 def fitted(lots: Lots, features: NDArray[np.float32], recipe: Recipe) -> Head:
@@ -136,17 +138,3 @@ def _answers(model: Model, features: NDArray[np.float32]) -> NDArray[np.float32]
     if not len(features):
         return np.zeros((0, model.task.outputs), np.float32)
     return model.task.answers(Classifier(model).scores(features))
-
-
-def _meet(
-    learned: Learned, features: NDArray[np.float32], strangers: Source, by: Describer, progress: Progress
-) -> None:
-    """Teach the model what a stranger is, and measure it on the folder of them."""
-    pairs, cache = describe(strangers, by, progress)
-    seen, embeddings = embedded_strangers(strangers, pairs, cache)
-    trained = features[learned.lots.rows("train")]
-    knows = Strangers.learnt(trained)
-    learned.model = dataclasses.replace(learned.model, extras={**learned.model.extras, **knows.extras()})
-    held_out = features[learned.lots.rows(learned.lots.measured_part)]
-    taken = _answers(learned.model, embeddings)
-    learned.strangers = strangers_measured(strangers.name, seen, knows, trained, held_out, embeddings, taken, learned)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.audit.audit import audit
-from striate.data.audit.looking import Record, look
-from striate.data.sources.base import Item, Source
+from striate.data.sources.base import Source
 from striate.data.sources.folder import open_images
 from striate.errors import RequestError
+from striate.inference.classifier import Classifier
 from striate.inference.strangers import Strangers, distances_among, distances_to
 from striate.jobs.learning.learned import Learned, StrangersMeasured
 from striate.metrics import auroc
-from striate.pixels import Images, Pixels
-from striate.transfer.features import FeatureCache
 
 REFERENCE = 2000  # images that the others are compared with: more would take long, and hardly change who is far off
 
@@ -44,37 +43,32 @@ def open_strangers(folder: str) -> Source | None:
     return open_images(Path(folder))
 
 
-def embedded_strangers(
-    source: Source, pairs: list[tuple[Item, Record]], cache: FeatureCache
-) -> tuple[list[str], NDArray[np.float32]]:
-    """Paths [M] and embeddings [M, D] of the strangers that can be used. Raises RequestError where there are none."""
-    usable = audit(source, pairs, trained_only=False).usable
-    if not usable:
-        raise RequestError(f"no image of the strangers in {source.name!r} can be read")
-    return [entry.item.key for entry in usable], cache.matrix(entry.record.digest for entry in usable)
-
-
-def crops_of(source: Source, pixels: Pixels) -> tuple[Images, list[str]]:
-    """The crops [M, H, W, C] and paths [M] of the strangers that can be used. Raises RequestError without any."""
-    looked = [one for one in look(source, pixels) if one.crop is not None]
-    if not looked:
-        raise RequestError(f"no image of the strangers in {source.name!r} can be read")
-    return np.stack([one.crop for one in looked if one.crop is not None]), [one.item.key for one in looked]
-
-
-def strangers_measured(
-    folder: str,
-    paths: list[str],
-    knows: Strangers,
+def meet_strangers(
+    learned: Learned,
+    strangers: Source,
+    looked: Sequence[tuple[str, NDArray[np.float32]]],
     trained: NDArray[np.float32],
     held_out: NDArray[np.float32],
-    strangers: NDArray[np.float32],
-    taken: NDArray[np.float32],
-    learned: Learned,
-) -> StrangersMeasured:
-    """How well strangers [M, D] are told from held-out images; without any, from training images, each left out."""
+) -> None:
+    """Teach the model what a stranger is, from the embeddings of training images, and measure it on the strangers.
+
+    looked: path and embedding of those that can be used. They are told from held-out images; without any, from training
+    images, each left out. Raises RequestError where no stranger can be used.
+    """
+    if not looked:
+        raise RequestError(f"no image of the strangers in {strangers.name!r} can be read")
+    knows = Strangers.learnt(trained)
+    learned.model = dataclasses.replace(learned.model, extras={**learned.model.extras, **knows.extras()})
+    embeddings = np.stack([embedding for _, embedding in looked])
     known = knows.distances(held_out) if len(held_out) else distances_among(trained)
-    far = knows.distances(strangers)
-    names = learned.model.task.names
-    answers = tuple(names[int(row.argmax())] for row in taken)
-    return StrangersMeasured(folder, tuple(paths), knows.limit, known, far, auroc(far, known), answers)
+    far, names = knows.distances(embeddings), learned.model.task.names
+    taken = learned.model.task.answers(Classifier(learned.model).scores(embeddings)).argmax(axis=1)
+    learned.strangers = StrangersMeasured(
+        source=strangers,
+        paths=tuple(path for path, _ in looked),
+        limit=knows.limit,
+        known=known,
+        strangers=far,
+        auroc=auroc(far, known),
+        taken_for=tuple(names[place] for place in taken.tolist()),
+    )

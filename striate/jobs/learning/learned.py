@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.audit.audit import Audit, Usable
+from striate.data.sources.base import Source
 from striate.data.splits import folds_of, measured_part, split
 from striate.jobs.measure import Measured, measure, thresholds
 from striate.model import Model
@@ -63,7 +64,7 @@ class Lots:
 class StrangersMeasured:
     """Strangers of a folder told from held-out images. Distances: of held-out images [N] and of strangers [M]."""
 
-    folder: str
+    source: Source
     paths: tuple[str, ...]
     limit: float
     known: NDArray[np.float32]
@@ -74,7 +75,7 @@ class StrangersMeasured:
     def as_dict(self) -> dict[str, Any]:
         """The figures as JSON values."""
         return {
-            "folder": self.folder,
+            "folder": self.source.name,
             "images": len(self.strangers),
             "auroc": self.auroc,
             "limit": self.limit,
@@ -122,15 +123,17 @@ class Learned:
     def measured(self) -> Measured:
         """The headline: the held-out part, or all folds together where nothing is held out."""
         if not self.lots.measured_part and self.lots.folds is not None:
-            return self.cross_validated()
+            return self.cross_validated
         rows = self.measured_rows
         return measure(self.lots.measured_part, self.model.task, self.answers, self.lots.targets(rows))
 
+    @cached_property
     def cross_validated(self) -> Measured:
         """All folds together: each image once, answered by a model that had not seen it."""
         assert self.lots.folds is not None and self.unseen is not None
         return self._unseen_measured(CROSS_VALIDATED, np.flatnonzero(self.lots.folds >= 0).tolist())
 
+    @cached_property
     def by_fold(self) -> list[Measured]:
         """Fold by fold; empty without folds."""
         if self.lots.folds is None or self.unseen is None:

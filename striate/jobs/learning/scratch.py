@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.audit.audit import audit, require_learnable
+from striate.data.audit.looking import look
 from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.inference.classifier import Classifier
 from striate.inference.engine import engine_version
-from striate.inference.strangers import Strangers
 from striate.jobs.clock import Clock
-from striate.jobs.learning.judging import REFERENCE, crops_of, least_typical, open_strangers, strangers_measured
+from striate.jobs.learning.judging import REFERENCE, least_typical, meet_strangers, open_strangers
 from striate.jobs.learning.learned import Learned, Log, Lots
 from striate.jobs.learning.scratch_model import ScratchJob, has_embedding, settings_of
 from striate.jobs.learning.stock import stocked
@@ -100,15 +100,19 @@ def _judge(learned: Learned, job: ScratchJob, classifier: Classifier, strangers:
     """The least typical images, and strangers: by the embedding below the linear head, where the net has one."""
     if not learned.model.head:
         return
-    lots, trained = learned.lots, learned.lots.rows("train")
-    if len(lots.parts) <= REFERENCE:
-        learned.distances = least_typical(classifier.embed(job.images.exact(list(range(len(lots.parts))))))
+    lots = learned.lots
+    trained, held = lots.rows("train"), lots.rows(lots.measured_part)
+    few = len(lots.parts) <= REFERENCE
+    rows = list(range(len(lots.parts))) if few else sorted({*trained, *held}) if strangers else []
+    if not rows:
+        return
+    embedded = classifier.embed(job.images.exact(rows))  # each image once, whatever it is wanted for
+    if few:
+        learned.distances = least_typical(embedded)
     if strangers:
-        crops, seen = crops_of(strangers, learned.model.pixels)
-        embeddings = classifier.embed(crops)
-        known = classifier.embed(job.images.exact(trained))
-        knows = Strangers.learnt(known)
-        learned.model = dataclasses.replace(learned.model, extras={**learned.model.extras, **knows.extras()})
-        held_out = classifier.embed(job.images.exact(lots.rows(lots.measured_part)))
-        taken = learned.model.task.answers(classifier.scores(embeddings))
-        learned.strangers = strangers_measured(strangers.name, seen, knows, known, held_out, embeddings, taken, learned)
+        looked = [one for one in look(strangers, learned.model.pixels) if one.crop is not None]
+        crops = np.stack([one.crop for one in looked if one.crop is not None]) if looked else job.images.exact([])
+        seen = list(zip((one.item.key for one in looked), classifier.embed(crops), strict=True))
+        meet_strangers(
+            learned, strangers, seen, embedded[np.searchsorted(rows, trained)], embedded[np.searchsorted(rows, held)]
+        )
