@@ -17,7 +17,8 @@ class Entry:
 
     `parameters` and `madds` (multiply-adds of one image of `input_size`, height and width) are counted, exactly;
     `published` holds what the paper says, with its `source`. `file` is the module in `striate.nets`; `weights` names
-    the data that published weights were trained on, if there are any; `tiny` marks the small siblings made for tests.
+    the data that published weights were trained on, if there are any; `recipe` names the paper's training recipe, a
+    file of `nets/recipes`; `tiny` marks the small siblings made for tests.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Entry:
     published: dict[str, object]
     tiny: bool
     weights: str | None
+    recipe: str | None
 
 
 def entries(pattern: str = "*", *, tiny: bool = False) -> list[Entry]:
@@ -54,9 +56,9 @@ def _catalogue() -> dict[str, Entry]:
     papers = json.loads(Path(__file__).with_name("facts.json").read_text(encoding="utf-8"))
     found: dict[str, Entry] = {}
     for paper in papers:
-        nets, shared = paper.pop("nets"), paper
+        nets, _, shared = paper.pop("nets"), paper.pop("rows", None), paper
         for name, facts in nets.items():
-            merged = {"tiny": False, "weights": None, "published": {}, **shared, **facts, "name": name}
+            merged = {"tiny": False, "weights": None, "recipe": None, "published": {}, **shared, **facts, "name": name}
             merged["input_size"] = tuple(merged["input_size"])
             found[name] = Entry(**merged)
     return found

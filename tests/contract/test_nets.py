@@ -23,7 +23,7 @@ def seeded(name: str, classes: int | None = None, in_channels: int | None = None
 
 def images(net: Net, count: int = 4) -> Tensor:
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(count, net.in_channels, 32, 32, generator=generator)
+    return torch.randn(count, net.in_channels, *catalog.entry(net.name).input_size, generator=generator)
 
 
 def gap(one: Tensor, other: Tensor) -> float:
