@@ -210,7 +210,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
 
     def fsync(handle: int) -> None:
         calls.append(handle)
-        if len(calls) == 4:  # recipe, audit, split, and then the model
+        if len(calls) == 5:  # the recipe as begun and as run, audit, split, and then the model
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(handle)
 
