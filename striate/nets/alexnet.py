@@ -228,9 +228,10 @@ VARIANTS = {
     "caffenet128": Variant(CaffeNet128, {}),
 }
 
-# Deviations. alexnet: 227 pixels where the paper says 224 (see the class); the towers are groups of one convolution, so
-# their maps are side by side in one tensor; the paper's 60 million parameters are 60,965,224. The paper scales outputs
-# by 0.5 in the test, here what is kept is scaled up in training, which comes to the same. caffenet: normalises with
-# Caffe's constants (see LRN) and starts from Caffe's weights and biases. alexnet_one_tower: the paper gives the net in
-# passing; layers and dropout are the PyTorch library's, the initialisation is alexnet's. caffenet128: its authors start
-# from LSUV, which looks at images and is no part of a network; here from Caffe's. alexnet_tiny is ours, for tests.
+# Deviations. alexnet: 227 pixels where the paper says 224 (see the class). The towers are groups of one convolution, so
+# their maps lie side by side in one tensor, and normalisation, by its formula, reaches over the seam. The paper scales
+# by 0.5 in the test what it drops in training; here what is kept is scaled up in training, which comes to the same. Its
+# 60 million parameters are 60,965,224. caffenet: normalises with Caffe's constants (see LRN) and starts from Caffe's
+# weights and biases. alexnet_one_tower: the paper gives the net in passing; layers and dropout are the PyTorch
+# library's, the initialisation is alexnet's. caffenet128: its authors start from LSUV, which looks at images and is no
+# part of a network; here from Caffe's. alexnet_tiny is ours, for tests.

@@ -95,17 +95,22 @@ def stages(rows: tuple[Row, ...], in_channels: int = 3, width: float = 1.0) -> I
 
 
 class Fire(nn.Module):
-    """Squeeze by 1 x 1, then expand by 1 x 1 and, beside it, 3 x 3; ReLU after each. Source: section 3.2, Figure 1."""
+    """Squeeze by 1 x 1, then expand by 1 x 1 and, beside it, 3 x 3; ReLU after each.
 
-    def __init__(self, in_channels: int, squeeze: int, expand1x1: int, expand3x3: int) -> None:
+    `bypass` adds the input where it has as many maps as the output. Source: section 3.2, Figure 1; section 6, Figure 2.
+    """
+
+    def __init__(self, in_channels: int, squeeze: int, expand1x1: int, expand3x3: int, *, bypass: bool) -> None:
         super().__init__()
+        self.bypass = bypass and in_channels == expand1x1 + expand3x3
         self.squeeze1x1 = ConvAct(in_channels, squeeze, 1)
         self.expand1x1 = ConvAct(squeeze, expand1x1, 1)
         self.expand3x3 = ConvAct(squeeze, expand3x3, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         squeezed = self.squeeze1x1(x)
-        return torch.cat((self.expand1x1(squeezed), self.expand3x3(squeezed)), 1)
+        expanded = torch.cat((self.expand1x1(squeezed), self.expand3x3(squeezed)), 1)
+        return x + expanded if self.bypass else expanded
 
 
 class SqueezeNet(Net):
@@ -114,9 +119,10 @@ class SqueezeNet(Net):
     `classifier` is the paper's "map", conv10 with a map for each class whose mean is its score: `features` gives these
     maps, `embed` the scores, and `head` does nothing. "linear" leaves conv10 out and puts a linear layer on the mean of
     fire9's maps, to learn other classes on features that stay. `border` puts a border of zeros around what conv10 sees,
-    so that its maps are 15 x 15 and not 13 x 13: no use, but the authors' version 1.0 was trained with it. `width`
-    multiplies all maps but the classes, `dropout` is the share of fire9's output dropped in training. conv1 has no
-    padding and pooling rounds up, as in Caffe. Any size of at least `minimum_size` is accepted.
+    so that its maps are 15 x 15 and not 13 x 13: no use, but the authors' version 1.0 was trained with it. `bypass`
+    leads the input around every second Fire module, the simple bypass of section 6. `width` multiplies all maps but the
+    classes, `dropout` is the share of fire9's output dropped in training. conv1 has no padding and pooling rounds up,
+    as in Caffe. Any size of at least `minimum_size` is accepted.
     Raises RequestError for a width outside (0, 8] or a dropout outside [0, 1).
     """
 
@@ -130,6 +136,7 @@ class SqueezeNet(Net):
         in_channels: int = 3,
         classifier: Literal["map", "linear"] = "map",
         border: bool = False,
+        bypass: bool = False,
         width: float = 1.0,
         dropout: float = 0.5,
     ) -> None:
@@ -139,7 +146,7 @@ class SqueezeNet(Net):
         self.in_channels = in_channels
         layers = list(stages(ROWS[self.table], in_channels, width))
         for layer in layers:
-            self.add_module(layer.name, _module(layer))
+            self.add_module(layer.name, _module(layer, bypass))
         self.stages = tuple(layer.name for layer in layers)
         below = layers[-1].channels
         self.head: nn.Module
@@ -168,9 +175,9 @@ class SqueezeNet11(SqueezeNet):
     minimum_size = 17
 
 
-def _module(layer: Layer) -> nn.Module:
+def _module(layer: Layer, bypass: bool) -> nn.Module:
     if layer.fire is not None:
-        return Fire(layer.in_channels, *layer.fire)
+        return Fire(layer.in_channels, *layer.fire, bypass=bypass)
     if layer.name.startswith("maxpool"):
         return nn.MaxPool2d(layer.kernel, layer.stride, ceil_mode=True)
     return ConvAct(layer.in_channels, layer.channels, layer.kernel, stride=layer.stride, padding=0)
@@ -191,6 +198,7 @@ def _initialise(net: nn.Module) -> None:
 
 VARIANTS = {
     "squeezenet1_0": Variant(SqueezeNet, {"border": True}),
+    "squeezenet1_0_bypass": Variant(SqueezeNet, {"border": True, "bypass": True}),
     "squeezenet1_1": Variant(SqueezeNet11, {}),
     "squeezenet_tiny": Variant(SqueezeNet, {"border": True, "width": 1 / 16}),
 }
