@@ -131,9 +131,7 @@ class AlexNet(Net):
 
     table = ALEXNET
     minimum_size = 39
-    ceil: ClassVar[bool] = (
-        True  # Pooling rounds up, as in the author's cuda-convnet and in Caffe; from 227 all divides.
-    )
+    ceil: ClassVar[bool] = True  # Pooling rounds up, as in cuda-convnet and in Caffe; from 227 nothing is left over.
     deviation: ClassVar[float] = 0.01  # Of the first weights of fc6 and fc7; 0.01 everywhere else.
     lift: ClassVar[float] = 1.0  # The first biases of conv2, conv4, conv5, fc6 and fc7; 0 everywhere else.
 
