@@ -24,6 +24,14 @@ class WorkError(StriateError, RuntimeError):
     exit_code = 1
 
 
+class Stopped(StriateError):  # noqa: N818  (nothing went wrong)
+    """The user or the system asked the work to stop, and all of it was saved. Exit code 130 or 143, as in shells."""
+
+    def __init__(self, message: str, exit_code: int = 130) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 def nearest(value: str, choices: Iterable[str], limit: int = 3) -> list[str]:
     """The up to `limit` choices that look most like `value`, best first; empty when none is near."""
     lowered = {choice.lower(): choice for choice in choices}

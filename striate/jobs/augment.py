@@ -24,7 +24,7 @@ from striate.pixels import Images, Pixels, UnreadableImage
 from striate.progress import Progress
 from striate.storage import write_atomically
 from striate.training.batches import visits
-from striate.training.settings import Settings
+from striate.training.examples import Examples
 from striate.training.view import View
 from striate.transfer.strategy import SMALL, Glance, glance
 
@@ -144,10 +144,11 @@ def _one_thread() -> Iterator[None]:
 
 def _row(images: Images, place: int, chosen: Augmentation, side: int, seed: int) -> Row:
     """The image at `place`, plain and as drawn in the first epochs."""
-    settings = Settings(seed=seed, augment=chosen.text(), size=(side, side))
     mean = measure(images).mean.tolist()  # blanked values are left at the mean, as in training
     tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
-    view = View(tensor, settings, mean=mean, std=[1.0] * len(mean), device=torch.device("cpu"))
+    untold = torch.zeros(len(images), dtype=torch.int64)
+    examples = Examples(tensor, untold, mean, [1.0] * len(mean), size=(side, side))
+    view = View(examples, torch.device("cpu"), augment=chosen.text(), seed=seed)
     cells = [view.plain(torch.tensor([place]))]
     for epoch in range(EPOCHS):
         whole = visits(len(images), seed=seed, epoch=epoch)

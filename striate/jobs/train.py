@@ -20,13 +20,15 @@ from striate.data.augment.augmentation import Augmentation
 from striate.data.opening import open_source
 from striate.data.sources.base import Source, notes_of
 from striate.data.splits import apply_split, leaked, split_csv
+from striate.errors import RequestError
 from striate.inference.classifier import Classifier
 from striate.jobs.clock import Clock
 from striate.jobs.learning.features import learn_features
-from striate.jobs.learning.learned import Learned, Log, StrangersMeasured
+from striate.jobs.learning.learned import Learned, StrangersMeasured
+from striate.jobs.learning.site import Site
 from striate.jobs.learning.weighing import check_balance
 from striate.jobs.measure import Measured, measure, or_none
-from striate.jobs.run_folder import RunFolder, next_free
+from striate.jobs.run_folder import RECIPE, RunFolder, next_free
 from striate.jobs.run_report import run_report
 from striate.jobs.scalars import require_writer, write_scalars
 from striate.metrics import mean_interval
@@ -85,22 +87,31 @@ def train(
     strategy: str | None = None,
     epochs: int | None = None,
     seed: int | None = None,
+    resume: str | os.PathLike[str] | None = None,
     tensorboard: bool = False,
     progress: Progress | None = None,
 ) -> Run:
     """Learn from `data` what its task asks: a folder of class folders, a manifest, arrays, a pack, or a named set.
 
     `out`: the run folder, new or empty; by default a new one under runs/. `recipe` holds every choice; the arguments
-    after it override its keys. `tensorboard`: also leave its scalars in the run folder.
+    after it override its keys. `resume`: in place of all of them, the folder of a run that was stopped or killed, which
+    then ends as if it had not been. `tensorboard`: also leave its scalars in the run folder.
     Raises RequestError for what cannot be done as asked, WorkError where the work failed.
     """
     given = {"data": os.fspath(data) or None, "net": net, "strategy": strategy, "epochs": epochs, "seed": seed}
     asked = {key: value for key, value in given.items() if value is not None}
-    recipe = Recipe.from_mapping(dataclasses.asdict(recipe or Recipe()) | asked)
+    if resume is not None and (asked or out or recipe):
+        raise RequestError("a run is resumed with the recipe that it was begun with: give resume alone")
     progress = progress or Progress()
-    clock = Clock()
     if tensorboard:
         require_writer()
+    clock = Clock()
+    if resume is not None:
+        folder = RunFolder.reopened(Path(resume))
+        recipe = Recipe.from_file(folder.path / RECIPE)
+    else:
+        recipe = (recipe or Recipe()).changed(asked)
+        folder = None
     with clock.stage("open the data"):
         source, notes = _open(recipe)
         check_balance(source.task, recipe.balance)
@@ -113,14 +124,14 @@ def train(
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     if idle := recipe.idle(plan.strategy):
         notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
-    with RunFolder(Path(out) if out else next_free(source.name)) as folder:
-        folder.log("plan", {"data": recipe.data, **dataclasses.asdict(plan)})
-        if recipe.decisions:  # now, while it is what was read; its bytes, because a name may hold any line end
-            content = Path(recipe.decisions).read_bytes()
-            folder.write_text("decisions.csv", content.decode("utf-8", "surrogateescape"))
-        learned = _learn(source, plan, seen, recipe, clock, progress, folder.log)
+    with folder or RunFolder(Path(out) if out else next_free(source.name)) as folder:
+        site = Site(folder, clock, progress)
+        folder.log("resume" if resume is not None else "plan", {"data": recipe.data, **dataclasses.asdict(plan)})
+        if resume is None:
+            recipe = site.settle(recipe, **_settled(recipe, source, plan, folder))
+        learned = _learn(source, plan, seen, recipe, site)
         learned.notes[:0] = notes
-        ran = _as_run(recipe, source, plan, learned)
+        ran = _as_run(recipe, learned)
         run = _leave(folder, source, plan, ran, learned, clock, progress)
         if tensorboard:
             write_scalars(folder.path / "tensorboard", learned.curve, run.metrics, clock.stages)
@@ -140,25 +151,32 @@ def _open(recipe: Recipe) -> tuple[Source, list[str]]:
     return source, notes
 
 
-def _learn(
-    source: Source, plan: Plan, seen: Glance, recipe: Recipe, clock: Clock, progress: Progress, log: Log
-) -> Learned:
+def _learn(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site: Site) -> Learned:
     if plan.strategy == "features":
-        return learn_features(source, plan, recipe, clock, progress)
+        return learn_features(source, plan, recipe, site)
     from striate.jobs.learning.scratch import learn_scratch  # imports torch
 
-    return learn_scratch(source, plan, seen, recipe, clock, progress, log)
+    return learn_scratch(source, plan, seen, recipe, site)
 
 
-def _as_run(recipe: Recipe, source: Source, plan: Plan, learned: Learned) -> Recipe:
-    """The recipe with every choice that was left open filled in, so that it runs the same again, from anywhere."""
-    chosen: dict[str, Any] = {key: learned.facts[key] for key in ("epochs", "augment") if key in learned.facts}
+def _settled(recipe: Recipe, source: Source, plan: Plan, folder: RunFolder) -> dict[str, Any]:
+    """The plan's choices, and paths that hold from anywhere: with them the run can be resumed, or run again."""
     data = source.identity if Path(recipe.data).exists() else recipe.data  # a path, or the name of a set
-    filled: dict[str, Any] = {"data": data, "net": plan.net, "strategy": plan.strategy, "precision": learned.precision}
+    filled: dict[str, Any] = {"data": data, "net": plan.net, "strategy": plan.strategy}
     for key in ("split", "decisions", "strangers"):
         if getattr(recipe, key):
             filled[key] = str(Path(getattr(recipe, key)).resolve())
-    return dataclasses.replace(recipe, **filled, **chosen)
+    if recipe.decisions:  # now, while it is what was read; its bytes, because a name may hold any line end
+        content = Path(recipe.decisions).read_bytes()
+        folder.write_text("decisions.csv", content.decode("utf-8", "surrogateescape"))
+    return filled
+
+
+def _as_run(recipe: Recipe, learned: Learned) -> Recipe:
+    """The recipe with every choice that was left open filled in, so that it runs the same again."""
+    keys = ("epochs", "augment", "learning_rate", "train_precision", "compile")
+    chosen = {key: learned.facts[key] for key in keys if key in learned.facts}
+    return recipe.changed({"precision": learned.precision, **chosen})
 
 
 def _leave(

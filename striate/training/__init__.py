@@ -1,7 +1,8 @@
-"""The training loop, its schedule, losses and optimizers. It is given a module and tensors, and knows no net."""
+"""The training loop and its techniques. It is given a module and examples, and knows no net."""
 
+from striate.training.examples import Examples
 from striate.training.loop import fit
+from striate.training.run import EpochReport
 from striate.training.scores import score
-from striate.training.settings import EpochReport, Settings
 
-__all__ = ["EpochReport", "Settings", "fit", "score"]
+__all__ = ["EpochReport", "Examples", "fit", "score"]

@@ -57,21 +57,27 @@ def visits(samples: int, *, seed: int, epoch: int, chances: NDArray[np.float64] 
     return Visits(rows[order], keys[order], partners)
 
 
-def batches(epoch: Visits, batch: int, *, spare_one: bool) -> Iterator[Visits]:
+def batches(epoch: Visits, batch: int, *, least: int = 1) -> Iterator[Visits]:
     """The visits of an epoch's batches; the last batch may be smaller.
 
-    `spare_one` leaves out a last batch of a single image (another one in every epoch), unless there is no other batch.
+    A last batch of fewer than `least` images is left out (other ones in every epoch), unless there is no other batch.
     """
-    for start in range(0, count(len(epoch), batch, spare_one=spare_one) * batch, batch):
+    for start in range(0, count(len(epoch), batch, least=least) * batch, batch):
         yield epoch.of(slice(start, start + batch))
 
 
-def count(samples: int, batch: int, *, spare_one: bool) -> int:
+def count(samples: int, batch: int, *, least: int = 1) -> int:
     """How many batches `batches` gives."""
-    lone_tail = spare_one and samples > batch > 1 and samples % batch == 1
-    return -(-samples // batch) - lone_tail
+    short_tail = samples > batch >= least and 0 < samples % batch < least
+    return -(-samples // batch) - short_tail
 
 
-def dislikes_one(net: nn.Module) -> bool:
-    """Whether `net` should not learn from a batch of one image: batch normalisation has no variance to divide by."""
-    return any(isinstance(module, _BatchNorm) for module in net.modules())
+def pieces(batch: Visits, parts: int, *, least: int = 1) -> list[Visits]:
+    """A batch in up to `parts` pieces of at least `least` images, dealt out like cards: piece i has every parts-th."""
+    parts = max(1, min(parts, len(batch) // least))
+    return [batch.of(slice(part, None, parts)) for part in range(parts)]
+
+
+def least_batch(net: nn.Module) -> int:
+    """The fewest images that `net` should learn from at once: two, where batch normalisation divides by a variance."""
+    return 2 if any(isinstance(module, _BatchNorm) for module in net.modules()) else 1

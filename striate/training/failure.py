@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import WorkError
-from striate.training.settings import Settings
+from striate.recipe import Settings
 
 
 def not_finite(net: nn.Module, x: Tensor, where: str, settings: Settings) -> WorkError:
@@ -21,6 +21,12 @@ def check_weights(net: nn.Module, where: str, settings: Settings) -> None:
     """Raise WorkError unless every parameter is finite: the last step of all is followed by no loss that would tell."""
     if name := _spoilt(net):
         raise WorkError(f"the parameter {name!r} is not finite at {where}; {_advice(settings)}")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory, of a GPU or of the machine, did not suffice."""
+    # On a CPU torch has no class of its own for it, but these words.
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def culprit(net: nn.Module, x: Tensor) -> str:
@@ -35,9 +41,9 @@ def culprit(net: nn.Module, x: Tensor) -> str:
 
 
 def _advice(settings: Settings) -> str:
-    advice = f"try a lower learning_rate than {settings.learning_rate:g} or more warmup_epochs than"
+    advice = f"try a lower learning_rate than {settings.peak:g} or more warmup_epochs than"
     advice += f" {settings.warmup_epochs:g}"
-    return advice + (', or precision "float32"' if settings.precision != "float32" else "")
+    return advice + (', or train_precision "float32"' if settings.train_precision == "bfloat16" else "")
 
 
 def _spoilt(net: nn.Module) -> str:

@@ -15,16 +15,23 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # scores and targets of a batch -> a 
 LOSSES = {"class": ("cross-entropy",), "labels": ("binary-cross-entropy",), "number": ("mse", "huber")}
 
 
-def cross_entropy(scores: Tensor, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+def cross_entropy(
+    scores: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, prior: Tensor | None = None
+) -> Tensor:
     """Minus the log-probability of the right class for each image of a batch [B], in float32.
 
     `scores` [B, classes] before any softmax, `labels` int64 [B]. `label_smoothing` is the mass moved from the right
-    class to all classes equally. Source: Szegedy et al. 2015, arXiv:1512.00567, section 7.
-    Raises RequestError for other shapes.
+    class to all classes: equally, or by `prior`, the share of each class, float32 [classes], or the first of them.
+    Source: Szegedy et al. 2015, arXiv:1512.00567, section 7, where the distribution u(k) is the prior in general and
+    uniform in the experiments. Raises RequestError for other shapes.
     """
     if scores.ndim != 2 or labels.shape != scores.shape[:1]:
         raise _shapes("cross entropy takes scores [B, classes] and labels [B]", scores, labels)
-    return F.cross_entropy(scores.float(), labels, label_smoothing=label_smoothing, reduction="none")
+    if prior is None or not label_smoothing:
+        return F.cross_entropy(scores.float(), labels, label_smoothing=label_smoothing, reduction="none")
+    logs = F.log_softmax(scores.float(), 1)
+    told = F.nll_loss(logs, labels, reduction="none")
+    return (1 - label_smoothing) * told - label_smoothing * (logs[:, : len(prior)] @ prior)
 
 
 def binary_cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
@@ -54,7 +61,14 @@ def huber(scores: Tensor, numbers: Tensor, *, unit: float = 1.0) -> Tensor:
     return F.huber_loss(errors, errors.new_zeros(()).expand_as(errors), reduction="none")
 
 
-def loss_for(task: str, name: str = "auto", *, label_smoothing: float = 0.0, unit: float = 1.0) -> Loss:
+def loss_for(
+    task: str,
+    name: str = "auto",
+    *,
+    label_smoothing: float = 0.0,
+    prior: Tensor | None = None,
+    unit: float = 1.0,
+) -> Loss:
     """The loss `name` of a kind of task; "auto" is the task's own. Raises RequestError for what does not fit."""
     if task not in LOSSES:
         raise unknown("task", task, LOSSES)
@@ -62,7 +76,7 @@ def loss_for(task: str, name: str = "auto", *, label_smoothing: float = 0.0, uni
     if name not in LOSSES[task]:
         raise unknown(f"loss of the task {task!r}", name, ("auto", *LOSSES[task]))
     if name == "cross-entropy":
-        return lambda scores, labels: cross_entropy(scores, labels, label_smoothing=label_smoothing)
+        return lambda scores, labels: cross_entropy(scores, labels, label_smoothing=label_smoothing, prior=prior)
     if name == "binary-cross-entropy":
         return binary_cross_entropy
     error = squared_error if name == "mse" else huber

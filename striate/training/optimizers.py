@@ -1,42 +1,69 @@
-"""Optimizers over a network's parameters, weight decay where it belongs."""
+"""The library's optimizers over a network's parameters, weight decay and learning rates where they belong."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.optim import SGD
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+
+from striate.errors import RequestError, unknown
+from striate.recipe import Settings
+from striate.recipe.settings import OPTIMIZERS
+
+Rates = Callable[[str], float]  # a parameter's name -> its share of the learning rate
 
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
 
-def parameter_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """The trainable parameters as two groups for an optimizer: those with `weight_decay`, then those without.
+def optimizer_for(net: nn.Module, settings: Settings, rates: Rates | None = None) -> Optimizer:
+    """The optimizer that the settings name, over `parameter_groups`; its rates are set by the loop, step by step.
 
-    Without: everything in a normalisation, biases, and any other parameter of fewer than two axes, such as one scale a
-    channel. Frozen parameters are in neither; a shared one is in once, where it comes first. Empty groups are left out.
-    Source: He et al. 2018, arXiv:1812.01187, section 3.1 ("no bias decay").
+    "sgd" has no momentum; "momentum" is Polyak's and "nesterov" Nesterov's, as Sutskever et al. 2013 write them;
+    RMSprop (Tieleman, Hinton 2012), Adam (Kingma, Ba 2015, arXiv:1412.6980), AdamW (Loshchilov, Hutter 2019,
+    arXiv:1711.05101): as the library has them. Put `net` into its memory format before: the optimizer's own tensors
+    take the format of the parameters.
     """
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
+    groups = parameter_groups(net, settings.weight_decay, everything=settings.decay == "all", rates=rates)
+    if not groups:
+        raise RequestError("there is nothing to learn: every parameter of the network is frozen")
+    name, rate, momentum = settings.optimizer, settings.peak, settings.momentum
+    square, epsilon = settings.square_decay, settings.epsilon or 1e-8
+    if name in ("sgd", "momentum", "nesterov"):
+        # Never fused=True: torch 2.13's fused SGD on a CPU computes a wrong update, silently, where the formats differ.
+        momentum = 0.0 if name == "sgd" else momentum
+        return SGD(groups, lr=rate, momentum=momentum, nesterov=name == "nesterov" and momentum > 0)
+    if name == "rmsprop":
+        return RMSprop(groups, lr=rate, alpha=square or 0.99, eps=epsilon, momentum=momentum)
+    if name in ("adam", "adamw"):
+        kind = Adam if name == "adam" else AdamW
+        return kind(groups, lr=rate, betas=(momentum, square or 0.999), eps=epsilon)
+    raise unknown("optimizer", name, OPTIMIZERS)
+
+
+def parameter_groups(
+    net: nn.Module, weight_decay: float, *, everything: bool = False, rates: Rates | None = None
+) -> list[dict[str, Any]]:
+    """The trainable parameters as groups for an optimizer, by whether they decay and by their share of the rate.
+
+    Without decay, unless `everything` decays: all in a normalisation, biases, and any other parameter of fewer than two
+    axes, such as one scale a channel (He et al. 2018, arXiv:1812.01187, section 3.1, "no bias decay"). `rates` gives a
+    parameter's share of the learning rate by its name, 1 for all without it; those with 0 are in no group, nor are
+    frozen ones. A shared parameter is in once, where it comes first. Each group has `share`, the rest is torch's.
+    """
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     seen: set[nn.Parameter] = set()
-    for module in net.modules():
+    for prefix, module in net.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
-            if parameter in seen or not parameter.requires_grad:
+            share = rates(f"{prefix}.{name}" if prefix else name) if rates else 1.0
+            if parameter in seen or not parameter.requires_grad or not share:
                 continue
             seen.add(parameter)
             exempt = isinstance(module, _NORMS) or parameter.ndim < 2 or name == "bias"
-            (free if exempt else decayed).append(parameter)
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
-
-
-def sgd(net: nn.Module, *, learning_rate: float, momentum: float, weight_decay: float) -> SGD:
-    """Stochastic gradient descent with Nesterov momentum (plain without momentum), over `parameter_groups`.
-
-    Put `net` into its memory format before: momentum buffers take the format of the parameters.
-    """
-    # Never fused=True: torch 2.13's fused SGD on a CPU computes a wrong update, silently, where the formats differ.
-    groups = parameter_groups(net, weight_decay)
-    return SGD(groups, lr=learning_rate, momentum=momentum, nesterov=momentum > 0)
+            groups.setdefault((-share, exempt and not everything), []).append(parameter)
+    return [
+        {"params": found, "weight_decay": 0.0 if free else weight_decay, "share": -share}
+        for (share, free), found in sorted(groups.items(), key=lambda group: group[0])
+    ]

@@ -4,19 +4,77 @@ from __future__ import annotations
 
 import math
 
-from striate.errors import RequestError
+from striate.errors import RequestError, unknown
+from striate.recipe import Settings
+from striate.recipe.settings import SCHEDULES
+
+# One-cycle, as Smith and Topin have it: the rise's share of the run, where it starts and ends as a share of the peak,
+# and how far momentum falls while the rate rises.
+RISE, START, END, SWING = 0.3, 1 / 25, 1e-4, 0.1
 
 
-def learning_rate(step: int, total_steps: int, warmup_steps: int, peak: float) -> float:
-    """The rate of `step`, from 0 to total_steps - 1: a linear rise to `peak`, then half a cosine down to nearly zero.
+class Schedule:
+    """The rate and momentum of every step of a run of `epochs` epochs of `steps` steps.
 
-    The first step of `warmup_steps` has peak / warmup_steps, the last has `peak`; so has the first step after them.
-    No step has a rate of zero. Sources: Goyal et al. 2017, arXiv:1706.02677, section 2.2 (warm-up); Loshchilov, Hutter
-    2017, arXiv:1608.03983, equation 5 (cosine, without restarts). Raises RequestError for a step outside the run.
+    Sources: Goyal et al. 2017, arXiv:1706.02677, section 2.2 (warm-up); Loshchilov, Hutter 2017, arXiv:1608.03983,
+    equation 5 (cosine, without restarts); Smith, Topin 2017, arXiv:1708.07120 (one-cycle).
     """
-    if not 0 <= step < total_steps:
-        raise RequestError(f"a run of {total_steps} steps has steps 0 to {total_steps - 1}, not {step}")
-    if step < warmup_steps:
-        return peak * ((step + 1) / warmup_steps)
-    done = (step - warmup_steps) / (total_steps - warmup_steps)
-    return peak * 0.5 * (1 + math.cos(math.pi * done))
+
+    def __init__(self, settings: Settings, epochs: int, steps: int) -> None:
+        if settings.schedule not in SCHEDULES:
+            raise unknown("schedule", settings.schedule, SCHEDULES)
+        self.settings, self.epochs, self.steps = settings, epochs, steps
+        self.total = epochs * steps
+        # At most half of the run, or a short one would end before its rate has come down.
+        self.warmup = min(round(settings.warmup_epochs * steps), self.total // 2)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of `step`, from 0 to the last of the run; never zero before a drop to nothing."""
+        return self.settings.peak * self.share(step)
+
+    def share(self, step: int) -> float:
+        """The same as a share of the peak. Raises RequestError for a step outside the run."""
+        if not 0 <= step < self.total:
+            raise RequestError(f"a run of {self.total} steps has steps 0 to {self.total - 1}, not {step}")
+        name = self.settings.schedule
+        if name == "one-cycle":
+            return self._one_cycle(step)
+        if step < self.warmup:  # linear: the first step has 1 / warmup, the last the peak
+            return (step + 1) / self.warmup
+        if name == "cosine":
+            return _cosine(1.0, 0.0, (step - self.warmup) / (self.total - self.warmup))
+        return self._dropped(step) if name == "step" else 1.0
+
+    def momentum(self, step: int) -> float:
+        """The momentum of `step`: of one-cycle it falls as the rate rises, and comes back; else it stays."""
+        momentum = self.settings.momentum
+        if self.settings.schedule != "one-cycle":
+            return momentum
+        swing = min(SWING, momentum)
+        rising, done = self._phase(step)
+        return _cosine(momentum, momentum - swing, done) if rising else _cosine(momentum - swing, momentum, done)
+
+    def _one_cycle(self, step: int) -> float:
+        rising, done = self._phase(step)
+        return _cosine(START, 1.0, done) if rising else _cosine(1.0, END, done)
+
+    def _phase(self, step: int) -> tuple[bool, float]:
+        """Whether the rate rises at `step`, and how much of the rise or the fall is done, 0 to 1."""
+        top = max(1, round(RISE * self.total))
+        if step < top:
+            return True, step / top
+        return False, (step - top) / max(1, self.total - 1 - top)
+
+    def _dropped(self, step: int) -> float:
+        settings, epoch = self.settings, step / self.steps
+        if settings.drop_every:
+            # A hair more, or 4.8 epochs would not be reached by two times 2.4.
+            drops = math.floor(epoch / settings.drop_every + 1e-9)
+        else:
+            points = [drop * self.epochs if drop < 1 else drop for drop in settings.drops]
+            drops = sum(epoch >= point - 1e-9 for point in points)
+        return settings.drop_factor**drops
+
+
+def _cosine(start: float, end: float, done: float) -> float:
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * done))

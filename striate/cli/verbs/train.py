@@ -22,7 +22,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="RUN", help="new or empty folder for the results (default: a new one under runs/)"
     )
     parser.add_argument("--net", help="network, as 'striate nets' lists them (default: chosen)")
-    parser.add_argument("--strategy", choices=["auto", "features", "scratch"], help="how to learn (default: auto)")
+    parser.add_argument(
+        "--strategy", choices=["auto", "features", "finetune", "scratch"], help="how to learn (default: auto)"
+    )
     parser.add_argument("--epochs", type=int, help="passes over the training images (scratch)")
     parser.add_argument("--seed", type=int, help="seed of the split and of every draw (default: 0)")
     parser.add_argument("--folds", type=int, metavar="K", help="cross-validate in K folds: each image measured once")
@@ -31,6 +33,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--balance", choices=["none", "weights", "sampling"], help="make rare classes count as others")
     parser.add_argument("--strangers", metavar="FOLDER", help="images of none of the classes: learn to say so")
     parser.add_argument("--augment", help="how training images are varied: see 'striate augment --help' (scratch)")
+    parser.add_argument(
+        "--resume", metavar="RUN", help="go on with a run that was stopped or killed, as if it had not been"
+    )
     parser.add_argument("--tensorboard", action="store_true", help="also leave the curves for TensorBoard")
     parser.add_argument("--recipe", metavar="FILE", help="recipe.toml of an earlier run, or your own")
     parser.add_argument(
@@ -54,9 +59,18 @@ def run(chosen: argparse.Namespace) -> Answer:
     recipe = Recipe.from_file(Path(chosen.recipe)) if chosen.recipe else Recipe()
     given = {key: getattr(chosen, key) for key in FLAGS if getattr(chosen, key) is not None}
     recipe = recipe.with_settings(chosen.settings).changed(given)
-    if not (chosen.data or recipe.data):
+    if chosen.resume:
+        if chosen.data or chosen.out or chosen.recipe or chosen.settings or given:
+            raise RequestError(
+                "--resume RUN goes on with the recipe that the run was begun with, and takes no other option"
+            )
+    elif not (chosen.data or recipe.data):
         raise RequestError(f"train needs DATA: a {SOURCES}")
-    run = job(chosen.data, out=chosen.out, recipe=recipe, tensorboard=chosen.tensorboard, progress=terminal_progress())
+    progress = terminal_progress()
+    if chosen.resume:
+        run = job(resume=chosen.resume, tensorboard=chosen.tensorboard, progress=progress)
+    else:
+        run = job(chosen.data, out=chosen.out, recipe=recipe, tensorboard=chosen.tensorboard, progress=progress)
     headline, *details = run.measured.lines()
     lines = [headline]
     if "leaks" in run.metrics:

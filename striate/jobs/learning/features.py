@@ -11,23 +11,23 @@ from striate.data.audit.audit import audit, require_learnable
 from striate.data.sources.base import Source
 from striate.data.splits import folds_of, possible_folds
 from striate.inference.classifier import Classifier
-from striate.jobs.clock import Clock
 from striate.jobs.learning.describe import bfloat16_differs, describe, describer, features_of
 from striate.jobs.learning.judging import least_typical, meet_strangers, open_strangers
 from striate.jobs.learning.learned import Learned, Lots
+from striate.jobs.learning.site import Site
 from striate.jobs.learning.weighing import balance_note, weights_of
 from striate.jobs.measure import thresholds
 from striate.jobs.models import published_model
 from striate.model import Model
-from striate.progress import Progress
 from striate.recipe import Recipe
 from striate.task import Task
 from striate.transfer.head import Head, Lesson, fit_head, out_of_fold
 from striate.transfer.strategy import Plan
 
 
-def learn_features(source: Source, plan: Plan, recipe: Recipe, clock: Clock, progress: Progress) -> Learned:
+def learn_features(source: Source, plan: Plan, recipe: Recipe, site: Site) -> Learned:
     """Learn a head on the features of `plan.net`. Raises RequestError where the data cannot be learnt from."""
+    clock, progress = site.clock, site.progress
     strangers = open_strangers(recipe.strangers)
     with clock.stage("backbone"):
         by = describer(published_model(plan.net), recipe.engine, recipe.precision, len(source.items))
@@ -49,7 +49,7 @@ def learn_features(source: Source, plan: Plan, recipe: Recipe, clock: Clock, pro
             doubt = bfloat16_differs(source, model, by, cache, held_out or found.usable)
         if doubt:
             progress.say(f"{doubt}; describing the images again in float32")
-            learned = learn_features(source, plan, dataclasses.replace(recipe, precision="float32"), clock, progress)
+            learned = learn_features(source, plan, dataclasses.replace(recipe, precision="float32"), site)
             learned.notes.append(f"{doubt}; float32 was used")
             return learned
     learned = Learned(

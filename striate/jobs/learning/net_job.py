@@ -1,0 +1,242 @@
+"""A net trained by the loop on decoded images: what the strategies "scratch" and "finetune" share."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from striate.data.augment.augmentation import Augmentation
+from striate.data.augment.batch import augment
+from striate.errors import RequestError
+from striate.jobs.learning.learned import Lots
+from striate.jobs.learning.site import Site, stoppable
+from striate.jobs.learning.stock import Shelf
+from striate.jobs.learning.weighing import weights_of
+from striate.model import Model
+from striate.nets.base import Net
+from striate.nets.catalog import entry
+from striate.nets.state import arrays_of
+from striate.pixels import Images, Pixels
+from striate.progress import Step
+from striate.recipe import Recipe, Settings
+from striate.task import Task
+from striate.training.checkpoints import Checkpoints
+from striate.training.examples import Examples
+from striate.training.hooks import Hook
+from striate.training.loop import fit
+from striate.training.optimizers import Rates
+from striate.training.run import EpochReport, Run
+from striate.training.units import InUnits
+
+SMALL_STEP = 2**28  # multiply-adds of a batch: LeNet-5's 64 images are a tenth, ResNet-20's ten times as many
+VIEWS = 5  # of a varied image, beside the plain one
+
+CURVE = {"class": "accuracy", "labels": "average_precision", "number": "error"}
+
+Row = dict[str, float]
+Floats = NDArray[np.float32]
+
+
+class Beginning(NamedTuple):
+    """What training begins with. mean_image [H, W, C]: subtracted in place of the mean of `pixels`.
+
+    rates: each parameter's share of the learning rate, by its name in `net`; None: all alike. hooks: of the strategy.
+    """
+
+    net: Net
+    pixels: Pixels
+    mean_image: Floats | None = None
+    rates: Rates | None = None
+    hooks: tuple[Hook, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class NetJob:
+    """Everything a net is trained on and with; `trained` does it, for one set of images after another.
+
+    recipe: with every choice made. begin: from the places of the images to learn from to what training begins with.
+    """
+
+    net: str
+    lots: Lots
+    images: Shelf
+    recipe: Recipe
+    pixels: Pixels
+    site: Site
+    begin: Callable[[NetJob, list[int]], Beginning]
+
+    def trained(
+        self, rows: list[int], held: list[int], on_epoch: Callable[[Row], None], stage: str = "train"
+    ) -> tuple[Model, list[Row]]:
+        """A model learnt from the images of `rows`, watched on those of `held`, and its curve.
+
+        `stage` names its checkpoints: where there are any, training goes on from the last.
+        """
+        task = self.lots.audit.task
+        torch.manual_seed(self.recipe.seed)
+        begun = self.begin(self, rows)
+        if torch.cuda.is_available():
+            begun.net.to("cuda")
+        examples = self.examples(rows, begun)
+        learner, examples = _in_units(begun.net, examples)
+        held_out = self.examples(held, begun, learning=False) if held else None
+        told = _Telling(task, on_epoch)
+        what = "Training" if stage == "train" else f"Training {stage.replace('-', ' ')}"
+        with (
+            self.site.progress.bar(what, self.recipe.chosen_epochs(len(rows))) as bar,
+            _threads_for(self.net, self.recipe.batch),
+            stoppable(self.site.stop),
+        ):
+            told.bar, told.say = bar, self.site.progress.say
+            hooks = [*begun.hooks, told, self._checkpoints(stage, rows, held)]
+            reports = fit(learner, examples, self.recipe, held_out=held_out, hooks=hooks, rates=begun.rates)
+        if isinstance(learner, InUnits):
+            assert isinstance(begun.net.head, nn.Linear)  # or there were no learner in units
+            learner.fold(begun.net.head)
+        return self._model(begun, task), [_row(report, task) for report in reports]
+
+    def examples(self, rows: list[int], begun: Beginning, *, learning: bool = True) -> Examples:
+        """The images of `rows` as the loop takes them, with weights and chances where they are for `learning`."""
+        task, mean_image = self.lots.audit.task, begun.mean_image
+        mean = begun.pixels.mean if mean_image is None else torch.from_numpy(mean_image).permute(2, 0, 1).contiguous()
+        plain = Examples(
+            self.images.learnt_from() if learning else self.images.watched(),
+            torch.from_numpy(self.lots.targets(rows)),
+            mean,
+            begun.pixels.std,
+            task=task.kind,
+            size=(self.pixels.height, self.pixels.width),
+            among=self.images.among(rows),
+        )
+        if not learning:
+            return plain
+        sampling, entries = self.recipe.balance == "sampling", self.lots.entries(rows)
+        weights = weights_of(task, entries, "none" if sampling else self.recipe.balance)
+        chances = weights_of(task, entries, "sampling", own=False) if sampling else None
+        return dataclasses.replace(
+            plain, weights=None if weights is None else torch.from_numpy(weights), chances=chances
+        )
+
+    def views(self, row: int) -> Images:
+        """An image as prediction sees it, then as the first epochs vary it: uint8 [1 + VIEWS, H, W, C]."""
+        chosen = dataclasses.replace(Augmentation.from_text(self.recipe.augment), mixup=0.0)
+        image = self.images.learnt_from()[self.images.among([row])]
+        seed, size = self.recipe.seed, (self.pixels.height, self.pixels.width)
+        drawn = [augment(image, np.array([row]), chosen, seed=seed, epoch=epoch, size=size) for epoch in range(VIEWS)]
+        varied = torch.cat(drawn).permute(0, 2, 3, 1).numpy()
+        return np.concatenate([self.images.exact([row]), varied])
+
+    def _checkpoints(self, stage: str, rows: list[int], held: list[int]) -> Checkpoints:
+        recipe = self.recipe
+        loop = {item.name: getattr(recipe, item.name) for item in dataclasses.fields(Settings)}
+        return Checkpoints(
+            self.site.checkpoints(stage),
+            seconds=recipe.checkpoint_seconds,
+            steps=recipe.checkpoint_steps,
+            keep=recipe.checkpoint_keep,
+            identity={**loop, "net": self.net, "strategy": recipe.strategy, "data": self._digest([rows, held])},
+            stop=self.site.stop,
+            advice=self.site.advice,
+        )
+
+    def _digest(self, parts: list[list[int]]) -> str:
+        """Of the images learnt from and watched, their order and their targets."""
+        digest = hashlib.sha256()
+        for rows in parts:
+            digest.update(b"part\n")
+            for entry_ in self.lots.entries(rows):
+                digest.update(entry_.record.digest.encode())
+            digest.update(np.ascontiguousarray(self.lots.targets(rows)).tobytes())
+        return digest.hexdigest()[:16]
+
+    def _model(self, begun: Beginning, task: Task) -> Model:
+        net = begun.net
+        tensors, aliases = arrays_of(net)
+        return Model(
+            self.net,
+            net.options,
+            task,
+            begun.pixels,
+            tensors,
+            head="head" if isinstance(net.head, nn.Linear) else "",
+            extras={} if begun.mean_image is None else {"mean_image": begun.mean_image},
+            aliases=aliases,
+            memory_format="channels_last",  # as the loop leaves it
+            strategy=self.recipe.strategy,
+        )
+
+
+class _Telling(Hook):
+    """Tells of the run as it goes: a row an epoch, the bar, and the loop's own lines."""
+
+    bar: Step
+
+    def __init__(self, task: Task, on_epoch: Callable[[Row], None]) -> None:
+        self.task, self.on_epoch = task, on_epoch
+        self.say: Callable[[str], Any] = lambda line: None
+        self.shown = 0
+
+    def epoch_begins(self, run: Run) -> None:
+        self.bar.advance(run.epoch - self.shown)  # a resumed run has epochs behind it
+        self.shown = run.epoch
+
+    def epoch_done(self, run: Run) -> None:
+        report = run.reports[-1]
+        self.on_epoch(_row(report, self.task))
+        self.bar.note(_note(report, self.task))
+        self.bar.advance()
+        self.shown = run.epoch
+
+    def note(self, run: Run, line: str) -> None:
+        self.say(line)
+
+
+def _in_units(net: Net, examples: Examples) -> tuple[nn.Module, Examples]:
+    """For a number, the net with its answers in the target's units, so that it starts from their mean and spread."""
+    if examples.task != "number":
+        return net, examples
+    head = net.head
+    if not isinstance(head, nn.Linear) or head.bias is None:
+        raise RequestError("a number is learnt by a net that ends in a linear layer; choose another net")
+    targets = examples.targets
+    unit = float(targets.std(correction=0)) or 1.0
+    return InUnits(net, origin=float(targets.mean()), unit=unit), dataclasses.replace(examples, unit=unit)
+
+
+def _row(report: EpochReport, task: Task) -> Row:
+    """A line of the curve; the score under its own name."""
+    row = {key: value for key, value in dataclasses.asdict(report).items() if value is not None}
+    if "score" in row:
+        row[CURVE[task.kind]] = row.pop("score")
+    return row
+
+
+def _note(report: EpochReport, task: Task) -> str:
+    if report.score is None:
+        return f"loss {report.loss:.3f}"
+    said = f"off by {report.score:.3g}" if task.kind == "number" else f"{100 * report.score:.1f} %"
+    return f"loss {report.loss:.3f}, held out {said}"
+
+
+@contextmanager
+def _threads_for(net: str, batch: int) -> Iterator[None]:
+    """One thread for steps so small that threads would spend their time waiting for each other; else all.
+
+    By size and not by a trial, because the number of threads decides the last bits of the weights.
+    """
+    before = torch.get_num_threads()
+    if entry(net).madds * batch < SMALL_STEP:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

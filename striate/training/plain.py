@@ -1,0 +1,48 @@
+"""The loop without anything around it, for reading: what `fit` does to the weights, and not a line more.
+
+No hooks, no pieces of batches, no memory formats, no checkpoints, one process, float32. A test holds `fit` to the same
+loss curve.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from striate.recipe import Settings
+from striate.training.batches import batches, least_batch, visits
+from striate.training.examples import Examples
+from striate.training.losses import loss_for
+from striate.training.optimizers import optimizer_for
+from striate.training.schedule import Schedule
+from striate.training.view import View
+
+
+def fit_plain(net: nn.Module, examples: Examples, settings: Settings) -> list[float]:
+    """Train `net` in place, on its own device; the mean loss of every epoch. Layers draw from torch's own generator."""
+    view = View(examples, next(net.parameters()).device, augment=settings.augment, seed=settings.seed)
+    loss_of = loss_for(examples.task, settings.loss, label_smoothing=settings.label_smoothing, unit=examples.unit)
+    optimizer = optimizer_for(net, settings)
+    epochs, least, curve, step = settings.chosen_epochs(len(examples)), least_batch(net), [], 0
+    net.train()
+    for epoch in range(epochs):
+        order = visits(len(examples), seed=settings.seed, epoch=epoch, chances=examples.chances)
+        drawn = list(batches(order, settings.batch, least=least))
+        schedule = Schedule(settings, epochs, len(drawn))
+        losses = 0.0
+        for batch in drawn:
+            for group in optimizer.param_groups:
+                group["lr"] = schedule.rate(step)
+            shown = view.learn(batch, order, epoch)
+            scores = net(shown.x)
+            each = [share * view.counts[rows] * loss_of(scores, view.targets[rows]) for rows, share in shown.parts]
+            loss = torch.stack(each).sum(0).mean()
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            if settings.clip_norm:
+                nn.utils.clip_grad_norm_(net.parameters(), settings.clip_norm)
+            optimizer.step()
+            losses, step = losses + loss.item() * len(batch), step + 1
+        curve.append(losses / sum(map(len, drawn)))
+    net.eval()
+    return curve

@@ -1,0 +1,225 @@
+"""A training run under way: everything that changes while it goes, in one place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+
+from striate.data.augment.keyed import Stream, bits
+from striate.errors import RequestError, WorkError
+from striate.recipe import Settings
+from striate.training.batches import Visits, batches, count, least_batch, pieces, visits
+from striate.training.examples import Examples
+from striate.training.hooks import Hook
+from striate.training.learner import Learner
+from striate.training.losses import loss_for
+from striate.training.optimizers import Rates, optimizer_for
+from striate.training.schedule import Schedule
+from striate.training.segments import in_segments
+from striate.training.view import View
+from striate.training.world import World
+
+_PIECES = 2**17  # more than any batch has, so that each piece of each batch has a seed of its own
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One epoch, in numbers.
+
+    `epoch` counts from 1. `loss` is the mean over the images learnt from, each as the network was at its step.
+    `score` is of the held-out images, as `striate.training.scores` has it for the task, and `held_out_loss` their loss,
+    or None. `learning_rate` is the last step's. `seconds` and `images_per_second` are of learning alone.
+    """
+
+    epoch: int
+    loss: float
+    score: float | None
+    held_out_loss: float | None
+    learning_rate: float
+    seconds: float
+    images_per_second: float
+
+
+@dataclass
+class Sums:
+    """Of the epoch under way: images seen, their summed loss, and seconds."""
+
+    loss: float = 0.0
+    seen: int = 0
+    seconds: float = 0.0
+
+
+class Run:
+    """What is trained, with what, and how far it is.
+
+    epoch, batch: epochs done, and batches done of the epoch under way. step: steps done in all. accumulate: pieces a
+    batch is learnt in, more than the settings' where memory was short. judged: the network that held-out images are
+    judged by. over: set by a hook to end the run after this epoch.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        examples: Examples,
+        settings: Settings,
+        hooks: Sequence[Hook],
+        rates: Rates | None,
+        world: World,
+    ) -> None:
+        self.net, self.examples, self.settings, self.hooks, self.world = net, examples, settings, list(hooks), world
+        self.device = next(net.parameters()).device
+        augment = "none" if settings.augment == "auto" else settings.augment  # who knows the images chooses before
+        self.view = View(examples, self.device, augment=augment, seed=settings.seed)
+        # Before the optimizer is made: its own tensors take the format of the parameters.
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # undeclared, but documented
+        self.optimizer: Optimizer = optimizer_for(net, settings, rates)
+        self.loss = loss_for(
+            examples.task,
+            settings.loss,
+            label_smoothing=settings.label_smoothing,
+            prior=self._prior(),
+            unit=examples.unit,
+        )
+        self.least = least_batch(net)
+        self.epochs = settings.chosen_epochs(len(examples))
+        self.steps = count(len(examples), settings.batch, least=self.least * world.size)
+        self.schedule = Schedule(settings, self.epochs, self.steps)
+        self.learner = self._wrapped()
+        self.judged: nn.Module = net
+        self.accumulate = settings.accumulate
+        self.epoch = self.batch = 0
+        self.sums = Sums()
+        self.reports: list[EpochReport] = []
+        self.over = False
+        self._visits: tuple[int, Visits] | None = None
+        self._around = ExitStack()
+        if settings.recompute == "sqrt":
+            self._around.enter_context(in_segments(net))
+
+    def release(self) -> None:
+        """Take off the network what was put on it for the run."""
+        self._around.close()
+
+    @property
+    def step(self) -> int:
+        """Steps done since the run began."""
+        return self.epoch * self.steps + self.batch
+
+    @property
+    def finished(self) -> bool:
+        """Whether every epoch is learnt, or a hook has ended the run."""
+        return self.over or self.epoch >= self.epochs
+
+    @property
+    def where(self) -> str:
+        """The batch under way, in words."""
+        return f"epoch {self.epoch + 1}, batch {self.batch + 1} of {self.steps}"
+
+    def whole(self) -> Visits:
+        """The visits of the epoch under way."""
+        if self._visits is None or self._visits[0] != self.epoch:
+            chances = self.examples.chances
+            drawn = visits(len(self.examples), seed=self.settings.seed, epoch=self.epoch, chances=chances)
+            self._visits = self.epoch, drawn
+        return self._visits[1]
+
+    def batches_left(self) -> Iterator[Visits]:
+        """The batches of this epoch that are not learnt yet."""
+        for number, batch in enumerate(batches(self.whole(), self.settings.batch, least=self.least * self.world.size)):
+            if number >= self.batch:
+                yield batch
+
+    def set_rates(self) -> None:
+        """Give the optimizer the rate and the momentum of this step."""
+        rate, momentum = self.schedule.rate(self.step), self.schedule.momentum(self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["share"]
+            if self.settings.schedule != "one-cycle":
+                continue
+            if "betas" in group:
+                group["betas"] = (momentum, group["betas"][1])
+            elif group["momentum"]:
+                group["momentum"] = momentum
+
+    def dealt(self, batch: Visits) -> list[tuple[int, Visits]]:
+        """This process's pieces of a batch, each with its number among all of them.
+
+        Piece i of the n = accumulate x processes has every n-th image from i on, so that one process which learns a
+        batch in n pieces sees the same pieces as n processes.
+        """
+        size = self.world.size
+        parts = max(size, min(self.accumulate * size, len(batch) // self.least) // size * size)
+        return list(enumerate(pieces(batch, parts, least=self.least)))[self.world.rank :: size]
+
+    def seed_layers(self, piece: int) -> None:
+        """Seed what layers draw by the step and the piece, never by what was drawn before."""
+        torch.manual_seed(int(bits(self.settings.seed, self.epoch, self.batch * _PIECES + piece, Stream.NET)))
+
+    def split_further(self, batch: int) -> None:
+        """Learn batches in twice as many pieces. Raises WorkError where a piece has the fewest images it may have."""
+        held = -(-batch // (self.accumulate * self.world.size))
+        if held <= self.least:
+            raise WorkError(
+                f"out of memory at {self.where}, with {held} image{'s' if held > 1 else ''} at once: "
+                "take a smaller net or smaller images, recompute = 'sqrt', or a machine with more memory"
+            )
+        self.accumulate *= 2
+        self.say(
+            f"out of memory with {held} images at once: going on with {-(-held // 2)}; "
+            f"a step still learns from {self.settings.batch}"
+        )
+
+    def say(self, line: str) -> None:
+        """Tell every hook a line that is for the user."""
+        for hook in self.hooks:
+            hook.note(self, line)
+
+    def close_epoch(self, score: float | None, held_out_loss: float | None) -> None:
+        """Report the epoch, and go on to the next."""
+        loss, seen = self.world.summed([self.sums.loss, self.sums.seen])
+        rate = self.optimizer.param_groups[0]["lr"]
+        seconds = self.sums.seconds
+        speed = seen / seconds if seconds else 0.0
+        self.reports.append(EpochReport(self.epoch + 1, loss / seen, score, held_out_loss, rate, seconds, speed))
+        self.epoch, self.batch, self.sums = self.epoch + 1, 0, Sums()
+
+    def timed(self) -> _Timed:
+        """Counts the seconds of a `with` block as the epoch's."""
+        return _Timed(self.sums)
+
+    def _prior(self) -> torch.Tensor | None:
+        if self.settings.smooth_towards != "frequency":
+            return None
+        prior = self.examples.frequencies()
+        if prior is None:
+            raise RequestError(
+                f"smooth_towards 'frequency' goes with classes, not with the task {self.examples.task!r}"
+            )
+        return prior.to(self.device)
+
+    def _wrapped(self) -> nn.Module:
+        learner: nn.Module = Learner(self.net)
+        if self.world.size > 1:
+            learner = DistributedDataParallel(learner, device_ids=[self.device] if self.world.on_gpu else None)
+        if self.settings.compile == "yes":
+            learner = torch.compile(learner)  # type: ignore[assignment]
+        return learner
+
+
+@dataclass
+class _Timed:
+    sums: Sums
+    begun: float = field(default=0.0)
+
+    def __enter__(self) -> None:
+        self.begun = time.perf_counter()
+
+    def __exit__(self, *raised: object) -> None:
+        self.sums.seconds += time.perf_counter() - self.begun

@@ -1,0 +1,49 @@
+"""Gradient checkpointing of a whole network: its chains in segments, so that memory grows as the root of the depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from striate.layers.recompute import recompute
+
+
+@contextmanager
+def in_segments(net: nn.Module) -> Iterator[None]:
+    """Within it, every outermost `nn.Sequential` of `net` is learnt in segments; backward may come after.
+
+    Of n links in all, a segment has about sqrt(n): kept are the maps between segments, sqrt(n) of them, and while a
+    segment is gone through again, its own sqrt(n). Source: Chen, Xu, Zhang, Guestrin 2016, arXiv:1604.06174, section 4.
+    """
+    chains = list(_outermost(net))
+    length = max(1, math.isqrt(sum(len(chain) for chain in chains)))
+    try:
+        for chain in chains:
+            chain.forward = _segmented(chain, length)  # type: ignore[method-assign]  # the instance's alone
+        yield
+    finally:
+        for chain in chains:
+            vars(chain).pop("forward", None)
+
+
+def _outermost(module: nn.Module) -> Iterator[nn.Sequential]:
+    if isinstance(module, nn.Sequential):
+        yield module
+        return
+    for child in module.children():
+        yield from _outermost(child)
+
+
+def _segmented(chain: nn.Sequential, length: int) -> Callable[[Tensor], Tensor]:
+    links = list(chain)
+    parts = [nn.Sequential(*links[start : start + length]) for start in range(0, len(links), length)]
+
+    def forward(x: Tensor) -> Tensor:
+        for part in parts:
+            x = recompute(part, x)
+        return x
+
+    return forward

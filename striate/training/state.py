@@ -1,0 +1,115 @@
+"""All that a run is, as tensors and JSON, and back: what a checkpoint holds. The restored run goes on bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from striate.training.run import EpochReport, Run, Sums
+
+State = dict[str, Tensor]
+
+
+def saved(run: Run, about: Mapping[str, Any]) -> bytes:
+    """The run as bytes; `about` goes with it, for who reads it."""
+    tensors = {name: tensor.detach() for name, tensor in _tensors(run)}
+    facts = {
+        "about": dict(about),
+        "epoch": run.epoch,
+        "batch": run.batch,
+        "accumulate": run.accumulate,
+        "over": run.over,
+        "sums": dataclasses.asdict(run.sums),
+        "reports": [dataclasses.asdict(report) for report in run.reports],
+        "hooks": {hook.name: hook.facts() for hook in run.hooks if hook.name},
+        # A tensor's memory format decides which kernels run, and so the last bits of what they answer.
+        "strides": {name: list(tensor.stride()) for name, tensor in tensors.items()},
+        "numbers": _numbers(run),
+    }
+    content = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    written: bytes = safetensors.torch.save(content, {"run": json.dumps(facts)})
+    return written
+
+
+def about(content: bytes) -> dict[str, Any]:
+    """What was said of a saved run."""
+    found: dict[str, Any] = _facts(content)["about"]
+    return found
+
+
+def put_back(run: Run, content: bytes) -> None:
+    """Make `run`, freshly begun with the same arguments, the one that was saved."""
+    facts, tensors = _facts(content), safetensors.torch.load(content)
+    strides: dict[str, list[int]] = facts["strides"]
+    laid = {
+        name: torch.empty_strided(tensor.shape, strides[name], dtype=tensor.dtype).copy_(tensor)
+        for name, tensor in tensors.items()
+    }
+    with torch.no_grad():
+        for name, tensor in _of_net(run):
+            tensor.copy_(laid[name])
+    _put_optimizer(run, laid, facts["numbers"])
+    for hook in run.hooks:
+        if hook.name:
+            prefix = f"hook.{hook.name}."
+            mine = {name.removeprefix(prefix): tensor for name, tensor in laid.items() if name.startswith(prefix)}
+            hook.restore({name: tensor.to(run.device) for name, tensor in mine.items()}, facts["hooks"][hook.name])
+    run.epoch, run.batch, run.accumulate, run.over = (facts[name] for name in ("epoch", "batch", "accumulate", "over"))
+    run.sums = Sums(**facts["sums"])
+    run.reports[:] = [EpochReport(**report) for report in facts["reports"]]
+
+
+def _facts(content: bytes) -> dict[str, Any]:
+    length = int.from_bytes(content[:8], "little")
+    found: dict[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["run"])
+    return found
+
+
+def _tensors(run: Run) -> Iterator[tuple[str, Tensor]]:
+    yield from _of_net(run)
+    for place, values in _optimizer_states(run):
+        for key, value in values.items():
+            if isinstance(value, Tensor):
+                yield f"optimizer.{place}.{key}", value
+    for hook in run.hooks:
+        for name, tensor in hook.tensors().items():
+            yield f"hook.{hook.name}.{name}", tensor
+
+
+def _of_net(run: Run) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in (*run.net.named_parameters(), *run.net.named_buffers()):
+        yield f"net.{name}", tensor
+
+
+def _optimizer_states(run: Run) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The optimizer's state of each parameter, by the parameter's place in its groups; {} where it has none yet."""
+    parameters = [parameter for group in run.optimizer.param_groups for parameter in group["params"]]
+    for place, parameter in enumerate(parameters):
+        yield place, run.optimizer.state.get(parameter, {})
+
+
+def _numbers(run: Run) -> dict[str, dict[str, Any]]:
+    """What is no tensor in the optimizer's state."""
+    return {
+        str(place): {key: value for key, value in values.items() if not isinstance(value, Tensor)}
+        for place, values in _optimizer_states(run)
+    }
+
+
+def _put_optimizer(run: Run, laid: State, numbers: dict[str, dict[str, Any]]) -> None:
+    run.optimizer.state.clear()
+    found: dict[int, dict[str, Any]] = {int(place): dict(values) for place, values in numbers.items() if values}
+    for name, tensor in laid.items():
+        if name.startswith("optimizer."):
+            _, number, key = name.split(".", 2)
+            # Adam counts its steps in a tensor on the CPU, whatever the parameter's device.
+            found.setdefault(int(number), {})[key] = tensor if key == "step" else tensor.to(run.device)
+    parameters = [parameter for group in run.optimizer.param_groups for parameter in group["params"]]
+    for place, values in found.items():
+        run.optimizer.state[parameters[place]] = values
