@@ -16,7 +16,7 @@ from striate.layers.table_conv import TableConv2d
 from striate.nets.build import create
 from striate.nets.catalog import entry
 from striate.nets.mobilenet_v1 import SeparableConv
-from striate.nets.senet import squeeze_excite
+from striate.nets.senet import ROWS, squeeze_excite
 from striate.nets.summary import describe, madds, parameters
 
 
@@ -44,6 +44,49 @@ def test_it_stands_on_the_branch_before_the_addition() -> None:
     assert torch.equal(block(x), x.relu())
 
 
+def test_the_two_layers_of_every_block_are_the_tables() -> None:
+    with torch.device("meta"):
+        net = create("se_resnet50")
+    found = [(layer.reduce.in_channels, layer.reduce.out_channels) for layer in layers(net)]
+    assert found == [(row.fc_up, row.fc_down) for row in ROWS for _ in range(row.blocks)]
+    for row, stage in zip(ROWS, describe("se_resnet50")[1:5], strict=True):
+        assert stage.output == (row.conv_1x1_out, row.output_size, row.output_size)
+
+
+@pytest.mark.parametrize(
+    ("name", "with_biases", "without"), [("se_resnet50", 28_088_024, 28_071_976), ("se_bn_inception", 11_931_622, None)]
+)
+def test_the_papers_nets_are_met_exactly(name: str, with_biases: int, without: int | None) -> None:
+    with torch.device("meta"):
+        assert parameters(create(name)) == with_biases
+        if without:
+            assert parameters(create(f"{name}_lecture")) == without
+
+
+def test_it_stands_behind_every_module_of_inception() -> None:
+    net = create("bn_inception_tiny").eval()
+    squeeze_excite(net)
+    assert len(layers(net)) == 10
+    x = torch.rand(2, 3, 32, 32)
+    for layer in layers(net):
+        nn.init.constant_(layer.expand.bias, 1000)  # sigmoid: every channel passes as it is
+        nn.init.zeros_(layer.expand.weight)
+    plain = create("bn_inception_tiny").eval()
+    kept = {key.replace(".body.", "."): value for key, value in net.state_dict().items() if "excitation" not in key}
+    plain.load_state_dict(kept)
+    torch.testing.assert_close(net(x), plain(x))
+
+
+def test_a_units_branch_ends_in_it() -> None:
+    net = create("preact_resnet_tiny").eval()
+    squeeze_excite(net)
+    unit = net.get_submodule("stage1.1")
+    (layer,) = layers(unit)
+    nn.init.constant_(layer.expand.bias, -1000)
+    x = torch.randn(2, 64, 4, 4)
+    assert torch.equal(unit(x), x)
+
+
 def test_biases_are_counted_apart() -> None:
     """Per block of C channels: 2 C^2 / r weights, and C / r + C biases."""
     plain, channels = entry("resnet20").parameters, [16] * 3 + [32] * 3 + [64] * 3
@@ -66,7 +109,7 @@ def test_parameters_of_the_net_keep_their_names_and_values() -> None:
 
 def test_any_part_of_any_net_can_be_named() -> None:
     net = create("lenet5").eval()
-    squeeze_excite(net, {TableConv2d: ""}, reduction=4)
+    squeeze_excite(net, {TableConv2d: lambda block: ""}, reduction=4)
     (layer,) = layers(net)
     assert (layer.reduce.in_channels, layer.reduce.out_channels) == (16, 4)
     seen: list[Tensor] = []
@@ -90,7 +133,7 @@ def test_a_plain_mobilenet_becomes_the_papers() -> None:
 
 
 def test_what_cannot_be_done_is_refused() -> None:
-    with pytest.raises(RequestError, match=r"lenet5 has none of the blocks .*: BasicBlock"):
+    with pytest.raises(RequestError, match=r"lenet5 has none of the blocks .*: Inception, Block, Unit, SeparableConv"):
         squeeze_excite(create("lenet5"))
     with pytest.raises(RequestError, match="reduction must be at least 1, not 0"):
         squeeze_excite(create("resnet8"), reduction=0)
