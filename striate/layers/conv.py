@@ -1,4 +1,4 @@
-"""Convolution, normalisation, activation: the brick of nearly every network since 2015."""
+"""The bricks: convolution and activation until 2015; convolution, normalisation, activation in nearly all since."""
 
 from __future__ import annotations
 
@@ -82,6 +82,31 @@ class ConvNormAct(nn.Sequential):
         self.norm = norm(out_channels)
         if act is not None:
             self.act = act()
+
+
+class ConvAct(nn.Sequential):
+    """Convolution with bias, then ReLU: the brick from before batch normalisation; its parts are `conv` and `act`.
+
+    `padding` is pixels on every side, None for half of the kernel. `norm` makes a normalisation, called `norm`, from a
+    number of channels and puts it in between; the bias stays, as in the nets that were given one afterwards.
+    Input [N, in, H, W], output [N, out, H', W'].
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        padding: int | None = None,
+        norm: Callable[[int], nn.Module] | None = None,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2 if padding is None else padding)
+        if norm is not None:
+            self.norm = norm(out_channels)
+        self.act = nn.ReLU()
 
 
 def _sides(kernel: int | tuple[int, int]) -> tuple[int, int]:

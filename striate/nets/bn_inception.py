@@ -10,15 +10,14 @@ from typing import NamedTuple
 
 from torch import nn
 
-from striate.errors import RequestError
 from striate.layers.branches import Branches
 from striate.layers.conv import ConvNormAct
 from striate.nets.base import Net, Variant
-from striate.nets.googlenet import scaled
+from striate.nets.options import check_width, scaled
 from striate.tables import table
 
-# Figure 5. `d3x3r` and `d3x3` are the branch of two 3x3 convolutions, which stands for GoogLeNet's 5x5; `proj` is the 1x1
-# projection after the pooling, 0 where the pooled input passes through. Output sizes as printed: see the last comment.
+# Figure 5. `d3x3r` and `d3x3` are the branch of two 3x3 convolutions, which stands for GoogLeNet's 5x5; `proj` is the
+# 1x1 projection after the pooling, 0 where the pooled input passes through. Output as printed: see the last comment.
 TABLE = """
     stage        type         patch  output      depth  #1x1  #3x3r  #3x3  d3x3r  d3x3  pool  proj
     conv1        convolution  7x7/2  112x112x64  1      -     -      -     -      -     -     -
@@ -58,7 +57,7 @@ ROWS = table(Row, TABLE.replace("#", "n").replace("-", "0"))
 
 
 class Widths(NamedTuple):
-    """Channels of a module's convolutions; the two of `d3x3` are alike. 0: the module has no such branch, or no `proj`."""
+    """Channels of a module's convolutions, the two of `d3x3` being alike; 0 where there is none."""
 
     n1x1: int
     n3x3r: int
@@ -86,7 +85,7 @@ def stages(in_channels: int = 3, width: float = 1.0) -> Iterator[Stage]:
     for row in ROWS[:-1]:
         kind, _, halved = row.type.partition("/")
         kernel, stride = (0, int(halved or 1)) if kind == "inception" else (int(row.patch[0]), int(row.patch[-1]))
-        widths = Widths(*(scaled(channels, width) for channels in (*row[5:10], row.proj)))
+        widths = Widths(*(scaled(channels, width) if channels else 0 for channels in (*row[5:10], row.proj)))
         channels = in_channels
         if kind == "convolution":
             channels = scaled(int(row.output.split("x")[-1]), width)
@@ -116,15 +115,13 @@ class Inception(Branches):
             ConvNormAct(widths.d3x3, widths.d3x3, 3, stride=stride),
         )
         pooling = _pooling(pool, stride)
-        paths["pool"] = (
-            nn.Sequential(pooling, ConvNormAct(in_channels, widths.proj, 1)) if widths.proj else pooling
-        )
+        paths["pool"] = nn.Sequential(pooling, ConvNormAct(in_channels, widths.proj, 1)) if widths.proj else pooling
         super().__init__(paths)
 
 
 def _pooling(pool: str, stride: int) -> nn.Module:
     if stride == 2:
-        # Pooling that rounds up would give (n - 1) / 2 for an odd n; beyond the edge is nothing that could be the largest.
+        # As pooling that rounds up, but for an odd n it gives (n + 1) / 2 too; nothing beyond the edge is the largest.
         return nn.Sequential(nn.ConstantPad2d((0, 2, 0, 2), float("-inf")), nn.MaxPool2d(3, 2))
     return nn.AvgPool2d(3, 1, 1) if pool == "avg" else nn.MaxPool2d(3, 1, 1)
 
@@ -140,8 +137,7 @@ class BNInception(Net):
     minimum_size = 32
 
     def __init__(self, *, classes: int = 1000, in_channels: int = 3, width: float = 1.0) -> None:
-        if not 0 < width <= 8:
-            raise RequestError(f"width must be above 0 and at most 8, not {width}")
+        check_width(width)
         super().__init__()
         self.in_channels = in_channels
         plan = list(stages(in_channels, width))
@@ -181,10 +177,10 @@ VARIANTS = {
 }
 
 # The widths rule where Figure 5 contradicts itself. The branches of 4c and 4d add up to 608 channels and not to the 576
-# printed, those of 4e then to 1056 and not 1024, and 3c and 4e print the size of their input. The authors' later release
+# printed, those of 4e then to 1056 and not 1024, and 3c and 4e print the size of their input. The authors' later code
 # (TF-slim's inception_v2) makes 576 true with projections of 96; the Caffe and PyTorch ports, and the SE-BN-Inception
 # of the SENet paper, have the widths as printed, and so has this network.
 # Deviations: conv1 is a plain convolution, as in the ports; the authors' was separable, with depth multiplier 8. The
 # ports keep a bias before each batch normalisation, where it does nothing: 11,295,240 parameters for 11,285,224 here.
-# No dropout and no local response normalisation, as in section 4.2.1, and no auxiliary heads, which the appendix does not
-# mention. bn_inception_tiny is ours, for tests.
+# No dropout and no local response normalisation, as in section 4.2.1, and no auxiliary heads, which the appendix does
+# not mention. bn_inception_tiny is ours, for tests.

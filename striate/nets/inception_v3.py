@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
@@ -15,7 +15,7 @@ from striate.errors import RequestError
 from striate.layers.branches import Branches
 from striate.layers.conv import ConvNormAct
 from striate.nets.base import Variant
-from striate.nets.googlenet import scaled
+from striate.nets.options import check_dropout, check_width, scaled
 from striate.nets.supervised import Supervised
 from striate.tables import table
 
@@ -91,7 +91,7 @@ class Stage(NamedTuple):
 def stages(in_channels: int = 3, width: float = 1.0) -> Iterator[Stage]:
     """The rows up to the last map as stages, `width` times as wide; a module's channels are those of its paths."""
     for row in ROWS[:-2]:
-        widths = Widths(*(scaled(channels, width) for channels in row[4:]))
+        widths = Widths(*(scaled(channels, width) if channels else 0 for channels in row[4:]))
         channels = {
             "pool": in_channels,
             "figure10": widths.short + widths.long + in_channels,
@@ -153,7 +153,7 @@ class Figure6(Branches):
 
 
 class Figure7(Branches):
-    """At 8x8, wide before the last pooling: a 1 x n and an n x 1 side by side. [N, in_channels, H, W] -> [N, channels, H, W]."""
+    """At 8x8: a 1 x n and an n x 1 side by side, to be wide. [N, in_channels, H, W] -> [N, channels, H, W]."""
 
     def __init__(self, in_channels: int, widths: Widths, n: int) -> None:
         super().__init__(
@@ -173,11 +173,11 @@ def _split(in_channels: int, channels: int, n: int) -> Branches:
 
 
 class Figure10(Branches):
-    """Half the grid without a bottleneck: paths of stride 2 beside pooling; [N, in_channels, H, W] -> [N, channels, h, w].
+    """Half the grid without a bottleneck: paths of stride 2 beside pooling.
 
-    h = (H - 3) // 2 + 1. Pooling first would narrow the network before it widens, pooling last would cost four times
-    as much (section 5). Widths without a reduction have the short path straight on the input, and a long path of 3x3;
-    with one, the long path starts with 1 x n and n x 1.
+    [N, in_channels, H, W] -> [N, channels, h, w], h = (H - 3) // 2 + 1. Pooling first would narrow the network before
+    it widens, pooling last would cost four times as much (section 5). Without a reduction, the short path stands
+    straight on the input, and the long one is of 3x3; with one, the long path starts with 1 x n and n x 1.
     """
 
     def __init__(self, in_channels: int, widths: Widths, n: int) -> None:
@@ -215,8 +215,8 @@ class AuxiliaryHead(nn.Module):
         least = [3 * side + 2 for side in self.kernel]
         if x.shape[2] < least[0] or x.shape[3] < least[1]:
             raise RequestError(
-                f"an auxiliary head takes maps of at least {least[0]} x {least[1]}, not {x.shape[2]} x {x.shape[3]}: it is "
-                "made for the network's input_size"
+                f"an auxiliary head takes maps of at least {least[0]} x {least[1]}, not {x.shape[2]} x {x.shape[3]}: "
+                "it was made for the network's input_size"
             )
         scores: Tensor = self.head(self.full(self.reduce(self.pool(x))).mean((2, 3)))
         return scores
@@ -238,15 +238,13 @@ class InceptionV3(Supervised):
         *,
         classes: int = 1000,
         in_channels: int = 3,
-        input_size: Sequence[int] = (299, 299),
+        input_size: tuple[int, int] = (299, 299),
         auxiliary: bool = True,
         width: float = 1.0,
         dropout: float = 0.2,
     ) -> None:
-        if not 0 < width <= 8:
-            raise RequestError(f"width must be above 0 and at most 8, not {width}")
-        if not 0 <= dropout < 1:
-            raise RequestError(f"dropout must be at least 0 and below 1, not {dropout}")
+        check_width(width)
+        check_dropout(dropout)
         plan = list(stages(in_channels, width))
         rows, columns = (_side(plan, side) for side in input_size)
         if auxiliary and min(rows, columns) < 5:
@@ -287,7 +285,7 @@ def _layers(stage: Stage) -> nn.Module:
         return MODULES[stage.type](stage.in_channels, stage.widths, stage.kernel)
     if stage.type == "pool":
         return nn.MaxPool2d(stage.kernel, stage.stride)
-    padding = "half" if stage.type == "padded" else "valid"
+    padding: Literal["half", "valid"] = "half" if stage.type == "padded" else "valid"
     return Conv(stage.in_channels, stage.channels, stage.kernel, stride=stage.stride, padding=padding)
 
 
@@ -306,11 +304,12 @@ VARIANTS = {
     "inception_v3_tiny": Variant(InceptionV3, {"width": 0.0625}),
 }
 
-# Table 1 as printed is not the network of the paper's supplement: its three convolutions after the first pooling are 3x3/1
-# to 80, 3x3/2 to 192 and 3x3/1 to 288 channels, and it has ten modules. Built here is the network of the authors' release,
-# which the ports and their weights have too: a 1x1 to 80, a 3x3 to 192 and a pooling, and 3 + 4 + 2 modules with two of
-# Figure 10 between them. In it the short path of Figure 5 is still a 5x5, where the figure has a 3x3; in Figure 6 the
-# short path begins with the row, 1 x 7, and the long one with the column. The paper counts 4.8 G multiply-adds (Table 3).
+# Table 1 as printed is not the network of the paper's supplement: its three convolutions after the first pooling are
+# 3x3/1 to 80, 3x3/2 to 192 and 3x3/1 to 288 channels, and it has ten modules. Built here is the network of the authors'
+# release, which the ports and their weights have too: a 1x1 to 80, a 3x3 to 192 and a pooling, and 3 + 4 + 2 modules
+# with two of Figure 10 between them. In it the short path of Figure 5 is still a 5x5, where the figure has a 3x3; in
+# Figure 6 the short path begins with the row, 1 x 7, and the long one with the column. The paper counts 4.8 G
+# multiply-adds (Table 3), the layers have 5.7 G.
 # Deviations: batch normalisation has a gain, as in the ports, where the authors' release has only an offset before a
-# ReLU (17,216 parameters fewer). Left open by the paper and taken from the release: epsilon and dropout; the averages of
-# the batch normalisation move as torch's do. inception_v3_tiny is ours, for tests.
+# ReLU (17,216 parameters fewer). Left open by the paper and taken from the release: epsilon and dropout; the averages
+# of the batch normalisation move as torch's do. inception_v3_tiny is ours, for tests.

@@ -74,11 +74,14 @@ def stage_rows(net: Net, input_size: Sequence[int]) -> list[StageRow]:
     # Dropout and the like change neither shape nor cost, and would only lengthen the table.
     told = [stage for stage in shapes if stage in (*net.stages, "head") or counts[stage] or costs.get(stage)]
     idle = [stage for stage in counts if counts[stage] and stage not in shapes]
-    return [StageRow(stage, shapes.get(stage, ()), counts[stage], costs.get(stage, 0)) for stage in (*told[:-1], *idle, told[-1])]
+    return [
+        StageRow(stage, shapes.get(stage, ()), counts[stage], costs.get(stage, 0))
+        for stage in (*told[:-1], *idle, told[-1])
+    ]
 
 
 def module_madds(module: nn.Module, shape: Sequence[int]) -> int:
-    """Multiply-adds of one call of any module whose tensors are on the meta device, for an input of `shape` (C, H, W)."""
+    """The same for one call of any module on the meta device, for an input of `shape` (channels, height, width)."""
     costs: dict[str, int] = {}
     with _hooks() as hook:
         for part in module.modules():

@@ -133,7 +133,17 @@ def test_what_is_no_image_is_refused(name: str) -> None:
         net(torch.zeros(1, channels, least - 1, 64))
     with pytest.raises(RequestError, match=rf"takes images \[N, {channels}, H, W\], not \[1, {channels + 1}, 64, 64\]"):
         net(torch.zeros(1, channels + 1, 64, 64))
-    assert net.eval()(torch.zeros(1, channels, least, least)).shape == (1, 10)
+
+
+@each
+def test_other_sizes(name: str) -> None:
+    least = net_class(name).minimum_size
+    for size in ((least, least), (max(45, least + 7), max(38, least))):
+        # A net with fully connected layers on the last map is made for one size, any other can do with every size.
+        made_for_one = create(name).input_size is not None
+        net = create(name, input_size=size if made_for_one else None).eval()
+        assert net(torch.zeros(1, net.in_channels, *size)).shape == (1, 10)
+        assert net.input_size == (size if made_for_one else None)
 
 
 @each
@@ -163,9 +173,10 @@ def test_tracers_hold_any_batch_and_size(name: str) -> None:
         exported = torch.export.export(net, (images(net, 2),), dynamic_shapes=(batch,)).module()
         for graph in (traced, drawn, exported):
             assert torch.equal(graph(images(net, 3)), net(images(net, 3)))
-        least = net.minimum_size
-        odd = torch.randn(3, net.in_channels, max(45, least + 8), max(38, least + 1))
-        assert torch.equal(traced(odd), net(odd))
+        if net.input_size is None:
+            least = net.minimum_size
+            odd = torch.randn(3, net.in_channels, max(45, least + 7), max(38, least))
+            assert torch.equal(traced(odd), net(odd))
 
 
 @each
