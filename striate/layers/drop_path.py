@@ -8,6 +8,12 @@ from torch import Tensor, nn
 from striate.errors import RequestError
 
 
+def check_rate(rate: float) -> None:
+    """Raise RequestError unless the share of paths that is dropped lies in [0, 1)."""
+    if not 0 <= rate < 1:
+        raise RequestError(f"the rate of dropped paths must be at least 0 and below 1, not {rate}")
+
+
 class DropPath(nn.Module):
     """In training, all zeros for a share `rate` of the images, and the input / (1 - rate) for the others.
 
@@ -18,8 +24,7 @@ class DropPath(nn.Module):
     """
 
     def __init__(self, rate: float) -> None:
-        if not 0 <= rate < 1:
-            raise RequestError(f"the rate of dropped paths must be at least 0 and below 1, not {rate}")
+        check_rate(rate)
         super().__init__()
         self.rate = rate
 

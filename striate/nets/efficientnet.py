@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from striate.errors import RequestError
 from striate.layers.conv import ConvNormAct
-from striate.layers.drop_path import DropPath
+from striate.layers.drop_path import DropPath, check_rate
 from striate.layers.squeeze_excitation import SqueezeExcitation
 from striate.nets.base import Net, Variant
 from striate.nets.mobilenet_v2 import InvertedResidual, round_channels
+from striate.nets.options import check_dropout, check_width
 from striate.nets.summary import madds, parameters
 from striate.tables import table
 
@@ -149,12 +150,11 @@ class EfficientNet(Net):
         dropout: float = 0.2,
         drop_path: float = 0.2,
     ) -> None:
-        for name, value in (("width", width), ("depth", depth)):
-            if not 0 < value <= 8:
-                raise RequestError(f"{name} must be above 0 and at most 8, not {value}")
-        for name, value in (("dropout", dropout), ("drop_path", drop_path)):
-            if not 0 <= value < 1:
-                raise RequestError(f"{name} must be at least 0 and below 1, not {value}")
+        check_width(width)
+        if not 0 < depth <= 8:
+            raise RequestError(f"depth must be above 0 and at most 8, not {depth}")
+        check_dropout(dropout)
+        check_rate(drop_path)
         super().__init__()
         self.in_channels = in_channels
         rows = [self.scaled(row, width, depth) for row in ROWS]
@@ -195,6 +195,7 @@ def drop_paths(net: nn.Module, rate: float) -> None:
     in training only. Parameters keep their names. Raises RequestError for a rate outside [0, 1).
     Source: section 5.2 (survival probability 0.8) and the authors' code.
     """
+    check_rate(rate)
     blocks = [module for module in net.modules() if isinstance(module, InvertedResidual)]
     for number, block in enumerate(blocks):
         if block.residual:
@@ -234,14 +235,15 @@ class Compound(NamedTuple):
     pure_madds: int
 
 
-def compound_scaling() -> list[Compound]:
-    """Equation 3 taken at its word, a row for each published network: phi is the number in its name.
+def compound_scaling(phis: Iterable[int] = range(len(SCALE_ROWS))) -> list[Compound]:
+    """Equation 3 taken at its word beside the published networks, a row for each of `phis`: the number in the name.
 
     Pure: depth 1.2^phi, width 1.1^phi, resolution 224 x 1.15^phi to the nearest pixel; channels and layers are rounded
     as everywhere. Parameters and multiply-adds are counted, each network at its own resolution.
     """
     found = []
-    for phi, scale in enumerate(SCALE_ROWS):
+    for phi in phis:
+        scale = SCALE_ROWS[phi]
         width, depth = WIDTH_BASE**phi, DEPTH_BASE**phi
         resolution = round(ROWS[0].resolution * RESOLUTION_BASE**phi)
         published, pure = (_counts(*size) for size in (scale[1:4], (width, depth, resolution)))

@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
-from striate.errors import RequestError
 from striate.layers.conv import ConvNormAct
 from striate.nets.base import Net, Variant
+from striate.nets.options import check_width
 from striate.tables import table
 
 # Table 1. Pooling and the linear layer follow.
@@ -122,8 +122,7 @@ class MobileNetV1(Net):
         shallow: bool = False,
         convolution: Literal["separable", "full"] = "separable",
     ) -> None:
-        if not 0 < width <= 8:
-            raise RequestError(f"width must be above 0 and at most 8, not {width}")
+        check_width(width)
         super().__init__()
         self.in_channels = in_channels
         first, *others = stages(in_channels, width, shallow=shallow)

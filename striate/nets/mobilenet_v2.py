@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from striate.errors import RequestError
 from striate.nets import mobilenet_v1
 from striate.nets.base import Net, Variant
+from striate.nets.options import check_dropout, check_width
 from striate.tables import table
 
 # Table 2: expansion t, channels c, repeats n, stride s of the first. Pooling and the classifier follow.
@@ -113,10 +113,8 @@ class MobileNetV2(Net):
     minimum_size = 32
 
     def __init__(self, *, classes: int = 1000, in_channels: int = 3, width: float = 1.0, dropout: float = 0.2) -> None:
-        if not 0 < width <= 8:
-            raise RequestError(f"width must be above 0 and at most 8, not {width}")
-        if not 0 <= dropout < 1:
-            raise RequestError(f"dropout must be at least 0 and below 1, not {dropout}")
+        check_width(width)
+        check_dropout(dropout)
         super().__init__()
         self.in_channels = in_channels
         first, *bottlenecks, last = stages(in_channels, width)

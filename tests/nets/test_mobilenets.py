@@ -11,10 +11,16 @@ from torch import nn
 
 from striate.errors import RequestError
 from striate.nets import mobilenet_v1, mobilenet_v2
+from striate.nets.base import Net
 from striate.nets.build import create
 from striate.nets.catalog import entry
 from striate.nets.mobilenet_v2 import InvertedResidual, round_channels
 from striate.nets.summary import describe, madds
+
+
+def on_meta(name: str) -> Net:
+    with torch.device("meta"):
+        return create(name)
 
 
 def test_one_stride_of_the_first_table_contradicts_its_sizes() -> None:
@@ -46,7 +52,7 @@ def test_the_first_nets_stages_are_the_tables() -> None:
         (1024, 7, 7),
     ]
     assert head.output == (1000,)
-    five = create("mobilenet_v1").get_submodule("stage7")
+    five = on_meta("mobilenet_v1").get_submodule("stage7")
     assert isinstance(five, nn.Sequential)
     assert len(five) == 5
 
@@ -61,8 +67,7 @@ def test_a_separable_convolution_costs_a_ninth_and_one_by_its_channels() -> None
 
 @pytest.mark.parametrize(("side", "counted"), [(192, 418_121_728), (160, 290_675_200), (128, 186_400_768)])
 def test_the_resolution_multiplier_is_the_size_of_the_image(side: int, counted: int) -> None:
-    with torch.device("meta"):
-        net = create("mobilenet_v1")
+    net = on_meta("mobilenet_v1")
     assert madds(net, (side, side)) == counted
 
 
@@ -80,7 +85,7 @@ def test_the_second_nets_stages_are_the_tables() -> None:
     inputs = [f"{stage.output[1]}x{stage.output[0]}" for stage in stages]
     assert ["224x3", *inputs[:-1]] == [row.input for row in mobilenet_v2.ROWS]
     assert stages[-1].output == (1280, 7, 7)
-    blocks = [module for module in create("mobilenet_v2").modules() if isinstance(module, InvertedResidual)]
+    blocks = [module for module in on_meta("mobilenet_v2").modules() if isinstance(module, InvertedResidual)]
     assert len(blocks) == sum(row.n for row in mobilenet_v2.ROWS[1:-1]) == 17
     assert [block.residual for block in blocks].count(True) == 10
     assert not any(hasattr(block.project, "act") for block in blocks)
@@ -90,8 +95,8 @@ def test_channels_are_rounded_to_eight_but_by_no_more_than_a_tenth_down() -> Non
     assert [round_channels(c) for c in (3, 11.2, 33.6, 22.4, 134.4, 1792, 28, 27.9)] == [
         8, 16, 32, 24, 136, 1792, 32, 32,
     ]  # fmt: skip
-    assert create("mobilenet_v2_140").embedding_size == 1792
-    assert create("mobilenet_v2_035").embedding_size == 1280
+    assert on_meta("mobilenet_v2_140").embedding_size == 1792
+    assert on_meta("mobilenet_v2_035").embedding_size == 1280
 
 
 def test_the_inverted_residual_widens_filters_narrows_and_adds() -> None:
@@ -120,8 +125,7 @@ def test_the_inverted_residual_widens_filters_narrows_and_adds() -> None:
 @pytest.mark.parametrize("width", ["", "_140", "_130", "_075", "_050", "_035"])
 def test_the_repositorys_sizes_leave_out_the_norms(width: str) -> None:
     stated = {"": 3.47, "_140": 6.06, "_130": 5.34, "_075": 2.61, "_050": 1.95, "_035": 1.66}[width]
-    with torch.device("meta"):
-        net = create(f"mobilenet_v2{width}")
+    net = on_meta(f"mobilenet_v2{width}")
     norms = sum(
         p.numel() for module in net.modules() if isinstance(module, nn.BatchNorm2d) for p in module.parameters()
     )

@@ -78,7 +78,7 @@ def test_it_stands_behind_every_module_of_inception() -> None:
 
 
 def test_a_units_branch_ends_in_it() -> None:
-    net = create("preact_resnet_tiny").eval()
+    net = create("preact_resnet_tiny", options={"depth": 20}).eval()
     squeeze_excite(net)
     unit = net.get_submodule("stage1.1")
     (layer,) = layers(unit)
