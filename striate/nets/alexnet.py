@@ -131,9 +131,7 @@ class AlexNet(Net):
 
     table = ALEXNET
     minimum_size = 39
-    ceil: ClassVar[bool] = (
-        True  # Pooling rounds up, as in the author's cuda-convnet and in Caffe; from 227 all divides.
-    )
+    ceil: ClassVar[bool] = True  # Pooling rounds up, as in cuda-convnet and in Caffe; from 227 nothing is left over.
     deviation: ClassVar[float] = 0.01  # Of the first weights of fc6 and fc7; 0.01 everywhere else.
     lift: ClassVar[float] = 1.0  # The first biases of conv2, conv4, conv5, fc6 and fc7; 0 everywhere else.
 
@@ -160,7 +158,7 @@ class AlexNet(Net):
         self.head = nn.Linear(fc7.outputs, classes)
         self.stages = tuple(layer.name for layer in layers if "conv" in layer.order)
         self.feature_channels, self.embedding_size = conv5.outputs, fc7.outputs
-        self._initialise()
+        self._initialise(width)
 
     def embed(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> the activations of fc7 [N, embedding_size], with dropout in training."""
@@ -183,11 +181,15 @@ class AlexNet(Net):
         return LRN()
 
     @torch.no_grad()
-    def _initialise(self) -> None:
-        """Normal weights; biases lifted where it gives the first ReLUs something to pass on (section 5)."""
+    def _initialise(self, width: float) -> None:
+        """Normal weights; biases lifted where it gives the first ReLUs something to pass on (section 5).
+
+        At other widths than the paper's the deviation makes up for the number of inputs.
+        """
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
-                module.weight.normal_(0, self.deviation if name.startswith("fc") else 0.01)
+                deviation = self.deviation if name.startswith("fc") else 0.01
+                module.weight.normal_(0, deviation / math.sqrt(width))
                 lifted = name.startswith(("conv2", "conv4", "conv5", "fc"))
                 module.bias.fill_(self.lift if lifted else 0.0)
 

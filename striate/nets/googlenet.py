@@ -112,7 +112,11 @@ def stages(in_channels: int = 3, width: float = 1.0, *, naive: bool = False) -> 
 
 
 class Inception(Branches):
-    """The module with dimension reductions (Figure 2b): [N, in_channels, H, W] -> [N, sum of four widths, H, W]."""
+    """The module with dimension reductions (Figure 2b): [N, in_channels, H, W] -> [N, sum of four widths, H, W].
+
+    1x1 convolutions have three uses in it: alone, to group what is correlated at one place (section 3); before a larger
+    convolution, to make it cheap; after the pooling, to choose how many channels it gives.
+    """
 
     def __init__(self, in_channels: int, widths: Widths) -> None:
         super().__init__(
@@ -226,8 +230,8 @@ def _heads(plan: Sequence[Stage], input_size: Sequence[int]) -> dict[Stage, tupl
     if min(side for size in heads.values() for side in size) < 5:
         given = " x ".join(map(str, input_size))
         raise RequestError(
-            f"the auxiliary heads need images of at least 79 x 79 pixels, not {given}; a network without them "
-            "(auxiliary = false) takes smaller ones"
+            f"the auxiliary heads need images of at least 79 x 79 pixels, not {given}; a network without them, "
+            "such as googlenet_no_aux, takes smaller ones"
         )
     return heads
 

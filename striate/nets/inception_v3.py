@@ -250,8 +250,8 @@ class InceptionV3(Supervised):
         if auxiliary and min(rows, columns) < 5:
             given = " x ".join(map(str, input_size))
             raise RequestError(
-                f"the auxiliary head needs images of at least 107 x 107 pixels, not {given}; a network without it "
-                "(auxiliary = false) takes smaller ones"
+                f"the auxiliary head needs images of at least 107 x 107 pixels, not {given}; a network without it, "
+                "such as inception_v3_no_aux, takes smaller ones"
             )
         super().__init__()
         self.in_channels = in_channels

@@ -5,6 +5,7 @@ Min Lin, Qiang Chen, Shuicheng Yan, 2013. arXiv:1312.4400; section 3, Figure 2, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -118,7 +119,7 @@ class NetworkInNetwork(Net):
         self.stages = tuple(block.name for block in blocks)
         self.feature_channels = self.embedding_size = blocks[-1].channels[-1]
         self.head = nn.Identity() if classifier == "map" else nn.Linear(self.embedding_size, classes)
-        _initialise(self)
+        _initialise(self, width)
 
 
 class ImageNetNetworkInNetwork(NetworkInNetwork):
@@ -137,11 +138,14 @@ def _layer(block: Block, dropout: float) -> nn.Sequential:
     return layer
 
 
-def _initialise(net: nn.Module) -> None:
-    """Normal weights of deviation 0.05, biases zero: the first author's definitions for CIFAR-10."""
+def _initialise(net: nn.Module, width: float) -> None:
+    """Normal weights of deviation 0.05, biases zero: the first author's definitions for CIFAR-10.
+
+    At other widths than his the deviation makes up for the number of inputs.
+    """
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.normal_(module.weight, std=0.05)
+            nn.init.normal_(module.weight, std=0.05 / math.sqrt(width))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 

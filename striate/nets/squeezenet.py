@@ -119,7 +119,7 @@ class SqueezeNet(Net):
     `classifier` is the paper's "map", conv10 with a map for each class whose mean is its score: `features` gives these
     maps, `embed` the scores, and `head` does nothing. "linear" leaves conv10 out and puts a linear layer on the mean of
     fire9's maps, to learn other classes on features that stay. `border` puts a border of zeros around what conv10 sees,
-    so that its maps are 15 x 15 and not 13 x 13: no use, but the authors' version 1.0 was trained with it. `bypass`
+    so that its maps are 15 x 15 and not 13 x 13: for nothing, but the authors' version 1.0 was trained so. `bypass`
     leads the input around every second Fire module, the simple bypass of section 6. `width` multiplies all maps but the
     classes, `dropout` is the share of fire9's output dropped in training. conv1 has no padding and pooling rounds up,
     as in Caffe. Any size of at least `minimum_size` is accepted.
