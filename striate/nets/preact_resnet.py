@@ -167,7 +167,7 @@ class Unit(nn.Module):
 
     Where the shape changes, and everywhere with `conv_shortcut`, the shortcut is a 1x1 convolution of what the first
     convolution sees, with batch norm where the branch ends in one. `opens` marks the first unit of a network, before
-    which the stem's activation stands already, for branch and shortcut alike (section 4.1).
+    which the stem's activation stands already, for branch and shortcut alike (section 4).
     """
 
     def __init__(self, in_channels: int, convs: tuple[Conv, ...], stride: int, design: Design, *, opens: bool) -> None:
@@ -288,7 +288,9 @@ VARIANTS = {
 }
 
 # Choices where the paper leaves it open: shortcuts between shapes are 1x1 convolutions (the authors' code), and where a
-# shortcut of Table 1 meets a change of shape, its weights are put on that convolution. The paper gives 10.2 M
-# parameters for 1001 layers; there are 10,327,706. CIFAR units have the stride in the first 1x1 convolution, as the
-# authors' code has it; ImageNet units in the 3x3 one, as the code that published ResNet-200 (fb.resnet.torch);
-# `stride_in` changes it. preact_resnet_tiny is ours, for tests.
+# shortcut of Table 1 meets a change of shape, its weights are put on that convolution. The first activation comes
+# before the first unit divides (section 4), so it is in its shortcut too; some reimplementations of the 110 layers put
+# it into the branch alone, with as many parameters. The paper gives 10.2 M parameters for 1001 layers; there are
+# 10,327,706. CIFAR units have the stride in the first 1x1 convolution, as the authors' code has it; ImageNet units in
+# the 3x3 one, as the code that published ResNet-200 (fb.resnet.torch); `stride_in` changes it.
+# preact_resnet_tiny is ours, for tests.

@@ -8,9 +8,33 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from striate.errors import RequestError
+from striate.nets import catalog
 from striate.nets.build import create
 from striate.nets.densenet import CIFAR_ROWS, CifarDenseNet, DenseBlock, DenseLayer, DenseNet, Stage, Way
 from striate.nets.summary import describe, parameters
+
+# Counted from other builds of the same networks; that facts.json is what the code makes is tested in test_counts.
+KNOWN = {
+    "densenet40_k12": (1_019_722, 264_812_928),
+    "densenet100_k12": (6_979_642, 1_769_516_448),
+    "densenet100_k24": (27_249_082, 6_889_347_744),
+    "densenet_bc100_k12": (769_162, 287_929_692),
+    "densenet_bc250_k24": (15_324_406, 5_418_785_724),
+    "densenet_bc190_k40": (25_624_430, 9_301_945_740),
+    "densenet_bc40_k36": (1_542_682, 647_298_936),
+    "densenet_bc40_k48": (2_733_130, 1_149_867_168),
+    "densenet_bc40_k60": (4_261_690, 1_795_836_360),
+    "densenet121": (7_978_856, 2_834_161_664),
+    "densenet169": (14_149_480, 3_359_843_328),
+    "densenet201": (20_013_928, 4_291_365_888),
+    "densenet161": (28_681_000, 7_727_907_072),
+    "densenet264": (33_337_704, 5_751_653_376),
+}
+
+
+def test_the_catalogue_has_the_known_counts() -> None:
+    entries = {name: catalog.entry(name) for name in KNOWN}
+    assert {name: (entry.parameters, entry.madds) for name, entry in entries.items()} == KNOWN
 
 
 def test_maps_are_table_1s() -> None:

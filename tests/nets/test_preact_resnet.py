@@ -10,12 +10,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.errors import RequestError
-from striate.nets import preact_resnet
+from striate.nets import catalog, preact_resnet
 from striate.nets.build import create
 from striate.nets.preact_resnet import ACTIVATION_ROWS, SHORTCUT_ROWS, CifarPreActResNet, Design, Unit
 from striate.nets.resnet import Conv
 from striate.nets.summary import madds, parameters
 
+# Counted from other builds of the same networks; that facts.json is what the code makes is tested in test_counts.
+KNOWN = {
+    "preact_resnet110": (1_730_522, 253_149_824),
+    "preact_resnet164": (1_703_258, 244_500_992),
+    "preact_resnet1001": (10_327_706, 1_487_849_984),
+    "preact_resnet152": (60_185_128, 11_513_626_624),
+    "preact_resnet200": (64_666_152, 15_007_481_856),
+}
 BASIC = (Conv(3, 4), Conv(3, 4))
 
 
@@ -47,6 +55,11 @@ def by_hand(activation: str, made: Unit, x: Tensor) -> Tensor:
         "full_preactivation": lambda: x + conv(second, norm(conv(first, norm(x).relu())).relu()),
     }
     return figure[activation]()
+
+
+def test_the_catalogue_has_the_known_counts() -> None:
+    entries = {name: catalog.entry(name) for name in KNOWN}
+    assert {name: (entry.parameters, entry.madds) for name, entry in entries.items()} == KNOWN
 
 
 @pytest.mark.parametrize("activation", ACTIVATION_ROWS)

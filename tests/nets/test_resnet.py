@@ -11,16 +11,37 @@ from torch import Tensor, nn
 from striate.errors import RequestError
 from striate.layers.conv import ConvNormAct
 from striate.layers.shortcut import ZeroPadShortcut
+from striate.nets import catalog
 from striate.nets.build import create
 from striate.nets.resnet import Block, Conv, ResNet, convolutions
 from striate.nets.summary import describe, parameters, stage_rows
 
+# Counted from other builds of the same networks; that facts.json is what the code makes is tested in test_counts.
+KNOWN = {
+    "resnet18": (11_689_512, 1_814_073_344),
+    "resnet34": (21_797_672, 3_663_761_408),
+    "resnet50": (25_557_032, 3_857_973_248),
+    "resnet101": (44_549_160, 7_570_194_432),
+    "resnet152": (60_192_808, 11_282_415_616),
+    "resnet50_modern": (25_557_032, 4_089_184_256),
+    "resnet101_modern": (44_549_160, 7_801_405_440),
+    "resnet152_modern": (60_192_808, 11_513_626_624),
+    "resnet18_a": (11_515_688, 1_794_805_760),
+    "resnet34_a": (21_623_848, 3_644_493_824),
+    "plain18": (11_515_688, 1_794_805_760),
+    "plain34": (21_623_848, 3_644_493_824),
+}
 BOTTLENECK = (Conv(1, 4), Conv(3, 4), Conv(1, 16))
 
 
 def made(name: str, **options: object) -> nn.Module:
     with torch.device("meta"):
         return create(name, options=options)
+
+
+def test_the_catalogue_has_the_known_counts() -> None:
+    entries = {name: catalog.entry(name) for name in KNOWN}
+    assert {name: (entry.parameters, entry.madds) for name, entry in entries.items()} == KNOWN
 
 
 @pytest.mark.parametrize(("name", "last"), [("resnet34", 512), ("resnet50", 2048), ("plain18", 512)])
