@@ -17,7 +17,6 @@ from striate.nets.catalog import entry
 from striate.nets.mobilenet_v2 import InvertedResidual, round_channels
 from striate.nets.summary import describe, madds
 
-
 # Counted from independent builds; written out, so that facts.json and the code cannot drift together.
 KNOWN = {
     "mobilenet_v1": (4_231_976, 568_740_352),
