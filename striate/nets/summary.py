@@ -90,6 +90,20 @@ def module_madds(module: nn.Module, shape: Sequence[int]) -> int:
     return costs["all"]
 
 
+def output_shapes(net: Net, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """The shape, without the batch, of what leaves each of the modules `names` for an image of the least size.
+
+    Nothing is computed and no weight is copied. Names are dotted, as in `named_modules`.
+    """
+    shadow = _shadow(net)
+    shapes: dict[str, tuple[int, ...]] = {}
+    with _hooks() as hook:
+        for name in names:
+            hook(shadow.get_submodule(name), _note_shape(shapes, name))
+        shadow.features(torch.empty(1, net.in_channels, net.minimum_size, net.minimum_size, device="meta"))
+    return shapes
+
+
 def _shadow(net: Net) -> Net:
     """A copy in evaluation mode whose tensors are on the meta device: they have a shape and hold nothing."""
     memo: dict[int, object] = {}
