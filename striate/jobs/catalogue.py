@@ -105,5 +105,5 @@ def show(
         from striate.report.net.page import render_net
         from striate.storage import write_text
 
-        write_text(Path(html), render_net(net_page(shown, net, traced)))
+        write_text(Path(html), render_net(net_page(shown, net)))
     return shown

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from striate.nets.base import Net
-from striate.nets.blocks import stages
-from striate.nets.trace import Trace
+from striate.nets.blocks import Stage, stages
+from striate.nets.trace import trace_training
 from striate.report.net.content import Block, Box, NetPage, StageRow
 
 
-def net_page(shown: Mapping[str, Any], net: Net, traced: Trace) -> NetPage:
+def net_page(shown: Mapping[str, Any], net: Net) -> NetPage:
     """The page of what `striate.jobs.catalogue.show` found."""
-    drawn = {stage.name: stage.blocks for stage in stages(net, traced)}
+    drawn = {stage.name: stage for stage in stages(net, trace_training(net, shown["input_size"]))}
     rows = [
         StageRow(
             row["name"],
@@ -22,20 +22,33 @@ def net_page(shown: Mapping[str, Any], net: Net, traced: Trace) -> NetPage:
             row["madds"],
             field(row),
             row["kept"],
-            "in training only" if row["training_only"] else "",
-            [
-                Block(
-                    block.name,
-                    block.times,
-                    [Box(unit.number, unit.kind, unit.label, unit.detail, unit.inputs) for unit in block.units],
-                )
-                for block in drawn.get(row["name"], [])
-            ],
+            _note(row, above, drawn),
+            _drawn(drawn[row["name"]]) if row["name"] in drawn else [],
         )
-        for row in shown["stages"]
+        for above, row in zip(["", *(row["name"] for row in shown["stages"])], shown["stages"], strict=False)
     ]
     lead = f"{shown['title']} ({shown['year']}), {shown['paper']}"
     return NetPage(shown["name"], lead, shown["table"], _facts(shown), rows, remarks(shown))
+
+
+def _note(row: Mapping[str, Any], above: str, drawn: Mapping[str, Stage]) -> str:
+    """What is unusual about a stage: that only training runs it, or that it does not look at the one above it."""
+    source = drawn[row["name"]].source if row["name"] in drawn else ""
+    said = ["in training only"] if row["training_only"] else []
+    return ", ".join([*said, f"from {source}"] if source not in ("", above) else said)
+
+
+def _drawn(stage: Stage) -> list[Block]:
+    """The blocks of a stage as the page's rows."""
+    return [
+        Block(
+            block.name,
+            block.times,
+            block.dense,
+            [Box(unit.number, unit.kind, unit.label, unit.detail, unit.inputs) for unit in block.units],
+        )
+        for block in stage.blocks
+    ]
 
 
 def _facts(shown: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -68,8 +81,8 @@ def remarks(shown: Mapping[str, Any]) -> list[str]:
         else f"{each['kind']} ({each['madds']:,})"
         for each in shown["uncounted"]
     ]
-    if left_out:
-        said.append(f"not in the multiply-adds: {', '.join(left_out)}; nor biases, activations, pooling and sums")
+    also = f", nor of {', '.join(left_out)}" if left_out else ""
+    said.append(f"multiply-adds: none of biases, activations, pooling and sums{also}")
     said.append("kept: bytes of float32 that a training step holds for each image until its gradients are known")
     said.append(f"more: docs/nets/{shown['file']}.md")
     return said

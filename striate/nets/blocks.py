@@ -14,13 +14,15 @@ from torch import nn
 from striate.nets.base import Net
 from striate.nets.trace import Step, Trace
 
+_DRAWN = 16  # units that one drawing holds
+
 _BESIDE = ("batch_norm", "layer_norm", "group_norm", "instance_norm")
 _ACTIVATIONS = (
     *("relu", "relu6", "hardtanh", "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "mish", "softplus"),
     *("sigmoid", "hardsigmoid", "hardswish", "tanh", "softmax", "log_softmax", "clamp", "clamp_min"),
 )
 _JOINS = {"add": "+", "mul": "\u00d7", "cat": "cat", "sub": "\u2212", "maximum": "max", "stack": "stack"}
-_NAMES = {"BatchNorm2d": "BN", "LocalResponseNorm": "LRN", "Dropout": "dropout", "Dropout2d": "dropout"}
+_NAMES = {"BatchNorm2d": "BN", "LocalResponseNorm": "LRN", "LRN": "LRN", "Dropout": "dropout", "Dropout2d": "dropout"}
 _SPOKEN = {"batch_norm": "BN", "relu": "ReLU", "hardtanh": "ReLU6", "relu6": "ReLU6", "silu": "SiLU", "gelu": "GELU"}
 
 
@@ -49,17 +51,22 @@ class Unit:
 
 
 class Block(NamedTuple):
-    """Units that belong together, in order; `times` of the kind stand one after the other."""
+    """Units that belong together, in order; `times` of the kind stand one after the other.
+
+    `dense`: it does not only see what leaves the block before it, but also what left earlier ones.
+    """
 
     name: str
     times: int
+    dense: bool
     units: list[Unit]
 
 
 class Stage(NamedTuple):
-    """A child of the net with its blocks."""
+    """A child of the net with its blocks; `source` is the stage that it looks at, nothing where it is not one."""
 
     name: str
+    source: str
     blocks: list[Block]
 
 
@@ -74,31 +81,47 @@ def stages(net: Net, traced: Trace) -> list[Stage]:
             waiting = []
     if groups:
         groups[next(reversed(groups))] += waiting
-    return [Stage(name, _blocks(name, group)) for name, group in groups.items()]
+    stage_of = {unit.number: name for name, group in groups.items() for unit in group}
+    found: list[Stage] = []
+    for name, group in groups.items():
+        seen = {stage_of[number] for unit in group for number in unit.inputs if number in stage_of} - {name}
+        found.append(Stage(name, seen.pop() if len(seen) == 1 else "", _blocks(net, name, group)))
+    return found
 
 
-def _blocks(stage: str, units: list[Unit]) -> list[Block]:
-    """The stage cut where its own children follow each other in a chain, and what repeats told once."""
+def _blocks(net: Net, stage: str, units: list[Unit]) -> list[Block]:
+    """The stage cut into its blocks, and what repeats told once."""
     blocks: list[Block] = []
-    for name, piece in _cut(stage, units):
+    pieces = _cut(net, stage, units)
+    chain = _is_chain([piece for _, piece in pieces])
+    for name, piece in pieces:
         if blocks and _likeness(blocks[-1].units) == _likeness(piece):
             blocks[-1] = blocks[-1]._replace(times=blocks[-1].times + 1)
         else:
-            blocks.append(Block(name, 1, piece))
+            blocks.append(Block(name, 1, not chain and bool(blocks), piece))
     return blocks
 
 
-def _cut(name: str, units: list[Unit]) -> list[tuple[str, list[Unit]]]:
-    """The units of the module `name` by its children; or all in one where that would tear a block apart."""
+def _cut(net: Net, name: str, units: list[Unit]) -> list[tuple[str, list[Unit]]]:
+    """The units of the module `name` by its children, where those follow one another and at least one is a block.
+
+    What is larger than can be drawn is cut in any case.
+    """
     depth = name.count(".") + 2
     pieces = [
         (child, list(piece)) for child, piece in groupby(units, lambda unit: ".".join(unit.path.split(".")[:depth]))
     ]
     if len(pieces) == 1:
         child = pieces[0][0]
-        return _cut(child, units) if child.count(".") == depth - 1 and len(units) > 1 else [(name, units)]
-    worth_it = any(len(piece) > 1 for _, piece in pieces)
-    return pieces if worth_it and _is_chain([piece for _, piece in pieces]) else [(name, units)]
+        return _cut(net, child, units) if child.count(".") == depth - 1 and len(units) > 1 else [(name, units)]
+    container = isinstance(net.get_submodule(name), nn.Sequential | nn.ModuleList)
+    in_a_row = container and any(map(_is_block, (piece for _, piece in pieces))) and _is_chain([p for _, p in pieces])
+    return pieces if in_a_row or len(units) > _DRAWN else [(name, units)]
+
+
+def _is_block(units: Sequence[Unit]) -> bool:
+    """More than one layer with its normalisation."""
+    return sum(unit.kind in ("convolution", "depthwise", "join", "linear", "other") for unit in units) > 1
 
 
 def _is_chain(pieces: Sequence[Sequence[Unit]]) -> bool:
@@ -114,7 +137,7 @@ def _likeness(units: Sequence[Unit]) -> tuple[object, ...]:
     """What two blocks have in common that are drawn as one: all but the numbers of the units."""
     place = {unit.number: at for at, unit in enumerate(units)}
     return tuple(
-        (unit.kind, unit.label, unit.detail, unit.size, tuple(place.get(number, -1) for number in unit.inputs))
+        (unit.kind, unit.label, unit.detail, unit.size, *sorted({place.get(number, -1) for number in unit.inputs}))
         for unit in units
     )
 
@@ -170,7 +193,7 @@ def _told(step: Step, leaf: nn.Module | None) -> tuple[str, str]:
         # With a number, or with a parameter, nothing joins.
         return ("join", _JOINS[step.op]) if len(step.inputs) > 1 else ("arrange", "")
     if step.op in ("mean", "adaptive_avg_pool2d") and (len(step.output) < 4 or step.output[-2:] == (1, 1)):
-        return "pooling", "global average"
+        return "pooling", "global mean"
     if step.op == "dropout":
         return "norm", "dropout"
     if step.op in _ACTIVATIONS or step.op in _BESIDE:
@@ -192,9 +215,16 @@ def _layer(layer: nn.Module, step: Step) -> tuple[str, str]:
         return _pooling(layer, name)
     if isinstance(layer, nn.Flatten | nn.Unflatten | nn.Identity):
         return "arrange", ""
-    if "Norm" in name or name.startswith("Dropout") or step.op in _ACTIVATIONS or _is_pointwise(layer):
+    if (
+        "Norm" in name
+        or name in _NAMES
+        or name.startswith("Dropout")
+        or step.op in _ACTIVATIONS
+        or _is_pointwise(layer)
+    ):
         return "norm", _NAMES.get(name, name)
-    return "other", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removesuffix("2d")).lower()
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removesuffix("2d"))
+    return "other", words if words.isupper() else words.lower()
 
 
 def _is_pointwise(layer: nn.Module) -> bool:
@@ -214,7 +244,12 @@ def _pooling(layer: nn.Module, name: str) -> tuple[str, str]:
     what = "max" if "Max" in name else "average"
     if name.startswith("Adaptive"):
         whole = cast(Any, layer).output_size in (1, (1, 1))
-        return "pooling", f"global {what}" if whole else f"{what} to {_sides(cast(Any, layer).output_size)}"
+        return (
+            "pooling",
+            f"global {'mean' if what == 'average' else what}"
+            if whole
+            else f"{what} to {_sides(cast(Any, layer).output_size)}",
+        )
     kernel, stride = cast(Any, layer).kernel_size, cast(Any, layer).stride
     return "pooling", f"{_sides(kernel)} {what}{''.join(_said(' /{}', stride))}"
 

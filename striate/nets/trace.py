@@ -70,10 +70,16 @@ def trace(net: Net, input_size: Sequence[int]) -> Trace:
     return trace_module(net, (net.in_channels, *input_size))
 
 
-def trace_module(module: nn.Module, shape: Sequence[int]) -> Trace:
-    """The same for any module and an input of `shape` (channels, height, width)."""
+def trace_training(net: Net, input_size: Sequence[int]) -> Trace:
+    """The same for `forward_aux`, where the net has it: auxiliary heads are run, too, but dropout is still off."""
+    return trace_module(net, (net.in_channels, *input_size), "forward_aux" if hasattr(net, "forward_aux") else "")
+
+
+def trace_module(module: nn.Module, shape: Sequence[int], method: str = "") -> Trace:
+    """The same for any module and an input of `shape` (channels, height, width); `method` is called in place of it."""
     still = shadow(module).eval()
-    image = torch.empty(1, *shape, device="meta")
+    number = next((parameter.dtype for parameter in still.parameters()), torch.float32)
+    image = torch.empty(1, *shape, dtype=number, device="meta")
     found = Trace([], [], [])
     stack = [("", 0)]
     modules = dict(still.named_modules())
@@ -82,7 +88,7 @@ def trace_module(module: nn.Module, shape: Sequence[int]) -> Trace:
             before(part, _enter(stack, path))
             after(part, _leave(stack, path, found.counted))
         with torch.inference_mode(), _Watch(image, modules, stack, found):
-            still(image)
+            (getattr(still, method) if method else still)(image)
     return found
 
 

@@ -22,10 +22,14 @@ class Box:
 
 @dataclass(frozen=True)
 class Block:
-    """Boxes that are drawn together, in an order in which each comes after its inputs; `times` of the kind follow."""
+    """Boxes that are drawn together, in an order in which each comes after its inputs; `times` of the kind follow.
+
+    `dense`: each of them sees what left all before it, and not only the last.
+    """
 
     name: str
     times: int
+    dense: bool
     boxes: Sequence[Box]
 
 

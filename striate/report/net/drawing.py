@@ -43,15 +43,17 @@ CSS = """
 .tones .shortcut { height: 0; border: 0; border-top: 2px solid rgb(var(--bad)); vertical-align: .25em; width: 18px }
 """
 
-_TALL, _DISC, _ENDS, _MARGIN = 42.0, 13.0, 20.0, 6.0
+_TALL, _DISC, _ENDS, _MARGIN = 40.0, 11.0, 16.0, 5.0
 
 
-def key(blocks: Sequence[Block]) -> str:
-    """What the tones mean, for those that occur."""
+ARC_MARK = 'class="wire arc"'  # in a drawing that has a shortcut
+
+
+def key(blocks: Sequence[Block], arcs: bool) -> str:
+    """What the tones mean, for those that occur; `arcs`: whether there are shortcuts."""
     used = {box.tone for block in blocks for box in block.boxes}
     words = [f'<span><i class="{tone}"></i>{said}</span>' for tone, said in TONES.items() if tone in used]
-    if any(box.tone == "join" and box.label == "+" for block in blocks for box in block.boxes):
-        words.append('<span><i class="shortcut"></i>shortcut</span>')
+    words += ['<span><i class="shortcut"></i>shortcut</span>'] if arcs else []
     return f'<div class="tones">{"".join(words)}</div>'
 
 
@@ -77,7 +79,7 @@ def _size(box: Box) -> Size:
     if box.tone == "join" and len(box.label) == 1:
         room = max(2 * _DISC, 6.0 * len(box.detail))
         return Size(room, _DISC, _DISC + (15 if box.detail else 0))
-    room = max(7.1 * len(box.label), 6.2 * len(box.detail)) + 18
+    room = max(6.7 * len(box.label), 5.8 * len(box.detail)) + 16
     half = _TALL / 2 if box.detail else _TALL / 3
     return Size(max(44.0, room), half, half)
 
@@ -144,7 +146,7 @@ def _arc(left: float, right: float, top: float, y: float) -> str:
     """Over the boxes between: up, across, and down into the join."""
     bend = min(14.0, (right - left) / 3)
     return (
-        f'<path class="wire arc" d="M{left:.1f} {y:.1f}C{left + bend:.1f} {y:.1f} {left:.1f} {top:.1f} '
+        f'<path {ARC_MARK} d="M{left:.1f} {y:.1f}C{left + bend:.1f} {y:.1f} {left:.1f} {top:.1f} '
         f"{left + 2 * bend:.1f} {top:.1f}H{right - 2 * bend:.1f}C{right:.1f} {top:.1f} {right - bend:.1f} {y:.1f} "
         f'{right:.1f} {y:.1f}"/>'
     )

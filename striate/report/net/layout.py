@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-GAP = 22.0  # between two boxes of a chain
-FORK = 26.0  # where branches part and where they join
-BETWEEN = 12.0  # two branches
+GAP = 16.0  # between two boxes of a chain
+FORK = 22.0  # where branches part and where they join
+BETWEEN = 8.0  # two branches
 ARC = 16.0  # over what a shortcut passes
 
 

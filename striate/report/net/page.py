@@ -20,6 +20,7 @@ CSS = """
 .block { margin: 0; max-width: 100%; overflow-x: auto; overflow-y: hidden }
 .block.many { border: 1px dashed var(--line); border-radius: 12px; padding: .3rem .55rem .35rem }
 .block figcaption { color: var(--muted); font-size: .8rem } .block figcaption b { color: var(--ink) }
+.derived small { color: var(--muted); display: block }
 .derived td, .derived th { white-space: nowrap } .derived .fill { min-width: 5rem; width: 18% }
 .derived tfoot > tr > * { border-bottom: 0; border-top: 2px solid var(--line); font-weight: 600 }
 .remarks { margin: .9rem 0 0; padding-left: 1.1rem; color: var(--muted); font-size: .9rem }
@@ -55,19 +56,25 @@ def _fact(term: str, said: str, remark: str) -> str:
 
 def _stages(stages: Sequence[StageRow]) -> str:
     rows = "".join(
-        f'<div class="stage"><div><b>{text(stage.name)}</b><small>{_shape(stage.output)}</small></div>'
+        f'<div class="stage"><div><b>{text(stage.name)}</b><small>{_shape(stage.output)}</small>{_note(stage)}</div>'
         f'<div class="blocks">{"".join(_block(block) for block in stage.blocks)}</div></div>'
         for stage in stages
         if stage.blocks
     )
-    return rows + drawing.key([block for stage in stages for block in stage.blocks])
+    return rows + drawing.key([block for stage in stages for block in stage.blocks], arcs=drawing.ARC_MARK in rows)
+
+
+def _note(stage: StageRow) -> str:
+    return f"<small>{text(stage.note)}</small>" if stage.note else ""
 
 
 def _block(block: Block) -> str:
-    if block.times == 1:
+    if block.times == 1 and not block.dense:
         return f'<figure class="block">{drawing.drawn(block)}</figure>'
-    times = f"<b>{block.times} &times;</b>"
-    return f'<figure class="block many"><figcaption>{times}</figcaption>{drawing.drawn(block)}</figure>'
+    times = f"<b>{block.times} &times;</b> " if block.times > 1 else ""
+    dense = "sees all before it" if block.times == 1 else "each sees all before it"
+    said = f"<figcaption>{times}{dense if block.dense else ''}</figcaption>"
+    return f'<figure class="block many">{said}{drawing.drawn(block)}</figure>'
 
 
 def _shape(sides: Sequence[int]) -> str:
@@ -79,7 +86,7 @@ def _derived(page: NetPage) -> str:
     cells = "".join(f'<th scope="col" class="num">{head}</th>' if head else '<td class="fill"></td>' for head in heads)
     most = max((stage.madds for stage in page.stages), default=0) or 1
     rows = "".join(
-        f'<tr><th scope="row">{text(stage.name)} <span class="quiet">{text(stage.note)}</span></th>'
+        f'<tr><th scope="row">{text(stage.name)}{_note(stage)}</th>'
         f'<td class="num">{_shape(stage.output)}</td><td class="num">{number(stage.parameters)}</td>'
         f'<td class="num">{number(stage.madds)}</td><td class="fill">{meter(stage.madds / most)}</td>'
         f'<td class="num">{text(stage.field)}</td><td class="num">{number(stage.kept)}</td></tr>'
