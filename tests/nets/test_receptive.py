@@ -122,12 +122,12 @@ def test_nets_see_what_their_gradients_reach(name: str) -> None:
                 mean = nn.AvgPool2d(pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode)  # type: ignore[arg-type]
                 setattr(module, child, mean)
     body = averaging(body)
-    # Large enough that a place in the middle sees no border.
-    side = 2 * (max(field.size) // 2 + 2 * field.jump[0] + abs(field.first[0])) // 32 * 32 + 32
+    # Just large enough that the first place that lies in no padding sees no border at the other end either.
+    side = (max(field.size) + 2 * max(field.jump)) // 32 * 32 + 32
     last = trace_module(body, (net.in_channels, side, side)).steps[-1]
-    place = (last.output[2] // 2, last.output[3] // 2)
     assert last.field is not None and last.field.size == field.size
-    assert measured(body, (side, side), place, net.in_channels) == expected(last.field, place)
+    down, across = (math.ceil(-first / jump) for first, jump in zip(last.field.first, last.field.jump, strict=True))
+    assert measured(body, (side, side), (down, across), net.in_channels) == expected(last.field, (down, across))
 
 
 def test_the_fields_of_vgg19() -> None:
