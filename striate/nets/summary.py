@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from striate.nets.base import Net
 from striate.nets.build import create, net_class
 from striate.nets.catalog import entry
-from striate.nets.receptive import Field
 from striate.nets.trace import After, Before, Trace, has_rule, hooks, shadow, trace, trace_module
 
 # Images of the pass that finds out what training keeps. A prime larger than any count of channels or classes: what is
@@ -107,33 +106,22 @@ def stage_rows(net: Net, input_size: Sequence[int], traced: Trace | None = None)
     """`describe` for a network at hand and any input size (height, width); `traced` where that is done already."""
     traced = traced or trace(net, input_size)
     outputs, kept = training_pass(net, input_size)
-    shapes, fields, costs = _by_stage(traced)
     counts = {stage: parameters(child) for stage, child in net.named_children()}
+    costs: Counter[str] = Counter()
+    for cost in traced.counted:
+        costs[cost.module.partition(".")[0]] += cost.madds
+    aside = [child for child in outputs if child not in traced.left]
     rows: list[StageRow] = []
-    aside = [child for child in outputs if child not in shapes]
-    for stage in (*list(shapes)[:-1], *aside, *list(shapes)[-1:]):
+    for stage in (*list(traced.left)[:-1], *aside, *list(traced.left)[-1:]):
         # Dropout and the like change neither shape nor cost, and would only lengthen the table.
         if rows and not (stage in (*net.stages, "head") or counts[stage] or costs[stage]):
             rows[-1] = rows[-1]._replace(kept=rows[-1].kept + kept[stage])
             continue
-        field = fields.get(stage)
+        step = traced.left.get(stage)
+        shape, field = (step.output[1:], step.field) if step else (outputs[stage], None)
         size, gated = (field.size, field.gated) if field else (None, False)
-        shape = shapes.get(stage) or outputs[stage]
-        rows.append(StageRow(stage, shape, counts[stage], costs[stage], size, gated, kept[stage], stage in aside))
+        rows.append(StageRow(stage, shape, counts[stage], costs[stage], size, gated, kept[stage], step is None))
     return rows
-
-
-def _by_stage(traced: Trace) -> tuple[dict[str, tuple[int, ...]], dict[str, Field | None], Counter[str]]:
-    """Shape and field of what leaves each child of the net, in the order in which they are run; and what each costs."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    fields: dict[str, Field | None] = {}
-    costs: Counter[str] = Counter()
-    for step in traced.steps:
-        if stage := step.module.partition(".")[0]:
-            shapes[stage], fields[stage] = step.output[1:], step.field
-    for cost in traced.counted:
-        costs[cost.module.partition(".")[0]] += cost.madds
-    return shapes, fields, costs
 
 
 def output_shapes(net: Net, names: Sequence[str]) -> dict[str, tuple[int, ...]]:

@@ -55,9 +55,12 @@ class Cost(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """The steps in order; what was counted; and products that are part of no layer with a rule, so not counted."""
+    """The steps in order; for each child of the module, the step whose value leaves it; what was counted; and products
+    that are part of no layer with a rule, so not counted.
+    """
 
     steps: list[Step]
+    left: dict[str, Step]
     counted: list[Cost]
     uncounted: list[Cost]
 
@@ -80,14 +83,17 @@ def trace_module(module: nn.Module, shape: Sequence[int], method: str = "") -> T
     still = shadow(module).eval()
     number = next((parameter.dtype for parameter in still.parameters()), torch.float32)
     image = torch.empty(1, *shape, dtype=number, device="meta")
-    found = Trace([], [], [])
+    found = Trace([], {}, [], [])
     stack = [("", 0)]
     modules = dict(still.named_modules())
+    watch = _Watch(image, modules, stack, found)
     with hooks() as (before, after):
         for path, part in modules.items():
             before(part, _enter(stack, path))
             after(part, _leave(stack, path, found.counted))
-        with torch.inference_mode(), _Watch(image, modules, stack, found):
+        for path, part in still.named_children():
+            after(part, watch.leaves(path))
+        with torch.inference_mode(), watch:
             (getattr(still, method) if method else still)(image)
     return found
 
@@ -168,6 +174,15 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         self.made_by: dict[int, tuple[Tensor, Step]] = {}
         start = Step(0, "image", "", 0, (), tuple(image.shape), PIXEL)
         self.made_by[id(image)] = (image, start)
+
+    def leaves(self, path: str) -> After:
+        """A hook that notes which step made what leaves a module."""
+
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if id(output) in self.made_by:
+                self.found.left[path] = self.made_by[id(output)][1]
+
+        return hook
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))

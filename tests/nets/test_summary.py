@@ -112,3 +112,9 @@ def test_any_size_and_any_module() -> None:
         "stage2": (32, 4, 4),
         "stage3.0.conv1": (64, 2, 2),
     }
+
+
+def test_a_head_that_does_nothing_has_a_row_too() -> None:
+    net = Odd()
+    net.head = nn.Identity()
+    assert summary.stage_rows(net, (8, 8))[-1][:4] == ("head", (4,), 0, 0)
