@@ -83,7 +83,7 @@ class _Depthwise(torch.autograd.Function):
 
 
 def _to_weight(gradient: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
-    """The weight gradient: of each part of the kernel, that of a small kernel on the input from where the part begins."""
+    """The weight gradient: of each part of the kernel, that of a small kernel on the input from where it begins."""
     found = torch.empty_like(weight)
     padded = F.pad(x, (padding[1], padding[1], padding[0], padding[0]))
     reach = [step * (side - 1) for step, side in zip(stride, gradient.shape[2:], strict=True)]
