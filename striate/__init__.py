@@ -44,6 +44,7 @@ __all__ = [
     "fetch",
     "load",
     "pack",
+    "paper_recipe",
     "train",
 ]
 
@@ -61,6 +62,7 @@ _HOMES = {
     "fetch": "jobs.fetch",
     "load": "jobs.models",
     "pack": "jobs.pack",
+    "paper_recipe": "nets.papers",
     "train": "jobs.train",
 }
 

@@ -11,12 +11,12 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import torch
-import torch.nn.functional as F
+import numpy as np
+from numpy.typing import NDArray
 
 from striate.recipe import Settings
-from striate.training.examples import Examples
 
 # Shares of what there is to learn: the loss of knowing nothing less the least there can be.
 NOTHING = 0.97  # still there at the end: nothing was learnt
@@ -48,40 +48,42 @@ class Reach:
 
 @dataclass(frozen=True)
 class Remark:
-    """One thing a curve says. kind: for programs; what: in a few words; why: what was seen, and what to do."""
+    """One thing a curve says. kind: for programs; what: in a few words; seen: in the curve; do: what would help."""
 
     kind: str
     what: str
-    why: str
+    seen: str
+    do: str
 
     def line(self) -> str:
-        """Both, for the terminal."""
-        return f"{self.what}: {self.why}"
+        """All of it, for the terminal."""
+        return f"{self.what}: {self.seen}; {self.do}"
 
 
-def reach_of(examples: Examples, settings: Settings, outputs: int) -> Reach:
-    """The reach of the training loss on `examples` for a net of so many `outputs`."""
-    targets = examples.targets.detach().double().cpu()
-    if examples.task == "labels":
-        shares = targets.mean(0).clamp(1e-12, 1 - 1e-12)
-        return Reach(float(F.binary_cross_entropy(shares, shares)))
-    if examples.task == "number":
-        errors = (targets - targets.mean()) / examples.unit
-        huber = F.huber_loss(errors, torch.zeros_like(errors))
-        return Reach(float(huber if settings.loss == "huber" else (errors**2).mean()))
-    frequencies = examples.frequencies()
-    assert frequencies is not None
-    shares = F.pad(frequencies.double().cpu(), (0, outputs - len(frequencies)))
-    even = torch.full((outputs,), 1 / outputs, dtype=torch.float64)
-    prior = shares if settings.smooth_towards == "frequency" else even
+def reach_of(
+    task: str, targets: NDArray[Any], settings: Settings, *, outputs: int, weights: NDArray[Any] | None = None
+) -> Reach:
+    """The reach of the training loss of `targets`, as the loop takes them for a kind of task, for so many outputs.
+
+    A number is learnt in units of its deviation. `weights` [N]: how much each image counts.
+    """
+    if task == "labels":
+        shares = targets.astype(np.float64).mean(0)
+        return Reach(float(np.mean([_entropy(np.array([share, 1 - share])) for share in shares])))
+    if task == "number":
+        errors = np.abs(targets - targets.mean()) / (targets.std() or 1.0)
+        huber = np.where(errors < 1, errors**2 / 2, errors - 0.5)
+        return Reach(float(np.mean(huber if settings.loss == "huber" else errors**2)))
+    shares = np.bincount(targets, weights, outputs) / (len(targets) if weights is None else weights.sum())
     smooth = settings.label_smoothing
-    each = [(1 - smooth) * F.one_hot(torch.tensor(place), outputs) + smooth * prior for place in range(outputs)]
-    least = sum(float(share) * _entropy(one) for share, one in zip(shares, each, strict=True))
-    return Reach(_entropy((1 - smooth) * shares + smooth * prior), least)
+    prior = shares if settings.smooth_towards == "frequency" else np.full(outputs, 1 / outputs)
+    each = [_entropy((1 - smooth) * np.eye(1, outputs, place)[0] + smooth * prior) for place in range(outputs)]
+    return Reach(_entropy((1 - smooth) * shares + smooth * prior), float(shares @ each))
 
 
-def _entropy(shares: torch.Tensor) -> float:
-    return float(torch.special.entr(shares).sum())
+def _entropy(shares: NDArray[Any]) -> float:
+    some = shares[shares > 0]
+    return float(-(some * np.log(some)).sum())
 
 
 def diagnose(curve: Sequence[Mapping[str, float]], settings: Settings, reach: Reach) -> list[Remark]:
@@ -129,20 +131,13 @@ def _flat(seen: _Seen) -> Remark | None:
         if not (rested and NOTHING <= seen.end <= 1 + STILL and seen.left[0] > seen.end):
             return None
     rate, own = seen.settings.peak, Settings(optimizer=seen.settings.optimizer).peak
-    stood = f"the training loss stood at {seen.loss[-1]:.3g} from the first epoch to the last"
     if rate < own / LOW or (rate < own and seen.falls()):
-        return Remark(
-            "rate too low",
-            "The learning rate is too low",
-            f"{stood}; raise learning_rate from {rate:g}, or find it: auto",
-        )
-    return Remark(
-        "dead",
-        "Nothing was learnt",
-        f"the training loss came to rest at {seen.loss[-1]:.3g}, where every image gets the same answer: a "
-        f"learning_rate of {rate:g} that is too high, a dead net, or labels that have nothing to do with the images; "
-        "sanity = 16 tells which",
-    )
+        stood = f"the training loss stood at {seen.loss[-1]:.3g} from the first epoch to the last"
+        do = f"raise learning_rate from {rate:g}, or have it found: learning_rate = 'auto'"
+        return Remark("rate too low", "The learning rate is too low", stood, do)
+    rest = f"the training loss came to rest at {seen.loss[-1]:.3g}, where every image gets the same answer"
+    causes = f"a learning_rate of {rate:g} that is too high, a dead net, or labels that do not go with the images"
+    return Remark("dead", "Nothing was learnt", rest, f"likely {causes}: sanity = 16 tells which")
 
 
 def _diverging(seen: _Seen) -> Remark | None:
@@ -159,7 +154,7 @@ def _diverging(seen: _Seen) -> Remark | None:
     rate, warmup = seen.settings.peak, seen.settings.warmup_epochs
     clip = "" if seen.settings.clip_norm else ", or clip_norm = 1"
     what = f"take a lower learning_rate than {rate:g}, more warmup_epochs than {warmup:g}{clip}"
-    return Remark("diverging", "The training diverges", f"its loss {how}; {what}")
+    return Remark("diverging", "The training diverges", f"its loss {how}", what)
 
 
 def _over_fitting(seen: _Seen) -> Remark | None:
@@ -177,7 +172,7 @@ def _over_fitting(seen: _Seen) -> Remark | None:
     else:
         return None
     measures = "more data, augmentation, another architecture, regularisation or dropout, a smaller net"
-    return Remark("over-fitting", "It over-fits", f"{how}; what helps, the best first: {measures}")
+    return Remark("over-fitting", "It over-fits", how, f"what helps, the best first: {measures}")
 
 
 def _noisy(seen: _Seen) -> Remark | None:
@@ -185,12 +180,9 @@ def _noisy(seen: _Seen) -> Remark | None:
     jumps = sum(after > before + JUMP for before, after in steps)
     if len(steps) < 2 * FEWEST or jumps < JUMPS * len(steps):
         return None
-    return Remark(
-        "noisy",
-        "The training is noisy",
-        f"in {jumps} of {len(steps)} epochs the training loss rose; take a lower learning_rate than "
-        f"{seen.settings.peak:g} or a larger batch than {seen.settings.batch}",
-    )
+    do = f"take a lower learning_rate than {seen.settings.peak:g}, or a larger batch than {seen.settings.batch}"
+    rose = f"in {jumps} of {len(steps)} epochs the training loss rose"
+    return Remark("noisy", "The training is noisy", rose, do)
 
 
 def _plateau(seen: _Seen) -> Remark | None:
@@ -200,26 +192,21 @@ def _plateau(seen: _Seen) -> Remark | None:
     before, after = (statistics.fmean(part) for part in (seen.left[-2 * third : -third], seen.left[-third:]))
     if not abs(before - after) < SLOW * (max(seen.left) - after):
         return None
-    return Remark(
-        "plateau",
-        "The training stands still",
-        f"over its last {third} epochs the loss stayed at {seen.loss[-1]:.3g}, at the full rate; let it drop: "
-        "schedule = 'step' or 'cosine'",
-    )
+    stayed = f"over its last {third} epochs the loss stayed at {seen.loss[-1]:.3g}, at the full rate"
+    return Remark("plateau", "The training stands still", stayed, "let the rate drop: schedule = 'step' or 'cosine'")
 
 
 def _under_fitting(seen: _Seen) -> Remark | None:
     held = min(seen.held[-seen.last :]) if seen.held else seen.end
     if min(seen.end, held) < MUCH:
         return None
-    falling = seen.left[-1] < seen.left[-2] - SLOW
-    return Remark(
-        "under-fitting",
-        "It under-fits",
-        f"at the end the training loss is still {seen.loss[-1]:.3g}{', and falling' if falling else ''}; train for "
-        f"more epochs than {len(seen.loss)}, at a higher learning_rate than {seen.settings.peak:g} if it learns "
-        "smoothly, or take a larger net, less augmentation, less regularisation",
+    falling = ", and falling" if seen.left[-1] < seen.left[-2] - SLOW else ""
+    do = (
+        f"train for more epochs than {len(seen.loss)}, at a higher learning_rate than {seen.settings.peak:g} if it "
+        "learns smoothly, or take a larger net, less augmentation, less regularisation"
     )
+    ended = f"at the end the training loss is still {seen.loss[-1]:.3g}{falling}"
+    return Remark("under-fitting", "It under-fits", ended, do)
 
 
 def _of(curve: Sequence[Mapping[str, float]], key: str) -> list[float]:

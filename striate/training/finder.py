@@ -85,7 +85,8 @@ def read(rates: Sequence[float], losses: Sequence[float]) -> Found:
         raise WorkError(f"no learning rate found: {tried}, the loss {seen}; {advice}")
     low = max(place for place in range(last) if curve[place] > start - BEGUN * fall)
     high = min(place for place in range(last + 1) if curve[place] <= start - MOST * fall)
-    best = max(rates[low], rates[high] / LAG)
+    best = float(f"{rates[high] / LAG:.2g}")  # the curve does not tell more
+    best = min(max(best, rates[low]), rates[high])
     return Found(tuple(rates[: len(losses)]), tuple(curve), rates[low], rates[high], best)
 
 
