@@ -24,7 +24,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self._new = path, True
         try:
             if path.exists() and not path.is_dir():
                 raise RequestError(f"the output {str(path)!r} is a file; --out takes a new or empty folder")
@@ -55,7 +55,7 @@ class RunFolder:
         if not unfinished(path):
             raise RequestError(f"{str(path)!r} is no run to resume: it holds no {RECIPE}")
         folder = cls.__new__(cls)
-        folder.path, folder._made = path, []
+        folder.path, folder._new, folder._made = path, False, []
         try:
             folder._log = open(path / LOG, "a", encoding="utf-8")  # noqa: SIM115  (closed in __exit__)
         except OSError as error:
@@ -96,7 +96,7 @@ class RunFolder:
             self._log.close()
         if (self.path / MODEL).exists():
             shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)  # they have served
-        elif kind is not None and self._made and not any(self.path.glob(f"{CHECKPOINTS}/*/*.checkpoint")):
+        elif kind is not None and self._new and not any(self.path.glob(f"{CHECKPOINTS}/*/*.checkpoint")):
             for name in (LOG, "audit.json", "split.csv", "decisions.csv", RECIPE):
                 (self.path / name).unlink(missing_ok=True)
             shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)

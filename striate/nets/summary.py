@@ -18,7 +18,10 @@ from striate.nets.catalog import entry
 
 
 class StageRow(NamedTuple):
-    """One line of a network's description: `output` is the shape of what leaves it, without the batch."""
+    """One line of a network's description: `output` is the shape of what leaves it, without the batch.
+
+    An auxiliary head, which only training runs, has parameters and no output, and costs an image nothing.
+    """
 
     name: str
     output: tuple[int, ...]
@@ -70,7 +73,21 @@ def stage_rows(net: Net, input_size: Sequence[int]) -> list[StageRow]:
     counts = {stage: parameters(child) for stage, child in shadow.named_children()}
     # Dropout and the like change neither shape nor cost, and would only lengthen the table.
     told = [stage for stage in shapes if stage in (*net.stages, "head") or counts[stage] or costs.get(stage)]
-    return [StageRow(stage, shapes[stage], counts[stage], costs.get(stage, 0)) for stage in told]
+    idle = [stage for stage in counts if counts[stage] and stage not in shapes]
+    return [
+        StageRow(stage, shapes.get(stage, ()), counts[stage], costs.get(stage, 0))
+        for stage in (*told[:-1], *idle, told[-1])
+    ]
+
+
+def module_madds(module: nn.Module, shape: Sequence[int]) -> int:
+    """The same for one call of any module on the meta device, for an input of `shape` (channels, height, width)."""
+    costs: dict[str, int] = {}
+    with _hooks() as hook:
+        for part in module.modules():
+            hook(part, _add_cost(costs, "all"))
+        module(torch.empty(1, *shape, device="meta"))
+    return costs["all"]
 
 
 def _shadow(net: Net) -> Net:
