@@ -27,7 +27,7 @@ MUCH = 0.5  # still there at the end: under-fitting
 DONE = 0.05  # less is there at the end: as good as learnt
 WORSE, WORSENED = 0.05, 1.15  # held-out loss above its lowest, share and times: over-fitting; ...
 KNOWN = 0.1  # ... or less left of the training loss, and much of the held-out one
-JUMP, JUMPS = 0.03, 0.3  # a rise from an epoch to the next, and the share of such rises: noise
+JUMP, JUMPS = 0.03, 0.3  # a rise from an epoch to the next, and the share of such rises, and of their sum: noise
 SLOW = 0.02  # fallen less over the last third: a plateau
 FEWEST = 3  # epochs that make a curve
 LOW = 100  # times below the optimizer's own rate: a low one
@@ -176,13 +176,19 @@ def _over_fitting(seen: _Seen) -> Remark | None:
 
 
 def _noisy(seen: _Seen) -> Remark | None:
-    steps = list(itertools.pairwise(seen.left))
-    jumps = sum(after > before + JUMP for before, after in steps)
-    if len(steps) < 2 * FEWEST or jumps < JUMPS * len(steps):
+    # Both losses, where there are two: augmentation makes that of training noisy, over-fitting lets the other one rise.
+    if len(seen.left) <= 2 * FEWEST or not all(_jumps(one) for one in (seen.left, seen.held) if one):
         return None
     do = f"take a lower learning_rate than {seen.settings.peak:g}, or a larger batch than {seen.settings.batch}"
-    rose = f"in {jumps} of {len(steps)} epochs the training loss rose"
+    rose = f"in {_jumps(seen.left)} of {len(seen.left) - 1} epochs the training loss rose"
     return Remark("noisy", "The training is noisy", rose, do)
+
+
+def _jumps(left: Sequence[float]) -> int:
+    """How often a curve rose; 0 where that is nothing to speak of."""
+    rises = [after - before for before, after in itertools.pairwise(left) if after > before + JUMP]
+    many = len(rises) >= JUMPS * (len(left) - 1) and sum(rises) >= JUMPS * (max(left) - min(left))
+    return len(rises) if many else 0
 
 
 def _plateau(seen: _Seen) -> Remark | None:

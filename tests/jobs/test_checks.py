@@ -50,7 +50,7 @@ def test_the_rate_found_is_settled(run: Run) -> None:
     kept = Recipe.from_file(run.folder / "recipe.toml")
     (logged,) = events(run, "checks")
     assert kept.learning_rate == run.model.training["learning_rate"] == logged["finder"]["rate"] > 0  # type: ignore[index]
-    assert run.measured.score > 0.9
+    assert run.measured.score > 0.9 and run.metrics["remarks"] == []
 
 
 def test_the_report_draws_how_it_was_found(run: Run) -> None:

@@ -94,7 +94,9 @@ def test_under_fitting_and_noise() -> None:
     assert kinds([2.2, 2.0, 1.9, 1.8, 1.7]) == ["under-fitting"]
     assert "still 1.7, and falling" in diagnose(drawn([2.2, 2.0, 1.9, 1.8, 1.7]), Settings(), REACH)[0].seen
     assert kinds([2.2, 2.0, 1.9, 1.8, 1.7], [1.4, 0.9, 0.7, 0.5, 0.4]) == []  # only augmentation makes it hard
-    assert kinds([1.0, 0.7, 0.9, 0.6, 0.8, 0.5, 0.8, 0.5, 0.7]) == ["noisy"]
+    jumping = [1.0, 0.7, 0.9, 0.6, 0.8, 0.5, 0.8, 0.5, 0.7]
+    assert kinds(jumping) == kinds(jumping, jumping) == ["noisy"]
+    assert kinds(jumping, [1.0, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.38, 0.37]) == []  # augmentation alone
 
 
 def test_the_reach_is_the_loss_of_knowing_nothing_and_the_least() -> None:
