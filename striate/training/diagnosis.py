@@ -28,7 +28,7 @@ DONE = 0.05  # less is there at the end: as good as learnt
 WORSE, WORSENED = 0.05, 1.15  # held-out loss above its lowest, share and times: over-fitting; ...
 KNOWN = 0.1  # ... or less left of the training loss, and much of the held-out one
 JUMP, JUMPS = 0.03, 0.3  # a rise from an epoch to the next, and the share of such rises, and of their sum: noise
-SLOW = 0.02  # fallen less over the last third: a plateau
+SLOW = 0.015  # fallen less from the second third to the last: a plateau; more in the last epoch: still falling
 FEWEST = 3  # epochs that make a curve
 LOW = 100  # times below the optimizer's own rate: a low one
 
@@ -196,7 +196,7 @@ def _plateau(seen: _Seen) -> Remark | None:
     if third < 2 or seen.dropped or seen.end < DONE:
         return None
     before, after = (statistics.fmean(part) for part in (seen.left[-2 * third : -third], seen.left[-third:]))
-    if not abs(before - after) < SLOW * (max(seen.left) - after):
+    if abs(before - after) > SLOW:
         return None
     stayed = f"over its last {third} epochs the loss stayed at {seen.loss[-1]:.3g}, at the full rate"
     return Remark("plateau", "The training stands still", stayed, "let the rate drop: schedule = 'step' or 'cosine'")
