@@ -46,6 +46,7 @@ __all__ = [
     "fully_convolutional",
     "load",
     "pack",
+    "paper_recipe",
     "train",
 ]
 
@@ -64,6 +65,7 @@ _HOMES = {
     "fully_convolutional": "nets.fully_convolutional",
     "load": "jobs.models",
     "pack": "jobs.pack",
+    "paper_recipe": "nets.papers",
     "train": "jobs.train",
 }
 

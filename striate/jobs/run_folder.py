@@ -73,6 +73,15 @@ class RunFolder:
         except OSError as error:
             raise WorkError(f"cannot write the log in {str(self.path)!r}: {error.strerror or error}") from error
 
+    def logged(self, event: str) -> dict[str, Any] | None:
+        """The facts of the last line of log.jsonl on an event; None without one. A line cut short is passed over."""
+        found = None
+        for line in (self.path / LOG).read_text("utf-8", "replace").splitlines():
+            with contextlib.suppress(ValueError):
+                facts = json.loads(line)
+                found = facts if facts["event"] == event else found
+        return found
+
     def write_text(self, name: str, text: str) -> None:
         """A file of the run, whole or not at all."""
         write_text(self.path / name, text)

@@ -39,6 +39,8 @@ from striate.report.run.page import render
 from striate.transfer.head import check_loss
 from striate.transfer.strategy import Glance, Plan, choose, glance
 
+REMARKS = 2  # on the curve, said after training; the report has them all
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -199,10 +201,14 @@ def _leave(
     with clock.stage("write the report"):
         page = run_report(source, plan, recipe, learned, measured, model, dict(clock.stages))
         folder.write_text("report.html", render(page))
+    if learned.curve:
+        metrics = metrics | {"remarks": [remark.kind for remark in learned.remarks]}
     metrics = metrics | {"seconds": round(clock.total, 3)}
     folder.log("done", {**metrics, "stages": {name: round(seconds, 3) for name, seconds in clock.stages.items()}})
     for finding in found.findings:
         progress.say(finding.line())
+    for remark in learned.remarks[:REMARKS]:
+        progress.say(remark.line())
     for note in learned.notes:
         progress.say(note)
     return Run(folder.path, model, measured, found, plan, metrics, learned.by_fold, learned.strangers)

@@ -130,7 +130,7 @@ def _alone_until(run: Run, *, last: bool) -> Iterator[None]:
 
 @contextmanager
 def left_as_it_was(run: Run) -> Iterator[None]:
-    """The caller's random state, whatever happens; and no hook of ours on the network."""
+    """Whatever happens within it, the caller's random state comes back, and no hook of ours stays on the network."""
     with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
         try:
             yield

@@ -82,18 +82,13 @@ class NetJob:
         `stage` names its checkpoints: where there are any, training goes on from the last.
         """
         task = self.lots.audit.task
-        torch.manual_seed(self.recipe.seed)
-        begun = self.begin(self, rows)
-        if torch.cuda.is_available():
-            begun.net.to("cuda")
-        examples = self.examples(rows, begun)
-        learner, examples = _in_units(begun.net, examples)
+        begun, learner, examples = self.prepared(rows)
         held_out = self.examples(held, begun, learning=False) if held else None
         told = _Telling(task, on_epoch)
         what = "Training" if stage == "train" else f"Training {stage.replace('-', ' ')}"
         with (
             self.site.progress.bar(what, self.recipe.chosen_epochs(len(rows))) as bar,
-            _threads_for(self.net, self.recipe.batch),
+            threads_for(self.net, self.recipe.batch),
             stoppable(self.site.stop),
         ):
             told.bar, told.say = bar, self.site.progress.say
@@ -103,6 +98,15 @@ class NetJob:
             assert isinstance(begun.net.head, nn.Linear)  # or there were no learner in units
             learner.fold(begun.net.head)
         return self._model(begun, task), [_row(report, task) for report in reports]
+
+    def prepared(self, rows: list[int]) -> tuple[Beginning, nn.Module, Examples]:
+        """What training begins with, the module that the loop is given, and the images of `rows` as it takes them."""
+        torch.manual_seed(self.recipe.seed)
+        begun = self.begin(self, rows)
+        if torch.cuda.is_available():
+            begun.net.to("cuda")
+        learner, examples = _in_units(begun.net, self.examples(rows, begun))
+        return begun, learner, examples
 
     def examples(self, rows: list[int], begun: Beginning, *, learning: bool = True) -> Examples:
         """The images of `rows` as the loop takes them, with weights and chances where they are for `learning`."""
@@ -228,7 +232,7 @@ def _note(report: EpochReport, task: Task) -> str:
 
 
 @contextmanager
-def _threads_for(net: str, batch: int) -> Iterator[None]:
+def threads_for(net: str, batch: int) -> Iterator[None]:
     """One thread for steps so small that threads would spend their time waiting for each other; else all.
 
     By size and not by a trial, because the number of threads decides the last bits of the weights.

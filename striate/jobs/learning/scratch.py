@@ -17,6 +17,7 @@ from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.inference.classifier import Classifier
 from striate.inference.engine import engine_version
+from striate.jobs.learning.checks import checked, diagnosed
 from striate.jobs.learning.judging import REFERENCE, least_typical, meet_strangers, open_strangers
 from striate.jobs.learning.learned import Learned, Lots
 from striate.jobs.learning.net_job import Beginning, NetJob
@@ -49,6 +50,7 @@ def learn_scratch(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site
     lots = Lots.drawn(found, recipe)
     recipe = site.settle(recipe, epochs=recipe.chosen_epochs(len(lots.rows("train"))))
     job = NetJob(plan.net, lots, stock.of(found.usable), recipe, pixels, site, from_nothing)
+    job, checks = checked(job, lots.rows("train"))
     held = lots.rows(lots.measured_part)
     unseen: NDArray[np.float32] | None = None
     if lots.folds is not None:
@@ -70,7 +72,10 @@ def learn_scratch(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site
         unseen=unseen,
         views=job.views if augmentation.transforms else None,
         curve=curve,
-        facts={"epochs": recipe.epochs, "augment": recipe.augment},
+        facts={"epochs": recipe.epochs, "augment": recipe.augment}
+        | ({"learning_rate": checks.found.rate} if checks.found else {}),
+        checks=checks,
+        remarks=diagnosed(job, lots.rows("train"), curve),
         notes=[classifier.engine_note] if classifier.engine_note else [],
     )
     with site.clock.stage("answer"):
