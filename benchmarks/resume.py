@@ -1,32 +1,35 @@
-"""Kill small runs at random moments, resume them, compare: python benchmarks/resume.py [--kills 100] [--seed 0]
+"""Kill small runs at random moments, resume them, compare: python benchmarks/resume.py [--start fork] [--kills 100]
 
 Runs of four kinds, taking turns, on drawings that the script makes. A process of a run is killed by SIGKILL at a random
 moment: most of them while it learns and writes a checkpoint at every step or two, some of them before and after. Then
 the run is resumed, and perhaps killed again, until it ends. Its model.safetensors must then equal, byte for byte, that
-of a run of its kind that was never stopped: the benchmark fails at the first that does not. Ctrl-C records what was
-done so far.
+of a run of its kind that was never stopped: the benchmark fails at the first that does not. The record
+is of what was done when the kills or the minutes were reached. "spawn" starts every process from nothing; "fork" spares
+it the imports, so that nearly all of its short life is the run.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import random
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from recording import ROOT, write_record
+from recording import write_record
+
+from striate.cli.main import main as striate
 
 COMMON = ("engine=torch", "batch=8", "train_precision=float32")
 KINDS = {
@@ -48,7 +51,9 @@ ANYWHERE = 0.2  # the share of kills that fall anywhere in a process's life, its
 class Told:
     """What came of the runs of one kind."""
 
-    seconds: float = 0.0
+    start: str
+    seconds: float = 0.0  # of a whole run
+    learning: float = 0.0  # of those, from the first checkpoint on
     runs: int = 0
     equal: int = 0
     kills: int = 0
@@ -60,20 +65,24 @@ class Told:
 def main() -> None:
     """Kill, resume, compare, and write the record."""
     options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--start", choices=("spawn", "fork"), default="spawn")
     options.add_argument("--kills", type=int, default=100)
+    options.add_argument("--minutes", type=float, default=60)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--note", default="", help="what else ran on the machine, for the record")
     chosen = options.parse_args()
-    draw, told = random.Random(chosen.seed), {kind: Told() for kind in KINDS}
+    draw, told = random.Random(chosen.seed), {kind: Told(chosen.start) for kind in KINDS}
+    if chosen.start == "fork":
+        from striate.jobs.learning import scratch as _  # noqa: F401  (for the processes that are forked)
+    end = time.monotonic() + 60 * chosen.minutes
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         for name, channels in (("grey", 1), ("colour", 3)):
             drawings(scratch / name, channels)
-        with contextlib.suppress(KeyboardInterrupt):
-            while (kills := sum(found.kills for found in told.values())) < chosen.kills:
-                kind = min(KINDS, key=lambda name: told[name].kills)
-                one(scratch, kind, told[kind], draw)
-                print(f"{kills} kills before; {kind}: {told[kind].equal} equal of {told[kind].runs}", flush=True)
+        while (kills := sum(found.kills for found in told.values())) < chosen.kills and time.monotonic() < end:
+            kind = min(KINDS, key=lambda name: told[name].kills)
+            one(scratch, kind, told[kind], draw)
+            print(f"{kills} kills before; {kind}: {told[kind].equal} equal of {told[kind].runs}", flush=True)
     rows = [row(kind, found, chosen.note) for kind, found in told.items() if found.runs]
     write_record("resume", rows, ("striate", "torch", "numpy", "safetensors"))
 
@@ -92,58 +101,66 @@ def drawings(root: Path, channels: int) -> None:
 def one(scratch: Path, kind: str, told: Told, draw: random.Random) -> None:
     """A run that is killed at least once, and its comparison with one that was never stopped."""
     whole = scratch / "whole" / kind.replace(", ", "-")
-    if not whole.exists():
-        for _ in range(2):  # the first also packs the images
-            shutil.rmtree(whole, ignore_errors=True)
-            begun = time.monotonic()
-            require(started(scratch, kind, whole).wait() == 0, "the run that is never stopped failed", scratch)
-            told.seconds = time.monotonic() - begun
+    for _ in range(0 if whole.exists() else 2):  # the first also packs the images
+        shutil.rmtree(whole, ignore_errors=True)
+        begun, process = time.monotonic(), started(scratch, kind, whole, told.start)
+        while process.is_alive() and not checkpoints(whole):
+            time.sleep(0.005)
+        learning = time.monotonic()
+        process.join()
+        require(process.exitcode == 0, "the run that is never stopped failed", scratch)
+        told.seconds, told.learning = time.monotonic() - begun, time.monotonic() - learning
     run, first = scratch / "killed", True
     shutil.rmtree(run, ignore_errors=True)
     while not (run / "model.safetensors").exists():
-        process = started(scratch, kind, run)
+        process = started(scratch, kind, run, told.start)
         told.resumed += (run / "recipe.toml").exists()
         if first or draw.random() < AGAIN:
             first = False
             strike(process, run, told, draw)
-        require(process.wait() in (0, -signal.SIGKILL), "a resumed run failed", scratch)
+        process.join()
+        require(process.exitcode in (0, -signal.SIGKILL), "a resumed run failed", scratch)
     told.runs += 1
     equal = (run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     require(equal, f"{kind}: the resumed run ended with another model", scratch)
     told.equal += 1
 
 
-def started(scratch: Path, kind: str, run: Path) -> subprocess.Popen[bytes]:
-    """A process that begins the run, or goes on with it; its words are kept for who looks into a failure."""
+def started(scratch: Path, kind: str, run: Path, start: str) -> BaseProcess:
+    """A process that begins the run, or goes on with it."""
     data, net, settings = KINDS[kind]
     if (run / "recipe.toml").exists():
         words = ["--resume", str(run)]
     else:
         words = [str(scratch / data), "--out", str(run), "--net", net, "--strategy", "scratch"]
         words += [word for setting in (*COMMON, *settings) for word in ("--set", setting)]
-    places = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH", "")])]
-    environment = {**os.environ, "STRIATE_CACHE": str(scratch / "cache"), "PYTHONPATH": os.pathsep.join(places)}
-    with open(scratch / "words.txt", "wb") as words_file:
-        command = [sys.executable, "-m", "striate", "train", *words]
-        return subprocess.Popen(command, env=environment, stdout=words_file, stderr=words_file)
+    process = get_context(start).Process(target=work, args=(["train", *words], scratch))
+    process.start()
+    return process
 
 
-def strike(process: subprocess.Popen[bytes], run: Path, told: Told, draw: random.Random) -> None:
-    """Kill the process at a random moment of its life or, more often, from its first checkpoint on."""
+def work(words: list[str], scratch: Path) -> None:
+    """The command line; what it says is kept for who looks into a failure."""
+    os.environ["STRIATE_CACHE"] = str(scratch / "cache")
+    with open(scratch / "words.txt", "wb") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    sys.exit(striate(words))
+
+
+def strike(process: BaseProcess, run: Path, told: Told, draw: random.Random) -> None:
+    """Kill the process at a random moment of its life or, more often, of the time that it learns."""
     before = checkpoints(run)
     if draw.random() < ANYWHERE:
         moment = draw.uniform(0, told.seconds)
     else:
-        while checkpoints(run) == before and process.poll() is None:
-            time.sleep(0.005)
-        moment = draw.uniform(0, told.seconds / 6)  # most of a process's life it imports
-    try:
-        process.wait(moment)
-        return  # it was done before
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    if process.returncode == -signal.SIGKILL:
+        while checkpoints(run) == before and process.is_alive():
+            time.sleep(0.002)
+        moment = draw.uniform(0, told.learning)
+    process.join(moment)
+    process.kill()
+    process.join()
+    if process.exitcode == -signal.SIGKILL:  # or it was done before
         told.kills += 1
         told.in_a_write += any(run.rglob(".*.part"))
         told.steps.append(max((int(name[5:14]) for name in checkpoints(run)), default=-1))
@@ -157,8 +174,8 @@ def checkpoints(run: Path) -> list[str]:
 def row(kind: str, told: Told, note: str) -> dict[str, object]:
     """What the record says of a kind."""
     found: dict[str, object] = {
-        "what": kind,
-        "command": "benchmarks/resume.py",
+        "what": f"{kind}, {told.start}",
+        "command": f"benchmarks/resume.py --start {told.start}",
         "settings": " ".join((*COMMON, *KINDS[kind][2])),
         "runs": told.runs,
         "equal": told.equal,
@@ -169,6 +186,7 @@ def row(kind: str, told: Told, note: str) -> dict[str, object]:
         "median_step": statistics.median(told.steps) if told.steps else None,
         "processes_resumed": told.resumed,
         "seconds_of_a_run_never_stopped": round(told.seconds, 1),
+        "seconds_that_it_learns": round(told.learning, 1),
     }
     print(json.dumps(found))
     return found | ({"note": note} if note else {})

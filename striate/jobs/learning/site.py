@@ -41,13 +41,16 @@ class Site:
     clock: Clock
     progress: Progress
     stop: Stop = field(default_factory=Stop)
+    refused: set[str] = field(default_factory=set)
 
     def log(self, event: str, facts: dict[str, Any]) -> None:
-        """An event and its facts, as a line of log.jsonl; a disk that has no room for a line is told."""
+        """An event and its facts, as a line of log.jsonl; that the disk has no room for lines is told once."""
         try:
             self.folder.log(event, facts)
         except WorkError as error:
-            self.progress.say(str(error))
+            if str(error) not in self.refused:
+                self.progress.say(str(error))
+            self.refused.add(str(error))
 
     @property
     def advice(self) -> str:
