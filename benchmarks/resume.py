@@ -43,7 +43,7 @@ KINDS = {
         "colour", "resnet8", ("epochs=3", "checkpoint_steps=2", "optimizer=adamw", "train_precision=bfloat16"),
     ),
 }  # fmt: skip
-AGAIN = 0.4  # the chance that a process which resumes is killed, too
+AGAIN = 0.6  # the chance that a process which resumes is killed, too
 ANYWHERE = 0.2  # the share of kills that fall anywhere in a process's life, its start and its end included
 
 
@@ -110,20 +110,19 @@ def one(scratch: Path, kind: str, told: Told, draw: random.Random) -> None:
         process.join()
         require(process.exitcode == 0, "the run that is never stopped failed", scratch)
         told.seconds, told.learning = time.monotonic() - begun, time.monotonic() - learning
-    run, first = scratch / "killed", True
+    run, struck = scratch / "killed", 0
     shutil.rmtree(run, ignore_errors=True)
     while not (run / "model.safetensors").exists():
         process = started(scratch, kind, run, told.start)
         told.resumed += (run / "recipe.toml").exists()
-        if first or draw.random() < AGAIN:
-            first = False
-            strike(process, run, told, draw)
+        if not struck or draw.random() < AGAIN:
+            struck += strike(process, run, told, draw)
         process.join()
         require(process.exitcode in (0, -signal.SIGKILL), "a resumed run failed", scratch)
-    told.runs += 1
+    told.runs += struck > 0
     equal = (run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     require(equal, f"{kind}: the resumed run ended with another model", scratch)
-    told.equal += 1
+    told.equal += struck > 0
 
 
 def started(scratch: Path, kind: str, run: Path, start: str) -> BaseProcess:
@@ -148,22 +147,24 @@ def work(words: list[str], scratch: Path) -> None:
     sys.exit(striate(words))
 
 
-def strike(process: BaseProcess, run: Path, told: Told, draw: random.Random) -> None:
-    """Kill the process at a random moment of its life or, more often, of the time that it learns."""
+def strike(process: BaseProcess, run: Path, told: Told, draw: random.Random) -> bool:
+    """Kill the process at a random moment of its life or, more often, of the time that it learns; whether in time."""
     before = checkpoints(run)
     if draw.random() < ANYWHERE:
         moment = draw.uniform(0, told.seconds)
     else:
         while checkpoints(run) == before and process.is_alive():
             time.sleep(0.002)
-        moment = draw.uniform(0, told.learning)
+        moment = draw.uniform(0, told.learning / 2)  # less than all, or many would be done before
     process.join(moment)
     process.kill()
     process.join()
-    if process.exitcode == -signal.SIGKILL:  # or it was done before
-        told.kills += 1
-        told.in_a_write += any(run.rglob(".*.part"))
-        told.steps.append(max((int(name[5:14]) for name in checkpoints(run)), default=-1))
+    if process.exitcode != -signal.SIGKILL:
+        return False  # it was done before
+    told.kills += 1
+    told.in_a_write += any(run.rglob(".*.part"))
+    told.steps.append(max((int(name[5:14]) for name in checkpoints(run)), default=-1))
+    return True
 
 
 def checkpoints(run: Path) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import platform
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,7 @@ def _require_same(was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 def _surroundings(run: Run) -> dict[str, Any]:
     """What beside the run's own choices decides the last bits of its weights."""
     return {
-        **{f"the version of {name}": found for name, found in _versions()},
+        **_versions(),
         "the number of threads": torch.get_num_threads(),
         "the processor": f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}",
         "the device": torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else "cpu",
@@ -183,14 +184,16 @@ def _surroundings(run: Run) -> dict[str, Any]:
     }
 
 
-def _versions() -> Iterator[tuple[str, str]]:
+@functools.cache
+def _versions() -> dict[str, str]:
+    found = {}
     for name in ("striate", "torch", "numpy", "pillow"):
-        try:
-            yield name, version(name)
-        except PackageNotFoundError:  # Striate itself, used from its source
-            continue
+        with contextlib.suppress(PackageNotFoundError):  # Striate itself, used from its source
+            found[f"the version of {name}"] = version(name)
+    return found
 
 
+@functools.cache
 def _processor() -> str:
     try:
         told = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
