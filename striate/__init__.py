@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from striate.jobs.pack import pack
     from striate.jobs.train import train
     from striate.nets.build import create
+    from striate.nets.fully_convolutional import fully_convolutional
     from striate.recipe import Recipe
 
 __version__ = "0.1.0"
@@ -42,6 +43,7 @@ __all__ = [
     "evaluate",
     "export",
     "fetch",
+    "fully_convolutional",
     "load",
     "pack",
     "train",
@@ -59,6 +61,7 @@ _HOMES = {
     "evaluate": "jobs.evaluate",
     "export": "jobs.export",
     "fetch": "jobs.fetch",
+    "fully_convolutional": "nets.fully_convolutional",
     "load": "jobs.models",
     "pack": "jobs.pack",
     "train": "jobs.train",

@@ -1,4 +1,4 @@
-"""Convolution, normalisation, activation: the brick of nearly every network since 2015."""
+"""The bricks: convolution and activation until 2015; convolution, normalisation, activation in nearly all since."""
 
 from __future__ import annotations
 
@@ -21,13 +21,21 @@ class SameConv2d(nn.Conv2d):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, groups: int = 1, bias: bool = True
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int | tuple[int, int],
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        bias: bool = True,
     ) -> None:
-        if kernel < stride:
+        rows, columns = _sides(kernel)
+        if min(rows, columns) < stride:
             raise RequestError(f"SAME padding needs a kernel of at least the stride, not {kernel} with stride {stride}")
         # At stride 1 the padding does not depend on the size; an odd kernel then needs no separate padding step.
-        self.fixed = stride == 1 and kernel % 2 == 1
-        padding = kernel // 2 if self.fixed else 0
+        self.fixed = stride == 1 and rows % 2 == columns % 2 == 1
+        padding = (rows // 2, columns // 2) if self.fixed else 0
         super().__init__(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,8 +53,42 @@ class SameConv2d(nn.Conv2d):
 class ConvNormAct(nn.Sequential):
     """Convolution without bias, normalisation, activation; the parts are called `conv`, `norm` and `act`.
 
-    `padding` is "half" (kernel // 2 on every side, as Caffe and Torch do) or "same" (TensorFlow's, see SameConv2d).
+    `kernel` is one side of a square, or (height, width). `padding` is "half" (kernel // 2 on every side, as Caffe and
+    Torch do), "same" (TensorFlow's, see SameConv2d) or "valid" (none).
     `norm` makes the normalisation from a number of channels; `act` makes the activation, None leaves it out.
+    Input [N, in, H, W], output [N, out, H', W'].
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int | tuple[int, int],
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        padding: Literal["half", "same", "valid"] = "half",
+        norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+        act: Callable[[], nn.Module] | None = nn.ReLU,
+    ) -> None:
+        super().__init__()
+        self.conv: nn.Conv2d
+        if padding == "same":
+            self.conv = SameConv2d(in_channels, out_channels, kernel, stride=stride, groups=groups, bias=False)
+        else:
+            rows, columns = _sides(kernel)
+            around = (rows // 2, columns // 2) if padding == "half" else 0
+            self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, around, groups=groups, bias=False)
+        self.norm = norm(out_channels)
+        if act is not None:
+            self.act = act()
+
+
+class ConvAct(nn.Sequential):
+    """Convolution with bias, then ReLU: the brick from before batch normalisation; its parts are `conv` and `act`.
+
+    `padding` is pixels on every side, None for half of the kernel. `norm` makes a normalisation, called `norm`, from a
+    number of channels and puts it in between; the bias stays, as in the nets that were given one afterwards.
     Input [N, in, H, W], output [N, out, H', W'].
     """
 
@@ -57,18 +99,16 @@ class ConvNormAct(nn.Sequential):
         kernel: int,
         *,
         stride: int = 1,
-        groups: int = 1,
-        padding: Literal["half", "same"] = "half",
-        norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
-        act: Callable[[], nn.Module] | None = nn.ReLU,
+        padding: int | None = None,
+        norm: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        self.conv: nn.Conv2d
-        if padding == "same":
-            self.conv = SameConv2d(in_channels, out_channels, kernel, stride=stride, groups=groups, bias=False)
-        else:
-            half = kernel // 2
-            self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, half, groups=groups, bias=False)
-        self.norm = norm(out_channels)
-        if act is not None:
-            self.act = act()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2 if padding is None else padding)
+        if norm is not None:
+            self.norm = norm(out_channels)
+        self.act = nn.ReLU()
+
+
+def _sides(kernel: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width."""
+    return (kernel, kernel) if isinstance(kernel, int) else kernel

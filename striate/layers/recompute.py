@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.utils.checkpoint import checkpoint
 
 from striate.errors import RequestError
@@ -53,7 +53,7 @@ def _forward(module: nn.Module) -> Callable[..., Tensor]:
 
 def _recomputed(module: nn.Module, call: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     watched = torch._C._get_tracing_state() is not None or torch.compiler.is_compiling()
-    if watched or not torch.is_grad_enabled():
+    if watched or isinstance(inputs[0], fx.Proxy) or not torch.is_grad_enabled():
         return call(*inputs)
     output: Tensor = checkpoint(
         call, *inputs, use_reentrant=False, context_fn=lambda: (contextlib.nullcontext(), _BuffersStanding(module))

@@ -18,11 +18,15 @@ class Net(nn.Module):
     embed     -> [N, embedding_size], one vector an image; dropout, in training only, is applied here
     head      -> [N, classes], scores before any softmax; replace it to learn other classes
 
+    A network whose fully connected layers are as large as its last map takes images of one size: its `input_size`,
+    which the constructor was given. All others take any size from `minimum_size` on, and have None there.
+
     `create` (in `striate.nets.build`) fills in `name` and `options`, from which the same network can be made again.
     """
 
     table: ClassVar[str]  # The paper's table, as printed at the top of the file.
     minimum_size: ClassVar[int]  # The least height and width of an image.
+    input_size: tuple[int, int] | None = None  # The only height and width; None: any.
 
     head: nn.Module
     stages: tuple[str, ...]
@@ -38,7 +42,7 @@ class Net(nn.Module):
         self.options = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> scores [N, classes]. Raises RequestError for images that are too small."""
+        """Images [N, in_channels, H, W] -> scores [N, classes]. Raises RequestError for images of a wrong size."""
         scores: Tensor = self.head(self.embed(x))
         return scores
 
@@ -63,6 +67,9 @@ class Net(nn.Module):
         if min(x.shape[2:]) < self.minimum_size:
             least, given = self.minimum_size, f"{x.shape[2]} x {x.shape[3]}"
             raise RequestError(f"{self.name} needs images of at least {least} x {least} pixels, not {given}")
+        if self.input_size is not None and tuple(x.shape[2:]) != self.input_size:
+            made, given = (f"{height} x {width}" for height, width in (self.input_size, x.shape[2:]))
+            raise RequestError(f"this {self.name} was made for images of {made} pixels (input_size), not {given}")
 
 
 class Variant(NamedTuple):

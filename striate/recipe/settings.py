@@ -10,7 +10,7 @@ from striate.recipe.keys import check, key
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
 SCHEDULES = ("constant", "step", "cosine", "one-cycle")
-FINDER = -1.0  # the learning rate that is to be found by a trial
+FINDER = -2.0  # stands for a learning rate that is to be found by a trial; no rate is below 0
 
 _LOOP = ("scratch", "finetune")
 _STEPS = 2500  # that an unset number of epochs aims at, within 10 to 100

@@ -1,4 +1,4 @@
-"""The training loop: `fit` goes through the epochs, `_step` through a batch. What may step in stands in `hooks`."""
+"""The training loop: `fit` goes through the epochs, `learn` through a batch. What may step in stands in `hooks`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def fit(
     """
     run = Run(net, examples, settings, [*techniques(settings, judged=held_out is not None), *hooks], rates, world)
     judged = View(held_out, run.device) if isinstance(held_out, Examples) else held_out
-    with _left_as_it_was(run):
+    with left_as_it_was(run):
         for hook in run.hooks:
             hook.start(run)
         while not run.finished:
@@ -55,7 +55,7 @@ def fit(
                 hook.epoch_begins(run)
             for batch in run.batches_left():
                 with run.timed():
-                    _step(run, batch)
+                    learn(run, batch)
                 for hook in run.hooks:
                     hook.step_done(run)
             check_weights(net, f"the end of epoch {run.epoch + 1}", settings)
@@ -68,7 +68,7 @@ def fit(
     return run.reports
 
 
-def _step(run: Run, batch: Visits) -> None:
+def learn(run: Run, batch: Visits) -> None:
     """Learn one batch, in as many pieces as the memory asks for."""
     run.set_rates()
     while True:
@@ -129,7 +129,7 @@ def _alone_until(run: Run, *, last: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _left_as_it_was(run: Run) -> Iterator[None]:
+def left_as_it_was(run: Run) -> Iterator[None]:
     """The caller's random state, whatever happens; and no hook of ours on the network."""
     with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
         try:

@@ -16,6 +16,7 @@ from striate.data.augment.keyed import Stream, bits
 from striate.errors import RequestError, WorkError
 from striate.recipe import Settings
 from striate.training.batches import Visits, batches, count, least_batch, pieces, visits
+from striate.training.depthwise import fast_depthwise
 from striate.training.examples import Examples
 from striate.training.hooks import Hook
 from striate.training.learner import Learner
@@ -100,6 +101,8 @@ class Run:
         self.over = False
         self._visits: tuple[int, Visits] | None = None
         self._around = ExitStack()
+        if self.device.type == "cpu" and settings.compile != "yes":
+            self._around.enter_context(fast_depthwise(net))
         if settings.recompute == "sqrt":
             self._around.enter_context(in_segments(net))
 

@@ -11,6 +11,7 @@ from striate.nets import catalog
 from striate.nets.base import Net
 from striate.nets.build import create, net_class
 from striate.nets.summary import describe, table_text
+from striate.nets.supervised import Supervised
 
 TRIED = [entry.name for entry in catalog.entries(tiny=True) if entry.tiny or entry.file == "lenet"]
 each = pytest.mark.parametrize("name", TRIED)
@@ -26,6 +27,10 @@ def images(net: Net, count: int = 4) -> Tensor:
     return torch.randn(count, net.in_channels, *catalog.entry(net.name).input_size, generator=generator)
 
 
+def auxiliary_heads(net: Net) -> set[str]:
+    return set(net.auxiliary_heads.values()) if isinstance(net, Supervised) else set()
+
+
 def gap(one: Tensor, other: Tensor) -> float:
     """The largest difference, as a share of the largest value."""
     return float(((one.float() - other.float()).abs().max() / one.float().abs().max()).detach())
@@ -38,9 +43,39 @@ def test_forward_and_backward(name: str) -> None:
     assert scores.shape == (4, 10)
     nn.functional.cross_entropy(scores, torch.arange(4)).backward()
     for key, parameter in net.named_parameters():
+        if key.split(".")[0] in auxiliary_heads(net):
+            assert parameter.grad is None, key
+            continue
         assert parameter.grad is not None, key
         assert torch.isfinite(parameter.grad).all(), key
         assert parameter.grad.any(), key
+
+
+@pytest.mark.parametrize("name", [name for name in TRIED if issubclass(net_class(name), Supervised)])
+def test_auxiliary_heads_are_for_the_loss_alone(name: str) -> None:
+    net = seeded(name).eval()
+    assert isinstance(net, Supervised)
+    heads = auxiliary_heads(net)
+    assert heads
+    scores, auxiliary = net.forward_aux(images(net))
+    assert torch.equal(scores, net(images(net)))
+    assert [one.shape for one in auxiliary] == [(4, 10)] * len(heads)
+    for head in heads:
+        net.get_submodule(head).register_forward_pre_hook(lambda *_: pytest.fail("forward ran an auxiliary head"))
+    net(images(net))
+    for head in heads:
+        net.get_submodule(head)._forward_pre_hooks.clear()
+
+    scores, auxiliary = net.train().forward_aux(images(net))
+    losses = [nn.functional.cross_entropy(one, torch.arange(4)) for one in (scores, *auxiliary)]
+    (losses[0] + 0.3 * torch.stack(losses[1:]).sum()).backward()
+    for key, parameter in net.named_parameters():
+        assert parameter.grad is not None, key
+        assert torch.isfinite(parameter.grad).all(), key
+        assert parameter.grad.any(), key
+    least = net.minimum_size
+    with pytest.raises(RequestError, match="auxiliary head"):
+        net.forward_aux(torch.zeros(1, net.in_channels, least, least))
 
 
 @each
@@ -98,7 +133,17 @@ def test_what_is_no_image_is_refused(name: str) -> None:
         net(torch.zeros(1, channels, least - 1, 64))
     with pytest.raises(RequestError, match=rf"takes images \[N, {channels}, H, W\], not \[1, {channels + 1}, 64, 64\]"):
         net(torch.zeros(1, channels + 1, 64, 64))
-    assert net.eval()(torch.zeros(1, channels, least, least)).shape == (1, 10)
+
+
+@each
+def test_other_sizes(name: str) -> None:
+    least = net_class(name).minimum_size
+    for size in ((least, least), (max(45, least + 7), max(38, least))):
+        # A net with fully connected layers on the last map is made for one size, any other can do with every size.
+        made_for_one = create(name).input_size is not None
+        net = create(name, input_size=size if made_for_one else None).eval()
+        assert net(torch.zeros(1, net.in_channels, *size)).shape == (1, 10)
+        assert net.input_size == (size if made_for_one else None)
 
 
 @each
@@ -128,8 +173,10 @@ def test_tracers_hold_any_batch_and_size(name: str) -> None:
         exported = torch.export.export(net, (images(net, 2),), dynamic_shapes=(batch,)).module()
         for graph in (traced, drawn, exported):
             assert torch.equal(graph(images(net, 3)), net(images(net, 3)))
-        odd = torch.randn(3, net.in_channels, 45, 38)
-        assert torch.equal(traced(odd), net(odd))
+        if net.input_size is None:
+            least = net.minimum_size
+            odd = torch.randn(3, net.in_channels, max(45, least + 7), max(38, least))
+            assert torch.equal(traced(odd), net(odd))
 
 
 @each

@@ -17,7 +17,7 @@ from striate.data.audit.audit import Audit, Usable
 from striate.data.audit.memory import Record
 from striate.data.sources.base import Item
 from striate.jobs.learning.learned import Learned, Lots
-from striate.jobs.learning.scratch_model import ScratchJob
+from striate.jobs.learning.net_job import NetJob
 from striate.jobs.measure import LabelsMeasured
 from striate.jobs.train import Run
 from striate.metrics import mean_interval, percent
@@ -108,13 +108,13 @@ def test_each_net_from_scratch_learns_from_the_other_folds_only(
     places: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learnt: list[set[int]] = []
-    honest = ScratchJob.trained
+    honest = NetJob.trained
 
-    def watched(job: ScratchJob, rows: list[int], *rest, **more):  # type: ignore[no-untyped-def]
+    def watched(job: NetJob, rows: list[int], *rest, **more):  # type: ignore[no-untyped-def]
         learnt.append(set(rows))
         return honest(job, rows, *rest, **more)
 
-    monkeypatch.setattr(ScratchJob, "trained", watched)
+    monkeypatch.setattr(NetJob, "trained", watched)
     run = train(places, out=tmp_path / "run", recipe=SCRATCH.changed({"folds": 3}))
     folds = np.array([int(row["fold"]) for row in split_rows(run.folder)])
     held = [set(np.flatnonzero(folds == fold).tolist()) for fold in range(3)]

@@ -23,10 +23,11 @@ from striate.data.sources.files import FileSource
 from striate.data.sources.folder import open_folder
 from striate.inference.classifier import Classifier
 from striate.jobs import run_report
-from striate.jobs.learning import scratch_model, stock
+from striate.jobs.learning import net_job, stock
 from striate.jobs.learning.stock import stocked
 from striate.pixels import Pixels
 from striate.progress import Progress
+from striate.training.examples import Examples
 
 SCRATCH = Recipe(strategy="scratch", net="lenet5_plain", epochs=2, batch=16, engine="torch", augment="none")
 GREY = Pixels(32, 32, 1, mean=(127.5,), std=(127.5,))
@@ -157,13 +158,14 @@ def test_what_does_not_fit_into_memory_either_is_an_error(
 def fitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """The images, and the places among them, that the loop was given."""
     given: list[tuple[torch.Tensor, torch.Tensor]] = []
-    honest = scratch_model.fit
+    honest = net_job.fit
 
-    def watched(net: Any, images: torch.Tensor, *rest: Any, among: torch.Tensor, **more: Any) -> Any:
-        given.append((images, among))
-        return honest(net, images, *rest, among=among, **more)
+    def watched(net: Any, examples: Examples, *rest: Any, **more: Any) -> Any:
+        assert examples.among is not None
+        given.append((examples.images, examples.among))
+        return honest(net, examples, *rest, **more)
 
-    monkeypatch.setattr(scratch_model, "fit", watched)
+    monkeypatch.setattr(net_job, "fit", watched)
     return given
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 
 from striate.errors import RequestError
 from striate.layers.activation import ScaledTanh
-from striate.layers.conv import SameConv2d
+from striate.layers.conv import ConvNormAct, SameConv2d
 from striate.layers.shortcut import ZeroPadShortcut
 from striate.layers.subsampling import Subsampling
 
@@ -28,6 +29,16 @@ def test_same_padding_is_tensorflows(kernel: int, stride: int, size: tuple[int, 
     expected = F.conv2d(F.pad(x, pads), conv.weight, conv.bias, stride)
     assert conv(x).shape[2:] == tuple(math.ceil(side / stride) for side in size)
     torch.testing.assert_close(conv(x), expected)
+
+
+@pytest.mark.parametrize("kernel", [(1, 7), (3, 2)])
+@pytest.mark.parametrize("padding", ["half", "same", "valid"])
+def test_a_kernel_may_be_longer_than_high(kernel: tuple[int, int], padding: Literal["half", "same", "valid"]) -> None:
+    rows, columns = kernel
+    brick = ConvNormAct(2, 3, kernel, padding=padding)
+    assert brick.conv.weight.shape == (3, 2, rows, columns)
+    around = {"half": (2 * (rows // 2), 2 * (columns // 2)), "same": (rows - 1, columns - 1), "valid": (0, 0)}[padding]
+    assert brick(torch.rand(1, 2, 9, 8)).shape[2:] == (9 + around[0] - rows + 1, 8 + around[1] - columns + 1)
 
 
 def test_same_padding_refuses_a_kernel_smaller_than_its_stride() -> None:

@@ -9,27 +9,28 @@ from hypothesis import strategies as st
 
 from striate.data.augment.keyed import permutation
 from striate.errors import RequestError
-from striate.training.batches import batches, count, visits
+from striate.training.batches import batches, count, pieces, visits
 
 
 def test_batches_have_every_image_once_and_another_order_in_each_epoch() -> None:
     epochs = [visits(65, seed=0, epoch=epoch) for epoch in (0, 1)]
-    orders = [np.concatenate([some.rows for some in batches(epoch, 32, spare_one=False)]) for epoch in epochs]
+    orders = [np.concatenate([some.rows for some in batches(epoch, 32)]) for epoch in epochs]
     assert all(sorted(order.tolist()) == list(range(65)) for order in orders)
     assert not np.array_equal(orders[0], orders[1])
     np.testing.assert_array_equal(orders[0], permutation(0, 0, 65))
     np.testing.assert_array_equal(epochs[0].rows, epochs[0].keys)
     sizes = [
-        (65, 32, True, 2),
-        (65, 32, False, 3),
-        (64, 32, True, 2),
-        (1, 32, True, 1),
-        (3, 1, True, 3),
-        (66, 32, True, 3),
+        (65, 32, 2, 2),
+        (65, 32, 1, 3),
+        (64, 32, 2, 2),
+        (1, 32, 2, 1),
+        (3, 1, 2, 3),
+        (66, 32, 2, 3),
+        (67, 32, 4, 2),
     ]
-    for samples, batch, spare_one, expected in sizes:
-        made = list(batches(visits(samples, seed=0, epoch=0), batch, spare_one=spare_one))
-        assert len(made) == count(samples, batch, spare_one=spare_one) == expected
+    for samples, batch, least, expected in sizes:
+        made = list(batches(visits(samples, seed=0, epoch=0), batch, least=least))
+        assert len(made) == count(samples, batch, least=least) == expected
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60).filter(any), st.integers(0, 1000), st.integers(0, 1000))
@@ -68,3 +69,13 @@ def test_equal_chances_are_every_image_once() -> None:
 def test_chances_that_are_none_are_refused(chances: list[float]) -> None:
     with pytest.raises(RequestError, match="takes 2 chances of 0 or more, not all 0"):
         visits(2, seed=0, epoch=0, chances=np.array(chances))
+
+
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 3))
+def test_a_batch_is_dealt_out_whole(images: int, parts: int, least: int) -> None:
+    epoch = visits(images, seed=0, epoch=0)
+    dealt = pieces(epoch, parts, least=least)
+    assert len(dealt) == max(1, min(parts, images // least))
+    assert min(map(len, dealt)) >= min(least, images)
+    assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
+    assert sorted(np.concatenate([piece.rows for piece in dealt]).tolist()) == list(range(images))

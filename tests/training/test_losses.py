@@ -24,6 +24,18 @@ def test_values_by_hand() -> None:
     assert huber(numbers, truth, unit=2).tolist() == pytest.approx([0.125, 4.5])
 
 
+def test_smoothing_moves_mass_to_all_classes_or_by_their_frequency() -> None:
+    scores, labels = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 3, 0])
+    prior = torch.tensor([0.7, 0.1, 0.2, 0.0])
+    wanted = 0.9 * torch.eye(4)[labels] + 0.1 * prior
+    by_hand = -(wanted * scores.log_softmax(1)).sum(1)
+    torch.testing.assert_close(cross_entropy(scores, labels, label_smoothing=0.1, prior=prior), by_hand)
+    # A class that no training image has is not in the prior, and has a share of none.
+    torch.testing.assert_close(cross_entropy(scores, labels, label_smoothing=0.1, prior=prior[:3]), by_hand)
+    even = cross_entropy(scores, labels, label_smoothing=0.1, prior=torch.full((4,), 0.25))
+    torch.testing.assert_close(even, cross_entropy(scores, labels, label_smoothing=0.1))
+
+
 def test_of_half_precision_scores_the_loss_is_in_float32() -> None:
     scores = torch.zeros(2, 3, dtype=torch.bfloat16)
     assert cross_entropy(scores, torch.tensor([0, 1])).dtype == torch.float32

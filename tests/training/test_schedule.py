@@ -1,48 +1,84 @@
-"""The learning rate rises in a line, then falls as half a cosine, and is never zero."""
+"""Every schedule is a pure function of the step: known values, torch's own, and nothing beyond the run."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from striate.errors import RequestError
-from striate.training.schedule import learning_rate
+from striate.recipe import Settings
+from striate.training.schedule import Schedule
+
+
+def rates(epochs: int, steps: int, **more: Any) -> list[float]:
+    schedule = Schedule(Settings(**{"warmup_epochs": 0.0, **more}), epochs, steps)
+    return [schedule.rate(step) for step in range(epochs * steps)]
 
 
 def test_the_values_of_a_short_run() -> None:
-    rates = [learning_rate(step, 8, 4, 0.4) for step in range(8)]
     cosine = [0.2 * (1 + math.cos(math.pi * part)) for part in (0, 0.25, 0.5, 0.75)]
-    assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, *cosine])
+    assert rates(8, 1, learning_rate=0.4, warmup_epochs=4.0) == pytest.approx([0.1, 0.2, 0.3, 0.4, *cosine])
+    assert rates(8, 1, learning_rate=0.4, schedule="constant", warmup_epochs=2.0) == [0.2, *[0.4] * 7]
 
 
 @given(st.data(), st.integers(1, 10_000), st.floats(1e-6, 10))
 def test_rises_to_the_peak_and_falls_from_it(data: st.DataObject, total: int, peak: float) -> None:
-    warmup = data.draw(st.integers(0, total))
+    warmup = data.draw(st.integers(0, 1000))
     step = data.draw(st.integers(0, total - 1))
-    rate = learning_rate(step, total, warmup, peak)
+    schedule = Schedule(Settings(learning_rate=peak, warmup_epochs=float(warmup)), total, 1)
+    rate = schedule.rate(step)
     assert 0 < rate <= peak
     if step + 1 < total:
-        after = learning_rate(step + 1, total, warmup, peak)
-        assert rate <= after if step + 1 <= warmup else rate >= after
-    if warmup:
-        assert learning_rate(warmup - 1, total, warmup, peak) == peak
+        after = schedule.rate(step + 1)
+        assert rate <= after if step + 1 <= schedule.warmup else rate >= after
+    if schedule.warmup:
+        assert schedule.rate(schedule.warmup - 1) == peak
+        assert schedule.warmup <= total / 2  # or a short run would end before its rate has come down
 
 
-def test_agrees_with_torch_after_the_warm_up() -> None:
-    import torch
-
+def test_cosine_agrees_with_torch_after_the_warm_up() -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)
     theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=50)
-    for step in range(50):
-        assert learning_rate(step, 50, 0, 0.3) == pytest.approx(theirs.get_last_lr()[0])
+    for rate in rates(50, 1, learning_rate=0.3):
+        assert rate == pytest.approx(theirs.get_last_lr()[0])
         optimizer.step()
         theirs.step()
+
+
+@pytest.mark.parametrize("optimizer", ["nesterov", "adam"])
+def test_one_cycle_agrees_with_torch_in_rate_and_momentum(optimizer: str) -> None:
+    parameter = [torch.nn.Parameter(torch.zeros(1))]
+    sgd = torch.optim.SGD(parameter, lr=0.3, momentum=0.9)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(
+        sgd, 0.3, total_steps=101, base_momentum=0.8, max_momentum=0.9, final_div_factor=1e4 / 25
+    )
+    mine = Schedule(Settings(learning_rate=0.3, schedule="one-cycle", optimizer=optimizer), 101, 1)
+    # Torch puts the top a step earlier, so the two are compared where they are: at the ends and near the top.
+    assert mine.rate(0) == pytest.approx(0.3 / 25)
+    assert max(mine.rate(step) for step in range(101)) == pytest.approx(0.3)
+    assert mine.rate(100) == pytest.approx(0.3e-4)
+    for step in range(100):
+        assert mine.rate(step) == pytest.approx(theirs.get_last_lr()[0], abs=0.3 * 0.05)
+        assert mine.momentum(step) == pytest.approx(sgd.param_groups[0]["momentum"], abs=0.1 * 0.06)
+        sgd.step()
+        theirs.step()
+
+
+def test_steps_fall_at_epochs_or_shares_or_every_so_many() -> None:
+    by_share = rates(8, 2, learning_rate=1.0, schedule="step", drop_at="0.5 0.75", drop_factor=0.1)
+    assert by_share == pytest.approx([1.0] * 8 + [0.1] * 4 + [0.01] * 4)
+    by_epoch = rates(8, 2, learning_rate=1.0, schedule="step", drop_at="1 7.5", drop_factor=0.5)
+    assert by_epoch == pytest.approx([1.0] * 2 + [0.5] * 13 + [0.25])
+    every = rates(6, 5, learning_rate=1.0, schedule="step", drop_every=2.4, drop_factor=0.97)
+    assert every == pytest.approx([0.97 ** (step // 12) for step in range(30)])
 
 
 @pytest.mark.parametrize("step", [-1, 10])
 def test_a_step_outside_the_run_is_refused(step: int) -> None:
     with pytest.raises(RequestError, match=f"steps 0 to 9, not {step}"):
-        learning_rate(step, 10, 0, 0.1)
+        Schedule(Settings(), 10, 1).rate(step)

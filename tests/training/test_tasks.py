@@ -10,17 +10,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from training_cases import MEAN, QUICK, STD, flat, same, small_net, some
+from training_cases import QUICK, examples, flat, noise, same, small_net, some
 
 from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment, mixing
 from striate.data.augment.keyed import permutation
 from striate.errors import RequestError
+from striate.recipe import Settings
 from striate.training.batches import visits
 from striate.training.loop import fit
-from striate.training.schedule import learning_rate
+from striate.training.schedule import Schedule
 from striate.training.scores import score
-from striate.training.settings import Settings
 from striate.training.units import InUnits
 
 
@@ -34,9 +34,10 @@ def test_learns_several_labels(digits: tuple[Tensor, Tensor, Tensor, Tensor]) ->
 
     net = small_net()
     net[-1] = nn.Linear(16 * 9, 3)
-    settings = Settings(epochs=4, batch=50, learning_rate=0.1, augment="shift=1", task="labels")
+    settings = Settings(epochs=4, batch=50, learning_rate=0.1, augment="shift=1")
     pair = (held_images, told(held_labels))
-    reports = fit(net, images, told(labels), settings, mean=MEAN, std=STD, validate=pair)
+    held = examples(*pair, task="labels")
+    reports = fit(net, examples(images, told(labels), task="labels"), settings, held_out=held)
     assert reports[-1].loss < 0.6 * reports[0].loss
     final = reports[-1].score
     assert final is not None
@@ -57,8 +58,9 @@ def test_learns_a_number_in_its_own_units(digits: tuple[Tensor, Tensor, Tensor, 
     bare = small_net()
     bare[-1] = nn.Linear(16 * 9, 1)
     net = InUnits(bare, origin=origin, unit=unit)
-    settings = Settings(epochs=4, batch=50, learning_rate=0.05, augment="none", task="number", loss=loss, unit=unit)
-    reports = fit(net, images, ink.double(), settings, mean=MEAN, std=STD, validate=(held_images, held_ink.double()))
+    settings = Settings(epochs=4, batch=50, learning_rate=0.05, augment="none", loss=loss)
+    held = examples(held_images, held_ink.double(), task="number", unit=unit)
+    reports = fit(net, examples(images, ink.double(), task="number", unit=unit), settings, held_out=held)
     final = reports[-1].score
     assert final is not None
     assert final < 0.25 * (held_ink - origin).abs().mean()
@@ -77,7 +79,7 @@ def plain_losses(net: nn.Module, settings: Settings, steps: list[tuple[Tensor, l
     for step, (x, parts) in enumerate(steps):
         each = sum(F.cross_entropy(net(x), labels, reduction="none") * shares for labels, shares in parts)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, len(steps), 0, settings.learning_rate)
+            group["lr"] = Schedule(settings, 1, len(steps)).rate(step)
         optimizer.zero_grad()
         assert isinstance(each, Tensor)
         each.mean().backward()  # type: ignore[no-untyped-call]
@@ -91,14 +93,14 @@ def test_weights_count_as_shares_of_their_mean() -> None:
     images, labels = some(64)
     weights = torch.arange(64.0)
     net, plain = small_net(norm=False), small_net(norm=False)
-    fit(net, images, labels, PLAIN, mean=MEAN, std=STD, weights=weights * 7)
+    fit(net, examples(images, labels, weights=weights * 7), PLAIN)
     order = torch.from_numpy(permutation(3, 0, 64))
     x = (images.float() - 33) / 78
     plain_losses(plain, PLAIN, [(x[rows], [(labels[rows], weights[rows] / 31.5)]) for rows in order.split(32)])
     torch.testing.assert_close(flat(net), flat(plain), rtol=1e-4, atol=1e-5)
     equal = [small_net(), small_net()]
-    fit(equal[0], images, labels, QUICK, mean=MEAN, std=STD, weights=torch.full((64,), 3.0))
-    fit(equal[1], images, labels, QUICK, mean=MEAN, std=STD)
+    fit(equal[0], noise(64, weights=torch.full((64,), 3.0)), QUICK)
+    fit(equal[1], noise(64), QUICK)
     assert same(*equal)
 
 
@@ -106,7 +108,7 @@ def test_mixup_mixes_images_and_losses() -> None:
     images, labels = some(64)
     settings = dataclasses.replace(PLAIN, augment="mixup=0.4 shift=2 flip=0.5")
     net, plain = small_net(norm=False), small_net(norm=False)
-    fit(net, images, labels, settings, mean=MEAN, std=STD)
+    fit(net, examples(images, labels), settings)
     epoch = visits(64, seed=3, epoch=0)
     moved = Augmentation.from_text("shift=2 flip=0.5")
     # Whoever an image is mixed with looks as in its own turn.
@@ -122,7 +124,7 @@ def test_mixup_mixes_images_and_losses() -> None:
     plain_losses(plain, settings, steps)
     torch.testing.assert_close(flat(net), flat(plain), rtol=1e-4, atol=1e-5)
     again = small_net(norm=False)
-    fit(again, images, labels, settings, mean=MEAN, std=STD)
+    fit(again, examples(images, labels), settings)
     assert same(net, again)
 
 
@@ -133,7 +135,7 @@ def test_chances_balance_what_is_seen() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(196, 2))
     net.register_forward_pre_hook(lambda module, inputs: seen.append((inputs[0].mean((1, 2, 3)) > 0).sum().item()))
     chances = np.where(labels.numpy() == 1, 9.0, 1.0)
-    fit(net, images, labels, QUICK, mean=MEAN, std=STD, chances=chances)
+    fit(net, examples(images, labels, chances=chances), QUICK)
     assert abs(sum(seen) - 100) <= 2  # half of two epochs of 100
 
 
@@ -145,19 +147,18 @@ def test_a_memory_map_of_larger_images_learns_as_the_images_in_memory(
     np.save(tmp_path / "pack.npy", packed)
     view = torch.from_numpy(np.load(tmp_path / "pack.npy", mmap_mode="r+")).permute(0, 3, 1, 2)
     labels = some(65)[1]
-    settings = dataclasses.replace(QUICK, size=(14, 14), fraction=0.7, augment="crop=0.3..1 flip=0.5 cutout=3")
+    settings = dataclasses.replace(QUICK, augment="crop=0.3..1 flip=0.5 cutout=3")
+    mapped = examples(view, labels, size=(14, 14), fraction=0.7)
     nets = [small_net() for _ in range(3)]
-    held = (view, labels)
-    reports = fit(nets[0], view, labels, settings, mean=MEAN, std=STD, validate=held)
-    fit(nets[1], torch.from_numpy(packed).permute(0, 3, 1, 2).contiguous(), labels, settings, mean=MEAN, std=STD)
+    reports = fit(nets[0], mapped, settings, held_out=mapped)
+    copied = torch.from_numpy(packed).permute(0, 3, 1, 2).contiguous()
+    fit(nets[1], dataclasses.replace(mapped, images=copied), settings)
     monkeypatch.setattr("striate.training.view.KEEP", 0)
-    fit(nets[2], view, labels, settings, mean=MEAN, std=STD)
+    fit(nets[2], mapped, settings)
     assert same(nets[0], nets[1])
     assert same(nets[0], nets[2])
     # Held-out images of the larger size are cut out in the centre, as prediction does.
-    cut = (view[:, :, 3:17, 3:17], labels)
-    plain = dataclasses.replace(settings, size=(0, 0), fraction=1.0)
-    assert reports[-1].score == score(nets[0], *cut, plain, mean=MEAN, std=STD)
+    assert reports[-1].score == score(nets[0], examples(view[:, :, 3:17, 3:17], labels))
 
 
 def test_learning_among_more_images_is_learning_a_copy_of_them() -> None:
@@ -166,14 +167,15 @@ def test_learning_among_more_images_is_learning_a_copy_of_them() -> None:
     settings = dataclasses.replace(QUICK, augment="lighting=3 cutout=4 mixup=0.3")
     nets = small_net(), small_net()
     weights = torch.arange(1.0, 41)
-    one = fit(nets[0], images, labels[among], settings, mean=MEAN, std=STD, among=among, weights=weights)
-    held = images[among], labels[among]
-    other = fit(nets[1], *held, settings, mean=MEAN, std=STD, weights=weights, validate=held)
+    placed = examples(images, labels[among], among=among, weights=weights)
+    copied = examples(images[among], labels[among], weights=weights)
+    one = fit(nets[0], placed, settings)
+    other = fit(nets[1], copied, settings, held_out=copied)
     assert same(*nets)
     assert one[-1].loss == other[-1].loss
-    assert other[-1].score == score(nets[0], images, labels[among], settings, mean=MEAN, std=STD, among=among)
+    assert other[-1].score == score(nets[0], placed)
     with pytest.raises(RequestError, match=r"int64 \[65\]"):
-        fit(nets[0], images, labels, settings, mean=MEAN, std=STD, among=among)
+        examples(images, labels, among=among)
 
 
 def test_a_mean_image_is_taken_off() -> None:
@@ -182,7 +184,7 @@ def test_a_mean_image_is_taken_off() -> None:
     seen = []
     net = small_net()
     net.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    fit(net, images, labels, dataclasses.replace(PLAIN, batch=64), mean=mean, std=[70.0])
+    fit(net, examples(images, labels, mean=mean, std=[70.0]), dataclasses.replace(PLAIN, batch=64))
     torch.testing.assert_close(seen[0].mean(0), torch.zeros(1, 14, 14), atol=1e-6, rtol=0)
     torch.testing.assert_close(seen[0].sum(), ((images.float() - mean) / 70).sum(), atol=1e-2, rtol=0)
 
@@ -194,7 +196,7 @@ def test_lighting_is_measured_on_the_images_to_learn_from() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 196, 10))
     net.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     settings = dataclasses.replace(PLAIN, batch=64, augment="lighting=8")
-    fit(net, grey, some(64)[1], settings, mean=[0.0] * 3, std=[1.0] * 3)
+    fit(net, examples(grey, some(64)[1], mean=[0.0] * 3, std=[1.0] * 3), settings)
     order = torch.from_numpy(permutation(3, 0, 64))
     moved = seen[0] - grey[order].float()
     assert moved.abs().max() > 3

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from striate.errors import RequestError
 from striate.training.batches import batches, visits
-from striate.training.settings import Settings
-from striate.training.view import View, check, normalised
+from striate.training.examples import Examples
+from striate.training.view import View, normalised
 
 
 def test_normalised() -> None:
@@ -26,13 +26,13 @@ def test_normalised() -> None:
 def test_what_is_shown_of_an_image_does_not_depend_on_the_batch(chances: np.ndarray | None) -> None:
     images = torch.randint(0, 256, (23, 3, 20, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     words = "mixup=0.5 crop=0.3..1 flip=0.5 rotate=9 elastic=1 colour=9 lighting=0.1 cutout=3 drop=0.1"
-    settings = Settings(size=(12, 12), augment=words, seed=3)
-    view = View(images, settings, mean=[90.0] * 3, std=[60.0] * 3, device=torch.device("cpu"))
+    some_of = Examples(images, torch.zeros(23, dtype=torch.int64), [90.0] * 3, [60.0] * 3, size=(12, 12))
+    view = View(some_of, torch.device("cpu"), augment=words, seed=3)
     epoch = visits(23, seed=3, epoch=1, chances=chances)
     whole = view.learn(epoch, epoch, 1)
     assert [len(part) for part, _ in whole.parts] == [23, 23]
     for batch in (1, 7):
-        shown = [view.learn(some, epoch, 1) for some in batches(epoch, batch, spare_one=False)]
+        shown = [view.learn(some, epoch, 1) for some in batches(epoch, batch)]
         assert torch.equal(torch.cat([some.x for some in shown]), whole.x)
         for part in (0, 1):
             assert torch.equal(torch.cat([some.parts[part][0] for some in shown]), whole.parts[part][0])
@@ -46,7 +46,8 @@ def test_what_is_shown_of_an_image_does_not_depend_on_the_batch(chances: np.ndar
 def test_only_the_rows_asked_for_are_read() -> None:
     # A tensor of 3 TB, all of one byte: reading more than the rows would not end well.
     images = torch.zeros(1, 3, 1000, 1000, dtype=torch.uint8).expand(10**6, -1, -1, -1)
-    view = View(images, Settings(size=(8, 8)), mean=[1.0] * 3, std=[2.0] * 3, device=torch.device("cpu"))
+    untold = torch.zeros(10**6, dtype=torch.int64)
+    view = View(Examples(images, untold, [1.0] * 3, [2.0] * 3, size=(8, 8)), torch.device("cpu"))
     x = view.plain(torch.tensor([5, 999_999]))
     assert x.shape == (2, 3, 8, 8)
     assert (x == -0.5).all()
@@ -58,7 +59,7 @@ def test_only_the_rows_asked_for_are_read() -> None:
 )
 def test_normalisation_that_does_not_fit_is_refused(mean: list[float] | Tensor, std: list[float]) -> None:
     with pytest.raises(RequestError, match="2 channels need as many means and stds above 0"):
-        View(torch.zeros(1, 2, 4, 4, dtype=torch.uint8), Settings(), mean=mean, std=std, device=torch.device("cpu"))
+        Examples(torch.zeros(1, 2, 4, 4, dtype=torch.uint8), torch.tensor([0]), mean, std)
 
 
 @pytest.mark.parametrize(
@@ -76,4 +77,4 @@ def test_normalisation_that_does_not_fit_is_refused(mean: list[float] | Tensor, 
 )
 def test_targets_that_do_not_fit_the_task_are_refused(task: str, targets: Tensor, words: str) -> None:
     with pytest.raises(RequestError, match=words):
-        check(torch.zeros(3, 1, 4, 4, dtype=torch.uint8), targets, task)
+        Examples(torch.zeros(3, 1, 4, 4, dtype=torch.uint8), targets, [0.0], [1.0], task=task)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from striate.training.settings import Settings
+from striate.recipe import Settings
+from striate.training.examples import Examples
 
 MEAN, STD = [33.0], [78.0]
 QUICK = Settings(epochs=2, batch=32, learning_rate=0.05, augment="none", warmup_epochs=0)
@@ -32,6 +35,16 @@ def some(n: int = 65) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (n, 1, 14, 14), dtype=torch.uint8, generator=generator)
     return images, torch.arange(n) % 10
+
+
+def examples(images: Tensor, targets: Tensor, *, mean: Any = MEAN, std: Any = STD, **more: Any) -> Examples:
+    """Images and targets as the loop takes them."""
+    return Examples(images, targets, mean, std, **more)
+
+
+def noise(n: int = 65, **more: Any) -> Examples:
+    """`some` images, to be learnt by heart."""
+    return examples(*some(n), **more)
 
 
 def flat(net: nn.Module) -> Tensor:

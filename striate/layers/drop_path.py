@@ -1,0 +1,38 @@
+"""A residual branch that is left out for some of the images: stochastic depth, as EfficientNet trains with it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from striate.errors import RequestError
+
+
+def check_rate(rate: float) -> None:
+    """Raise RequestError unless the share of paths that is dropped lies in [0, 1)."""
+    if not 0 <= rate < 1:
+        raise RequestError(f"the rate of dropped paths must be at least 0 and below 1, not {rate}")
+
+
+class DropPath(nn.Module):
+    """In training, all zeros for a share `rate` of the images, and the input / (1 - rate) for the others.
+
+    So the expectation is the input, which is what passes in evaluation. To stand at the end of a residual branch,
+    before the addition. Input and output [N, ...]. Raises RequestError for a rate outside [0, 1).
+    Source: Huang et al. 2016 (arXiv:1603.09382), there for the whole batch at once and scaled in evaluation instead;
+    an image at a time and scaled in training, as in the code of EfficientNet (tensorflow/tpu, `drop_connect`).
+    """
+
+    def __init__(self, rate: float) -> None:
+        check_rate(rate)
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        kept = torch.full((len(x), *[1] * (x.ndim - 1)), 1 - self.rate, dtype=x.dtype, device=x.device)
+        return x * kept.bernoulli() / (1 - self.rate)
+
+    def extra_repr(self) -> str:
+        return f"{self.rate:g}"

@@ -1,0 +1,239 @@
+"""ImageNet Classification with Deep Convolutional Neural Networks: AlexNet, and the nets that go by its name.
+
+Alex Krizhevsky, Ilya Sutskever, Geoffrey Hinton. Advances in Neural Information Processing Systems 25, 2012; sections
+3.3 to 3.5 and Figure 2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from striate.layers.lrn import LRN
+from striate.nets.base import Net, Variant
+from striate.nets.options import check_dropout, check_width, scaled
+from striate.tables import table
+
+# Section 3.5 and Figure 2. Each of two GPUs holds half of the maps: a layer sees all of them, or only its own tower's.
+# `size` is that of the layer's maps; norm is local response normalisation, pool the maximum over 3 x 3 at stride 2.
+ALEXNET = """
+    layer  kernel  stride  padding  maps  sees  size  order
+    conv1  11      4       0        96    all   55    conv-relu-norm-pool
+    conv2  5       1       2        256   own   27    conv-relu-norm-pool
+    conv3  3       1       1        384   all   13    conv-relu
+    conv4  3       1       1        384   own   13    conv-relu
+    conv5  3       1       1        256   own   13    conv-relu-pool
+    fc6    6       1       0        4096  all   1     full-relu-dropout
+    fc7    1       1       0        4096  all   1     full-relu-dropout
+    fc8    1       1       0        1000  all   1     full
+"""
+
+# Jia et al. 2014, Caffe: Convolutional Architecture for Fast Feature Embedding, arXiv:1408.5093: models/
+# bvlc_reference_caffenet. Pooling stands before normalisation, which makes the latter four times cheaper.
+CAFFENET = ALEXNET.replace("norm-pool", "pool-norm")
+
+# Krizhevsky 2014, One weird trick for parallelizing convolutional neural networks, arXiv:1404.5997: one tower, fewer
+# maps, no normalisation; padding and dropout as the PyTorch library has them.
+ONE_TOWER = """
+    layer  kernel  stride  padding  maps  sees  size  order
+    conv1  11      4       2        64    all   55    conv-relu-pool
+    conv2  5       1       2        192   all   27    conv-relu-pool
+    conv3  3       1       1        384   all   13    conv-relu
+    conv4  3       1       1        256   all   13    conv-relu
+    conv5  3       1       1        256   all   13    conv-relu-pool
+    fc6    6       1       0        4096  all   1     dropout-full-relu
+    fc7    1       1       0        4096  all   1     dropout-full-relu
+    fc8    1       1       0        1000  all   1     full
+"""
+
+# Mishkin, Sergievskiy, Matas 2016, Systematic evaluation of CNN advances on the ImageNet, arXiv:1606.02228: CaffeNet
+# for images of 128 x 128, thinner at the end and without normalisation. Sizes need pooling that rounds up.
+CAFFENET_128 = """
+    layer  kernel  stride  padding  maps  sees  size  order
+    conv1  11      4       0        96    all   30    conv-relu-pool
+    conv2  5       1       2        256   own   15    conv-relu-pool
+    conv3  3       1       1        384   all   7     conv-relu
+    conv4  3       1       1        384   own   7     conv-relu
+    conv5  3       1       1        256   own   7     conv-relu-pool
+    fc6    3       1       0        2048  all   1     full-relu-dropout
+    fc7    1       1       0        2048  all   1     full-relu-dropout
+    fc8    1       1       0        1000  all   1     full
+"""
+
+
+class Row(NamedTuple):
+    layer: str
+    kernel: int
+    stride: int
+    padding: int
+    maps: int
+    sees: str
+    size: int
+    order: str
+
+
+ROWS = {text: table(Row, text) for text in (ALEXNET, CAFFENET, ONE_TOWER, CAFFENET_128)}
+
+
+class Layer(NamedTuple):
+    """The arguments of one layer; a fully connected one looks at `kernel` (height, width) places of `inputs` maps."""
+
+    name: str
+    inputs: int
+    outputs: int
+    kernel: tuple[int, int]
+    stride: int
+    padding: int
+    groups: int
+    order: tuple[str, ...]
+
+
+def stages(
+    rows: tuple[Row, ...], in_channels: int, input_size: tuple[int, int], *, width: float = 1.0, ceil: bool = True
+) -> Iterator[Layer]:
+    """The rows as layers, fc8 apart; inputs are the maps of the row before, and fc6's places those that are left.
+
+    `ceil`: whether pooling rounds its output's size up.
+    """
+    inputs, places = in_channels, input_size
+    for row in rows[:-1]:
+        order = tuple(row.order.split("-"))
+        outputs = scaled(row.maps, width)
+        kernel = places if "full" in order else (row.kernel, row.kernel)
+        yield Layer(row.layer, inputs, outputs, kernel, row.stride, row.padding, 2 if row.sees == "own" else 1, order)
+        inputs = outputs
+        places = _after(places, kernel, row.stride, row.padding)
+        if "pool" in order:
+            places = _after(places, (3, 3), 2, ceil=ceil)
+
+
+def _after(
+    size: tuple[int, int], kernel: tuple[int, int], stride: int, padding: int = 0, *, ceil: bool = False
+) -> tuple[int, int]:
+    rounded = math.ceil if ceil else math.floor
+    height, width = (rounded((n + 2 * padding - k) / stride) + 1 for n, k in zip(size, kernel, strict=True))
+    return height, width
+
+
+class AlexNet(Net):
+    """The two-tower network of 2012: five convolutions, three fully connected layers, ReLU, dropout.
+
+    `width` multiplies all maps but the classes, `dropout` is the share of fc6 and fc7 dropped in training. Images are
+    227 x 227: the paper says 224, from which its own 55 places of conv1 cannot be had. fc6 is as large as the map that
+    `input_size` leaves, so a network takes images of that one size. `embed` gives fc7's activations; `head` is fc8.
+    Raises RequestError for a width outside (0, 8] or a dropout outside [0, 1).
+    """
+
+    table = ALEXNET
+    minimum_size = 39
+    ceil: ClassVar[bool] = True  # Pooling rounds up, as in cuda-convnet and in Caffe; from 227 nothing is left over.
+    deviation: ClassVar[float] = 0.01  # Of the first weights of fc6 and fc7; 0.01 everywhere else.
+    lift: ClassVar[float] = 1.0  # The first biases of conv2, conv4, conv5, fc6 and fc7; 0 everywhere else.
+
+    fc6: nn.Module
+    fc7: nn.Module
+
+    def __init__(
+        self,
+        *,
+        classes: int = 1000,
+        in_channels: int = 3,
+        input_size: tuple[int, int] = (227, 227),
+        width: float = 1.0,
+        dropout: float = 0.5,
+    ) -> None:
+        check_width(width)
+        check_dropout(dropout)
+        super().__init__()
+        self.in_channels, self.input_size = in_channels, input_size
+        layers = list(stages(ROWS[self.table], in_channels, input_size, width=width, ceil=self.ceil))
+        for layer in layers:
+            self.add_module(layer.name, self._module(layer, dropout))
+        *_, conv5, _, fc7 = layers
+        self.head = nn.Linear(fc7.outputs, classes)
+        self.stages = tuple(layer.name for layer in layers if "conv" in layer.order)
+        self.feature_channels, self.embedding_size = conv5.outputs, fc7.outputs
+        self._initialise(width)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Images [N, in_channels, H, W] -> the activations of fc7 [N, embedding_size], with dropout in training."""
+        vector: Tensor = self.fc7(self.fc6(self.features(x).flatten(1)))
+        return vector
+
+    def _module(self, layer: Layer, dropout: float) -> nn.Sequential:
+        _, inputs, outputs, kernel, stride, padding, groups, order = layer
+        makers: dict[str, Callable[[], nn.Module]] = {
+            "conv": lambda: nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups),
+            "full": lambda: nn.Linear(inputs * math.prod(kernel), outputs),
+            "relu": nn.ReLU,
+            "norm": self._norm,
+            "pool": lambda: nn.MaxPool2d(3, 2, ceil_mode=self.ceil),
+            "dropout": lambda: nn.Dropout(dropout),
+        }
+        return nn.Sequential(OrderedDict((part, makers[part]()) for part in order))
+
+    def _norm(self) -> LRN:
+        return LRN()
+
+    @torch.no_grad()
+    def _initialise(self, width: float) -> None:
+        """Normal weights; biases lifted where it gives the first ReLUs something to pass on (section 5).
+
+        At other widths than the paper's the deviation makes up for the number of inputs.
+        """
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+                deviation = self.deviation if name.startswith("fc") else 0.01
+                module.weight.normal_(0, deviation / math.sqrt(width))
+                lifted = name.startswith(("conv2", "conv4", "conv5", "fc"))
+                module.bias.fill_(self.lift if lifted else 0.0)
+
+
+class CaffeNet(AlexNet):
+    """AlexNet as Caffe's reference model: pooling before normalisation. Source: arXiv:1408.5093 and its repository."""
+
+    table = CAFFENET
+    deviation = 0.005
+    lift = 0.1
+
+    def _norm(self) -> LRN:
+        return LRN(alpha=1e-4 / 5, k=1)
+
+
+class AlexNetOneTower(AlexNet):
+    """AlexNet on one GPU, as it is mostly met today: no towers, no normalisation. Source: arXiv:1404.5997.
+
+    Images are 224 x 224. Dropout stands before fc6 and fc7, so what `embed` gives is never dropped.
+    """
+
+    table = ONE_TOWER
+    minimum_size = 63
+    ceil = False
+
+
+class CaffeNet128(CaffeNet):
+    """CaffeNet for 128 x 128 pixels, on which 200 choices were compared. Source: arXiv:1606.02228, section 2."""
+
+    table = CAFFENET_128
+
+
+VARIANTS = {
+    "alexnet": Variant(AlexNet, {}),
+    "alexnet_tiny": Variant(AlexNet, {"width": 1 / 16}),
+    "caffenet": Variant(CaffeNet, {}),
+    "alexnet_one_tower": Variant(AlexNetOneTower, {}),
+    "caffenet128": Variant(CaffeNet128, {}),
+}
+
+# Deviations. alexnet: 227 pixels where the paper says 224 (see the class). The towers are groups of one convolution, so
+# their maps lie side by side in one tensor, and normalisation, by its formula, reaches over the seam. The paper scales
+# by 0.5 in the test what it drops in training; here what is kept is scaled up in training, which comes to the same. Its
+# 60 million parameters are 60,965,224. caffenet: normalises with Caffe's constants (see LRN) and starts from Caffe's
+# weights and biases. alexnet_one_tower: the paper gives the net in passing; layers and dropout are the PyTorch
+# library's, the initialisation is alexnet's. caffenet128: its authors start from LSUV, which looks at images and is no
+# part of a network; here from Caffe's. alexnet_tiny is ours, for tests.

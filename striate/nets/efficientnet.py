@@ -1,0 +1,275 @@
+"""EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks.
+
+Mingxing Tan, Quoc V. Le, ICML 2019. arXiv:1905.11946.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from striate.errors import RequestError
+from striate.layers.conv import ConvNormAct
+from striate.layers.drop_path import DropPath, check_rate
+from striate.layers.squeeze_excitation import SqueezeExcitation
+from striate.nets.base import Net, Variant
+from striate.nets.mobilenet_v2 import InvertedResidual, round_channels
+from striate.nets.options import check_dropout, check_width
+from striate.nets.summary import madds, parameters
+from striate.tables import table
+
+# Table 1 (EfficientNet-B0); a row's resolution is that of its input. Pooling and the linear layer follow.
+TABLE = """
+    stage  operator  expansion  kernel  resolution  channels  layers
+    1      Conv      1          3       224         32        1
+    2      MBConv    1          3       112         16        1
+    3      MBConv    6          3       112         24        2
+    4      MBConv    6          5       56          40        2
+    5      MBConv    6          3       28          80        3
+    6      MBConv    6          5       14          112       3
+    7      MBConv    6          5       14          192       4
+    8      MBConv    6          3       7           320       1
+    9      Conv      1          1       7           1280      1
+"""
+
+# What B0 is multiplied with, as the authors' code has it (tensorflow/tpu, models/official/efficientnet).
+SCALES = """
+    net  width  depth  resolution  dropout
+    b0   1.0    1.0    224         0.2
+    b1   1.0    1.1    240         0.2
+    b2   1.1    1.2    260         0.3
+    b3   1.2    1.4    300         0.3
+    b4   1.4    1.8    380         0.4
+    b5   1.6    2.2    456         0.4
+    b6   1.8    2.6    528         0.5
+    b7   2.0    3.1    600         0.5
+"""
+
+# Section 3.3: found by a grid search on B0, so that depth x width^2 x resolution^2 is about 2 for each step of phi.
+DEPTH_BASE = 1.2
+WIDTH_BASE = 1.1
+RESOLUTION_BASE = 1.15
+
+
+class Row(NamedTuple):
+    stage: int
+    operator: str
+    expansion: int
+    kernel: int
+    resolution: int
+    channels: int
+    layers: int
+
+
+class Scale(NamedTuple):
+    net: str
+    width: float
+    depth: float
+    resolution: int
+    dropout: float
+
+
+ROWS = table(Row, TABLE)
+SCALE_ROWS = table(Scale, SCALES)
+
+
+class Stage(NamedTuple):
+    """The arguments of one stage: `layers` layers, of which the first has the stride and the change of channels."""
+
+    operator: str
+    expansion: int
+    kernel: int
+    stride: int
+    in_channels: int
+    channels: int
+    layers: int
+
+
+def stages(rows: Iterable[Row], in_channels: int = 3) -> Iterator[Stage]:
+    """Rows, scaled or not, as stages: a stride is what leads to the next resolution, inputs are the row before's."""
+    rows = tuple(rows)
+    for row, below in zip(rows, (*rows[1:], rows[-1]), strict=True):
+        stride = row.resolution // below.resolution
+        yield Stage(row.operator, row.expansion, row.kernel, stride, in_channels, row.channels, row.layers)
+        in_channels = row.channels
+
+
+# Momentum is torch's: the share of the new value, 1 - 0.99 of the authors' 0.99.
+Conv = partial(ConvNormAct, padding="same", norm=partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01))
+
+
+class MBConv(InvertedResidual):
+    """MobileNetV2's inverted residual, its wide map weighed by squeeze-and-excitation before it is narrowed.
+
+    Squeezed to a quarter of the block's own input channels, not of the wide map's (the authors' code; section 4).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        *,
+        kernel: int,
+        stride: int,
+        expansion: int,
+        conv: Callable[..., nn.Sequential],
+    ) -> None:
+        super().__init__(in_channels, channels, kernel=kernel, stride=stride, expansion=expansion, conv=conv)
+        excitation = SqueezeExcitation(in_channels * expansion, max(1, in_channels // 4), act=nn.SiLU)
+        self.depthwise.add_module("excitation", excitation)
+
+
+class EfficientNet(Net):
+    """The stages of Table 1, scaled; global average pooling, dropout, a linear layer.
+
+    `width` and `depth` multiply channels and layers. In training, `dropout` is the share of the pooled vector that is
+    dropped, and `drop_path` grows with depth to the share of images that pass a block by its shortcut alone.
+    Images as in the table of scales; any size of at least 32 is accepted. Raises RequestError for a width or depth
+    outside (0, 8], a dropout or drop_path outside [0, 1).
+    """
+
+    table = TABLE
+    minimum_size = 32
+
+    # With `scaled`, what a family after this one may do otherwise.
+    act: ClassVar[type[nn.Module]] = nn.SiLU
+    block: ClassVar[type[InvertedResidual]] = MBConv
+
+    def __init__(
+        self,
+        *,
+        classes: int = 1000,
+        in_channels: int = 3,
+        width: float = 1.0,
+        depth: float = 1.0,
+        dropout: float = 0.2,
+        drop_path: float = 0.2,
+    ) -> None:
+        check_width(width)
+        if not 0 < depth <= 8:
+            raise RequestError(f"depth must be above 0 and at most 8, not {depth}")
+        check_dropout(dropout)
+        check_rate(drop_path)
+        super().__init__()
+        self.in_channels = in_channels
+        rows = [self.scaled(row, width, depth) for row in ROWS]
+        for row, stage in zip(rows, stages(rows, in_channels), strict=True):
+            self.add_module(f"stage{row.stage}", self._layers(stage))
+        self.dropout = nn.Dropout(dropout)
+        self.feature_channels = self.embedding_size = rows[-1].channels
+        self.head = nn.Linear(self.embedding_size, classes)
+        self.stages = tuple(f"stage{row.stage}" for row in rows)
+        _initialise(self)
+        drop_paths(self, drop_path)
+
+    @staticmethod
+    def scaled(row: Row, width: float, depth: float) -> Row:
+        """The row `width` times as wide and, if of blocks, `depth` times as deep, rounded as in the authors' code."""
+        layers = math.ceil(row.layers * depth) if row.operator == "MBConv" else row.layers
+        return row._replace(channels=round_channels(row.channels * width), layers=layers)
+
+    def _layers(self, stage: Stage) -> nn.Module:
+        conv = partial(Conv, act=self.act)
+        if stage.operator == "Conv":
+            return conv(stage.in_channels, stage.channels, stage.kernel, stride=stage.stride)
+        block = partial(self.block, kernel=stage.kernel, expansion=stage.expansion, conv=conv)
+        first = block(stage.in_channels, stage.channels, stride=stage.stride)
+        others = (block(stage.channels, stage.channels, stride=1) for _ in range(stage.layers - 1))
+        return nn.Sequential(first, *others)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Images [N, in_channels, H, W] -> vectors [N, embedding_size], with dropout in training."""
+        vector: Tensor = self.dropout(super().embed(x))
+        return vector
+
+
+def drop_paths(net: nn.Module, rate: float) -> None:
+    """Put stochastic depth into every inverted residual of `net` that has a shortcut, before its addition.
+
+    Of n blocks, those without shortcut counted, block i (from 0) is left out for a share rate * i / n of the images,
+    in training only. Parameters keep their names. Raises RequestError for a rate outside [0, 1).
+    Source: section 5.2 (survival probability 0.8) and the authors' code.
+    """
+    check_rate(rate)
+    blocks = [module for module in net.modules() if isinstance(module, InvertedResidual)]
+    for number, block in enumerate(blocks):
+        if block.residual:
+            block.project.add_module("drop", DropPath(rate * number / len(blocks)))
+
+
+@torch.no_grad()
+def _initialise(net: nn.Module) -> None:
+    """As the authors': normal of variance 2 / fan-out, the linear layer uniform in +-1 / sqrt(classes), biases zero."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
+            module.weight.normal_(0, math.sqrt(2 / fan_out))
+        elif isinstance(module, nn.Linear):
+            bound = 1 / math.sqrt(module.out_features)
+            module.weight.uniform_(-bound, bound)
+        else:
+            continue
+        if module.bias is not None:
+            module.bias.zero_()
+
+
+class Compound(NamedTuple):
+    """A published network beside what compound scaling by itself makes of B0 with the same `phi`."""
+
+    phi: int
+    net: str
+    width: float
+    depth: float
+    resolution: int
+    parameters: int
+    madds: int
+    pure_width: float
+    pure_depth: float
+    pure_resolution: int
+    pure_parameters: int
+    pure_madds: int
+
+
+def compound_scaling(phis: Iterable[int] = range(len(SCALE_ROWS))) -> list[Compound]:
+    """Equation 3 taken at its word beside the published networks, a row for each of `phis`: the number in the name.
+
+    Pure: depth 1.2^phi, width 1.1^phi, resolution 224 x 1.15^phi to the nearest pixel; channels and layers are rounded
+    as everywhere. Parameters and multiply-adds are counted, each network at its own resolution.
+    """
+    found = []
+    for phi in phis:
+        scale = SCALE_ROWS[phi]
+        width, depth = WIDTH_BASE**phi, DEPTH_BASE**phi
+        resolution = round(ROWS[0].resolution * RESOLUTION_BASE**phi)
+        published, pure = (_counts(*size) for size in (scale[1:4], (width, depth, resolution)))
+        found.append(Compound(phi, *scale[:4], *published, width, depth, resolution, *pure))
+    return found
+
+
+def _counts(width: float, depth: float, resolution: int) -> tuple[int, int]:
+    with torch.device("meta"):
+        net = EfficientNet(width=width, depth=depth)
+    return parameters(net), madds(net, (resolution, resolution))
+
+
+VARIANTS = {
+    **{
+        f"efficientnet_{scale.net}": Variant(
+            EfficientNet, {"width": scale.width, "depth": scale.depth, "dropout": scale.dropout}
+        )
+        for scale in SCALE_ROWS
+    },
+    "efficientnet_tiny": Variant(EfficientNet, {"width": 0.25, "depth": 0.5}),
+}
+
+# The paper prints no phi. Its B2 is equation 3 with phi 1, B3 nearly that with 2, and from B5 on the networks cost what
+# equation 3 gives for the phi of their number, to a tenth: see compound_scaling. Multiply-adds counted at the stated
+# resolutions are 2 to 5 % above the paper's for B4 (4.394 G for 4.2), B5 (10.27 G for 9.9) and B7 (37.75 G for 37).
+# Deviations: none known in the layers. The norms' averages move by a hundredth a step, as the authors' do: after a run
+# of a few hundred steps they are still near where they began, and evaluation is far below training.
+# efficientnet_tiny is ours, for tests.

@@ -1,0 +1,173 @@
+"""Squeeze-and-Excitation Networks.
+
+Jie Hu, Li Shen, Gang Sun, 2017. arXiv:1709.01507.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from striate.errors import RequestError
+from striate.layers.squeeze_excitation import SqueezeExcitation
+from striate.nets import resnet
+from striate.nets.base import Net, Variant
+from striate.nets.bn_inception import BNInception, Inception
+from striate.nets.mobilenet_v1 import MobileNetV1, SeparableConv
+from striate.nets.preact_resnet import CifarPreActResNet, Unit
+from striate.nets.resnet import Block, CifarResNet, Depth, ResNet
+from striate.nets.summary import output_shapes
+from striate.tables import table
+
+# Table 1, the column of SE-ResNet-50: the blocks of ResNet-50, and in each the two fully connected layers.
+TABLE = """
+    output_size  conv_1x1  conv_3x3  conv_1x1_out  fc_down  fc_up  blocks
+    56           64        64        256           16       256    3
+    28           128       128       512           32       512    4
+    14           256       256       1024          64       1024   6
+    7            512       512       2048          128      2048   3
+"""
+
+
+class Row(NamedTuple):
+    output_size: int
+    conv_1x1: int
+    conv_3x3: int
+    conv_1x1_out: int
+    fc_down: int
+    fc_up: int
+    blocks: int
+
+
+ROWS = table(Row, TABLE)
+
+# Section 3, Figures 2 and 3: behind which part of a block squeeze-and-excitation stands. In a residual block it is the
+# last of the branch, before the addition; elsewhere the whole block, "".
+Places = Mapping[type[nn.Module], Callable[[Any], str]]
+PLACES: Places = {
+    Inception: lambda block: "",
+    Block: lambda block: block.convs[-1],
+    Unit: lambda block: "residual",
+    SeparableConv: lambda block: "",
+}
+
+
+def squeeze_excite(net: Net, places: Places = PLACES, *, reduction: int = 16, bias: bool = True) -> None:
+    """Put squeeze-and-excitation into every block of `net` whose class is among `places`.
+
+    `places` says, for a class of block, the name of that part of a block behind which the layer goes. `reduction` (the
+    paper's r) is by how much channels are squeezed; without `bias`, the layers have none. Weights are drawn as the
+    paper draws all of its own (He et al. 2015), biases are zero. Parameters of the net keep their values and, where the
+    part is a sequence, their names. Raises RequestError for a net that has none of the blocks, or a reduction below 1.
+    """
+    if reduction < 1:
+        raise RequestError(f"reduction must be at least 1, not {reduction}")
+    parts = [
+        f"{name}.{places[type(block)](block)}".strip(".")
+        for name, block in net.named_modules()
+        if type(block) in places
+    ]
+    if not parts:
+        known = ", ".join(block.__name__ for block in places)
+        raise RequestError(f"{net.name} has none of the blocks that squeeze-and-excitation can be put into: {known}")
+    for part, (channels, *_) in output_shapes(net, parts).items():
+        layer = SqueezeExcitation(channels, max(1, channels // reduction), bias=bias)
+        resnet.initialise(layer)
+        _append(net, part, layer)
+
+
+def _append(net: nn.Module, name: str, layer: nn.Module) -> None:
+    """Let the module `name` of `net` be followed by `layer`."""
+    module = net.get_submodule(name)
+    if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
+        module.add_module("excitation", layer)
+        return
+    above, _, place = name.rpartition(".")
+    followed = nn.Sequential()
+    followed.add_module("body", module)
+    followed.add_module("excitation", layer)
+    net.get_submodule(above).add_module(place, followed)
+
+
+class SEResNet(ResNet):
+    """ResNet of `depth` layers with squeeze-and-excitation in every block; options as there and in squeeze_excite."""
+
+    table = f"{resnet.TABLE}{TABLE}"
+
+    def __init__(
+        self,
+        *,
+        classes: int = 1000,
+        in_channels: int = 3,
+        depth: Depth = 50,
+        reduction: int = 16,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(classes=classes, in_channels=in_channels, depth=depth)
+        squeeze_excite(self, reduction=reduction, bias=bias)
+
+
+class SECifarResNet(CifarResNet):
+    """The CIFAR ResNet of `depth` layers with squeeze-and-excitation; options as there and in squeeze_excite."""
+
+    def __init__(
+        self, *, classes: int = 10, in_channels: int = 3, depth: int = 20, reduction: int = 16, bias: bool = True
+    ) -> None:
+        super().__init__(classes=classes, in_channels=in_channels, depth=depth)
+        squeeze_excite(self, reduction=reduction, bias=bias)
+
+
+class SEPreActResNet(CifarPreActResNet):
+    """The pre-activation CIFAR ResNet with squeeze-and-excitation; options as there and in squeeze_excite."""
+
+    def __init__(
+        self,
+        *,
+        classes: int = 10,
+        in_channels: int = 3,
+        depth: int = 110,
+        bottleneck: bool = False,
+        reduction: int = 16,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(classes=classes, in_channels=in_channels, depth=depth, bottleneck=bottleneck)
+        squeeze_excite(self, reduction=reduction, bias=bias)
+
+
+class SEBNInception(BNInception):
+    """BN-Inception with squeeze-and-excitation behind every module; options as in squeeze_excite."""
+
+    def __init__(self, *, classes: int = 1000, in_channels: int = 3, reduction: int = 16, bias: bool = True) -> None:
+        super().__init__(classes=classes, in_channels=in_channels)
+        squeeze_excite(self, reduction=reduction, bias=bias)
+
+
+class SEMobileNetV1(MobileNetV1):
+    """MobileNet with squeeze-and-excitation behind every separable convolution; options as in squeeze_excite."""
+
+    def __init__(self, *, classes: int = 1000, in_channels: int = 3, reduction: int = 16, bias: bool = True) -> None:
+        super().__init__(classes=classes, in_channels=in_channels)
+        squeeze_excite(self, reduction=reduction, bias=bias)
+
+
+VARIANTS = {
+    **{f"se_resnet{depth}": Variant(SEResNet, {"depth": depth}) for depth in (50, 101, 152)},
+    "se_resnet50_lecture": Variant(SEResNet, {"depth": 50, "bias": False}),
+    "se_bn_inception": Variant(SEBNInception, {}),
+    "se_mobilenet_v1": Variant(SEMobileNetV1, {}),
+    "se_preact_resnet110": Variant(SEPreActResNet, {"depth": 110}),
+    "se_preact_resnet164": Variant(SEPreActResNet, {"depth": 164, "bottleneck": True}),
+    "se_resnet20": Variant(SECifarResNet, {"depth": 20}),
+    "se_resnet_tiny": Variant(SECifarResNet, {"depth": 8}),
+}
+
+# The paper's fully connected layers have biases (28,088,024 parameters in SE-ResNet-50); lectures and many libraries
+# leave them out (28,071,976): se_resnet50_lecture. The paper counts the additions of every pooling, too (3.87 G for
+# SE-ResNet-50, 572 M for SE-MobileNet); here, as in all files, they are not counted (3.860 G, 569 M).
+# The CIFAR networks of Tables 4 and 5 are taken to be the pre-activation ones, whose errors the paper's baselines have.
+# Inception is BN-Inception, as in Table 2. Where SE stands in SE-MobileNet the paper does not say: behind each
+# separable convolution gives its 4.7 M.
+# Left out: SE in VGG-16, Inception-ResNet-v2, ShuffleNet, ResNeXt and in the wide and Shake-Shake networks, SENet-154.
+# se_resnet20 and se_resnet_tiny (depth 8) are ours, for small machines and for tests.

@@ -1,0 +1,43 @@
+"""Classifiers that look at the maps on the way: deep supervision, in training only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from striate.nets.base import Net
+
+
+class Supervised(Net):
+    """A classifier with auxiliary heads, which send the loss's gradient in halfway up.
+
+    `auxiliary_heads` names, by stage, the head that looks at what leaves the stage; it is empty for a network that was
+    made without. `forward`, `embed` and `features` do not run them, and ask no more of an image than without them.
+    Source: Szegedy et al. 2014, arXiv:1409.4842, section 5.
+    """
+
+    auxiliary_heads: Mapping[str, str]
+    dropout: nn.Module
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Images [N, in_channels, H, W] -> vectors [N, embedding_size], with dropout in training."""
+        return self._pooled(self.features(x))
+
+    def forward_aux(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Images [N, in_channels, H, W] -> scores [N, classes], and those of each auxiliary head, the lowest first.
+
+        The loss adds the auxiliary heads' losses, each times a weight (0.3 in the paper); a network without heads gives
+        an empty list. Raises RequestError for images that are too small, for the network or for a head.
+        """
+        self.check(x)
+        auxiliary = []
+        for stage in self.stages:
+            x = getattr(self, stage)(x)
+            if stage in self.auxiliary_heads:
+                auxiliary.append(getattr(self, self.auxiliary_heads[stage])(x))
+        return self.head(self._pooled(x)), auxiliary
+
+    def _pooled(self, features: Tensor) -> Tensor:
+        vector: Tensor = self.dropout(features.mean((2, 3)))
+        return vector

@@ -1,0 +1,147 @@
+"""Squeeze-and-excitation: the layer against its equations, and the function that puts it into a net."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import striate.nets
+from striate.errors import RequestError
+from striate.layers.squeeze_excitation import SqueezeExcitation
+from striate.layers.table_conv import TableConv2d
+from striate.nets.build import create
+from striate.nets.catalog import entry
+from striate.nets.mobilenet_v1 import SeparableConv
+from striate.nets.senet import ROWS, squeeze_excite
+from striate.nets.summary import describe, madds, parameters
+
+
+def layers(net: nn.Module) -> list[SqueezeExcitation]:
+    return [module for module in net.modules() if isinstance(module, SqueezeExcitation)]
+
+
+def test_the_layer_is_equations_two_to_four() -> None:
+    torch.manual_seed(0)
+    layer = SqueezeExcitation(8, 2)
+    x = torch.randn(3, 8, 5, 4)
+    down, down_bias = layer.reduce.weight[:, :, 0, 0], layer.reduce.bias
+    up, up_bias = layer.expand.weight[:, :, 0, 0], layer.expand.bias
+    z = x.flatten(2).sum(2) / 20
+    s = torch.sigmoid((z @ down.T + down_bias).clamp(min=0) @ up.T + up_bias)
+    torch.testing.assert_close(layer(x), s[:, :, None, None] * x)
+
+
+def test_it_stands_on_the_branch_before_the_addition() -> None:
+    net = create("se_resnet_tiny").eval()
+    block = net.get_submodule("stage1.0")
+    for layer in layers(block):
+        nn.init.constant_(layer.expand.bias, -1000)  # sigmoid: all channels of the branch are silenced
+    x = torch.randn(2, 16, 6, 6)
+    assert torch.equal(block(x), x.relu())
+
+
+def test_the_two_layers_of_every_block_are_the_tables() -> None:
+    with torch.device("meta"):
+        net = create("se_resnet50")
+    found = [(layer.reduce.in_channels, layer.reduce.out_channels) for layer in layers(net)]
+    assert found == [(row.fc_up, row.fc_down) for row in ROWS for _ in range(row.blocks)]
+    for row, stage in zip(ROWS, describe("se_resnet50")[1:5], strict=True):
+        assert stage.output == (row.conv_1x1_out, row.output_size, row.output_size)
+
+
+@pytest.mark.parametrize(
+    ("name", "with_biases", "without"), [("se_resnet50", 28_088_024, 28_071_976), ("se_bn_inception", 11_931_622, None)]
+)
+def test_the_papers_nets_are_met_exactly(name: str, with_biases: int, without: int | None) -> None:
+    with torch.device("meta"):
+        assert parameters(create(name)) == with_biases
+        if without:
+            assert parameters(create(f"{name}_lecture")) == without
+
+
+def test_it_stands_behind_every_module_of_inception() -> None:
+    net = create("bn_inception_tiny").eval()
+    squeeze_excite(net)
+    assert len(layers(net)) == 10
+    x = torch.rand(2, 3, 32, 32)
+    for layer in layers(net):
+        nn.init.constant_(layer.expand.bias, 1000)  # sigmoid: every channel passes as it is
+        nn.init.zeros_(layer.expand.weight)
+    plain = create("bn_inception_tiny").eval()
+    kept = {key.replace(".body.", "."): value for key, value in net.state_dict().items() if "excitation" not in key}
+    plain.load_state_dict(kept)
+    torch.testing.assert_close(net(x), plain(x))
+
+
+def test_a_units_branch_ends_in_it() -> None:
+    net = create("preact_resnet_tiny", options={"depth": 20}).eval()
+    squeeze_excite(net)
+    unit = net.get_submodule("stage1.1")
+    (layer,) = layers(unit)
+    nn.init.constant_(layer.expand.bias, -1000)
+    x = torch.randn(2, 64, 4, 4)
+    assert torch.equal(unit(x), x)
+
+
+def test_biases_are_counted_apart() -> None:
+    """Per block of C channels: 2 C^2 / r weights, and C / r + C biases."""
+    plain, channels = entry("resnet20").parameters, [16] * 3 + [32] * 3 + [64] * 3
+    weights = sum(2 * c * c // 16 for c in channels)
+    assert parameters(create("se_resnet20", options={"bias": False})) == plain + weights
+    assert entry("se_resnet20").parameters == plain + weights + sum(c // 16 + c for c in channels)
+    assert entry("se_resnet20").madds == entry("resnet20").madds + weights
+
+
+def test_parameters_of_the_net_keep_their_names_and_values() -> None:
+    net = create("resnet8")
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    squeeze_excite(net)
+    after = net.state_dict()
+    assert all(torch.equal(after[key], value) for key, value in before.items())
+    assert {key for key in after if "excitation" not in key} == set(before)
+    assert len(layers(net)) == 3
+    assert all(not layer.reduce.bias.any() and layer.reduce.weight.any() for layer in layers(net))
+
+
+def test_any_part_of_any_net_can_be_named() -> None:
+    net = create("lenet5").eval()
+    squeeze_excite(net, {TableConv2d: lambda block: ""}, reduction=4)
+    (layer,) = layers(net)
+    assert (layer.reduce.in_channels, layer.reduce.out_channels) == (16, 4)
+    seen: list[Tensor] = []
+    hook = layer.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    assert net(torch.rand(1, 1, 32, 32)).shape == (1, 10)
+    hook.remove()
+    assert seen[0].shape == (1, 16, 10, 10)
+
+
+def test_a_plain_mobilenet_becomes_the_papers() -> None:
+    with torch.device("meta"):
+        net = create("mobilenet_v1")
+        squeeze_excite(net)
+    assert parameters(net) == entry("se_mobilenet_v1").parameters
+    # Table 3 says 572 M multiply-adds, which is with the additions of every pooling: 569 M without.
+    stages = [net.get_submodule(name) for name in net.stages[1:]]
+    blocks = [sum(isinstance(module, SeparableConv) for module in stage.modules()) for stage in stages]
+    maps = [row.output for row in describe("mobilenet_v1")[1:-1]]
+    additions = sum(count * c * h * w for count, (c, h, w) in zip(blocks, maps, strict=True))
+    assert round((madds(net, (224, 224)) + additions) / 1e6) == 572
+
+
+def test_what_cannot_be_done_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"lenet5 has none of the blocks .*: Inception, Block, Unit, SeparableConv"):
+        squeeze_excite(create("lenet5"))
+    with pytest.raises(RequestError, match="reduction must be at least 1, not 0"):
+        squeeze_excite(create("resnet8"), reduction=0)
+
+
+def test_rows_of_published_numbers_name_nets_that_there_are() -> None:
+    papers = json.loads(Path(striate.nets.__file__).with_name("facts.json").read_text(encoding="utf-8"))
+    mine = [paper for paper in papers if paper["file"] in ("mobilenet_v1", "mobilenet_v2", "efficientnet", "senet")]
+    for paper in mine:
+        for row in paper["rows"]:
+            assert row.get("why_not") or row["net"] in paper["nets"], row

@@ -1,0 +1,298 @@
+"""Each technique does to the weights what its definition says, and nothing where it is off."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from training_cases import QUICK, examples, flat, noise, same, small_net, some
+
+from striate.errors import RequestError, WorkError
+from striate.recipe import Settings
+from striate.training.hooks import Hook
+from striate.training.loop import fit
+from striate.training.optimizers import optimizer_for, parameter_groups
+from striate.training.run import Run
+
+
+class Listening(Hook):
+    """Keeps what the loop says, and the weights after every step."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.weights: list[Tensor] = []
+        self.rates: list[list[float]] = []
+
+    def step_done(self, run: Run) -> None:
+        self.weights.append(flat(run.net))
+        self.rates.append([group["lr"] for group in run.optimizer.param_groups])
+
+    def note(self, run: Run, line: str) -> None:
+        self.lines.append(line)
+
+
+LIBRARY: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
+    "sgd": lambda net: torch.optim.SGD(net.parameters(), lr=0.01, weight_decay=0.1),
+    "momentum": lambda net: torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.8, weight_decay=0.1),
+    "nesterov": lambda net: torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.8, weight_decay=0.1, nesterov=True),
+    "rmsprop": lambda net: torch.optim.RMSprop(
+        net.parameters(), lr=0.01, alpha=0.95, eps=0.1, momentum=0.8, weight_decay=0.1
+    ),
+    "adam": lambda net: torch.optim.Adam(net.parameters(), lr=0.01, betas=(0.8, 0.95), eps=0.1, weight_decay=0.1),
+    "adamw": lambda net: torch.optim.AdamW(net.parameters(), lr=0.01, betas=(0.8, 0.95), eps=0.1, weight_decay=0.1),
+}
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_an_optimizer_is_the_librarys(name: str) -> None:
+    settings = Settings(
+        optimizer=name, learning_rate=0.01, momentum=0.8, square_decay=0.95, epsilon=0.1, weight_decay=0.1, decay="all"
+    )
+    mine, theirs = small_net(), small_net()
+    images, labels = some(16)
+    for net, optimizer in ((mine, optimizer_for(mine, settings)), (theirs, LIBRARY[name](theirs))):
+        for _ in range(3):
+            optimizer.zero_grad()
+            F.cross_entropy(net(images.float() / 255), labels).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    torch.testing.assert_close(flat(mine), flat(theirs))
+    assert not torch.equal(flat(mine), flat(small_net()))
+
+
+def test_an_optimizer_has_a_rate_of_its_own() -> None:
+    assert [Settings(optimizer=name).peak for name in LIBRARY] == [0.1, 0.1, 0.1, 1e-3, 1e-3, 1e-3]
+    assert Settings(optimizer="adam", learning_rate=0.5).peak == 0.5
+
+
+def test_rates_differ_by_parameter_and_nought_is_frozen() -> None:
+    def share(name: str) -> float:
+        return {"0": 0.0, "4": 0.5}.get(name.split(".")[0], 1.0)
+
+    net, listening = small_net(norm=False), Listening()
+    before = copy.deepcopy(net)
+    fit(net, noise(64), dataclasses.replace(QUICK, schedule="constant"), hooks=[listening], rates=share)
+    assert {tuple(sorted(set(rates))) for rates in listening.rates} == {(0.025, 0.05)}
+    assert torch.equal(net[0].weight, before[0].weight)
+    assert not torch.equal(net[4].weight, before[4].weight)
+    assert sorted(group["share"] for group in parameter_groups(net, 0.1, rates=share)) == [0.5, 0.5, 1.0, 1.0]
+    with pytest.raises(RequestError, match="nothing to learn"):
+        fit(net, noise(64), QUICK, rates=lambda name: 0.0)
+
+
+@pytest.mark.parametrize("accumulate", [2, 3, 32])
+def test_a_batch_in_pieces_is_the_same_batch(accumulate: int) -> None:
+    settings = dataclasses.replace(QUICK, augment="mixup=0.4 shift=2")
+    whole, pieces, sizes = small_net(norm=False), small_net(norm=False), list[int]()
+    one = fit(whole, noise(65), settings)
+    pieces.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    other = fit(pieces, noise(65), dataclasses.replace(settings, accumulate=accumulate))
+    assert [report.loss for report in other] == pytest.approx([report.loss for report in one], rel=1e-5)
+    torch.testing.assert_close(flat(pieces), flat(whole), rtol=1e-4, atol=1e-5)
+    assert max(sizes) == -(-32 // accumulate)
+
+
+def test_no_piece_is_too_small_for_batch_norm() -> None:
+    net, sizes = small_net(), list[int]()
+    net.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    fit(net, noise(35), dataclasses.replace(QUICK, accumulate=20))
+    assert sizes == [2] * 16 + [3] + [2] * 16 + [3]
+
+
+def test_the_average_of_the_weights_is_judged_and_left() -> None:
+    net, listening, judged = small_net(norm=False), Listening(), list[Tensor]()
+    start = flat(net)
+    settings = dataclasses.replace(QUICK, epochs=3, ema=0.6)
+    reports = fit(net, noise(64), settings, held_out=lambda shown: judged.append(flat(shown)) or 0.5, hooks=[listening])
+    average = start
+    for step, weights in enumerate(listening.weights, start=1):
+        kept = min(0.6, (1 + step) / (10 + step))
+        average = kept * average + (1 - kept) * weights
+    torch.testing.assert_close(flat(net), average)
+    torch.testing.assert_close(judged[-1], average)
+    assert not torch.equal(judged[-1], listening.weights[-1])
+    plain = small_net(norm=False)
+    assert [report.loss for report in fit(plain, noise(64), dataclasses.replace(settings, ema=0))] == [
+        report.loss for report in reports
+    ]
+
+
+def test_running_statistics_are_averaged_too() -> None:
+    net = small_net()
+    fit(net, noise(64), dataclasses.replace(QUICK, ema=0.99))
+    assert net[1].running_mean.abs().sum() > 0
+    assert net[1].num_batches_tracked == 4
+
+
+class Scripted:
+    """Scores by a list, and the weights they were given for."""
+
+    def __init__(self, *scores: float) -> None:
+        self.scores, self.weights = list(scores), list[Tensor]()
+
+    def __call__(self, net: nn.Module) -> float:
+        self.weights.append(flat(net))
+        return self.scores[len(self.weights) - 1]
+
+
+def test_the_best_epoch_is_left() -> None:
+    judge = Scripted(0.1, 0.7, 0.7, 0.2)
+    net = small_net()
+    fit(net, noise(64), dataclasses.replace(QUICK, epochs=4, take="best"), held_out=judge)
+    assert torch.equal(flat(net), judge.weights[1])
+    last = Scripted(0.1, 0.7, 0.7, 0.2)
+    fit(net, noise(64), dataclasses.replace(QUICK, epochs=4), held_out=last)
+    assert torch.equal(flat(net), last.weights[3])
+
+
+def test_patience_ends_a_run_that_no_longer_gets_better() -> None:
+    judge, listening, net = Scripted(0.1, 0.7, 0.6, 0.5, 0.9), Listening(), small_net()
+    settings = dataclasses.replace(QUICK, epochs=5, patience=2)
+    reports = fit(net, noise(64), settings, held_out=judge, hooks=[listening])
+    assert len(reports) == 4
+    assert torch.equal(flat(net), judge.weights[1])
+    assert listening.lines == ["stopped after epoch 4: none was better than epoch 2 in 2"]
+    errors = Scripted(5.0, 4.0, 6.0, 6.0, 1.0)
+    numbers = examples(some(64)[0], some(64)[1].double(), task="number")
+    head = nn.Sequential(nn.Flatten(), nn.Linear(196, 1))
+    fit(head, numbers, settings, held_out=errors)
+    assert torch.equal(flat(head), errors.weights[1])  # of errors the least is the best
+
+
+def test_the_best_needs_held_out_images() -> None:
+    for change in ({"patience": 3}, {"take": "best"}):
+        with pytest.raises(RequestError, match="needs held-out images"):
+            fit(small_net(), noise(), dataclasses.replace(QUICK, **change))
+
+
+class Deep(nn.Module):
+    """Twenty links with batch norm and dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        links = [nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU()) for _ in range(20)]
+        self.stem = nn.Conv2d(1, 4, 3)
+        self.body = nn.Sequential(*links)
+        self.head = nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(4 * 144, 10))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.head(self.body(self.stem(x)))
+        return scores
+
+
+def test_recomputing_changes_memory_and_nothing_else() -> None:
+    nets, kept = (Deep(), Deep()), []
+    for net, recompute in zip(nets, ("none", "sqrt"), strict=True):
+        saved: list[int] = []
+
+        def pack(tensor: Tensor, to: list[int] = saved) -> Tensor:
+            to.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            fit(net, noise(16), dataclasses.replace(QUICK, epochs=1, batch=16, recompute=recompute))
+        kept.append(sum(saved))
+    assert same(*nets)
+    # Of 23 links, segments of 4: kept from forward are the maps between them, and not the links' own.
+    assert kept[1] < 0.2 * kept[0]
+    assert all("forward" not in vars(module) for module in nets[1].modules())
+
+
+class Heads(nn.Module):
+    """A net with two auxiliary heads, which only `forward_aux` runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(196, 8), nn.ReLU())
+        self.head, self.one, self.two = (nn.Linear(8, 10) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.head(self.body(x))
+        return scores
+
+    def forward_aux(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        inner = self.body(x)
+        return self.head(inner), [self.one(inner), self.two(inner)]
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3])
+def test_auxiliary_heads_count_by_their_weight(weight: float) -> None:
+    images, labels = some(32)
+    settings = dataclasses.replace(QUICK, epochs=1, auxiliary=weight, label_smoothing=0, clip_norm=0, weight_decay=0)
+    net, plain = Heads(), Heads()
+    report = fit(net, examples(images, labels), settings)[0]
+    x = (images.float() - 33) / 78
+    scores, others = plain.forward_aux(x)
+    loss = F.cross_entropy(scores, labels) + weight * sum(F.cross_entropy(other, labels) for other in others)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert report.loss == pytest.approx(loss.item(), rel=1e-5)
+    torch.optim.SGD(plain.parameters(), lr=0.05, momentum=0.9, nesterov=True).step()
+    torch.testing.assert_close(flat(net), flat(plain), rtol=1e-4, atol=1e-6)
+    assert torch.equal(net.one.weight, Heads().one.weight) is (weight == 0)
+
+
+class Small(nn.Module):
+    """Runs out of memory on more than `most` images, as torch says it on a CPU or on a GPU."""
+
+    def __init__(self, most: int, error: Exception) -> None:
+        super().__init__()
+        self.most, self.error, self.net, self.sizes = most, error, small_net(norm=False), list[int]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > self.most:
+            raise self.error
+        self.sizes.append(len(x))
+        scores: Tensor = self.net(x)
+        return scores
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+)
+def test_where_memory_is_short_the_batch_is_learnt_in_pieces(error: Exception) -> None:
+    net, listening, plain = Small(10, error), Listening(), small_net(norm=False)
+    fit(net, noise(64), QUICK, hooks=[listening])
+    fit(plain, noise(64), QUICK)
+    assert set(net.sizes) == {8}
+    assert listening.lines == [
+        "out of memory with 32 images at once: going on with 16; a step still learns from 32",
+        "out of memory with 16 images at once: going on with 8; a step still learns from 32",
+    ]
+    torch.testing.assert_close(flat(net.net), flat(plain), rtol=1e-4, atol=1e-5)
+
+
+def test_where_one_image_is_too_much_the_run_ends_with_words() -> None:
+    with pytest.raises(
+        WorkError, match=r"out of memory at epoch 1, batch 1 of 2, with 1 image at once: take a smaller"
+    ):
+        fit(Small(0, torch.OutOfMemoryError("out of memory")), noise(64), QUICK)
+
+
+def test_another_error_is_not_taken_for_it() -> None:
+    with pytest.raises(RuntimeError, match="something else"):
+        fit(Small(0, RuntimeError("something else")), noise(64), QUICK)
+
+
+def test_smoothing_towards_frequencies_is_for_classes() -> None:
+    images, _ = some(32)
+    labels = (torch.arange(32) >= 24).long()
+    net, plain = nn.Sequential(nn.Flatten(), nn.Linear(196, 2)), nn.Sequential(nn.Flatten(), nn.Linear(196, 2))
+    plain.load_state_dict(net.state_dict())
+    settings = dataclasses.replace(QUICK, epochs=1, label_smoothing=0.2, smooth_towards="frequency", clip_norm=0)
+    loss = fit(net, examples(images, labels), settings)[0].loss
+    wanted = 0.8 * F.one_hot(labels, 2) + 0.2 * torch.tensor([0.75, 0.25])
+    by_hand = -(wanted * plain((images.float() - 33) / 78).log_softmax(1)).sum(1).mean()
+    assert loss == pytest.approx(by_hand.item(), rel=1e-5)
+    numbers = examples(images, labels.double(), task="number")
+    with pytest.raises(RequestError, match="goes with classes, not with the task 'number'"):
+        fit(nn.Sequential(nn.Flatten(), nn.Linear(196, 1)), numbers, settings)
