@@ -28,7 +28,7 @@ from striate.jobs.learning.learned import Learned, StrangersMeasured
 from striate.jobs.learning.site import Site
 from striate.jobs.learning.weighing import check_balance
 from striate.jobs.measure import Measured, measure, or_none
-from striate.jobs.run_folder import RECIPE, RunFolder, next_free
+from striate.jobs.run_folder import MODEL, RECIPE, REPORT, RunFolder, first_told, next_free, require_unfinished
 from striate.jobs.run_report import run_report
 from striate.jobs.scalars import require_writer, write_scalars
 from striate.metrics import mean_interval
@@ -109,11 +109,10 @@ def train(
         require_writer()
     clock = Clock()
     if resume is not None:
-        folder = RunFolder.reopened(Path(resume))
-        recipe = Recipe.from_file(folder.path / RECIPE)
+        require_unfinished(Path(resume))
+        recipe = Recipe.from_file(Path(resume) / RECIPE)
     else:
         recipe = (recipe or Recipe()).changed(asked)
-        folder = None
     with clock.stage("open the data"):
         source, notes = _open(recipe)
         check_balance(source.task, recipe.balance)
@@ -122,22 +121,35 @@ def train(
             Augmentation.from_text(recipe.augment)  # a wrong word is told even where nothing is augmented
         seen = glance(source)
     plan = choose(seen, recipe.strategy, recipe.net)
+    if resume is not None:  # the recipe has the choice, and the log the reason
+        plan = dataclasses.replace(plan, why=str(first_told(Path(resume), "plan").get("why", plan.why)))
     progress.say(f"{source.name}: {len(source.items):,} images {source.task.asked()}")
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     if idle := recipe.idle(plan.strategy):
         notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
-    with folder or RunFolder(Path(out) if out else next_free(source.name)) as folder:
+    with _claimed(resume, out, source) as folder:
         site = Site(folder, clock, progress)
-        folder.log("resume" if resume is not None else "plan", {"data": recipe.data, **dataclasses.asdict(plan)})
+        site.log("plan" if resume is None else "resume", {"data": recipe.data, **dataclasses.asdict(plan)})
         if resume is None:
             recipe = site.settle(recipe, **_settled(recipe, source, plan, folder))
-        learned = _learn(source, plan, seen, recipe, site)
-        learned.notes[:0] = notes
-        ran = _as_run(recipe, learned)
-        run = _leave(folder, source, plan, ran, learned, clock, progress)
-        if tensorboard:
-            write_scalars(folder.path / "tensorboard", learned.curve, run.metrics, clock.stages)
+        else:
+            notes.append("This run was stopped and resumed: its seconds are those since then.")
+            if not folder.saved:
+                progress.say("Nothing was saved yet: the run begins anew.")
+        with site.stoppable():
+            learned = _learn(source, plan, seen, recipe, site)
+            learned.notes[:0] = notes
+            ran = _as_run(recipe, learned)
+            run = _leave(site, source, plan, ran, learned)
+            if tensorboard:
+                write_scalars(folder.path / "tensorboard", learned.curve, run.metrics, clock.stages)
         return run
+
+
+def _claimed(resume: str | os.PathLike[str] | None, out: str | os.PathLike[str] | None, source: Source) -> RunFolder:
+    if resume is not None:
+        return RunFolder.reopened(Path(resume))
+    return RunFolder(Path(out) if out else next_free(source.name))
 
 
 def _open(recipe: Recipe) -> tuple[Source, list[str]]:
@@ -181,11 +193,9 @@ def _as_run(recipe: Recipe, learned: Learned) -> Recipe:
     return recipe.changed({"precision": learned.precision, **chosen})
 
 
-def _leave(
-    folder: RunFolder, source: Source, plan: Plan, recipe: Recipe, learned: Learned, clock: Clock, progress: Progress
-) -> Run:
-    """Measure, and write everything that the run leaves."""
-    found = learned.audit
+def _leave(site: Site, source: Source, plan: Plan, recipe: Recipe, learned: Learned) -> Run:
+    """Measure, and write everything that the run leaves: the model last, because where it is the run is finished."""
+    folder, clock, progress, found = site.folder, site.clock, site.progress, learned.audit
     measured = learned.measured()
     metrics = {**measured.as_dict(), "engine": learned.engine, "precision": learned.precision}
     metrics |= _without_leaks(learned, measured) | _of_folds(learned)
@@ -193,18 +203,18 @@ def _leave(
         metrics["strangers"] = learned.strangers.as_dict()
     provenance = {"data": recipe.data, "images": len(learned.lots.rows("train")), "seed": recipe.seed, **learned.facts}
     model = dataclasses.replace(learned.model, metrics=metrics, training=provenance, versions=_versions())
-    folder.write_text("recipe.toml", recipe.toml())
+    folder.write_text(RECIPE, recipe.toml())
     folder.write_text("audit.json", json.dumps(found.as_dict(), indent=1))
     folder.write_text("split.csv", split_csv(found, learned.lots.parts, learned.lots.folds))
-    with clock.stage("write the model"):
-        write(folder.path / "model.safetensors", model)
     with clock.stage("write the report"):
         page = run_report(source, plan, recipe, learned, measured, model, dict(clock.stages))
-        folder.write_text("report.html", render(page))
+        folder.write_text(REPORT, render(page))
+    with clock.stage("write the model"):
+        write(folder.path / MODEL, model)
     if learned.curve:
         metrics = metrics | {"remarks": [remark.kind for remark in learned.remarks]}
     metrics = metrics | {"seconds": round(clock.total, 3)}
-    folder.log("done", {**metrics, "stages": {name: round(seconds, 3) for name, seconds in clock.stages.items()}})
+    site.log("done", {**metrics, "stages": {name: round(seconds, 3) for name, seconds in clock.stages.items()}})
     for finding in found.findings:
         progress.say(finding.line())
     for remark in learned.remarks[:REMARKS]:

@@ -18,7 +18,7 @@ from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment
 from striate.errors import RequestError
 from striate.jobs.learning.learned import Lots
-from striate.jobs.learning.site import Site, stoppable
+from striate.jobs.learning.site import Site
 from striate.jobs.learning.stock import Shelf
 from striate.jobs.learning.weighing import weights_of
 from striate.model import Model
@@ -27,7 +27,7 @@ from striate.nets.catalog import entry
 from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
 from striate.progress import Step
-from striate.recipe import Recipe, Settings
+from striate.recipe import Recipe
 from striate.task import Task
 from striate.training.checkpoints import Checkpoints
 from striate.training.examples import Examples
@@ -89,7 +89,7 @@ class NetJob:
         with (
             self.site.progress.bar(what, self.recipe.chosen_epochs(len(rows))) as bar,
             threads_for(self.net, self.recipe.batch),
-            stoppable(self.site.stop),
+            self.site.watching(),
         ):
             told.bar, told.say = bar, self.site.progress.say
             hooks = [*begun.hooks, told, self._checkpoints(stage, rows, held)]
@@ -141,26 +141,26 @@ class NetJob:
 
     def _checkpoints(self, stage: str, rows: list[int], held: list[int]) -> Checkpoints:
         recipe = self.recipe
-        loop = {item.name: getattr(recipe, item.name) for item in dataclasses.fields(Settings)}
         return Checkpoints(
             self.site.checkpoints(stage),
             seconds=recipe.checkpoint_seconds,
             steps=recipe.checkpoint_steps,
             keep=recipe.checkpoint_keep,
-            identity={**loop, "net": self.net, "strategy": recipe.strategy, "data": self._digest([rows, held])},
+            identity={**recipe.choices(), "net": self.net, "data": self._digest([rows, held])},
             stop=self.site.stop,
             advice=self.site.advice,
         )
 
     def _digest(self, parts: list[list[int]]) -> str:
-        """Of the images learnt from and watched, their order and their targets."""
-        digest = hashlib.sha256()
+        """Of the images learnt from and watched: how many, and a hash of them, their order, targets and pixels."""
+        digest = hashlib.sha256(repr(self.pixels).encode())
         for rows in parts:
             digest.update(b"part\n")
             for entry_ in self.lots.entries(rows):
                 digest.update(entry_.record.digest.encode())
             digest.update(np.ascontiguousarray(self.lots.targets(rows)).tobytes())
-        return digest.hexdigest()[:16]
+        learnt, watched = map(len, parts)
+        return f"{learnt:,} images and {watched:,} held out, hash {digest.hexdigest()[:16]}"
 
     def _model(self, begun: Beginning, task: Task) -> Model:
         net = begun.net
