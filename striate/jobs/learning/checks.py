@@ -6,14 +6,16 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from striate.jobs.learning.net_job import NetJob, Row, threads_for
+from striate.jobs.learning.net_job import NetJob, Row, small_step, threads_for
 from striate.jobs.learning.weighing import weights_of
 from striate.recipe.settings import FINDER
 from striate.training.diagnosis import Remark, diagnose, reach_of
 from striate.training.finder import Found, find_rate
+from striate.training.pace import fastest
 from striate.training.sanity import first_loss, learn_by_heart
 
 EVENT = "checks"  # in log.jsonl
+OPEN = ("train_precision", "compile")  # keys that a trial of the pace settles
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,28 @@ class Checks:
     def facts(self) -> dict[str, Any]:
         """As JSON values, for the log."""
         return {"lines": self.lines, "finder": None if self.found is None else dataclasses.asdict(self.found)}
+
+
+def paced(job: NetJob, rows: list[int]) -> NetJob:
+    """The job with the arithmetic of its steps chosen by trial on the images of `rows`, where the recipe is open.
+
+    Settled at once, so that a resumed run and one that runs the recipe again choose the same.
+    """
+    site, recipe = job.site, job.recipe
+    if "auto" not in (recipe.train_precision, recipe.compile):
+        return job
+    if small_step(job.net, recipe.batch):  # nothing to win, and the choice would be chance
+        chosen = {
+            key: "float32" if key == "train_precision" else "no" for key in OPEN if getattr(recipe, key) == "auto"
+        }
+    else:
+        with site.clock.stage("check"), threads_for(job.net, recipe.batch):
+            begun, learner, examples = job.prepared(rows)
+            pace = fastest(learner, examples, recipe, rates=begun.rates)
+        if len(pace.seconds) > 1:
+            site.progress.say(pace.line())
+        chosen = {"train_precision": pace.train_precision, "compile": pace.compile}
+    return dataclasses.replace(job, recipe=site.settle(recipe, **chosen))
 
 
 def checked(job: NetJob, rows: list[int]) -> tuple[NetJob, Checks]:

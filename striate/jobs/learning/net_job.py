@@ -231,6 +231,11 @@ def _note(report: EpochReport, task: Task) -> str:
     return f"loss {report.loss:.3f}, held out {said}"
 
 
+def small_step(net: str, batch: int) -> bool:
+    """Whether a step is so small that neither threads nor another arithmetic make it faster."""
+    return entry(net).madds * batch < SMALL_STEP
+
+
 @contextmanager
 def threads_for(net: str, batch: int) -> Iterator[None]:
     """One thread for steps so small that threads would spend their time waiting for each other; else all.
@@ -238,7 +243,7 @@ def threads_for(net: str, batch: int) -> Iterator[None]:
     By size and not by a trial, because the number of threads decides the last bits of the weights.
     """
     before = torch.get_num_threads()
-    if entry(net).madds * batch < SMALL_STEP:
+    if small_step(net, batch):
         torch.set_num_threads(1)
     try:
         yield

@@ -17,7 +17,7 @@ from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.inference.classifier import Classifier
 from striate.inference.engine import engine_version
-from striate.jobs.learning.checks import checked, diagnosed
+from striate.jobs.learning.checks import checked, diagnosed, paced
 from striate.jobs.learning.judging import REFERENCE, least_typical, meet_strangers, open_strangers
 from striate.jobs.learning.learned import Learned, Lots
 from striate.jobs.learning.net_job import Beginning, NetJob
@@ -30,6 +30,9 @@ from striate.pixels import Pixels
 from striate.recipe import Recipe
 from striate.task import Task
 from striate.transfer.strategy import Glance, Plan, scratch_pixels
+
+# Keys that a run chooses where they are left open, and that its model tells.
+CHOSEN = ("epochs", "augment", "train_precision", "compile")
 
 
 def learn_scratch(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site: Site) -> Learned:
@@ -50,6 +53,7 @@ def learn_scratch(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site
     lots = Lots.drawn(found, recipe)
     recipe = site.settle(recipe, epochs=recipe.chosen_epochs(len(lots.rows("train"))))
     job = NetJob(plan.net, lots, stock.of(found.usable), recipe, pixels, site, from_nothing)
+    job = paced(job, lots.rows("train"))
     job, checks = checked(job, lots.rows("train"))
     held = lots.rows(lots.measured_part)
     unseen: NDArray[np.float32] | None = None
@@ -72,8 +76,7 @@ def learn_scratch(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site
         unseen=unseen,
         views=job.views if augmentation.transforms else None,
         curve=curve,
-        facts={"epochs": recipe.epochs, "augment": recipe.augment}
-        | ({"learning_rate": checks.found.rate} if checks.found else {}),
+        facts={key: getattr(job.recipe, key) for key in CHOSEN} | {"learning_rate": job.recipe.peak},
         checks=checks,
         remarks=diagnosed(job, lots.rows("train"), curve),
         notes=[classifier.engine_note] if classifier.engine_note else [],
