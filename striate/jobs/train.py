@@ -25,10 +25,11 @@ from striate.inference.classifier import Classifier
 from striate.jobs.clock import Clock
 from striate.jobs.learning.features import learn_features
 from striate.jobs.learning.learned import Learned, StrangersMeasured
+from striate.jobs.learning.processes import Processes, together
 from striate.jobs.learning.site import Site
 from striate.jobs.learning.weighing import check_balance
 from striate.jobs.measure import Measured, measure, or_none
-from striate.jobs.run_folder import RECIPE, RunFolder, next_free
+from striate.jobs.run_folder import RECIPE, OthersFolder, RunFolder, next_free, unfinished
 from striate.jobs.run_report import run_report
 from striate.jobs.scalars import require_writer, write_scalars
 from striate.metrics import mean_interval
@@ -96,22 +97,35 @@ def train(
     `out`: the run folder, new or empty; by default a new one under runs/. `recipe` holds every choice; the arguments
     after it override its keys. `resume`: in place of all of them, the folder of a run that was stopped or killed, which
     then ends as if it had not been. `tensorboard`: also leave its scalars in the run folder.
+    Under torchrun the processes train together. The first one does all the rest and returns the run; the others leave
+    by SystemExit(0) when it needs them no more. Started anew by torchrun, it resumes what it left in `out`.
     Raises RequestError for what cannot be done as asked, WorkError where the work failed.
     """
     given = {"data": os.fspath(data) or None, "net": net, "strategy": strategy, "epochs": epochs, "seed": seed}
     asked = {key: value for key, value in given.items() if value is not None}
     if resume is not None and (asked or out or recipe):
         raise RequestError("a run is resumed with the recipe that it was begun with: give resume alone")
-    progress = progress or Progress()
     if tensorboard:
         require_writer()
     clock = Clock()
-    if resume is not None:
-        folder = RunFolder.reopened(Path(resume))
-        recipe = Recipe.from_file(folder.path / RECIPE)
-    else:
-        recipe = (recipe or Recipe()).changed(asked)
-        folder = None
+    with together() as processes:
+        progress = (progress if processes.first else None) or Progress()
+        folder, recipe, resumed = _begun(asked, out, recipe, resume, processes)
+        return _train(recipe, folder, out, clock, progress, processes, resumed=resumed, tensorboard=tensorboard)
+
+
+def _train(
+    recipe: Recipe,
+    folder: RunFolder | None,
+    out: str | os.PathLike[str] | None,
+    clock: Clock,
+    progress: Progress,
+    processes: Processes,
+    *,
+    resumed: bool,
+    tensorboard: bool,
+) -> Run:
+    """One process's part: all of it in the first, the learning alone in the others."""
     with clock.stage("open the data"):
         source, notes = _open(recipe)
         check_balance(source.task, recipe.balance)
@@ -125,9 +139,9 @@ def train(
     if idle := recipe.idle(plan.strategy):
         notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
     with folder or RunFolder(Path(out) if out else next_free(source.name)) as folder:
-        site = Site(folder, clock, progress)
-        folder.log("resume" if resume is not None else "plan", {"data": recipe.data, **dataclasses.asdict(plan)})
-        if resume is None:
+        site = Site(folder, clock, progress, processes=processes)
+        folder.log("resume" if resumed else "plan", {"data": recipe.data, **dataclasses.asdict(plan)})
+        if not resumed:
             recipe = site.settle(recipe, **_settled(recipe, source, plan, folder))
         learned = _learn(source, plan, seen, recipe, site)
         learned.notes[:0] = notes
@@ -136,6 +150,28 @@ def train(
         if tensorboard:
             write_scalars(folder.path / "tensorboard", learned.curve, run.metrics, clock.stages)
         return run
+
+
+def _begun(
+    asked: dict[str, Any],
+    out: str | os.PathLike[str] | None,
+    recipe: Recipe | None,
+    resume: str | os.PathLike[str] | None,
+    processes: Processes,
+) -> tuple[RunFolder | None, Recipe, bool]:
+    """The folder of a run to go on with, None for a new one; the recipe; and whether the run goes on.
+
+    Every process takes the first one's recipe, which alone has a folder.
+    """
+    folder, recipe = None, (recipe or Recipe()).changed(asked)
+    if processes.first:
+        if processes.restarted and out is not None and unfinished(Path(out)):
+            resume = out
+        if resume is not None:
+            folder = RunFolder.reopened(Path(resume))
+            recipe = Recipe.from_file(folder.path / RECIPE)
+    recipe, resumed = processes.told((recipe, folder is not None))
+    return folder if processes.first else OthersFolder(Path(out or "")), recipe, resumed
 
 
 def _open(recipe: Recipe) -> tuple[Source, list[str]]:
@@ -153,6 +189,9 @@ def _open(recipe: Recipe) -> tuple[Source, list[str]]:
 
 def _learn(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site: Site) -> Learned:
     if plan.strategy == "features":
+        if (world := site.processes.world) is not None:
+            site.progress.say(f"This strategy is work for one process: the others of the {world.size} end here.")
+        site.processes.others_end()
         return learn_features(source, plan, recipe, site)
     from striate.jobs.learning.scratch import learn_scratch  # imports torch
 

@@ -49,6 +49,8 @@ class Checkpoints(Hook):
 
     def start(self, run: Run) -> None:
         """Go on from the last good checkpoint; every process from the first one's."""
+        if wrong := _different(run.world.told(self.identity), self.identity):
+            raise RequestError(f"process {run.world.rank + 1} is not given what the first is: {wrong}")
         content = run.world.told(self._newest() if run.world.first else None)
         if content is None:
             return
@@ -67,13 +69,14 @@ class Checkpoints(Hook):
 
     def step_done(self, run: Run) -> None:
         """Save where it is time to; stop where that is asked."""
-        signal = self.stop()
+        signal = run.world.highest(self.stop())  # all stop after the same step, whichever was asked
         by_steps = self.steps and run.step % self.steps == 0
         by_time = self.seconds and time.monotonic() - self.last >= self.seconds
         if signal or by_steps or by_time:
             self._save(run)
         if signal:
-            raise Stopped(f"stopped at {run.where}, and saved{self.advice}", 128 + signal)
+            said = f"stopped at {run.where}, and saved{self.advice}" if run.world.first else ""
+            raise Stopped(said, 128 + signal)
 
     def epoch_done(self, run: Run) -> None:
         """Save the best epoch so far, and the last."""
@@ -125,12 +128,18 @@ def _step(path: Path) -> int:
 
 
 def _require_same(was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    if wrong := _different(was, now):
+        raise RequestError(
+            f"the checkpoint is of another run: {wrong}; resume with what it was begun with, or begin a new run"
+        )
+
+
+def _different(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first difference in words; none: nothing."""
     for name in sorted({*was, *now}):
         if was.get(name) != now.get(name):
-            raise RequestError(
-                f"the checkpoint is of another run: {name} was {was.get(name)!r} and is {now.get(name)!r}; "
-                "resume with what it was begun with, or begin a new run"
-            )
+            return f"{name} was {was.get(name)!r} and is {now.get(name)!r}"
+    return ""
 
 
 def _surroundings(run: Run) -> dict[str, Any]:

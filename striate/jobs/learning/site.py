@@ -13,6 +13,7 @@ from typing import Any
 
 from striate.jobs.clock import Clock
 from striate.jobs.learning.learned import Log
+from striate.jobs.learning.processes import Processes
 from striate.jobs.run_folder import RunFolder
 from striate.progress import Progress
 from striate.recipe import Recipe
@@ -36,6 +37,7 @@ class Site:
     clock: Clock
     progress: Progress
     stop: Stop = field(default_factory=Stop)
+    processes: Processes = field(default_factory=Processes)
 
     @property
     def log(self) -> Log:
@@ -52,8 +54,11 @@ class Site:
         return self.folder.path / "checkpoints" / stage
 
     def settle(self, recipe: Recipe, **chosen: Any) -> Recipe:
-        """The recipe with what was chosen in its course, written down: resumed, the run does not choose again."""
-        settled = recipe.changed(chosen)
+        """The recipe with what was chosen in its course, written down: resumed, the run does not choose again.
+
+        Every process takes what the first one chose.
+        """
+        settled = recipe.changed(self.processes.told(chosen))
         self.folder.write_text("recipe.toml", settled.toml())
         return settled
 
