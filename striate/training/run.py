@@ -155,8 +155,7 @@ class Run:
         batch in n pieces sees the same pieces as n processes. A process has none where there are too few images.
         """
         size = self.world.size
-        parts = max(size, min(self.accumulate * size, len(batch) // self.least) // size * size)
-        return list(enumerate(pieces(batch, parts, least=self.least)))[self.world.rank :: size]
+        return list(enumerate(pieces(batch, self.accumulate * size, least=self.least)))[self.world.rank :: size]
 
     def seed_layers(self, piece: int) -> None:
         """Seed what layers draw by the step and the piece, never by what was drawn before."""
@@ -215,14 +214,14 @@ class Run:
     def _wrapped(self) -> nn.Module:
         learner: nn.Module = Learner(self.net)
         if self.world.size > 1:
-            learner = DistributedDataParallel(
-                learner,
-                device_ids=[self.device] if self.world.on_gpu else None,
-                broadcast_buffers=False,  # once before judging is enough: running statistics are not learnt by
-                # A net may leave out layers for a step. And without it gradients would be bundled anew after the first
-                # step, so that the sums of a resumed run would differ from those of one never stopped in the last bits.
-                find_unused_parameters=True,
+            # A net may leave out layers for a step. And without finding them DDP would bundle gradients anew after the
+            # first step, so that the sums of a resumed run would differ in the last bits from one never stopped.
+            # One parameter is never used, or DDP would warn, in every process, that there was nothing to find.
+            learner.register_parameter("never_used", nn.Parameter(torch.zeros((), device=self.device)))
+            learner = wrapped = DistributedDataParallel(
+                learner, device_ids=[self.device] if self.world.on_gpu else None, find_unused_parameters=True
             )
+            wrapped.broadcast_buffers = False  # at every step; nothing is learnt by them: see `World.align`
         if self.settings.compile == "yes":
             learner = torch.compile(learner)  # type: ignore[assignment]
         return learner

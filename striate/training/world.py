@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -105,10 +104,7 @@ def joined() -> Iterator[World]:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if gpu else "gloo", timeout=PATIENCE)
     try:
-        with warnings.catch_warnings():
-            # The loop asks for it so that nets may leave out layers; most do not.
-            warnings.filterwarnings("ignore", ".*find_unused_parameters=True was specified", UserWarning)
-            yield World(mine.rank, mine.size, device, mine.local)
+        yield World(mine.rank, mine.size, device, mine.local)
     except RuntimeError as error:
         if isinstance(error, StriateError) or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
