@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
+from uuid import uuid4
 
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.rendezvous import rendezvous
 
 from striate.errors import RequestError, StriateError, WorkError
-from striate.torchrun import place
+from striate.torchrun import Place, place
 
 # How long one may wait for another, such as for the first to decode a large data set. Who is lost is not waited for:
 # its connections close, and torchrun ends the others.
 PATIENCE = timedelta(days=2)
+PAUSE = 0.02  # seconds between two looks at who has come
 
 
 @dataclass(frozen=True)
@@ -102,12 +107,38 @@ def joined() -> Iterator[World]:
     device = torch.device("cuda", mine.local) if gpu else torch.device("cpu")
     if gpu:
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if gpu else "gloo", timeout=PATIENCE)
     try:
+        dist.init_process_group(
+            "nccl" if gpu else "gloo", store=_store(mine), rank=mine.rank, world_size=mine.size, timeout=PATIENCE
+        )
         yield World(mine.rank, mine.size, device, mine.local)
     except RuntimeError as error:
-        if isinstance(error, StriateError) or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+        if isinstance(error, StriateError) or not (isinstance(error, dist.DistError) or "gloo" in str(error).lower()):
             raise
         raise WorkError("another process has ended, or cannot be reached; where it had words, they say why") from error
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _store(mine: Place) -> Any:
+    """Where the processes find each other's addresses: a part of torchrun's store that no earlier start has used.
+
+    torchrun (2.13) keeps its store when it starts processes anew, with the addresses of the dead in it; and machines
+    count restarts each for itself, so no number tells one start from another. So the first process draws a name, and
+    tells it together with the marks that it finds of the others, until each has found its own among them.
+    """
+    store, *_ = next(rendezvous("env://", mine.rank, mine.size))
+    mark = uuid4().hex
+    others = range(1, mine.size)
+    if mine.rank:
+        store.set(f"mark/{mine.rank}", mark)
+        while mark not in (told := json.loads(store.get("told")))["marks"]:
+            time.sleep(PAUSE)
+        store.set(f"{told['name']}/{mine.rank}", "found")
+        return dist.PrefixStore(told["name"], store)  # type: ignore[attr-defined, unused-ignore]
+    while not store.check([f"{mark}/{rank}" for rank in others]):
+        marks = [store.get(f"mark/{rank}").decode() for rank in others]
+        store.set("told", json.dumps({"name": mark, "marks": marks}))
+        time.sleep(PAUSE)
+    return dist.PrefixStore(mark, store)  # type: ignore[attr-defined, unused-ignore]
