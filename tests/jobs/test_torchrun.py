@@ -98,6 +98,15 @@ def test_lost_processes_do_not_change_the_model(undisturbed: tuple[Path, str, st
     assert all((whole[name] == lost[name]).all() for name in whole)
 
 
+def test_features_are_the_first_processs_work(photos: Path, trained: object, tmp_path: Path) -> None:
+    # `trained` has left the caches warm.
+    command = f"torchrun --standalone --nproc-per-node 2 -m striate train {photos} --strategy features --out run"
+    ((out, err),) = ended(torchrun(command, tmp_path))
+    assert err.count("This strategy is work for one process: the others of the 2 end here.") == 1
+    assert out.count("Report ") == 1
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
 @pytest.fixture
 def two_hosts() -> Iterator[list[list[str]]]:
     """Two hosts, as the words before a command that runs it there: namespaces with a cable between them."""
@@ -126,17 +135,22 @@ def two_hosts() -> Iterator[list[list[str]]]:
 
 
 @pytest.mark.slow
-def test_two_hosts_leave_what_two_processes_leave(
+def test_two_hosts_of_which_one_loses_its_process_leave_what_two_processes_leave(
     two_hosts: list[list[str]], undisturbed: tuple[Path, str, str], place: Path, tmp_path: Path
 ) -> None:
-    # They share a folder, as the page advises, but no cache.
+    # They share a folder, as the page advises, but no cache, and have one name, which is no address on the cable.
+    script = str(Path(__file__).with_name("lost.py"))
     launched = []
     for number, host in enumerate(two_hosts, 1):
-        command = TWO_MACHINES.replace("--nnodes", f"--local-addr 10.0.0.{number} --nnodes")
+        command = TWO_MACHINES.replace("torchrun", f"torchrun --local-addr 10.0.0.{number}")
+        command = command.replace("-m striate", f"--rdzv-conf is_host={int(number == 1)} {script}")
+        command = command.replace("--out run", "--out hosts --set checkpoint_steps=1")
         surroundings = {"GLOO_SOCKET_IFNAME": "cable", "STRIATE_CACHE": str(tmp_path / f"cache-{number}")}
-        launched.append(torchrun(command.replace("--out run", "--out hosts"), place, *host, **surroundings))
+        launched.append(torchrun(command, place, *host, **surroundings))
     told = ended(*launched)
     assert sorted("Report " in out for out, _ in told) == [False, True]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache-1", "cache-2"]
+    assert {path.name for path in tmp_path.iterdir()} == {"cache-1", "cache-2"}
+    assert len(events(place / "hosts", "resume")) == 1
     whole, hosts = (load_file(place / name / "model.safetensors") for name in ("run", "hosts"))
+    assert whole.keys() == hosts.keys()
     assert all((whole[name] == hosts[name]).all() for name in whole)
