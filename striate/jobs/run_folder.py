@@ -121,6 +121,27 @@ class RunFolder:
                     folder.rmdir()
 
 
+class OthersFolder(RunFolder):
+    """The run folder in a process that does not own it: what it would write is left to the one that does."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def log(self, event: str, facts: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def logged(self, event: str) -> dict[str, Any] | None:
+        """None: the folder may be on another machine."""
+
+    def write_text(self, name: str, text: str) -> None:
+        """Nothing."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing."""
+
+
 def unfinished(path: Path) -> bool:
     """Whether a folder holds a run that was begun and not finished."""
     return (path / RECIPE).is_file() and not (path / MODEL).exists()

@@ -25,10 +25,21 @@ from striate.inference.classifier import Classifier
 from striate.jobs.clock import Clock
 from striate.jobs.learning.features import learn_features
 from striate.jobs.learning.learned import Learned, StrangersMeasured
+from striate.jobs.learning.processes import Processes, together
 from striate.jobs.learning.site import Site
 from striate.jobs.learning.weighing import check_balance
 from striate.jobs.measure import Measured, measure, or_none
-from striate.jobs.run_folder import MODEL, RECIPE, REPORT, RunFolder, first_told, next_free, require_unfinished
+from striate.jobs.run_folder import (
+    MODEL,
+    RECIPE,
+    REPORT,
+    OthersFolder,
+    RunFolder,
+    first_told,
+    next_free,
+    require_unfinished,
+    unfinished,
+)
 from striate.jobs.run_report import run_report
 from striate.jobs.scalars import require_writer, write_scalars
 from striate.metrics import mean_interval
@@ -40,6 +51,8 @@ from striate.transfer.head import check_loss
 from striate.transfer.strategy import Glance, Plan, choose, glance
 
 REMARKS = 2  # on the curve, said after training; the report has them all
+
+Place = str | os.PathLike[str] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,21 +111,51 @@ def train(
     `out`: the run folder, new or empty; by default a new one under runs/. `recipe` holds every choice; the arguments
     after it override its keys. `resume`: in place of all of them, the folder of a run that was stopped or killed, which
     then ends as if it had not been. `tensorboard`: also leave its scalars in the run folder.
+    Under torchrun the processes train together. The first one does all the rest and returns the run; the others leave
+    by SystemExit(0) when it needs them no more. Started anew by torchrun, it resumes what it left in `out`.
     Raises RequestError for what cannot be done as asked, WorkError where the work failed.
     """
     given = {"data": os.fspath(data) or None, "net": net, "strategy": strategy, "epochs": epochs, "seed": seed}
     asked = {key: value for key, value in given.items() if value is not None}
     if resume is not None and (asked or out or recipe):
         raise RequestError("a run is resumed with the recipe that it was begun with: give resume alone")
-    progress = progress or Progress()
     if tensorboard:
         require_writer()
     clock = Clock()
-    if resume is not None:
-        require_unfinished(Path(resume))
-        recipe = Recipe.from_file(Path(resume) / RECIPE)
-    else:
-        recipe = (recipe or Recipe()).changed(asked)
+    with together() as processes:
+        progress = (progress if processes.first else None) or Progress()
+        recipe, resume = _begun(asked, out, recipe, resume, processes)
+        return _train(recipe, out, resume, clock, progress, processes, tensorboard=tensorboard)
+
+
+def _begun(
+    asked: dict[str, Any], out: Place, recipe: Recipe | None, resume: Place, processes: Processes
+) -> tuple[Recipe, Place]:
+    """The recipe, and the run to go on with, if any; every process takes the first one's."""
+    if processes.first:
+        if processes.restarted and out is not None and unfinished(Path(out)):
+            resume = out
+        if resume is not None:
+            require_unfinished(Path(resume))
+            recipe = Recipe.from_file(Path(resume) / RECIPE)
+        else:
+            recipe = (recipe or Recipe()).changed(asked)
+    told = processes.told((recipe, resume))
+    assert told[0] is not None
+    return told[0], told[1]
+
+
+def _train(
+    recipe: Recipe,
+    out: Place,
+    resume: Place,
+    clock: Clock,
+    progress: Progress,
+    processes: Processes,
+    *,
+    tensorboard: bool,
+) -> Run:
+    """One process's part: all of it in the first, the learning alone in the others."""
     with clock.stage("open the data"):
         source, notes = _open(recipe)
         check_balance(source.task, recipe.balance)
@@ -121,14 +164,14 @@ def train(
             Augmentation.from_text(recipe.augment)  # a wrong word is told even where nothing is augmented
         seen = glance(source)
     plan = choose(seen, recipe.strategy, recipe.net)
-    if resume is not None:  # the recipe has the choice, and the log the reason
+    if resume is not None and processes.first:  # the recipe has the choice, and the log the reason
         plan = dataclasses.replace(plan, why=str(first_told(Path(resume), "plan").get("why", plan.why)))
     progress.say(f"{source.name}: {len(source.items):,} images {source.task.asked()}")
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     if idle := recipe.idle(plan.strategy):
         notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
-    with _claimed(resume, out, source) as folder:
-        site = Site(folder, clock, progress)
+    with _claimed(resume, out, source, processes) as folder:
+        site = Site(folder, clock, progress, processes=processes)
         site.log("plan" if resume is None else "resume", {"data": recipe.data, **dataclasses.asdict(plan)})
         if resume is None:
             recipe = site.settle(recipe, **_settled(recipe, source, plan, folder))
@@ -146,7 +189,9 @@ def train(
         return run
 
 
-def _claimed(resume: str | os.PathLike[str] | None, out: str | os.PathLike[str] | None, source: Source) -> RunFolder:
+def _claimed(resume: Place, out: Place, source: Source, processes: Processes) -> RunFolder:
+    if not processes.first:
+        return OthersFolder(Path(resume or out or ""))
     if resume is not None:
         return RunFolder.reopened(Path(resume))
     return RunFolder(Path(out) if out else next_free(source.name))
@@ -167,6 +212,9 @@ def _open(recipe: Recipe) -> tuple[Source, list[str]]:
 
 def _learn(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site: Site) -> Learned:
     if plan.strategy == "features":
+        if (world := site.processes.world) is not None:
+            site.progress.say(f"This strategy is work for one process: the others of the {world.size} end here.")
+        site.processes.others_end()
         return learn_features(source, plan, recipe, site)
     from striate.jobs.learning.scratch import learn_scratch  # imports torch
 

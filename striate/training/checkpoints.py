@@ -61,6 +61,8 @@ class Checkpoints(Hook):
         """
         if run.hooks[-1] is not self:
             raise RequestError("Checkpoints must be the last of the hooks: what a later one remembers would be lost")
+        if wrong := _different(run.world.told(self.identity), self.identity):
+            raise RequestError(f"process {run.world.rank + 1} is not given what the first is: {wrong}")
         content = run.world.told(self._newest(run) if run.world.first else None)
         if content is None:
             return
@@ -91,11 +93,11 @@ class Checkpoints(Hook):
         self._stopped(run)
 
     def _stopped(self, run: Run) -> bool:
-        """False; where the run is asked to stop, it is saved and raises Stopped. All processes do as the first."""
-        signal = run.world.told(self.stop())
+        """False; where any process is asked to stop, all do after this step, the first saves, and Stopped is raised."""
+        signal = run.world.highest(self.stop())
         if signal:
             kept = "saved" if self._save(run) else "not saved"
-            raise Stopped(f"stopped {_after(run)}, and {kept}{self.advice}", 128 + signal)
+            raise Stopped(f"stopped {_after(run)}, and {kept}{self.advice}" if run.world.first else "", 128 + signal)
         return False
 
     def _is_best(self, run: Run, score: float | None) -> bool:
@@ -165,12 +167,18 @@ def _after(run: Run) -> str:
 
 
 def _require_same(was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    if wrong := _different(was, now):
+        raise RequestError(
+            f"the checkpoint is of another run: {wrong}; resume with what it was begun with, or begin a new run"
+        )
+
+
+def _different(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first difference in words; none: nothing."""
     for name in sorted({*was, *now}):
         if was.get(name) != now.get(name):
-            raise RequestError(
-                f"the checkpoint is of another run: {name} was {was.get(name)!r} and is {now.get(name)!r}; "
-                "resume with what it was begun with, or begin a new run"
-            )
+            return f"{name} was {was.get(name)!r} and is {now.get(name)!r}"
+    return ""
 
 
 def _surroundings(run: Run) -> dict[str, Any]:

@@ -38,7 +38,12 @@ def fit(
 
     `held_out` is judged after every epoch: examples, or a function from the network, in eval mode, to its score.
     `hooks` come after those of the settings' techniques. `rates`: a parameter's share of the learning rate, by name.
-    `world`: the processes that do this together, each with the same arguments.
+    `world`: the processes that do this together, each with the same arguments. A batch is dealt out to them by seed,
+    epoch and image, one process's piece being every n-th image. Each sums the losses and gradients of its own images,
+    DistributedDataParallel averages over the processes in the order of its ring, and the loop has scaled what it
+    averages, so that the step is that of the batch's mean loss. One process computes the same but for the order of
+    these sums. Batch normalisation normalises within a piece, so n processes learn as one does with accumulate = n, but
+    their running statistics are those of the first process alone, whose network is judged and kept.
     A last batch of one image is left out where there is batch normalisation. The same seed gives the same weights, bit
     for bit, on the same machine, thread count and versions; the caller's random state is left as it was.
     Raises RequestError for what does not go together, WorkError at the first loss or parameter that is not finite, or
@@ -82,15 +87,17 @@ def learn(run: Run, batch: Visits) -> None:
     for hook in run.hooks:
         hook.gradients_ready(run)
     run.optimizer.step()
-    run.sums.loss += loss
-    run.sums.seen += len(batch) if run.world.first else 0
+    run.sums.loss += run.world.summed([loss])[0]
+    run.sums.seen += len(batch)
     run.batch += 1
 
 
 def _gradient(run: Run, batch: Visits) -> float:
     """Put the gradient of the batch's mean loss into the parameters; the summed loss of this process's images."""
     run.optimizer.zero_grad()
-    pieces, total, settings = run.dealt(batch), 0.0, run.settings
+    pieces, total, settings, counts = run.dealt(batch), 0.0, run.settings, 1.0
+    if not pieces:  # it goes along, for all exchange gradients, with images that another learns, and counts nothing
+        pieces, counts = [(run.world.rank, batch.of(slice(run.least)))], 0.0
     for number, (piece, some) in enumerate(pieces):
         run.seed_layers(piece)
         shown = run.view.learn(some, run.whole(), run.epoch)
@@ -102,8 +109,8 @@ def _gradient(run: Run, batch: Visits) -> float:
             if not loss.isfinite():
                 raise not_finite(run.net, shown.x, run.where, settings)
             # Processes average their gradients; the batch's is their sum.
-            (loss * (run.world.size / len(batch))).backward()  # type: ignore[no-untyped-call]
-        total += loss.item()
+            (loss * (counts * run.world.size / len(batch))).backward()  # type: ignore[no-untyped-call]
+        total += counts * loss.item()
     return total
 
 

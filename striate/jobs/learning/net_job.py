@@ -36,6 +36,7 @@ from striate.training.loop import fit
 from striate.training.optimizers import Rates
 from striate.training.run import EpochReport, Run
 from striate.training.units import InUnits
+from striate.training.world import ALONE
 
 SMALL_STEP = 2**28  # multiply-adds of a batch: LeNet-5's 64 images are a tenth, ResNet-20's ten times as many
 VIEWS = 5  # of a varied image, beside the plain one
@@ -93,7 +94,10 @@ class NetJob:
         ):
             told.bar, told.say = bar, self.site.progress.say
             hooks = [*begun.hooks, told, self._checkpoints(stage, rows, held)]
-            reports = fit(learner, examples, self.recipe, held_out=held_out, hooks=hooks, rates=begun.rates)
+            world = self.site.processes.world or ALONE
+            reports = fit(
+                learner, examples, self.recipe, held_out=held_out, hooks=hooks, rates=begun.rates, world=world
+            )
         if isinstance(learner, InUnits):
             assert isinstance(begun.net.head, nn.Linear)  # or there were no learner in units
             learner.fold(begun.net.head)

@@ -45,7 +45,7 @@ def learn_scratch(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site
         )
     recipe = recipe.changed({"augment": chosen_augment(recipe.augment, pixels)})
     augmentation = Augmentation.from_text(recipe.augment)
-    with site.clock.stage("look"):
+    with site.clock.stage("look"), site.processes.in_turn():
         roomy = augmentation.zooms and seen.side > pixels.height
         stock = stocked(source, pixels, roomy=roomy, progress=site.progress)
     found = audit(source, stock.pairs, progress=site.progress)
@@ -63,6 +63,7 @@ def learn_scratch(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site
     with site.clock.stage("train"):
         watched = lots.rows("val") or held  # where there is a "test", nobody looks at it before the end
         model, curve = job.trained(lots.rows("train"), watched, lambda row: site.log("epoch", row))
+    site.processes.others_end()
     with site.clock.stage("answer"):
         model = _with_thresholds(model, job, unseen)
         classifier = Classifier(model, engine=recipe.engine, precision="float32")
@@ -118,6 +119,8 @@ def _fold_by_fold(job: NetJob, folds: NDArray[np.int64]) -> NDArray[np.float32]:
     for fold in range(int(folds.max()) + 1):
         rows, held = np.flatnonzero((folds >= 0) & (folds != fold)).tolist(), np.flatnonzero(folds == fold).tolist()
         model, _ = job.trained(rows, [], lambda row: None, f"fold-{fold + 1}")
+        if not job.site.processes.first:
+            continue
         answers[held] = Classifier(model, engine=job.recipe.engine, precision="float32").answers(job.images.exact(held))
     return answers
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from striate.errors import Stopped, WorkError
 from striate.jobs.clock import Clock
+from striate.jobs.learning.processes import Processes
 from striate.jobs.run_folder import RECIPE, RunFolder
 from striate.progress import Progress
 from striate.recipe import Recipe
@@ -42,6 +43,7 @@ class Site:
     progress: Progress
     stop: Stop = field(default_factory=Stop)
     refused: set[str] = field(default_factory=set)
+    processes: Processes = field(default_factory=Processes)
 
     def log(self, event: str, facts: dict[str, Any]) -> None:
         """An event and its facts, as a line of log.jsonl; that the disk has no room for lines is told once."""
@@ -62,8 +64,11 @@ class Site:
         return self.folder.path / "checkpoints" / stage
 
     def settle(self, recipe: Recipe, **chosen: Any) -> Recipe:
-        """The recipe with what was chosen in its course, written down: resumed, the run does not choose again."""
-        settled = recipe.changed(chosen)
+        """The recipe with what was chosen in its course, written down: resumed, the run does not choose again.
+
+        Every process takes what the first one chose.
+        """
+        settled = recipe.changed(self.processes.told(chosen))
         self.folder.write_text(RECIPE, settled.toml())
         return settled
 
