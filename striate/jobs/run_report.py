@@ -67,6 +67,7 @@ def run_report(
         findings=_findings(found, pictures),
         set_aside=tuple((oddity.path, f"{oddity.kind}: {oddity.why}") for oddity in found.set_aside),
         curve=tuple(learned.curve),
+        unfrozen=tuple(learned.facts.get("unfrozen", ())),
         timings=tuple(timings.items()),
         engine=learned.engine,
         recipe=recipe.toml(),

@@ -25,6 +25,7 @@ from striate.inference.classifier import Classifier
 from striate.jobs.clock import Clock
 from striate.jobs.learning.features import learn_features
 from striate.jobs.learning.learned import Learned, StrangersMeasured
+from striate.jobs.learning.nearness import looked_closer
 from striate.jobs.learning.site import Site
 from striate.jobs.learning.weighing import check_balance
 from striate.jobs.measure import Measured, measure, or_none
@@ -37,7 +38,7 @@ from striate.progress import Progress
 from striate.recipe import Recipe
 from striate.report.run.page import render
 from striate.transfer.head import check_loss
-from striate.transfer.strategy import Glance, Plan, choose, glance
+from striate.transfer.strategy import Glance, Plan, asks_for_nearness, choose, glance
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +121,9 @@ def train(
             Augmentation.from_text(recipe.augment)  # a wrong word is told even where nothing is augmented
         seen = glance(source)
     plan = choose(seen, recipe.strategy, recipe.net)
+    if asks_for_nearness(plan, seen, recipe.strategy):
+        with clock.stage("look closer"):
+            plan = looked_closer(source, plan, seen, recipe)
     progress.say(f"{source.name}: {len(source.items):,} images {source.task.asked()}")
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     if idle := recipe.idle(plan.strategy):
@@ -154,6 +158,10 @@ def _open(recipe: Recipe) -> tuple[Source, list[str]]:
 def _learn(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site: Site) -> Learned:
     if plan.strategy == "features":
         return learn_features(source, plan, recipe, site)
+    if plan.strategy == "finetune":
+        from striate.jobs.learning.finetune import learn_finetuned  # imports torch
+
+        return learn_finetuned(source, plan, recipe, site)
     from striate.jobs.learning.scratch import learn_scratch  # imports torch
 
     return learn_scratch(source, plan, seen, recipe, site)

@@ -50,6 +50,7 @@ class Beginning(NamedTuple):
     """What training begins with. mean_image [H, W, C]: subtracted in place of the mean of `pixels`.
 
     rates: each parameter's share of the learning rate, by its name in `net`; None: all alike. hooks: of the strategy.
+    fitted: the head of `net` answers the task already, a number in its own units.
     """
 
     net: Net
@@ -57,6 +58,7 @@ class Beginning(NamedTuple):
     mean_image: Floats | None = None
     rates: Rates | None = None
     hooks: tuple[Hook, ...] = ()
+    fitted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,7 @@ class NetJob:
         if torch.cuda.is_available():
             begun.net.to("cuda")
         examples = self.examples(rows, begun)
-        learner, examples = _in_units(begun.net, examples)
+        learner, examples, rates = _in_units(begun, examples)
         held_out = self.examples(held, begun, learning=False) if held else None
         told = _Telling(task, on_epoch)
         what = "Training" if stage == "train" else f"Training {stage.replace('-', ' ')}"
@@ -98,7 +100,7 @@ class NetJob:
         ):
             told.bar, told.say = bar, self.site.progress.say
             hooks = [*begun.hooks, told, self._checkpoints(stage, rows, held)]
-            reports = fit(learner, examples, self.recipe, held_out=held_out, hooks=hooks, rates=begun.rates)
+            reports = fit(learner, examples, self.recipe, held_out=held_out, hooks=hooks, rates=rates)
         if isinstance(learner, InUnits):
             assert isinstance(begun.net.head, nn.Linear)  # or there were no learner in units
             learner.fold(begun.net.head)
@@ -115,6 +117,7 @@ class NetJob:
             begun.pixels.std,
             task=task.kind,
             size=(self.pixels.height, self.pixels.width),
+            fraction=self._fraction if learning else 1.0,
             among=self.images.among(rows),
         )
         if not learning:
@@ -131,9 +134,17 @@ class NetJob:
         chosen = dataclasses.replace(Augmentation.from_text(self.recipe.augment), mixup=0.0)
         image = self.images.learnt_from()[self.images.among([row])]
         seed, size = self.recipe.seed, (self.pixels.height, self.pixels.width)
-        drawn = [augment(image, np.array([row]), chosen, seed=seed, epoch=epoch, size=size) for epoch in range(VIEWS)]
+        drawn = [
+            augment(image, np.array([row]), chosen, seed=seed, epoch=epoch, size=size, fraction=self._fraction)
+            for epoch in range(VIEWS)
+        ]
         varied = torch.cat(drawn).permute(0, 2, 3, 1).numpy()
         return np.concatenate([self.images.exact([row]), varied])
+
+    @property
+    def _fraction(self) -> float:
+        """The share of the side of the images learnt from that prediction sees of them: they may show more around."""
+        return self.pixels.fraction if self.images.roomy else 1.0
 
     def _checkpoints(self, stage: str, rows: list[int], held: list[int]) -> Checkpoints:
         recipe = self.recipe
@@ -200,16 +211,21 @@ class _Telling(Hook):
         self.say(line)
 
 
-def _in_units(net: Net, examples: Examples) -> tuple[nn.Module, Examples]:
+def _in_units(begun: Beginning, examples: Examples) -> tuple[nn.Module, Examples, Rates | None]:
     """For a number, the net with its answers in the target's units, so that it starts from their mean and spread."""
+    net, rates = begun.net, begun.rates
     if examples.task != "number":
-        return net, examples
+        return net, examples, rates
     head = net.head
     if not isinstance(head, nn.Linear) or head.bias is None:
         raise RequestError("a number is learnt by a net that ends in a linear layer; choose another net")
     targets = examples.targets
     unit = float(targets.std(correction=0)) or 1.0
-    return InUnits(net, origin=float(targets.mean()), unit=unit), dataclasses.replace(examples, unit=unit)
+    learner = InUnits(net, origin=float(targets.mean()), unit=unit)
+    if begun.fitted:
+        learner.unfold(head)
+    inner = None if rates is None else lambda name: rates(name.removeprefix("net."))
+    return learner, dataclasses.replace(examples, unit=unit), inner
 
 
 def _row(report: EpochReport, task: Task) -> Row:

@@ -223,7 +223,8 @@ class RunReport:
     Several labels: `label_scores`, `label_curves` and `label_mistakes`; `correct` counts images with every label right.
     A number: `numbers`.
 
-    Each row of `curve` may hold `epoch` and any of `charts.CURVES`. `timings` are seconds by stage, `recipe` is TOML.
+    Each row of `curve` may hold `epoch` and any of `charts.CURVES`. `unfrozen` names the stages of a pretrained net that
+    were learnt with its head, from the top. `timings` are seconds by stage, `recipe` is TOML.
 
     Raises ValueError when the matrix does not fit the classes, or its counts differ from `correct` and `total`, and
     when a task of numbers comes without them.
@@ -261,6 +262,7 @@ class RunReport:
     findings: tuple[Finding, ...] = ()
     set_aside: tuple[tuple[str, str], ...] = ()
     curve: tuple[Mapping[str, float], ...] = ()
+    unfrozen: tuple[str, ...] = ()
     timings: tuple[tuple[str, float], ...] = ()
     engine: str = ""
     recipe: str = ""

@@ -369,6 +369,9 @@ def _figure(finding: Finding, path: str, album: Album) -> str:
 def training(content: RunReport) -> str:
     """Curves and timings."""
     body = charts.learning_curves(content.curve) or quiet("No epochs were recorded, so there is no learning curve.")
+    if content.unfrozen:
+        stages = text(", ".join(content.unfrozen))
+        body = f"<p>Learnt with the head, from the top: {stages}. Epoch 0 is the head alone.</p>{body}"
     if content.timings:
         total = seconds(math.fsum(duration for _, duration in content.timings))
         body += f"<h3>Where the time went: {total} in all</h3>{figures.timing_bars(content.timings)}"
