@@ -197,3 +197,16 @@ def test_from_the_command_line(cli, scenes: Path, tmp_path: Path) -> None:  # ty
     assert code == 0 and "Accuracy" in out
     settled = Recipe.from_file(tmp_path / "run" / "recipe.toml")
     assert (settled.strategy, settled.learning_rate, settled.augment) == ("finetune", 0.01, "crop=0.5..1 flip=0.5")
+
+
+@pytest.mark.parametrize(("affordable", "strategy"), [(600.0, "finetune"), (0.0, "features")])
+def test_auto_looks_closer_at_many_images_and_says_what_it_found(
+    affordable: float, strategy: str, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("striate.transfer.strategy.MANY", 32)
+    monkeypatch.setattr("striate.transfer.strategy.AFFORDABLE", affordable)
+    done = train(scenes, out=tmp_path / "run", recipe=RECIPE.changed({"strategy": "auto", "epochs": 1}))
+    assert done.plan.strategy == done.model.strategy == strategy
+    assert f"unlike those that {NET} knows" in done.plan.why and "about 1 minute" in done.plan.why
+    assert ("--strategy finetune" in done.plan.why) == (strategy == "features")
+    assert Recipe.from_file(tmp_path / "run" / "recipe.toml").strategy == strategy

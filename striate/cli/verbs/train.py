@@ -25,14 +25,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strategy", choices=["auto", "features", "finetune", "scratch"], help="how to learn (default: auto)"
     )
-    parser.add_argument("--epochs", type=int, help="passes over the training images (scratch)")
+    parser.add_argument("--epochs", type=int, help="passes over the training images (scratch, finetune)")
     parser.add_argument("--seed", type=int, help="seed of the split and of every draw (default: 0)")
     parser.add_argument("--folds", type=int, metavar="K", help="cross-validate in K folds: each image measured once")
     parser.add_argument("--split", metavar="FILE", help="split.csv of an earlier run, to be split the same")
     parser.add_argument("--decisions", metavar="FILE", help="what to drop, relabel or move: see 'striate audit --help'")
     parser.add_argument("--balance", choices=["none", "weights", "sampling"], help="make rare classes count as others")
     parser.add_argument("--strangers", metavar="FOLDER", help="images of none of the classes: learn to say so")
-    parser.add_argument("--augment", help="how training images are varied: see 'striate augment --help' (scratch)")
+    parser.add_argument(
+        "--augment", help="how training images are varied: see 'striate augment --help' (scratch, finetune)"
+    )
     parser.add_argument(
         "--resume", metavar="RUN", help="go on with a run that was stopped or killed, as if it had not been"
     )

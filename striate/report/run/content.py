@@ -223,8 +223,8 @@ class RunReport:
     Several labels: `label_scores`, `label_curves` and `label_mistakes`; `correct` counts images with every label right.
     A number: `numbers`.
 
-    Each row of `curve` may hold `epoch` and any of `charts.CURVES`. `unfrozen` names the stages of a pretrained net that
-    were learnt with its head, from the top. `timings` are seconds by stage, `recipe` is TOML.
+    Each row of `curve` may hold `epoch` and any of `charts.CURVES`. `unfrozen` names the stages of a pretrained net
+    that were learnt with its head, from the top. `timings` are seconds by stage, `recipe` is TOML.
 
     Raises ValueError when the matrix does not fit the classes, or its counts differ from `correct` and `total`, and
     when a task of numbers comes without them.
