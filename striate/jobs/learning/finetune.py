@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,12 +48,7 @@ def learn_finetuned(source: Source, plan: Plan, recipe: Recipe, site: Site) -> L
     known = described(source, plan, recipe, site)
     lots, backbone = known.lots, known.by.backbone
     task = with_thresholds(lots, known.features, recipe, known.head.strength)
-    recipe = site.settle(
-        recipe,
-        epochs=recipe.epochs or EPOCHS,
-        learning_rate=recipe.learning_rate or RATE,
-        augment=AUGMENT if recipe.augment == "auto" else recipe.augment,
-    )
+    recipe = site.settle(recipe, **_choices(recipe))
     moves = set(Augmentation.from_text(recipe.augment).transforms) - _IN_PLACE
     with site.clock.stage("decode for training"):
         stock = stocked(source, backbone.pixels, roomy=bool(moves), progress=site.progress)
@@ -63,9 +59,7 @@ def learn_finetuned(source: Source, plan: Plan, recipe: Recipe, site: Site) -> L
         strangers,
         thresholds=lambda model, job, unseen: dataclasses.replace(model, task=task),
         facts={
-            "epochs": recipe.epochs,
-            "augment": recipe.augment,
-            "learning_rate": recipe.learning_rate,
+            **{name: getattr(recipe, name) for name in _choices(recipe)},
             "strength": known.head.strength,
             "unfrozen": learnt_stages(net_of(backbone), recipe.unfreeze),
             "weights": backbone.training,
@@ -74,6 +68,21 @@ def learn_finetuned(source: Source, plan: Plan, recipe: Recipe, site: Site) -> L
     )
     learned.notes += job.said
     return learned
+
+
+def _choices(recipe: Recipe) -> dict[str, Any]:
+    """What this strategy fills in.
+
+    Label smoothing that was left as it comes is for nets that learn from nothing; here it would pull the head away from
+    the probabilities that it was fitted to: the loss on other images then grew from the first epoch on.
+    """
+    as_it_comes = recipe.label_smoothing == Recipe().label_smoothing
+    return {
+        "epochs": recipe.epochs or EPOCHS,
+        "learning_rate": recipe.learning_rate or RATE,
+        "augment": AUGMENT if recipe.augment == "auto" else recipe.augment,
+        "label_smoothing": 0.0 if as_it_comes else recipe.label_smoothing,
+    }
 
 
 @dataclass(frozen=True, eq=False)
