@@ -115,6 +115,7 @@ def test_where_learning_the_net_does_not_help_the_head_alone_is_left(scenes: Pat
     head = train(scenes, out=tmp_path / "head", recipe=RECIPE.changed({"strategy": "features"}))
     assert any("it did not help" in line for line in told.lines)
     assert harmed.model.trunk_key == published_model(NET).trunk_key
+    assert harmed.model.training["unfrozen"] == []
     np.testing.assert_allclose(harmed.measured.answers, head.measured.answers, atol=1e-5)
 
 

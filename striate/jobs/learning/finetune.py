@@ -67,6 +67,8 @@ def learn_finetuned(source: Source, plan: Plan, recipe: Recipe, site: Site) -> L
         unseen=known.unseen,
     )
     learned.notes += job.said
+    if learned.model.trunk_key == backbone.trunk_key:
+        learned.facts["unfrozen"] = []
     return learned
 
 
