@@ -70,6 +70,7 @@ def run_report(
         remarks=tuple(content.Remark(one.what, one.seen, one.do) for one in learned.remarks),
         checks=learned.checks.lines if learned.checks else (),
         finder=_finder(learned),
+        unfrozen=tuple(learned.facts.get("unfrozen", ())),
         timings=tuple(timings.items()),
         engine=learned.engine,
         recipe=recipe.toml(),

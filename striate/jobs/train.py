@@ -25,6 +25,7 @@ from striate.inference.classifier import Classifier
 from striate.jobs.clock import Clock
 from striate.jobs.learning.features import learn_features
 from striate.jobs.learning.learned import Learned, StrangersMeasured
+from striate.jobs.learning.nearness import looked_closer
 from striate.jobs.learning.processes import Processes, together
 from striate.jobs.learning.site import Site
 from striate.jobs.learning.weighing import check_balance
@@ -48,7 +49,7 @@ from striate.progress import Progress
 from striate.recipe import Recipe
 from striate.report.run.page import render
 from striate.transfer.head import check_loss
-from striate.transfer.strategy import Glance, Plan, choose, glance
+from striate.transfer.strategy import Glance, Plan, asks_for_nearness, choose, glance
 
 REMARKS = 2  # on the curve, said after training; the report has them all
 
@@ -166,6 +167,10 @@ def _train(
     plan = choose(seen, recipe.strategy, recipe.net)
     if resume is not None and processes.first:  # the recipe has the choice, and the log the reason
         plan = dataclasses.replace(plan, why=str(first_told(Path(resume), "plan").get("why", plan.why)))
+    if processes.first and asks_for_nearness(plan, seen, recipe.strategy):
+        with clock.stage("look closer"):
+            plan = looked_closer(source, plan, seen, recipe)
+    plan = processes.told(plan)
     progress.say(f"{source.name}: {len(source.items):,} images {source.task.asked()}")
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     if idle := recipe.idle(plan.strategy):
@@ -211,11 +216,17 @@ def _open(recipe: Recipe) -> tuple[Source, list[str]]:
 
 
 def _learn(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site: Site) -> Learned:
-    if plan.strategy == "features":
+    if plan.strategy != "scratch":
         if (world := site.processes.world) is not None:
             site.progress.say(f"This strategy is work for one process: the others of the {world.size} end here.")
         site.processes.others_end()
+        site = dataclasses.replace(site, processes=Processes())  # nobody waits for it any more
+    if plan.strategy == "features":
         return learn_features(source, plan, recipe, site)
+    if plan.strategy == "finetune":
+        from striate.jobs.learning.finetune import learn_finetuned  # imports torch
+
+        return learn_finetuned(source, plan, recipe, site)
     from striate.jobs.learning.scratch import learn_scratch  # imports torch
 
     return learn_scratch(source, plan, seen, recipe, site)
@@ -236,7 +247,7 @@ def _settled(recipe: Recipe, source: Source, plan: Plan, folder: RunFolder) -> d
 
 def _as_run(recipe: Recipe, learned: Learned) -> Recipe:
     """The recipe with every choice that was left open filled in, so that it runs the same again."""
-    keys = ("epochs", "augment", "learning_rate", "train_precision", "compile")
+    keys = ("epochs", "augment", "learning_rate", "label_smoothing", "train_precision", "compile")
     chosen = {key: learned.facts[key] for key in keys if key in learned.facts}
     return recipe.changed({"precision": learned.precision, **chosen})
 

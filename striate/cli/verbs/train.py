@@ -32,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strategy", choices=["auto", "features", "finetune", "scratch"], help="how to learn (default: auto)"
     )
-    parser.add_argument("--epochs", type=int, help="passes over the training images (scratch)")
+    parser.add_argument("--epochs", type=int, help="passes over the training images (scratch, finetune)")
     parser.add_argument(
         "--lr", "--learning-rate", dest="learning_rate", metavar="RATE",
         help="peak learning rate, or 'auto' to have it found by a trial (default: the optimizer's own)",
@@ -55,7 +55,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--decisions", metavar="FILE", help="what to drop, relabel or move: see 'striate audit --help'")
     parser.add_argument("--balance", choices=["none", "weights", "sampling"], help="make rare classes count as others")
     parser.add_argument("--strangers", metavar="FOLDER", help="images of none of the classes: learn to say so")
-    parser.add_argument("--augment", help="how training images are varied: see 'striate augment --help' (scratch)")
+    parser.add_argument(
+        "--augment", help="how training images are varied: see 'striate augment --help' (scratch, finetune)"
+    )
     parser.add_argument(
         "--resume", metavar="RUN", help="go on with a run that was stopped or killed, as if it had not been"
     )

@@ -53,8 +53,8 @@ def paced(job: NetJob, rows: list[int]) -> NetJob:
         }
     else:
         with site.clock.stage("check"), threads_for(job.net, recipe.batch):
-            begun, learner, examples = job.prepared(rows)
-            pace = fastest(learner, examples, recipe, rates=begun.rates)
+            _, learner, examples, rates = job.prepared(rows)
+            pace = fastest(learner, examples, recipe, rates=rates)
         if len(pace.seconds) > 1:
             site.progress.say(pace.line())
         chosen = {"train_precision": pace.train_precision, "compile": pace.compile}
@@ -84,7 +84,7 @@ def checked(job: NetJob, rows: list[int]) -> tuple[NetJob, Checks]:
 
 def _tried(job: NetJob, rows: list[int]) -> Checks:
     recipe, say = job.recipe, job.site.progress.say
-    begun, learner, examples = job.prepared(rows)
+    _, learner, examples, rates = job.prepared(rows)
     lines, found = [], None
 
     def tell(line: str) -> None:
@@ -94,16 +94,19 @@ def _tried(job: NetJob, rows: list[int]) -> Checks:
     if recipe.sanity:
         tell(first_loss(learner, examples, recipe).line())
     if recipe.learning_rate == FINDER:
-        found = find_rate(learner, examples, recipe, rates=begun.rates)
+        found = find_rate(learner, examples, recipe, rates=rates)
         recipe = recipe.changed({"learning_rate": found.rate})
         tell(found.line())
     if recipe.sanity:
-        tell(learn_by_heart(learner, examples, recipe, images=recipe.sanity, rates=begun.rates).line())
+        tell(learn_by_heart(learner, examples, recipe, images=recipe.sanity, rates=rates).line())
     return Checks(tuple(lines), found)
 
 
 def diagnosed(job: NetJob, rows: list[int], curve: list[Row]) -> list[Remark]:
-    """What the curve of a net trained on the images of `rows` says, the gravest first."""
+    """What the curve of a net trained on the images of `rows` says, the gravest first; nothing of a net that began as a
+    published one: its curve starts where others end."""
+    if job.recipe.strategy != "scratch":
+        return []
     task = job.lots.audit.task
     weights = weights_of(task, job.lots.entries(rows), job.recipe.balance)
     reach = reach_of(task.kind, job.lots.targets(rows), job.recipe, outputs=task.outputs, weights=weights)

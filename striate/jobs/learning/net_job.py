@@ -51,6 +51,7 @@ class Beginning(NamedTuple):
     """What training begins with. mean_image [H, W, C]: subtracted in place of the mean of `pixels`.
 
     rates: each parameter's share of the learning rate, by its name in `net`; None: all alike. hooks: of the strategy.
+    fitted: the head of `net` answers the task already, a number in its own units.
     """
 
     net: Net
@@ -58,6 +59,7 @@ class Beginning(NamedTuple):
     mean_image: Floats | None = None
     rates: Rates | None = None
     hooks: tuple[Hook, ...] = ()
+    fitted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +85,7 @@ class NetJob:
         `stage` names its checkpoints: where there are any, training goes on from the last.
         """
         task = self.lots.audit.task
-        begun, learner, examples = self.prepared(rows)
+        begun, learner, examples, rates = self.prepared(rows)
         held_out = self.examples(held, begun, learning=False) if held else None
         told = _Telling(task, on_epoch)
         what = "Training" if stage == "train" else f"Training {stage.replace('-', ' ')}"
@@ -95,22 +97,19 @@ class NetJob:
             told.bar, told.say = bar, self.site.progress.say
             hooks = [*begun.hooks, told, self._checkpoints(stage, rows, held)]
             world = self.site.processes.world or ALONE
-            reports = fit(
-                learner, examples, self.recipe, held_out=held_out, hooks=hooks, rates=begun.rates, world=world
-            )
+            reports = fit(learner, examples, self.recipe, held_out=held_out, hooks=hooks, rates=rates, world=world)
         if isinstance(learner, InUnits):
             assert isinstance(begun.net.head, nn.Linear)  # or there were no learner in units
             learner.fold(begun.net.head)
         return self._model(begun, task), [_row(report, task) for report in reports]
 
-    def prepared(self, rows: list[int]) -> tuple[Beginning, nn.Module, Examples]:
-        """What training begins with, the module that the loop is given, and the images of `rows` as it takes them."""
+    def prepared(self, rows: list[int]) -> tuple[Beginning, nn.Module, Examples, Rates | None]:
+        """What training begins with; the module, the images of `rows` and the rates as the loop takes them."""
         torch.manual_seed(self.recipe.seed)
         begun = self.begin(self, rows)
         if torch.cuda.is_available():
             begun.net.to("cuda")
-        learner, examples = _in_units(begun.net, self.examples(rows, begun))
-        return begun, learner, examples
+        return begun, *_in_units(begun, self.examples(rows, begun))
 
     def examples(self, rows: list[int], begun: Beginning, *, learning: bool = True) -> Examples:
         """The images of `rows` as the loop takes them, with weights and chances where they are for `learning`."""
@@ -123,6 +122,7 @@ class NetJob:
             begun.pixels.std,
             task=task.kind,
             size=(self.pixels.height, self.pixels.width),
+            fraction=self._fraction if learning else 1.0,
             among=self.images.among(rows),
         )
         if not learning:
@@ -139,9 +139,17 @@ class NetJob:
         chosen = dataclasses.replace(Augmentation.from_text(self.recipe.augment), mixup=0.0)
         image = self.images.learnt_from()[self.images.among([row])]
         seed, size = self.recipe.seed, (self.pixels.height, self.pixels.width)
-        drawn = [augment(image, np.array([row]), chosen, seed=seed, epoch=epoch, size=size) for epoch in range(VIEWS)]
+        drawn = [
+            augment(image, np.array([row]), chosen, seed=seed, epoch=epoch, size=size, fraction=self._fraction)
+            for epoch in range(VIEWS)
+        ]
         varied = torch.cat(drawn).permute(0, 2, 3, 1).numpy()
         return np.concatenate([self.images.exact([row]), varied])
+
+    @property
+    def _fraction(self) -> float:
+        """The share of the side of the images learnt from that prediction sees of them: they may show more around."""
+        return self.pixels.fraction if self.images.roomy else 1.0
 
     def _checkpoints(self, stage: str, rows: list[int], held: list[int]) -> Checkpoints:
         recipe = self.recipe
@@ -208,16 +216,21 @@ class _Telling(Hook):
         self.say(line)
 
 
-def _in_units(net: Net, examples: Examples) -> tuple[nn.Module, Examples]:
+def _in_units(begun: Beginning, examples: Examples) -> tuple[nn.Module, Examples, Rates | None]:
     """For a number, the net with its answers in the target's units, so that it starts from their mean and spread."""
+    net, rates = begun.net, begun.rates
     if examples.task != "number":
-        return net, examples
+        return net, examples, rates
     head = net.head
     if not isinstance(head, nn.Linear) or head.bias is None:
         raise RequestError("a number is learnt by a net that ends in a linear layer; choose another net")
     targets = examples.targets
     unit = float(targets.std(correction=0)) or 1.0
-    return InUnits(net, origin=float(targets.mean()), unit=unit), dataclasses.replace(examples, unit=unit)
+    learner = InUnits(net, origin=float(targets.mean()), unit=unit)
+    if begun.fitted:
+        learner.unfold(head)
+    inner = None if rates is None else lambda name: rates(name.removeprefix("net."))
+    return learner, dataclasses.replace(examples, unit=unit), inner
 
 
 def _row(report: EpochReport, task: Task) -> Row:

@@ -243,9 +243,10 @@ class RunReport:
     Several labels: `label_scores`, `label_curves` and `label_mistakes`; `correct` counts images with every label right.
     A number: `numbers`.
 
-    Each row of `curve` may hold `epoch` and any of `charts.CURVES`; `remarks` are on it, the gravest first. `checks`
-    are lines on what was checked before training, `finder` is how the learning rate was found. `timings` are seconds by
-    stage, `recipe` is TOML.
+    Each row of `curve` may hold `epoch` and any of `charts.CURVES`; `remarks` are on it, the gravest first. `unfrozen`
+    names the stages of a pretrained net that were learnt with its head, from the top. `checks` are lines on what was
+    checked before training, `finder` is how the learning rate was found. `timings` are seconds by stage, `recipe` is
+    TOML.
 
     Raises ValueError when the matrix does not fit the classes, or its counts differ from `correct` and `total`, and
     when a task of numbers comes without them.
@@ -286,6 +287,7 @@ class RunReport:
     remarks: tuple[Remark, ...] = ()
     checks: tuple[str, ...] = ()
     finder: Finder | None = None
+    unfrozen: tuple[str, ...] = ()
     timings: tuple[tuple[str, float], ...] = ()
     engine: str = ""
     recipe: str = ""

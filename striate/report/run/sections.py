@@ -386,6 +386,9 @@ def training(content: RunReport) -> str:
     body = said + (
         charts.learning_curves(content.curve) or quiet("No epochs were recorded, so there is no learning curve.")
     )
+    if content.unfrozen:
+        stages = text(", ".join(content.unfrozen))
+        body = f"<p>Learnt with the head, from the top: {stages}. Epoch 0 is the head alone.</p>{body}"
     if content.checks or content.finder:
         drawn = charts.rate_finder(content.finder) if content.finder else ""
         lines = " ".join(sentence(line) for line in content.checks)
