@@ -178,7 +178,7 @@ def row(kind: str, told: Told, note: str) -> dict[str, object]:
         "what": f"{kind}, {told.start}",
         "command": f"benchmarks/resume.py --start {told.start}",
         "settings": " ".join((*COMMON, *KINDS[kind][2])),
-        "runs": told.runs,
+        "n": told.runs,
         "equal": told.equal,
         "kills": told.kills,
         "kills_in_a_write": told.in_a_write,

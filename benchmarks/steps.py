@@ -191,6 +191,7 @@ def measure(name: str, runs: int, peers: bool) -> dict[str, object]:
         print(f"{name:20} {label:28} {row}", flush=True)
     size, batch = SIZES[name]
     return {
+        "command": "benchmarks/steps.py",
         "what": f"training step, {name} at {size} x {size}, batch {batch}", "unit": "ms, median", "n": runs,
         "threads": torch.get_num_threads(), "chosen": chosen, "rows": rows,
     }  # fmt: skip
