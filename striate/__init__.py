@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from striate.jobs.evaluate import evaluate
     from striate.jobs.export import export
     from striate.jobs.fetch import fetch
+    from striate.jobs.import_weights import import_weights
     from striate.jobs.models import load
     from striate.jobs.pack import pack
     from striate.jobs.train import train
@@ -42,6 +43,7 @@ __all__ = [
     "evaluate",
     "export",
     "fetch",
+    "import_weights",
     "load",
     "pack",
     "train",
@@ -59,6 +61,7 @@ _HOMES = {
     "evaluate": "jobs.evaluate",
     "export": "jobs.export",
     "fetch": "jobs.fetch",
+    "import_weights": "jobs.import_weights",
     "load": "jobs.models",
     "pack": "jobs.pack",
     "train": "jobs.train",

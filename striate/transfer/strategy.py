@@ -9,7 +9,8 @@ from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.nets.catalog import entry
 from striate.pixels import Pixels
-from striate.weights.registry import SOURCES
+from striate.weights.peers import sources_of
+from striate.weights.registry import SOURCES, has_weights
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
 SMALL = 40  # pixels: below this, what a net knows of photographs helps little
@@ -48,20 +49,21 @@ def glance(source: Source, sample: int = 64) -> Glance:
 
 def choose(seen: Glance, strategy: str, net: str) -> Plan:
     """The plan for what was asked; "auto" and "" leave it to the data. Raises RequestError for what cannot be."""
+    if is_model_file(net):
+        if strategy == "scratch":
+            raise RequestError(f"strategy 'scratch' begins from nothing, and {net!r} is a model file; name its net")
+        return Plan("features", net, "asked for" if strategy == "features" else f"{net} brings its weights")
     if net:
         entry(net)
     if strategy == "features":
         backbone = net or DEFAULT_BACKBONE
-        if backbone not in SOURCES:
-            raise RequestError(
-                f"strategy 'features' needs published weights, and there are none for {backbone!r}; "
-                f"nets that have them: {', '.join(SOURCES)}"
-            )
+        if not has_weights(backbone):
+            raise RequestError(without_weights(backbone))
         return Plan("features", backbone, "asked for")
     if strategy == "scratch":
         return Plan("scratch", net or _net_for(seen), "asked for")
     if net:
-        if net in SOURCES:
+        if has_weights(net):
             return Plan("features", net, f"{net} brings weights learnt from {entry(net).weights or 'other images'}")
         return Plan("scratch", net, f"there are no published weights for {net}")
     if seen.side <= SMALL and seen.count >= ENOUGH_FROM_SCRATCH:
@@ -72,6 +74,25 @@ def choose(seen: Glance, strategy: str, net: str) -> Plan:
     else:
         why = f"{seen.count:,} images are too few to learn from scratch; a net that knows ImageNet describes them"
     return Plan("features", DEFAULT_BACKBONE, why)
+
+
+def is_model_file(net: str) -> bool:
+    """Whether what stands for a net is a model file: its net, with its weights."""
+    return net.endswith(".safetensors")
+
+
+def without_weights(net: str) -> str:
+    """What is told where strategy "features" has no weights for `net`: how they are had."""
+    libraries = sources_of(net)
+    if libraries:
+        others = f" (or {', '.join(libraries[1:])})" if libraries[1:] else ""
+        how = f"bring them from a file: striate import FILE --net {net} --from {libraries[0]} --keep{others}"
+    else:
+        how = "no library's weights fit it"
+    return (
+        f"strategy 'features' needs weights, and there are none for {net!r} here; {how}; "
+        f"nets that have them: {', '.join(SOURCES)}"
+    )
 
 
 def _net_for(seen: Glance) -> str:
