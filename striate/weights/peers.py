@@ -19,6 +19,8 @@ from striate.pixels import Pixels
 from striate.weights.fitting import Arrays, Shapes, fitted, renamed
 from striate.weights.keys import KeyMap, PublishedRow
 
+_WRAPPER = "module."
+
 
 @dataclass(frozen=True)
 class Library:
@@ -156,7 +158,7 @@ def converted(arrays: Mapping[str, npt.NDArray[np.generic]], net: str, key_map: 
 
     Raises WorkError, with names, for weights that do not fit.
     """
-    found = renamed(arrays, key_map.rules)
+    found = renamed(_unwrapped(arrays, key_map), key_map.rules)
     if key_map.norm_bias:
         found = _without_biases(found)
     last = classifier_of(_shapes(net, None, key_map.options))
@@ -169,6 +171,14 @@ def converted(arrays: Mapping[str, npt.NDArray[np.generic]], net: str, key_map: 
         first = next(key for key, array in complete.items() if array.ndim == 4)
         complete[first] = np.ascontiguousarray(complete[first][:, ::-1])
     return complete, classes
+
+
+def _unwrapped(arrays: Mapping[str, npt.NDArray[np.generic]], key_map: KeyMap) -> Mapping[str, npt.NDArray[np.generic]]:
+    """The arrays without the prefix that torch's DataParallel gives all of them, unless the rules have it too."""
+    wrapped = all(key.startswith(_WRAPPER) for key in arrays)
+    if not wrapped or any(rule.theirs.startswith(_WRAPPER) for rule in key_map.rules):
+        return arrays
+    return {key.removeprefix(_WRAPPER): array for key, array in arrays.items()}
 
 
 def classifier_of(shapes: Shapes) -> str:
