@@ -37,13 +37,13 @@ test-full: lint types
 bench: $(STAMP)
 	$(BIN)/python benchmarks/first_light.py $(PEERS)
 
-# Holds our networks' answers against torchvision's, timm's and pytorchcv's, in an environment of their own beside this
-# folder. PEER_WHEELS="--no-index --find-links FOLDER" installs without a network.
-PEERS_VENV ?= ../peers-venv
+# Holds our networks' answers against torchvision's, timm's and pytorchcv's, which are in an environment of their own.
+# PEER_WHEELS="--no-index --find-links FOLDER" installs without a network.
+PEERS_VENV ?= $(VENV)/peers
 PEERS_BIN := $(PEERS_VENV)/bin
 
 $(PEERS_VENV)/installed: benchmarks/peers/requirements.txt benchmarks/peers/libraries.txt
-	test -x $(PEERS_BIN)/python || $(PYTHON) -m venv $(PEERS_VENV)
+	test -x $(PEERS_BIN)/python || { mkdir -p $(VENV) && $(PYTHON) -m venv $(PEERS_VENV); }
 	$(PEERS_BIN)/pip install --quiet $(PEER_WHEELS) -r benchmarks/peers/requirements.txt
 	$(PEERS_BIN)/pip install --quiet $(PEER_WHEELS) --no-deps -r benchmarks/peers/libraries.txt
 	touch $@

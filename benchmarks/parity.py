@@ -105,9 +105,6 @@ PAIRS = table(
     resnet110             pytorchcv    resnet110_cifar10           -
     preact_resnet164      pytorchcv    preresnet164bn_cifar10      -
     preact_resnet1001     pytorchcv    preresnet1001_cifar10       -
-    densenet40_k12        pytorchcv    densenet40_k12_cifar10      -
-    densenet100_k12       pytorchcv    densenet100_k12_cifar10     -
-    densenet100_k24       pytorchcv    densenet100_k24_cifar10     -
     densenet_bc40_k36     pytorchcv    densenet40_k36_bc_cifar10   -
     densenet_bc100_k12    pytorchcv    densenet100_k12_bc_cifar10  -
     densenet_bc190_k40    pytorchcv    densenet190_k40_bc_cifar10  -
@@ -238,7 +235,7 @@ def row_of(pair: Pair, version: Callable[[str], str]) -> dict[str, object]:
         "command": "benchmarks/parity.py",
         "peer_version": version(pair.library),
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
-        "seeds": len(SEEDS),
+        "n": len(SEEDS),
         "largest_relative_difference": {what: float(f"{value:.2e}") for what, value in largest.items()},
         "images_apart": float(f"{telling:.2e}"),
         "passed": all(value <= LIMIT for value in largest.values()) and telling >= TELLING,

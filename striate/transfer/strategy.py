@@ -52,13 +52,14 @@ def choose(seen: Glance, strategy: str, net: str) -> Plan:
     if is_model_file(net):
         if strategy == "scratch":
             raise RequestError(f"strategy 'scratch' begins from nothing, and {net!r} is a model file; name its net")
-        return Plan("features", net, "asked for" if strategy == "features" else f"{net} brings its weights")
+        asked = strategy != "auto"
+        return Plan(strategy if asked else "features", net, "asked for" if asked else f"{net} brings its weights")
     if net:
         entry(net)
     if strategy == "features":
         backbone = net or DEFAULT_BACKBONE
         if not has_weights(backbone):
-            raise RequestError(without_weights(backbone))
+            raise RequestError(without_weights(strategy, backbone))
         return Plan("features", backbone, "asked for")
     if strategy == "scratch":
         return Plan("scratch", net or _net_for(seen), "asked for")
@@ -81,8 +82,8 @@ def is_model_file(net: str) -> bool:
     return net.endswith(".safetensors")
 
 
-def without_weights(net: str) -> str:
-    """What is told where strategy "features" has no weights for `net`: how they are had."""
+def without_weights(strategy: str, net: str) -> str:
+    """What is told where a strategy has no weights of `net` to begin with: how they are had."""
     libraries = sources_of(net)
     if libraries:
         others = f" (or {', '.join(libraries[1:])})" if libraries[1:] else ""
@@ -90,7 +91,7 @@ def without_weights(net: str) -> str:
     else:
         how = "no library's weights fit it"
     return (
-        f"strategy 'features' needs weights, and there are none for {net!r} here; {how}; "
+        f"strategy {strategy!r} needs weights, and there are none for {net!r} here; {how}; "
         f"nets that have them: {', '.join(SOURCES)}"
     )
 

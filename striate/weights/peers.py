@@ -30,7 +30,6 @@ class Library:
     title: str
     address: str
     licence: str
-    filter: str
     algorithm: str
 
 
@@ -42,7 +41,6 @@ LIBRARIES = {
             "torchvision 0.28",
             "https://download.pytorch.org/models/{file}",
             "BSD-3-Clause (the library; its weights come without a licence of their own)",
-            "bilinear",
             "sha256",
         ),
         Library(
@@ -50,7 +48,6 @@ LIBRARIES = {
             "timm 1.0.31",
             "https://huggingface.co/timm/{peer}",
             "Apache-2.0",
-            "bicubic",
             "sha256",
         ),
         Library(
@@ -58,7 +55,6 @@ LIBRARIES = {
             "pytorchcv 0.0.74",
             "https://github.com/osmr/imgclsmob/releases ({file}.zip)",
             "MIT",
-            "bilinear",
             "sha1",
         ),
         Library(
@@ -66,7 +62,6 @@ LIBRARIES = {
             "Caffe's Model Zoo",
             "https://github.com/BVLC/caffe/wiki/Model-Zoo ({file})",
             "as each model's page says (BVLC's: unrestricted use; SqueezeNet: BSD-2-Clause; VGG: CC-BY-4.0)",
-            "bilinear",
             "",
         ),
         Library(
@@ -74,7 +69,6 @@ LIBRARIES = {
             "akamaster/pytorch_resnet_cifar10",
             "https://github.com/akamaster/pytorch_resnet_cifar10/tree/master/pretrained_models ({file})",
             "BSD-2-Clause",
-            "bilinear",
             "sha256",
         ),
     )
@@ -113,7 +107,7 @@ class Offer:
             return Pixels(chosen.size, chosen.size, mean=mean, std=std)
         share = round(chosen.size / chosen.resize, 3)
         size = chosen.size
-        return Pixels(size, size, fraction=share, filter=self.library.filter, mean=mean, std=std)
+        return Pixels(size, size, fraction=share, filter=chosen.filter, mean=mean, std=std)
 
 
 def offered(net: str, library: str) -> Offer:

@@ -34,7 +34,7 @@ class PublishedRow:
     """One line of a library's table of weights.
 
     `peer` is its name of the network, `file` that of the weights. size and resize: pixels of the image, and of the
-    shorter side before the crop. `colour` is a key of NORMALISATIONS. top1: in per cent, as published; 0: not stated.
+    shorter side before the crop, by a resize filter. `colour` is a key of NORMALISATIONS. top1: in per cent, as published; 0: not stated.
     """
 
     net: str
@@ -42,6 +42,7 @@ class PublishedRow:
     file: str
     size: int
     resize: int
+    filter: str
     colour: str
     top1: float
 

@@ -177,8 +177,8 @@ def key_map(net: str) -> KeyMap | None:
         # There, shortcuts between shapes are convolutions.
         return KeyMap((*conv_norm(CIFAR_RESNET_BLOCKS), HEAD), {"shortcut": "B"})
     if net in ("preact_resnet164", "preact_resnet1001"):
-        return KeyMap(CIFAR_PREACT_RESNET)
-    if net in {row.net for row in WEIGHTS if row.net.startswith("densenet")}:
+        return KeyMap(CIFAR_PREACT_RESNET, {"stride_in": "3x3"})
+    if net.startswith("densenet") and "_k" in net:
         ends = (Rename("features.init_block", "stem"), Rename("features.post_activ.bn", "last.0"))
         return KeyMap((*conv_norm(CIFAR_DENSENET_BLOCKS), *ends, HEAD))
     if net.removesuffix("_bn") in ("vgg11", "vgg13", "vgg16", "vgg19"):
@@ -195,7 +195,9 @@ def key_map(net: str) -> KeyMap | None:
 WEIGHTS = published("pytorchcv")
 
 _PADDING = "pytorchcv's pads alike on all sides and ours as TensorFlow does, so the same weights look elsewhere"
+_FIRST = "pytorchcv's begins with two growth rates of filters, and the paper's, without compression, with 16"
 DIFFERENT = {
+    **dict.fromkeys(("densenet40_k12", "densenet100_k12", "densenet100_k24"), _FIRST),
     "nin_cifar": "pytorchcv's pads before it pools; ours pools as Caffe does",
     "preact_resnet110": "pytorchcv's first activation stands in the branch of the first unit alone",
     "mobilenet_v1": _PADDING,
