@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -119,8 +120,14 @@ CHANGES = {
 }
 
 
-def define_operators() -> torch.library.Library:
-    """torchvision asks for two operators when it is imported; beside a CPU build of torch, it has none of its own."""
+def with_operators() -> torch.library.Library | None:
+    """Let torchvision be imported: beside a CPU build of torch its operators do not load, and two are asked for."""
+    try:
+        importlib.import_module("torchvision")
+        return None
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
     library = torch.library.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
@@ -253,7 +260,7 @@ def main() -> None:
     options.add_argument("--threads", type=int, default=1)
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
-    kept = define_operators()
+    kept = with_operators()  # for as long as it is kept
     rows = []
     for pair in PAIRS:
         if chosen.nets and pair.net not in chosen.nets:

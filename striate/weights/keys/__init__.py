@@ -34,7 +34,8 @@ class PublishedRow:
     """One line of a library's table of weights.
 
     `peer` is its name of the network, `file` that of the weights. size and resize: pixels of the image, and of the
-    shorter side before the crop, by a resize filter. `colour` is a key of NORMALISATIONS. top1: in per cent, as published; 0: not stated.
+    shorter side before the crop, by a resize filter. `colour` is a key of NORMALISATIONS. top1: in per cent, as
+    published; 0: not stated.
     """
 
     net: str
