@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from striate.jobs.pack import pack
     from striate.jobs.train import train
     from striate.nets.build import create
+    from striate.nets.fully_convolutional import fully_convolutional
     from striate.recipe import Recipe
 
 __version__ = "0.1.0"
@@ -43,9 +44,11 @@ __all__ = [
     "evaluate",
     "export",
     "fetch",
+    "fully_convolutional",
     "import_weights",
     "load",
     "pack",
+    "paper_recipe",
     "train",
 ]
 
@@ -61,9 +64,11 @@ _HOMES = {
     "evaluate": "jobs.evaluate",
     "export": "jobs.export",
     "fetch": "jobs.fetch",
+    "fully_convolutional": "nets.fully_convolutional",
     "import_weights": "jobs.import_weights",
     "load": "jobs.models",
     "pack": "jobs.pack",
+    "paper_recipe": "nets.papers",
     "train": "jobs.train",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
 import shlex
@@ -14,8 +15,16 @@ import pytest
 from PIL import Image
 from scenes import scene
 
-PAGE = (Path(__file__).parents[1] / "docs" / "data.md").read_text("utf-8")
-BLOCKS = re.findall(r"<!-- run -->\n```\n(.*?)```", PAGE, flags=re.DOTALL)
+NOT_POINTS = ("name", "note", "tensors", "facts", "restore")  # what a hook has beside the points of the loop
+PAGES = {page.name: page.read_text("utf-8") for page in sorted((Path(__file__).parents[1] / "docs").glob("*.md"))}
+BLOCKS = [
+    block for text in PAGES.values() for block in re.findall(r"<!-- run -->\n```\n(.*?)```", text, flags=re.DOTALL)
+]
+PYTHON = [
+    block
+    for text in PAGES.values()
+    for block in re.findall(r"<!-- run python -->\n```python\n(.*?)```", text, flags=re.DOTALL)
+]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +73,24 @@ def test_commands_run(
         assert out.strip()
 
 
+@pytest.mark.parametrize("block", PYTHON, ids=[block.splitlines()[0] for block in PYTHON])
+def test_python_runs(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(block, "a page of the documentation", "exec"), {"__name__": "page"})
+    assert capsys.readouterr().out.strip()
+
+
+def test_the_page_on_training_names_every_hook_and_every_key_of_the_loop() -> None:
+    from striate.recipe import Settings
+    from striate.training.hooks import Hook
+
+    page = PAGES["training.md"]
+    points = [name for name in vars(Hook) if not name.startswith("_") and name not in NOT_POINTS]
+    assert all(re.search(rf"^ *{point}\b", page, flags=re.MULTILINE) for point in points)
+    keys = {item.name for item in dataclasses.fields(Settings)} - {"epochs", "loss", "seed"}
+    assert [key for key in sorted(keys) if f"`{key}" not in page] == []
+
+
 def test_the_page_names_every_named_set() -> None:
     from striate.data.sources.named import NAMED
 
-    assert all(f"`{name}`" in PAGE for name in NAMED)
+    assert all(f"`{name}`" in PAGES["data.md"] for name in NAMED)

@@ -13,7 +13,7 @@ import striate
 ROOT = Path(striate.__file__).parent
 
 RANKS = """
-0: errors storage progress tables recipe pixels task metrics nets.catalog
+0: errors storage torchrun progress tables recipe pixels task metrics nets.catalog
 1: layers data report model
 2: nets training
 3: weights inference

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from striate.errors import RequestError, StriateError, nearest, unknown
+from striate.torchrun import place
 
 VERBS = (
     "train",
@@ -124,8 +125,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(answer.code)
     except StriateError as error:
         line = " ".join(str(error).split())
-        print(f"striate: {line}", file=sys.stderr)
-        if as_json:
+        mine = place()
+        if line:  # of several processes that stop, one speaks; what went wrong in another is told as its own
+            print(f"striate{f' ({mine})' if mine.rank else ''}: {line}", file=sys.stderr)
+        if as_json and not mine.rank:
             print(json.dumps({"error": line}))
         return error.exit_code
     except KeyboardInterrupt:

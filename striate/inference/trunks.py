@@ -6,12 +6,13 @@ from torch import nn
 
 from striate.errors import RequestError
 from striate.model import Model
+from striate.nets.base import Net
 from striate.nets.build import create
 from striate.nets.state import load_arrays
 from striate.nets.trunk import Trunk
 
 
-def net_of(model: Model) -> nn.Module:
+def net_of(model: Model) -> Net:
     """The network with its weights, in eval mode. Raises RequestError where file and net do not fit."""
     strange = model.options.keys() - {"classes", "in_channels", "input_size", "options"}
     if strange:

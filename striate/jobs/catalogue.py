@@ -3,25 +3,107 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
 
-from striate.errors import RequestError, nearest
+from striate.errors import RequestError, nearest, unknown
 from striate.nets.catalog import Entry, entries, entry
 
+Order = Literal["year", "parameters", "madds", "error", "name"]
 
-def nets(pattern: str = "*") -> list[Entry]:
-    """The networks whose name matches a glob. Raises RequestError, with near names, where none does."""
+
+def nets(
+    pattern: str = "*",
+    *,
+    sort: Order | None = None,
+    year: tuple[int, int] | None = None,
+    max_parameters: int | None = None,
+    max_madds: int | None = None,
+    weights: bool = False,
+) -> list[Entry]:
+    """The networks whose name matches a glob, in the catalogue's order or sorted, the least first.
+
+    `year`: from and to, both included. `weights`: only those with published weights at hand. Sorted by "error", nets
+    stand by data set, as errors on different data do not compare, and those without a published error are left out.
+    Raises RequestError, with near names, where no name matches, and for an order that there is not.
+    """
     found = entries(pattern)
     if not found:
         near = nearest(pattern.strip("*"), (known.name for known in entries()))
         hint = f"did you mean {' or '.join(repr(name) for name in near)}?" if near else "'striate nets' lists all"
         raise RequestError(f"no net matches {pattern!r}; {hint}")
-    return found
+    if sort is not None and sort not in get_args(Order):
+        raise unknown("order", sort, get_args(Order))
+    first, last = year or (0, 9999)
+    kept = [
+        net
+        for net in found
+        if first <= net.year <= last
+        and (max_parameters is None or net.parameters <= max_parameters)
+        and (max_madds is None or net.madds <= max_madds)
+        and (net.weights is not None or not weights)
+        and (sort != "error" or error(net) is not None)
+    ]
+    return sorted(kept, key=lambda net: _rank(net, sort)) if sort else kept
 
 
-def show(name: str) -> dict[str, Any]:
-    """A network's facts, its paper's table, and derived columns by stage. Imports torch, to build it without memory."""
+def error(net: Entry) -> float | None:
+    """The published top-1 error in percent, None where the paper has none."""
+    published = net.published.get("error")
+    return float(published) if isinstance(published, int | float) else None
+
+
+def _rank(net: Entry, sort: Order) -> tuple[object, ...]:
+    if sort == "error":
+        return str(net.published.get("data", "")), error(net) or 0.0
+    return (getattr(net, sort),)
+
+
+def show(
+    name: str,
+    *,
+    input_size: Sequence[int] | None = None,
+    classes: int | None = None,
+    options: Mapping[str, object] | None = None,
+    html: str | os.PathLike[str] | None = None,
+) -> dict[str, Any]:
+    """A network's facts, its paper's table, and derived columns by stage; nothing is computed and no memory taken.
+
+    `input_size` (height, width), `classes` and `options` are those of `striate.create`. The answer holds the
+    catalogue's facts with what was asked in their place, `table`, `stages` (rows of `striate.nets.summary.StageRow`),
+    `kept` (bytes a training step keeps for each image) and `uncounted`. `html`: a page with every stage drawn.
+    Raises RequestError for an unknown name or option and for a value out of range.
+    """
     facts = entry(name)
-    from striate.nets.summary import describe, table_text
+    import torch
 
-    return {**dataclasses.asdict(facts), "table": table_text(name), "stages": [row._asdict() for row in describe(name)]}
+    from striate.nets import summary
+    from striate.nets.build import create
+    from striate.nets.trace import trace
+
+    with torch.device("meta"):
+        net = create(name, classes=classes, input_size=input_size, options=options)
+    size = tuple(input_size or facts.input_size)
+    traced = trace(net, size)
+    rows = summary.stage_rows(net, size, traced)
+    shown = {
+        **dataclasses.asdict(facts),
+        "input_size": size,
+        "classes": net.options["classes"],
+        "options": dict(options or {}),
+        "parameters": summary.parameters(net),
+        "madds": sum(row.madds for row in rows),
+        "kept": sum(row.kept for row in rows),
+        "table": summary.table_text(name),
+        "stages": [row._asdict() for row in rows],
+        "uncounted": [left_out._asdict() for left_out in summary.uncounted(net, traced)],
+    }
+    if html is not None:
+        from striate.jobs.net_page import net_page
+        from striate.report.net.page import render_net
+        from striate.storage import write_text
+
+        write_text(Path(html), render_net(net_page(shown, net)))
+    return shown

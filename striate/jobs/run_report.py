@@ -67,12 +67,21 @@ def run_report(
         findings=_findings(found, pictures),
         set_aside=tuple((oddity.path, f"{oddity.kind}: {oddity.why}") for oddity in found.set_aside),
         curve=tuple(learned.curve),
+        remarks=tuple(content.Remark(one.what, one.seen, one.do) for one in learned.remarks),
+        checks=learned.checks.lines if learned.checks else (),
+        finder=_finder(learned),
+        unfrozen=tuple(learned.facts.get("unfrozen", ())),
         timings=tuple(timings.items()),
         engine=learned.engine,
         recipe=recipe.toml(),
         versions=model.versions,
         notes=tuple(learned.notes),
     )
+
+
+def _finder(learned: Learned) -> content.Finder | None:
+    found = learned.checks.found if learned.checks else None
+    return content.Finder(found.rates, found.losses, found.low, found.high, found.rate) if found else None
 
 
 class _Pictures:

@@ -25,10 +25,22 @@ from striate.inference.classifier import Classifier
 from striate.jobs.clock import Clock
 from striate.jobs.learning.features import learn_features
 from striate.jobs.learning.learned import Learned, StrangersMeasured
+from striate.jobs.learning.nearness import looked_closer
+from striate.jobs.learning.processes import Processes, together
 from striate.jobs.learning.site import Site
 from striate.jobs.learning.weighing import check_balance
 from striate.jobs.measure import Measured, measure, or_none
-from striate.jobs.run_folder import RECIPE, RunFolder, next_free
+from striate.jobs.run_folder import (
+    MODEL,
+    RECIPE,
+    REPORT,
+    OthersFolder,
+    RunFolder,
+    first_told,
+    next_free,
+    require_unfinished,
+    unfinished,
+)
 from striate.jobs.run_report import run_report
 from striate.jobs.scalars import require_writer, write_scalars
 from striate.metrics import mean_interval
@@ -37,7 +49,11 @@ from striate.progress import Progress
 from striate.recipe import Recipe
 from striate.report.run.page import render
 from striate.transfer.head import check_loss
-from striate.transfer.strategy import Glance, Plan, choose, glance, is_model_file
+from striate.transfer.strategy import Glance, Plan, asks_for_nearness, choose, glance, is_model_file
+
+REMARKS = 2  # on the curve, said after training; the report has them all
+
+Place = str | os.PathLike[str] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,22 +112,51 @@ def train(
     `out`: the run folder, new or empty; by default a new one under runs/. `recipe` holds every choice; the arguments
     after it override its keys. `resume`: in place of all of them, the folder of a run that was stopped or killed, which
     then ends as if it had not been. `tensorboard`: also leave its scalars in the run folder.
+    Under torchrun the processes train together. The first one does all the rest and returns the run; the others leave
+    by SystemExit(0) when it needs them no more. Started anew by torchrun, it resumes what it left in `out`.
     Raises RequestError for what cannot be done as asked, WorkError where the work failed.
     """
     given = {"data": os.fspath(data) or None, "net": net, "strategy": strategy, "epochs": epochs, "seed": seed}
     asked = {key: value for key, value in given.items() if value is not None}
     if resume is not None and (asked or out or recipe):
         raise RequestError("a run is resumed with the recipe that it was begun with: give resume alone")
-    progress = progress or Progress()
     if tensorboard:
         require_writer()
     clock = Clock()
-    if resume is not None:
-        folder = RunFolder.reopened(Path(resume))
-        recipe = Recipe.from_file(folder.path / RECIPE)
-    else:
-        recipe = (recipe or Recipe()).changed(asked)
-        folder = None
+    with together() as processes:
+        progress = (progress if processes.first else None) or Progress()
+        recipe, resume = _begun(asked, out, recipe, resume, processes)
+        return _train(recipe, out, resume, clock, progress, processes, tensorboard=tensorboard)
+
+
+def _begun(
+    asked: dict[str, Any], out: Place, recipe: Recipe | None, resume: Place, processes: Processes
+) -> tuple[Recipe, Place]:
+    """The recipe, and the run to go on with, if any; every process takes the first one's."""
+    if processes.first:
+        if processes.restarted and out is not None and unfinished(Path(out)):
+            resume = out
+        if resume is not None:
+            require_unfinished(Path(resume))
+            recipe = Recipe.from_file(Path(resume) / RECIPE)
+        else:
+            recipe = (recipe or Recipe()).changed(asked)
+    told = processes.told((recipe, resume))
+    assert told[0] is not None
+    return told[0], told[1]
+
+
+def _train(
+    recipe: Recipe,
+    out: Place,
+    resume: Place,
+    clock: Clock,
+    progress: Progress,
+    processes: Processes,
+    *,
+    tensorboard: bool,
+) -> Run:
+    """One process's part: all of it in the first, the learning alone in the others."""
     with clock.stage("open the data"):
         source, notes = _open(recipe)
         check_balance(source.task, recipe.balance)
@@ -120,22 +165,41 @@ def train(
             Augmentation.from_text(recipe.augment)  # a wrong word is told even where nothing is augmented
         seen = glance(source)
     plan = choose(seen, recipe.strategy, recipe.net)
+    if resume is not None and processes.first:  # the recipe has the choice, and the log the reason
+        plan = dataclasses.replace(plan, why=str(first_told(Path(resume), "plan").get("why", plan.why)))
+    if processes.first and asks_for_nearness(plan, seen, recipe.strategy):
+        with clock.stage("look closer"):
+            plan = looked_closer(source, plan, seen, recipe)
+    plan = processes.told(plan)
     progress.say(f"{source.name}: {len(source.items):,} images {source.task.asked()}")
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     if idle := recipe.idle(plan.strategy):
         notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
-    with folder or RunFolder(Path(out) if out else next_free(source.name)) as folder:
-        site = Site(folder, clock, progress)
-        folder.log("resume" if resume is not None else "plan", {"data": recipe.data, **dataclasses.asdict(plan)})
+    with _claimed(resume, out, source, processes) as folder:
+        site = Site(folder, clock, progress, processes=processes)
+        site.log("plan" if resume is None else "resume", {"data": recipe.data, **dataclasses.asdict(plan)})
         if resume is None:
             recipe = site.settle(recipe, **_settled(recipe, source, plan, folder))
-        learned = _learn(source, plan, seen, recipe, site)
-        learned.notes[:0] = notes
-        ran = _as_run(recipe, learned)
-        run = _leave(folder, source, plan, ran, learned, clock, progress)
-        if tensorboard:
-            write_scalars(folder.path / "tensorboard", learned.curve, run.metrics, clock.stages)
+        else:
+            notes.append("This run was stopped and resumed: its seconds are those since then.")
+            if not folder.saved:
+                progress.say("Nothing was saved yet: the run begins anew.")
+        with site.stoppable():
+            learned = _learn(source, plan, seen, recipe, site)
+            learned.notes[:0] = notes
+            ran = _as_run(recipe, learned)
+            run = _leave(site, source, plan, ran, learned)
+            if tensorboard:
+                write_scalars(folder.path / "tensorboard", learned.curve, run.metrics, clock.stages)
         return run
+
+
+def _claimed(resume: Place, out: Place, source: Source, processes: Processes) -> RunFolder:
+    if not processes.first:
+        return OthersFolder(Path(resume or out or ""))
+    if resume is not None:
+        return RunFolder.reopened(Path(resume))
+    return RunFolder(Path(out) if out else next_free(source.name))
 
 
 def _open(recipe: Recipe) -> tuple[Source, list[str]]:
@@ -152,8 +216,17 @@ def _open(recipe: Recipe) -> tuple[Source, list[str]]:
 
 
 def _learn(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site: Site) -> Learned:
+    if plan.strategy != "scratch":
+        if (world := site.processes.world) is not None:
+            site.progress.say(f"This strategy is work for one process: the others of the {world.size} end here.")
+        site.processes.others_end()
+        site = dataclasses.replace(site, processes=Processes())  # nobody waits for it any more
     if plan.strategy == "features":
         return learn_features(source, plan, recipe, site)
+    if plan.strategy == "finetune":
+        from striate.jobs.learning.finetune import learn_finetuned  # imports torch
+
+        return learn_finetuned(source, plan, recipe, site)
     from striate.jobs.learning.scratch import learn_scratch  # imports torch
 
     return learn_scratch(source, plan, seen, recipe, site)
@@ -175,16 +248,14 @@ def _settled(recipe: Recipe, source: Source, plan: Plan, folder: RunFolder) -> d
 
 def _as_run(recipe: Recipe, learned: Learned) -> Recipe:
     """The recipe with every choice that was left open filled in, so that it runs the same again."""
-    keys = ("epochs", "augment", "learning_rate", "train_precision", "compile")
+    keys = ("epochs", "augment", "learning_rate", "label_smoothing", "train_precision", "compile")
     chosen = {key: learned.facts[key] for key in keys if key in learned.facts}
     return recipe.changed({"precision": learned.precision, **chosen})
 
 
-def _leave(
-    folder: RunFolder, source: Source, plan: Plan, recipe: Recipe, learned: Learned, clock: Clock, progress: Progress
-) -> Run:
-    """Measure, and write everything that the run leaves."""
-    found = learned.audit
+def _leave(site: Site, source: Source, plan: Plan, recipe: Recipe, learned: Learned) -> Run:
+    """Measure, and write everything that the run leaves: the model last, because where it is the run is finished."""
+    folder, clock, progress, found = site.folder, site.clock, site.progress, learned.audit
     measured = learned.measured()
     metrics = {**measured.as_dict(), "engine": learned.engine, "precision": learned.precision}
     metrics |= _without_leaks(learned, measured) | _of_folds(learned)
@@ -192,18 +263,22 @@ def _leave(
         metrics["strangers"] = learned.strangers.as_dict()
     provenance = {"data": recipe.data, "images": len(learned.lots.rows("train")), "seed": recipe.seed, **learned.facts}
     model = dataclasses.replace(learned.model, metrics=metrics, training=provenance, versions=_versions())
-    folder.write_text("recipe.toml", recipe.toml())
+    folder.write_text(RECIPE, recipe.toml())
     folder.write_text("audit.json", json.dumps(found.as_dict(), indent=1))
     folder.write_text("split.csv", split_csv(found, learned.lots.parts, learned.lots.folds))
-    with clock.stage("write the model"):
-        write(folder.path / "model.safetensors", model)
     with clock.stage("write the report"):
         page = run_report(source, plan, recipe, learned, measured, model, dict(clock.stages))
-        folder.write_text("report.html", render(page))
+        folder.write_text(REPORT, render(page))
+    with clock.stage("write the model"):
+        write(folder.path / MODEL, model)
+    if learned.curve:
+        metrics = metrics | {"remarks": [remark.kind for remark in learned.remarks]}
     metrics = metrics | {"seconds": round(clock.total, 3)}
-    folder.log("done", {**metrics, "stages": {name: round(seconds, 3) for name, seconds in clock.stages.items()}})
+    site.log("done", {**metrics, "stages": {name: round(seconds, 3) for name, seconds in clock.stages.items()}})
     for finding in found.findings:
         progress.say(finding.line())
+    for remark in learned.remarks[:REMARKS]:
+        progress.say(remark.line())
     for note in learned.notes:
         progress.say(note)
     return Run(folder.path, model, measured, found, plan, metrics, learned.by_fold, learned.strangers)

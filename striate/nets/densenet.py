@@ -169,7 +169,7 @@ class DenseNet(_DenseNet):
 
     `dropout` is the share dropped after every convolution but the first, none in the paper's ImageNet networks.
     `memory_saving` computes each layer's concatenation, batch norm and ReLU again in backward instead of keeping them:
-    the same numbers in a fifth to two fifths more time, with memory that grows with the depth and not with its square.
+    the same numbers in a tenth to two fifths more time, with memory that grows with the depth and not with its square.
     224x224 images in the paper; any size of at least 32 is accepted. Raises RequestError for a dropout outside [0, 1).
     """
 

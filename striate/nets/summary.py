@@ -1,30 +1,55 @@
-"""What a network costs, counted and not estimated; and its paper's table, printed back."""
+"""What a network costs and sees, counted and not estimated; and its paper's table, printed back."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from striate.nets.base import Net
 from striate.nets.build import create, net_class
 from striate.nets.catalog import entry
+from striate.nets.trace import After, Before, Trace, has_rule, hooks, shadow, trace, trace_module
+
+# Images of the pass that finds out what training keeps. A prime larger than any count of channels or classes: what is
+# kept for each image is known by a size that it divides. On the meta device they cost nothing.
+_BATCH = 1_000_003
 
 
 class StageRow(NamedTuple):
-    """One line of a network's description: `output` is the shape of what leaves it, without the batch.
+    """One line of a network's description.
 
-    An auxiliary head, which only training runs, has parameters and no output, and costs an image nothing.
+    output            the shape of what leaves it, without the batch
+    parameters        numbers that are trained
+    madds             multiply-adds of one image
+    receptive_field   height and width, in pixels, of what one place of the output sees; None is the whole image
+    gated             the whole image is seen besides, by a gate such as squeeze-and-excitation
+    kept              bytes that a training step keeps for each image, see `kept_bytes`
+    training_only     an auxiliary head: not run when classifying, so that it costs nothing there
     """
 
     name: str
     output: tuple[int, ...]
+    parameters: int
+    madds: int
+    receptive_field: tuple[int, int] | None
+    gated: bool
+    kept: int
+    training_only: bool
+
+
+class Uncounted(NamedTuple):
+    """What is not in the multiply-adds: layers of one kind that hold parameters, or products outside of any layer.
+
+    `madds` is known for products only, and 0 for layers; `parameters` of layers only.
+    """
+
+    kind: str
+    number: int
     parameters: int
     madds: int
 
@@ -38,10 +63,28 @@ def madds(net: Net, input_size: Sequence[int]) -> int:
     """Multiply-adds of one image of `input_size` (height, width).
 
     Counted: convolutions, linear layers, and layers that count themselves with `multiply_adds`. Not counted, as in the
-    papers: biases, normalisation, activations, pooling, sums. Nothing is computed and no weight is copied.
-    Raises RequestError for an image that is too small.
+    papers: biases, normalisation, activations, pooling, sums; `uncounted` lists what is left out and could matter.
+    Nothing is computed and no weight is copied. Raises RequestError for an image that is too small.
     """
-    return sum(row.madds for row in stage_rows(net, input_size))
+    return sum(cost.madds for cost in trace(net, input_size).counted)
+
+
+def module_madds(module: nn.Module, shape: Sequence[int]) -> int:
+    """The same for one call of any module, for an input of `shape` (channels, height, width)."""
+    return sum(cost.madds for cost in trace_module(module, shape).counted)
+
+
+def uncounted(net: Net, traced: Trace) -> list[Uncounted]:
+    """The layers that hold parameters but have no rule, by kind, and the products outside of layers, by place."""
+    layers = [
+        module for module in net.modules() if any(True for _ in module.parameters(False)) and not has_rule(module)
+    ]
+    numbers = Counter(type(layer).__name__ for layer in layers)
+    sizes: Counter[str] = Counter()
+    for layer in layers:
+        sizes[type(layer).__name__] += sum(parameter.numel() for parameter in layer.parameters(False))
+    products = [Uncounted(f"{cost.what} in {cost.module or 'forward'}", 1, 0, cost.madds) for cost in traced.uncounted]
+    return [Uncounted(kind, number, sizes[kind], 0) for kind, number in numbers.items()] + products
 
 
 def describe(name: str) -> list[StageRow]:
@@ -59,95 +102,84 @@ def table_text(name: str) -> str:
     return textwrap.dedent(net_class(name).table).strip("\n") + "\n"
 
 
-def stage_rows(net: Net, input_size: Sequence[int]) -> list[StageRow]:
-    """`describe` for a network at hand and any input size (height, width)."""
-    shadow = _shadow(net)
-    shapes: dict[str, tuple[int, ...]] = {}
-    costs: dict[str, int] = {}
-    with _hooks() as hook:
-        for stage, child in shadow.named_children():
-            hook(child, _note_shape(shapes, stage))
-            for module in child.modules():
-                hook(module, _add_cost(costs, stage))
-        shadow(torch.empty(1, net.in_channels, *input_size, device="meta"))
-    counts = {stage: parameters(child) for stage, child in shadow.named_children()}
-    # Dropout and the like change neither shape nor cost, and would only lengthen the table.
-    told = [stage for stage in shapes if stage in (*net.stages, "head") or counts[stage] or costs.get(stage)]
-    idle = [stage for stage in counts if counts[stage] and stage not in shapes]
-    return [
-        StageRow(stage, shapes.get(stage, ()), counts[stage], costs.get(stage, 0))
-        for stage in (*told[:-1], *idle, told[-1])
-    ]
-
-
-def module_madds(module: nn.Module, shape: Sequence[int]) -> int:
-    """The same for one call of any module on the meta device, for an input of `shape` (channels, height, width)."""
-    costs: dict[str, int] = {}
-    with _hooks() as hook:
-        for part in module.modules():
-            hook(part, _add_cost(costs, "all"))
-        module(torch.empty(1, *shape, device="meta"))
-    return costs["all"]
+def stage_rows(net: Net, input_size: Sequence[int], traced: Trace | None = None) -> list[StageRow]:
+    """`describe` for a network at hand and any input size (height, width); `traced` where that is done already."""
+    traced = traced or trace(net, input_size)
+    outputs, kept = training_pass(net, input_size)
+    counts = {stage: parameters(child) for stage, child in net.named_children()}
+    costs: Counter[str] = Counter()
+    for cost in traced.counted:
+        costs[cost.module.partition(".")[0]] += cost.madds
+    aside = [child for child in outputs if child not in traced.left]
+    rows: list[StageRow] = []
+    for stage in (*list(traced.left)[:-1], *aside, *list(traced.left)[-1:]):
+        # Dropout and the like change neither shape nor cost, and would only lengthen the table.
+        if rows and not (stage in (*net.stages, "head") or counts[stage] or costs[stage]):
+            rows[-1] = rows[-1]._replace(kept=rows[-1].kept + kept[stage])
+            continue
+        step = traced.left.get(stage)
+        shape, field = (step.output[1:], step.field) if step else (outputs[stage], None)
+        size, gated = (field.size, field.gated) if field else (None, False)
+        rows.append(StageRow(stage, shape, counts[stage], costs[stage], size, gated, kept[stage], step is None))
+    return rows
 
 
 def output_shapes(net: Net, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """The shape, without the batch, of what leaves each of the modules `names` for an image of the least size.
 
-    Nothing is computed and no weight is copied. Names are dotted, as in `named_modules`.
+    Names are dotted, as in `named_modules`; modules that `features` does not run are left out.
     """
-    shadow = _shadow(net)
+    still = shadow(net).eval()
     shapes: dict[str, tuple[int, ...]] = {}
-    with _hooks() as hook:
+    with hooks() as (_, after):
         for name in names:
-            hook(shadow.get_submodule(name), _note_shape(shapes, name))
-        shadow.features(torch.empty(1, net.in_channels, net.minimum_size, net.minimum_size, device="meta"))
+            after(still.get_submodule(name), _shape_into(shapes, name))
+        still.features(torch.empty(1, net.in_channels, net.minimum_size, net.minimum_size, device="meta"))
     return shapes
 
 
-def _shadow(net: Net) -> Net:
-    """A copy in evaluation mode whose tensors are on the meta device: they have a shape and hold nothing."""
-    memo: dict[int, object] = {}
-    for parameter in net.parameters():
-        memo[id(parameter)] = nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
-    for buffer in net.buffers():
-        memo[id(buffer)] = buffer.to("meta")
-    return copy.deepcopy(net, memo).eval()
+def _shape_into(shapes: dict[str, tuple[int, ...]], name: str) -> After:
+    return lambda module, inputs, output: shapes.update({name: tuple(output.shape[1:])})
 
 
-Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]
+def kept_bytes(net: Net, input_size: Sequence[int]) -> int:
+    """Bytes that a training step keeps for each image between the passes forward and back, in float32.
+
+    That is every tensor that torch saves for the gradients and that grows with the batch, each memory once: the inputs
+    of convolutions and of normalisation, what activations and pooling need (places of maxima are 8 bytes each), masks
+    of dropout, and the image itself. Not in it: weights, gradients, the optimizer's state, and what a layer needs only
+    while it runs. Auxiliary heads are run, as training does.
+    """
+    return sum(training_pass(net, input_size)[1].values())
 
 
-@contextlib.contextmanager
-def _hooks() -> Iterator[Callable[[nn.Module, Hook], None]]:
-    """Gives a function that puts a forward hook on a module; all are taken off at the end, also after an error."""
-    handles: list[RemovableHandle] = []
-    try:
-        yield lambda module, hook: handles.append(module.register_forward_hook(hook))
-    finally:
-        for handle in handles:
-            handle.remove()
+def training_pass(net: Net, input_size: Sequence[int]) -> tuple[dict[str, tuple[int, ...]], Counter[str]]:
+    """For each child of the net, as training runs it: the shape that leaves it, and the bytes kept for one image.
 
+    Bytes count where they are first saved; what the net does between two children belongs to the one before.
+    """
+    learning = shadow(net).train().requires_grad_()
+    outputs: dict[str, tuple[int, ...]] = {}
+    kept: Counter[str] = Counter()
+    running = [next(name for name, _ in net.named_children())]
+    known = {parameter.untyped_storage()._cdata for parameter in learning.parameters()}
+    held: list[Tensor] = []  # else another tensor could take the place of one that is gone, and be thought the same
 
-def _note_shape(shapes: dict[str, tuple[int, ...]], stage: str) -> Hook:
-    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        shapes[stage] = tuple(output.shape[1:])
+    def save(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in known and storage.nbytes() % _BATCH == 0:
+            kept[running[-1]] += storage.nbytes() // _BATCH
+        known.add(storage._cdata)
+        held.append(tensor)
+        return tensor
 
-    return hook
+    def enter(name: str) -> Before:
+        return lambda module, inputs: running.append(name)
 
-
-def _add_cost(costs: dict[str, int], stage: str) -> Hook:
-    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        costs[stage] = costs.get(stage, 0) + _cost(module, output)
-
-    return hook
-
-
-def _cost(module: nn.Module, output: Tensor) -> int:
-    """Multiply-adds of one call, from the shape of what came out of it (one image)."""
-    if isinstance(module, nn.Conv2d):
-        height, width = module.kernel_size
-        return output.numel() * (module.in_channels // module.groups) * height * width
-    if isinstance(module, nn.Linear):
-        return output.numel() * module.in_features
-    counted = getattr(module, "multiply_adds", None)
-    return int(counted(output)) if counted is not None else 0
+    images = torch.empty(_BATCH, net.in_channels, *input_size, device="meta")
+    with hooks() as (before, after), torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
+        for name, child in learning.named_children():
+            before(child, enter(name))
+            after(child, _shape_into(outputs, name))
+        getattr(learning, "forward_aux", learning)(images)
+    return outputs, kept

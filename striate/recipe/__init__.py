@@ -99,6 +99,15 @@ class Recipe(Settings):
             if strategy not in (item.metadata["only"] or STRATEGIES) and getattr(self, item.name) != item.default
         ]
 
+    def choices(self) -> dict[str, Any]:
+        """What decides the weights, by key: all but where files lie, checkpoints, and what comes after learning."""
+        apart = ("data", "split", "decisions", "precision", "engine")
+        return {
+            item.name: spoken(item, getattr(self, item.name))
+            for item in _ordered()
+            if item.name not in apart and not item.name.startswith("checkpoint_")
+        }
+
     def with_settings(self, settings: list[str]) -> Recipe:
         """This recipe with `key=value` settings put over it, as `--set` gives them."""
         changes: dict[str, Any] = {}

@@ -76,7 +76,12 @@ class Settings:
 
     @property
     def peak(self) -> float:
-        """The learning rate as the optimizer is given it at its highest."""
+        """The learning rate as the optimizer is given it at its highest. Raises RequestError for one not yet found."""
+        if self.learning_rate == FINDER:
+            raise RequestError(
+                "learning_rate 'auto' stands for a rate still to be found: find it by "
+                "striate.training.finder.find_rate, as striate train does, or give a number"
+            )
         return self.learning_rate or _OWN_RATE.get(self.optimizer, 0.1)
 
     def chosen_epochs(self, images: int) -> int:

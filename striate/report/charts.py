@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from striate.metrics import Calibration
 from striate.report.plot import Plot, Point, Say, Series, line_panel, tick, ticks
-from striate.report.run.content import LabelCurve, Numbers, RunReport, Strangers
+from striate.report.run.content import Finder, LabelCurve, Numbers, RunReport, Strangers
 from striate.report.wording import clipped, number, percent, quantity, text
 
 MOST_POINTS = 1500  # in one scatter: more hide each other and weigh
@@ -46,6 +46,31 @@ def learning_curves(curve: Sequence[Mapping[str, float]]) -> str:
         if points:
             panels += line_panel([Series(points, tone)], name, say)
     return f'<div class="charts">{panels}</div>' if panels else ""
+
+
+def rate_finder(found: Finder) -> str:
+    """The loss of the trial by learning rate, on powers of ten; shaded where it falls, a rule at the rate taken.
+
+    A loss that explodes is cut off, so that the fall before it can be seen.
+    """
+    lowest, start = min(found.losses), float(np.mean(found.losses[:20]))
+    room = max(start - lowest, 1e-9)
+    low, high = math.log10(found.rates[0]), math.log10(found.rates[-1])
+    top = min(max(found.losses), start + 0.6 * room)
+    plot = Plot((low, high), (lowest - 0.05 * room, top), height=210, foot=44)
+    plot.bar((math.log10(found.low), math.log10(found.high)), top, "span", 0)
+    plot.rules((lowest, (lowest + start) / 2, start), loss)
+    powers = range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1, max(1, math.ceil((high - low) / 5)))
+    plot.marks(list(powers), lambda power: f'10<tspan dy="-5" font-size="9">{tick(power)}</tspan>')
+    shown = [(math.log10(rate), value) for rate, value in zip(found.rates, found.losses, strict=True)]
+    plot.line(Series([point for point in shown if point[1] <= top], "bad"))
+    plot.stroke((math.log10(found.rate), plot.y[0]), (math.log10(found.rate), top), "limit")
+    plot.label((plot.left + plot.right) / 2, plot.height - 2, "learning rate", "middle")
+    said = f"Training loss by learning rate; taken: <b>{found.rate:.2g}</b>"
+    label = (
+        f"Loss by learning rate; it falls between {found.low:.1g} and {found.high:.1g}, and {found.rate:.2g} was taken"
+    )
+    return plot.figure(said, label, '<span><i class="band"></i>where the loss falls</span>')
 
 
 def reliability(found: Calibration) -> str:

@@ -41,6 +41,11 @@ def _visible(letter: str, lines: bool) -> str:
     return letter
 
 
+def sentence(said: str) -> str:
+    """Words as a sentence of their own, safe inside HTML."""
+    return text(said[:1].upper() + said[1:]) + "."
+
+
 def percent(share: float | None) -> str:
     """A share as a percentage with one decimal, in HTML; never 100.0 % or 0.0 % unless exactly so."""
     if share is None or not math.isfinite(share):

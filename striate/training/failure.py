@@ -12,15 +12,19 @@ from striate.errors import WorkError
 from striate.recipe import Settings
 
 
-def not_finite(net: nn.Module, x: Tensor, where: str, settings: Settings) -> WorkError:
+class NotFinite(WorkError):  # noqa: N818  (said of a number)
+    """A loss or a parameter is not a finite number: where training must stop, and where a trial has seen enough."""
+
+
+def not_finite(net: nn.Module, x: Tensor, where: str, settings: Settings) -> NotFinite:
     """The error for a loss that is not finite on the batch `x` [B, C, H, W]: where, why, and what would help."""
-    return WorkError(f"the loss is not a finite number at {where}: {culprit(net, x)}; {_advice(settings)}")
+    return NotFinite(f"the loss is not a finite number at {where}: {culprit(net, x)}; {_advice(settings)}")
 
 
 def check_weights(net: nn.Module, where: str, settings: Settings) -> None:
-    """Raise WorkError unless every parameter is finite: the last step of all is followed by no loss that would tell."""
+    """Raise NotFinite unless every parameter is finite: the last step of all is followed by no loss that would tell."""
     if name := _spoilt(net):
-        raise WorkError(f"the parameter {name!r} is not finite at {where}; {_advice(settings)}")
+        raise NotFinite(f"the parameter {name!r} is not finite at {where}; {_advice(settings)}")
 
 
 def out_of_memory(error: BaseException) -> bool:

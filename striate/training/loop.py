@@ -1,4 +1,4 @@
-"""The training loop: `fit` goes through the epochs, `_step` through a batch. What may step in stands in `hooks`."""
+"""The training loop: `fit` goes through the epochs, `learn` through a batch. What may step in stands in `hooks`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,12 @@ def fit(
 
     `held_out` is judged after every epoch: examples, or a function from the network, in eval mode, to its score.
     `hooks` come after those of the settings' techniques. `rates`: a parameter's share of the learning rate, by name.
-    `world`: the processes that do this together, each with the same arguments.
+    `world`: the processes that do this together, each with the same arguments. A batch is dealt out to them by seed,
+    epoch and image, one process's piece being every n-th image. Each sums the losses and gradients of its own images,
+    DistributedDataParallel averages over the processes in the order of its ring, and the loop has scaled what it
+    averages, so that the step is that of the batch's mean loss. One process computes the same but for the order of
+    these sums. Batch normalisation normalises within a piece, so n processes learn as one does with accumulate = n, but
+    their running statistics are those of the first process alone, whose network is judged and kept.
     A last batch of one image is left out where there is batch normalisation. The same seed gives the same weights, bit
     for bit, on the same machine, thread count and versions; the caller's random state is left as it was.
     Raises RequestError for what does not go together, WorkError at the first loss or parameter that is not finite, or
@@ -46,7 +51,7 @@ def fit(
     """
     run = Run(net, examples, settings, [*techniques(settings, judged=held_out is not None), *hooks], rates, world)
     judged = View(held_out, run.device) if isinstance(held_out, Examples) else held_out
-    with _left_as_it_was(run):
+    with left_as_it_was(run):
         for hook in run.hooks:
             hook.start(run)
         while not run.finished:
@@ -55,7 +60,7 @@ def fit(
                 hook.epoch_begins(run)
             for batch in run.batches_left():
                 with run.timed():
-                    _step(run, batch)
+                    learn(run, batch)
                 for hook in run.hooks:
                     hook.step_done(run)
             check_weights(net, f"the end of epoch {run.epoch + 1}", settings)
@@ -68,7 +73,7 @@ def fit(
     return run.reports
 
 
-def _step(run: Run, batch: Visits) -> None:
+def learn(run: Run, batch: Visits) -> None:
     """Learn one batch, in as many pieces as the memory asks for."""
     run.set_rates()
     while True:
@@ -82,15 +87,17 @@ def _step(run: Run, batch: Visits) -> None:
     for hook in run.hooks:
         hook.gradients_ready(run)
     run.optimizer.step()
-    run.sums.loss += loss
-    run.sums.seen += len(batch) if run.world.first else 0
+    run.sums.loss += run.world.summed([loss])[0]
+    run.sums.seen += len(batch)
     run.batch += 1
 
 
 def _gradient(run: Run, batch: Visits) -> float:
     """Put the gradient of the batch's mean loss into the parameters; the summed loss of this process's images."""
     run.optimizer.zero_grad()
-    pieces, total, settings = run.dealt(batch), 0.0, run.settings
+    pieces, total, settings, counts = run.dealt(batch), 0.0, run.settings, 1.0
+    if not pieces:  # it goes along, for all exchange gradients, with images that another learns, and counts nothing
+        pieces, counts = [(run.world.rank, batch.of(slice(run.least)))], 0.0
     for number, (piece, some) in enumerate(pieces):
         run.seed_layers(piece)
         shown = run.view.learn(some, run.whole(), run.epoch)
@@ -102,8 +109,8 @@ def _gradient(run: Run, batch: Visits) -> float:
             if not loss.isfinite():
                 raise not_finite(run.net, shown.x, run.where, settings)
             # Processes average their gradients; the batch's is their sum.
-            (loss * (run.world.size / len(batch))).backward()  # type: ignore[no-untyped-call]
-        total += loss.item()
+            (loss * (counts * run.world.size / len(batch))).backward()  # type: ignore[no-untyped-call]
+        total += counts * loss.item()
     return total
 
 
@@ -129,8 +136,8 @@ def _alone_until(run: Run, *, last: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _left_as_it_was(run: Run) -> Iterator[None]:
-    """The caller's random state, whatever happens; and no hook of ours on the network."""
+def left_as_it_was(run: Run) -> Iterator[None]:
+    """Whatever happens within it, the caller's random state comes back, and no hook of ours stays on the network."""
     with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
         try:
             yield

@@ -16,6 +16,7 @@ from striate.data.augment.keyed import Stream, bits
 from striate.errors import RequestError, WorkError
 from striate.recipe import Settings
 from striate.training.batches import Visits, batches, count, least_batch, pieces, visits
+from striate.training.depthwise import fast_depthwise
 from striate.training.examples import Examples
 from striate.training.hooks import Hook
 from striate.training.learner import Learner
@@ -49,7 +50,7 @@ class EpochReport:
 
 @dataclass
 class Sums:
-    """Of the epoch under way: images seen, their summed loss, and seconds."""
+    """Of the epoch under way: images seen by all processes, their summed loss, and seconds."""
 
     loss: float = 0.0
     seen: int = 0
@@ -89,7 +90,7 @@ class Run:
         )
         self.least = least_batch(net)
         self.epochs = settings.chosen_epochs(len(examples))
-        self.steps = count(len(examples), settings.batch, least=self.least * world.size)
+        self.steps = count(len(examples), settings.batch, least=self.least)
         self.schedule = Schedule(settings, self.epochs, self.steps)
         self.learner = self._wrapped()
         self.judged: nn.Module = net
@@ -100,6 +101,8 @@ class Run:
         self.over = False
         self._visits: tuple[int, Visits] | None = None
         self._around = ExitStack()
+        if self.device.type == "cpu" and settings.compile != "yes":
+            self._around.enter_context(fast_depthwise(net))
         if settings.recompute == "sqrt":
             self._around.enter_context(in_segments(net))
 
@@ -132,7 +135,7 @@ class Run:
 
     def batches_left(self) -> Iterator[Visits]:
         """The batches of this epoch that are not learnt yet."""
-        for number, batch in enumerate(batches(self.whole(), self.settings.batch, least=self.least * self.world.size)):
+        for number, batch in enumerate(batches(self.whole(), self.settings.batch, least=self.least)):
             if number >= self.batch:
                 yield batch
 
@@ -152,23 +155,31 @@ class Run:
         """This process's pieces of a batch, each with its number among all of them.
 
         Piece i of the n = accumulate x processes has every n-th image from i on, so that one process which learns a
-        batch in n pieces sees the same pieces as n processes.
+        batch in n pieces sees the same pieces as n processes. A process has none where there are too few images.
         """
         size = self.world.size
-        parts = max(size, min(self.accumulate * size, len(batch) // self.least) // size * size)
-        return list(enumerate(pieces(batch, parts, least=self.least)))[self.world.rank :: size]
+        return list(enumerate(pieces(batch, self.accumulate * size, least=self.least)))[self.world.rank :: size]
 
     def seed_layers(self, piece: int) -> None:
         """Seed what layers draw by the step and the piece, never by what was drawn before."""
         torch.manual_seed(int(bits(self.settings.seed, self.epoch, self.batch * _PIECES + piece, Stream.NET)))
 
     def split_further(self, batch: int) -> None:
-        """Learn batches in twice as many pieces. Raises WorkError where a piece has the fewest images it may have."""
+        """Learn batches in twice as many pieces.
+
+        Raises WorkError where a piece has the fewest images it may have, and where other processes wait for this one in
+        the middle of their exchange of gradients.
+        """
         held = -(-batch // (self.accumulate * self.world.size))
+        found = f"out of memory at {self.where}, with {held} image{'s' if held > 1 else ''} at once"
         if held <= self.least:
             raise WorkError(
-                f"out of memory at {self.where}, with {held} image{'s' if held > 1 else ''} at once: "
-                "take a smaller net or smaller images, recompute = 'sqrt', or a machine with more memory"
+                f"{found}: take a smaller net or smaller images, recompute = 'sqrt', or a machine with more memory"
+            )
+        if self.world.size > 1:
+            raise WorkError(
+                f"{found} in process {self.world.rank + 1} of {self.world.size}: set accumulate = "
+                f"{2 * self.accumulate}, with which a step learns from as many images in smaller pieces"
             )
         self.accumulate *= 2
         self.say(
@@ -183,9 +194,8 @@ class Run:
 
     def close_epoch(self, score: float | None, held_out_loss: float | None) -> None:
         """Report the epoch, and go on to the next."""
-        loss, seen = self.world.summed([self.sums.loss, self.sums.seen])
+        loss, seen, seconds = self.sums.loss, self.sums.seen, self.sums.seconds
         rate = self.optimizer.param_groups[0]["lr"]
-        seconds = self.sums.seconds
         speed = seen / seconds if seconds else 0.0
         self.reports.append(EpochReport(self.epoch + 1, loss / seen, score, held_out_loss, rate, seconds, speed))
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, Sums()
@@ -207,7 +217,14 @@ class Run:
     def _wrapped(self) -> nn.Module:
         learner: nn.Module = Learner(self.net)
         if self.world.size > 1:
-            learner = DistributedDataParallel(learner, device_ids=[self.device] if self.world.on_gpu else None)
+            # A net may leave out layers for a step. And without finding them DDP would bundle gradients anew after the
+            # first step, so that the sums of a resumed run would differ in the last bits from one never stopped.
+            # One parameter is never used, or DDP would warn, in every process, that there was nothing to find.
+            learner.register_parameter("never_used", nn.Parameter(torch.zeros((), device=self.device)))
+            learner = wrapped = DistributedDataParallel(
+                learner, device_ids=[self.device] if self.world.on_gpu else None, find_unused_parameters=True
+            )
+            wrapped.broadcast_buffers = False  # at every step; nothing is learnt by them: see `World.align`
         if self.settings.compile == "yes":
             learner = torch.compile(learner)  # type: ignore[assignment]
         return learner

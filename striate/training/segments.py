@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,14 @@ def in_segments(net: nn.Module) -> Iterator[None]:
     finally:
         for chain in chains:
             vars(chain).pop("forward", None)
+
+
+def plain_copy(net: nn.Module) -> nn.Module:
+    """A deep copy that stands by itself: what `in_segments` put on `net` runs the layers of `net` itself."""
+    copied = copy.deepcopy(net)
+    for module in copied.modules():
+        vars(module).pop("forward", None)
+    return copied
 
 
 def _outermost(module: nn.Module) -> Iterator[nn.Sequential]:

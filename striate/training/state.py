@@ -11,15 +11,19 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from striate.errors import RequestError
 from striate.training.run import EpochReport, Run, Sums
 
 State = dict[str, Tensor]
+
+_FORMAT = 1  # of what stands in a checkpoint
 
 
 def saved(run: Run, about: Mapping[str, Any]) -> bytes:
     """The run as bytes; `about` goes with it, for who reads it."""
     tensors = {name: tensor.detach() for name, tensor in _tensors(run)}
     facts = {
+        "format": _FORMAT,
         "about": dict(about),
         "epoch": run.epoch,
         "batch": run.batch,
@@ -31,8 +35,12 @@ def saved(run: Run, about: Mapping[str, Any]) -> bytes:
         # A tensor's memory format decides which kernels run, and so the last bits of what they answer.
         "strides": {name: list(tensor.stride()) for name, tensor in tensors.items()},
         "numbers": _numbers(run),
+        "rates": [group["lr"] for group in run.optimizer.param_groups],  # what an epoch that is over reports
     }
-    content = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    # Copies, because safetensors refuses tensors that share memory, as a buffer may with another.
+    content = {
+        name: tensor.to("cpu", copy=True, memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
     written: bytes = safetensors.torch.save(content, {"run": json.dumps(facts)})
     return written
 
@@ -44,8 +52,12 @@ def about(content: bytes) -> dict[str, Any]:
 
 
 def put_back(run: Run, content: bytes) -> None:
-    """Make `run`, freshly begun with the same arguments, the one that was saved."""
+    """Make `run`, freshly begun with the same arguments, the one that was saved; its network is in eval mode.
+
+    Raises RequestError where the network is another one.
+    """
     facts, tensors = _facts(content), safetensors.torch.load(content)
+    _require_fit(run, tensors)
     strides: dict[str, list[int]] = facts["strides"]
     laid = {
         name: torch.empty_strided(tensor.shape, strides[name], dtype=tensor.dtype).copy_(tensor)
@@ -54,7 +66,10 @@ def put_back(run: Run, content: bytes) -> None:
     with torch.no_grad():
         for name, tensor in _of_net(run):
             tensor.copy_(laid[name])
+    run.net.eval()  # as between epochs: the loop trains it again where there is something left to learn
     _put_optimizer(run, laid, facts["numbers"])
+    for group, rate in zip(run.optimizer.param_groups, facts["rates"], strict=True):
+        group["lr"] = rate
     for hook in run.hooks:
         if hook.name:
             prefix = f"hook.{hook.name}."
@@ -68,7 +83,23 @@ def put_back(run: Run, content: bytes) -> None:
 def _facts(content: bytes) -> dict[str, Any]:
     length = int.from_bytes(content[:8], "little")
     found: dict[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["run"])
+    if found.get("format") != _FORMAT:
+        raise RequestError(
+            f"the checkpoint has format {found.get('format')}, and this Striate reads {_FORMAT}; "
+            "resume with the Striate that the run was begun with, or begin a new run"
+        )
     return found
+
+
+def _require_fit(run: Run, tensors: State) -> None:
+    expected = {name: list(tensor.shape) for name, tensor in _of_net(run)}
+    found = {name: list(tensor.shape) for name, tensor in tensors.items() if name.startswith("net.")}
+    for name in sorted({*expected, *found}):
+        if expected.get(name) != found.get(name):
+            was, now = found.get(name, "not there"), expected.get(name, "not there")
+            raise RequestError(
+                f"the checkpoint is of another network: {name.removeprefix('net.')!r} was {was} and is {now}"
+            )
 
 
 def _tensors(run: Run) -> Iterator[tuple[str, Tensor]]:

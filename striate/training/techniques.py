@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +14,7 @@ from striate.recipe import Settings
 from striate.training.hooks import Hook
 from striate.training.run import Run
 from striate.training.scores import better
+from striate.training.segments import plain_copy
 
 
 def techniques(settings: Settings, *, judged: bool) -> list[Hook]:
@@ -61,7 +62,7 @@ class Averaging(Hook):
         self.shadow: nn.Module | None = None
 
     def start(self, run: Run) -> None:
-        self.shadow = copy.deepcopy(run.net).eval().requires_grad_(False)
+        self.shadow = plain_copy(run.net).eval().requires_grad_(False)
         run.judged = self.shadow
 
     @torch.no_grad()
@@ -103,7 +104,11 @@ class Best(Hook):
 
     def epoch_done(self, run: Run) -> None:
         found = run.reports[-1].score
-        if found is not None and (self.score is None or better(run.examples.task, found, self.score)):
+        if (
+            found is not None
+            and not math.isnan(found)
+            and (self.score is None or better(run.examples.task, found, self.score))
+        ):
             self.epoch, self.score = run.epoch, found
             self.state = {name: tensor.detach().clone() for name, tensor in _state(run.judged).items()}
         elif self.patience and run.epoch - self.epoch >= self.patience and run.epoch < run.epochs:

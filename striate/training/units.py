@@ -37,3 +37,9 @@ class InUnits(nn.Module):
         head.weight.mul_(self.unit)
         head.bias.mul_(self.unit).add_(self.origin)
         self.origin, self.unit = 0.0, 1.0
+
+    @torch.no_grad()
+    def unfold(self, head: nn.Linear) -> None:
+        """Take unit and origin out of `head`, the last layer of `net`, in place: what `fold` undoes."""
+        head.weight.div_(self.unit)
+        head.bias.sub_(self.origin).div_(self.unit)

@@ -15,6 +15,7 @@ from striate.errors import RequestError
 from striate.layers.conv import ConvNormAct
 from striate.nets import catalog, summary
 from striate.nets.build import create, variants
+from striate.nets.trace import hooks
 
 ALL = catalog.entries(tiny=True)
 
@@ -108,7 +109,8 @@ def test_counting_leaves_a_net_as_it_was() -> None:
 
 def test_hooks_come_off_after_an_error() -> None:
     net = ConvNormAct(3, 4, 3)
-    with pytest.raises(RuntimeError), summary._hooks() as hook:
-        hook(net, lambda *_: None)
+    with pytest.raises(RuntimeError), hooks() as (before, after):
+        before(net, lambda *_: None)
+        after(net, lambda *_: None)
         raise RuntimeError
-    assert not net._forward_hooks
+    assert not net._forward_hooks and not net._forward_pre_hooks

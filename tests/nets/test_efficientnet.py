@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+import striate.nets
+from striate.data.augment.augmentation import Augmentation
 from striate.errors import RequestError
 from striate.layers.drop_path import DropPath
 from striate.layers.squeeze_excitation import SqueezeExcitation
@@ -18,6 +20,7 @@ from striate.nets.catalog import entry
 from striate.nets.efficientnet import ROWS, SCALE_ROWS, MBConv, compound_scaling, drop_paths
 from striate.nets.mobilenet_v2 import InvertedResidual
 from striate.nets.summary import describe
+from striate.recipe import Recipe
 
 
 def test_stages_are_the_tables() -> None:
@@ -142,9 +145,20 @@ def test_stochastic_depth_goes_into_any_net_of_inverted_residuals() -> None:
     assert 0.2 < alone.float().mean() < 0.6, "some pass by the shortcut alone, at a rate of 0.5 x 15 / 17"
 
 
-def test_a_recipe_stands_beside_each_paper() -> None:
-    import striate.nets
-
-    folder = Path(striate.nets.__file__).parent / "recipes"
-    for name in ("mobilenet_v1", "mobilenet_v2", "efficientnet_b0", "se_resnet_tiny"):
-        assert (folder / f"{entry(name).recipe}.toml").is_file()
+@pytest.mark.parametrize(
+    ("name", "optimizer", "rate", "falls"),
+    [
+        ("mobilenet_v1", "rmsprop", 0.045, 0.94),
+        ("mobilenet_v2", "rmsprop", 0.045, 0.98),
+        ("efficientnet_b0", "rmsprop", 0.256, 0.97),
+        ("se_resnet50", "momentum", 0.6, 0.1),
+    ],
+)
+def test_the_papers_recipe_can_be_read(name: str, optimizer: str, rate: float, falls: float) -> None:
+    file = Path(striate.nets.__file__).parent / "recipes" / f"{entry(name).recipe}.toml"
+    recipe = Recipe.from_file(file)
+    assert (recipe.optimizer, recipe.learning_rate, recipe.drop_factor) == (optimizer, rate, falls)
+    assert recipe.idle("scratch") == []
+    if recipe.augment != "auto":  # which the paper leaves open
+        Augmentation.from_text(recipe.augment)
+    assert file.read_text(encoding="utf-8").splitlines()[1] == f"# striate train DATA --net {name} --recipe paper"

@@ -17,6 +17,38 @@ from striate.nets.catalog import entry
 from striate.nets.mobilenet_v2 import InvertedResidual, round_channels
 from striate.nets.summary import describe, madds
 
+# Counted from independent builds; written out, so that facts.json and the code cannot drift together.
+KNOWN = {
+    "mobilenet_v1": (4_231_976, 568_740_352),
+    "mobilenet_v1_075": (2_585_560, 325_400_448),
+    "mobilenet_v1_050": (1_331_592, 149_497_088),
+    "mobilenet_v1_025": (470_072, 41_030_272),
+    "mobilenet_v1_shallow": (2_887_976, 307_323_392),
+    "mobilenet_v1_full": (29_294_088, 4_867_293_184),
+    "mobilenet_v2": (3_504_872, 300_774_272),
+    "mobilenet_v2_140": (6_108_776, 582_195_824),
+    "mobilenet_v2_075": (2_636_424, 209_069_792),
+    "mobilenet_v2_050": (1_968_680, 97_131_840),
+    "mobilenet_v2_035": (1_677_128, 59_285_808),
+    "efficientnet_b0": (5_288_548, 385_814_752),
+    "efficientnet_b1": (7_794_184, 686_802_832),
+    "efficientnet_b2": (9_109_994, 993_561_872),
+    "efficientnet_b3": (12_233_232, 1_827_141_392),
+    "efficientnet_b4": (19_341_616, 4_393_771_024),
+    "efficientnet_b5": (30_389_784, 10_266_384_752),
+    "efficientnet_b6": (43_040_704, 19_067_593_536),
+    "efficientnet_b7": (66_347_960, 37_745_884_192),
+    "se_resnet50": (28_088_024, 3_860_488_192),
+    "se_resnet101": (49_326_872, 7_574_937_600),
+    "se_resnet152": (66_821_848, 11_288_993_792),
+    "se_bn_inception": (11_931_622, 2_033_239_424),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_counts_are_those_of_independent_builds(name: str) -> None:
+    assert (entry(name).parameters, entry(name).madds) == KNOWN[name]
+
 
 def on_meta(name: str) -> Net:
     with torch.device("meta"):

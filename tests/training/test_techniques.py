@@ -163,6 +163,12 @@ def test_patience_ends_a_run_that_no_longer_gets_better() -> None:
     assert torch.equal(flat(head), errors.weights[1])  # of errors the least is the best
 
 
+def test_a_score_that_is_none_is_never_the_best() -> None:
+    judge, net = Scripted(float("nan"), 0.2, 0.1), small_net()
+    fit(net, noise(64), dataclasses.replace(QUICK, epochs=3, take="best"), held_out=judge)
+    assert torch.equal(flat(net), judge.weights[1])
+
+
 def test_the_best_needs_held_out_images() -> None:
     for change in ({"patience": 3}, {"take": "best"}):
         with pytest.raises(RequestError, match="needs held-out images"):
@@ -201,6 +207,17 @@ def test_recomputing_changes_memory_and_nothing_else() -> None:
     # Of 23 links, segments of 4: kept from forward are the maps between them, and not the links' own.
     assert kept[1] < 0.2 * kept[0]
     assert all("forward" not in vars(module) for module in nets[1].modules())
+
+
+def test_the_average_of_a_recomputed_net_is_judged_by_its_own_layers() -> None:
+    judged: dict[str, list[Tensor]] = {"none": [], "sqrt": []}
+    x = torch.randn(2, 1, 14, 14, generator=torch.Generator().manual_seed(3))
+    for recompute, seen in judged.items():
+        settings = dataclasses.replace(QUICK, batch=16, ema=0.9, recompute=recompute)
+
+        fit(Deep(), noise(32), settings, held_out=lambda net, to=seen: to.append(net(x).detach()) or 0.5)
+    for plain, recomputed in zip(*judged.values(), strict=True):
+        torch.testing.assert_close(recomputed, plain)
 
 
 class Heads(nn.Module):

@@ -3,32 +3,78 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 from striate.cli.answer import Answer
+from striate.errors import RequestError
 
 HELP = "list the networks"
-EXAMPLE = "striate nets 'resnet*'"
+EXAMPLE = "striate nets 'resnet*' --max-parameters 1M --sort madds"
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb is given."""
     parser.add_argument("pattern", nargs="?", default="*", metavar="GLOB", help="only names that match")
+    parser.add_argument(
+        "--sort", choices=["year", "parameters", "madds", "error", "name"], help="the least first; default: by paper"
+    )
+    parser.add_argument("--year", metavar="FROM..TO", help="only papers of these years: 2015, 2015..2017, 2015..")
+    parser.add_argument("--max-parameters", metavar="N", help="at most so many parameters: 5M, 300k, 1000000")
+    parser.add_argument("--max-madds", metavar="N", help="at most so many multiply-adds: 600M, 1.5G")
+    parser.add_argument("--weights", action="store_true", help="only nets with published weights at hand")
 
 
 def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
     import dataclasses
 
+    from striate.jobs.catalogue import error
     from striate.jobs.catalogue import nets as job
 
-    found = job(chosen.pattern)
+    found = job(
+        chosen.pattern,
+        sort=chosen.sort,
+        year=_years(chosen.year),
+        max_parameters=_count("--max-parameters", chosen.max_parameters),
+        max_madds=_count("--max-madds", chosen.max_madds),
+        weights=chosen.weights,
+    )
+    if not found:
+        return Answer("no net is left: loosen what was asked", {"nets": []})
     width = max(len(entry.name) for entry in found)
-    lines = [f"{'name':{width}}  year  {'input':>11}  {'parameters':>12}  {'multiply-adds':>14}  weights"]
+    by_error = chosen.sort == "error"
+    across = max(len(str(entry.published.get("data", "-"))) for entry in found)
+    more = f"  error %  {'on':{across}}" if by_error else ""
+    lines = [f"{'name':{width}}  year  {'input':>11}  {'parameters':>12}  {'multiply-adds':>14}{more}  weights"]
     for entry in found:
-        height, across = entry.input_size
-        shape = f"{entry.in_channels}x{height}x{across}"
+        shape = "x".join(str(side) for side in (entry.in_channels, *entry.input_size))
+        more = f"  {error(entry):7g}  {entry.published.get('data', '-')!s:{across}}" if by_error else ""
         lines.append(
-            f"{entry.name:{width}}  {entry.year}  {shape:>11}  {entry.parameters:>12,}  {entry.madds:>14,}  "
+            f"{entry.name:{width}}  {entry.year}  {shape:>11}  {entry.parameters:>12,}  {entry.madds:>14,}{more}  "
             f"{entry.weights or '-'}"
         )
     return Answer("\n".join(lines), {"nets": [dataclasses.asdict(entry) for entry in found]})
+
+
+def _years(given: str | None) -> tuple[int, int] | None:
+    if given is None:
+        return None
+    read = re.fullmatch(r"(\d{4})?(\.\.)?(\d{4})?", given)
+    if read is None or not (read[1] or read[3]) or bool(read[1] and read[3]) > bool(read[2]):
+        raise RequestError(f"--year takes 2015, 2015..2017, 2015.. or ..2017, not {given!r}")
+    first = int(read[1] or 0)
+    last = int(read[3] or (9999 if read[2] else first))
+    if first > last:
+        raise RequestError(f"--year takes the earlier year first, not {given!r}")
+    return first, last
+
+
+def _count(option: str, given: str | None) -> int | None:
+    if given is None:
+        return None
+    read = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgb]?)", given.lower().replace(",", "").replace("_", ""))
+    if read is None:
+        raise RequestError(f"{option} takes a count such as 5M, 300k or 1000000, not {given!r}")
+    return round(float(read[1]) * _UNITS[read[2]])

@@ -3,35 +3,80 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from striate.cli.answer import Answer
+from striate.errors import RequestError, printable
 
 HELP = "open a network as its paper's table"
-EXAMPLE = "striate show lenet5"
+EXAMPLE = "striate show lenet5 --html lenet5.html"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb is given."""
     parser.add_argument("net", help="name, as 'striate nets' lists them")
+    parser.add_argument("--input-size", nargs=2, type=int, metavar=("H", "W"), help="height and width of the image")
+    parser.add_argument("--classes", type=int, metavar="N", help="number of classes")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the net's constructor"
+    )
+    parser.add_argument("--html", metavar="FILE", help="write a page with every stage drawn")
 
 
 def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
     from striate.jobs.catalogue import show as job
+    from striate.jobs.net_page import amount, remarks
 
-    facts = job(chosen.net)
+    options = dict(_option(given) for given in chosen.set)
+    facts = job(chosen.net, input_size=chosen.input_size, classes=chosen.classes, options=options, html=chosen.html)
     height, width = facts["input_size"]
     lines = [
         f"{facts['name']}: {facts['title']} ({facts['year']})",
         facts["paper"],
         f"{facts['parameters']:,} parameters, {facts['madds']:,} multiply-adds "
-        f"at {facts['in_channels']}x{height}x{width}",
+        f"at {facts['in_channels']}x{height}x{width}, {amount(facts['kept'])} kept in training",
         "",
         facts["table"].rstrip(),
         "",
-        f"{'stage':12}  {'output':>12}  {'parameters':>12}  {'multiply-adds':>14}",
+        *_columns(facts["stages"]),
+        "",
+        *(f"({said})" for said in remarks(facts)),
     ]
-    for row in facts["stages"]:
-        shape = "x".join(str(side) for side in row["output"])
-        lines.append(f"{row['name']:12}  {shape:>12}  {row['parameters']:>12,}  {row['madds']:>14,}")
+    lines += [f"Page {printable(chosen.html)}"] if chosen.html else []
     return Answer("\n".join(lines), facts)
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The derived columns, each as wide as it needs."""
+    from striate.jobs.net_page import field
+
+    cells = [("stage", "output", "parameters", "multiply-adds", "field", "kept")]
+    for row in rows:
+        name = f"{row['name']} (in training)" if row["training_only"] else row["name"]
+        shape = "x".join(str(side) for side in row["output"])
+        cells.append((name, shape, f"{row['parameters']:,}", f"{row['madds']:,}", field(row), f"{row['kept']:,}"))
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    return [
+        "  ".join(
+            cell.rjust(width) if place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in cells
+    ]
+
+
+def _option(given: str) -> tuple[str, object]:
+    """`depth=26` as a name and a value: a whole number, a number, true or false, else text."""
+    name, equals, said = given.partition("=")
+    if not equals:
+        raise RequestError(f"--set takes option=value, not {given!r}")
+    if said.lower() in ("true", "false"):
+        return name, said.lower() == "true"
+    for read in (int, float):
+        try:
+            return name, read(said)
+        except ValueError:
+            continue
+    return name, said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from striate.data.audit.audit import audit, require_learnable
 from striate.data.sources.base import Source
 from striate.data.splits import folds_of, possible_folds
 from striate.inference.classifier import Classifier
-from striate.jobs.learning.describe import bfloat16_differs, describe, describer, features_of
+from striate.jobs.learning.describe import Describer, bfloat16_differs, describe, describer, features_of
 from striate.jobs.learning.judging import least_typical, meet_strangers, open_strangers
 from striate.jobs.learning.learned import Learned, Lots
 from striate.jobs.learning.site import Site
@@ -21,6 +22,7 @@ from striate.jobs.models import pretrained
 from striate.model import Model
 from striate.recipe import Recipe
 from striate.task import Task
+from striate.transfer.features import FeatureCache
 from striate.transfer.head import Head, Lesson, fit_head, out_of_fold
 from striate.transfer.strategy import Plan
 
@@ -29,20 +31,9 @@ def learn_features(source: Source, plan: Plan, recipe: Recipe, site: Site) -> Le
     """Learn a head on the features of `plan.net`. Raises RequestError where the data cannot be learnt from."""
     clock, progress = site.clock, site.progress
     strangers = open_strangers(recipe.strangers)
-    with clock.stage("backbone"):
-        by = describer(pretrained(plan.net), recipe.engine, recipe.precision, len(source.items))
-    with clock.stage("look and describe"):
-        pairs, cache = describe(source, by, progress)
-    found = audit(source, pairs)
-    require_learnable(found, source.name)
-    lots = Lots.drawn(found, recipe)
-    features = features_of(found.usable, cache)
-    with clock.stage("fit the head"):
-        head = fitted(lots, features, recipe)
-    with clock.stage("answer what was not seen"):
-        unseen = unseen_answers(lots, features, recipe, head.strength)
-    task = _with_thresholds(lots, features, recipe, head.strength)
-    model = _with_head(by.backbone, head, task)
+    by, cache, lots, features, head, unseen = described(source, plan, recipe, site)
+    found, task = lots.audit, with_thresholds(lots, features, recipe, head.strength)
+    model = with_head(by.backbone, head, task)
     held_out = lots.entries(lots.rows(lots.measured_part))
     if recipe.precision == "auto" and by.precision == "bfloat16":
         with clock.stage("check bfloat16"):
@@ -77,9 +68,41 @@ def learn_features(source: Source, plan: Plan, recipe: Recipe, site: Site) -> Le
     return learned
 
 
-def fitted(lots: Lots, features: NDArray[np.float32], recipe: Recipe) -> Head:
-    """The head learnt from the training images' features [usable, D]."""
-    rows = lots.rows("train")
+class Described(NamedTuple):
+    """The images under a frozen net, and a head on it. features [usable, D]; unseen: as `unseen_answers` has them."""
+
+    by: Describer
+    cache: FeatureCache
+    lots: Lots
+    features: NDArray[np.float32]
+    head: Head
+    unseen: NDArray[np.float32]
+
+
+def described(source: Source, plan: Plan, recipe: Recipe, site: Site) -> Described:
+    """Look at every image, describe it by the frozen net of the plan, and fit a head to the training images.
+
+    Raises RequestError where the data cannot be learnt from.
+    """
+    clock = site.clock
+    with clock.stage("backbone"):
+        by = describer(pretrained(plan.net), recipe.engine, recipe.precision, len(source.items))
+    with clock.stage("look and describe"):
+        pairs, cache = describe(source, by, site.progress)
+    found = audit(source, pairs)
+    require_learnable(found, source.name)
+    lots = Lots.drawn(found, recipe)
+    features = features_of(found.usable, cache)
+    with clock.stage("fit the head"):
+        head = fitted(lots, features, recipe)
+    with clock.stage("answer what was not seen"):
+        unseen = unseen_answers(lots, features, recipe, head.strength)
+    return Described(by, cache, lots, features, head, unseen)
+
+
+def fitted(lots: Lots, features: NDArray[np.float32], recipe: Recipe, rows: list[int] | None = None) -> Head:
+    """The head learnt from the features [usable, D] of some images; by default the training images."""
+    rows = lots.rows("train") if rows is None else rows
     count = possible_folds(lots.audit, recipe.search_folds, rows)
     fold = folds_of(lots.audit, count, recipe.seed, rows)[rows]
     return fit_head(_lesson(lots, features, rows, recipe), seed=recipe.seed, fold=fold)
@@ -109,7 +132,7 @@ def unseen_answers(lots: Lots, features: NDArray[np.float32], recipe: Recipe, st
     return answers
 
 
-def _with_thresholds(lots: Lots, features: NDArray[np.float32], recipe: Recipe, strength: float) -> Task:
+def with_thresholds(lots: Lots, features: NDArray[np.float32], recipe: Recipe, strength: float) -> Task:
     """Of labels, with the thresholds measured on training images, each answered by a head that had not seen it.
 
     Nor had that head seen a held-out image: those are only measured on. A half for all where training images must stay
@@ -124,7 +147,8 @@ def _with_thresholds(lots: Lots, features: NDArray[np.float32], recipe: Recipe, 
     return dataclasses.replace(task, thresholds=thresholds(answers, lots.targets(rows)))
 
 
-def _with_head(backbone: Model, head: Head, task: Task) -> Model:
+def with_head(backbone: Model, head: Head, task: Task) -> Model:
+    """The published net with a head for the task in place of its own."""
     tensors: dict[str, NDArray[np.generic]] = {
         **backbone.tensors,
         f"{backbone.head}.weight": head.weight,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,10 @@ from striate.model import Model
 from striate.pixels import Images
 from striate.recipe import Recipe
 from striate.task import HALF, Targets
+
+if TYPE_CHECKING:  # they import torch, and not every strategy does
+    from striate.jobs.learning.checks import Checks
+    from striate.training.diagnosis import Remark
 
 Log = Callable[[str, dict[str, Any]], None]  # an event and its facts: a line of log.jsonl
 CROSS_VALIDATED = "cross-validated"
@@ -91,8 +95,9 @@ class Learned:
     unseen [usable, outputs]: answers by models that had not learnt from the image, NaN where there are none; fold by
     fold of `lots.folds` where folds were asked for. distances [usable]: how unlike the others each image is. views:
     from a place in `audit.usable` to that image, plain and as augmentation varies it, uint8 [V, H, W, C]. All three
-    are None where there is nothing of the kind. curve: a row an epoch. facts: what the strategy chose, for the model
-    file and the log. notes: lines for the user.
+    are None where there is nothing of the kind. curve: a row an epoch. checks: what was checked before training, None
+    for nothing. remarks: what the curve says, the gravest first. facts: what the strategy chose, for the model file and
+    the log. notes: lines for the user.
     """
 
     model: Model
@@ -105,6 +110,8 @@ class Learned:
     strangers: StrangersMeasured | None = None
     views: Callable[[int], Images] | None = None
     curve: list[dict[str, float]] = field(default_factory=list)
+    checks: Checks | None = None
+    remarks: list[Remark] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 

@@ -18,7 +18,7 @@ from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment
 from striate.errors import RequestError
 from striate.jobs.learning.learned import Lots
-from striate.jobs.learning.site import Site, stoppable
+from striate.jobs.learning.site import Site
 from striate.jobs.learning.stock import Shelf
 from striate.jobs.learning.weighing import weights_of
 from striate.model import Model
@@ -27,7 +27,7 @@ from striate.nets.catalog import entry
 from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
 from striate.progress import Step
-from striate.recipe import Recipe, Settings
+from striate.recipe import Recipe
 from striate.task import Task
 from striate.training.checkpoints import Checkpoints
 from striate.training.examples import Examples
@@ -36,6 +36,7 @@ from striate.training.loop import fit
 from striate.training.optimizers import Rates
 from striate.training.run import EpochReport, Run
 from striate.training.units import InUnits
+from striate.training.world import ALONE
 
 SMALL_STEP = 2**28  # multiply-adds of a batch: LeNet-5's 64 images are a tenth, ResNet-20's ten times as many
 VIEWS = 5  # of a varied image, beside the plain one
@@ -50,6 +51,7 @@ class Beginning(NamedTuple):
     """What training begins with. mean_image [H, W, C]: subtracted in place of the mean of `pixels`.
 
     rates: each parameter's share of the learning rate, by its name in `net`; None: all alike. hooks: of the strategy.
+    fitted: the head of `net` answers the task already, a number in its own units.
     """
 
     net: Net
@@ -57,6 +59,7 @@ class Beginning(NamedTuple):
     mean_image: Floats | None = None
     rates: Rates | None = None
     hooks: tuple[Hook, ...] = ()
+    fitted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,27 +85,31 @@ class NetJob:
         `stage` names its checkpoints: where there are any, training goes on from the last.
         """
         task = self.lots.audit.task
-        torch.manual_seed(self.recipe.seed)
-        begun = self.begin(self, rows)
-        if torch.cuda.is_available():
-            begun.net.to("cuda")
-        examples = self.examples(rows, begun)
-        learner, examples = _in_units(begun.net, examples)
+        begun, learner, examples, rates = self.prepared(rows)
         held_out = self.examples(held, begun, learning=False) if held else None
         told = _Telling(task, on_epoch)
         what = "Training" if stage == "train" else f"Training {stage.replace('-', ' ')}"
         with (
             self.site.progress.bar(what, self.recipe.chosen_epochs(len(rows))) as bar,
-            _threads_for(self.net, self.recipe.batch),
-            stoppable(self.site.stop),
+            threads_for(self.net, self.recipe.batch),
+            self.site.watching(),
         ):
             told.bar, told.say = bar, self.site.progress.say
             hooks = [*begun.hooks, told, self._checkpoints(stage, rows, held)]
-            reports = fit(learner, examples, self.recipe, held_out=held_out, hooks=hooks, rates=begun.rates)
+            world = self.site.processes.world or ALONE
+            reports = fit(learner, examples, self.recipe, held_out=held_out, hooks=hooks, rates=rates, world=world)
         if isinstance(learner, InUnits):
             assert isinstance(begun.net.head, nn.Linear)  # or there were no learner in units
             learner.fold(begun.net.head)
         return self._model(begun, task), [_row(report, task) for report in reports]
+
+    def prepared(self, rows: list[int]) -> tuple[Beginning, nn.Module, Examples, Rates | None]:
+        """What training begins with; the module, the images of `rows` and the rates as the loop takes them."""
+        torch.manual_seed(self.recipe.seed)
+        begun = self.begin(self, rows)
+        if torch.cuda.is_available():
+            begun.net.to("cuda")
+        return begun, *_in_units(begun, self.examples(rows, begun))
 
     def examples(self, rows: list[int], begun: Beginning, *, learning: bool = True) -> Examples:
         """The images of `rows` as the loop takes them, with weights and chances where they are for `learning`."""
@@ -115,6 +122,7 @@ class NetJob:
             begun.pixels.std,
             task=task.kind,
             size=(self.pixels.height, self.pixels.width),
+            fraction=self._fraction if learning else 1.0,
             among=self.images.among(rows),
         )
         if not learning:
@@ -131,32 +139,40 @@ class NetJob:
         chosen = dataclasses.replace(Augmentation.from_text(self.recipe.augment), mixup=0.0)
         image = self.images.learnt_from()[self.images.among([row])]
         seed, size = self.recipe.seed, (self.pixels.height, self.pixels.width)
-        drawn = [augment(image, np.array([row]), chosen, seed=seed, epoch=epoch, size=size) for epoch in range(VIEWS)]
+        drawn = [
+            augment(image, np.array([row]), chosen, seed=seed, epoch=epoch, size=size, fraction=self._fraction)
+            for epoch in range(VIEWS)
+        ]
         varied = torch.cat(drawn).permute(0, 2, 3, 1).numpy()
         return np.concatenate([self.images.exact([row]), varied])
 
+    @property
+    def _fraction(self) -> float:
+        """The share of the side of the images learnt from that prediction sees of them: they may show more around."""
+        return self.pixels.fraction if self.images.roomy else 1.0
+
     def _checkpoints(self, stage: str, rows: list[int], held: list[int]) -> Checkpoints:
         recipe = self.recipe
-        loop = {item.name: getattr(recipe, item.name) for item in dataclasses.fields(Settings)}
         return Checkpoints(
             self.site.checkpoints(stage),
             seconds=recipe.checkpoint_seconds,
             steps=recipe.checkpoint_steps,
             keep=recipe.checkpoint_keep,
-            identity={**loop, "net": self.net, "strategy": recipe.strategy, "data": self._digest([rows, held])},
+            identity={**recipe.choices(), "net": self.net, "data": self._digest([rows, held])},
             stop=self.site.stop,
             advice=self.site.advice,
         )
 
     def _digest(self, parts: list[list[int]]) -> str:
-        """Of the images learnt from and watched, their order and their targets."""
-        digest = hashlib.sha256()
+        """Of the images learnt from and watched: how many, and a hash of them, their order, targets and pixels."""
+        digest = hashlib.sha256(repr(self.pixels).encode())
         for rows in parts:
             digest.update(b"part\n")
             for entry_ in self.lots.entries(rows):
                 digest.update(entry_.record.digest.encode())
             digest.update(np.ascontiguousarray(self.lots.targets(rows)).tobytes())
-        return digest.hexdigest()[:16]
+        learnt, watched = map(len, parts)
+        return f"{learnt:,} images and {watched:,} held out, hash {digest.hexdigest()[:16]}"
 
     def _model(self, begun: Beginning, task: Task) -> Model:
         net = begun.net
@@ -200,16 +216,21 @@ class _Telling(Hook):
         self.say(line)
 
 
-def _in_units(net: Net, examples: Examples) -> tuple[nn.Module, Examples]:
+def _in_units(begun: Beginning, examples: Examples) -> tuple[nn.Module, Examples, Rates | None]:
     """For a number, the net with its answers in the target's units, so that it starts from their mean and spread."""
+    net, rates = begun.net, begun.rates
     if examples.task != "number":
-        return net, examples
+        return net, examples, rates
     head = net.head
     if not isinstance(head, nn.Linear) or head.bias is None:
         raise RequestError("a number is learnt by a net that ends in a linear layer; choose another net")
     targets = examples.targets
     unit = float(targets.std(correction=0)) or 1.0
-    return InUnits(net, origin=float(targets.mean()), unit=unit), dataclasses.replace(examples, unit=unit)
+    learner = InUnits(net, origin=float(targets.mean()), unit=unit)
+    if begun.fitted:
+        learner.unfold(head)
+    inner = None if rates is None else lambda name: rates(name.removeprefix("net."))
+    return learner, dataclasses.replace(examples, unit=unit), inner
 
 
 def _row(report: EpochReport, task: Task) -> Row:
@@ -227,14 +248,19 @@ def _note(report: EpochReport, task: Task) -> str:
     return f"loss {report.loss:.3f}, held out {said}"
 
 
+def small_step(net: str, batch: int) -> bool:
+    """Whether a step is so small that neither threads nor another arithmetic make it faster."""
+    return entry(net).madds * batch < SMALL_STEP
+
+
 @contextmanager
-def _threads_for(net: str, batch: int) -> Iterator[None]:
+def threads_for(net: str, batch: int) -> Iterator[None]:
     """One thread for steps so small that threads would spend their time waiting for each other; else all.
 
     By size and not by a trial, because the number of threads decides the last bits of the weights.
     """
     before = torch.get_num_threads()
-    if entry(net).madds * batch < SMALL_STEP:
+    if small_step(net, batch):
         torch.set_num_threads(1)
     try:
         yield

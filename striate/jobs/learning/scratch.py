@@ -10,18 +10,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from striate.data.audit.audit import audit, require_learnable
-from striate.data.audit.looking import look
 from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.statistics import measure
 from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.inference.classifier import Classifier
-from striate.inference.engine import engine_version
-from striate.jobs.learning.judging import REFERENCE, least_typical, meet_strangers, open_strangers
+from striate.jobs.learning.judging import open_strangers
 from striate.jobs.learning.learned import Learned, Lots
 from striate.jobs.learning.net_job import Beginning, NetJob
 from striate.jobs.learning.site import Site
 from striate.jobs.learning.stock import stocked
+from striate.jobs.learning.taught import taught
 from striate.jobs.measure import thresholds
 from striate.model import Model
 from striate.nets.build import create
@@ -41,7 +40,7 @@ def learn_scratch(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site
         )
     recipe = recipe.changed({"augment": chosen_augment(recipe.augment, pixels)})
     augmentation = Augmentation.from_text(recipe.augment)
-    with site.clock.stage("look"):
+    with site.clock.stage("look"), site.processes.in_turn():
         roomy = augmentation.zooms and seen.side > pixels.height
         stock = stocked(source, pixels, roomy=roomy, progress=site.progress)
     found = audit(source, stock.pairs, progress=site.progress)
@@ -49,33 +48,7 @@ def learn_scratch(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site
     lots = Lots.drawn(found, recipe)
     recipe = site.settle(recipe, epochs=recipe.chosen_epochs(len(lots.rows("train"))))
     job = NetJob(plan.net, lots, stock.of(found.usable), recipe, pixels, site, from_nothing)
-    held = lots.rows(lots.measured_part)
-    unseen: NDArray[np.float32] | None = None
-    if lots.folds is not None:
-        with site.clock.stage("train the folds"):
-            unseen = _fold_by_fold(job, lots.folds)
-    with site.clock.stage("train"):
-        watched = lots.rows("val") or held  # where there is a "test", nobody looks at it before the end
-        model, curve = job.trained(lots.rows("train"), watched, lambda row: site.log("epoch", row))
-    with site.clock.stage("answer"):
-        model = _with_thresholds(model, job, unseen)
-        classifier = Classifier(model, engine=recipe.engine, precision="float32")
-        answers = classifier.answers(job.images.exact(held))
-    learned = Learned(
-        model,
-        lots,
-        answers,
-        f"{classifier.engine_name} {engine_version(classifier.engine_name)}, float32",
-        "float32",
-        unseen=unseen,
-        views=job.views if augmentation.transforms else None,
-        curve=curve,
-        facts={"epochs": recipe.epochs, "augment": recipe.augment},
-        notes=[classifier.engine_note] if classifier.engine_note else [],
-    )
-    with site.clock.stage("answer"):
-        _judge(learned, job, classifier, strangers)
-    return learned
+    return taught(job, strangers, thresholds=_with_thresholds, facts={})
 
 
 def from_nothing(job: NetJob, rows: list[int]) -> Beginning:
@@ -104,16 +77,6 @@ def has_embedding(net: str, task: Task, pixels: Pixels) -> bool:
     return isinstance(made.head, nn.Linear)
 
 
-def _fold_by_fold(job: NetJob, folds: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Answers [usable, outputs] by nets that had not seen the image; NaN for images outside the folds."""
-    answers = np.full((len(folds), job.lots.audit.task.outputs), np.nan, np.float32)
-    for fold in range(int(folds.max()) + 1):
-        rows, held = np.flatnonzero((folds >= 0) & (folds != fold)).tolist(), np.flatnonzero(folds == fold).tolist()
-        model, _ = job.trained(rows, [], lambda row: None, f"fold-{fold + 1}")
-        answers[held] = Classifier(model, engine=job.recipe.engine, precision="float32").answers(job.images.exact(held))
-    return answers
-
-
 def _with_thresholds(model: Model, job: NetJob, unseen: NDArray[np.float32] | None) -> Model:
     """Of labels, with the thresholds measured: on the folds, else on "val" beside a "test", else on what was learnt."""
     if model.task.kind != "labels":
@@ -127,25 +90,3 @@ def _with_thresholds(model: Model, job: NetJob, unseen: NDArray[np.float32] | No
         answers = Classifier(model, engine=job.recipe.engine, precision="float32").answers(job.images.exact(rows))
     task = dataclasses.replace(model.task, thresholds=thresholds(answers, lots.targets(rows)))
     return dataclasses.replace(model, task=task)
-
-
-def _judge(learned: Learned, job: NetJob, classifier: Classifier, strangers: Source | None) -> None:
-    """The least typical images, and strangers: by the embedding below the linear head, where the net has one."""
-    if not learned.model.head:
-        return
-    lots = learned.lots
-    trained, held = lots.rows("train"), lots.rows(lots.measured_part)
-    few = len(lots.parts) <= REFERENCE
-    rows = list(range(len(lots.parts))) if few else sorted({*trained, *held}) if strangers else []
-    if not rows:
-        return
-    embedded = classifier.embed(job.images.exact(rows))  # each image once, whatever it is wanted for
-    if few:
-        learned.distances = least_typical(embedded)
-    if strangers:
-        looked = [one for one in look(strangers, learned.model.pixels) if one.crop is not None]
-        crops = np.stack([one.crop for one in looked if one.crop is not None]) if looked else job.images.exact([])
-        seen = list(zip((one.item.key for one in looked), classifier.embed(crops), strict=True))
-        meet_strangers(
-            learned, strangers, seen, embedded[np.searchsorted(rows, trained)], embedded[np.searchsorted(rows, held)]
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,18 +12,23 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from striate.errors import Stopped, WorkError
 from striate.jobs.clock import Clock
-from striate.jobs.learning.learned import Log
-from striate.jobs.run_folder import RunFolder
+from striate.jobs.learning.processes import Processes
+from striate.jobs.run_folder import RECIPE, RunFolder
 from striate.progress import Progress
 from striate.recipe import Recipe
 
 
 @dataclass
 class Stop:
-    """The number of the signal that asked the run to stop; 0 while none did."""
+    """The number of the signal that asked the run to stop, 0 while none did; and whether somebody looks at it.
+
+    Where nobody does, the signal ends the work at once.
+    """
 
     signal: int = 0
+    watched: bool = False
 
     def __call__(self) -> int:
         return self.signal
@@ -36,49 +42,76 @@ class Site:
     clock: Clock
     progress: Progress
     stop: Stop = field(default_factory=Stop)
+    refused: set[str] = field(default_factory=set)
+    processes: Processes = field(default_factory=Processes)
 
-    @property
-    def log(self) -> Log:
-        """An event and its facts, as a line of log.jsonl."""
-        return self.folder.log
+    def log(self, event: str, facts: dict[str, Any]) -> None:
+        """An event and its facts, as a line of log.jsonl; that the disk has no room for lines is told once."""
+        try:
+            self.folder.log(event, facts)
+        except WorkError as error:
+            if str(error) not in self.refused:
+                self.progress.say(str(error))
+            self.refused.add(str(error))
 
     @property
     def advice(self) -> str:
         """How a run that was stopped goes on, to follow what is said of it."""
-        return f"; go on with: striate train --resume {self.folder.path}"
+        return f"; go on with: striate train --resume {shlex.quote(str(self.folder.path))}"
 
     def checkpoints(self, stage: str) -> Path:
         """The folder of a stage's checkpoints."""
         return self.folder.path / "checkpoints" / stage
 
     def settle(self, recipe: Recipe, **chosen: Any) -> Recipe:
-        """The recipe with what was chosen in its course, written down: resumed, the run does not choose again."""
-        settled = recipe.changed(chosen)
-        self.folder.write_text("recipe.toml", settled.toml())
+        """The recipe with what was chosen in its course, written down: resumed, the run does not choose again.
+
+        Every process takes what the first one chose.
+        """
+        settled = recipe.changed(self.processes.told(chosen))
+        self.folder.write_text(RECIPE, settled.toml())
         return settled
 
+    @contextmanager
+    def stoppable(self) -> Iterator[None]:
+        """Within it, Ctrl-C and SIGTERM raise Stopped, with a line on how to go on; a second one ends it as ever.
 
-@contextmanager
-def stoppable(stop: Stop) -> Iterator[None]:
-    """Within it, Ctrl-C and SIGTERM set `stop` in place of ending the process; a second one ends it as ever.
+        At once; but within `watching` they only set `stop`, for who looks at it between two steps.
+        Outside the main thread, where Python takes no signals, nothing is changed.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
+        # What is ignored, as nohup has it, stays ignored; None is another language's, and stays too.
+        before = {kind: handler for kind, handler in before.items() if handler not in (signal.SIG_IGN, None)}
 
-    Outside the main thread, where Python takes no signals, nothing is changed.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    kinds = (signal.SIGINT, signal.SIGTERM)
-    before = {kind: signal.getsignal(kind) for kind in kinds}
+        def restore() -> None:
+            for kind, handler in before.items():
+                signal.signal(kind, handler)
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        stop.signal = number
-        for kind in kinds:
-            signal.signal(kind, before[kind] or signal.SIG_DFL)
+        def ask(number: int, frame: FrameType | None) -> None:
+            again, self.stop.signal = self.stop.signal, number
+            if again or not self.stop.watched:
+                restore()
+                raise KeyboardInterrupt  # not Stopped, which an `except Exception` on the way would take for a fault
 
-    for kind in kinds:
-        signal.signal(kind, ask)
-    try:
-        yield
-    finally:
-        for kind in kinds:
-            signal.signal(kind, before[kind] or signal.SIG_DFL)
+        for kind in before:
+            signal.signal(kind, ask)
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise Stopped(f"stopped{self.advice}", 128 + (self.stop.signal or signal.SIGINT)) from None
+        finally:
+            restore()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Within it somebody looks at `stop` between two steps; a signal that came after the last look ends it here."""
+        self.stop.watched = True
+        try:
+            yield
+        finally:
+            self.stop.watched = False
+        if self.stop.signal:
+            raise KeyboardInterrupt

@@ -47,6 +47,11 @@ class Shelf:
     places: np.ndarray[tuple[int], np.dtype[np.int64]]
     arrays: tuple[Images, Images]
 
+    @property
+    def roomy(self) -> bool:
+        """Whether the images to learn from show more than prediction sees."""
+        return self.arrays[1].shape[1:3] != self.arrays[0].shape[1:3]
+
     def exact(self, rows: Sequence[int]) -> Images:
         """Images as prediction crops them, uint8 [len(rows), H, W, C], copied into memory."""
         return np.asarray(self.arrays[0][self.places[list(rows)]])

@@ -9,7 +9,7 @@ import numpy as np
 
 from striate.report.audit.words import SERIOUS, heading, level
 from striate.report.run.content import RunReport
-from striate.report.wording import counted, images, number, percent, plain, quantity, text
+from striate.report.wording import counted, images, number, percent, plain, quantity, sentence, text
 
 SURE = 0.9
 MISCALIBRATED = 0.07  # expected calibration error from which on it is worth telling, ...
@@ -21,13 +21,18 @@ Step = tuple[str, str, str]
 def next_steps(content: RunReport) -> list[Step]:
     """Anchor, advice and reason (HTML), the most useful first; never empty."""
     own = {"class": _of_classes, "labels": _of_labels, "number": _of_numbers}[content.task_kind]
-    steps = [*_unmeasured(content), *own(content), *_of_data(content), *_of_success(content)]
+    steps = [*_unmeasured(content), *_of_curve(content), *own(content), *_of_data(content), *_of_success(content)]
     return steps or [("seen", "What the network really sees", "Check that nothing important is cropped away.")]
 
 
 def _unmeasured(content: RunReport) -> Iterator[Step]:
     if not content.total:
         yield "facts", "Hold some images out", "A score needs images the network was not trained on."
+
+
+def _of_curve(content: RunReport) -> Iterator[Step]:
+    for remark in content.remarks[:1]:  # the gravest; the others stand beside the curve
+        yield "training", text(remark.what), f"{sentence(remark.seen)} {sentence(remark.do)}"
 
 
 def _of_classes(content: RunReport) -> Iterator[Step]:

@@ -92,6 +92,26 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """What the learning curve says: in a few words, what was seen, and what to do about it; in plain text."""
+
+    what: str
+    seen: str
+    do: str
+
+
+@dataclass(frozen=True)
+class Finder:
+    """A trial over rising learning rates: the averaged loss at each, the interval in which it falls, the rate taken."""
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    low: float
+    high: float
+    rate: float
+
+
+@dataclass(frozen=True)
 class Fold:
     """One fold of a cross-validation: its number from 1, the images it was measured on, its score."""
 
@@ -223,7 +243,10 @@ class RunReport:
     Several labels: `label_scores`, `label_curves` and `label_mistakes`; `correct` counts images with every label right.
     A number: `numbers`.
 
-    Each row of `curve` may hold `epoch` and any of `charts.CURVES`. `timings` are seconds by stage, `recipe` is TOML.
+    Each row of `curve` may hold `epoch` and any of `charts.CURVES`; `remarks` are on it, the gravest first. `unfrozen`
+    names the stages of a pretrained net that were learnt with its head, from the top. `checks` are lines on what was
+    checked before training, `finder` is how the learning rate was found. `timings` are seconds by stage, `recipe` is
+    TOML.
 
     Raises ValueError when the matrix does not fit the classes, or its counts differ from `correct` and `total`, and
     when a task of numbers comes without them.
@@ -261,6 +284,10 @@ class RunReport:
     findings: tuple[Finding, ...] = ()
     set_aside: tuple[tuple[str, str], ...] = ()
     curve: tuple[Mapping[str, float], ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    checks: tuple[str, ...] = ()
+    finder: Finder | None = None
+    unfrozen: tuple[str, ...] = ()
     timings: tuple[tuple[str, float], ...] = ()
     engine: str = ""
     recipe: str = ""

@@ -14,7 +14,18 @@ from striate.report.figures import Pair
 from striate.report.frame import quiet, section
 from striate.report.run.content import Doubtful, Example, Finding, Picture, RunReport, Strangers
 from striate.report.thumbnails import Album
-from striate.report.wording import counted, fitting, folded_list, images, number, percent, quantity, seconds, text
+from striate.report.wording import (
+    counted,
+    fitting,
+    folded_list,
+    images,
+    number,
+    percent,
+    quantity,
+    seconds,
+    sentence,
+    text,
+)
 
 Score = TypeVar("Score")
 
@@ -367,8 +378,21 @@ def _figure(finding: Finding, path: str, album: Album) -> str:
 
 
 def training(content: RunReport) -> str:
-    """Curves and timings."""
-    body = charts.learning_curves(content.curve) or quiet("No epochs were recorded, so there is no learning curve.")
+    """Curves and what they say, the checks before, and timings."""
+    said = "".join(
+        f'<p class="said"><b>{text(one.what)}.</b> {sentence(one.seen)} {sentence(one.do)}</p>'
+        for one in content.remarks
+    )
+    body = said + (
+        charts.learning_curves(content.curve) or quiet("No epochs were recorded, so there is no learning curve.")
+    )
+    if content.unfrozen:
+        stages = text(", ".join(content.unfrozen))
+        body = f"<p>Learnt with the head, from the top: {stages}. Epoch 0 is the head alone.</p>{body}"
+    if content.checks or content.finder:
+        drawn = charts.rate_finder(content.finder) if content.finder else ""
+        lines = " ".join(sentence(line) for line in content.checks)
+        body += f'<h3>Before the training</h3><div class="charts">{drawn}<p class="said">{lines}</p></div>'
     if content.timings:
         total = seconds(math.fsum(duration for _, duration in content.timings))
         body += f"<h3>Where the time went: {total} in all</h3>{figures.timing_bars(content.timings)}"

@@ -1,0 +1,91 @@
+"""Measure fine-tuning against the linear head it begins from: python benchmarks/finetune.py [DATA_SET ...]
+
+Both strategies with the same seeds: images right, and the paired difference with its 95 % interval. hymenoptera: the
+split that it brings; faces: a split for each seed. Then how sure the published net's own classes are of images of
+several kinds, which is what "auto" goes by. Seconds are worth something only where nothing else runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from recording import DATA, write_record
+
+SETS = {"hymenoptera": (DATA / "hymenoptera", 5), "faces": (DATA / "coil20_att" / "att_faces", 3)}
+NEAR = ("imagenet_samples", "hymenoptera", "coil20_att/coil20", "coil20_att/att_faces")
+
+
+def right(data: Path, out: Path, strategy: str, seed: int) -> tuple[int, int, float, bool]:
+    """Images right, of how many, seconds, and whether what was learnt below the head was kept."""
+    from striate.jobs.models import published_model
+    from striate.jobs.train import train
+    from striate.recipe import Recipe
+
+    run = train(data, out=out, recipe=Recipe(strategy=strategy, seed=seed))
+    kept = run.model.trunk_key != published_model(run.model.net).trunk_key
+    return run.metrics["correct"], run.measured.total, run.metrics["seconds"], kept
+
+
+def paired(name: str, scratch: Path) -> dict[str, object]:
+    """Both strategies on a data set, seed by seed."""
+    import torch
+
+    from striate.metrics import mean_interval
+
+    data, seeds = SETS[name]
+    found = {
+        strategy: [right(data, scratch / f"{name}-{strategy}-{seed}", strategy, seed) for seed in range(seeds)]
+        for strategy in ("features", "finetune")
+    }
+    pairs = zip(found["finetune"], found["features"], strict=True)
+    apart = [100 * (tuned[0] - head[0]) / tuned[1] for tuned, head in pairs]
+    low, high = mean_interval(apart)
+    return {
+        "what": f"fine-tuning against a linear head, {name}",
+        "command": "striate train DATA --strategy finetune --seed SEED",
+        "n": seeds,
+        "of": found["features"][0][1],
+        "features_right": [row[0] for row in found["features"]],
+        "finetune_right": [row[0] for row in found["finetune"]],
+        "difference_percent": round(statistics.mean(apart), 3),
+        "interval": [round(low, 3), round(high, 3)],
+        "learnt_net_kept": [row[3] for row in found["finetune"]],
+        "features_seconds": [round(row[2], 1) for row in found["features"]],
+        "finetune_seconds": [round(row[2], 1) for row in found["finetune"]],
+        "threads": torch.get_num_threads(),
+        "load_average": round(os.getloadavg()[0], 1),
+    }
+
+
+def nearness() -> dict[str, object]:
+    """How sure the published net's own classes are, a data set."""
+    from striate.data.sources.folder import open_images
+    from striate.data.sources.named import open_named
+    from striate.jobs.learning.nearness import sureness
+    from striate.transfer.strategy import DEFAULT_BACKBONE
+
+    sources = {name: open_images(DATA / name) for name in NEAR} | {"mnist-5k": open_named("mnist-5k")}
+    sure = {name: round(sureness(source, DEFAULT_BACKBONE) or 0, 3) for name, source in sources.items()}
+    return {"what": "mean highest probability of ImageNet's classes, 64 images each", "n": 64, "sure": sure}
+
+
+def main() -> None:
+    """Measure and write the record."""
+    rows: list[dict[str, object]] = []
+    with tempfile.TemporaryDirectory() as place:
+        os.environ["STRIATE_CACHE"] = str(Path(place) / "cache")
+        for name in sys.argv[1:] or SETS:
+            rows.append(paired(name, Path(place)))
+            print(json.dumps(rows[-1]), flush=True)
+        rows.append(nearness())
+        print(json.dumps(rows[-1]), flush=True)
+    write_record("finetune", rows, ("striate", "torch", "openvino", "numpy", "pillow"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Measure a training step beside the peers': python benchmarks/steps.py [--runs 5] [--nets resnet20 ...]
+
+Run by the peers' Python, with this project on PYTHONPATH (`make peers` sets both up). ResNet-20 at 32 x 32, batch 128,
+and EfficientNet-Lite0 at 128 x 128, batch 32, SGD with Nesterov momentum, float images already in memory for the peers,
+uint8 for us; every side trains a net of the same architecture from the same catalogue, in one process, taking turns.
+Rows: plain PyTorch as its tutorials write it; timm's loop (its train script's defaults: optimizer factory, smoothed
+loss) and fastai's Learner as documented; each with its own fast flags (bfloat16, channels last); and ours as `striate
+train` runs it, augmentation (shift and flip) included, after the trial that it makes itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from recording import write_record
+from torch import Tensor, nn
+
+from striate.nets.build import create
+from striate.recipe import Settings
+from striate.training.examples import Examples
+from striate.training.loop import learn
+from striate.training.pace import fastest
+from striate.training.run import Run
+from striate.training.world import ALONE
+
+SIZES = {"resnet20": (32, 128), "efficientnet_lite0": (128, 32)}
+STEPS = 4  # of one turn
+CLASSES = 10
+
+Turn = Callable[[], float]  # seconds a step
+
+
+def data(size: int, batch: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (batch * STEPS, 3, size, size), dtype=torch.uint8, generator=generator)
+    return images, torch.randint(0, CLASSES, (batch * STEPS,), generator=generator)
+
+
+def net_of(name: str, size: int) -> nn.Module:
+    torch.manual_seed(0)
+    return create(name, classes=CLASSES, in_channels=3, input_size=(size, size)).train()
+
+
+def ours(name: str, compiled: str) -> tuple[Turn, str]:
+    size, batch = SIZES[name]
+    images, labels = data(size, batch)
+    examples = Examples(images, labels, [127.5] * 3, [127.5] * 3)
+    net = net_of(name, size)
+    settings = Settings(epochs=100_000, batch=batch, augment=f"shift={size // 16} flip=0.5", compile=compiled)
+    pace = fastest(net, examples, settings)
+    settings = Settings(
+        epochs=100_000, batch=batch, augment=settings.augment,
+        train_precision=pace.train_precision, compile=pace.compile,
+    )  # fmt: skip
+    run = Run(net, examples, settings, [], None, ALONE)
+
+    def turn() -> float:
+        begun = time.perf_counter()
+        for step in run.batches_left():
+            learn(run, step)
+        taken = time.perf_counter() - begun
+        run.epoch, run.batch = run.epoch + 1, 0
+        return taken / STEPS
+
+    return turn, f"{pace.train_precision}, compile {pace.compile}"
+
+
+def plain(name: str, *, fast: bool = False) -> Turn:
+    """What the tutorials write; with `fast`, channels last and autocast as they say further on."""
+    size, batch = SIZES[name]
+    images, labels = data(size, batch)
+    x = (images.float() - 127.5) / 127.5
+    net = net_of(name, size)
+    if fast:
+        net, x = net.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    loss_of = nn.CrossEntropyLoss()
+
+    def turn() -> float:
+        begun = time.perf_counter()
+        for inputs, targets in zip(x.split(batch), labels.split(batch), strict=True):
+            optimizer.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+                loss = loss_of(net(inputs), targets)
+            loss.backward()
+            optimizer.step()
+            loss.item()
+        return (time.perf_counter() - begun) / STEPS
+
+    return turn
+
+
+def timm_loop(name: str, *, fast: bool = False) -> Turn:
+    """timm's train script around its own parts: optimizer factory, smoothed loss; `fast`: --amp --channels-last."""
+    from timm.loss import LabelSmoothingCrossEntropy
+    from timm.optim import create_optimizer_v2
+    from timm.utils import AverageMeter
+
+    size, batch = SIZES[name]
+    images, labels = data(size, batch)
+    x = (images.float() - 127.5) / 127.5
+    net = net_of(name, size)
+    if fast:
+        net = net.to(memory_format=torch.channels_last)
+    optimizer = create_optimizer_v2(net, opt="sgd", lr=0.1, momentum=0.9, weight_decay=5e-4)
+    loss_of, meter = LabelSmoothingCrossEntropy(0.1), AverageMeter()
+
+    def turn() -> float:
+        begun = time.perf_counter()
+        for inputs, targets in zip(x.split(batch), labels.split(batch), strict=True):
+            if fast:
+                inputs = inputs.contiguous(memory_format=torch.channels_last)
+            with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+                loss = loss_of(net(inputs), targets)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            meter.update(loss.item(), len(inputs))
+        return (time.perf_counter() - begun) / STEPS
+
+    return turn
+
+
+def fastai_loop(name: str, *, fast: bool = False) -> Turn:
+    """fastai's Learner with its defaults over tensors in memory; `fast`: its channels-last and bfloat16 callbacks."""
+    from fastai.data.core import DataLoaders
+    from fastai.data.load import DataLoader
+    from fastai.learner import Learner
+    from fastai.optimizer import SGD
+
+    size, batch = SIZES[name]
+    images, labels = data(size, batch)
+    x = (images.float() - 127.5) / 127.5
+    loader = DataLoader(list(zip(x, labels, strict=True)), bs=batch, num_workers=0)
+    net = net_of(name, size)
+    learner = Learner(
+        DataLoaders(loader, loader, device=torch.device("cpu")), net, loss_func=nn.CrossEntropyLoss(), opt_func=SGD
+    )
+    if fast:
+        net.to(memory_format=torch.channels_last)
+        plain_forward = net.forward
+
+        def forward(inputs: Tensor) -> Tensor:  # its mixed precision asks for a GPU, so autocast stands in
+            with torch.autocast("cpu", torch.bfloat16):
+                return plain_forward(inputs.contiguous(memory_format=torch.channels_last)).float()
+
+        net.forward = forward
+
+    def turn() -> float:
+        begun = time.perf_counter()
+        with learner.no_bar(), learner.no_logging():
+            learner.fit(1, 0.1, cbs=[])
+        whole = time.perf_counter() - begun
+        begun = time.perf_counter()
+        with learner.no_bar(), learner.no_logging():
+            learner.validate()
+        return (whole - (time.perf_counter() - begun)) / STEPS  # without the validation pass that fit makes
+
+    return turn
+
+
+def measure(name: str, runs: int, peers: bool) -> dict[str, object]:
+    turns: dict[str, Turn] = {"plain PyTorch": plain(name), "plain PyTorch, fast flags": plain(name, fast=True)}
+    if peers:
+        turns |= {"timm": timm_loop(name), "timm, fast flags": timm_loop(name, fast=True)}
+        turns |= {"fastai": fastai_loop(name), "fastai, fast flags": fastai_loop(name, fast=True)}
+    chosen = {}
+    for label, compiled in (("striate", "no"), ("striate, long run", "auto")):
+        turns[label], chosen[label] = ours(name, compiled)
+    for turn in turns.values():
+        turn()
+    taken: dict[str, list[float]] = {label: [] for label in turns}
+    for _ in range(runs):
+        for label, turn in turns.items():
+            taken[label].append(1000 * turn())
+    mine = statistics.median(taken["striate"])
+    rows = {
+        label: {
+            "ms": round(statistics.median(times), 1),
+            "least": round(min(times), 1),
+            "most": round(max(times), 1),
+            "times striate's": round(statistics.median(times) / mine, 2),
+        }
+        for label, times in taken.items()
+    }
+    for label, row in rows.items():
+        print(f"{name:20} {label:28} {row}", flush=True)
+    size, batch = SIZES[name]
+    return {
+        "what": f"training step, {name} at {size} x {size}, batch {batch}", "unit": "ms, median", "n": runs,
+        "threads": torch.get_num_threads(), "chosen": chosen, "rows": rows,
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--nets", nargs="+", default=list(SIZES))
+    parser.add_argument("--no-peers", action="store_true", help="plain PyTorch alone")
+    given = parser.parse_args()
+    if not given.no_peers:
+        import torchvision_ops  # noqa: F401  (before anything that imports torchvision)
+    found = [measure(name, given.runs, not given.no_peers) for name in given.nets]
+    write_record("steps", found, ["torch", "numpy"] + ([] if given.no_peers else ["timm", "fastai"]))

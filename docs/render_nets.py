@@ -1,0 +1,131 @@
+"""Render docs/nets: one page for each paper's file, from the file itself, its facts and its recipe."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import striate.nets
+from striate.jobs.catalogue import show
+from striate.jobs.net_page import field, remarks
+from striate.nets.catalog import Entry, entries
+
+PAGES = Path(__file__).parent / "nets"
+SOURCES = Path(striate.nets.__file__).parent
+MADE = "Made from `striate/nets` by `python docs/render_nets.py`."
+
+# What the papers say, in words; other keys are told as they are.
+_SAID = {"parameters": "{:,} parameters", "madds": "{:,} multiply-adds", "error": "{} % error"}
+_SAID |= {"top5_error": "{} % top-5 error", "connections": "{:,} connections"}
+
+
+def rendered() -> Iterator[tuple[str, str]]:
+    """File names with their pages, the index first."""
+    files: dict[str, list[Entry]] = {}
+    for net in entries(tiny=True):
+        files.setdefault(net.file, []).append(net)
+    lines = ["# The networks", "", MADE, "", "| paper | year | networks |", "|---|---|---|"]
+    for file, nets in files.items():
+        names = ", ".join(f"`{net.name}`" for net in nets if not net.tiny)
+        lines.append(f"| [{nets[0].title}]({file}.md) | {nets[0].year} | {names} |")
+    yield "README.md", "\n".join(lines) + "\n"
+    for file, nets in files.items():
+        yield f"{file}.md", page(file, nets)
+
+
+def page(file: str, nets: Sequence[Entry]) -> str:
+    """The page of one file: what is cited, the tables with derived columns, the names, recipes, deviations."""
+    source = (SOURCES / f"{file}.py").read_text("utf-8")
+    first = nets[0]
+    lines = [f"# {first.title}", "", MADE, "", *_cited(source), "", f"The file: [`striate/nets/{file}.py`]"]
+    lines[-1] += f"(../../striate/nets/{file}.py)."
+    lines += ["", *_tables(nets), *_names(nets), *_recipes(nets)]
+    lines += ["## Deviations", "", closing_comment(source)]
+    return "\n".join(lines) + "\n"
+
+
+def _cited(source: str) -> list[str]:
+    return (ast.get_docstring(ast.parse(source)) or "").splitlines()
+
+
+def _tables(nets: Sequence[Entry]) -> Iterator[str]:
+    """Each table of the file once, with the columns derived from it for the first network that is made from it."""
+    from striate.nets.summary import table_text
+
+    told: set[str] = set()
+    for net in nets:
+        table = table_text(net.name)
+        if net.tiny or table in told:
+            continue
+        told.add(table)
+        yield from (f"## The table of {net.name}", "", "```", table.rstrip("\n"), "```", "")
+        shown = show(net.name)
+        height, width = shown["input_size"]
+        yield f"Derived, for an image of {shown['in_channels']} x {height} x {width} and {shown['classes']:,} classes:"
+        yield from ("", "| stage | output | parameters | multiply-adds | receptive field | kept, bytes |")
+        yield "|---|---:|---:|---:|---:|---:|"
+        for row in shown["stages"]:
+            name = f"{row['name']} (in training only)" if row["training_only"] else row["name"]
+            shape = " x ".join(str(side) for side in row["output"])
+            yield (f"| {name} | {shape} | {row['parameters']:,} | {row['madds']:,} | {field(row)} | {row['kept']:,} |")
+        yield ""
+        yield from (f"- {said}" for said in remarks(shown) if not said.startswith("more:"))
+        yield from ("", f"`striate show {net.name} --html {net.name}.html` draws it.", "")
+
+
+def _names(nets: Sequence[Entry]) -> Iterator[str]:
+    yield from ("## Names", "", "| name | input | parameters | multiply-adds | published |", "|---|---:|---:|---:|---|")
+    for net in nets:
+        shape = " x ".join(str(side) for side in (net.in_channels, *net.input_size))
+        said = "for tests" if net.tiny else _published(net)
+        yield f"| `{net.name}` | {shape} | {net.parameters:,} | {net.madds:,} | {said} |"
+    yield ""
+    if with_weights := [f"`{net.name}` ({net.weights})" for net in nets if net.weights]:
+        yield from (f"Published weights at hand: {', '.join(with_weights)}.", "")
+
+
+def _published(net: Entry) -> str:
+    said = (_SAID.get(key, "{}").format(value) for key, value in net.published.items() if key != "memory")
+    return ", ".join(said).replace("|", "\\|")
+
+
+def _recipes(nets: Sequence[Entry]) -> Iterator[str]:
+    recipes = dict.fromkeys(net.recipe for net in nets if net.recipe)
+    if recipes:
+        yield from ("## The paper's training", "")
+    for recipe in recipes:
+        text = (SOURCES / "recipes" / f"{recipe}.toml").read_text("utf-8")
+        yield from (
+            f"[`{recipe}.toml`](../../striate/nets/recipes/{recipe}.toml):",
+            "",
+            "```toml",
+            text.rstrip(),
+            "```",
+            "",
+        )
+
+
+def closing_comment(source: str) -> str:
+    """The comment with which a file ends."""
+    lines: list[str] = []
+    for line in reversed(source.rstrip().splitlines()):
+        if not line.startswith("#"):
+            break
+        lines.insert(0, line.removeprefix("#").strip())
+    return "\n".join(lines)
+
+
+def write() -> None:
+    """Write all pages, and remove those of files that are no more."""
+    pages = dict(rendered())
+    PAGES.mkdir(exist_ok=True)
+    for name, text in pages.items():
+        (PAGES / name).write_text(text, "utf-8")
+    for path in PAGES.glob("*.md"):
+        if path.name not in pages:
+            path.unlink()
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,105 @@
+"""From a network to the content of its page, and what is said of it in text and there alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from striate.nets.base import Net
+from striate.nets.blocks import Stage, stages
+from striate.nets.trace import trace_training
+from striate.report.net.content import Block, Box, NetPage, StageRow
+
+
+def net_page(shown: Mapping[str, Any], net: Net) -> NetPage:
+    """The page of what `striate.jobs.catalogue.show` found."""
+    drawn = {stage.name: stage for stage in stages(net, trace_training(net, shown["input_size"]))}
+    rows = [
+        StageRow(
+            row["name"],
+            row["output"],
+            row["parameters"],
+            row["madds"],
+            field(row),
+            row["kept"],
+            _note(row, above, drawn),
+            _drawn(drawn[row["name"]]) if row["name"] in drawn else [],
+        )
+        for above, row in zip(["", *(row["name"] for row in shown["stages"])], shown["stages"], strict=False)
+    ]
+    lead = f"{shown['title']} ({shown['year']}), {shown['paper']}"
+    return NetPage(shown["name"], lead, shown["table"], _facts(shown), rows, remarks(shown))
+
+
+def _note(row: Mapping[str, Any], above: str, drawn: Mapping[str, Stage]) -> str:
+    """What is unusual about a stage: that only training runs it, or that it does not look at the one above it."""
+    source = drawn[row["name"]].source if row["name"] in drawn else ""
+    said = ["in training only"] if row["training_only"] else []
+    return ", ".join([*said, f"from {source}"] if source not in ("", above) else said)
+
+
+def _drawn(stage: Stage) -> list[Block]:
+    """The blocks of a stage as the page's rows."""
+    return [
+        Block(
+            block.name,
+            block.times,
+            block.dense,
+            [Box(unit.number, unit.kind, unit.label, unit.detail, unit.inputs) for unit in block.units],
+        )
+        for block in stage.blocks
+    ]
+
+
+def _facts(shown: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    published = shown["published"]
+    height, width = shown["input_size"]
+    said = {key: f"paper: {value:,}" for key, value in published.items() if isinstance(value, int)}
+    own = not shown["options"] and shown["classes"]
+    facts = [
+        ("Image", f"{shown['in_channels']} \u00d7 {height} \u00d7 {width}", f"{shown['classes']:,} classes"),
+        ("Parameters", f"{shown['parameters']:,}", said.get("parameters", "") if own else ""),
+        ("Multiply-adds", f"{shown['madds']:,}", said.get("madds", "") if own else ""),
+        ("Kept in training", f"{amount(shown['kept'])}", "for each image, in float32"),
+    ]
+    if "error" in published:
+        rest = ", ".join(str(published[key]) for key in ("data", "protocol", "source") if key in published)
+        facts.append(("Published error", f"{published['error']} %", rest))
+    options = ", ".join(f"{key}={value}" for key, value in shown["options"].items())
+    facts += [("Options", options, "")] if options else []
+    return facts
+
+
+def remarks(shown: Mapping[str, Any]) -> list[str]:
+    """What the columns do not tell by themselves."""
+    said = []
+    if any(row["gated"] for row in shown["stages"]):
+        said.append("+: a gate (squeeze-and-excitation, say) sees the whole image besides; the number is without it")
+    left_out = [
+        f"{each['number']} {each['kind']} ({each['parameters']:,} parameters)"
+        if each["parameters"]
+        else f"{each['kind']} ({each['madds']:,})"
+        for each in shown["uncounted"]
+    ]
+    also = f", nor of {', '.join(left_out)}" if left_out else ""
+    said.append(f"multiply-adds: none of biases, activations, pooling and sums{also}")
+    said.append("kept: bytes of float32 that a training step holds for each image until its gradients are known")
+    said.append(f"more: docs/nets/{shown['file']}.md")
+    return said
+
+
+def field(row: Mapping[str, Any]) -> str:
+    """A receptive field as one says it: 32 for 32 x 32, "all" for the whole image, with + where a gate sees that."""
+    if row["receptive_field"] is None:
+        return "all"
+    down, across = row["receptive_field"]
+    return (f"{down}" if down == across else f"{down}x{across}") + ("+" if row["gated"] else "")
+
+
+def amount(size: int) -> str:
+    """Bytes in the unit that suits them: 1.5 MB, of a million bytes."""
+    for power, unit in ((3, "GB"), (2, "MB"), (1, "kB")):
+        if size >= 1000**power:
+            share = size / 1000**power
+            return f"{share:.0f} {unit}" if share >= 99.5 else f"{share:.1f} {unit}"
+    return f"{size} bytes"

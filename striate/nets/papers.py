@@ -1,0 +1,24 @@
+"""The training recipes of the papers, as data: a file of `nets/recipes` a paper, found through the catalogue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from striate.errors import RequestError
+from striate.nets.catalog import entries, entry
+from striate.recipe import Recipe
+
+FOLDER = Path(__file__).with_name("recipes")
+
+
+def paper_recipe(net: str) -> Recipe:
+    """How the paper of `net` trains it, as far as the keys of a recipe can say; the head of its file says what differs.
+
+    Raises RequestError for a net whose paper's recipe is not here, with those that have one.
+    """
+    name = entry(net).recipe
+    if name is None:
+        having = [one.name for one in entries() if one.recipe]
+        shown = ", ".join(having[:12]) + (", ..." if len(having) > 12 else "")
+        raise RequestError(f"there is no recipe of the paper for {net!r}; nets that have one: {shown}")
+    return Recipe.from_file(FOLDER / f"{name}.toml").changed({"net": net})

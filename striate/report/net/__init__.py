@@ -1,0 +1,1 @@
+"""The page of a network: its table, its stages drawn, and what each costs."""

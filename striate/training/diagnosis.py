@@ -1,0 +1,219 @@
+"""What a learning curve says, in words: whether a run learnt, what went wrong, and what to do about it.
+
+The measures against over-fitting stand in the order in which they help most: more data, augmentation, another
+architecture, regularisation, a smaller net.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.recipe import Settings
+
+# Shares of what there is to learn: the loss of knowing nothing less the least there can be.
+NOTHING = 0.97  # still there at the end: nothing was learnt
+STILL = 0.05  # moved less: the loss stood
+RISE, TIMES = 0.1, 1.25  # above the lowest, and times it: the loss rises
+WILD = 2.0  # after the first epoch, and much left at the end: the rate was too high on the way
+MUCH = 0.5  # still there at the end: under-fitting
+DONE = 0.05  # less is there at the end: as good as learnt
+WORSE, WORSENED = 0.05, 1.15  # held-out loss above its lowest, share and times: over-fitting; ...
+KNOWN = 0.1  # ... or less left of the training loss, and much of the held-out one
+JUMP, JUMPS = 0.03, 0.3  # a rise from an epoch to the next, and the share of such rises, and of their sum: noise
+SLOW = 0.015  # fallen less from the second third to the last: a plateau; more in the last epoch: still falling
+FEWEST = 3  # epochs that make a curve
+LOW = 100  # times below the optimizer's own rate: a low one
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where a training loss begins and ends. nothing: the loss of answering as the targets are distributed, whatever
+    the image; least: that of answering every image right, which label smoothing keeps above 0."""
+
+    nothing: float
+    least: float = 0.0
+
+    def left(self, loss: float) -> float:
+        """The share of what there is to learn that a loss still has."""
+        return (loss - self.least) / (self.nothing - self.least)
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One thing a curve says. kind: for programs; what: in a few words; seen: in the curve; do: what would help."""
+
+    kind: str
+    what: str
+    seen: str
+    do: str
+
+    def line(self) -> str:
+        """All of it, for the terminal."""
+        return f"{self.what}: {self.seen}; {self.do}"
+
+
+def reach_of(
+    task: str, targets: NDArray[Any], settings: Settings, *, outputs: int, weights: NDArray[Any] | None = None
+) -> Reach:
+    """The reach of the training loss of `targets`, as the loop takes them for a kind of task, for so many outputs.
+
+    A number is learnt in units of its deviation. `weights` [N]: how much each image counts.
+    """
+    if task == "labels":
+        shares = targets.astype(np.float64).mean(0)
+        return Reach(float(np.mean([_entropy(np.array([share, 1 - share])) for share in shares])))
+    if task == "number":
+        errors = np.abs(targets - targets.mean()) / (targets.std() or 1.0)
+        huber = np.where(errors < 1, errors**2 / 2, errors - 0.5)
+        return Reach(float(np.mean(huber if settings.loss == "huber" else errors**2)))
+    shares = np.bincount(targets, weights, outputs) / (len(targets) if weights is None else weights.sum())
+    smooth = settings.label_smoothing
+    prior = shares if settings.smooth_towards == "frequency" else np.full(outputs, 1 / outputs)
+    each = [_entropy((1 - smooth) * np.eye(1, outputs, place)[0] + smooth * prior) for place in range(outputs)]
+    return Reach(_entropy((1 - smooth) * shares + smooth * prior), float(shares @ each))
+
+
+def _entropy(shares: NDArray[Any]) -> float:
+    some = shares[shares > 0]
+    return float(-(some * np.log(some)).sum())
+
+
+def diagnose(curve: Sequence[Mapping[str, float]], settings: Settings, reach: Reach) -> list[Remark]:
+    """What the rows of a curve say, the gravest first; [] for a healthy run, or one of fewer than three epochs.
+
+    A row has "loss" and "learning_rate" of an epoch, and "held_out_loss" where images were held out.
+    """
+    if len(curve) < FEWEST or not reach.nothing > reach.least or not all(map(math.isfinite, _of(curve, "loss"))):
+        return []
+    seen = _Seen(curve, settings, reach)
+    found = [sign(seen) for sign in (_flat, _diverging, _over_fitting, _noisy, _plateau, _under_fitting)]
+    remarks = [remark for remark in found if remark]
+    if remarks and remarks[0].kind in ("rate too low", "dead", "diverging"):
+        return remarks[:1]  # the others follow from it
+    return remarks
+
+
+class _Seen:
+    """A curve as shares of what there is to learn: `left` 1 is knowing nothing, 0 everything right."""
+
+    def __init__(self, curve: Sequence[Mapping[str, float]], settings: Settings, reach: Reach) -> None:
+        self.settings, self.rates = settings, _of(curve, "learning_rate")
+        self.loss = _of(curve, "loss")
+        self.left = [reach.left(loss) for loss in self.loss]
+        self.last = max(2, len(curve) // 4)  # epochs at the end that are looked at together
+        self.end = statistics.fmean(self.left[-self.last :])
+        self.held_loss = _of(curve, "held_out_loss") if all("held_out_loss" in row for row in curve) else []
+        self.held = [loss / reach.nothing for loss in self.held_loss]
+
+    @property
+    def dropped(self) -> bool:
+        """Whether the rate had come down over the last third."""
+        third = self.rates[-max(2, len(self.rates) // 3) :]
+        return min(third) < 0.9 * max(self.rates)
+
+    def falls(self) -> bool:
+        """Whether the loss was lower after every epoch."""
+        return all(after < before for before, after in itertools.pairwise(self.left))
+
+
+def _flat(seen: _Seen) -> Remark | None:
+    if min(seen.left[-seen.last :]) < NOTHING or max(seen.left) - min(seen.left) > STILL:
+        # A loss that was far too high before it came to rest there is no less flat.
+        rested = max(seen.left[-seen.last :]) - min(seen.left[-seen.last :]) < STILL
+        if not (rested and NOTHING <= seen.end <= 1 + STILL and seen.left[0] > seen.end):
+            return None
+    rate, own = seen.settings.peak, Settings(optimizer=seen.settings.optimizer).peak
+    if rate < own / LOW or (rate < own and seen.falls()):
+        stood = f"the training loss stood at {seen.loss[-1]:.3g} from the first epoch to the last"
+        do = f"raise learning_rate from {rate:g}, or have it found: learning_rate = 'auto'"
+        return Remark("rate too low", "The learning rate is too low", stood, do)
+    rest = f"the training loss came to rest at {seen.loss[-1]:.3g}, where every image gets the same answer"
+    causes = f"a learning_rate of {rate:g} that is too high, a dead net, or labels that do not go with the images"
+    return Remark("dead", "Nothing was learnt", rest, f"likely {causes}: sanity = 16 tells which")
+
+
+def _diverging(seen: _Seen) -> Remark | None:
+    tail, before = min(seen.left[-seen.last :]), min(seen.left[: -seen.last])
+    highest = max(seen.loss[1:])
+    if tail > before + RISE and tail > TIMES * before:
+        how = f"rose from {min(seen.loss[: -seen.last]):.3g} to {seen.loss[-1]:.3g}"
+    elif tail > TIMES:
+        how = f"ended at {seen.loss[-1]:.3g}, worse than guessing"
+    elif max(seen.left[1:]) > WILD and seen.end > MUCH:
+        how = f"went up to {highest:.3g}, and the net has not recovered: it ended at {seen.loss[-1]:.3g}"
+    else:
+        return None
+    rate, warmup = seen.settings.peak, seen.settings.warmup_epochs
+    clip = "" if seen.settings.clip_norm else ", or clip_norm = 1"
+    what = f"take a lower learning_rate than {rate:g}, more warmup_epochs than {warmup:g}{clip}"
+    return Remark("diverging", "The training diverges", f"its loss {how}", what)
+
+
+def _over_fitting(seen: _Seen) -> Remark | None:
+    if not seen.held:
+        return None
+    best, end = min(range(len(seen.held)), key=seen.held.__getitem__), min(seen.held[-seen.last :])
+    lowest = seen.held[best]
+    if end > WORSENED * lowest and end > lowest + WORSE and seen.end < seen.left[best]:
+        how = (
+            f"after epoch {best + 1} the loss on held-out images rose from {seen.held_loss[best]:.3g} to "
+            f"{seen.held_loss[-1]:.3g} while the training loss fell to {seen.loss[-1]:.3g}"
+        )
+    elif seen.end < KNOWN and end > MUCH:
+        how = f"the training loss fell to {seen.loss[-1]:.3g}, on held-out images it stayed at {seen.held_loss[-1]:.3g}"
+    else:
+        return None
+    measures = "more data, augmentation, another architecture, regularisation or dropout, a smaller net"
+    return Remark("over-fitting", "It over-fits", how, f"what helps, the best first: {measures}")
+
+
+def _noisy(seen: _Seen) -> Remark | None:
+    # Both losses, where there are two: augmentation makes that of training noisy, over-fitting lets the other one rise.
+    if len(seen.left) <= 2 * FEWEST or not all(_jumps(one) for one in (seen.left, seen.held) if one):
+        return None
+    do = f"take a lower learning_rate than {seen.settings.peak:g}, or a larger batch than {seen.settings.batch}"
+    rose = f"in {_jumps(seen.left)} of {len(seen.left) - 1} epochs the training loss rose"
+    return Remark("noisy", "The training is noisy", rose, do)
+
+
+def _jumps(left: Sequence[float]) -> int:
+    """How often a curve rose; 0 where that is nothing to speak of."""
+    rises = [after - before for before, after in itertools.pairwise(left) if after > before + JUMP]
+    many = len(rises) >= JUMPS * (len(left) - 1) and sum(rises) >= JUMPS * (max(left) - min(left))
+    return len(rises) if many else 0
+
+
+def _plateau(seen: _Seen) -> Remark | None:
+    third = len(seen.left) // 3
+    if third < 2 or seen.dropped or seen.end < DONE:
+        return None
+    before, after = (statistics.fmean(part) for part in (seen.left[-2 * third : -third], seen.left[-third:]))
+    if abs(before - after) > SLOW:
+        return None
+    stayed = f"over its last {third} epochs the loss stayed at {seen.loss[-1]:.3g}, at the full rate"
+    return Remark("plateau", "The training stands still", stayed, "let the rate drop: schedule = 'step' or 'cosine'")
+
+
+def _under_fitting(seen: _Seen) -> Remark | None:
+    held = min(seen.held[-seen.last :]) if seen.held else seen.end
+    if min(seen.end, held) < MUCH:
+        return None
+    falling = ", and falling" if seen.left[-1] < seen.left[-2] - SLOW else ""
+    do = (
+        f"train for more epochs than {len(seen.loss)}, at a higher learning_rate than {seen.settings.peak:g} if it "
+        "learns smoothly, or take a larger net, less augmentation, less regularisation"
+    )
+    ended = f"at the end the training loss is still {seen.loss[-1]:.3g}{falling}"
+    return Remark("under-fitting", "It under-fits", ended, do)
+
+
+def _of(curve: Sequence[Mapping[str, float]], key: str) -> list[float]:
+    return [float(row[key]) for row in curve]

@@ -1,0 +1,84 @@
+"""How a network is learnt fastest here: arithmetic and compilation, by measured steps on a copy."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import time
+from dataclasses import dataclass
+from itertools import islice
+
+from torch import nn
+
+from striate.recipe import Settings
+from striate.training.examples import Examples
+from striate.training.loop import learn, left_as_it_was
+from striate.training.optimizers import Rates
+from striate.training.run import Run
+from striate.training.world import ALONE
+
+STEPS = 4  # of a trial; the first warms up and is not counted
+SHORT = 30.0  # seconds: a run that takes no longer is not worth a trial
+LONG = 1200.0  # seconds: from here on the minute that compiling takes may pay
+PAYS = 0.9  # a choice must take at most this share of the time, because it changes the last bits of the weights
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What was chosen, and why. seconds: of a step, by what was tried; empty where the settings left nothing open."""
+
+    train_precision: str
+    compile: str
+    seconds: dict[str, float]
+
+    def line(self) -> str:
+        """The choice and what it was made from, for the user."""
+        tried = ", ".join(f"{1000 * taken:.3g} ms in {name}" for name, taken in self.seconds.items())
+        compiled = ", compiled" if self.compile == "yes" else ""
+        return f"Learning in {self.train_precision}{compiled}: a step takes {tried}"
+
+
+def fastest(net: nn.Module, examples: Examples, settings: Settings, *, rates: Rates | None = None) -> Pace:
+    """The settings' `train_precision` and `compile` where they say so, else by trial; `net` is left as it was.
+
+    A run of less than half a minute is not tried, nor is compiling for one of less than twenty. bfloat16 is chosen, or
+    compiling, where a step takes at most nine tenths of the time.
+    """
+    precision, compiled = settings.train_precision, settings.compile
+    seconds: dict[str, float] = {}
+
+    def step(name: str, precision: str, compiled: str) -> float:
+        changed = dataclasses.replace(settings, train_precision=precision, compile=compiled)
+        seconds[name] = _step_seconds(net, examples, changed, rates)
+        return seconds[name]
+
+    if "auto" not in (precision, compiled):
+        return Pace(precision, compiled, {})
+    first = "bfloat16" if precision == "bfloat16" else "float32"
+    best = step(first, first, "no")
+    steps = settings.chosen_epochs(len(examples)) * -(-len(examples) // settings.batch)
+    if precision == "auto":
+        precision = "float32"
+        if steps * best > SHORT and (taken := step("bfloat16", "bfloat16", "no")) < PAYS * best:
+            precision, best = "bfloat16", taken
+    if compiled == "auto":
+        compiled = "no"
+        if steps * best > LONG:
+            try:
+                compiled = "yes" if step(f"{precision}, compiled", precision, "yes") < PAYS * best else "no"
+            except Exception:
+                compiled = "no"
+    return Pace(precision, compiled, seconds)
+
+
+def _step_seconds(net: nn.Module, examples: Examples, settings: Settings, rates: Rates | None) -> float:
+    """The least seconds of a step, after the first."""
+    settings = dataclasses.replace(settings, learning_rate=1e-6, ema=0.0, take="last", patience=0)
+    run = Run(copy.deepcopy(net).train(), examples, settings, [], rates, ALONE)
+    taken = []
+    with left_as_it_was(run):
+        for batch in islice(run.batches_left(), STEPS):
+            begun = time.perf_counter()
+            learn(run, batch)
+            taken.append(time.perf_counter() - begun)
+    return min(taken[1:] or taken)

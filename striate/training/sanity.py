@@ -1,0 +1,198 @@
+"""Two checks before a run: what the loss is before anything is learnt, and whether a few images can be learnt by heart.
+
+Both are tried on copies of the network, which stays as it was, as does the random state.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from striate.data.augment.keyed import permutation
+from striate.errors import WorkError
+from striate.recipe import Settings
+from striate.training.batches import least_batch
+from striate.training.examples import Examples
+from striate.training.failure import NotFinite
+from striate.training.hooks import Hook
+from striate.training.loop import fit
+from striate.training.losses import loss_for
+from striate.training.optimizers import Rates
+from striate.training.run import Run
+from striate.training.scores import Judged, judge
+from striate.training.view import View
+
+STEPS = 300  # until the few are known by heart, at most
+OFF = 1.5  # times the loss of knowing nothing, or its part, from which on a first loss is strange
+CLOSE = 0.1  # units: a number is known by heart when the answers are that near
+
+
+@dataclass(frozen=True)
+class FirstLoss:
+    """The loss before anything is learnt, and that of knowing nothing: ln(classes), or ln 2 a label; None: no such."""
+
+    loss: float
+    expected: float | None
+    words: str = ""
+
+    @property
+    def strange(self) -> bool:
+        """Whether the two are far apart."""
+        return self.expected is not None and not self.expected / OFF <= self.loss <= self.expected * OFF
+
+    def line(self) -> str:
+        """Both, for the user."""
+        if self.expected is None:
+            return f"First loss {self.loss:.3g}"
+        line = f"First loss {self.loss:.3g}; knowing nothing is {self.words} = {self.expected:.3g}"
+        if not self.strange:
+            return line
+        why = "the first weights are too large, or the images not normalised" if self.loss > self.expected else (
+            "the net knows the labels already: from the images' files, or from weights that have seen them"
+        )  # fmt: skip
+        return f"{line}, which is far off: {why}"
+
+
+@dataclass(frozen=True)
+class ByHeart:
+    """So many images were learnt by heart, in so many steps."""
+
+    images: int
+    steps: int
+
+    def line(self) -> str:
+        """The same, for the user."""
+        return f"Sanity: {self.images} images learnt by heart in {self.steps} steps"
+
+
+def first_loss(net: nn.Module, examples: Examples, settings: Settings) -> FirstLoss:
+    """The mean loss of the images of a first batch, without augmentation or smoothing, before anything is learnt.
+
+    Normalisation goes by the batch, as in the first step: running averages have seen nothing yet.
+    """
+    rows = torch.from_numpy(permutation(settings.seed, 0, len(examples))[: settings.batch])
+    trial = copy.deepcopy(net).train()
+    view = View(examples, next(trial.parameters()).device)
+    with torch.random.fork_rng(devices=[view.device] if view.device.type == "cuda" else []), torch.no_grad():
+        torch.manual_seed(settings.seed)
+        scores = trial(view.plain(rows)).float()
+    each = loss_for(examples.task, settings.loss, unit=examples.unit)
+    loss = float(each(scores, view.targets[rows.to(view.device)]).mean())
+    if examples.task == "class":
+        return FirstLoss(loss, math.log(scores.shape[1]), f"ln {scores.shape[1]}")
+    return FirstLoss(loss, math.log(2), "ln 2") if examples.task == "labels" else FirstLoss(loss, None)
+
+
+def learn_by_heart(
+    net: nn.Module, examples: Examples, settings: Settings, *, images: int = 16, rates: Rates | None = None
+) -> ByHeart:
+    """Have a copy of `net` learn a few images of several classes to 100 %, without augmentation, smoothing or decay.
+
+    A net, a loss and a rate that cannot do that will learn nothing from many images either. `rates`: as in `fit`.
+    Raises WorkError where it does not within STEPS steps: with what was reached, and the likely causes.
+    """
+    few = _few(examples, max(images, least_batch(net)), settings.seed)
+    trial = copy.deepcopy(net)
+    plain = dataclasses.replace(
+        settings, epochs=STEPS, batch=max(len(few), settings.accumulate), schedule="constant", warmup_epochs=0.0,
+        weight_decay=0.0, label_smoothing=0.0, augment="none", ema=0.0, take="last", patience=0, compile="no",
+    )  # fmt: skip
+    known = _Known(few)
+    try:
+        fit(trial, few, plain, hooks=[known], rates=rates)
+    except NotFinite as error:
+        raise WorkError(f"the check by {len(few)} images failed: {error}") from error
+    if not known.reached:
+        raise WorkError(known.failure(settings))
+    return ByHeart(len(few), known.steps)
+
+
+class _Known(Hook):
+    """Ends the run when every image is answered right."""
+
+    def __init__(self, few: Examples) -> None:
+        self.few = few
+        self.reached, self.steps = False, 0
+        self.first = self.last = math.nan
+        self.best = Judged(math.nan, math.inf)
+        self.silent: list[str] = []
+
+    def start(self, run: Run) -> None:
+        self.view = View(self.few, run.device)
+
+    def gradients_ready(self, run: Run) -> None:
+        trained = [(name, one) for name, one in run.net.named_parameters() if one.requires_grad and one.ndim > 1]
+        self.silent = [name for name, one in trained if one.grad is None or not one.grad.any()]
+
+    def epoch_done(self, run: Run) -> None:
+        self.steps = run.epoch
+        if run.epoch == 1:
+            self.first = run.reports[0].loss
+        found = judge(run.net, self.view, precision=run.settings.train_precision, loss=run.settings.loss)
+        self.last = run.reports[-1].loss
+        if found.loss < self.best.loss:
+            self.best = found
+        self.reached = run.over = self._right(found.score)
+
+    def _right(self, score: float) -> bool:
+        return score <= CLOSE * self.few.unit if self.few.task == "number" else score >= 1
+
+    def failure(self, settings: Settings) -> str:
+        """What was reached, and why no more."""
+        score, count = self.best.score, len(self.few)
+        reached = {
+            "class": f"{round(score * count) if math.isfinite(score) else 0} were answered right",
+            "labels": f"the mean average precision was {100 * score:.0f} %",
+            "number": f"the answers were {score:.3g} off on average",
+        }[self.few.task]
+        moved = f"the loss went from {self.first:.3g} to {self.last:.3g}"
+        failed = f"not even {count} images were learnt by heart"
+        return f"{failed}: after {self.steps} steps {reached}, {moved}; {self._cause(settings)}"
+
+    def _cause(self, settings: Settings) -> str:
+        rate, fell = settings.peak, (self.first - self.last) / max(abs(self.first), 1e-9)
+        if _contradicting(self.few):
+            return "likely cause: labels, as the same image is there twice with different ones"
+        if fell < -0.05:
+            return f"likely cause: a learning_rate of {rate:g} that is too high"
+        if self.silent:
+            dead = f"a dead net, as no gradient reaches {self.silent[-1]!r}"
+            return f"likely cause: {dead}: badly begun, or killed by a learning_rate of {rate:g}"
+        if fell < 0.05:
+            return f"likely cause: a learning_rate of {rate:g} that is too low"
+        return (
+            f"likely causes: a learning_rate of {rate:g} that is too low or too high, labels that contradict each "
+            "other, or a net that is too small"
+        )
+
+
+def _few(examples: Examples, images: int, seed: int) -> Examples:
+    """Some of the examples, all alike in weight: class by class in turn, where there are classes."""
+    order = permutation(seed, 0, len(examples))
+    if examples.task == "class":
+        labels = examples.targets.cpu().numpy()[order]
+        turn = np.zeros(len(order), np.int64)
+        for label in np.unique(labels):
+            turn[labels == label] = np.arange((labels == label).sum())
+        order = order[np.argsort(turn, kind="stable")]
+    rows = torch.from_numpy(order[:images].copy())
+    found = examples.images[rows if examples.among is None else examples.among[rows]]
+    return dataclasses.replace(
+        examples, images=found, targets=examples.targets[rows], among=None, weights=None, chances=None
+    )
+
+
+def _contradicting(few: Examples) -> bool:
+    """Whether the same image is there with different targets."""
+    seen: dict[bytes, bytes] = {}
+    for image, target in zip(few.images, few.targets, strict=True):
+        told = target.cpu().numpy().tobytes()
+        if seen.setdefault(image.cpu().numpy().tobytes(), told) != told:
+            return True
+    return False

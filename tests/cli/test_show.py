@@ -1,0 +1,115 @@
+"""`striate show` and `striate nets`: derived columns, options, pages; filters and orders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from striate.nets import catalog
+
+
+def test_show_prints_the_table_and_the_columns(cli) -> None:
+    code, out, err = cli("show", "lenet5")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert "60,000 parameters, 326,520 multiply-adds at 1x32x32, 78.1 kB kept in training" in lines
+    columns = [line.split() for line in lines[next(n for n, line in enumerate(lines) if line.startswith("stage ")) :]]
+    assert columns[0] == ["stage", "output", "parameters", "multiply-adds", "field", "kept"]
+    assert columns[3] == ["c3", "16x10x10", "1,516", "150,000", "14", "11,104"]
+    assert columns[7][:5] == ["head", "10", "0", "840", "all"]
+    assert any("nor of 2 Subsampling (44 parameters)" in line for line in lines)
+    assert "(more: docs/nets/lenet.md)" in lines
+    assert max(map(len, lines)) <= 120
+
+
+def test_show_as_json(cli) -> None:
+    code, out, _ = cli("show", "resnet20", "--json")
+    facts = json.loads(out)
+    assert code == 0 and facts["parameters"] == 269_722
+    assert facts["stages"][2] == {
+        "name": "stage2", "output": [32, 16, 16], "parameters": 51_072, "madds": 12_976_128,
+        "receptive_field": [37, 37], "gated": False, "kept": 393_216, "training_only": False,
+    }  # fmt: skip
+    assert facts["stages"][-1]["receptive_field"] is None
+    assert facts["uncounted"] == [{"kind": "BatchNorm2d", "number": 19, "parameters": 1376, "madds": 0}]
+    assert facts["kept"] == sum(row["kept"] for row in facts["stages"])
+
+
+def test_show_for_another_size_classes_and_options(cli) -> None:
+    options = "--input-size 64 48 --classes 100 --set depth=8 --set residual=false --json"
+    code, out, _ = cli("show", "resnet20", *options.split())
+    facts = json.loads(out)
+    assert code == 0 and facts["options"] == {"depth": 8, "residual": False}
+    assert [row["output"] for row in facts["stages"]][-2:] == [[64, 16, 12], [100]]
+    assert facts["parameters"] == 75_290 + 65 * 90
+    code, out, _ = cli("show", "efficientnet_lite0", "--set", "width=0.5")
+    assert code == 0 and "4,652,008" not in out
+
+
+def test_show_draws_a_page(cli, tmp_path: Path) -> None:
+    page = tmp_path / "net.html"
+    code, out, _ = cli("show", "resnet20", "--html", page)
+    assert code == 0 and out.endswith(f"Page {page}\n")
+    html = page.read_text("utf-8")
+    assert html.count("<svg") == 7 and "<b>3 &times;</b>" in html and "output_map_size" in html
+    assert "docs/nets/resnet.md" in html and "8.75 %" in html and "<script" not in html
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("show resnet20 --set dept=8", "unknown option of resnet20: 'dept'; did you mean 'depth'?"),
+        ("show resnet20 --set depth", "--set takes option=value, not 'depth'"),
+        ("show resnet20 --set depth=x", "option depth of resnet20 must be a whole number, not 'x'"),
+        ("show resnet20 --input-size 4 32", "resnet20 needs images of at least 8 x 8 pixels, not 4 x 32"),
+        ("show resnet20 --classes 0", "classes must be a whole number from 1"),
+        ("nets --year 20152016", "--year takes 2015, 2015..2017, 2015.. or ..2017, not '20152016'"),
+        ("nets --year ..", "--year takes 2015"),
+        ("nets --year 2017..2015", "--year takes the earlier year first"),
+        ("nets --max-madds 5x", "--max-madds takes a count such as 5M, 300k or 1000000, not '5x'"),
+        ("nets --sort madd", "unknown --sort 'madd'; did you mean 'madds'?"),
+    ],
+)
+def test_what_is_wrong_is_one_line(words: str, said: str, cli) -> None:
+    code, out, err = cli(*words.split())
+    assert code == 2 and out == "" and said in err and len(err.splitlines()) == 1
+
+
+def listed(cli, *words: str) -> list[dict]:
+    code, out, _ = cli("nets", *words, "--json")
+    assert code == 0
+    return json.loads(out)["nets"]
+
+
+def test_nets_are_filtered(cli) -> None:
+    every = catalog.entries()
+    assert len(listed(cli)) == len(every)
+    assert {net["name"] for net in listed(cli, "--year", "..1998")} == {e.name for e in every if e.year <= 1998}
+    assert {net["year"] for net in listed(cli, "--year", "2015..2019")} == {
+        e.year for e in every if 2015 <= e.year <= 2019
+    }
+    assert {net["year"] for net in listed(cli, "--year", "2019..")} == {e.year for e in every if e.year >= 2019}
+    assert {net["year"] for net in listed(cli, "--year", "1998")} == {1998}
+    small = listed(cli, "resnet*", "--max-parameters", "0.5M", "--max-madds", "50m")
+    assert [net["name"] for net in small] == ["resnet20"]
+    assert "efficientnet_lite0" in {net["name"] for net in listed(cli, "--weights")}
+    assert all(net["weights"] for net in listed(cli, "--weights"))
+    assert cli("nets", "lenet*", "--weights")[:2] == (0, "no net is left: loosen what was asked\n")
+
+
+@pytest.mark.parametrize("order", ["year", "parameters", "madds", "name"])
+def test_nets_are_sorted(order: str, cli) -> None:
+    values = [net[order] for net in listed(cli, "--sort", order)]
+    assert values == sorted(values) and len(values) == len(catalog.entries())
+
+
+def test_nets_sorted_by_error_stand_by_data(cli) -> None:
+    found = listed(cli, "--sort", "error")
+    assert found and all("error" in net["published"] for net in found)
+    places = [(net["published"]["data"], net["published"]["error"]) for net in found]
+    assert places == sorted(places)
+    _, out, _ = cli("nets", "resnet*", "--sort", "error")
+    assert out.splitlines()[0].split()[-4:] == ["error", "%", "on", "weights"]
+    assert " 6.43  CIFAR-10 " in out

@@ -1,0 +1,47 @@
+"""The papers' recipes: each is valid, says what it comes from and should reach, and belongs to a net."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import striate.nets
+from striate.nets.catalog import entries
+from striate.nets.papers import paper_recipe
+from striate.recipe import Recipe
+
+FILES = sorted((Path(striate.nets.__file__).parent / "recipes").glob("*.toml"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
+def test_a_recipe_is_valid_and_its_head_says_what_it_is(file: Path) -> None:
+    text = file.read_text("utf-8")
+    Recipe.from_toml(text, file.name)
+    head = re.match(r"(#.*\n)+", text)
+    assert head, "a recipe begins with a comment"
+    said = " ".join(line.lstrip("# ") for line in head[0].splitlines())
+    assert re.search(r"arXiv:\d{4}\.\d{4,5}|\b(19|20)\d\d\b", said), "the paper"
+    command = re.search(r"striate train \S+ .*?--net (\S+) --recipe paper", said)
+    assert command, "the command"
+    assert "To reach" in said and re.search(r"\d %|per cent", said), "the score to reach"
+    assert paper_recipe(command[1]) == Recipe.from_file(file).changed({"net": command[1]})
+
+
+@pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
+def test_a_recipe_names_no_net_and_no_data(file: Path) -> None:
+    assert not {"net", "data", "seed"} & set(tomllib.loads(file.read_text("utf-8")))
+
+
+def test_every_recipe_of_the_catalogue_is_there_and_every_file_is_some_nets() -> None:
+    named = {one.recipe for one in entries(tiny=True) if one.recipe}
+    assert named == {file.stem for file in FILES}
+
+
+def test_what_lenet_5s_paper_says() -> None:
+    recipe = paper_recipe("lenet5")
+    assert recipe.drops == (2, 5, 8, 12) and recipe.schedule == "step"
+    assert recipe.drop_factor**4 == pytest.approx(1e-5 / 5e-4, rel=0.01)
+    assert (recipe.weight_decay, recipe.clip_norm, recipe.label_smoothing, recipe.augment) == (0, 0, 0, "none")

@@ -1,0 +1,294 @@
+"""A run that was stopped or killed after any step ends, resumed in a fresh net, bit for bit as one never stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from striate import storage
+from striate.errors import RequestError, Stopped, WorkError
+from striate.recipe import Settings
+from striate.training import checkpoints, state
+from striate.training.checkpoints import Checkpoints
+from striate.training.examples import Examples
+from striate.training.hooks import Hook
+from striate.training.loop import fit
+from striate.training.run import EpochReport, Run
+
+IMAGES, BATCH, EPOCHS = 21, 8, 3
+STEPS = 3  # of an epoch
+LAST = EPOCHS * STEPS
+PLAIN = Settings(
+    epochs=EPOCHS, batch=BATCH, learning_rate=0.02, augment="none", warmup_epochs=1, train_precision="float32"
+)
+CASES = {
+    "nesterov": {"optimizer": "nesterov"},
+    "nesterov bfloat16": {"optimizer": "nesterov", "train_precision": "bfloat16", "ema": 0.8},
+    "rmsprop": {"optimizer": "rmsprop", "augment": "flip=0.5 shift=1", "take": "best"},
+    "rmsprop bfloat16": {"optimizer": "rmsprop", "train_precision": "bfloat16", "recompute": "sqrt"},
+    "adam": {"optimizer": "adam", "augment": "mixup=0.4", "ema": 0.9},
+    "adam bfloat16": {"optimizer": "adam", "train_precision": "bfloat16", "accumulate": 3},
+    "adamw": {"optimizer": "adamw", "ema": 0.9, "take": "best", "accumulate": 2},
+    "adamw bfloat16": {"optimizer": "adamw", "train_precision": "bfloat16", "schedule": "one-cycle", "take": "best"},
+    "momentum over soon": {"optimizer": "momentum", "patience": 1, "schedule": "one-cycle", "learning_rate": 0.1},
+    "sgd, chances and mix-up": {"optimizer": "sgd", "augment": "mixup=0.2 flip=0.5", "decay": "all", "chances": True},
+}
+
+
+def made_net(channels: int = 8) -> nn.Sequential:
+    """Two convolutions with batch normalisation, and dropout, over 10 x 10 colour images; 3 classes."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, channels, 3, padding=1, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(),
+        nn.Conv2d(channels, 8, 3, stride=2),
+        nn.ReLU(),
+        nn.Dropout(0.3),
+        nn.Flatten(),
+        nn.Linear(8 * 16, 3),
+    )
+
+
+def noise(seed: int, *, chances: bool = False) -> Examples:
+    images = torch.randint(0, 256, (IMAGES, 3, 10, 10), generator=torch.Generator().manual_seed(seed))
+    drawn = np.arange(1.0, IMAGES + 1) if chances else None
+    return Examples(
+        images.to(torch.uint8), torch.arange(IMAGES) % 3, [127.0] * 3, [70.0] * 3, chances=drawn
+    )  # fmt: skip
+
+
+@dataclasses.dataclass
+class Learnt:
+    """What a run left: its network's tensors, its reports without what the clock says, and the lines it told."""
+
+    tensors: dict[str, Tensor]
+    reports: list[EpochReport]
+    lines: list[str]
+
+    def same(self, other: Learnt) -> bool:
+        equal = all(torch.equal(tensor, other.tensors[name]) for name, tensor in self.tensors.items())
+        return equal and self.reports == other.reports
+
+
+class Listening(Hook):
+    """Keeps the lines that it is told; `after` so many steps of this process it raises as if the power had gone."""
+
+    def __init__(self, after: int = 0) -> None:
+        self.lines: list[str] = []
+        self.after, self.seen = after, 0
+
+    def step_done(self, run: Run) -> None:
+        self.seen += 1
+        if self.seen == self.after:
+            raise SystemError("killed")
+
+    def note(self, run: Run, line: str) -> None:
+        self.lines.append(line)
+
+
+def learnt(case: Mapping[str, Any], folder: Path | None, *, killed_after: int = 0, **options: Any) -> Learnt:
+    """A run on the case's settings with a fresh network, going on from what there is in `folder`."""
+    changes = {name: value for name, value in case.items() if name != "chances"}
+    settings = dataclasses.replace(PLAIN, **changes)
+    net, listening = made_net(), Listening(killed_after)
+    hooks: list[Hook] = [listening]
+    if folder is not None:
+        hooks.append(Checkpoints(folder, **{"seconds": 0, "steps": 1, "keep": 1000, "identity": case, **options}))
+    reports = fit(net, noise(0, chances="chances" in case), settings, held_out=noise(1), hooks=hooks)
+    assert not net.training and net[0].weight.is_contiguous(memory_format=torch.channels_last)
+    timeless = [dataclasses.replace(report, seconds=0.0, images_per_second=0.0) for report in reports]
+    return Learnt({name: tensor.clone() for name, tensor in net.state_dict().items()}, timeless, listening.lines)
+
+
+def steps_of(folder: Path) -> list[int]:
+    return sorted(int(found.group(1)) for path in folder.iterdir() if (found := re.search(r"step-(\d+)", path.name)))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_killed_after_any_step_the_run_ends_bit_for_bit_as_if_it_had_not_been(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    whole = learnt(case, None)
+    assert whole.same(learnt(case, tmp_path / "all"))  # saving changes nothing
+    saved = sorted((tmp_path / "all").iterdir())
+    assert {1, 2, 3, 4, len(whole.reports) * STEPS} <= set(steps_of(tmp_path / "all"))
+    for path in saved:  # the first with no other before it, as each stands at the moment that a process is killed
+        folder = tmp_path / path.stem
+        folder.mkdir()
+        shutil.copy(path, folder)
+        resumed = learnt(case, folder)
+        assert whole.same(resumed), path.name
+        assert resumed.lines[0].startswith("resumed")
+        shutil.rmtree(folder)
+
+
+def test_what_the_cases_need_to_mean_anything() -> None:
+    """Every technique changes the weights, the run that is over soon is over before its time."""
+    plain = learnt(CASES["nesterov"], None)
+    for name, case in CASES.items():
+        found = learnt(case, None)
+        assert name == "nesterov" or not found.same(plain)
+    assert len(learnt(CASES["momentum over soon"], None).reports) < EPOCHS
+
+
+@pytest.mark.parametrize("name", ["nesterov bfloat16", "adamw"])
+def test_stopped_and_killed_again_and_again(name: str, tmp_path: Path) -> None:
+    case, whole, learnt_so_far = CASES[name], learnt(CASES[name], None), 0
+    for process in range(LAST):  # by turns stopped after a step, and killed before the next is saved
+        asked: Iterator[int] = iter((0, 15))
+        with pytest.raises((Stopped, SystemError)) as raised:
+            if process % 2:
+                learnt(case, tmp_path, stop=lambda asked=asked: next(asked, 15), steps=0)
+            else:
+                learnt(case, tmp_path, killed_after=2)
+        learnt_so_far = max(steps_of(tmp_path))
+        if isinstance(raised.value, Stopped):
+            assert raised.value.exit_code == 143 and "and saved" in str(raised.value)
+        if learnt_so_far >= LAST - 2:
+            break
+    assert learnt_so_far > 2 and whole.same(learnt(case, tmp_path))
+
+
+def test_a_run_that_is_over_stays_over(tmp_path: Path) -> None:
+    case = CASES["momentum over soon"]
+    whole = learnt(case, tmp_path, keep=1)
+    again = learnt(case, tmp_path)
+    assert whole.same(again) and "resumed at the end of training" in again.lines
+
+
+def test_a_stop_is_obeyed_between_two_epochs_and_says_where_it_is(tmp_path: Path) -> None:
+    asked = iter([0] * STEPS + [2])  # after each step of the first epoch nobody asks; then somebody does
+    with pytest.raises(Stopped, match=r"^stopped after epoch 1 of 3, and saved; go on so$") as stopped:
+        learnt({}, tmp_path, stop=lambda: next(asked), steps=0, advice="; go on so")
+    assert stopped.value.exit_code == 130
+    resumed = learnt({}, tmp_path)
+    assert resumed.lines == ["resumed after epoch 1 of 3"] and resumed.same(learnt({}, None))
+
+
+@pytest.mark.parametrize("damage", ["torn", "empty", "a bit", "gone"])
+def test_a_damaged_newest_checkpoint_is_told_and_passed_over(damage: str, tmp_path: Path) -> None:
+    with pytest.raises(SystemError):
+        learnt({}, tmp_path, killed_after=5)
+    newest = tmp_path / "step-000000004.checkpoint"
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    whole = newest.read_bytes()
+    newest.write_bytes({"torn": whole[: len(whole) // 2], "empty": b"", "a bit": bytes(content), "gone": whole}[damage])
+    if damage == "gone":
+        newest.unlink()
+    resumed = learnt({}, tmp_path, steps=0)
+    passed = [] if damage == "gone" else [f"the checkpoint {newest.name} is damaged, and passed over"]
+    assert resumed.lines == [*passed, "resumed after epoch 1 of 3"] and resumed.same(learnt({}, None))
+    assert not newest.exists()
+
+
+def test_where_all_are_damaged_the_run_begins_anew(tmp_path: Path) -> None:
+    with pytest.raises(SystemError):
+        learnt({}, tmp_path, killed_after=3)
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"")
+    resumed = learnt({}, tmp_path)
+    assert len(resumed.lines) == 2 and all("damaged" in line for line in resumed.lines)
+    assert resumed.same(learnt({}, None))
+
+
+def test_other_settings_and_other_data_are_refused(tmp_path: Path) -> None:
+    learnt({}, tmp_path, identity={"momentum": 0.9, "pair": (1, 2), "data": "21 images"})
+    learnt({}, tmp_path, identity={"momentum": 0.9, "pair": (1, 2), "data": "21 images"})
+    for change, words in (
+        ({"momentum": 0.8}, "momentum was 0.9 and is 0.8"),
+        ({"data": "22 images"}, "data was '21 images' and is '22 images'"),
+        ({"more": 1}, "more was None and is 1"),
+    ):
+        with pytest.raises(RequestError, match=re.escape(words)):
+            learnt({}, tmp_path, identity={"momentum": 0.9, "pair": (1, 2), "data": "21 images", **change})
+
+
+def test_another_network_and_another_format_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt({}, tmp_path)
+    with pytest.raises(RequestError, match=r"another network: '0.weight' was \[8, 3, 3, 3\] and is \[4, 3, 3, 3\]"):
+        fit(made_net(4), noise(0), PLAIN, held_out=noise(1), hooks=[Checkpoints(tmp_path)])
+    monkeypatch.setattr(state, "_FORMAT", 2)
+    with pytest.raises(RequestError, match="format 1, and this Striate reads 2"):
+        learnt({}, tmp_path)
+
+
+def test_other_surroundings_are_one_line_of_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemError):
+        learnt({}, tmp_path, killed_after=4)
+    monkeypatch.setattr(checkpoints, "_processor", lambda: "Elbrus")
+    monkeypatch.setattr(checkpoints.torch, "get_num_threads", lambda: 77)
+    lines = learnt({}, tmp_path).lines
+    assert lines[1:] == ["resumed after epoch 1 of 3"]
+    assert "the number of threads is 77 and was 1: the last bits" in lines[0]
+
+
+def test_checkpoints_are_the_last_hook(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="last of the hooks"):
+        fit(made_net(), noise(0), PLAIN, hooks=[Checkpoints(tmp_path), Listening()])
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_the_last_and_the_best_are_kept(keep: int, tmp_path: Path) -> None:
+    scores = iter([0.2, 0.9, 0.4])
+    kept: list[list[str]] = []
+
+    class Looking(Hook):
+        def epoch_begins(self, run: Run) -> None:
+            kept.append(sorted(path.stem for path in tmp_path.iterdir()) if run.epoch else [])
+
+    hooks = [Looking(), Checkpoints(tmp_path, seconds=0, steps=1, keep=keep)]
+    fit(made_net(), noise(0), PLAIN, held_out=lambda net: next(scores), hooks=hooks)
+    assert kept[1] == ["step-000000003", "step-000000003-best"][2 - keep :] or keep == 1
+    assert "step-000000006-best" in kept[2] and "step-000000003-best" not in kept[2]
+    assert steps_of(tmp_path) == ([6, 9] if keep == 1 else [6, 8, 9])
+
+
+def full(places: set[int], calls: list[Path]) -> Callable[[Path, Callable[[BinaryIO], object]], None]:
+    """`write_atomically` on a disk that has no room at the numbered calls."""
+    real = storage.write_atomically
+
+    def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+        calls.append(path)
+
+        def half(file: BinaryIO) -> None:
+            file.write(b"half of it")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        real(path, half if len(calls) in places else fill)
+
+    return write
+
+
+def test_a_full_disk_is_told_once_and_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Path] = []
+    monkeypatch.setattr(storage, "write_atomically", full({3, 4, 5}, calls))
+    with pytest.raises(SystemError):
+        learnt({}, tmp_path, killed_after=5)
+    assert steps_of(tmp_path) == [1, 2] and not list(tmp_path.glob(".*"))  # the ones before stayed
+    calls.clear()
+    monkeypatch.setattr(storage, "write_atomically", full({1, 2}, calls))
+    resumed = learnt({}, tmp_path)
+    told = [line for line in resumed.lines if "No space left" in line]
+    assert len(told) == 1 and "the one of step 2 is still good, and training goes on" in told[0]
+    assert resumed.same(learnt({}, None)) and len(calls) > 3
+
+
+def test_a_stop_on_a_full_disk_does_not_say_that_it_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "write_atomically", full(set(range(99)), []))
+    with pytest.raises(Stopped, match="not saved") as stopped:
+        learnt({}, tmp_path, stop=lambda: 15)
+    assert stopped.value.exit_code == 143
+    with pytest.raises(WorkError):
+        storage.write_bytes(tmp_path / "x", b"")

@@ -1,0 +1,118 @@
+"""The learning-rate finder: where the loss of a trial falls, on a copy, and a refusal where it falls nowhere."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from striate.errors import RequestError, WorkError
+from striate.recipe import Settings
+from striate.recipe.settings import FINDER
+from striate.training.examples import Examples
+from striate.training.finder import POINTS, Found, averaged, find_rate, read
+from striate.training.loop import fit
+from striate.training.plain import fit_plain
+
+SETTINGS = Settings(batch=16, augment="shift=1", learning_rate=FINDER, epochs=2, warmup_epochs=0)
+RATES = [10 ** (-8 + 8 * place / (POINTS - 1)) for place in range(POINTS)]
+
+Digits = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def net_of(seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Dropout(0.1), nn.Linear(288, 10)
+    )
+
+
+@pytest.fixture(scope="module")
+def learnt(digits: Digits) -> tuple[Examples, Examples]:
+    images, labels, *held = digits
+    return Examples(images[:1000], labels[:1000], [33.0], [78.0]), Examples(held[0], held[1], [33.0], [78.0])
+
+
+@pytest.fixture(scope="module")
+def found(learnt: tuple[Examples, Examples]) -> Iterator[Found]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in every test here, which the fixture of a module comes before
+    yield find_rate(net_of(), learnt[0], SETTINGS)
+    torch.set_num_threads(threads)
+
+
+def test_the_trial_goes_over_powers_of_ten(found: Found) -> None:
+    assert found.rates == pytest.approx(RATES[: len(found.rates)]) and len(found.losses) == len(found.rates)
+    assert found.rates[0] <= found.low <= found.rate <= found.high <= 1
+    assert f"{found.rate:.2g}" in found.line()
+
+
+def test_the_rate_found_learns_and_those_far_from_it_do_not(found: Found, learnt: tuple[Examples, Examples]) -> None:
+    def score(rate: float) -> float:
+        reports = fit(net_of(), learnt[0], dataclasses.replace(SETTINGS, learning_rate=rate), held_out=learnt[1])
+        assert reports[-1].score is not None
+        return reports[-1].score
+
+    assert score(found.rate) > 0.8
+    assert score(found.low / 100) < 0.5
+
+
+def test_the_net_and_the_random_state_are_left_alone(found: Found, learnt: tuple[Examples, Examples]) -> None:
+    net = net_of().eval()
+    before = copy.deepcopy(net.state_dict())
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    again = find_rate(net, learnt[0], SETTINGS)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+    assert not net.training and all(parameter.grad is None for parameter in net.parameters())
+    assert again == found
+
+
+def test_it_stops_where_the_loss_explodes(learnt: tuple[Examples, Examples]) -> None:
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(196, 50), nn.ReLU(), nn.Linear(50, 10))
+    found = find_rate(plain, learnt[0], dataclasses.replace(SETTINGS, clip_norm=0.0, momentum=0.99))
+    assert len(found.rates) < POINTS
+    assert found.rate < found.high < found.rates[-1]
+
+
+def test_a_few_images_are_gone_over_again(learnt: tuple[Examples, Examples]) -> None:
+    few = dataclasses.replace(learnt[0], images=learnt[0].images[:20], targets=learnt[0].targets[:20])
+    assert len(find_rate(net_of(), few, SETTINGS).rates) > 50
+
+
+def test_a_net_that_learns_at_no_rate_is_refused(learnt: tuple[Examples, Examples]) -> None:
+    net = net_of()
+    with torch.no_grad():
+        net[5].weight.zero_()
+        net[5].bias.zero_()
+    net.requires_grad_(False)
+    net[0].weight.requires_grad_(True)
+    with pytest.raises(WorkError, match=r"no learning rate found: over 200 batches.*stayed at about 2\.3.*--sanity"):
+        find_rate(net, learnt[0], SETTINGS)
+
+
+def test_curves_are_read_as_drawn() -> None:
+    falls = [2.3] * 100 + [2.3 - 0.03 * place for place in range(50)] + [0.8] * 50
+    found = read(RATES, falls)
+    assert RATES[95] < found.low < RATES[125] and RATES[140] < found.high < RATES[180]
+    assert found.low < found.rate < found.high
+    with pytest.raises(WorkError, match="stayed at about 2"):
+        read(RATES, [2.3 + 0.1 * (-1) ** place for place in range(POINTS)])
+    with pytest.raises(WorkError, match="rose from 2"):
+        read(RATES, [2.3] * 60 + [2.3 * 1.2**place for place in range(10)])
+
+
+def test_the_average_does_not_lean_to_its_start() -> None:
+    assert averaged([3.0, 3.0, 3.0]) == pytest.approx([3.0, 3.0, 3.0])
+    assert averaged([1.0, 2.0])[1] == pytest.approx((0.9 * 0.1 * 1 + 0.1 * 2) / 0.19)
+
+
+def test_the_loop_itself_takes_only_a_number(learnt: tuple[Examples, Examples]) -> None:
+    for trainer in (fit, fit_plain):
+        with pytest.raises(RequestError, match="'auto' stands for a rate still to be found"):
+            trainer(net_of(), learnt[0], SETTINGS)  # type: ignore[operator]

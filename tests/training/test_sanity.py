@@ -1,0 +1,126 @@
+"""The checks before a run: what the first loss should be, and a few images learnt by heart, or why they were not."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from striate.errors import WorkError
+from striate.recipe import Settings
+from striate.training.examples import Examples
+from striate.training.sanity import first_loss, learn_by_heart
+
+SETTINGS = Settings(batch=64, augment="shift=2 mixup=0.5", learning_rate=0.05, ema=0.99, patience=3, epochs=7)
+
+Digits = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def net_of(outputs: int = 10, *, dead: bool = False) -> nn.Sequential:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 8, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(288, outputs))
+    if dead:
+        nn.init.constant_(net[0].bias, -100.0)  # type: ignore[arg-type]
+    return net
+
+
+@pytest.fixture(scope="module")
+def learnt(digits: Digits) -> Examples:
+    return Examples(digits[0][:500], digits[1][:500], [33.0], [78.0])
+
+
+def test_a_few_images_are_learnt_by_heart_on_a_copy(learnt: Examples) -> None:
+    net = net_of()
+    before = copy.deepcopy(net.state_dict())
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    found = learn_by_heart(net, learnt, SETTINGS, images=20)
+    assert found.images == 20 and 1 < found.steps < 100
+    assert found.line() == f"Sanity: 20 images learnt by heart in {found.steps} steps"
+    assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_they_are_of_several_classes(learnt: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("striate.training.sanity.STEPS", 2)
+    rare = Examples(learnt.images, (torch.arange(500) >= 497).long(), [33.0], [78.0])
+    with pytest.raises(
+        WorkError, match=r"not even 6 images were learnt by heart: after 2 steps [0-6] were answered right"
+    ):
+        learn_by_heart(net_of(2), rare, dataclasses.replace(SETTINGS, learning_rate=1e-9), images=6)
+
+
+FAILURES = [
+    ({"learning_rate": 1e-7}, False, r"2 steps.*likely cause: a learning_rate of 1e-07 that is too low"),
+    ({"learning_rate": 50.0, "clip_norm": 0.0}, False, "a learning_rate of 50 that is too high"),
+    ({}, True, r"likely cause: a dead net, as no gradient reaches '3\.weight'"),
+]
+
+
+@pytest.mark.parametrize(("changed", "dead", "told"), FAILURES)
+def test_the_likely_cause_is_named(
+    changed: dict[str, float], dead: bool, told: str, learnt: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("striate.training.sanity.STEPS", 2)
+    with pytest.raises(WorkError, match=told):
+        learn_by_heart(net_of(dead=dead), learnt, dataclasses.replace(SETTINGS, **changed))  # type: ignore[arg-type]
+
+
+def test_one_image_with_two_labels_is_told(learnt: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("striate.training.sanity.STEPS", 2)
+    twice = Examples(learnt.images[:1].expand(4, 1, 14, 14), torch.tensor([0, 1, 2, 3]), [33.0], [78.0])
+    with pytest.raises(WorkError, match="the same image is there twice with different ones"):
+        learn_by_heart(net_of(), twice, SETTINGS)
+
+
+def test_a_loss_that_is_not_finite_is_told(learnt: Examples) -> None:
+    wild = dataclasses.replace(SETTINGS, learning_rate=1000.0, clip_norm=0.0, momentum=0.99)
+    deep = nn.Sequential(nn.Flatten(), nn.Linear(196, 50), nn.Linear(50, 50), nn.Linear(50, 10))
+    with pytest.raises(WorkError, match="the check by 16 images failed: the loss is not a finite number"):
+        learn_by_heart(deep, learnt, wild)
+
+
+def test_labels_and_numbers_are_learnt_by_heart_too(learnt: Examples) -> None:
+    digits = learnt.targets
+    several = torch.stack([digits < 5, digits % 2 == 0], 1).float()
+    labels = dataclasses.replace(learnt, targets=several, task="labels")
+    assert learn_by_heart(net_of(2), labels, SETTINGS, images=8).images == 8
+    numbers = dataclasses.replace(learnt, targets=digits.float(), task="number", unit=3.0)
+    few = dataclasses.replace(SETTINGS, learning_rate=0.01)
+    assert learn_by_heart(net_of(1), numbers, few, images=8).images == 8
+
+
+def test_images_among_more_are_those_meant(learnt: Examples) -> None:
+    among = torch.arange(100, 140)
+    some = dataclasses.replace(learnt, targets=learnt.targets[among], among=among)
+    assert learn_by_heart(net_of(), some, SETTINGS, images=16).images == 16
+
+
+def test_the_first_loss_is_that_of_knowing_nothing(learnt: Examples) -> None:
+    found = first_loss(net_of(), learnt, SETTINGS)
+    assert found.expected == pytest.approx(math.log(10)) and not found.strange
+    assert found.line() == f"First loss {found.loss:.3g}; knowing nothing is ln 10 = 2.3"
+    torch.manual_seed(1)
+    assert first_loss(net_of(), learnt, SETTINGS) == found
+    several = dataclasses.replace(learnt, targets=torch.zeros(500, 3), task="labels")
+    assert first_loss(net_of(3), several, SETTINGS).expected == pytest.approx(math.log(2))
+    numbers = dataclasses.replace(learnt, targets=torch.zeros(500), task="number")
+    assert first_loss(net_of(1), numbers, SETTINGS).expected is None
+
+
+def test_a_first_loss_far_off_is_a_warning(learnt: Examples) -> None:
+    loud = net_of()
+    with torch.no_grad():
+        loud[3].weight.mul_(50)
+    found = first_loss(loud, learnt, SETTINGS)
+    assert found.strange and "far off: the first weights are too large" in found.line()
+    knowing = nn.Sequential(nn.Flatten(), nn.Linear(196, 10))
+    nn.init.zeros_(knowing[1].weight)  # type: ignore[arg-type]
+    nn.init.zeros_(knowing[1].bias)  # type: ignore[arg-type]
+    knowing[1].bias.data[0] = 10
+    zeros = dataclasses.replace(learnt, targets=torch.zeros(500, dtype=torch.int64))
+    assert "knows the labels already" in first_loss(knowing, zeros, SETTINGS).line()
