@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test test-full bench lint types clean
+.PHONY: demo test test-full bench peers lint types clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -36,6 +36,20 @@ test-full: lint types
 # Measures first light's figures; PEERS="--peer-python PYTHON --fastai SCRIPT" puts the peers in between.
 bench: $(STAMP)
 	$(BIN)/python benchmarks/first_light.py $(PEERS)
+
+# Holds our networks' answers against torchvision's, timm's and pytorchcv's, which are in an environment of their own.
+# PEER_WHEELS="--no-index --find-links FOLDER" installs without a network.
+PEERS_VENV ?= $(VENV)/peers
+PEERS_BIN := $(PEERS_VENV)/bin
+
+$(PEERS_VENV)/installed: benchmarks/peers/requirements.txt benchmarks/peers/libraries.txt
+	test -x $(PEERS_BIN)/python || { mkdir -p $(VENV) && $(PYTHON) -m venv $(PEERS_VENV); }
+	$(PEERS_BIN)/pip install --quiet $(PEER_WHEELS) -r benchmarks/peers/requirements.txt
+	$(PEERS_BIN)/pip install --quiet $(PEER_WHEELS) --no-deps -r benchmarks/peers/libraries.txt
+	touch $@
+
+peers: $(PEERS_VENV)/installed
+	PYTHONPATH=$(CURDIR) $(PEERS_BIN)/python benchmarks/parity.py
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from striate.jobs.evaluate import evaluate
     from striate.jobs.export import export
     from striate.jobs.fetch import fetch
+    from striate.jobs.import_weights import import_weights
     from striate.jobs.models import load
     from striate.jobs.pack import pack
     from striate.jobs.train import train
@@ -44,6 +45,7 @@ __all__ = [
     "export",
     "fetch",
     "fully_convolutional",
+    "import_weights",
     "load",
     "pack",
     "paper_recipe",
@@ -63,6 +65,7 @@ _HOMES = {
     "export": "jobs.export",
     "fetch": "jobs.fetch",
     "fully_convolutional": "nets.fully_convolutional",
+    "import_weights": "jobs.import_weights",
     "load": "jobs.models",
     "pack": "jobs.pack",
     "paper_recipe": "nets.papers",

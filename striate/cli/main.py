@@ -7,13 +7,27 @@ import importlib
 import json
 import os
 import sys
+import types
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from striate.errors import RequestError, StriateError, nearest, unknown
 from striate.torchrun import place
 
-VERBS = ("train", "predict", "evaluate", "audit", "augment", "pack", "report", "export", "fetch", "nets", "show")
+VERBS = (
+    "train",
+    "predict",
+    "evaluate",
+    "audit",
+    "augment",
+    "pack",
+    "report",
+    "export",
+    "fetch",
+    "import",
+    "nets",
+    "show",
+)
 
 _EXAMPLES = """examples:
   striate train photos/ --out run        learn from a folder with one sub-folder per class
@@ -66,6 +80,11 @@ def _verb(verbs: argparse._SubParsersAction[_Parser], name: str, what: str, exam
     return parser
 
 
+def _module(verb: str) -> types.ModuleType:
+    """The file of a verb; `import` is a word that Python keeps to itself."""
+    return importlib.import_module(f"striate.cli.verbs.{'import_weights' if verb == 'import' else verb}")
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     top = _Parser(
@@ -79,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", metavar="VERB")
 
     for name in VERBS:
-        verb = importlib.import_module(f"striate.cli.verbs.{name}")
+        verb = _module(name)
         verb.arguments(_verb(verbs, name, verb.HELP, verb.EXAMPLE))
     return top
 
@@ -98,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.verb is None:
             parser().print_help()
             return 0
-        answer = importlib.import_module(f"striate.cli.verbs.{chosen.verb}").run(chosen)
+        answer = _module(chosen.verb).run(chosen)
         text = json.dumps(answer.json) if chosen.json else answer.text
         encoding = sys.stdout.encoding or "utf-8"
         # A path need not be text, and a terminal need not have every letter.

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
+
+import numpy as np
 
 from striate import model as model_room
 from striate.errors import RequestError, nearest
 from striate.inference.classifier import Classifier
 from striate.model import Model
 from striate.task import Task
+from striate.transfer.strategy import is_model_file
 from striate.weights.classes import imagenet_names
-from striate.weights.registry import SOURCES, load_published
+from striate.weights.registry import SOURCES, has_weights, kept_path, load_published
 
 
 def published_model(net: str) -> Model:
@@ -35,6 +39,38 @@ def published_model(net: str) -> Model:
     )
 
 
+def pretrained(net: str) -> Model:
+    """What a head is learnt on: the model file `net`, or a net's published or imported weights.
+
+    A net that classifies by a convolution is given a linear head in its place, of zeros, with its option `classifier`.
+    Raises RequestError where there are no weights, or where the net takes no linear head.
+    """
+    if is_model_file(net):
+        return _with_linear_head(model_room.read(Path(net)))
+    return _with_linear_head(_named(net))
+
+
+def _named(net: str) -> Model:
+    """The model that a net's name stands for."""
+    return published_model(net) if net in SOURCES else model_room.read(kept_path(net))
+
+
+def _with_linear_head(model: Model) -> Model:
+    if model.head:
+        return model
+    from striate.nets.build import create
+    from striate.nets.state import arrays_of
+
+    options = {**model.options, "options": {**model.options.get("options", {}), "classifier": "linear"}}
+    try:
+        arrays, aliases = arrays_of(create(model.net, **options))
+    except RequestError as error:
+        raise RequestError(f"{model.net} ends in no linear layer, and a head cannot be learnt on it") from error
+    head = {name: np.zeros_like(array) for name, array in arrays.items() if name.startswith("head.")}
+    below = {name: model.tensors[name] for name in arrays if name not in head}
+    return dataclasses.replace(model, options=options, tensors=below | head, head="head", aliases=aliases)
+
+
 def open_model(name: str | os.PathLike[str]) -> Model:
     """A model file, or a run folder's, or a net with published weights. Raises RequestError saying what is there."""
     path = Path(name)
@@ -47,8 +83,8 @@ def open_model(name: str | os.PathLike[str]) -> Model:
         if not path.is_file():
             raise RequestError(f"the folder {str(name)!r} holds no model.safetensors")
     if not path.exists():
-        if str(name) in SOURCES:
-            return published_model(str(name))
+        if has_weights(str(name)):
+            return _named(str(name))
         near = nearest(str(name), SOURCES)
         hint = f"did you mean {near[0]!r}?" if near else f"nets with weights at hand: {', '.join(SOURCES)}"
         raise RequestError(f"no model file {str(name)!r}; {hint}")

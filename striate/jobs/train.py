@@ -49,7 +49,7 @@ from striate.progress import Progress
 from striate.recipe import Recipe
 from striate.report.run.page import render
 from striate.transfer.head import check_loss
-from striate.transfer.strategy import Glance, Plan, asks_for_nearness, choose, glance
+from striate.transfer.strategy import Glance, Plan, asks_for_nearness, choose, glance, is_model_file
 
 REMARKS = 2  # on the curve, said after training; the report has them all
 
@@ -235,7 +235,8 @@ def _learn(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site: Site)
 def _settled(recipe: Recipe, source: Source, plan: Plan, folder: RunFolder) -> dict[str, Any]:
     """The plan's choices, and paths that hold from anywhere: with them the run can be resumed, or run again."""
     data = source.identity if Path(recipe.data).exists() else recipe.data  # a path, or the name of a set
-    filled: dict[str, Any] = {"data": data, "net": plan.net, "strategy": plan.strategy}
+    net = str(Path(plan.net).resolve()) if is_model_file(plan.net) else plan.net
+    filled: dict[str, Any] = {"data": data, "net": net, "strategy": plan.strategy}
     for key in ("split", "decisions", "strangers"):
         if getattr(recipe, key):
             filled[key] = str(Path(getattr(recipe, key)).resolve())

@@ -13,7 +13,8 @@ from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.nets.catalog import entry
 from striate.pixels import Pixels
-from striate.weights.registry import SOURCES
+from striate.weights.peers import sources_of
+from striate.weights.registry import SOURCES, has_weights
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
 SMALL = 40  # pixels: below this, what a net knows of photographs helps little
@@ -58,20 +59,22 @@ def glance(source: Source, sample: int = 64) -> Glance:
 
 def choose(seen: Glance, strategy: str, net: str) -> Plan:
     """The plan for what was asked; "auto" and "" leave it to the data. Raises RequestError for what cannot be."""
+    if is_model_file(net):
+        if strategy == "scratch":
+            raise RequestError(f"strategy 'scratch' begins from nothing, and {net!r} is a model file; name its net")
+        asked = strategy != "auto"
+        return Plan(strategy if asked else "features", net, "asked for" if asked else f"{net} brings its weights")
     if net:
         entry(net)
     if strategy in ("features", "finetune"):
         backbone = net or DEFAULT_BACKBONE
-        if backbone not in SOURCES:
-            raise RequestError(
-                f"strategy {strategy!r} needs published weights, and there are none for {backbone!r}; "
-                f"nets that have them: {', '.join(SOURCES)}"
-            )
+        if not has_weights(backbone):
+            raise RequestError(without_weights(strategy, backbone))
         return Plan(strategy, backbone, "asked for")
     if strategy == "scratch":
         return Plan("scratch", net or _net_for(seen), "asked for")
     if net:
-        if net in SOURCES:
+        if has_weights(net):
             return Plan("features", net, f"{net} brings weights learnt from {entry(net).weights or 'other images'}")
         return Plan("scratch", net, f"there are no published weights for {net}")
     if seen.side <= SMALL and seen.count >= ENOUGH_FROM_SCRATCH:
@@ -82,6 +85,25 @@ def choose(seen: Glance, strategy: str, net: str) -> Plan:
     else:
         why = f"{seen.count:,} images are too few to learn from scratch; a net that knows ImageNet describes them"
     return Plan("features", DEFAULT_BACKBONE, why)
+
+
+def is_model_file(net: str) -> bool:
+    """Whether what stands for a net is a model file: its net, with its weights."""
+    return net.endswith(".safetensors")
+
+
+def without_weights(strategy: str, net: str) -> str:
+    """What is told where a strategy has no weights of `net` to begin with: how they are had."""
+    libraries = sources_of(net)
+    if libraries:
+        others = f" (or {', '.join(libraries[1:])})" if libraries[1:] else ""
+        how = f"bring them from a file: striate import FILE --net {net} --from {libraries[0]} --keep{others}"
+    else:
+        how = "no library's weights fit it"
+    return (
+        f"strategy {strategy!r} needs weights, and there are none for {net!r} here; {how}; "
+        f"nets that have them: {', '.join(SOURCES)}"
+    )
 
 
 def asks_for_nearness(plan: Plan, seen: Glance, strategy: str) -> bool:

@@ -1,4 +1,4 @@
-"""The names of ImageNet's thousand classes, in the order in which every published network numbers them."""
+"""The names of ImageNet's thousand classes and CIFAR-10's ten, in the order in which published networks number them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ class ImageNetClass(NamedTuple):
 
     wnid: str
     name: str
+
+
+# Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images, in the order of the files.
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 def imagenet_classes() -> tuple[ImageNetClass, ...]:

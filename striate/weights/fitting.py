@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,10 +13,17 @@ import numpy.typing as npt
 from striate.errors import WorkError
 
 Arrays = dict[str, npt.NDArray[np.generic]]
+Shapes = Mapping[str, tuple[int, ...]]
+
+LEFT_OUT = "-"
 
 
 class Rename(NamedTuple):
-    """One line of a key map: a module's name there, and here. `{b}` and the like stand for a number."""
+    """One line of a key map: a module's name there, and here.
+
+    `{b}` and the like stand for a number, and `{b+1}` here for the next one; `{X}`, a capital, for a word of letters
+    and digits. "-" here: it is left out. The first line that fits a name is taken.
+    """
 
     theirs: str
     ours: str
@@ -24,45 +32,74 @@ class Rename(NamedTuple):
 def renamed(arrays: Mapping[str, npt.NDArray[np.generic]], rules: Sequence[Rename]) -> Arrays:
     """The same arrays under our names; the last part of a key (`weight`, `running_mean`) is kept.
 
-    Raises WorkError for a key that no rule knows.
+    Raises WorkError that names the keys that no rule knows.
     """
     found: Arrays = {}
+    strange: list[str] = []
+    patterns = [(_pattern(rule.theirs), rule.ours) for rule in rules]
     for key, array in arrays.items():
         module, _, leaf = key.rpartition(".")
-        found[f"{_renamed(module, rules)}.{leaf}"] = array
+        ours = _renamed(module, patterns)
+        if ours is None:
+            strange.append(module)
+        elif ours != LEFT_OUT:
+            found[f"{ours}.{leaf}"] = array
+    if strange:
+        modules = list(dict.fromkeys(strange))
+        more = f" nor {len(modules) - 3} more" if len(modules) > 3 else ""
+        raise WorkError(f"no rule says what {', '.join(map(repr, modules[:3]))}{more} is called here")
     return found
 
 
-def fitted(arrays: Arrays, net_name: str) -> Arrays:
+def fitted(arrays: Arrays, net_name: str, shapes: Shapes | None = None) -> Arrays:
     """The arrays, once it is certain that they are `net_name`'s: no key missing, none left, every shape equal.
     They are returned in the network's own order, each laid out row by row.
 
-    Counts of seen batches, which old checkpoints lack and no answer depends on, are set to zero where missing.
+    `shapes`: of the network's state, where it is not made with its defaults. Counts of seen batches, which old
+    checkpoints lack and no answer depends on, are set to zero where missing; a fully connected layer that is written as
+    a convolution, or the other way round, is laid out as here.
     Raises WorkError that names the first keys that do not fit.
     """
     from striate.nets.build import create
 
     # Made for its shapes alone, and yet not on the meta device: initialising there imports sympy, a second.
-    expected = {key: tuple(tensor.shape) for key, tensor in create(net_name).state_dict().items()}
+    expected = shapes or {key: tuple(tensor.shape) for key, tensor in create(net_name).state_dict().items()}
     counters = {key: np.zeros((), np.int64) for key in expected if key.endswith(".num_batches_tracked")}
     complete: Arrays = {**counters, **arrays}
     wrong = [f"{key} is missing" for key in expected if key not in complete]
     wrong += [f"{key} is left over" for key in complete if key not in expected]
-    wrong += [
-        f"{key} is {complete[key].shape}, not {shape}"
-        for key, shape in expected.items()
-        if key in complete and complete[key].shape != shape
-    ]
+    for key, shape in expected.items():
+        if key not in complete:
+            continue
+        given = complete[key].shape
+        if given != shape and not _same_layer(given, shape):
+            wrong.append(f"{key} is {given}, not {shape}")
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise WorkError(f"these are not the weights of {net_name}: {'; '.join(wrong[:3])}{more}")
     # Published tensors are not always laid out row by row, and safetensors' save for NumPy would scramble those.
-    return {key: np.asarray(complete[key], order="C") for key in expected}
+    return {key: np.asarray(complete[key], order="C").reshape(shape) for key, shape in expected.items()}
 
 
-def _renamed(module: str, rules: Sequence[Rename]) -> str:
-    for rule in rules:
-        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>\\d+)", re.escape(rule.theirs))
-        if match := re.fullmatch(pattern, module):
-            return rule.ours.format(**match.groupdict())
-    raise WorkError(f"no rule says what {module!r} is called here")
+def _same_layer(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether one is a fully connected layer [out, in], and the other the same layer as a convolution."""
+    flat, square = sorted((one, other), key=len)
+    return len(flat) == 2 and len(square) == 4 and flat == (square[0], square[1] * square[2] * square[3])
+
+
+def _pattern(theirs: str) -> re.Pattern[str]:
+    words = re.sub(r"\\{([A-Z])\\}", r"(?P<\1>[A-Za-z0-9]+)", re.escape(theirs))
+    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>\\d+)", words))
+
+
+def _renamed(module: str, patterns: Sequence[tuple[re.Pattern[str], str]]) -> str | None:
+    """Our name of a module, "-" where it is left out, None where no rule knows it."""
+    for pattern, ours in patterns:
+        if match := pattern.fullmatch(module):
+            return re.sub(r"\{(\w+?)([+-]\d+)?\}", partial(_filled, match.groupdict()), ours)
+    return None
+
+
+def _filled(given: Mapping[str, str], place: re.Match[str]) -> str:
+    value, step = given[place[1]], place[2]
+    return str(int(value) + int(step)) if step else value

@@ -97,6 +97,16 @@ def source(net_name: str) -> Source:
     return SOURCES[net_name]
 
 
+def kept_path(net_name: str) -> Path:
+    """Where `striate import --keep` puts the model file by which a network's name then stands for its weights."""
+    return _cache_folder() / "imported" / f"{net_name}.safetensors"
+
+
+def has_weights(net_name: str) -> bool:
+    """Whether a network's name stands for weights here: published in a package, or imported and kept."""
+    return net_name in SOURCES or kept_path(net_name).is_file()
+
+
 def load_published(net_name: str) -> dict[str, npt.NDArray[np.generic]]:
     """The published weights of a network: our key -> array, ready for `load_state_dict`.
 

@@ -86,5 +86,5 @@ def test_near_images_ask_for_no_measured_step_until_there_are_many_more() -> Non
 
 
 def test_finetune_without_weights_is_refused_with_the_nets_that_have_them() -> None:
-    with pytest.raises(RequestError, match=r"'finetune' needs published weights.*efficientnet_lite0"):
+    with pytest.raises(RequestError, match=r"'finetune' needs weights.*efficientnet_lite0"):
         choose(DIGITS, "finetune", "lenet5")

@@ -18,7 +18,7 @@ from striate.jobs.learning.learned import Learned, Lots
 from striate.jobs.learning.site import Site
 from striate.jobs.learning.weighing import balance_note, weights_of
 from striate.jobs.measure import thresholds
-from striate.jobs.models import published_model
+from striate.jobs.models import pretrained
 from striate.model import Model
 from striate.recipe import Recipe
 from striate.task import Task
@@ -86,7 +86,7 @@ def described(source: Source, plan: Plan, recipe: Recipe, site: Site) -> Describ
     """
     clock = site.clock
     with clock.stage("backbone"):
-        by = describer(published_model(plan.net), recipe.engine, recipe.precision, len(source.items))
+        by = describer(pretrained(plan.net), recipe.engine, recipe.precision, len(source.items))
     with clock.stage("look and describe"):
         pairs, cache = describe(source, by, site.progress)
     found = audit(source, pairs)

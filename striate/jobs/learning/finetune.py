@@ -53,7 +53,7 @@ def learn_finetuned(source: Source, plan: Plan, recipe: Recipe, site: Site) -> L
     with site.clock.stage("decode for training"):
         stock = stocked(source, backbone.pixels, roomy=bool(moves), progress=site.progress)
     images = stock.of(lots.audit.usable)
-    job = _Finetuning(plan.net, lots, images, recipe, backbone.pixels, site, _from_published, known)
+    job = _Finetuning(backbone.net, lots, images, recipe, backbone.pixels, site, _from_published, known)
     learned = taught(
         job,
         strangers,

@@ -7,7 +7,7 @@ import numpy as np
 from striate.data.audit.looking import look
 from striate.data.sources.base import Source
 from striate.inference.classifier import Classifier
-from striate.jobs.models import published_model
+from striate.jobs.models import open_model, pretrained
 from striate.recipe import Recipe
 from striate.transfer.strategy import Glance, Plan, reconsidered, wants_tuning
 
@@ -25,8 +25,8 @@ def looked_closer(source: Source, plan: Plan, seen: Glance, recipe: Recipe) -> P
 
 
 def sureness(source: Source, net: str, engine: str = "auto") -> float | None:
-    """The mean of the highest probability that the published net gives any of its own classes, of up to 64 images."""
-    model = published_model(net)
+    """The mean of the highest probability that the pretrained net gives any of its own classes, of up to 64 images."""
+    model = open_model(net)
     items = source.items[:: max(1, len(source.items) // LOOKED)][:LOOKED]
     crops = [one.crop for one in look(source, model.pixels, items=items) if one.crop is not None]
     if not crops:
@@ -44,7 +44,7 @@ def tuning_seconds(net: str, images: int, recipe: Recipe) -> float:
     from striate.training.loop import fit
     from striate.transfer.unfreezing import Unfreezing, rates
 
-    model = published_model(net)
+    model = pretrained(net)
     made, size = net_of(model), (model.pixels.height, model.pixels.width)
     noise = torch.randint(0, 256, (STEP, model.pixels.channels, *size), dtype=torch.uint8)
     examples = Examples(noise, torch.zeros(STEP, dtype=torch.int64), model.pixels.mean, model.pixels.std)

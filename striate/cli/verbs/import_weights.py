@@ -1,0 +1,64 @@
+"""`striate import`."""
+
+from __future__ import annotations
+
+import argparse
+
+from striate.cli.answer import Answer, terminal_progress
+
+HELP = "make a model file of another library's weights"
+EXAMPLE = "striate import resnet18-f37072fd.pth --net resnet18 --from torchvision --out resnet18.safetensors"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verb is given."""
+    parser.add_argument("file", metavar="FILE", help="checkpoint: .safetensors, .pth, .pt, .th or .caffemodel")
+    parser.add_argument("--net", required=True, help="network, as 'striate nets' lists them")
+    parser.add_argument(
+        "--from",
+        dest="source",
+        required=True,
+        choices=["torchvision", "timm", "pytorchcv", "caffe", "akamaster"],
+        help="whose names the weights have",
+    )
+    parser.add_argument("--out", metavar="MODEL", help="the model file to write, .safetensors")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep it in the cache too, so that --net NAME finds its weights"
+    )
+    parser.add_argument("--classes", metavar="FILE", help="names of the classes, one a line, in order")
+
+
+def run(chosen: argparse.Namespace) -> Answer:
+    """The verb."""
+    from pathlib import Path
+
+    from striate.errors import RequestError
+    from striate.jobs.import_weights import import_weights as job
+
+    classes = None
+    if chosen.classes:
+        try:
+            classes = Path(chosen.classes).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise RequestError(f"cannot read the names of classes {chosen.classes!r}: {error}") from error
+    done = job(
+        chosen.file,
+        net=chosen.net,
+        source=chosen.source,
+        out=chosen.out,
+        keep=chosen.keep,
+        classes=classes,
+        progress=terminal_progress(),
+    )
+    if done.published:
+        known = f"It is the published file {done.published.file}"
+        known += f", with {done.published.top1:.2f} % top-1 as published." if done.published.top1 else "."
+    else:
+        known = "Its checksum is that of no published file known here; the pixels are those of the usual one."
+    path = done.paths[0]
+    lines = [
+        f"Wrote {' and '.join(map(str, done.paths))}: {done.model.net}, {len(done.model.classes):,} classes.",
+        known,
+        f"Next: striate predict {path} PHOTO, or striate train photos/ --net {chosen.net if chosen.keep else path}",
+    ]
+    return Answer("\n".join(lines), done.as_dict())

@@ -1,0 +1,137 @@
+"""Caffe's `.caffemodel`: layer names and their blobs, by a reader of as much protobuf as that takes.
+
+Source: caffe.proto of BVLC/caffe (NetParameter, LayerParameter, V1LayerParameter, BlobProto) and the encoding's
+description. Nothing is allocated by what a length claims: every length is held against the bytes that are there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from striate.errors import RequestError
+
+# Numbers of fields. A network has its layers as `layer`, before 2014 as `layers`; within these, name and blobs.
+LAYER, LAYERS = 100, 2
+FIELDS = {LAYER: (1, 7), LAYERS: (4, 6)}
+# Within a blob: its values, its shape with the dimensions, and its four sides as they were before there were shapes.
+DATA, SHAPE, DIMENSIONS, OLD_SIDES = 5, 7, 1, (1, 2, 3, 4)
+_VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
+
+Blob = npt.NDArray[np.float32]
+Field = tuple[int, int, int | memoryview]  # number, kind, value
+
+
+class _Damaged(Exception):  # noqa: N818  (never leaves this file)
+    pass
+
+
+def read_caffemodel(content: bytes) -> dict[str, Blob]:
+    """The blobs of every layer that has some, as `name.weight`, `name.bias`, and `name.2` and so on for more.
+
+    Raises RequestError for bytes that are no such file.
+    """
+    found: dict[str, Blob] = {}
+    try:
+        for number, kind, value in _fields(memoryview(content)):
+            if number not in FIELDS or kind != _BYTES or not isinstance(value, memoryview):
+                continue
+            name, blobs = _layer(value, *FIELDS[number])
+            for place, blob in enumerate(blobs):
+                found[f"{name}.{('weight', 'bias')[place] if place < 2 else place}"] = blob
+    except _Damaged as error:
+        raise RequestError(f"it is no caffemodel, or a damaged one: {error}") from None
+    if not found:
+        raise RequestError("it is no caffemodel: no layer with weights is in it")
+    return found
+
+
+def _layer(content: memoryview, name_field: int, blob_field: int) -> tuple[str, list[Blob]]:
+    name, blobs = "", []
+    for number, kind, value in _fields(content):
+        if kind != _BYTES or not isinstance(value, memoryview):
+            continue
+        if number == name_field:
+            name = bytes(value).decode("utf-8", "backslashreplace")
+        elif number == blob_field:
+            blobs.append(_blob(value))
+    return name, blobs
+
+
+def _blob(content: memoryview) -> Blob:
+    values: list[memoryview] = []
+    shape: list[int] | None = None
+    old = {}
+    for number, _, value in _fields(content):
+        if number == DATA and isinstance(value, memoryview):  # packed together, or four bytes each
+            values.append(value)
+        elif number == SHAPE and isinstance(value, memoryview):
+            shape = _dimensions(value)
+        elif number in OLD_SIDES and isinstance(value, int):
+            old[number] = value
+    raw = b"".join(values)
+    if len(raw) % 4:
+        raise _Damaged("the values of a blob are not of four bytes each")
+    if shape is None:
+        shape = [old.get(side, 1) for side in OLD_SIDES]
+        while len(shape) > 1 and shape[0] == 1:  # a bias was 1 x 1 x 1 x n, a fully connected layer 1 x 1 x n x m
+            del shape[0]
+    if math.prod(shape) != len(raw) // 4:
+        raise _Damaged(f"a blob of shape {shape} has {len(raw) // 4} values")
+    return np.frombuffer(raw, "<f4").astype(np.float32).reshape(shape)
+
+
+def _dimensions(content: memoryview) -> list[int]:
+    found: list[int] = []
+    for number, kind, value in _fields(content):
+        if number != DIMENSIONS:
+            continue
+        if kind == _VARINT and isinstance(value, int):
+            found.append(value)
+        elif isinstance(value, memoryview):
+            place = 0
+            while place < len(value):
+                dimension, place = _varint(value, place)
+                found.append(dimension)
+    if len(found) > 32:
+        raise _Damaged(f"a blob has {len(found)} dimensions")
+    return found
+
+
+def _fields(content: memoryview) -> Iterator[Field]:
+    """The fields of a message, in order. Raises _Damaged where one reaches beyond its end."""
+    place = 0
+    while place < len(content):
+        key, place = _varint(content, place)
+        number, kind = key >> 3, key & 7
+        if kind == _VARINT:
+            whole, place = _varint(content, place)
+            yield number, kind, whole
+            continue
+        if kind == _BYTES:
+            length, place = _varint(content, place)
+        elif kind in (_FOUR, _EIGHT):
+            length = 4 if kind == _FOUR else 8
+        else:
+            raise _Damaged(f"a field of kind {kind}")
+        if number == 0 or length > len(content) - place:
+            raise _Damaged("a field reaches beyond the end")
+        yield number, kind, content[place : place + length]
+        place += length
+
+
+def _varint(content: memoryview, place: int) -> tuple[int, int]:
+    """A whole number of seven bits a byte, and where it ends."""
+    value = 0
+    for step in range(10):
+        if place >= len(content):
+            raise _Damaged("it ends within a number")
+        byte = content[place]
+        place += 1
+        value |= (byte & 127) << (7 * step)
+        if byte < 128:
+            return value, place
+    raise _Damaged("a number of more than ten bytes")

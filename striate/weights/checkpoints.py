@@ -1,0 +1,105 @@
+"""Foreign files of weights, read without letting them run anything."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from striate.errors import RequestError
+from striate.weights.caffemodel import read_caffemodel
+from striate.weights.fitting import Arrays
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PICKLES = (".pth", ".pt", ".th", ".bin", ".ckpt")
+ENDINGS = (".safetensors", *PICKLES, ".caffemodel")
+_INSIDE = ("state_dict", "model", "model_state_dict")  # where training scripts put the weights
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds. what: in words for the user. checksums: of the whole file, by algorithm."""
+
+    what: str
+    arrays: Arrays
+    checksums: dict[str, str]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a `.safetensors`, PyTorch or `.caffemodel` file. Numbers of less or more than 32 bits become float32.
+
+    A PyTorch file is a pickle: torch is let read tensors and plain containers out of it, and refuses all else.
+    Raises RequestError for a file that is not there, is of another kind, or is damaged.
+    """
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        raise RequestError(f"{str(path)!r} ends in none of {', '.join(ENDINGS)}")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RequestError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+    arrays: Arrays
+    try:
+        if ending == ".caffemodel":
+            what, arrays = "a Caffe model, read by its layers' names and blobs alone", {**read_caffemodel(content)}
+        elif ending == ".safetensors":
+            what, arrays = "a safetensors file", _of_safetensors(content)
+        else:
+            what, arrays = "a pickle, of which nothing but tensors and plain containers was let out", _of_torch(content)
+    except RequestError as error:
+        raise RequestError(f"{str(path)!r} cannot be imported: {error}") from error
+    checksums = {name: hashlib.new(name, content, usedforsecurity=False).hexdigest() for name in ("sha256", "sha1")}
+    return Checkpoint(what, arrays, checksums)
+
+
+def _of_safetensors(content: bytes) -> Arrays:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        state = load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise RequestError(f"it is no safetensors file, or a damaged one: {error}") from error
+    return _arrays(state)
+
+
+def _of_torch(content: bytes) -> Arrays:
+    import torch
+
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).partition("Please file")[0]
+        at = reason.find("Unsupported")
+        told = " ".join(reason[max(at, 0) :].split())[:200] if at >= 0 else "it is damaged"
+        raise RequestError(f"as a pickle that holds more than weights it is not opened ({told})") from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        raise RequestError("no weights could be read from it: it is damaged, or no PyTorch checkpoint") from error
+    for name in _INSIDE:
+        if isinstance(state, dict) and isinstance(state.get(name), dict):
+            state = state[name]
+            break
+    if not isinstance(state, dict) or not state:
+        raise RequestError("it holds no dictionary of tensors")
+    for key, tensor in state.items():
+        if not isinstance(key, str) or not isinstance(tensor, torch.Tensor):
+            raise RequestError(f"{key!r} in it is no tensor; it must hold a state dictionary")
+    return _arrays(state)
+
+
+def _arrays(state: dict[str, Tensor]) -> Arrays:
+    arrays: Arrays = {}
+    for key, tensor in state.items():
+        try:
+            whole = tensor.detach().float() if tensor.is_floating_point() else tensor.detach()
+            arrays[key] = np.array(whole.numpy())
+        except (RuntimeError, TypeError) as error:  # sparse, quantised, or of no kind that an array can be
+            raise RequestError(f"its tensor {key!r} is of the kind {tensor.dtype}, {tensor.layout}") from error
+    return arrays

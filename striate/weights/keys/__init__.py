@@ -1,0 +1,69 @@
+"""What other libraries call the parameters of our networks: one file a library, one table a family.
+
+Each file has `key_map(net)`, the rules for a network or None; `WEIGHTS`, what is published, read from the table beside
+the folder; and `DIFFERENT`, networks of ours whose namesakes there compute something else, with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from striate.tables import table
+from striate.weights.fitting import Rename
+
+
+@dataclass(frozen=True)
+class KeyMap:
+    """How a library's weights become a network of ours.
+
+    options: of `create`, where the library's network is a variant. bgr: its images are blue, green, red. norm_bias: its
+    convolutions have a bias before each normalisation, which is taken off the mean that is subtracted next.
+    """
+
+    rules: tuple[Rename, ...]
+    options: Mapping[str, object] = field(default_factory=dict)
+    bgr: bool = False
+    norm_bias: bool = False
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """One line of a library's table of weights.
+
+    `peer` is its name of the network, `file` that of the weights. size and resize: pixels of the image, and of the
+    shorter side before the crop, by a resize filter. `colour` is a key of NORMALISATIONS. top1: in per cent, as
+    published; 0: not stated.
+    """
+
+    net: str
+    peer: str
+    file: str
+    size: int
+    resize: int
+    filter: str
+    colour: str
+    top1: float
+
+    @property
+    def digits(self) -> str:
+        """The first digits of the file's checksum, which its name ends in; "" where it does not."""
+        found = re.search(r"-([0-9a-f]{8})\.", self.file)
+        return found[1] if found else ""
+
+
+def published(library: str) -> tuple[PublishedRow, ...]:
+    """The table of a library's weights. Its first lines, with `#`, say where the figures are from."""
+    text = (Path(__file__).parents[1] / f"published_{library}.txt").read_text(encoding="utf-8")
+    return table(PublishedRow, "\n".join(line for line in text.splitlines() if not line.startswith("#")))
+
+
+def conv_norm(rules: Sequence[Rename], conv: str = "conv", norm: str = "bn") -> tuple[Rename, ...]:
+    """Each rule twice: for the convolution and the normalisation of a block, which are called conv and norm here."""
+    return tuple(
+        Rename(f"{rule.theirs}.{theirs}", f"{rule.ours}.{ours}")
+        for rule in rules
+        for theirs, ours in ((conv, "conv"), (norm, "norm"))
+    )

@@ -1,0 +1,16 @@
+"""The CIFAR-10 checkpoints of akamaster/pytorch_resnet_cifar10: the paper's networks, option A."""
+
+from __future__ import annotations
+
+from striate.weights.keys import KeyMap, published
+from striate.weights.resnet_checkpoint import KEYS
+
+
+def key_map(net: str) -> KeyMap | None:
+    """The rules for a network, None where there are none."""
+    return KeyMap(KEYS) if net in {row.net for row in WEIGHTS} else None
+
+
+WEIGHTS = published("akamaster")
+
+DIFFERENT: dict[str, str] = {}

@@ -1,0 +1,148 @@
+"""timm's names (1.0.31, Apache-2.0), and weights that it publishes."""
+
+from __future__ import annotations
+
+from striate.nets.catalog import entries
+from striate.tables import table
+from striate.weights.fitting import Rename
+from striate.weights.keys import KeyMap, published
+from striate.weights.keys.torchvision import DENSENET, INCEPTION, RESNET, vgg_rules
+
+VGG_HEAD = table(
+    Rename,
+    """
+    theirs          ours
+    pre_logits.fc1  fc6.0
+    pre_logits.fc2  fc7.0
+    head.fc         head
+    """,
+)
+
+# A block of the first stage has no widening convolution, so its norms are counted otherwise.
+EFFICIENTNET = table(
+    Rename,
+    """
+    theirs                         ours
+    conv_stem                      stage1.conv
+    bn1                            stage1.norm
+    blocks.0.{b}.conv_dw           stage2.{b}.depthwise.conv
+    blocks.0.{b}.bn1               stage2.{b}.depthwise.norm
+    blocks.0.{b}.conv_pw           stage2.{b}.project.conv
+    blocks.0.{b}.bn2               stage2.{b}.project.norm
+    blocks.{s}.{b}.conv_pw         stage{s+2}.{b}.expand.conv
+    blocks.{s}.{b}.bn1             stage{s+2}.{b}.expand.norm
+    blocks.{s}.{b}.conv_dw         stage{s+2}.{b}.depthwise.conv
+    blocks.{s}.{b}.bn2             stage{s+2}.{b}.depthwise.norm
+    blocks.{s}.{b}.se.conv_reduce  stage{s+2}.{b}.depthwise.excitation.reduce
+    blocks.{s}.{b}.se.conv_expand  stage{s+2}.{b}.depthwise.excitation.expand
+    blocks.{s}.{b}.conv_pwl        stage{s+2}.{b}.project.conv
+    blocks.{s}.{b}.bn3             stage{s+2}.{b}.project.norm
+    conv_head                      stage9.conv
+    bn2                            stage9.norm
+    classifier                     head
+    """,
+)
+
+MOBILENET_V2 = table(
+    Rename,
+    """
+    theirs                   ours
+    conv_stem                stem.conv
+    bn1                      stem.norm
+    blocks.0.{b}.conv_dw     stage1.{b}.depthwise.conv
+    blocks.0.{b}.bn1         stage1.{b}.depthwise.norm
+    blocks.0.{b}.conv_pw     stage1.{b}.project.conv
+    blocks.0.{b}.bn2         stage1.{b}.project.norm
+    blocks.{s}.{b}.conv_pw   stage{s+1}.{b}.expand.conv
+    blocks.{s}.{b}.bn1       stage{s+1}.{b}.expand.norm
+    blocks.{s}.{b}.conv_dw   stage{s+1}.{b}.depthwise.conv
+    blocks.{s}.{b}.bn2       stage{s+1}.{b}.depthwise.norm
+    blocks.{s}.{b}.conv_pwl  stage{s+1}.{b}.project.conv
+    blocks.{s}.{b}.bn3       stage{s+1}.{b}.project.norm
+    conv_head                conv.conv
+    bn2                      conv.norm
+    classifier               head
+    """,
+)
+
+# A stage is there what has one number of channels, here a row of the paper's table.
+MOBILENET_V1 = tuple(
+    Rename(rule.theirs.replace("BLOCK", place.theirs), rule.ours.replace("BLOCK", place.ours))
+    for place in table(
+        Rename,
+        """
+        theirs        ours
+        blocks.0.0    stage1.0
+        blocks.1.0    stage2.0
+        blocks.1.1    stage3.0
+        blocks.2.0    stage4.0
+        blocks.2.1    stage5.0
+        blocks.3.0    stage6.0
+        blocks.3.{b}  stage7.{b-1}
+        blocks.4.0    stage8.0
+        blocks.4.1    stage9.0
+        """,
+    )
+    for rule in table(
+        Rename,
+        """
+        theirs         ours
+        conv_stem      stem.conv
+        bn1            stem.norm
+        BLOCK.conv_dw  BLOCK.depthwise.conv
+        BLOCK.bn1      BLOCK.depthwise.norm
+        BLOCK.conv_pw  BLOCK.pointwise.conv
+        BLOCK.bn2      BLOCK.pointwise.norm
+        classifier     head
+        """,
+    )
+)
+
+# The first normalisation stands in the first unit there, and in the stem here.
+PREACT_RESNET = table(
+    Rename,
+    """
+    theirs                               ours
+    stem.conv                            stem.0
+    stages.0.blocks.0.norm1              stem.1
+    stages.{s}.blocks.{b}.norm1          stage{s+1}.{b}.before.0
+    stages.{s}.blocks.{b}.conv1          stage{s+1}.{b}.residual.0
+    stages.{s}.blocks.{b}.norm2          stage{s+1}.{b}.residual.1
+    stages.{s}.blocks.{b}.conv2          stage{s+1}.{b}.residual.3
+    stages.{s}.blocks.{b}.norm3          stage{s+1}.{b}.residual.4
+    stages.{s}.blocks.{b}.conv3          stage{s+1}.{b}.residual.6
+    stages.{s}.blocks.{b}.downsample.conv  stage{s+1}.{b}.shortcut.0
+    norm                                 last.0
+    head.fc                              head
+    """,
+)
+
+
+def key_map(net: str) -> KeyMap | None:
+    """The rules for a network, None where there are none."""
+    if net in ("resnet18", "resnet34", "resnet50_modern", "resnet101_modern", "resnet152_modern"):
+        return KeyMap(RESNET)
+    if net in ("densenet121", "densenet161", "densenet169", "densenet201"):
+        return KeyMap(DENSENET)
+    if net.removesuffix("_bn") in ("vgg11", "vgg13", "vgg16", "vgg19"):
+        return KeyMap((*vgg_rules(net), *VGG_HEAD))
+    if net.startswith("efficientnet_b") or net == "efficientnet_lite0":
+        return KeyMap(EFFICIENTNET)
+    if net.startswith("mobilenet_v2"):
+        return KeyMap(MOBILENET_V2)
+    return {
+        "inception_v3_no_aux": KeyMap(INCEPTION),
+        "mobilenet_v1": KeyMap(MOBILENET_V1),
+        "preact_resnet152": KeyMap(PREACT_RESNET),
+    }.get(net)
+
+
+WEIGHTS = published("timm")
+
+_PADDING = "the weights that timm publishes were trained with padding alike on all sides, and ours pads as TensorFlow"
+DIFFERENT = {
+    **{net: f"timm's has the stride in the 3x3 convolution: import it as {net}_modern"
+       for net in ("resnet50", "resnet101", "resnet152")},
+    **{entry.name: _PADDING for entry in entries("mobilenet_v[12]*", tiny=True)},
+    "preact_resnet152": "timm pools before the first normalisation, which is the same only where no scale is negative",
+}  # fmt: skip

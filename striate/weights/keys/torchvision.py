@@ -1,0 +1,153 @@
+"""torchvision's names (0.28, BSD-3-Clause), and the weights that it publishes."""
+
+from __future__ import annotations
+
+from striate.tables import table
+from striate.weights.fitting import Rename
+from striate.weights.keys import KeyMap, conv_norm, published
+
+RESNET = table(
+    Rename,
+    """
+    theirs                     ours
+    conv1                      conv1.conv
+    bn1                        conv1.norm
+    layer{s}.{b}.conv{c}       conv{s+1}_x.{b}.conv{c}.conv
+    layer{s}.{b}.bn{c}         conv{s+1}_x.{b}.conv{c}.norm
+    layer{s}.{b}.downsample.0  conv{s+1}_x.{b}.shortcut.conv
+    layer{s}.{b}.downsample.1  conv{s+1}_x.{b}.shortcut.norm
+    fc                         head
+    """,
+)
+
+# The published files still have the names of torch 0.3, with a dot before the number.
+DENSENET = table(
+    Rename,
+    """
+    theirs                                        ours
+    features.conv0                                stem.0
+    features.norm0                                stem.1
+    features.denseblock{b}.denselayer{l}.norm{c}  block{b}.{l-1}.conv{c}.norm
+    features.denseblock{b}.denselayer{l}.conv{c}  block{b}.{l-1}.conv{c}.conv
+    features.denseblock{b}.denselayer{l}.norm.{c} block{b}.{l-1}.conv{c}.norm
+    features.denseblock{b}.denselayer{l}.conv.{c} block{b}.{l-1}.conv{c}.conv
+    features.transition{t}.norm                   transition{t}.0.norm
+    features.transition{t}.conv                   transition{t}.0.conv
+    features.norm5                                last.0
+    classifier                                    head
+    """,
+)
+
+ALEXNET = table(
+    Rename,
+    """
+    theirs        ours
+    features.0    conv1.conv
+    features.3    conv2.conv
+    features.6    conv3.conv
+    features.8    conv4.conv
+    features.10   conv5.conv
+    classifier.1  fc6.full
+    classifier.4  fc7.full
+    classifier.6  head
+    """,
+)
+
+VGG_HEAD = table(
+    Rename,
+    """
+    theirs        ours
+    classifier.0  fc6.0
+    classifier.3  fc7.0
+    classifier.6  head
+    """,
+)
+
+INCEPTION_BLOCKS = table(
+    Rename,
+    """
+    theirs                     ours
+    Conv2d_{X}_{K}             conv{X}
+    Mixed_{X}.branch1x1        mixed{X}.1x1.0
+    Mixed_{X}.branch_pool      mixed{X}.pool.1
+    Mixed_{X}.branch5x5_{i}    mixed{X}.short.{i-1}
+    Mixed_{X}.branch3x3dbl_{i} mixed{X}.long.{i-1}
+    Mixed_6a.branch3x3         mixed6a.short.0
+    Mixed_{X}.branch7x7_{i}    mixed{X}.short.{i-1}
+    Mixed_{X}.branch7x7dbl_{i} mixed{X}.long.{i-1}
+    Mixed_7a.branch3x3_{i}     mixed7a.short.{i-1}
+    Mixed_7a.branch7x7x3_{i}   mixed7a.long.{i-1}
+    Mixed_{X}.branch3x3_1      mixed{X}.short.0
+    Mixed_{X}.branch3x3_2a     mixed{X}.short.1.row
+    Mixed_{X}.branch3x3_2b     mixed{X}.short.1.column
+    Mixed_{X}.branch3x3dbl_3a  mixed{X}.long.2.row
+    Mixed_{X}.branch3x3dbl_3b  mixed{X}.long.2.column
+    """,
+)
+INCEPTION = (*conv_norm(INCEPTION_BLOCKS), Rename("fc", "head"))
+AUXILIARY = (
+    *conv_norm((Rename("AuxLogits.conv0", "auxiliary1.reduce"), Rename("AuxLogits.conv1", "auxiliary1.full"))),
+    Rename("AuxLogits.fc", "auxiliary1.head"),
+)
+NO_AUXILIARY = (Rename("AuxLogits.{X}.{Y}", "-"), Rename("AuxLogits.fc", "-"))
+
+# Where the eight Fire modules stand in `features`, beside convolution, ReLU and pooling, which have a number too.
+FIRES = {"squeezenet1_0": (3, 4, 5, 7, 8, 9, 10, 12), "squeezenet1_1": (3, 4, 6, 7, 9, 10, 11, 12)}
+
+
+def squeezenet_rules(net: str) -> tuple[Rename, ...]:
+    """Rules for a version of SqueezeNet."""
+    fires = [
+        Rename(f"features.{place}.{theirs}", f"fire{number}.{ours}.conv")
+        for number, place in enumerate(FIRES[net], start=2)
+        for theirs, ours in (("squeeze", "squeeze1x1"), ("expand1x1", "expand1x1"), ("expand3x3", "expand3x3"))
+    ]
+    return (Rename("features.0", "conv1.conv"), *fires, Rename("classifier.1", "conv10.conv"))
+
+
+def vgg_rules(net: str) -> tuple[Rename, ...]:
+    """Rules for the convolutions of a VGG network, which are counted through there with every ReLU and pooling."""
+    from striate.nets.vgg import VARIANTS, stages
+
+    options = VARIANTS[net].options
+    batch_norm = bool(options.get("batch_norm"))
+    rules, place = [], 0
+    for number, layers in enumerate(stages(options["configuration"]), start=1):  # type: ignore[arg-type]
+        for conv, _ in enumerate(layers, start=1):
+            rules.append(Rename(f"features.{place}", f"stage{number}.conv{conv}.conv"))
+            if batch_norm:
+                rules.append(Rename(f"features.{place + 1}", f"stage{number}.conv{conv}.norm"))
+            place += 3 if batch_norm else 2
+        place += 1
+    return tuple(rules)
+
+
+def key_map(net: str) -> KeyMap | None:
+    """The rules for a network, None where there are none."""
+    if net in ("resnet18", "resnet34", "resnet50_modern", "resnet101_modern", "resnet152_modern"):
+        return KeyMap(RESNET)
+    if net in ("densenet121", "densenet161", "densenet169", "densenet201"):
+        return KeyMap(DENSENET)
+    if net in FIRES:
+        # There, as in the paper's table, version 1.0 has no border around what conv10 sees.
+        return KeyMap(squeezenet_rules(net), {"border": False})
+    if net.removesuffix("_bn") in ("vgg11", "vgg13", "vgg16", "vgg19"):
+        return KeyMap((*vgg_rules(net), *VGG_HEAD))
+    return {
+        "alexnet_one_tower": KeyMap(ALEXNET),
+        "inception_v3": KeyMap((*INCEPTION, *AUXILIARY)),
+        "inception_v3_no_aux": KeyMap((*INCEPTION, *NO_AUXILIARY)),
+    }.get(net)
+
+
+WEIGHTS = published("torchvision")
+
+_STRIDE = "torchvision's has the stride in the 3x3 convolution: import it as {net}_modern"
+_PADDING = "torchvision's pads alike on all sides and ours as TensorFlow does, so the same weights look elsewhere"
+_BATCH_NORM = "torchvision's has batch normalisation, and 3x3 where the paper has 5x5"
+DIFFERENT = {
+    **{net: _STRIDE.format(net=net) for net in ("resnet50", "resnet101", "resnet152")},
+    "mobilenet_v2": _PADDING,
+    **{f"efficientnet_b{number}": f"{_PADDING}; timm's tf_efficientnet_b{number} fits" for number in range(8)},
+    **dict.fromkeys(("googlenet", "googlenet_no_aux"), _BATCH_NORM),
+}

@@ -1,0 +1,206 @@
+"""Weights in other libraries' files: which networks they fit, how they are renamed, and what is published of them.
+
+Nothing here downloads. A file is read by `striate.weights.checkpoints`, and becomes the weights of a network of ours by
+`converted`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from striate.errors import RequestError, WorkError, unknown
+from striate.pixels import Pixels
+from striate.weights.fitting import Arrays, Shapes, fitted, renamed
+from striate.weights.keys import KeyMap, PublishedRow
+
+_WRAPPER = "module."
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library whose weights can be read. algorithm: of the checksums that it publishes, "" for none."""
+
+    name: str
+    title: str
+    address: str
+    licence: str
+    algorithm: str
+
+
+LIBRARIES = {
+    library.name: library
+    for library in (
+        Library(
+            "torchvision",
+            "torchvision 0.28",
+            "https://download.pytorch.org/models/{file}",
+            "BSD-3-Clause (the library; its weights come without a licence of their own)",
+            "sha256",
+        ),
+        Library(
+            "timm",
+            "timm 1.0.31",
+            "https://huggingface.co/timm/{peer}",
+            "Apache-2.0",
+            "sha256",
+        ),
+        Library(
+            "pytorchcv",
+            "pytorchcv 0.0.74",
+            "https://github.com/osmr/imgclsmob/releases ({file}.zip)",
+            "MIT",
+            "sha1",
+        ),
+        Library(
+            "caffe",
+            "Caffe's Model Zoo",
+            "https://github.com/BVLC/caffe/wiki/Model-Zoo ({file})",
+            "as each model's page says (BVLC's: unrestricted use; SqueezeNet: BSD-2-Clause; VGG: CC-BY-4.0)",
+            "",
+        ),
+        Library(
+            "akamaster",
+            "akamaster/pytorch_resnet_cifar10",
+            "https://github.com/akamaster/pytorch_resnet_cifar10/tree/master/pretrained_models ({file})",
+            "BSD-2-Clause",
+            "sha256",
+        ),
+    )
+}
+
+# Mean and standard deviation of red, green and blue, on 0..255.
+_IMAGENET = (255 * 0.485, 255 * 0.456, 255 * 0.406), (255 * 0.229, 255 * 0.224, 255 * 0.225)
+NORMALISATIONS = {
+    "imagenet": _IMAGENET,
+    "half": ((127.5,) * 3, (127.5,) * 3),
+    "cifar": ((255 * 0.4914, 255 * 0.4822, 255 * 0.4465), (255 * 0.2023, 255 * 0.1994, 255 * 0.2010)),
+    "caffe": ((123.0, 117.0, 104.0), (1.0,) * 3),
+    "vgg": ((123.68, 116.779, 103.939), (1.0,) * 3),
+}
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A network of ours that takes a library's weights: by which rules, and what is published."""
+
+    net: str
+    library: Library
+    key_map: KeyMap
+    rows: tuple[PublishedRow, ...]
+
+    def row(self, checksums: Mapping[str, str]) -> PublishedRow | None:
+        """The published file whose checksum a file has; None where it has none that is known."""
+        given = checksums.get(self.library.algorithm, "")
+        return next((row for row in self.rows if row.digits and given.startswith(row.digits)), None)
+
+    def pixels(self, row: PublishedRow | None = None) -> Pixels:
+        """The preprocessing of a published file, by default of the first."""
+        chosen = row or self.rows[0]
+        mean, std = NORMALISATIONS[chosen.colour]
+        if chosen.colour == "cifar" or chosen.size == chosen.resize:
+            return Pixels(chosen.size, chosen.size, mean=mean, std=std)
+        share = round(chosen.size / chosen.resize, 3)
+        size = chosen.size
+        return Pixels(size, size, fraction=share, filter=chosen.filter, mean=mean, std=std)
+
+
+def offered(net: str, library: str) -> Offer:
+    """How `net` takes a library's weights.
+
+    Raises RequestError for an unknown library, and for a network without: with the reason, or those that have them.
+    """
+    if library not in LIBRARIES:
+        raise unknown("library", library, LIBRARIES)
+    module = _keys_of(library)
+    rows = tuple(row for row in module.WEIGHTS if row.net == net)
+    key_map: KeyMap | None = module.key_map(net)
+    if net in module.DIFFERENT:
+        raise RequestError(f"the weights of {net} cannot come from {library}: {module.DIFFERENT[net]}")
+    if key_map is None or not rows:
+        known = ", ".join(offered_nets(library))
+        raise RequestError(f"no rules say how weights of {library} become {net}'s; from {library}: {known}")
+    return Offer(net, LIBRARIES[library], key_map, rows)
+
+
+def offered_nets(library: str) -> list[str]:
+    """The networks that take a library's weights."""
+    module = _keys_of(library)
+    return list(dict.fromkeys(row.net for row in module.WEIGHTS if row.net not in module.DIFFERENT))
+
+
+def sources_of(net: str) -> list[str]:
+    """The libraries whose weights a network takes."""
+    return [library for library in LIBRARIES if net in offered_nets(library)]
+
+
+def key_map_of(net: str, library: str) -> KeyMap:
+    """The rules from a library's names to a network's. Raises RequestError where there are none."""
+    key_map: KeyMap | None = _keys_of(library).key_map(net)
+    if key_map is None:
+        raise RequestError(f"no rules say how weights of {library} become {net}'s")
+    return key_map
+
+
+def converted(arrays: Mapping[str, npt.NDArray[np.generic]], net: str, key_map: KeyMap) -> tuple[Arrays, int]:
+    """A library's arrays as the weights of `net`, and the number of classes they tell apart.
+
+    Raises WorkError, with names, for weights that do not fit.
+    """
+    found = renamed(_unwrapped(arrays, key_map), key_map.rules)
+    if key_map.norm_bias:
+        found = _without_biases(found)
+    last = classifier_of(_shapes(net, None, key_map.options))
+    counted = found.get(f"{last}.weight")
+    classes = len(counted) if counted is not None and counted.ndim else 0
+    if not classes:
+        raise WorkError(f"these are not the weights of {net}: {last}.weight is missing")
+    complete = fitted(found, net, _shapes(net, classes, key_map.options))
+    if key_map.bgr:
+        first = next(key for key, array in complete.items() if array.ndim == 4)
+        complete[first] = np.ascontiguousarray(complete[first][:, ::-1])
+    return complete, classes
+
+
+def _unwrapped(arrays: Mapping[str, npt.NDArray[np.generic]], key_map: KeyMap) -> Mapping[str, npt.NDArray[np.generic]]:
+    """The arrays without the prefix that torch's DataParallel gives all of them, unless the rules have it too."""
+    wrapped = all(key.startswith(_WRAPPER) for key in arrays)
+    if not wrapped or any(rule.theirs.startswith(_WRAPPER) for rule in key_map.rules):
+        return arrays
+    return {key.removeprefix(_WRAPPER): array for key, array in arrays.items()}
+
+
+def classifier_of(shapes: Shapes) -> str:
+    """The module whose outputs are the classes: the linear head, or the last convolution where that is the head."""
+    modules = [key.removesuffix(".weight") for key in shapes if key.endswith(".weight")]
+    return "head" if "head" in modules else modules[-1]
+
+
+def _shapes(net: str, classes: int | None, options: Mapping[str, object]) -> dict[str, tuple[int, ...]]:
+    import torch
+
+    from striate.nets.build import create
+
+    with torch.device("meta"):  # some of these networks have half a gigabyte of weights
+        state = create(net, classes=classes, options=options).state_dict()
+    return {key: tuple(tensor.shape) for key, tensor in state.items()}
+
+
+def _without_biases(arrays: Arrays) -> Arrays:
+    """A bias before a normalisation, taken off the mean that the normalisation subtracts: the same function."""
+    found = dict(arrays)
+    for key in arrays:
+        block, _, leaf = key.rpartition(".conv.")
+        mean = f"{block}.norm.running_mean"
+        if leaf == "bias" and mean in arrays:
+            found[mean] = np.subtract(found[mean], found.pop(key))
+    return found
+
+
+def _keys_of(library: str) -> types.ModuleType:
+    return importlib.import_module(f"striate.weights.keys.{library}")

@@ -1,0 +1,183 @@
+"""Key maps: every name of a peer's state becomes another name of ours, and none of ours is left without one."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+
+from striate.errors import RequestError, WorkError
+from striate.nets.build import create
+from striate.nets.catalog import entries, entry
+from striate.weights.fitting import Rename, fitted, renamed
+from striate.weights.keys import KeyMap
+from striate.weights.peers import LIBRARIES, converted, key_map_of, offered, offered_nets, sources_of
+
+LEAVES = {
+    "w": ("weight",),
+    "wb": ("weight", "bias"),
+    "norm": ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+}
+
+
+class Peer(NamedTuple):
+    library: str
+    peer: str
+    net: str
+    names: tuple[str, ...]
+
+
+def spelt(text: str) -> Iterator[str]:
+    """`a{1-3,5}.b` -> a1.b, a2.b, a3.b, a5.b."""
+    parts = re.split(r"\{([\d,-]+)\}", text)
+    choices = [[part] if place % 2 == 0 else list(numbers(part)) for place, part in enumerate(parts)]
+    return ("".join(words) for words in itertools.product(*choices))
+
+
+def numbers(text: str) -> Iterator[str]:
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        yield from map(str, range(int(first), int(last or first) + 1))
+
+
+def peers() -> Iterator[Peer]:
+    text = Path(__file__).with_name("peer_names.txt").read_text(encoding="utf-8")
+    for block in re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).strip().split("\n\n"):
+        head, *lines = block.splitlines()
+        names = [
+            f"{module}.{leaf}"
+            for kind, modules in map(str.split, lines)
+            for module in spelt(modules)
+            for leaf in LEAVES[kind]
+        ]
+        library, peer, net = head.split()
+        yield Peer(library, peer, net, tuple(names))
+
+
+PEERS = list(peers())
+
+
+def our_names(net: str, options: dict[str, object]) -> set[str]:
+    with torch.device("meta"):
+        return set(create(net, options=options).state_dict())
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: f"{peer.library}-{peer.peer}")
+def test_a_map_is_one_to_one(peer: Peer) -> None:
+    key_map = key_map_of(peer.net, peer.library)
+    assert len(set(peer.names)) == len(peer.names)
+    found = renamed({name: np.zeros(0) for name in peer.names}, key_map.rules)
+    assert len(found) == len(peer.names), "two names of theirs became one"
+    ours = our_names(peer.net, dict(key_map.options))
+    extra = set(found) - ours
+    if key_map.norm_bias:
+        assert extra and all(re.fullmatch(r".*\.conv\.bias", name) for name in extra)
+        extra = set()
+    assert not extra
+    assert not ours - set(found)
+
+
+CAFFE = {
+    "squeezenet1_1": ["conv1", "conv10", *spelt("fire{2-9}/squeeze1x1"), *spelt("fire{2-9}/expand{1}x1"),
+                      *spelt("fire{2-9}/expand{3}x3")],
+    "caffenet": [*spelt("conv{1-5}"), *spelt("fc{6-8}")],
+    "vgg16": [*spelt("conv{1-2}_{1-2}"), *spelt("conv{3-5}_{1-3}"), *spelt("fc{6-8}")],
+    "vgg19": [*spelt("conv{1-2}_{1-2}"), *spelt("conv{3-5}_{1-4}"), *spelt("fc{6-8}")],
+    "nin_imagenet": [*spelt("conv{1-3}"), "conv4-1024", *spelt("cccp{1-6}"), *spelt("cccp{7-8}-1024")],
+    "googlenet": [
+        "conv1/7x7_s2", "conv2/3x3_reduce", "conv2/3x3", "loss3/classifier",
+        *(f"inception_{module}/{part}" for module in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
+          for part in ("1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_proj")),
+        *(f"loss{number}/{part}" for number in (1, 2) for part in ("conv", "fc", "classifier")),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("net", CAFFE)
+def test_a_map_from_caffe_is_one_to_one(net: str) -> None:
+    names = [f"{layer}.{leaf}" for layer in CAFFE[net] for leaf in ("weight", "bias")]
+    found = renamed({name: np.zeros(0) for name in names}, key_map_of(net, "caffe").rules)
+    assert len(found) == len(names)
+    assert set(found) == our_names(net, {})
+
+
+def test_auxiliary_heads_are_left_out_where_ours_has_none() -> None:
+    (peer,) = (peer for peer in PEERS if (peer.library, peer.net) == ("torchvision", "inception_v3"))
+    found = renamed(dict.fromkeys(peer.names, np.zeros(0)), key_map_of("inception_v3_no_aux", "torchvision").rules)
+    assert set(found) == our_names("inception_v3_no_aux", {})
+
+
+def test_the_published_densenets_have_the_names_of_an_older_torch() -> None:
+    (peer,) = (peer for peer in PEERS if (peer.library, peer.net) == ("torchvision", "densenet121"))
+    old = [re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", name) for name in peer.names]
+    assert old != list(peer.names)
+    found = renamed(dict.fromkeys(old, np.zeros(0)), key_map_of("densenet121", "torchvision").rules)
+    assert set(found) == our_names("densenet121", {})
+
+
+def test_numbers_are_counted_on_and_words_kept() -> None:
+    rules = [Rename("a{n}.{X}", "b{n+2}.{X}.{n-1}"), Rename("gone.{X}", "-")]
+    found = renamed({"a3.3x3.weight": np.zeros(1), "gone.w.bias": np.zeros(1)}, rules)
+    assert list(found) == ["b5.3x3.2.weight"]
+    with pytest.raises(WorkError, match=r"no rule says what 'ax.3x3', 'b' is called here"):
+        renamed({"ax.3x3.weight": np.zeros(1), "b.bias": np.zeros(1), "b.weight": np.zeros(1)}, rules)
+
+
+def test_a_fully_connected_layer_may_be_written_as_a_convolution() -> None:
+    shapes = {"head.weight": (2, 12), "head.bias": (2,)}
+    given = np.arange(24.0).reshape(2, 3, 2, 2)
+    found = fitted({"head.weight": given, "head.bias": np.zeros(2)}, "a net", shapes)
+    assert np.array_equal(found["head.weight"], given.reshape(2, 12))
+    with pytest.raises(WorkError, match=r"head.weight is \(12, 2\), not \(2, 12\)"):
+        fitted({"head.weight": np.zeros((12, 2)), "head.bias": np.zeros(2)}, "a net", shapes)
+
+
+def test_every_published_row_has_rules_and_fits_its_net() -> None:
+    nets = {entry.name for entry in entries()}
+    for library in LIBRARIES:
+        assert offered_nets(library)
+        for net in offered_nets(library):
+            assert net in nets
+            offer = offered(net, library)
+            for row in offer.rows:
+                pixels = offer.pixels(row)
+                size = entry(net).input_size[0]
+                # The SqueezeNets of the definitions take 227, those of the libraries were trained at 224.
+                assert pixels.height == pixels.width == (pixels.width if net.startswith("squeezenet") else size)
+                assert 0 <= row.top1 < 100
+                assert row.digits or library == "caffe" or row.file == "model.safetensors"
+
+
+def test_what_cannot_come_from_there_is_told() -> None:
+    with pytest.raises(RequestError, match="import it as resnet50_modern"):
+        offered("resnet50", "torchvision")
+    with pytest.raises(RequestError, match="pads alike on all sides"):
+        offered("mobilenet_v2", "torchvision")
+    with pytest.raises(RequestError, match="from akamaster: resnet20, resnet32, resnet44, resnet56"):
+        offered("lenet5", "akamaster")
+    with pytest.raises(RequestError, match="unknown library 'torchvison'; did you mean 'torchvision'"):
+        offered("resnet18", "torchvison")
+    assert sources_of("squeezenet1_0") == ["torchvision", "pytorchcv", "caffe"]
+    assert sources_of("lenet5") == []
+
+
+def test_a_bias_before_a_normalisation_goes_into_its_mean() -> None:
+    torch.manual_seed(0)
+    net = create("bn_inception_tiny").eval()
+    state = {key: tensor.numpy().copy() for key, tensor in net.state_dict().items()}
+    biased, want = dict(state), state["conv1.norm.running_mean"]
+    bias = np.full_like(want, 0.25)
+    biased |= {"conv1.conv.bias": bias, "conv1.norm.running_mean": want + bias}
+    rules = (Rename("{A}.{B}.{C}.{D}", "{A}.{B}.{C}.{D}"), Rename("{A}.{B}.{C}", "{A}.{B}.{C}"),
+             Rename("{A}.{B}", "{A}.{B}"), Rename("{A}", "{A}"))  # fmt: skip
+    key_map = KeyMap(rules, norm_bias=True)
+    found, classes = converted(biased, "bn_inception_tiny", key_map)
+    assert classes == 10
+    assert np.allclose(found["conv1.norm.running_mean"], want, atol=1e-6)
+    assert all(np.array_equal(found[key], state[key]) for key in state if key != "conv1.norm.running_mean")
