@@ -127,6 +127,7 @@ def timm_loop(name: str, *, fast: bool = False) -> Turn:
 
 def fastai_loop(name: str, *, fast: bool = False) -> Turn:
     """fastai's Learner with its defaults over tensors in memory; `fast`: its channels-last and bfloat16 callbacks."""
+    import fastai.callback.progress  # noqa: F401  (puts no_bar on its Learner)
     from fastai.data.core import DataLoaders
     from fastai.data.load import DataLoader
     from fastai.learner import Learner
@@ -204,6 +205,8 @@ if __name__ == "__main__":
     parser.add_argument("--no-peers", action="store_true", help="plain PyTorch alone")
     given = parser.parse_args()
     if not given.no_peers:
-        import torchvision_ops  # noqa: F401  (before anything that imports torchvision)
+        from parity import with_operators
+
+        operators = with_operators()  # kept while anything that imports torchvision is used
     found = [measure(name, given.runs, not given.no_peers) for name in given.nets]
     write_record("steps", found, ["torch", "numpy"] + ([] if given.no_peers else ["timm", "fastai"]))

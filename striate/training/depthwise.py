@@ -24,9 +24,10 @@ Pair = tuple[int, int]
 def fast_depthwise(net: nn.Module) -> Iterator[None]:
     """Within it, the depthwise convolutions of `net` are learnt this way on a CPU; their answers stay the same.
 
-    Under autocast to bfloat16 they take and give float32.
+    Those of at most 3 x 3 without a stride are fast as they are, and left alone. Under autocast to bfloat16 the others
+    take and give float32.
     """
-    changed = [module for module in net.modules() if _is_depthwise(module)]
+    changed = [module for module in net.modules() if _is_slow(module)]
     try:
         for module in changed:
             vars(module)["_conv_forward"] = _forward(cast(nn.Conv2d, module))
@@ -36,10 +37,12 @@ def fast_depthwise(net: nn.Module) -> Iterator[None]:
             vars(module).pop("_conv_forward", None)
 
 
-def _is_depthwise(module: nn.Module) -> bool:
+def _is_slow(module: nn.Module) -> bool:
+    """Whether this is a depthwise convolution on a CPU for which some gradient has no fast kernel."""
     return (
         isinstance(module, nn.Conv2d)
         and module.groups == module.in_channels == module.out_channels > 1
+        and (max(module.kernel_size) > _FAST or max(module.stride) > 1)
         and module.padding_mode == "zeros"
         and module.dilation == (1, 1)
         and not isinstance(module.padding, str)

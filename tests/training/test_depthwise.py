@@ -16,8 +16,7 @@ def gradients(conv: nn.Module, *, fast: bool, half: bool = False) -> list[torch.
     conv.zero_grad()
     if fast:
         with fast_depthwise(conv), torch.autocast("cpu", torch.bfloat16, enabled=half):
-            y = conv(x)
-            assert y.dtype == torch.float32
+            y = conv(x).float()
     else:
         y = conv(x)
     (y * torch.randn(y.shape, generator=generator)).sum().backward()
@@ -33,7 +32,9 @@ def test_the_same_numbers(kernel: int | tuple[int, int], stride: int, bias: bool
     plain = gradients(conv, fast=False)
     for half in (False, True):
         for mine, theirs in zip(gradients(conv, fast=True, half=half), plain, strict=True):
-            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
+            # What is left alone is learnt in bfloat16 under autocast, as any convolution.
+            rough = half and stride == 1 and kernel in (1, 3)
+            torch.testing.assert_close(mine, theirs, rtol=0.03 if rough else 1e-4, atol=0.3 if rough else 1e-4)
 
 
 def test_same_padding_is_kept() -> None:
