@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from striate.errors import WorkError
 from striate.inference.engine import engine_version
+from striate.inference.signal_stack import signal_stack_kept
 from striate.model import Model
 from striate.pixels import Images, Pixels
 from striate.storage import cache_root, fill_folder_atomically
@@ -43,22 +44,27 @@ class OpenVinoEngine:
         openvino = import_openvino()
         self.precision = precision
         self.version = engine_version("openvino")
-        folder = cache_root() / "graphs" / model.trunk_key
-        try:
-            self._compiled = _compile(openvino, folder, precision)
-        except (RuntimeError, OSError):
-            # Not there yet, or damaged in the cache: build it anew; a second failure is real.
-            shutil.rmtree(folder, ignore_errors=True)
-            try:
-                self._compiled = _build(openvino, model, folder, precision)
-            except RuntimeError as error:
-                raise WorkError(f"OpenVINO cannot compile {model.net!r}: {str(error).splitlines()[0]}") from error
-        self._request = self._compiled.create_infer_request()
+        with signal_stack_kept():
+            self._compiled = _made(openvino, model, precision)
+            self._request = self._compiled.create_infer_request()
 
     def run(self, images: Images) -> NDArray[np.float32]:
         """uint8 [N, H, W, C] -> float32 [N, D]."""
         self._request.infer([np.ascontiguousarray(images)])
         return np.array(self._request.get_output_tensor(0).data, dtype=np.float32)
+
+
+def _made(openvino: Any, model: Model, precision: str) -> Any:
+    folder = cache_root() / "graphs" / model.trunk_key
+    try:
+        return _compile(openvino, folder, precision)
+    except (RuntimeError, OSError):
+        # Not there yet, or damaged in the cache: build it anew; a second failure is real.
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            return _build(openvino, model, folder, precision)
+        except RuntimeError as error:
+            raise WorkError(f"OpenVINO cannot compile {model.net!r}: {str(error).splitlines()[0]}") from error
 
 
 def _compile(openvino: Any, folder: Path, precision: str) -> Any:

@@ -101,7 +101,7 @@ def no_room() -> None:
 
 
 def ask(kind: int) -> Callable[[], None]:
-    return lambda: os.kill(os.getpid(), kind)
+    return lambda: signal.raise_signal(kind)
 
 
 @pytest.mark.parametrize(
@@ -157,8 +157,8 @@ def test_a_second_ctrl_c_does_not_wait_for_the_step(
     data: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def twice() -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
     at_write(monkeypatch, "fold-1/step", twice, 2)
     code, _, err = cli("train", data, "--out", tmp_path / "run", *OPTIONS)
