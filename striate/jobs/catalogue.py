@@ -72,15 +72,16 @@ def show(
     """A network's facts, its paper's table, and derived columns by stage; nothing is computed and no memory taken.
 
     `input_size` (height, width), `classes` and `options` are those of `striate.create`. The answer holds the
-    catalogue's facts with what was asked in their place, `table`, `stages` (rows of `striate.nets.summary.StageRow`),
-    `kept` (bytes a training step keeps for each image) and `uncounted`. `html`: a page with every stage drawn.
+    catalogue's facts with what was asked in their place, `made` (the class and its options, which say what of the
+    table is this network), `table`, `stages` (rows of `striate.nets.summary.StageRow`), `kept` (bytes a training step
+    keeps for each image) and `uncounted`. `html`: a page with every stage drawn.
     Raises RequestError for an unknown name or option and for a value out of range.
     """
     facts = entry(name)
     import torch
 
     from striate.nets import summary
-    from striate.nets.build import create
+    from striate.nets.build import create, variants
     from striate.nets.trace import trace
 
     with torch.device("meta"):
@@ -88,11 +89,13 @@ def show(
     size = tuple(input_size or facts.input_size)
     traced = trace(net, size)
     rows = summary.stage_rows(net, size, traced)
+    chosen = {**variants(facts.file)[name].options, **(options or {})}
     shown = {
         **dataclasses.asdict(facts),
         "input_size": size,
         "classes": net.options["classes"],
         "options": dict(options or {}),
+        "made": f"{type(net).__name__}({', '.join(f'{option}={value!r}' for option, value in chosen.items())})",
         "parameters": summary.parameters(net),
         "madds": sum(row.madds for row in rows),
         "kept": sum(row.kept for row in rows),

@@ -62,12 +62,12 @@ def _facts(shown: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         ("Multiply-adds", f"{shown['madds']:,}", said.get("madds", "") if own else ""),
         ("Kept in training", f"{amount(shown['kept'])}", "for each image, in float32"),
     ]
-    if "error" in published:
-        rest = ", ".join(str(published[key]) for key in ("data", "protocol", "source") if key in published)
-        facts.append(("Published error", f"{published['error']} %", rest))
-    options = ", ".join(f"{key}={value}" for key, value in shown["options"].items())
-    facts += [("Options", options, "")] if options else []
-    return facts
+    errors = {"error": "{} %", "top5_error": "{} % top-5"}
+    if told := ", ".join(text.format(published[key]) for key, text in errors.items() if key in published):
+        rest = [str(published[key]) for key in ("data", "protocol", "source") if key in published]
+        rest += ["from memory, not checked"] if published.get("memory") else []
+        facts.append(("Published error", told, ", ".join(rest)))
+    return [*facts, ("Made by", shown["made"], f"striate/nets/{shown['file']}.py")]
 
 
 def remarks(shown: Mapping[str, Any]) -> list[str]:
