@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from striate.errors import RequestError, nearest, unknown
 from striate.nets.catalog import Entry, entries, entry
+from striate.weights.kept import kept_nets
 
 Order = Literal["year", "parameters", "madds", "error", "name"]
 
@@ -25,11 +26,16 @@ def nets(
 ) -> list[Entry]:
     """The networks whose name matches a glob, in the catalogue's order or sorted, the least first.
 
-    `year`: from and to, both included. `weights`: only those with published weights at hand. Sorted by "error", nets
-    stand by data set, as errors on different data do not compare, and those without a published error are left out.
+    The `weights` of one whose weights were imported and kept are "imported". `year`: from and to, both included.
+    `weights`: only those with weights at hand. Sorted by "error", nets stand by data set, as errors on different data
+    do not compare, and those without a published error are left out.
     Raises RequestError, with near names, where no name matches, and for an order that there is not.
     """
-    found = entries(pattern)
+    kept = set(kept_nets())
+    found = [
+        dataclasses.replace(net, weights="imported") if net.name in kept and not net.weights else net
+        for net in entries(pattern)
+    ]
     if not found:
         near = nearest(pattern.strip("*"), (known.name for known in entries()))
         hint = f"did you mean {' or '.join(repr(name) for name in near)}?" if near else "'striate nets' lists all"
@@ -37,7 +43,7 @@ def nets(
     if sort is not None and sort not in get_args(Order):
         raise unknown("order", sort, get_args(Order))
     first, last = year or (0, 9999)
-    kept = [
+    left = [
         net
         for net in found
         if first <= net.year <= last
@@ -46,7 +52,7 @@ def nets(
         and (net.weights is not None or not weights)
         and (sort != "error" or error(net) is not None)
     ]
-    return sorted(kept, key=lambda net: _rank(net, sort)) if sort else kept
+    return sorted(left, key=lambda net: _rank(net, sort)) if sort else left
 
 
 def error(net: Entry) -> float | None:
