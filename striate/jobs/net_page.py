@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,7 +29,13 @@ def net_page(shown: Mapping[str, Any], net: Net) -> NetPage:
         for above, row in zip(["", *(row["name"] for row in shown["stages"])], shown["stages"], strict=False)
     ]
     lead = f"{shown['title']} ({shown['year']}), {shown['paper']}"
-    return NetPage(shown["name"], lead, shown["table"], _facts(shown), rows, remarks(shown))
+    facts = [(name, _apart(value), _apart(rest)) for name, value, rest in _facts(shown)]
+    return NetPage(shown["name"], lead, shown["table"], facts, rows, [_apart(said) for said in remarks(shown)])
+
+
+def _apart(said: str) -> str:
+    """Thousands as the page's table has them: 12 345, the gap narrow and unbreakable."""
+    return re.sub(r"(?<=\d),(?=\d{3})", "\u202f", said)
 
 
 def _note(row: Mapping[str, Any], above: str, drawn: Mapping[str, Stage]) -> str:

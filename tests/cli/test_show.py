@@ -33,7 +33,7 @@ def test_show_says_which_part_of_the_table_the_net_is(cli) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("googlenet", ["10.07 % top-5", "1-crop"]),
+        ("googlenet", ["10.07 % top-5", "1-crop", "13\u202f378\u202f280", "paper: 1\u202f502\u202f000\u202f000"]),
         ("vgg16", ["25.6 %, 8.1 % top-5", "from memory, not checked"]),
     ],
 )
