@@ -22,14 +22,16 @@ MAPPED = [row for row in ROWS if "net" in row]
 
 def made(row: dict[str, Any]) -> Net:
     with torch.device("meta"):
-        return create(row["net"], options=row.get("options"), input_size=row.get("input_size"))
+        return create(
+            row["net"], options=row.get("options"), input_size=row.get("input_size"), classes=row.get("classes")
+        )
 
 
 def test_rows_are_named_once_and_have_a_net_or_a_reason() -> None:
     assert len({(row["row"], row["dataset"]) for row in ROWS}) == len(ROWS)
     for row in ROWS:
         assert ("net" in row) != ("why_not" in row), row
-        assert set(row) <= {"row", "dataset", "net", "options", "input_size", "differs", "why_not"}, row
+        assert set(row) <= {"row", "dataset", "net", "options", "input_size", "classes", "differs", "why_not"}, row
     known = {entry.name for entry in catalog.entries()}
     assert {row["net"] for row in MAPPED} <= known
 
@@ -55,6 +57,12 @@ def test_rows_with_options_are_counted(row: str, counted: tuple[int, int]) -> No
         "squeezenet1_0",
         "squeezenet1_1",
     ]
+
+
+def test_rows_have_the_classes_of_their_data() -> None:
+    classes = {"mnist": 10, "cifar10": 10, "cifar100": 100, "imagenet": 1000}
+    for row in MAPPED:
+        assert row.get("classes", catalog.entry(row["net"]).classes) == classes[row["dataset"]], row
 
 
 @pytest.mark.skipif("STRIATE_TEST_FACTS" not in os.environ, reason="STRIATE_TEST_FACTS, the published numbers")
