@@ -93,6 +93,7 @@ def test_show_draws_a_page(cli, tmp_path: Path) -> None:
         ("nets --year ..", "--year takes 2015"),
         ("nets --year 2017..2015", "--year takes the earlier year first"),
         ("nets --max-madds 5x", "--max-madds takes a count such as 5M, 300k or 1000000, not '5x'"),
+        ("nets --max-madds 5e999", "--max-madds takes a count such as 5M, 300k or 1000000, not '5e999'"),
         ("nets --sort madd", "unknown --sort 'madd'; did you mean 'madds'?"),
     ],
 )
@@ -118,6 +119,7 @@ def test_nets_are_filtered(cli) -> None:
     assert {net["year"] for net in listed(cli, "--year", "1998")} == {1998}
     small = listed(cli, "resnet*", "--max-parameters", "0.5M", "--max-madds", "50m")
     assert [net["name"] for net in small] == ["resnet20"]
+    assert listed(cli, "--max-parameters", "5e6") == listed(cli, "--max-parameters", "5M")
     assert "efficientnet_lite0" in {net["name"] for net in listed(cli, "--weights")}
     assert all(net["weights"] for net in listed(cli, "--weights"))
     assert cli("nets", "lenet*", "--weights")[:2] == (0, "no net is left: loosen what was asked\n")

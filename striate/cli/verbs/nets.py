@@ -74,7 +74,7 @@ def _years(given: str | None) -> tuple[int, int] | None:
 def _count(option: str, given: str | None) -> int | None:
     if given is None:
         return None
-    read = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgb]?)", given.lower().replace(",", "").replace("_", ""))
+    read = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d\d?)?)([kmgb]?)", given.lower().replace(",", "").replace("_", ""))
     if read is None:
         raise RequestError(f"{option} takes a count such as 5M, 300k or 1000000, not {given!r}")
     return round(float(read[1]) * _UNITS[read[2]])
