@@ -18,6 +18,7 @@ MADE = "Made from `striate/nets` by `python docs/render_nets.py`."
 # What the papers say, in words; other keys are told as they are.
 _SAID = {"parameters": "{:,} parameters", "madds": "{:,} multiply-adds", "error": "{} % error"}
 _SAID |= {"top5_error": "{} % top-5 error", "connections": "{:,} connections"}
+_SAID |= {"memory": "from memory, not checked"}
 
 
 def rendered() -> Iterator[tuple[str, str]]:
@@ -86,7 +87,7 @@ def _names(nets: Sequence[Entry]) -> Iterator[str]:
 
 
 def _published(net: Entry) -> str:
-    said = (_SAID.get(key, "{}").format(value) for key, value in net.published.items() if key != "memory")
+    said = (_SAID.get(key, "{}").format(value) for key, value in net.published.items())
     return ", ".join(said).replace("|", "\\|")
 
 

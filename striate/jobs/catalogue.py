@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from striate.errors import RequestError, nearest, unknown
 from striate.nets.catalog import Entry, entries, entry
+from striate.weights.kept import kept_nets
 
 Order = Literal["year", "parameters", "madds", "error", "name"]
 
@@ -25,11 +26,16 @@ def nets(
 ) -> list[Entry]:
     """The networks whose name matches a glob, in the catalogue's order or sorted, the least first.
 
-    `year`: from and to, both included. `weights`: only those with published weights at hand. Sorted by "error", nets
-    stand by data set, as errors on different data do not compare, and those without a published error are left out.
+    The `weights` of one whose weights were imported and kept are "imported". `year`: from and to, both included.
+    `weights`: only those with weights at hand. Sorted by "error", nets stand by data set, as errors on different data
+    do not compare, and those without a published error are left out.
     Raises RequestError, with near names, where no name matches, and for an order that there is not.
     """
-    found = entries(pattern)
+    kept = set(kept_nets())
+    found = [
+        dataclasses.replace(net, weights="imported") if net.name in kept and not net.weights else net
+        for net in entries(pattern)
+    ]
     if not found:
         near = nearest(pattern.strip("*"), (known.name for known in entries()))
         hint = f"did you mean {' or '.join(repr(name) for name in near)}?" if near else "'striate nets' lists all"
@@ -37,7 +43,7 @@ def nets(
     if sort is not None and sort not in get_args(Order):
         raise unknown("order", sort, get_args(Order))
     first, last = year or (0, 9999)
-    kept = [
+    left = [
         net
         for net in found
         if first <= net.year <= last
@@ -46,7 +52,7 @@ def nets(
         and (net.weights is not None or not weights)
         and (sort != "error" or error(net) is not None)
     ]
-    return sorted(kept, key=lambda net: _rank(net, sort)) if sort else kept
+    return sorted(left, key=lambda net: _rank(net, sort)) if sort else left
 
 
 def error(net: Entry) -> float | None:
@@ -72,15 +78,16 @@ def show(
     """A network's facts, its paper's table, and derived columns by stage; nothing is computed and no memory taken.
 
     `input_size` (height, width), `classes` and `options` are those of `striate.create`. The answer holds the
-    catalogue's facts with what was asked in their place, `table`, `stages` (rows of `striate.nets.summary.StageRow`),
-    `kept` (bytes a training step keeps for each image) and `uncounted`. `html`: a page with every stage drawn.
+    catalogue's facts with what was asked in their place, `made` (the class and its options, which say what of the
+    table is this network), `table`, `stages` (rows of `striate.nets.summary.StageRow`), `kept` (bytes a training step
+    keeps for each image) and `uncounted`. `html`: a page with every stage drawn.
     Raises RequestError for an unknown name or option and for a value out of range.
     """
     facts = entry(name)
     import torch
 
     from striate.nets import summary
-    from striate.nets.build import create
+    from striate.nets.build import create, variants
     from striate.nets.trace import trace
 
     with torch.device("meta"):
@@ -88,11 +95,13 @@ def show(
     size = tuple(input_size or facts.input_size)
     traced = trace(net, size)
     rows = summary.stage_rows(net, size, traced)
+    chosen = {**variants(facts.file)[name].options, **(options or {})}
     shown = {
         **dataclasses.asdict(facts),
         "input_size": size,
         "classes": net.options["classes"],
         "options": dict(options or {}),
+        "made": f"{type(net).__name__}({', '.join(f'{option}={value!r}' for option, value in chosen.items())})",
         "parameters": summary.parameters(net),
         "madds": sum(row.madds for row in rows),
         "kept": sum(row.kept for row in rows),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from striate.progress import Progress
 from striate.task import Task
 from striate.weights.checkpoints import Checkpoint, read_checkpoint
 from striate.weights.classes import CIFAR10, imagenet_names
+from striate.weights.kept import kept_path
 from striate.weights.keys import PublishedRow
-from striate.weights.peers import Offer, classifier_of, converted, offered
-from striate.weights.registry import kept_path
+from striate.weights.peers import Offer, classifier_of, converted, offered, sources_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +74,8 @@ def import_weights(
     try:
         arrays, count = converted(checkpoint.arrays, net, offer.key_map)
     except WorkError as error:
-        raise RequestError(f"{os.fspath(file)!r}: {error}") from error
+        hint = "".join(f"; the names are those of --from {one}" for one in _fitting(checkpoint, net, source))
+        raise RequestError(f"{os.fspath(file)!r}: {error}{hint}") from error
     published = offer.row(checkpoint.checksums)
     pixels = offer.pixels(published)
     options = {
@@ -96,6 +98,15 @@ def import_weights(
     for path in paths:
         write(path, model)
     return Imported(paths, model, checkpoint.what, published)
+
+
+def _fitting(checkpoint: Checkpoint, net: str, refused: str) -> Iterator[str]:
+    """The other libraries by whose rules the checkpoint does become `net`."""
+    for library in sources_of(net):
+        with contextlib.suppress(WorkError):
+            if library != refused:
+                converted(checkpoint.arrays, net, offered(net, library).key_map)
+                yield library
 
 
 def _places(out: str | os.PathLike[str] | None, net: str, file: Path, *, keep: bool) -> tuple[Path, ...]:

@@ -15,7 +15,8 @@ from striate.model import Model
 from striate.task import Task
 from striate.transfer.strategy import is_model_file
 from striate.weights.classes import imagenet_names
-from striate.weights.registry import SOURCES, has_weights, kept_path, load_published
+from striate.weights.kept import kept_nets, kept_path
+from striate.weights.registry import SOURCES, has_weights, load_published
 
 
 def published_model(net: str) -> Model:
@@ -85,8 +86,9 @@ def open_model(name: str | os.PathLike[str]) -> Model:
     if not path.exists():
         if has_weights(str(name)):
             return _named(str(name))
-        near = nearest(str(name), SOURCES)
-        hint = f"did you mean {near[0]!r}?" if near else f"nets with weights at hand: {', '.join(SOURCES)}"
+        known = [*SOURCES, *kept_nets()]
+        near = nearest(str(name), known)
+        hint = f"did you mean {near[0]!r}?" if near else f"nets with weights at hand: {', '.join(known)}"
         raise RequestError(f"no model file {str(name)!r}; {hint}")
     return model_room.read(path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,7 +29,13 @@ def net_page(shown: Mapping[str, Any], net: Net) -> NetPage:
         for above, row in zip(["", *(row["name"] for row in shown["stages"])], shown["stages"], strict=False)
     ]
     lead = f"{shown['title']} ({shown['year']}), {shown['paper']}"
-    return NetPage(shown["name"], lead, shown["table"], _facts(shown), rows, remarks(shown))
+    facts = [(name, _apart(value), _apart(rest)) for name, value, rest in _facts(shown)]
+    return NetPage(shown["name"], lead, shown["table"], facts, rows, [_apart(said) for said in remarks(shown)])
+
+
+def _apart(said: str) -> str:
+    """Thousands as the page's table has them: 12 345, the gap narrow and unbreakable."""
+    return re.sub(r"(?<=\d),(?=\d{3})", "\u202f", said)
 
 
 def _note(row: Mapping[str, Any], above: str, drawn: Mapping[str, Stage]) -> str:
@@ -62,12 +69,12 @@ def _facts(shown: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         ("Multiply-adds", f"{shown['madds']:,}", said.get("madds", "") if own else ""),
         ("Kept in training", f"{amount(shown['kept'])}", "for each image, in float32"),
     ]
-    if "error" in published:
-        rest = ", ".join(str(published[key]) for key in ("data", "protocol", "source") if key in published)
-        facts.append(("Published error", f"{published['error']} %", rest))
-    options = ", ".join(f"{key}={value}" for key, value in shown["options"].items())
-    facts += [("Options", options, "")] if options else []
-    return facts
+    errors = {"error": "{} %", "top5_error": "{} % top-5"}
+    if told := ", ".join(text.format(published[key]) for key, text in errors.items() if key in published):
+        rest = [str(published[key]) for key in ("data", "protocol", "source") if key in published]
+        rest += ["from memory, not checked"] if published.get("memory") else []
+        facts.append(("Published error", told, ", ".join(rest)))
+    return [*facts, ("Made by", shown["made"], f"striate/nets/{shown['file']}.py")]
 
 
 def remarks(shown: Mapping[str, Any]) -> list[str]:

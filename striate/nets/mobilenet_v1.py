@@ -19,26 +19,26 @@ from striate.tables import table
 
 # Table 1. Pooling and the linear layer follow.
 TABLE = """
-    type     stride  filter       input        times
-    conv     2       3x3x3x32     224x224x3    1
-    conv_dw  1       3x3x32       112x112x32   1
-    conv     1       1x1x32x64    112x112x32   1
-    conv_dw  2       3x3x64       112x112x64   1
-    conv     1       1x1x64x128   56x56x64     1
-    conv_dw  1       3x3x128      56x56x128    1
-    conv     1       1x1x128x128  56x56x128    1
-    conv_dw  2       3x3x128      56x56x128    1
-    conv     1       1x1x128x256  28x28x128    1
-    conv_dw  1       3x3x256      28x28x256    1
-    conv     1       1x1x256x256  28x28x256    1
-    conv_dw  2       3x3x256      28x28x256    1
-    conv     1       1x1x256x512  14x14x256    1
-    conv_dw  1       3x3x512      14x14x512    5
-    conv     1       1x1x512x512  14x14x512    5
-    conv_dw  2       3x3x512      14x14x512    1
-    conv     1       1x1x512x1024  7x7x512     1
-    conv_dw  2       3x3x1024      7x7x1024    1
-    conv     1       1x1x1024x1024 7x7x1024    1
+    type     stride  filter         input       times
+    conv     2       3x3x3x32       224x224x3   1
+    conv_dw  1       3x3x32         112x112x32  1
+    conv     1       1x1x32x64      112x112x32  1
+    conv_dw  2       3x3x64         112x112x64  1
+    conv     1       1x1x64x128     56x56x64    1
+    conv_dw  1       3x3x128        56x56x128   1
+    conv     1       1x1x128x128    56x56x128   1
+    conv_dw  2       3x3x128        56x56x128   1
+    conv     1       1x1x128x256    28x28x128   1
+    conv_dw  1       3x3x256        28x28x256   1
+    conv     1       1x1x256x256    28x28x256   1
+    conv_dw  2       3x3x256        28x28x256   1
+    conv     1       1x1x256x512    14x14x256   1
+    conv_dw  1       3x3x512        14x14x512   5
+    conv     1       1x1x512x512    14x14x512   5
+    conv_dw  2       3x3x512        14x14x512   1
+    conv     1       1x1x512x1024   7x7x512     1
+    conv_dw  2       3x3x1024       7x7x1024    1
+    conv     1       1x1x1024x1024  7x7x1024    1
 """
 
 

@@ -207,3 +207,5 @@ VARIANTS = {
 # weights do; border=False is the table to the letter. The paper says 224 x 224 pixels, from which conv1's own 111
 # places cannot be had; the definition has 227. The repository's 1.72 "GFLOPS" are twice the 861,339,936 multiply-adds,
 # border included; its 0.72 for version 1.1 lie between twice those at 224 and at 227. squeezenet_tiny is ours.
+# With two or three classes all of conv10's maps can begin below zero, where ReLU gives zero and passes no gradient
+# back: such a net stays as it is, and wants another seed, or classifier="linear".

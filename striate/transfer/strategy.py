@@ -13,6 +13,7 @@ from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.nets.catalog import entry
 from striate.pixels import Pixels
+from striate.weights.kept import kept_nets
 from striate.weights.peers import sources_of
 from striate.weights.registry import SOURCES, has_weights
 
@@ -102,7 +103,7 @@ def without_weights(strategy: str, net: str) -> str:
         how = "no library's weights fit it"
     return (
         f"strategy {strategy!r} needs weights, and there are none for {net!r} here; {how}; "
-        f"nets that have them: {', '.join(SOURCES)}"
+        f"nets that have them: {', '.join([*SOURCES, *kept_nets()])}"
     )
 
 

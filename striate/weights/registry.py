@@ -22,6 +22,7 @@ from striate.pixels import Pixels
 from striate.storage import cache_root, package_folder, sha256_of, write_bytes
 from striate.tables import table
 from striate.weights.fitting import Arrays, Rename, fitted, renamed
+from striate.weights.kept import kept_path
 
 # Modules of lukemelas' PyTorch EfficientNet (theirs) and of ours; blocks are numbered through there, by stage here, so
 # {b} becomes {block} in `_lite_rules`.
@@ -95,11 +96,6 @@ def source(net_name: str) -> Source:
     if net_name not in SOURCES:
         raise unknown("published weights", net_name, SOURCES)
     return SOURCES[net_name]
-
-
-def kept_path(net_name: str) -> Path:
-    """Where `striate import --keep` puts the model file by which a network's name then stands for its weights."""
-    return _cache_folder() / "imported" / f"{net_name}.safetensors"
 
 
 def has_weights(net_name: str) -> bool:

@@ -24,6 +24,25 @@ def test_show_prints_the_table_and_the_columns(cli) -> None:
     assert max(map(len, lines)) <= 120
 
 
+def test_show_says_which_part_of_the_table_the_net_is(cli) -> None:
+    assert "made by VGG(configuration='D')" in cli("show", "vgg16")[1].splitlines()
+    shown = json.loads(cli("show", "resnet50", "--set", "depth=101", "--json")[1])
+    assert "depth=101" in shown["made"] and "depth=50" not in shown["made"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("googlenet", ["10.07 % top-5", "1-crop", "13\u202f378\u202f280", "paper: 1\u202f502\u202f000\u202f000"]),
+        ("vgg16", ["25.6 %, 8.1 % top-5", "from memory, not checked"]),
+    ],
+)
+def test_the_page_tells_every_published_error_and_where_it_is_from(name: str, said: list[str], cli, tmp_path) -> None:
+    cli("show", name, "--html", tmp_path / "net.html")
+    html = (tmp_path / "net.html").read_text("utf-8")
+    assert all(one in html for one in said)
+
+
 def test_show_as_json(cli) -> None:
     code, out, _ = cli("show", "resnet20", "--json")
     facts = json.loads(out)
@@ -53,7 +72,12 @@ def test_show_draws_a_page(cli, tmp_path: Path) -> None:
     code, out, _ = cli("show", "resnet20", "--html", page)
     assert code == 0 and out.endswith(f"Page {page}\n")
     html = page.read_text("utf-8")
-    assert html.count("<svg") == 7 and "<b>3 &times;</b>" in html and "output_map_size" in html
+    assert (
+        "CifarResNet(depth=20)" in html
+        and html.count("<svg") == 7
+        and "<b>3 &times;</b>" in html
+        and "output_map_size" in html
+    )
     assert "docs/nets/resnet.md" in html and "8.75 %" in html and "<script" not in html
 
 
@@ -69,6 +93,7 @@ def test_show_draws_a_page(cli, tmp_path: Path) -> None:
         ("nets --year ..", "--year takes 2015"),
         ("nets --year 2017..2015", "--year takes the earlier year first"),
         ("nets --max-madds 5x", "--max-madds takes a count such as 5M, 300k or 1000000, not '5x'"),
+        ("nets --max-madds 5e999", "--max-madds takes a count such as 5M, 300k or 1000000, not '5e999'"),
         ("nets --sort madd", "unknown --sort 'madd'; did you mean 'madds'?"),
     ],
 )
@@ -94,6 +119,7 @@ def test_nets_are_filtered(cli) -> None:
     assert {net["year"] for net in listed(cli, "--year", "1998")} == {1998}
     small = listed(cli, "resnet*", "--max-parameters", "0.5M", "--max-madds", "50m")
     assert [net["name"] for net in small] == ["resnet20"]
+    assert listed(cli, "--max-parameters", "5e6") == listed(cli, "--max-parameters", "5M")
     assert "efficientnet_lite0" in {net["name"] for net in listed(cli, "--weights")}
     assert all(net["weights"] for net in listed(cli, "--weights"))
     assert cli("nets", "lenet*", "--weights")[:2] == (0, "no net is left: loosen what was asked\n")

@@ -19,7 +19,7 @@ from striate.nets.base import Net
 from striate.nets.build import create
 from striate.nets.state import load_arrays
 from striate.weights.classes import CIFAR10, imagenet_names
-from striate.weights.registry import kept_path
+from striate.weights.kept import kept_path
 
 NAMES = {  # of SqueezeNet 1.1's parts in torchvision, by ours
     "conv1.conv": "features.0",
@@ -102,6 +102,23 @@ def test_a_caffe_nets_blue_green_red_becomes_red_green_blue(net: Net, tmp_path: 
     assert same(again(out), net, x, x.flip(1).contiguous())
     assert not same(again(out), net, x, x)
     assert read(out).pixels.mean == (123.0, 117.0, 104.0)
+
+
+def test_names_of_another_library_are_recognised(net: Net, tmp_path: Path) -> None:
+    save_file(foreign(net, caffe=True), tmp_path / "net.safetensors")
+    with pytest.raises(RequestError, match=r"is called here; the names are those of --from caffe$"):
+        import_weights(
+            tmp_path / "net.safetensors", net="squeezenet1_1", source="torchvision", out=tmp_path / "model.safetensors"
+        )
+
+
+def test_nets_tell_what_was_kept(net: Net, tmp_path: Path, cache: Path, cli) -> None:  # type: ignore[no-untyped-def]
+    assert "squeezenet1_1" not in cli("nets", "--weights")[1]
+    save_file(foreign(net), tmp_path / "net.safetensors")
+    import_weights(tmp_path / "net.safetensors", net="squeezenet1_1", source="torchvision", keep=True)
+    line = next(one for one in cli("nets", "--weights")[1].splitlines() if "squeezenet1_1" in one)
+    assert line.endswith("  imported")
+    assert "at hand: efficientnet_lite0, squeezenet1_1" in cli("predict", "xyz", "photo.jpg")[2]
 
 
 def _without(state: State, name: str) -> State:

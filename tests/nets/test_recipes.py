@@ -40,6 +40,20 @@ def test_every_recipe_of_the_catalogue_is_there_and_every_file_is_some_nets() ->
     assert named == {file.stem for file in FILES}
 
 
+def test_every_papers_file_has_a_recipe() -> None:
+    # EfficientNet-Lite is no paper's; of all others at least one net can be trained as its paper says.
+    assert {one.file for one in entries()} - {one.file for one in entries() if one.recipe} == {"efficientnet_lite"}
+
+
+def test_bn_inception_takes_six_million_steps() -> None:
+    recipe = paper_recipe("bn_inception")
+    assert recipe.epochs * 1_281_167 / recipe.batch == pytest.approx(6e6, rel=0.01)
+    before = paper_recipe("googlenet")
+    assert (recipe.drop_every, recipe.weight_decay) == pytest.approx(
+        (before.drop_every / 6, before.weight_decay / 5), rel=1e-3
+    )
+
+
 def test_what_lenet_5s_paper_says() -> None:
     recipe = paper_recipe("lenet5")
     assert recipe.drops == (2, 5, 8, 12) and recipe.schedule == "step"

@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--year", metavar="FROM..TO", help="only papers of these years: 2015, 2015..2017, 2015..")
     parser.add_argument("--max-parameters", metavar="N", help="at most so many parameters: 5M, 300k, 1000000")
     parser.add_argument("--max-madds", metavar="N", help="at most so many multiply-adds: 600M, 1.5G")
-    parser.add_argument("--weights", action="store_true", help="only nets with published weights at hand")
+    parser.add_argument("--weights", action="store_true", help="only nets with weights at hand, published or imported")
 
 
 def run(chosen: argparse.Namespace) -> Answer:
@@ -74,7 +74,7 @@ def _years(given: str | None) -> tuple[int, int] | None:
 def _count(option: str, given: str | None) -> int | None:
     if given is None:
         return None
-    read = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgb]?)", given.lower().replace(",", "").replace("_", ""))
+    read = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d\d?)?)([kmgb]?)", given.lower().replace(",", "").replace("_", ""))
     if read is None:
         raise RequestError(f"{option} takes a count such as 5M, 300k or 1000000, not {given!r}")
     return round(float(read[1]) * _UNITS[read[2]])

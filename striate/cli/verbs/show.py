@@ -37,6 +37,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         facts["paper"],
         f"{facts['parameters']:,} parameters, {facts['madds']:,} multiply-adds "
         f"at {facts['in_channels']}x{height}x{width}, {amount(facts['kept'])} kept in training",
+        f"made by {facts['made']}",
         "",
         facts["table"].rstrip(),
         "",
