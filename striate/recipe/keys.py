@@ -53,7 +53,10 @@ def converted(item: dataclasses.Field[Any], value: Any) -> Any:
         if isinstance(value, bool) or (not isinstance(value, str) and (declared is str or found != value)):
             raise ValueError
     except (TypeError, ValueError, OverflowError):
-        raise RequestError(f"recipe key {item.name!r} takes {declared.__name__}, not {value!r}") from None
+        said = "".join(f" or {word!r}" for word in item.metadata["words"])
+        raise RequestError(f"recipe key {item.name!r} takes {declared.__name__}{said}, not {value!r}") from None
+    if isinstance(value, str) and found in item.metadata["words"].values():
+        raise RequestError(f"recipe key {item.name!r} is asked for by its word, not by {value!r}")
     return found
 
 

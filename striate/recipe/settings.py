@@ -29,7 +29,9 @@ class Settings:
         0.0, "peak rate; 0: the optimizer's own; auto: found", low=0, high=1e3, only=_LOOP, words={"auto": FINDER}
     )
     momentum: float = key(0.9, "of a gradient, kept a step (beta1 of Adam)", low=0, high=0.9999, only=_LOOP)
-    square_decay: float = key(0.0, "of squared gradients, kept; 0: the optimizer's own", low=0, high=1, only=_LOOP)
+    square_decay: float = key(
+        0.0, "of squared gradients, kept; 0: the optimizer's own", low=0, high=0.999999, only=_LOOP
+    )
     epsilon: float = key(0.0, "beside their root; 0: the optimizer's own", low=0, high=10, only=_LOOP)
     weight_decay: float = key(5e-4, "L2, or AdamW's decay", low=0, high=1, only=_LOOP)
     decay: str = key("weights", "decays: weights, or norms, biases too", among=("weights", "all"), only=_LOOP)

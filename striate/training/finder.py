@@ -20,6 +20,7 @@ from striate.recipe import Settings
 from striate.training.batches import Visits
 from striate.training.examples import Examples
 from striate.training.failure import NotFinite
+from striate.training.hooks import Hook
 from striate.training.loop import learn, left_as_it_was
 from striate.training.optimizers import Rates
 from striate.training.run import Run, Sums
@@ -57,14 +58,17 @@ class Found:
         )
 
 
-def find_rate(net: nn.Module, examples: Examples, settings: Settings, *, rates: Rates | None = None) -> Found:
+def find_rate(
+    net: nn.Module, examples: Examples, settings: Settings, *, rates: Rates | None = None, hooks: Sequence[Hook] = ()
+) -> Found:
     """The learning rate to train `net` with, tried on a copy: `net` and the random state are left as they were.
 
     200 rates from 1e-8 to 1, one batch each, with the settings' optimizer and techniques and in the loop's own order
-    and augmentation; the trial ends early where the loss explodes. `rates`: as in `fit`.
+    and augmentation; the trial ends early where the loss explodes. `rates`, `hooks`: as in `fit`; the
+    hooks are copied, too.
     Raises WorkError where the loss falls at no rate, and so nothing can be found.
     """
-    trial = _Trial(net, examples, settings, rates)
+    trial = _Trial(net, examples, settings, rates, hooks)
     with left_as_it_was(trial.run):
         losses = trial.losses()
     return read(trial.tried[: len(losses)], losses)
@@ -75,7 +79,8 @@ def read(rates: Sequence[float], losses: Sequence[float]) -> Found:
     curve = averaged(losses)
     still = losses[:STILL]
     start, noise = statistics.fmean(still), statistics.pstdev(still) * math.sqrt((1 - KEPT) / (1 + KEPT))
-    last = min(range(len(curve)), key=curve.__getitem__)
+    # Not among the first batches: there the average is of few, and low by chance.
+    last = min(range(STILL, len(curve)), key=curve.__getitem__, default=0)
     fall = start - curve[last]
     tried = f"over {len(losses)} batches, at rates from {rates[0]:.0e} to {rates[len(losses) - 1]:.2g}"
     advice = "see with --sanity whether the net learns at all and whether the labels fit, or give a learning_rate"
@@ -93,14 +98,16 @@ def read(rates: Sequence[float], losses: Sequence[float]) -> Found:
 class _Trial:
     """A run of POINTS steps on a copy of the network, over as many epochs as that takes."""
 
-    def __init__(self, net: nn.Module, examples: Examples, settings: Settings, rates: Rates | None) -> None:
+    def __init__(
+        self, net: nn.Module, examples: Examples, settings: Settings, rates: Rates | None, hooks: Sequence[Hook]
+    ) -> None:
         self.tried = np.geomspace(LOWEST, HIGHEST, POINTS).tolist()
         # Compiling would take longer than the trial, and the best epoch and the averaged weights are of no use to it.
         settings = dataclasses.replace(
             settings, learning_rate=HIGHEST, schedule="constant", compile="no", ema=0.0, take="last", patience=0
         )
-        hooks = techniques(settings, judged=False)
-        self.run = Run(copy.deepcopy(net).train(), examples, settings, hooks, rates, ALONE)
+        copied, own = copy.deepcopy((net, list(hooks)))  # at once: a hook may hold a part of the network
+        self.run = Run(copied, examples, settings, [*techniques(settings, judged=False), *own], rates, ALONE)
         self.run.schedule = _Rising(settings, self.tried)
 
     def losses(self) -> list[float]:
@@ -113,6 +120,8 @@ class _Trial:
             try:
                 learn(run, batch)
             except NotFinite:
+                if not found:
+                    raise  # no rate has to do with it
                 break
             found.append(run.sums.loss / run.sums.seen)
             now = averaged(found)[-1]
@@ -124,6 +133,9 @@ class _Trial:
     def _batches(self) -> Iterator[Visits]:
         run = self.run
         while True:
+            run.net.train()
+            for hook in run.hooks:
+                hook.epoch_begins(run)
             yield from run.batches_left()
             run.epoch, run.batch = run.epoch + 1, 0
 

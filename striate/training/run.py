@@ -144,11 +144,11 @@ class Run:
         rate, momentum = self.schedule.rate(self.step), self.schedule.momentum(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
-            if self.settings.schedule != "one-cycle":
+            if self.settings.schedule != "one-cycle" or self.settings.optimizer == "sgd":
                 continue
             if "betas" in group:
                 group["betas"] = (momentum, group["betas"][1])
-            elif group["momentum"]:
+            else:
                 group["momentum"] = momentum
 
     def dealt(self, batch: Visits) -> list[tuple[int, Visits]]:
