@@ -59,7 +59,7 @@ def learn_finetuned(source: Source, plan: Plan, recipe: Recipe, site: Site) -> L
         strangers,
         thresholds=lambda model, job, unseen: dataclasses.replace(model, task=task),
         facts={
-            **{name: getattr(recipe, name) for name in _choices(recipe)},
+            "label_smoothing": recipe.label_smoothing,
             "strength": known.head.strength,
             "unfrozen": learnt_stages(net_of(backbone), recipe.unfreeze),
             "weights": backbone.training,

@@ -17,12 +17,14 @@ from torch import nn
 from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment
 from striate.errors import RequestError
+from striate.inference.classifier import Classifier
 from striate.jobs.learning.learned import Lots
 from striate.jobs.learning.site import Site
 from striate.jobs.learning.stock import Shelf
 from striate.jobs.learning.weighing import weights_of
 from striate.model import Model
 from striate.nets.base import Net
+from striate.nets.build import create
 from striate.nets.catalog import entry
 from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
@@ -146,6 +148,11 @@ class NetJob:
         varied = torch.cat(drawn).permute(0, 2, 3, 1).numpy()
         return np.concatenate([self.images.exact([row]), varied])
 
+    def classifier(self, model: Model) -> Classifier:
+        """The model, to answer in the recipe's engine and precision: float32, where that is left open."""
+        precision = "float32" if self.recipe.precision == "auto" else self.recipe.precision
+        return Classifier(model, engine=self.recipe.engine, precision=precision)
+
     @property
     def _fraction(self) -> float:
         """The share of the side of the images learnt from that prediction sees of them: they may show more around."""
@@ -251,6 +258,13 @@ def _note(report: EpochReport, task: Task) -> str:
 def small_step(net: str, batch: int) -> bool:
     """Whether a step is so small that neither threads nor another arithmetic make it faster."""
     return entry(net).madds * batch < SMALL_STEP
+
+
+def weightless(net: str, task: Task, pixels: Pixels) -> Net:
+    """The net of that name on torch's meta device: no weights are drawn to ask it what it is made of."""
+    with torch.device("meta"):
+        size = (pixels.height, pixels.width)
+        return create(net, classes=task.outputs, in_channels=pixels.channels, input_size=size)
 
 
 @contextmanager

@@ -1,0 +1,44 @@
+"""Choices that a run cannot honour are told before it begins; those that it can are honoured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drawings import blocks
+
+from striate import Recipe, train
+from striate.errors import RequestError
+from striate.inference.openvino_engine import has_bfloat16
+
+RECIPE = Recipe(net="lenet5_plain", strategy="scratch", epochs=1, batch=8)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return blocks(tmp_path_factory.mktemp("drawings") / "blocks", {"low": 12, "high": 12})
+
+
+@pytest.mark.parametrize(("change", "word"), [({"patience": 2}, "patience"), ({"take": "best"}, "take = 'best'")])
+def test_no_epoch_is_chosen_by_what_a_fold_is_measured_on(
+    data: Path, tmp_path: Path, change: dict[str, Any], word: str
+) -> None:
+    with pytest.raises(RequestError, match=f"^{word} would choose the epoch by the images that a fold is measured on"):
+        train(data, out=tmp_path / "run", recipe=RECIPE.changed({"folds": 2, **change}))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16")
+def test_the_precision_asked_for_is_the_one_it_answers_in(data: Path, tmp_path: Path) -> None:
+    recipe = RECIPE.changed({"precision": "bfloat16", "engine": "openvino"})
+    run = train(data, out=tmp_path / "run", recipe=recipe)
+    assert run.metrics["precision"] == run.classifier.precision == "bfloat16"
+    assert run.metrics["engine"].endswith(", bfloat16")
+    assert Recipe.from_file(tmp_path / "run" / "recipe.toml").precision == "bfloat16"
+
+
+def test_a_net_with_auxiliary_heads_that_has_learnt_nothing_is_not_said_to_diverge(data: Path, tmp_path: Path) -> None:
+    recipe = RECIPE.changed({"net": "googlenet_tiny", "epochs": 3, "learning_rate": 1e-6, "engine": "torch"})
+    run = train(data, out=tmp_path / "run", recipe=recipe)
+    assert "diverging" not in run.metrics["remarks"]
