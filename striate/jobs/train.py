@@ -175,6 +175,8 @@ def _train(
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     if idle := recipe.idle(plan.strategy):
         notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
+    if plan.strategy != "features":
+        notes += recipe.unread()
     with _claimed(resume, out, source, processes) as folder:
         site = Site(folder, clock, progress, processes=processes)
         site.log("plan" if resume is None else "resume", {"data": recipe.data, **dataclasses.asdict(plan)})

@@ -13,7 +13,7 @@ from training_cases import QUICK, examples, same, small_net, some
 
 from striate.errors import RequestError, WorkError
 from striate.recipe import Recipe, Settings
-from striate.recipe.settings import OPTIMIZERS
+from striate.recipe.settings import FINDER, OPTIMIZERS
 from striate.training.diagnosis import diagnose, reach_of
 from striate.training.finder import POINTS, find_rate, read
 from striate.training.hooks import Hook
@@ -183,3 +183,22 @@ def test_auxiliary_heads_of_a_number_learn_too() -> None:
 
 def small_number() -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(196, 1))
+
+
+def test_python_takes_what_a_file_takes() -> None:
+    asked = Settings(learning_rate="auto", epochs="3", batch=8.0)  # type: ignore[arg-type]
+    assert asked == Settings(learning_rate=FINDER, epochs=3, batch=8)
+    assert isinstance(asked.batch, int)
+    for wrong in ({"drop_at": 5}, {"batch": True}, {"ema": "much"}):
+        with pytest.raises(RequestError, match=f"recipe key '{next(iter(wrong))}' takes"):
+            Settings(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_key_that_another_leaves_unread_is_told() -> None:
+    asked = Recipe(drop_at="3 5", optimizer="sgd", momentum=0.5, epsilon=0.1)
+    assert asked.unread() == [
+        "Set, but not used with optimizer 'sgd': momentum",
+        "Set, but not used with optimizer 'sgd': epsilon",
+        "Set, but not used with schedule 'cosine': drop_at",
+    ]
+    assert asked.changed({"optimizer": "adam", "schedule": "step"}).unread() == Recipe().unread() == []

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment
@@ -88,7 +88,9 @@ class NetJob:
         """
         task = self.lots.audit.task
         begun, learner, examples, rates = self.prepared(rows)
-        held_out = self.examples(held, begun, learning=False) if held else None
+        held_out = None
+        if held:  # its loss in the unit of the training's, or the two could not be set side by side
+            held_out = dataclasses.replace(self.examples(held, begun, learning=False), unit=examples.unit)
         told = _Telling(task, on_epoch)
         what = "Training" if stage == "train" else f"Training {stage.replace('-', ' ')}"
         with (
@@ -232,12 +234,17 @@ def _in_units(begun: Beginning, examples: Examples) -> tuple[nn.Module, Examples
     if not isinstance(head, nn.Linear) or head.bias is None:
         raise RequestError("a number is learnt by a net that ends in a linear layer; choose another net")
     targets = examples.targets
-    unit = float(targets.std(correction=0)) or 1.0
+    unit = unit_of(targets)
     learner = InUnits(net, origin=float(targets.mean()), unit=unit)
     if begun.fitted:
         learner.unfold(head)
     inner = None if rates is None else lambda name: rates(name.removeprefix("net."))
     return learner, dataclasses.replace(examples, unit=unit), inner
+
+
+def unit_of(numbers: Tensor) -> float:
+    """What the loss of numbers counts errors in: the deviation of those that are learnt."""
+    return float(numbers.std(correction=0)) or 1.0
 
 
 def _row(report: EpochReport, task: Task) -> Row:
