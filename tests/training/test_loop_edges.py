@@ -20,6 +20,7 @@ from striate.training.hooks import Hook
 from striate.training.loop import fit
 from striate.training.optimizers import optimizer_for
 from striate.training.pace import fastest
+from striate.training.plain import fit_plain
 from striate.training.run import Run
 from striate.training.segments import in_segments
 from striate.training.units import InUnits
@@ -202,3 +203,9 @@ def test_a_key_that_another_leaves_unread_is_told() -> None:
         "Set, but not used with schedule 'cosine': drop_at",
     ]
     assert asked.changed({"optimizer": "adam", "schedule": "step"}).unread() == Recipe().unread() == []
+
+
+def test_the_plain_twin_takes_the_settings_as_they_come() -> None:
+    settings, data = Settings(epochs=2, batch=32), examples(*some(64))
+    expected = [report.loss for report in fit(small_net(), data, settings)]
+    assert fit_plain(small_net(), data, settings) == pytest.approx(expected, rel=1e-4)
