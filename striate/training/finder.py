@@ -32,7 +32,7 @@ POINTS, LOWEST, HIGHEST = 200, 1e-8, 1.0
 KEPT = 0.9  # of the averaged loss, a batch: single batches are noisy
 LAG = 3.0  # the average shows a fall some ten batches, a factor of three in the rate, after the rate that began it
 STILL = 20  # first batches, at rates that move nothing: what the loss is without learning, and how noisy
-EXPLODED = 2.0  # times the way down, back up
+EXPLODED = 2.0  # times the way down, back up; not in the first batches, whose loss moves by chance
 SURE, FALL = 3.0, 0.02  # what a fall must be at least: times the noise of the average, share of the loss
 BEGUN, MOST = 0.1, 0.95  # shares of the whole fall between which the interval lies
 
@@ -126,7 +126,9 @@ class _Trial:
             found.append(run.sums.loss / run.sums.seen)
             now = averaged(found)[-1]
             lowest = min(lowest, now)
-            if len(found) == POINTS or now - lowest > EXPLODED * max(found[0] - lowest, found[0] / 2):
+            start = statistics.fmean(found[:STILL])
+            exploded = len(found) > STILL and now - lowest > EXPLODED * max(start - lowest, start / 2)
+            if len(found) == POINTS or exploded:
                 break
         return found
 
