@@ -252,6 +252,8 @@ def _as_run(recipe: Recipe, learned: Learned) -> Recipe:
     """The recipe with every choice that was left open filled in, so that it runs the same again."""
     keys = ("epochs", "augment", "learning_rate", "label_smoothing", "train_precision", "compile")
     chosen = {key: learned.facts[key] for key in keys if key in learned.facts}
+    if not recipe.learning_rate and chosen.get("learning_rate") == recipe.peak:
+        del chosen["learning_rate"]  # the optimizer's own stays that: of another one, too, and for who resumes
     return recipe.changed({"precision": learned.precision, **chosen})
 
 

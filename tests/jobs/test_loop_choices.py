@@ -56,3 +56,10 @@ def test_both_losses_of_a_number_are_in_one_unit(tmp_path: Path) -> None:
     assert all(row["held_out_loss"] < 4 for row in curve)  # the deviation is about 370, and its square 140,000
     assert curve[-1]["held_out_loss"] < 0.5
     assert "Set, but not used with schedule 'cosine': drop_at" in told.lines
+
+
+def test_the_optimizers_own_rate_stays_its_own_in_the_recipe(data: Path, tmp_path: Path) -> None:
+    run = train(data, out=tmp_path / "run", recipe=RECIPE.changed({"engine": "torch"}))
+    written = Recipe.from_file(run.folder / "recipe.toml")
+    assert run.model.training["learning_rate"] == 0.1
+    assert written.changed({"optimizer": "adamw"}).peak == 1e-3  # not the 0.1 of the run before
