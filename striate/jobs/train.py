@@ -175,6 +175,8 @@ def _train(
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     if idle := recipe.idle(plan.strategy):
         notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
+    if plan.strategy != "features":
+        notes += recipe.unread()
     with _claimed(resume, out, source, processes) as folder:
         site = Site(folder, clock, progress, processes=processes)
         site.log("plan" if resume is None else "resume", {"data": recipe.data, **dataclasses.asdict(plan)})
@@ -250,6 +252,8 @@ def _as_run(recipe: Recipe, learned: Learned) -> Recipe:
     """The recipe with every choice that was left open filled in, so that it runs the same again."""
     keys = ("epochs", "augment", "label_smoothing", "train_precision", "compile")
     chosen = {key: learned.facts[key] for key in keys if key in learned.facts}
+    if not recipe.learning_rate and chosen.get("learning_rate") == recipe.peak:
+        del chosen["learning_rate"]  # the optimizer's own stays that: of another one, too, and for who resumes
     return recipe.changed({"precision": learned.precision, **chosen})
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.errors import RequestError, unknown
-from striate.recipe.keys import converted, key, spoken
+from striate.recipe.keys import key, spoken
 from striate.recipe.settings import Settings
 
 __all__ = ["STRATEGIES", "Recipe", "Settings"]
@@ -71,7 +71,7 @@ class Recipe(Settings):
         for name in values:
             if name not in known:
                 raise unknown("recipe key", name, known)
-        return cls(**{name: converted(cls.__dataclass_fields__[name], value) for name, value in values.items()})
+        return cls(**values)
 
     @classmethod
     def from_toml(cls, text: str, source: str = "recipe") -> Recipe:
@@ -98,6 +98,15 @@ class Recipe(Settings):
             for item in _ordered()
             if strategy not in (item.metadata["only"] or STRATEGIES) and getattr(self, item.name) != item.default
         ]
+
+    def unread(self) -> list[str]:
+        """A line for each key of the loop that was set to something, and that another key's value leaves unread."""
+        lines = []
+        for item in _ordered():
+            other, values = item.metadata["where"] or ("", ())
+            if other and getattr(self, other) not in values and getattr(self, item.name) != item.default:
+                lines.append(f"Set, but not used with {other} {getattr(self, other)!r}: {item.name}")
+        return lines
 
     def choices(self) -> dict[str, Any]:
         """What decides the weights, by key: all but where files lie, checkpoints, and what comes after learning."""

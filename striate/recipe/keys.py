@@ -21,14 +21,17 @@ def key(
     low: float = -math.inf,
     high: float = math.inf,
     only: tuple[str, ...] = (),
+    where: tuple[str, tuple[str, ...]] | None = None,
     words: Mapping[str, float] | None = None,
 ) -> Any:
     """A key: its default and what it is, in words.
 
     among: the texts it may be. low, high: the range of its numbers. only: the strategies that use it, () for all.
+    where: another key and the values of it with which this one is read; None: with all.
     words: words it may be given as, and the numbers outside the range that they stand for.
     """
-    told = {"what": what, "among": among, "low": low, "high": high, "only": only, "words": dict(words or {})}
+    told = {"what": what, "among": among, "low": low, "high": high, "only": only, "where": where}
+    told["words"] = dict(words or {})
     return field(default=default, metadata=told)
 
 
@@ -50,10 +53,14 @@ def converted(item: dataclasses.Field[Any], value: Any) -> Any:
     try:
         # Text comes from the command line; a number must survive the conversion unchanged.
         found = declared(value)
-        if isinstance(value, bool) or (not isinstance(value, str) and (declared is str or found != value)):
+        changed = found != value and found == found  # NaN is told by its range
+        if isinstance(value, bool) or (not isinstance(value, str) and (declared is str or changed)):
             raise ValueError
     except (TypeError, ValueError, OverflowError):
-        raise RequestError(f"recipe key {item.name!r} takes {declared.__name__}, not {value!r}") from None
+        said = "".join(f" or {word!r}" for word in item.metadata["words"])
+        raise RequestError(f"recipe key {item.name!r} takes {declared.__name__}{said}, not {value!r}") from None
+    if isinstance(value, str) and found in item.metadata["words"].values():
+        raise RequestError(f"recipe key {item.name!r} is asked for by its word, not by {value!r}")
     return found
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from striate.errors import RequestError
-from striate.recipe.keys import check, key
+from striate.recipe.keys import check, converted, key
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
 SCHEDULES = ("constant", "step", "cosine", "one-cycle")
@@ -15,6 +15,12 @@ FINDER = -2.0  # stands for a learning rate that is to be found by a trial; no r
 _LOOP = ("scratch", "finetune")
 _STEPS = 2500  # that an unset number of epochs aims at, within 10 to 100
 _OWN_RATE = {"rmsprop": 1e-3, "adam": 1e-3, "adamw": 1e-3}  # of an optimizer that scales its gradients; others: 0.1
+
+# With what a key is read: see `keys.key`.
+_MOVING = ("optimizer", tuple(name for name in OPTIMIZERS if name != "sgd"))
+_SCALING = ("optimizer", tuple(_OWN_RATE))
+_WARMING = ("schedule", tuple(name for name in SCHEDULES if name != "one-cycle"))
+_STEP = ("schedule", ("step",))
 
 
 @dataclass(frozen=True)
@@ -28,16 +34,24 @@ class Settings:
     learning_rate: float = key(
         0.0, "peak rate; 0: the optimizer's own; auto: found", low=0, high=1e3, only=_LOOP, words={"auto": FINDER}
     )
-    momentum: float = key(0.9, "of a gradient, kept a step (beta1 of Adam)", low=0, high=0.9999, only=_LOOP)
-    square_decay: float = key(0.0, "of squared gradients, kept; 0: the optimizer's own", low=0, high=1, only=_LOOP)
-    epsilon: float = key(0.0, "beside their root; 0: the optimizer's own", low=0, high=10, only=_LOOP)
+    momentum: float = key(
+        0.9, "of a gradient, kept a step (beta1 of Adam)", low=0, high=0.9999, only=_LOOP, where=_MOVING
+    )
+    square_decay: float = key(
+        0.0, "of squared gradients, kept; 0: the optimizer's own", low=0, high=0.999999, only=_LOOP, where=_SCALING
+    )
+    epsilon: float = key(0.0, "beside their root; 0: the optimizer's own", low=0, high=10, only=_LOOP, where=_SCALING)
     weight_decay: float = key(5e-4, "L2, or AdamW's decay", low=0, high=1, only=_LOOP)
     decay: str = key("weights", "decays: weights, or norms, biases too", among=("weights", "all"), only=_LOOP)
     schedule: str = key("cosine", "how the rate falls", among=SCHEDULES, only=_LOOP)
-    warmup_epochs: float = key(1.0, "epochs of linear rise before it", low=0, high=1000, only=_LOOP)
-    drop_at: str = key("0.5 0.75", "step: epochs, or below 1 shares of the run", only=_LOOP)
-    drop_every: float = key(0.0, "step: epochs between drops, in place of drop_at", low=0, high=1000, only=_LOOP)
-    drop_factor: float = key(0.1, "step: what a drop multiplies the rate with", low=1e-6, high=1, only=_LOOP)
+    warmup_epochs: float = key(1.0, "epochs of linear rise before it", low=0, high=1000, only=_LOOP, where=_WARMING)
+    drop_at: str = key("0.5 0.75", "step: epochs, or below 1 shares of the run", only=_LOOP, where=_STEP)
+    drop_every: float = key(
+        0.0, "step: epochs between drops, in place of drop_at", low=0, high=1000, only=_LOOP, where=_STEP
+    )
+    drop_factor: float = key(
+        0.1, "step: what a drop multiplies the rate with", low=1e-6, high=1, only=_LOOP, where=_STEP
+    )
     clip_norm: float = key(1.0, "largest norm of all gradients; 0: any", low=0, high=1e6, only=_LOOP)
     label_smoothing: float = key(0.05, "mass moved from the true class", low=0, high=0.9, only=_LOOP)
     smooth_towards: str = key(
@@ -58,7 +72,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
-            check(item, getattr(self, item.name))
+            value = converted(item, getattr(self, item.name))
+            check(item, value)
+            object.__setattr__(self, item.name, value)
         self.drops  # noqa: B018  (read to be checked)
         if self.accumulate > self.batch:
             raise RequestError(f"accumulate must be at most the batch of {self.batch}, not {self.accumulate}")

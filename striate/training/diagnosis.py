@@ -36,14 +36,16 @@ LOW = 100  # times below the optimizer's own rate: a low one
 @dataclass(frozen=True)
 class Reach:
     """Where a training loss begins and ends. nothing: the loss of answering as the targets are distributed, whatever
-    the image; least: that of answering every image right, which label smoothing keeps above 0."""
+    the image; least: that of answering every image right, which label smoothing keeps above 0; both of one head. times:
+    how many such losses the training loss adds up, where auxiliary heads have a part in it."""
 
     nothing: float
     least: float = 0.0
+    times: float = 1.0
 
     def left(self, loss: float) -> float:
         """The share of what there is to learn that a loss still has."""
-        return (loss - self.least) / (self.nothing - self.least)
+        return (loss / self.times - self.least) / (self.nothing - self.least)
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,26 @@ class Remark:
 
 
 def reach_of(
-    task: str, targets: NDArray[Any], settings: Settings, *, outputs: int, weights: NDArray[Any] | None = None
+    task: str,
+    targets: NDArray[Any],
+    settings: Settings,
+    *,
+    outputs: int,
+    weights: NDArray[Any] | None = None,
+    heads: int = 0,
 ) -> Reach:
     """The reach of the training loss of `targets`, as the loop takes them for a kind of task, for so many outputs.
 
-    A number is learnt in units of its deviation. `weights` [N]: how much each image counts.
+    A number is learnt in units of its deviation. `weights` [N]: how much each image counts. heads: auxiliary ones, each
+    of which adds its own loss.
     """
+    own, times = _of_one_head(task, targets, settings, outputs, weights), 1 + settings.auxiliary * heads
+    return Reach(own.nothing, own.least, times)
+
+
+def _of_one_head(
+    task: str, targets: NDArray[Any], settings: Settings, outputs: int, weights: NDArray[Any] | None
+) -> Reach:
     if task == "labels":
         shares = targets.astype(np.float64).mean(0)
         return Reach(float(np.mean([_entropy(np.array([share, 1 - share])) for share in shares])))

@@ -20,6 +20,7 @@ from striate.recipe import Settings
 from striate.training.batches import Visits
 from striate.training.examples import Examples
 from striate.training.failure import NotFinite
+from striate.training.hooks import Hook
 from striate.training.loop import learn, left_as_it_was
 from striate.training.optimizers import Rates
 from striate.training.run import Run, Sums
@@ -31,7 +32,7 @@ POINTS, LOWEST, HIGHEST = 200, 1e-8, 1.0
 KEPT = 0.9  # of the averaged loss, a batch: single batches are noisy
 LAG = 3.0  # the average shows a fall some ten batches, a factor of three in the rate, after the rate that began it
 STILL = 20  # first batches, at rates that move nothing: what the loss is without learning, and how noisy
-EXPLODED = 2.0  # times the way down, back up
+EXPLODED = 2.0  # times the way down, back up; not in the first batches, whose loss moves by chance
 SURE, FALL = 3.0, 0.02  # what a fall must be at least: times the noise of the average, share of the loss
 BEGUN, MOST = 0.1, 0.95  # shares of the whole fall between which the interval lies
 
@@ -57,14 +58,17 @@ class Found:
         )
 
 
-def find_rate(net: nn.Module, examples: Examples, settings: Settings, *, rates: Rates | None = None) -> Found:
+def find_rate(
+    net: nn.Module, examples: Examples, settings: Settings, *, rates: Rates | None = None, hooks: Sequence[Hook] = ()
+) -> Found:
     """The learning rate to train `net` with, tried on a copy: `net` and the random state are left as they were.
 
     200 rates from 1e-8 to 1, one batch each, with the settings' optimizer and techniques and in the loop's own order
-    and augmentation; the trial ends early where the loss explodes. `rates`: as in `fit`.
+    and augmentation; the trial ends early where the loss explodes. `rates`, `hooks`: as in `fit`; the
+    hooks are copied, too.
     Raises WorkError where the loss falls at no rate, and so nothing can be found.
     """
-    trial = _Trial(net, examples, settings, rates)
+    trial = _Trial(net, examples, settings, rates, hooks)
     with left_as_it_was(trial.run):
         losses = trial.losses()
     return read(trial.tried[: len(losses)], losses)
@@ -75,7 +79,8 @@ def read(rates: Sequence[float], losses: Sequence[float]) -> Found:
     curve = averaged(losses)
     still = losses[:STILL]
     start, noise = statistics.fmean(still), statistics.pstdev(still) * math.sqrt((1 - KEPT) / (1 + KEPT))
-    last = min(range(len(curve)), key=curve.__getitem__)
+    # Not among the first batches: there the average is of few, and low by chance.
+    last = min(range(STILL, len(curve)), key=curve.__getitem__, default=0)
     fall = start - curve[last]
     tried = f"over {len(losses)} batches, at rates from {rates[0]:.0e} to {rates[len(losses) - 1]:.2g}"
     advice = "see with --sanity whether the net learns at all and whether the labels fit, or give a learning_rate"
@@ -93,14 +98,16 @@ def read(rates: Sequence[float], losses: Sequence[float]) -> Found:
 class _Trial:
     """A run of POINTS steps on a copy of the network, over as many epochs as that takes."""
 
-    def __init__(self, net: nn.Module, examples: Examples, settings: Settings, rates: Rates | None) -> None:
+    def __init__(
+        self, net: nn.Module, examples: Examples, settings: Settings, rates: Rates | None, hooks: Sequence[Hook]
+    ) -> None:
         self.tried = np.geomspace(LOWEST, HIGHEST, POINTS).tolist()
         # Compiling would take longer than the trial, and the best epoch and the averaged weights are of no use to it.
         settings = dataclasses.replace(
             settings, learning_rate=HIGHEST, schedule="constant", compile="no", ema=0.0, take="last", patience=0
         )
-        hooks = techniques(settings, judged=False)
-        self.run = Run(copy.deepcopy(net).train(), examples, settings, hooks, rates, ALONE)
+        copied, own = copy.deepcopy((net, list(hooks)))  # at once: a hook may hold a part of the network
+        self.run = Run(copied, examples, settings, [*techniques(settings, judged=False), *own], rates, ALONE)
         self.run.schedule = _Rising(settings, self.tried)
 
     def losses(self) -> list[float]:
@@ -113,17 +120,24 @@ class _Trial:
             try:
                 learn(run, batch)
             except NotFinite:
+                if not found:
+                    raise  # no rate has to do with it
                 break
             found.append(run.sums.loss / run.sums.seen)
             now = averaged(found)[-1]
             lowest = min(lowest, now)
-            if len(found) == POINTS or now - lowest > EXPLODED * max(found[0] - lowest, found[0] / 2):
+            start = statistics.fmean(found[:STILL])
+            exploded = len(found) > STILL and now - lowest > EXPLODED * max(start - lowest, start / 2)
+            if len(found) == POINTS or exploded:
                 break
         return found
 
     def _batches(self) -> Iterator[Visits]:
         run = self.run
         while True:
+            run.net.train()
+            for hook in run.hooks:
+                hook.epoch_begins(run)
             yield from run.batches_left()
             run.epoch, run.batch = run.epoch + 1, 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -12,6 +13,7 @@ from torch import nn
 
 from striate.recipe import Settings
 from striate.training.examples import Examples
+from striate.training.hooks import Hook
 from striate.training.loop import learn, left_as_it_was
 from striate.training.optimizers import Rates
 from striate.training.run import Run
@@ -38,18 +40,21 @@ class Pace:
         return f"Learning in {self.train_precision}{compiled}: a step takes {tried}"
 
 
-def fastest(net: nn.Module, examples: Examples, settings: Settings, *, rates: Rates | None = None) -> Pace:
+def fastest(
+    net: nn.Module, examples: Examples, settings: Settings, *, rates: Rates | None = None, hooks: Sequence[Hook] = ()
+) -> Pace:
     """The settings' `train_precision` and `compile` where they say so, else by trial; `net` is left as it was.
 
     A run of less than half a minute is not tried, nor is compiling for one of less than twenty. bfloat16 is chosen, or
-    compiling, where a step takes at most nine tenths of the time.
+    compiling, where a step takes at most nine tenths of the time. `rates`, `hooks`: as in `fit`, the
+    hooks on a copy, too.
     """
     precision, compiled = settings.train_precision, settings.compile
     seconds: dict[str, float] = {}
 
     def step(name: str, precision: str, compiled: str) -> float:
         changed = dataclasses.replace(settings, train_precision=precision, compile=compiled)
-        seconds[name] = _step_seconds(net, examples, changed, rates)
+        seconds[name] = _step_seconds(net, examples, changed, rates, hooks)
         return seconds[name]
 
     if "auto" not in (precision, compiled):
@@ -71,12 +76,18 @@ def fastest(net: nn.Module, examples: Examples, settings: Settings, *, rates: Ra
     return Pace(precision, compiled, seconds)
 
 
-def _step_seconds(net: nn.Module, examples: Examples, settings: Settings, rates: Rates | None) -> float:
+def _step_seconds(
+    net: nn.Module, examples: Examples, settings: Settings, rates: Rates | None, hooks: Sequence[Hook]
+) -> float:
     """The least seconds of a step, after the first."""
     settings = dataclasses.replace(settings, learning_rate=1e-6, ema=0.0, take="last", patience=0)
-    run = Run(copy.deepcopy(net).train(), examples, settings, [], rates, ALONE)
+    copied, own = copy.deepcopy((net, list(hooks)))  # at once: a hook may hold a part of the network
+    run = Run(copied, examples, settings, own, rates, ALONE)
     taken = []
     with left_as_it_was(run):
+        copied.train()
+        for hook in run.hooks:
+            hook.epoch_begins(run)
         for batch in islice(run.batches_left(), STEPS):
             begun = time.perf_counter()
             learn(run, batch)

@@ -76,8 +76,7 @@ class Run:
     ) -> None:
         self.net, self.examples, self.settings, self.hooks, self.world = net, examples, settings, list(hooks), world
         self.device = next(net.parameters()).device
-        augment = "none" if settings.augment == "auto" else settings.augment  # who knows the images chooses before
-        self.view = View(examples, self.device, augment=augment, seed=settings.seed)
+        self.view = View(examples, self.device, augment=settings.augment, seed=settings.seed)
         # Before the optimizer is made: its own tensors take the format of the parameters.
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # undeclared, but documented
         self.optimizer: Optimizer = optimizer_for(net, settings, rates)
@@ -144,11 +143,11 @@ class Run:
         rate, momentum = self.schedule.rate(self.step), self.schedule.momentum(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
-            if self.settings.schedule != "one-cycle":
+            if self.settings.schedule != "one-cycle" or self.settings.optimizer == "sgd":
                 continue
             if "betas" in group:
                 group["betas"] = (momentum, group["betas"][1])
-            elif group["momentum"]:
+            else:
                 group["momentum"] = momentum
 
     def dealt(self, batch: Visits) -> list[tuple[int, Visits]]:

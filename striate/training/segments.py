@@ -14,7 +14,9 @@ from striate.layers.recompute import recompute
 
 @contextmanager
 def in_segments(net: nn.Module) -> Iterator[None]:
-    """Within it, every outermost `nn.Sequential` of `net` is learnt in segments; backward may come after.
+    """Within it, every outermost chain of `net` is learnt in segments; backward may come after.
+
+    A chain is an `nn.Sequential` whose links follow one another: not one with a forward of its own, as a dense block.
 
     Of n links in all, a segment has about sqrt(n): kept are the maps between segments, sqrt(n) of them, and while a
     segment is gone through again, its own sqrt(n). Source: Chen, Xu, Zhang, Guestrin 2016, arXiv:1604.06174, section 4.
@@ -39,7 +41,7 @@ def plain_copy(net: nn.Module) -> nn.Module:
 
 
 def _outermost(module: nn.Module) -> Iterator[nn.Sequential]:
-    if isinstance(module, nn.Sequential):
+    if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
         yield module
         return
     for child in module.children():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +27,14 @@ class InUnits(nn.Module):
         """Images [B, C, H, W] -> numbers [B, 1]."""
         scores: Tensor = self.net(x)
         return scores * self.unit + self.origin
+
+    def forward_aux(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The same, and the numbers of the auxiliary heads of `net`, where it has any."""
+        if not hasattr(self.net, "forward_aux"):
+            return self(x), []
+        net: Any = self.net
+        scores, others = net.forward_aux(x)
+        return scores * self.unit + self.origin, [other * self.unit + self.origin for other in others]
 
     @torch.no_grad()
     def fold(self, head: nn.Linear) -> None:

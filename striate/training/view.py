@@ -33,6 +33,8 @@ class Shown:
 class View:
     """Examples as a network on `device` sees them; `augment` is the text of an `Augmentation`, drawn for `seed`.
 
+    "auto" is none: who knows the images has chosen before.
+
     Only the rows asked for are read; where there is room for the images on the device, they are kept there.
     """
 
@@ -43,7 +45,7 @@ class View:
         )
         self.targets = examples.targets.to(device, torch.int64 if examples.task == "class" else torch.float32)
         self.counts = examples.counts().to(device)
-        self.augmentation = Augmentation.from_text(augment)
+        self.augmentation = Augmentation.from_text("none" if augment == "auto" else augment)
         images = examples.images
         self.images = images.to(device) if images.nbytes <= KEEP else images
         self._lighting = _lighting(images, examples.among) if self.augmentation.lighting else None

@@ -62,7 +62,7 @@ def test_auto_survives_the_recipe_file(tmp_path: Path, asked) -> None:
 
 
 WRONG = [
-    (("--lr", "fast"), "recipe key 'learning_rate' takes float, not 'fast'"),
+    (("--lr", "fast"), "recipe key 'learning_rate' takes float or 'auto', not 'fast'"),
     (("--lr", "-1e-3"), "expected one argument"),
     (("--lr", "5000"), "learning_rate must lie in 0 to 1000, or be 'auto', not 5000"),
     (("--sanity", "photos"), "takes a number of images, not 'photos'; what to learn from goes before it"),

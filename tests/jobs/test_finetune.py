@@ -218,3 +218,14 @@ def test_auto_looks_closer_at_many_images_and_says_what_it_found(
     assert f"unlike those that {NET} knows" in done.plan.why and "about 1 minute" in done.plan.why
     assert ("--strategy finetune" in done.plan.why) == (strategy == "features")
     assert Recipe.from_file(tmp_path / "run" / "recipe.toml").strategy == strategy
+
+
+def test_no_few_images_are_learnt_by_heart_under_a_head_that_knows_them(scenes: Path, tmp_path: Path) -> None:
+    told = Listening()
+    recipe = RECIPE.changed({"epochs": 1, "sanity": 4, "learning_rate": "auto"})
+    run = train(scenes, out=tmp_path / "run", recipe=recipe, progress=told)
+    assert "Set, but not used by the strategy finetune: sanity" in told.lines
+    assert not any("by heart" in line or line.startswith("First loss") for line in told.lines)
+    assert any(line.startswith("Learning rate") for line in told.lines)
+    written = Recipe.from_file(run.folder / "recipe.toml")
+    assert 0 < written.learning_rate == run.model.training["learning_rate"] < 1

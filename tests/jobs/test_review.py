@@ -14,9 +14,7 @@ from striate.data.audit.decisions import apply_decisions, read_decisions
 from striate.data.opening import open_source
 from striate.errors import RequestError
 from striate.jobs.audit import audit
-from striate.jobs.learning.features import learn_features
 from striate.jobs.train import train
-from striate.progress import Progress
 from striate.recipe import Recipe
 
 
@@ -50,9 +48,6 @@ def test_asking_for_more_folds_than_groups_is_still_refused(photos: Path, tmp_pa
 
 
 def test_thresholds_do_not_depend_on_held_out_labels(photos: Path, tmp_path: Path) -> None:
-    from striate.jobs.clock import Clock
-    from striate.transfer.strategy import choose, glance
-
     found = []
     one, other = sorted(entry.name for entry in (photos / "train").iterdir())
     for held_says in (other, f"{one}|{other}"):
@@ -62,9 +57,9 @@ def test_thresholds_do_not_depend_on_held_out_labels(photos: Path, tmp_path: Pat
             lambda photo, n, held=held_says: held if n % 4 == 0 else photo.parent.name,
             split=lambda photo, n: "val" if n % 4 == 0 else "train",
         )  # fmt: skip
-        source, recipe = open_source(data), Recipe(precision="float32")
-        plan = choose(glance(source), "features", "")
-        learned = learn_features(source, plan, recipe, Clock(), Progress())
+        learned = train(
+            data, out=tmp_path / f"run {len(found)}", recipe=Recipe(strategy="features", precision="float32")
+        )
         found.append(learned.model.task.thresholds)
     assert len(set(found[0])) > 0 and found[0] == found[1]
 

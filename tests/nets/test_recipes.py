@@ -19,7 +19,7 @@ FILES = sorted((Path(striate.nets.__file__).parent / "recipes").glob("*.toml"))
 @pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
 def test_a_recipe_is_valid_and_its_head_says_what_it_is(file: Path) -> None:
     text = file.read_text("utf-8")
-    Recipe.from_toml(text, file.name)
+    assert Recipe.from_toml(text, file.name).unread() == []
     head = re.match(r"(#.*\n)+", text)
     assert head, "a recipe begins with a comment"
     said = " ".join(line.lstrip("# ") for line in head[0].splitlines())

@@ -21,7 +21,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], float]:
     """Seconds a step by (precision, compile), to be filled in by a test; and a net that is never run."""
     seconds: dict[tuple[str, str], float] = {}
 
-    def step_seconds(net: object, examples: object, settings: Settings, rates: object) -> float:
+    def step_seconds(net: object, examples: object, settings: Settings, rates: object, hooks: object) -> float:
         found = seconds[settings.train_precision, settings.compile]
         if found < 0:
             raise RuntimeError("no compiler")

@@ -98,7 +98,7 @@ def test_a_signal_to_one_stops_both_and_the_run_goes_on_bit_for_bit(found: Found
 @pytest.mark.parametrize(
     ("part", "kind", "words"),
     [
-        ("not_finite", "WorkError", "the loss is not a finite number at epoch 2, batch 1 of 2: it begins in layer '0'"),
+        ("not_finite", "NotFinite", "the loss is not a finite number at epoch 2, batch 1 of 2: it begins in layer '0'"),
         (
             "no_memory",
             "WorkError",

@@ -6,8 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from striate.jobs.learning.net_job import NetJob, Row, small_step, threads_for
+from striate.jobs.learning.net_job import NetJob, Row, small_step, threads_for, weightless
 from striate.jobs.learning.weighing import weights_of
+from striate.recipe import Recipe
 from striate.recipe.settings import FINDER
 from striate.training.diagnosis import Remark, diagnose, reach_of
 from striate.training.finder import Found, find_rate
@@ -53,8 +54,8 @@ def paced(job: NetJob, rows: list[int]) -> NetJob:
         }
     else:
         with site.clock.stage("check"), threads_for(job.net, recipe.batch):
-            _, learner, examples, rates = job.prepared(rows)
-            pace = fastest(learner, examples, recipe, rates=rates)
+            begun, learner, examples, rates = job.prepared(rows)
+            pace = fastest(learner, examples, recipe, rates=rates, hooks=begun.hooks)
         if len(pace.seconds) > 1:
             site.progress.say(pace.line())
         chosen = {"train_precision": pace.train_precision, "compile": pace.compile}
@@ -71,7 +72,7 @@ def checked(job: NetJob, rows: list[int]) -> tuple[NetJob, Checks]:
     known = site.folder.logged(EVENT)
     if known is not None:
         checks = Checks.from_facts(known)
-    elif recipe.sanity or recipe.learning_rate == FINDER:
+    elif _by_heart(recipe) or recipe.learning_rate == FINDER:
         with site.clock.stage("check"), threads_for(job.net, recipe.batch):
             checks = _tried(job, rows)
         site.log(EVENT, checks.facts())
@@ -84,22 +85,27 @@ def checked(job: NetJob, rows: list[int]) -> tuple[NetJob, Checks]:
 
 def _tried(job: NetJob, rows: list[int]) -> Checks:
     recipe, say = job.recipe, job.site.progress.say
-    _, learner, examples, rates = job.prepared(rows)
+    begun, learner, examples, rates = job.prepared(rows)
     lines, found = [], None
 
     def tell(line: str) -> None:
         lines.append(line)
         say(line)
 
-    if recipe.sanity:
+    if _by_heart(recipe):
         tell(first_loss(learner, examples, recipe).line())
     if recipe.learning_rate == FINDER:
-        found = find_rate(learner, examples, recipe, rates=rates)
+        found = find_rate(learner, examples, recipe, rates=rates, hooks=begun.hooks)
         recipe = recipe.changed({"learning_rate": found.rate})
         tell(found.line())
-    if recipe.sanity:
+    if _by_heart(recipe):
         tell(learn_by_heart(learner, examples, recipe, images=recipe.sanity, rates=rates).line())
     return Checks(tuple(lines), found)
+
+
+def _by_heart(recipe: Recipe) -> bool:
+    """Whether a few images are to be learnt by heart: a head that was fitted first knows them already."""
+    return recipe.sanity > 0 and recipe.strategy == "scratch"
 
 
 def diagnosed(job: NetJob, rows: list[int], curve: list[Row]) -> list[Remark]:
@@ -109,5 +115,6 @@ def diagnosed(job: NetJob, rows: list[int], curve: list[Row]) -> list[Remark]:
         return []
     task = job.lots.audit.task
     weights = weights_of(task, job.lots.entries(rows), job.recipe.balance)
-    reach = reach_of(task.kind, job.lots.targets(rows), job.recipe, outputs=task.outputs, weights=weights)
+    heads = len(getattr(weightless(job.net, task, job.pixels), "auxiliary_heads", ()))
+    reach = reach_of(task.kind, job.lots.targets(rows), job.recipe, outputs=task.outputs, weights=weights, heads=heads)
     return diagnose(curve, job.recipe, reach)

@@ -19,7 +19,7 @@ from striate.inference.trunks import net_of
 from striate.jobs.learning.features import Described, described, fitted, with_head, with_thresholds
 from striate.jobs.learning.judging import open_strangers
 from striate.jobs.learning.learned import Learned
-from striate.jobs.learning.net_job import CURVE, Beginning, NetJob, Row
+from striate.jobs.learning.net_job import CURVE, Beginning, NetJob, Row, unit_of
 from striate.jobs.learning.site import Site
 from striate.jobs.learning.stock import stocked
 from striate.jobs.learning.taught import taught
@@ -59,7 +59,7 @@ def learn_finetuned(source: Source, plan: Plan, recipe: Recipe, site: Site) -> L
         strangers,
         thresholds=lambda model, job, unseen: dataclasses.replace(model, task=task),
         facts={
-            **{name: getattr(recipe, name) for name in _choices(recipe)},
+            "label_smoothing": recipe.label_smoothing,
             "strength": known.head.strength,
             "unfrozen": learnt_stages(net_of(backbone), recipe.unfreeze),
             "weights": backbone.training,
@@ -111,7 +111,7 @@ class _Finetuning(NetJob):
         def begin(job: NetJob, some: list[int]) -> Beginning:
             begun = _from_published(job, some)
             if aside and some == learnt:
-                before.append(_judged(job, begun, aside))
+                before.append(_judged(job, begun, aside, learnt))
                 on_epoch(before[0])
             return begun
 
@@ -172,9 +172,12 @@ def _from_published(job: NetJob, rows: list[int]) -> Beginning:
     return Beginning(net, job.pixels, rates=shares, hooks=(hook,), fitted=True)
 
 
-def _judged(job: NetJob, begun: Beginning, rows: list[int]) -> Row:
-    """Epoch 0 of the curve: the net as it begins, on the images of `rows`."""
-    task, view = job.lots.audit.task.kind, View(job.examples(rows, begun, learning=False), torch.device("cpu"))
+def _judged(job: NetJob, begun: Beginning, rows: list[int], learnt: list[int]) -> Row:
+    """Epoch 0 of the curve: the net as it begins, on the images of `rows`; the loss as where those of `learnt` are."""
+    task, examples = job.lots.audit.task.kind, job.examples(rows, begun, learning=False)
+    if task == "number":
+        examples = dataclasses.replace(examples, unit=unit_of(torch.from_numpy(job.lots.targets(learnt))))
+    view = View(examples, torch.device("cpu"))
     found = judge(begun.net.eval(), view, precision=job.recipe.train_precision, loss=job.recipe.loss)
     return {"epoch": 0, CURVE[task]: found.score, "held_out_loss": found.loss}
 

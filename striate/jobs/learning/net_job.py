@@ -12,17 +12,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment
 from striate.errors import RequestError
+from striate.inference.classifier import Classifier
 from striate.jobs.learning.learned import Lots
 from striate.jobs.learning.site import Site
 from striate.jobs.learning.stock import Shelf
 from striate.jobs.learning.weighing import weights_of
 from striate.model import Model
 from striate.nets.base import Net
+from striate.nets.build import create
 from striate.nets.catalog import entry
 from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
@@ -86,7 +88,9 @@ class NetJob:
         """
         task = self.lots.audit.task
         begun, learner, examples, rates = self.prepared(rows)
-        held_out = self.examples(held, begun, learning=False) if held else None
+        held_out = None
+        if held:  # its loss in the unit of the training's, or the two could not be set side by side
+            held_out = dataclasses.replace(self.examples(held, begun, learning=False), unit=examples.unit)
         told = _Telling(task, on_epoch)
         what = "Training" if stage == "train" else f"Training {stage.replace('-', ' ')}"
         with (
@@ -145,6 +149,11 @@ class NetJob:
         ]
         varied = torch.cat(drawn).permute(0, 2, 3, 1).numpy()
         return np.concatenate([self.images.exact([row]), varied])
+
+    def classifier(self, model: Model) -> Classifier:
+        """The model, to answer in the recipe's engine and precision: float32, where that is left open."""
+        precision = "float32" if self.recipe.precision == "auto" else self.recipe.precision
+        return Classifier(model, engine=self.recipe.engine, precision=precision)
 
     @property
     def _fraction(self) -> float:
@@ -225,12 +234,17 @@ def _in_units(begun: Beginning, examples: Examples) -> tuple[nn.Module, Examples
     if not isinstance(head, nn.Linear) or head.bias is None:
         raise RequestError("a number is learnt by a net that ends in a linear layer; choose another net")
     targets = examples.targets
-    unit = float(targets.std(correction=0)) or 1.0
+    unit = unit_of(targets)
     learner = InUnits(net, origin=float(targets.mean()), unit=unit)
     if begun.fitted:
         learner.unfold(head)
     inner = None if rates is None else lambda name: rates(name.removeprefix("net."))
     return learner, dataclasses.replace(examples, unit=unit), inner
+
+
+def unit_of(numbers: Tensor) -> float:
+    """What the loss of numbers counts errors in: the deviation of those that are learnt."""
+    return float(numbers.std(correction=0)) or 1.0
 
 
 def _row(report: EpochReport, task: Task) -> Row:
@@ -251,6 +265,13 @@ def _note(report: EpochReport, task: Task) -> str:
 def small_step(net: str, batch: int) -> bool:
     """Whether a step is so small that neither threads nor another arithmetic make it faster."""
     return entry(net).madds * batch < SMALL_STEP
+
+
+def weightless(net: str, task: Task, pixels: Pixels) -> Net:
+    """The net of that name on torch's meta device: no weights are drawn to ask it what it is made of."""
+    with torch.device("meta"):
+        size = (pixels.height, pixels.width)
+        return create(net, classes=task.outputs, in_channels=pixels.channels, input_size=size)
 
 
 @contextmanager

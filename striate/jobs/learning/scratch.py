@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -14,10 +13,9 @@ from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.statistics import measure
 from striate.data.sources.base import Source
 from striate.errors import RequestError
-from striate.inference.classifier import Classifier
 from striate.jobs.learning.judging import open_strangers
 from striate.jobs.learning.learned import Learned, Lots
-from striate.jobs.learning.net_job import Beginning, NetJob
+from striate.jobs.learning.net_job import Beginning, NetJob, weightless
 from striate.jobs.learning.site import Site
 from striate.jobs.learning.stock import stocked
 from striate.jobs.learning.taught import taught
@@ -32,6 +30,11 @@ from striate.transfer.strategy import Glance, Plan, scratch_pixels
 
 def learn_scratch(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site: Site) -> Learned:
     """Train `plan.net` from random weights. Raises RequestError where the data cannot be learnt from."""
+    if recipe.folds and (recipe.patience or recipe.take == "best"):
+        what = "patience" if recipe.patience else "take = 'best'"
+        raise RequestError(
+            f"{what} would choose the epoch by the images that a fold is measured on; with folds, give epochs"
+        )
     strangers = open_strangers(recipe.strangers)
     pixels = scratch_pixels(plan.net, seen)
     if strangers and not has_embedding(plan.net, source.task, pixels):
@@ -72,9 +75,7 @@ def chosen_augment(augment: str, pixels: Pixels) -> str:
 
 def has_embedding(net: str, task: Task, pixels: Pixels) -> bool:
     """Whether the net of that name ends in a linear layer, and so has a feature space below it."""
-    with torch.device("meta"):  # no weights are drawn to ask
-        made = create(net, classes=task.outputs, in_channels=pixels.channels, input_size=(pixels.height, pixels.width))
-    return isinstance(made.head, nn.Linear)
+    return isinstance(weightless(net, task, pixels).head, nn.Linear)
 
 
 def _with_thresholds(model: Model, job: NetJob, unseen: NDArray[np.float32] | None) -> Model:
@@ -87,6 +88,6 @@ def _with_thresholds(model: Model, job: NetJob, unseen: NDArray[np.float32] | No
         rows = np.flatnonzero(np.isfinite(unseen[:, 0])).tolist()
         answers = unseen[rows]
     else:
-        answers = Classifier(model, engine=job.recipe.engine, precision="float32").answers(job.images.exact(rows))
+        answers = job.classifier(model).answers(job.images.exact(rows))
     task = dataclasses.replace(model.task, thresholds=thresholds(answers, lots.targets(rows)))
     return dataclasses.replace(model, task=task)

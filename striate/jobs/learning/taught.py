@@ -50,14 +50,14 @@ def taught(
     site.processes.others_end()
     with site.clock.stage("answer"):
         model = thresholds(model, job, unseen)
-        classifier = Classifier(model, engine=recipe.engine, precision="float32")
+        classifier = job.classifier(model)
         answers = classifier.answers(job.images.exact(held))
     learned = Learned(
         model,
         lots,
         answers,
-        f"{classifier.engine_name} {engine_version(classifier.engine_name)}, float32",
-        "float32",
+        f"{classifier.engine_name} {engine_version(classifier.engine_name)}, {classifier.precision}",
+        classifier.precision,
         unseen=unseen,
         views=job.views if Augmentation.from_text(recipe.augment).transforms else None,
         curve=curve,
@@ -79,7 +79,7 @@ def _fold_by_fold(job: NetJob, folds: NDArray[np.int64]) -> NDArray[np.float32]:
         model, _ = job.trained(rows, [], lambda row: None, f"fold-{fold + 1}")
         if not job.site.processes.first:
             continue
-        answers[held] = Classifier(model, engine=job.recipe.engine, precision="float32").answers(job.images.exact(held))
+        answers[held] = job.classifier(model).answers(job.images.exact(held))
     return answers
 
 
