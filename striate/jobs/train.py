@@ -250,7 +250,7 @@ def _settled(recipe: Recipe, source: Source, plan: Plan, folder: RunFolder) -> d
 
 def _as_run(recipe: Recipe, learned: Learned) -> Recipe:
     """The recipe with every choice that was left open filled in, so that it runs the same again."""
-    keys = ("epochs", "augment", "label_smoothing", "train_precision", "compile")
+    keys = ("epochs", "augment", "learning_rate", "label_smoothing", "train_precision", "compile")
     chosen = {key: learned.facts[key] for key in keys if key in learned.facts}
     if not recipe.learning_rate and chosen.get("learning_rate") == recipe.peak:
         del chosen["learning_rate"]  # the optimizer's own stays that: of another one, too, and for who resumes

@@ -50,6 +50,11 @@ def create(
     return net
 
 
+def check_options(name: str, options: Mapping[str, object]) -> None:
+    """Raise RequestError for options that the network `name` does not have, or of another type, before it is made."""
+    _options(name, options, net_class(name))
+
+
 def variants(file: str) -> Mapping[str, Variant]:
     """The named networks of the paper whose module in `striate.nets` is `file`."""
     found: Mapping[str, Variant] = importlib.import_module(f"striate.nets.{file}").VARIANTS

@@ -27,6 +27,7 @@ class Recipe(Settings):
 
     data: str = key("", "folder, manifest, arrays, pack or named set to learn from")
     net: str = key("", "catalogue name; empty: chosen with the strategy")
+    options: str = key("", "of the net's constructor, such as 'width=0.5 depth=26'", only=("scratch",))
     strategy: str = key("auto", "how to learn", among=("auto", *STRATEGIES))
     split: str = key("", "split.csv of an earlier run, to be split the same; empty: as the data or the seed have it")
     decisions: str = key("", "decisions.csv on the data: what to drop, relabel or move")

@@ -85,7 +85,7 @@ def test_show_draws_a_page(cli, tmp_path: Path) -> None:
     ("words", "said"),
     [
         ("show resnet20 --set dept=8", "unknown option of resnet20: 'dept'; did you mean 'depth'?"),
-        ("show resnet20 --set depth", "--set takes option=value, not 'depth'"),
+        ("show resnet20 --set depth", "an option of a net is option=value, not 'depth'"),
         ("show resnet20 --set depth=x", "option depth of resnet20 must be a whole number, not 'x'"),
         ("show resnet20 --input-size 4 32", "resnet20 needs images of at least 8 x 8 pixels, not 4 x 32"),
         ("show resnet20 --classes 0", "classes must be a whole number from 1"),

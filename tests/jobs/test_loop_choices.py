@@ -63,3 +63,14 @@ def test_the_optimizers_own_rate_stays_its_own_in_the_recipe(data: Path, tmp_pat
     written = Recipe.from_file(run.folder / "recipe.toml")
     assert run.model.training["learning_rate"] == 0.1
     assert written.changed({"optimizer": "adamw"}).peak == 1e-3  # not the 0.1 of the run before
+
+
+def test_a_nets_options_are_trained_and_kept_with_the_model(data: Path, tmp_path: Path) -> None:
+    recipe = RECIPE.changed({"net": "preact_resnet_tiny", "options": "activation=original shortcut=exclusive_gating"})
+    run = train(data, out=tmp_path / "run", recipe=recipe)
+    assert run.model.options["options"] == {"activation": "original", "shortcut": "exclusive_gating"}
+    assert run.classifier.answers(run.classifier.crop(next(data.rglob("*.png")), "one")[None]).shape == (1, 2)
+    for options, words in (("activaton=original", "did you mean 'activation'"), ("original", "is option=value")):
+        with pytest.raises(RequestError, match=words):
+            train(data, out=tmp_path / "wrong", recipe=recipe.changed({"options": options}))
+    assert not (tmp_path / "wrong").exists()

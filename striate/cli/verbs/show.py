@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from striate.cli.answer import Answer
-from striate.errors import RequestError, printable
+from striate.errors import printable
 
 HELP = "open a network as its paper's table"
 EXAMPLE = "striate show lenet5 --html lenet5.html"
@@ -28,8 +28,9 @@ def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
     from striate.jobs.catalogue import show as job
     from striate.jobs.net_page import amount, remarks
+    from striate.recipe.options import options_of
 
-    options = dict(_option(given) for given in chosen.set)
+    options = options_of(chosen.set)
     facts = job(chosen.net, input_size=chosen.input_size, classes=chosen.classes, options=options, html=chosen.html)
     height, width = facts["input_size"]
     lines = [
@@ -66,18 +67,3 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         )
         for row in cells
     ]
-
-
-def _option(given: str) -> tuple[str, object]:
-    """`depth=26` as a name and a value: a whole number, a number, true or false, else text."""
-    name, equals, said = given.partition("=")
-    if not equals:
-        raise RequestError(f"--set takes option=value, not {given!r}")
-    if said.lower() in ("true", "false"):
-        return name, said.lower() == "true"
-    for read in (int, float):
-        try:
-            return name, read(said)
-        except ValueError:
-            continue
-    return name, said

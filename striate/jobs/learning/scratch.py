@@ -21,9 +21,10 @@ from striate.jobs.learning.stock import stocked
 from striate.jobs.learning.taught import taught
 from striate.jobs.measure import thresholds
 from striate.model import Model
-from striate.nets.build import create
+from striate.nets.build import check_options, create
 from striate.pixels import Pixels
 from striate.recipe import Recipe
+from striate.recipe.options import options_of
 from striate.task import Task
 from striate.transfer.strategy import Glance, Plan, scratch_pixels
 
@@ -35,6 +36,7 @@ def learn_scratch(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site
         raise RequestError(
             f"{what} would choose the epoch by the images that a fold is measured on; with folds, give epochs"
         )
+    check_options(plan.net, options_of(recipe.options.split()))
     strangers = open_strangers(recipe.strangers)
     pixels = scratch_pixels(plan.net, seen)
     if strangers and not has_embedding(plan.net, source.task, pixels):
@@ -60,7 +62,13 @@ def from_nothing(job: NetJob, rows: list[int]) -> Beginning:
     centre, deviation = found.normalisation(job.recipe.normalise)
     pixels = dataclasses.replace(job.pixels, mean=tuple(found.mean.tolist()), std=tuple(deviation.tolist()))
     size = (pixels.height, pixels.width)
-    net = create(job.net, classes=job.lots.audit.task.outputs, in_channels=pixels.channels, input_size=size)
+    net = create(
+        job.net,
+        classes=job.lots.audit.task.outputs,
+        in_channels=pixels.channels,
+        input_size=size,
+        options=options_of(job.recipe.options.split()),
+    )
     return Beginning(net, pixels, centre.astype(np.float32) if job.recipe.normalise == "mean-image" else None)
 
 
