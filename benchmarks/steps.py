@@ -164,14 +164,14 @@ def fastai_loop(name: str, *, fast: bool = False) -> Turn:
     return turn
 
 
-def measure(name: str, runs: int, peers: bool) -> dict[str, object]:
+def measure(name: str, runs: int, peers: bool, compiled: bool) -> dict[str, object]:
     turns: dict[str, Turn] = {"plain PyTorch": plain(name), "plain PyTorch, fast flags": plain(name, fast=True)}
     if peers:
         turns |= {"timm": timm_loop(name), "timm, fast flags": timm_loop(name, fast=True)}
         turns |= {"fastai": fastai_loop(name), "fastai, fast flags": fastai_loop(name, fast=True)}
     chosen = {}
-    for label, compiled in (("striate", "no"), ("striate, long run", "auto")):
-        turns[label], chosen[label] = ours(name, compiled)
+    for label, choice in (("striate", "no"), *((("striate, long run", "auto"),) if compiled else ())):
+        turns[label], chosen[label] = ours(name, choice)
     for turn in turns.values():
         turn()
     taken: dict[str, list[float]] = {label: [] for label in turns}
@@ -203,10 +203,11 @@ if __name__ == "__main__":
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--nets", nargs="+", default=list(SIZES))
     parser.add_argument("--no-peers", action="store_true", help="plain PyTorch alone")
+    parser.add_argument("--no-compile", action="store_true", help="without the row of a run long enough to compile for")
     given = parser.parse_args()
     if not given.no_peers:
         from parity import with_operators
 
         operators = with_operators()  # kept while anything that imports torchvision is used
-    found = [measure(name, given.runs, not given.no_peers) for name in given.nets]
+    found = [measure(name, given.runs, not given.no_peers, not given.no_compile) for name in given.nets]
     write_record("steps", found, ["torch", "numpy"] + ([] if given.no_peers else ["timm", "fastai"]))
