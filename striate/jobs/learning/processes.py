@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,6 +61,12 @@ def together() -> Iterator[Processes]:
         return
     from striate.training.world import joined
 
-    with joined() as world:
-        # A machine knows only of the restarts that its own processes caused.
-        yield Processes(world, restarted=world.highest(mine.restarts) > 0)
+    try:
+        with joined() as world:
+            # A machine knows only of the restarts that its own processes caused.
+            yield Processes(world, restarted=world.highest(mine.restarts) > 0)
+    except SystemExit as done:
+        # At once, for torch 2.13's threads can abort the interpreter's ending, which torchrun takes for a lost process.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(int(done.code or 0))
