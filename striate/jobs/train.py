@@ -189,7 +189,7 @@ def _train(
         with site.stoppable():
             learned = _learn(source, plan, seen, recipe, site)
             learned.notes[:0] = notes
-            ran = _as_run(recipe, learned)
+            ran = (learned.recipe or recipe).changed({"precision": learned.precision})  # runs the same again
             run = _leave(site, source, plan, ran, learned)
             if tensorboard:
                 write_scalars(folder.path / "tensorboard", learned.curve, run.metrics, clock.stages)
@@ -246,15 +246,6 @@ def _settled(recipe: Recipe, source: Source, plan: Plan, folder: RunFolder) -> d
         content = Path(recipe.decisions).read_bytes()
         folder.write_text("decisions.csv", content.decode("utf-8", "surrogateescape"))
     return filled
-
-
-def _as_run(recipe: Recipe, learned: Learned) -> Recipe:
-    """The recipe with every choice that was left open filled in, so that it runs the same again."""
-    keys = ("epochs", "augment", "learning_rate", "label_smoothing", "train_precision", "compile")
-    chosen = {key: learned.facts[key] for key in keys if key in learned.facts}
-    if not recipe.learning_rate and chosen.get("learning_rate") == recipe.peak:
-        del chosen["learning_rate"]  # the optimizer's own stays that: of another one, too, and for who resumes
-    return recipe.changed({"precision": learned.precision, **chosen})
 
 
 def _leave(site: Site, source: Source, plan: Plan, recipe: Recipe, learned: Learned) -> Run:

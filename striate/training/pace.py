@@ -46,8 +46,7 @@ def fastest(
     """The settings' `train_precision` and `compile` where they say so, else by trial; `net` is left as it was.
 
     A run of less than half a minute is not tried, nor is compiling for one of less than twenty. bfloat16 is chosen, or
-    compiling, where a step takes at most nine tenths of the time. `rates`, `hooks`: as in `fit`, the
-    hooks on a copy, too.
+    compiling, where a step takes at most nine tenths of the time. `rates`, `hooks`: as in `fit`, the hooks on a copy.
     """
     precision, compiled = settings.train_precision, settings.compile
     seconds: dict[str, float] = {}

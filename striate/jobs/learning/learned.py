@@ -96,8 +96,8 @@ class Learned:
     fold of `lots.folds` where folds were asked for. distances [usable]: how unlike the others each image is. views:
     from a place in `audit.usable` to that image, plain and as augmentation varies it, uint8 [V, H, W, C]. All three
     are None where there is nothing of the kind. curve: a row an epoch. checks: what was checked before training, None
-    for nothing. remarks: what the curve says, the gravest first. facts: what the strategy chose, for the model file and
-    the log. notes: lines for the user.
+    for nothing. remarks: what the curve says, the gravest first. recipe: the run's with what was chosen in its course,
+    None where nothing was. facts: what the strategy chose, for the model file and the log. notes: lines for the user.
     """
 
     model: Model
@@ -112,6 +112,7 @@ class Learned:
     curve: list[dict[str, float]] = field(default_factory=list)
     checks: Checks | None = None
     remarks: list[Remark] = field(default_factory=list)
+    recipe: Recipe | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 

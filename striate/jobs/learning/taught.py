@@ -61,6 +61,7 @@ def taught(
         unseen=unseen,
         views=job.views if Augmentation.from_text(recipe.augment).transforms else None,
         curve=curve,
+        recipe=recipe,
         facts={key: getattr(recipe, key) for key in CHOSEN} | {"learning_rate": recipe.peak} | facts,
         checks=checks,
         remarks=diagnosed(job, rows, curve),
