@@ -65,6 +65,11 @@ class Task:
         """The threshold of each label, measured or not."""
         return self.thresholds or (HALF,) * self.outputs
 
+    @property
+    def decision_thresholds(self) -> tuple[float, ...]:
+        """As `limits`."""
+        return self.limits
+
     def answers(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores [N, outputs] as answers: probabilities over the classes, of each label, or the number itself."""
         if self.kind == "class":

@@ -15,10 +15,16 @@ from striate.jobs.learning.suspects import DOUBTFUL_LABEL, Suspect
 from striate.pixels import Images, UnreadableImage
 from striate.report.audit.content import AuditFinding, AuditPage, Entry
 from striate.task import Target, Task
+from striate.tasks.base import Wording
 
 PICTURES = 400  # thumbnails decoded for the page, at most
 SIDE = 112  # pixels of a thumbnail's longer side
 LISTED = 2000  # files of a finding that become entries
+WORDINGS = {
+    "class": Wording("class", "classes", "the class", "give it another class\u2026", "its name", True),
+    "labels": Wording("label", "labels", "the labels", "give it other labels\u2026", "one|another", True),
+    "number": Wording("number", "numbers", "the number", "give it another number\u2026", "the number", False),
+}
 _DROP = ("blank", "tiny", "odd-format")  # suggested to be dropped, after a look
 
 
@@ -34,8 +40,9 @@ def audit_page(examined: Examined) -> AuditPage:
         data=f"{len(found.usable):,} usable images, {len(found.set_aside):,} set aside. {found.balance()}",
         counts=found.counts(),
         findings=tuple(_finding(one, examined, usable, pictures) for one in found.findings),
-        task_kind=found.task.kind,
-        classes=found.classes if found.task.kind != "number" else (),
+        wording=WORDINGS[found.task.kind],
+        one_class=found.task.kind == "class",
+        classes=found.classes if WORDINGS[found.task.kind].names_listed else (),
         parts=parts,
         images=len(found.usable),
         sizes=sizes,

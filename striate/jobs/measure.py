@@ -39,6 +39,11 @@ class Measured(ABC):
         return len(self.targets)
 
     @property
+    def predictions(self) -> NDArray[np.float32]:
+        """The answers."""
+        return self.answers
+
+    @property
     @abstractmethod
     def score(self) -> float:
         """The headline figure; NaN where nothing was measured."""
@@ -169,6 +174,11 @@ class LabelsMeasured(Measured):
         """Which labels count as given, [N, labels]."""
         return self.task.given(self.answers) if self.limits is None else np.asarray(self.answers >= self.limits)
 
+    @property
+    def predicted(self) -> NDArray[np.bool_]:
+        """As `given`."""
+        return self.given
+
     @cached_property
     def average_precisions(self) -> NDArray[np.float64]:
         """Of each label; NaN for one that no image has."""
@@ -255,6 +265,10 @@ class NumberMeasured(Measured):
     def errors(self) -> NDArray[np.float64]:
         """Answer less truth, [N], in the target's units."""
         return np.asarray(self.answers[:, 0] - self.targets, np.float64) if self.total else np.zeros(0)
+
+    def residuals(self) -> NDArray[np.float64]:
+        """As `errors`."""
+        return self.errors
 
     @property
     def score(self) -> float:

@@ -30,6 +30,7 @@ from striate.jobs.learning.processes import Processes, together
 from striate.jobs.learning.site import Site
 from striate.jobs.learning.weighing import check_balance
 from striate.jobs.measure import Measured, measure, or_none
+from striate.jobs.reporting.run_report import run_report
 from striate.jobs.run_folder import (
     MODEL,
     RECIPE,
@@ -41,13 +42,12 @@ from striate.jobs.run_folder import (
     require_unfinished,
     unfinished,
 )
-from striate.jobs.run_report import run_report
 from striate.jobs.scalars import require_writer, write_scalars
 from striate.metrics import mean_interval
 from striate.model import Model, write
 from striate.progress import Progress
 from striate.recipe import Recipe
-from striate.report.run.page import render
+from striate.report.page import render
 from striate.transfer.head import check_loss
 from striate.transfer.strategy import Glance, Plan, asks_for_nearness, choose, glance, is_model_file
 

@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 from pages import HOSTILE, inspect, plain
-
 from striate.report.run.content import Finder, Remark, RunReport
 from striate.report.run.page import render
 

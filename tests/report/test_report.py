@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from pages import Strict, picture
 from PIL import Image
-
-from striate.report.charts import learning_curves
 from striate.report.run.content import Example, Finding, RunReport, Seen
 from striate.report.run.page import render
+
+from striate.report.charts import learning_curves
 from striate.report.thumbnails import data_uri
 from striate.report.wording import percent, seconds, text
 

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from pages import inspect, names, picture, plain
-
-from striate import metrics
 from striate.report.run.content import (
     Atypical,
     Doubtful,
@@ -31,6 +29,8 @@ from striate.report.run.content import (
 )
 from striate.report.run.numbers import mean_absolute_error_interval
 from striate.report.run.page import render
+
+from striate import metrics
 
 SMALL = picture(12, 9)
 BASE = {"data": "d", "net": "lite0", "strategy": "s", "why": "w", "images": {"train": 9}, "held_out": "val"}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from striate.data.audit.audit import Audit
 from striate.task import Target
 
-DOUBTFUL_LABEL = "doubtful-label"  # the kind of finding that they are
+DOUBTFUL_LABEL = "label-error"  # the kind of finding that they are
 
 
 @dataclass(frozen=True)
