@@ -67,13 +67,14 @@ def headline(evaluation: Evaluated, context: ReportContext) -> Headline:
         return not_evaluated(f"Mean absolute error: {name}")
     score, (low, high), base = evaluation.score, evaluation.interval, baseline_error(evaluation, context.train_targets)
     better = f"{percent(1 - score / base)} lower" if base > score else "not lower"
+    interval = f"95 % confidence interval: {quantity(low)} to {quantity(high)}. " if np.isfinite(high) else ""
     return Headline(
         f"Mean absolute error: {name}",
         quantity(score),
         (
             Text(("Over ", Strong(images(evaluation.total)), *evaluated_on(evaluation.part))),
             Text(
-                f"95 % confidence interval: {quantity(low)} to {quantity(high)}. Always predicting the mean of the "
+                f"{interval}Always predicting the mean of the "
                 f"training targets has an error of {quantity(base)}; this run's is {better}.",
                 "quiet",
             ),

@@ -40,7 +40,7 @@ def test_nothing_is_held_out(strategy: str, column: str, tmp_path: Path, cli) ->
     data = csv_manifest(tmp_path / "all.csv", ("path", column, "group"), rows)
     run = train(data, out=tmp_path / "run", recipe=RECIPES[strategy])
     assert (run.measured.part, run.measured.total) == ("", 0)
-    assert "Not measured" in whole(run)["result"]
+    assert "Not evaluated" in whole(run)["result"]
     assert "not measured" in run.measured.lines()[0]
     again = tmp_path / "again"
     changes = ["--set", f"strategy={strategy}", "--set", "epochs=1"] + (
@@ -49,7 +49,7 @@ def test_nothing_is_held_out(strategy: str, column: str, tmp_path: Path, cli) ->
     code, out, err = cli("train", data, "--out", again, *changes, "--json")
     assert code == 0, err
     assert strict_json(out)["total"] == 0
-    code, out, err = cli("report", run.folder, again, "--out", tmp_path / "c.html", "--json")
+    code, out, err = cli("compare", run.folder, again, "--out", tmp_path / "c.html", "--json")
     assert code == 0, err
     assert [row["score"] for row in strict_json(out)["runs"]] == [None, None]
 
@@ -95,7 +95,7 @@ def test_numbers_that_are_all_the_same(strategy: str, tmp_path: Path) -> None:
     assert run.measured.total == 4
     assert run.metrics["r2"] is None
     assert run.measured.score < (1.5 if strategy == "scratch" else 1e-3)
-    assert "Answered against true" in whole(run)["numbers"]
+    assert "Predicted vs. true" in whole(run)["numbers"]
 
 
 @both
@@ -143,7 +143,7 @@ def test_folds_with_strangers(strategy: str, tmp_path: Path) -> None:
     assert np.quantile(run.strangers.known, 0.95) == pytest.approx(run.strangers.limit, rel=1e-4)
     assert run.metrics["folds"]["images"] == 40
     page = whole(run)
-    assert {"folds", "strangers"} <= page.keys()
+    assert {"folds", "ood"} <= page.keys()
 
 
 @both

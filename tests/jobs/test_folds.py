@@ -65,10 +65,10 @@ def test_mean_interval_and_pooled_are_told(folded: Run) -> None:
     assert folded.model.metrics["folds"] == told
     page = sections((folded.folder / "report.html").read_text("utf-8"))
     shown = html.unescape(page["folds"]).replace("\xa0", " ")
-    assert "Fold by fold" in shown
-    assert f"The mean of 4 folds is <b>{percent(told['mean'])}</b>" in shown
-    assert f"All answers pooled: <b>{percent(told['pooled'])}</b>" in shown
-    assert "each by a network that had not seen it: the folds, pooled" in page["result"]
+    assert "Cross-validation" in shown
+    assert f"Mean of 4 folds: <b>{percent(told['mean'])}</b>" in shown
+    assert f"All predictions pooled: <b>{percent(told['pooled'])}</b>" in shown
+    assert "each predicted by a model that was not trained on it (all folds pooled)" in page["result"]
 
 
 def test_the_command_line_cross_validates(cli, places: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -149,8 +149,8 @@ def test_a_given_split_is_kept_and_the_folds_lie_in_train(strategy: str, with_sp
         assert (row["fold"] != "") == (row["part"] == "train")
     assert run.model.training["images"] == 45
     page = sections((run.folder / "report.html").read_text("utf-8"))
-    assert "on the held-out part <b>test</b>, which was kept out of training" in page["result"]
-    assert "Fold by fold" in page["folds"]
+    assert "on the held-out part <b>test</b>" in page["result"]
+    assert "Cross-validation" in page["folds"]
 
 
 # What belongs together
@@ -192,7 +192,7 @@ def test_folds_of_other_tasks(kind: str, tmp_path: Path) -> None:
     assert max(sizes) - min(sizes) <= 2  # several labels an image do not share out evenly
     assert run.metrics["folds"]["pooled"] == run.measured.score
     strict_json((run.folder / "log.jsonl").read_text().splitlines()[-1])
-    assert "Fold by fold" in (run.folder / "report.html").read_text("utf-8")
+    assert "Cross-validation" in (run.folder / "report.html").read_text("utf-8")
 
 
 def test_a_fold_without_any_label_has_no_score_and_spoils_none(tmp_path: Path, cli) -> None:  # type: ignore[no-untyped-def]
@@ -208,7 +208,7 @@ def test_a_fold_without_any_label_has_no_score_and_spoils_none(tmp_path: Path, c
         strict_json(line)
     run = train(data, out=tmp_path / "again", recipe=FEATURES.changed({"folds": 3}))
     assert isinstance(run.measured, LabelsMeasured) and run.measured.total == 20
-    assert cli("report", tmp_path / "run", tmp_path / "again", "--out", tmp_path / "c.html", "--json")[0] == 0
+    assert cli("compare", tmp_path / "run", tmp_path / "again", "--out", tmp_path / "c.html", "--json")[0] == 0
 
 
 # Refusals

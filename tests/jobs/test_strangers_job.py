@@ -97,8 +97,8 @@ def test_evaluating_counts_every_image_as_one_of_the_classes(run: Run, known: Pa
 
 
 def test_the_page_tells_of_them(run: Run) -> None:
-    told = sections((run.folder / "report.html").read_text("utf-8"))["strangers"]
-    assert "None of these" in told and "others" in told
+    told = sections((run.folder / "report.html").read_text("utf-8"))["ood"]
+    assert "Out-of-distribution detection" in told and "others" in told
 
 
 def test_the_limit_hangs_on_training_images_only(
@@ -122,7 +122,7 @@ def test_without_strangers_nothing_is_refused(known: Path, strange: Path, tmp_pa
     answers = predict(plain.folder, [strange]).answers
     assert {answer.known for answer in answers} == {None}
     assert {answer.label for answer in answers} <= {"low", "high"}
-    assert "strangers" not in sections((plain.folder / "report.html").read_text("utf-8"))
+    assert "ood" not in sections((plain.folder / "report.html").read_text("utf-8"))
 
 
 def test_the_exported_graph_gives_the_distances(known: Path, strange: Path, tmp_path: Path) -> None:

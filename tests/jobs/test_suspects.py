@@ -87,23 +87,23 @@ def mislabelled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str
 def test_an_audit_of_labels_names_the_wrong_ones_first(mislabelled: tuple[Path, set[str]], cli) -> None:  # type: ignore[no-untyped-def]
     root, planted = mislabelled
     found = audit(root, labels=True).findings[0]
-    assert (found.kind, found.action) == ("doubtful-label", "kept")
+    assert (found.kind, found.action) == ("label-error", "kept")
     assert set(found.paths[:4]) == planted
     assert len(found.paths) <= 6
     assert {remark for path, remark in zip(found.paths, found.remarks, strict=True) if path.startswith("low/was")} == {
         "low, or rather high?"
     }
-    assert all(finding.kind != "doubtful-label" for finding in audit(root).findings)
+    assert all(finding.kind != "label-error" for finding in audit(root).findings)
     code, out, _ = cli("audit", root, "--labels")
-    assert code == 0 and f"{len(found.paths)} doubtful-label, kept (" in out
+    assert code == 0 and f"{len(found.paths)} label-error, kept (" in out
 
 
 @pytest.mark.parametrize("folds", [0, 3])
 def test_the_report_of_a_run_lists_them(folds: int, mislabelled: tuple[Path, set[str]], tmp_path: Path) -> None:
     root, planted = mislabelled
     run = train(root, out=tmp_path / "run", recipe=FEATURES.changed({"folds": folds}))
-    told = sections((run.folder / "report.html").read_text("utf-8"))["doubtful"]
-    assert "Labels to check" in told
+    told = sections((run.folder / "report.html").read_text("utf-8"))["label-errors"]
+    assert "Likely label errors" in told
     assert all(path in told for path in planted)
     assert sum(f"{name}/" in told for name in ("low", "high")) == 2
 
@@ -112,7 +112,7 @@ def test_nets_from_scratch_doubt_fold_by_fold(mislabelled: tuple[Path, set[str]]
     root, planted = mislabelled
     changes = {"strategy": "scratch", "net": "lenet5_plain", "epochs": 10, "batch": 16, "folds": 3, "augment": "none"}
     run = train(root, out=tmp_path / "run", recipe=FEATURES.changed(changes))
-    told = sections((run.folder / "report.html").read_text("utf-8"))["doubtful"]
+    told = sections((run.folder / "report.html").read_text("utf-8"))["label-errors"]
     assert all(path in told for path in planted)
 
 
@@ -127,8 +127,8 @@ def test_other_tasks(kind: str, tmp_path: Path) -> None:
         table.append((f"d/{drawing.path}", "|".join(sorted(labels)) if kind == "labels" else side))
     data = csv_manifest(tmp_path / "all.csv", ("path", "labels" if kind == "labels" else "number:side"), table)
     found = audit(data, labels=True).findings[0]
-    assert found.kind == "doubtful-label"
+    assert found.kind == "label-error"
     assert set(found.paths[:3]) == {f"d/{number:03d}.png" for number in wrong}
     run = train(data, out=tmp_path / "run", recipe=FEATURES)
-    told = sections((run.folder / "report.html").read_text("utf-8"))["doubtful"]
+    told = sections((run.folder / "report.html").read_text("utf-8"))["label-errors"]
     assert all(path in told for path in found.paths[:3])

@@ -178,16 +178,16 @@ def test_the_page_has_the_sections_that_go_with_the_task(case: Case) -> None:
     told = sections((case.run.folder / "report.html").read_text("utf-8"))
     if case.kind == "labels":
         assert "Mean average precision" in told["result"]
-        assert "Label by label" in told["classes"] and "top" in told["classes"]
-        assert "Precision by recall" in told["ranking"]
+        assert "Per-label metrics" in told["classes"] and "top" in told["classes"]
+        assert "Precision-recall curves" in told["ranking"]
         absent = {"confusion", "calibration", "numbers"}
     else:
-        assert "Mean error: side" in told["result"]
-        assert "Answered against true" in told["numbers"]
-        assert "The worst errors" in told["mistakes"]
+        assert "Mean absolute error: side" in told["result"]
+        assert "Predicted vs. true" in told["numbers"]
+        assert "Largest errors" in told["mistakes"]
         absent = {"confusion", "calibration", "classes", "ranking"}
     assert not absent & told.keys()
-    assert {"seen", "data", "details"} <= told.keys()
+    assert {"input", "data", "details"} <= told.keys()
 
 
 @pytest.mark.parametrize("case", ["labels scratch csv", "number scratch jsonl"], indirect=True)

@@ -1,4 +1,4 @@
-"""`striate report`: finished runs side by side, a winner only where the same images were measured."""
+"""`striate compare`: finished runs side by side, a winner only where they were evaluated on the same images."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
 def test_page_text_and_json(runs: dict[str, Run], tmp_path: Path, cli) -> None:  # type: ignore[no-untyped-def]
     one, two = runs["untaught"], runs["taught"]
     assert two.measured.score - one.measured.score > 0.3
-    code, out, err = cli("report", one.folder, two.folder, "--out", tmp_path / "c.html")
+    code, out, err = cli("compare", one.folder, two.folder, "--out", tmp_path / "c.html")
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0].split() == ["run", "accuracy", "95", "%", "images", "time", "model"]
@@ -51,7 +51,7 @@ def test_page_text_and_json(runs: dict[str, Run], tmp_path: Path, cli) -> None: 
     assert lines[-1] == f"Page {tmp_path / 'c.html'}"
     page = html.unescape((tmp_path / "c.html").read_text("utf-8"))
     assert f"{two.folder} is best" in page and str(one.folder) in page and "<script" not in page
-    code, out, _ = cli("report", one.folder, two.folder, "--out", tmp_path / "c.html", "--json")
+    code, out, _ = cli("compare", one.folder, two.folder, "--out", tmp_path / "c.html", "--json")
     told = strict_json(out)
     assert code == 0 and told["page"] == str(tmp_path / "c.html")
     assert [row["name"] for row in told["runs"]] == [str(one.folder), str(two.folder)]
@@ -63,7 +63,7 @@ def test_page_text_and_json(runs: dict[str, Run], tmp_path: Path, cli) -> None: 
 def test_what_a_run_says_of_itself(runs: dict[str, Run]) -> None:
     run = runs["taught"]
     told = summary(run.folder)
-    assert (told.net, told.strategy, told.task_kind, told.images) == ("lenet5_plain", "scratch", "class", 16)
+    assert (told.net, told.strategy, told.task, told.images) == ("lenet5_plain", "scratch", "class", 16)
     assert told.score == run.measured.score and told.recalls == run.measured.recalls  # type: ignore[attr-defined]
     assert told.megabytes == pytest.approx((run.folder / "model.safetensors").stat().st_size / 1e6)
     assert told.seconds == run.metrics["seconds"]
@@ -83,7 +83,7 @@ def test_the_same_images_are_known_again_and_others_are_warned_of(runs: dict[str
     def told(*names: str) -> str:
         return compare([runs[name].folder for name in names], out=tmp_path / "c.html").text
 
-    other = "Warning: These runs were not measured on the same images: their scores do not compare."
+    other = "Warning: These runs were not evaluated on the same images: their scores cannot be compared."
     assert "Warning" not in told("untaught", "taught")
     assert "Warning" not in told("taught", "again")  # another seed, and the split of the first
     assert other in told("taught", "elsewhere")
@@ -91,12 +91,12 @@ def test_the_same_images_are_known_again_and_others_are_warned_of(runs: dict[str
     assert "Warning" not in told("folds", "same folds")
     assert other in told("folds", "taught")
     assert other in told("folds", "other folds")
-    assert "not measured on the same images" in (tmp_path / "c.html").read_text("utf-8")
+    assert "not evaluated on the same images" in (tmp_path / "c.html").read_text("utf-8")
 
 
 def test_other_tasks_do_not_compare(runs: dict[str, Run], tmp_path: Path) -> None:
     text = compare([runs["taught"].folder, runs["number"].folder], out=tmp_path / "c.html").text
-    assert "measured by different scores (accuracy, mean absolute error), which do not compare" in text
+    assert "have different metrics (accuracy, mean absolute error), which cannot be compared" in text
     assert "is best" not in text
     assert summary(runs["number"].folder).score == runs["number"].measured.score
 
@@ -105,10 +105,10 @@ def test_what_is_no_run_is_one_line(runs: dict[str, Run], tmp_path: Path, cli) -
     good = runs["taught"].folder
     (tmp_path / "empty").mkdir()
     for wrong in (tmp_path / "empty", tmp_path / "nothing", good / "model.safetensors"):
-        code, out, err = cli("report", good, wrong, "--out", tmp_path / "c.html")
+        code, out, err = cli("compare", good, wrong, "--out", tmp_path / "c.html")
         assert (code, out) == (2, "")
         assert err == f"striate: {str(wrong)!r} is no run folder: it holds no model.safetensors\n"
-    code, _, err = cli("report", good, "--out", tmp_path / "c.html")
+    code, _, err = cli("compare", good, "--out", tmp_path / "c.html")
     assert (code, err) == (2, "striate: a comparison needs two runs or more, not 1\n")
     assert not (tmp_path / "c.html").exists()
     half = tmp_path / "half"
@@ -127,11 +127,11 @@ def test_a_log_that_was_cut_off_is_read_as_far_as_it_goes(runs: dict[str, Run], 
     assert told.seconds is None and len(told.curve) == 5
     (half / "split.csv").unlink()
     assert summary(half).held_out == ""
-    assert "half does not tell on which" in compare([runs["taught"].folder, half], out=tmp_path / "c.html").text
+    assert "half are not recorded" in compare([runs["taught"].folder, half], out=tmp_path / "c.html").text
 
 
 def test_a_page_that_cannot_be_written_is_one_line(runs: dict[str, Run], tmp_path: Path, cli) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "file").write_text("")
     folders = [runs[name].folder for name in ("untaught", "taught")]
-    code, _, err = cli("report", *folders, "--out", tmp_path / "file" / "c.html")
+    code, _, err = cli("compare", *folders, "--out", tmp_path / "file" / "c.html")
     assert code == 1 and err.startswith("striate: could not write ") and err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""`striate report`."""
+"""`striate compare`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import argparse
 from striate.cli.answer import Answer
 from striate.errors import printable
 
-HELP = "set several runs side by side"
-EXAMPLE = "striate report runs/photos runs/photos-2 --out comparison.html"
+HELP = "compare several runs"
+EXAMPLE = "striate compare runs/photos runs/photos-2 --out comparison.html"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What the verb is given."""
+    """The verb's arguments."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run folders of striate train; two or more")
     parser.add_argument("--out", metavar="FILE", default="comparison.html", help="the page (default: comparison.html)")
 
