@@ -12,7 +12,7 @@ from striate import model as model_room
 from striate.errors import RequestError, nearest
 from striate.inference.classifier import Classifier
 from striate.model import Model
-from striate.task import Task
+from striate.tasks import Classification
 from striate.transfer.strategy import is_model_file
 from striate.weights.classes import imagenet_names
 from striate.weights.kept import kept_nets, kept_path
@@ -31,7 +31,7 @@ def published_model(net: str) -> Model:
     return Model(
         net,
         options,
-        Task("class", imagenet_names()),
+        Classification(imagenet_names()),
         found.pixels,
         tensors,
         head="head",

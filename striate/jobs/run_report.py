@@ -13,13 +13,16 @@ from striate.data.audit.looking import look
 from striate.data.sources.base import Source
 from striate.jobs.learning.learned import Learned
 from striate.jobs.learning.suspects import suspects
-from striate.jobs.measure import ClassesMeasured, LabelsMeasured, Measured, NumberMeasured
-from striate.metrics import calibration, precision_recall
 from striate.model import Model
 from striate.pixels import Images
 from striate.recipe import Recipe
 from striate.report.run import content
 from striate.report.run.content import RunReport
+from striate.tasks import Evaluation
+from striate.tasks.classification import ClassificationEvaluation
+from striate.tasks.metrics import calibration, precision_recall
+from striate.tasks.multilabel import MultilabelEvaluation
+from striate.tasks.regression import RegressionEvaluation
 from striate.transfer.strategy import Plan
 
 SEEN = 8  # training images shown as the network sees them
@@ -38,7 +41,7 @@ def run_report(
     plan: Plan,
     recipe: Recipe,
     learned: Learned,
-    measured: Measured,
+    measured: Evaluation,
     model: Model,
     timings: dict[str, float],
 ) -> RunReport:
@@ -104,21 +107,21 @@ class _Pictures:
 
     def truth(self, place: int) -> str:
         """What is true of it, in words."""
-        return self.model.task.spoken(self.usable[place].item.target)
+        return self.model.task.text(self.usable[place].item.target)
 
 
 def _shown(crop: Images) -> Images:
     return crop[..., 0] if crop.shape[-1] == 1 else crop
 
 
-def _of_task(learned: Learned, measured: Measured, pictures: _Pictures) -> dict[str, Any]:
+def _of_task(learned: Learned, measured: Evaluation, pictures: _Pictures) -> dict[str, Any]:
     """The fields of the page that go with the task."""
     places = learned.measured_rows
-    worst = measured.worst(WORST + OPENED if isinstance(measured, ClassesMeasured) else WORST)
+    worst = measured.worst(WORST + OPENED if isinstance(measured, ClassificationEvaluation) else WORST)
     crops = pictures.of(places[row] for row in worst)
     shown = [(row, places[row], crops[places[row]]) for row in worst if places[row] in crops]
     keys = {place: pictures.usable[place].item.key for _, place, _ in shown}
-    if isinstance(measured, ClassesMeasured):
+    if isinstance(measured, ClassificationEvaluation):
         predicted = measured.predicted
         examples = [
             content.Example(
@@ -126,13 +129,13 @@ def _of_task(learned: Learned, measured: Measured, pictures: _Pictures) -> dict[
                 crop,
                 pictures.truth(place),
                 measured.task.names[predicted[row]],
-                float(measured.answers[row, predicted[row]]),
+                float(measured.predictions[row, predicted[row]]),
             )
             for row, place, crop in shown
         ]
         return _of_classes(measured) | {"mistakes": tuple(examples[:WORST]), "answers": tuple(examples[WORST:])}
-    if isinstance(measured, LabelsMeasured):
-        given = measured.given
+    if isinstance(measured, MultilabelEvaluation):
+        given = measured.predicted
         mistakes = [
             content.LabelMistake(
                 keys[place], crop, _names(measured, measured.targets[row]), _names(measured, given[row])
@@ -140,24 +143,25 @@ def _of_task(learned: Learned, measured: Measured, pictures: _Pictures) -> dict[
             for row, place, crop in shown
         ]
         return _of_labels(measured) | {"label_mistakes": tuple(mistakes)}
-    assert isinstance(measured, NumberMeasured)
+    if not isinstance(measured, RegressionEvaluation):
+        return {}
     missed = [
-        content.NumberMistake(keys[place], crop, float(measured.targets[row]), float(measured.answers[row, 0]))
+        content.NumberMistake(keys[place], crop, float(measured.targets[row]), float(measured.predictions[row, 0]))
         for row, place, crop in shown
     ]
     trained = learned.lots.targets(learned.lots.rows("train"))
     numbers = content.Numbers(
         name=measured.task.names[0],
         truth=measured.targets,
-        predicted=measured.answers[:, 0],
+        predicted=measured.predictions[:, 0],
         usual=float(trained.mean()) if len(trained) else None,
         mistakes=tuple(missed),
     )
     return {"numbers": numbers}
 
 
-def _of_classes(measured: ClassesMeasured) -> dict[str, Any]:
-    sure = measured.answers.max(axis=1) if measured.total else np.zeros(0)
+def _of_classes(measured: ClassificationEvaluation) -> dict[str, Any]:
+    sure = measured.predictions.max(axis=1) if measured.total else np.zeros(0)
     return {
         "correct": measured.correct,
         "accuracy": measured.accuracy,
@@ -168,15 +172,17 @@ def _of_classes(measured: ClassesMeasured) -> dict[str, Any]:
     }
 
 
-def _of_labels(measured: LabelsMeasured) -> dict[str, Any]:
+def _of_labels(measured: MultilabelEvaluation) -> dict[str, Any]:
     task = measured.task
     scores, curves = [], []
     for place, (name, ranked) in enumerate(zip(task.names, measured.average_precisions, strict=True)):
         positives = int(measured.targets[:, place].sum()) if measured.total else 0
         figures = measured.at_threshold(place) if measured.total else (np.nan,) * 3
-        scores.append(content.LabelScore(name, positives, float(ranked), task.limits[place], *map(float, figures)))
+        scores.append(
+            content.LabelScore(name, positives, float(ranked), task.decision_thresholds[place], *map(float, figures))
+        )
         if positives:
-            points = precision_recall(measured.answers[:, place], measured.targets[:, place])
+            points = precision_recall(measured.predictions[:, place], measured.targets[:, place])
             curves.append(content.LabelCurve(name, *points))
     return {
         "correct": measured.all_right if measured.total else 0,
@@ -185,17 +191,17 @@ def _of_labels(measured: LabelsMeasured) -> dict[str, Any]:
     }
 
 
-def _names(measured: Measured, row: Any) -> tuple[str, ...]:
+def _names(measured: Evaluation, row: Any) -> tuple[str, ...]:
     return tuple(name for name, has in zip(measured.task.names, row, strict=True) if has)
 
 
 def _doubtful(learned: Learned, pictures: _Pictures) -> tuple[content.Doubtful, ...]:
     found = suspects(learned.audit, learned.unseen) if learned.unseen is not None else []
-    crops = pictures.of(suspect.place for suspect in found[:DOUBTFUL])
+    crops = pictures.of(suspect.index for suspect in found[:DOUBTFUL])
     return tuple(
         content.Doubtful(
-            pictures.usable[one.place].item.key,
-            crops.get(one.place),
+            pictures.usable[one.index].item.key,
+            crops.get(one.index),
             one.label,
             one.suggested,
             one.label_probability,

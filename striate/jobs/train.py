@@ -29,7 +29,6 @@ from striate.jobs.learning.nearness import looked_closer
 from striate.jobs.learning.processes import Processes, together
 from striate.jobs.learning.site import Site
 from striate.jobs.learning.weighing import check_balance
-from striate.jobs.measure import Measured, measure, or_none
 from striate.jobs.run_folder import (
     MODEL,
     RECIPE,
@@ -43,12 +42,13 @@ from striate.jobs.run_folder import (
 )
 from striate.jobs.run_report import run_report
 from striate.jobs.scalars import require_writer, write_scalars
-from striate.metrics import mean_interval
 from striate.model import Model, write
 from striate.progress import Progress
 from striate.recipe import Recipe
 from striate.report.run.page import render
-from striate.transfer.head import check_loss
+from striate.tasks import Evaluation
+from striate.tasks.base import or_none
+from striate.tasks.metrics import mean_interval
 from striate.transfer.strategy import Glance, Plan, asks_for_nearness, choose, glance, is_model_file
 
 REMARKS = 2  # on the curve, said after training; the report has them all
@@ -66,11 +66,11 @@ class Run:
 
     folder: Path
     model: Model
-    measured: Measured
+    measured: Evaluation
     audit: Audit
     plan: Plan
     metrics: dict[str, Any]
-    by_fold: list[Measured]
+    by_fold: list[Evaluation]
     strangers: StrangersMeasured | None
 
     @property
@@ -160,7 +160,7 @@ def _train(
     with clock.stage("open the data"):
         source, notes = _open(recipe)
         check_balance(source.task, recipe.balance)
-        check_loss(source.task, recipe.loss)
+        source.task.loss_name(recipe.loss)
         if recipe.augment != "auto":
             Augmentation.from_text(recipe.augment)  # a wrong word is told even where nothing is augmented
         seen = glance(source)
@@ -171,7 +171,7 @@ def _train(
         with clock.stage("look closer"):
             plan = looked_closer(source, plan, seen, recipe)
     plan = processes.told(plan)
-    progress.say(f"{source.name}: {len(source.items):,} images {source.task.asked()}")
+    progress.say(f"{source.name}: {len(source.items):,} images {source.task.describe()}")
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     if idle := recipe.idle(plan.strategy):
         notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
@@ -287,7 +287,7 @@ def _of_folds(learned: Learned) -> dict[str, Any]:
     scores = [fold.score for fold in folds]
     known = [score for score in scores if math.isfinite(score)]  # a fold may hold no image with any label
     pooled, (low, high) = learned.cross_validated, mean_interval(known)
-    low, high = max(0.0, low), high if pooled.task.kind == "number" else min(1.0, high)
+    low, high = pooled.task.metric.clipped(low, high)
     facts = {
         "scores": list(map(or_none, scores)),
         "mean": float(np.mean(known)) if known else None,
@@ -298,14 +298,14 @@ def _of_folds(learned: Learned) -> dict[str, Any]:
     return {"folds": facts}
 
 
-def _without_leaks(learned: Learned, measured: Measured) -> dict[str, Any]:
+def _without_leaks(learned: Learned, measured: Evaluation) -> dict[str, Any]:
     """The score on held-out images that are not also in training, where there are any such leaks."""
     if not measured.total or not learned.lots.measured_part:
         return {}
     clean = ~leaked(learned.audit, learned.lots.parts, learned.lots.measured_part)
     if clean.all():
         return {}
-    without = measure(measured.part, measured.task, measured.answers[clean], measured.targets[clean])
+    without = measured.task.evaluate(measured.part, measured.predictions[clean], measured.targets[clean])
     return {
         "leaks": int((~clean).sum()),
         "score_without_leaks": or_none(without.score),

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from striate.metrics import Calibration
 from striate.report.plot import Plot, Point, Say, Series, line_panel, tick, ticks
 from striate.report.run.content import Finder, LabelCurve, Numbers, RunReport, Strangers
 from striate.report.wording import clipped, number, percent, quantity, text
+from striate.tasks.metrics import Calibration
 
 MOST_POINTS = 1500  # in one scatter: more hide each other and weigh
 MOST_FOLDS = 40

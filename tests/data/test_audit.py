@@ -27,7 +27,7 @@ from striate.data.sources.folder import open_folder
 from striate.errors import RequestError
 from striate.pixels import Pixels
 from striate.progress import Progress
-from striate.task import Target, Task
+from striate.tasks import Target, Task
 
 
 def picture(path: Path, seed: int = 0, form: str = "PNG", side: int = 16) -> Path:

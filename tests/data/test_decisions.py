@@ -24,7 +24,7 @@ from striate.data.sources.folder import open_folder
 from striate.data.sources.manifest import open_manifest
 from striate.errors import RequestError
 from striate.pixels import Pixels
-from striate.task import Task
+from striate.tasks import Task
 
 
 def picture(path: Path, seed: int) -> None:

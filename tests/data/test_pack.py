@@ -29,7 +29,7 @@ from striate.data.sources.folder import open_folder
 from striate.data.splits import split
 from striate.errors import RequestError
 from striate.pixels import Decoded, Pixels
-from striate.task import Task
+from striate.tasks import Classification, Multilabel, Regression, Task
 
 PIXELS = Pixels(48, 40, rule="squash", filter="bicubic")
 
@@ -128,9 +128,9 @@ def test_a_pack_is_opened_as_a_source_without_torch(packed: PackSource) -> None:
 @pytest.mark.parametrize(
     ("task", "targets"),
     [
-        (Task("labels", ("sun", "sea", "sand")), [(0, 2), (), (1,)]),
-        (Task("number", ("age",)), [0.1, -3.0, 1e300]),
-        (Task("class", ("b", "a")), [1, 0, 1]),
+        (Multilabel(("sun", "sea", "sand")), [(0, 2), (), (1,)]),
+        (Regression(("age",)), [0.1, -3.0, 1e300]),
+        (Classification(("b", "a")), [1, 0, 1]),
     ],
     ids=["labels", "number", "class"],
 )

@@ -33,7 +33,7 @@ from striate.data.splits import (
 )
 from striate.errors import RequestError
 from striate.storage import write_text
-from striate.task import Task
+from striate.tasks import Classification, Task
 
 
 def usable(*entries: tuple[int, object, str]) -> list[Usable]:
@@ -134,7 +134,7 @@ def test_leaks_are_marked() -> None:
 def test_the_saved_split_is_csv_that_reads_back() -> None:
     entries = usable((0, "x", ""), (1, "y", ""))
     nasty = 'a, "b"\nc\udce9'
-    audited = Audit(Task("class", ("one", nasty)), entries, [Oddity("bad.jpg", "empty", "zero bytes")])
+    audited = Audit(Classification(("one", nasty)), entries, [Oddity("bad.jpg", "empty", "zero bytes")])
     rows = list(csv.reader(io.StringIO(split_csv(audited, ["train", "val"]), newline="")))
     assert rows == [
         ["path", "class", "part", "fold", "why"],
@@ -192,7 +192,7 @@ def several(count: int, seed: int = 0) -> list[Usable]:
 def test_labels_are_held_out_in_proportion(seed: int) -> None:
     entries = several(300)
     audited = found(entries, "labels", 4)
-    parts, table = held(split(audited, 0.2, seed)), strata_of(audited.task, entries)
+    parts, table = held(split(audited, 0.2, seed)), strata_of(audited.task, entries).table
     assert table.shape == (300, 5)
     assert table[:, 4].tolist() == [not entry.item.target for entry in entries]
     shares = table[parts].sum(0) / table.sum(0)
@@ -276,7 +276,7 @@ def test_folds_that_are_possible() -> None:
 # A saved split is applied again
 
 
-TWO = Task("class", ("a", "b"))
+TWO = Classification(("a", "b"))
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from striate.data.sources.base import Item
 from striate.jobs.learning.weighing import check_balance, weights_of
 from striate.jobs.measure import ClassesMeasured
 from striate.recipe import Recipe as TheRecipe
-from striate.task import Task
+from striate.tasks import Classification, Multilabel, Regression
 from striate.transfer.head import Lesson, fit_head
 
-TWO, THREE = Task("class", ("a", "b")), Task("class", ("a", "b", "c"))
+TWO, THREE = Classification(("a", "b")), Classification(("a", "b", "c"))
 RECIPES = {
     "scratch": Recipe(strategy="scratch", net="lenet5_plain", epochs=3, batch=16, engine="torch", augment="none"),
     "features": Recipe(strategy="features", engine="openvino"),
@@ -64,7 +64,7 @@ def test_a_class_without_images_weighs_nothing() -> None:
 
 
 def test_there_must_be_classes() -> None:
-    for task in (Task("labels", ("a", "b")), Task("number", ("n",))):
+    for task in (Multilabel(("a", "b")), Regression(("n",))):
         check_balance(task, "none")
         with pytest.raises(RequestError, match=f"balance 'weights' goes with one class an image; .*{task.kind!r}"):
             check_balance(task, "weights")

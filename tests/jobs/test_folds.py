@@ -20,10 +20,10 @@ from striate.jobs.learning.learned import Learned, Lots
 from striate.jobs.learning.net_job import NetJob
 from striate.jobs.measure import LabelsMeasured
 from striate.jobs.train import Run
-from striate.metrics import mean_interval, percent
+from striate.tasks.metrics import mean_interval, percent
 from striate.model import Model
 from striate.pixels import Pixels
-from striate.task import Task
+from striate.tasks import Multilabel
 
 FEATURES = Recipe(strategy="features", engine="openvino")
 SCRATCH = Recipe(strategy="scratch", net="lenet5_plain", epochs=6, batch=16, engine="torch", augment="none")
@@ -226,7 +226,7 @@ def test_too_few_or_too_many_folds_are_refused(places: Path, tmp_path: Path, cli
 
 def test_thresholds_that_folds_are_measured_by_come_from_the_other_folds() -> None:
     generator = np.random.default_rng(0)
-    task = Task("labels", ("a", "b"))
+    task = Multilabel(("a", "b"))
     fold = np.arange(60) % 3
     unseen = generator.random((60, 2)).astype(np.float32)
     true = unseen > np.array([0.3, 0.7], np.float32)

@@ -15,7 +15,7 @@ from striate import Recipe, RequestError, evaluate, export, load, train
 from striate.inference.classifier import NONE_OF_THESE
 from striate.jobs.predict import predict
 from striate.jobs.train import Run
-from striate.metrics import auroc
+from striate.tasks.metrics import auroc
 from striate.model import read
 
 FEATURES = Recipe(strategy="features", engine="openvino")

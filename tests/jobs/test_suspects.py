@@ -14,7 +14,7 @@ from striate.data.audit.audit import Audit, Usable
 from striate.data.audit.looking import Record
 from striate.data.sources.base import Item
 from striate.jobs.learning.suspects import suspects
-from striate.task import Target, Task
+from striate.tasks import Classification, Multilabel, Regression, Target, Task
 
 FEATURES = Recipe(strategy="features", engine="openvino")
 
@@ -31,7 +31,7 @@ def rows(*values: tuple[float, ...]) -> np.ndarray:
 
 
 def test_classes_by_the_labels_own_probability() -> None:
-    found = audited(Task("class", ("a", "b", "c")), 0, 1, 2, 0, 1)
+    found = audited(Classification(("a", "b", "c")), 0, 1, 2, 0, 1)
     unseen = rows((0.9, 0.05, 0.05), (0.6, 0.3, 0.1), (0.1, 0.85, 0.05), (0.2, 0.3, 0.5), (np.nan,) * 3)
     told = suspects(found, unseen)
     assert [(one.place, one.label, one.suggested, one.target) for one in told] == [
@@ -42,7 +42,7 @@ def test_classes_by_the_labels_own_probability() -> None:
 
 
 def test_labels_by_the_least_believed_of_them() -> None:
-    task = Task("labels", ("a", "b"), (0.5, 0.2))
+    task = Multilabel(("a", "b"), (0.5, 0.2))
     found = audited(task, (0,), (), (0, 1), (1,), (0,))
     unseen = rows((0.9, 0.1), (0.4, 0.7), (0.05, 0.9), (0.1, 0.3), (0.6, 0.25))
     told = suspects(found, unseen)
@@ -53,7 +53,7 @@ def test_labels_by_the_least_believed_of_them() -> None:
 
 
 def test_numbers_that_are_far_beyond_the_usual_error() -> None:
-    found = audited(Task("number", ("age",)), *(float(n) for n in range(20)))
+    found = audited(Regression(("age",)), *(float(n) for n in range(20)))
     unseen = np.arange(20, dtype=np.float32)[:, None] + np.tile([[0.5], [-0.5]], (10, 1)).astype(np.float32)
     assert suspects(found, unseen) == []
     unseen[7], unseen[12] = 30, -4
@@ -62,7 +62,7 @@ def test_numbers_that_are_far_beyond_the_usual_error() -> None:
     assert all(np.isnan(one.label_probability) for one in told)
 
 
-@pytest.mark.parametrize("task", [Task("class", ("a", "b")), Task("labels", ("a", "b")), Task("number", ("n",))])
+@pytest.mark.parametrize("task", [Classification(("a", "b")), Multilabel(("a", "b")), Regression(("n",))])
 def test_nothing_answered_is_nothing_doubted(task: Task) -> None:
     target: Target = {"class": 0, "labels": (0,), "number": 1.0}[task.kind]
     assert suspects(audited(task, target, target), np.full((2, task.outputs), np.nan, np.float32)) == []

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from pages import inspect, names, plain
 
 from striate.errors import RequestError
-from striate.metrics import wilson
+from striate.tasks.metrics import wilson
 from striate.report.compare.comparing import Comparison
 from striate.report.compare.page import render_comparison
 from striate.report.compare.summary import RunSummary

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from pages import inspect, names, picture, plain
 
-from striate import metrics
+from striate.tasks import metrics
 from striate.report.run.content import (
     Atypical,
     Doubtful,

@@ -14,7 +14,7 @@ from training_cases import QUICK, examples, same, small_net, some
 from striate.errors import RequestError, WorkError
 from striate.recipe import Recipe, Settings
 from striate.recipe.settings import FINDER, OPTIMIZERS
-from striate.training.batches import Visits
+from striate.training.batches import SampleOrder
 from striate.training.diagnosis import diagnose, reach_of
 from striate.training.finder import POINTS, find_rate, read
 from striate.training.hooks import Hook
@@ -215,7 +215,7 @@ def test_the_plain_twin_takes_the_settings_as_they_come() -> None:
 def test_a_loss_that_moves_by_chance_has_not_exploded(monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter([0.001, 0.02, 0.02, 0.02] + [0.01] * (POINTS - 4))  # of a head that was fitted before
 
-    def learnt(run: Run, batch: Visits) -> None:
+    def learnt(run: Run, batch: SampleOrder) -> None:
         run.sums.loss, run.sums.seen, run.batch = next(losses) * len(batch), len(batch), run.batch + 1
 
     monkeypatch.setattr("striate.training.finder.learn", learnt)

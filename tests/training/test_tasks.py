@@ -17,7 +17,7 @@ from striate.data.augment.batch import augment, mixing
 from striate.data.augment.keyed import permutation
 from striate.errors import RequestError
 from striate.recipe import Settings
-from striate.training.batches import visits
+from striate.training.batches import sample_order
 from striate.training.loop import fit
 from striate.training.schedule import Schedule
 from striate.training.scores import score
@@ -109,7 +109,7 @@ def test_mixup_mixes_images_and_losses() -> None:
     settings = dataclasses.replace(PLAIN, augment="mixup=0.4 shift=2 flip=0.5")
     net, plain = small_net(norm=False), small_net(norm=False)
     fit(net, examples(images, labels), settings)
-    epoch = visits(64, seed=3, epoch=0)
+    epoch = sample_order(64, seed=3, epoch=0)
     moved = Augmentation.from_text("shift=2 flip=0.5")
     # Whoever an image is mixed with looks as in its own turn.
     x = (augment(images, np.arange(64), moved, seed=3, epoch=0).float() - 33) / 78

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from striate.errors import RequestError
-from striate.training.batches import batches, visits
+from striate.training.batches import batches, sample_order
 from striate.training.examples import Examples
 from striate.training.view import View, normalised
 
@@ -28,7 +28,7 @@ def test_what_is_shown_of_an_image_does_not_depend_on_the_batch(chances: np.ndar
     words = "mixup=0.5 crop=0.3..1 flip=0.5 rotate=9 elastic=1 colour=9 lighting=0.1 cutout=3 drop=0.1"
     some_of = Examples(images, torch.zeros(23, dtype=torch.int64), [90.0] * 3, [60.0] * 3, size=(12, 12))
     view = View(some_of, torch.device("cpu"), augment=words, seed=3)
-    epoch = visits(23, seed=3, epoch=1, chances=chances)
+    epoch = sample_order(23, seed=3, epoch=1, chances=chances)
     whole = view.learn(epoch, epoch, 1)
     assert [len(part) for part, _ in whole.parts] == [23, 23]
     for batch in (1, 7):

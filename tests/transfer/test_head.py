@@ -9,13 +9,13 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from striate.errors import RequestError
-from striate.task import Task
+from striate.tasks import Classification, Multilabel, Regression, Task
 from striate.transfer.head import STRENGTHS, Lesson, fit_head, fold_of, out_of_fold
 from striate.transfer.objective import cross_entropy, minimum
 
 
 def classes(count: int) -> Task:
-    return Task("class", tuple(map(str, range(count))))
+    return Classification(tuple(map(str, range(count))))
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +90,11 @@ def test_folds_are_stratified() -> None:
 def test_labels_are_learnt_each_by_itself(digits: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
     x, y = digits
     table = np.stack([y == 0, y >= 8, y == 7], axis=1).astype(np.float32)
-    task = Task("labels", ("nought", "large", "seven"))
+    task = Multilabel(("nought", "large", "seven"))
     head = fit_head(Lesson(x[:400], table[:400], task), seed=0)
     given = task.answers(x[400:] @ head.weight.T + head.bias) >= 0.5
     assert ((given == table[400:]).mean(axis=0) > 0.93).all()
-    one = fit_head(Lesson(x[:400], table[:400, :1], Task("labels", ("nought",))), seed=0)
+    one = fit_head(Lesson(x[:400], table[:400, :1], Multilabel(("nought",))), seed=0)
     alone = LogisticRegression(C=one.strength, tol=1e-8, max_iter=5000).fit(x[:400], table[:400, 0])
     assert np.allclose(one.weight, alone.coef_, atol=5e-3 * np.abs(alone.coef_).max())
 
@@ -103,7 +103,7 @@ def test_a_number_comes_in_its_own_units() -> None:
     generator = np.random.default_rng(0)
     x = generator.normal(size=(300, 12)).astype(np.float32)
     truth = 1000 + 250 * x[:, 0] - 40 * x[:, 3]
-    head = fit_head(Lesson(x, truth.astype(np.float64), Task("number", ("grams",))))
+    head = fit_head(Lesson(x, truth.astype(np.float64), Regression(("grams",))))
     said = x @ head.weight.T + head.bias
     assert np.abs(said[:, 0] - truth).max() < 5
 
@@ -114,7 +114,7 @@ def test_huber_does_not_follow_a_few_wild_numbers() -> None:
     clean = 5 + 2 * x[:, 0].astype(np.float64)
     wild = clean.copy()
     wild[:10] += 500
-    task = Task("number", ("n",))
+    task = Regression(("n",))
     errors = {}
     for loss in ("mse", "huber"):
         head = fit_head(Lesson(x, wild, task, loss=loss))

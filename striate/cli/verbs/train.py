@@ -111,14 +111,14 @@ def run(chosen: argparse.Namespace) -> Answer:
     lines = [headline]
     if "leaks" in run.metrics:
         score = run.metrics["score_without_leaks"]
-        shown = "not measurable" if score is None else _score(score, run.measured.task.kind)
+        shown = "not measurable" if score is None else run.measured.task.metric.text(score)
         lines.append(f"Without the {run.metrics['leaks']} held-out images that are also in training: {shown}")
     lines += details
     if run.by_fold and run.metrics["folds"]["interval"]:
-        facts, kind = run.metrics["folds"], run.measured.task.kind
-        low, high = (_score(side, kind) for side in facts["interval"])
+        facts, metric = run.metrics["folds"], run.measured.task.metric
+        low, high = (metric.text(side) for side in facts["interval"])
         lines.append(
-            f"Folds {_score(facts['mean'], kind)} on average of {len(run.by_fold)} (95 % interval {low} to {high})"
+            f"Folds {metric.text(facts['mean'])} on average of {len(run.by_fold)} (95 % interval {low} to {high})"
         )
     if run.strangers:
         facts = run.strangers.as_dict()
@@ -144,7 +144,3 @@ def _of_paper(chosen: argparse.Namespace) -> Recipe:
     if not net:
         raise RequestError("--recipe paper needs --net: the network whose paper is meant (a file: --recipe ./paper)")
     return paper_recipe(net)
-
-
-def _score(score: float, kind: str) -> str:
-    return f"{score:.3g}" if kind == "number" else f"{100 * score:.1f} %"

@@ -116,5 +116,6 @@ def diagnosed(job: NetJob, rows: list[int], curve: list[Row]) -> list[Remark]:
     task = job.lots.audit.task
     weights = weights_of(task, job.lots.entries(rows), job.recipe.balance)
     heads = len(getattr(weightless(job.net, task, job.pixels), "auxiliary_heads", ()))
-    reach = reach_of(task.kind, job.lots.targets(rows), job.recipe, outputs=task.outputs, weights=weights, heads=heads)
+    loss, times = job.loss(rows), 1 + job.recipe.auxiliary * heads
+    reach = reach_of(loss, job.lots.targets(rows), outputs=task.outputs, weights=weights, times=times)
     return diagnose(curve, job.recipe, reach)

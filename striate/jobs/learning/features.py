@@ -17,13 +17,12 @@ from striate.jobs.learning.judging import least_typical, meet_strangers, open_st
 from striate.jobs.learning.learned import Learned, Lots
 from striate.jobs.learning.site import Site
 from striate.jobs.learning.weighing import balance_note, weights_of
-from striate.jobs.measure import thresholds
 from striate.jobs.models import pretrained
 from striate.model import Model
 from striate.recipe import Recipe
-from striate.task import Task
+from striate.tasks import Task
 from striate.transfer.features import FeatureCache
-from striate.transfer.head import Head, Lesson, fit_head, out_of_fold
+from striate.transfer.head import Head, HeadData, fit_head, out_of_fold
 from striate.transfer.strategy import Plan
 
 
@@ -32,7 +31,7 @@ def learn_features(source: Source, plan: Plan, recipe: Recipe, site: Site) -> Le
     clock, progress = site.clock, site.progress
     strangers = open_strangers(recipe.strangers)
     by, cache, lots, features, head, unseen = described(source, plan, recipe, site)
-    found, task = lots.audit, with_thresholds(lots, features, recipe, head.strength)
+    found, task = lots.audit, with_thresholds(lots, features, recipe, head.C)
     model = with_head(by.backbone, head, task)
     held_out = lots.entries(lots.rows(lots.measured_part))
     if recipe.precision == "auto" and by.precision == "bfloat16":
@@ -52,7 +51,7 @@ def learn_features(source: Source, plan: Plan, recipe: Recipe, site: Site) -> Le
         unseen=unseen,
         distances=least_typical(features),
         facts={
-            "strength": head.strength,
+            "strength": head.C,
             "search": [list(row) for row in head.scores],
             "weights": by.backbone.training,
         },
@@ -96,7 +95,7 @@ def described(source: Source, plan: Plan, recipe: Recipe, site: Site) -> Describ
     with clock.stage("fit the head"):
         head = fitted(lots, features, recipe)
     with clock.stage("answer what was not seen"):
-        unseen = unseen_answers(lots, features, recipe, head.strength)
+        unseen = unseen_answers(lots, features, recipe, head.C)
     return Described(by, cache, lots, features, head, unseen)
 
 
@@ -108,10 +107,10 @@ def fitted(lots: Lots, features: NDArray[np.float32], recipe: Recipe, rows: list
     return fit_head(_lesson(lots, features, rows, recipe), seed=recipe.seed, fold=fold)
 
 
-def _lesson(lots: Lots, features: NDArray[np.float32], rows: list[int], recipe: Recipe) -> Lesson:
+def _lesson(lots: Lots, features: NDArray[np.float32], rows: list[int], recipe: Recipe) -> HeadData:
     task = lots.audit.task
     weights = weights_of(task, lots.entries(rows), recipe.balance)
-    return Lesson(features[rows], lots.targets(rows), task, weights, recipe.loss)
+    return HeadData(features[rows], lots.targets(rows), task, weights, recipe.loss)
 
 
 def unseen_answers(lots: Lots, features: NDArray[np.float32], recipe: Recipe, strength: float) -> NDArray[np.float32]:
@@ -140,11 +139,11 @@ def with_thresholds(lots: Lots, features: NDArray[np.float32], recipe: Recipe, s
     """
     task, rows = lots.audit.task, lots.rows("train")
     count = possible_folds(lots.audit, recipe.search_folds, rows)
-    if task.kind != "labels" or count < 2:
+    if not task.decision_thresholds or count < 2:
         return task
     fold = folds_of(lots.audit, count, recipe.seed, rows)[rows]
     answers = out_of_fold(_lesson(lots, features, rows, recipe), fold, strength)
-    return dataclasses.replace(task, thresholds=thresholds(answers, lots.targets(rows)))
+    return task.with_thresholds(answers, lots.targets(rows))
 
 
 def with_head(backbone: Model, head: Head, task: Task) -> Model:
@@ -161,4 +160,4 @@ def with_head(backbone: Model, head: Head, task: Task) -> Model:
 def _answers(model: Model, features: NDArray[np.float32]) -> NDArray[np.float32]:
     if not len(features):
         return np.zeros((0, model.task.outputs), np.float32)
-    return model.task.answers(Classifier(model).scores(features))
+    return model.task.predictions(Classifier(model).scores(features))

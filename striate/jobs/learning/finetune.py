@@ -19,14 +19,14 @@ from striate.inference.trunks import net_of
 from striate.jobs.learning.features import Described, described, fitted, with_head, with_thresholds
 from striate.jobs.learning.judging import open_strangers
 from striate.jobs.learning.learned import Learned
-from striate.jobs.learning.net_job import CURVE, Beginning, NetJob, Row, unit_of
+from striate.jobs.learning.net_job import Beginning, NetJob, Row
 from striate.jobs.learning.site import Site
 from striate.jobs.learning.stock import stocked
 from striate.jobs.learning.taught import taught
 from striate.model import Model
 from striate.nets.base import Net
 from striate.recipe import Recipe
-from striate.training.scores import better, judge
+from striate.training.evaluation import validate
 from striate.training.view import View, normalised
 from striate.transfer.head import Head
 from striate.transfer.strategy import Plan
@@ -47,7 +47,7 @@ def learn_finetuned(source: Source, plan: Plan, recipe: Recipe, site: Site) -> L
     strangers = open_strangers(recipe.strangers)
     known = described(source, plan, recipe, site)
     lots, backbone = known.lots, known.by.backbone
-    task = with_thresholds(lots, known.features, recipe, known.head.strength)
+    task = with_thresholds(lots, known.features, recipe, known.head.C)
     recipe = site.settle(recipe, **_choices(recipe))
     moves = set(Augmentation.from_text(recipe.augment).transforms) - _IN_PLACE
     with site.clock.stage("decode for training"):
@@ -60,7 +60,7 @@ def learn_finetuned(source: Source, plan: Plan, recipe: Recipe, site: Site) -> L
         thresholds=lambda model, job, unseen: dataclasses.replace(model, task=task),
         facts={
             "label_smoothing": recipe.label_smoothing,
-            "strength": known.head.strength,
+            "strength": known.head.C,
             "unfrozen": learnt_stages(net_of(backbone), recipe.unfreeze),
             "weights": backbone.training,
         },
@@ -147,10 +147,11 @@ class _Finetuning(NetJob):
 
     def _taken(self, curve: list[Row]) -> Row:
         """The epoch whose weights the run left."""
-        task, taken = self.lots.audit.task.kind, curve[-1]
+        metric, taken = self.lots.audit.task.metric, curve[-1]
         if self.recipe.take == "best" or self.recipe.patience:
             for row in reversed(curve):  # the first of equals
-                taken = taken if better(task, taken[CURVE[task]], row[CURVE[task]]) else row
+                key = metric.curve_key
+                taken = taken if metric.better(taken[key], row[key]) else row
         return taken
 
     def _head_alone(self, rows: list[int]) -> Model:
@@ -173,13 +174,11 @@ def _from_published(job: NetJob, rows: list[int]) -> Beginning:
 
 
 def _judged(job: NetJob, begun: Beginning, rows: list[int], learnt: list[int]) -> Row:
-    """Epoch 0 of the curve: the net as it begins, on the images of `rows`; the loss as where those of `learnt` are."""
-    task, examples = job.lots.audit.task.kind, job.examples(rows, begun, learning=False)
-    if task == "number":
-        examples = dataclasses.replace(examples, unit=unit_of(torch.from_numpy(job.lots.targets(learnt))))
-    view = View(examples, torch.device("cpu"))
-    found = judge(begun.net.eval(), view, precision=job.recipe.train_precision, loss=job.recipe.loss)
-    return {"epoch": 0, CURVE[task]: found.score, "held_out_loss": found.loss}
+    """Epoch 0 of the curve: the net as it starts, on the images of `rows`, its loss in the scale of `learnt`."""
+    view = View(job.examples(rows, begun, learning=False), torch.device("cpu"))
+    loss = job.loss(learnt, smoothed=False)
+    found = validate(begun.net.eval(), view, loss, precision=job.recipe.train_precision)
+    return {"epoch": 0, job.lots.audit.task.metric.curve_key: found.score, "held_out_loss": found.loss}
 
 
 def _batches(job: NetJob, rows: list[int]) -> Iterator[Tensor]:

@@ -15,7 +15,7 @@ from striate.errors import RequestError
 from striate.inference.classifier import Classifier
 from striate.inference.strangers import Strangers, distances_among, distances_to
 from striate.jobs.learning.learned import Learned, StrangersMeasured
-from striate.metrics import auroc
+from striate.tasks.metrics import auroc
 
 REFERENCE = 2000  # images that the others are compared with: more would take long, and hardly change who is far off
 
@@ -62,7 +62,7 @@ def meet_strangers(
     embeddings = np.stack([embedding for _, embedding in looked])
     known = knows.distances(held_out) if len(held_out) else distances_among(trained)
     far, names = knows.distances(embeddings), learned.model.task.names
-    taken = learned.model.task.answers(Classifier(learned.model).scores(embeddings)).argmax(axis=1)
+    taken = learned.model.task.predictions(Classifier(learned.model).scores(embeddings)).argmax(axis=1)
     learned.strangers = StrangersMeasured(
         source=strangers,
         paths=tuple(path for path, _ in looked),

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from striate.data.audit.audit import Audit, Usable
 from striate.data.sources.base import Source
 from striate.data.splits import folds_of, measured_part, split
-from striate.jobs.measure import Measured, measure, thresholds
 from striate.model import Model
 from striate.pixels import Images
 from striate.recipe import Recipe
-from striate.task import HALF, Targets
+from striate.tasks import Evaluation, Targets
 
 if TYPE_CHECKING:  # they import torch, and not every strategy does
     from striate.jobs.learning.checks import Checks
@@ -61,7 +60,7 @@ class Lots:
 
     def targets(self, rows: list[int]) -> Targets:
         """Their targets."""
-        return self.audit.task.targets(self.audit.usable[row].item for row in rows)
+        return self.audit.task.collate(self.audit.usable[row].item.target for row in rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,38 +127,40 @@ class Learned:
             return np.flatnonzero(self.lots.folds >= 0).tolist()
         return self.lots.rows(self.lots.measured_part)
 
-    def measured(self) -> Measured:
+    def measured(self) -> Evaluation:
         """The headline: the held-out part, or all folds together where nothing is held out."""
         if not self.lots.measured_part and self.lots.folds is not None:
             return self.cross_validated
         rows = self.measured_rows
-        return measure(self.lots.measured_part, self.model.task, self.answers, self.lots.targets(rows))
+        return self.model.task.evaluate(self.lots.measured_part, self.answers, self.lots.targets(rows))
 
     @cached_property
-    def cross_validated(self) -> Measured:
+    def cross_validated(self) -> Evaluation:
         """All folds together: each image once, answered by a model that had not seen it."""
         assert self.lots.folds is not None and self.unseen is not None
         return self._unseen_measured(CROSS_VALIDATED, np.flatnonzero(self.lots.folds >= 0).tolist())
 
     @cached_property
-    def by_fold(self) -> list[Measured]:
+    def by_fold(self) -> list[Evaluation]:
         """Fold by fold; empty without folds."""
         if self.lots.folds is None or self.unseen is None:
             return []
         chosen = [np.flatnonzero(self.lots.folds == fold).tolist() for fold in range(int(self.lots.folds.max()) + 1)]
         return [self._unseen_measured(f"fold {number}", rows) for number, rows in enumerate(chosen, 1)]
 
-    def _unseen_measured(self, part: str, rows: list[int]) -> Measured:
+    def _unseen_measured(self, part: str, rows: list[int]) -> Evaluation:
         assert self.unseen is not None
-        limits = self._limits[rows] if self.model.task.kind == "labels" else None
-        return measure(part, self.model.task, self.unseen[rows], self.lots.targets(rows), limits)
+        task = self.model.task
+        limits = self._limits[rows] if task.decision_thresholds else None
+        return task.evaluate(part, self.unseen[rows], self.lots.targets(rows), thresholds=limits)
 
     @cached_property
     def _limits(self) -> NDArray[np.float64]:
         """Of labels, each image's thresholds [usable, labels], from the other folds: its own has no say in them."""
         assert self.lots.folds is not None and self.unseen is not None
-        folds, limits = self.lots.folds, np.full(self.unseen.shape, HALF)
+        folds, limits, task = self.lots.folds, np.full(self.unseen.shape, np.nan), self.model.task
         for fold in range(int(folds.max()) + 1):
             others = np.flatnonzero((folds >= 0) & (folds != fold)).tolist()
-            limits[folds == fold] = thresholds(self.unseen[others], self.lots.targets(others))
+            chosen = task.with_thresholds(self.unseen[others], self.lots.targets(others))
+            limits[folds == fold] = chosen.decision_thresholds
         return limits

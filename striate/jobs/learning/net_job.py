@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment
@@ -30,20 +30,18 @@ from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
 from striate.progress import Step
 from striate.recipe import Recipe
-from striate.task import Task
+from striate.tasks import Loss, Task
 from striate.training.checkpoints import Checkpoints
-from striate.training.examples import Examples
+from striate.training.examples import Examples, training_loss
 from striate.training.hooks import Hook
 from striate.training.loop import fit
 from striate.training.optimizers import Rates
 from striate.training.run import EpochReport, Run
-from striate.training.units import InUnits
+from striate.training.standardised import StandardisedTarget
 from striate.training.world import ALONE
 
 SMALL_STEP = 2**28  # multiply-adds of a batch: LeNet-5's 64 images are a tenth, ResNet-20's ten times as many
 VIEWS = 5  # of a varied image, beside the plain one
-
-CURVE = {"class": "accuracy", "labels": "average_precision", "number": "error"}
 
 Row = dict[str, float]
 Floats = NDArray[np.float32]
@@ -88,9 +86,7 @@ class NetJob:
         """
         task = self.lots.audit.task
         begun, learner, examples, rates = self.prepared(rows)
-        held_out = None
-        if held:  # its loss in the unit of the training's, or the two could not be set side by side
-            held_out = dataclasses.replace(self.examples(held, begun, learning=False), unit=examples.unit)
+        held_out = self.examples(held, begun, learning=False) if held else None
         told = _Telling(task, on_epoch)
         what = "Training" if stage == "train" else f"Training {stage.replace('-', ' ')}"
         with (
@@ -102,7 +98,7 @@ class NetJob:
             hooks = [*begun.hooks, told, self._checkpoints(stage, rows, held)]
             world = self.site.processes.world or ALONE
             reports = fit(learner, examples, self.recipe, held_out=held_out, hooks=hooks, rates=rates, world=world)
-        if isinstance(learner, InUnits):
+        if isinstance(learner, StandardisedTarget):
             assert isinstance(begun.net.head, nn.Linear)  # or there were no learner in units
             learner.fold(begun.net.head)
         return self._model(begun, task), [_row(report, task) for report in reports]
@@ -113,10 +109,12 @@ class NetJob:
         begun = self.begin(self, rows)
         if torch.cuda.is_available():
             begun.net.to("cuda")
-        return begun, *_in_units(begun, self.examples(rows, begun))
+        examples = self.examples(rows, begun)
+        learner, rates = self._standardised(begun, rows)
+        return begun, learner, examples, rates
 
     def examples(self, rows: list[int], begun: Beginning, *, learning: bool = True) -> Examples:
-        """The images of `rows` as the loop takes them, with weights and chances where they are for `learning`."""
+        """The images of `rows` as the loop takes them, with weights where they are for `learning`."""
         task, mean_image = self.lots.audit.task, begun.mean_image
         mean = begun.pixels.mean if mean_image is None else torch.from_numpy(mean_image).permute(2, 0, 1).contiguous()
         plain = Examples(
@@ -124,7 +122,7 @@ class NetJob:
             torch.from_numpy(self.lots.targets(rows)),
             mean,
             begun.pixels.std,
-            task=task.kind,
+            task=task,
             size=(self.pixels.height, self.pixels.width),
             fraction=self._fraction if learning else 1.0,
             among=self.images.among(rows),
@@ -133,10 +131,31 @@ class NetJob:
             return plain
         sampling, entries = self.recipe.balance == "sampling", self.lots.entries(rows)
         weights = weights_of(task, entries, "none" if sampling else self.recipe.balance)
-        chances = weights_of(task, entries, "sampling", own=False) if sampling else None
-        return dataclasses.replace(
-            plain, weights=None if weights is None else torch.from_numpy(weights), chances=chances
-        )
+        drawn = weights_of(task, entries, "sampling", own=False) if sampling else None
+        counted = None if weights is None else torch.from_numpy(weights)
+        return dataclasses.replace(plain, sample_weights=counted, sampling_weights=drawn)
+
+    def loss(self, rows: list[int], *, smoothed: bool = True) -> Loss:
+        """The loss of training on the images of `rows`."""
+        task = self.lots.audit.task
+        weights = weights_of(task, self.lots.entries(rows), self.recipe.balance)
+        return training_loss(task, self.lots.targets(rows), self.recipe, weights=weights, smoothed=smoothed)
+
+    def _standardised(self, begun: Beginning, rows: list[int]) -> tuple[nn.Module, Rates | None]:
+        """The net with its predictions in the targets' units, where the task standardises these, and its rates."""
+        net, rates = begun.net, begun.rates
+        standard = self.lots.audit.task.standardisation(self.lots.targets(rows), self.recipe.loss)
+        if standard is None:
+            return net, rates
+        head = net.head
+        if not isinstance(head, nn.Linear) or head.bias is None:
+            kind = self.lots.audit.task.kind
+            raise RequestError(f"{kind} needs a net that ends in a linear layer; choose another net")
+        learner = StandardisedTarget(net, standard)
+        learner.to(head.weight.device)
+        if begun.fitted:
+            learner.unfold(head)
+        return learner, None if rates is None else lambda name: rates(name.removeprefix("net."))
 
     def views(self, row: int) -> Images:
         """An image as prediction sees it, then as the first epochs vary it: uint8 [1 + VIEWS, H, W, C]."""
@@ -225,41 +244,18 @@ class _Telling(Hook):
         self.say(line)
 
 
-def _in_units(begun: Beginning, examples: Examples) -> tuple[nn.Module, Examples, Rates | None]:
-    """For a number, the net with its answers in the target's units, so that it starts from their mean and spread."""
-    net, rates = begun.net, begun.rates
-    if examples.task != "number":
-        return net, examples, rates
-    head = net.head
-    if not isinstance(head, nn.Linear) or head.bias is None:
-        raise RequestError("a number is learnt by a net that ends in a linear layer; choose another net")
-    targets = examples.targets
-    unit = unit_of(targets)
-    learner = InUnits(net, origin=float(targets.mean()), unit=unit)
-    if begun.fitted:
-        learner.unfold(head)
-    inner = None if rates is None else lambda name: rates(name.removeprefix("net."))
-    return learner, dataclasses.replace(examples, unit=unit), inner
-
-
-def unit_of(numbers: Tensor) -> float:
-    """What the loss of numbers counts errors in: the deviation of those that are learnt."""
-    return float(numbers.std(correction=0)) or 1.0
-
-
 def _row(report: EpochReport, task: Task) -> Row:
     """A line of the curve; the score under its own name."""
     row = {key: value for key, value in dataclasses.asdict(report).items() if value is not None}
     if "score" in row:
-        row[CURVE[task.kind]] = row.pop("score")
+        row[task.metric.curve_key] = row.pop("score")
     return row
 
 
 def _note(report: EpochReport, task: Task) -> str:
     if report.score is None:
         return f"loss {report.loss:.3f}"
-    said = f"off by {report.score:.3g}" if task.kind == "number" else f"{100 * report.score:.1f} %"
-    return f"loss {report.loss:.3f}, held out {said}"
+    return f"loss {report.loss:.3f}, {task.metric.name} {task.metric.text(report.score)}"
 
 
 def small_step(net: str, batch: int) -> bool:

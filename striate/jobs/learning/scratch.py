@@ -19,13 +19,12 @@ from striate.jobs.learning.net_job import Beginning, NetJob, weightless
 from striate.jobs.learning.site import Site
 from striate.jobs.learning.stock import stocked
 from striate.jobs.learning.taught import taught
-from striate.jobs.measure import thresholds
 from striate.model import Model
 from striate.nets.build import check_options, create
 from striate.pixels import Pixels
 from striate.recipe import Recipe
 from striate.recipe.options import options_of
-from striate.task import Task
+from striate.tasks import Task
 from striate.transfer.strategy import Glance, Plan, scratch_pixels
 
 
@@ -88,7 +87,7 @@ def has_embedding(net: str, task: Task, pixels: Pixels) -> bool:
 
 def _with_thresholds(model: Model, job: NetJob, unseen: NDArray[np.float32] | None) -> Model:
     """Of labels, with the thresholds measured: on the folds, else on "val" beside a "test", else on what was learnt."""
-    if model.task.kind != "labels":
+    if not model.task.decision_thresholds:
         return model
     lots = job.lots
     rows = lots.rows("val") if lots.measured_part == "test" and lots.rows("val") else lots.rows("train")
@@ -97,5 +96,4 @@ def _with_thresholds(model: Model, job: NetJob, unseen: NDArray[np.float32] | No
         answers = unseen[rows]
     else:
         answers = job.classifier(model).answers(job.images.exact(rows))
-    task = dataclasses.replace(model.task, thresholds=thresholds(answers, lots.targets(rows)))
-    return dataclasses.replace(model, task=task)
+    return dataclasses.replace(model, task=model.task.with_thresholds(answers, lots.targets(rows)))

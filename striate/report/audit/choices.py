@@ -8,13 +8,13 @@ from striate.report.audit.content import DECISIONS, AuditPage, Entry, plans
 from striate.report.wording import counted, fitting, text
 
 CLASSES_ROOM = 80_000  # letters of HTML for the names of classes to choose from
-THINGS = {"class": "the class", "labels": "the labels", "number": "the number"}
+THINGS = {"classification": "the class", "multilabel": "the labels", "regression": "the number"}
 ASK = {
-    "class": "give it another class\u2026",
-    "labels": "give it other labels\u2026",
-    "number": "give it another number\u2026",
+    "classification": "give it another class\u2026",
+    "multilabel": "give it other labels\u2026",
+    "regression": "give it another number\u2026",
 }
-HINTS = {"class": "its name", "labels": "one|another", "number": "the number"}
+HINTS = {"classification": "its name", "multilabel": "one|another", "regression": "the number"}
 
 
 class Choices:
@@ -71,11 +71,11 @@ class Choices:
     def lists(self) -> str:
         """The classes and parts there are to choose from, for the script."""
         page = self._page
-        classes = page.classes or (tuple(page.counts) if page.task_kind != "number" else ())
+        classes = page.classes or (tuple(page.counts) if page.task_kind != "regression" else ())
         found = dict.fromkeys(part for counts in page.counts.values() for part in counts if part != "all")
         listed = fitting((_option(name) for name in classes), 5000, CLASSES_ROOM)
         parts = "".join(_option(name) for name in (page.parts or tuple(found))[:12])
-        complete = "yes" if page.task_kind == "class" and len(listed) == len(classes) else "no"
+        complete = "yes" if page.task_kind == "classification" and len(listed) == len(classes) else "no"
         return (
             f'<datalist id="classes" data-complete="{complete}" data-ask="{ASK[page.task_kind]}" '
             f'data-hint="{HINTS[page.task_kind]}" data-thing="{THINGS[page.task_kind]}">{"".join(listed)}</datalist>'

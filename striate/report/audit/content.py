@@ -85,7 +85,7 @@ class AuditPage:
     data: str
     counts: Mapping[str, Mapping[str, int]]
     findings: tuple[AuditFinding, ...] = ()
-    task_kind: str = "class"
+    task_kind: str = "classification"
     classes: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     images: int | None = None

@@ -132,8 +132,8 @@ def _balance(page: AuditPage) -> str:
         title = f"Images of the {half} largest and the {half} smallest classes; {counted(left, 'more')} between them"
         title = title.replace("mores", "more")
         rows = rows[:half] + rows[-half:]
-    if page.task_kind != "class":
-        title = title.replace("each class", "each label" if page.task_kind == "labels" else "the folder")
+    if page.task_kind != "classification":
+        title = title.replace("each class", "each label" if page.task_kind == "multilabel" else "the folder")
     most = max(sum(counts.values()) for _, counts in rows) or 1
     body = "".join(_bar(name, counts, parts, most) for name, counts in rows)
     key = "".join(f'<span><i class="t{place}"></i>{text(part)}</span>' for place, part in enumerate(parts))

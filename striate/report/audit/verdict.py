@@ -33,8 +33,10 @@ def verdict(page: AuditPage, pressing: Sequence[AuditFinding]) -> Verdict:
     total = _total(page)
     serious = _files([finding for finding in pressing if levelled(finding) == SERIOUS])
     look = _files([finding for finding in pressing if levelled(finding) == LOOK])
-    noun = {"class": ("class", "classes"), "labels": ("label", ""), "number": ("number", "")}[page.task_kind]
-    where = f" in {counted(len(page.counts), *noun)}" if page.task_kind != "number" else ""
+    noun = {"classification": ("class", "classes"), "multilabel": ("label", ""), "regression": ("number", "")}[
+        page.task_kind
+    ]
+    where = f" in {counted(len(page.counts), *noun)}" if page.task_kind != "regression" else ""
     more = f"{images(total)}{where} can be used."
     aside = sum(finding.files for finding in page.findings if finding.action == "set aside")
     if aside:
@@ -48,13 +50,13 @@ def _total(page: AuditPage) -> int:
     counts = [sum(parts.values()) for parts in page.counts.values()]
     if page.images is not None:
         return page.images
-    return sum(counts) if page.task_kind != "labels" else max(counts, default=0)
+    return sum(counts) if page.task_kind != "multilabel" else max(counts, default=0)
 
 
 def _word(total: int, classes: int, serious: int, look: int, pressing: bool, kind: str) -> tuple[str, str]:
     if not total:
         return "Nothing to learn from", "Not one image in it can be used."
-    if kind == "class" and classes < 2:
+    if kind == "classification" and classes < 2:
         return "Only one class", "To learn to tell things apart, a network needs at least two classes."
     if serious:
         share = serious / total

@@ -45,7 +45,7 @@ class Comparison:
         scored = [place for place, run in enumerate(self.runs) if math.isfinite(run.score)]
         if not scored or not self.same_score or self.same_images is False:
             return None
-        sign = -1 if self.runs[0].task_kind == "number" else 1
+        sign = -1 if self.runs[0].task_kind == "regression" else 1
         return max(scored, key=lambda place: sign * self.runs[place].score)
 
     @cached_property

@@ -49,7 +49,7 @@ def render_comparison(runs: Sequence[RunSummary]) -> str:
 
 
 def _say(found: Comparison, place: int) -> Callable[[float | None], str]:
-    return quantity if found.runs[place].task_kind == "number" else percent
+    return quantity if found.runs[place].task_kind == "regression" else percent
 
 
 def _hero(found: Comparison) -> str:
@@ -137,7 +137,7 @@ def _score(found: Comparison, place: int) -> str:
             if found.close
             else '<span class="tag good">best</span>'
         )
-        tag = tag.replace("highest", "lowest") if run.task_kind == "number" else tag
+        tag = tag.replace("highest", "lowest") if run.task_kind == "regression" else tag
     elif place in found.close:
         tag = '<span class="tag">too close to call</span>'
     return f'<span class="score">{say(run.score)}</span>{span}{tag}'

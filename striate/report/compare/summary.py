@@ -23,7 +23,7 @@ class RunSummary:
     strategy: str
     score_name: str
     score: float
-    task_kind: str = "class"
+    task_kind: str = "classification"
     interval: tuple[float, float] | None = None
     images: int = 0
     seconds: float | None = None

@@ -46,7 +46,7 @@ def _between(found: Comparison) -> str:
 
 
 def _row(run: RunSummary) -> tuple[str, ...]:
-    say = quantity if run.task_kind == "number" else percent
+    say = quantity if run.task_kind == "regression" else percent
     span = f"{_plain(say(run.interval[0]))} to {_plain(say(run.interval[1]))}" if run.interval else "-"
     time = _plain(seconds(run.seconds)) if run.seconds is not None else "-"
     size = f"{_plain(quantity(run.megabytes))} MB" if run.megabytes is not None else "-"

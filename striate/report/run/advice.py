@@ -20,7 +20,7 @@ Step = tuple[str, str, str]
 
 def next_steps(content: RunReport) -> list[Step]:
     """Anchor, advice and reason (HTML), the most useful first; never empty."""
-    own = {"class": _of_classes, "labels": _of_labels, "number": _of_numbers}[content.task_kind]
+    own = {"classification": _of_classes, "multilabel": _of_labels, "regression": _of_numbers}[content.task_kind]
     steps = [*_unmeasured(content), *_of_curve(content), *own(content), *_of_data(content), *_of_success(content)]
     return steps or [("seen", "What the network really sees", "Check that nothing important is cropped away.")]
 
@@ -156,5 +156,5 @@ def _of_data(content: RunReport) -> Iterator[Step]:
 
 
 def _of_success(content: RunReport) -> Iterator[Step]:
-    if content.total and not content.wrong and content.task_kind != "number":
+    if content.total and not content.wrong and content.task_kind != "regression":
         yield "seen", "Try harder photographs", "No mistakes here: another day, another camera, another place."

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from striate.metrics import Calibration, mean_interval, wilson
 from striate.report.run.numbers import NumberMistake as NumberMistake
 from striate.report.run.numbers import Numbers as Numbers
+from striate.tasks.metrics import Calibration, mean_interval, wilson
 
 Picture = NDArray[np.uint8]  # HxWx3 or HxW, of any size: the page shrinks it
 Interval = tuple[float, float]
@@ -171,7 +171,7 @@ class LabelScore:
 
 @dataclass(frozen=True, eq=False)
 class LabelCurve:
-    """A label's precision [N] and recall [N] as the threshold falls, as `striate.metrics.precision_recall` has them."""
+    """A label's precision [N] and recall [N] as the threshold falls: see `metrics.precision_recall`."""
 
     name: str
     precision: ArrayLike
@@ -233,7 +233,7 @@ def _no_matrix() -> NDArray[np.int64]:
 class RunReport:
     """Everything one run of `striate train` has to say.
 
-    `task_kind` is "class", "labels" or "number" (`striate.task`); `classes` are the task's names. `images` counts
+    `task_kind` is "classification", "multilabel" or "regression"; `classes` are the task's names. `images` counts
     images per part; `held_out` names the part that was measured on, `total` its images.
 
     One class an image: `accuracy`, `balanced_accuracy` and `probability` are shares from 0 to 1 (NaN: not measured),
@@ -260,7 +260,7 @@ class RunReport:
     classes: tuple[str, ...]
     images: Mapping[str, int]
     held_out: str
-    task_kind: str = "class"
+    task_kind: str = "classification"
     correct: int = 0
     total: int = 0
     accuracy: float = math.nan
@@ -296,12 +296,12 @@ class RunReport:
 
     def __post_init__(self) -> None:
         """Refuse a headline that its own figures contradict: a reader could not tell which one is right."""
-        if self.task_kind not in ("class", "labels", "number"):
-            raise ValueError(f"task_kind must be class, labels or number, not {self.task_kind!r}")
-        if self.task_kind == "number" and (self.numbers is None or len(self.numbers.true) != self.total):
+        if self.task_kind not in ("classification", "multilabel", "regression"):
+            raise ValueError(f"task_kind must be classification, multilabel or regression, not {self.task_kind!r}")
+        if self.task_kind == "regression" and (self.numbers is None or len(self.numbers.true) != self.total):
             told = "none are given" if self.numbers is None else f"{len(self.numbers.true)} are given"
             raise ValueError(f"a report on {self.total} images needs as many numbers; {told}")
-        if self.task_kind != "class":
+        if self.task_kind != "classification":
             return
         side = len(self.classes)
         if self.confusion.shape != (side, side):
@@ -332,7 +332,7 @@ class RunReport:
         """The mean of the folds' scores and its 95 % interval, within what a score can be; NaN, -inf, inf for none."""
         scores = [fold.score for fold in self.folds]
         low, high = mean_interval([score for score in scores if math.isfinite(score)])
-        if self.task_kind != "number" and math.isfinite(low):
+        if self.task_kind != "regression" and math.isfinite(low):
             high = min(1.0, high)
         return mean_of(scores), max(0.0, low) if math.isfinite(low) else low, high
 

@@ -16,7 +16,7 @@ NOT_MEASURED = '<div class="big">Not measured</div><p>No images were held out, s
 
 def hero(content: RunReport) -> str:
     """The headline beside what to look at next."""
-    own = {"class": _accuracy, "labels": _average_precision, "number": _error}[content.task_kind]
+    own = {"classification": _accuracy, "multilabel": _average_precision, "regression": _error}[content.task_kind]
     title, answer = own(content)
     advice = steps_beside("What to look at next", next_steps(content)[:STEPS])
     return f'<section class="hero" id="result"><div><h2>{title}</h2>{answer}</div>{advice}</section>\n'
@@ -83,11 +83,11 @@ def _error(content: RunReport) -> tuple[str, str]:
 def facts(content: RunReport) -> str:
     """Images, classes, network and how it was trained."""
     parts = " &middot; ".join(f"{text(part)} {number(count)}" for part, count in content.images.items())
-    kind = {"class": "Classes", "labels": "Labels", "number": "Number"}[content.task_kind]
-    named = number(len(content.classes)) if content.task_kind != "number" else first_names(content.classes)
+    kind = {"classification": "Classes", "multilabel": "Labels", "regression": "Number"}[content.task_kind]
+    named = number(len(content.classes)) if content.task_kind != "regression" else first_names(content.classes)
     rows = (
         ("", "Images", number(sum(content.images.values())), parts),
-        ("", kind, named, "" if content.task_kind == "number" else first_names(content.classes)),
+        ("", kind, named, "" if content.task_kind == "regression" else first_names(content.classes)),
         ("", "Network", text(content.net), text(content.engine)),
         (' class="more"', "How it was trained", text(content.strategy), text(content.why)),
     )

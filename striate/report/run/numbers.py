@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from striate.metrics import mean_interval
+from striate.tasks.metrics import mean_interval
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,7 +35,7 @@ def _told(content: RunReport, album: Album) -> list[str]:
 
     The pictures behind the cells of the confusion matrix come last to the album: there are the most of them.
     """
-    if content.task_kind == "labels":
+    if content.task_kind == "multilabel":
         first = [task_sections.label_mistakes(content, album), task_sections.labels(content)]
         first.append(task_sections.label_curves(content))
     elif content.numbers is not None:
@@ -53,6 +53,6 @@ def _told(content: RunReport, album: Album) -> list[str]:
         sections.training(content),
         sections.fine_print(content),
     ]
-    if content.task_kind == "class":
+    if content.task_kind == "classification":
         first.insert(1, sections.confusion(content, album))
     return first + rest

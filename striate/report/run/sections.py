@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from striate.metrics import Calibration
 from striate.report import charts, figures
 from striate.report.audit.words import heading
 from striate.report.figures import Pair
@@ -26,6 +25,7 @@ from striate.report.wording import (
     sentence,
     text,
 )
+from striate.tasks.metrics import Calibration
 
 Score = TypeVar("Score")
 
@@ -247,7 +247,7 @@ def folds(content: RunReport) -> str:
     """Each fold's score, their mean and what they come to together."""
     if not content.folds:
         return ""
-    say = quantity if content.task_kind == "number" else percent
+    say = quantity if content.task_kind == "regression" else percent
     mean, low, high = content.fold_spread
     said = f"The mean of {counted(len(content.folds), 'fold')} is <b>{say(mean)}</b>"
     if math.isfinite(low):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from striate.data.sources.base import Item
 from striate.errors import RequestError
-from striate.task import Task, sigmoid, softmax
+from striate.tasks import Classification, Multilabel, Regression, Task
+from striate.tasks.base import sigmoid, softmax
 
 COLOURS = ("red", "green", "blue")
 
@@ -29,34 +30,34 @@ def test_sigmoid_never_overflows_and_is_symmetric(values: list[float]) -> None:
 
 
 def test_targets_become_arrays() -> None:
-    assert Task("class", COLOURS).targets([Item("a", 2), Item("b", 0)]).tolist() == [2, 0]
-    table = Task("labels", COLOURS).targets([Item("a", (0, 2)), Item("b", ())])
+    assert Classification(COLOURS).targets([Item("a", 2), Item("b", 0)]).tolist() == [2, 0]
+    table = Multilabel(COLOURS).targets([Item("a", (0, 2)), Item("b", ())])
     assert table.dtype == np.float32 and table.tolist() == [[1, 0, 1], [0, 0, 0]]
-    assert Task("number", ("age",)).targets([Item("a", 3.5)]).tolist() == [3.5]
+    assert Regression(("age",)).targets([Item("a", 3.5)]).tolist() == [3.5]
 
 
 def test_answers_follow_the_kind() -> None:
     scores = np.array([[0.0, 2.0, -1.0]], np.float32)
-    assert np.isclose(Task("class", COLOURS).answers(scores).sum(), 1)
-    assert np.allclose(Task("labels", COLOURS).answers(scores), [[0.5, 0.8808, 0.2689]], atol=1e-4)
-    assert Task("number", ("age",)).answers(scores[:, :1]).tolist() == [[0.0]]
+    assert np.isclose(Classification(COLOURS).answers(scores).sum(), 1)
+    assert np.allclose(Multilabel(COLOURS).answers(scores), [[0.5, 0.8808, 0.2689]], atol=1e-4)
+    assert Regression(("age",)).answers(scores[:, :1]).tolist() == [[0.0]]
 
 
 def test_thresholds_decide_what_is_given() -> None:
     answers = np.array([[0.4, 0.6, 0.5]], np.float32)
-    assert Task("labels", COLOURS).given(answers).tolist() == [[False, True, True]]
-    assert Task("labels", COLOURS, (0.3, 0.7, 0.9)).given(answers).tolist() == [[True, False, False]]
+    assert Multilabel(COLOURS).given(answers).tolist() == [[False, True, True]]
+    assert Multilabel(COLOURS, (0.3, 0.7, 0.9)).given(answers).tolist() == [[True, False, False]]
 
 
 def test_targets_are_spoken() -> None:
-    assert Task("class", COLOURS).spoken(1) == "green"
-    assert Task("labels", COLOURS).spoken((0, 2)) == "red, blue"
-    assert Task("labels", COLOURS).spoken(()) == "none"
-    assert Task("number", ("age",)).spoken(41.5) == "41.5"
+    assert Classification(COLOURS).spoken(1) == "green"
+    assert Multilabel(COLOURS).spoken((0, 2)) == "red, blue"
+    assert Multilabel(COLOURS).spoken(()) == "none"
+    assert Regression(("age",)).spoken(41.5) == "41.5"
 
 
 @pytest.mark.parametrize(
-    "task", [Task("class", COLOURS), Task("labels", COLOURS, (0.1, 0.2, 0.3)), Task("number", ("n",))]
+    "task", [Classification(COLOURS), Multilabel(COLOURS, (0.1, 0.2, 0.3)), Regression(("n",))]
 )
 def test_it_comes_back_from_json(task: Task) -> None:
     assert Task.from_dict(json.loads(json.dumps(task.as_dict())), task.names) == task

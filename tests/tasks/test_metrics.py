@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as peer
 
-from striate.metrics import (
+from striate.tasks.metrics import (
     auroc,
     average_precision,
     best_threshold,
