@@ -114,7 +114,7 @@ def cross_validation() -> dict[str, object]:
     from striate.inference.classifier import Classifier
     from striate.jobs.models import published_model
     from striate.tasks import Classification
-    from striate.transfer.head import Lesson, fit_head, fold_of
+    from striate.transfer.head import HeadData, fit_head, fold_of
 
     source, model = open_source(DATA / "hymenoptera"), published_model("efficientnet_lite0")
     looked = [one for one in look(source, model.pixels) if not one.item.key.endswith(".gif")]
@@ -125,7 +125,7 @@ def cross_validation() -> dict[str, object]:
         fold = fold_of(labels, 10, seed=repeat)
         for held in range(10):
             inside, outside = fold != held, fold == held
-            head = fit_head(Lesson(features[inside], labels[inside], Classification(("ants", "bees"))), seed=repeat)
+            head = fit_head(HeadData(features[inside], labels[inside], Classification(("ants", "bees"))), seed=repeat)
             answers = np.argmax(features[outside] @ head.weight.T + head.bias, axis=1)
             right.append((answers == labels[outside]).sum())
     accuracy = float(sum(right)) / (3 * len(labels))

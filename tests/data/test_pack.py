@@ -250,8 +250,11 @@ def described(path: Path, **changes: object) -> bytes:
         ({"images": -1}, "damaged"),
         ({"pixels": {"height": 8, "width": 8, "channels": 2}}, "damaged"),
         ({"pixels": {"height": 8, "width": 9}}, "damaged"),
-        ({"task": {"kind": "class", "names": ["a"], "thresholds": []}}, "table does not hold together.*target"),
-        ({"task": {"kind": "labels", "names": ["a", "b"], "thresholds": []}}, "table does not hold together.*target"),
+        ({"task": {"kind": "classification", "names": ["a"]}}, "table does not hold together.*target"),
+        (
+            {"task": {"kind": "multilabel", "names": ["a", "b"], "thresholds": []}},
+            "table does not hold together.*target",
+        ),
         ({"task": []}, "damaged"),
         ({"table_sha256": "0"}, "table does not match its checksum"),
     ],

@@ -33,7 +33,7 @@ from striate.data.splits import (
 )
 from striate.errors import RequestError
 from striate.storage import write_text
-from striate.tasks import Classification, Task
+from striate.tasks import Classification, Multilabel, Regression, Task
 
 
 def usable(*entries: tuple[int, object, str]) -> list[Usable]:
@@ -43,9 +43,8 @@ def usable(*entries: tuple[int, object, str]) -> list[Usable]:
     ]
 
 
-def found(entries: list[Usable], kind: str = "class", outputs: int = 20) -> Audit:
-    names = tuple(map(str, range(1 if kind == "number" else outputs)))
-    return Audit(Task(kind, names), entries, [])
+def found(entries: list[Usable], task: Task = Classification(tuple(map(str, range(20))))) -> Audit:  # noqa: B008
+    return Audit(task, entries, [])
 
 
 def distinct(*counts: int) -> list[Usable]:
@@ -191,7 +190,7 @@ def several(count: int, seed: int = 0) -> list[Usable]:
 @pytest.mark.parametrize("seed", range(4))
 def test_labels_are_held_out_in_proportion(seed: int) -> None:
     entries = several(300)
-    audited = found(entries, "labels", 4)
+    audited = found(entries, Multilabel(tuple("0123")))
     parts, table = held(split(audited, 0.2, seed)), strata_of(audited.task, entries).table
     assert table.shape == (300, 5)
     assert table[:, 4].tolist() == [not entry.item.target for entry in entries]
@@ -202,13 +201,13 @@ def test_labels_are_held_out_in_proportion(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_numbers_are_held_out_tenth_by_tenth(seed: int) -> None:
     numbers = np.random.default_rng(1).lognormal(3, 2, 200)
-    parts = held(split(found(grouped(*((float(number), "") for number in numbers)), "number"), 0.2, seed))
+    parts = held(split(found(grouped(*((float(number), "") for number in numbers)), Regression(("n",))), 0.2, seed))
     tenths = np.argsort(np.argsort(numbers)) * 10 // 200
     assert np.bincount(tenths[parts], minlength=10).tolist() == [4] * 10
 
 
 def test_equal_numbers_are_one_stratum() -> None:
-    parts = split(found(grouped(*[(3.5, "")] * 20), "number"), 0.2, 0)
+    parts = split(found(grouped(*[(3.5, "")] * 20), Regression(("n",))), 0.2, 0)
     assert held(parts).sum() == 4
 
 

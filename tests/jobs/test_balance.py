@@ -14,10 +14,10 @@ from striate.data.audit.audit import Usable
 from striate.data.audit.looking import Record
 from striate.data.sources.base import Item
 from striate.jobs.learning.weighing import check_balance, weights_of
-from striate.jobs.measure import ClassesMeasured
 from striate.recipe import Recipe as TheRecipe
 from striate.tasks import Classification, Multilabel, Regression
-from striate.transfer.head import Lesson, fit_head
+from striate.tasks.classification import ClassificationEvaluation
+from striate.transfer.head import HeadData, fit_head
 
 TWO, THREE = Classification(("a", "b")), Classification(("a", "b", "c"))
 RECIPES = {
@@ -83,9 +83,9 @@ def test_a_weight_of_two_is_the_image_twice_for_the_head() -> None:
     fold = np.arange(40) % 4
     weights = np.where(heavy, 2.0, 1.0)
     twice = np.concatenate([np.arange(40), np.flatnonzero(heavy)])
-    weighed = fit_head(Lesson(features, targets, TWO, weights), fold=fold)
-    repeated = fit_head(Lesson(features[twice], targets[twice], TWO), fold=fold[twice])
-    assert np.isclose(weighed.strength, repeated.strength, rtol=1e-3)
+    weighed = fit_head(HeadData(features, targets, TWO, weights), fold=fold)
+    repeated = fit_head(HeadData(features[twice], targets[twice], TWO), fold=fold[twice])
+    assert np.isclose(weighed.C, repeated.C, rtol=1e-3)
     scores = [features @ head.weight.T + head.bias for head in (weighed, repeated)]
     assert np.abs(scores[0] - scores[1]).max() <= 2e-3 * np.abs(scores[0]).max()
 
@@ -118,7 +118,7 @@ def test_balance_raises_the_recall_of_a_rare_class(strategy: str, rare: Path, tm
     for balance in ("none", "weights", "sampling"):
         recipe = RECIPES[strategy].changed({"balance": balance})
         runs[balance] = run = train(rare, out=tmp_path / balance, recipe=recipe)
-        assert isinstance(run.measured, ClassesMeasured)
+        assert isinstance(run.measured, ClassificationEvaluation)
         recalls[balance], balanced[balance] = run.measured.recalls["rare"], run.measured.balanced_accuracy
         assert run.metrics["balanced_accuracy"] == balanced[balance]
         assert f'balance = "{balance}"' in (run.folder / "recipe.toml").read_text()
@@ -132,4 +132,4 @@ def test_balance_raises_the_recall_of_a_rare_class(strategy: str, rare: Path, tm
 def test_the_manifests_weights_do_the_same(rare: Path, tmp_path: Path) -> None:
     balanced = train(rare, out=tmp_path / "b", recipe=RECIPES["features"].changed({"balance": "weights"}))
     weighed = train(rare.with_name("weighed.csv"), out=tmp_path / "w", recipe=RECIPES["features"])
-    assert np.allclose(balanced.measured.answers, weighed.measured.answers, atol=1e-3)
+    assert np.allclose(balanced.measured.predictions, weighed.measured.predictions, atol=1e-3)

@@ -108,7 +108,7 @@ def test_a_single_held_out_number_has_an_error_and_no_interval(strategy: str, tm
         recipe=RECIPES[strategy],
     )
     assert run.metrics["interval"] == [0.0, None]
-    assert run.metrics["mean_absolute_error"] == pytest.approx(abs(run.measured.answers[0, 0] - made[5].side))
+    assert run.metrics["mean_absolute_error"] == pytest.approx(abs(run.measured.predictions[0, 0] - made[5].side))
     whole(run)
 
 

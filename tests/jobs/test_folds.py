@@ -18,12 +18,12 @@ from striate.data.audit.memory import Record
 from striate.data.sources.base import Item
 from striate.jobs.learning.learned import Learned, Lots
 from striate.jobs.learning.net_job import NetJob
-from striate.jobs.measure import LabelsMeasured
 from striate.jobs.train import Run
-from striate.tasks.metrics import mean_interval, percent
 from striate.model import Model
 from striate.pixels import Pixels
 from striate.tasks import Multilabel
+from striate.tasks.metrics import mean_interval, percent
+from striate.tasks.multilabel import MultilabelEvaluation
 
 FEATURES = Recipe(strategy="features", engine="openvino")
 SCRATCH = Recipe(strategy="scratch", net="lenet5_plain", epochs=6, batch=16, engine="torch", augment="none")
@@ -207,7 +207,7 @@ def test_a_fold_without_any_label_has_no_score_and_spoils_none(tmp_path: Path, c
     for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines():
         strict_json(line)
     run = train(data, out=tmp_path / "again", recipe=FEATURES.changed({"folds": 3}))
-    assert isinstance(run.measured, LabelsMeasured) and run.measured.total == 20
+    assert isinstance(run.measured, MultilabelEvaluation) and run.measured.total == 20
     assert cli("report", tmp_path / "run", tmp_path / "again", "--out", tmp_path / "c.html", "--json")[0] == 0
 
 
@@ -241,10 +241,10 @@ def test_thresholds_that_folds_are_measured_by_come_from_the_other_folds() -> No
         return Learned(model, lots, np.zeros((0, 2), np.float32), "", "float32", unseen=unseen)
 
     before, after = learned(-1).by_fold, learned(1).by_fold
-    assert all(isinstance(one, LabelsMeasured) and one.limits is not None for one in before + after)
-    assert np.array_equal(before[1].limits, after[1].limits)  # whatever its own targets are
-    assert not np.array_equal(before[0].limits, after[0].limits)
-    assert np.abs(before[1].limits - [0.3, 0.7]).max() < 0.05
+    assert all(isinstance(one, MultilabelEvaluation) and one.thresholds is not None for one in before + after)
+    assert np.array_equal(before[1].thresholds, after[1].thresholds)  # whatever its own targets are
+    assert not np.array_equal(before[0].thresholds, after[0].thresholds)
+    assert np.abs(before[1].thresholds - [0.3, 0.7]).max() < 0.05
     assert [one.all_right for one in before] == [
-        int(((one.answers >= one.limits) == (one.targets > 0)).all(axis=1).sum()) for one in before
+        int(((one.predictions >= one.thresholds) == (one.targets > 0)).all(axis=1).sum()) for one in before
     ]

@@ -33,7 +33,7 @@ def test_predict_agrees_with_the_runs_own_answers(trained: Run, photos: Path) ->
     rows = np.stack([answer.probabilities for answer in done.answers])
     keys = [entry.item.key for entry in trained.audit.usable if entry.item.part == "val"]
     assert [answer.source for answer in done.answers] == [str(photos / key) for key in keys]
-    assert np.allclose(rows, trained.measured.answers, atol=1e-4)
+    assert np.allclose(rows, trained.measured.predictions, atol=1e-4)
 
 
 def test_engines_and_precisions_agree(trained: Run, photos: Path) -> None:

@@ -63,7 +63,7 @@ def test_page_text_and_json(runs: dict[str, Run], tmp_path: Path, cli) -> None: 
 def test_what_a_run_says_of_itself(runs: dict[str, Run]) -> None:
     run = runs["taught"]
     told = summary(run.folder)
-    assert (told.net, told.strategy, told.task_kind, told.images) == ("lenet5_plain", "scratch", "class", 16)
+    assert (told.net, told.strategy, told.task_kind, told.images) == ("lenet5_plain", "scratch", "classification", 16)
     assert told.score == run.measured.score and told.recalls == run.measured.recalls  # type: ignore[attr-defined]
     assert told.megabytes == pytest.approx((run.folder / "model.safetensors").stat().st_size / 1e6)
     assert told.seconds == run.metrics["seconds"]

@@ -15,8 +15,8 @@ from striate import Recipe, RequestError, evaluate, export, load, train
 from striate.inference.classifier import NONE_OF_THESE
 from striate.jobs.predict import predict
 from striate.jobs.train import Run
-from striate.tasks.metrics import auroc
 from striate.model import read
+from striate.tasks.metrics import auroc
 
 FEATURES = Recipe(strategy="features", engine="openvino")
 SCRATCH = Recipe(strategy="scratch", net="lenet5_plain", epochs=12, batch=16, engine="torch", augment="none")

@@ -34,7 +34,7 @@ def test_classes_by_the_labels_own_probability() -> None:
     found = audited(Classification(("a", "b", "c")), 0, 1, 2, 0, 1)
     unseen = rows((0.9, 0.05, 0.05), (0.6, 0.3, 0.1), (0.1, 0.85, 0.05), (0.2, 0.3, 0.5), (np.nan,) * 3)
     told = suspects(found, unseen)
-    assert [(one.place, one.label, one.suggested, one.target) for one in told] == [
+    assert [(one.index, one.label, one.suggested, one.target) for one in told] == [
         (2, "c", "b", 1), (3, "a", "c", 2), (1, "b", "a", 0),
     ]  # fmt: skip
     assert [one.label_probability for one in told] == pytest.approx([0.05, 0.2, 0.3])
@@ -46,7 +46,7 @@ def test_labels_by_the_least_believed_of_them() -> None:
     found = audited(task, (0,), (), (0, 1), (1,), (0,))
     unseen = rows((0.9, 0.1), (0.4, 0.7), (0.05, 0.9), (0.1, 0.3), (0.6, 0.25))
     told = suspects(found, unseen)
-    assert [(one.place, one.label, one.suggested, one.target) for one in told] == [
+    assert [(one.index, one.label, one.suggested, one.target) for one in told] == [
         (2, "a, b", "b", (1,)), (1, "none", "b", (1,)), (4, "a", "a, b", (0, 1)),
     ]  # fmt: skip
     assert [one.label_probability for one in told] == pytest.approx([0.05, 0.3, 0.6])
@@ -58,13 +58,13 @@ def test_numbers_that_are_far_beyond_the_usual_error() -> None:
     assert suspects(found, unseen) == []
     unseen[7], unseen[12] = 30, -4
     told = suspects(found, unseen)
-    assert [(one.place, one.label, one.suggested) for one in told] == [(7, "7", "30"), (12, "12", "-4")]
+    assert [(one.index, one.label, one.suggested) for one in told] == [(7, "7", "30"), (12, "12", "-4")]
     assert all(np.isnan(one.label_probability) for one in told)
 
 
 @pytest.mark.parametrize("task", [Classification(("a", "b")), Multilabel(("a", "b")), Regression(("n",))])
 def test_nothing_answered_is_nothing_doubted(task: Task) -> None:
-    target: Target = {"class": 0, "labels": (0,), "number": 1.0}[task.kind]
+    target: Target = {"classification": 0, "multilabel": (0,), "regression": 1.0}[task.kind]
     assert suspects(audited(task, target, target), np.full((2, task.outputs), np.nan, np.float32)) == []
     assert suspects(audited(task), np.zeros((0, task.outputs), np.float32)) == []
 

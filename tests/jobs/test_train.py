@@ -79,7 +79,7 @@ def test_evaluate_gives_trains_accuracy(trained: Run, photos: Path) -> None:
     assert done.measured.part == "val"
     assert (done.measured.correct, done.measured.total) == (trained.measured.correct, trained.measured.total)
     assert np.array_equal(done.measured.confusion, trained.measured.confusion)
-    assert np.allclose(done.measured.answers, trained.measured.answers, atol=1e-4)
+    assert np.allclose(done.measured.predictions, trained.measured.predictions, atol=1e-4)
 
 
 def test_the_run_and_its_file_predict_the_same(trained: Run, photos: Path) -> None:

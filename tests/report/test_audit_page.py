@@ -219,7 +219,11 @@ def test_doubted_labels_are_decided_one_by_one() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "to", "said"),
-    [("class", "bees", "give it the class bees"), ("labels", "a|b", "give it the labels a|b"), ("number", "3", "3")],
+    [
+        ("classification", "bees", "give it the class bees"),
+        ("multilabel", "a|b", "give it the labels a|b"),
+        ("regression", "3", "3"),
+    ],
 )
 def test_choices_speak_of_the_task(kind: str, to: str, said: str) -> None:
     page = render_audit(
@@ -229,4 +233,4 @@ def test_choices_speak_of_the_task(kind: str, to: str, said: str) -> None:
     assert f"Suggested: {said}" in page or f"give it the number {said}" in page
     complete = re.search(r'data-complete="(\w+)"', page)
     assert complete is not None
-    assert complete.group(1) == ("yes" if kind == "class" else "no")
+    assert complete.group(1) == ("yes" if kind == "classification" else "no")

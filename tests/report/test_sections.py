@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from pages import inspect, names, picture, plain
 
-from striate.tasks import metrics
 from striate.report.run.content import (
     Atypical,
     Doubtful,
@@ -31,6 +30,7 @@ from striate.report.run.content import (
 )
 from striate.report.run.numbers import mean_absolute_error_interval
 from striate.report.run.page import render
+from striate.tasks import metrics
 
 SMALL = picture(12, 9)
 BASE = {"data": "d", "net": "lite0", "strategy": "s", "why": "w", "images": {"train": 9}, "held_out": "val"}
@@ -85,7 +85,7 @@ def of_labels(name: str = "dog") -> RunReport:
         **BASE,
         title="t",
         classes=(name, "cat", "never"),
-        task_kind="labels",
+        task_kind="multilabel",
         correct=5,
         total=8,
         label_scores=(
@@ -107,7 +107,15 @@ def of_numbers(name: str = "age in years", **more) -> RunReport:
         usual=25.0,
         mistakes=(NumberMistake(name, SMALL, 63, 41),),
     )
-    fields = {**BASE, "title": "t", "classes": (name,), "task_kind": "number", "total": 4, "numbers": numbers, **more}
+    fields = {
+        **BASE,
+        "title": "t",
+        "classes": (name,),
+        "task_kind": "regression",
+        "total": 4,
+        "numbers": numbers,
+        **more,
+    }
     return RunReport(**fields)
 
 

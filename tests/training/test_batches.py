@@ -36,7 +36,7 @@ def test_batches_have_every_image_once_and_another_order_in_each_epoch() -> None
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60).filter(any), st.integers(0, 1000), st.integers(0, 1000))
 def test_chances_are_kept_to_the_next_whole_number(chances: list[float], seed: int, epoch: int) -> None:
     n = len(chances)
-    made = sample_order(n, seed=seed, epoch=epoch, chances=np.array(chances))
+    made = sample_order(n, seed=seed, epoch=epoch, weights=np.array(chances))
     expected = n * np.array(chances) / sum(chances)
     counts = np.bincount(made.rows, minlength=n)
     assert len(made) == n
@@ -53,22 +53,22 @@ def test_over_epochs_each_image_has_its_due() -> None:
     chances = np.array([1.0, 2.0, 3.0, 0.0, 0.5, 0.7, 0.8, 0.1])
     seen = np.zeros(8)
     for epoch in range(2000):
-        seen += np.bincount(sample_order(8, seed=1, epoch=epoch, chances=chances).rows, minlength=8)
+        seen += np.bincount(sample_order(8, seed=1, epoch=epoch, weights=chances).rows, minlength=8)
     np.testing.assert_allclose(seen / 2000, 8 * chances / chances.sum(), atol=0.04)
     assert seen[3] == 0
-    orders = [sample_order(8, seed=1, epoch=epoch, chances=chances).rows.tolist() for epoch in (0, 0, 1)]
+    orders = [sample_order(8, seed=1, epoch=epoch, weights=chances).rows.tolist() for epoch in (0, 0, 1)]
     assert orders[0] == orders[1] != orders[2]
 
 
 def test_equal_chances_are_every_image_once() -> None:
-    made = sample_order(40, seed=0, epoch=3, chances=np.full(40, 0.2))
+    made = sample_order(40, seed=0, epoch=3, weights=np.full(40, 0.2))
     assert sorted(made.rows.tolist()) == list(range(40))
 
 
 @pytest.mark.parametrize("chances", [[1.0], [0.0, 0.0], [1.0, -1.0], [1.0, float("nan")], [1.0, float("inf")]])
 def test_chances_that_are_none_are_refused(chances: list[float]) -> None:
-    with pytest.raises(RequestError, match="takes 2 chances of 0 or more, not all 0"):
-        sample_order(2, seed=0, epoch=0, chances=np.array(chances))
+    with pytest.raises(RequestError, match="takes 2 weights of 0 or more, not all 0"):
+        sample_order(2, seed=0, epoch=0, weights=np.array(chances))
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 3))

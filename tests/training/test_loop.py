@@ -16,13 +16,13 @@ from striate.data.augment.batch import augment
 from striate.data.augment.keyed import permutation
 from striate.errors import RequestError, WorkError
 from striate.recipe import Settings
+from striate.training.evaluation import score
 from striate.training.hooks import Hook
 from striate.training.loop import fit
 from striate.training.optimizers import optimizer_for, parameter_groups
 from striate.training.plain import fit_plain
 from striate.training.run import EpochReport, Run
 from striate.training.schedule import Schedule
-from striate.training.scores import score
 
 
 class Told(Hook):
@@ -259,7 +259,7 @@ def test_wrong_requests_say_what_was_given() -> None:
             examples(images, labels, std=std)
     for weights in (torch.ones(9), torch.zeros(10), torch.full((10,), -1.0), torch.full((10,), float("nan"))):
         with pytest.raises(RequestError, match="10 images takes as many weights of 0 or more"):
-            examples(images, labels, weights=weights)
+            examples(images, labels, sample_weights=weights)
 
 
 @pytest.mark.parametrize(
@@ -297,5 +297,7 @@ def test_examples_out_of_range_are_refused(change: dict[str, Any], words: str) -
 def test_what_the_loop_cannot_do_is_refused() -> None:
     with pytest.raises(RequestError, match="unknown augmentation 'rotat'; did you mean 'rotate'"):
         fit(small_net(), noise(), dataclasses.replace(QUICK, augment="rotat=3"))
-    with pytest.raises(RequestError, match="unknown loss of the task 'class' 'huber'; known: auto, cross-entropy"):
+    with pytest.raises(
+        RequestError, match="unknown loss of the task 'classification' 'huber'; known: auto, cross-entropy"
+    ):
         fit(small_net(), noise(), dataclasses.replace(QUICK, loss="huber"))
