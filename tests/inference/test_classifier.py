@@ -115,7 +115,8 @@ def test_the_trunk_is_shared_by_models_that_differ_in_the_head_alone(
     weight = np.ones((5, first.tensors["head.weight"].shape[1]), np.float32)
     second = dataclasses.replace(
         first, task=Classification(tuple("abcde")), options=first.options | {"classes": 5},
-        strategy="other", metrics={}, tensors=first.tensors | {"head.weight": weight, "head.bias": np.zeros(5, np.float32)},
+        strategy="other", metrics={},
+        tensors=first.tensors | {"head.weight": weight, "head.bias": np.zeros(5, np.float32)},
     )  # fmt: skip
     assert first.trunk_key == second.trunk_key
     for model in (first, second):

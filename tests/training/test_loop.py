@@ -258,7 +258,7 @@ def test_wrong_requests_say_what_was_given() -> None:
         with pytest.raises(RequestError, match="1 channels need as many"):
             examples(images, labels, std=std)
     for weights in (torch.ones(9), torch.zeros(10), torch.full((10,), -1.0), torch.full((10,), float("nan"))):
-        with pytest.raises(RequestError, match="10 images takes as many weights of 0 or more"):
+        with pytest.raises(RequestError, match="10 training images need as many sample weights of 0 or more"):
             examples(images, labels, sample_weights=weights)
 
 
@@ -284,7 +284,6 @@ def test_settings_out_of_range_are_refused(change: dict[str, Any], words: str) -
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"unit": 0.0}, "unit must be above 0, not 0"),
         ({"size": (0, 3)}, r"size must be at least 1 each way, not \(0, 3\)"),
         ({"fraction": 1.1}, "fraction must be above 0 and at most 1, not 1.1"),
     ],

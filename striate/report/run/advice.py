@@ -20,7 +20,8 @@ Step = tuple[str, str, str]
 
 def next_steps(content: RunReport) -> list[Step]:
     """Anchor, advice and reason (HTML), the most useful first; never empty."""
-    own = {"classification": _of_classes, "multilabel": _of_labels, "regression": _of_numbers}[content.task_kind]
+    known = {"classification": _of_classes, "multilabel": _of_labels, "regression": _of_numbers}
+    own = known.get(content.task_kind, _leaks)
     steps = [*_unmeasured(content), *_of_curve(content), *own(content), *_of_data(content), *_of_success(content)]
     return steps or [("seen", "What the network really sees", "Check that nothing important is cropped away.")]
 

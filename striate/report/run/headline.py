@@ -16,8 +16,8 @@ NOT_MEASURED = '<div class="big">Not measured</div><p>No images were held out, s
 
 def hero(content: RunReport) -> str:
     """The headline beside what to look at next."""
-    own = {"classification": _accuracy, "multilabel": _average_precision, "regression": _error}[content.task_kind]
-    title, answer = own(content)
+    known = {"classification": _accuracy, "multilabel": _average_precision, "regression": _error}
+    title, answer = known.get(content.task_kind, _own)(content)
     advice = steps_beside("What to look at next", next_steps(content)[:STEPS])
     return f'<section class="hero" id="result"><div><h2>{title}</h2>{answer}</div>{advice}</section>\n'
 
@@ -27,6 +27,10 @@ def _on_what(content: RunReport) -> str:
     if content.cross_validated:
         return "each by a network that had not seen it: the folds, pooled."
     return f"on the held-out part <b>{text(content.held_out)}</b>, which was kept out of training."
+
+
+def _own(content: RunReport) -> tuple[str, str]:
+    return "Result", f"<p>{images(content.total)}, {_on_what(content)}</p>" if content.total else NOT_MEASURED
 
 
 def _accuracy(content: RunReport) -> tuple[str, str]:
@@ -83,7 +87,7 @@ def _error(content: RunReport) -> tuple[str, str]:
 def facts(content: RunReport) -> str:
     """Images, classes, network and how it was trained."""
     parts = " &middot; ".join(f"{text(part)} {number(count)}" for part, count in content.images.items())
-    kind = {"classification": "Classes", "multilabel": "Labels", "regression": "Number"}[content.task_kind]
+    kind = {"classification": "Classes", "multilabel": "Labels"}.get(content.task_kind, "Number")
     named = number(len(content.classes)) if content.task_kind != "regression" else first_names(content.classes)
     rows = (
         ("", "Images", number(sum(content.images.values())), parts),

@@ -40,8 +40,10 @@ def _told(content: RunReport, album: Album) -> list[str]:
         first.append(task_sections.label_curves(content))
     elif content.numbers is not None:
         first = [task_sections.numbers(content.numbers), task_sections.number_mistakes(content.numbers, album)]
-    else:
+    elif content.task_kind == "classification":
         first = [sections.mistakes(content, album), sections.classes(content)]
+    else:
+        first = []
     rest = [
         sections.calibration(content.calibration),
         sections.folds(content),
