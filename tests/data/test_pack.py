@@ -244,7 +244,8 @@ def described(path: Path, **changes: object) -> bytes:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format": 2}, "pack format 2, and this Striate reads up to 1; upgrade"),
+        ({"format": 3}, "pack format 3, and this Striate reads 2; upgrade"),
+        ({"format": 1}, "pack format 1, and this Striate reads 2; pack the images again"),
         ({"format": "1"}, "no format number"),
         ({"images": 4}, "damaged"),
         ({"images": -1}, "damaged"),

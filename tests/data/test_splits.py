@@ -160,7 +160,7 @@ def test_groups_are_held_out_whole_and_near_the_share_that_is_wanted(seed: int) 
     generator = np.random.default_rng(7)
     rows = [(int(generator.integers(2)), f"patient {patient}") for patient in range(40) for _ in range(5)]
     entries = grouped(*rows)
-    parts = split(found(entries, outputs=2), 0.2, seed)
+    parts = split(found(entries, Classification(tuple("01"))), 0.2, seed)
     for patient in range(40):
         assert len({part for part, (_, group) in zip(parts, rows, strict=True) if group == f"patient {patient}"}) == 1
     assert 35 <= held(parts).sum() <= 45  # of 200: the wanted fifth, give or take one group
@@ -171,7 +171,7 @@ def test_groups_are_held_out_whole_and_near_the_share_that_is_wanted(seed: int) 
 
 def test_one_large_group_is_learnt_from() -> None:
     entries = grouped(*[(n % 2, "all") for n in range(30)])
-    assert set(split(found(entries, outputs=2), 0.2, 0)) == {"train"}
+    assert set(split(found(entries, Classification(tuple("01"))), 0.2, 0)) == {"train"}
 
 
 def test_twins_join_groups() -> None:
@@ -224,7 +224,7 @@ def test_every_chosen_image_is_in_one_fold_and_units_are_whole(rows: list, folds
         for n, (target, content, group) in enumerate(rows)
     ]
     places = sorted(random.sample(range(len(entries)), max(2, len(entries) * 3 // 4)))
-    audited = found(entries, outputs=4)
+    audited = found(entries, Classification(tuple("0123")))
     whole = [set(unit) & set(places) for unit in units_of(entries)]
     units = [unit for unit in whole if unit]
     if len(units) < folds:

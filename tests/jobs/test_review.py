@@ -60,7 +60,7 @@ def test_thresholds_do_not_depend_on_held_out_labels(photos: Path, tmp_path: Pat
         learned = train(
             data, out=tmp_path / f"run {len(found)}", recipe=Recipe(strategy="features", precision="float32")
         )
-        found.append(learned.model.task.thresholds)
+        found.append(learned.model.task.decision_thresholds)
     assert len(set(found[0])) > 0 and found[0] == found[1]
 
 

@@ -105,7 +105,7 @@ def test_the_figures_are_those_of_the_answers(case: Case) -> None:
         assert told["mean_average_precision"] == pytest.approx(
             average_precision_score(measured.targets, measured.predictions)
         )
-        given = measured.predictions >= np.array(measured.task.thresholds, np.float32)
+        given = measured.predictions >= np.array(measured.task.decision_thresholds, np.float32)
         assert told["all_right"] == int((given == measured.targets).all(1).sum())
         assert told["per_label"]["top"]["count"] == sum("top" in drawing.labels for drawing in case.held_out)
         hits = (given[:, 1] & (measured.targets[:, 1] > 0)).sum()
@@ -134,8 +134,8 @@ def test_the_model_file_holds_the_task(case: Case) -> None:
     model = read(case.run.folder / "model.safetensors")
     assert model.task == case.run.model.task
     assert model.task.kind == case.kind
-    assert len(model.task.thresholds) == (2 if case.kind == "multilabel" else 0)
-    assert all(0 < value < 1 for value in model.task.thresholds)
+    assert len(model.task.decision_thresholds) == (2 if case.kind == "multilabel" else 0)
+    assert all(0 < value < 1 for value in model.task.decision_thresholds)
     assert model.metrics["total"] == 40
 
 
@@ -144,7 +144,7 @@ def test_evaluate_gives_trains_figures(case: Case, cli) -> None:  # type: ignore
     assert again.part == "val"
     assert np.array_equal(again.targets, case.run.measured.targets)
     scale = float(np.abs(case.run.measured.predictions).max())
-    assert np.abs(again.answers - case.run.measured.predictions).max() <= 1e-4 * scale
+    assert np.abs(again.predictions - case.run.measured.predictions).max() <= 1e-4 * scale
     assert again.score == pytest.approx(case.run.measured.score, rel=1e-3)
     code, out, _ = cli("evaluate", case.run.folder, case.data, "--part", "val", "--json")
     told = strict_json(out)
@@ -163,7 +163,11 @@ def test_predict_says_labels_or_a_value(case: Case, cli) -> None:  # type: ignor
         assert "known" not in row and "distance" not in row
         if case.kind == "multilabel":
             task = case.run.model.task
-            given = [n for n, share, limit in zip(task.names, answer, task.thresholds, strict=True) if share >= limit]
+            given = [
+                n
+                for n, share, limit in zip(task.names, answer, task.decision_thresholds, strict=True)
+                if share >= limit
+            ]
             assert row["label"] == (", ".join(given) or "none")
             assert row["probability"] == pytest.approx(float(answer.max()), abs=1e-4)
             assert row["probabilities"] == pytest.approx({"left": answer[0], "top": answer[1]}, abs=1e-4)
@@ -197,7 +201,7 @@ def test_the_page_has_the_sections_that_go_with_the_task(case: Case) -> None:
     assert {"seen", "data", "details"} <= told.keys()
 
 
-@pytest.mark.parametrize("case", ["labels scratch csv", "number scratch jsonl"], indirect=True)
+@pytest.mark.parametrize("case", ["multilabel scratch csv", "regression scratch jsonl"], indirect=True)
 def test_the_exported_graph_gives_the_same_answers(case: Case, tmp_path: Path) -> None:
     import onnx
     import onnxruntime
@@ -218,7 +222,7 @@ def test_the_exported_graph_gives_the_same_answers(case: Case, tmp_path: Path) -
     assert facts["classes"].split("\n") == list(case.run.model.classes)
     if case.kind == "multilabel":
         limits = [float(value) for value in facts["thresholds"].split("\n")]
-        assert limits == pytest.approx(case.run.model.task.thresholds, rel=1e-5)
+        assert limits == pytest.approx(case.run.model.task.decision_thresholds, rel=1e-5)
 
 
 @pytest.mark.parametrize("strategy", ["scratch", "features"])
@@ -284,7 +288,7 @@ def test_a_loss_that_does_not_go_with_the_task_is_refused_before_any_image_is_re
         refused("huber", data, tmp_path / "run", strategy=strategy, net=net, loss="huber")
 
 
-@pytest.mark.parametrize("case", ["labels scratch csv"], indirect=True)
+@pytest.mark.parametrize("case", ["multilabel scratch csv"], indirect=True)
 def test_a_model_is_not_measured_on_another_task(case: Case, made: tuple[Path, list[Drawing]], tmp_path: Path) -> None:
     root, drawings = made
     with pytest.raises(

@@ -262,19 +262,15 @@ def test_what_cannot_be_opened_at_all(tmp_path: Path) -> None:
 
 
 def test_a_newer_format_asks_for_an_upgrade() -> None:
-    assert "upgrade Striate" in refused(rewritten(lambda header: header.update(format=3)))
+    assert "upgrade Striate" in refused(rewritten(lambda header: header.update(format=4)))
     for number in (None, "1", 1.0, [], True):
         assert "no format number" in refused(rewritten(lambda header, n=number: header.update(format=n)))
 
 
-def test_format_1_had_one_class_an_image(tmp_path: Path) -> None:
-    def older(header: dict[str, Any]) -> None:
-        header["format"] = 1
-        del header["task"]
-
-    (tmp_path / "m").write_bytes(rewritten(older))
-    model = read(tmp_path / "m")
-    assert model.task == small().task and model.extras == {}
+def test_an_older_format_is_refused_in_one_line() -> None:
+    for number in (1, 2):
+        said = refused(rewritten(lambda header, n=number: header.update(format=n)))
+        assert f"has model format {number}, and this Striate reads 3; train or import the model again" in said
 
 
 def test_task_and_extras_come_back(tmp_path: Path) -> None:

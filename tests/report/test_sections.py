@@ -248,8 +248,6 @@ def test_figures_that_contradict_each_other_are_refused() -> None:
         of_numbers(total=5)
     with pytest.raises(ValueError, match="none are given"):
         of_numbers(numbers=None)
-    with pytest.raises(ValueError, match="class, labels or number, not 'guess'"):
-        dataclasses.replace(full(), task_kind="guess")
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
