@@ -11,7 +11,7 @@ from PIL import Image
 from striate.data.audit.findings import Finding, Usable
 from striate.data.sources.base import LABELS_APART, Item, Source
 from striate.jobs.examining import Examined
-from striate.jobs.learning.suspects import DOUBTFUL_LABEL, Suspect
+from striate.learning.label_errors import LABEL_ERROR, LabelError
 from striate.pixels import Images, UnreadableImage
 from striate.report.audit.content import AuditFinding, AuditPage, Entry
 from striate.task import Target, Task
@@ -108,8 +108,8 @@ Suggestion = tuple[str, str, bool]  # decision, to, whether it can do no harm
 def _suggestions(finding: Finding, examined: Examined, usable: dict[str, Usable]) -> dict[str, Suggestion]:
     """What to do about the files of a finding, by path."""
     task = examined.found.task
-    if finding.kind == DOUBTFUL_LABEL:
-        doubted = {_path(one, examined): _rather(one, task) for one in examined.suspects}
+    if finding.kind == LABEL_ERROR:
+        doubted = {_path(one, examined): _rather(one, task) for one in examined.label_errors}
         return {path: ("relabel", to, False) for path, to in doubted.items() if to}
     if finding.kind in _DROP:
         return dict.fromkeys(finding.paths, ("drop", "", False))
@@ -126,11 +126,11 @@ def _suggestions(finding: Finding, examined: Examined, usable: dict[str, Usable]
     return found
 
 
-def _path(suspect: Suspect, examined: Examined) -> str:
+def _path(suspect: LabelError, examined: Examined) -> str:
     return examined.found.usable[suspect.place].item.key
 
 
-def _rather(suspect: Suspect, task: Task) -> str:
+def _rather(suspect: LabelError, task: Task) -> str:
     """What to relabel to: of a number as few digits as were shown, because it is a guess."""
     return suspect.suggested if task.kind == "number" else _spelled(task, suspect.target)
 

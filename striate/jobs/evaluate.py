@@ -18,18 +18,18 @@ from striate.data.splits import measured_part
 from striate.errors import RequestError
 from striate.inference.classifier import Classifier
 from striate.inference.engine import BATCH, engine_version
+from striate.jobs.load import load
 from striate.jobs.measure import Measured, measure
-from striate.jobs.models import load
 from striate.pixels import Images
 from striate.progress import Progress
 from striate.task import Target, Task
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class ModelEvaluation:
     """What a model is worth on labelled images."""
 
-    measured: Measured
+    evaluation: Measured
     audit: Audit
     classifier: Classifier
 
@@ -37,7 +37,7 @@ class Evaluation:
         """The figures as JSON values; shares are 0..1."""
         engine = self.classifier.engine_name
         return {
-            **self.measured.as_dict(),
+            **self.evaluation.as_dict(),
             "engine": f"{engine} {engine_version(engine)}",
             "precision": self.classifier.precision,
             "set_aside": self.audit.as_dict()["set_aside"],
@@ -53,7 +53,7 @@ def evaluate(
     engine: str = "auto",
     precision: str = "auto",
     progress: Progress | None = None,
-) -> Evaluation:
+) -> ModelEvaluation:
     """Measure a model on a source. part: "train", "val" or "test"; by default the held-out one, or all without parts.
 
     ten_crop: answer each image by the mean of ten views of it, as AlexNet was measured; ten times the work.
@@ -85,7 +85,7 @@ def evaluate(
         raise RequestError(f"no usable image to evaluate on in {str(data)!r}")
     task = classifier.model.task
     measured = measure(part, task, np.concatenate(rows), task.targets(learnt))
-    return Evaluation(measured, audit(source, pairs, trained_only=False), classifier)
+    return ModelEvaluation(measured, audit(source, pairs, trained_only=False), classifier)
 
 
 def _answers(classifier: Classifier, crops: Images) -> NDArray[np.float32]:

@@ -222,7 +222,7 @@ def test_what_is_kept_is_what_the_nets_name_stands_for(
     assert model.tensors["head.weight"].shape == (2, 512)
     assert np.array_equal(model.tensors["fire9.expand3x3.conv.bias"], net.state_dict()["fire9.expand3x3.conv.bias"])
     assert not [name for name in model.tensors if name.startswith("conv10")]
-    assert evaluate(tmp_path / "run", photos).measured.total == 16
+    assert evaluate(tmp_path / "run", photos).evaluation.total == 16
 
     file = train(photos, net=str(kept_path("squeezenet1_1")), out=tmp_path / "other")
     assert file.plan.strategy == "features"
@@ -263,6 +263,6 @@ def test_squeezenet_names_two_photographs_of_three(test_data: Path, tmp_path: Pa
         rows = csv.writer(file)
         rows.writerow(("path", "label"))
         rows.writerows((photo, names[int(photo.name[:4])]) for photo in photos)
-    measured = evaluate(out, tmp_path / "photos.csv", engine="openvino").measured
+    measured = evaluate(out, tmp_path / "photos.csv", engine="openvino").evaluation
     assert measured.total == 200
     assert (measured.answers.argmax(axis=1) == measured.targets).sum() >= 130

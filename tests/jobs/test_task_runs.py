@@ -73,7 +73,7 @@ def case(
 
 
 def test_it_learns_what_was_asked(case: Case) -> None:
-    measured = case.run.measured
+    measured = case.run.evaluation
     assert (measured.part, measured.total, measured.task.kind) == ("val", 40, case.kind)
     if isinstance(measured, LabelsMeasured):
         assert measured.task.names == ("left", "top")
@@ -90,7 +90,7 @@ def test_it_learns_what_was_asked(case: Case) -> None:
 
 
 def test_the_figures_are_those_of_the_answers(case: Case) -> None:
-    told, measured = case.run.metrics, case.run.measured
+    told, measured = case.run.metrics, case.run.evaluation
     assert (told["task"], told["part"], told["total"]) == (case.kind, "val", 40)
     if case.kind == "labels":
         from sklearn.metrics import average_precision_score
@@ -133,12 +133,12 @@ def test_the_model_file_holds_the_task(case: Case) -> None:
 
 
 def test_evaluate_gives_trains_figures(case: Case, cli) -> None:  # type: ignore[no-untyped-def]
-    again = evaluate(case.run.folder, case.data).measured
+    again = evaluate(case.run.folder, case.data).evaluation
     assert again.part == "val"
-    assert np.array_equal(again.targets, case.run.measured.targets)
-    scale = float(np.abs(case.run.measured.answers).max())
-    assert np.abs(again.answers - case.run.measured.answers).max() <= 1e-4 * scale
-    assert again.score == pytest.approx(case.run.measured.score, rel=1e-3)
+    assert np.array_equal(again.targets, case.run.evaluation.targets)
+    scale = float(np.abs(case.run.evaluation.answers).max())
+    assert np.abs(again.answers - case.run.evaluation.answers).max() <= 1e-4 * scale
+    assert again.score == pytest.approx(case.run.evaluation.score, rel=1e-3)
     code, out, _ = cli("evaluate", case.run.folder, case.data, "--part", "val", "--json")
     told = strict_json(out)
     assert (code, told["part"], told["total"], told["task"]) == (0, "val", 40, case.kind)
@@ -150,7 +150,7 @@ def test_predict_says_labels_or_a_value(case: Case, cli) -> None:  # type: ignor
     assert code == 0
     rows = strict_json(out)["predictions"]
     _, text, _ = cli("predict", case.run.folder, *files)
-    answers = case.run.measured.answers[:12]
+    answers = case.run.evaluation.answers[:12]
     for row, line, answer, file in zip(rows, text.splitlines(), answers, files, strict=True):
         assert row["file"] == str(file)
         assert "known" not in row and "distance" not in row
@@ -229,7 +229,7 @@ def test_huber_is_not_led_astray_by_wild_numbers(
     for loss in ("mse", "huber"):
         recipe = RECIPES[strategy].changed({"loss": loss, "epochs": 10})
         run = train(data, out=tmp_path / loss, recipe=recipe)
-        errors[loss] = run.measured.score
+        errors[loss] = run.evaluation.score
         assert f'loss = "{loss}"' in (run.folder / "recipe.toml").read_text()
     assert errors["huber"] < 0.5 * errors["mse"]
 

@@ -40,7 +40,7 @@ def run(chosen: argparse.Namespace) -> Answer:
     rows: dict[str, dict[str, Any]] = facts.get("per_class") or facts.get("per_label") or {}
     width = max((len(printable(name)) for name in rows), default=0)
     shown = [f"  {printable(name):{width}}  {_row(row)}" for name, row in rows.items()]
-    return Answer("\n".join([*done.measured.lines(), *shown, done.audit.last_line()]), facts)
+    return Answer("\n".join([*done.evaluation.lines(), *shown, done.audit.last_line()]), facts)
 
 
 def _row(row: dict[str, Any]) -> str:
