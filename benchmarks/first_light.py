@@ -112,9 +112,9 @@ def cross_validation() -> dict[str, object]:
     from striate.data.audit.looking import look
     from striate.data.opening import open_source
     from striate.inference.classifier import Classifier
-    from striate.jobs.models import published_model
     from striate.tasks import Classification
     from striate.transfer.head import HeadData, fit_head, fold_of
+    from striate.weights.models import published_model
 
     source, model = open_source(DATA / "hymenoptera"), published_model("efficientnet_lite0")
     looked = [one for one in look(source, model.pixels) if not one.item.key.endswith(".gif")]
@@ -135,7 +135,7 @@ def cross_validation() -> dict[str, object]:
 
 def imagenet() -> list[dict[str, object]]:
     """Lite0 on the 200 samples of ImageNet, in both precisions."""
-    from striate.jobs.models import load
+    from striate.jobs.load import load
 
     files = sorted((DATA / "imagenet_samples").glob("[0-9]*.jpg"))
     rows = []

@@ -19,6 +19,7 @@ RANKS = """
 3: nets training
 4: weights inference
 5: transfer interop
+6: learning
 7: jobs
 8: cli __init__ __main__
 """

@@ -11,7 +11,7 @@ from PIL import Image
 from striate.data.audit.findings import Finding, Usable
 from striate.data.sources.base import Item, Source
 from striate.jobs.examining import Examined
-from striate.jobs.learning.suspects import DOUBTFUL_LABEL
+from striate.learning.label_errors import LABEL_ERROR
 from striate.pixels import Images, UnreadableImage
 from striate.report.audit.content import AuditFinding, AuditPage, Entry
 from striate.tasks import Task
@@ -108,9 +108,9 @@ Suggestion = tuple[str, str, bool]  # decision, to, whether it can do no harm
 def _suggestions(finding: Finding, examined: Examined, usable: dict[str, Usable]) -> dict[str, Suggestion]:
     """What to do about the files of a finding, by path."""
     task = examined.found.task
-    if finding.kind == DOUBTFUL_LABEL:
-        doubted = {examined.found.usable[one.index].item.key: task.written(one.target) for one in examined.suspects}
-        return {path: ("relabel", to, False) for path, to in doubted.items() if to}
+    if finding.kind == LABEL_ERROR:
+        better = {examined.found.usable[one.index].item.key: task.written(one.target) for one in examined.label_errors}
+        return {path: ("relabel", to, False) for path, to in better.items() if to}
     if finding.kind in _DROP:
         return dict.fromkeys(finding.paths, ("drop", "", False))
     found: dict[str, Suggestion] = {}

@@ -18,17 +18,17 @@ from striate.data.splits import measured_part
 from striate.errors import RequestError
 from striate.inference.classifier import Classifier
 from striate.inference.engine import BATCH, engine_version
-from striate.jobs.models import load
+from striate.jobs.load import load
 from striate.pixels import Images
 from striate.progress import Progress
 from striate.tasks import Evaluation, Target, Task
 
 
 @dataclass(frozen=True, eq=False)
-class EvaluateResult:
+class ModelEvaluation:
     """What a model is worth on labelled images."""
 
-    measured: Evaluation
+    evaluation: Evaluation
     audit: Audit
     classifier: Classifier
 
@@ -36,7 +36,7 @@ class EvaluateResult:
         """The figures as JSON values; shares are 0..1."""
         engine = self.classifier.engine_name
         return {
-            **self.measured.as_dict(),
+            **self.evaluation.as_dict(),
             "engine": f"{engine} {engine_version(engine)}",
             "precision": self.classifier.precision,
             "set_aside": self.audit.as_dict()["set_aside"],
@@ -52,7 +52,7 @@ def evaluate(
     engine: str = "auto",
     precision: str = "auto",
     progress: Progress | None = None,
-) -> EvaluateResult:
+) -> ModelEvaluation:
     """Measure a model on a source. part: "train", "val" or "test"; by default the held-out one, or all without parts.
 
     ten_crop: answer each image by the mean of ten views of it, as AlexNet was measured; ten times the work.
@@ -83,8 +83,8 @@ def evaluate(
             rows.append(_answers(classifier, np.stack(waiting)))
     if not rows:
         raise RequestError(f"no usable image to evaluate on in {str(data)!r}")
-    measured = task.evaluate(part, np.concatenate(rows), task.collate(targets))
-    return EvaluateResult(measured, audit(source, pairs, trained_only=False), classifier)
+    evaluation = task.evaluate(part, np.concatenate(rows), task.collate(targets))
+    return ModelEvaluation(evaluation, audit(source, pairs, trained_only=False), classifier)
 
 
 def _answers(classifier: Classifier, crops: Images) -> NDArray[np.float32]:

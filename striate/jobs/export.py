@@ -19,11 +19,11 @@ from striate.data.sources.base import Source
 from striate.errors import RequestError, WorkError, unknown
 from striate.inference.classifier import Classifier
 from striate.inference.strangers import Strangers
-from striate.jobs.models import open_model
 from striate.model import Model
 from striate.pixels import Images, UnreadableImage
 from striate.progress import Progress
 from striate.storage import write_bytes
+from striate.weights.models import open_model
 
 FORMATS = ("onnx", "openvino")
 AGREEMENT = 0.995  # of answers: top-1, or the labels given

@@ -11,11 +11,11 @@ import numpy as np
 from striate.data.audit.audit import Audit
 from striate.data.audit.looking import look
 from striate.data.sources.base import Source
-from striate.jobs.learning.learned import Learned
-from striate.jobs.learning.suspects import suspects
+from striate.learning.label_errors import label_errors
+from striate.learning.planning import Plan
+from striate.learning.result import TrainResult
 from striate.model import Model
 from striate.pixels import Images
-from striate.recipe import Recipe
 from striate.report.run import content
 from striate.report.run.content import RunReport
 from striate.tasks import Evaluation
@@ -23,7 +23,6 @@ from striate.tasks.classification import ClassificationEvaluation
 from striate.tasks.metrics import calibration, precision_recall
 from striate.tasks.multilabel import MultilabelEvaluation
 from striate.tasks.regression import RegressionEvaluation
-from striate.transfer.strategy import Plan
 
 SEEN = 8  # training images shown as the network sees them
 WORST = 12  # mistakes shown first
@@ -36,18 +35,12 @@ VIEWED = 3  # training images shown as augmentation varies them
 TAKEN = 12  # strangers taken for a class
 
 
-def run_report(
-    source: Source,
-    plan: Plan,
-    recipe: Recipe,
-    learned: Learned,
-    measured: Evaluation,
-    model: Model,
-    timings: dict[str, float],
-) -> RunReport:
+def run_report(source: Source, plan: Plan, result: TrainResult, timings: dict[str, float]) -> RunReport:
     """The content of report.html."""
-    found = learned.audit
-    pictures = _Pictures(source, model, learned)
+    model, measured, evidence, recipe = result.model, result.evaluation, result.evidence, result.recipe
+    found = result.split.audit
+    pictures = _Pictures(source, model, found)
+    folds = result.cross_validation.folds if result.cross_validation else ()
     return RunReport(
         title=source.name,
         data=f"{len(found.usable):,} images",
@@ -56,42 +49,43 @@ def run_report(
         why=plan.why,
         classes=model.classes,
         task_kind=model.task.kind,
-        images=Counter(learned.lots.parts),
+        images=Counter(result.split.parts),
         held_out=measured.part,
         total=measured.total,
-        **_of_task(learned, measured, pictures),
-        doubtful=_doubtful(learned, pictures),
-        atypical=_atypical(learned, pictures),
-        folds=tuple(content.Fold(n, fold.total, fold.score) for n, fold in enumerate(learned.by_fold, 1)),
-        pooled=_pooled(learned),
-        strangers=_strangers(learned, model),
-        seen=_seen(learned, pictures),
-        views=_views(learned, pictures),
+        **_of_task(result, measured, pictures),
+        doubtful=_doubtful(result, pictures),
+        atypical=_atypical(result, pictures),
+        folds=tuple(content.Fold(n, fold.total, fold.score) for n, fold in enumerate(folds, 1)),
+        pooled=_pooled(result),
+        strangers=_strangers(result, model),
+        seen=_seen(result, pictures),
+        views=_views(result, pictures),
         findings=_findings(found, pictures),
         set_aside=tuple((oddity.path, f"{oddity.kind}: {oddity.why}") for oddity in found.set_aside),
-        curve=tuple(learned.curve),
-        remarks=tuple(content.Remark(one.what, one.seen, one.do) for one in learned.remarks),
-        checks=learned.checks.lines if learned.checks else (),
-        finder=_finder(learned),
-        unfrozen=tuple(learned.facts.get("unfrozen", ())),
+        curve=tuple(result.history),
+        remarks=tuple(content.Remark(one.what, one.seen, one.do) for one in evidence.remarks),
+        checks=evidence.checks.lines if evidence.checks else (),
+        finder=_finder(result),
+        unfrozen=tuple(result.facts.get("unfrozen", ())),
         timings=tuple(timings.items()),
-        engine=learned.engine,
+        engine=result.engine,
         recipe=recipe.toml(),
         versions=model.versions,
-        notes=tuple(learned.notes),
+        notes=tuple(result.notes),
     )
 
 
-def _finder(learned: Learned) -> content.Finder | None:
-    found = learned.checks.found if learned.checks else None
+def _finder(result: TrainResult) -> content.Finder | None:
+    checks = result.evidence.checks
+    found = checks.found if checks else None
     return content.Finder(found.rates, found.losses, found.low, found.high, found.rate) if found else None
 
 
 class _Pictures:
     """Images as the network sees them, decoded a second time: the few that are shown, each once."""
 
-    def __init__(self, source: Source, model: Model, learned: Learned) -> None:
-        self.usable = learned.audit.usable
+    def __init__(self, source: Source, model: Model, found: Audit) -> None:
+        self.usable = found.usable
         self.model = model
         self._source = source
         self._crops: dict[str, Images] = {}
@@ -114,9 +108,9 @@ def _shown(crop: Images) -> Images:
     return crop[..., 0] if crop.shape[-1] == 1 else crop
 
 
-def _of_task(learned: Learned, measured: Evaluation, pictures: _Pictures) -> dict[str, Any]:
+def _of_task(result: TrainResult, measured: Evaluation, pictures: _Pictures) -> dict[str, Any]:
     """The fields of the page that go with the task."""
-    places = learned.measured_rows
+    places = result.split.measured_rows
     worst = measured.worst(WORST + OPENED if isinstance(measured, ClassificationEvaluation) else WORST)
     crops = pictures.of(places[row] for row in worst)
     shown = [(row, places[row], crops[places[row]]) for row in worst if places[row] in crops]
@@ -149,7 +143,7 @@ def _of_task(learned: Learned, measured: Evaluation, pictures: _Pictures) -> dic
         content.NumberMistake(keys[place], crop, float(measured.targets[row]), float(measured.predictions[row, 0]))
         for row, place, crop in shown
     ]
-    trained = learned.lots.targets(learned.lots.rows("train"))
+    trained = result.split.targets(result.split.rows("train"))
     numbers = content.Numbers(
         name=measured.task.names[0],
         truth=measured.targets,
@@ -195,8 +189,8 @@ def _names(measured: Evaluation, row: Any) -> tuple[str, ...]:
     return tuple(name for name, has in zip(measured.task.names, row, strict=True) if has)
 
 
-def _doubtful(learned: Learned, pictures: _Pictures) -> tuple[content.Doubtful, ...]:
-    found = suspects(learned.audit, learned.unseen) if learned.unseen is not None else []
+def _doubtful(result: TrainResult, pictures: _Pictures) -> tuple[content.Doubtful, ...]:
+    found = label_errors(result.split.audit, unseen) if (unseen := result.evidence.out_of_fold) is not None else []
     crops = pictures.of(suspect.index for suspect in found[:DOUBTFUL])
     return tuple(
         content.Doubtful(
@@ -211,35 +205,38 @@ def _doubtful(learned: Learned, pictures: _Pictures) -> tuple[content.Doubtful, 
     )
 
 
-def _atypical(learned: Learned, pictures: _Pictures) -> tuple[content.Atypical, ...]:
-    if learned.distances is None:
+def _atypical(result: TrainResult, pictures: _Pictures) -> tuple[content.Atypical, ...]:
+    distances = result.evidence.distances
+    if distances is None:
         return ()
-    far = np.flatnonzero(learned.distances >= UNLIKE)
-    places = far[np.argsort(-learned.distances[far], kind="stable")][:ATYPICAL].tolist()
+    far = np.flatnonzero(distances >= UNLIKE)
+    places = far[np.argsort(-distances[far], kind="stable")][:ATYPICAL].tolist()
     crops = pictures.of(places)
     return tuple(
-        content.Atypical(
-            pictures.usable[place].item.key, crops[place], pictures.truth(place), float(learned.distances[place])
-        )
+        content.Atypical(pictures.usable[place].item.key, crops[place], pictures.truth(place), float(distances[place]))
         for place in places
         if place in crops
     )
 
 
-def _pooled(learned: Learned) -> content.Pooled | None:
-    if learned.lots.folds is None:
+def _pooled(result: TrainResult) -> content.Pooled | None:
+    if result.cross_validation is None:
         return None
-    together = learned.cross_validated
+    together = result.cross_validation.pooled
     return content.Pooled(together.score, together.interval)
 
 
-def _strangers(learned: Learned, model: Model) -> content.Strangers | None:
-    met = learned.strangers
+def _strangers(result: TrainResult, model: Model) -> content.Strangers | None:
+    met = result.evidence.ood
     if met is None:
         return None
     facts = met.as_dict()
-    near = [place for place in np.argsort(met.strangers).tolist() if met.strangers[place] <= met.limit][:TAKEN]
-    chosen = {met.paths[place]: met.taken_for[place] for place in near}
+    near = [
+        place
+        for place in np.argsort(met.out_of_distribution).tolist()
+        if met.out_of_distribution[place] <= met.threshold
+    ][:TAKEN]
+    chosen = {met.paths[place]: met.predicted[place] for place in near}
     items = [item for item in met.source.items if item.key in chosen]
     taken = [
         content.Taken(looked.item.key, _shown(looked.crop), chosen[looked.item.key])
@@ -248,19 +245,19 @@ def _strangers(learned: Learned, model: Model) -> content.Strangers | None:
     ]
     return content.Strangers(
         folder=met.source.name,
-        count=len(met.strangers),
+        count=len(met.out_of_distribution),
         auroc=met.auroc,
-        threshold=met.limit,
-        known_accepted=facts["known_accepted"],
-        strangers_refused=facts["strangers_refused"],
-        known=met.known,
-        strangers=met.strangers,
+        threshold=met.threshold,
+        known_accepted=facts["in_distribution_accepted"],
+        strangers_refused=facts["ood_rejected"],
+        known=met.in_distribution,
+        strangers=met.out_of_distribution,
         taken=tuple(taken),
     )
 
 
-def _seen(learned: Learned, pictures: _Pictures) -> tuple[content.Seen, ...]:
-    trained = learned.lots.rows("train")
+def _seen(result: TrainResult, pictures: _Pictures) -> tuple[content.Seen, ...]:
+    trained = result.split.rows("train")
     chosen = np.random.default_rng(0).permutation(len(trained))[:SEEN]
     crops = pictures.of(trained[index] for index in sorted(chosen))
     return tuple(
@@ -268,13 +265,15 @@ def _seen(learned: Learned, pictures: _Pictures) -> tuple[content.Seen, ...]:
     )
 
 
-def _views(learned: Learned, pictures: _Pictures) -> tuple[content.Views, ...]:
+def _views(result: TrainResult, pictures: _Pictures) -> tuple[content.Views, ...]:
     """Some training images as augmentation varies them, where they were varied."""
-    if learned.views is None:
+    if result.evidence.views is None:
         return ()
-    trained = learned.lots.rows("train")
+    trained = result.split.rows("train")
     return tuple(
-        content.Views(pictures.usable[place].item.key, pictures.truth(place), tuple(map(_shown, learned.views(place))))
+        content.Views(
+            pictures.usable[place].item.key, pictures.truth(place), tuple(map(_shown, result.evidence.views(place)))
+        )
         for place in trained[:: max(1, len(trained) // VIEWED)][:VIEWED]
     )
 

@@ -214,7 +214,7 @@ def test_the_curve_watches_val_and_leaves_test_to_the_end(tmp_path: Path) -> Non
     )  # fmt: skip
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines()]
     watched = [line["accuracy"] for line in log if line["event"] == "epoch"]
-    assert run.measured.part == "test" and run.measured.score < 0.5 < watched[-1]
+    assert run.evaluation.part == "test" and run.evaluation.score < 0.5 < watched[-1]
 
 
 def test_a_net_that_cannot_tell_strangers_is_refused_before_it_learns(photos: Path, tmp_path: Path, cli: Cli) -> None:

@@ -80,7 +80,7 @@ def case(
 
 
 def test_it_learns_what_was_asked(case: Case) -> None:
-    measured = case.run.measured
+    measured = case.run.evaluation
     assert (measured.part, measured.total, measured.task.kind) == ("val", 40, case.kind)
     if isinstance(measured, MultilabelEvaluation):
         assert measured.task.names == ("left", "top")
@@ -97,7 +97,7 @@ def test_it_learns_what_was_asked(case: Case) -> None:
 
 
 def test_the_figures_are_those_of_the_answers(case: Case) -> None:
-    told, measured = case.run.metrics, case.run.measured
+    told, measured = case.run.metrics, case.run.evaluation
     assert (told["task"], told["part"], told["total"]) == (case.kind, "val", 40)
     if case.kind == "multilabel":
         from sklearn.metrics import average_precision_score
@@ -140,12 +140,12 @@ def test_the_model_file_holds_the_task(case: Case) -> None:
 
 
 def test_evaluate_gives_trains_figures(case: Case, cli) -> None:  # type: ignore[no-untyped-def]
-    again = evaluate(case.run.folder, case.data).measured
+    again = evaluate(case.run.folder, case.data).evaluation
     assert again.part == "val"
-    assert np.array_equal(again.targets, case.run.measured.targets)
-    scale = float(np.abs(case.run.measured.predictions).max())
-    assert np.abs(again.predictions - case.run.measured.predictions).max() <= 1e-4 * scale
-    assert again.score == pytest.approx(case.run.measured.score, rel=1e-3)
+    assert np.array_equal(again.targets, case.run.evaluation.targets)
+    scale = float(np.abs(case.run.evaluation.predictions).max())
+    assert np.abs(again.predictions - case.run.evaluation.predictions).max() <= 1e-4 * scale
+    assert again.score == pytest.approx(case.run.evaluation.score, rel=1e-3)
     code, out, _ = cli("evaluate", case.run.folder, case.data, "--part", "val", "--json")
     told = strict_json(out)
     assert (code, told["part"], told["total"], told["task"]) == (0, "val", 40, case.kind)
@@ -157,17 +157,14 @@ def test_predict_says_labels_or_a_value(case: Case, cli) -> None:  # type: ignor
     assert code == 0
     rows = strict_json(out)["predictions"]
     _, text, _ = cli("predict", case.run.folder, *files)
-    answers = case.run.measured.predictions[:12]
+    answers = case.run.evaluation.predictions[:12]
     for row, line, answer, file in zip(rows, text.splitlines(), answers, files, strict=True):
         assert row["file"] == str(file)
         assert "known" not in row and "distance" not in row
         if case.kind == "multilabel":
             task = case.run.model.task
-            given = [
-                n
-                for n, share, limit in zip(task.names, answer, task.decision_thresholds, strict=True)
-                if share >= limit
-            ]
+            limits = task.decision_thresholds
+            given = [n for n, share, limit in zip(task.names, answer, limits, strict=True) if share >= limit]
             assert row["label"] == (", ".join(given) or "none")
             assert row["probability"] == pytest.approx(float(answer.max()), abs=1e-4)
             assert row["probabilities"] == pytest.approx({"left": answer[0], "top": answer[1]}, abs=1e-4)
@@ -240,7 +237,7 @@ def test_huber_is_not_led_astray_by_wild_numbers(
     for loss in ("mse", "huber"):
         recipe = RECIPES[strategy].changed({"loss": loss, "epochs": 10})
         run = train(data, out=tmp_path / loss, recipe=recipe)
-        errors[loss] = run.measured.score
+        errors[loss] = run.evaluation.score
         assert f'loss = "{loss}"' in (run.folder / "recipe.toml").read_text()
     assert errors["huber"] < 0.5 * errors["mse"]
 

@@ -44,10 +44,10 @@ def test_it_is_the_mean_over_ten_views(case: tuple[Run, Path, list[Path]], engin
         views = ten_crops(Image.open(path).convert("RGB"), pixels)
         assert views.shape == (10, 32, 32, 1)
         expected.append(np.stack([classifier.answers(view[None])[0] for view in views]).mean(axis=0))
-    done = evaluate(run.folder, data, ten_crop=True, engine=engine).measured
+    done = evaluate(run.folder, data, ten_crop=True, engine=engine).evaluation
     assert (done.part, done.total) == ("val", 12)
     assert np.allclose(done.predictions, expected, rtol=1e-4, atol=1e-5)
-    plain = evaluate(run.folder, data, engine=engine).measured
+    plain = evaluate(run.folder, data, engine=engine).evaluation
     assert np.array_equal(plain.targets, done.targets)
     assert not np.allclose(plain.predictions, done.predictions, atol=1e-3)
     if run.model.task.kind == "classification":
@@ -60,5 +60,5 @@ def test_the_flag(case: tuple[Run, Path, list[Path]], cli) -> None:  # type: ign
     assert code == 0, err
     told, done = strict_json(out), evaluate(run.folder, data, ten_crop=True)
     key = run.model.task.metric.key
-    assert told[key] == pytest.approx(done.measured.score, rel=1e-5)
+    assert told[key] == pytest.approx(done.evaluation.score, rel=1e-5)
     assert told["total"] == 12

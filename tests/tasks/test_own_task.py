@@ -148,11 +148,11 @@ def test_the_pack_holds_its_targets(data: Path) -> None:
 
 
 def test_it_is_trained_and_measured_in_its_own_units(run: Run) -> None:
-    chance = float(np.linalg.norm(run.measured.targets - run.measured.targets.mean(axis=0), axis=1).mean())
-    assert run.measured.total == 40
-    assert run.measured.score < 0.6 * chance
-    assert run.metrics["mean_distance"] == run.measured.score
-    assert "away on average (40 val images)" in run.measured.lines()[0]
+    chance = float(np.linalg.norm(run.evaluation.targets - run.evaluation.targets.mean(axis=0), axis=1).mean())
+    assert run.evaluation.total == 40
+    assert run.evaluation.score < 0.6 * chance
+    assert run.metrics["mean_distance"] == run.evaluation.score
+    assert "away on average (40 val images)" in run.evaluation.lines()[0]
     told = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
     assert all("distance" in row for row in told if row["event"] == "epoch")
 
@@ -160,13 +160,13 @@ def test_it_is_trained_and_measured_in_its_own_units(run: Run) -> None:
 def test_its_model_predicts_and_evaluates(run: Run, data: Path, tmp_path: Path) -> None:
     model = load(run.folder)
     assert model.model.task == read(run.folder / "model.safetensors").task == Point(("x", "y"))
-    again = evaluate(run.folder, data).measured
-    np.testing.assert_allclose(again.predictions, run.measured.predictions, atol=0.05)
+    again = evaluate(run.folder, data).evaluation
+    np.testing.assert_allclose(again.predictions, run.evaluation.predictions, atol=0.05)
     source = open_pack(data)
     content = source.decode(source.read(source.items[100]), 0).image
     (found,) = model.predict([content])
     assert found.label == f"{found.value[0]:.3g}, {found.value[1]:.3g}" and math.isnan(found.probability)
-    np.testing.assert_allclose(found.value, run.measured.predictions[0], atol=0.5)
+    np.testing.assert_allclose(found.value, run.evaluation.predictions[0], atol=0.5)
 
 
 def test_the_command_line_speaks_of_it(run: Run, tmp_path: Path, cli) -> None:  # type: ignore[no-untyped-def]
@@ -181,7 +181,7 @@ def test_it_is_reported_and_compared(run: Run, tmp_path: Path) -> None:
     assert "spots" in (run.folder / "report.html").read_text("utf-8")
     side_by_side = compare([run.folder, run.folder], out=tmp_path / "comparison.html")
     assert side_by_side.runs[0].score_name == "mean distance"
-    assert side_by_side.runs[0].score == pytest.approx(run.measured.score)
+    assert side_by_side.runs[0].score == pytest.approx(run.evaluation.score)
 
 
 def test_it_is_exported(run: Run, data: Path, tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from striate.data.sources.folder import open_folder
-from striate.jobs.models import published_model
 from striate.model import Model
 from striate.pixels import Images
 from striate.tasks import Classification
 from striate.transfer.features import FeatureCache, FeatureWriter
+from striate.weights.models import published_model
 
 
 class Counting:

@@ -36,7 +36,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         progress=terminal_progress(),
     )
     facts = done.as_dict()
-    rows = done.measured.rows()
+    rows = done.evaluation.rows()
     width = max((len(printable(name)) for name in rows), default=0)
     shown = [f"  {printable(name):{width}}  {row}" for name, row in rows.items()]
-    return Answer("\n".join([*done.measured.lines(), *shown, done.audit.last_line()]), facts)
+    return Answer("\n".join([*done.evaluation.lines(), *shown, done.audit.last_line()]), facts)
