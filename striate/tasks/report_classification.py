@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from striate.metrics import Calibration, calibration, wilson
 from striate.sections import (
     Bar,
     CellPicture,
@@ -28,38 +26,17 @@ from striate.sections import (
     Text,
 )
 from striate.sections.wording import images, number, percent
-from striate.tasks.report_common import BEATEN, SHOWN, Example, Named, ReportContext, evaluated_on, not_evaluated
+from striate.tasks.metrics import Calibration, calibration, wilson
+from striate.tasks.report_common import BEATEN, SHOWN, Example, ReportContext, evaluated_on, not_evaluated
+
+if TYPE_CHECKING:
+    from striate.tasks.classification import ClassificationEvaluation
 
 EXAMPLES = 232  # images of the worst predictions: the first are shown, the others stand behind the confusion matrix
 CONFIDENT = 0.9
 MISCALIBRATED, ENOUGH = 0.07, 100  # expected calibration error worth a step, of so many predictions at least
 WIDE = 0.1  # an interval of the accuracy that hardly lets runs be compared
 BEHIND = 0.02  # a recall that far below the accuracy is a weak class
-
-
-class Evaluated(Protocol):
-    """An evaluation of a classifier: probabilities [N, C], targets [N] and what follows from them."""
-
-    @property
-    def part(self) -> str: ...
-    @property
-    def task(self) -> Named: ...
-    @property
-    def predictions(self) -> NDArray[np.float32]: ...
-    @property
-    def targets(self) -> NDArray[Any]: ...
-    @property
-    def total(self) -> int: ...
-    @property
-    def predicted(self) -> NDArray[np.int64]: ...
-    @property
-    def confusion(self) -> NDArray[np.int64]: ...
-    @property
-    def accuracy(self) -> float: ...
-    @property
-    def interval(self) -> tuple[float, float]: ...
-    @property
-    def balanced_accuracy(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -99,7 +76,7 @@ def weakest_first(matrix: ConfusionMatrix) -> tuple[ClassMetrics, ...]:
     return tuple(sorted(class_metrics(matrix), key=lambda one: (one.recall is None, one.recall, -one.count)))
 
 
-def headline(evaluation: Evaluated, context: ReportContext) -> Headline:
+def headline(evaluation: ClassificationEvaluation, context: ReportContext) -> Headline:
     """The accuracy with its interval, beside the majority-class baseline."""
     total = evaluation.total
     if not total:
@@ -127,14 +104,14 @@ def headline(evaluation: Evaluated, context: ReportContext) -> Headline:
     )
 
 
-def _majority(evaluation: Evaluated) -> tuple[str, float]:
+def _majority(evaluation: ClassificationEvaluation) -> tuple[str, float]:
     """The class with the most evaluated images, and the accuracy of always predicting it."""
     counts = evaluation.confusion.sum(1)
     most = int(counts.argmax())
     return evaluation.task.names[most], int(counts[most]) / evaluation.total
 
 
-def report_sections(evaluation: Evaluated, context: ReportContext) -> tuple[Section, ...]:
+def report_sections(evaluation: ClassificationEvaluation, context: ReportContext) -> tuple[Section, ...]:
     """Errors, confusion matrix, per-class metrics, and calibration."""
     pictures = [_picture(evaluation, example) for example in context.examples]
     matrix = ConfusionMatrix(evaluation.task.names, evaluation.confusion, tuple(pictures))
@@ -145,7 +122,7 @@ def report_sections(evaluation: Evaluated, context: ReportContext) -> tuple[Sect
     return tuple(sections)
 
 
-def _picture(evaluation: Evaluated, example: Example) -> CellPicture:
+def _picture(evaluation: ClassificationEvaluation, example: Example) -> CellPicture:
     truth, predicted = int(evaluation.targets[example.row]), int(evaluation.predicted[example.row])
     confidence = percent(float(evaluation.predictions[example.row, predicted]))
     return CellPicture(truth, predicted, Picture(example.image, f"confidence {confidence}", example.path))
@@ -232,7 +209,7 @@ def calibration_section(found: Calibration) -> Section:
     return Section("calibration", "Calibration", (Grid((diagram, Text(said, "large"))),), lead)
 
 
-def next_steps(evaluation: Evaluated, context: ReportContext) -> tuple[Step, ...]:
+def next_steps(evaluation: ClassificationEvaluation, context: ReportContext) -> tuple[Step, ...]:
     """What to look at next, the most useful first."""
     if not evaluation.total:
         return ()
@@ -261,7 +238,7 @@ def next_steps(evaluation: Evaluated, context: ReportContext) -> tuple[Step, ...
     return tuple(steps)
 
 
-def _baseline(evaluation: Evaluated) -> list[Step]:
+def _baseline(evaluation: ClassificationEvaluation) -> list[Step]:
     name, base = _majority(evaluation)
     if evaluation.interval[0] > base or len(evaluation.task.names) < 2:
         return []
@@ -269,7 +246,7 @@ def _baseline(evaluation: Evaluated) -> list[Step]:
     return [Step("classes", BEATEN, why, urgent=True)]
 
 
-def _confident_errors(evaluation: Evaluated, examples: Sequence[Example]) -> list[Step]:
+def _confident_errors(evaluation: ClassificationEvaluation, examples: Sequence[Example]) -> list[Step]:
     shown = [example.row for example in examples[:SHOWN]]
     sure = sum(float(evaluation.predictions[row].max()) >= CONFIDENT for row in shown)
     if not sure:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.sections import Fact, Headline, Strong, Text
-from striate.sections.wording import first_names, number
+from striate.sections import Headline, Strong, Text
 
 CROSS_VALIDATED = "cross-validated"  # the part's name where the headline is that of all folds
 SHOWN = 12  # of the worst predictions
@@ -41,13 +40,6 @@ class ReportContext:
     label_errors: int = 0
 
 
-class Named(Protocol):
-    """A task's names: its classes, its labels, or what is predicted."""
-
-    @property
-    def names(self) -> tuple[str, ...]: ...
-
-
 def evaluated_on(part: str) -> tuple[Piece, ...]:
     """What the evaluated images had to do with the training."""
     if part == CROSS_VALIDATED:
@@ -58,8 +50,3 @@ def evaluated_on(part: str) -> tuple[Piece, ...]:
 def not_evaluated(title: str) -> Headline:
     """The headline of a run that held nothing out."""
     return Headline(title, "Not evaluated", (Text("No images were held out, so the test performance is unknown."),))
-
-
-def names_fact(title: str, names: Sequence[str]) -> Fact:
-    """How many classes or labels there are, and which."""
-    return Fact(title, number(len(names)), first_names(names))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.metrics import precision_recall
 from striate.sections import (
     Axis,
     Bar,
@@ -29,47 +28,17 @@ from striate.sections import (
     Words,
 )
 from striate.sections.wording import counted, images, number, percent, quantity
-from striate.tasks.report_common import SHOWN, Example, Named, ReportContext, evaluated_on, not_evaluated
+from striate.tasks.metrics import precision_recall
+from striate.tasks.report_common import SHOWN, Example, ReportContext, evaluated_on, not_evaluated
 
-EXAMPLES = SHOWN  # images of the worst predictions
+if TYPE_CHECKING:
+    from striate.tasks.multilabel import MultilabelEvaluation
+
 PANELS = 12  # precision-recall curves
 FEW = 10  # held-out images of a label: with fewer its metrics are uncertain
 
 
-class Thresholded(Named, Protocol):
-    """A task with decision thresholds."""
-
-    @property
-    def decision_thresholds(self) -> tuple[float, ...]: ...
-
-
-class Evaluated(Protocol):
-    """An evaluation of a multilabel classifier: probabilities [N, L], targets [N, L] of 0 and 1."""
-
-    @property
-    def part(self) -> str: ...
-    @property
-    def task(self) -> Thresholded: ...
-    @property
-    def predictions(self) -> NDArray[np.float32]: ...
-    @property
-    def targets(self) -> NDArray[Any]: ...
-    @property
-    def total(self) -> int: ...
-    @property
-    def score(self) -> float: ...
-    @property
-    def interval(self) -> tuple[float, float]: ...
-    @property
-    def predicted(self) -> NDArray[np.bool_]: ...
-    @property
-    def average_precisions(self) -> NDArray[np.float64]: ...
-    @property
-    def all_right(self) -> int: ...
-    def at_threshold(self, place: int) -> tuple[float, float, float]: ...
-
-
-def headline(evaluation: Evaluated, context: ReportContext) -> Headline:
+def headline(evaluation: MultilabelEvaluation, context: ReportContext) -> Headline:
     """The mean average precision beside that of a random ranking."""
     title = "Mean average precision"
     if not evaluation.total or math.isnan(evaluation.score):
@@ -103,7 +72,7 @@ def headline(evaluation: Evaluated, context: ReportContext) -> Headline:
     )
 
 
-def report_sections(evaluation: Evaluated, context: ReportContext) -> tuple[Section, ...]:
+def report_sections(evaluation: MultilabelEvaluation, context: ReportContext) -> tuple[Section, ...]:
     """Errors, per-label metrics, and precision-recall curves."""
     sections = [errors_section(evaluation, context.examples), label_section(evaluation)]
     if evaluation.total and np.isfinite(evaluation.average_precisions).any():
@@ -111,7 +80,7 @@ def report_sections(evaluation: Evaluated, context: ReportContext) -> tuple[Sect
     return tuple(sections)
 
 
-def errors_section(evaluation: Evaluated, examples: Sequence[Example]) -> Section:
+def errors_section(evaluation: MultilabelEvaluation, examples: Sequence[Example]) -> Section:
     """Images with a missing or a wrong label."""
     title, anchor = "Worst errors", "mistakes"
     if not evaluation.total:
@@ -127,7 +96,7 @@ def errors_section(evaluation: Evaluated, examples: Sequence[Example]) -> Sectio
     return Section(anchor, title, (Gallery(pictures, wrong),), lead)
 
 
-def _picture(evaluation: Evaluated, example: Example) -> Picture:
+def _picture(evaluation: MultilabelEvaluation, example: Example) -> Picture:
     true, predicted = evaluation.targets[example.row] > 0, evaluation.predicted[example.row]
     caption: list[str | Strong] = []
     for word, places in (
@@ -140,11 +109,11 @@ def _picture(evaluation: Evaluated, example: Example) -> Picture:
     return Picture(example.image, tuple(caption), example.path)
 
 
-def _names(evaluation: Evaluated, places: NDArray[np.bool_]) -> list[str]:
+def _names(evaluation: MultilabelEvaluation, places: NDArray[np.bool_]) -> list[str]:
     return [name for name, there in zip(evaluation.task.names, places, strict=True) if there]
 
 
-def label_section(evaluation: Evaluated) -> Section:
+def label_section(evaluation: MultilabelEvaluation) -> Section:
     """Average precision of each label, and precision, recall and F1 at its threshold."""
     title, anchor = "Per-label metrics", "classes"
     if not evaluation.total:
@@ -165,17 +134,17 @@ def label_section(evaluation: Evaluated) -> Section:
     return Section(anchor, title, (table,), lead)
 
 
-def _positives(evaluation: Evaluated, place: int) -> int:
+def _positives(evaluation: MultilabelEvaluation, place: int) -> int:
     return int((evaluation.targets[:, place] > 0).sum())
 
 
-def _weakest_first(evaluation: Evaluated) -> list[int]:
+def _weakest_first(evaluation: MultilabelEvaluation) -> list[int]:
     """Labels by average precision; those that no held-out image has come last."""
     ranked = evaluation.average_precisions.tolist()
     return sorted(range(len(ranked)), key=lambda place: (math.isnan(ranked[place]), ranked[place]))
 
 
-def curves_section(evaluation: Evaluated) -> Section:
+def curves_section(evaluation: MultilabelEvaluation) -> Section:
     """The precision-recall curves of up to a dozen labels, lowest average precision first."""
     places = [place for place in _weakest_first(evaluation) if np.isfinite(evaluation.average_precisions[place])]
     few = f" The {PANELS} labels of lowest average precision of {number(len(places))}." if len(places) > PANELS else ""
@@ -188,7 +157,7 @@ def curves_section(evaluation: Evaluated) -> Section:
     )
 
 
-def _curve(evaluation: Evaluated, place: int) -> Lines:
+def _curve(evaluation: MultilabelEvaluation, place: int) -> Lines:
     precision, recall = precision_recall(evaluation.predictions[:, place], evaluation.targets[:, place])
     name, average = evaluation.task.names[place], percent(float(evaluation.average_precisions[place]))
     line = Line(np.append(0.0, recall), np.append(precision[:1], precision))
@@ -197,7 +166,7 @@ def _curve(evaluation: Evaluated, place: int) -> Lines:
     return Lines((Strong(name), f" {average}"), (line,), axis, axis, label=label)
 
 
-def next_steps(evaluation: Evaluated, context: ReportContext) -> tuple[Step, ...]:
+def next_steps(evaluation: MultilabelEvaluation, context: ReportContext) -> tuple[Step, ...]:
     """What to look at next, the most useful first."""
     if not evaluation.total:
         return ()

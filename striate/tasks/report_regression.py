@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,43 +24,23 @@ from striate.sections import (
     Text,
 )
 from striate.sections.wording import counted, images, percent, plain, quantity
-from striate.tasks.report_common import BEATEN, SHOWN, Example, Named, ReportContext, evaluated_on, not_evaluated
+from striate.tasks.report_common import BEATEN, SHOWN, Example, ReportContext, evaluated_on, not_evaluated
 
-EXAMPLES = SHOWN  # images of the largest errors
+if TYPE_CHECKING:
+    from striate.tasks.regression import RegressionEvaluation
+
 SHRUNK = 0.75  # slope of predicted over true values below which predictions shrink towards the mean
 BIASED = 0.5  # share of the mean absolute error that a bias must reach
 
 
-class Evaluated(Protocol):
-    """An evaluation of a regression: predictions [N, 1], targets [N]."""
-
-    @property
-    def part(self) -> str: ...
-    @property
-    def task(self) -> Named: ...
-    @property
-    def predictions(self) -> NDArray[np.float32]: ...
-    @property
-    def targets(self) -> NDArray[Any]: ...
-    @property
-    def total(self) -> int: ...
-    @property
-    def score(self) -> float: ...
-    @property
-    def interval(self) -> tuple[float, float]: ...
-    @property
-    def r2(self) -> float: ...
-    def residuals(self) -> NDArray[np.float64]: ...
-
-
-def baseline_error(evaluation: Evaluated, train_targets: NDArray[Any]) -> float:
+def baseline_error(evaluation: RegressionEvaluation, train_targets: NDArray[Any]) -> float:
     """The mean absolute error of always predicting the mean of the training targets (or of the held-out ones)."""
     true = np.asarray(evaluation.targets, np.float64)
     usual = float((train_targets if len(train_targets) else true).mean())
     return float(np.abs(true - usual).mean())
 
 
-def headline(evaluation: Evaluated, context: ReportContext) -> Headline:
+def headline(evaluation: RegressionEvaluation, context: ReportContext) -> Headline:
     """The mean absolute error beside the baseline's."""
     name = evaluation.task.names[0]
     if not evaluation.total:
@@ -83,12 +63,12 @@ def headline(evaluation: Evaluated, context: ReportContext) -> Headline:
     )
 
 
-def report_sections(evaluation: Evaluated, context: ReportContext) -> tuple[Section, ...]:
+def report_sections(evaluation: RegressionEvaluation, context: ReportContext) -> tuple[Section, ...]:
     """Predicted against true values, and the largest errors."""
     return fit_section(evaluation), errors_section(evaluation, context.examples)
 
 
-def fit_section(evaluation: Evaluated) -> Section:
+def fit_section(evaluation: RegressionEvaluation) -> Section:
     """The scatter of predicted by true values, the residuals, and further metrics."""
     title, anchor = "Predicted vs. true", "numbers"
     if not evaluation.total:
@@ -114,7 +94,7 @@ def fit_section(evaluation: Evaluated) -> Section:
     return Section(anchor, title, (facts, drawn), lead)
 
 
-def errors_section(evaluation: Evaluated, examples: Sequence[Example]) -> Section:
+def errors_section(evaluation: RegressionEvaluation, examples: Sequence[Example]) -> Section:
     """The images of the largest errors."""
     title, anchor = "Largest errors", "mistakes"
     if not examples:
@@ -123,13 +103,13 @@ def errors_section(evaluation: Evaluated, examples: Sequence[Example]) -> Sectio
     return Section(anchor, title, (Gallery(tuple(_picture(evaluation, one) for one in examples[:SHOWN])),), lead)
 
 
-def _picture(evaluation: Evaluated, example: Example) -> Picture:
+def _picture(evaluation: RegressionEvaluation, example: Example) -> Picture:
     predicted, true = float(evaluation.predictions[example.row, 0]), float(evaluation.targets[example.row])
     caption = ("predicted\u00a0", Strong(quantity(predicted)), ", true\u00a0", Strong(plain(true)))
     return Picture(example.image, caption, example.path)
 
 
-def next_steps(evaluation: Evaluated, context: ReportContext) -> tuple[Step, ...]:
+def next_steps(evaluation: RegressionEvaluation, context: ReportContext) -> tuple[Step, ...]:
     """What to look at next, the most useful first."""
     if not evaluation.total:
         return ()
@@ -152,7 +132,7 @@ def next_steps(evaluation: Evaluated, context: ReportContext) -> tuple[Step, ...
     return tuple(steps)
 
 
-def _slope(evaluation: Evaluated) -> list[Step]:
+def _slope(evaluation: RegressionEvaluation) -> list[Step]:
     true, predicted = np.asarray(evaluation.targets, np.float64), evaluation.predictions[:, 0].astype(np.float64)
     if len(true) < 3 or not true.std() > 0:
         return []

@@ -39,12 +39,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
 
 def test_page_text_and_json(runs: dict[str, Run], tmp_path: Path, cli) -> None:  # type: ignore[no-untyped-def]
     one, two = runs["untaught"], runs["taught"]
-    assert two.measured.score - one.measured.score > 0.3
+    assert two.evaluation.score - one.evaluation.score > 0.3
     code, out, err = cli("compare", one.folder, two.folder, "--out", tmp_path / "c.html")
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0].split() == ["run", "accuracy", "95", "%", "images", "time", "model"]
-    assert f"{100 * two.measured.score:.1f}" in lines[2] and "16" in lines[2].split()
+    assert f"{100 * two.evaluation.score:.1f}" in lines[2] and "16" in lines[2].split()
     assert f"{two.folder} is best." in out
     assert "Warning" not in out
     assert "  epochs: 1 | 12" in out and "  learning_rate: " in out and "  seed:" not in out
@@ -55,16 +55,16 @@ def test_page_text_and_json(runs: dict[str, Run], tmp_path: Path, cli) -> None: 
     told = strict_json(out)
     assert code == 0 and told["page"] == str(tmp_path / "c.html")
     assert [row["name"] for row in told["runs"]] == [str(one.folder), str(two.folder)]
-    assert told["runs"][1]["score"] == two.measured.score
-    assert told["runs"][1]["interval"] == list(two.measured.interval)
+    assert told["runs"][1]["score"] == two.evaluation.score
+    assert told["runs"][1]["interval"] == list(two.evaluation.interval)
     assert len(told["runs"][1]["curve"]) == 12
 
 
 def test_what_a_run_says_of_itself(runs: dict[str, Run]) -> None:
     run = runs["taught"]
     told = summary(run.folder)
-    assert (told.net, told.strategy, told.task, told.images) == ("lenet5_plain", "scratch", "class", 16)
-    assert told.score == run.measured.score and told.recalls == run.measured.recalls  # type: ignore[attr-defined]
+    assert (told.net, told.strategy, told.task, told.images) == ("lenet5_plain", "scratch", "classification", 16)
+    assert told.score == run.evaluation.score and told.recalls == run.evaluation.recalls  # type: ignore[attr-defined]
     assert told.megabytes == pytest.approx((run.folder / "model.safetensors").stat().st_size / 1e6)
     assert told.seconds == run.metrics["seconds"]
     assert told.metrics["balanced accuracy"] == run.metrics["balanced_accuracy"]
@@ -98,7 +98,7 @@ def test_other_tasks_do_not_compare(runs: dict[str, Run], tmp_path: Path) -> Non
     text = compare([runs["taught"].folder, runs["number"].folder], out=tmp_path / "c.html").text
     assert "have different metrics (accuracy, mean absolute error), which cannot be compared" in text
     assert "is best" not in text
-    assert summary(runs["number"].folder).score == runs["number"].measured.score
+    assert summary(runs["number"].folder).score == runs["number"].evaluation.score
 
 
 def test_what_is_no_run_is_one_line(runs: dict[str, Run], tmp_path: Path, cli) -> None:  # type: ignore[no-untyped-def]

@@ -60,7 +60,7 @@ def test_thresholds_do_not_depend_on_held_out_labels(photos: Path, tmp_path: Pat
         learned = train(
             data, out=tmp_path / f"run {len(found)}", recipe=Recipe(strategy="features", precision="float32")
         )
-        found.append(learned.model.task.thresholds)
+        found.append(learned.model.task.decision_thresholds)
     assert len(set(found[0])) > 0 and found[0] == found[1]
 
 
@@ -214,7 +214,7 @@ def test_the_curve_watches_val_and_leaves_test_to_the_end(tmp_path: Path) -> Non
     )  # fmt: skip
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines()]
     watched = [line["accuracy"] for line in log if line["event"] == "epoch"]
-    assert run.measured.part == "test" and run.measured.score < 0.5 < watched[-1]
+    assert run.evaluation.part == "test" and run.evaluation.score < 0.5 < watched[-1]
 
 
 def test_a_net_that_cannot_tell_strangers_is_refused_before_it_learns(photos: Path, tmp_path: Path, cli: Cli) -> None:

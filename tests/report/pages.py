@@ -9,9 +9,8 @@ from html.parser import HTMLParser
 import numpy as np
 from hypothesis import strategies as st
 
-from striate.jobs.measure import Measured, measure
 from striate.sections import Fact, Headline, Report, Section, Step
-from striate.task import Task
+from striate.tasks import Classification, Evaluation, Multilabel, Regression
 
 VOID = {"meta", "img", "line", "polyline", "rect", "br", "input"}
 
@@ -89,7 +88,7 @@ def plain(page: str) -> str:
 
 def classified(
     matrix: np.ndarray | list[list[int]], names: tuple[str, ...] = ("ants", "bees"), confidence: float = 0.9
-) -> Measured:
+) -> Evaluation:
     """The evaluation of a classifier with this confusion matrix, all predictions of one confidence."""
     counts = np.asarray(matrix)
     rows, columns = np.nonzero(counts)
@@ -97,20 +96,20 @@ def classified(
     rest = (1 - confidence) / max(1, len(names) - 1)
     predictions = np.full((len(targets), len(names)), rest, np.float32)
     predictions[np.arange(len(targets)), predicted] = confidence
-    return measure("val", Task("class", names), predictions, targets.astype(np.int64))
+    return Classification(names).evaluate("val", predictions, targets.astype(np.int64))
 
 
 def labelled(
     names: tuple[str, ...], predictions: np.ndarray, targets: np.ndarray, limits: tuple[float, ...]
-) -> Measured:
+) -> Evaluation:
     """The evaluation of a multilabel classifier: predictions and targets [N, L]."""
-    return measure("val", Task("labels", names, limits), predictions.astype(np.float32), targets)
+    return Multilabel(names, limits).evaluate("val", predictions.astype(np.float32), targets)
 
 
-def regressed(name: str, targets: Iterable[float], predicted: Iterable[float]) -> Measured:
+def regressed(name: str, targets: Iterable[float], predicted: Iterable[float]) -> Evaluation:
     """The evaluation of a regression."""
     true, said = np.array(list(targets), np.float64), np.array(list(predicted), np.float32)
-    return measure("val", Task("number", (name,)), said, true)
+    return Regression((name,)).evaluate("val", said[:, None], true)
 
 
 def report_of(*sections: Section, steps: tuple[Step, ...] = (), headline: Headline | None = None) -> Report:

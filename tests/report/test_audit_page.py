@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from pages import Strict, inspect, names, picture, plain
 
-from striate.jobs.audit_page import WORDINGS
 from striate.pixels import POLICIES
 from striate.report.audit.content import AuditFinding, AuditPage, Entry, decision_rows
 from striate.report.audit.page import render_audit
 from striate.report.audit.words import NOTE, level
+from striate.tasks import Classification, Multilabel, Regression, Task
 
 SMALL = picture(12, 9)
 COUNTS = {"ants": {"train": 124, "val": 70}, "bees": {"train": 121, "val": 83}}
@@ -27,7 +27,7 @@ def finding(kind: str, *entries: Entry, action: str = "kept", **more) -> AuditFi
 
 
 def page_of(*findings: AuditFinding, **more) -> AuditPage:
-    fields = {"title": "t", "data": "d", "counts": COUNTS, "wording": WORDINGS["class"], "findings": findings}
+    fields = {"title": "t", "data": "d", "counts": COUNTS, "wording": Classification.wording, "findings": findings}
     return AuditPage(**{**fields, **more})
 
 
@@ -222,19 +222,18 @@ def test_doubted_labels_are_decided_one_by_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "to", "said"),
-    [("class", "bees", "give it the class bees"), ("labels", "a|b", "give it the labels a|b"), ("number", "3", "3")],
+    ("task", "to", "said"),
+    [
+        (Classification, "bees", "give it the class bees"),
+        (Multilabel, "a|b", "give it the labels a|b"),
+        (Regression, "3", "give it the number 3"),
+    ],
 )
-def test_choices_speak_of_the_task(kind: str, to: str, said: str) -> None:
-    page = render_audit(
-        page_of(
-            finding("label-error", Entry(path="1.jpg", suggested="relabel", to=to)),
-            wording=WORDINGS[kind],
-            one_class=kind == "class",
-        )
-    )
+def test_choices_use_the_words_of_the_task(task: type[Task], to: str, said: str) -> None:
+    found = finding("label-error", Entry(path="1.jpg", suggested="relabel", to=to))
+    page = render_audit(page_of(found, wording=task.wording, one_class=task.one_class))
     inspect(page, scripts=1)
-    assert f"Suggested: {said}" in page or f"give it the number {said}" in page
+    assert f"Suggested: {said}" in page
     complete = re.search(r'data-complete="(\w+)"', page)
     assert complete is not None
-    assert complete.group(1) == ("yes" if kind == "class" else "no")
+    assert complete.group(1) == ("yes" if task is Classification else "no")

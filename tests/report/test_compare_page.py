@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from pages import inspect, names, plain
 
 from striate.errors import RequestError
-from striate.metrics import wilson
 from striate.report.compare.comparing import Comparison
 from striate.report.compare.page import render_comparison
 from striate.report.compare.summary import RunSummary
 from striate.report.compare.text import comparison_text
+from striate.tasks.metrics import wilson
 
 
 def run(name: str, correct: int, **more) -> RunSummary:

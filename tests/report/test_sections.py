@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,9 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from pages import Album, classified, inspect, labelled, names, picture, plain, regressed, report_of
 
-from striate import metrics
 from striate.data.audit.findings import Finding
-from striate.jobs.learning.suspects import Suspect
 from striate.jobs.reporting.atypical import atypical_section, atypical_step
 from striate.jobs.reporting.cross_validation import FoldScores, fold_section, fold_step
 from striate.jobs.reporting.data import data_section, leak_step, set_aside_step
@@ -21,8 +20,10 @@ from striate.jobs.reporting.inputs import input_section
 from striate.jobs.reporting.label_errors import label_error_section, label_error_step
 from striate.jobs.reporting.ood import ood_section, ood_step
 from striate.jobs.reporting.run_report import most_useful
+from striate.learning.ood import OODEvaluation
 from striate.report.page import render
 from striate.sections import ConfusionMatrix, Section, Step
+from striate.tasks import LabelError, Regression, Task, metrics
 from striate.tasks import report_classification as classification
 from striate.tasks import report_multilabel as multilabel
 from striate.tasks import report_regression as regression
@@ -51,18 +52,15 @@ def findings(*found: Finding, aside: tuple = ()) -> SimpleNamespace:
     return SimpleNamespace(findings=list(found), set_aside=list(aside))
 
 
-def ood(known, strangers, paths=(), name: str = "odd") -> SimpleNamespace:
-    """An evaluation of OOD detection with the limit 1.62."""
-    known, strangers = np.asarray(known, float), np.asarray(strangers, float)
-    facts = {"known_accepted": float((known <= 1.62).mean()), "strangers_refused": float((strangers > 1.62).mean())}
-    return SimpleNamespace(
-        known=known, strangers=strangers, limit=1.62, auroc=0.973, paths=paths, taken_for=("bees",) * len(paths),
-        source=SimpleNamespace(name=name), as_dict=lambda: facts,
-    )  # fmt: skip
+def ood(inside, outside, paths=(), name: str = "odd") -> OODEvaluation:
+    """An evaluation of OOD detection with the threshold 1.62."""
+    known, unknown = np.asarray(inside, np.float32), np.asarray(outside, np.float32)
+    source = SimpleNamespace(name=name)
+    return OODEvaluation(source, tuple(paths), 1.62, known, unknown, 0.973, ("bees",) * len(paths))
 
 
-def suspects(*probabilities: tuple[float, float], label: str = "odd") -> list[Suspect]:
-    return [Suspect(place, label, "bees", own, other, 1) for place, (own, other) in enumerate(probabilities)]
+def errors_of(*probabilities: tuple[float, float], label: str = "odd") -> list[LabelError]:
+    return [LabelError(place, label, "bees", own, other, 1) for place, (own, other) in enumerate(probabilities)]
 
 
 def of_labels(name: str = "dog"):
@@ -212,11 +210,27 @@ def test_many_numbers_are_drawn_as_a_sample() -> None:
     assert len(page) < 300_000
 
 
+def test_a_task_without_a_report_of_its_own_has_a_plain_one() -> None:
+    evaluation = regressed("age", [20, 30, 40], [21, 27, 42])
+    context = ReportContext(examples(evaluation))
+    page = plain(page_of(report_default_of(Regression), evaluation, context))
+    assert '<h2>Mean absolute error</h2><div class="big">2.00</div>' in page
+    assert "Over <b>3 images</b> on the held-out part <b>val</b>" in page
+    assert "Worst errors" in page and "predicted <b>27</b>" in page
+    assert "Not evaluated" in page_of(report_default_of(Regression), regressed("age", [], []), ReportContext())
+
+
+def report_default_of(task: type[Task]) -> SimpleNamespace:
+    """What a task inherits that overrides nothing of its report."""
+    names = ("headline", "report_sections", "next_steps")
+    return SimpleNamespace(**{name: partial(getattr(Task, name), task(("age",))) for name in names})
+
+
 # What every task has
 
 
 def test_likely_label_errors_are_shown_and_the_rest_listed() -> None:
-    found = suspects((0.031, 0.942), *[(0.4, 0.6)] * 24)
+    found = errors_of((0.031, 0.942), *[(0.4, 0.6)] * 24)
     section = label_error_section(found, Album([f"{place}.jpg" for place in range(25)], SMALL))
     assert section is not None
     page = plain(render(report_of(section, steps=tuple(label_error_step(found)))))
@@ -225,7 +239,7 @@ def test_likely_label_errors_are_shown_and_the_rest_listed() -> None:
     assert page.count("data:image") == 24
     assert "Check 25 likely label errors</a>" in page
     assert label_error_section([], Album((), SMALL)) is None and label_error_step([]) == []
-    number = suspects((math.nan, math.nan), label="100")
+    number = errors_of((math.nan, math.nan), label="100")
     section = label_error_section(number, Album(["a.jpg"], SMALL))
     assert section is not None and "given <b>100</b>, predicted <b>bees</b>" in render(report_of(section))
 
@@ -329,7 +343,7 @@ def test_no_name_is_trusted(name: str) -> None:
     aside = SimpleNamespace(path=name, kind=name, why=name)
     audit = findings(Finding(name, name, name, (name,), groups=((name, name),)), aside=(aside,))
     sections = (
-        label_error_section(suspects((0.1, 0.9), label=name), album),
+        label_error_section(errors_of((0.1, 0.9), label=name), album),
         atypical_section(np.array([3.0]), album),
         ood_section(ood([1.0], [1.0], [name], name), {name: SMALL}),
         input_section([0], lambda place: np.stack([SMALL] * 2), album),
@@ -345,7 +359,7 @@ def test_names_as_long_as_a_file_system_has_stay_small() -> None:
     kinds = ("leak", "duplicate", "near-duplicate", "blank", "tiny", "huge", "mistyped", "odd-format")
     found = [Finding(kind, "kept", paths[0], paths, groups=(paths,) * 30) for kind in kinds]
     aside = tuple(SimpleNamespace(path=path, kind=path, why=path) for path in paths)
-    errors = [Suspect(place, path, path, 0.1, 0.9, 1) for place, path in enumerate(paths)]
+    errors = [LabelError(place, path, path, 0.1, 0.9, 1) for place, path in enumerate(paths)]
     sections = (
         data_section(findings(*found, aside=aside), Album(paths, SMALL)),
         label_error_section(errors, Album(paths, SMALL)),

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from striate.metrics import mean_interval
 from striate.sections import Column, Dot, Grid, Intervals, Section, Step, Strong, Table, Text
 from striate.sections.wording import Format, counted, formatted, number
+from striate.tasks.metrics import mean_interval
 
 ANCHOR = "folds"
 APART = 0.1  # of two folds' scores that are shares

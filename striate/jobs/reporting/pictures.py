@@ -9,7 +9,7 @@ from striate.data.audit.audit import Usable
 from striate.data.audit.looking import look
 from striate.data.sources.base import Source
 from striate.pixels import Images, Pixels
-from striate.task import Task
+from striate.tasks import Task
 
 
 class Pictures(Protocol):
@@ -54,7 +54,7 @@ class NetworkInputs:
 
     def target(self, place: int) -> str:
         """The target in words."""
-        return self._task.spoken(self._usable[place].item.target)
+        return self._task.text(self._usable[place].item.target)
 
     def places(self) -> dict[str, int]:
         """The index of each file."""
