@@ -52,7 +52,7 @@ def _cited(source: str) -> list[str]:
 
 def _tables(nets: Sequence[Entry]) -> Iterator[str]:
     """Each table of the file once, with the columns derived from it for the first network that is made from it."""
-    from striate.nets.summary import table_text
+    from striate.anatomy.summary import table_text
 
     told: set[str] = set()
     for net in nets:

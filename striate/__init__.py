@@ -16,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from striate.anatomy.fully_convolutional import fully_convolutional
     from striate.errors import RequestError, StriateError, WorkError
     from striate.jobs.audit import audit
     from striate.jobs.augment import augment
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from striate.jobs.pack import pack
     from striate.jobs.train import train
     from striate.nets.build import create
-    from striate.nets.fully_convolutional import fully_convolutional
     from striate.recipe import Recipe
 
 __version__ = "0.1.0"
@@ -64,7 +64,7 @@ _HOMES = {
     "evaluate": "jobs.evaluate",
     "export": "jobs.export",
     "fetch": "jobs.fetch",
-    "fully_convolutional": "nets.fully_convolutional",
+    "fully_convolutional": "anatomy.fully_convolutional",
     "import_weights": "jobs.import_weights",
     "load": "jobs.models",
     "pack": "jobs.pack",

@@ -16,7 +16,7 @@ RANKS = """
 0: errors storage torchrun progress tables recipe pixels task metrics nets.catalog
 1: layers data report model
 2: nets training
-3: weights inference
+3: anatomy weights inference
 4: transfer interop
 5: jobs
 7: cli __init__ __main__
@@ -100,6 +100,12 @@ def test_nets_and_training_do_not_know_each_other() -> None:
         room = room_of(name_of(path))
         if room in ("nets", "training"):
             assert ({"nets", "training"} - {room}).isdisjoint(ours(imported(path))), path
+
+
+def test_papers_do_not_know_anatomy() -> None:
+    for path in FILES:
+        if room_of(name_of(path)) == "nets":
+            assert "anatomy" not in ours(imported(path)), path
 
 
 def test_data_and_report_know_no_net() -> None:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from striate.anatomy.blocks import Stage, stages
+from striate.anatomy.trace import trace_training
 from striate.nets.base import Net
-from striate.nets.blocks import Stage, stages
-from striate.nets.trace import trace_training
 from striate.report.net.content import Block, Box, NetPage, StageRow
 
 

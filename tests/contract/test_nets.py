@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from striate.anatomy.summary import describe, table_text
 from striate.errors import RequestError
 from striate.nets import catalog
 from striate.nets.base import Net
-from striate.nets.build import create, net_class
-from striate.nets.summary import describe, table_text
+from striate.nets.build import create, net_class, variant_of
 from striate.nets.supervised import Supervised
 
 TRIED = [entry.name for entry in catalog.entries(tiny=True) if entry.tiny or entry.file == "lenet"]
@@ -182,7 +182,7 @@ def test_tracers_hold_any_batch_and_size(name: str) -> None:
 @each
 def test_the_table_is_printed_back(name: str) -> None:
     printed = [line.split() for line in table_text(name).splitlines() if line]
-    assert printed == [line.split() for line in net_class(name).table.splitlines() if line]
+    assert printed == [line.split() for line in variant_of(name).table.splitlines() if line]
     assert printed
     entry = catalog.entry(name)
     rows = describe(name)

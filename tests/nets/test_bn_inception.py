@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from striate.anatomy.summary import describe, parameters
 from striate.nets.bn_inception import ROWS, Inception, stages
 from striate.nets.build import create
-from striate.nets.summary import describe, parameters
 
 # As printed, these contradict the widths beside them, or are the size of the module's input.
 MISPRINTED = {

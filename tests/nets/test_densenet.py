@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from striate.anatomy.summary import describe, parameters
 from striate.errors import RequestError
 from striate.nets import catalog
 from striate.nets.build import create
 from striate.nets.densenet import CIFAR_ROWS, CifarDenseNet, DenseBlock, DenseLayer, DenseNet, Stage, Way
-from striate.nets.summary import describe, parameters
 
 # Counted from other builds of the same networks; that facts.json is what the code makes is tested in test_counts.
 KNOWN = {

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from striate.anatomy.summary import StageRow, describe, module_madds, parameters, stage_rows
 from striate.errors import RequestError
 from striate.layers.lrn import LRN
 from striate.nets.build import create
 from striate.nets.googlenet import ROWS, GoogLeNet, Inception, NaiveInception, stages
-from striate.nets.summary import StageRow, describe, module_madds, parameters, stage_rows
 from striate.recipe import Recipe
 
 # Parameters and multiply-adds of BVLC/caffe's models/bvlc_googlenet/deploy.prototxt, counted apart from this code.

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+from striate.anatomy.inception_blocks import block_costs, blocks
+from striate.anatomy.summary import describe, madds, module_madds, parameters
 from striate.errors import RequestError
 from striate.nets.build import create
-from striate.nets.inception_blocks import block_costs, blocks
 from striate.nets.inception_v3 import ROWS, InceptionV3, pooled_path
-from striate.nets.summary import describe, madds, module_madds, parameters
 from striate.recipe import Recipe
 
 # Convolutions of one module of each kind, in -> out and kernel, as forward hooks found them in a port.

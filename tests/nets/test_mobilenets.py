@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from striate.anatomy.summary import describe, madds
 from striate.errors import RequestError
 from striate.nets import mobilenet_v1, mobilenet_v2
 from striate.nets.base import Net
 from striate.nets.build import create
 from striate.nets.catalog import entry
 from striate.nets.mobilenet_v2 import InvertedResidual, round_channels
-from striate.nets.summary import describe, madds
 
 # Counted from independent builds; written out, so that facts.json and the code cannot drift together.
 KNOWN = {

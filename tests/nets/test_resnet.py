@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from striate.anatomy.summary import describe, parameters, stage_rows
 from striate.errors import RequestError
 from striate.layers.conv import ConvNormAct
 from striate.layers.shortcut import ZeroPadShortcut
 from striate.nets import catalog
 from striate.nets.build import create
 from striate.nets.resnet import Block, Conv, ResNet, convolutions
-from striate.nets.summary import describe, parameters, stage_rows
 
 # Counted from other builds of the same networks; that facts.json is what the code makes is tested in test_counts.
 KNOWN = {

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from striate.anatomy.trace import Trace, has_rule, trace, trace_module
 from striate.nets.base import Net
-from striate.nets.build import create, net_class
+from striate.nets.build import create, variant_of
 from striate.nets.catalog import entry
-from striate.nets.trace import After, Before, Trace, has_rule, hooks, shadow, trace, trace_module
+from striate.nets.shapes import PreHook, forward_hooks, meta_copy, shape_into
 
 # Images of the pass that finds out what training keeps. A prime larger than any count of channels or classes: what is
 # kept for each image is known by a size that it divides. On the meta device they cost nothing.
@@ -98,8 +99,8 @@ def describe(name: str) -> list[StageRow]:
 
 
 def table_text(name: str) -> str:
-    """The paper's table from which the network `name` is made, as its file has it."""
-    return textwrap.dedent(net_class(name).table).strip("\n") + "\n"
+    """The paper's table (or tables) from which the network `name` is made, as its file has it."""
+    return textwrap.dedent(variant_of(name).table).strip("\n") + "\n"
 
 
 def stage_rows(net: Net, input_size: Sequence[int], traced: Trace | None = None) -> list[StageRow]:
@@ -124,24 +125,6 @@ def stage_rows(net: Net, input_size: Sequence[int], traced: Trace | None = None)
     return rows
 
 
-def output_shapes(net: Net, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """The shape, without the batch, of what leaves each of the modules `names` for an image of the least size.
-
-    Names are dotted, as in `named_modules`; modules that `features` does not run are left out.
-    """
-    still = shadow(net).eval()
-    shapes: dict[str, tuple[int, ...]] = {}
-    with hooks() as (_, after):
-        for name in names:
-            after(still.get_submodule(name), _shape_into(shapes, name))
-        still.features(torch.empty(1, net.in_channels, net.minimum_size, net.minimum_size, device="meta"))
-    return shapes
-
-
-def _shape_into(shapes: dict[str, tuple[int, ...]], name: str) -> After:
-    return lambda module, inputs, output: shapes.update({name: tuple(output.shape[1:])})
-
-
 def kept_bytes(net: Net, input_size: Sequence[int]) -> int:
     """Bytes that a training step keeps for each image between the passes forward and back, in float32.
 
@@ -158,7 +141,7 @@ def training_pass(net: Net, input_size: Sequence[int]) -> tuple[dict[str, tuple[
 
     Bytes count where they are first saved; what the net does between two children belongs to the one before.
     """
-    learning = shadow(net).train().requires_grad_()
+    learning = meta_copy(net).train().requires_grad_()
     outputs: dict[str, tuple[int, ...]] = {}
     kept: Counter[str] = Counter()
     running = [next(name for name, _ in net.named_children())]
@@ -173,13 +156,13 @@ def training_pass(net: Net, input_size: Sequence[int]) -> tuple[dict[str, tuple[
         held.append(tensor)
         return tensor
 
-    def enter(name: str) -> Before:
+    def enter(name: str) -> PreHook:
         return lambda module, inputs: running.append(name)
 
     images = torch.empty(_BATCH, net.in_channels, *input_size, device="meta")
-    with hooks() as (before, after), torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
+    with forward_hooks() as (before, after), torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
         for name, child in learning.named_children():
             before(child, enter(name))
-            after(child, _shape_into(outputs, name))
+            after(child, shape_into(outputs, name))
         getattr(learning, "forward_aux", learning)(images)
     return outputs, kept

@@ -11,9 +11,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, fx, nn
 
+from striate.anatomy.trace import trace_module
 from striate.errors import RequestError
 from striate.nets.base import Net
-from striate.nets.trace import shadow, trace_module
+from striate.nets.shapes import meta_copy
 
 _MEANS = ("mean", "adaptive_avg_pool2d")
 _FLATTENERS = ("flatten", "view", "reshape", "squeeze")
@@ -195,7 +196,7 @@ class _Head:
 
     def _append(self, layer: nn.Module) -> None:
         self.layers.append(layer)
-        self.map = shadow(layer).eval()(self.map)
+        self.map = meta_copy(layer).eval()(self.map)
 
     def _refuse(self, what: str) -> None:
         raise RequestError(f"the head of {self.name} cannot be made of convolutions: {what}")

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from striate.nets import summary
+from striate.anatomy import summary
+from striate.anatomy.trace import trace
 from striate.nets.base import Net
 from striate.nets.build import create
 from striate.nets.catalog import entry
-from striate.nets.trace import trace
+from striate.nets.shapes import output_shapes
 
 
 class Odd(Net):
@@ -108,7 +109,7 @@ def test_any_size_and_any_module() -> None:
     net = create("resnet8")
     assert [row.output for row in summary.stage_rows(net, (20, 36))][-2:] == [(64, 5, 9), (10,)]
     assert summary.module_madds(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), (3, 10, 10)) == 64 * 4 * 27
-    assert summary.output_shapes(net, ["stage2", "stage3.0.conv1"]) == {
+    assert output_shapes(net, ["stage2", "stage3.0.conv1"]) == {
         "stage2": (32, 4, 4),
         "stage3.0.conv1": (64, 2, 2),
     }
