@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from striate.jobs.pack import pack
     from striate.jobs.train import train
     from striate.nets.build import create
+    from striate.nets.check import check_net
+    from striate.nets.own import register
     from striate.recipe import Recipe
 
 __version__ = "0.1.0"
@@ -39,6 +41,7 @@ __all__ = [
     "WorkError",
     "audit",
     "augment",
+    "check_net",
     "compare",
     "create",
     "evaluate",
@@ -49,6 +52,7 @@ __all__ = [
     "load",
     "pack",
     "paper_recipe",
+    "register",
     "train",
 ]
 
@@ -60,6 +64,7 @@ _HOMES = {
     "audit": "jobs.audit",
     "augment": "jobs.augment",
     "compare": "jobs.compare",
+    "check_net": "nets.check",
     "create": "nets.build",
     "evaluate": "jobs.evaluate",
     "export": "jobs.export",
@@ -69,6 +74,7 @@ _HOMES = {
     "load": "jobs.models",
     "pack": "jobs.pack",
     "paper_recipe": "nets.papers",
+    "register": "nets.own",
     "train": "jobs.train",
 }
 

@@ -63,7 +63,7 @@ def _net(name: str, net: Mapping[str, Any]) -> str:
     if len(line) <= _WIDTH or "published" not in net:
         return line
     counted = {key: value for key, value in net.items() if key != "published"}
-    return f"      {_json(name)}: {_json(counted)[:-1]},\n        \"published\": {_json(net['published'])}}}"
+    return f'      {_json(name)}: {_json(counted)[:-1]},\n        "published": {_json(net["published"])}}}'
 
 
 def _json(value: object) -> str:

@@ -83,6 +83,8 @@ def fully_convolutional(net: Net, input_size: Sequence[int] | None = None) -> Fu
         raise RequestError(f"{net.name} was made without 'create': give the input_size (height, width) it is for")
     height, width = (int(side) for side in cast(Sequence[int], size))
     own = copy.deepcopy(net)
+    if not own.stages:
+        raise RequestError(f"{net.name} lists no stages, so its last map is not known")
     body = nn.Sequential(*(own.get_submodule(stage) for stage in own.stages))
     at_last = trace_module(body, (net.in_channels, height, width)).steps[-1]
     if at_last.field is None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from striate.anatomy.trace import Trace, has_rule, trace, trace_module
 from striate.nets.base import Net
 from striate.nets.build import create, variant_of
-from striate.nets.catalog import entry
+from striate.nets.catalog import Entry, entry, known
 from striate.nets.shapes import PreHook, forward_hooks, meta_copy, shape_into
 
 # Images of the pass that finds out what training keeps. A prime larger than any count of channels or classes: what is
@@ -68,6 +68,23 @@ def madds(net: Net, input_size: Sequence[int]) -> int:
     Nothing is computed and no weight is copied. Raises RequestError for an image that is too small.
     """
     return sum(cost.madds for cost in trace(net, input_size).counted)
+
+
+def catalogue_madds(name: str) -> int | None:
+    """Multiply-adds of one image of the network `name` at its own input size, as the catalogue has them.
+
+    Those of a registered network are counted, on the meta device; None where it does not run there.
+    Raises RequestError for an unknown name.
+    """
+    facts = known(name)
+    if isinstance(facts, Entry):
+        return facts.madds
+    size = facts.input_size or (224, 224)
+    try:
+        with torch.device("meta"):
+            return madds(create(name, classes=facts.classes or 10, input_size=size), size)
+    except Exception:  # the network's own code: it need not run on the meta device, nor at this size
+        return None
 
 
 def module_madds(module: nn.Module, shape: Sequence[int]) -> int:

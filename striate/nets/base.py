@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -54,20 +54,21 @@ class Net(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> the last feature map [N, feature_channels, h, w]."""
-        last = x
-        for _, last in self._run_stages(x):
-            pass  # only one map is held at a time
-        return last
+        return self._run_stages(x)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         """Images [N, in_channels, H, W] -> the feature map [N, c, h, w] of each stage by its name, in order."""
-        return dict(self._run_stages(x))
+        maps: dict[str, Tensor] = {}
+        self._run_stages(x, maps)
+        return maps
 
-    def _run_stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+    def _run_stages(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> Tensor:
         self.check(x)
         for stage in self.stages:
             x = getattr(self, stage)(x)
-            yield stage, x
+            if maps is not None:
+                maps[stage] = x
+        return x
 
     def check(self, x: Tensor) -> None:
         """Raise RequestError unless `x` is a batch of images that this network accepts."""

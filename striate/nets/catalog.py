@@ -1,8 +1,9 @@
-"""Every network's name, paper and counts, and the networks that users registered. Read from the files of `nets/facts` without importing torch."""
+"""The networks by name, without torch: those of the catalogue, from the files of `nets/facts`, and registered ones."""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 import json
 from collections.abc import Callable, Mapping
@@ -63,7 +64,7 @@ class OwnEntry:
 
     def option_types(self) -> dict[str, Any]:
         """The other arguments of the constructor with their types, Any where there is no annotation."""
-        constructor = self.build.__init__ if isinstance(self.build, type) else self.build
+        constructor = self.build.__init__ if isinstance(self.build, type) else self.build  # type: ignore[misc]
         hints = get_type_hints(constructor)
         return {name: hints.get(name, Any) for name in self._parameters() if name not in _ARGUMENTS}
 
@@ -116,6 +117,18 @@ def check_registered(name: str) -> None:
         raise RequestError(f"the model file names the net {name!r}, which {_not_registered(name)}")
 
 
+def source_digest(name: str) -> str:
+    """SHA-256 of the file that defines a registered network's constructor; "" where it has no file.
+
+    What is kept of such a network under its weights alone would outlive a change of its code.
+    """
+    try:
+        file = inspect.getsourcefile(inspect.unwrap(_own[name].build))
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+    except (KeyError, TypeError, OSError):
+        return ""
+
+
 def _not_registered(name: str) -> str:
     attribute = name.rpartition(":")[2]
     return f"is not registered here: import it and call striate.register({attribute}) first"
@@ -141,7 +154,7 @@ def _catalogue() -> dict[str, Entry]:
     for file, paper in papers():
         shared = {key: value for key, value in paper.items() if key not in ("nets", "rows")}
         for name, facts in paper["nets"].items():
-            optional = {"tiny": False, "weights": None, "recipe": None, "published": {}}
+            optional: dict[str, Any] = {"tiny": False, "weights": None, "recipe": None, "published": {}}
             merged = {**optional, **shared, **facts, "name": name, "file": file}
             merged["input_size"] = tuple(merged["input_size"])
             found[name] = Entry(**merged)

@@ -165,11 +165,10 @@ class OwnNet(Net):
         super().__init__()
         self.in_channels = in_channels
         self.body = module
-        self.head = nn.Identity()
         self.head_name = last_linear(module, (in_channels, *input_size))
-        if self.head_name:
-            self.head = module.get_submodule(self.head_name)
-            self.embedding_size = int(self.head.in_features)
+        self.head = module.get_submodule(self.head_name) if self.head_name else nn.Identity()
+        if isinstance(self.head, nn.Linear):
+            self.embedding_size = self.head.in_features
             _replace(module, self.head_name, nn.Identity())
 
     def embed(self, x: Tensor) -> Tensor:

@@ -30,11 +30,9 @@ class Supervised(Net):
         The loss adds the auxiliary heads' losses, each times a weight (0.3 in the paper); a network without heads gives
         an empty list. Raises RequestError for images that are too small, for the network or for a head.
         """
-        last, auxiliary = x, []
-        for stage, last in self._run_stages(x):
-            if stage in self.auxiliary_heads:
-                auxiliary.append(getattr(self, self.auxiliary_heads[stage])(last))
-        return self.head(self._pooled(last)), auxiliary
+        maps = self.maps(x)
+        auxiliary = [getattr(self, head)(maps[stage]) for stage, head in self.auxiliary_heads.items()]
+        return self.head(self._pooled(maps[self.stages[-1]])), auxiliary
 
     def _pooled(self, features: Tensor) -> Tensor:
         vector: Tensor = self.dropout(features.mean((2, 3)))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from striate.data.sources.base import Source
 from striate.errors import RequestError
-from striate.nets.catalog import entry
+from striate.nets.catalog import Entry, known
 from striate.pixels import Pixels
 from striate.weights.kept import kept_nets
 from striate.weights.peers import sources_of
@@ -19,6 +19,7 @@ from striate.weights.registry import SOURCES, has_weights
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
 SMALL = 40  # pixels: below this, what a net knows of photographs helps little
+SMALL_IMAGES, USUAL_SIZE = 64, 224  # pixels a side: what an own net is given where it names no size
 MANY = 1000  # images: from so many on, it pays to measure how near they are to what the net knows
 MORE = 5000  # images: from so many on, tuning helps even near ones
 # What the net's own thousand classes are sure of, on average: 0.78 of ImageNet's photographs and 0.69 of ants and bees,
@@ -66,7 +67,7 @@ def choose(seen: Glance, strategy: str, net: str) -> Plan:
         asked = strategy != "auto"
         return Plan(strategy if asked else "features", net, "asked for" if asked else f"{net} brings its weights")
     if net:
-        entry(net)
+        net = known(net).name
     if strategy in ("features", "finetune"):
         backbone = net or DEFAULT_BACKBONE
         if not has_weights(backbone):
@@ -76,7 +77,7 @@ def choose(seen: Glance, strategy: str, net: str) -> Plan:
         return Plan("scratch", net or _net_for(seen), "asked for")
     if net:
         if has_weights(net):
-            return Plan("features", net, f"{net} brings weights learnt from {entry(net).weights or 'other images'}")
+            return Plan("features", net, f"{net} brings weights learnt from {_data_of(net)}")
         return Plan("scratch", net, f"there are no published weights for {net}")
     if seen.side <= SMALL and seen.count >= ENOUGH_FROM_SCRATCH:
         why = f"{seen.count:,} small images ({seen.side} pixels) are enough to learn a net of their own size"
@@ -133,6 +134,11 @@ def reconsidered(plan: Plan, seen: Glance, sure: float, seconds: float) -> Plan:
     return Plan("features", plan.net, why)
 
 
+def _data_of(net: str) -> str:
+    facts = known(net)
+    return (isinstance(facts, Entry) and facts.weights) or "other images"
+
+
 def _net_for(seen: Glance) -> str:
     if seen.largest <= SMALL:
         return "lenet5_plain" if seen.grey else "resnet20"
@@ -144,9 +150,15 @@ def scratch_pixels(net: str, seen: Glance) -> Pixels:
 
     The normalisation is a placeholder here; training measures it on its images.
     """
-    facts = entry(net)
-    height, width = facts.input_size
+    facts = known(net)
+    height, width = facts.input_size or _size_for(seen)
     channels = 1 if facts.in_channels == 1 else 3
     fits = 0 < seen.largest <= min(height, width) and seen.side * 2 >= min(height, width)
     neutral = (127.5,) * channels
     return Pixels(height, width, channels, rule="centre" if fits else "crop", mean=neutral, std=neutral)
+
+
+def _size_for(seen: Glance) -> tuple[int, int]:
+    """Height and width for a net of the user's own that names none: small images as they are, else the usual 224."""
+    side = seen.largest if 0 < seen.largest <= SMALL_IMAGES else USUAL_SIZE
+    return side, side

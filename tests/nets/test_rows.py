@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-import striate.nets
 from striate.anatomy import summary
 from striate.nets import catalog
 from striate.nets.base import Net

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from striate.anatomy.summary import catalogue_madds
 from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment
 from striate.errors import RequestError
@@ -25,7 +26,6 @@ from striate.jobs.learning.weighing import weights_of
 from striate.model import Model
 from striate.nets.base import Net
 from striate.nets.build import create
-from striate.nets.catalog import entry
 from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
 from striate.progress import Step
@@ -264,7 +264,8 @@ def _note(report: EpochReport, task: Task) -> str:
 
 def small_step(net: str, batch: int) -> bool:
     """Whether a step is so small that neither threads nor another arithmetic make it faster."""
-    return entry(net).madds * batch < SMALL_STEP
+    madds = catalogue_madds(net)
+    return madds is not None and madds * batch < SMALL_STEP
 
 
 def weightless(net: str, task: Task, pixels: Pixels) -> Net:
