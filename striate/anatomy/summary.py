@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from striate.anatomy.trace import Trace, has_rule, trace, trace_module
 from striate.nets.base import Net
 from striate.nets.build import create, variant_of
-from striate.nets.catalog import Entry, entry, known
+from striate.nets.catalog import USUAL_SIZE, Entry, entry, known
 from striate.nets.shapes import PreHook, forward_hooks, meta_copy, shape_into
 
 # Images of the pass that finds out what training keeps. A prime larger than any count of channels or classes: what is
@@ -79,7 +79,7 @@ def catalogue_madds(name: str) -> int | None:
     facts = known(name)
     if isinstance(facts, Entry):
         return facts.madds
-    size = facts.input_size or (224, 224)
+    size = facts.input_size or USUAL_SIZE
     try:
         with torch.device("meta"):
             return madds(create(name, classes=facts.classes or 10, input_size=size), size)

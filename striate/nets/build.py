@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from striate.errors import RequestError, unknown
 from striate.nets.base import Net, Variant
-from striate.nets.catalog import Entry, OwnEntry, entry, known
+from striate.nets.catalog import USUAL_SIZE, Entry, OwnEntry, entry, known
 from striate.nets.own import make_own
 
 # Beyond these a request is a slip, and would rather exhaust the memory than train.
@@ -45,7 +45,8 @@ def create(
     classes = _whole("classes", classes, LARGEST_CLASSES)
     in_channels = _whole("in_channels", facts.in_channels if in_channels is None else in_channels, LARGEST_CHANNELS)
     chosen = _options(facts, options)
-    size = _size(name, facts.input_size if input_size is None else input_size, _minimum_size(facts))
+    own_size = facts.input_size or USUAL_SIZE
+    size = _size(name, own_size if input_size is None else input_size, _minimum_size(facts))
     given: dict[str, Any] = {"classes": classes, "in_channels": in_channels, "input_size": size, "options": chosen}
     net = make_own(facts, **given) if isinstance(facts, OwnEntry) else instantiate(variants(facts.file)[name], **given)
     net.name = facts.name

@@ -75,6 +75,7 @@ class OwnEntry:
 CLASSES = ("classes", "num_classes")  # what a constructor may call the number of outputs
 CHANNELS = ("in_channels", "in_chans")
 _ARGUMENTS = (*CLASSES, *CHANNELS, "input_size")
+USUAL_SIZE = (224, 224)  # height and width of an image, where a registered network names none
 _own: dict[str, OwnEntry] = {}
 _short_names: dict[str, str] = {}
 

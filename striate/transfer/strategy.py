@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from striate.data.sources.base import Source
 from striate.errors import RequestError
-from striate.nets.catalog import Entry, known
+from striate.nets.catalog import USUAL_SIZE, Entry, known
 from striate.pixels import Pixels
 from striate.weights.kept import kept_nets
 from striate.weights.peers import sources_of
@@ -19,7 +19,7 @@ from striate.weights.registry import SOURCES, has_weights
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
 SMALL = 40  # pixels: below this, what a net knows of photographs helps little
-SMALL_IMAGES, USUAL_SIZE = 64, 224  # pixels a side: what an own net is given where it names no size
+SMALL_IMAGES = 64  # pixels: an own net that names no size takes images of up to this side as they are
 MANY = 1000  # images: from so many on, it pays to measure how near they are to what the net knows
 MORE = 5000  # images: from so many on, tuning helps even near ones
 # What the net's own thousand classes are sure of, on average: 0.78 of ImageNet's photographs and 0.69 of ants and bees,
@@ -160,5 +160,4 @@ def scratch_pixels(net: str, seen: Glance) -> Pixels:
 
 def _size_for(seen: Glance) -> tuple[int, int]:
     """Height and width for a net of the user's own that names none: small images as they are, else the usual 224."""
-    side = seen.largest if 0 < seen.largest <= SMALL_IMAGES else USUAL_SIZE
-    return side, side
+    return (seen.largest, seen.largest) if 0 < seen.largest <= SMALL_IMAGES else USUAL_SIZE

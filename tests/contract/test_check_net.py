@@ -149,7 +149,7 @@ def test_a_module_is_left_as_it_was() -> None:
 
 def test_a_failure_reads_as_one_line() -> None:
     assert str(Failure("state", "this was found", "do that")) == "state: this was found; do that"
-    assert list(CHECKS)[0] == "logits"
+    assert next(iter(CHECKS)) == "logits"
 
 
 def test_what_cannot_be_made_is_refused() -> None:
