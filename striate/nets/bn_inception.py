@@ -13,6 +13,7 @@ from torch import nn
 from striate.layers.branches import Branches
 from striate.layers.conv import ConvNormAct
 from striate.nets.base import Net, Variant
+from striate.nets.initialise import he_normal
 from striate.nets.options import check_width, scaled
 from striate.tables import table
 
@@ -146,7 +147,7 @@ class BNInception(Net):
         self.feature_channels = self.embedding_size = plan[-1].channels
         self.head = nn.Linear(self.embedding_size, classes)
         self.stages = tuple(stage.name for stage in plan)
-        _initialise(self)
+        he_normal(self)  # The paper does not say.
 
 
 def _layers(stage: Stage) -> nn.Module:
@@ -160,15 +161,6 @@ def _layers(stage: Stage) -> nn.Module:
         ConvNormAct(stage.in_channels, stage.widths.n3x3r, 1),
         ConvNormAct(stage.widths.n3x3r, stage.channels, stage.kernel, stride=stage.stride),
     )
-
-
-def _initialise(net: nn.Module) -> None:
-    """Normal weights of variance 2 / fan-in (He et al. 2015, arXiv:1502.01852), biases zero; the paper does not say."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
 
 VARIANTS = {

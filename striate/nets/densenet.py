@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from striate.errors import RequestError
 from striate.layers.recompute import recompute
 from striate.nets.base import Net, Variant
-from striate.nets.resnet import initialise
+from striate.nets.initialise import he_normal
 from striate.tables import table
 
 # Table 1, lying on its side: the layers of the four dense blocks, each of a 1x1 and a 3x3 convolution, on maps of 56,
@@ -161,7 +161,7 @@ class _DenseNet(Net):
         self.stages = (*names, "last")
         self.feature_channels = self.embedding_size = channels
         self.head = nn.Linear(channels, classes)
-        initialise(self)
+        he_normal(self)
 
 
 class DenseNet(_DenseNet):

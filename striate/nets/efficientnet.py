@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import ClassVar, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from striate.errors import RequestError
@@ -18,6 +17,7 @@ from striate.layers.conv import ConvNormAct
 from striate.layers.drop_path import DropPath, check_rate
 from striate.layers.squeeze_excitation import SqueezeExcitation
 from striate.nets.base import Net, Variant
+from striate.nets.initialise import he_normal_fan_out
 from striate.nets.mobilenet_v2 import InvertedResidual, round_channels
 from striate.nets.options import check_dropout, check_width
 from striate.tables import table
@@ -163,7 +163,7 @@ class EfficientNet(Net):
         self.feature_channels = self.embedding_size = rows[-1].channels
         self.head = nn.Linear(self.embedding_size, classes)
         self.stages = tuple(f"stage{row.stage}" for row in rows)
-        _initialise(self)
+        he_normal_fan_out(self)
         drop_paths(self, drop_path)
 
     @staticmethod
@@ -199,22 +199,6 @@ def drop_paths(net: nn.Module, rate: float) -> None:
     for number, block in enumerate(blocks):
         if block.residual:
             block.project.add_module("drop", DropPath(rate * number / len(blocks)))
-
-
-@torch.no_grad()
-def _initialise(net: nn.Module) -> None:
-    """As the authors': normal of variance 2 / fan-out, the linear layer uniform in +-1 / sqrt(classes), biases zero."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d):
-            fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
-            module.weight.normal_(0, math.sqrt(2 / fan_out))
-        elif isinstance(module, nn.Linear):
-            bound = 1 / math.sqrt(module.out_features)
-            module.weight.uniform_(-bound, bound)
-        else:
-            continue
-        if module.bias is not None:
-            module.bias.zero_()
 
 
 VARIANTS = {

@@ -17,6 +17,7 @@ from striate.layers.branches import Branches
 from striate.layers.conv import ConvAct
 from striate.layers.lrn import LRN
 from striate.nets.base import Variant
+from striate.nets.initialise import caffe_xavier
 from striate.nets.options import check_dropout, check_width, scaled
 from striate.nets.supervised import Supervised
 from striate.tables import table
@@ -220,7 +221,7 @@ class GoogLeNet(Supervised):
         self.head = nn.Linear(self.embedding_size, classes)
         self.stages = tuple(stage.name for stage in plan)
         self.auxiliary_heads = AUXILIARY if auxiliary else {}
-        _initialise(self)
+        caffe_xavier(self, bias=0.2)  # The paper does not say; so the Caffe team's training of it.
 
 
 def _heads(plan: Sequence[Stage], input_size: Sequence[int]) -> dict[Stage, tuple[int, int]]:
@@ -263,17 +264,6 @@ def _layers(stage: Stage, module: type[Inception] | type[NaiveInception]) -> nn.
     if stage.name in NORMALISED:
         layers.append(LRN(5, alpha=1e-4 / 5, beta=0.75, k=1.0))
     return nn.Sequential(*layers)
-
-
-def _initialise(net: nn.Module) -> None:
-    """Uniform weights of variance 1 / fan-in; biases 0.2 where a ReLU follows, zero where scores leave.
-
-    The paper does not say. These are the values of the Caffe team's training of it (BVLC/caffe, models/bvlc_googlenet).
-    """
-    for name, module in net.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
-            nn.init.kaiming_uniform_(module.weight, nonlinearity="linear")
-            nn.init.constant_(module.bias, 0.0 if name.split(".")[-1] == "head" else 0.2)
 
 
 VARIANTS = {

@@ -15,6 +15,7 @@ from striate.errors import RequestError
 from striate.layers.branches import Branches
 from striate.layers.conv import ConvNormAct
 from striate.nets.base import Variant
+from striate.nets.initialise import he_normal
 from striate.nets.options import check_dropout, check_width, scaled
 from striate.nets.supervised import Supervised
 from striate.tables import table
@@ -265,7 +266,7 @@ class InceptionV3(Supervised):
         self.feature_channels = self.embedding_size = plan[-1].channels
         self.head = nn.Linear(self.embedding_size, classes)
         self.stages = tuple(stage.name for stage in plan)
-        _initialise(self)
+        he_normal(self)  # The paper does not say.
 
 
 def _side(plan: Sequence[Stage], side: int) -> int:
@@ -287,15 +288,6 @@ def _layers(stage: Stage) -> nn.Module:
         return nn.MaxPool2d(stage.kernel, stage.stride)
     padding: Literal["half", "valid"] = "half" if stage.type == "padded" else "valid"
     return Conv(stage.in_channels, stage.channels, stage.kernel, stride=stage.stride, padding=padding)
-
-
-def _initialise(net: nn.Module) -> None:
-    """Normal weights of variance 2 / fan-in (He et al. 2015, arXiv:1502.01852), biases zero; the paper does not say."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
 
 VARIANTS = {

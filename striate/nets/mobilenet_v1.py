@@ -14,6 +14,7 @@ from torch import nn
 
 from striate.layers.conv import ConvNormAct
 from striate.nets.base import Net, Variant
+from striate.nets.initialise import truncated_normal
 from striate.nets.options import check_width
 from striate.tables import table
 
@@ -132,7 +133,7 @@ class MobileNetV1(Net):
         self.stages = ("stem", *(f"stage{number}" for number in range(1, len(others) + 1)))
         self.feature_channels = self.embedding_size = others[-1].channels
         self.head = nn.Linear(self.embedding_size, classes)
-        initialise(self)
+        truncated_normal(self)
 
 
 def _blocks(stage: Stage, convolution: str) -> nn.Sequential:
@@ -140,15 +141,6 @@ def _blocks(stage: Stage, convolution: str) -> nn.Sequential:
     first = block(stage.in_channels, stage.channels, stride=stage.stride)
     others = (block(stage.channels, stage.channels, stride=1) for _ in range(stage.blocks - 1))
     return nn.Sequential(first, *others)
-
-
-def initialise(net: nn.Module) -> None:
-    """Normal weights of deviation 0.09, cut off at twice that, biases zero: the authors' code, for versions 1 and 2."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=0.09, a=-0.18, b=0.18)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
 
 VARIANTS = {

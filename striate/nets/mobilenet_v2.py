@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from striate.nets import mobilenet_v1
 from striate.nets.base import Net, Variant
+from striate.nets.initialise import truncated_normal
 from striate.nets.options import check_dropout, check_width
 from striate.tables import table
 
@@ -126,7 +127,7 @@ class MobileNetV2(Net):
         self.stages = ("stem", *(f"stage{number}" for number in range(1, len(bottlenecks) + 1)), "conv")
         self.feature_channels = self.embedding_size = last.channels
         self.head = nn.Linear(self.embedding_size, classes)
-        mobilenet_v1.initialise(self)
+        truncated_normal(self)
 
     def embed(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> vectors [N, embedding_size], with dropout in training."""

@@ -14,6 +14,7 @@ from torch import nn
 
 from striate.layers.conv import ConvAct
 from striate.nets.base import Net, Variant
+from striate.nets.initialise import normal
 from striate.nets.options import check_dropout, check_width, scaled
 from striate.tables import table
 
@@ -119,7 +120,8 @@ class NetworkInNetwork(Net):
         self.stages = tuple(block.name for block in blocks)
         self.feature_channels = self.embedding_size = blocks[-1].channels[-1]
         self.head = nn.Identity() if classifier == "map" else nn.Linear(self.embedding_size, classes)
-        _initialise(self, width)
+        # The first author's definitions; at other widths the deviation makes up for the number of inputs.
+        normal(self, 0.05 / math.sqrt(width))
 
 
 class ImageNetNetworkInNetwork(NetworkInNetwork):
@@ -136,18 +138,6 @@ def _layer(block: Block, dropout: float) -> nn.Sequential:
     if "dropout" in block.then:
         layer.add_module("dropout", nn.Dropout(dropout))
     return layer
-
-
-def _initialise(net: nn.Module, width: float) -> None:
-    """Normal weights of deviation 0.05, biases zero: the first author's definitions for CIFAR-10.
-
-    At other widths than his the deviation makes up for the number of inputs.
-    """
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.normal_(module.weight, std=0.05 / math.sqrt(width))
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
 
 VARIANTS = {

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from striate.errors import RequestError
 from striate.nets.base import Net, Variant
-from striate.nets.resnet import Conv, Stage, StrideIn, convolutions, initialise
+from striate.nets.initialise import he_normal
+from striate.nets.resnet import Conv, Stage, StrideIn, convolutions
 from striate.tables import table
 
 # Table 1 and Figure 2, the shortcuts: what the shortcut and the residual branch are multiplied with before they are
@@ -217,7 +218,7 @@ class _Units(Net):
         self.head = nn.Linear(after, classes)
         self.stages = ("stem", *names, "last")
         self.feature_channels = self.embedding_size = after
-        initialise(self)
+        he_normal(self)
         for module in self.modules():
             if isinstance(module, Addition):
                 module.start_gate()

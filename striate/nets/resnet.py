@@ -16,6 +16,7 @@ from striate.errors import RequestError
 from striate.layers.conv import ConvNormAct
 from striate.layers.shortcut import ZeroPadShortcut
 from striate.nets.base import Net, Variant
+from striate.nets.initialise import he_normal
 from striate.tables import table, turned
 
 # Table 1: a block of 18 and 34 layers, one of 50, 101 and 152, and how many of them each depth has. A 3x3 max pooling
@@ -199,7 +200,7 @@ class ResNet(Net):
         self.feature_channels = self.embedding_size = stage.convs[-1].channels
         self.head = nn.Linear(self.embedding_size, classes)
         self.stages = tuple(row.layer_name for row in ROWS)
-        initialise(self)
+        he_normal(self)
 
 
 class CifarResNet(Net):
@@ -233,16 +234,7 @@ class CifarResNet(Net):
         self.head = nn.Linear(last.filters, classes)
         self.stages = ("stem", "stage1", "stage2", "stage3")
         self.feature_channels = self.embedding_size = last.filters
-        initialise(self)
-
-
-def initialise(net: nn.Module) -> None:
-    """Normal weights of variance 2 / fan-in, biases zero: He et al. 2015, arXiv:1502.01852, equation 10."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+        he_normal(self)
 
 
 VARIANTS = {

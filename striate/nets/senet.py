@@ -12,9 +12,9 @@ from torch import nn
 
 from striate.errors import RequestError
 from striate.layers.squeeze_excitation import SqueezeExcitation
-from striate.nets import resnet
 from striate.nets.base import Net, Variant
 from striate.nets.bn_inception import BNInception, Inception
+from striate.nets.initialise import he_normal
 from striate.nets.mobilenet_v1 import MobileNetV1, SeparableConv
 from striate.nets.preact_resnet import CifarPreActResNet, Unit
 from striate.nets.resnet import Block, CifarResNet, ResNet
@@ -74,7 +74,7 @@ def squeeze_excite(net: Net, places: Places = PLACES, *, reduction: int = 16, bi
         raise RequestError(f"{net.name} has none of the blocks that squeeze-and-excitation can be put into: {known}")
     for part, (channels, *_) in output_shapes(net, parts).items():
         layer = SqueezeExcitation(channels, max(1, channels // reduction), bias=bias)
-        resnet.initialise(layer)
+        he_normal(layer)
         _append(net, part, layer)
 
 

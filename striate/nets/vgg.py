@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from striate.layers.conv import ConvAct
 from striate.layers.lrn import LRN
 from striate.nets.base import Net, Variant
+from striate.nets.initialise import glorot_uniform
 from striate.nets.options import check_dropout, check_width, scaled
 from striate.tables import table
 
@@ -126,7 +127,7 @@ class VGG(Net):
         self.fc7 = nn.Sequential(nn.Linear(fc6, fc7), nn.ReLU(), nn.Dropout(dropout))
         self.embedding_size = fc7
         self.head = nn.Linear(fc7, classes)
-        _initialise(self)
+        glorot_uniform(self)  # Section 3.1 found it to do without pre-training.
 
     def embed(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> the activations of fc7 [N, embedding_size], with dropout in training."""
@@ -144,15 +145,6 @@ def _stage(layers: tuple[Layer, ...], batch_norm: bool) -> nn.Sequential:
             stage.add_module("lrn", LRN())
     stage.add_module("maxpool", nn.MaxPool2d(2))
     return stage
-
-
-def _initialise(net: nn.Module) -> None:
-    """Glorot and Bengio 2010, equation 16, which section 3.1 found to do without pre-training; biases zero."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
 
 VARIANTS = {
