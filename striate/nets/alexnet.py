@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from striate.layers.lrn import LRN
 from striate.nets.base import Net, Variant
+from striate.nets.cells import Parts
 from striate.nets.initialise import normal_with_biases
 from striate.nets.options import check_dropout, check_width, scaled
 from striate.tables import table
@@ -74,7 +75,7 @@ class Row(NamedTuple):
     maps: int
     sees: str
     size: int
-    order: str
+    order: Parts
 
 
 ROWS = {text: table(Row, text) for text in (ALEXNET, CAFFENET, ONE_TOWER, CAFFENET_128)}
@@ -90,7 +91,7 @@ class Layer(NamedTuple):
     stride: int
     padding: int
     groups: int
-    order: tuple[str, ...]
+    order: Parts
 
 
 def stages(
@@ -102,13 +103,14 @@ def stages(
     """
     inputs, places = in_channels, input_size
     for row in rows[:-1]:
-        order = tuple(row.order.split("-"))
         outputs = scaled(row.maps, width)
-        kernel = places if "full" in order else (row.kernel, row.kernel)
-        yield Layer(row.layer, inputs, outputs, kernel, row.stride, row.padding, 2 if row.sees == "own" else 1, order)
+        kernel = places if "full" in row.order else (row.kernel, row.kernel)
+        yield Layer(
+            row.layer, inputs, outputs, kernel, row.stride, row.padding, 2 if row.sees == "own" else 1, row.order
+        )
         inputs = outputs
         places = _after(places, kernel, row.stride, row.padding)
-        if "pool" in order:
+        if "pool" in row.order:
             places = _after(places, (3, 3), 2, ceil=ceil)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from striate.errors import RequestError
 from striate.layers.recompute import recompute
 from striate.nets.base import Net, Variant
+from striate.nets.cells import DepthName
 from striate.nets.initialise import he_normal
 from striate.tables import table
 
@@ -44,7 +45,7 @@ CIFAR_TABLE = """
 
 
 class Row(NamedTuple):
-    network: str
+    network: DepthName
     growth_rate: int
     block1: int
     block2: int
@@ -63,7 +64,7 @@ class CifarRow(NamedTuple):
 
 ROWS = table(Row, TABLE)
 CIFAR_ROWS = table(CifarRow, CIFAR_TABLE)
-_BLOCKS = {int(row.network.removeprefix("densenet")): row for row in ROWS}
+_BLOCKS = {row.network.depth: row for row in ROWS}
 
 
 class Stage(NamedTuple):
@@ -247,7 +248,7 @@ def _cifar(depth: int, growth_rate: int, bottleneck: bool, compressed: bool) -> 
 
 
 VARIANTS = {
-    **{row.network: Variant(DenseNet, {"depth": depth}) for depth, row in _BLOCKS.items()},
+    **{row.network.name: Variant(DenseNet, {"depth": depth}) for depth, row in _BLOCKS.items()},
     **{row.network: _cifar(row.depth, row.growth_rate, row.B, row.C) for row in CIFAR_ROWS},
     "densenet_bc40_k36": _cifar(40, 36, True, True),
     "densenet_bc40_k48": _cifar(40, 48, True, True),

@@ -14,6 +14,7 @@ from torch import nn
 
 from striate.layers.conv import ConvNormAct
 from striate.nets.base import Net, Variant
+from striate.nets.cells import Filter, MapSize
 from striate.nets.initialise import truncated_normal
 from striate.nets.options import check_width
 from striate.tables import table
@@ -46,19 +47,9 @@ TABLE = """
 class Row(NamedTuple):
     type: str
     stride: int
-    filter: str
-    input: str
+    filter: Filter
+    input: MapSize
     times: int
-
-    @property
-    def channels(self) -> int:
-        """Of the output: the filter's last number."""
-        return int(self.filter.split("x")[-1])
-
-    @property
-    def side(self) -> int:
-        """Height and width of the input."""
-        return int(self.input.split("x")[0])
 
 
 ROWS = table(Row, TABLE)
@@ -78,13 +69,13 @@ def stages(in_channels: int = 3, width: float = 1.0, *, shallow: bool = False) -
 
     Strides are what leads from a row's input to the next row's. `shallow` leaves out the rows that stand five times.
     """
-    sides = [row.side for row in (*ROWS, ROWS[-1])]
+    sides = [row.input.height for row in (*ROWS, ROWS[-1])]
     stride = 1
     for row, side, below in zip(ROWS, sides, sides[1:], strict=False):
         stride *= side // below
         if row.type == "conv_dw" or (shallow and row.times > 1):
             continue
-        channels = max(8, int(row.channels * width))
+        channels = max(8, int(row.filter.channels * width))
         yield Stage(in_channels, channels, stride, row.times)
         in_channels, stride = channels, 1
 

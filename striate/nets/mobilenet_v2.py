@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from striate.nets import mobilenet_v1
 from striate.nets.base import Net, Variant
+from striate.nets.cells import MapSize
 from striate.nets.initialise import truncated_normal
 from striate.nets.options import check_dropout, check_width
 from striate.tables import table
@@ -33,9 +34,9 @@ TABLE = """
 
 
 class Row(NamedTuple):
-    input: str
+    input: MapSize
     operator: str
-    t: str
+    t: int | None
     c: int
     n: int
     s: int
@@ -61,7 +62,7 @@ def stages(in_channels: int = 3, width: float = 1.0) -> Iterator[Stage]:
     """
     for row in ROWS:
         channels = round_channels(row.c * (max(1.0, width) if row is ROWS[-1] else width))
-        yield Stage(0 if row.t == "-" else int(row.t), in_channels, channels, row.s, row.n)
+        yield Stage(row.t or 0, in_channels, channels, row.s, row.n)
         in_channels = channels
 
 

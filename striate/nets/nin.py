@@ -14,6 +14,7 @@ from torch import nn
 
 from striate.layers.conv import ConvAct
 from striate.nets.base import Net, Variant
+from striate.nets.cells import Parts
 from striate.nets.initialise import normal
 from striate.nets.options import check_dropout, check_width, scaled
 from striate.tables import table
@@ -46,7 +47,7 @@ class Row(NamedTuple):
     mlp1: int
     mlp2: int
     size: int
-    then: str
+    then: Parts
 
 
 ROWS = {text: table(Row, text) for text in (CIFAR, IMAGENET)}
@@ -61,7 +62,7 @@ class Block(NamedTuple):
     kernel: int
     stride: int
     padding: int
-    then: tuple[str, ...]
+    then: Parts
 
 
 def stages(
@@ -73,7 +74,7 @@ def stages(
         channels: tuple[int, ...] = (conv, mlp1, mlp2)
         if row is rows[-1]:
             channels = (conv, mlp1) if classes is None else (conv, mlp1, classes)
-        yield Block(row.layer, in_channels, channels, row.kernel, row.stride, row.padding, tuple(row.then.split("-")))
+        yield Block(row.layer, in_channels, channels, row.kernel, row.stride, row.padding, row.then)
         in_channels = mlp2
 
 

@@ -16,6 +16,7 @@ from striate.errors import RequestError
 from striate.layers.conv import ConvNormAct
 from striate.layers.shortcut import ZeroPadShortcut
 from striate.nets.base import Net, Variant
+from striate.nets.cells import Conv, Convs, LayerCount
 from striate.nets.initialise import he_normal
 from striate.tables import table, turned
 
@@ -41,8 +42,8 @@ CIFAR_TABLE = """
 class Row(NamedTuple):
     layer_name: str
     output_size: int
-    basic: str
-    bottleneck: str
+    basic: Convs
+    bottleneck: Convs
     n18: int
     n34: int
     n50: int
@@ -52,7 +53,7 @@ class Row(NamedTuple):
 
 class CifarRow(NamedTuple):
     output_map_size: int
-    layers: str
+    layers: LayerCount
     filters: int
 
 
@@ -61,13 +62,6 @@ CIFAR_ROWS = table(CifarRow, turned(CIFAR_TABLE))
 Depth = Literal[18, 34, 50, 101, 152]
 Option = Literal["A", "B", "C"]
 StrideIn = Literal["1x1", "3x3"]
-
-
-class Conv(NamedTuple):
-    """One convolution of a block."""
-
-    kernel: int
-    channels: int
 
 
 class Stage(NamedTuple):
@@ -79,18 +73,12 @@ class Stage(NamedTuple):
     blocks: int
 
 
-def convolutions(cell: str, width: float = 1.0) -> tuple[Conv, ...]:
-    """The convolutions of a cell such as `3x3,64;3x3,64`, `width` times as wide."""
-    pairs = (conv.split(",") for conv in cell.split(";"))
-    return tuple(Conv(int(kernel.split("x")[0]), max(1, round(int(channels) * width))) for kernel, channels in pairs)
-
-
 def stages(depth: int, width: float = 1.0) -> Iterator[Stage]:
     """conv2_x to conv5_x as stages, for a depth of Table 1. The stride of conv2_x is that of its pooling."""
     above = ROWS[0]
-    (before,) = convolutions(above.basic, width)
+    (before,) = above.basic.scaled(width)
     for row in ROWS[1:]:
-        convs = convolutions(row.basic if depth < 50 else row.bottleneck, width)
+        convs = (row.basic if depth < 50 else row.bottleneck).scaled(width)
         stride = 1 if row.layer_name == "conv2_x" else above.output_size // row.output_size
         yield Stage(before.channels, convs, stride, getattr(row, f"n{depth}"))
         above, before = row, convs[-1]
@@ -101,7 +89,7 @@ def cifar_stages(depth: int) -> Iterator[Stage]:
     n = (depth - 2) // 6
     above = CIFAR_ROWS[0]
     for row in CIFAR_ROWS:
-        layers = n * int(row.layers.removeprefix("1+").removesuffix("n"))
+        layers = n * row.layers.times
         stride = above.output_map_size // row.output_map_size
         yield Stage(above.filters, (Conv(3, row.filters),) * 2, stride, layers // 2)
         above = row
@@ -189,7 +177,7 @@ class ResNet(Net):
             raise RequestError(f"width must be above 0 and at most 8, not {width}")
         super().__init__()
         self.in_channels = in_channels
-        (first,) = convolutions(ROWS[0].basic, width)
+        (first,) = ROWS[0].basic.scaled(width)
         self.conv1 = ConvNormAct(in_channels, first.channels, first.kernel, stride=2)
         parts: list[tuple[str, nn.Module]] = [("pool", nn.MaxPool2d(3, 2, padding=1))]
         for row, stage in zip(ROWS[1:], stages(depth, width), strict=True):

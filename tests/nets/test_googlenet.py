@@ -47,7 +47,7 @@ def test_every_stage_has_the_papers_size_and_caffes_counts() -> None:
     counted = by_name("googlenet_no_aux")
     for row in ROWS:
         if row.stage in counted:
-            height, width, channels = map(int, row.output.split("x"))
+            height, width, channels = row.output
             assert counted[row.stage].output == (channels, height, width)
     for stage, expected in CAFFE.items():
         assert (counted[stage].parameters, counted[stage].madds) == expected
@@ -58,7 +58,7 @@ def test_the_printed_costs_are_met_but_for_those_of_other_widths() -> None:
     net = meta("googlenet_no_aux", 224)
     counted = by_name("googlenet_no_aux")
     for row in ROWS:
-        if row.params == "0" or row.stage == "linear":
+        if row.params == "-" or row.stage == "linear":
             continue
         stage = net.get_submodule(row.stage)
         weights = sum(one.weight.numel() for one in stage.modules() if isinstance(one, nn.Conv2d))

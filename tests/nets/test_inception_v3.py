@@ -38,7 +38,7 @@ def meta(name: str, size: int = 299) -> InceptionV3:
 def test_what_leaves_a_row_is_what_the_next_one_takes() -> None:
     outputs = {row.name: row.output for row in describe("inception_v3_no_aux")}
     for row, below in itertools.pairwise(ROWS[:-1]):
-        height, width, channels = map(int, below.input.split("x"))
+        height, width, channels = below.input
         assert outputs[row.stage] == (channels, height, width)
 
 

@@ -13,8 +13,8 @@ from striate.anatomy.summary import madds, parameters
 from striate.errors import RequestError
 from striate.nets import catalog, preact_resnet
 from striate.nets.build import create
+from striate.nets.cells import Conv
 from striate.nets.preact_resnet import ACTIVATION_ROWS, SHORTCUT_ROWS, CifarPreActResNet, Design, Unit
-from striate.nets.resnet import Conv
 
 # Counted from other builds of the same networks; that facts.json is what the code makes is tested in test_counts.
 KNOWN = {
