@@ -64,12 +64,14 @@ def _tables(nets: Sequence[Entry]) -> Iterator[str]:
         shown = show(net.name)
         height, width = shown["input_size"]
         yield f"Derived, for an image of {shown['in_channels']} x {height} x {width} and {shown['classes']:,} classes:"
-        yield from ("", "| stage | output | parameters | multiply-adds | receptive field | kept, bytes |")
+        yield from ("", "| stage | output | parameters | multiply-adds | receptive field | activation memory, bytes |")
         yield "|---|---:|---:|---:|---:|---:|"
         for row in shown["stages"]:
             name = f"{row['name']} (in training only)" if row["training_only"] else row["name"]
             shape = " x ".join(str(side) for side in row["output"])
-            yield (f"| {name} | {shape} | {row['parameters']:,} | {row['madds']:,} | {field(row)} | {row['kept']:,} |")
+            yield (
+                f"| {name} | {shape} | {row['parameters']:,} | {row['madds']:,} | {field(row)} | {row['activation_bytes']:,} |"
+            )
         yield ""
         yield from (f"- {said}" for said in remarks(shown) if not said.startswith("more:"))
         yield from ("", f"`striate show {net.name} --html {net.name}.html` draws it.", "")

@@ -79,8 +79,8 @@ def show(
 
     `input_size` (height, width), `classes` and `options` are those of `striate.create`. The answer holds the
     catalogue's facts with what was asked in their place, `made` (the class and its options, which say what of the
-    table is this network), `table`, `stages` (rows of `striate.anatomy.summary.StageRow`), `kept` (bytes a training
-    step keeps for each image) and `uncounted`. `html`: a page with every stage drawn.
+    table is this network), `table`, `stages` (rows of `striate.anatomy.summary.StageRow`), `activation_bytes`
+    (activation memory of one image in training) and `uncounted`. `html`: a page with every stage drawn.
     Raises RequestError for an unknown name or option and for a value out of range.
     """
     facts = entry(name)
@@ -104,7 +104,7 @@ def show(
         "made": variant.call({**variant.options, **(options or {})}),
         "parameters": summary.parameters(net),
         "madds": sum(row.madds for row in rows),
-        "kept": sum(row.kept for row in rows),
+        "activation_bytes": sum(row.activation_bytes for row in rows),
         "table": summary.table_text(name),
         "stages": [row._asdict() for row in rows],
         "uncounted": [left_out._asdict() for left_out in summary.uncounted(net, traced)],

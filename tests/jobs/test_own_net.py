@@ -81,7 +81,7 @@ model = striate.load("run")
 images = sorted(pathlib.Path("blocks").rglob("*.png"))
 print(json.dumps({
     "right": sum(answer.label == path.parent.name for answer, path in zip(model.predict(images), images)),
-    "accuracy": striate.evaluate("run", "blocks").measured.as_dict()["accuracy"],
+    "accuracy": striate.evaluate("run", "blocks").as_dict()["accuracy"],
     "exported": striate.export("run", to="onnx").agreement,
 }))
 """
