@@ -70,7 +70,8 @@ def _tables(nets: Sequence[Entry]) -> Iterator[str]:
             name = f"{row['name']} (in training only)" if row["training_only"] else row["name"]
             shape = " x ".join(str(side) for side in row["output"])
             yield (
-                f"| {name} | {shape} | {row['parameters']:,} | {row['madds']:,} | {field(row)} | {row['activation_bytes']:,} |"
+                f"| {name} | {shape} | {row['parameters']:,} | {row['madds']:,} | {field(row)} "
+                f"| {row['activation_bytes']:,} |"
             )
         yield ""
         yield from (f"- {said}" for said in remarks(shown) if not said.startswith("more:"))

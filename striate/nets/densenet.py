@@ -169,8 +169,8 @@ class DenseNet(_DenseNet):
     """The network of Table 1; `depth` is one of its networks'.
 
     `dropout` is the share dropped after every convolution but the first, none in the paper's ImageNet networks.
-    `memory_efficient` computes each layer's concatenation, batch norm and ReLU again in backward instead of keeping them:
-    the same numbers in a tenth to two fifths more time, with memory that grows with the depth and not with its square.
+    `memory_efficient` computes each layer's concatenation, batch norm and ReLU again in backward in place of keeping
+    them: the same numbers in a tenth to two fifths more time, with memory that grows with the depth and not with its square.
     224x224 images in the paper; any size of at least 32 is accepted. Raises RequestError for a dropout outside [0, 1).
     """
 
