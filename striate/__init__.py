@@ -16,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from striate.anatomy.fully_convolutional import fully_convolutional
     from striate.errors import RequestError, StriateError, WorkError
     from striate.jobs.audit import audit
     from striate.jobs.augment import augment
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from striate.jobs.pack import pack
     from striate.jobs.train import train
     from striate.nets.build import create
-    from striate.nets.fully_convolutional import fully_convolutional
+    from striate.nets.check import check_net
+    from striate.nets.own import register
     from striate.recipe import Recipe
 
 __version__ = "0.1.0"
@@ -39,6 +41,7 @@ __all__ = [
     "WorkError",
     "audit",
     "augment",
+    "check_net",
     "compare",
     "create",
     "evaluate",
@@ -49,6 +52,7 @@ __all__ = [
     "load",
     "pack",
     "paper_recipe",
+    "register",
     "train",
 ]
 
@@ -60,15 +64,17 @@ _HOMES = {
     "audit": "jobs.audit",
     "augment": "jobs.augment",
     "compare": "jobs.compare",
+    "check_net": "nets.check",
     "create": "nets.build",
     "evaluate": "jobs.evaluate",
     "export": "jobs.export",
     "fetch": "jobs.fetch",
-    "fully_convolutional": "nets.fully_convolutional",
+    "fully_convolutional": "anatomy.fully_convolutional",
     "import_weights": "jobs.import_weights",
     "load": "jobs.load",
     "pack": "jobs.pack",
     "paper_recipe": "nets.papers",
+    "register": "nets.own",
     "train": "jobs.train",
 }
 

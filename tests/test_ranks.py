@@ -17,7 +17,7 @@ RANKS = """
 1: tasks
 2: layers data report model
 3: nets training
-4: weights inference
+4: anatomy weights inference
 5: transfer interop
 6: learning
 7: jobs
@@ -102,6 +102,12 @@ def test_nets_and_training_do_not_know_each_other() -> None:
         room = room_of(name_of(path))
         if room in ("nets", "training"):
             assert ({"nets", "training"} - {room}).isdisjoint(ours(imported(path))), path
+
+
+def test_papers_do_not_know_anatomy() -> None:
+    for path in FILES:
+        if room_of(name_of(path)) == "nets":
+            assert "anatomy" not in ours(imported(path)), path
 
 
 def test_data_and_report_know_no_net() -> None:

@@ -8,6 +8,7 @@ from striate.errors import RequestError
 from striate.model import Model
 from striate.nets.base import Net
 from striate.nets.build import create
+from striate.nets.catalog import check_registered
 from striate.nets.state import load_arrays
 from striate.nets.trunk import Trunk
 
@@ -17,6 +18,7 @@ def net_of(model: Model) -> Net:
     strange = model.options.keys() - {"classes", "in_channels", "input_size", "options"}
     if strange:
         raise RequestError(f"the model's options hold {sorted(strange)}, which create does not take")
+    check_registered(model.net)
     net = create(model.net, **model.options)
     pixels = model.pixels
     if pixels.channels != net.in_channels or min(pixels.height, pixels.width) < net.minimum_size:

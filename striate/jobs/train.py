@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -104,7 +105,7 @@ def train(
     *,
     out: str | os.PathLike[str] | None = None,
     recipe: Recipe | None = None,
-    net: str | None = None,
+    net: str | Callable[..., Any] | None = None,
     strategy: str | None = None,
     epochs: int | None = None,
     seed: int | None = None,
@@ -117,10 +118,15 @@ def train(
     `out`: the run folder, new or empty; by default a new one under runs/. `recipe` holds every choice; the arguments
     after it override its keys. `resume`: in place of all of them, the folder of a run that was stopped or killed, which
     then ends as if it had not been. `tensorboard`: also write its scalars to the run folder.
+    `net`: a name, or the constructor of a network of your own, which is registered (see `striate.register`).
     Under torchrun the processes train together. The first one does all the rest and returns the run; the others leave
     by SystemExit(0) when it needs them no more. Restarted by torchrun, it resumes the run in `out`.
     Raises RequestError for what cannot be done as asked, WorkError where the work failed.
     """
+    if net is not None and not isinstance(net, str):
+        from striate.nets.own import net_name
+
+        net = net_name(net)
     given = {"data": os.fspath(data) or None, "net": net, "strategy": strategy, "epochs": epochs, "seed": seed}
     asked = {key: value for key, value in given.items() if value is not None}
     if resume is not None and (asked or out or recipe):

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from striate.anatomy.summary import catalogue_madds
 from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment
 from striate.errors import RequestError
@@ -26,7 +27,6 @@ from striate.learning.result import Row
 from striate.model import Model
 from striate.nets.base import Net
 from striate.nets.build import create
-from striate.nets.catalog import entry
 from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
 from striate.progress import Step
@@ -298,7 +298,8 @@ def _note(report: EpochReport, task: Task) -> str:
 
 def small_step(net: str, batch: int) -> bool:
     """Whether a step is so small that neither threads nor another precision make it faster."""
-    return entry(net).madds * batch < SMALL_STEP
+    madds = catalogue_madds(net)
+    return madds is not None and madds * batch < SMALL_STEP
 
 
 def on_meta(net: str, task: Task, pixels: Pixels) -> Net:

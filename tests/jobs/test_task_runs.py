@@ -303,5 +303,5 @@ def test_a_model_is_not_measured_on_another_task(case: Case, made: tuple[Path, l
     with pytest.raises(RequestError, match=r"the model has no label 'bottom' \('.*001\.png'\)"):
         evaluate(case.run.folder, odd)
     other = csv_manifest(tmp_path / "other.csv", ("path", "labels"), [(root / "000.png", "up|down")])
-    with pytest.raises(RequestError, match=r"none of the classes of .* is one of the model's \(left, top, \.\.\.\)"):
+    with pytest.raises(RequestError, match=r"none of the labels of .* is one of the model's \(left, top, \.\.\.\)"):
         evaluate(case.run.folder, other)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from striate.cli.answer import MODEL, Answer, engine_options, terminal_progress
+from striate.cli.answer import MODEL, Answer, engine_options, own_net_option, terminal_progress
 from striate.errors import printable
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help=MODEL)
     parser.add_argument("files", nargs="+", help="image files, or folders of them")
     engine_options(parser)
+    own_net_option(parser)
 
 
 def run(chosen: argparse.Namespace) -> Answer:

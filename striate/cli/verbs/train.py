@@ -28,7 +28,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="RUN", help="new or empty folder for the results (default: a new one under runs/)"
     )
-    parser.add_argument("--net", help="network, as 'striate nets' lists them (default: chosen)")
+    parser.add_argument(
+        "--net", help="network, as 'striate nets' lists them, or your own, as FILE.py:CLASS (default: chosen)"
+    )
     parser.add_argument(
         "--strategy", choices=["auto", "features", "finetune", "scratch"], help="how to learn (default: auto)"
     )
@@ -87,6 +89,7 @@ def run(chosen: argparse.Namespace) -> Answer:
 
     from striate.errors import RequestError
     from striate.jobs.train import train as job
+    from striate.nets.catalog import is_import_path
     from striate.recipe import Recipe
 
     if chosen.recipe == PAPER:
@@ -96,6 +99,8 @@ def run(chosen: argparse.Namespace) -> Answer:
     given = {key: getattr(chosen, key) for key in FLAGS if getattr(chosen, key) is not None}
     recipe = recipe.with_settings(chosen.settings).changed(given)
     if chosen.resume:
+        if is_import_path(given.get("net", "")):  # imported, so that the run can be resumed
+            del given["net"]
         if chosen.data or chosen.out or chosen.recipe or chosen.settings or given:
             raise RequestError(
                 "--resume RUN goes on with the recipe that the run was begun with, and takes no other option"

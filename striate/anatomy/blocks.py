@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, cast
 
 from torch import nn
 
+from striate.anatomy.trace import Step, Trace
 from striate.nets.base import Net
-from striate.nets.trace import Step, Trace
 
 _DRAWN = 16  # units that one drawing holds
 

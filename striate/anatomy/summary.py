@@ -1,4 +1,4 @@
-"""What a network costs and sees, counted and not estimated; and its paper's table, printed back."""
+"""Parameters, multiply-adds, receptive fields and activation memory of a network, counted exactly; and its table."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from striate.anatomy.trace import Trace, has_rule, trace, trace_module
 from striate.nets.base import Net
-from striate.nets.build import create, net_class
-from striate.nets.catalog import entry
-from striate.nets.trace import After, Before, Trace, has_rule, hooks, shadow, trace, trace_module
+from striate.nets.build import create, variant_of
+from striate.nets.catalog import USUAL_SIZE, Entry, entry, known
+from striate.nets.shapes import PreHook, forward_hooks, meta_copy, shape_into
 
-# Images of the pass that finds out what training keeps. A prime larger than any count of channels or classes: what is
-# kept for each image is known by a size that it divides. On the meta device they cost nothing.
+# Batch size of the pass that measures activation memory. A prime larger than any number of channels or classes: a
+# tensor that grows with the batch is known by a size that it divides. On the meta device it costs nothing.
 _BATCH = 1_000_003
 
 
 class StageRow(NamedTuple):
-    """One line of a network's description.
+    """One line of a network's summary.
 
-    output            the shape of what leaves it, without the batch
-    parameters        numbers that are trained
+    output            the output's shape, without the batch
+    parameters        trainable parameters
     madds             multiply-adds of one image
-    receptive_field   height and width, in pixels, of what one place of the output sees; None is the whole image
-    gated             the whole image is seen besides, by a gate such as squeeze-and-excitation
-    kept              bytes that a training step keeps for each image, see `kept_bytes`
-    training_only     an auxiliary head: not run when classifying, so that it costs nothing there
+    receptive_field   height and width, in pixels, of one output position's receptive field; None: the whole image
+    gated             a gate, such as squeeze-and-excitation, sees the whole image as well
+    activation_bytes  activation memory of one image in a training step, see `activation_memory`
+    training_only     an auxiliary head: not run in inference, where it costs nothing
     """
 
     name: str
@@ -38,12 +39,12 @@ class StageRow(NamedTuple):
     madds: int
     receptive_field: tuple[int, int] | None
     gated: bool
-    kept: int
+    activation_bytes: int
     training_only: bool
 
 
 class Uncounted(NamedTuple):
-    """What is not in the multiply-adds: layers of one kind that hold parameters, or products outside of any layer.
+    """What the multiply-adds leave out: layers of one kind that hold parameters, or products outside of any layer.
 
     `madds` is known for products only, and 0 for layers; `parameters` of layers only.
     """
@@ -55,7 +56,7 @@ class Uncounted(NamedTuple):
 
 
 def parameters(net: nn.Module) -> int:
-    """How many numbers are trained; one that is used twice counts once, and buffers do not count."""
+    """The number of parameters; a shared one counts once, and buffers do not count."""
     return sum(parameter.numel() for parameter in net.parameters())
 
 
@@ -64,9 +65,26 @@ def madds(net: Net, input_size: Sequence[int]) -> int:
 
     Counted: convolutions, linear layers, and layers that count themselves with `multiply_adds`. Not counted, as in the
     papers: biases, normalisation, activations, pooling, sums; `uncounted` lists what is left out and could matter.
-    Nothing is computed and no weight is copied. Raises RequestError for an image that is too small.
+    Runs on the meta device: nothing is computed and no weight is copied. Raises RequestError for too small an image.
     """
     return sum(cost.madds for cost in trace(net, input_size).counted)
+
+
+def catalogue_madds(name: str) -> int | None:
+    """Multiply-adds of one image of the network `name` at its own input size, as the catalogue has them.
+
+    Those of a registered network are counted, on the meta device; None where it does not run there.
+    Raises RequestError for an unknown name.
+    """
+    facts = known(name)
+    if isinstance(facts, Entry):
+        return facts.madds
+    size = facts.input_size or USUAL_SIZE
+    try:
+        with torch.device("meta"):
+            return madds(create(name, classes=facts.classes or 10, input_size=size), size)
+    except Exception:  # the network's own code: it need not run on the meta device, nor at this size
+        return None
 
 
 def module_madds(module: nn.Module, shape: Sequence[int]) -> int:
@@ -88,7 +106,7 @@ def uncounted(net: Net, traced: Trace) -> list[Uncounted]:
 
 
 def describe(name: str) -> list[StageRow]:
-    """The stages of the network `name` at the catalogue's input size, in order, the head last.
+    """The rows of the network `name` at the catalogue's input size, in order, the head last.
 
     Raises RequestError for an unknown name.
     """
@@ -98,14 +116,14 @@ def describe(name: str) -> list[StageRow]:
 
 
 def table_text(name: str) -> str:
-    """The paper's table from which the network `name` is made, as its file has it."""
-    return textwrap.dedent(net_class(name).table).strip("\n") + "\n"
+    """The paper's table (or tables) from which the network `name` is made, as its file has it."""
+    return textwrap.dedent(variant_of(name).table).strip("\n") + "\n"
 
 
 def stage_rows(net: Net, input_size: Sequence[int], traced: Trace | None = None) -> list[StageRow]:
-    """`describe` for a network at hand and any input size (height, width); `traced` where that is done already."""
+    """`describe` for a given network and any input size (height, width); `traced`: its trace, where there is one."""
     traced = traced or trace(net, input_size)
-    outputs, kept = training_pass(net, input_size)
+    outputs, stored = training_pass(net, input_size)
     counts = {stage: parameters(child) for stage, child in net.named_children()}
     costs: Counter[str] = Counter()
     for cost in traced.counted:
@@ -115,71 +133,53 @@ def stage_rows(net: Net, input_size: Sequence[int], traced: Trace | None = None)
     for stage in (*list(traced.left)[:-1], *aside, *list(traced.left)[-1:]):
         # Dropout and the like change neither shape nor cost, and would only lengthen the table.
         if rows and not (stage in (*net.stages, "head") or counts[stage] or costs[stage]):
-            rows[-1] = rows[-1]._replace(kept=rows[-1].kept + kept[stage])
+            rows[-1] = rows[-1]._replace(activation_bytes=rows[-1].activation_bytes + stored[stage])
             continue
         step = traced.left.get(stage)
         shape, field = (step.output[1:], step.field) if step else (outputs[stage], None)
         size, gated = (field.size, field.gated) if field else (None, False)
-        rows.append(StageRow(stage, shape, counts[stage], costs[stage], size, gated, kept[stage], step is None))
+        rows.append(StageRow(stage, shape, counts[stage], costs[stage], size, gated, stored[stage], step is None))
     return rows
 
 
-def output_shapes(net: Net, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """The shape, without the batch, of what leaves each of the modules `names` for an image of the least size.
+def activation_memory(net: Net, input_size: Sequence[int]) -> int:
+    """Activation memory of one image in a training step, in bytes of float32.
 
-    Names are dotted, as in `named_modules`; modules that `features` does not run are left out.
-    """
-    still = shadow(net).eval()
-    shapes: dict[str, tuple[int, ...]] = {}
-    with hooks() as (_, after):
-        for name in names:
-            after(still.get_submodule(name), _shape_into(shapes, name))
-        still.features(torch.empty(1, net.in_channels, net.minimum_size, net.minimum_size, device="meta"))
-    return shapes
-
-
-def _shape_into(shapes: dict[str, tuple[int, ...]], name: str) -> After:
-    return lambda module, inputs, output: shapes.update({name: tuple(output.shape[1:])})
-
-
-def kept_bytes(net: Net, input_size: Sequence[int]) -> int:
-    """Bytes that a training step keeps for each image between the passes forward and back, in float32.
-
-    That is every tensor that torch saves for the gradients and that grows with the batch, each memory once: the inputs
-    of convolutions and of normalisation, what activations and pooling need (places of maxima are 8 bytes each), masks
-    of dropout, and the image itself. Not in it: weights, gradients, the optimizer's state, and what a layer needs only
-    while it runs. Auxiliary heads are run, as training does.
+    Counted is every tensor that autograd saves between forward and backward and that grows with the batch, each storage
+    once: the inputs of convolutions and of normalisation, what activations and pooling need (indices of maxima are 8
+    bytes each), masks of dropout, and the image itself. Not counted: weights, gradients, the optimizer's state, and
+    what a layer needs only while it runs. Auxiliary heads are run, as in training.
     """
     return sum(training_pass(net, input_size)[1].values())
 
 
 def training_pass(net: Net, input_size: Sequence[int]) -> tuple[dict[str, tuple[int, ...]], Counter[str]]:
-    """For each child of the net, as training runs it: the shape that leaves it, and the bytes kept for one image.
+    """For each child of the net, as training runs it: its output's shape, and the activation bytes of one image.
 
     Bytes count where they are first saved; what the net does between two children belongs to the one before.
     """
-    learning = shadow(net).train().requires_grad_()
+    training = meta_copy(net).train().requires_grad_()
     outputs: dict[str, tuple[int, ...]] = {}
-    kept: Counter[str] = Counter()
+    stored: Counter[str] = Counter()
     running = [next(name for name, _ in net.named_children())]
-    known = {parameter.untyped_storage()._cdata for parameter in learning.parameters()}
+    known = {parameter.untyped_storage()._cdata for parameter in training.parameters()}
     held: list[Tensor] = []  # else another tensor could take the place of one that is gone, and be thought the same
 
     def save(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in known and storage.nbytes() % _BATCH == 0:
-            kept[running[-1]] += storage.nbytes() // _BATCH
+            stored[running[-1]] += storage.nbytes() // _BATCH
         known.add(storage._cdata)
         held.append(tensor)
         return tensor
 
-    def enter(name: str) -> Before:
+    def enter(name: str) -> PreHook:
         return lambda module, inputs: running.append(name)
 
     images = torch.empty(_BATCH, net.in_channels, *input_size, device="meta")
-    with hooks() as (before, after), torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
-        for name, child in learning.named_children():
+    with forward_hooks() as (before, after), torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
+        for name, child in training.named_children():
             before(child, enter(name))
-            after(child, _shape_into(outputs, name))
-        getattr(learning, "forward_aux", learning)(images)
-    return outputs, kept
+            after(child, shape_into(outputs, name))
+        getattr(training, "forward_aux", training)(images)
+    return outputs, stored

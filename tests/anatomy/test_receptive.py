@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from striate.anatomy.receptive import Field
+from striate.anatomy.trace import trace_module
 from striate.layers.conv import SameConv2d
 from striate.layers.shortcut import ZeroPadShortcut
 from striate.nets import catalog
 from striate.nets.build import create
-from striate.nets.receptive import Field
-from striate.nets.trace import trace_module
 
 LARGEST = 100  # pixels; a net is measured at its deepest stage that sees no more
 

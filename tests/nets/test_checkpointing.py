@@ -1,4 +1,4 @@
-"""Recomputation changes what is kept for backward, and nothing else."""
+"""Gradient checkpointing changes what is stored for backward, and nothing else."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from striate.errors import RequestError
+from striate.layers.checkpointing import checkpointed, checkpointing
 from striate.layers.conv import ConvNormAct
-from striate.layers.recompute import recompute, recomputing
 
 
 def net() -> nn.Sequential:
@@ -30,11 +30,11 @@ def plainly(net: nn.Sequential, x: Tensor) -> Tensor:
 
 
 def by_function(net: nn.Sequential, x: Tensor) -> Tensor:
-    return recompute(net[2], recompute(net[1], recompute(net[0], x)))
+    return checkpointed(net[2], checkpointed(net[1], checkpointed(net[0], x)))
 
 
 def in_context(net: nn.Sequential, x: Tensor) -> Tensor:
-    with recomputing(*net):
+    with checkpointing(*net):
         return plainly(net, x)
 
 
@@ -50,7 +50,7 @@ class ByFunction(nn.Module):
 
 
 def nested(net: nn.Sequential, x: Tensor) -> Tensor:
-    return recompute(ByFunction(net), x)
+    return checkpointed(ByFunction(net), x)
 
 
 def one_step(net: nn.Sequential, run: Callable[[nn.Sequential, Tensor], Tensor]) -> tuple[list[Tensor], int]:
@@ -93,16 +93,19 @@ def test_backward_twice_moves_no_statistics() -> None:
 
 def test_the_context_lets_go_after_an_error() -> None:
     made = net()
-    with pytest.raises(RuntimeError), recomputing(*made):
+    with pytest.raises(RuntimeError), checkpointing(*made):
         made(torch.zeros(4, 5, 6, 6))
     assert not any("forward" in vars(module) for module in made.modules())
 
 
 def test_parts_inside_one_another_are_refused() -> None:
     made = net()
-    with pytest.raises(RequestError, match="inside one another: Dropout is"), recomputing(made[0], made[1], made[1][1]):
+    with (
+        pytest.raises(RequestError, match="inside one another: Dropout is"),
+        checkpointing(made[0], made[1], made[1][1]),
+    ):
         pass
-    with pytest.raises(RequestError, match="ConvNormAct is"), recomputing(made[0], made[0]):
+    with pytest.raises(RequestError, match="ConvNormAct is"), checkpointing(made[0], made[0]):
         pass
 
 
@@ -111,7 +114,7 @@ def test_without_gradients_or_under_a_tracer_it_is_the_plain_call() -> None:
     x = torch.randn(4, 3, 6, 6)
     with torch.no_grad():
         assert torch.equal(by_function(made, x), made(x))
-        with recomputing(*made):
+        with checkpointing(*made):
             traced = torch.jit.trace(made, x)
         assert torch.equal(traced(x), made(x))
 

@@ -6,20 +6,16 @@ nothing. So nothing needs to be known about how a net is written: branches, shar
 
 from __future__ import annotations
 
-import contextlib
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.hooks import RemovableHandle
 
+from striate.anatomy.receptive import PIXEL, Field, Operand, seen
 from striate.nets.base import Net
-from striate.nets.receptive import PIXEL, Field, Operand, seen
-
-AnyModule = TypeVar("AnyModule", bound=nn.Module)
+from striate.nets.shapes import Hook, PreHook, forward_hooks, meta_copy
 
 # What multiplies and adds, in torch's names, and how many inputs go into one output.
 _PRODUCTS: Mapping[str, Callable[[Mapping[str, Any]], int]] = {
@@ -80,14 +76,14 @@ def trace_training(net: Net, input_size: Sequence[int]) -> Trace:
 
 def trace_module(module: nn.Module, shape: Sequence[int], method: str = "") -> Trace:
     """The same for any module and an input of `shape` (channels, height, width); `method` is called in place of it."""
-    still = shadow(module).eval()
+    still = meta_copy(module).eval()
     number = next((parameter.dtype for parameter in still.parameters()), torch.float32)
     image = torch.empty(1, *shape, dtype=number, device="meta")
     found = Trace([], {}, [], [])
     stack = [("", 0)]
     modules = dict(still.named_modules())
     watch = _Watch(image, modules, stack, found)
-    with hooks() as (before, after):
+    with forward_hooks() as (before, after):
         for path, part in modules.items():
             before(part, _enter(stack, path))
             after(part, _leave(stack, path, found.counted))
@@ -96,34 +92,6 @@ def trace_module(module: nn.Module, shape: Sequence[int], method: str = "") -> T
         with torch.inference_mode(), watch:
             (getattr(still, method) if method else still)(image)
     return found
-
-
-def shadow(module: AnyModule) -> AnyModule:
-    """A copy whose tensors are on the meta device: they have a shape and hold nothing."""
-    memo: dict[int, object] = {}
-    for parameter in module.parameters():
-        memo[id(parameter)] = nn.Parameter(parameter.detach().to("meta"))
-    for buffer in module.buffers():
-        memo[id(buffer)] = buffer.to("meta")
-    return copy.deepcopy(module, memo)
-
-
-Before = Callable[[nn.Module, tuple[Tensor, ...]], None]
-After = Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]
-
-
-@contextlib.contextmanager
-def hooks() -> Iterator[tuple[Callable[[nn.Module, Before], None], Callable[[nn.Module, After], None]]]:
-    """Gives two functions that put a hook before and after a module; all are taken off at the end, also on an error."""
-    handles: list[RemovableHandle] = []
-    try:
-        yield (
-            lambda module, hook: handles.append(module.register_forward_pre_hook(hook)),
-            lambda module, hook: handles.append(module.register_forward_hook(hook)),
-        )
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def has_rule(module: nn.Module) -> bool:
@@ -141,7 +109,7 @@ def cost(module: nn.Module, output: Tensor) -> int:
     return int(cast(Any, module).multiply_adds(output))
 
 
-def _enter(stack: list[tuple[str, int]], path: str) -> Before:
+def _enter(stack: list[tuple[str, int]], path: str) -> PreHook:
     visits = 0
 
     def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -152,7 +120,7 @@ def _enter(stack: list[tuple[str, int]], path: str) -> Before:
     return hook
 
 
-def _leave(stack: list[tuple[str, int]], path: str, counted: list[Cost]) -> After:
+def _leave(stack: list[tuple[str, int]], path: str, counted: list[Cost]) -> Hook:
     def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         stack.pop()
         if has_rule(module):
@@ -175,7 +143,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         start = Step(0, "image", "", 0, (), tuple(image.shape), PIXEL)
         self.made_by[id(image)] = (image, start)
 
-    def leaves(self, path: str) -> After:
+    def leaves(self, path: str) -> Hook:
         """A hook that notes which step made what leaves a module."""
 
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

@@ -11,9 +11,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, fx, nn
 
+from striate.anatomy.trace import trace_module
 from striate.errors import RequestError
 from striate.nets.base import Net
-from striate.nets.trace import shadow, trace_module
+from striate.nets.shapes import meta_copy
 
 _MEANS = ("mean", "adaptive_avg_pool2d")
 _FLATTENERS = ("flatten", "view", "reshape", "squeeze")
@@ -82,6 +83,8 @@ def fully_convolutional(net: Net, input_size: Sequence[int] | None = None) -> Fu
         raise RequestError(f"{net.name} was made without 'create': give the input_size (height, width) it is for")
     height, width = (int(side) for side in cast(Sequence[int], size))
     own = copy.deepcopy(net)
+    if not own.stages:
+        raise RequestError(f"{net.name} lists no stages, so its last map is not known")
     body = nn.Sequential(*(own.get_submodule(stage) for stage in own.stages))
     at_last = trace_module(body, (net.in_channels, height, width)).steps[-1]
     if at_last.field is None:
@@ -195,7 +198,7 @@ class _Head:
 
     def _append(self, layer: nn.Module) -> None:
         self.layers.append(layer)
-        self.map = shadow(layer).eval()(self.map)
+        self.map = meta_copy(layer).eval()(self.map)
 
     def _refuse(self, what: str) -> None:
         raise RequestError(f"the head of {self.name} cannot be made of convolutions: {what}")

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from striate.anatomy.summary import module_madds, parameters
 from striate.layers.branches import Branches
 from striate.nets.inception_v3 import Conv, path, pooled_path
-from striate.nets.summary import module_madds, parameters
 
 
 class BlockCost(NamedTuple):

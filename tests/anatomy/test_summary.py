@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from striate.nets import summary
+from striate.anatomy import summary
+from striate.anatomy.trace import trace
 from striate.nets.base import Net
 from striate.nets.build import create
 from striate.nets.catalog import entry
-from striate.nets.trace import trace
+from striate.nets.shapes import output_shapes
 
 
 class Odd(Net):
@@ -37,7 +38,7 @@ class Odd(Net):
         return self(x), [self.auxiliary(self.features(x).mean((2, 3)))]
 
 
-def really_kept(net: Net, size: tuple[int, int]) -> int:
+def really_saved(net: Net, size: tuple[int, int]) -> int:
     """What one more image adds to the bytes that torch saves for backward in a real pass, on the processor."""
     totals = []
     weights = {parameter.untyped_storage().data_ptr() for parameter in net.parameters()}
@@ -61,24 +62,27 @@ def really_kept(net: Net, size: tuple[int, int]) -> int:
 def test_what_training_keeps_is_what_torch_saves(name: str) -> None:
     net = create(name)
     size = entry(name).input_size
-    assert summary.kept_bytes(net, size) == really_kept(net, size)
+    assert summary.activation_memory(net, size) == really_saved(net, size)
 
 
 def test_what_training_keeps_by_hand() -> None:
     # The image, for the convolution's weights; its answer, for PReLU and, once, for its slope; the means, for `mix`;
     # what is mixed, for the head. Then the auxiliary head's own run up to its input.
     image, answer = 3 * 8 * 8, 4 * 8 * 8
-    assert summary.kept_bytes(Odd(), (8, 8)) == 4 * (image + answer + 4 + 4 + answer + 4)
+    assert summary.activation_memory(Odd(), (8, 8)) == 4 * (image + answer + 4 + 4 + answer + 4)
 
 
-def test_stages_share_out_what_is_kept() -> None:
+def test_stages_add_up_to_the_activation_memory() -> None:
     net = create("efficientnet_lite_tiny")
     rows = summary.stage_rows(net, (32, 32))
-    assert sum(row.kept for row in rows) == summary.kept_bytes(net, (32, 32))
-    assert all(row.kept > 0 for row in rows)
-    # The mask of dropout is kept, too, though dropout has no row.
+    assert sum(row.activation_bytes for row in rows) == summary.activation_memory(net, (32, 32))
+    assert all(row.activation_bytes > 0 for row in rows)
+    # The mask of dropout counts too, though dropout has no row.
     without = create("efficientnet_lite_tiny", options={"dropout": 0.0})
-    assert summary.kept_bytes(net, (32, 32)) - summary.kept_bytes(without, (32, 32)) == 4 * net.embedding_size
+    assert (
+        summary.activation_memory(net, (32, 32)) - summary.activation_memory(without, (32, 32))
+        == 4 * net.embedding_size
+    )
 
 
 def test_what_is_not_counted_is_named() -> None:
@@ -108,7 +112,7 @@ def test_any_size_and_any_module() -> None:
     net = create("resnet8")
     assert [row.output for row in summary.stage_rows(net, (20, 36))][-2:] == [(64, 5, 9), (10,)]
     assert summary.module_madds(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), (3, 10, 10)) == 64 * 4 * 27
-    assert summary.output_shapes(net, ["stage2", "stage3.0.conv1"]) == {
+    assert output_shapes(net, ["stage2", "stage3.0.conv1"]) == {
         "stage2": (32, 4, 4),
         "stage3.0.conv1": (64, 2, 2),
     }

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from striate.anatomy.blocks import Block, Unit, stages
+from striate.anatomy.trace import trace
 from striate.nets.base import Net
-from striate.nets.blocks import Block, Unit, stages
 from striate.nets.build import create
 from striate.nets.catalog import entry
-from striate.nets.trace import trace
 
 
 def drawn(name: str) -> dict[str, list[Block]]:
