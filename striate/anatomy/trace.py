@@ -137,7 +137,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's
         self.modules, self.stack, self.found = modules, stack, found
-        # By identity: an operation in place returns the same tensor again. It is held, so that no other takes its identity.
+        # By identity: an operation in place returns the same tensor. It is held, so that no other gets its identity.
         self.made_by: dict[int, tuple[Tensor, Step]] = {}
         start = Step(0, "image", "", 0, (), tuple(image.shape), PIXEL)
         self.made_by[id(image)] = (image, start)
