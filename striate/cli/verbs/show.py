@@ -58,9 +58,9 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     for row in rows:
         name = f"{row['name']} (in training)" if row["training_only"] else row["name"]
         shape = "x".join(str(side) for side in row["output"])
-        cells.append(
-            (name, shape, f"{row['parameters']:,}", f"{row['madds']:,}", field(row), f"{row['activation_bytes']:,}")
-        )
+        numbers = (f"{row[column]:,}" for column in ("parameters", "madds", "activation_bytes"))
+        parameters, madds, memory = numbers
+        cells.append((name, shape, parameters, madds, field(row), memory))
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     return [
         "  ".join(
