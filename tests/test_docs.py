@@ -80,7 +80,6 @@ def test_python_runs(block: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_page_on_training_names_every_hook_and_every_key_of_the_loop() -> None:
-    from striate.recipe import Settings
     from striate.training.hooks import Hook
 
     page = PAGES["training.md"]

@@ -16,7 +16,6 @@ import numpy as np
 
 from striate.data.audit.audit import Audit
 from striate.data.audit.decisions import apply_decisions, read_decisions
-from striate.data.augment.augmentation import Augmentation
 from striate.data.opening import open_source
 from striate.data.sources.base import Source, notes_of
 from striate.data.splits import apply_split, leaked, split_csv
@@ -116,7 +115,10 @@ def train(
     by SystemExit(0) when it needs them no more. Started anew by torchrun, it resumes what it left in `out`.
     Raises RequestError for what cannot be done as asked, WorkError where the work failed.
     """
-    given = {"data": os.fspath(data) or None, "net": net, "strategy": strategy, "epochs": epochs, "seed": seed}
+    given = {
+        "data.path": os.fspath(data) or None, "net.name": net, "strategy": strategy, "train.epochs": epochs,
+        "seed": seed,
+    }  # fmt: skip
     asked = {key: value for key, value in given.items() if value is not None}
     if resume is not None and (asked or out or recipe):
         raise RequestError("a run is resumed with the recipe that it was begun with: give resume alone")
@@ -140,7 +142,7 @@ def _begun(
             require_unfinished(Path(resume))
             recipe = Recipe.from_file(Path(resume) / RECIPE)
         else:
-            recipe = (recipe or Recipe()).changed(asked)
+            recipe = (recipe or Recipe()).updated(asked)
     told = processes.told((recipe, resume))
     assert told[0] is not None
     return told[0], told[1]
@@ -159,12 +161,10 @@ def _train(
     """One process's part: all of it in the first, the learning alone in the others."""
     with clock.stage("open the data"):
         source, notes = _open(recipe)
-        check_balance(source.task, recipe.balance)
-        check_loss(source.task, recipe.loss)
-        if recipe.augment != "auto":
-            Augmentation.from_text(recipe.augment)  # a wrong word is told even where nothing is augmented
+        check_balance(source.task, recipe.data.balance)
+        check_loss(source.task, recipe.loss.name)
         seen = glance(source)
-    plan = choose(seen, recipe.strategy, recipe.net)
+    plan = choose(seen, recipe.strategy, recipe.net.name or "")
     if resume is not None and processes.first:  # the recipe has the choice, and the log the reason
         plan = dataclasses.replace(plan, why=str(first_told(Path(resume), "plan").get("why", plan.why)))
     if processes.first and asks_for_nearness(plan, seen, recipe.strategy):
@@ -175,13 +175,11 @@ def _train(
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     if idle := recipe.idle(plan.strategy):
         notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
-    if plan.strategy != "features":
-        notes += recipe.unread()
     with _claimed(resume, out, source, processes) as folder:
         site = Site(folder, clock, progress, processes=processes)
-        site.log("plan" if resume is None else "resume", {"data": recipe.data, **dataclasses.asdict(plan)})
+        site.log("plan" if resume is None else "resume", {"data": recipe.data.path, **dataclasses.asdict(plan)})
         if resume is None:
-            recipe = site.settle(recipe, **_settled(recipe, source, plan, folder))
+            recipe = site.settle(recipe, _settled(recipe, source, plan, folder))
         else:
             notes.append("This run was stopped and resumed: its seconds are those since then.")
             if not folder.saved:
@@ -189,7 +187,7 @@ def _train(
         with site.stoppable():
             learned = _learn(source, plan, seen, recipe, site)
             learned.notes[:0] = notes
-            ran = (learned.recipe or recipe).changed({"precision": learned.precision})  # runs the same again
+            ran = (learned.recipe or recipe).updated({"inference.precision": learned.precision})  # runs the same again
             run = _leave(site, source, plan, ran, learned)
             if tensorboard:
                 write_scalars(folder.path / "tensorboard", learned.curve, run.metrics, clock.stages)
@@ -206,13 +204,13 @@ def _claimed(resume: Place, out: Place, source: Source, processes: Processes) ->
 
 def _open(recipe: Recipe) -> tuple[Source, list[str]]:
     """The data as split and decided on by the files that the recipe names, and lines for the user."""
-    source = open_source(recipe.data)
+    source = open_source(recipe.data.path or "")
     notes = list(notes_of(source))
-    if recipe.split:  # first, because decisions may move an image out of its part
-        source, said = apply_split(source, Path(recipe.split))
+    if recipe.data.split:  # first, because decisions may move an image out of its part
+        source, said = apply_split(source, Path(recipe.data.split))
         notes += said
-    if recipe.decisions:
-        source, said = apply_decisions(source, read_decisions(Path(recipe.decisions)))
+    if recipe.data.decisions:
+        source, said = apply_decisions(source, read_decisions(Path(recipe.data.decisions)))
         notes += said
     return source, notes
 
@@ -236,14 +234,15 @@ def _learn(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site: Site)
 
 def _settled(recipe: Recipe, source: Source, plan: Plan, folder: RunFolder) -> dict[str, Any]:
     """The plan's choices, and paths that hold from anywhere: with them the run can be resumed, or run again."""
-    data = source.identity if Path(recipe.data).exists() else recipe.data  # a path, or the name of a set
+    path = recipe.data.path or ""
+    data = source.identity if Path(path).exists() else path  # a path, or the name of a set
     net = str(Path(plan.net).resolve()) if is_model_file(plan.net) else plan.net
-    filled: dict[str, Any] = {"data": data, "net": net, "strategy": plan.strategy}
-    for key in ("split", "decisions", "strangers"):
-        if getattr(recipe, key):
-            filled[key] = str(Path(getattr(recipe, key)).resolve())
-    if recipe.decisions:  # now, while it is what was read; its bytes, because a name may hold any line end
-        content = Path(recipe.decisions).read_bytes()
+    filled: dict[str, Any] = {"data.path": data, "net.name": net, "strategy": plan.strategy}
+    for key in ("data.split", "data.decisions", "data.ood"):
+        if recipe.value(key):
+            filled[key] = str(Path(recipe.value(key)).resolve())
+    if recipe.data.decisions:  # now, while it is what was read; its bytes, because a name may hold any line end
+        content = Path(recipe.data.decisions).read_bytes()
         folder.write_text("decisions.csv", content.decode("utf-8", "surrogateescape"))
     return filled
 
@@ -256,7 +255,12 @@ def _leave(site: Site, source: Source, plan: Plan, recipe: Recipe, learned: Lear
     metrics |= _without_leaks(learned, measured) | _of_folds(learned)
     if learned.strangers:
         metrics["strangers"] = learned.strangers.as_dict()
-    provenance = {"data": recipe.data, "images": len(learned.lots.rows("train")), "seed": recipe.seed, **learned.facts}
+    provenance = {
+        "data": recipe.data.path,
+        "images": len(learned.lots.rows("train")),
+        "seed": recipe.seed,
+        **learned.facts,
+    }
     model = dataclasses.replace(learned.model, metrics=metrics, training=provenance, versions=_versions())
     folder.write_text(RECIPE, recipe.toml())
     folder.write_text("audit.json", json.dumps(found.as_dict(), indent=1))

@@ -21,4 +21,4 @@ def paper_recipe(net: str) -> Recipe:
         having = [one.name for one in entries() if one.recipe]
         shown = ", ".join(having[:12]) + (", ..." if len(having) > 12 else "")
         raise RequestError(f"there is no recipe of the paper for {net!r}; nets that have one: {shown}")
-    return Recipe.from_file(FOLDER / f"{name}.toml").changed({"net": net})
+    return Recipe.from_file(FOLDER / f"{name}.toml").updated({"net.name": net})

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.training.batches import Visits
 from striate.training.examples import Examples
 from striate.training.failure import check_weights, not_finite, out_of_memory
@@ -27,7 +27,7 @@ Judge = Callable[[nn.Module], float]
 def fit(
     net: nn.Module,
     examples: Examples,
-    settings: Settings,
+    recipe: Recipe,
     *,
     held_out: Examples | Judge | None = None,
     hooks: Sequence[Hook] = (),
@@ -49,7 +49,7 @@ def fit(
     Raises RequestError for what does not go together, WorkError at the first loss or parameter that is not finite, or
     where the memory does not hold the smallest piece of a batch.
     """
-    run = Run(net, examples, settings, [*techniques(settings, judged=held_out is not None), *hooks], rates, world)
+    run = Run(net, examples, recipe, [*techniques(recipe, judged=held_out is not None), *hooks], rates, world)
     judged = View(held_out, run.device) if isinstance(held_out, Examples) else held_out
     with left_as_it_was(run):
         for hook in run.hooks:
@@ -63,7 +63,7 @@ def fit(
                     learn(run, batch)
                 for hook in run.hooks:
                     hook.step_done(run)
-            check_weights(net, f"the end of epoch {run.epoch + 1}", settings)
+            check_weights(net, f"the end of epoch {run.epoch + 1}", recipe)
             net.eval()
             run.close_epoch(*_judged(run, judged))
             for hook in run.hooks:
@@ -95,7 +95,7 @@ def learn(run: Run, batch: Visits) -> None:
 def _gradient(run: Run, batch: Visits) -> float:
     """Put the gradient of the batch's mean loss into the parameters; the summed loss of this process's images."""
     run.optimizer.zero_grad()
-    pieces, total, settings, counts = run.dealt(batch), 0.0, run.settings, 1.0
+    pieces, total, recipe, counts = run.dealt(batch), 0.0, run.recipe, 1.0
     if not pieces:  # it goes along, for all exchange gradients, with images that another learns, and counts nothing
         pieces, counts = [(run.world.rank, batch.of(slice(run.least)))], 0.0
     for number, (piece, some) in enumerate(pieces):
@@ -104,10 +104,10 @@ def _gradient(run: Run, batch: Visits) -> float:
         with _alone_until(run, last=number == len(pieces) - 1):
             loss = loss_of(
                 run.learner, shown, run.view, run.loss,
-                auxiliary=settings.auxiliary, precision=settings.train_precision,
+                auxiliary=recipe.loss.aux_weight, precision=recipe.train.precision,
             )  # fmt: skip
             if not loss.isfinite():
-                raise not_finite(run.net, shown.x, run.where, settings)
+                raise not_finite(run.net, shown.x, run.where, recipe)
             # Processes average their gradients; the batch's is their sum.
             (loss * (counts * run.world.size / len(batch))).backward()  # type: ignore[no-untyped-call]
         total += counts * loss.item()
@@ -119,7 +119,7 @@ def _judged(run: Run, judged: View | Judge | None) -> tuple[float | None, float 
     run.world.align(run.judged)
     found: tuple[float | None, float | None] = (None, None)
     if run.world.first and isinstance(judged, View):
-        found = judge(run.judged, judged, precision=run.settings.train_precision, loss=run.settings.loss)
+        found = judge(run.judged, judged, precision=run.recipe.train.precision, loss=run.recipe.loss.name)
     elif run.world.first and judged is not None and not isinstance(judged, View):
         found = judged(run.judged), None
     score, loss = run.world.told(found)

@@ -63,18 +63,18 @@ def huber(scores: Tensor, numbers: Tensor, *, unit: float = 1.0) -> Tensor:
 
 def loss_for(
     task: str,
-    name: str = "auto",
+    name: str | None = None,
     *,
     label_smoothing: float = 0.0,
     prior: Tensor | None = None,
     unit: float = 1.0,
 ) -> Loss:
-    """The loss `name` of a kind of task; "auto" is the task's own. Raises RequestError for what does not fit."""
+    """The loss `name` of a kind of task; None: the task's own. Raises RequestError for what does not fit."""
     if task not in LOSSES:
         raise unknown("task", task, LOSSES)
-    name = LOSSES[task][0] if name == "auto" else name
+    name = LOSSES[task][0] if name is None else name
     if name not in LOSSES[task]:
-        raise unknown(f"loss of the task {task!r}", name, ("auto", *LOSSES[task]))
+        raise unknown(f"loss of the task {task!r}", name, LOSSES[task])
     if name == "cross-entropy":
         return lambda scores, labels: cross_entropy(scores, labels, label_smoothing=label_smoothing, prior=prior)
     if name == "binary-cross-entropy":

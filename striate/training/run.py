@@ -12,9 +12,10 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.keyed import Stream, bits
 from striate.errors import RequestError, WorkError
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.training.batches import Visits, batches, count, least_batch, pieces, visits
 from striate.training.depthwise import fast_depthwise
 from striate.training.examples import Examples
@@ -69,40 +70,40 @@ class Run:
         self,
         net: nn.Module,
         examples: Examples,
-        settings: Settings,
+        recipe: Recipe,
         hooks: Sequence[Hook],
         rates: Rates | None,
         world: World,
     ) -> None:
-        self.net, self.examples, self.settings, self.hooks, self.world = net, examples, settings, list(hooks), world
+        self.net, self.examples, self.recipe, self.hooks, self.world = net, examples, recipe, list(hooks), world
         self.device = next(net.parameters()).device
-        self.view = View(examples, self.device, augment=settings.augment, seed=settings.seed)
+        self.view = View(examples, self.device, Augmentation.of(recipe.augment), seed=recipe.seed)
         # Before the optimizer is made: its own tensors take the format of the parameters.
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # undeclared, but documented
-        self.optimizer: Optimizer = optimizer_for(net, settings, rates)
+        self.optimizer: Optimizer = optimizer_for(net, recipe, rates)
         self.loss = loss_for(
             examples.task,
-            settings.loss,
-            label_smoothing=settings.label_smoothing,
+            recipe.loss.name,
+            label_smoothing=recipe.loss.smoothing,
             prior=self._prior(),
             unit=examples.unit,
         )
         self.least = least_batch(net)
-        self.epochs = settings.chosen_epochs(len(examples))
-        self.steps = count(len(examples), settings.batch, least=self.least)
-        self.schedule = Schedule(settings, self.epochs, self.steps)
+        self.epochs = recipe.train.chosen_epochs(len(examples))
+        self.steps = count(len(examples), recipe.train.batch, least=self.least)
+        self.schedule = Schedule(recipe, self.epochs, self.steps)
         self.learner = self._wrapped()
         self.judged: nn.Module = net
-        self.accumulate = settings.accumulate
+        self.accumulate = recipe.train.accumulate
         self.epoch = self.batch = 0
         self.sums = Sums()
         self.reports: list[EpochReport] = []
         self.over = False
         self._visits: tuple[int, Visits] | None = None
         self._around = ExitStack()
-        if self.device.type == "cpu" and settings.compile != "yes":
+        if self.device.type == "cpu" and recipe.train.compile != "yes":
             self._around.enter_context(fast_depthwise(net))
-        if settings.recompute == "sqrt":
+        if recipe.train.gradient_checkpointing == "sqrt":
             self._around.enter_context(in_segments(net))
 
     def release(self) -> None:
@@ -128,13 +129,13 @@ class Run:
         """The visits of the epoch under way."""
         if self._visits is None or self._visits[0] != self.epoch:
             chances = self.examples.chances
-            drawn = visits(len(self.examples), seed=self.settings.seed, epoch=self.epoch, chances=chances)
+            drawn = visits(len(self.examples), seed=self.recipe.seed, epoch=self.epoch, chances=chances)
             self._visits = self.epoch, drawn
         return self._visits[1]
 
     def batches_left(self) -> Iterator[Visits]:
         """The batches of this epoch that are not learnt yet."""
-        for number, batch in enumerate(batches(self.whole(), self.settings.batch, least=self.least)):
+        for number, batch in enumerate(batches(self.whole(), self.recipe.train.batch, least=self.least)):
             if number >= self.batch:
                 yield batch
 
@@ -143,7 +144,7 @@ class Run:
         rate, momentum = self.schedule.rate(self.step), self.schedule.momentum(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
-            if self.settings.schedule != "one-cycle" or self.settings.optimizer == "sgd":
+            if self.recipe.schedule.name != "one-cycle" or self.recipe.optimizer.name == "sgd":
                 continue
             if "betas" in group:
                 group["betas"] = (momentum, group["betas"][1])
@@ -161,7 +162,7 @@ class Run:
 
     def seed_layers(self, piece: int) -> None:
         """Seed what layers draw by the step and the piece, never by what was drawn before."""
-        torch.manual_seed(int(bits(self.settings.seed, self.epoch, self.batch * _PIECES + piece, Stream.NET)))
+        torch.manual_seed(int(bits(self.recipe.seed, self.epoch, self.batch * _PIECES + piece, Stream.NET)))
 
     def split_further(self, batch: int) -> None:
         """Learn batches in twice as many pieces.
@@ -173,17 +174,18 @@ class Run:
         found = f"out of memory at {self.where}, with {held} image{'s' if held > 1 else ''} at once"
         if held <= self.least:
             raise WorkError(
-                f"{found}: take a smaller net or smaller images, recompute = 'sqrt', or a machine with more memory"
+                f"{found}: take a smaller net or smaller images, train.gradient_checkpointing = 'sqrt', or a machine "
+                "with more memory"
             )
         if self.world.size > 1:
             raise WorkError(
-                f"{found} in process {self.world.rank + 1} of {self.world.size}: set accumulate = "
+                f"{found} in process {self.world.rank + 1} of {self.world.size}: set train.accumulate = "
                 f"{2 * self.accumulate}, with which a step learns from as many images in smaller pieces"
             )
         self.accumulate *= 2
         self.say(
             f"out of memory with {held} images at once: going on with {-(-held // 2)}; "
-            f"a step still learns from {self.settings.batch}"
+            f"a step still learns from {self.recipe.train.batch}"
         )
 
     def say(self, line: str) -> None:
@@ -204,12 +206,12 @@ class Run:
         return _Timed(self.sums)
 
     def _prior(self) -> torch.Tensor | None:
-        if self.settings.smooth_towards != "frequency":
+        if self.recipe.loss.smoothing_prior != "frequency":
             return None
         prior = self.examples.frequencies()
         if prior is None:
             raise RequestError(
-                f"smooth_towards 'frequency' goes with classes, not with the task {self.examples.task!r}"
+                f"loss.smoothing_prior 'frequency' goes with classes, not with the task {self.examples.task!r}"
             )
         return prior.to(self.device)
 
@@ -224,7 +226,7 @@ class Run:
                 learner, device_ids=[self.device] if self.world.on_gpu else None, find_unused_parameters=True
             )
             wrapped.broadcast_buffers = False  # at every step; nothing is learnt by them: see `World.align`
-        if self.settings.compile == "yes":
+        if self.recipe.train.compile == "yes":
             learner = torch.compile(learner)  # type: ignore[assignment]
         return learner
 

@@ -38,7 +38,7 @@ def score(net: nn.Module, examples: Examples, *, precision: str = "float32", bat
 
 
 @torch.no_grad()
-def judge(net: nn.Module, view: View, *, precision: str, loss: str = "auto", batch: int = 256) -> Judged:
+def judge(net: nn.Module, view: View, *, precision: str, loss: str | None = None, batch: int = 256) -> Judged:
     """Score and loss of a view's images; `view` is kept by who judges again, so that images move to the device once."""
     examples, found = view.examples, []
     for rows in torch.split(torch.arange(len(examples)), batch):

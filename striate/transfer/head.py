@@ -17,7 +17,8 @@ Folds = NDArray[np.int64]
 
 STRENGTHS = tuple(float(10.0**power) for power in np.arange(-4.0, 1.01, 0.5))  # C: the inverse of the L2 penalty
 SEARCH_LIMIT = 4000  # images the search for C looks at: beyond, the choice hardly moves and the time does
-LOSSES = ("auto", "mse", "huber")
+# The losses each kind of task may have; the first is its own.
+LOSSES = {"class": ("cross-entropy",), "labels": ("binary-cross-entropy",), "number": ("mse", "huber")}
 
 
 @dataclass(frozen=True)
@@ -35,23 +36,24 @@ class Lesson:
     """What a head learns from.
 
     features [N, D]. targets: as the task has them. weights [N]: how much each image counts; None: all alike.
-    loss: of a number, "mse" or "huber"; "auto" is "mse", and stands for the only one that other tasks have.
+    loss: of a number, "mse", which None is, too, or "huber"; other tasks have one loss.
     """
 
     features: NDArray[np.float32]
     targets: Targets
     task: Task
     weights: NDArray[np.float64] | None = None
-    loss: str = "auto"
+    loss: str | None = None
 
     def __post_init__(self) -> None:
         check_loss(self.task, self.loss)
 
 
-def check_loss(task: Task, loss: str) -> None:
+def check_loss(task: Task, loss: str | None) -> None:
     """Raise RequestError for a loss that does not go with the task."""
-    if loss not in LOSSES or (loss != "auto" and task.kind != "number"):
-        raise RequestError(f"a task of kind {task.kind!r} is not learnt with the loss {loss!r}")
+    if loss is not None and loss not in LOSSES[task.kind]:
+        known = " or ".join(map(repr, LOSSES[task.kind]))
+        raise RequestError(f"a task of kind {task.kind!r} is not trained with the loss {loss!r}, but with {known}")
 
 
 def fit_head(lesson: Lesson, *, folds: int = 5, seed: int = 0, fold: Folds | None = None) -> Head:

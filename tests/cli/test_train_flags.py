@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from striate.recipe.settings import FINDER
 
 import striate
 from striate import Recipe, RequestError
 from striate.nets.catalog import entries
-from striate.recipe.settings import FINDER
 
 
 class Asked(Exception):  # noqa: N818  (no error: the job was reached)
@@ -45,13 +45,13 @@ FLAGS = [
     (("--patience", "4"), {"patience": 4}),
     (("--sanity",), {"sanity": 16}),
     (("--sanity", "8"), {"sanity": 8}),
-    (("--set", "learning_rate=auto"), {"learning_rate": FINDER}),
+    (("--set", "optimizer.lr=auto"), {"learning_rate": FINDER}),
 ]
 
 
 @pytest.mark.parametrize(("words", "keys"), FLAGS)
 def test_a_flag_fills_its_key(words: tuple[str, ...], keys: dict[str, object], asked) -> None:
-    assert asked(*words) == Recipe().changed(keys)
+    assert asked(*words) == Recipe().updated(keys)
 
 
 def test_auto_survives_the_recipe_file(tmp_path: Path, asked) -> None:
@@ -82,9 +82,11 @@ def test_a_papers_recipe_by_its_name(asked) -> None:
     recipe = asked("--net", "lenet5", "--recipe", "paper")
     assert recipe == striate.paper_recipe("lenet5")
     assert (recipe.net, recipe.optimizer, recipe.batch, recipe.epochs) == ("lenet5", "sgd", 1, 20)
-    over = asked("--net", "lenet5", "--recipe", "paper", "--set", "momentum=0.5", "--batch", "10", "--lr", "auto")
-    assert over == recipe.changed({"momentum": 0.5, "batch": 10, "learning_rate": "auto"})
-    assert asked("--set", "net=lenet5", "--recipe", "paper") == recipe
+    over = asked(
+        "--net", "lenet5", "--recipe", "paper", "--set", "optimizer.momentum=0.5", "--batch", "10", "--lr", "auto"
+    )
+    assert over == recipe.updated({"optimizer.momentum": 0.5, "train.batch": 10, "optimizer.lr": "auto"})
+    assert asked("--set", "net.name=lenet5", "--recipe", "paper") == recipe
 
 
 def test_a_net_without_one_answers_with_those_that_have(cli) -> None:

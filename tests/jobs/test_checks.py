@@ -77,7 +77,7 @@ def test_a_net_that_does_not_learn_stops_before_the_run(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("striate.training.sanity.STEPS", 3)
-    recipe = RECIPE.changed({"learning_rate": 1e-9})
+    recipe = RECIPE.updated({"optimizer.lr": 1e-9})
     with pytest.raises(WorkError, match=r"not even 6 images were learnt by heart.*too low"):
         train(data, out=tmp_path / "run", recipe=recipe)
     assert not (tmp_path / "run").exists()
@@ -85,7 +85,7 @@ def test_a_net_that_does_not_learn_stops_before_the_run(
 
 def test_what_the_curve_says_is_told_and_reported(data: Path, tmp_path: Path) -> None:
     said = Listening()
-    recipe = RECIPE.changed({"learning_rate": 1e-8, "sanity": 0})
+    recipe = RECIPE.updated({"optimizer.lr": 1e-8, "train.overfit_batch": None})
     run = train(data, out=tmp_path / "run", recipe=recipe, progress=said)
     assert [line for line in said.lines if line.startswith("The learning rate is too low: the training loss stood at")]
     assert run.metrics["remarks"] == run.as_dict()["remarks"] == ["rate too low"]
@@ -98,7 +98,7 @@ def test_a_number_is_checked_in_its_own_units(tmp_path: Path) -> None:
     rows = [(one.path, 1000 * one.side) for one in drawings]
     manifest = csv_manifest(tmp_path / "drawings" / "sides.csv", ["path", "number"], rows)
     said = Listening()
-    recipe = RECIPE.changed({"epochs": 3})
+    recipe = RECIPE.updated({"train.epochs": 3})
     run = train(manifest, out=tmp_path / "run", recipe=recipe, progress=said)
     assert [line for line in said.lines if line.startswith("Sanity: 6 images")]
     assert 0 < run.model.training["learning_rate"] < 1

@@ -168,7 +168,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_step(
 
 def test_features_run_again(trained: Run, photos: Path, tmp_path: Path, cli: Cli, monkeypatch) -> None:
     undo = at_write(monkeypatch, "audit.json", ask(signal.SIGTERM))
-    words = ["train", photos, "--out", tmp_path / "run", "--strategy", "features", "--set", "engine=openvino"]
+    words = ["train", photos, "--out", tmp_path / "run", "--strategy", "features", "--set", "inference.engine=openvino"]
     code, _, err = cli(*words)
     assert code == 143 and "go on with" in err and "recipe.toml" in left(tmp_path / "run")
     undo()

@@ -44,7 +44,7 @@ def test_asking_for_more_folds_than_groups_is_still_refused(photos: Path, tmp_pa
         tmp_path / "few.csv", photos, "label", lambda photo, n: photo.parent.name, group=lambda photo, n: n % 3
     )
     with pytest.raises(RequestError, match="5 folds need"):
-        train(data, out=tmp_path / "run", recipe=Recipe(folds=5))
+        train(data, out=tmp_path / "run", recipe=Recipe().updated({"data.folds": 5}))
 
 
 def test_thresholds_do_not_depend_on_held_out_labels(photos: Path, tmp_path: Path) -> None:
@@ -58,7 +58,9 @@ def test_thresholds_do_not_depend_on_held_out_labels(photos: Path, tmp_path: Pat
             split=lambda photo, n: "val" if n % 4 == 0 else "train",
         )  # fmt: skip
         learned = train(
-            data, out=tmp_path / f"run {len(found)}", recipe=Recipe(strategy="features", precision="float32")
+            data,
+            out=tmp_path / f"run {len(found)}",
+            recipe=Recipe().updated({"strategy": "features", "inference.precision": "float32"}),
         )
         found.append(learned.model.task.thresholds)
     assert len(set(found[0])) > 0 and found[0] == found[1]
@@ -192,10 +194,14 @@ def test_a_run_keeps_the_decisions_byte_for_byte_and_takes_them_away_if_it_fails
     first = sorted((photos / "train").rglob("*.jpg"))[0].relative_to(photos).as_posix()
     fixes = tmp_path / "fixes.csv"
     fixes.write_bytes(f'path,decision,to\r\n{first},drop,\r\n"a\r\nb",drop,\r\n'.encode())
-    train(photos, out=tmp_path / "run", recipe=Recipe(decisions=str(fixes)))
+    train(photos, out=tmp_path / "run", recipe=Recipe().updated({"data.decisions": str(fixes)}))
     assert (tmp_path / "run" / "decisions.csv").read_bytes() == fixes.read_bytes()
     with pytest.raises(RequestError, match="is no folder"):
-        train(photos, out=tmp_path / "failed", recipe=Recipe(decisions=str(fixes), strangers="nowhere"))
+        train(
+            photos,
+            out=tmp_path / "failed",
+            recipe=Recipe().updated({"data.decisions": str(fixes), "data.ood": "nowhere"}),
+        )
     assert not (tmp_path / "failed").exists()
 
 
@@ -210,7 +216,7 @@ def test_the_curve_watches_val_and_leaves_test_to_the_end(tmp_path: Path) -> Non
     np.savez(tmp_path / "three.npz", **arrays)
     run = train(
         tmp_path / "three.npz", out=tmp_path / "run", net="lenet5_plain", strategy="scratch", epochs=4,
-        recipe=Recipe(augment="none"),
+        recipe=Recipe().updated({"augment": {"preset": "none"}}),
     )  # fmt: skip
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines()]
     watched = [line["accuracy"] for line in log if line["event"] == "epoch"]
@@ -248,7 +254,16 @@ def test_folds_from_scratch_are_answered_by_the_engine_that_is_named(
     )
     generator = np.random.default_rng(0)
     np.savez(tmp_path / "a.npz", images=generator.integers(0, 255, (40, 32, 32), np.uint8), labels=np.arange(40) % 2)
-    recipe = Recipe(engine=engine, folds=2, augment="none", strategy="scratch", net="lenet5_plain", epochs=1)
+    recipe = Recipe().updated(
+        {
+            "inference.engine": engine,
+            "data.folds": 2,
+            "augment": {"preset": "none"},
+            "strategy": "scratch",
+            "net.name": "lenet5_plain",
+            "train.epochs": 1,
+        }
+    )
     run = train(tmp_path / "a.npz", out=tmp_path / "run", recipe=recipe)
     assert len(opened) >= 3 and set(opened) == {engine}
     assert run.metrics["engine"].startswith(engine)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from augmenting import augmentation
 from PIL import Image
 
 from striate.data.augment.augmentation import Augmentation
@@ -72,7 +73,7 @@ def test_mixup_shows_a_partner(digits: Path, tmp_path: Path) -> None:
 
 def test_every_transform_there_is_has_a_row(photos: Path, tmp_path: Path) -> None:
     done = augment(photos, out=tmp_path / "sheet.png", size=32)
-    shown = [name for text in done.rows for name in Augmentation.from_text(text).transforms]
+    shown = [name for text in done.rows for name in augmentation(text).transforms]
     assert sorted(shown) == sorted(set(Augmentation.names()) - {"aspect", "smooth", "fill"})
     assert len(typical(224)) == len(done.rows) == len(shown)
     again = augment(photos, out=tmp_path / "again.png", size=32)
@@ -85,7 +86,7 @@ def test_every_transform_there_is_has_a_row(photos: Path, tmp_path: Path) -> Non
 
 def test_words_are_broken_and_never_cut() -> None:
     pictures = np.zeros((2, 28, 28, 1), np.uint8)
-    long = " ".join(["sizes=144:0.5,188:0.2"] * 9)
+    long = " ".join(["shorter_side=[[144,0.5],[188,0.2]]"] * 9)
     for row in (Row(long, "all of it together", pictures), Row("flip=0.5", "mirrored, " * 30, pictures)):
         sheet = np.asarray(drawn([row], "A name that is longer than the two small pictures that it stands above"))
         paper = sheet[0, 0]
@@ -94,7 +95,7 @@ def test_words_are_broken_and_never_cut() -> None:
 
 
 def test_every_words_are_a_sentence_with_its_values() -> None:
-    chosen = Augmentation.from_text("sizes=144:1,188:3 rotate=5 fill=mirror cutout=8 shift=0.0625")
+    chosen = augmentation("shorter_side=[[144,1],[188,3]] rotate=5 fill=mirror cutout=8 shift=0.0625")
     assert chosen.words("sizes") == "resized to a shorter side of 144 (25 %), 188 (75 %), then cut out anywhere"
     assert chosen.words("rotate") == "turned by up to 5 degrees either way, its mirror image coming in"
     assert chosen.words("cutout") == "a square of 8 pixels blanked, anywhere"
@@ -121,7 +122,7 @@ def test_images_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
         ({"augment": "none"}, "'none' changes nothing"),
         ({"out": "sheet.jpg"}, r"its name ends in .png, unlike 'sheet.jpg'"),
         ({"size": -1}, "1 to 2048 pixels a side, not -1"),
-        ({"augment": "sizes=8"}, "resized to 8 has no window of 28x28"),
+        ({"augment": "shorter_side=8"}, "resized to 8 has no window of 28x28"),
     ],
 )
 def test_wrong_requests_say_what_was_given(digits: Path, tmp_path: Path, change: dict[str, object], words: str) -> None:

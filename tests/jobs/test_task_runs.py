@@ -14,8 +14,17 @@ from striate.jobs.measure import LabelsMeasured, NumberMeasured
 from striate.jobs.train import Run
 from striate.model import read
 
-SCRATCH = Recipe(strategy="scratch", net="lenet5_plain", epochs=20, batch=16, engine="torch", augment="none")
-FEATURES = Recipe(strategy="features", engine="openvino")
+SCRATCH = Recipe().updated(
+    {
+        "strategy": "scratch",
+        "net.name": "lenet5_plain",
+        "train.epochs": 20,
+        "train.batch": 16,
+        "inference.engine": "torch",
+        "augment": {"preset": "none"},
+    }
+)
+FEATURES = Recipe().updated({"strategy": "features", "inference.engine": "openvino"})
 RECIPES = {"scratch": SCRATCH, "features": FEATURES}
 
 
@@ -227,7 +236,7 @@ def test_huber_is_not_led_astray_by_wild_numbers(
     data = csv_manifest(tmp_path / "wild.csv", ("path", "number", "split"), rows)
     errors = {}
     for loss in ("mse", "huber"):
-        recipe = RECIPES[strategy].changed({"loss": loss, "epochs": 10})
+        recipe = RECIPES[strategy].updated({"loss.name": loss, "train.epochs": 10})
         run = train(data, out=tmp_path / loss, recipe=recipe)
         errors[loss] = run.measured.score
         assert f'loss = "{loss}"' in (run.folder / "recipe.toml").read_text()
@@ -239,7 +248,7 @@ def test_huber_is_not_led_astray_by_wild_numbers(
 
 def refused(words: str, data: Path, out: Path, **changes: object) -> None:
     with pytest.raises(RequestError, match=words) as caught:
-        train(data, out=out, recipe=SCRATCH.changed(changes))
+        train(data, out=out, recipe=SCRATCH.updated(changes))
     assert "\n" not in str(caught.value)
     assert not out.exists()
 

@@ -43,7 +43,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def scratch(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    recipe = Recipe(net="lenet5_plain", strategy="scratch", epochs=6, batch=16)
+    recipe = Recipe().updated({"net.name": "lenet5_plain", "strategy": "scratch", "train.epochs": 6, "train.batch": 16})
     return train(digits, out=tmp_path_factory.mktemp("scratch") / "run", recipe=recipe)
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from augmenting import augmentation
 from torch import nn
 
 import striate.nets
-from striate.data.augment.augmentation import Augmentation
 from striate.errors import RequestError
 from striate.layers.drop_path import DropPath
 from striate.layers.squeeze_excitation import SqueezeExcitation
@@ -160,5 +160,5 @@ def test_the_papers_recipe_can_be_read(name: str, optimizer: str, rate: float, f
     assert (recipe.optimizer, recipe.learning_rate, recipe.drop_factor) == (optimizer, rate, falls)
     assert recipe.idle("scratch") == []
     if recipe.augment != "auto":  # which the paper leaves open
-        Augmentation.from_text(recipe.augment)
+        augmentation(recipe.augment)
     assert file.read_text(encoding="utf-8").splitlines()[1] == f"# striate train DATA --net {name} --recipe paper"

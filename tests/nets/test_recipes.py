@@ -27,7 +27,7 @@ def test_a_recipe_is_valid_and_its_head_says_what_it_is(file: Path) -> None:
     command = re.search(r"striate train \S+ .*?--net (\S+) --recipe paper", said)
     assert command, "the command"
     assert "To reach" in said and re.search(r"\d %|per cent", said), "the score to reach"
-    assert paper_recipe(command[1]) == Recipe.from_file(file).changed({"net": command[1]})
+    assert paper_recipe(command[1]) == Recipe.from_file(file).updated({"net.name": command[1]})
 
 
 @pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])

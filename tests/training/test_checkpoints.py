@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from striate import storage
 from striate.errors import RequestError, Stopped, WorkError
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.training import checkpoints, state
 from striate.training.checkpoints import Checkpoints
 from striate.training.examples import Examples
@@ -29,8 +29,15 @@ from striate.training.run import EpochReport, Run
 IMAGES, BATCH, EPOCHS = 21, 8, 3
 STEPS = 3  # of an epoch
 LAST = EPOCHS * STEPS
-PLAIN = Settings(
-    epochs=EPOCHS, batch=BATCH, learning_rate=0.02, augment="none", warmup_epochs=1, train_precision="float32"
+PLAIN = Recipe().updated(
+    {
+        "train.epochs": EPOCHS,
+        "train.batch": BATCH,
+        "optimizer.lr": 0.02,
+        "augment": {"preset": "none"},
+        "schedule.warmup_epochs": 1,
+        "train.precision": "float32",
+    }
 )
 CASES = {
     "nesterov": {"optimizer": "nesterov"},
@@ -99,14 +106,14 @@ class Listening(Hook):
 
 
 def learnt(case: Mapping[str, Any], folder: Path | None, *, killed_after: int = 0, **options: Any) -> Learnt:
-    """A run on the case's settings with a fresh network, going on from what there is in `folder`."""
+    """A run on the case's recipe with a fresh network, going on from what there is in `folder`."""
     changes = {name: value for name, value in case.items() if name != "chances"}
-    settings = dataclasses.replace(PLAIN, **changes)
+    recipe = dataclasses.replace(PLAIN, **changes)
     net, listening = made_net(), Listening(killed_after)
     hooks: list[Hook] = [listening]
     if folder is not None:
         hooks.append(Checkpoints(folder, **{"seconds": 0, "steps": 1, "keep": 1000, "identity": case, **options}))
-    reports = fit(net, noise(0, chances="chances" in case), settings, held_out=noise(1), hooks=hooks)
+    reports = fit(net, noise(0, chances="chances" in case), recipe, held_out=noise(1), hooks=hooks)
     assert not net.training and net[0].weight.is_contiguous(memory_format=torch.channels_last)
     timeless = [dataclasses.replace(report, seconds=0.0, images_per_second=0.0) for report in reports]
     return Learnt({name: tensor.clone() for name, tensor in net.state_dict().items()}, timeless, listening.lines)

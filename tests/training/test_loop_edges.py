@@ -1,19 +1,18 @@
-"""Where techniques meet: what must hold at the edges of the loop's settings."""
+"""Where techniques meet: what must hold at the edges of the loop's recipe."""
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from striate.recipe.recipe import OPTIMIZERS
 from torch import Tensor, nn
 from training_cases import QUICK, examples, same, small_net, some
 
 from striate.errors import RequestError, WorkError
-from striate.recipe import Recipe, Settings
-from striate.recipe.settings import FINDER, OPTIMIZERS
+from striate.recipe import Recipe
 from striate.training.batches import Visits
 from striate.training.diagnosis import diagnose, reach_of
 from striate.training.finder import POINTS, find_rate, read
@@ -60,18 +59,18 @@ def test_what_has_a_forward_of_its_own_is_no_chain() -> None:
         assert "forward" not in vars(segmented.body)
         assert all("forward" in vars(link) for link in segmented.body)
     for net, recompute in ((plain, "none"), (segmented, "sqrt")):
-        fit(net, examples(*some(32)), dataclasses.replace(QUICK, recompute=recompute))
+        fit(net, examples(*some(32)), QUICK.updated({"train.gradient_checkpointing": recompute}))
     assert same(plain, segmented)
 
 
 def test_what_is_not_learnt_does_not_shorten_the_gradient() -> None:
-    settings = dataclasses.replace(QUICK, batch=16, clip_norm=0.01)
+    recipe = QUICK.updated({"train.batch": 16, "train.clip_norm": 0.01})
     frozen, shared = small_net(norm=False), small_net(norm=False)
     for parameter in frozen[0].parameters():
         parameter.requires_grad_(False)
     rates = lambda name: 0.0 if name.startswith("0.") else 1.0  # noqa: E731
-    fit(frozen, examples(*some(64)), settings, rates=rates)
-    fit(shared, examples(*some(64)), settings, rates=rates)
+    fit(frozen, examples(*some(64)), recipe, rates=rates)
+    fit(shared, examples(*some(64)), recipe, rates=rates)
     assert same(frozen, shared)
 
 
@@ -86,10 +85,16 @@ class Momenta(Hook):
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum"])
 def test_momentum_that_one_cycle_takes_to_nothing_comes_back(optimizer: str) -> None:
     momenta = Momenta()
-    settings = dataclasses.replace(
-        QUICK, batch=8, optimizer=optimizer, schedule="one-cycle", momentum=0.1, learning_rate=0.001
+    recipe = QUICK.updated(
+        {
+            "train.batch": 8,
+            "optimizer.name": optimizer,
+            "schedule.name": "one-cycle",
+            "optimizer.momentum": 0.1,
+            "optimizer.lr": 0.001,
+        }
     )
-    fit(small_net(), examples(*some(64)), settings, hooks=[momenta])
+    fit(small_net(), examples(*some(64)), recipe, hooks=[momenta])
     assert min(momenta.seen) == pytest.approx(0)
     assert momenta.seen[-1] == pytest.approx(0.0 if optimizer == "sgd" else 0.1)
 
@@ -126,18 +131,21 @@ def test_a_trial_goes_by_copies_of_the_runs_hooks(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("striate.training.pace.SHORT", 0.0)
     net, data = small_net(), examples(*some(64))
     hook = Freezing(net)
-    found = find_rate(net, data, dataclasses.replace(QUICK, batch=16), hooks=[hook])
+    found = find_rate(net, data, QUICK.updated({"train.batch": 16}), hooks=[hook])
     assert found.rate > 0
-    fastest(net, data, dataclasses.replace(QUICK, compile="no"), hooks=[hook])
+    fastest(net, data, QUICK.updated({"train.compile": "no"}), hooks=[hook])
     assert hook.begun == 0 and all(parameter.requires_grad for parameter in net.parameters())
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_value_in_range_is_one_that_the_library_takes(name: str) -> None:
     for square, momentum in ((0.999999, 0.9999), (0.0, 0.0), (1e-6, 0.9)):
-        optimizer_for(small_net(), Settings(optimizer=name, square_decay=square, momentum=momentum))
+        optimizer_for(
+            small_net(),
+            Recipe().updated({"optimizer.name": name, "optimizer.beta2": square, "optimizer.momentum": momentum}),
+        )
     with pytest.raises(RequestError, match="square_decay must lie in"):
-        Settings(optimizer=name, square_decay=1.0)
+        Recipe().updated({"optimizer.name": name, "optimizer.beta2": 1.0})
 
 
 @pytest.mark.parametrize(("given", "words"), [("-2", "by its word"), ("-2.0", "by its word"), ("Auto", "or 'auto'")])
@@ -147,13 +155,13 @@ def test_a_rate_to_be_found_is_asked_for_by_its_word(given: str, words: str) -> 
 
 
 def test_a_net_with_auxiliary_heads_that_has_learnt_nothing_does_not_diverge() -> None:
-    targets, settings = np.arange(30) % 3, Settings(label_smoothing=0.0)
+    targets, recipe = np.arange(30) % 3, Recipe().updated({"loss.label_smoothing": 0.0})
     losses = [2.2, 1.9, 1.8, 1.77, 1.6 * float(np.log(3))]  # what guessing costs, by one head and 0.3 times by two
     rows = [{"loss": loss, "learning_rate": 0.1} for loss in losses]
     kinds: dict[int, list[Any]] = {}
     for heads in (0, 2):
-        reach = reach_of("class", targets, settings, outputs=3, heads=heads)
-        kinds[heads] = [remark.kind for remark in diagnose(rows, settings, reach)]
+        reach = reach_of("class", targets, recipe, outputs=3, heads=heads)
+        kinds[heads] = [remark.kind for remark in diagnose(rows, recipe, reach)]
     assert kinds == {0: ["diverging"], 2: ["dead"]}
 
 
@@ -178,9 +186,9 @@ def test_auxiliary_heads_of_a_number_learn_too() -> None:
     net = Numbered()
     before = net.other.weight.clone()
     data = examples(images, numbers, task="number", unit=30.0)
-    fit(InUnits(net, origin=150.0, unit=30.0), data, dataclasses.replace(QUICK, learning_rate=1e-3))
+    fit(InUnits(net, origin=150.0, unit=30.0), data, QUICK.updated({"optimizer.lr": 1e-3}))
     assert not torch.equal(net.other.weight, before)
-    fit(InUnits(small_number(), origin=150.0, unit=30.0), data, dataclasses.replace(QUICK, learning_rate=1e-3))
+    fit(InUnits(small_number(), origin=150.0, unit=30.0), data, QUICK.updated({"optimizer.lr": 1e-3}))
 
 
 def small_number() -> nn.Sequential:
@@ -188,28 +196,30 @@ def small_number() -> nn.Sequential:
 
 
 def test_python_takes_what_a_file_takes() -> None:
-    asked = Settings(learning_rate="auto", epochs="3", batch=8.0)  # type: ignore[arg-type]
-    assert asked == Settings(learning_rate=FINDER, epochs=3, batch=8)
+    asked = Recipe().updated({"optimizer.lr": "auto", "train.epochs": "3", "train.batch": 8.0})  # type: ignore[arg-type]
+    assert asked == Recipe().updated({"optimizer.lr": "auto", "train.epochs": 3, "train.batch": 8})
     assert isinstance(asked.batch, int)
     for wrong in ({"drop_at": 5}, {"batch": True}, {"ema": "much"}):
         with pytest.raises(RequestError, match=f"recipe key '{next(iter(wrong))}' takes"):
-            Settings(**wrong)  # type: ignore[arg-type]
+            Recipe(**wrong)  # type: ignore[arg-type]
 
 
 def test_a_key_that_another_leaves_unread_is_told() -> None:
-    asked = Recipe(drop_at="3 5", optimizer="sgd", momentum=0.5, epsilon=0.1)
+    asked = Recipe().updated(
+        {"schedule.milestones": [3, 5], "optimizer.name": "sgd", "optimizer.momentum": 0.5, "optimizer.epsilon": 0.1}
+    )
     assert asked.unread() == [
         "Set, but not used with optimizer 'sgd': momentum",
         "Set, but not used with optimizer 'sgd': epsilon",
         "Set, but not used with schedule 'cosine': drop_at",
     ]
-    assert asked.changed({"optimizer": "adam", "schedule": "step"}).unread() == Recipe().unread() == []
+    assert asked.updated({"optimizer.name": "adam", "schedule.name": "step"}).unread() == Recipe().unread() == []
 
 
 def test_the_plain_twin_takes_the_settings_as_they_come() -> None:
-    settings, data = Settings(epochs=2, batch=32), examples(*some(64))
-    expected = [report.loss for report in fit(small_net(), data, settings)]
-    assert fit_plain(small_net(), data, settings) == pytest.approx(expected, rel=1e-4)
+    recipe, data = Recipe().updated({"train.epochs": 2, "train.batch": 32}), examples(*some(64))
+    expected = [report.loss for report in fit(small_net(), data, recipe)]
+    assert fit_plain(small_net(), data, recipe) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_loss_that_moves_by_chance_has_not_exploded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import WorkError
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.training.examples import Examples
 from striate.training.sanity import first_loss, learn_by_heart
 
-SETTINGS = Settings(batch=64, augment="shift=2 mixup=0.5", learning_rate=0.05, ema=0.99, patience=3, epochs=7)
+SETTINGS = Recipe().updated(
+    {
+        "train.batch": 64,
+        "augment": {"preset": "none", "shift": 2, "mixup": 0.5},
+        "optimizer.lr": 0.05,
+        "train.ema_decay": 0.99,
+        "train.patience": 3,
+        "train.epochs": 7,
+    }
+)
 
 Digits = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -51,7 +60,7 @@ def test_they_are_of_several_classes(learnt: Examples, monkeypatch: pytest.Monke
     with pytest.raises(
         WorkError, match=r"not even 6 images were learnt by heart: after 2 steps [0-6] were answered right"
     ):
-        learn_by_heart(net_of(2), rare, dataclasses.replace(SETTINGS, learning_rate=1e-9), images=6)
+        learn_by_heart(net_of(2), rare, SETTINGS.updated({"optimizer.lr": 1e-9}), images=6)
 
 
 FAILURES = [
@@ -78,7 +87,7 @@ def test_one_image_with_two_labels_is_told(learnt: Examples, monkeypatch: pytest
 
 
 def test_a_loss_that_is_not_finite_is_told(learnt: Examples) -> None:
-    wild = dataclasses.replace(SETTINGS, learning_rate=1000.0, clip_norm=0.0, momentum=0.99)
+    wild = SETTINGS.updated({"optimizer.lr": 1000.0, "train.clip_norm": None, "optimizer.momentum": 0.99})
     deep = nn.Sequential(nn.Flatten(), nn.Linear(196, 50), nn.Linear(50, 50), nn.Linear(50, 10))
     with pytest.raises(WorkError, match="the check by 16 images failed: the loss is not a finite number"):
         learn_by_heart(deep, learnt, wild)
@@ -90,7 +99,7 @@ def test_labels_and_numbers_are_learnt_by_heart_too(learnt: Examples) -> None:
     labels = dataclasses.replace(learnt, targets=several, task="labels")
     assert learn_by_heart(net_of(2), labels, SETTINGS, images=8).images == 8
     numbers = dataclasses.replace(learnt, targets=digits.float(), task="number", unit=3.0)
-    few = dataclasses.replace(SETTINGS, learning_rate=0.01)
+    few = SETTINGS.updated({"optimizer.lr": 0.01})
     assert learn_by_heart(net_of(1), numbers, few, images=8).images == 8
 
 

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from striate.errors import RequestError
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.training.schedule import Schedule
 
 
 def rates(epochs: int, steps: int, **more: Any) -> list[float]:
-    schedule = Schedule(Settings(**{"warmup_epochs": 0.0, **more}), epochs, steps)
+    schedule = Schedule(Recipe(**{"warmup_epochs": 0.0, **more}), epochs, steps)
     return [schedule.rate(step) for step in range(epochs * steps)]
 
 
@@ -30,7 +30,7 @@ def test_the_values_of_a_short_run() -> None:
 def test_rises_to_the_peak_and_falls_from_it(data: st.DataObject, total: int, peak: float) -> None:
     warmup = data.draw(st.integers(0, 1000))
     step = data.draw(st.integers(0, total - 1))
-    schedule = Schedule(Settings(learning_rate=peak, warmup_epochs=float(warmup)), total, 1)
+    schedule = Schedule(Recipe().updated({"optimizer.lr": peak, "schedule.warmup_epochs": float(warmup)}), total, 1)
     rate = schedule.rate(step)
     assert 0 < rate <= peak
     if step + 1 < total:
@@ -57,7 +57,9 @@ def test_one_cycle_agrees_with_torch_in_rate_and_momentum(optimizer: str) -> Non
     theirs = torch.optim.lr_scheduler.OneCycleLR(
         sgd, 0.3, total_steps=101, base_momentum=0.8, max_momentum=0.9, final_div_factor=1e4 / 25
     )
-    mine = Schedule(Settings(learning_rate=0.3, schedule="one-cycle", optimizer=optimizer), 101, 1)
+    mine = Schedule(
+        Recipe().updated({"optimizer.lr": 0.3, "schedule.name": "one-cycle", "optimizer.name": optimizer}), 101, 1
+    )
     # Torch puts the top a step earlier, so the two are compared where they are: at the ends and near the top.
     assert mine.rate(0) == pytest.approx(0.3 / 25)
     assert max(mine.rate(step) for step in range(101)) == pytest.approx(0.3)
@@ -81,4 +83,4 @@ def test_steps_fall_at_epochs_or_shares_or_every_so_many() -> None:
 @pytest.mark.parametrize("step", [-1, 10])
 def test_a_step_outside_the_run_is_refused(step: int) -> None:
     with pytest.raises(RequestError, match=f"steps 0 to 9, not {step}"):
-        Schedule(Settings(), 10, 1).rate(step)
+        Schedule(Recipe(), 10, 1).rate(step)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from striate.nets.base import Net
 from striate.nets.build import create
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.training.examples import Examples
 from striate.training.loop import fit
 from striate.transfer.unfreezing import Unfreezing, learnt_stages, measure_norms, opens, rates
@@ -30,9 +30,17 @@ def examples() -> Examples:
 
 
 def learn(net: Net, *, norms: str = "kept", unfreeze: int = 2, epochs: int = 2) -> None:
-    settings = Settings(epochs=epochs, batch=4, learning_rate=0.1, train_precision="float32", compile="no")
+    recipe = Recipe().updated(
+        {
+            "train.epochs": epochs,
+            "train.batch": 4,
+            "optimizer.lr": 0.1,
+            "train.precision": "float32",
+            "train.compile": "no",
+        }
+    )
     hook = Unfreezing(net, unfreeze, norms)
-    fit(net, examples(), settings, hooks=[hook], rates=rates(net, unfreeze, 0.5))
+    fit(net, examples(), recipe, hooks=[hook], rates=rates(net, unfreeze, 0.5))
 
 
 def state(net: Net) -> dict[str, Tensor]:

@@ -9,14 +9,14 @@ from typing import Any
 from striate.jobs.learning.net_job import NetJob, Row, small_step, threads_for, weightless
 from striate.jobs.learning.weighing import weights_of
 from striate.recipe import Recipe
-from striate.recipe.settings import FINDER
+from striate.recipe.optimizers import AUTO
 from striate.training.diagnosis import Remark, diagnose, reach_of
 from striate.training.finder import Found, find_rate
 from striate.training.pace import fastest
 from striate.training.sanity import first_loss, learn_by_heart
 
 EVENT = "checks"  # in log.jsonl
-OPEN = ("train_precision", "compile")  # keys that a trial of the pace settles
+OPEN = {"train.precision": "float32", "train.compile": "no"}  # keys that a trial of the pace settles
 
 
 @dataclass(frozen=True)
@@ -46,20 +46,18 @@ def paced(job: NetJob, rows: list[int]) -> NetJob:
     Settled at once, so that a resumed run and one that runs the recipe again choose the same.
     """
     site, recipe = job.site, job.recipe
-    if "auto" not in (recipe.train_precision, recipe.compile):
+    if "auto" not in (recipe.train.precision, recipe.train.compile):
         return job
-    if small_step(job.net, recipe.batch):  # nothing to win, and the choice would be chance
-        chosen = {
-            key: "float32" if key == "train_precision" else "no" for key in OPEN if getattr(recipe, key) == "auto"
-        }
+    if small_step(job.net, recipe.train.batch):  # nothing to win, and the choice would be chance
+        chosen = {key: plain for key, plain in OPEN.items() if recipe.value(key) == "auto"}
     else:
-        with site.clock.stage("check"), threads_for(job.net, recipe.batch):
+        with site.clock.stage("check"), threads_for(job.net, recipe.train.batch):
             begun, learner, examples, rates = job.prepared(rows)
             pace = fastest(learner, examples, recipe, rates=rates, hooks=begun.hooks)
         if len(pace.seconds) > 1:
             site.progress.say(pace.line())
-        chosen = {"train_precision": pace.train_precision, "compile": pace.compile}
-    return dataclasses.replace(job, recipe=site.settle(recipe, **chosen))
+        chosen = {"train.precision": pace.precision, "train.compile": pace.compile}
+    return dataclasses.replace(job, recipe=site.settle(recipe, chosen))
 
 
 def checked(job: NetJob, rows: list[int]) -> tuple[NetJob, Checks]:
@@ -72,14 +70,14 @@ def checked(job: NetJob, rows: list[int]) -> tuple[NetJob, Checks]:
     known = site.folder.logged(EVENT)
     if known is not None:
         checks = Checks.from_facts(known)
-    elif _by_heart(recipe) or recipe.learning_rate == FINDER:
-        with site.clock.stage("check"), threads_for(job.net, recipe.batch):
+    elif _overfitted(recipe) or recipe.optimizer.lr == AUTO:
+        with site.clock.stage("check"), threads_for(job.net, recipe.train.batch):
             checks = _tried(job, rows)
         site.log(EVENT, checks.facts())
     else:
         return job, Checks()
-    if checks.found is not None and recipe.learning_rate == FINDER:
-        job = dataclasses.replace(job, recipe=site.settle(recipe, learning_rate=checks.found.rate))
+    if checks.found is not None and recipe.optimizer.lr == AUTO:
+        job = dataclasses.replace(job, recipe=site.settle(recipe, {"optimizer.lr": checks.found.rate}))
     return job, checks
 
 
@@ -92,20 +90,20 @@ def _tried(job: NetJob, rows: list[int]) -> Checks:
         lines.append(line)
         say(line)
 
-    if _by_heart(recipe):
+    if _overfitted(recipe):
         tell(first_loss(learner, examples, recipe).line())
-    if recipe.learning_rate == FINDER:
+    if recipe.optimizer.lr == AUTO:
         found = find_rate(learner, examples, recipe, rates=rates, hooks=begun.hooks)
-        recipe = recipe.changed({"learning_rate": found.rate})
+        recipe = recipe.updated({"optimizer.lr": found.rate})
         tell(found.line())
-    if _by_heart(recipe):
-        tell(learn_by_heart(learner, examples, recipe, images=recipe.sanity, rates=rates).line())
+    if images := _overfitted(recipe):
+        tell(learn_by_heart(learner, examples, recipe, images=images, rates=rates).line())
     return Checks(tuple(lines), found)
 
 
-def _by_heart(recipe: Recipe) -> bool:
-    """Whether a few images are to be learnt by heart: a head that was fitted first knows them already."""
-    return recipe.sanity > 0 and recipe.strategy == "scratch"
+def _overfitted(recipe: Recipe) -> int:
+    """How many images are to be overfitted as a check, 0 for none: a head that was fitted first knows them already."""
+    return recipe.train.overfit_batch or 0 if recipe.strategy == "scratch" else 0
 
 
 def diagnosed(job: NetJob, rows: list[int], curve: list[Row]) -> list[Remark]:
@@ -114,7 +112,7 @@ def diagnosed(job: NetJob, rows: list[int], curve: list[Row]) -> list[Remark]:
     if job.recipe.strategy != "scratch":
         return []
     task = job.lots.audit.task
-    weights = weights_of(task, job.lots.entries(rows), job.recipe.balance)
+    weights = weights_of(task, job.lots.entries(rows), job.recipe.data.balance)
     heads = len(getattr(weightless(job.net, task, job.pixels), "auxiliary_heads", ()))
     reach = reach_of(task.kind, job.lots.targets(rows), job.recipe, outputs=task.outputs, weights=weights, heads=heads)
     return diagnose(curve, job.recipe, reach)

@@ -30,17 +30,17 @@ from striate.transfer.strategy import Plan
 def learn_features(source: Source, plan: Plan, recipe: Recipe, site: Site) -> Learned:
     """Learn a head on the features of `plan.net`. Raises RequestError where the data cannot be learnt from."""
     clock, progress = site.clock, site.progress
-    strangers = open_strangers(recipe.strangers)
+    strangers = open_strangers(recipe.data.ood)
     by, cache, lots, features, head, unseen = described(source, plan, recipe, site)
     found, task = lots.audit, with_thresholds(lots, features, recipe, head.strength)
     model = with_head(by.backbone, head, task)
     held_out = lots.entries(lots.rows(lots.measured_part))
-    if recipe.precision == "auto" and by.precision == "bfloat16":
+    if recipe.inference.precision == "auto" and by.precision == "bfloat16":
         with clock.stage("check bfloat16"):
             doubt = bfloat16_differs(source, model, by, cache, held_out or found.usable)
         if doubt:
             progress.say(f"{doubt}; describing the images again in float32")
-            learned = learn_features(source, plan, dataclasses.replace(recipe, precision="float32"), site)
+            learned = learn_features(source, plan, recipe.updated({"inference.precision": "float32"}), site)
             learned.notes.append(f"{doubt}; float32 was used")
             return learned
     learned = Learned(
@@ -86,7 +86,7 @@ def described(source: Source, plan: Plan, recipe: Recipe, site: Site) -> Describ
     """
     clock = site.clock
     with clock.stage("backbone"):
-        by = describer(pretrained(plan.net), recipe.engine, recipe.precision, len(source.items))
+        by = describer(pretrained(plan.net), recipe.inference.engine, recipe.inference.precision, len(source.items))
     with clock.stage("look and describe"):
         pairs, cache = describe(source, by, site.progress)
     found = audit(source, pairs)
@@ -103,15 +103,15 @@ def described(source: Source, plan: Plan, recipe: Recipe, site: Site) -> Describ
 def fitted(lots: Lots, features: NDArray[np.float32], recipe: Recipe, rows: list[int] | None = None) -> Head:
     """The head learnt from the features [usable, D] of some images; by default the training images."""
     rows = lots.rows("train") if rows is None else rows
-    count = possible_folds(lots.audit, recipe.search_folds, rows)
+    count = possible_folds(lots.audit, recipe.head.cv_folds, rows)
     fold = folds_of(lots.audit, count, recipe.seed, rows)[rows]
     return fit_head(_lesson(lots, features, rows, recipe), seed=recipe.seed, fold=fold)
 
 
 def _lesson(lots: Lots, features: NDArray[np.float32], rows: list[int], recipe: Recipe) -> Lesson:
     task = lots.audit.task
-    weights = weights_of(task, lots.entries(rows), recipe.balance)
-    return Lesson(features[rows], lots.targets(rows), task, weights, recipe.loss)
+    weights = weights_of(task, lots.entries(rows), recipe.data.balance)
+    return Lesson(features[rows], lots.targets(rows), task, weights, recipe.loss.name)
 
 
 def unseen_answers(lots: Lots, features: NDArray[np.float32], recipe: Recipe, strength: float) -> NDArray[np.float32]:
@@ -123,7 +123,7 @@ def unseen_answers(lots: Lots, features: NDArray[np.float32], recipe: Recipe, st
     answers = np.full((len(lots.parts), lots.audit.task.outputs), np.nan, np.float32)
     fold = lots.folds
     if fold is None:
-        count = possible_folds(lots.audit, recipe.search_folds)
+        count = possible_folds(lots.audit, recipe.head.cv_folds)
         if count < 2:
             return answers
         fold = folds_of(lots.audit, count, recipe.seed)
@@ -139,7 +139,7 @@ def with_thresholds(lots: Lots, features: NDArray[np.float32], recipe: Recipe, s
     together.
     """
     task, rows = lots.audit.task, lots.rows("train")
-    count = possible_folds(lots.audit, recipe.search_folds, rows)
+    count = possible_folds(lots.audit, recipe.head.cv_folds, rows)
     if task.kind != "labels" or count < 2:
         return task
     fold = folds_of(lots.audit, count, recipe.seed, rows)[rows]

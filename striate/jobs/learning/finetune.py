@@ -32,11 +32,11 @@ from striate.transfer.head import Head
 from striate.transfer.strategy import Plan
 from striate.transfer.unfreezing import Unfreezing, learnt_stages, measure_norms, rates
 
-EPOCHS, RATE, AUGMENT = 4, 0.01, "crop=0.5..1 flip=0.5"  # benchmarks/finetune.py
+EPOCHS, RATE, AUGMENT = 4, 0.01, {"crop": (0.5, 1.0), "flip": 0.5}  # benchmarks/finetune.py
 ASIDE = 6  # one of so many parts of the images judges whether learning the net has helped
 FEW = 1000  # images: of fewer, each counts, and the part set aside is learnt from too once it has judged
 AT_ONCE = 32  # images, where they are only looked at
-_IN_PLACE = {"flip", "colour", "lighting", "cutout", "drop", "mixup"}  # need nothing from beyond the crop
+_IN_PLACE = {"flip", "colour", "lighting", "cutout", "pixel_dropout", "mixup"}  # need nothing from beyond the crop
 
 
 def learn_finetuned(source: Source, plan: Plan, recipe: Recipe, site: Site) -> Learned:
@@ -44,12 +44,12 @@ def learn_finetuned(source: Source, plan: Plan, recipe: Recipe, site: Site) -> L
 
     Where images set aside say that learning the net did not help, the model is the head alone.
     """
-    strangers = open_strangers(recipe.strangers)
+    strangers = open_strangers(recipe.data.ood)
     known = described(source, plan, recipe, site)
     lots, backbone = known.lots, known.by.backbone
     task = with_thresholds(lots, known.features, recipe, known.head.strength)
-    recipe = site.settle(recipe, **_choices(recipe))
-    moves = set(Augmentation.from_text(recipe.augment).transforms) - _IN_PLACE
+    recipe = site.settle(recipe, _choices(recipe))
+    moves = set(Augmentation.of(recipe.augment).transforms) - _IN_PLACE
     with site.clock.stage("decode for training"):
         stock = stocked(source, backbone.pixels, roomy=bool(moves), progress=site.progress)
     images = stock.of(lots.audit.usable)
@@ -59,9 +59,9 @@ def learn_finetuned(source: Source, plan: Plan, recipe: Recipe, site: Site) -> L
         strangers,
         thresholds=lambda model, job, unseen: dataclasses.replace(model, task=task),
         facts={
-            "label_smoothing": recipe.label_smoothing,
+            "loss.label_smoothing": recipe.loss.smoothing,
             "strength": known.head.strength,
-            "unfrozen": learnt_stages(net_of(backbone), recipe.unfreeze),
+            "unfrozen": learnt_stages(net_of(backbone), recipe.finetune.unfreeze),
             "weights": backbone.training,
         },
         unseen=known.unseen,
@@ -75,15 +75,15 @@ def learn_finetuned(source: Source, plan: Plan, recipe: Recipe, site: Site) -> L
 def _choices(recipe: Recipe) -> dict[str, Any]:
     """What this strategy fills in.
 
-    Label smoothing that was left as it comes is for nets that learn from nothing; here it would pull the head away from
+    Label smoothing, where it is unset, is for nets that learn from nothing; here it would pull the head away from
     the probabilities that it was fitted to: the loss on other images then grew from the first epoch on.
     """
-    as_it_comes = recipe.label_smoothing == Recipe().label_smoothing
+    smoothing = recipe.loss.label_smoothing
     return {
-        "epochs": recipe.epochs or EPOCHS,
-        "learning_rate": recipe.learning_rate or RATE,
-        "augment": AUGMENT if recipe.augment == "auto" else recipe.augment,
-        "label_smoothing": 0.0 if as_it_comes else recipe.label_smoothing,
+        "train.epochs": recipe.train.epochs or EPOCHS,
+        "optimizer.lr": recipe.optimizer.lr or RATE,
+        "augment": recipe.augment.settled(AUGMENT),
+        "loss.label_smoothing": 0.0 if smoothing is None else smoothing,
     }
 
 
@@ -126,7 +126,7 @@ class _Finetuning(NetJob):
         if last >= first:
             said += ", so it did not help: the model is the published net with a new head"
             model = self._head_alone(rows)
-        elif len(rows) < FEW and self.recipe.take == "last" and not self.recipe.patience:
+        elif len(rows) < FEW and not self.recipe.train.keeps_best:
             said += "; then they were learnt from too"
             model, _ = fit(rows, [], lambda row: None, "again" if stage == "train" else f"{stage}-again")
         if stage == "train":
@@ -148,7 +148,7 @@ class _Finetuning(NetJob):
     def _taken(self, curve: list[Row]) -> Row:
         """The epoch whose weights the run left."""
         task, taken = self.lots.audit.task.kind, curve[-1]
-        if self.recipe.take == "best" or self.recipe.patience:
+        if self.recipe.train.keeps_best:
             for row in reversed(curve):  # the first of equals
                 taken = taken if better(task, taken[CURVE[task]], row[CURVE[task]]) else row
         return taken
@@ -162,13 +162,15 @@ def _from_published(job: NetJob, rows: list[int]) -> Beginning:
     """The published net under a head fitted to the images of `rows`, to be learnt from the top."""
     assert isinstance(job, _Finetuning)
     recipe, lots = job.recipe, job.lots
+    chosen = recipe.finetune
     net = net_of(with_head(job.known.by.backbone, job.head(rows), lots.audit.task))
-    if recipe.norms == "measured":
-        measure_norms(net, recipe.unfreeze, _batches(job, rows))
+    if recipe.finetune.batch_norm == "recalibrated":
+        measure_norms(net, chosen.unfreeze, _batches(job, rows))
         features = np.full(job.known.features.shape, np.nan, np.float32)
         features[rows] = _embedded(net, _batches(job, rows))
         _put_head(net, fitted(lots, features, recipe, rows))
-    shares, hook = rates(net, recipe.unfreeze, recipe.rate_decay), Unfreezing(net, recipe.unfreeze, recipe.norms)
+    shares = rates(net, chosen.unfreeze, chosen.layer_decay)
+    hook = Unfreezing(net, chosen.unfreeze, chosen.batch_norm)
     return Beginning(net, job.pixels, rates=shares, hooks=(hook,), fitted=True)
 
 
@@ -178,7 +180,7 @@ def _judged(job: NetJob, begun: Beginning, rows: list[int], learnt: list[int]) -
     if task == "number":
         examples = dataclasses.replace(examples, unit=unit_of(torch.from_numpy(job.lots.targets(learnt))))
     view = View(examples, torch.device("cpu"))
-    found = judge(begun.net.eval(), view, precision=job.recipe.train_precision, loss=job.recipe.loss)
+    found = judge(begun.net.eval(), view, precision=job.recipe.train.precision, loss=job.recipe.loss.name)
     return {"epoch": 0, CURVE[task]: found.score, "held_out_loss": found.loss}
 
 

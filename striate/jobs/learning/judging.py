@@ -30,7 +30,7 @@ def least_typical(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
     return found / max(float(np.median(found)), 1e-6)
 
 
-def open_strangers(folder: str) -> Source | None:
+def open_strangers(folder: str | None) -> Source | None:
     """The images of a folder, whatever lies in it; None where no folder is named. Raises RequestError without any."""
     if not folder:
         return None

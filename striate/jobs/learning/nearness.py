@@ -9,6 +9,7 @@ from striate.data.sources.base import Source
 from striate.inference.classifier import Classifier
 from striate.jobs.models import open_model, pretrained
 from striate.recipe import Recipe
+from striate.recipe.augment import NO_AUGMENTATION
 from striate.transfer.strategy import Glance, Plan, reconsidered, wants_tuning
 
 LOOKED = 64  # images
@@ -17,7 +18,7 @@ STEP = 16  # images a measured step
 
 def looked_closer(source: Source, plan: Plan, seen: Glance, recipe: Recipe) -> Plan:
     """The plan once some of the images were shown to its net; as it was where none of them can be read."""
-    sure = sureness(source, plan.net, recipe.engine)
+    sure = sureness(source, plan.net, recipe.inference.engine)
     if sure is None:
         return plan
     seconds = tuning_seconds(plan.net, seen.count, recipe) if wants_tuning(seen, sure) else 0.0
@@ -39,7 +40,7 @@ def tuning_seconds(net: str, images: int, recipe: Recipe) -> float:
     import torch
 
     from striate.inference.trunks import net_of
-    from striate.jobs.learning.finetune import EPOCHS
+    from striate.jobs.learning.finetune import EPOCHS, RATE
     from striate.training.examples import Examples
     from striate.training.loop import fit
     from striate.transfer.unfreezing import Unfreezing, rates
@@ -48,9 +49,13 @@ def tuning_seconds(net: str, images: int, recipe: Recipe) -> float:
     made, size = net_of(model), (model.pixels.height, model.pixels.width)
     noise = torch.randint(0, 256, (STEP, model.pixels.channels, *size), dtype=torch.uint8)
     examples = Examples(noise, torch.zeros(STEP, dtype=torch.int64), model.pixels.mean, model.pixels.std)
-    trial = recipe.changed({"epochs": 2, "batch": STEP, "augment": "none", "accumulate": 1})
+    chosen = recipe.finetune
+    trial = recipe.for_trial().updated(
+        {"train": {"epochs": 2, "batch": STEP, "accumulate": 1}, "augment": NO_AUGMENTATION, "optimizer.lr": RATE}
+    )
     reports = fit(
         made, examples, trial,
-        hooks=[Unfreezing(made, recipe.unfreeze, recipe.norms)], rates=rates(made, recipe.unfreeze, recipe.rate_decay),
+        hooks=[Unfreezing(made, chosen.unfreeze, chosen.batch_norm)],
+        rates=rates(made, chosen.unfreeze, chosen.layer_decay),
     )  # fmt: skip
-    return (recipe.epochs or EPOCHS) * images * reports[-1].seconds / STEP  # the first step also makes ready
+    return (recipe.train.epochs or EPOCHS) * images * reports[-1].seconds / STEP  # the first step also makes ready

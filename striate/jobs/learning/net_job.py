@@ -94,8 +94,8 @@ class NetJob:
         told = _Telling(task, on_epoch)
         what = "Training" if stage == "train" else f"Training {stage.replace('-', ' ')}"
         with (
-            self.site.progress.bar(what, self.recipe.chosen_epochs(len(rows))) as bar,
-            threads_for(self.net, self.recipe.batch),
+            self.site.progress.bar(what, self.recipe.train.chosen_epochs(len(rows))) as bar,
+            threads_for(self.net, self.recipe.train.batch),
             self.site.watching(),
         ):
             told.bar, told.say = bar, self.site.progress.say
@@ -131,8 +131,8 @@ class NetJob:
         )
         if not learning:
             return plain
-        sampling, entries = self.recipe.balance == "sampling", self.lots.entries(rows)
-        weights = weights_of(task, entries, "none" if sampling else self.recipe.balance)
+        sampling, entries = self.recipe.data.balance == "sampling", self.lots.entries(rows)
+        weights = weights_of(task, entries, "none" if sampling else self.recipe.data.balance)
         chances = weights_of(task, entries, "sampling", own=False) if sampling else None
         return dataclasses.replace(
             plain, weights=None if weights is None else torch.from_numpy(weights), chances=chances
@@ -140,7 +140,7 @@ class NetJob:
 
     def views(self, row: int) -> Images:
         """An image as prediction sees it, then as the first epochs vary it: uint8 [1 + VIEWS, H, W, C]."""
-        chosen = dataclasses.replace(Augmentation.from_text(self.recipe.augment), mixup=0.0)
+        chosen = dataclasses.replace(Augmentation.of(self.recipe.augment), mixup=0.0)
         image = self.images.learnt_from()[self.images.among([row])]
         seed, size = self.recipe.seed, (self.pixels.height, self.pixels.width)
         drawn = [
@@ -152,8 +152,8 @@ class NetJob:
 
     def classifier(self, model: Model) -> Classifier:
         """The model, to answer in the recipe's engine and precision: float32, where that is left open."""
-        precision = "float32" if self.recipe.precision == "auto" else self.recipe.precision
-        return Classifier(model, engine=self.recipe.engine, precision=precision)
+        precision = "float32" if self.recipe.inference.precision == "auto" else self.recipe.inference.precision
+        return Classifier(model, engine=self.recipe.inference.engine, precision=precision)
 
     @property
     def _fraction(self) -> float:
@@ -164,9 +164,9 @@ class NetJob:
         recipe = self.recipe
         return Checkpoints(
             self.site.checkpoints(stage),
-            seconds=recipe.checkpoint_seconds,
-            steps=recipe.checkpoint_steps,
-            keep=recipe.checkpoint_keep,
+            seconds=recipe.checkpoint.seconds,
+            steps=recipe.checkpoint.steps,
+            keep=recipe.checkpoint.keep,
             identity={**recipe.choices(), "net": self.net, "data": self._digest([rows, held])},
             stop=self.site.stop,
             advice=self.site.advice,

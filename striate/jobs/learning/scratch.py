@@ -24,34 +24,34 @@ from striate.model import Model
 from striate.nets.build import check_options, create
 from striate.pixels import Pixels
 from striate.recipe import Recipe
-from striate.recipe.options import options_of
+from striate.recipe.augment import Augment
 from striate.task import Task
 from striate.transfer.strategy import Glance, Plan, scratch_pixels
 
 
 def learn_scratch(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site: Site) -> Learned:
     """Train `plan.net` from random weights. Raises RequestError where the data cannot be learnt from."""
-    if recipe.folds and (recipe.patience or recipe.take == "best"):
-        what = "patience" if recipe.patience else "take = 'best'"
+    if recipe.data.folds and recipe.train.keeps_best:
+        what = "train.patience" if recipe.train.patience else "train.keep_checkpoint = 'best'"
         raise RequestError(
-            f"{what} would choose the epoch by the images that a fold is measured on; with folds, give epochs"
+            f"{what} would choose the epoch by the images that a fold is measured on; with folds, give train.epochs"
         )
-    check_options(plan.net, options_of(recipe.options.split()))
-    strangers = open_strangers(recipe.strangers)
+    check_options(plan.net, recipe.net.options)
+    strangers = open_strangers(recipe.data.ood)
     pixels = scratch_pixels(plan.net, seen)
     if strangers and not has_embedding(plan.net, source.task, pixels):
         raise RequestError(
             f"{plan.net} ends in no linear layer, so there is no feature space to tell strangers in; choose another net"
         )
-    recipe = recipe.changed({"augment": chosen_augment(recipe.augment, pixels)})
-    augmentation = Augmentation.from_text(recipe.augment)
+    recipe = recipe.updated({"augment": chosen_augment(recipe.augment, pixels)})
+    augmentation = Augmentation.of(recipe.augment)
     with site.clock.stage("look"), site.processes.in_turn():
         roomy = augmentation.zooms and seen.side > pixels.height
         stock = stocked(source, pixels, roomy=roomy, progress=site.progress)
     found = audit(source, stock.pairs, progress=site.progress)
     require_learnable(found, source.name)
     lots = Lots.drawn(found, recipe)
-    recipe = site.settle(recipe, epochs=recipe.chosen_epochs(len(lots.rows("train"))))
+    recipe = site.settle(recipe, {"train.epochs": recipe.train.chosen_epochs(len(lots.rows("train")))})
     job = NetJob(plan.net, lots, stock.of(found.usable), recipe, pixels, site, from_nothing)
     return taught(job, strangers, thresholds=_with_thresholds, facts={})
 
@@ -59,7 +59,7 @@ def learn_scratch(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site
 def from_nothing(job: NetJob, rows: list[int]) -> Beginning:
     """Random weights, and the normalisation measured on the images of `rows`."""
     found = measure(job.images.arrays[0], job.images.places[rows])
-    centre, deviation = found.normalisation(job.recipe.normalise)
+    centre, deviation = found.normalisation(job.recipe.input.normalise)
     pixels = dataclasses.replace(job.pixels, mean=tuple(found.mean.tolist()), std=tuple(deviation.tolist()))
     size = (pixels.height, pixels.width)
     net = create(
@@ -67,18 +67,16 @@ def from_nothing(job: NetJob, rows: list[int]) -> Beginning:
         classes=job.lots.audit.task.outputs,
         in_channels=pixels.channels,
         input_size=size,
-        options=options_of(job.recipe.options.split()),
+        options=job.recipe.net.options,
     )
-    return Beginning(net, pixels, centre.astype(np.float32) if job.recipe.normalise == "mean-image" else None)
+    return Beginning(net, pixels, centre.astype(np.float32) if job.recipe.input.normalise == "mean-image" else None)
 
 
-def chosen_augment(augment: str, pixels: Pixels) -> str:
-    """What training images are varied by, where that is left open."""
-    if augment != "auto":
-        return augment
+def chosen_augment(augment: Augment, pixels: Pixels) -> Augment:
+    """How training images are augmented, with the preset "auto" chosen."""
     # Digits and grey drawings are not mirrored; a sixteenth is what He et al. shift CIFAR's 32 pixels by, halved.
-    words = f"shift={max(1, min(pixels.height, pixels.width) // 16)}"
-    return words + (" flip=0.5" if pixels.channels == 3 else "")
+    shift: dict[str, float] = {"shift": max(1, min(pixels.height, pixels.width) // 16)}
+    return augment.settled(shift | ({"flip": 0.5} if pixels.channels == 3 else {}))
 
 
 def has_embedding(net: str, task: Task, pixels: Pixels) -> bool:

@@ -63,12 +63,12 @@ class Site:
         """The folder of a stage's checkpoints."""
         return self.folder.path / "checkpoints" / stage
 
-    def settle(self, recipe: Recipe, **chosen: Any) -> Recipe:
-        """The recipe with what was chosen in its course, written down: resumed, the run does not choose again.
+    def settle(self, recipe: Recipe, chosen: dict[str, Any]) -> Recipe:
+        """The recipe with what was chosen, by dotted keys, written down: a resumed run does not choose again.
 
         Every process takes what the first one chose.
         """
-        settled = recipe.changed(self.processes.told(chosen))
+        settled = recipe.updated(self.processes.told(chosen))
         self.folder.write_text(RECIPE, settled.toml())
         return settled
 

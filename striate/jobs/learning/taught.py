@@ -22,7 +22,7 @@ from striate.model import Model
 Unseen = NDArray[np.float32]
 
 # Keys that a run chooses where they are left open, and that its model tells.
-CHOSEN = ("epochs", "augment", "train_precision", "compile")
+CHOSEN = ("train.epochs", "train.precision", "train.compile")
 
 
 def taught(
@@ -51,6 +51,7 @@ def taught(
     with site.clock.stage("answer"):
         model = thresholds(model, job, unseen)
         classifier = job.classifier(model)
+        augmentation = Augmentation.of(recipe.augment)
         answers = classifier.answers(job.images.exact(held))
     learned = Learned(
         model,
@@ -59,10 +60,12 @@ def taught(
         f"{classifier.engine_name} {engine_version(classifier.engine_name)}, {classifier.precision}",
         classifier.precision,
         unseen=unseen,
-        views=job.views if Augmentation.from_text(recipe.augment).transforms else None,
+        views=job.views if augmentation.transforms else None,
         curve=curve,
         recipe=recipe,
-        facts={key: getattr(recipe, key) for key in CHOSEN} | {"learning_rate": recipe.peak} | facts,
+        facts={key: recipe.value(key) for key in CHOSEN}
+        | {"optimizer.lr": recipe.optimizer.peak, "augment": augmentation.label()}
+        | facts,
         checks=checks,
         remarks=diagnosed(job, rows, curve),
         notes=[classifier.engine_note] if classifier.engine_note else [],

@@ -36,6 +36,6 @@ def check_balance(task: Task, balance: str) -> None:
 
 def balance_note(recipe: Recipe, strategy: str) -> list[str]:
     """A line on what balancing means here."""
-    if recipe.balance == "sampling" and strategy == "features":
+    if recipe.data.balance == "sampling" and strategy == "features":
         return ["balance: a head fitted to convergence draws no samples, so every class was given the same weight"]
     return []
