@@ -80,8 +80,8 @@ class Recipe(Table):
     def updated(self, changes: Mapping[str, Any]) -> Self:
         """This recipe with other values for some keys: {"optimizer.lr": 0.1}, or nested mappings, or whole tables.
 
-        Given `augment.preset`, that table starts again from it. Another `optimizer.name` or `schedule.name` is that choice
-        with its own defaults; keys that both have stay.
+        Given `augment.preset`, that table starts again from it. Another `optimizer.name` or `schedule.name` is that
+        choice with its own defaults; keys that both have stay.
         Raises RequestError as `from_mapping` does.
         """
         return dataclasses.replace(self, **changed(self, flattened(changes)))

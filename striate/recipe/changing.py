@@ -33,7 +33,7 @@ def assigned(words: Iterable[str]) -> dict[str, Any]:
     for word in words:
         name, equals, text = (part.strip() for part in word.partition("="))
         if not equals or not name:
-            raise RequestError(f"takes KEY=VALUE, such as train.batch=32, not {word!r}")
+            raise RequestError(f"--set takes KEY=VALUE, such as train.batch=32, not {word!r}")
         found[name] = _free(text) if name.startswith(f"net.{_FREE}.") else text or None
     return found
 
@@ -140,7 +140,7 @@ def _misplaced(recipe: Table, dotted: str) -> RequestError:
         return RequestError(f"{dotted!r} is in a table: {homes}")
     names = [one.name for one in every_key(type(recipe))]
     by_field = {name.rpartition(".")[2]: name for name in reversed(names)}
-    near = [by_field.get(name, name) for name in nearest(dotted, [*by_field, *TABLES, *names])]
+    near = list(dict.fromkeys(by_field.get(name, name) for name in nearest(dotted, [*by_field, *TABLES, *names])))
     if near:
         return RequestError(f"unknown recipe key {dotted!r}; did you mean {' or '.join(map(repr, near))}?")
     return unknown("recipe key", dotted, names)

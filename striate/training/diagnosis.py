@@ -226,9 +226,10 @@ def _under_fitting(seen: _Seen) -> Remark | None:
     if min(seen.end, held) < MUCH:
         return None
     falling = ", and falling" if seen.left[-1] < seen.left[-2] - SLOW else ""
+    rate = seen.recipe.optimizer.peak
     do = (
-        f"train for more epochs than {len(seen.loss)}, at a higher learning rate than {seen.recipe.optimizer.peak:g} if "
-        "the loss falls smoothly, or take a larger net, less augmentation, less regularisation"
+        f"train for more epochs than {len(seen.loss)}, at a higher learning rate than {rate:g} if the loss falls "
+        "smoothly, or take a larger net, less augmentation, less regularisation"
     )
     ended = f"at the end the training loss is still {seen.loss[-1]:.3g}{falling}"
     return Remark("under-fitting", "It under-fits", ended, do)

@@ -63,8 +63,8 @@ class Unfreezing(Hook):
 
     It works from the run's epoch alone, so a resumed run needs nothing of it. batch_norm: of frozen stages, "frozen"
     or "recalibrated": their statistics do not move; "trained": they follow the batches. Those of the stages that are
-    trained are frozen too: their scale and shift are trained, but a few dozen steps on small batches make worse statistics than
-    ImageNet did.
+    trained are frozen too: their scale and shift are trained, but a few dozen steps on small batches make worse
+    statistics than ImageNet did.
     """
 
     def __init__(self, net: Net, unfreeze: int, batch_norm: str) -> None:

@@ -37,7 +37,8 @@ EVERY = [
     "lighting=0.1",
     "cutout=4",
     "pixel_dropout=0.2",
-    "crop=0.3,1 flip=0.5 scale=0.9,1.1 shear=5 rotate=9 shift=1 elastic=1 colour=9 lighting=0.1 cutout=0.3 pixel_dropout=0.1",
+    "crop=0.3,1 flip=0.5 scale=0.9,1.1 shear=5 rotate=9 shift=1 elastic=1 colour=9 lighting=0.1 cutout=0.3 "
+    "pixel_dropout=0.1",
 ]
 
 ANY = [
@@ -229,6 +230,6 @@ def test_wrong_requests_say_what_was_given() -> None:
     with pytest.raises(RequestError, match="resized to 8 has no window of 9x12"):
         done(images, "shorter_side=8")
     with pytest.raises(RequestError, match="resized to 8 has no window of 9x12"):
-        done(images[:1], "shorter_side=[[40,1]]e9,8:1e-9")  # at once, not when it is drawn at last
+        done(images[:1], "shorter_side=[[40,1e9],[8,1e-9]]")  # at once, not when it is drawn at last
     with pytest.raises(RequestError, match="alpha above 0"):
         mixing(samples, 0.0, seed=0, epoch=0)

@@ -145,7 +145,7 @@ def test_folds_with_strangers(strategy: str, tmp_path: Path) -> None:
     (tmp_path / "others").mkdir()
     for number in range(6):
         scene(number % 2, number, (40, 32)).save(tmp_path / "others" / f"{number}.png")
-    changes = {"folds": 3, "strangers": str(tmp_path / "others"), "epochs": 6}
+    changes = {"data.folds": 3, "data.ood": str(tmp_path / "others"), "train.epochs": 6}
     run = train(data, out=tmp_path / "run", recipe=RECIPES[strategy].updated(changes))
     assert run.strangers is not None
     assert len(run.strangers.known) == 40  # nothing is held out: each training image against the others
@@ -159,7 +159,7 @@ def test_folds_with_strangers(strategy: str, tmp_path: Path) -> None:
 def test_a_saved_split_is_kept_with_folds_and_without(strategy: str, tmp_path: Path) -> None:
     data = blocks(tmp_path / "set", {"low": 20, "high": 20})
     first = train(data, out=tmp_path / "first", recipe=RECIPES[strategy].updated({"seed": 3}))
-    split = {"split": str(first.folder / "split.csv"), "seed": 9}
+    split = {"data.split": str(first.folder / "split.csv"), "seed": 9}
     again = train(data, out=tmp_path / "again", recipe=RECIPES[strategy].updated(split))
     assert (again.folder / "split.csv").read_bytes() == (first.folder / "split.csv").read_bytes()
     folded = train(data, out=tmp_path / "folded", recipe=RECIPES[strategy].updated({**split, "data.folds": 4}))
@@ -169,7 +169,7 @@ def test_a_saved_split_is_kept_with_folds_and_without(strategy: str, tmp_path: P
     assert {row["fold"] for row in after if row["part"] == "train"} == set("0123")
     assert {row["fold"] for row in after if row["part"] == "val"} == {""}
     # The folds of a run are drawn again from its own split.
-    same = {**split, "split": str(folded.folder / "split.csv"), "folds": 4}
+    same = {**split, "data.split": str(folded.folder / "split.csv"), "data.folds": 4}
     once_more = train(data, out=tmp_path / "more", recipe=RECIPES[strategy].updated(same))
     assert split_rows(once_more.folder) == after
     assert once_more.metrics["folds"]["scores"] == folded.metrics["folds"]["scores"]
@@ -178,7 +178,7 @@ def test_a_saved_split_is_kept_with_folds_and_without(strategy: str, tmp_path: P
 @both
 def test_balance_with_folds_counts_the_classes_of_the_other_folds(strategy: str, tmp_path: Path) -> None:
     data = blocks(tmp_path / "set", {"low": 36, "high": 6})
-    changes = {"folds": 3, "balance": "weights", "epochs": 8}
+    changes = {"data.folds": 3, "data.balance": "weights", "train.epochs": 8}
     run = train(data, out=tmp_path / "run", recipe=RECIPES[strategy].updated(changes))
     assert run.measured.total == 42
     assert run.metrics["per_class"]["high"]["recall"] >= 0.8

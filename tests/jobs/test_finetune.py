@@ -242,4 +242,4 @@ def test_no_few_images_are_learnt_by_heart_under_a_head_that_knows_them(scenes: 
     assert not any("by heart" in line or line.startswith("First loss") for line in told.lines)
     assert any(line.startswith("Learning rate") for line in told.lines)
     written = Recipe.from_file(run.folder / "recipe.toml")
-    assert 0 < written.learning_rate == run.model.training["learning_rate"] < 1
+    assert 0 < written.optimizer.lr == run.model.training["optimizer.lr"] < 1

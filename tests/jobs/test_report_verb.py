@@ -33,12 +33,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     made = draw(root / "drawings", 30)
     sides = csv_manifest(root / "side.csv", ("path", "number:side"), [(f"drawings/{d.path}", d.side) for d in made])
     changes: dict[str, dict[str, object]] = {
-        "untaught": {"epochs": 1, "learning_rate": 1e-9},
-        "taught": {"epochs": 12},
-        "elsewhere": {"epochs": 12, "seed": 1},
-        "folds": {"folds": 2},
-        "same folds": {"folds": 2, "momentum": 0.8},
-        "again": {"split": str(root / "taught" / "split.csv"), "seed": 5},
+        "untaught": {"train.epochs": 1, "optimizer.lr": 1e-9},
+        "taught": {"train.epochs": 12},
+        "elsewhere": {"train.epochs": 12, "seed": 1},
+        "folds": {"data.folds": 2},
+        "same folds": {"data.folds": 2, "optimizer.momentum": 0.8},
+        "again": {"data.split": str(root / "taught" / "split.csv"), "seed": 5},
     }
     found = {name: train(data, out=root / name, recipe=QUICK.updated(values)) for name, values in changes.items()}
     more = blocks(root / "more", {"low": 40, "high": 42}, seed=1)

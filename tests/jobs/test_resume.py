@@ -24,34 +24,10 @@ from striate.jobs.train import Run
 Cli = Callable[..., tuple[int, str, str]]
 
 SETTINGS = {
-    "epochs": 4, "batch": 8, "folds": 2, "net": "lenet5_plain", "strategy": "scratch", "engine": "torch", "ema": 0.8,
-    "take": "last", "checkpoint_steps": 1, "augment": "shift=1",
+    "strategy": "scratch", "net.name": "lenet5_plain", "train.epochs": 4, "train.batch": 8, "train.ema_decay": 0.8,
+    "data.folds": 2, "inference.engine": "torch", "checkpoint.steps": 1, "augment.preset": "none", "augment.shift": 1,
 }  # fmt: skip
 OPTIONS = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
-
-# Runs the command line and, at the given write of a file, sends itself a signal: in the midst of it, or, for a signal
-# that can be answered, when its content is written.
-STRUCK = """
-import os, signal, sys
-from striate import storage
-from striate.cli.main import main
-
-name, left, kind, real = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), storage.write_atomically
-
-def write(path, fill):
-    global left
-    left -= name in path.as_posix()
-
-    def struck(file):
-        file.write(b"half of it") if kind == signal.SIGKILL else fill(file)
-        file.flush()
-        os.kill(os.getpid(), kind)
-
-    real(path, struck if name in path.as_posix() and left == 0 else fill)
-
-storage.write_atomically = write
-sys.exit(main(sys.argv[4:]))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +38,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that was never stopped."""
-    return train(data, out=tmp_path_factory.mktemp("whole") / "run", recipe=Recipe.from_mapping(SETTINGS))
+    return train(data, out=tmp_path_factory.mktemp("whole") / "run", recipe=Recipe().updated(SETTINGS))
 
 
 def model(folder: Path) -> bytes:
@@ -264,7 +240,7 @@ def test_killed_before_its_recipe_the_folder_may_be_used_again(data: Path, whole
     (run / ".recipe.toml.x.part").write_text("half")
     with pytest.raises(RequestError, match="killed before there was anything to resume, so begin it again"):
         train(resume=run)
-    train(data, out=run, recipe=Recipe.from_mapping({**SETTINGS, "folds": 0, "epochs": 1}))
+    train(data, out=run, recipe=Recipe().updated({**SETTINGS, "data.folds": None, "train.epochs": 1}))
     assert left(run) == left(whole.folder)
     events = [json.loads(line)["event"] for line in (run / "log.jsonl").read_text().splitlines()]
     assert events == ["plan", "epoch", "done"]

@@ -146,7 +146,7 @@ def test_damaged_records_of_a_run_are_one_line_or_left_out(photos: Path, tmp_pat
 
 
 def test_strangers_in_a_folder_that_cannot_be_named(photos: Path, tmp_path: Path, cli: Cli) -> None:
-    code, _, errors = cli("train", str(photos), "--strangers", "n" * 300, "--out", str(tmp_path / "run"))
+    code, _, errors = cli("train", str(photos), "--ood", "n" * 300, "--out", str(tmp_path / "run"))
     assert code == 2 and "is no folder" in errors.splitlines()[-1]
 
 
@@ -224,7 +224,7 @@ def test_the_curve_watches_val_and_leaves_test_to_the_end(tmp_path: Path) -> Non
 
 
 def test_a_net_that_cannot_tell_strangers_is_refused_before_it_learns(photos: Path, tmp_path: Path, cli: Cli) -> None:
-    arguments = ["--net", "lenet5", "--strangers", str(photos), "--epochs", "1", "--out", str(tmp_path / "run")]
+    arguments = ["--net", "lenet5", "--ood", str(photos), "--epochs", "1", "--out", str(tmp_path / "run")]
     code, _, errors = cli("train", "mnist-5k", *arguments)
     assert code == 2 and "ends in no linear layer" in errors
     assert "Training" not in errors and "grey" not in errors

@@ -183,7 +183,7 @@ def test_strangers_that_cannot_be_used_are_refused(recipe: Recipe, known: Path, 
 
 
 def test_a_net_without_a_linear_head_is_refused(known: Path, strange: Path, tmp_path: Path) -> None:
-    changes = {"net": "lenet5", "strangers": str(strange), "epochs": 1}
+    changes = {"net.name": "lenet5", "data.ood": str(strange), "train.epochs": 1}
     with pytest.raises(RequestError, match="lenet5 ends in no linear layer, so there is no feature space"):
         train(known, out=tmp_path / "run", recipe=SCRATCH.updated(changes))
     assert list(tmp_path.iterdir()) == []

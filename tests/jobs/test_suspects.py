@@ -110,7 +110,14 @@ def test_the_report_of_a_run_lists_them(folds: int, mislabelled: tuple[Path, set
 
 def test_nets_from_scratch_doubt_fold_by_fold(mislabelled: tuple[Path, set[str]], tmp_path: Path) -> None:
     root, planted = mislabelled
-    changes = {"strategy": "scratch", "net": "lenet5_plain", "epochs": 10, "batch": 16, "folds": 3, "augment": "none"}
+    changes = {
+        "strategy": "scratch",
+        "net.name": "lenet5_plain",
+        "train.epochs": 10,
+        "train.batch": 16,
+        "data.folds": 3,
+        "augment": {"preset": "none"},
+    }
     run = train(root, out=tmp_path / "run", recipe=FEATURES.updated(changes))
     told = sections((run.folder / "report.html").read_text("utf-8"))["doubtful"]
     assert all(path in told for path in planted)

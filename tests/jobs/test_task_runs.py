@@ -265,7 +265,7 @@ def test_what_does_not_go_with_the_task_is_refused(made: tuple[Path, list[Drawin
         refused(f"{words} 'labels'", given["labels csv"], out, balance=balance)
         refused(f"{words} 'number'", given["number csv"], out, balance=balance)
     for strategy, net in (("scratch", "lenet5_plain"), ("features", "")):
-        changes = {"strategy": strategy, "net": net, "loss": "huber"}
+        changes = {"strategy": strategy, "net.name": net, "loss.name": "huber"}
         refused("huber", by_class, out, **changes)
         refused("huber", given["labels csv"], out, **changes)
     refused("ends in a linear layer; choose another net", given["number csv"], out, net="lenet5")

@@ -225,7 +225,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
     ("changes", "words"),
     [
         ({"net": "resnet21"}, "resnet20"), ({"net": "resnet20", "strategy": "features"}, "efficientnet_lite0"),
-        ({"strategy": "feature"}, "features"), ({"epochs": -1}, "0 to 100000"), ({"seed": 2**31}, "seed must lie"),
+        ({"strategy": "feature"}, "features"), ({"epochs": -1}, "1 to 100000"), ({"seed": 2**31}, "seed takes"),
     ],
 )  # fmt: skip
 def test_wrong_requests_are_refused_before_anything_is_made(

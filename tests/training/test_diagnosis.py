@@ -32,7 +32,7 @@ def drawn(loss: list[float], held: list[float] | None = None, rates: list[float]
 
 
 def kinds(loss: list[float], held: list[float] | None = None, recipe: Recipe = Recipe()) -> list[str]:  # noqa: B008
-    rates = [recipe.peak] * len(loss) if recipe.schedule == "constant" else None
+    rates = [recipe.optimizer.peak] * len(loss) if recipe.schedule.name == "constant" else None
     return [remark.kind for remark in diagnose(drawn(loss, held, rates), recipe, REACH)]
 
 
@@ -58,7 +58,7 @@ def test_divergence() -> None:
     said = diagnose(drawn([1.0, 0.8, 1.5, 1.9]), Recipe().updated({"train.clip_norm": None, "optimizer.lr": 2}), REACH)[
         0
     ].line()
-    assert said.startswith("The training diverges: its loss rose from 0.8 to 1.9; take a lower learning_rate than 2")
+    assert said.startswith("The training diverges: its loss rose from 0.8 to 1.9; take a lower learning rate than 2")
     assert "clip_norm = 1" in said
     assert "clip_norm" not in diagnose(drawn([1.0, 0.8, 1.5, 1.9]), Recipe(), REACH)[0].line()
 
@@ -145,7 +145,7 @@ REAL = [
 @pytest.mark.parametrize(("recipe", "told"), REAL)
 def test_real_runs(recipe: Recipe, told: list[str], digits: Digits) -> None:
     learnt, held = (Examples(images, labels, [33.0], [78.0]) for images, labels in (digits[:2], digits[2:]))
-    wild = recipe.peak > 1  # so high that a net without bounds would not even end in numbers
+    wild = recipe.optimizer.peak > 1  # so high that a net without bounds would not even end in numbers
     assert run(net_of(nn.Tanh if wild else nn.ReLU), learnt, held, recipe) == told
 
 

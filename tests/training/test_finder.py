@@ -99,7 +99,9 @@ def test_a_net_that_learns_at_no_rate_is_refused(learnt: tuple[Examples, Example
         net[5].bias.zero_()
     net.requires_grad_(False)
     net[0].weight.requires_grad_(True)
-    with pytest.raises(WorkError, match=r"no learning rate found: over 200 batches.*stayed at about 2\.3.*--sanity"):
+    with pytest.raises(
+        WorkError, match=r"no learning rate found: over 200 batches.*stayed at about 2\.3.*--overfit-batch"
+    ):
         find_rate(net, learnt[0], SETTINGS)
 
 
@@ -121,5 +123,5 @@ def test_the_average_does_not_lean_to_its_start() -> None:
 
 def test_the_loop_itself_takes_only_a_number(learnt: tuple[Examples, Examples]) -> None:
     for trainer in (fit, fit_plain):
-        with pytest.raises(RequestError, match="'auto' stands for a rate still to be found"):
+        with pytest.raises(RequestError, match="'auto' is a learning rate that is still to be found"):
             trainer(net_of(), learnt[0], SETTINGS)  # type: ignore[operator]

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from striate.recipe.recipe import OPTIMIZERS
 from torch import Tensor, nn
 from training_cases import QUICK, examples, same, small_net, some
 
 from striate.errors import RequestError, WorkError
 from striate.recipe import Recipe
+from striate.recipe.keys import keys_of
+from striate.recipe.optimizers import OPTIMIZERS
 from striate.training.batches import Visits
 from striate.training.diagnosis import diagnose, reach_of
 from striate.training.finder import POINTS, find_rate, read
@@ -88,10 +89,8 @@ def test_momentum_that_one_cycle_takes_to_nothing_comes_back(optimizer: str) -> 
     recipe = QUICK.updated(
         {
             "train.batch": 8,
-            "optimizer.name": optimizer,
+            "optimizer": {"name": optimizer, "lr": 0.001} | ({} if optimizer == "sgd" else {"momentum": 0.1}),
             "schedule.name": "one-cycle",
-            "optimizer.momentum": 0.1,
-            "optimizer.lr": 0.001,
         }
     )
     fit(small_net(), examples(*some(64)), recipe, hooks=[momenta])
@@ -140,18 +139,19 @@ def test_a_trial_goes_by_copies_of_the_runs_hooks(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_value_in_range_is_one_that_the_library_takes(name: str) -> None:
     for square, momentum in ((0.999999, 0.9999), (0.0, 0.0), (1e-6, 0.9)):
-        optimizer_for(
-            small_net(),
-            Recipe().updated({"optimizer.name": name, "optimizer.beta2": square, "optimizer.momentum": momentum}),
-        )
-    with pytest.raises(RequestError, match="square_decay must lie in"):
-        Recipe().updated({"optimizer.name": name, "optimizer.beta2": 1.0})
+        values = {"alpha": square, "beta1": momentum, "beta2": square, "momentum": momentum, "epsilon": 0.0}
+        fields = [key.field for key in keys_of(OPTIMIZERS[name])]
+        chosen = {field: value for field, value in values.items() if field in fields}
+        optimizer_for(small_net(), Recipe().updated({"optimizer": {"name": name, **chosen}}))
+        for field in chosen:
+            with pytest.raises(RequestError, match=f"optimizer.{field} takes a number from 0 to"):
+                Recipe().updated({"optimizer": {"name": name, field: 11.0}})
 
 
-@pytest.mark.parametrize(("given", "words"), [("-2", "by its word"), ("-2.0", "by its word"), ("Auto", "or 'auto'")])
+@pytest.mark.parametrize(("given", "words"), [("-2", "not '-2'"), ("0", "not '0'"), ("Auto", "or 'auto'")])
 def test_a_rate_to_be_found_is_asked_for_by_its_word(given: str, words: str) -> None:
     with pytest.raises(RequestError, match=words):
-        Recipe().with_settings([f"learning_rate={given}"])
+        Recipe().assigned([f"optimizer.lr={given}"])
 
 
 def test_a_net_with_auxiliary_heads_that_has_learnt_nothing_does_not_diverge() -> None:
@@ -196,27 +196,15 @@ def small_number() -> nn.Sequential:
 
 
 def test_python_takes_what_a_file_takes() -> None:
-    asked = Recipe().updated({"optimizer.lr": "auto", "train.epochs": "3", "train.batch": 8.0})  # type: ignore[arg-type]
+    asked = Recipe().updated({"optimizer.lr": "auto", "train.epochs": "3", "train.batch": 8.0})
     assert asked == Recipe().updated({"optimizer.lr": "auto", "train.epochs": 3, "train.batch": 8})
-    assert isinstance(asked.batch, int)
-    for wrong in ({"drop_at": 5}, {"batch": True}, {"ema": "much"}):
-        with pytest.raises(RequestError, match=f"recipe key '{next(iter(wrong))}' takes"):
-            Recipe(**wrong)  # type: ignore[arg-type]
+    assert isinstance(asked.train.batch, int)
+    for wrong in ({"augment.crop": 5}, {"train.batch": True}, {"train.ema_decay": "much"}):
+        with pytest.raises(RequestError, match=f"{next(iter(wrong))} takes"):
+            Recipe().updated(wrong)
 
 
-def test_a_key_that_another_leaves_unread_is_told() -> None:
-    asked = Recipe().updated(
-        {"schedule.milestones": [3, 5], "optimizer.name": "sgd", "optimizer.momentum": 0.5, "optimizer.epsilon": 0.1}
-    )
-    assert asked.unread() == [
-        "Set, but not used with optimizer 'sgd': momentum",
-        "Set, but not used with optimizer 'sgd': epsilon",
-        "Set, but not used with schedule 'cosine': drop_at",
-    ]
-    assert asked.updated({"optimizer.name": "adam", "schedule.name": "step"}).unread() == Recipe().unread() == []
-
-
-def test_the_plain_twin_takes_the_settings_as_they_come() -> None:
+def test_the_plain_twin_takes_the_recipe_as_they_come() -> None:
     recipe, data = Recipe().updated({"train.epochs": 2, "train.batch": 32}), examples(*some(64))
     expected = [report.loss for report in fit(small_net(), data, recipe)]
     assert fit_plain(small_net(), data, recipe) == pytest.approx(expected, rel=1e-4)

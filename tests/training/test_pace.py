@@ -21,7 +21,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], float]:
     seconds: dict[tuple[str, str], float] = {}
 
     def step_seconds(net: object, examples: object, recipe: Recipe, rates: object, hooks: object) -> float:
-        found = seconds[recipe.train_precision, recipe.compile]
+        found = seconds[recipe.train.precision, recipe.train.compile]
         if found < 0:
             raise RuntimeError("no compiler")
         return found
@@ -46,7 +46,7 @@ def test_what_pays_is_chosen(
 ) -> None:
     clock |= seconds
     found = fastest(small_net(), noise(128), OPEN)  # 2 epochs of 4 steps
-    assert (found.train_precision, found.compile) == chosen
+    assert (found.precision, found.compile) == chosen
     assert len(found.seconds) == len([taken for taken in seconds.values() if taken > 0])
     assert all(f"{1000 * taken:.3g} ms" in found.line() for taken in seconds.values() if taken > 0)
 
@@ -56,7 +56,7 @@ def test_what_is_settled_is_not_tried(clock: dict[tuple[str, str], float]) -> No
     assert fastest(small_net(), noise(64), settled) == pace.Pace("bfloat16", "no", {})
     clock[("bfloat16", "no")] = 1.0
     half = QUICK.updated({"train.precision": "bfloat16", "train.compile": "auto"})
-    assert fastest(small_net(), noise(64), half).train_precision == "bfloat16"
+    assert fastest(small_net(), noise(64), half).precision == "bfloat16"
 
 
 def test_a_trial_leaves_everything_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def test_a_few_images_are_learnt_by_heart_on_a_copy(learnt: Examples) -> None:
     state = torch.get_rng_state()
     found = learn_by_heart(net, learnt, SETTINGS, images=20)
     assert found.images == 20 and 1 < found.steps < 100
-    assert found.line() == f"Sanity: 20 images learnt by heart in {found.steps} steps"
+    assert found.line() == f"Overfitted a batch of 20 images in {found.steps} steps"
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -58,14 +58,14 @@ def test_they_are_of_several_classes(learnt: Examples, monkeypatch: pytest.Monke
     monkeypatch.setattr("striate.training.sanity.STEPS", 2)
     rare = Examples(learnt.images, (torch.arange(500) >= 497).long(), [33.0], [78.0])
     with pytest.raises(
-        WorkError, match=r"not even 6 images were learnt by heart: after 2 steps [0-6] were answered right"
+        WorkError, match=r"not even a batch of 6 images was overfitted: after 2 steps [0-6] were answered right"
     ):
         learn_by_heart(net_of(2), rare, SETTINGS.updated({"optimizer.lr": 1e-9}), images=6)
 
 
 FAILURES = [
-    ({"learning_rate": 1e-7}, False, r"2 steps.*likely cause: a learning_rate of 1e-07 that is too low"),
-    ({"learning_rate": 50.0, "clip_norm": 0.0}, False, "a learning_rate of 50 that is too high"),
+    ({"optimizer.lr": 1e-7}, False, r"2 steps.*likely cause: a learning rate of 1e-07 that is too low"),
+    ({"optimizer.lr": 50.0, "train.clip_norm": None}, False, "a learning rate of 50 that is too high"),
     ({}, True, r"likely cause: a dead net, as no gradient reaches '3\.weight'"),
 ]
 
@@ -76,7 +76,7 @@ def test_the_likely_cause_is_named(
 ) -> None:
     monkeypatch.setattr("striate.training.sanity.STEPS", 2)
     with pytest.raises(WorkError, match=told):
-        learn_by_heart(net_of(dead=dead), learnt, dataclasses.replace(SETTINGS, **changed))  # type: ignore[arg-type]
+        learn_by_heart(net_of(dead=dead), learnt, SETTINGS.updated(changed))
 
 
 def test_one_image_with_two_labels_is_told(learnt: Examples, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -46,19 +45,21 @@ LIBRARY: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
     "adam": lambda net: torch.optim.Adam(net.parameters(), lr=0.01, betas=(0.8, 0.95), eps=0.1, weight_decay=0.1),
     "adamw": lambda net: torch.optim.AdamW(net.parameters(), lr=0.01, betas=(0.8, 0.95), eps=0.1, weight_decay=0.1),
 }
+OWN: dict[str, dict[str, float]] = {
+    "sgd": {},
+    "momentum": {"momentum": 0.8},
+    "nesterov": {"momentum": 0.8},
+    "rmsprop": {"momentum": 0.8, "alpha": 0.95, "epsilon": 0.1},
+    "adam": {"beta1": 0.8, "beta2": 0.95, "epsilon": 0.1},
+    "adamw": {"beta1": 0.8, "beta2": 0.95, "epsilon": 0.1},
+}
 
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_an_optimizer_is_the_librarys(name: str) -> None:
     recipe = Recipe().updated(
         {
-            "optimizer.name": name,
-            "optimizer.lr": 0.01,
-            "optimizer.momentum": 0.8,
-            "optimizer.beta2": 0.95,
-            "optimizer.epsilon": 0.1,
-            "optimizer.weight_decay": 0.1,
-            "optimizer.decay_norm_and_bias": True,
+            "optimizer": {"name": name, "lr": 0.01, "weight_decay": 0.1, "decay_norm_and_bias": True, **OWN[name]},
         }
     )
     mine, theirs = small_net(), small_net()
@@ -73,8 +74,9 @@ def test_an_optimizer_is_the_librarys(name: str) -> None:
 
 
 def test_an_optimizer_has_a_rate_of_its_own() -> None:
-    assert [Recipe().updated({"optimizer.name": name}).peak for name in LIBRARY] == [0.1, 0.1, 0.1, 1e-3, 1e-3, 1e-3]
-    assert Recipe().updated({"optimizer.name": "adam", "optimizer.lr": 0.5}).peak == 0.5
+    peaks = [Recipe().updated({"optimizer.name": name}).optimizer.peak for name in LIBRARY]
+    assert peaks == [0.1, 0.1, 0.1, 1e-3, 1e-3, 1e-3]
+    assert Recipe().updated({"optimizer.name": "adam", "optimizer.lr": 0.5}).optimizer.peak == 0.5
 
 
 def test_rates_differ_by_parameter_and_nought_is_frozen() -> None:
@@ -178,9 +180,9 @@ def test_a_score_that_is_none_is_never_the_best() -> None:
 
 
 def test_the_best_needs_held_out_images() -> None:
-    for change in ({"patience": 3}, {"take": "best"}):
+    for change in ({"train.patience": 3}, {"train.keep_checkpoint": "best"}):
         with pytest.raises(RequestError, match="needs held-out images"):
-            fit(small_net(), noise(), dataclasses.replace(QUICK, **change))
+            fit(small_net(), noise(), QUICK.updated(change))
 
 
 class Deep(nn.Module):

@@ -77,7 +77,7 @@ class Case:
     def run(self, world: World = ALONE, **more: Any) -> tuple[nn.Module, list[EpochReport]]:
         recipe, images = self.recipe, some(self.n + 20)
         if world.size == 1 and "hooks" not in more:
-            recipe = recipe.updated({"train.accumulate": 2 * recipe.accumulate})
+            recipe = recipe.updated({"train.accumulate": 2 * recipe.train.accumulate})
         chances = np.arange(1.0, self.n + 1) if self.chances else None
         learnt, held = (
             examples(images[0][: self.n], images[1][: self.n], chances=chances),

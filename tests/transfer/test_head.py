@@ -149,5 +149,5 @@ def test_out_of_fold_answers_come_from_heads_that_never_saw_the_image() -> None:
 
 
 def test_a_loss_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(RequestError, match="'class' is not learnt with the loss 'huber'"):
+    with pytest.raises(RequestError, match="'class' is not trained with the loss 'huber'"):
         Lesson(np.zeros((2, 2), np.float32), np.array([0, 1]), classes(2), loss="huber")

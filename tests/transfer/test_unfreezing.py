@@ -29,7 +29,7 @@ def examples() -> Examples:
     return Examples(images, torch.tensor([0, 1] * 4), MEAN, STD)
 
 
-def learn(net: Net, *, norms: str = "kept", unfreeze: int = 2, epochs: int = 2) -> None:
+def learn(net: Net, *, batch_norm: str = "frozen", unfreeze: int = 2, epochs: int = 2) -> None:
     recipe = Recipe().updated(
         {
             "train.epochs": epochs,
@@ -39,7 +39,7 @@ def learn(net: Net, *, norms: str = "kept", unfreeze: int = 2, epochs: int = 2) 
             "train.compile": "no",
         }
     )
-    hook = Unfreezing(net, unfreeze, norms)
+    hook = Unfreezing(net, unfreeze, batch_norm)
     fit(net, examples(), recipe, hooks=[hook], rates=rates(net, unfreeze, 0.5))
 
 
@@ -96,13 +96,13 @@ def test_no_stage_is_learnt_where_none_is_unfrozen(net: Net) -> None:
 
 def test_kept_norms_keep_the_statistics_of_the_published_net(net: Net) -> None:
     before = state(net)
-    learn(net, norms="kept")
+    learn(net, batch_norm="frozen")
     assert moved(before, state(net), "running") == set()
 
 
 def test_moving_norms_of_frozen_stages_follow_the_batches(net: Net) -> None:
     before = state(net)
-    learn(net, norms="moving")
+    learn(net, batch_norm="trained")
     assert moved(before, state(net), "running") == set(FROZEN)
 
 
@@ -116,5 +116,5 @@ def test_measured_norms_are_those_of_the_images_and_stay(net: Net) -> None:
     assert torch.allclose(net.stage1.norm.running_mean, first, atol=1e-5)
     assert net.stage1.norm.momentum == pytest.approx(0.01)
     assert not net.training
-    learn(net, norms="measured")
+    learn(net, batch_norm="recalibrated")
     assert moved(measured, state(net), "running") == set()
