@@ -67,7 +67,16 @@ def test_the_watch_sees_an_import_and_a_socket(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "what",
-    ["import striate; dir(striate)", ["--help"], ["--version"], ["nets"], ["nets", "--json"], ["train", "--help"]],
+    [
+        "import striate; dir(striate)",
+        ["--help"],
+        ["--version"],
+        ["nets"],
+        ["nets", "--json"],
+        ["recipe"],
+        ["recipe", "--paper", "lenet5"],
+        ["train", "--help"],
+    ],
     ids=str,
 )
 def test_help_and_nets_load_next_to_nothing(what: str | list[str], tmp_path: Path) -> None:

@@ -102,7 +102,8 @@ def test_every_key_is_told_by_name_type_range_and_help() -> None:
         assert len(key.help) > 5 and key.strategies and key.takes
         assert key.default is None or not key.choices or key.default in key.choices, key.name
         assert key.type in ("bool", "str", "table") or not math.isinf(key.low), f"{key.name} has no range"
-    own = {key.name for key in Recipe().keys()}
+    mine = Recipe().keys()
+    own = {key.name for key in mine}
     assert own < {key.name for key in KEYS}
     assert own >= {"optimizer.name", "optimizer.momentum", "schedule.warmup_epochs"} and "optimizer.beta1" not in own
     by_name = {key.name: key for key in KEYS}
@@ -113,8 +114,8 @@ def test_every_key_is_told_by_name_type_range_and_help() -> None:
 
 
 def test_the_defaults_are_those_of_the_keys() -> None:
-    values = Recipe().values()
-    assert all(values[key.name] == key.default for key in Recipe().keys())
+    values, keys = Recipe().values(), Recipe().keys()
+    assert all(values[key.name] == key.default for key in keys)
 
 
 @pytest.mark.parametrize("key", SINGLE, ids=lambda key: key.name)
@@ -135,13 +136,13 @@ def test_a_wrong_choice_is_answered_with_the_nearest(key: Key) -> None:
 
 @pytest.mark.parametrize("value", ["text", [], 1.5, b"3", "1e999", "9" * 5000, True, 0, "0"])
 def test_wrong_types_are_refused(value: object) -> None:
-    with pytest.raises(RequestError, match="train.epochs takes a whole number from 1 to 100000, not"):
+    with pytest.raises(RequestError, match=r"train.epochs takes a whole number from 1 to 100000, not"):
         Recipe.from_mapping({"train": {"epochs": value}})
 
 
 @pytest.mark.parametrize("value", [3, 1.0, True, [], ""])
 def test_text_keys_take_text(value: object) -> None:
-    with pytest.raises(RequestError, match="data.path takes text, not"):
+    with pytest.raises(RequestError, match=r"data.path takes text, not"):
         Recipe.from_mapping({"data": {"path": value}})
 
 

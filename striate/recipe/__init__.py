@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from striate.errors import RequestError
+from striate.errors import RequestError, unknown
 from striate.recipe.augment import Augment
 from striate.recipe.changing import assigned, changed, flattened
 from striate.recipe.keys import STRATEGIES, Key, Table, key, keys_of
@@ -21,9 +21,9 @@ from striate.recipe.optimizers import Nesterov, Optimizer
 from striate.recipe.schedules import Cosine, Schedule
 from striate.recipe.tables import Checkpoint, Data, Finetune, Head, Inference, Input, Loss, Net, Train
 from striate.recipe.toml import read_toml, written
-from striate.recipe.tree import TABLES, name_key
+from striate.recipe.tree import TABLES, every_key, name_key
 
-__all__ = ["STRATEGIES", "Augment", "Key", "Measured", "Recipe"]
+__all__ = ["STRATEGIES", "Augment", "Key", "Measured", "Recipe", "keys_called"]
 
 _APART = ("data.path", "data.split", "data.decisions")  # where files lie
 
@@ -123,6 +123,19 @@ class Recipe(Table):
     def toml(self) -> str:
         """This recipe as TOML, a comment on each key; unset keys are left out. `from_toml` reads it back unchanged."""
         return written(self.keys(), self.values())
+
+
+def keys_called(name: str = "") -> list[Key]:
+    """Every key that a recipe may have, with that of every optimizer and schedule; of one table, or one key, by name.
+
+    Raises RequestError for an unknown name, with near ones.
+    """
+    known = every_key(Recipe)
+    found = [one for one in known if not name or name in (one.name, one.table)]
+    found = found or [one for one in known if one.field == name]
+    if not found:
+        raise unknown("key or table of a recipe", name, [*TABLES, *(one.name for one in known)])
+    return found
 
 
 def read_file(path: Path) -> str:

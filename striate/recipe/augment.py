@@ -68,7 +68,7 @@ class Augment(Table):
         None, "what comes in from beyond the image; unset: black", choices=("black", "edge", "mirror")
     )
     colour: int | None = key(
-        None, "levels added to each channel, up to so many either way", unit="of 255", low=0, high=255
+        None, "levels added to each channel, up to so many either way", unit="levels of 255", low=0, high=255
     )
     lighting: float | None = key(None, "deviation of AlexNet's PCA lighting", low=0, high=10)
     cutout: float | None = key(

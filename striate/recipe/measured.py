@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from striate.errors import RequestError, unknown
+from striate.recipe.toml import read_toml
 
 MEASURED = "measured"
 
@@ -48,7 +49,17 @@ class Measured:
                 raise RequestError(f"{MEASURED}.{name} takes text, not {text!r}")
         return cls(seeds=tuple(seeds), seconds=float(seconds), **texts)
 
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return dataclasses.asdict(self)
+
     def line(self) -> str:
         """All of it, for the terminal."""
         seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds"
         return f"{self.score} ({seeds}, {self.seconds:,.0f} s on {self.machine}, {self.date}): {self.command}"
+
+
+def measured_in(text: str) -> Measured | None:
+    """The table of a recipe file; None where it has none. Raises RequestError for a wrong one."""
+    found = read_toml(text, "recipe").get(MEASURED)
+    return None if found is None else Measured.from_mapping(found)

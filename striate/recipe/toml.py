@@ -27,9 +27,9 @@ def written(keys: Sequence[Key], values: Mapping[str, Any]) -> str:
         if value is None and one.default is None:
             continue
         if one.type == "table":
-            blocks[one.name] = [f"{name} = {_text(option)}" for name, option in value.items()]
+            blocks[one.name] = [f"{name} = {text_of(option)}" for name, option in value.items()]
             continue
-        line = f"{one.field} = {_text(NONE if value is None else value)}"
+        line = f"{one.field} = {text_of(NONE if value is None else value)}"
         blocks.setdefault(one.table, []).append(f"{line.ljust(34)} # {_comment(one)}")
     parts = [[f"[{table}]", *lines] if table else lines for table, lines in blocks.items() if lines]
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
@@ -41,6 +41,7 @@ def _comment(key: Key) -> str:
     return said + ("" if set(key.strategies) == set(STRATEGIES) else f"; {', '.join(key.strategies)}")
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A value as TOML has it."""
     # JSON is also TOML for text, numbers and lists of them, but TOML wants DEL escaped too, and no surrogate pairs.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

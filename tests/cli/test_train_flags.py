@@ -41,7 +41,9 @@ FLAGS = [
     (("--lr", "0.05"), {"optimizer.lr": 0.05}),
     (("--lr", "auto"), {"optimizer.lr": "auto"}),
     (("--batch", "32", "--optimizer", "adamw"), {"train.batch": 32, "optimizer.name": "adamw"}),
-    (("--schedule", "step", "--set", "schedule.milestones=30,60"), {"schedule": {"name": "step", "milestones": [30, 60]}}),
+    (("--schedule", "step", "--set", "schedule.milestones=30,60"), {
+        "schedule": {"name": "step", "milestones": [30, 60]},
+    }),
     (("--patience", "4"), {"train.patience": 4}),
     (("--overfit-batch",), {"train.overfit_batch": 16}),
     (("--overfit-batch", "8"), {"train.overfit_batch": 8}),

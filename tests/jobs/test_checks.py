@@ -104,5 +104,5 @@ def test_a_number_is_checked_in_its_own_units(tmp_path: Path) -> None:
     said = Listening()
     recipe = RECIPE.updated({"train.epochs": 3})
     run = train(manifest, out=tmp_path / "run", recipe=recipe, progress=said)
-    assert [line for line in said.lines if line.startswith("Sanity: 6 images")]
+    assert [line for line in said.lines if line.startswith("Overfitted a batch of 6 images")]
     assert 0 < run.model.training["optimizer.lr"] < 1

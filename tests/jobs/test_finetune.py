@@ -197,12 +197,12 @@ def test_a_number_is_learnt_on_from_where_the_head_stood(scenes: Path, tmp_path:
     assert first == pytest.approx(last, rel=1e-3)
 
 
-@pytest.mark.parametrize("norms", ["measured", "moving"])
-def test_norms(norms: str, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("batch_norm", ["recalibrated", "trained"])
+def test_batch_norm(batch_norm: str, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = finetune._judged
     # The head alone is made out to be hopeless: whether a net that never saw a photograph beats it is chance.
     monkeypatch.setattr(finetune, "_judged", lambda *given: honest(*given) | {"held_out_loss": 1e9})
-    done = train(scenes, out=tmp_path / "run", recipe=RECIPE.updated({"finetune.batch_norm": norms}))
+    done = train(scenes, out=tmp_path / "run", recipe=RECIPE.updated({"finetune.batch_norm": batch_norm}))
     before, after = published_model(NET).tensors, done.model.tensors
     moved = {
         name.partition(".")[0] for name in after if "running" in name and not np.array_equal(before[name], after[name])
@@ -217,8 +217,8 @@ def test_from_the_command_line(cli, scenes: Path, tmp_path: Path) -> None:  # ty
     )  # fmt: skip
     assert code == 0 and "Accuracy" in out
     settled = Recipe.from_file(tmp_path / "run" / "recipe.toml")
-    assert (settled.strategy, settled.learning_rate, settled.augment) == ("finetune", 0.01, "crop=0.5..1 flip=0.5")
-    assert settled.label_smoothing == 0
+    assert (settled.strategy, settled.optimizer.lr, settled.loss.label_smoothing) == ("finetune", 0.01, 0)
+    assert settled.augment.merged() == {"crop": (0.5, 1.0), "flip": 0.5}
 
 
 @pytest.mark.parametrize(("affordable", "strategy"), [(600.0, "finetune"), (0.0, "features")])
@@ -238,7 +238,7 @@ def test_no_few_images_are_learnt_by_heart_under_a_head_that_knows_them(scenes: 
     told = Listening()
     recipe = RECIPE.updated({"train.epochs": 1, "train.overfit_batch": 4, "optimizer.lr": "auto"})
     run = train(scenes, out=tmp_path / "run", recipe=recipe, progress=told)
-    assert "Set, but not used by the strategy finetune: sanity" in told.lines
+    assert "Set, but not used by the strategy finetune: train.overfit_batch" in told.lines
     assert not any("by heart" in line or line.startswith("First loss") for line in told.lines)
     assert any(line.startswith("Learning rate") for line in told.lines)
     written = Recipe.from_file(run.folder / "recipe.toml")

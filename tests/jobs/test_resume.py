@@ -29,6 +29,30 @@ SETTINGS = {
 }  # fmt: skip
 OPTIONS = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
 
+# Runs the command line and, at the given write of a file, sends itself a signal: in the midst of it, or, for a signal
+# that can be answered, when its content is written.
+STRUCK = """
+import os, signal, sys
+from striate import storage
+from striate.cli.main import main
+
+name, left, kind, real = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), storage.write_atomically
+
+def write(path, fill):
+    global left
+    left -= name in path.as_posix()
+
+    def struck(file):
+        file.write(b"half of it") if kind == signal.SIGKILL else fill(file)
+        file.flush()
+        os.kill(os.getpid(), kind)
+
+    real(path, struck if name in path.as_posix() and left == 0 else fill)
+
+storage.write_atomically = write
+sys.exit(main(sys.argv[4:]))
+"""
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

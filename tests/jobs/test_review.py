@@ -181,7 +181,7 @@ def test_what_the_audit_suggests_of_labels_can_be_decided(photos: Path, tmp_path
 def test_settings_of_another_strategy_are_told(photos: Path, tmp_path: Path, cli: Cli) -> None:
     arguments = ["--epochs", "3", "--augment", "flip=0.5", "--strategy", "features", "--out", str(tmp_path / "run")]
     code, _, errors = cli("train", str(photos), *arguments)
-    assert code == 0 and "not used by the strategy features: epochs, augment" in errors
+    assert code == 0 and "not used by the strategy features: augment.flip, train.epochs" in errors
 
 
 def test_a_wrong_augmentation_is_refused_whatever_the_strategy(photos: Path, tmp_path: Path, cli: Cli) -> None:

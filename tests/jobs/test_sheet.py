@@ -41,7 +41,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_row_shows_the_plain_image_and_its_draws(digits: Path, tmp_path: Path) -> None:
-    done = augment(digits, out=tmp_path / "sheet.png", augment="flip=0.5 shift=3")
+    done = augment(digits, out=tmp_path / "sheet.png", augment={"flip": 0.5, "shift": 3})
     assert done.rows == ("flip=0.5", "shift=3", "flip=0.5 shift=3")
     assert done.size == (28, 28)
     images = np.load(digits)["images"]
@@ -138,4 +138,4 @@ def test_the_verb(digits: Path, tmp_path: Path, cli: Callable[..., tuple[int, st
     code, out, _ = cli("augment", digits, "--out", tmp_path / "sheet.png", "--augment", "rotate=10", "--json")
     assert json.loads(out)["rows"] == ["rotate=10"]
     code, _, err = cli("augment", digits, "--augment", "rotate=200")
-    assert (code, err.splitlines()[-1]) == (2, "striate: augmentation rotate must lie in 0 to 180, not 200.0")
+    assert (code, err.splitlines()[-1]) == (2, "striate: augment.rotate takes a number from 0 to 180, not '200'")

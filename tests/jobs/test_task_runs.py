@@ -239,7 +239,7 @@ def test_huber_is_not_led_astray_by_wild_numbers(
         recipe = RECIPES[strategy].updated({"loss.name": loss, "train.epochs": 10})
         run = train(data, out=tmp_path / loss, recipe=recipe)
         errors[loss] = run.measured.score
-        assert f'loss = "{loss}"' in (run.folder / "recipe.toml").read_text()
+        assert f'name = "{loss}"' in (run.folder / "recipe.toml").read_text()
     assert errors["huber"] < 0.5 * errors["mse"]
 
 
@@ -262,13 +262,13 @@ def test_what_does_not_go_with_the_task_is_refused(made: tuple[Path, list[Drawin
     out = tmp_path / "run"
     for balance in ("weights", "sampling"):
         words = f"balance '{balance}' goes with one class an image; here the task is"
-        refused(f"{words} 'labels'", given["labels csv"], out, balance=balance)
-        refused(f"{words} 'number'", given["number csv"], out, balance=balance)
-    for strategy, net in (("scratch", "lenet5_plain"), ("features", "")):
+        refused(f"{words} 'labels'", given["labels csv"], out, **{"data.balance": balance})
+        refused(f"{words} 'number'", given["number csv"], out, **{"data.balance": balance})
+    for strategy, net in (("scratch", "lenet5_plain"), ("features", None)):
         changes = {"strategy": strategy, "net.name": net, "loss.name": "huber"}
         refused("huber", by_class, out, **changes)
         refused("huber", given["labels csv"], out, **changes)
-    refused("ends in a linear layer; choose another net", given["number csv"], out, net="lenet5")
+    refused("ends in a linear layer; choose another net", given["number csv"], out, **{"net.name": "lenet5"})
 
 
 def test_a_loss_that_does_not_go_with_the_task_is_refused_before_any_image_is_read(
@@ -282,8 +282,9 @@ def test_a_loss_that_does_not_go_with_the_task_is_refused_before_any_image_is_re
     monkeypatch.setattr(FileSource, "read", unread)
     rows = [(drawing.path, "|".join(drawing.labels)) for drawing in draw(tmp_path, 20)]
     data = csv_manifest(tmp_path / "few.csv", ("path", "labels"), rows)
-    for strategy, net in (("scratch", "lenet5_plain"), ("features", "")):
-        refused("huber", data, tmp_path / "run", strategy=strategy, net=net, loss="huber")
+    for strategy, net in (("scratch", "lenet5_plain"), ("features", None)):
+        changes = {"strategy": strategy, "net.name": net, "loss.name": "huber"}
+        refused("huber", data, tmp_path / "run", **changes)
 
 
 @pytest.mark.parametrize("case", ["labels scratch csv"], indirect=True)
