@@ -10,4 +10,5 @@ from striate.recipe.changing import augment_keys
 
 def augmentation(words: str) -> Augmentation:
     """What "crop=0.3,1 flip=0.5" says, or a preset and keys over it."""
-    return Augmentation.of(Recipe(augment=NO_AUGMENTATION).updated({"augment": augment_keys(words.split())}).augment)
+    none = Recipe(augment=NO_AUGMENTATION)
+    return Augmentation.of(none.updated({"augment": augment_keys(words.split())}).augment)

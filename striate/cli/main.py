@@ -22,7 +22,7 @@ VERBS = (
     "augment",
     "recipe",
     "pack",
-    "report",
+    "compare",
     "export",
     "fetch",
     "import",

@@ -16,7 +16,7 @@ from torch import nn
 
 from striate.errors import WorkError
 from striate.recipe import Recipe
-from striate.training.batches import Visits
+from striate.training.batches import SampleOrder
 from striate.training.examples import Examples
 from striate.training.failure import NotFinite
 from striate.training.hooks import Hook
@@ -62,7 +62,7 @@ def find_rate(
 ) -> Found:
     """The learning rate to train `net` with, tried on a copy: `net` and the random state are left as they were.
 
-    200 rates from 1e-8 to 1, one batch each, with the settings' optimizer and techniques and in the loop's own order
+    200 rates from 1e-8 to 1, one batch each, with the recipe's optimizer and techniques and in the loop's own order
     and augmentation; the trial ends early where the loss explodes. `rates`, `hooks`: as in `fit`; the
     hooks are copied, too.
     Raises WorkError where the loss falls at no rate, and so nothing can be found.
@@ -108,7 +108,7 @@ class _Trial:
             {"optimizer.lr": HIGHEST, "schedule.name": "constant", "train.compile": "no"}
         )
         copied, own = copy.deepcopy((net, list(hooks)))  # at once: a hook may hold a part of the network
-        self.run = Run(copied, examples, recipe, [*techniques(recipe, judged=False), *own], rates, ALONE)
+        self.run = Run(copied, examples, recipe, [*techniques(recipe, validated=False), *own], rates, ALONE)
         self.run.schedule = _Rising(recipe, self.tried)
 
     def losses(self) -> list[float]:
@@ -133,7 +133,7 @@ class _Trial:
                 break
         return found
 
-    def _batches(self) -> Iterator[Visits]:
+    def _batches(self) -> Iterator[SampleOrder]:
         run = self.run
         while True:
             run.net.train()

@@ -42,7 +42,7 @@ class Pace:
 def fastest(
     net: nn.Module, examples: Examples, recipe: Recipe, *, rates: Rates | None = None, hooks: Sequence[Hook] = ()
 ) -> Pace:
-    """The settings' `train_precision` and `compile` where they say so, else by trial; `net` is left as it was.
+    """The recipe's `train.precision` and `train.compile` where they say so, else by trial; `net` is left as it was.
 
     A run of less than half a minute is not tried, nor is compiling for one of less than twenty. bfloat16 is chosen, or
     compiling, where a step takes at most nine tenths of the time. `rates`, `hooks`: as in `fit`, the hooks on a copy.

@@ -54,10 +54,10 @@ def test_a_family_goes_the_whole_way(file: str, name: str, pictures: Path, tmp_p
         }
     )
     run = train(pictures, out=tmp_path / "run", recipe=recipe)
-    assert (run.model.net, run.classifier.classes) == (name, ("bars", "discs"))
+    assert (run.model.net, run.predictor.classes) == (name, ("bars", "discs"))
 
     files = sorted((pictures / "val").rglob("*.png"))
-    said = np.stack([one.probabilities for one in run.classifier.predict(files)])
+    said = np.stack([one.probabilities for one in run.predictor.predict(files)])
     assert said.shape == (4, 2)
     assert np.allclose(said.sum(axis=1), 1) and np.ptp(said) > 0
 

@@ -80,7 +80,7 @@ class Case:
             recipe = recipe.updated({"train.accumulate": 2 * recipe.train.accumulate})
         chances = np.arange(1.0, self.n + 1) if self.chances else None
         learnt, held = (
-            examples(images[0][: self.n], images[1][: self.n], chances=chances),
+            examples(images[0][: self.n], images[1][: self.n], sampling_weights=chances),
             examples(images[0][self.n :], images[1][self.n :]),
         )
         torch.manual_seed(0)
