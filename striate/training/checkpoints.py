@@ -28,9 +28,9 @@ class Checkpoints(Hook):
     """Saves the run into `folder`, and puts a run that begins where the last good checkpoint there was.
 
     It is the last hook of a run, because what a later one remembers would be saved a step too early.
-    seconds, steps: how often, 0: not by that; also after every epoch that is the best, and after the last. keep: how
+    seconds, steps: how often, None: not by that; also after every epoch that is the best, and after the last. keep: how
     many of the last are kept, the best one beside them. identity: what must be the same for the run to be the same,
-    as JSON values by name, such as the settings and the data. stop: asked after every step for the signal that asks
+    as JSON values by name, such as the recipe and the data. stop: asked after every step for the signal that asks
     the run to stop, 0 while none does; the run is then saved, and raises Stopped, `advice` at the end of its line.
     A checkpoint that cannot be written is told, and the one before stays; a damaged one is told and passed over.
     """
@@ -39,8 +39,8 @@ class Checkpoints(Hook):
         self,
         folder: Path,
         *,
-        seconds: float = 60.0,
-        steps: int = 0,
+        seconds: float | None = 60.0,
+        steps: int | None = None,
         keep: int = 2,
         identity: Mapping[str, Any] | None = None,
         stop: Callable[[], int] = lambda: 0,

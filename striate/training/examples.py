@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.errors import RequestError
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.tasks import Classification, Loss, Targets, Task
 
 Values = Sequence[float] | Tensor
@@ -78,38 +78,38 @@ class Examples:
             return torch.ones(len(self))
         return (self.sample_weights.double() / self.sample_weights.double().mean()).float()
 
-    def loss(self, settings: Settings, *, smoothed: bool = True) -> Loss:
-        """The loss that the settings name for the task, in the scale of these targets; `smoothed`: of labels.
+    def loss(self, recipe: Recipe, *, smoothed: bool = True) -> Loss:
+        """The loss that the recipe names for the task, in the scale of these targets; `smoothed`: of labels.
 
         Raises RequestError for one that does not go with the task.
         """
         weights = self.relative_weights().double().numpy()
-        return training_loss(self.task, self.targets.cpu().numpy(), settings, weights=weights, smoothed=smoothed)
+        return training_loss(self.task, self.targets.cpu().numpy(), recipe, weights=weights, smoothed=smoothed)
 
 
 def training_loss(
     task: Task,
     targets: Targets,
-    settings: Settings,
+    recipe: Recipe,
     *,
     weights: NDArray[np.float64] | None = None,
     smoothed: bool = True,
 ) -> Loss:
-    """The loss that the settings name for a task, in the scale of the training targets [N]; `smoothed`: of labels.
+    """The loss that the recipe names for a task, in the scale of the training targets [N]; `smoothed`: of labels.
 
     weights [N]: how much each image counts in the classes' frequencies. Raises RequestError for what does not go with
     the task.
     """
     if not smoothed:
-        return task.loss(settings.loss, targets)
+        return task.loss(recipe.loss.name, targets)
     prior = None
-    if settings.smooth_towards == "frequency":
+    if recipe.loss.smoothing_prior == "frequency":
         if not task.one_class:
-            what = "smooth_towards 'frequency' goes with one class an image"
+            what = "loss.smoothing_prior 'frequency' goes with one class an image"
             raise RequestError(f"{what}, not with the task {task.kind!r}")
         counts = np.bincount(targets, weights)
         prior = counts / counts.sum()
-    return task.loss(settings.loss, targets, label_smoothing=settings.label_smoothing, prior=prior)
+    return task.loss(recipe.loss.name, targets, label_smoothing=recipe.loss.smoothing, prior=prior)
 
 
 def _check_targets(images: Tensor, targets: Tensor, task: Task, among: Tensor | None) -> None:

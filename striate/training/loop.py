@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.training.batches import SampleOrder
 from striate.training.evaluation import validate
 from striate.training.examples import Examples
@@ -27,7 +27,7 @@ Validator = Callable[[nn.Module], float]
 def fit(
     net: nn.Module,
     examples: Examples,
-    settings: Settings,
+    recipe: Recipe,
     *,
     held_out: Examples | Validator | None = None,
     hooks: Sequence[Hook] = (),
@@ -39,7 +39,7 @@ def fit(
 
     `held_out` is evaluated after every epoch: examples, or a function from the network, in eval mode, to its score.
     `loss`: an own one in place of the task's: a callable from logits [N, outputs] and targets to losses [N].
-    `hooks` come after those of the settings' techniques. `rates`: a parameter's share of the learning rate, by name.
+    `hooks` come after those of the recipe's techniques. `rates`: a parameter's share of the learning rate, by name.
     `world`: the processes that do this together, each with the same arguments. A batch is dealt out to them by seed,
     epoch and image, one process's micro-batch being every n-th image. Each sums losses and gradients of its own images,
     DistributedDataParallel averages over the processes in the order of its ring, and the loop has scaled what it
@@ -51,9 +51,7 @@ def fit(
     Raises RequestError for what does not go together, WorkError at the first loss or parameter that is not finite, or
     where the memory does not hold the smallest micro-batch.
     """
-    run = Run(
-        net, examples, settings, [*techniques(settings, validated=held_out is not None), *hooks], rates, world, loss
-    )
+    run = Run(net, examples, recipe, [*techniques(recipe, validated=held_out is not None), *hooks], rates, world, loss)
     validated = View(held_out, run.device) if isinstance(held_out, Examples) else held_out
     with left_as_it_was(run):
         for hook in run.hooks:
@@ -67,7 +65,7 @@ def fit(
                     learn(run, batch)
                 for hook in run.hooks:
                     hook.step_done(run)
-            check_weights(net, f"the end of epoch {run.epoch + 1}", settings)
+            check_weights(net, f"the end of epoch {run.epoch + 1}", recipe)
             net.eval()
             run.close_epoch(*_validated(run, validated))
             for hook in run.hooks:
@@ -99,7 +97,7 @@ def learn(run: Run, batch: SampleOrder) -> None:
 def _gradient(run: Run, batch: SampleOrder) -> float:
     """Put the gradient of the batch's mean loss into the parameters; the summed loss of this process's images."""
     run.optimizer.zero_grad()
-    micro_batches, total, settings, counts = run.dealt(batch), 0.0, run.settings, 1.0
+    micro_batches, total, recipe, counts = run.dealt(batch), 0.0, run.recipe, 1.0
     if (
         not micro_batches
     ):  # it goes along, for all exchange gradients, with images that another learns, and counts nothing
@@ -110,10 +108,10 @@ def _gradient(run: Run, batch: SampleOrder) -> float:
         with _alone_until(run, last=number == len(micro_batches) - 1):
             loss = loss_of(
                 run.learner, shown, run.view, run.loss,
-                auxiliary=settings.auxiliary, precision=settings.train_precision,
+                auxiliary=recipe.loss.aux_weight, precision=recipe.train.precision,
             )  # fmt: skip
             if not loss.isfinite():
-                raise not_finite(run.net, shown.x, run.where, settings)
+                raise not_finite(run.net, shown.x, run.where, recipe)
             # Processes average their gradients; the batch's is their sum.
             (loss * (counts * run.world.size / len(batch))).backward()  # type: ignore[no-untyped-call]
         total += counts * loss.item()
@@ -125,7 +123,7 @@ def _validated(run: Run, validated: View | Validator | None) -> tuple[float | No
     run.world.align(run.eval_net)
     found: tuple[float | None, float | None] = (None, None)
     if run.world.first and isinstance(validated, View):
-        found = validate(run.eval_net, validated, run.held_out_loss, precision=run.settings.train_precision)
+        found = validate(run.eval_net, validated, run.held_out_loss, precision=run.recipe.train.precision)
     elif run.world.first and validated is not None and not isinstance(validated, View):
         found = validated(run.eval_net), None
     score, loss = run.world.told(found)

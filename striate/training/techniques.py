@@ -1,4 +1,4 @@
-"""The techniques of a step and of a run that the settings name, each a small hook: clipping, EMA, the best epoch."""
+"""The techniques of a step and of a run that the recipe names, each a small hook: clipping, EMA, the best epoch."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import RequestError
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.training.hooks import Hook
 from striate.training.run import Run
 from striate.training.segments import plain_copy
 
 
-def techniques(settings: Settings, *, validated: bool) -> list[Hook]:
-    """The hooks that the settings ask for. Raises RequestError for what needs held-out images where there are none."""
+def techniques(recipe: Recipe, *, validated: bool) -> list[Hook]:
+    """The hooks that the recipe asks for. Raises RequestError for what needs held-out images where there are none."""
     hooks: list[Hook] = []
-    if settings.clip_norm:
-        hooks.append(Clipping(settings.clip_norm))
-    if settings.ema:
-        hooks.append(Averaging(settings.ema))
-    if settings.patience or settings.take == "best":
+    if recipe.train.clip_norm:
+        hooks.append(Clipping(recipe.train.clip_norm))
+    if recipe.train.ema_decay:
+        hooks.append(Averaging(recipe.train.ema_decay))
+    if recipe.train.keeps_best:
         if not validated:
-            what = "patience" if settings.patience else "take = 'best'"
+            what = "train.patience" if recipe.train.patience else "train.keep_checkpoint = 'best'"
             raise RequestError(f"{what} needs held-out images: without them no epoch is better than another")
-        hooks.append(Best(settings.patience))
+        hooks.append(Best(recipe.train.patience))
     return hooks
 
 
@@ -98,7 +98,7 @@ class Best(Hook):
 
     name = "best"
 
-    def __init__(self, patience: int = 0) -> None:
+    def __init__(self, patience: int | None = None) -> None:
         self.patience = patience
         self.epoch = 0
         self.score: float | None = None

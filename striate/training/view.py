@@ -31,14 +31,14 @@ class Shown:
 
 
 class View:
-    """Examples as a network on `device` sees them; `augment` is the text of an `Augmentation`, drawn for `seed`.
-
-    "auto" is none: who knows the images has chosen before.
+    """Examples as a network on `device` sees them; `augmentation` is drawn for `seed`, None: there is none.
 
     Only the rows asked for are read; where there is room for the images on the device, they are kept there.
     """
 
-    def __init__(self, examples: Examples, device: torch.device, *, augment: str = "none", seed: int = 0) -> None:
+    def __init__(
+        self, examples: Examples, device: torch.device, augmentation: Augmentation | None = None, *, seed: int = 0
+    ) -> None:
         self.examples, self.device, self.seed = examples, device, seed
         self.mean, self.std = (
             torch.as_tensor(value, dtype=torch.float32).to(device) for value in (examples.mean, examples.std)
@@ -46,7 +46,7 @@ class View:
         dtype = torch.float32 if examples.targets.is_floating_point() else torch.int64
         self.targets = examples.targets.to(device, dtype)
         self.sample_weights = examples.relative_weights().to(device)
-        self.augmentation = Augmentation.from_text("none" if augment == "auto" else augment)
+        self.augmentation = augmentation or Augmentation()
         images = examples.images
         self.images = images.to(device) if images.nbytes <= KEEP else images
         self._lighting = _lighting(images, examples.among) if self.augmentation.lighting else None

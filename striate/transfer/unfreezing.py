@@ -61,14 +61,14 @@ def opens(level: int, unfreeze: int, epochs: int) -> int:
 class Unfreezing(Hook):
     """Opens the stages of `net` one after another; what is closed is below the gradient and as in prediction.
 
-    It works from the run's epoch alone, so a resumed run needs nothing of it. norms: of frozen stages, "kept" or
-    "measured": their statistics do not move; "moving": they follow the batches. Those of the stages that are learnt
-    are kept too: their scale and shift are learnt, but a few dozen steps on small batches make worse statistics than
-    ImageNet did.
+    It works from the run's epoch alone, so a resumed run needs nothing of it. batch_norm: of frozen stages, "frozen"
+    or "recalibrated": their statistics do not move; "trained": they follow the batches. Those of the stages that are
+    trained are frozen too: their scale and shift are trained, but a few dozen steps on small batches make worse
+    statistics than ImageNet did.
     """
 
-    def __init__(self, net: Net, unfreeze: int, norms: str) -> None:
-        self.net, self.unfreeze, self.norms = net, unfreeze, norms
+    def __init__(self, net: Net, unfreeze: int, batch_norm: str) -> None:
+        self.net, self.unfreeze, self.batch_norm = net, unfreeze, batch_norm
         self.levels = levels(net)
 
     def epoch_begins(self, run: Run) -> None:
@@ -79,7 +79,7 @@ class Unfreezing(Hook):
             stage = getattr(self.net, name)
             stage.train(run.epoch >= opens(place, self.unfreeze, run.epochs))
             for norm in _norms(stage):
-                norm.train(self.norms == "moving" and place > self.unfreeze)
+                norm.train(self.batch_norm == "trained" and place > self.unfreeze)
 
     def end(self, run: Run) -> None:
         """Leave a network like any other: all of it can be learnt."""

@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input-size", nargs=2, type=int, metavar=("H", "W"), help="height and width of the image")
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the net's constructor"
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the network's constructor"
     )
     parser.add_argument("--html", metavar="FILE", help="write a page with every stage drawn")
 
@@ -28,10 +28,15 @@ def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
     from striate.jobs.catalogue import show as job
     from striate.jobs.net_page import amount, remarks
-    from striate.recipe.options import options_of
+    from striate.recipe.changing import options
 
-    options = options_of(chosen.set)
-    facts = job(chosen.net, input_size=chosen.input_size, classes=chosen.classes, options=options, html=chosen.html)
+    facts = job(
+        chosen.net,
+        input_size=chosen.input_size,
+        classes=chosen.classes,
+        options=options(chosen.option),
+        html=chosen.html,
+    )
     height, width = facts["input_size"]
     lines = [
         f"{facts['name']}: {facts['title']} ({facts['year']})",
