@@ -36,8 +36,8 @@ from striate.training.checkpoints import Checkpoints
 from striate.training.examples import Examples, training_loss
 from striate.training.hooks import Hook
 from striate.training.loop import fit
+from striate.training.loop_state import EpochReport, LoopState
 from striate.training.optimizers import Rates
-from striate.training.run import EpochReport, Run
 from striate.training.standardised import StandardisedTarget
 from striate.training.world import ALONE
 
@@ -267,18 +267,18 @@ class _Reporting(Hook):
         self.task, self.on_epoch, self.bar, self.say = task, on_epoch, bar, say
         self.shown = 0
 
-    def epoch_begins(self, run: Run) -> None:
-        self.bar.advance(run.epoch - self.shown)  # a resumed run has epochs behind it
-        self.shown = run.epoch
+    def epoch_begins(self, loop: LoopState) -> None:
+        self.bar.advance(loop.epoch - self.shown)  # a resumed run has epochs behind it
+        self.shown = loop.epoch
 
-    def epoch_done(self, run: Run) -> None:
-        report = run.reports[-1]
+    def epoch_done(self, loop: LoopState) -> None:
+        report = loop.reports[-1]
         self.on_epoch(_row(report, self.task))
         self.bar.note(_note(report, self.task))
         self.bar.advance()
-        self.shown = run.epoch
+        self.shown = loop.epoch
 
-    def note(self, run: Run, line: str) -> None:
+    def note(self, loop: LoopState, line: str) -> None:
         self.say(line)
 
 

@@ -21,8 +21,8 @@ from striate.training.examples import Examples
 from striate.training.failure import NotFinite
 from striate.training.hooks import Hook
 from striate.training.loop import learn, left_as_it_was
+from striate.training.loop_state import LoopState, Sums
 from striate.training.optimizers import Rates
-from striate.training.run import Run, Sums
 from striate.training.schedule import Schedule
 from striate.training.techniques import techniques
 from striate.training.world import ALONE
@@ -68,7 +68,7 @@ def find_rate(
     Raises WorkError where the loss falls at no rate, and so nothing can be found.
     """
     trial = _Trial(net, examples, recipe, rates, hooks)
-    with left_as_it_was(trial.run):
+    with left_as_it_was(trial.loop):
         losses = trial.losses()
     return read(trial.tried[: len(losses)], losses)
 
@@ -108,23 +108,23 @@ class _Trial:
             {"optimizer.lr": HIGHEST, "schedule.name": "constant", "train.compile": "no"}
         )
         copied, own = copy.deepcopy((net, list(hooks)))  # at once: a hook may hold a part of the network
-        self.run = Run(copied, examples, recipe, [*techniques(recipe, validated=False), *own], rates, ALONE)
-        self.run.schedule = _Rising(recipe, self.tried)
+        self.loop = LoopState(copied, examples, recipe, [*techniques(recipe, validated=False), *own], rates, ALONE)
+        self.loop.schedule = _Rising(recipe, self.tried)
 
     def losses(self) -> list[float]:
         """The mean loss of every batch, until it explodes."""
-        run, found, lowest = self.run, list[float](), math.inf
-        for hook in run.hooks:
-            hook.start(run)
+        loop, found, lowest = self.loop, list[float](), math.inf
+        for hook in loop.hooks:
+            hook.start(loop)
         for batch in self._batches():
-            run.sums = Sums()
+            loop.sums = Sums()
             try:
-                learn(run, batch)
+                learn(loop, batch)
             except NotFinite:
                 if not found:
                     raise  # no rate has to do with it
                 break
-            found.append(run.sums.loss / run.sums.seen)
+            found.append(loop.sums.loss / loop.sums.seen)
             now = averaged(found)[-1]
             lowest = min(lowest, now)
             start = statistics.fmean(found[:STILL])
@@ -134,13 +134,13 @@ class _Trial:
         return found
 
     def _batches(self) -> Iterator[SampleOrder]:
-        run = self.run
+        loop = self.loop
         while True:
-            run.net.train()
-            for hook in run.hooks:
-                hook.epoch_begins(run)
-            yield from run.batches_left()
-            run.epoch, run.batch = run.epoch + 1, 0
+            loop.net.train()
+            for hook in loop.hooks:
+                hook.epoch_begins(loop)
+            yield from loop.batches_left()
+            loop.epoch, loop.batch = loop.epoch + 1, 0
 
 
 class _Rising(Schedule):

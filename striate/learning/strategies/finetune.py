@@ -29,7 +29,7 @@ from striate.nets.base import Net
 from striate.recipe import Recipe
 from striate.training.evaluation import validate
 from striate.training.hooks import Hook
-from striate.training.run import Run
+from striate.training.loop_state import LoopState
 from striate.training.view import View, normalised
 from striate.transfer.head import Head
 from striate.transfer.unfreezing import Unfreezing, learnt_stages, measure_norms, rates
@@ -150,10 +150,10 @@ class _AtStart(Hook):
         self.trainer, self.rows, self.on_epoch = trainer, rows, on_epoch
         self.row: Row = {}
 
-    def start(self, run: Run) -> None:
-        view = View(self.trainer.evaluation_examples(self.rows), run.device)
-        found = validate(run.net.eval(), view, run.held_out_loss, precision=run.recipe.train.precision)
-        self.row = {"epoch": 0, run.examples.task.metric.curve_key: found.score, "held_out_loss": found.loss}
+    def start(self, loop: LoopState) -> None:
+        view = View(self.trainer.evaluation_examples(self.rows), loop.device)
+        found = validate(loop.net.eval(), view, loop.held_out_loss, precision=loop.recipe.train.precision)
+        self.row = {"epoch": 0, loop.examples.task.metric.curve_key: found.score, "held_out_loss": found.loss}
         self.on_epoch(self.row)
 
 

@@ -57,7 +57,7 @@ class Sums:
     seconds: float = 0.0
 
 
-class Run:
+class LoopState:
     """What is trained, with what, and how far it is.
 
     epoch, batch: epochs done, and batches done of the epoch under way. step: steps done in all. accumulate: micro-
