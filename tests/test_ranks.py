@@ -21,7 +21,7 @@ RANKS = """
 5: jobs
 7: cli __init__ __main__
 """
-DATA = """sources augment
+DATA = """sources augment threads
 audit
 pack splits
 opening

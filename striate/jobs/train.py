@@ -18,7 +18,7 @@ from striate.data.opening import open_source
 from striate.data.sources.base import Source, notes_of
 from striate.data.splits import apply_split, split_csv
 from striate.errors import RequestError
-from striate.inference.classifier import Classifier
+from striate.inference.predictor import Predictor
 from striate.jobs.measure import Measured
 from striate.jobs.run_report import run_report
 from striate.jobs.scalars import require_writer, write_scalars
@@ -80,9 +80,9 @@ class Run:
         return self.result.split.audit
 
     @property
-    def predictor(self) -> Classifier:
+    def predictor(self) -> Predictor:
         """The model, ready to predict."""
-        return Classifier(self.model)
+        return Predictor(self.model)
 
     def as_dict(self) -> dict[str, Any]:
         """The run as JSON values."""

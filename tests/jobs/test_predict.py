@@ -21,18 +21,18 @@ def images(photos: Path) -> list[Path]:
 def test_files_and_folders_in_the_order_asked(trained: Run, photos: Path) -> None:
     paths = images(photos)
     done = predict(trained.folder, [paths[5], paths[0], photos / "val"])
-    assert [answer.source for answer in done.answers] == [str(path) for path in (paths[5], paths[0], *paths)]
+    assert [answer.source for answer in done.predictions] == [str(path) for path in (paths[5], paths[0], *paths)]
     assert done.failed == []
-    assert np.array_equal(done.answers[1].probabilities, done.answers[2].probabilities) or np.allclose(
-        done.answers[1].probabilities, done.answers[2].probabilities, atol=1e-5
+    assert np.array_equal(done.predictions[1].probabilities, done.predictions[2].probabilities) or np.allclose(
+        done.predictions[1].probabilities, done.predictions[2].probabilities, atol=1e-5
     )
 
 
 def test_predict_agrees_with_the_runs_own_answers(trained: Run, photos: Path) -> None:
     done = predict(trained.folder, [photos / "val"])
-    rows = np.stack([answer.probabilities for answer in done.answers])
+    rows = np.stack([answer.probabilities for answer in done.predictions])
     keys = [entry.item.key for entry in trained.audit.usable if entry.item.part == "val"]
-    assert [answer.source for answer in done.answers] == [str(photos / key) for key in keys]
+    assert [answer.source for answer in done.predictions] == [str(photos / key) for key in keys]
     assert np.allclose(rows, trained.evaluation.answers, atol=1e-4)
 
 
@@ -40,7 +40,7 @@ def test_engines_and_precisions_agree(trained: Run, photos: Path) -> None:
     paths = images(photos)[:4]
     rows = {
         (engine, precision): np.stack(
-            [a.probabilities for a in predict(trained.folder, paths, engine=engine, precision=precision).answers]
+            [a.probabilities for a in predict(trained.folder, paths, engine=engine, precision=precision).predictions]
         )
         for engine, precision in [("openvino", "float32"), ("torch", "float32"), ("openvino", "bfloat16")]
     }
@@ -71,9 +71,9 @@ def test_a_folder_without_images_and_no_files_at_all(trained: Run, tmp_path: Pat
 
 
 def test_published_weights_predict_by_name(trained: Run, photos: Path) -> None:
-    classifier = load("efficientnet_lite0")
-    assert len(classifier.classes) == 1000
-    assert classifier.predict(images(photos)[0])[0].probabilities.shape == (1000,)
+    predictor = load("efficientnet_lite0")
+    assert len(predictor.classes) == 1000
+    assert predictor.predict(images(photos)[0])[0].probabilities.shape == (1000,)
 
 
 @pytest.mark.parametrize(
