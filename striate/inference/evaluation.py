@@ -78,7 +78,7 @@ def evaluate(
 
 
 def _same_names(task: Task, source: Source) -> dict[str, int]:
-    """The model's outputs by name. Raises RequestError where model and data have another task, or no class in common."""
+    """The model's outputs by name. Raises RequestError where the data have another task, or no common class."""
     if source.task.kind != task.kind:
         raise RequestError(f"the model's task is {task.kind!r}, and that of {source.name!r} is {source.task.kind!r}")
     place = {name: number for number, name in enumerate(task.names)}

@@ -100,7 +100,7 @@ class Predictor:
         return normalised(np.stack(crops) if crops else self._no_crops(), self.model)
 
     def embed(self, crops: Images) -> NDArray[np.float32]:
-        """uint8 crops [N, H, W, C] -> the engine's output [N, D]: embeddings, or logits for a net without a linear head."""
+        """uint8 crops [N, H, W, C] -> embeddings [N, D]; logits, for a net that does not end in a linear layer."""
         if len(crops) == 0:
             return np.zeros((0, 0), np.float32)
         return np.stack([row for _, row in in_batches(self.engine.run, enumerate(crops))])
