@@ -16,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from striate.data.dataset import open_data
     from striate.errors import RequestError, StriateError, WorkError
     from striate.jobs.audit import audit
     from striate.jobs.augment import augment
@@ -47,6 +48,7 @@ __all__ = [
     "fully_convolutional",
     "import_weights",
     "load",
+    "open_data",
     "pack",
     "paper_recipe",
     "train",
@@ -67,6 +69,7 @@ _HOMES = {
     "fully_convolutional": "nets.fully_convolutional",
     "import_weights": "jobs.import_weights",
     "load": "jobs.load",
+    "open_data": "data.dataset",
     "pack": "jobs.pack",
     "paper_recipe": "nets.papers",
     "train": "jobs.train",

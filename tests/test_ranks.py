@@ -25,6 +25,7 @@ DATA = """sources augment threads
 audit
 pack splits
 opening
+dataset
 """
 RANK = {room: int(line[0]) for line in RANKS.split("\n") if line for room in line[2:].split()}
 TOP = {room for room, rank in RANK.items() if rank == max(RANK.values())}  # the package's faces know each other

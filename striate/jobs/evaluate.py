@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from striate.data.opening import open_source
+from striate.data.opening import Data, open_source
 from striate.inference import evaluation
 from striate.inference.evaluation import ModelEvaluation
 from striate.jobs.load import load
@@ -13,7 +13,7 @@ from striate.progress import Progress
 
 def evaluate(
     model: str | os.PathLike[str],
-    data: str | os.PathLike[str],
+    data: Data,
     *,
     part: str = "",
     ten_crop: bool = False,
@@ -21,7 +21,7 @@ def evaluate(
     precision: str = "auto",
     progress: Progress | None = None,
 ) -> ModelEvaluation:
-    """Measure a model on labelled images.
+    """Measure a model on labelled images: `data` as for `striate.train`.
 
     part: "train", "val" or "test"; by default the held-out one, or all images where there are no parts.
     ten_crop: predict each image by the mean of ten views of it, as AlexNet was measured; ten times the work.

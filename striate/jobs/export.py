@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from striate.data.opening import open_source
+from striate.data.opening import Data, open_source
 from striate.data.sources.base import Source
 from striate.errors import RequestError, WorkError, unknown
 from striate.inference.ood import OODDetector
@@ -63,7 +63,7 @@ def export(
     *,
     to: str,
     out: str | os.PathLike[str] | None = None,
-    images: str | os.PathLike[str] | None = None,
+    images: Data | None = None,
     progress: Progress | None = None,
 ) -> Exported:
     """Export a model to "onnx" or "openvino": uint8 RGB [N, height, width, 3] in, probabilities or numbers out.
@@ -132,13 +132,17 @@ def _write_openvino(model: Model, path: Path) -> Answers:
     return lambda images: [np.array(compiled([images])[output]) for output in compiled.outputs]
 
 
-def _comparison_source(model: Model, images: str | os.PathLike[str] | None) -> Source:
-    data = images or model.training.get("data", "")
+def _comparison_source(model: Model, images: Data | None) -> Source:
+    if images is not None:
+        return open_source(images)
+    data = str(model.training.get("data") or "")
+    if not data:
+        raise RequestError(
+            "an export is compared on images first, and the model was not trained on a path; name images with --images"
+        )
     try:
         return open_source(data)
     except RequestError as error:
-        if images:
-            raise
         raise RequestError(
             f"an export is compared on images first, and {str(data)!r}, which the model was trained on, is not there "
             "any more; name a folder of images with --images"

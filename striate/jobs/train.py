@@ -14,7 +14,7 @@ from typing import Any
 from striate.data.audit.audit import Audit
 from striate.data.audit.decisions import apply_decisions, read_decisions
 from striate.data.augment.augmentation import Augmentation
-from striate.data.opening import open_source
+from striate.data.opening import Data, open_source
 from striate.data.sources.base import Source, notes_of
 from striate.data.splits import apply_split, split_csv
 from striate.errors import RequestError
@@ -101,7 +101,7 @@ class Run:
 
 
 def train(
-    data: str | os.PathLike[str] = "",
+    data: Data = "",
     *,
     out: str | os.PathLike[str] | None = None,
     recipe: Recipe | None = None,
@@ -113,19 +113,26 @@ def train(
     tensorboard: bool = False,
     progress: Progress | None = None,
 ) -> Run:
-    """Train on `data`: a folder of class folders, a manifest, arrays, a pack, or a named set.
+    """Train on `data`.
 
+    `data`: a path (a folder of class folders, a manifest, a pack, ...) or a named set; arrays (images, targets), uint8
+    [N, H, W] or [N, H, W, 3]; a `torch.utils.data.Dataset` of (image, target); either of them by part, such as
+    {"train": ..., "val": ...}; or a source of one's own: see `striate.data.opening`.
     `out`: the run folder, new or empty; by default a new one under runs/. `recipe` holds every choice; the arguments
     after it override its keys. `resume`: in place of all of them, the folder of a run that was stopped or killed, which
-    then ends as if it had not been. `tensorboard`: also write its scalars to the run folder.
+    then ends as if it had not been; a run on arrays, a Dataset or a source is given the same `data` again.
+    `tensorboard`: also write its scalars to the run folder.
     Under torchrun the processes train together. The first one does all the rest and returns the run; the others leave
     by SystemExit(0) when it needs them no more. Restarted by torchrun, it resumes the run in `out`.
     Raises RequestError for what cannot be done as asked, WorkError where the work failed.
     """
-    given = {"data": os.fspath(data) or None, "net": net, "strategy": strategy, "epochs": epochs, "seed": seed}
+    path = os.fspath(data) if isinstance(data, (str, os.PathLike)) else None
+    given = {"data": path or None, "net": net, "strategy": strategy, "epochs": epochs, "seed": seed}
     asked = {key: value for key, value in given.items() if value is not None}
     if resume is not None and (asked or out or recipe):
         raise RequestError("a run is resumed with the recipe that it was started with: give resume alone")
+    if path is None:
+        asked["data"] = ""  # no file can name it
     if tensorboard:
         require_writer()
     clock = Clock()
@@ -133,7 +140,9 @@ def train(
         progress = (progress if processes.first else None) or Progress()
         recipe, resume = _started(asked, out, recipe, resume, processes)
         with clock.stage("open the data"):
-            source, notes = open_as_asked(recipe)
+            source, notes = open_as_asked(recipe, data if path is None else recipe.data)
+            if resume is not None and path is None:
+                _require_same_data(Path(resume), source)
             summary = summarise(source)
         plan = _planned(source, summary, recipe, resume, clock, processes)
         notes += _announced(source, plan, recipe, progress)
@@ -150,12 +159,12 @@ def train(
             return run
 
 
-def open_as_asked(recipe: Recipe) -> tuple[Source, list[str]]:
-    """The data as split and decided on by the files that the recipe names, and lines for the user.
+def open_as_asked(recipe: Recipe, data: Data) -> tuple[Source, list[str]]:
+    """`data` as split and decided on by the files that the recipe names, and lines for the user.
 
     Raises RequestError for what does not go with the task of the data.
     """
-    source = open_source(recipe.data)
+    source = open_source(data)
     notes = list(notes_of(source))
     if recipe.split:  # first, because decisions may move an image to another part
         source, said = apply_split(source, Path(recipe.split))
@@ -180,11 +189,23 @@ def _started(
         if resume is not None:
             require_unfinished(Path(resume))
             recipe = Recipe.from_file(Path(resume) / RECIPE)
+            if not recipe.data and "data" not in asked:
+                raise RequestError(
+                    f"the run {str(resume)!r} was started on data given from Python, and goes on with the same data: "
+                    "striate.train(data, resume=...)"
+                )
         else:
             recipe = (recipe or Recipe()).changed(asked)
     shared = processes.broadcast((recipe, resume))
     assert shared[0] is not None
     return shared[0], shared[1]
+
+
+def _require_same_data(run: Path, source: Source) -> None:
+    """Raise RequestError where the run was started on other data than these, which were given from Python."""
+    before = first_logged(run, "plan").get("identity", source.identity)
+    if before != source.identity:
+        raise RequestError(f"the run {str(run)!r} was started on other data, and is resumed only on the same")
 
 
 def _planned(
@@ -220,12 +241,14 @@ def _claimed(resume: Place, out: Place, source: Source, processes: Processes) ->
 
 def _recorded(recipe: Recipe, source: Source, plan: Plan, context: RunContext, *, resumed: bool) -> Recipe:
     """The recipe with the plan's choices and absolute paths, written down: with it the run resumes, or runs again."""
-    context.log("resume" if resumed else "plan", {"data": recipe.data, **dataclasses.asdict(plan)})
+    facts = {"data": recipe.data, "identity": source.identity, **dataclasses.asdict(plan)}
+    context.log("resume" if resumed else "plan", facts)
     if resumed:
         if not context.folder.saved:
             context.progress.say("Nothing was saved yet: the run starts again.")
         return recipe
-    data = source.identity if Path(recipe.data).exists() else recipe.data  # a path, or the name of a set
+    # A path, or the name of a set; "" for data given from Python.
+    data = source.identity if recipe.data and Path(recipe.data).exists() else recipe.data
     net = str(Path(plan.net).resolve()) if is_model_file(plan.net) else plan.net
     filled: dict[str, Any] = {"data": data, "net": net, "strategy": plan.strategy}
     for key in ("split", "decisions", "strangers"):
