@@ -1,4 +1,4 @@
-"""Labelled images for a training loop of one's own: `open_data` gives images, targets and the split that `train` uses."""
+"""Labelled images for a loop of one's own: `open_data` gives images, targets and the split that `train` uses."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_an_image_that_is_gone_is_named(photos: Path, tmp_path: Path) -> None:
     data = open_data(tmp_path)
     assert [one.path for one in data.audit.set_aside] == ["a/bad.jpg"]
     (tmp_path / data.train.keys[0]).unlink()
-    with pytest.raises(RequestError, match="cannot use 'a/0.jpg'"):
+    with pytest.raises(RequestError, match=r"cannot use 'a/0\.jpg'"):
         data.train[0]
-    with pytest.raises(RequestError, match="cannot use 'a/0.jpg': unreadable"):
+    with pytest.raises(RequestError, match=r"cannot use 'a/0\.jpg': unreadable"):
         data.train.arrays(8)

@@ -115,8 +115,8 @@ def test_the_model_is_evaluated_on_arrays(run: Run) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        Drawn(), OwnSource(), {"train": discs(40), "test": discs(20)}, (discs(40)[0], np.eye(2, dtype=int)[discs(40)[1]]),
-        (discs(40)[0], discs(40)[0].mean(axis=(1, 2))),
+        Drawn(), OwnSource(), {"train": discs(40), "test": discs(20)},
+        (discs(40)[0], np.eye(2, dtype=int)[discs(40)[1]]), (discs(40)[0], discs(40)[0].mean(axis=(1, 2))),
     ],
     ids=["dataset", "source", "parts", "multilabel", "regression"],
 )  # fmt: skip

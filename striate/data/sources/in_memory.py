@@ -96,7 +96,7 @@ def _read(part: str, given: Any) -> tuple[Sequence[Images], Any, tuple[str, ...]
         images, targets = checked_images(where, np.asarray(given[0])), np.asarray(given[1])
         if targets.ndim == 0 or len(targets) != len(images):
             raise RequestError(f"{where}: {len(images)} images, but targets of shape {list(targets.shape)}")
-        return images, targets, ()
+        return list(images), targets, ()
     found: list[Images] = []
     values: list[Any] = []
     for place, pair in enumerate(_pairs(where, given)):
