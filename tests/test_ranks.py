@@ -18,7 +18,8 @@ RANKS = """
 2: nets training
 3: weights inference
 4: transfer interop
-5: jobs
+5: learning
+6: jobs
 7: cli __init__ __main__
 """
 DATA = """sources augment threads

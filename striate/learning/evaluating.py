@@ -109,7 +109,7 @@ def _fold_by_fold(trainer: Trainer, fit: Fit) -> Floats:
 def _by_embedding(
     trainer: Trainer, predictor: Predictor, ood: Source | None
 ) -> tuple[Model, Floats | None, OODEvaluation | None]:
-    """The model, with an OOD detector where OOD images are given; how atypical each image is; the detector's evaluation.
+    """The model, how atypical each image is, and, where OOD images are given, the evaluation of the model's detector.
 
     By the embedding below the linear head, where the net has one.
     """

@@ -63,9 +63,7 @@ def choose(seen: DataSummary, strategy: str, net: str) -> Plan:
     """The plan for what was asked; "auto" and "" leave it to the data. Raises RequestError for what cannot be."""
     if is_model_file(net):
         if strategy == "scratch":
-            raise RequestError(
-                f"strategy 'scratch' starts from random weights, and {net!r} is a model file; give the name of its net"
-            )
+            raise RequestError(f"strategy 'scratch' starts from random weights; {net!r} is a model file: name its net")
         asked = strategy != "auto"
         return Plan(strategy if asked else "features", net, "asked for" if asked else f"{net} has its weights")
     if net:

@@ -274,9 +274,9 @@ def test_following_every_doubt_is_understood(tmp_path: Path) -> None:
         tmp_path / "all.csv", ("path", "labels"), [(f"d/{d.path}", said) for d, said in zip(made, table_, strict=True)]
     )
     found = audit(data, labels=True, fix_list=tmp_path / "d.csv", html=tmp_path / "a.html")
-    assert found.findings[0].kind == "doubtful-label"
+    assert found.findings[0].kind == "label-error"
     rows = follow(tmp_path / "d.csv", tmp_path / "mine.csv")
-    assert sum("doubtful-label" in row["found"] and row["to"] != "" for row in rows) >= 2
+    assert sum("label-error" in row["found"] and row["to"] != "" for row in rows) >= 2
     train(data, out=tmp_path / "run", recipe=QUICK.changed({"decisions": str(tmp_path / "mine.csv")}))
 
 

@@ -138,9 +138,13 @@ def test_folds_with_strangers(strategy: str, tmp_path: Path) -> None:
         scene(number % 2, number, (40, 32)).save(tmp_path / "others" / f"{number}.png")
     changes = {"folds": 3, "strangers": str(tmp_path / "others"), "epochs": 6}
     run = train(data, out=tmp_path / "run", recipe=RECIPES[strategy].changed(changes))
-    assert run.strangers is not None
-    assert len(run.strangers.known) == 40  # nothing is held out: each training image against the others
-    assert np.quantile(run.strangers.known, 0.95) == pytest.approx(run.strangers.limit, rel=1e-4)
+    assert run.result.evidence.ood is not None
+    assert (
+        len(run.result.evidence.ood.in_distribution) == 40
+    )  # nothing is held out: each training image against the others
+    assert np.quantile(run.result.evidence.ood.in_distribution, 0.95) == pytest.approx(
+        run.result.evidence.ood.threshold, rel=1e-4
+    )
     assert run.metrics["folds"]["images"] == 40
     page = whole(run)
     assert {"folds", "strangers"} <= page.keys()

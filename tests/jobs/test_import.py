@@ -118,7 +118,7 @@ def test_nets_tell_what_was_kept(net: Net, tmp_path: Path, cache: Path, cli) -> 
     import_weights(tmp_path / "net.safetensors", net="squeezenet1_1", source="torchvision", keep=True)
     line = next(one for one in cli("nets", "--weights")[1].splitlines() if "squeezenet1_1" in one)
     assert line.endswith("  imported")
-    assert "at hand: efficientnet_lite0, squeezenet1_1" in cli("predict", "xyz", "photo.jpg")[2]
+    assert "here: efficientnet_lite0, squeezenet1_1" in cli("predict", "xyz", "photo.jpg")[2]
 
 
 def _without(state: State, name: str) -> State:
@@ -228,7 +228,7 @@ def test_what_is_kept_is_what_the_nets_name_stands_for(
     assert file.plan.strategy == "features"
     assert np.array_equal(file.model.tensors["head.weight"], model.tensors["head.weight"])
     assert f'net = "{kept_path("squeezenet1_1")}"' in (tmp_path / "other" / "recipe.toml").read_text()
-    with pytest.raises(RequestError, match="begins from nothing"):
+    with pytest.raises(RequestError, match="starts from random weights"):
         train(photos, net=str(kept_path("squeezenet1_1")), strategy="scratch", out=tmp_path / "third")
 
 

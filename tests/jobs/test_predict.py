@@ -81,7 +81,7 @@ def test_published_weights_predict_by_name(trained: Run, photos: Path) -> None:
     ("name", "words"),
     [
         ("efficientnet_lite", "did you mean 'efficientnet_lite0'"),
-        ("zzz", "nets with weights at hand"),
+        ("zzz", "nets with weights here"),
         ("x" * 5000, "cannot read|no model file"),
     ],
     ids=["near", "far", "long"],

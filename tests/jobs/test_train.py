@@ -376,4 +376,4 @@ def test_a_cache_that_cannot_be_written_costs_time_and_no_work(
 
     run = train(photos, out=tmp_path / "run", progress=Listening())
     assert run.evaluation.total and (run.folder / "model.safetensors").is_file()
-    assert sum("does that work again" in line for line in said) == 2  # features and records
+    assert sum("repeats that work" in line for line in said) == 2  # features and records

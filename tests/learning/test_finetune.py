@@ -95,7 +95,7 @@ def test_the_curve_begins_with_the_head_alone_and_the_report_says_what_was_learn
     assert [event["epoch"] for event in epochs] == [0, 1, 2, 3]
     assert epochs[-1]["held_out_loss"] < epochs[0]["held_out_loss"]
     assert "stage9, stage8, stage7" in page(run)
-    assert "then they were learnt from too" in page(run)
+    assert "then they were trained on too" in page(run)
 
 
 def test_its_backbone_is_its_own_and_both_engines_agree(run: Run, scenes: Path) -> None:

@@ -126,7 +126,7 @@ def test_without_a_pack_the_images_are_kept_in_memory(
     monkeypatch.setattr(packing, "publish", refusing)
     heard = Listening()
     run = train(jpegs, out=tmp_path / "run", recipe=SCRATCH, progress=heard)
-    said = [line for line in heard.lines if "this run keeps its images in memory" in line]
+    said = [line for line in heard.lines if "this run holds its images in memory" in line]
     assert len(said) == 1 and "No space left on device" in said[0]
     assert np.array_equal(run.evaluation.answers, plain.evaluation.answers)
 
@@ -137,8 +137,8 @@ def test_a_cache_that_is_a_file(jpegs: Path, tmp_path: Path, monkeypatch: pytest
     heard = Listening()
     run = train(jpegs, out=tmp_path / "run", recipe=SCRATCH, progress=heard)
     assert run.evaluation.total == 12
-    assert sum("keeps its images in memory" in line for line in heard.lines) == 1
-    assert sum("does that work again" in line for line in heard.lines) == 1  # the records
+    assert sum("holds its images in memory" in line for line in heard.lines) == 1
+    assert sum("repeats that work" in line for line in heard.lines) == 1  # the records
 
 
 def test_what_does_not_fit_into_memory_either_is_an_error(
@@ -204,7 +204,7 @@ def test_augmentation_that_does_not_zoom_has_one_pack(jpegs: Path, own_cache: Pa
     assert len(list((own_cache / "packs").glob("*.pack"))) == 1
 
 
-def test_a_shelf_knows_its_images_whatever_was_left_out(jpegs: Path, own_cache: Path, tmp_path: Path) -> None:
+def test_cached_images_know_their_images_whatever_was_left_out(jpegs: Path, own_cache: Path, tmp_path: Path) -> None:
     from striate.data.audit.audit import audit
 
     (jpegs / "train" / "bars" / "broken.jpg").write_bytes(b"\xff\xd8")
@@ -215,10 +215,10 @@ def test_a_shelf_knows_its_images_whatever_was_left_out(jpegs: Path, own_cache: 
         (jpegs / "train" / "bars" / "broken.jpg").unlink()
     found = audit(source, held.pairs)
     assert len(found.usable) == 44 and len(held.pairs) == 45
-    shelf = held.of(found.usable[10:20])
-    assert shelf.exact([3, 0]).tobytes() == held.exact[[13, 10]].tobytes()
-    assert shelf.among([3, 0]).tolist() == [13, 10]
-    assert shelf.watched().shape == (44, 1, 32, 32) and shelf.learnt_from().shape == (44, 1, 37, 37)
+    cached = held.of(found.usable[10:20])
+    assert cached.exact([3, 0]).tobytes() == held.exact[[13, 10]].tobytes()
+    assert cached.indices([3, 0]).tolist() == [13, 10]
+    assert cached.evaluation_tensor().shape == (44, 1, 32, 32) and cached.training_tensor().shape == (44, 1, 37, 37)
 
 
 # Mean image

@@ -54,7 +54,7 @@ def test_strangers_are_measured(run: Run) -> None:
     assert told["auroc"] > 0.95
     assert told["ood_rejected"] == (met.out_of_distribution > told["threshold"]).mean() >= 0.9
     assert told["in_distribution_accepted"] == (met.in_distribution <= told["threshold"]).mean() >= 0.75
-    assert set(met.taken_for) <= {"low", "high"} and len(met.paths) == 16
+    assert set(met.predicted) <= {"low", "high"} and len(met.paths) == 16
     assert "deep/er/00.jpg" in met.paths
     for line in (run.folder / "log.jsonl").read_text().splitlines():
         strict_json(line)
@@ -177,6 +177,6 @@ def test_strangers_that_cannot_be_used_are_refused(recipe: Recipe, known: Path, 
 
 def test_a_net_without_a_linear_head_is_refused(known: Path, strange: Path, tmp_path: Path) -> None:
     changes = {"net": "lenet5", "strangers": str(strange), "epochs": 1}
-    with pytest.raises(RequestError, match="lenet5 ends in no linear layer, so there is no feature space"):
+    with pytest.raises(RequestError, match="lenet5 ends in no linear layer, so it has no feature space"):
         train(known, out=tmp_path / "run", recipe=SCRATCH.changed(changes))
     assert list(tmp_path.iterdir()) == []
