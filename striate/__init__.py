@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from striate.jobs.train import train
     from striate.nets.fully_convolutional import fully_convolutional
     from striate.recipe import Recipe
+    from striate.sklearn import ImageClassifier
     from striate.weights.create import create
 
 __version__ = "0.1.0"
 __all__ = [
+    "ImageClassifier",
     "Recipe",
     "RequestError",
     "StriateError",
@@ -61,6 +63,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ImageClassifier": "sklearn",
     "Recipe": "recipe",
     "RequestError": "errors",
     "StriateError": "errors",

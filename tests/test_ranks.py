@@ -20,7 +20,7 @@ RANKS = """
 4: transfer interop
 5: learning
 6: jobs
-7: cli __init__ __main__
+7: cli sklearn __init__ __main__
 """
 DATA = """sources augment threads
 audit

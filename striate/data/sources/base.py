@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 from striate.pixels import Decoded
 from striate.task import Target, Task
 
+IN_MEMORY = "memory:"  # how the identity of data given from Python begins: they leave with the process
 PARTS = ("train", "val", "test")
 LABELS_APART = "|"  # what stands between the labels of one image in a CSV file
 PART_NAMES = {  # what folders and manifests call the parts

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from striate.data.sources.arrays import ArraySource, checked_images
-from striate.data.sources.base import PARTS, Item, Oddity
+from striate.data.sources.base import IN_MEMORY, PARTS, Item, Oddity
 from striate.errors import RequestError, unknown
 from striate.pixels import Decoded, Images, upright
 from striate.task import LARGEST, Target, Task
@@ -81,7 +81,7 @@ def from_parts(parts: Mapping[str, Any]) -> ArraySource | ImageListSource:
         Item(f"{part or 'image'}/{place:0{width}d}", value, part)
         for place, (part, value) in enumerate(zip(part_of, values, strict=True))
     )
-    identity = f"memory:{_digest(images)}"
+    identity = f"{IN_MEMORY}{_digest(images)}"
     if len({image.shape for image in images}) == 1:
         return ArraySource("arrays", identity, np.stack(images), task, items)
     return ImageListSource("arrays", identity, tuple(images), task, items)
