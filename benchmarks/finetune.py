@@ -35,7 +35,7 @@ def paired(name: str, scratch: Path) -> dict[str, object]:
     """Both strategies on a data set, seed by seed."""
     import torch
 
-    from striate.metrics import mean_interval
+    from striate.tasks.metrics import mean_interval
 
     data, seeds = SETS[name]
     found = {

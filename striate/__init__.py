@@ -17,6 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from striate.anatomy.fully_convolutional import fully_convolutional
     from striate.data.dataset import open_data
     from striate.errors import RequestError, StriateError, WorkError
     from striate.jobs.audit import audit
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from striate.jobs.pack import pack
     from striate.jobs.predict import predict
     from striate.jobs.train import train
-    from striate.nets.fully_convolutional import fully_convolutional
+    from striate.nets.check import check_net
+    from striate.nets.own import register
     from striate.recipe import Recipe
     from striate.sklearn import ImageClassifier
     from striate.weights.create import create
@@ -45,6 +47,7 @@ __all__ = [
     "WorkError",
     "audit",
     "augment",
+    "check_net",
     "compare",
     "create",
     "evaluate",
@@ -58,6 +61,7 @@ __all__ = [
     "pack",
     "paper_recipe",
     "predict",
+    "register",
     "show",
     "train",
 ]
@@ -72,10 +76,11 @@ _HOMES = {
     "augment": "jobs.augment",
     "compare": "jobs.compare",
     "create": "weights.create",
+    "check_net": "nets.check",
     "evaluate": "jobs.evaluate",
     "export": "jobs.export",
     "fetch": "jobs.fetch",
-    "fully_convolutional": "nets.fully_convolutional",
+    "fully_convolutional": "anatomy.fully_convolutional",
     "import_weights": "jobs.import_weights",
     "list_nets": "jobs.catalogue",
     "load": "jobs.load",
@@ -84,6 +89,7 @@ _HOMES = {
     "paper_recipe": "nets.papers",
     "predict": "jobs.predict",
     "show": "jobs.catalogue",
+    "register": "nets.own",
     "train": "jobs.train",
 }
 

@@ -87,7 +87,7 @@ def split_rows(run: Path) -> list[dict[str, str]]:
 
 def sections(page: str) -> dict[str, str]:
     """A page's sections by their anchors."""
-    parts = re.split(r'<section [^>]*?id="([a-z]+)"', page)
+    parts = re.split(r'<section [^>]*?id="([a-z-]+)"', page)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 

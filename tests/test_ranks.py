@@ -13,14 +13,15 @@ import striate
 ROOT = Path(striate.__file__).parent
 
 RANKS = """
-0: errors storage torchrun progress tables recipe pixels task metrics nets.catalog
-1: layers data report model
-2: nets training
-3: weights inference
-4: transfer interop
-5: learning
-6: jobs
-7: cli sklearn __init__ __main__
+0: errors sections storage torchrun progress tables recipe pixels nets.catalog
+1: tasks
+2: layers data report model
+3: nets training
+4: anatomy weights inference
+5: transfer interop
+6: learning
+7: jobs
+8: cli sklearn __init__ __main__
 """
 DATA = """sources augment threads
 audit
@@ -102,6 +103,12 @@ def test_nets_and_training_do_not_know_each_other() -> None:
         room = room_of(name_of(path))
         if room in ("nets", "training"):
             assert ({"nets", "training"} - {room}).isdisjoint(ours(imported(path))), path
+
+
+def test_papers_do_not_know_anatomy() -> None:
+    for path in FILES:
+        if room_of(name_of(path)) == "nets":
+            assert "anatomy" not in ours(imported(path)), path
 
 
 def test_data_and_report_know_no_net() -> None:

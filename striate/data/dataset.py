@@ -23,7 +23,7 @@ from striate.data.splits import split as split_of
 from striate.errors import RequestError, WorkError
 from striate.pixels import Images, Pixels, UnreadableImage
 from striate.progress import Progress
-from striate.task import Targets, Task
+from striate.tasks import Targets, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class ImageDataset(Sequence[tuple[Images, Any]]):
     @cached_property
     def targets(self) -> Targets:
         """int64 [N] of classes; float32 [N, labels] of zeros and ones; float64 [N] of numbers."""
-        return self.task.targets(entry.item for entry in self.entries)
+        return self.task.collate(entry.item.target for entry in self.entries)
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -11,15 +11,17 @@ from striate.model import Model
 from striate.nets.backbone import Backbone, Normalise
 from striate.nets.base import Net
 from striate.nets.build import create
+from striate.nets.catalog import check_registered
 from striate.nets.state import load_arrays
 from striate.pixels import Images
 
 
 def net_of(model: Model) -> Net:
     """The network with its weights, in eval mode. Raises RequestError where file and net do not fit."""
-    unknown = model.options.keys() - {"classes", "in_channels", "input_size", "options"}
-    if unknown:
-        raise RequestError(f"the model's options hold {sorted(unknown)}, which create does not take")
+    strange = model.options.keys() - {"classes", "in_channels", "input_size", "options"}
+    if strange:
+        raise RequestError(f"the model's options hold {sorted(strange)}, which create does not take")
+    check_registered(model.net)
     net = create(model.net, **model.options)
     pixels = model.pixels
     if pixels.channels != net.in_channels or min(pixels.height, pixels.width) < net.minimum_size:

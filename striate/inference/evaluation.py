@@ -17,17 +17,16 @@ from striate.data.splits import measured_part
 from striate.errors import RequestError
 from striate.inference.engine import engine_version, in_batches
 from striate.inference.predictor import Predictor
-from striate.jobs.measure import Measured, measure
 from striate.pixels import Images
 from striate.progress import Progress
-from striate.task import Target, Task
+from striate.tasks import Evaluation, Target, Task
 
 
 @dataclass(frozen=True, eq=False)
 class ModelEvaluation:
     """What a model is worth on labelled images. audit: of the images that it was measured on."""
 
-    evaluation: Measured
+    evaluation: Evaluation
     audit: Audit
     predictor: Predictor
 
@@ -52,17 +51,17 @@ def evaluate(
     Raises RequestError where the data are of another task, or no class of theirs is one of the model's.
     """
     task, pixels = predictor.model.task, predictor.model.pixels
-    place = _same_names(task, source)
+    index = _shared_names(task, source)
     part = _part_of(source, part)
     items = [item for item in source.items if item.part == part]
     pairs: list[tuple[Item, Record]] = []
 
-    def usable() -> Iterator[tuple[Item, Images]]:
+    def usable() -> Iterator[tuple[Target, Images]]:
         for looked in look(source, TenCrops(pixels) if ten_crop else pixels, items=items):
             bar.advance()
             pairs.append((looked.item, looked.record))
             if looked.crop is not None:
-                yield _as_the_model_has_it(looked.item, source.task, place), looked.crop
+                yield _in_the_models_order(looked.item, source.task, index, task), looked.crop
 
     def predictions(crops: Images) -> NDArray[np.float32]:
         """[N, outputs] of crops [N, H, W, C]; of views [N, V, H, W, C], the mean over the views."""
@@ -73,35 +72,35 @@ def evaluate(
         found = list(in_batches(predictions, usable()))
     if not found:
         raise RequestError(f"no usable image to evaluate on in {source.name!r}")
-    measured = measure(part, task, np.stack([row for _, row in found]), task.targets([item for item, _ in found]))
+    measured = task.evaluate(part, np.stack([row for _, row in found]), task.collate(target for target, _ in found))
     return ModelEvaluation(measured, audit(source, pairs, trained_only=False), predictor)
 
 
-def _same_names(task: Task, source: Source) -> dict[str, int]:
-    """The model's outputs by name. Raises RequestError where the data have another task, or no common class."""
+def _shared_names(task: Task, source: Source) -> dict[int, int]:
+    """The data's name indices -> the model's, of the names that both have.
+
+    Raises RequestError where the two are of different tasks, or share no name.
+    """
     if source.task.kind != task.kind:
         raise RequestError(f"the model's task is {task.kind!r}, and that of {source.name!r} is {source.task.kind!r}")
-    place = {name: number for number, name in enumerate(task.names)}
-    if task.kind != "number" and not place.keys() & set(source.task.names):
+    theirs = {name: index for index, name in enumerate(task.names)}
+    shared = {index: theirs[name] for index, name in enumerate(source.task.names) if name in theirs}
+    if task.wording.names_listed and not shared:
         raise RequestError(
-            f"none of the classes of {source.name!r} ({', '.join(source.task.names[:3])}, ...) "
+            f"none of the {task.wording.many} of {source.name!r} ({', '.join(source.task.names[:3])}, ...) "
             f"is one of the model's ({', '.join(task.names[:3])}, ...)"
         )
-    return place
+    return shared
 
 
-def _as_the_model_has_it(item: Item, task: Task, place: dict[str, int]) -> Item:
-    """The item with its target counted as the model counts. Raises RequestError for a name the model does not know."""
-    if task.kind == "number":
-        return item
-    several = isinstance(item.target, tuple)
-    names = [task.names[number] for number in (item.target if isinstance(item.target, tuple) else (int(item.target),))]
-    for name in names:
-        if name not in place:
-            what = "label" if several else "class"
-            raise RequestError(f"the model has no {what} {name!r} ({item.key!r})")
-    target: Target = tuple(sorted(place[name] for name in names)) if several else place[names[0]]
-    return Item(item.key, target, item.part)
+def _in_the_models_order(item: Item, theirs: Task, index: dict[int, int], task: Task) -> Target:
+    """The item's target by the model's indices. Raises RequestError for a name that the model does not have."""
+    if not task.wording.names_listed:
+        return item.target
+    for place in theirs.indices(item.target):
+        if place not in index:
+            raise RequestError(f"the model has no {task.wording.one} {theirs.names[place]!r} ({item.key!r})")
+    return theirs.reindexed(item.target, index)
 
 
 def _part_of(source: Source, asked: str) -> str:

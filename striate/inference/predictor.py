@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from striate.inference.ood import OODDetector
 from striate.model import Model
 from striate.pixels import Decoded, Images, UnreadableImage, upright
 from striate.progress import Progress
+from striate.tasks import Answer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,20 +39,34 @@ AnyImage = str | Path | Image.Image | Images
 class Prediction:
     """The prediction for one image.
 
-    label: in words: the class, the labels given, the number; "out of distribution" where the model's OOD detector says
-    so. confidence: the probability of that class, or of the most probable label; NaN for regression. probabilities: of
-    all classes (summing to 1) or of each label, in the model's order; empty for regression. value: the number.
-    distance: from the training images in feature space, and in_distribution: whether it is within the detector's
-    threshold; None for a model without a detector.
+    answer: what the task makes of the network's outputs. distance: from the training images in feature space, and
+    in_distribution: whether it is within the OOD detector's threshold; None for a model without a detector.
     """
 
     source: str
-    label: str
-    confidence: float
-    probabilities: NDArray[np.float32]
-    value: float | None = None
+    answer: Answer
     distance: float | None = None
     in_distribution: bool | None = None
+
+    @property
+    def label(self) -> str:
+        """In words: the class, the labels, the number; "out of distribution" where the detector says so."""
+        return OUT_OF_DISTRIBUTION if self.in_distribution is False else self.answer.label
+
+    @property
+    def confidence(self) -> float:
+        """The probability of the predicted class, or of the most probable label; NaN where the task has none."""
+        return self.answer.confidence
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Of all classes (summing to 1) or of each label, in the model's order; empty where the task has none."""
+        return self.answer.probabilities
+
+    @property
+    def value(self) -> Any:
+        """The predicted number; None where the task predicts names."""
+        return self.answer.value
 
 
 class Predictor:
@@ -123,7 +137,7 @@ class Predictor:
         """
         if len(crops) == 0:
             return np.zeros((0, len(self.classes)), np.float32)
-        return self.model.task.answers(self.logits(self.embed(crops)))
+        return self.model.task.predictions(self.logits(self.embed(crops)))
 
     def predict(self, images: Iterable[AnyImage] | str | Path) -> list[Prediction]:
         """Predict image files, Pillow images or uint8 RGB arrays [H, W, 3]. One path alone is one image.
@@ -182,7 +196,7 @@ class Predictor:
     def _rows(self, crops: Images) -> list[tuple[NDArray[np.float32], float | None]]:
         """Of each crop its row of predictions, and its distance where there is a detector."""
         embeddings = self.embed(crops)
-        rows = self.model.task.answers(self.logits(embeddings))
+        rows = self.model.task.predictions(self.logits(embeddings))
         detector = self.ood_detector
         distances = [None] * len(crops) if detector is None else detector.distances(embeddings).tolist()
         return list(zip(rows, distances, strict=True))
@@ -200,17 +214,6 @@ class Predictor:
             raise RequestError(f"cannot use {str(path)!r}: {error.kind}, {error}") from error
 
     def _prediction(self, source: str, row: NDArray[np.float32], distance: float | None) -> Prediction:
-        task, detector = self.model.task, self.ood_detector
+        detector = self.ood_detector
         inside = None if detector is None or distance is None else distance <= detector.threshold
-        if task.kind == "number":
-            value, row = float(row[0]), row[:0]
-            label, confidence = task.spoken(value), math.nan
-        elif task.kind == "labels":
-            value, given = None, task.given(row[None])[0]
-            label, confidence = task.spoken(tuple(np.flatnonzero(given).tolist())), float(row.max())
-        else:
-            value, top = None, int(row.argmax())
-            label, confidence = task.names[top], float(row[top])
-        return Prediction(
-            source, OUT_OF_DISTRIBUTION if inside is False else label, confidence, row, value, distance, inside
-        )
+        return Prediction(source, self.model.task.answer(row), distance, inside)

@@ -24,7 +24,7 @@ from striate.learning.planning import SMALL, DataSummary, summarise
 from striate.pixels import Images, Pixels, UnreadableImage
 from striate.progress import Progress
 from striate.storage import write_atomically
-from striate.training.batches import visits
+from striate.training.batches import sample_order
 from striate.training.examples import Examples
 from striate.training.view import View
 
@@ -151,7 +151,7 @@ def _row(images: Images, place: int, chosen: Augmentation, side: int, seed: int)
     view = View(examples, torch.device("cpu"), augment=chosen.text(), seed=seed)
     cells = [view.plain(torch.tensor([place]))]
     for epoch in range(EPOCHS):
-        whole = visits(len(images), seed=seed, epoch=epoch)
+        whole = sample_order(len(images), seed=seed, epoch=epoch)
         cells.append(view.learn(whole.of(np.flatnonzero(whole.rows == place)), whole, epoch).x)
     names = chosen.transforms
     words = chosen.words(names[0]) if len(names) == 1 else "all of it together"

@@ -10,9 +10,9 @@ from striate.data.audit.likeness import SIDE
 from striate.data.audit.looking import Memory, look
 from striate.data.sources.base import Source, notes_of
 from striate.learning.caching import try_to_save
-from striate.learning.label_errors import LabelError
 from striate.pixels import Pixels
 from striate.progress import Progress
+from striate.tasks import LabelError
 
 # No crop is made. A JPEG decoded at an eighth is still read to its last byte; its print wants 64 pixels.
 _UNUSED = Pixels(SIDE, SIDE)

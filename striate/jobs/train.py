@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,8 +20,7 @@ from striate.data.sources.base import Source, notes_of
 from striate.data.splits import apply_split, split_csv
 from striate.errors import RequestError
 from striate.inference.predictor import Predictor
-from striate.jobs.measure import Measured
-from striate.jobs.run_report import run_report
+from striate.jobs.reporting.run_report import run_report
 from striate.jobs.scalars import require_writer, write_scalars
 from striate.learning.balance import check_balance
 from striate.learning.clock import Clock
@@ -46,8 +46,8 @@ from striate.learning.strategies import train_as_planned
 from striate.model import Model, write
 from striate.progress import Progress
 from striate.recipe import Recipe
-from striate.report.run.page import render
-from striate.transfer.head import check_loss
+from striate.report.page import render
+from striate.tasks import Evaluation
 from striate.weights.models import is_model_file
 
 REMARKS = 2  # on the training curve, printed after training; the report has them all
@@ -70,7 +70,7 @@ class Run:
         return self.result.model
 
     @property
-    def evaluation(self) -> Measured:
+    def evaluation(self) -> Evaluation:
         """The headline: the evaluation on images the model was not trained on."""
         return self.result.evaluation
 
@@ -105,7 +105,7 @@ def train(
     *,
     out: str | os.PathLike[str] | None = None,
     recipe: Recipe | None = None,
-    net: str | None = None,
+    net: str | Callable[..., Any] | None = None,
     strategy: str | None = None,
     epochs: int | None = None,
     seed: int | None = None,
@@ -122,10 +122,15 @@ def train(
     after it override its keys. `resume`: in place of all of them, the folder of a run that was stopped or killed, which
     then ends as if it had not been; a run on arrays, a Dataset or a source is given the same `data` again.
     `tensorboard`: also write its scalars to the run folder.
+    `net`: a name, or the constructor of a network of your own, which is registered (see `striate.register`).
     Under torchrun the processes train together. The first one does all the rest and returns the run; the others leave
     by SystemExit(0) when it needs them no more. Restarted by torchrun, it resumes the run in `out`.
     Raises RequestError for what cannot be done as asked, WorkError where the work failed.
     """
+    if net is not None and not isinstance(net, str):
+        from striate.nets.own import net_name
+
+        net = net_name(net)
     path = os.fspath(data) if isinstance(data, (str, os.PathLike)) else None
     given = {"data": path or None, "net": net, "strategy": strategy, "epochs": epochs, "seed": seed}
     asked = {key: value for key, value in given.items() if value is not None}
@@ -173,7 +178,7 @@ def open_as_asked(recipe: Recipe, data: Data) -> tuple[Source, list[str]]:
         source, said = apply_decisions(source, read_decisions(Path(recipe.decisions)))
         notes += said
     check_balance(source.task, recipe.balance)
-    check_loss(source.task, recipe.loss)
+    source.task.loss_name(recipe.loss)
     if recipe.augment != "auto":
         Augmentation.from_text(recipe.augment)  # a wrong word is refused even where nothing is augmented
     return source, notes
@@ -223,7 +228,7 @@ def _planned(
 
 def _announced(source: Source, plan: Plan, recipe: Recipe, progress: Progress) -> list[str]:
     """Say what is trained on and how; return lines on keys that are set and not used."""
-    progress.say(f"{source.name}: {len(source.items):,} images {source.task.asked()}")
+    progress.say(f"{source.name}: {len(source.items):,} images {source.task.describe()}")
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     notes = []
     if idle := recipe.idle(plan.strategy):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from striate.data.audit.audit import Usable
 from striate.errors import RequestError
 from striate.recipe import Recipe
-from striate.task import Task
+from striate.tasks import Task
 
 
 def sample_weights(task: Task, entries: list[Usable], balance: str, *, own: bool = True) -> NDArray[np.float64] | None:
@@ -21,7 +21,7 @@ def sample_weights(task: Task, entries: list[Usable], balance: str, *, own: bool
     weights = np.array([entry.item.weight if own else 1.0 for entry in entries], np.float64)
     if balance != "none":
         check_balance(task, balance)
-        classes = task.targets(entry.item for entry in entries)
+        classes = task.collate(entry.item.target for entry in entries)
         totals = np.bincount(classes, weights, task.outputs)
         weights = weights / totals[classes]
     weights *= len(weights) / max(float(weights.sum()), 1e-300)
@@ -30,7 +30,7 @@ def sample_weights(task: Task, entries: list[Usable], balance: str, *, own: bool
 
 def check_balance(task: Task, balance: str) -> None:
     """Raise RequestError where there are no classes to balance."""
-    if balance != "none" and task.kind != "class":
+    if balance != "none" and not task.one_class:
         raise RequestError(f"balance {balance!r} goes with one class an image; here the task is {task.kind!r}")
 
 

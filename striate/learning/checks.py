@@ -116,5 +116,6 @@ def curve_remarks(trainer: Trainer, rows: list[int], history: tuple[Row, ...]) -
     task, split = trainer.task, trainer.data.split
     weights = sample_weights(task, split.entries(rows), trainer.recipe.balance)
     heads = len(getattr(on_meta(trainer.net, task, trainer.data.pixels), "auxiliary_heads", ()))
-    reach = reach_of(task.kind, split.targets(rows), trainer.recipe, outputs=task.outputs, weights=weights, heads=heads)
+    loss, times = trainer.loss(rows), 1 + trainer.recipe.auxiliary * heads
+    reach = reach_of(loss, split.targets(rows), outputs=task.outputs, weights=weights, times=times)
     return tuple(diagnose(list(history), trainer.recipe, reach))

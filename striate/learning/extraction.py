@@ -123,20 +123,13 @@ def bfloat16_differs(
         return ""
     exact = Predictor(model, engine=extractor.engine, precision="float32")
     slow = exact.predictions(np.stack([entry.crop for entry in looked if entry.crop is not None]))
-    fast = model.task.answers(exact.logits(cache.matrix(entry.record.digest for entry in looked)))
-    apart = float(np.abs(slow - fast).max())
-    if model.task.kind == "number":
-        spread = float(slow.std()) or 1.0
-        return "" if apart <= 0.05 * spread else f"bfloat16 changes the numbers by up to {apart:.3g}"
-    same = slow.argmax(axis=1) == fast.argmax(axis=1)
-    if model.task.kind == "labels":
-        same = (model.task.given(slow) == model.task.given(fast)).all(axis=1)
-    agree = float(same.mean())
-    if agree >= 0.99 and apart <= 0.05:
+    fast = model.task.predictions(exact.logits(cache.matrix(entry.record.digest for entry in looked)))
+    agreed = model.task.agreement(slow, fast)
+    if agreed.share >= 0.99 and agreed.difference <= 0.05:
         return ""
     return (
-        f"bfloat16 changes the predictions (they agree on {100 * agree:.1f} %, "
-        f"probabilities differ by up to {apart:.3f})"
+        f"bfloat16 changes the predictions (they agree on {100 * agreed.share:.1f} %, {agreed.what} differ by up to "
+        f"{agreed.difference:.3f})"
     )
 
 

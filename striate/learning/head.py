@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.splits import folds_of, possible_folds
-from striate.jobs.measure import thresholds
 from striate.learning.balance import sample_weights
 from striate.learning.split import Split
 from striate.model import Model
 from striate.recipe import Recipe
-from striate.task import Task
-from striate.transfer.head import Head, Lesson, fit_head, out_of_fold
+from striate.tasks import Task
+from striate.transfer.head import Head, HeadData, fit_head, out_of_fold
 
 Floats = NDArray[np.float32]
 
@@ -27,11 +26,11 @@ def fit_on(split: Split, features: Floats, recipe: Recipe, rows: list[int] | Non
     return fit_head(head_data(split, features, rows, recipe), seed=recipe.seed, fold=fold)
 
 
-def head_data(split: Split, features: Floats, rows: list[int], recipe: Recipe) -> Lesson:
+def head_data(split: Split, features: Floats, rows: list[int], recipe: Recipe) -> HeadData:
     """What a head is fitted to: the features, targets and weights of the images at `rows`."""
     task = split.audit.task
     weights = sample_weights(task, split.entries(rows), recipe.balance)
-    return Lesson(features[rows], split.targets(rows), task, weights, recipe.loss)
+    return HeadData(features[rows], split.targets(rows), task, weights, recipe.loss)
 
 
 def out_of_fold_predictions(split: Split, features: Floats, recipe: Recipe, c: float) -> Floats:
@@ -60,11 +59,11 @@ def task_with_thresholds(split: Split, features: Floats, recipe: Recipe, c: floa
     """
     task, rows = split.audit.task, split.rows("train")
     count = possible_folds(split.audit, recipe.search_folds, rows)
-    if task.kind != "labels" or count < 2:
+    if not task.decision_thresholds or count < 2:
         return task
     fold = folds_of(split.audit, count, recipe.seed, rows)[rows]
     predictions = out_of_fold(head_data(split, features, rows, recipe), fold, c)
-    return dataclasses.replace(task, thresholds=thresholds(predictions, split.targets(rows)))
+    return task.with_thresholds(predictions, split.targets(rows))
 
 
 def with_head(backbone: Model, head: Head, task: Task) -> Model:

@@ -9,10 +9,11 @@ from striate.data.audit.findings import Finding
 from striate.data.sources.base import Source
 from striate.learning.extraction import extract, feature_extractor, features_of
 from striate.learning.head import fit_on, out_of_fold_predictions
-from striate.learning.label_errors import LABEL_ERROR, LabelError, label_errors
+from striate.learning.label_errors import LABEL_ERROR, label_errors
 from striate.learning.split import Split
 from striate.progress import Progress
 from striate.recipe import Recipe
+from striate.tasks import LabelError
 from striate.weights.models import DEFAULT_BACKBONE, published_model
 
 _WHY = "models that were not trained on the image predict otherwise: check them, the most likely label errors first"
@@ -29,10 +30,10 @@ def audit_labels(source: Source, progress: Progress) -> tuple[Audit, list[LabelE
     require_learnable(found, source.name)
     features = features_of(found.usable, cache)
     split, recipe = Split(found, ["train"] * len(found.usable)), Recipe()
-    c = fit_on(split, features, recipe).strength
+    c = fit_on(split, features, recipe).C
     errors = label_errors(found, out_of_fold_predictions(split, features, recipe, c))
     if errors:
-        keys = tuple(found.usable[one.place].item.key for one in errors)
+        keys = tuple(found.usable[one.index].item.key for one in errors)
         remarks = tuple(f"{one.label}, or rather {one.suggested}?" for one in errors)
         finding = Finding(LABEL_ERROR, "kept", _WHY, keys, remarks)
         found = replace(found, findings=[finding, *found.findings])

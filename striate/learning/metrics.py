@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from striate.data.splits import leaked
-from striate.jobs.measure import measure, or_none
 from striate.learning.result import CrossValidation, TrainResult
-from striate.metrics import mean_interval
+from striate.tasks.base import or_none
+from striate.tasks.metrics import mean_interval
 
 
 def metrics_of(result: TrainResult) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def _of_folds(folds: CrossValidation) -> dict[str, Any]:
     scores = [fold.score for fold in folds.folds]
     known = [score for score in scores if math.isfinite(score)]  # a fold may hold no image with any label
     pooled, (low, high) = folds.pooled, mean_interval(known)
-    low, high = max(0.0, low), high if pooled.task.kind == "number" else min(1.0, high)
+    low, high = pooled.task.metric.clipped(low, high)
     return {
         "scores": list(map(or_none, scores)),
         "mean": float(np.mean(known)) if known else None,
@@ -47,7 +47,7 @@ def _without_leaks(result: TrainResult) -> dict[str, Any]:
     clean = ~leaked(split.audit, split.parts, split.held_out_part)
     if clean.all():
         return {}
-    without = measure(evaluation.part, evaluation.task, evaluation.answers[clean], evaluation.targets[clean])
+    without = evaluation.task.evaluate(evaluation.part, evaluation.predictions[clean], evaluation.targets[clean])
     return {
         "leaks": int((~clean).sum()),
         "score_without_leaks": or_none(without.score),

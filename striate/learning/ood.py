@@ -16,8 +16,8 @@ from striate.data.sources.folder import open_images
 from striate.errors import RequestError
 from striate.inference.ood import OODDetector, distances_among, distances_to
 from striate.inference.predictor import Predictor
-from striate.metrics import auroc
 from striate.model import Model
+from striate.tasks.metrics import auroc
 
 REFERENCE = 2000  # images that the others are compared with: more take long and hardly change which are far off
 
@@ -90,7 +90,7 @@ def with_ood_detector(
     embeddings = np.stack([embedding for _, embedding in found])
     inside = detector.distances(held_out) if len(held_out) else distances_among(train)
     outside = detector.distances(embeddings)
-    predicted = model.task.answers(Predictor(model).logits(embeddings)).argmax(axis=1)
+    predicted = model.task.predictions(Predictor(model).logits(embeddings)).argmax(axis=1)
     evaluation = OODEvaluation(
         source=source,
         paths=tuple(path for path, _ in found),

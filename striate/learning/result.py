@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.jobs.measure import Measured, measure, thresholds
 from striate.learning.ood import OODEvaluation
 from striate.learning.split import Split
 from striate.model import Model
 from striate.pixels import Images
 from striate.recipe import Recipe
-from striate.task import HALF, Task
+from striate.tasks import Evaluation, Task
+from striate.tasks.report_common import CROSS_VALIDATED
 
 if TYPE_CHECKING:  # they import torch, and not every strategy does
     from striate.learning.checks import Checks
     from striate.training.diagnosis import Remark
 
-CROSS_VALIDATED = "cross-validated"  # the part's name where the headline is that of all folds
 
 Floats = NDArray[np.float32]
 Row = dict[str, float]  # one epoch of the training history
@@ -31,8 +30,8 @@ Row = dict[str, float]  # one epoch of the training history
 class CrossValidation:
     """folds: an evaluation a fold. pooled: all folds together, each image once, by a model not trained on it."""
 
-    folds: tuple[Measured, ...]
-    pooled: Measured
+    folds: tuple[Evaluation, ...]
+    pooled: Evaluation
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +65,7 @@ class TrainResult:
     model: Model
     recipe: Recipe
     split: Split
-    evaluation: Measured
+    evaluation: Evaluation
     engine: str
     precision: str
     cross_validation: CrossValidation | None = None
@@ -78,7 +77,7 @@ class TrainResult:
 
 def evaluated(
     split: Split, task: Task, predictions: Floats, out_of_fold: Floats | None
-) -> tuple[Measured, CrossValidation | None]:
+) -> tuple[Evaluation, CrossValidation | None]:
     """The headline, and the cross-validation where there are folds.
 
     predictions [held out, outputs]: of the held-out part, in order. out_of_fold [usable, outputs]: see `Evidence`.
@@ -87,26 +86,27 @@ def evaluated(
     folds = cross_validated(split, task, out_of_fold) if split.folds is not None and out_of_fold is not None else None
     if folds is not None and not split.held_out_part:
         return folds.pooled, folds
-    return measure(split.held_out_part, task, predictions, split.targets(split.held_out_rows)), folds
+    return task.evaluate(split.held_out_part, predictions, split.targets(split.held_out_rows)), folds
 
 
 def cross_validated(split: Split, task: Task, out_of_fold: Floats) -> CrossValidation:
     """Each fold's evaluation, and that of all folds together."""
     assert split.folds is not None
-    limits = _thresholds_of_others(split, out_of_fold) if task.kind == "labels" else None
+    limits = _thresholds_of_others(split, task, out_of_fold) if task.decision_thresholds else None
 
-    def of(part: str, rows: list[int]) -> Measured:
-        return measure(part, task, out_of_fold[rows], split.targets(rows), None if limits is None else limits[rows])
+    def of(part: str, rows: list[int]) -> Evaluation:
+        own = None if limits is None else limits[rows]
+        return task.evaluate(part, out_of_fold[rows], split.targets(rows), thresholds=own)
 
     folds = tuple(of(f"fold {fold + 1}", split.fold_rows(fold)[1]) for fold in range(split.fold_count))
     return CrossValidation(folds, of(CROSS_VALIDATED, np.flatnonzero(split.folds >= 0).tolist()))
 
 
-def _thresholds_of_others(split: Split, out_of_fold: Floats) -> NDArray[np.float64]:
+def _thresholds_of_others(split: Split, task: Task, out_of_fold: Floats) -> NDArray[np.float64]:
     """Each image's thresholds [usable, labels], measured on the other folds, so that its own label has no part."""
     assert split.folds is not None
-    limits = np.full(out_of_fold.shape, HALF)
+    limits = np.full(out_of_fold.shape, np.nan)
     for fold in range(split.fold_count):
         others, inside = split.fold_rows(fold)
-        limits[inside] = thresholds(out_of_fold[others], split.targets(others))
+        limits[inside] = task.with_thresholds(out_of_fold[others], split.targets(others)).decision_thresholds
     return limits

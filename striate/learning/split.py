@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from striate.data.audit.audit import Audit, Usable
 from striate.data.splits import folds_of, measured_part, split
 from striate.recipe import Recipe
-from striate.task import Targets
+from striate.tasks import Targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,4 +70,4 @@ class Split:
 
     def targets(self, rows: list[int]) -> Targets:
         """The targets of the images at these indices, as the task collates them."""
-        return self.audit.task.targets(self.audit.usable[row].item for row in rows)
+        return self.audit.task.collate(self.audit.usable[row].item.target for row in rows)

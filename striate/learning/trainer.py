@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
+from striate.anatomy.summary import catalogue_madds
 from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment
 from striate.errors import RequestError
@@ -26,25 +27,22 @@ from striate.learning.result import Row
 from striate.model import Model
 from striate.nets.base import Net
 from striate.nets.build import create
-from striate.nets.catalog import entry
 from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
 from striate.progress import Step
 from striate.recipe import Recipe
-from striate.task import Task
+from striate.tasks import Loss, Task
 from striate.training.checkpoints import Checkpoints
-from striate.training.examples import Examples
+from striate.training.examples import Examples, training_loss
 from striate.training.hooks import Hook
 from striate.training.loop import fit
 from striate.training.optimizers import Rates
 from striate.training.run import EpochReport, Run
-from striate.training.units import InUnits
+from striate.training.standardised import StandardisedTarget
 from striate.training.world import ALONE
 
 SMALL_STEP = 2**28  # multiply-adds of a batch: LeNet-5's 64 images are a tenth, ResNet-20's ten times as many
 VIEWS = 5  # augmented views of an image, beside the plain one
-
-CURVE = {"class": "accuracy", "labels": "average_precision", "number": "error"}
 
 Floats = NDArray[np.float32]
 OnEpoch = Callable[[Row], None]
@@ -123,10 +121,7 @@ class Trainer:
         """
         recipe, context = self.recipe, self.context
         ready = self.ready(rows)
-        validation = None
-        if held_out:  # its loss in the unit of the training loss, or the two could not be compared
-            examples = self.evaluation_examples(held_out, ready.state)
-            validation = dataclasses.replace(examples, unit=ready.examples.unit)
+        validation = self.evaluation_examples(held_out, ready.state) if held_out else None
         what = "Training" if stage == "train" else f"Training {stage.replace('-', ' ')}"
         with (
             context.progress.bar(what, recipe.chosen_epochs(len(rows))) as bar,
@@ -143,8 +138,8 @@ class Trainer:
                 rates=ready.rates,
                 world=context.processes.world or ALONE,
             )
-        if isinstance(ready.module, InUnits):
-            assert isinstance(ready.state.net.head, nn.Linear)  # or there were no module in units
+        if isinstance(ready.module, StandardisedTarget):
+            assert isinstance(ready.state.net.head, nn.Linear)  # or there were no such module
             ready.module.fold(ready.state.net.head)
         return Fitted(self._model(ready.state), tuple(_row(report, self.task) for report in reports))
 
@@ -154,7 +149,8 @@ class Trainer:
         state = self.initial(self, rows)
         if torch.cuda.is_available():
             state.net.to("cuda")
-        return Ready(state, *_in_units(state, self.training_examples(rows, state)))
+        module, rates = self._standardised(state, rows)
+        return Ready(state, module, self.training_examples(rows, state), rates)
 
     def evaluation_examples(self, rows: list[int], state: InitialState | None = None) -> Examples:
         """The images at `rows` as prediction sees them, normalised as `state` has it, or else as `data.pixels`."""
@@ -165,7 +161,7 @@ class Trainer:
             torch.from_numpy(self.data.split.targets(rows)),
             pixels.mean if mean_image is None else torch.from_numpy(mean_image).permute(2, 0, 1).contiguous(),
             pixels.std,
-            task=self.task.kind,
+            task=self.task,
             size=(pixels.height, pixels.width),
             among=self.images.indices(rows),
         )
@@ -178,9 +174,29 @@ class Trainer:
             self.evaluation_examples(rows, state),
             images=self.images.training_tensor(),
             fraction=self._fraction,
-            weights=None if weights is None else torch.from_numpy(weights),
-            chances=sample_weights(self.task, entries, "sampling", own=False) if sampling else None,
+            sample_weights=None if weights is None else torch.from_numpy(weights),
+            sampling_weights=sample_weights(self.task, entries, "sampling", own=False) if sampling else None,
         )
+
+    def loss(self, rows: list[int]) -> Loss:
+        """The loss of training on the images at `rows`."""
+        split, balance = self.data.split, self.recipe.balance
+        weights = sample_weights(self.task, split.entries(rows), balance)
+        return training_loss(self.task, split.targets(rows), self.recipe, weights=weights)
+
+    def _standardised(self, state: InitialState, rows: list[int]) -> tuple[nn.Module, Rates | None]:
+        """The net with its outputs in the targets' units, where the task standardises these, and its rates."""
+        net, rates = state.net, state.rates
+        standard = self.task.standardisation(self.data.split.targets(rows), self.recipe.loss)
+        if standard is None:
+            return net, rates
+        head = net.head
+        if not isinstance(head, nn.Linear) or head.bias is None:
+            raise RequestError(f"{self.task.kind} needs a net that ends in a linear layer; choose another net")
+        module = StandardisedTarget(net, standard).to(head.weight.device)
+        if state.fitted:
+            module.unfold(head)
+        return module, None if rates is None else lambda name: rates(name.removeprefix("net."))
 
     def views(self, row: int) -> Images:
         """An image as prediction sees it, then as the first epochs augment it: uint8 [1 + VIEWS, H, W, C]."""
@@ -266,46 +282,24 @@ class _Reporting(Hook):
         self.say(line)
 
 
-def _in_units(state: InitialState, examples: Examples) -> tuple[nn.Module, Examples, Rates | None]:
-    """For a number, the net with its outputs in the target's units, so that it starts from their mean and spread."""
-    net, rates = state.net, state.rates
-    if examples.task != "number":
-        return net, examples, rates
-    head = net.head
-    if not isinstance(head, nn.Linear) or head.bias is None:
-        raise RequestError("regression needs a net that ends in a linear layer; choose another net")
-    targets = examples.targets
-    unit = unit_of(targets)
-    module = InUnits(net, origin=float(targets.mean()), unit=unit)
-    if state.fitted:
-        module.unfold(head)
-    inner = None if rates is None else lambda name: rates(name.removeprefix("net."))
-    return module, dataclasses.replace(examples, unit=unit), inner
-
-
-def unit_of(numbers: Tensor) -> float:
-    """What the loss of numbers counts errors in: the standard deviation of the training targets."""
-    return float(numbers.std(correction=0)) or 1.0
-
-
 def _row(report: EpochReport, task: Task) -> Row:
     """A row of the history; the score under its own name."""
     row = {key: value for key, value in dataclasses.asdict(report).items() if value is not None}
     if "score" in row:
-        row[CURVE[task.kind]] = row.pop("score")
+        row[task.metric.curve_key] = row.pop("score")
     return row
 
 
 def _note(report: EpochReport, task: Task) -> str:
     if report.score is None:
         return f"loss {report.loss:.3f}"
-    said = f"off by {report.score:.3g}" if task.kind == "number" else f"{100 * report.score:.1f} %"
-    return f"loss {report.loss:.3f}, held out {said}"
+    return f"loss {report.loss:.3f}, held-out {task.metric.name} {task.metric.text(report.score)}"
 
 
 def small_step(net: str, batch: int) -> bool:
     """Whether a step is so small that neither threads nor another precision make it faster."""
-    return entry(net).madds * batch < SMALL_STEP
+    madds = catalogue_madds(net)
+    return madds is not None and madds * batch < SMALL_STEP
 
 
 def on_meta(net: str, task: Task, pixels: Pixels) -> Net:

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import RequestError
-from striate.layers.recompute import recompute
+from striate.layers.checkpointing import checkpointed
 from striate.nets.base import Net, Variant
-from striate.nets.resnet import initialise
+from striate.nets.cells import DepthName
+from striate.nets.initialise import he_normal
 from striate.tables import table
 
 # Table 1, lying on its side: the layers of the four dense blocks, each of a 1x1 and a 3x3 convolution, on maps of 56,
@@ -44,7 +45,7 @@ CIFAR_TABLE = """
 
 
 class Row(NamedTuple):
-    network: str
+    network: DepthName
     growth_rate: int
     block1: int
     block2: int
@@ -63,7 +64,7 @@ class CifarRow(NamedTuple):
 
 ROWS = table(Row, TABLE)
 CIFAR_ROWS = table(CifarRow, CIFAR_TABLE)
-_BLOCKS = {int(row.network.removeprefix("densenet")): row for row in ROWS}
+_BLOCKS = {row.network.depth: row for row in ROWS}
 
 
 class Stage(NamedTuple):
@@ -107,7 +108,7 @@ class Way(NamedTuple):
 
     bottleneck: bool
     dropout: float
-    memory_saving: bool
+    memory_efficient: bool
 
 
 class DenseLayer(nn.Module):
@@ -119,10 +120,10 @@ class DenseLayer(nn.Module):
         first, kernel = (wide, 1) if way.bottleneck else (growth_rate, 3)
         self.conv1 = NormActConv(in_channels, first, kernel, way.dropout)
         self.conv2 = NormActConv(wide, growth_rate, 3, way.dropout) if way.bottleneck else nn.Identity()
-        self.memory_saving = way.memory_saving
+        self.memory_efficient = way.memory_efficient
 
     def forward(self, *maps: Tensor) -> Tensor:
-        first = recompute(self.conv1, *maps) if self.memory_saving else self.conv1(*maps)
+        first = checkpointed(self.conv1, *maps) if self.memory_efficient else self.conv1(*maps)
         new: Tensor = self.conv2(first)
         return new
 
@@ -161,15 +162,15 @@ class _DenseNet(Net):
         self.stages = (*names, "last")
         self.feature_channels = self.embedding_size = channels
         self.head = nn.Linear(channels, classes)
-        initialise(self)
+        he_normal(self)
 
 
 class DenseNet(_DenseNet):
     """The network of Table 1; `depth` is one of its networks'.
 
     `dropout` is the share dropped after every convolution but the first, none in the paper's ImageNet networks.
-    `memory_saving` computes each layer's concatenation, batch norm and ReLU again in backward instead of keeping them:
-    the same numbers in a tenth to two fifths more time, with memory that grows with the depth and not with its square.
+    `memory_efficient` computes each layer's concatenation, batch norm and ReLU again in backward in place of keeping
+    them: the same numbers in a tenth to two fifths more time, with memory that grows with the depth and not with its square.
     224x224 images in the paper; any size of at least 32 is accepted. Raises RequestError for a dropout outside [0, 1).
     """
 
@@ -183,7 +184,7 @@ class DenseNet(_DenseNet):
         in_channels: int = 3,
         depth: Literal[121, 161, 169, 201, 264] = 121,
         dropout: float = 0.0,
-        memory_saving: bool = False,
+        memory_efficient: bool = False,
     ) -> None:
         _check_dropout(dropout)
         row = _BLOCKS[depth]
@@ -195,7 +196,7 @@ class DenseNet(_DenseNet):
             nn.MaxPool2d(3, 2, padding=1),
         )
         rows = list(stages(first, (row.block1, row.block2, row.block3, row.block4), row.growth_rate, 0.5))
-        super().__init__(classes, in_channels, stem, rows, Way(True, dropout, memory_saving))
+        super().__init__(classes, in_channels, stem, rows, Way(True, dropout, memory_efficient))
 
 
 class CifarDenseNet(_DenseNet):
@@ -203,7 +204,7 @@ class CifarDenseNet(_DenseNet):
 
     `depth` is 3n + 4 or, with `bottleneck` (B), 6n + 4. `compression` is the share of maps that a transition keeps (C:
     0.5). The first convolution has 16 filters, with B and C two growth rates. `dropout` (0.2 in the paper where data
-    are not augmented) and `memory_saving` are as in DenseNet. 32x32 images in the paper; any size of at least 8 is
+    are not augmented) and `memory_efficient` are as in DenseNet. 32x32 images in the paper; any size of at least 8 is
     accepted. Raises RequestError for another depth, or a value out of its range.
     """
 
@@ -220,7 +221,7 @@ class CifarDenseNet(_DenseNet):
         bottleneck: bool = False,
         compression: float = 1.0,
         dropout: float = 0.0,
-        memory_saving: bool = False,
+        memory_efficient: bool = False,
     ) -> None:
         layers = 6 if bottleneck else 3
         if not layers + 4 <= depth <= 1000 or depth % layers != 4 % layers:
@@ -233,7 +234,7 @@ class CifarDenseNet(_DenseNet):
         first = 2 * growth_rate if bottleneck and compression < 1 else 16
         stem = nn.Conv2d(in_channels, first, 3, padding=1, bias=False)
         rows = list(stages(first, ((depth - 4) // layers,) * 3, growth_rate, compression))
-        super().__init__(classes, in_channels, stem, rows, Way(bottleneck, dropout, memory_saving))
+        super().__init__(classes, in_channels, stem, rows, Way(bottleneck, dropout, memory_efficient))
 
 
 def _check_dropout(dropout: float) -> None:
@@ -247,7 +248,7 @@ def _cifar(depth: int, growth_rate: int, bottleneck: bool, compressed: bool) -> 
 
 
 VARIANTS = {
-    **{row.network: Variant(DenseNet, {"depth": depth}) for depth, row in _BLOCKS.items()},
+    **{row.network.name: Variant(DenseNet, {"depth": depth}) for depth, row in _BLOCKS.items()},
     **{row.network: _cifar(row.depth, row.growth_rate, row.B, row.C) for row in CIFAR_ROWS},
     "densenet_bc40_k36": _cifar(40, 36, True, True),
     "densenet_bc40_k48": _cifar(40, 48, True, True),

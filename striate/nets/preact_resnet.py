@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from striate.errors import RequestError
 from striate.nets.base import Net, Variant
-from striate.nets.resnet import Conv, Stage, StrideIn, convolutions, initialise
+from striate.nets.cells import Conv, Convs, Parts
+from striate.nets.initialise import he_normal
+from striate.nets.resnet import Stage, StrideIn
 from striate.tables import table
 
 # Table 1 and Figure 2, the shortcuts: what the shortcut and the residual branch are multiplied with before they are
@@ -62,29 +64,29 @@ class ShortcutRow(NamedTuple):
     case: str
     on_shortcut: str
     on_residual: str
-    gate_bias: str
+    gate_bias: int | None
     error: str
 
 
 class ActivationRow(NamedTuple):
     case: str
-    before: str
-    between: str
-    after: str
-    after_addition: str
+    before: Parts
+    between: Parts
+    after: Parts
+    after_addition: Parts
     error: float
 
 
 class CifarRow(NamedTuple):
     output_map_size: int
-    basic: str
-    bottleneck: str
+    basic: Convs
+    bottleneck: Convs
 
 
 class Row(NamedTuple):
     layer_name: str
     output_size: int
-    bottleneck: str
+    bottleneck: Convs
     n152: int
     n200: int
 
@@ -93,6 +95,7 @@ SHORTCUT_ROWS = {row.case: row for row in table(ShortcutRow, SHORTCUTS)}
 ACTIVATION_ROWS = {row.case: row for row in table(ActivationRow, ACTIVATIONS)}
 CIFAR_ROWS = table(CifarRow, CIFAR_TABLE)
 ROWS = table(Row, TABLE)
+STEM = Parts(("BN", "ReLU"))  # what follows the first convolution
 Shortcut = Literal[
     "original", "constant_scaling", "exclusive_gating", "shortcut_only_gating", "conv_shortcut", "dropout_shortcut"
 ]
@@ -103,25 +106,25 @@ Activation = Literal[
 
 def cifar_stages(units: int, bottleneck: bool) -> Iterator[Stage]:
     """The rows of the CIFAR table as stages, for `units` units a stage; the first convolution is apart."""
-    in_channels, size = convolutions(CIFAR_ROWS[0].basic)[0].channels, CIFAR_ROWS[0].output_map_size
+    in_channels, size = CIFAR_ROWS[0].basic[0].channels, CIFAR_ROWS[0].output_map_size
     for row in CIFAR_ROWS:
-        convs = convolutions(row.bottleneck if bottleneck else row.basic)
+        convs = row.bottleneck if bottleneck else row.basic
         yield Stage(in_channels, convs, size // row.output_map_size, units)
         in_channels, size = convs[-1].channels, row.output_map_size
 
 
 def stages(depth: int) -> Iterator[Stage]:
     """conv2_x to conv5_x as stages, for a depth of the ImageNet table; the pooling before has made the maps 56x56."""
-    in_channels, size = convolutions(ROWS[0].bottleneck)[0].channels, ROWS[0].output_size
+    in_channels, size = ROWS[0].bottleneck[0].channels, ROWS[0].output_size
     for row in ROWS:
-        convs = convolutions(row.bottleneck)
+        convs = row.bottleneck
         yield Stage(in_channels, convs, size // row.output_size, getattr(row, f"n{depth}"))
         in_channels, size = convs[-1].channels, row.output_size
 
 
-def activations(cell: str, channels: int) -> list[nn.Module]:
-    """The layers of a cell such as `BN,ReLU`; none for a dash."""
-    return [nn.BatchNorm2d(channels) if word == "BN" else nn.ReLU() for word in cell.split(",") if word != "-"]
+def activations(parts: Parts, channels: int) -> list[nn.Module]:
+    """The layers of a cell such as `BN,ReLU`."""
+    return [nn.BatchNorm2d(channels) if part == "BN" else nn.ReLU() for part in parts]
 
 
 class Design(NamedTuple):
@@ -142,7 +145,7 @@ class Addition(nn.Module):
     def __init__(self, row: ShortcutRow, in_channels: int, channels: int, stride: int, gate_bias: float) -> None:
         super().__init__()
         self.row, self.gate_bias = row, gate_bias
-        self.gate = nn.Conv2d(in_channels, channels, 1, stride) if row.gate_bias != "-" else None
+        self.gate = nn.Conv2d(in_channels, channels, 1, stride) if row.gate_bias is not None else None
         self.dropout = nn.Dropout(0.5) if row.on_shortcut == "dropout" else nn.Identity()
 
     def forward(self, x: Tensor, shortcut: Tensor, residual: Tensor) -> Tensor:
@@ -217,7 +220,7 @@ class _Units(Net):
         self.head = nn.Linear(after, classes)
         self.stages = ("stem", *names, "last")
         self.feature_channels = self.embedding_size = after
-        initialise(self)
+        he_normal(self)
         for module in self.modules():
             if isinstance(module, Addition):
                 module.start_gate()
@@ -254,7 +257,7 @@ class CifarPreActResNet(_Units):
             raise RequestError(f"gate_bias must lie in -20 to 20, not {gate_bias}")
         rows = list(cifar_stages((depth - 2) // layers, bottleneck))
         first = rows[0].in_channels
-        stem = [nn.Conv2d(in_channels, first, 3, padding=1, bias=False), *activations("BN,ReLU", first)]
+        stem = [nn.Conv2d(in_channels, first, 3, padding=1, bias=False), *activations(STEM, first)]
         super().__init__(classes, in_channels, stem, rows, Design(activation, shortcut, gate_bias, stride_in))
 
 
@@ -274,7 +277,7 @@ class PreActResNet(_Units):
         rows = list(stages(depth))
         first = rows[0].in_channels
         conv = nn.Conv2d(in_channels, first, 7, 2, padding=3, bias=False)
-        stem = [conv, *activations("BN,ReLU", first), nn.MaxPool2d(3, 2, padding=1)]
+        stem = [conv, *activations(STEM, first), nn.MaxPool2d(3, 2, padding=1)]
         super().__init__(classes, in_channels, stem, rows, Design("full_preactivation", "original", 0.0, stride_in))
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from striate.layers.conv import ConvAct
 from striate.nets.base import Net, Variant
+from striate.nets.initialise import caffe_xavier
 from striate.nets.options import check_dropout, check_width, scaled
 from striate.tables import table
 
@@ -150,17 +151,20 @@ class SqueezeNet(Net):
         self.stages = tuple(layer.name for layer in layers)
         below = layers[-1].channels
         self.head: nn.Module
+        last: nn.Conv2d | nn.Linear
         if classifier == "map":
-            conv10 = nn.Conv2d(below, classes, 1, padding=int(border))
-            parts = OrderedDict(dropout=nn.Dropout(dropout), conv=conv10, act=nn.ReLU())
+            last = nn.Conv2d(below, classes, 1, padding=int(border))
+            parts = OrderedDict(dropout=nn.Dropout(dropout), conv=last, act=nn.ReLU())
             self.conv10 = nn.Sequential(parts)
             self.stages += ("conv10",)
             self.head = nn.Identity()
         else:
             self.dropout = nn.Dropout(dropout)
-            self.head = nn.Linear(below, classes)
+            self.head = last = nn.Linear(below, classes)
         self.feature_channels = self.embedding_size = classes if classifier == "map" else below
-        _initialise(self)
+        # As the authors' definition for Caffe.
+        caffe_xavier(self)
+        nn.init.normal_(last.weight, std=0.01)
 
     def embed(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> the mean of the last map [N, embedding_size]; see `classifier`."""
@@ -181,19 +185,6 @@ def _module(layer: Layer, bypass: bool) -> nn.Module:
     if layer.name.startswith("maxpool"):
         return nn.MaxPool2d(layer.kernel, layer.stride, ceil_mode=True)
     return ConvAct(layer.in_channels, layer.channels, layer.kernel, stride=layer.stride, padding=0)
-
-
-@torch.no_grad()
-def _initialise(net: nn.Module) -> None:
-    """As the authors' definition for Caffe: uniform of variance 1 / fan-in, the last layer normal of 0.01, biases 0."""
-    for name, module in net.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            bound = (3 / module.weight[0].numel()) ** 0.5
-            module.weight.uniform_(-bound, bound)
-            if name.startswith(("conv10", "head")):
-                module.weight.normal_(0, 0.01)
-            if module.bias is not None:
-                module.bias.zero_()
 
 
 VARIANTS = {

@@ -11,7 +11,8 @@ import numpy as np
 from striate import model as model_room
 from striate.errors import RequestError, nearest
 from striate.model import Model
-from striate.task import Task
+from striate.nets.catalog import check_registered
+from striate.tasks import Classification
 from striate.weights.classes import imagenet_names
 from striate.weights.kept import kept_nets, kept_path
 from striate.weights.registry import SOURCES, has_weights, load_published
@@ -36,7 +37,7 @@ def published_model(net: str) -> Model:
     return Model(
         net,
         options,
-        Task("class", imagenet_names()),
+        Classification(imagenet_names()),
         found.pixels,
         tensors,
         head="head",
@@ -52,7 +53,7 @@ def pretrained(net: str) -> Model:
     Raises RequestError where there are no weights, or where the net takes no linear head.
     """
     if is_model_file(net):
-        return _with_linear_head(model_room.read(Path(net)))
+        return _with_linear_head(_read(Path(net)))
     return _with_linear_head(named_model(net))
 
 
@@ -95,4 +96,11 @@ def open_model(name: str | os.PathLike[str]) -> Model:
         near = nearest(str(name), known)
         hint = f"did you mean {near[0]!r}?" if near else f"nets with weights here: {', '.join(known)}"
         raise RequestError(f"no model file {str(name)!r}; {hint}")
-    return model_room.read(path)
+    return _read(path)
+
+
+def _read(path: Path) -> Model:
+    """A model file whose net can be made here. Raises RequestError for an own net that was not registered."""
+    model = model_room.read(path)
+    check_registered(model.net)
+    return model

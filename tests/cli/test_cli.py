@@ -21,7 +21,7 @@ VERBS = list(next(a for a in parser()._actions if isinstance(a, argparse._SubPar
 
 def test_the_verbs() -> None:
     assert set(VERBS) == {
-        "train", "predict", "evaluate", "audit", "augment", "pack", "report", "export", "fetch", "import", "nets",
+        "train", "predict", "evaluate", "audit", "augment", "pack", "compare", "export", "fetch", "import", "nets",
         "show",
     }  # fmt: skip
 

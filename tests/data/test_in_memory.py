@@ -15,7 +15,7 @@ from striate.data.opening import open_source
 from striate.data.sources.base import Item, Oddity, with_items
 from striate.errors import RequestError
 from striate.pixels import Decoded, decode
-from striate.task import Task
+from striate.tasks import Classification
 
 GREY = np.random.default_rng(0).integers(0, 256, (6, 5, 4), dtype=np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (6, 5, 4, 3), dtype=np.uint8)
@@ -50,14 +50,14 @@ def targets_of(data: Any) -> list[Any]:
 @pytest.mark.parametrize(
     ("targets", "kind", "names", "first"),
     [
-        (np.array([2, 2, 7, 7, 7, 2]), "class", ("2", "7"), 0),
-        ([2, 2, 7, 7, 7, 2], "class", ("2", "7"), 0),
-        (np.array(["bee", "ant", "ant", "bee", "bee", "ant"]), "class", ("ant", "bee"), 1),
-        (np.array(["bee", "ant", "ant", "bee", "bee", "ant"], object), "class", ("ant", "bee"), 1),
-        (np.array([True, False] * 3), "class", ("False", "True"), 1),
-        (np.array([0.5, 1, 2, 3, 4, 5], np.float32), "number", ("target",), 0.5),
-        (np.array([[1, 0, 1]] + [[0, 0, 0]] * 5), "labels", ("0", "1", "2"), (0, 2)),
-        (np.array([[1, 0]] + [[0, 1]] * 5, np.float32), "labels", ("0", "1"), (0,)),
+        (np.array([2, 2, 7, 7, 7, 2]), "classification", ("2", "7"), 0),
+        ([2, 2, 7, 7, 7, 2], "classification", ("2", "7"), 0),
+        (np.array(["bee", "ant", "ant", "bee", "bee", "ant"]), "classification", ("ant", "bee"), 1),
+        (np.array(["bee", "ant", "ant", "bee", "bee", "ant"], object), "classification", ("ant", "bee"), 1),
+        (np.array([True, False] * 3), "classification", ("False", "True"), 1),
+        (np.array([0.5, 1, 2, 3, 4, 5], np.float32), "regression", ("target",), 0.5),
+        (np.array([[1, 0, 1]] + [[0, 0, 0]] * 5), "multilabel", ("0", "1", "2"), (0, 2)),
+        (np.array([[1, 0]] + [[0, 1]] * 5, np.float32), "multilabel", ("0", "1"), (0,)),
     ],
 )  # fmt: skip
 def test_targets_decide_the_task(targets: Any, kind: str, names: tuple[str, ...], first: Any) -> None:
@@ -161,7 +161,7 @@ class Circles:
 
     def __init__(self) -> None:
         self.name, self.identity = "circles", "circles of a test"
-        self.task = Task("class", ("large", "small"))
+        self.task = Classification(("large", "small"))
         self.items = tuple(Item(f"{n}.png", n % 2) for n in range(12))
         self.oddities: tuple[Oddity, ...] = ()
 
@@ -183,7 +183,7 @@ class Files:
     """Encoded images in memory: the least that a source of one's own is."""
 
     contents: dict[str, bytes]
-    task: Task
+    task: Classification
     items: tuple[Item, ...]
     name: str = "files"
     identity: str = "files of a test"
@@ -200,7 +200,7 @@ class Files:
 
 
 def test_a_source_of_ones_own_is_taken_as_it_is() -> None:
-    for source in (Circles(), Files({}, Task("class", ("a", "b")), ())):
+    for source in (Circles(), Files({}, Classification(("a", "b")), ())):
         assert open_source(source) is source
 
 
@@ -213,5 +213,5 @@ def test_any_source_can_be_given_other_items() -> None:
     assert not hasattr(fewer, "stamp")
     again = with_items(fewer, fewer.items[:1])
     assert len(again.items) == 1 and len(again.oddities) == 1
-    frozen = Files({}, Task("class", ("a", "b")), ())
+    frozen = Files({}, Classification(("a", "b")), ())
     assert isinstance(with_items(frozen, ()), Files)

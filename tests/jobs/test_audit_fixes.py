@@ -159,7 +159,7 @@ def test_the_recipe_of_a_decided_run_runs_again_to_the_same(
     ]
     told = [json.loads((one.folder / "audit.json").read_text())["findings"] for one in (again, run)]
     assert told[0] == told[1]
-    assert np.array_equal(again.evaluation.answers, run.evaluation.answers)
+    assert np.array_equal(again.evaluation.predictions, run.evaluation.predictions)
 
 
 def test_decisions_go_on_top_of_a_saved_split(dirty: Path, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_nothing_is_held_out(strategy: str, column: str, tmp_path: Path, cli) ->
     data = csv_manifest(tmp_path / "all.csv", ("path", column, "group"), rows)
     run = train(data, out=tmp_path / "run", recipe=RECIPES[strategy])
     assert (run.evaluation.part, run.evaluation.total) == ("", 0)
-    assert "Not measured" in whole(run)["result"]
+    assert "Not evaluated" in whole(run)["result"]
     assert "not measured" in run.evaluation.lines()[0]
     again = tmp_path / "again"
     changes = ["--set", f"strategy={strategy}", "--set", "epochs=1"] + (
@@ -49,7 +49,7 @@ def test_nothing_is_held_out(strategy: str, column: str, tmp_path: Path, cli) ->
     code, out, err = cli("train", data, "--out", again, *changes, "--json")
     assert code == 0, err
     assert strict_json(out)["total"] == 0
-    code, out, err = cli("report", run.folder, again, "--out", tmp_path / "c.html", "--json")
+    code, out, err = cli("compare", run.folder, again, "--out", tmp_path / "c.html", "--json")
     assert code == 0, err
     assert [row["score"] for row in strict_json(out)["runs"]] == [None, None]
 
@@ -95,7 +95,7 @@ def test_numbers_that_are_all_the_same(strategy: str, tmp_path: Path) -> None:
     assert run.evaluation.total == 4
     assert run.metrics["r2"] is None
     assert run.evaluation.score < (1.5 if strategy == "scratch" else 1e-3)
-    assert "Answered against true" in whole(run)["numbers"]
+    assert "Predicted vs. true" in whole(run)["numbers"]
 
 
 @both
@@ -108,7 +108,7 @@ def test_a_single_held_out_number_has_an_error_and_no_interval(strategy: str, tm
         recipe=RECIPES[strategy],
     )
     assert run.metrics["interval"] == [0.0, None]
-    assert run.metrics["mean_absolute_error"] == pytest.approx(abs(run.evaluation.answers[0, 0] - made[5].side))
+    assert run.metrics["mean_absolute_error"] == pytest.approx(abs(run.evaluation.predictions[0, 0] - made[5].side))
     whole(run)
 
 
@@ -147,7 +147,7 @@ def test_folds_with_strangers(strategy: str, tmp_path: Path) -> None:
     )
     assert run.metrics["folds"]["images"] == 40
     page = whole(run)
-    assert {"folds", "strangers"} <= page.keys()
+    assert {"folds", "ood"} <= page.keys()
 
 
 @both

@@ -265,4 +265,4 @@ def test_squeezenet_names_two_photographs_of_three(test_data: Path, tmp_path: Pa
         rows.writerows((photo, names[int(photo.name[:4])]) for photo in photos)
     measured = evaluate(out, tmp_path / "photos.csv", engine="openvino").evaluation
     assert measured.total == 200
-    assert (measured.answers.argmax(axis=1) == measured.targets).sum() >= 130
+    assert (measured.predictions.argmax(axis=1) == measured.targets).sum() >= 130

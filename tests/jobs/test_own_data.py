@@ -21,7 +21,7 @@ from striate.errors import Stopped
 from striate.jobs.train import Run
 from striate.pixels import Decoded
 from striate.progress import Progress, Step
-from striate.task import Task
+from striate.tasks import Classification
 
 RECIPE = Recipe(net="lenet5_plain", strategy="scratch", epochs=2, batch=16, augment="none", engine="torch")
 
@@ -53,7 +53,7 @@ class OwnSource:
     """The same discs, drawn when they are asked for."""
 
     name, identity = "discs", "discs of a test"
-    task = Task("class", ("small", "large"))
+    task = Classification(("small", "large"))
     items = tuple(Item(f"{place}", place % 2) for place in range(40))
     oddities: tuple[Oddity, ...] = ()
 
@@ -109,7 +109,7 @@ def test_the_model_is_evaluated_on_arrays(run: Run) -> None:
     with pytest.raises(RequestError, match="none of the classes of 'arrays'"):
         striate.evaluate(run.folder, (images, targets + 5))
     found = run.predictor.predictions(np.stack([run.predictor.crop(image, "one") for image in images]))
-    assert np.array_equal(found.argmax(axis=1), done.evaluation.answers.argmax(axis=1))
+    assert np.array_equal(found.argmax(axis=1), done.evaluation.predictions.argmax(axis=1))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_the_model_is_evaluated_on_arrays(run: Run) -> None:
 )  # fmt: skip
 def test_every_kind_of_own_data_trains(data: Any, tmp_path: Path) -> None:
     run = striate.train(data, out=tmp_path / "run", recipe=RECIPE)
-    assert run.evaluation.total > 0 and np.isfinite(run.evaluation.answers).all()
+    assert run.evaluation.total > 0 and np.isfinite(run.evaluation.predictions).all()
     assert Recipe.from_file(run.folder / "recipe.toml").data == ""
     again = striate.evaluate(run.folder, data)
     assert again.evaluation.total >= run.evaluation.total

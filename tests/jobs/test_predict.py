@@ -34,7 +34,7 @@ def test_predict_agrees_with_the_runs_own_answers(trained: Run, photos: Path) ->
     rows = np.stack([answer.probabilities for answer in done.predictions])
     keys = [entry.item.key for entry in trained.audit.usable if entry.item.part == "val"]
     assert [answer.source for answer in done.predictions] == [str(photos / key) for key in keys]
-    assert np.allclose(rows, trained.evaluation.answers, atol=1e-4)
+    assert np.allclose(rows, trained.evaluation.predictions, atol=1e-4)
 
 
 def test_engines_and_precisions_agree(trained: Run, photos: Path) -> None:

@@ -79,7 +79,7 @@ def test_evaluate_gives_trains_accuracy(trained: Run, photos: Path) -> None:
     assert done.evaluation.part == "val"
     assert (done.evaluation.correct, done.evaluation.total) == (trained.evaluation.correct, trained.evaluation.total)
     assert np.array_equal(done.evaluation.confusion, trained.evaluation.confusion)
-    assert np.allclose(done.evaluation.answers, trained.evaluation.answers, atol=1e-4)
+    assert np.allclose(done.evaluation.predictions, trained.evaluation.predictions, atol=1e-4)
 
 
 def test_the_run_and_its_file_predict_the_same(trained: Run, photos: Path) -> None:

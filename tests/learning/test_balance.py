@@ -13,13 +13,13 @@ from striate import Recipe, RequestError, train
 from striate.data.audit.audit import Usable
 from striate.data.audit.looking import Record
 from striate.data.sources.base import Item
-from striate.jobs.measure import ClassesMeasured
 from striate.learning.balance import check_balance, sample_weights
 from striate.recipe import Recipe as TheRecipe
-from striate.task import Task
-from striate.transfer.head import Lesson, fit_head
+from striate.tasks import Classification, Multilabel, Regression
+from striate.tasks.classification import ClassificationEvaluation
+from striate.transfer.head import HeadData, fit_head
 
-TWO, THREE = Task("class", ("a", "b")), Task("class", ("a", "b", "c"))
+TWO, THREE = Classification(("a", "b")), Classification(("a", "b", "c"))
 RECIPES = {
     "scratch": Recipe(strategy="scratch", net="lenet5_plain", epochs=3, batch=16, engine="torch", augment="none"),
     "features": Recipe(strategy="features", engine="openvino"),
@@ -64,7 +64,7 @@ def test_a_class_without_images_weighs_nothing() -> None:
 
 
 def test_there_must_be_classes() -> None:
-    for task in (Task("labels", ("a", "b")), Task("number", ("n",))):
+    for task in (Multilabel(("a", "b")), Regression(("n",))):
         check_balance(task, "none")
         with pytest.raises(RequestError, match=f"balance 'weights' goes with one class an image; .*{task.kind!r}"):
             check_balance(task, "weights")
@@ -83,9 +83,9 @@ def test_a_weight_of_two_is_the_image_twice_for_the_head() -> None:
     fold = np.arange(40) % 4
     weights = np.where(heavy, 2.0, 1.0)
     twice = np.concatenate([np.arange(40), np.flatnonzero(heavy)])
-    weighed = fit_head(Lesson(features, targets, TWO, weights), fold=fold)
-    repeated = fit_head(Lesson(features[twice], targets[twice], TWO), fold=fold[twice])
-    assert np.isclose(weighed.strength, repeated.strength, rtol=1e-3)
+    weighed = fit_head(HeadData(features, targets, TWO, weights), fold=fold)
+    repeated = fit_head(HeadData(features[twice], targets[twice], TWO), fold=fold[twice])
+    assert np.isclose(weighed.C, repeated.C, rtol=1e-3)
     scores = [features @ head.weight.T + head.bias for head in (weighed, repeated)]
     assert np.abs(scores[0] - scores[1]).max() <= 2e-3 * np.abs(scores[0]).max()
 
@@ -118,7 +118,7 @@ def test_balance_raises_the_recall_of_a_rare_class(strategy: str, rare: Path, tm
     for balance in ("none", "weights", "sampling"):
         recipe = RECIPES[strategy].changed({"balance": balance})
         runs[balance] = run = train(rare, out=tmp_path / balance, recipe=recipe)
-        assert isinstance(run.evaluation, ClassesMeasured)
+        assert isinstance(run.evaluation, ClassificationEvaluation)
         recalls[balance], balanced[balance] = run.evaluation.recalls["rare"], run.evaluation.balanced_accuracy
         assert run.metrics["balanced_accuracy"] == balanced[balance]
         assert f'balance = "{balance}"' in (run.folder / "recipe.toml").read_text()
@@ -132,4 +132,4 @@ def test_balance_raises_the_recall_of_a_rare_class(strategy: str, rare: Path, tm
 def test_the_manifests_weights_do_the_same(rare: Path, tmp_path: Path) -> None:
     balanced = train(rare, out=tmp_path / "b", recipe=RECIPES["features"].changed({"balance": "weights"}))
     weighed = train(rare.with_name("weighed.csv"), out=tmp_path / "w", recipe=RECIPES["features"])
-    assert np.allclose(balanced.evaluation.answers, weighed.evaluation.answers, atol=1e-3)
+    assert np.allclose(balanced.evaluation.predictions, weighed.evaluation.predictions, atol=1e-3)

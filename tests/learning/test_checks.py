@@ -55,7 +55,7 @@ def test_the_rate_found_is_settled(run: Run) -> None:
 
 def test_the_report_draws_how_it_was_found(run: Run) -> None:
     part = sections((run.folder / "report.html").read_text("utf-8"))["training"]
-    assert "Before the training" in part and "Training loss by learning rate" in part and "learnt by heart" in part
+    assert "Checks before training" in part and "Training loss by learning rate" in part and "learnt by heart" in part
     assert part.count("<polyline") >= 3 and 'class="span"' in part and 'class="limit"' in part
 
 

@@ -106,7 +106,7 @@ def test_its_backbone_is_its_own_and_both_engines_agree(run: Run, scenes: Path) 
         for engine in ("torch", "openvino")
     ]
     assert np.abs(answers[0] - answers[1]).max() < 1e-4
-    assert (answers[0].argmax(1) == run.evaluation.answers.argmax(1)).all()
+    assert (answers[0].argmax(1) == run.evaluation.predictions.argmax(1)).all()
 
 
 def test_where_learning_the_net_does_not_help_the_head_alone_is_left(scenes: Path, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_where_learning_the_net_does_not_help_the_head_alone_is_left(scenes: Pat
     assert any("it did not help" in line for line in told.lines)
     assert harmed.model.backbone_key == published_model(NET).backbone_key
     assert harmed.model.training["unfrozen"] == []
-    np.testing.assert_allclose(harmed.evaluation.answers, head.evaluation.answers, atol=1e-5)
+    np.testing.assert_allclose(harmed.evaluation.predictions, head.evaluation.predictions, atol=1e-5)
 
 
 class Power(BaseException):
@@ -180,7 +180,7 @@ def test_a_number_is_learnt_on_from_where_the_head_stood(scenes: Path, tmp_path:
     done = train(data, out=tmp_path / "run", recipe=RECIPE.changed({"learning_rate": 1e-7, "epochs": 1}))
     events = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     first, last = (event["error"] for event in events if event["event"] == "epoch")
-    assert done.model.task.kind == "number"
+    assert done.model.task.kind == "regression"
     assert first == pytest.approx(last, rel=1e-3)
 
 

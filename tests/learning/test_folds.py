@@ -17,13 +17,13 @@ from striate import Recipe, RequestError, evaluate, train
 from striate.data.audit.audit import Audit, Usable
 from striate.data.audit.memory import Record
 from striate.data.sources.base import Item
-from striate.jobs.measure import LabelsMeasured
 from striate.jobs.train import Run
 from striate.learning.result import CrossValidation, cross_validated
 from striate.learning.split import Split
 from striate.learning.trainer import Fitted, Trainer
-from striate.metrics import mean_interval, percent
-from striate.task import Task
+from striate.tasks import Multilabel
+from striate.tasks.metrics import mean_interval, percent
+from striate.tasks.multilabel import MultilabelEvaluation
 
 FEATURES = Recipe(strategy="features", engine="openvino")
 SCRATCH = Recipe(strategy="scratch", net="lenet5_plain", epochs=6, batch=16, engine="torch", augment="none")
@@ -65,10 +65,10 @@ def test_mean_interval_and_pooled_are_told(folded: Run) -> None:
     assert folded.model.metrics["folds"] == told
     page = sections((folded.folder / "report.html").read_text("utf-8"))
     shown = html.unescape(page["folds"]).replace("\xa0", " ")
-    assert "Fold by fold" in shown
-    assert f"The mean of 4 folds is <b>{percent(told['mean'])}</b>" in shown
-    assert f"All answers pooled: <b>{percent(told['pooled'])}</b>" in shown
-    assert "each by a network that had not seen it: the folds, pooled" in page["result"]
+    assert "Cross-validation" in shown
+    assert f"Mean of 4 folds: <b>{percent(told['mean'])}</b>" in shown
+    assert f"All predictions pooled: <b>{percent(told['pooled'])}</b>" in shown
+    assert "each predicted by a model that was not trained on it (all folds pooled)" in page["result"]
 
 
 def test_the_command_line_cross_validates(cli, places: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -149,8 +149,8 @@ def test_a_given_split_is_kept_and_the_folds_lie_in_train(strategy: str, with_sp
         assert (row["fold"] != "") == (row["part"] == "train")
     assert run.model.training["images"] == 45
     page = sections((run.folder / "report.html").read_text("utf-8"))
-    assert "on the held-out part <b>test</b>, which was kept out of training" in page["result"]
-    assert "Fold by fold" in page["folds"]
+    assert "on the held-out part <b>test</b>" in page["result"]
+    assert "Cross-validation" in page["folds"]
 
 
 # What belongs together
@@ -192,7 +192,7 @@ def test_folds_of_other_tasks(kind: str, tmp_path: Path) -> None:
     assert max(sizes) - min(sizes) <= 2  # several labels an image do not share out evenly
     assert run.metrics["folds"]["pooled"] == run.evaluation.score
     strict_json((run.folder / "log.jsonl").read_text().splitlines()[-1])
-    assert "Fold by fold" in (run.folder / "report.html").read_text("utf-8")
+    assert "Cross-validation" in (run.folder / "report.html").read_text("utf-8")
 
 
 def test_a_fold_without_any_label_has_no_score_and_spoils_none(tmp_path: Path, cli) -> None:  # type: ignore[no-untyped-def]
@@ -207,8 +207,8 @@ def test_a_fold_without_any_label_has_no_score_and_spoils_none(tmp_path: Path, c
     for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines():
         strict_json(line)
     run = train(data, out=tmp_path / "again", recipe=FEATURES.changed({"folds": 3}))
-    assert isinstance(run.evaluation, LabelsMeasured) and run.evaluation.total == 20
-    assert cli("report", tmp_path / "run", tmp_path / "again", "--out", tmp_path / "c.html", "--json")[0] == 0
+    assert isinstance(run.evaluation, MultilabelEvaluation) and run.evaluation.total == 20
+    assert cli("compare", tmp_path / "run", tmp_path / "again", "--out", tmp_path / "c.html", "--json")[0] == 0
 
 
 # Refusals
@@ -226,7 +226,7 @@ def test_too_few_or_too_many_folds_are_refused(places: Path, tmp_path: Path, cli
 
 def test_thresholds_that_folds_are_measured_by_come_from_the_other_folds() -> None:
     generator = np.random.default_rng(0)
-    task = Task("labels", ("a", "b"))
+    task = Multilabel(("a", "b"))
     fold = np.arange(60) % 3
     unseen = generator.random((60, 2)).astype(np.float32)
     true = unseen > np.array([0.3, 0.7], np.float32)
@@ -239,10 +239,10 @@ def test_thresholds_that_folds_are_measured_by_come_from_the_other_folds() -> No
         return cross_validated(Split(Audit(task, usable, []), ["train"] * 60, fold), task, unseen)
 
     before, after = measured(-1).folds, measured(1).folds
-    assert all(isinstance(one, LabelsMeasured) and one.limits is not None for one in before + after)
-    assert np.array_equal(before[1].limits, after[1].limits)  # whatever its own targets are
-    assert not np.array_equal(before[0].limits, after[0].limits)
-    assert np.abs(before[1].limits - [0.3, 0.7]).max() < 0.05
+    assert all(isinstance(one, MultilabelEvaluation) and one.thresholds is not None for one in before + after)
+    assert np.array_equal(before[1].thresholds, after[1].thresholds)  # whatever its own targets are
+    assert not np.array_equal(before[0].thresholds, after[0].thresholds)
+    assert np.abs(before[1].thresholds - [0.3, 0.7]).max() < 0.05
     assert [one.all_right for one in before] == [
-        int(((one.answers >= one.limits) == (one.targets > 0)).all(axis=1).sum()) for one in before
+        int(((one.predictions >= one.thresholds) == (one.targets > 0)).all(axis=1).sum()) for one in before
     ]

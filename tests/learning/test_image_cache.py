@@ -89,7 +89,7 @@ def test_a_second_run_opens_no_jpeg(jpegs: Path, own_cache: Path, tmp_path: Path
     second = train(jpegs, out=tmp_path / "two", recipe=SCRATCH)
     assert counted["decode"] == counted["read"] == counted["pictured"] < 44  # the report's thumbnails, and no more
     assert path.stat().st_ino == made
-    assert np.array_equal(second.evaluation.answers, first.evaluation.answers)
+    assert np.array_equal(second.evaluation.predictions, first.evaluation.predictions)
 
 
 def test_more_epochs_decode_no_more(jpegs: Path, own_cache: Path, tmp_path: Path, counted: Counter[str]) -> None:
@@ -128,7 +128,7 @@ def test_without_a_pack_the_images_are_kept_in_memory(
     run = train(jpegs, out=tmp_path / "run", recipe=SCRATCH, progress=heard)
     said = [line for line in heard.lines if "this run holds its images in memory" in line]
     assert len(said) == 1 and "No space left on device" in said[0]
-    assert np.array_equal(run.evaluation.answers, plain.evaluation.answers)
+    assert np.array_equal(run.evaluation.predictions, plain.evaluation.predictions)
 
 
 def test_a_cache_that_is_a_file(jpegs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +196,7 @@ def test_augmentation_that_zooms_has_larger_images(
     assert np.array_equal(images.permute(0, 2, 3, 1).numpy(), np.stack([one for one in looked if one is not None]))
     assert run.evaluation.total == 12 and run.model.pixels.height == 32
     again = evaluate(run.folder, jpegs, engine="torch").evaluation
-    assert np.allclose(again.answers, run.evaluation.answers, atol=1e-5)
+    assert np.allclose(again.predictions, run.evaluation.predictions, atol=1e-5)
 
 
 def test_augmentation_that_does_not_zoom_has_one_pack(jpegs: Path, own_cache: Path, tmp_path: Path) -> None:
@@ -242,5 +242,5 @@ def test_engines_and_evaluate_agree_on_a_model_of_its_own_mean(normalise: str, j
     ]
     assert np.abs(scores[0] - scores[1]).max() <= 1e-4 * np.abs(scores[0]).max()
     for engine in ("torch", "openvino"):
-        answers = evaluate(run.folder, jpegs, engine=engine).evaluation.answers
-        assert np.abs(answers - run.evaluation.answers).max() <= 1e-4
+        answers = evaluate(run.folder, jpegs, engine=engine).evaluation.predictions
+        assert np.abs(answers - run.evaluation.predictions).max() <= 1e-4

@@ -14,7 +14,7 @@ from striate.data.audit.audit import Audit, Usable
 from striate.data.audit.looking import Record
 from striate.data.sources.base import Item
 from striate.learning.label_errors import label_errors
-from striate.task import Target, Task
+from striate.tasks import Classification, Multilabel, Regression, Target, Task
 
 FEATURES = Recipe(strategy="features", engine="openvino")
 
@@ -31,10 +31,10 @@ def rows(*values: tuple[float, ...]) -> np.ndarray:
 
 
 def test_classes_by_the_labels_own_probability() -> None:
-    found = audited(Task("class", ("a", "b", "c")), 0, 1, 2, 0, 1)
+    found = audited(Classification(("a", "b", "c")), 0, 1, 2, 0, 1)
     unseen = rows((0.9, 0.05, 0.05), (0.6, 0.3, 0.1), (0.1, 0.85, 0.05), (0.2, 0.3, 0.5), (np.nan,) * 3)
     told = label_errors(found, unseen)
-    assert [(one.place, one.label, one.suggested, one.target) for one in told] == [
+    assert [(one.index, one.label, one.suggested, one.target) for one in told] == [
         (2, "c", "b", 1), (3, "a", "c", 2), (1, "b", "a", 0),
     ]  # fmt: skip
     assert [one.label_probability for one in told] == pytest.approx([0.05, 0.2, 0.3])
@@ -42,29 +42,29 @@ def test_classes_by_the_labels_own_probability() -> None:
 
 
 def test_labels_by_the_least_believed_of_them() -> None:
-    task = Task("labels", ("a", "b"), (0.5, 0.2))
+    task = Multilabel(("a", "b"), (0.5, 0.2))
     found = audited(task, (0,), (), (0, 1), (1,), (0,))
     unseen = rows((0.9, 0.1), (0.4, 0.7), (0.05, 0.9), (0.1, 0.3), (0.6, 0.25))
     told = label_errors(found, unseen)
-    assert [(one.place, one.label, one.suggested, one.target) for one in told] == [
+    assert [(one.index, one.label, one.suggested, one.target) for one in told] == [
         (2, "a, b", "b", (1,)), (1, "none", "b", (1,)), (4, "a", "a, b", (0, 1)),
     ]  # fmt: skip
     assert [one.label_probability for one in told] == pytest.approx([0.05, 0.3, 0.6])
 
 
 def test_numbers_that_are_far_beyond_the_usual_error() -> None:
-    found = audited(Task("number", ("age",)), *(float(n) for n in range(20)))
+    found = audited(Regression(("age",)), *(float(n) for n in range(20)))
     unseen = np.arange(20, dtype=np.float32)[:, None] + np.tile([[0.5], [-0.5]], (10, 1)).astype(np.float32)
     assert label_errors(found, unseen) == []
     unseen[7], unseen[12] = 30, -4
     told = label_errors(found, unseen)
-    assert [(one.place, one.label, one.suggested) for one in told] == [(7, "7", "30"), (12, "12", "-4")]
+    assert [(one.index, one.label, one.suggested) for one in told] == [(7, "7", "30"), (12, "12", "-4")]
     assert all(np.isnan(one.label_probability) for one in told)
 
 
-@pytest.mark.parametrize("task", [Task("class", ("a", "b")), Task("labels", ("a", "b")), Task("number", ("n",))])
+@pytest.mark.parametrize("task", [Classification(("a", "b")), Multilabel(("a", "b")), Regression(("n",))])
 def test_nothing_answered_is_nothing_doubted(task: Task) -> None:
-    target: Target = {"class": 0, "labels": (0,), "number": 1.0}[task.kind]
+    target: Target = {"classification": 0, "multilabel": (0,), "regression": 1.0}[task.kind]
     assert label_errors(audited(task, target, target), np.full((2, task.outputs), np.nan, np.float32)) == []
     assert label_errors(audited(task), np.zeros((0, task.outputs), np.float32)) == []
 
@@ -102,8 +102,8 @@ def test_an_audit_of_labels_names_the_wrong_ones_first(mislabelled: tuple[Path, 
 def test_the_report_of_a_run_lists_them(folds: int, mislabelled: tuple[Path, set[str]], tmp_path: Path) -> None:
     root, planted = mislabelled
     run = train(root, out=tmp_path / "run", recipe=FEATURES.changed({"folds": folds}))
-    told = sections((run.folder / "report.html").read_text("utf-8"))["doubtful"]
-    assert "Labels to check" in told
+    told = sections((run.folder / "report.html").read_text("utf-8"))["label-errors"]
+    assert "Likely label errors" in told
     assert all(path in told for path in planted)
     assert sum(f"{name}/" in told for name in ("low", "high")) == 2
 
@@ -112,7 +112,7 @@ def test_nets_from_scratch_doubt_fold_by_fold(mislabelled: tuple[Path, set[str]]
     root, planted = mislabelled
     changes = {"strategy": "scratch", "net": "lenet5_plain", "epochs": 10, "batch": 16, "folds": 3, "augment": "none"}
     run = train(root, out=tmp_path / "run", recipe=FEATURES.changed(changes))
-    told = sections((run.folder / "report.html").read_text("utf-8"))["doubtful"]
+    told = sections((run.folder / "report.html").read_text("utf-8"))["label-errors"]
     assert all(path in told for path in planted)
 
 
@@ -130,5 +130,5 @@ def test_other_tasks(kind: str, tmp_path: Path) -> None:
     assert found.kind == "label-error"
     assert set(found.paths[:3]) == {f"d/{number:03d}.png" for number in wrong}
     run = train(data, out=tmp_path / "run", recipe=FEATURES)
-    told = sections((run.folder / "report.html").read_text("utf-8"))["doubtful"]
+    told = sections((run.folder / "report.html").read_text("utf-8"))["label-errors"]
     assert all(path in told for path in found.paths[:3])

@@ -15,8 +15,8 @@ from striate import Recipe, RequestError, evaluate, export, load, train
 from striate.inference.predictor import OUT_OF_DISTRIBUTION
 from striate.jobs.predict import predict
 from striate.jobs.train import Run
-from striate.metrics import auroc
 from striate.model import read
+from striate.tasks.metrics import auroc
 
 FEATURES = Recipe(strategy="features", engine="openvino")
 SCRATCH = Recipe(strategy="scratch", net="lenet5_plain", epochs=12, batch=16, engine="torch", augment="none")
@@ -99,8 +99,8 @@ def test_evaluating_counts_every_image_as_one_of_the_classes(run: Run, known: Pa
 
 
 def test_the_page_tells_of_them(run: Run) -> None:
-    told = sections((run.folder / "report.html").read_text("utf-8"))["strangers"]
-    assert "None of these" in told and "others" in told
+    told = sections((run.folder / "report.html").read_text("utf-8"))["ood"]
+    assert "Out-of-distribution detection" in told and "others" in told
 
 
 def test_the_threshold_depends_on_training_images_only(
@@ -124,7 +124,7 @@ def test_without_strangers_nothing_is_refused(known: Path, strange: Path, tmp_pa
     answers = predict(plain.folder, [strange]).predictions
     assert {answer.in_distribution for answer in answers} == {None}
     assert {answer.label for answer in answers} <= {"low", "high"}
-    assert "strangers" not in sections((plain.folder / "report.html").read_text("utf-8"))
+    assert "ood" not in sections((plain.folder / "report.html").read_text("utf-8"))
 
 
 def test_the_exported_graph_gives_the_distances(known: Path, strange: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from striate.jobs.train import Run
 from striate.model import Model, write
 from striate.nets.state import arrays_of
 from striate.pixels import Pixels
-from striate.task import Task
+from striate.tasks import Classification
 
 
 def model_of(name: str, classes: int = 5) -> Model:
@@ -23,7 +23,7 @@ def model_of(name: str, classes: int = 5) -> Model:
     tensors, aliases = arrays_of(net)
     head = "head" if isinstance(net.head, torch.nn.Linear) else ""
     names = tuple(map(str, range(classes)))
-    return Model(name, net.options, Task("class", names), Pixels(32, 32), tensors, head, aliases=aliases)
+    return Model(name, net.options, Classification(names), Pixels(32, 32), tensors, head, aliases=aliases)
 
 
 def test_published_weights_by_name() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from striate.cli.answer import MODEL, Answer, engine_options, terminal_progress
+from striate.cli.answer import MODEL, Answer, engine_options, own_net_option, terminal_progress
 from striate.errors import printable
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help=MODEL)
     parser.add_argument("files", nargs="+", help="image files, or folders of them")
     engine_options(parser)
+    own_net_option(parser)
 
 
 def run(chosen: argparse.Namespace) -> Answer:
@@ -30,10 +31,9 @@ def run(chosen: argparse.Namespace) -> Answer:
     done = job(
         chosen.model, chosen.files, engine=chosen.engine, precision=chosen.precision, progress=terminal_progress()
     )
-    names, several = done.predictor.classes, done.predictor.model.task.kind == "labels"
-    lines = [f"{printable(prediction.source)}: {_shown(prediction, names, several)}" for prediction in done.predictions]
+    lines = [f"{printable(one.source)}: {_line(one)}" for one in done.predictions]
     lines += [f"not predicted: {printable(why)}" for _, why in done.failed]
-    rows = [_row(prediction, names) for prediction in done.predictions]
+    rows = [_row(one) for one in done.predictions]
     failed = [{"file": path, "why": why} for path, why in done.failed]
     if done.set_aside:
         lines.append(set_aside_line(done.set_aside))
@@ -43,28 +43,12 @@ def run(chosen: argparse.Namespace) -> Answer:
     return Answer("\n".join(lines), {"predictions": rows, "failed": failed, "set_aside": aside}, code)
 
 
-def _ranked(prediction: Prediction, names: tuple[str, ...], limit: int) -> list[tuple[str, float]]:
-    order = (-prediction.probabilities).argsort()[:limit]
-    return [(names[place], float(prediction.probabilities[place])) for place in order]
+def _line(one: Prediction) -> str:
+    return f"{one.label}, otherwise {one.answer.line}" if one.in_distribution is False else one.answer.line
 
 
-def _shown(prediction: Prediction, names: tuple[str, ...], several: bool) -> str:
-    if prediction.value is not None:
-        words = f"{names[0]} {prediction.value:.4g}"
-    else:
-        words = ", ".join(f"{printable(name)} {100 * share:.1f} %" for name, share in _ranked(prediction, names, 3))
-        words = f"{printable(prediction.label)} ({words})" if several else words
-    return f"{prediction.label}, otherwise {words}" if prediction.in_distribution is False else words
-
-
-def _row(prediction: Prediction, names: tuple[str, ...]) -> dict[str, Any]:
-    row: dict[str, Any] = {"file": prediction.source, "label": prediction.label}
-    if prediction.value is not None:
-        row |= {"name": names[0], "value": prediction.value}
-    else:
-        every = dict(zip(names, map(float, prediction.probabilities), strict=True))
-        row |= {"confidence": prediction.confidence}
-        row |= {"probabilities": every if len(every) <= 100 else dict(_ranked(prediction, names, 3))}
-    if prediction.in_distribution is not None:
-        row |= {"in_distribution": prediction.in_distribution, "distance": prediction.distance}
+def _row(one: Prediction) -> dict[str, Any]:
+    row: dict[str, Any] = {"file": one.source, "label": one.label, **one.answer.facts}
+    if one.in_distribution is not None:
+        row |= {"in_distribution": one.in_distribution, "distance": one.distance}
     return row

@@ -28,7 +28,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="RUN", help="new or empty folder for the results (default: a new one under runs/)"
     )
-    parser.add_argument("--net", help="network, as 'striate nets' lists them (default: chosen)")
+    parser.add_argument(
+        "--net", help="network, as 'striate nets' lists them, or your own, as FILE.py:CLASS (default: chosen)"
+    )
     parser.add_argument(
         "--strategy", choices=["auto", "features", "finetune", "scratch"], help="how to learn (default: auto)"
     )
@@ -87,6 +89,7 @@ def run(chosen: argparse.Namespace) -> Answer:
 
     from striate.errors import RequestError
     from striate.jobs.train import train as job
+    from striate.nets.catalog import is_import_path
     from striate.recipe import Recipe
 
     if chosen.recipe == PAPER:
@@ -96,6 +99,8 @@ def run(chosen: argparse.Namespace) -> Answer:
     given = {key: getattr(chosen, key) for key in FLAGS if getattr(chosen, key) is not None}
     recipe = recipe.with_settings(chosen.settings).changed(given)
     if chosen.resume:
+        if is_import_path(given.get("net", "")):  # imported, so that the run can be resumed
+            del given["net"]
         if chosen.data or chosen.out or chosen.recipe or chosen.settings or given:
             raise RequestError(
                 "--resume RUN goes on with the recipe that the run was begun with, and takes no other option"
@@ -111,14 +116,14 @@ def run(chosen: argparse.Namespace) -> Answer:
     lines = [headline]
     if "leaks" in run.metrics:
         score = run.metrics["score_without_leaks"]
-        shown = "not measurable" if score is None else _score(score, run.evaluation.task.kind)
+        shown = "not measurable" if score is None else run.evaluation.task.metric.text(score)
         lines.append(f"Without the {run.metrics['leaks']} held-out images that are also in training: {shown}")
     lines += details
     if run.result.cross_validation and run.metrics["folds"]["interval"]:
-        facts, kind = run.metrics["folds"], run.evaluation.task.kind
-        low, high = (_score(side, kind) for side in facts["interval"])
+        facts, metric = run.metrics["folds"], run.evaluation.task.metric
+        low, high = (metric.text(side) for side in facts["interval"])
         lines.append(
-            f"Folds {_score(facts['mean'], kind)} on average of {len(facts['scores'])} (95 % interval {low} to {high})"
+            f"Folds {metric.text(facts['mean'])} on average of {len(facts['scores'])} (95 % interval {low} to {high})"
         )
     if run.result.evidence.ood:
         facts = run.metrics["ood"]
@@ -144,7 +149,3 @@ def _of_paper(chosen: argparse.Namespace) -> Recipe:
     if not net:
         raise RequestError("--recipe paper needs --net: the network whose paper is meant (a file: --recipe ./paper)")
     return paper_recipe(net)
-
-
-def _score(score: float, kind: str) -> str:
-    return f"{score:.3g}" if kind == "number" else f"{100 * score:.1f} %"

@@ -20,7 +20,7 @@ from striate.data.sources.arrays import ArraySource, checked_images
 from striate.data.sources.base import IN_MEMORY, PARTS, Item, Oddity
 from striate.errors import RequestError, unknown
 from striate.pixels import Decoded, Images, upright
-from striate.task import LARGEST, Target, Task
+from striate.tasks import Classification, Multilabel, Regression, Target, Task
 
 TARGET = "target"  # what the number of a regression is called
 
@@ -152,18 +152,19 @@ def _task_of(targets: NDArray[Any], classes: tuple[str, ...]) -> tuple[Task, lis
         targets = targets.astype(str)
     if targets.ndim == 2 and targets.dtype.kind in "biuf" and np.isin(targets, (0, 1)).all():
         names = classes if len(classes) == targets.shape[1] else tuple(map(str, range(targets.shape[1])))
-        return Task("labels", names), [tuple(np.flatnonzero(row).tolist()) for row in targets]
+        return Multilabel(names), [tuple(np.flatnonzero(row).tolist()) for row in targets]
     if targets.ndim == 1 and targets.dtype.kind == "f":
-        if not (np.isfinite(targets).all() and np.abs(targets).max() <= LARGEST):
-            raise RequestError(f"the targets of a regression must be finite and at most {LARGEST:g} in size")
-        return Task("number", (TARGET,)), targets.astype(np.float64).tolist()
+        task, numbers = Regression((TARGET,)), targets.astype(np.float64).tolist()
+        if wrong := [number for number in numbers if not task.is_target(number)]:
+            raise RequestError(f"the targets of a regression must be finite numbers of usual size, not {wrong[0]!r}")
+        return task, numbers
     if targets.ndim == 1 and targets.dtype.kind in "biuU":
         values: list[Any] = sorted(set(targets.tolist()))
         named = targets.dtype.kind in "iu" and classes and 0 <= values[0] <= values[-1] < len(classes)
         values = list(range(len(classes))) if named else values
         place = {value: number for number, value in enumerate(values)}
         names = classes if named else tuple(map(str, values))
-        return Task("class", names), [place[value] for value in targets.tolist()]
+        return Classification(names), [place[value] for value in targets.tolist()]
     raise RequestError(
         f"targets of {targets.dtype} {list(targets.shape)} are of no task: give whole numbers or text [N] for classes, "
         "zeros and ones [N, labels] for multilabel, floats [N] for regression"

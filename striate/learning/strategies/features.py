@@ -35,7 +35,7 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext) -> Tr
     features, split = prepared.features, prepared.split
     assert features is not None
     with context.clock.stage("predict out of fold"):
-        out_of_fold = out_of_fold_predictions(split, features.matrix, prepared.recipe, head.strength)
+        out_of_fold = out_of_fold_predictions(split, features.matrix, prepared.recipe, head.C)
     evaluation, folds = evaluated(split, model.task, _predictions(prepared, model), out_of_fold)
     extractor = features.extractor
     notes = (extractor.note, *balance_note(recipe), f"{reason}; float32 was used" if reason else "")
@@ -49,7 +49,7 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext) -> Tr
         cross_validation=folds,
         evidence=Evidence(out_of_fold=out_of_fold, distances=atypical(features.matrix), ood=ood_evaluation),
         facts={
-            "C": head.strength,
+            "C": head.C,
             "search": [list(row) for row in head.scores],
             "weights": extractor.backbone.training,
         },
@@ -63,7 +63,7 @@ def _fitted(prepared: Prepared, context: RunContext) -> tuple[Head, Model]:
     assert features is not None
     with context.clock.stage("fit the head"):
         head = fit_on(split, features.matrix, recipe)
-        task = task_with_thresholds(split, features.matrix, recipe, head.strength)
+        task = task_with_thresholds(split, features.matrix, recipe, head.C)
     return head, with_head(features.extractor.backbone, head, task)
 
 
@@ -100,4 +100,4 @@ def _predictions(prepared: Prepared, model: Model) -> NDArray[np.float32]:
     features = prepared.features.matrix[prepared.split.held_out_rows]
     if not len(features):
         return np.zeros((0, model.task.outputs), np.float32)
-    return model.task.answers(Predictor(model).logits(features))
+    return model.task.predictions(Predictor(model).logits(features))

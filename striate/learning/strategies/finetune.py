@@ -23,20 +23,20 @@ from striate.learning.ood import open_ood
 from striate.learning.planning import Plan
 from striate.learning.prepare import Features, prepare_features, with_images
 from striate.learning.result import Row, TrainResult
-from striate.learning.trainer import CURVE, Fitted, InitialState, OnEpoch, Trainer
+from striate.learning.trainer import Fitted, InitialState, OnEpoch, Trainer
 from striate.model import Model
 from striate.nets.base import Net
 from striate.recipe import Recipe
+from striate.training.evaluation import validate
 from striate.training.hooks import Hook
 from striate.training.run import Run
-from striate.training.scores import better, judge
 from striate.training.view import View, normalised
 from striate.transfer.head import Head
 from striate.transfer.unfreezing import Unfreezing, learnt_stages, measure_norms, rates
 
 EPOCHS, RATE, AUGMENT = 4, 0.01, "crop=0.5..1 flip=0.5"  # benchmarks/finetune.py
-ASIDE = 6  # one of so many parts of the training images judges whether fine-tuning has helped
-FEW = 1000  # images: of fewer, each counts, and the part set aside is trained on too once it has judged
+ASIDE = 6  # one of so many parts of the training images tells whether fine-tuning has helped
+FEW = 1000  # images: of fewer, each counts, and the part set aside is trained on too afterwards
 AT_ONCE = 32  # images, where they only go forward
 _IN_PLACE = {"flip", "colour", "lighting", "cutout", "drop", "mixup"}  # need nothing from outside the crop
 
@@ -52,7 +52,7 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext) -> Tr
     assert features is not None
     with context.clock.stage("fit the head"):
         pretrained = Pretrained(features, fit_on(split, features.matrix, recipe))
-        c = pretrained.head.strength
+        c = pretrained.head.C
         task = task_with_thresholds(split, features.matrix, recipe, c)
     with context.clock.stage("predict out of fold"):
         out_of_fold = out_of_fold_predictions(split, features.matrix, recipe, c)
@@ -152,16 +152,14 @@ class _AtStart(Hook):
         self.row: Row = {}
 
     def start(self, run: Run) -> None:
-        settings, task = run.settings, run.examples.task
-        examples = dataclasses.replace(self.trainer.evaluation_examples(self.rows), unit=run.examples.unit)
-        view = View(examples, run.device)
-        found = judge(run.net.eval(), view, precision=settings.train_precision, loss=settings.loss)
-        self.row = {"epoch": 0, CURVE[task]: found.score, "held_out_loss": found.loss}
+        view = View(self.trainer.evaluation_examples(self.rows), run.device)
+        found = validate(run.net.eval(), view, run.held_out_loss, precision=run.settings.train_precision)
+        self.row = {"epoch": 0, run.examples.task.metric.curve_key: found.score, "held_out_loss": found.loss}
         self.on_epoch(self.row)
 
 
 def _aside(trainer: Trainer, rows: list[int]) -> list[int]:
-    """The part of the images that judges; none where they must stay together."""
+    """The part of the images that is set aside; none where they must stay together."""
     audit, seed = trainer.data.split.audit, trainer.recipe.seed
     count = possible_folds(audit, ASIDE, rows)
     return [] if count < 2 else np.flatnonzero(folds_of(audit, count, seed, rows) == 0).tolist()
@@ -169,10 +167,10 @@ def _aside(trainer: Trainer, rows: list[int]) -> list[int]:
 
 def _chosen(trainer: Trainer, history: tuple[Row, ...]) -> Row:
     """The epoch whose weights the training left."""
-    task, chosen = trainer.task.kind, history[-1]
+    metric, chosen = trainer.task.metric, history[-1]
     if trainer.recipe.take == "best" or trainer.recipe.patience:
         for row in reversed(history):  # the first of equals
-            chosen = chosen if better(task, chosen[CURVE[task]], row[CURVE[task]]) else row
+            chosen = chosen if metric.better(chosen[metric.curve_key], row[metric.curve_key]) else row
     return chosen
 
 

@@ -12,7 +12,6 @@ from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.statistics import measure
 from striate.data.sources.base import Source
 from striate.errors import RequestError
-from striate.jobs.measure import thresholds
 from striate.learning.context import RunContext
 from striate.learning.evaluating import Trained, evaluate, train_with_folds
 from striate.learning.ood import open_ood
@@ -25,7 +24,7 @@ from striate.nets.build import check_options, create
 from striate.pixels import Pixels
 from striate.recipe import Recipe
 from striate.recipe.options import options_of
-from striate.task import Task
+from striate.tasks import Task
 
 
 def train(source: Source, plan: Plan, summary: DataSummary, recipe: Recipe, context: RunContext) -> TrainResult:
@@ -94,12 +93,12 @@ def _with_epochs(prepared: Prepared) -> Prepared:
 
 
 def _with_thresholds(trained: Trained) -> Model:
-    """The model; of labels, with thresholds measured: on the folds, else on "val" beside a "test", else on "train"."""
+    """The model, with thresholds where its task has any: by the folds, else "val" beside a "test", else "train"."""
     model, trainer, out_of_fold = trained.fitted.model, trained.trainer, trained.out_of_fold
-    if model.task.kind != "labels":
+    if not model.task.decision_thresholds:
         return model
     rows, predictions = _for_thresholds(trainer, model, out_of_fold)
-    task = dataclasses.replace(model.task, thresholds=thresholds(predictions, trainer.data.split.targets(rows)))
+    task = model.task.with_thresholds(predictions, trainer.data.split.targets(rows))
     return dataclasses.replace(model, task=task)
 
 
