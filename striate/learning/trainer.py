@@ -18,7 +18,7 @@ from striate.anatomy.summary import catalogue_madds
 from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment
 from striate.errors import RequestError
-from striate.inference.classifier import Classifier
+from striate.inference.predictor import Predictor
 from striate.learning.balance import sample_weights
 from striate.learning.context import RunContext
 from striate.learning.image_cache import CachedImages
@@ -210,10 +210,10 @@ class Trainer:
         augmented = torch.cat(drawn).permute(0, 2, 3, 1).numpy()
         return np.concatenate([self.images.exact([row]), augmented])
 
-    def predictor(self, model: Model) -> Classifier:
+    def predictor(self, model: Model) -> Predictor:
         """The model in the recipe's engine and precision: float32 where that is left open."""
         precision = "float32" if self.recipe.inference.precision == "auto" else self.recipe.inference.precision
-        return Classifier(model, engine=self.recipe.inference.engine, precision=precision)
+        return Predictor(model, engine=self.recipe.inference.engine, precision=precision)
 
     @property
     def _fraction(self) -> float:

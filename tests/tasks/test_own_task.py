@@ -173,7 +173,7 @@ def test_its_model_predicts_and_evaluates(run: Run, data: Path, tmp_path: Path) 
     source = open_pack(data)
     content = source.decode(source.read(source.items[100]), 0).image
     (found,) = model.predict([content])
-    assert found.label == f"{found.value[0]:.3g}, {found.value[1]:.3g}" and math.isnan(found.probability)
+    assert found.label == f"{found.value[0]:.3g}, {found.value[1]:.3g}" and math.isnan(found.confidence)
     np.testing.assert_allclose(found.value, run.evaluation.predictions[0], atol=0.5)
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from striate.data.audit.audit import audit
 from striate.data.sources.base import Source
-from striate.inference.classifier import Classifier
+from striate.inference.predictor import Predictor
 from striate.learning.balance import balance_note
 from striate.learning.context import RunContext
 from striate.learning.extraction import bfloat16_differs, extract
@@ -100,4 +100,4 @@ def _predictions(prepared: Prepared, model: Model) -> NDArray[np.float32]:
     features = prepared.features.matrix[prepared.split.held_out_rows]
     if not len(features):
         return np.zeros((0, model.task.outputs), np.float32)
-    return model.task.predictions(Classifier(model).scores(features))
+    return model.task.predictions(Predictor(model).logits(features))

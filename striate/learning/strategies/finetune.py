@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from striate.data.augment.augmentation import Augmentation
 from striate.data.sources.base import Source
 from striate.data.splits import folds_of, possible_folds
-from striate.inference.trunks import net_of
+from striate.inference.backbones import net_of
 from striate.learning.context import RunContext
 from striate.learning.evaluating import evaluate, train_with_folds
 from striate.learning.head import fit_on, out_of_fold_predictions, task_with_thresholds, with_head
@@ -63,7 +63,7 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext) -> Tr
     if trained.out_of_fold is None:
         trained = dataclasses.replace(trained, out_of_fold=out_of_fold)
     model = dataclasses.replace(trained.fitted.model, task=task)
-    tuned = model.trunk_key != backbone.trunk_key
+    tuned = model.backbone_key != backbone.backbone_key
     facts: dict[str, Any] = {
         "loss.label_smoothing": recipe.loss.smoothing,
         "C": c,

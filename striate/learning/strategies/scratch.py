@@ -109,4 +109,4 @@ def _for_thresholds(
         rows = np.flatnonzero(np.isfinite(out_of_fold[:, 0])).tolist()
         return rows, out_of_fold[rows]
     rows = split.rows("val") if split.held_out_part == "test" and split.rows("val") else split.rows("train")
-    return rows, trainer.predictor(model).answers(trainer.images.exact(rows))
+    return rows, trainer.predictor(model).predictions(trainer.images.exact(rows))
