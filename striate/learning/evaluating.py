@@ -71,7 +71,7 @@ def evaluate(trained: Trained, model: Model, ood: Source | None, facts: dict[str
     with trainer.context.clock.stage("predict"):
         predictions = predictor.predictions(trainer.images.exact(split.held_out_rows))
         model, distances, ood_evaluation = _by_embedding(trainer, predictor, ood)
-    evaluation, folds = evaluated(split, model.task, predictions, trained.out_of_fold)
+    evaluation, folds = evaluated(split, model.task, predictions, trained.out_of_fold, trainer.extensions.metrics)
     augmentation = Augmentation.of(recipe.augment)
     return TrainResult(
         model=model,

@@ -21,6 +21,7 @@ from striate.errors import RequestError
 from striate.inference.predictor import Predictor
 from striate.learning.balance import sample_weights
 from striate.learning.context import RunContext
+from striate.learning.extensions import Extensions
 from striate.learning.image_cache import CachedImages
 from striate.learning.prepare import Prepared
 from striate.learning.result import Row
@@ -84,15 +85,16 @@ class Fitted(NamedTuple):
 class Trainer:
     """Trains `net` on prepared data; `fit` does it for one set of images after another.
 
-    initial: from the indices of the training images to what training starts from. hooks: of the caller, after those of
-    the recipe and of the strategy.
+    initial: from the indices of the training images to what training starts from. extensions: of the caller.
+    hooks: called after those of the recipe, the strategy and the caller.
     """
 
     net: str
     data: Prepared
     context: RunContext
     initial: Callable[[Trainer, list[int]], InitialState]
-    hooks: tuple[Hook, ...] = field(default=())
+    extensions: Extensions = field(default_factory=Extensions)
+    hooks: tuple[Hook, ...] = ()
 
     @property
     def recipe(self) -> Recipe:
@@ -134,8 +136,15 @@ class Trainer:
                 ready.examples,
                 recipe,
                 held_out=validation,
-                hooks=[*ready.state.hooks, *self.hooks, reporting, self._checkpoints(stage, rows, held_out)],
+                hooks=[
+                    *ready.state.hooks,
+                    *self.extensions.hooks,
+                    *self.hooks,
+                    reporting,
+                    self._checkpoints(stage, rows, held_out),
+                ],
                 rates=ready.rates,
+                loss=self.extensions.loss,
                 world=context.processes.world or ALONE,
             )
         if isinstance(ready.module, StandardisedTarget):
@@ -173,6 +182,7 @@ class Trainer:
         return dataclasses.replace(
             self.evaluation_examples(rows, state),
             images=self.images.training_tensor(),
+            augment=self.extensions.augment,
             fraction=self._fraction,
             sample_weights=None if weights is None else torch.from_numpy(weights),
             sampling_weights=sample_weights(self.task, entries, "sampling", own=False) if sampling else None,
@@ -227,7 +237,12 @@ class Trainer:
             seconds=recipe.checkpoint.seconds,
             steps=recipe.checkpoint.steps,
             keep=recipe.checkpoint.keep,
-            identity={**recipe.choices(), "net": self.net, "data": self._digest([rows, held_out])},
+            identity={
+                **recipe.choices(),
+                **self.extensions.names(),
+                "net": self.net,
+                "data": self._digest([rows, held_out]),
+            },
             stop=self.context.stop,
             advice=self.context.advice,
         )

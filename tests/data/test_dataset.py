@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from striate import RequestError, open_data
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.pixels import Pixels
 
 GENERATOR = np.random.default_rng(0)

@@ -12,7 +12,7 @@ import pytest
 
 from striate import RequestError, evaluate, load
 from striate.jobs.predict import predict
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 
 
 def images(photos: Path) -> list[Path]:

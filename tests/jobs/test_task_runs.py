@@ -10,7 +10,7 @@ import pytest
 from drawings import Drawing, csv_manifest, draw, json_manifest, sections, split_rows, strict_json
 
 from striate import Recipe, RequestError, evaluate, export, load, train
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.model import read
 from striate.tasks.multilabel import MultilabelEvaluation
 from striate.tasks.regression import RegressionEvaluation

@@ -12,7 +12,7 @@ from scenes import scene
 
 from striate import Recipe, evaluate, load, train
 from striate.data.augment.crops import ten_crops
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 
 
 @pytest.fixture(scope="module", params=["classification", "regression"])

@@ -17,7 +17,7 @@ from scenes import scene
 from striate.training.run import Run as LoopRun
 
 from striate import Recipe, load, train
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.learning.strategies import finetune
 from striate.model import read
 from striate.nets.build import create

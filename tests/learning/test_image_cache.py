@@ -22,7 +22,7 @@ from striate.data.sources import base as sources
 from striate.data.sources.files import FileSource
 from striate.data.sources.folder import open_folder
 from striate.inference.predictor import Predictor
-from striate.jobs import run_report
+from striate.jobs.reporting import pictures
 from striate.learning import image_cache, trainer
 from striate.learning.image_cache import cache_images
 from striate.pixels import Pixels
@@ -84,7 +84,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     monkeypatch.setattr(FileSource, "read", counted_read)
     monkeypatch.setattr(FileSource, "decode", counted_decode)
-    monkeypatch.setattr(run_report, "look", counted_look)
+    monkeypatch.setattr(pictures, "look", counted_look)
     return calls
 
 

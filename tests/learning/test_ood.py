@@ -14,7 +14,7 @@ from scenes import scene
 from striate import Recipe, RequestError, evaluate, export, load, train
 from striate.inference.predictor import OUT_OF_DISTRIBUTION
 from striate.jobs.predict import predict
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.model import read
 from striate.tasks.metrics import auroc
 

@@ -19,7 +19,7 @@ from striate import Recipe, RequestError, compare, evaluate, export, load, train
 from striate.data.pack.source import open_pack
 from striate.data.pack.writing import write_pack
 from striate.data.sources.base import Item, Oddity
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.model import read
 from striate.pixels import Decoded, Pixels, decode
 from striate.tasks import Answer, Evaluation, Loss, Metric, Standardisation, Target, Targets, Task, Wording, register

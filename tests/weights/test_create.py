@@ -10,7 +10,7 @@ import torch
 
 import striate
 from striate import RequestError, create
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.model import Model, write
 from striate.nets.state import arrays_of
 from striate.pixels import Pixels
