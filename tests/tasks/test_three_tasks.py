@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from striate.errors import RequestError
 from striate.tasks import Classification, Multilabel, Regression, Target, Task, register, task_from_dict
-from striate.tasks.base import sigmoid, softmax
+from striate.tasks.values import sigmoid, softmax
 
 COLOURS = ("red", "green", "blue")
 
@@ -64,7 +64,7 @@ def test_it_comes_back_from_json(task: Task) -> None:
     ("values", "words"),
     [
         ({"kind": "classificaton"}, "is not registered; did you mean 'classification'"),
-        ({"kind": "point"}, "is not registered"),
+        ({"kind": "polygon"}, "is not registered"),
         ({"kind": ["classification"]}, "is not registered"),
         ({"kind": "classification", "thresholds": [0.5] * 3}, "has no 'thresholds'"),
         ({"kind": "multilabel", "thresholds": [0.5]}, "one from 0 to 1 each"),

@@ -248,7 +248,7 @@ def test_wrong_requests_say_what_was_given() -> None:
     wrong = [
         (images.float(), labels, r"uint8 images .*not torch.float32 \[10, 1, 14, 14\]"),
         (images, labels[:9], r"torch.int64 \[9\]"),
-        (images[:0], labels[:0], "no images"),
+        (images[:0], labels[:0], "no training images"),
         (images, labels - 100, "one is -100"),
     ]
     for some_images, some_labels, words in wrong:
