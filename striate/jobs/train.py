@@ -14,7 +14,6 @@ from typing import Any
 
 from striate.data.audit.audit import Audit
 from striate.data.audit.decisions import apply_decisions, read_decisions
-from striate.data.augment.augmentation import Augmentation
 from striate.data.opening import open_source
 from striate.data.sources.base import Source, notes_of
 from striate.data.splits import apply_split, split_csv
@@ -127,7 +126,10 @@ def train(
         from striate.nets.own import net_name
 
         net = net_name(net)
-    given = {"data": os.fspath(data) or None, "net": net, "strategy": strategy, "epochs": epochs, "seed": seed}
+    given = {
+        "data.path": os.fspath(data) or None, "net.name": net, "strategy": strategy, "train.epochs": epochs,
+        "seed": seed,
+    }  # fmt: skip
     asked = {key: value for key, value in given.items() if value is not None}
     if resume is not None and (asked or out or recipe):
         raise RequestError("a run is resumed with the recipe that it was started with: give resume alone")
@@ -160,18 +162,16 @@ def open_as_asked(recipe: Recipe) -> tuple[Source, list[str]]:
 
     Raises RequestError for what does not go with the task of the data.
     """
-    source = open_source(recipe.data)
+    source = open_source(recipe.data.path or "")
     notes = list(notes_of(source))
-    if recipe.split:  # first, because decisions may move an image to another part
-        source, said = apply_split(source, Path(recipe.split))
+    if recipe.data.split:  # first, because decisions may move an image to another part
+        source, said = apply_split(source, Path(recipe.data.split))
         notes += said
-    if recipe.decisions:
-        source, said = apply_decisions(source, read_decisions(Path(recipe.decisions)))
+    if recipe.data.decisions:
+        source, said = apply_decisions(source, read_decisions(Path(recipe.data.decisions)))
         notes += said
-    check_balance(source.task, recipe.balance)
-    source.task.loss_name(recipe.loss)
-    if recipe.augment != "auto":
-        Augmentation.from_text(recipe.augment)  # a wrong word is refused even where nothing is augmented
+    check_balance(source.task, recipe.data.balance)
+    source.task.loss_name(recipe.loss.name)
     return source, notes
 
 
@@ -186,7 +186,7 @@ def _started(
             require_unfinished(Path(resume))
             recipe = Recipe.from_file(Path(resume) / RECIPE)
         else:
-            recipe = (recipe or Recipe()).changed(asked)
+            recipe = (recipe or Recipe()).updated(asked)
     shared = processes.broadcast((recipe, resume))
     assert shared[0] is not None
     return shared[0], shared[1]
@@ -196,7 +196,7 @@ def _planned(
     source: Source, summary: DataSummary, recipe: Recipe, resume: Place, clock: Clock, processes: Processes
 ) -> Plan:
     """What will be trained; every process takes the first one's plan."""
-    plan = choose(summary, recipe.strategy, recipe.net)
+    plan = choose(summary, recipe.strategy, recipe.net.name or "")
     if resume is not None and processes.first:  # the recipe has the choice, and the log the reason
         plan = dataclasses.replace(plan, why=str(first_logged(Path(resume), "plan").get("why", plan.why)))
     if processes.first and needs_similarity(plan, summary, recipe.strategy):
@@ -212,7 +212,7 @@ def _announced(source: Source, plan: Plan, recipe: Recipe, progress: Progress) -
     notes = []
     if idle := recipe.idle(plan.strategy):
         notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
-    return notes + (recipe.unread() if plan.strategy != "features" else [])
+    return notes
 
 
 def _claimed(resume: Place, out: Place, source: Source, processes: Processes) -> RunFolder:
@@ -225,28 +225,29 @@ def _claimed(resume: Place, out: Place, source: Source, processes: Processes) ->
 
 def _recorded(recipe: Recipe, source: Source, plan: Plan, context: RunContext, *, resumed: bool) -> Recipe:
     """The recipe with the plan's choices and absolute paths, written down: with it the run resumes, or runs again."""
-    context.log("resume" if resumed else "plan", {"data": recipe.data, **dataclasses.asdict(plan)})
+    context.log("resume" if resumed else "plan", {"data": recipe.data.path, **dataclasses.asdict(plan)})
     if resumed:
         if not context.folder.saved:
             context.progress.say("Nothing was saved yet: the run starts again.")
         return recipe
-    data = source.identity if Path(recipe.data).exists() else recipe.data  # a path, or the name of a set
+    path = recipe.data.path or ""
+    data = source.identity if Path(path).exists() else path  # a path, or the name of a set
     net = str(Path(plan.net).resolve()) if is_model_file(plan.net) else plan.net
-    filled: dict[str, Any] = {"data": data, "net": net, "strategy": plan.strategy}
-    for key in ("split", "decisions", "strangers"):
-        if getattr(recipe, key):
-            filled[key] = str(Path(getattr(recipe, key)).resolve())
-    if recipe.decisions:  # now, while it is what was read; its bytes, because a name may hold any line end
-        content = Path(recipe.decisions).read_bytes()
+    filled: dict[str, Any] = {"data.path": data, "net.name": net, "strategy": plan.strategy}
+    for key in ("data.split", "data.decisions", "data.ood"):
+        if recipe.value(key):
+            filled[key] = str(Path(recipe.value(key)).resolve())
+    if recipe.data.decisions:  # now, while it is what was read; its bytes, because a name may hold any line end
+        content = Path(recipe.data.decisions).read_bytes()
         context.folder.write_text(DECISIONS, content.decode("utf-8", "surrogateescape"))
-    return context.recorded(recipe.changed(filled))
+    return context.recorded(recipe.updated(filled))
 
 
 def _written(result: TrainResult, source: Source, plan: Plan, context: RunContext) -> Run:
     """Write everything of the run: the model last, because where it exists the run is finished."""
     folder, clock, recipe, split = context.folder, context.clock, result.recipe, result.split
     metrics = metrics_of(result)
-    training = {"data": recipe.data, "images": len(split.rows("train")), "seed": recipe.seed, **result.facts}
+    training = {"data": recipe.data.path, "images": len(split.rows("train")), "seed": recipe.seed, **result.facts}
     model = dataclasses.replace(result.model, metrics=metrics, training=training, versions=_versions())
     result = dataclasses.replace(result, model=model)
     folder.write_text(RECIPE, recipe.toml())

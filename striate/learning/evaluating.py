@@ -22,7 +22,7 @@ from striate.learning.trainer import Fitted, OnEpoch, Trainer
 from striate.model import Model
 
 # Keys that a run chooses where they are left open, and that the model file states.
-CHOSEN = ("epochs", "augment", "train_precision", "compile")
+CHOSEN = ("train.epochs", "train.precision", "train.compile")
 
 Floats = NDArray[np.float32]
 Fit = Callable[[Trainer, list[int], list[int], OnEpoch, str], Fitted]
@@ -72,10 +72,10 @@ def evaluate(trained: Trained, model: Model, ood: Source | None, facts: dict[str
         predictions = predictor.answers(trainer.images.exact(split.held_out_rows))
         model, distances, ood_evaluation = _by_embedding(trainer, predictor, ood)
     evaluation, folds = evaluated(split, model.task, predictions, trained.out_of_fold)
-    augmented = Augmentation.from_text(recipe.augment).transforms
+    augmentation = Augmentation.of(recipe.augment)
     return TrainResult(
         model=model,
-        recipe=recipe.changed({"precision": predictor.precision}),
+        recipe=recipe.updated({"inference.precision": predictor.precision}),
         split=split,
         evaluation=evaluation,
         engine=f"{predictor.engine_name} {engine_version(predictor.engine_name)}, {predictor.precision}",
@@ -87,9 +87,14 @@ def evaluate(trained: Trained, model: Model, ood: Source | None, facts: dict[str
             out_of_fold=trained.out_of_fold,
             distances=distances,
             ood=ood_evaluation,
-            views=trainer.views if augmented else None,
+            views=trainer.views if augmentation.transforms else None,
         ),
-        facts={key: getattr(recipe, key) for key in CHOSEN} | {"learning_rate": recipe.peak} | facts,
+        facts={
+            **{key: recipe.value(key) for key in CHOSEN},
+            "optimizer.lr": recipe.optimizer.peak,
+            "augment": augmentation.label(),
+            **facts,
+        },
         notes=(*((predictor.engine_note,) if predictor.engine_note else ()), *trained.fitted.notes),
     )
 

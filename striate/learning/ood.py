@@ -63,7 +63,7 @@ def atypical(embeddings: Floats) -> Floats:
     return found / max(float(np.median(found)), 1e-6)
 
 
-def open_ood(folder: str) -> Source | None:
+def open_ood(folder: str | None) -> Source | None:
     """The images of a folder of OOD images; None where no folder is named. Raises RequestError for what is none."""
     if not folder:
         return None

@@ -235,7 +235,13 @@ def test_what_is_kept_is_what_the_nets_name_stands_for(
 def test_a_file_of_a_net_without_a_linear_head_says_so(photos: Path, tmp_path: Path) -> None:
     from striate import Recipe
 
-    run = train(photos, out=tmp_path / "run", recipe=Recipe(strategy="scratch", net="lenet5", epochs=1, engine="torch"))
+    run = train(
+        photos,
+        out=tmp_path / "run",
+        recipe=Recipe().updated(
+            {"strategy": "scratch", "net.name": "lenet5", "train.epochs": 1, "inference.engine": "torch"}
+        ),
+    )
     with pytest.raises(RequestError, match="lenet5 ends in no linear layer"):
         train(photos, net=str(run.folder / "model.safetensors"), out=tmp_path / "next")
 

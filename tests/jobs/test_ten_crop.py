@@ -30,7 +30,15 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     data = csv_manifest(
         root / "all.csv", ("path", "label" if request.param == "classification" else "number", "split"), rows
     )
-    recipe = Recipe(strategy="scratch", net="lenet5_plain", epochs=4, batch=8, engine="torch")
+    recipe = Recipe().updated(
+        {
+            "strategy": "scratch",
+            "net.name": "lenet5_plain",
+            "train.epochs": 4,
+            "train.batch": 8,
+            "inference.engine": "torch",
+        }
+    )
     return train(data, out=root / "run", recipe=recipe), data, held
 
 

@@ -18,8 +18,17 @@ from striate.jobs.train import Run
 from striate.model import read
 from striate.tasks.metrics import auroc
 
-FEATURES = Recipe(strategy="features", engine="openvino")
-SCRATCH = Recipe(strategy="scratch", net="lenet5_plain", epochs=12, batch=16, engine="torch", augment="none")
+FEATURES = Recipe().updated({"strategy": "features", "inference.engine": "openvino"})
+SCRATCH = Recipe().updated(
+    {
+        "strategy": "scratch",
+        "net.name": "lenet5_plain",
+        "train.epochs": 12,
+        "train.batch": 16,
+        "inference.engine": "torch",
+        "augment": {"preset": "none"},
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +51,7 @@ def strange(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(request: pytest.FixtureRequest, known: Path, strange: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     recipe = FEATURES if request.param == "features" else SCRATCH
     out = tmp_path_factory.mktemp("run") / "run"
-    return train(known, out=out, recipe=recipe.changed({"strangers": str(strange)}))
+    return train(known, out=out, recipe=recipe.updated({"data.ood": str(strange)}))
 
 
 def test_strangers_are_measured(run: Run) -> None:
@@ -110,7 +119,7 @@ def test_the_limit_hangs_on_training_images_only(
     others = tmp_path_factory.mktemp("like") / "strangers"
     shutil.copytree(known / "low", others)
     recipe = FEATURES if run.model.strategy == "features" else SCRATCH
-    again = train(known, out=others.parent / "run", recipe=recipe.changed({"strangers": str(others)}))
+    again = train(known, out=others.parent / "run", recipe=recipe.updated({"data.ood": str(others)}))
     assert again.result.evidence.ood is not None and run.result.evidence.ood is not None
     assert again.result.evidence.ood.threshold == run.result.evidence.ood.threshold
     assert np.array_equal(again.model.extras["strangers.bank"], run.model.extras["strangers.bank"])
@@ -131,7 +140,7 @@ def test_the_exported_graph_gives_the_distances(known: Path, strange: Path, tmp_
     import onnx
     import onnxruntime
 
-    recipe = SCRATCH.changed({"strangers": str(strange)})
+    recipe = SCRATCH.updated({"data.ood": str(strange)})
     run = train(known, out=tmp_path / "run", recipe=recipe)
     done = export(run.folder, to="onnx", out=tmp_path / "m.onnx")
     assert done.outputs == ("probabilities [N, 2]", "distances [N]")
@@ -168,7 +177,7 @@ def test_strangers_that_cannot_be_used_are_refused(recipe: Recipe, known: Path, 
         ("broken", "no image of the OOD folder 'broken' can be read"),
     ):
         with pytest.raises(RequestError, match=words) as caught:
-            train(known, out=tmp_path / "run", recipe=recipe.changed({"strangers": str(tmp_path / name)}))
+            train(known, out=tmp_path / "run", recipe=recipe.updated({"data.ood": str(tmp_path / name)}))
         assert "\n" not in str(caught.value)
     # What was learnt from nothing before the strangers were met is kept: with a folder that can be read it is resumed.
     kept = [tmp_path / "run"] if recipe is SCRATCH else []
@@ -176,7 +185,7 @@ def test_strangers_that_cannot_be_used_are_refused(recipe: Recipe, known: Path, 
 
 
 def test_a_net_without_a_linear_head_is_refused(known: Path, strange: Path, tmp_path: Path) -> None:
-    changes = {"net": "lenet5", "strangers": str(strange), "epochs": 1}
+    changes = {"net.name": "lenet5", "data.ood": str(strange), "train.epochs": 1}
     with pytest.raises(RequestError, match="lenet5 ends in no linear layer, so it has no feature space"):
-        train(known, out=tmp_path / "run", recipe=SCRATCH.changed(changes))
+        train(known, out=tmp_path / "run", recipe=SCRATCH.updated(changes))
     assert list(tmp_path.iterdir()) == []

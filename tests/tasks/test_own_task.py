@@ -129,10 +129,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 RECIPES = {
-    "scratch": Recipe(
-        strategy="scratch", net="lenet5_plain", epochs=25, batch=20, augment="none", engine="torch", sanity=4
+    "scratch": Recipe().updated(
+        {
+            "strategy": "scratch",
+            "net.name": "lenet5_plain",
+            "train.epochs": 25,
+            "train.batch": 20,
+            "augment": {"preset": "none"},
+            "inference.engine": "torch",
+            "train.overfit_batch": 4,
+        }
     ),
-    "features": Recipe(strategy="features", engine="openvino"),
+    "features": Recipe().updated({"strategy": "features", "inference.engine": "openvino"}),
 }
 
 

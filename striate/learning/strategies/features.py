@@ -23,7 +23,7 @@ from striate.transfer.head import Head
 
 def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext) -> TrainResult:
     """Fit a head on the features of `plan.net`. Raises RequestError for data that are not fit to train on."""
-    ood = open_ood(recipe.strangers)
+    ood = open_ood(recipe.data.ood)
     prepared = prepare_features(source, plan.net, recipe, context)
     head, model = _fitted(prepared, context)
     reason = _against_bfloat16(prepared, model, context)
@@ -41,7 +41,7 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext) -> Tr
     notes = (extractor.note, *balance_note(recipe), f"{reason}; float32 was used" if reason else "")
     return TrainResult(
         model=model,
-        recipe=prepared.recipe.changed({"precision": extractor.precision}),
+        recipe=prepared.recipe.updated({"inference.precision": extractor.precision}),
         split=split,
         evaluation=evaluation,
         engine=extractor.described,
@@ -71,7 +71,7 @@ def _against_bfloat16(prepared: Prepared, model: Model, context: RunContext) -> 
     """Why bfloat16, which was tried because the precision was left open, cannot be used; "" where it can."""
     features, split = prepared.features, prepared.split
     assert features is not None
-    if prepared.recipe.precision != "auto" or features.extractor.precision != "bfloat16":
+    if prepared.recipe.inference.precision != "auto" or features.extractor.precision != "bfloat16":
         return ""
     held_out = split.entries(split.held_out_rows) or split.audit.usable
     with context.clock.stage("check bfloat16"):
