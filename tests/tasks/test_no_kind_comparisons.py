@@ -12,11 +12,10 @@ ROOT = Path(striate.__file__).parent
 KINDS = {"classification", "multilabel", "regression"}
 OLD_KINDS = {"class", "labels", "number"}
 
-# File -> how many: names of columns and of arrays in files that users bring, of formats; none is a kind of task.
+# File -> how many: names of columns and of arrays in files that users bring, and no kinds of tasks.
 ALLOWED = {
     "data/sources/idx.py": 1,  # "labels" in the name of an IDX file
     "data/sources/manifest.py": 4,  # columns
-    "sections/wording.py": 1,  # "number" as a format of figures
 }
 
 

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from striate.errors import RequestError
@@ -22,6 +22,7 @@ def test_softmax_keeps_its_feet() -> None:
 
 
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20))
+@settings(deadline=None)
 def test_sigmoid_never_overflows_and_is_symmetric(values: list[float]) -> None:
     logits = np.array(values, np.float32)
     assert np.isfinite(sigmoid(logits)).all()
