@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from striate.data.augment.augmentation import Augmentation
 from striate.data.sources.base import Source
 from striate.data.splits import folds_of, possible_folds
-from striate.inference.trunks import net_of
+from striate.inference.backbones import net_of
 from striate.learning.context import RunContext
 from striate.learning.evaluating import evaluate, train_with_folds
+from striate.learning.extensions import Extensions
 from striate.learning.head import fit_on, out_of_fold_predictions, task_with_thresholds, with_head
 from striate.learning.ood import open_ood
 from striate.learning.planning import Plan
@@ -41,7 +42,7 @@ AT_ONCE = 32  # images, where they only go forward
 _IN_PLACE = {"flip", "colour", "lighting", "cutout", "pixel_dropout", "mixup"}  # need nothing from outside the crop
 
 
-def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext) -> TrainResult:
+def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, extensions: Extensions) -> TrainResult:
     """Fit a head on `plan.net`, then train it and the stages next to it. Raises RequestError where that cannot be.
 
     Where training images set aside show that fine-tuning did not help, the model is the pretrained net with that head.
@@ -59,11 +60,11 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext) -> Tr
     moves = set(Augmentation.of(recipe.augment).transforms) - _IN_PLACE
     prepared = with_images(prepared, context, larger=bool(moves))
     backbone = features.extractor.backbone
-    trained = train_with_folds(Trainer(backbone.net, prepared, context, pretrained.initial), pretrained.fit)
+    trained = train_with_folds(Trainer(backbone.net, prepared, context, pretrained.initial, extensions), pretrained.fit)
     if trained.out_of_fold is None:
         trained = dataclasses.replace(trained, out_of_fold=out_of_fold)
     model = dataclasses.replace(trained.fitted.model, task=task)
-    tuned = model.trunk_key != backbone.trunk_key
+    tuned = model.backbone_key != backbone.backbone_key
     facts: dict[str, Any] = {
         "loss.label_smoothing": recipe.loss.smoothing,
         "C": c,
