@@ -198,7 +198,7 @@ def test_a_number_is_learnt_on_from_where_the_head_stood(scenes: Path, tmp_path:
     assert first == pytest.approx(last, rel=1e-3)
 
 
-@pytest.mark.parametrize("norms", ["measured", "moving"])
+@pytest.mark.parametrize("norms", ["recalibrated", "trained"])
 def test_norms(norms: str, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = finetune._AtStart.start
 
