@@ -69,10 +69,8 @@ def _tables(nets: Sequence[Entry]) -> Iterator[str]:
         for row in shown["stages"]:
             name = f"{row['name']} (in training only)" if row["training_only"] else row["name"]
             shape = " x ".join(str(side) for side in row["output"])
-            yield (
-                f"| {name} | {shape} | {row['parameters']:,} | {row['madds']:,} | {field(row)} "
-                f"| {row['activation_bytes']:,} |"
-            )
+            numbers = f"{row['parameters']:,} | {row['madds']:,} | {field(row)} | {row['activation_bytes']:,}"
+            yield f"| {name} | {shape} | {numbers} |"
         yield ""
         yield from (f"- {said}" for said in remarks(shown) if not said.startswith("more:"))
         yield from ("", f"`striate show {net.name} --html {net.name}.html` draws it.", "")

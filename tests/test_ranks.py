@@ -21,12 +21,13 @@ RANKS = """
 5: transfer interop
 6: learning
 7: jobs
-8: cli __init__ __main__
+8: cli sklearn __init__ __main__
 """
-DATA = """sources augment
+DATA = """sources augment threads
 audit
 pack splits
 opening
+dataset
 """
 RANK = {room: int(line[0]) for line in RANKS.split("\n") if line for room in line[2:].split()}
 TOP = {room for room, rank in RANK.items() if rank == max(RANK.values())}  # the package's faces know each other

@@ -1,1 +1,1 @@
-"""What a network is made of: its operations traced, its cost counted, its blocks drawn; reads nets, trains none."""
+"""Analysis of networks: operations traced, cost counted, receptive fields, block diagrams. Papers do not read it."""

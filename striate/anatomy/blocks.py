@@ -1,4 +1,4 @@
-"""A net as it is drawn: stages of blocks, blocks of units, and which unit's answer goes into which."""
+"""A network as a diagram: stages of blocks, blocks of units, and which unit's output goes into which."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Block(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """A child of the net with its blocks; `source` is the stage that it looks at, nothing where it is not one."""
+    """A child of the net with its blocks; `source` is the stage that feeds it, empty where it is not one."""
 
     name: str
     source: str
@@ -90,7 +90,7 @@ def stages(net: Net, traced: Trace) -> list[Stage]:
 
 
 def _blocks(net: Net, stage: str, units: list[Unit]) -> list[Block]:
-    """The stage cut into its blocks, and what repeats told once."""
+    """The stage divided into its blocks, repeated ones counted."""
     blocks: list[Block] = []
     pieces = _cut(net, stage, units)
     chain = _is_chain([piece for _, piece in pieces])
@@ -154,7 +154,7 @@ def _units(net: Net, steps: Sequence[Step]) -> list[Unit]:
         inputs = tuple(dict.fromkeys(unit_of[number] for number in step.inputs))
         call = (step.module, step.visit)
         host = found.get(calls[call] if leaf is not None and call in calls else inputs[0])
-        kind, label = ("more", "") if leaf is not None and call in calls else _told(step, leaf)
+        kind, label = ("more", "") if leaf is not None and call in calls else _kind_and_label(step, leaf)
         if kind == "more" and host is not None:
             _grow(host, step, inputs)
         elif kind == "norm" and host is not None and len(inputs) == 1 and _follows(step, label, host, users):
@@ -185,8 +185,8 @@ def _follows(step: Step, label: str, host: Unit, users: Mapping[int, int]) -> bo
     return label == "dropout" or step.module.partition(".")[0] == host.path.partition(".")[0]
 
 
-def _told(step: Step, leaf: nn.Module | None) -> tuple[str, str]:
-    """Kind and label of the unit that a step begins; "arrange" for what makes none."""
+def _kind_and_label(step: Step, leaf: nn.Module | None) -> tuple[str, str]:
+    """Kind and label of the unit that a step starts; "arrange" for a step without one."""
     if leaf is not None:
         return _layer(leaf, step)
     if step.op in _JOINS:

@@ -1,4 +1,4 @@
-"""A classifier whose head is made of convolutions: a map of answers for an image of any size."""
+"""Fully convolutional form of a classifier: a map of logits for an image of any size."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _ON_MAPS = (nn.Identity, nn.Dropout, nn.Conv2d, nn.BatchNorm2d)  # work on maps 
 
 
 class FullyConvolutional(nn.Module):
-    """Images [N, in_channels, H, W] -> scores [N, classes, h, w]; made by `fully_convolutional`.
+    """Images [N, in_channels, H, W] -> logits [N, classes, h, w]; made by `fully_convolutional`.
 
-    `window` is the image that one score looks at, height and width; `stride` how many pixels lie between two of them.
+    `window` is the input window of one position, height and width; `stride` how many pixels lie between two of them.
     """
 
     def __init__(self, body: nn.Module, head: nn.Module, window: tuple[int, int], stride: tuple[int, int]) -> None:
@@ -39,12 +39,12 @@ class FullyConvolutional(nn.Module):
         if not isinstance(x, fx.Proxy) and any(a < b for a, b in zip(x.shape[-2:], self.window, strict=True)):
             least, given = (f"{height} x {width}" for height, width in (self.window, x.shape[-2:]))
             raise RequestError(f"images of at least {least} pixels are needed, not {given}")
-        scores: Tensor = self.head(self.body(x))
-        return scores
+        logits: Tensor = self.head(self.body(x))
+        return logits
 
 
 class PerPlace(nn.Module):
-    """A layer on vectors, applied at every place of a map: [N, C, h, w] -> [N, D, h, w]."""
+    """A layer on vectors, applied at every position of a map: [N, C, h, w] -> [N, D, h, w]."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class PerPlace(nn.Module):
 
 
 class Pointwise(nn.Module):
-    """A function of torch that treats every number by itself, as a layer."""
+    """A function of torch that works element by element, as a layer."""
 
     def __init__(self, function: Callable[..., Tensor], rest: Sequence[Any], named: dict[str, Any]) -> None:
         super().__init__()
@@ -72,8 +72,8 @@ def fully_convolutional(net: Net, input_size: Sequence[int] | None = None) -> Fu
 
     A linear layer on a flattened map becomes a convolution as large as that map, a mean over the map a mean over a
     window of that size, every later linear layer a 1x1 convolution. At `input_size` (height, width; left out: the one
-    the net was made for) the answer is the net's own, as a map of one place. A larger image gives a map of answers: the
-    one at (i, j) is the net's for the crop of `window` that begins at pixel (i, j) times `stride`, exactly so for a net
+    the net was made for) the logits are the net's own, as a map of one position. A larger image gives a map: the
+    one at (i, j) is the net's for the crop of `window` that starts at pixel (i, j) times `stride`, exactly so for a net
     without padding (LeNet); with padding, the crop's border would see zeros where here it sees the image.
     Raises RequestError for a net whose head does something else. Source: LeCun et al. 1998, section VII (space
     displacement networks); Lin, Chen, Yan 2013, arXiv:1312.4400, section 3.2 (the mean over the last map).
@@ -125,13 +125,13 @@ def _name(node: fx.Node) -> str:
 
 
 class _Head:
-    """The layers so far, and what has become of the map [1, C, h, w] that a single answer looks at."""
+    """The layers so far, and what has become of the map [1, C, h, w] that one position sees."""
 
     def __init__(self, name: str, shape: Sequence[int]) -> None:
         self.name = name
         self.layers: list[nn.Module] = []
         self.map = torch.empty(*shape, device="meta")
-        self.flat = False  # The values of all places stand in one row, and the next linear layer looks at them all.
+        self.flat = False  # Flattened: the next linear layer sees all positions.
 
     def add(self, node: fx.Node, net: Net) -> None:
         """Translate one more operation of the head."""

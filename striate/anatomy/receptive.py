@@ -1,4 +1,4 @@
-"""How much of the image one place of a map sees, followed from operation to operation."""
+"""Receptive fields, followed from operation to operation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Pair = tuple[int, int]
 
 
 class Field(NamedTuple):
-    """What one place of a map sees, in pixels of the image, down and across.
+    """The receptive field of one position of a map, in pixels of the image, down and across.
 
     Place number i sees the pixels from `first + i * jump` on, `size` of them; what lies outside the image is padding,
     so the size is that of a place in the middle of an image that is large enough. `gated` says that the map is also

@@ -16,8 +16,8 @@ from striate.nets.build import create, variant_of
 from striate.nets.catalog import USUAL_SIZE, Entry, entry, known
 from striate.nets.shapes import PreHook, forward_hooks, meta_copy, shape_into
 
-# Batch size of the pass that measures activation memory. A prime larger than any number of channels or classes: a
-# tensor that grows with the batch is known by a size that it divides. On the meta device it costs nothing.
+# Batch size of the pass that measures activation memory. A prime larger than any number of channels or classes: it
+# divides the size of every tensor that grows with the batch, and of no other. On the meta device it costs nothing.
 _BATCH = 1_000_003
 
 
@@ -65,7 +65,8 @@ def madds(net: Net, input_size: Sequence[int]) -> int:
 
     Counted: convolutions, linear layers, and layers that count themselves with `multiply_adds`. Not counted, as in the
     papers: biases, normalisation, activations, pooling, sums; `uncounted` lists what is left out and could matter.
-    Runs on the meta device: nothing is computed and no weight is copied. Raises RequestError for too small an image.
+    Runs on the meta device: nothing is computed and no weight is copied. Raises RequestError for an image that is too
+    small.
     """
     return sum(cost.madds for cost in trace(net, input_size).counted)
 

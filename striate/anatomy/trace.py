@@ -1,7 +1,7 @@
-"""One pass of a net over an image without numbers: which operation, where, from what, seeing how much of the image.
+"""A trace of one forward pass on the meta device: each operation, its module, its inputs and its receptive field.
 
-The operations are read off as torch is asked for them, on the meta device, where a tensor has a shape and holds
-nothing. So nothing needs to be known about how a net is written: branches, shared layers and functions are all seen.
+Operations are recorded as torch dispatches them, so that nothing needs to be known about how a network is written:
+branches, shared layers and functions are all seen.
 """
 
 from __future__ import annotations
@@ -130,15 +130,14 @@ def _leave(stack: list[tuple[str, int]], path: str, counted: list[Cost]) -> Hook
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
-    """Writes down every operation on a value that comes from the image."""
+    """Records every operation on a value that comes from the image."""
 
     def __init__(
         self, image: Tensor, modules: Mapping[str, nn.Module], stack: list[tuple[str, int]], found: Trace
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's
         self.modules, self.stack, self.found = modules, stack, found
-        # By identity: an operation may also work in place, and then its value is the same tensor anew. The tensor is
-        # kept, so that no other takes its identity.
+        # By identity: an operation in place returns the same tensor. It is held, so that no other gets its identity.
         self.made_by: dict[int, tuple[Tensor, Step]] = {}
         start = Step(0, "image", "", 0, (), tuple(image.shape), PIXEL)
         self.made_by[id(image)] = (image, start)

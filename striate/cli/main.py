@@ -20,6 +20,7 @@ VERBS = (
     "evaluate",
     "audit",
     "augment",
+    "recipe",
     "pack",
     "compare",
     "export",

@@ -1,4 +1,4 @@
-"""Nets and show: the catalogue as rows, and one network opened as its paper's table."""
+"""List the networks of the catalogue, and show one as its paper's table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from striate.weights.kept import kept_nets
 Order = Literal["year", "parameters", "madds", "error", "name"]
 
 
-def nets(
+def list_nets(
     pattern: str = "*",
     *,
     sort: Order | None = None,
@@ -24,11 +24,13 @@ def nets(
     max_madds: int | None = None,
     weights: bool = False,
 ) -> list[Entry]:
-    """The networks whose name matches a glob, in the catalogue's order or sorted, the least first.
+    """The networks whose name matches a glob, in the catalogue's order or sorted, the least first; no torch is loaded.
+
+    `[net.name for net in list_nets("resnet*")]` are names that `create` takes.
 
     The `weights` of one whose weights were imported and kept are "imported". `year`: from and to, both included.
-    `weights`: only those with weights at hand. Sorted by "error", nets stand by data set, as errors on different data
-    do not compare, and those without a published error are left out.
+    `weights`: only those with weights here, published or imported. Sorted by "error", nets stand by data set, as errors
+    on different data do not compare, and those without a published error are left out.
     Raises RequestError, with near names, where no name matches, and for an order that there is not.
     """
     kept = set(kept_nets())

@@ -14,12 +14,11 @@ from typing import Any
 
 from striate.data.audit.audit import Audit
 from striate.data.audit.decisions import apply_decisions, read_decisions
-from striate.data.augment.augmentation import Augmentation
-from striate.data.opening import open_source
+from striate.data.opening import Data, open_source
 from striate.data.sources.base import Source, notes_of
 from striate.data.splits import apply_split, split_csv
 from striate.errors import RequestError
-from striate.inference.classifier import Classifier
+from striate.inference.predictor import Predictor
 from striate.jobs.reporting.run_report import run_report
 from striate.jobs.scalars import require_writer, write_scalars
 from striate.learning.balance import check_balance
@@ -80,9 +79,9 @@ class Run:
         return self.result.split.audit
 
     @property
-    def predictor(self) -> Classifier:
+    def predictor(self) -> Predictor:
         """The model, ready to predict."""
-        return Classifier(self.model)
+        return Predictor(self.model)
 
     def as_dict(self) -> dict[str, Any]:
         """The run as JSON values."""
@@ -101,7 +100,7 @@ class Run:
 
 
 def train(
-    data: str | os.PathLike[str] = "",
+    data: Data = "",
     *,
     out: str | os.PathLike[str] | None = None,
     recipe: Recipe | None = None,
@@ -113,11 +112,15 @@ def train(
     tensorboard: bool = False,
     progress: Progress | None = None,
 ) -> Run:
-    """Train on `data`: a folder of class folders, a manifest, arrays, a pack, or a named set.
+    """Train on `data`.
 
+    `data`: a path (a folder of class folders, a manifest, a pack, ...) or a named set; arrays (images, targets), uint8
+    [N, H, W] or [N, H, W, 3]; a `torch.utils.data.Dataset` of (image, target); either of them by part, such as
+    {"train": ..., "val": ...}; or a source of one's own: see `striate.data.opening`.
     `out`: the run folder, new or empty; by default a new one under runs/. `recipe` holds every choice; the arguments
     after it override its keys. `resume`: in place of all of them, the folder of a run that was stopped or killed, which
-    then ends as if it had not been. `tensorboard`: also write its scalars to the run folder.
+    then ends as if it had not been; a run on arrays, a Dataset or a source is given the same `data` again.
+    `tensorboard`: also write its scalars to the run folder.
     `net`: a name, or the constructor of a network of your own, which is registered (see `striate.register`).
     Under torchrun the processes train together. The first one does all the rest and returns the run; the others leave
     by SystemExit(0) when it needs them no more. Restarted by torchrun, it resumes the run in `out`.
@@ -127,10 +130,15 @@ def train(
         from striate.nets.own import net_name
 
         net = net_name(net)
-    given = {"data": os.fspath(data) or None, "net": net, "strategy": strategy, "epochs": epochs, "seed": seed}
-    asked = {key: value for key, value in given.items() if value is not None}
+    path = os.fspath(data) if isinstance(data, (str, os.PathLike)) else None
+    given = {
+        "data.path": path or None, "net.name": net, "strategy": strategy, "train.epochs": epochs, "seed": seed,
+    }  # fmt: skip
+    asked: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if resume is not None and (asked or out or recipe):
         raise RequestError("a run is resumed with the recipe that it was started with: give resume alone")
+    if path is None:
+        asked["data.path"] = None  # no file can name it
     if tensorboard:
         require_writer()
     clock = Clock()
@@ -138,7 +146,9 @@ def train(
         progress = (progress if processes.first else None) or Progress()
         recipe, resume = _started(asked, out, recipe, resume, processes)
         with clock.stage("open the data"):
-            source, notes = open_as_asked(recipe)
+            source, notes = open_as_asked(recipe, data if path is None else recipe.data.path or "")
+            if resume is not None and path is None:
+                _require_same_data(Path(resume), source)
             summary = summarise(source)
         plan = _planned(source, summary, recipe, resume, clock, processes)
         notes += _announced(source, plan, recipe, progress)
@@ -155,23 +165,21 @@ def train(
             return run
 
 
-def open_as_asked(recipe: Recipe) -> tuple[Source, list[str]]:
-    """The data as split and decided on by the files that the recipe names, and lines for the user.
+def open_as_asked(recipe: Recipe, data: Data) -> tuple[Source, list[str]]:
+    """`data` as split and decided on by the files that the recipe names, and lines for the user.
 
     Raises RequestError for what does not go with the task of the data.
     """
-    source = open_source(recipe.data)
+    source = open_source(data)
     notes = list(notes_of(source))
-    if recipe.split:  # first, because decisions may move an image to another part
-        source, said = apply_split(source, Path(recipe.split))
+    if recipe.data.split:  # first, because decisions may move an image to another part
+        source, said = apply_split(source, Path(recipe.data.split))
         notes += said
-    if recipe.decisions:
-        source, said = apply_decisions(source, read_decisions(Path(recipe.decisions)))
+    if recipe.data.decisions:
+        source, said = apply_decisions(source, read_decisions(Path(recipe.data.decisions)))
         notes += said
-    check_balance(source.task, recipe.balance)
-    source.task.loss_name(recipe.loss)
-    if recipe.augment != "auto":
-        Augmentation.from_text(recipe.augment)  # a wrong word is refused even where nothing is augmented
+    check_balance(source.task, recipe.data.balance)
+    source.task.loss_name(recipe.loss.name)
     return source, notes
 
 
@@ -185,18 +193,30 @@ def _started(
         if resume is not None:
             require_unfinished(Path(resume))
             recipe = Recipe.from_file(Path(resume) / RECIPE)
+            if recipe.data.path is None and "data.path" not in asked:
+                raise RequestError(
+                    f"the run {str(resume)!r} was started on data given from Python, and goes on with the same data: "
+                    "striate.train(data, resume=...)"
+                )
         else:
-            recipe = (recipe or Recipe()).changed(asked)
+            recipe = (recipe or Recipe()).updated(asked)
     shared = processes.broadcast((recipe, resume))
     assert shared[0] is not None
     return shared[0], shared[1]
+
+
+def _require_same_data(run: Path, source: Source) -> None:
+    """Raise RequestError where the run was started on other data than these, which were given from Python."""
+    before = first_logged(run, "plan").get("identity", source.identity)
+    if before != source.identity:
+        raise RequestError(f"the run {str(run)!r} was started on other data, and is resumed only on the same")
 
 
 def _planned(
     source: Source, summary: DataSummary, recipe: Recipe, resume: Place, clock: Clock, processes: Processes
 ) -> Plan:
     """What will be trained; every process takes the first one's plan."""
-    plan = choose(summary, recipe.strategy, recipe.net)
+    plan = choose(summary, recipe.strategy, recipe.net.name or "")
     if resume is not None and processes.first:  # the recipe has the choice, and the log the reason
         plan = dataclasses.replace(plan, why=str(first_logged(Path(resume), "plan").get("why", plan.why)))
     if processes.first and needs_similarity(plan, summary, recipe.strategy):
@@ -212,7 +232,7 @@ def _announced(source: Source, plan: Plan, recipe: Recipe, progress: Progress) -
     notes = []
     if idle := recipe.idle(plan.strategy):
         notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
-    return notes + (recipe.unread() if plan.strategy != "features" else [])
+    return notes
 
 
 def _claimed(resume: Place, out: Place, source: Source, processes: Processes) -> RunFolder:
@@ -225,28 +245,31 @@ def _claimed(resume: Place, out: Place, source: Source, processes: Processes) ->
 
 def _recorded(recipe: Recipe, source: Source, plan: Plan, context: RunContext, *, resumed: bool) -> Recipe:
     """The recipe with the plan's choices and absolute paths, written down: with it the run resumes, or runs again."""
-    context.log("resume" if resumed else "plan", {"data": recipe.data, **dataclasses.asdict(plan)})
+    facts = {"data": recipe.data.path, "identity": source.identity, **dataclasses.asdict(plan)}
+    context.log("resume" if resumed else "plan", facts)
     if resumed:
         if not context.folder.saved:
             context.progress.say("Nothing was saved yet: the run starts again.")
         return recipe
-    data = source.identity if Path(recipe.data).exists() else recipe.data  # a path, or the name of a set
+    # A path, or the name of a set; unset for data given from Python.
+    path = recipe.data.path
+    data = source.identity if path and Path(path).exists() else path
     net = str(Path(plan.net).resolve()) if is_model_file(plan.net) else plan.net
-    filled: dict[str, Any] = {"data": data, "net": net, "strategy": plan.strategy}
-    for key in ("split", "decisions", "strangers"):
-        if getattr(recipe, key):
-            filled[key] = str(Path(getattr(recipe, key)).resolve())
-    if recipe.decisions:  # now, while it is what was read; its bytes, because a name may hold any line end
-        content = Path(recipe.decisions).read_bytes()
+    filled: dict[str, Any] = {"data.path": data, "net.name": net, "strategy": plan.strategy}
+    for key in ("data.split", "data.decisions", "data.ood"):
+        if recipe.value(key):
+            filled[key] = str(Path(recipe.value(key)).resolve())
+    if recipe.data.decisions:  # now, while it is what was read; its bytes, because a name may hold any line end
+        content = Path(recipe.data.decisions).read_bytes()
         context.folder.write_text(DECISIONS, content.decode("utf-8", "surrogateescape"))
-    return context.recorded(recipe.changed(filled))
+    return context.recorded(recipe.updated(filled))
 
 
 def _written(result: TrainResult, source: Source, plan: Plan, context: RunContext) -> Run:
     """Write everything of the run: the model last, because where it exists the run is finished."""
     folder, clock, recipe, split = context.folder, context.clock, result.recipe, result.split
     metrics = metrics_of(result)
-    training = {"data": recipe.data, "images": len(split.rows("train")), "seed": recipe.seed, **result.facts}
+    training = {"data": recipe.data.path, "images": len(split.rows("train")), "seed": recipe.seed, **result.facts}
     model = dataclasses.replace(result.model, metrics=metrics, training=training, versions=_versions())
     result = dataclasses.replace(result, model=model)
     folder.write_text(RECIPE, recipe.toml())

@@ -70,14 +70,14 @@ class _FrozenBuffers:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
-        self.kept: list[tuple[nn.Module, str, Tensor]] = []
+        self.saved: list[tuple[nn.Module, str, Tensor]] = []
 
     def __enter__(self) -> None:
         for part in self.module.modules():
             for name, buffer in list(part.named_buffers(recurse=False)):
-                self.kept.append((part, name, buffer))
+                self.saved.append((part, name, buffer))
                 setattr(part, name, buffer.clone())
 
     def __exit__(self, *_: object) -> None:
-        while self.kept:
-            setattr(*self.kept.pop())
+        while self.saved:
+            setattr(*self.saved.pop())

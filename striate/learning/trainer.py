@@ -18,7 +18,7 @@ from striate.anatomy.summary import catalogue_madds
 from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment
 from striate.errors import RequestError
-from striate.inference.classifier import Classifier
+from striate.inference.predictor import Predictor
 from striate.learning.balance import sample_weights
 from striate.learning.context import RunContext
 from striate.learning.image_cache import CachedImages
@@ -36,8 +36,8 @@ from striate.training.checkpoints import Checkpoints
 from striate.training.examples import Examples, training_loss
 from striate.training.hooks import Hook
 from striate.training.loop import fit
+from striate.training.loop_state import EpochReport, LoopState
 from striate.training.optimizers import Rates
-from striate.training.run import EpochReport, Run
 from striate.training.standardised import StandardisedTarget
 from striate.training.world import ALONE
 
@@ -124,8 +124,8 @@ class Trainer:
         validation = self.evaluation_examples(held_out, ready.state) if held_out else None
         what = "Training" if stage == "train" else f"Training {stage.replace('-', ' ')}"
         with (
-            context.progress.bar(what, recipe.chosen_epochs(len(rows))) as bar,
-            threads_for(self.net, recipe.batch),
+            context.progress.bar(what, recipe.train.chosen_epochs(len(rows))) as bar,
+            threads_for(self.net, recipe.train.batch),
             context.polling(),
         ):
             reporting = _Reporting(self.task, on_epoch, bar, context.progress.say)
@@ -168,8 +168,8 @@ class Trainer:
 
     def training_examples(self, rows: list[int], state: InitialState) -> Examples:
         """The images at `rows` at the size to augment from, with sample weights and sampling weights."""
-        sampling, entries = self.recipe.balance == "sampling", self.data.split.entries(rows)
-        weights = sample_weights(self.task, entries, "none" if sampling else self.recipe.balance)
+        sampling, entries = self.recipe.data.balance == "sampling", self.data.split.entries(rows)
+        weights = sample_weights(self.task, entries, "none" if sampling else self.recipe.data.balance)
         return dataclasses.replace(
             self.evaluation_examples(rows, state),
             images=self.images.training_tensor(),
@@ -180,14 +180,14 @@ class Trainer:
 
     def loss(self, rows: list[int]) -> Loss:
         """The loss of training on the images at `rows`."""
-        split, balance = self.data.split, self.recipe.balance
+        split, balance = self.data.split, self.recipe.data.balance
         weights = sample_weights(self.task, split.entries(rows), balance)
         return training_loss(self.task, split.targets(rows), self.recipe, weights=weights)
 
     def _standardised(self, state: InitialState, rows: list[int]) -> tuple[nn.Module, Rates | None]:
         """The net with its outputs in the targets' units, where the task standardises these, and its rates."""
         net, rates = state.net, state.rates
-        standard = self.task.standardisation(self.data.split.targets(rows), self.recipe.loss)
+        standard = self.task.standardisation(self.data.split.targets(rows), self.recipe.loss.name)
         if standard is None:
             return net, rates
         head = net.head
@@ -200,7 +200,7 @@ class Trainer:
 
     def views(self, row: int) -> Images:
         """An image as prediction sees it, then as the first epochs augment it: uint8 [1 + VIEWS, H, W, C]."""
-        chosen = dataclasses.replace(Augmentation.from_text(self.recipe.augment), mixup=0.0)
+        chosen = dataclasses.replace(Augmentation.of(self.recipe.augment), mixup=0.0)
         image = self.images.training_tensor()[self.images.indices([row])]
         seed, size = self.recipe.seed, (self.data.pixels.height, self.data.pixels.width)
         drawn = [
@@ -210,10 +210,10 @@ class Trainer:
         augmented = torch.cat(drawn).permute(0, 2, 3, 1).numpy()
         return np.concatenate([self.images.exact([row]), augmented])
 
-    def predictor(self, model: Model) -> Classifier:
+    def predictor(self, model: Model) -> Predictor:
         """The model in the recipe's engine and precision: float32 where that is left open."""
-        precision = "float32" if self.recipe.precision == "auto" else self.recipe.precision
-        return Classifier(model, engine=self.recipe.engine, precision=precision)
+        precision = "float32" if self.recipe.inference.precision == "auto" else self.recipe.inference.precision
+        return Predictor(model, engine=self.recipe.inference.engine, precision=precision)
 
     @property
     def _fraction(self) -> float:
@@ -224,9 +224,9 @@ class Trainer:
         recipe = self.recipe
         return Checkpoints(
             self.context.checkpoints(stage),
-            seconds=recipe.checkpoint_seconds,
-            steps=recipe.checkpoint_steps,
-            keep=recipe.checkpoint_keep,
+            seconds=recipe.checkpoint.seconds,
+            steps=recipe.checkpoint.steps,
+            keep=recipe.checkpoint.keep,
             identity={**recipe.choices(), "net": self.net, "data": self._digest([rows, held_out])},
             stop=self.context.stop,
             advice=self.context.advice,
@@ -267,18 +267,18 @@ class _Reporting(Hook):
         self.task, self.on_epoch, self.bar, self.say = task, on_epoch, bar, say
         self.shown = 0
 
-    def epoch_begins(self, run: Run) -> None:
-        self.bar.advance(run.epoch - self.shown)  # a resumed run has epochs behind it
-        self.shown = run.epoch
+    def epoch_begins(self, loop: LoopState) -> None:
+        self.bar.advance(loop.epoch - self.shown)  # a resumed run has epochs behind it
+        self.shown = loop.epoch
 
-    def epoch_done(self, run: Run) -> None:
-        report = run.reports[-1]
+    def epoch_done(self, loop: LoopState) -> None:
+        report = loop.reports[-1]
         self.on_epoch(_row(report, self.task))
         self.bar.note(_note(report, self.task))
         self.bar.advance()
-        self.shown = run.epoch
+        self.shown = loop.epoch
 
-    def note(self, run: Run, line: str) -> None:
+    def note(self, loop: LoopState, line: str) -> None:
         self.say(line)
 
 

@@ -41,7 +41,7 @@ class Model:
     is asked, with the names of the outputs. pixels: the preprocessing.
     tensors: the network's state by name. head: name of the linear layer that ends the net, "" where it has none.
     aliases: names that share another name's tensor. memory_format: of convolution weights in training.
-    extras: further tensors: "mean_image" [H, W, C], subtracted in place of the mean, and what tells strangers.
+    extras: further tensors: "mean_image" [H, W, C], subtracted in place of the mean, and the OOD detector's.
     strategy, training, metrics, versions: where it came from and what was measured, as JSON values.
     """
 
@@ -75,7 +75,7 @@ class Model:
         return self.extras.get("mean_image")
 
     @cached_property
-    def trunk_key(self) -> str:
+    def backbone_key(self) -> str:
         """Names all that decides the embedding: net, input normalisation and every tensor below the head.
 
         Models that differ only in their linear head share it, and so share one compiled graph and one feature cache.

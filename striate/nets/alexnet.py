@@ -82,7 +82,7 @@ ROWS = {text: table(Row, text) for text in (ALEXNET, CAFFENET, ONE_TOWER, CAFFEN
 
 
 class Layer(NamedTuple):
-    """The arguments of one layer; a fully connected one looks at `kernel` (height, width) places of `inputs` maps."""
+    """The arguments of one layer; of a fully connected one, `kernel` is the map's height and width."""
 
     name: str
     inputs: int
@@ -224,8 +224,8 @@ VARIANTS = {
 
 # Deviations. alexnet: 227 pixels where the paper says 224 (see the class). The towers are groups of one convolution, so
 # their maps lie side by side in one tensor, and normalisation, by its formula, reaches over the seam. The paper scales
-# by 0.5 in the test what it drops in training; here what is kept is scaled up in training, which comes to the same. Its
+# by 0.5 in the test what it drops in training; here what is left is scaled up in training, which is equivalent. Its
 # 60 million parameters are 60,965,224. caffenet: normalises with Caffe's constants (see LRN) and starts from Caffe's
 # weights and biases. alexnet_one_tower: the paper gives the net in passing; layers and dropout are the PyTorch
-# library's, the initialisation is alexnet's. caffenet128: its authors start from LSUV, which looks at images and is no
+# library's, the initialisation is alexnet's. caffenet128: its authors start from LSUV, which needs images and is no
 # part of a network; here from Caffe's. alexnet_tiny is ours, for tests.

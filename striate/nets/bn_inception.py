@@ -55,11 +55,11 @@ class Row(NamedTuple):
     proj: int | None
 
 
-ROWS = table(Row, TABLE.replace("#", "n"))  # a name does not begin with #
+ROWS = table(Row, TABLE.replace("#", "n"))  # a field's name cannot start with #
 
 
 class Widths(NamedTuple):
-    """Channels of a module's convolutions, the two of `d3x3` being alike; 0 where there is none."""
+    """Channels of a module's convolutions, the two of `d3x3` have as many; 0 where there is none."""
 
     n1x1: int
     n3x3r: int

@@ -121,7 +121,7 @@ def check_registered(name: str) -> None:
 def source_digest(name: str) -> str:
     """SHA-256 of the file that defines a registered network's constructor; "" where it has no file.
 
-    What is kept of such a network under its weights alone would outlive a change of its code.
+    A cache that is keyed by the weights alone would be stale after a change of the code.
     """
     try:
         file = inspect.getsourcefile(inspect.unwrap(_own[name].build))

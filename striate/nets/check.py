@@ -53,7 +53,7 @@ class Subject:
         """The same images at every call, [count, channels, height, width]."""
         generator = torch.Generator().manual_seed(1)
         shape = (count, channels or self.in_channels, *(size or self.size))
-        # Drawn image by image, so that a batch begins as a smaller one.
+        # Drawn image by image, so that a smaller batch holds the same first images.
         return torch.stack([torch.randn(shape[1:], generator=generator) for _ in range(count)])
 
     def seeded(self, seed: int = 0) -> nn.Module:
@@ -69,7 +69,7 @@ def check_net(
     in_channels: int | None = None,
     input_size: Sequence[int] | None = None,
 ) -> list[Failure]:
-    """Check the contract on any network; what fails, in words, and what to do. An empty list: all is well.
+    """Check the contract on any network; what fails, in words, and what to do. An empty list: everything passes.
 
     net: a name, the constructor of a network of your own (as `striate.register` takes it), or a module; a module alone
     cannot be made again, so it is not checked with other seeds, classes and channels, and must have `classes` outputs.

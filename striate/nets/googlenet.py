@@ -47,7 +47,7 @@ TABLE = """
     softmax      softmax      -      1x1x1000    0      -     -      -     -      -     -     -       -
 """
 
-# Figure 3: where local response normalisation follows, and which stages an auxiliary head looks at.
+# Figure 3: where local response normalisation follows, and which stages have an auxiliary head.
 NORMALISED = ("pool1", "conv2")
 AUXILIARY = {"inception4a": "auxiliary1", "inception4d": "auxiliary2"}
 
@@ -68,7 +68,7 @@ class Row(NamedTuple):
     ops: str
 
 
-ROWS = table(Row, TABLE.replace("#", "n"))  # a name does not begin with #
+ROWS = table(Row, TABLE.replace("#", "n"))  # a field's name cannot start with #
 
 
 class Widths(NamedTuple):
@@ -174,8 +174,8 @@ class AuxiliaryHead(nn.Module):
                 "it was made for the network's input_size"
             )
         vector = self.dropout(self.act(self.full(self.conv(self.pool(x)).flatten(1))))
-        scores: Tensor = self.head(vector)
-        return scores
+        logits: Tensor = self.head(vector)
+        return logits
 
 
 def _pooled(size: Sequence[int]) -> tuple[int, ...]:
@@ -188,7 +188,7 @@ class GoogLeNet(Supervised):
 
     `module` is "reduced" (Figure 2b, the paper's network) or "naive" (Figure 2a in its place everywhere); `width`
     multiplies all channels; `dropout` is the share of the pooled vector dropped in training. 224x224 images in the
-    paper; any size of at least 32 is accepted, but auxiliary heads look at images of about `input_size` only, which
+    paper; any size of at least 32 is accepted, but auxiliary heads take images of about `input_size` only, which
     must be at least 79. Raises RequestError for a width outside (0, 8] or a dropout outside [0, 1), or for auxiliary
     heads on smaller images.
     """

@@ -64,7 +64,7 @@ class Row(NamedTuple):
     pool: int | None
 
 
-ROWS = table(Row, TABLE.replace("#", "n"))  # a name does not begin with #
+ROWS = table(Row, TABLE.replace("#", "n"))  # a field's name cannot start with #
 
 
 class Widths(NamedTuple):
@@ -220,8 +220,8 @@ class AuxiliaryHead(nn.Module):
                 f"an auxiliary head takes maps of at least {least[0]} x {least[1]}, not {x.shape[2]} x {x.shape[3]}: "
                 "it was made for the network's input_size"
             )
-        scores: Tensor = self.head(self.full(self.reduce(self.pool(x))).mean((2, 3)))
-        return scores
+        logits: Tensor = self.head(self.full(self.reduce(self.pool(x))).mean((2, 3)))
+        return logits
 
 
 class InceptionV3(Supervised):
@@ -301,7 +301,7 @@ VARIANTS = {
 # 3x3/1 to 80, 3x3/2 to 192 and 3x3/1 to 288 channels, and it has ten modules. Built here is the network of the authors'
 # release, which the ports and their weights have too: a 1x1 to 80, a 3x3 to 192 and a pooling, and 3 + 4 + 2 modules
 # with two of Figure 10 between them. In it the short path of Figure 5 is still a 5x5, where the figure has a 3x3; in
-# Figure 6 the short path begins with the row, 1 x 7, and the long one with the column. The paper counts 4.8 G
+# Figure 6 the short path starts with the row, 1 x 7, and the long one with the column. The paper counts 4.8 G
 # multiply-adds (Table 3), the layers have 5.7 G.
 # Deviations: batch normalisation has a gain, as in the ports, where the authors' release has only an offset before a
 # ReLU (17,216 parameters fewer). Left open by the paper and taken from the release: epsilon and dropout; the averages

@@ -115,7 +115,7 @@ class LeNet5(Net):
 
     `connections` of C3: the paper's "table", or "full". `subsampling`: "trainable" (sum, coefficient, bias, then
     squashing), "squashed" (average, then squashing) or "average". `squashing`: "scaled_tanh" is 1.7159 tanh(2/3 a).
-    `output`: "rbf" scores minus the squared distance to each class's code, "linear" is for a softmax.
+    `output`: "rbf" logits are minus the squared distance to each class's code, "linear" is for a softmax.
     Images are 32 x 32, background -0.1 and ink 1.175 in the paper. On a larger image C5 has more than one place, and F6
     sees their mean. `embed` gives F6's 84 activations.
     """
@@ -174,8 +174,8 @@ VARIANTS = {
     ),
 }
 
-# Deviations of lenet5: the drawings are ours, in the manner of the paper's Figure 3, whose bitmaps are not at hand; any
-# other number of classes takes random codes; the scores are minus the paper's penalties. lenet5_lecture and
+# Deviations of lenet5: the drawings are ours, after the paper's Figure 3, whose bitmaps are not available; any
+# other number of classes takes random codes; the logits are minus the paper's penalties. lenet5_lecture and
 # lenet5_plain are what courses and libraries call LeNet-5: the first keeps the table of connections and squashes after
 # pooling; the second connects C3 in full and pools without squashing. From the paper's small initial weights these two,
 # with plain tanh and a softmax, do not start to learn; they take the first author's rule for plain tanh instead.

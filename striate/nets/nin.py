@@ -92,8 +92,8 @@ class NetworkInNetwork(Net):
     """The mlpconv layers of the table for CIFAR-10, and global average pooling.
 
     `classifier` is the paper's "map", a map for each class whose mean is its score: `features` gives these maps,
-    `embed` the scores, and `head` does nothing. "linear" takes the last 1 x 1 convolution away and puts a linear layer
-    on the mean of the maps below it, to learn other classes on features that stay. `width` multiplies all maps but the
+    `embed` the logits, and `head` does nothing. "linear" has a linear layer on the mean of the maps below in place of
+    the last 1 x 1 convolution, to train on other classes with frozen features. `width` multiplies all maps but the
     classes; `dropout` is the share of the pooled maps' values dropped in training. 32 x 32 images in the paper; any
     size of at least `minimum_size` is accepted.
     Raises RequestError for a width outside (0, 8] or a dropout outside [0, 1).

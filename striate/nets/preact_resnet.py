@@ -139,7 +139,7 @@ class Design(NamedTuple):
 class Addition(nn.Module):
     """The sum of shortcut and residual branch, each weighted as its row of Table 1 says.
 
-    `x` is what the gate looks at: the input of the unit. `gate_bias` is the gate's first bias. Source: section 3.1.
+    `x` is the gate's input: that of the unit. `gate_bias` is the gate's initial bias. Source: section 3.1.
     """
 
     def __init__(self, row: ShortcutRow, in_channels: int, channels: int, stride: int, gate_bias: float) -> None:
@@ -150,11 +150,11 @@ class Addition(nn.Module):
 
     def forward(self, x: Tensor, shortcut: Tensor, residual: Tensor) -> Tensor:
         gate = torch.sigmoid(self.gate(x)) if self.gate is not None else None
-        kept = _weighted(self.row.on_shortcut, self.dropout(shortcut), gate)
-        return kept + _weighted(self.row.on_residual, residual, gate)
+        identity = _weighted(self.row.on_shortcut, self.dropout(shortcut), gate)
+        return identity + _weighted(self.row.on_residual, residual, gate)
 
     def start_gate(self) -> None:
-        """Give the gate its first bias: at -6 the shortcut is all but open."""
+        """Set the gate's initial bias: at -6 the shortcut is almost fully open."""
         if self.gate is not None and self.gate.bias is not None:
             nn.init.constant_(self.gate.bias, self.gate_bias)
 
@@ -170,7 +170,7 @@ class Unit(nn.Module):
 
     Where the shape changes, and everywhere with `conv_shortcut`, the shortcut is a 1x1 convolution of what the first
     convolution sees, with batch norm where the branch ends in one. `opens` marks the first unit of a network, before
-    which the stem's activation stands already, for branch and shortcut alike (section 4).
+    which the stem's activation stands already, for both branch and shortcut (section 4).
     """
 
     def __init__(self, in_channels: int, convs: tuple[Conv, ...], stride: int, design: Design, *, opens: bool) -> None:
@@ -202,7 +202,7 @@ class Unit(nn.Module):
 
 
 class _Units(Net):
-    """What both networks do alike: a stem, stages of units, the activation after the last of them, a linear layer."""
+    """What both networks share: a stem, stages of units, the activation after the last of them, a linear layer."""
 
     def __init__(
         self, classes: int, in_channels: int, stem: list[nn.Module], rows: list[Stage], design: Design
@@ -230,7 +230,7 @@ class CifarPreActResNet(_Units):
     """The CIFAR network: a 3x3 convolution, three stages of units, global average pooling, a linear layer.
 
     `depth` is 6n + 2 of basic units or, with `bottleneck`, 9n + 2. `activation` is a case of Table 2, `shortcut` one of
-    Table 1, `gate_bias` the first bias of its gates. 32x32 images in the paper; any size of at least 8 is accepted.
+    Table 1, `gate_bias` the initial bias of its gates. 32x32 images in the paper; any size of at least 8 is accepted.
     Raises RequestError for a depth that is not of that form or above 1202, or a gate bias outside -20 to 20.
     """
 

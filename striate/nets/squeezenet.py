@@ -118,10 +118,10 @@ class SqueezeNet(Net):
     """The layers of Table 1 and global average pooling.
 
     `classifier` is the paper's "map", conv10 with a map for each class whose mean is its score: `features` gives these
-    maps, `embed` the scores, and `head` does nothing. "linear" leaves conv10 out and puts a linear layer on the mean of
-    fire9's maps, to learn other classes on features that stay. `border` puts a border of zeros around what conv10 sees,
-    so that its maps are 15 x 15 and not 13 x 13: for nothing, but the authors' version 1.0 was trained so. `bypass`
-    leads the input around every second Fire module, the simple bypass of section 6. `width` multiplies all maps but the
+    maps, `embed` the logits, and `head` does nothing. "linear" leaves conv10 out and puts a linear layer on the mean of
+    fire9's maps, to train on other classes with frozen features. `border` pads conv10's input with zeros,
+    so that its maps are 15 x 15 and not 13 x 13: no use, but the authors' version 1.0 was trained so. `bypass` adds the
+    input of every second Fire module to its output, the simple bypass of section 6. `width` multiplies all maps but the
     classes, `dropout` is the share of fire9's output dropped in training. conv1 has no padding and pooling rounds up,
     as in Caffe. Any size of at least `minimum_size` is accepted.
     Raises RequestError for a width outside (0, 8] or a dropout outside [0, 1).
@@ -198,5 +198,5 @@ VARIANTS = {
 # weights do; border=False is the table to the letter. The paper says 224 x 224 pixels, from which conv1's own 111
 # places cannot be had; the definition has 227. The repository's 1.72 "GFLOPS" are twice the 861,339,936 multiply-adds,
 # border included; its 0.72 for version 1.1 lie between twice those at 224 and at 227. squeezenet_tiny is ours.
-# With two or three classes all of conv10's maps can begin below zero, where ReLU gives zero and passes no gradient
-# back: such a net stays as it is, and wants another seed, or classifier="linear".
+# With two or three classes all of conv10's initial maps can be negative, where ReLU gives zero and no gradient: such a
+# net does not train, and needs another seed, or classifier="linear".

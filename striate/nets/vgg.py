@@ -161,7 +161,7 @@ VARIANTS = {
     "vgg_tiny": Variant(VGG, {"configuration": "A", "width": 1 / 16}),
 }
 
-# Deviations: none in the layers. The paper trains A from normal weights and begins the deeper networks with A's first
-# four convolutions and its fully connected layers; here all begin as the paper says it found out later. It tests fully
+# Deviations: none in the layers. The paper trains A from normal weights and starts the deeper networks from A's first
+# four convolutions and its fully connected layers; here all start as the paper found out later. It tests fully
 # connected layers as convolutions over a larger image, here they see one size. The batch-normalised networks are not
 # the paper's, which is of before batch normalisation, but its readers'; they keep the biases. vgg_tiny is ours.

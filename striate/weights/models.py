@@ -54,10 +54,10 @@ def pretrained(net: str) -> Model:
     """
     if is_model_file(net):
         return _with_linear_head(_read(Path(net)))
-    return _with_linear_head(_named(net))
+    return _with_linear_head(named_model(net))
 
 
-def _named(net: str) -> Model:
+def named_model(net: str) -> Model:
     """The model that a net's name stands for."""
     return published_model(net) if net in SOURCES else model_room.read(kept_path(net))
 
@@ -91,7 +91,7 @@ def open_model(name: str | os.PathLike[str]) -> Model:
             raise RequestError(f"the folder {str(name)!r} holds no model.safetensors")
     if not path.exists():
         if has_weights(str(name)):
-            return _named(str(name))
+            return named_model(str(name))
         known = [*SOURCES, *kept_nets()]
         near = nearest(str(name), known)
         hint = f"did you mean {near[0]!r}?" if near else f"nets with weights here: {', '.join(known)}"

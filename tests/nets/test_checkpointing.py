@@ -100,10 +100,8 @@ def test_the_context_lets_go_after_an_error() -> None:
 
 def test_parts_inside_one_another_are_refused() -> None:
     made = net()
-    with (
-        pytest.raises(RequestError, match="inside one another: Dropout is"),
-        checkpointing(made[0], made[1], made[1][1]),
-    ):
+    parts = made[0], made[1], made[1][1]
+    with pytest.raises(RequestError, match="inside one another: Dropout is"), checkpointing(*parts):
         pass
     with pytest.raises(RequestError, match="ConvNormAct is"), checkpointing(made[0], made[0]):
         pass

@@ -1,4 +1,4 @@
-"""The dense networks against the tables of their paper, and their memory-saving way against the usual one."""
+"""The dense networks against the tables of their paper, and their memory-efficient form against the usual one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from striate.anatomy.summary import describe, parameters
 from striate.errors import RequestError
 from striate.nets import catalog
 from striate.nets.build import create
-from striate.nets.densenet import CIFAR_ROWS, CifarDenseNet, DenseBlock, DenseLayer, DenseNet, Stage, Way
+from striate.nets.densenet import CIFAR_ROWS, CifarDenseNet, DenseBlock, DenseLayer, DenseNet, LayerOptions, Stage
 
 # Counted from other builds of the same networks; that facts.json is what the code makes is tested in test_counts.
 KNOWN = {
@@ -71,7 +71,7 @@ def test_the_first_convolution_has_16_filters_or_with_b_and_c_two_growth_rates()
 
 @pytest.mark.parametrize("bottleneck", [False, True])
 def test_a_layer_sees_all_before_it(bottleneck: bool) -> None:
-    block = DenseBlock(Stage(5, 4, 3, 0), Way(bottleneck, 0.0, False)).eval()
+    block = DenseBlock(Stage(5, 4, 3, 0), LayerOptions(bottleneck, 0.0, False)).eval()
     x = torch.randn(2, 5, 6, 6)
     seen = x
     for layer in block:

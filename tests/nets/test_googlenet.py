@@ -144,4 +144,4 @@ def test_biases_start_where_caffes_do() -> None:
 
 def test_the_recipe_is_one() -> None:
     recipe = Recipe.from_toml((files("striate.nets") / "recipes" / "googlenet.toml").read_text(encoding="utf-8"))
-    assert (recipe.drop_every, recipe.drop_factor, recipe.auxiliary) == (8, 0.96, 0.3)
+    assert (recipe.schedule.step_epochs, recipe.schedule.gamma, recipe.loss.aux_weight) == (8, 0.96, 0.3)

@@ -146,5 +146,6 @@ def test_size_of_the_image_is_no_part_of_the_net() -> None:
 
 def test_the_recipe_is_one() -> None:
     recipe = Recipe.from_toml((files("striate.nets") / "recipes" / "inception_v3.toml").read_text(encoding="utf-8"))
-    assert (recipe.optimizer, recipe.square_decay, recipe.epsilon) == ("rmsprop", 0.9, 1.0)
-    assert (recipe.drop_every, recipe.drop_factor, recipe.clip_norm, recipe.label_smoothing) == (2, 0.94, 2.0, 0.1)
+    assert (recipe.optimizer.name, recipe.optimizer.alpha, recipe.optimizer.epsilon) == ("rmsprop", 0.9, 1.0)
+    assert (recipe.schedule.step_epochs, recipe.schedule.gamma) == (2, 0.94)
+    assert (recipe.train.clip_norm, recipe.loss.label_smoothing) == (2.0, 0.1)

@@ -129,10 +129,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 RECIPES = {
-    "scratch": Recipe(
-        strategy="scratch", net="lenet5_plain", epochs=25, batch=20, augment="none", engine="torch", sanity=4
+    "scratch": Recipe().updated(
+        {
+            "strategy": "scratch",
+            "net.name": "lenet5_plain",
+            "train.epochs": 25,
+            "train.batch": 20,
+            "augment": {"preset": "none"},
+            "inference.engine": "torch",
+            "train.overfit_batch": 4,
+        }
     ),
-    "features": Recipe(strategy="features", engine="openvino"),
+    "features": Recipe().updated({"strategy": "features", "inference.engine": "openvino"}),
 }
 
 
@@ -165,7 +173,7 @@ def test_its_model_predicts_and_evaluates(run: Run, data: Path, tmp_path: Path) 
     source = open_pack(data)
     content = source.decode(source.read(source.items[100]), 0).image
     (found,) = model.predict([content])
-    assert found.label == f"{found.value[0]:.3g}, {found.value[1]:.3g}" and math.isnan(found.probability)
+    assert found.label == f"{found.value[0]:.3g}, {found.value[1]:.3g}" and math.isnan(found.confidence)
     np.testing.assert_allclose(found.value, run.evaluation.predictions[0], atol=0.5)
 
 

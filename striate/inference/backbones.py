@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from torch import nn
+import numpy as np
+import torch
+from torch import Tensor, nn
 
 from striate.errors import RequestError
 from striate.model import Model
+from striate.nets.backbone import Backbone, Normalise
 from striate.nets.base import Net
 from striate.nets.build import create
 from striate.nets.catalog import check_registered
 from striate.nets.state import load_arrays
-from striate.nets.trunk import Trunk
+from striate.pixels import Images
 
 
 def net_of(model: Model) -> Net:
@@ -30,7 +33,15 @@ def net_of(model: Model) -> Net:
     return net.eval()
 
 
-def trunk_of(model: Model) -> nn.Module:
-    """uint8 images in, embedding out (scores, where the net has no linear head)."""
+def backbone_of(model: Model) -> nn.Module:
+    """uint8 images in, embedding out (logits, where the net has no linear head)."""
     net = net_of(model)
-    return Trunk(net, model.pixels, embedding=bool(model.head), mean_image=model.mean_image).eval()
+    return Backbone(net, model.pixels, embedding=bool(model.head), mean_image=model.mean_image).eval()
+
+
+def normalised(crops: Images, model: Model) -> Tensor:
+    """uint8 crops [N, H, W, C] as the model's network takes them: float32 [N, C, H, W]."""
+    # A copy, because decoded images may be read-only and torch warns of those.
+    normalise: nn.Module = Normalise(model.pixels, model.mean_image)
+    found: Tensor = normalise(torch.from_numpy(np.array(crops)))
+    return found

@@ -1,7 +1,7 @@
-"""None of these: whether an image is like those that were learnt from at all, by its distance in feature space.
+"""Out-of-distribution (OOD) detection: whether an image is like the training images at all, by feature distance.
 
 The distance of an image is one minus the cosine between its embedding and that of its k-th nearest training image.
-Source: Sun et al. 2022, arXiv:2204.06507 (nearest neighbours for out-of-distribution detection).
+Source: Sun et al. 2022, arXiv:2204.06507 (out-of-distribution detection with deep nearest neighbours).
 """
 
 from __future__ import annotations
@@ -16,47 +16,47 @@ from striate.errors import RequestError
 from striate.model import Model
 
 NEIGHBOURS = 5
-LARGEST = 4000  # training images kept in the model file: 10 MB of a net with 1,280 features
-ACCEPTED = 0.95  # share of the training images, each measured against the others, that lie within the limit
-_BANK, _LIMIT = "strangers.bank", "strangers.limit"
+LARGEST = 4000  # training images stored in the model file: 10 MB for a net with 1,280 features
+ACCEPTED = 0.95  # share of the training images, each measured against the others, that lie within the threshold
+_BANK, _THRESHOLD = "ood.bank", "ood.threshold"
 
 
 @dataclass(frozen=True, eq=False)
-class Strangers:
-    """What tells strangers. bank: float16 [M, D], unit embeddings of training images. limit: the largest distance."""
+class OODDetector:
+    """bank: float16 [M, D], unit embeddings of training images. threshold: the largest in-distribution distance."""
 
     bank: NDArray[np.float16]
-    limit: float
+    threshold: float
 
     @classmethod
-    def learnt(cls, embeddings: NDArray[np.float32], seed: int = 0) -> Strangers:
-        """From the embeddings [N, D] of training images alone: no stranger has a say in where the limit lies."""
+    def fit(cls, embeddings: NDArray[np.float32], seed: int = 0) -> OODDetector:
+        """From the embeddings [N, D] of training images alone: no OOD image influences the threshold."""
         chosen = np.random.default_rng(seed).permutation(len(embeddings))[:LARGEST]
         bank = _unit(embeddings[np.sort(chosen)]).astype(np.float16)
-        limit = np.quantile(distances_among(embeddings[np.sort(chosen)]), ACCEPTED)
-        return cls(bank, float(limit))
+        threshold = np.quantile(distances_among(embeddings[np.sort(chosen)]), ACCEPTED)
+        return cls(bank, float(threshold))
 
     @classmethod
-    def of(cls, model: Model) -> Strangers | None:
-        """The model's own; None for a model that takes every image for one of its classes.
+    def of(cls, model: Model) -> OODDetector | None:
+        """The model's own; None for a model without one, which takes every image for one of its classes.
 
         Raises RequestError where the two tensors do not fit the model.
         """
         if _BANK not in model.extras:
             return None
-        bank, limit = model.extras[_BANK], model.extras.get(_LIMIT, np.zeros(0))
+        bank, threshold = model.extras[_BANK], model.extras.get(_THRESHOLD, np.zeros(0))
         head = model.tensors.get(f"{model.head}.weight")
-        fits = bank.ndim == 2 and len(bank) > 0 and bank.dtype.kind == "f" and limit.shape == (1,)
+        fits = bank.ndim == 2 and len(bank) > 0 and bank.dtype.kind == "f" and threshold.shape == (1,)
         if not fits or (head is not None and bank.shape[1] != head.shape[1]):
-            raise RequestError("the model's memory of what it learnt from is damaged: it cannot tell strangers")
-        return cls(bank, float(limit[0]))
+            raise RequestError("the model's OOD detector is damaged: its tensors do not fit the model")
+        return cls(bank, float(threshold[0]))
 
     def extras(self) -> dict[str, NDArray[np.generic]]:
         """As tensors for the model file."""
-        return {_BANK: self.bank, _LIMIT: np.array([self.limit], np.float32)}
+        return {_BANK: self.bank, _THRESHOLD: np.array([self.threshold], np.float32)}
 
     def distances(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Of embeddings [N, D], [N]: 0 is a training image's own look, 1 has nothing in common with any."""
+        """Of embeddings [N, D], [N]: 0 for a training image's own embedding, 1 where it is orthogonal to all."""
         bank = self.bank.astype(np.float32)
         return np.concatenate([1 - _kth(near) for near in _similarities(embeddings, bank)] or [np.zeros(0, np.float32)])
 
@@ -71,8 +71,8 @@ def distances_to(embeddings: NDArray[np.float32], others: NDArray[np.float32]) -
     parts = []
     for near in _similarities(embeddings, _unit(others)):
         copies = near > 1 - 1e-6
-        near[copies] = -1  # itself, and copies of itself, would make any image look familiar
-        # Of fewer others than neighbours the farthest counts, not a copy's -1: no limit at a distance of 2.
+        near[copies] = -1  # itself, and copies of itself, would make any image look in-distribution
+        # Of fewer others than neighbours the farthest counts, not a copy's -1: no threshold at a distance of 2.
         left = np.clip(near.shape[1] - copies.sum(axis=1), 1, NEIGHBOURS)
         nearest = -np.sort(-np.partition(near, -min(NEIGHBOURS, near.shape[1]), axis=1)[:, -NEIGHBOURS:], axis=1)
         parts.append(1 - nearest[np.arange(len(near)), left - 1])

@@ -12,9 +12,10 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.keyed import Stream, bits
 from striate.errors import WorkError
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.training.batches import SampleOrder, batches, count, micro_batches, min_batch_of, sample_order
 from striate.training.depthwise import fast_depthwise
 from striate.training.examples import Examples
@@ -56,11 +57,11 @@ class Sums:
     seconds: float = 0.0
 
 
-class Run:
+class LoopState:
     """What is trained, with what, and how far it is.
 
     epoch, batch: epochs done, and batches done of the epoch under way. step: steps done in all. accumulate: micro-
-    batches a batch, more than the settings' where memory was short. eval_net: the network that held-out images are
+    batches a batch, more than the recipe's where memory was short. eval_net: the network that held-out images are
     evaluated by. over: set by a hook to end the run after this epoch.
     """
 
@@ -68,36 +69,36 @@ class Run:
         self,
         net: nn.Module,
         examples: Examples,
-        settings: Settings,
+        recipe: Recipe,
         hooks: Sequence[Hook],
         rates: Rates | None,
         world: World,
         loss: LossFunction | None = None,
     ) -> None:
-        self.net, self.examples, self.settings, self.hooks, self.world = net, examples, settings, list(hooks), world
+        self.net, self.examples, self.recipe, self.hooks, self.world = net, examples, recipe, list(hooks), world
         self.device = next(net.parameters()).device
-        self.view = View(examples, self.device, augment=settings.augment, seed=settings.seed)
+        self.view = View(examples, self.device, Augmentation.of(recipe.augment), seed=recipe.seed)
         # Before the optimizer is made: its own tensors take the format of the parameters.
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # undeclared, but documented
-        self.optimizer: Optimizer = optimizer_for(net, settings, rates)
-        self.loss: LossFunction = loss or examples.loss(settings)
-        self.held_out_loss: LossFunction = loss or examples.loss(settings, smoothed=False)
+        self.optimizer: Optimizer = optimizer_for(net, recipe, rates)
+        self.loss: LossFunction = loss or examples.loss(recipe)
+        self.held_out_loss: LossFunction = loss or examples.loss(recipe, smoothed=False)
         self.min_batch = min_batch_of(net)
-        self.epochs = settings.chosen_epochs(len(examples))
-        self.steps = count(len(examples), settings.batch, min_batch=self.min_batch)
-        self.schedule = Schedule(settings, self.epochs, self.steps)
+        self.epochs = recipe.train.chosen_epochs(len(examples))
+        self.steps = count(len(examples), recipe.train.batch, min_batch=self.min_batch)
+        self.schedule = Schedule(recipe, self.epochs, self.steps)
         self.learner = self._wrapped()
         self.eval_net: nn.Module = net
-        self.accumulate = settings.accumulate
+        self.accumulate = recipe.train.accumulate
         self.epoch = self.batch = 0
         self.sums = Sums()
         self.reports: list[EpochReport] = []
         self.over = False
         self._order: tuple[int, SampleOrder] | None = None
         self._around = ExitStack()
-        if self.device.type == "cpu" and settings.compile != "yes":
+        if self.device.type == "cpu" and recipe.train.compile != "yes":
             self._around.enter_context(fast_depthwise(net))
-        if settings.recompute == "sqrt":
+        if recipe.train.gradient_checkpointing == "sqrt":
             self._around.enter_context(in_segments(net))
 
     def release(self) -> None:
@@ -123,13 +124,13 @@ class Run:
         """The order of the epoch under way."""
         if self._order is None or self._order[0] != self.epoch:
             weights = self.examples.sampling_weights
-            drawn = sample_order(len(self.examples), seed=self.settings.seed, epoch=self.epoch, weights=weights)
+            drawn = sample_order(len(self.examples), seed=self.recipe.seed, epoch=self.epoch, weights=weights)
             self._order = self.epoch, drawn
         return self._order[1]
 
     def batches_left(self) -> Iterator[SampleOrder]:
         """The batches of this epoch that are not learnt yet."""
-        for number, batch in enumerate(batches(self.whole(), self.settings.batch, min_batch=self.min_batch)):
+        for number, batch in enumerate(batches(self.whole(), self.recipe.train.batch, min_batch=self.min_batch)):
             if number >= self.batch:
                 yield batch
 
@@ -138,7 +139,7 @@ class Run:
         rate, momentum = self.schedule.rate(self.step), self.schedule.momentum(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
-            if self.settings.schedule != "one-cycle" or self.settings.optimizer == "sgd":
+            if self.recipe.schedule.name != "one-cycle" or self.recipe.optimizer.name == "sgd":
                 continue
             if "betas" in group:
                 group["betas"] = (momentum, group["betas"][1])
@@ -159,7 +160,7 @@ class Run:
     def seed_layers(self, micro_batch: int) -> None:
         """Seed what layers draw by the step and the micro-batch, never by what was drawn before."""
         torch.manual_seed(
-            int(bits(self.settings.seed, self.epoch, self.batch * _MICRO_BATCHES + micro_batch, Stream.NET))
+            int(bits(self.recipe.seed, self.epoch, self.batch * _MICRO_BATCHES + micro_batch, Stream.NET))
         )
 
     def split_further(self, batch: int) -> None:
@@ -172,17 +173,18 @@ class Run:
         found = f"out of memory at {self.where}, with {held} image{'s' if held > 1 else ''} at once"
         if held <= self.min_batch:
             raise WorkError(
-                f"{found}: take a smaller net or smaller images, recompute = 'sqrt', or a machine with more memory"
+                f"{found}: take a smaller net or smaller images, train.gradient_checkpointing = 'sqrt', or a machine "
+                "with more memory"
             )
         if self.world.size > 1:
             raise WorkError(
-                f"{found} in process {self.world.rank + 1} of {self.world.size}: set accumulate = "
+                f"{found} in process {self.world.rank + 1} of {self.world.size}: set train.accumulate = "
                 f"{2 * self.accumulate}, with which a step learns from as many images in smaller micro-batches"
             )
         self.accumulate *= 2
         self.say(
             f"out of memory with {held} images at once: going on with {-(-held // 2)}; "
-            f"a step still learns from {self.settings.batch}"
+            f"a step still learns from {self.recipe.train.batch}"
         )
 
     def say(self, line: str) -> None:
@@ -213,7 +215,7 @@ class Run:
                 learner, device_ids=[self.device] if self.world.on_gpu else None, find_unused_parameters=True
             )
             wrapped.broadcast_buffers = False  # at every step; nothing is learnt by them: see `World.align`
-        if self.settings.compile == "yes":
+        if self.recipe.train.compile == "yes":
             learner = torch.compile(learner)  # type: ignore[assignment]
         return learner
 

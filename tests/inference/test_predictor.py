@@ -1,4 +1,4 @@
-"""The classifier: engines agree, caches heal themselves, and every door gives the same answer."""
+"""The predictor: engines agree, caches heal themselves, and every door gives the same answer."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from PIL import Image
 from striate.errors import RequestError
 from striate.inference import choosing as engines
 from striate.inference.choosing import choose_engine, open_engine
-from striate.inference.classifier import Classifier
-from striate.inference.engine import in_batches
+from striate.inference.engine import BATCH, in_batches
+from striate.inference.predictor import Predictor
 from striate.model import Model
 from striate.nets.build import create
 from striate.nets.state import arrays_of
@@ -67,10 +67,10 @@ def apart(one: np.ndarray, other: np.ndarray) -> float:
 def test_engines_agree_on_real_crops(name: str, photos: Path) -> None:
     model = model_of(name)
     images = crops(model, photos)
-    answers = {engine: Classifier(model, engine=engine).embed(images) for engine in ("torch", "openvino")}
+    answers = {engine: Predictor(model, engine=engine).embed(images) for engine in ("torch", "openvino")}
     assert answers["torch"].shape == answers["openvino"].shape and answers["torch"].dtype == np.float32
     assert apart(answers["openvino"], answers["torch"]) <= 1e-4
-    scores = {engine: Classifier(model, engine=engine).scores(answer) for engine, answer in answers.items()}
+    scores = {engine: Predictor(model, engine=engine).logits(answer) for engine, answer in answers.items()}
     assert apart(scores["openvino"], scores["torch"]) <= 1e-4
 
 
@@ -84,30 +84,30 @@ def test_the_classifier_is_the_net(name: str, photos: Path) -> None:
     with torch.inference_mode():
         right = torch.softmax(net(x), dim=1).numpy()
     for engine in ("torch", "openvino"):
-        assert np.allclose(Classifier(model, engine=engine).answers(images), right, atol=2e-5)
+        assert np.allclose(Predictor(model, engine=engine).predictions(images), right, atol=2e-5)
 
 
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_bfloat16_is_close(engine: str, photos: Path) -> None:
     model = model_of("resnet8")
     images = crops(model, photos)
-    exact = Classifier(model, engine=engine, precision="float32").embed(images)
-    fast = Classifier(model, engine=engine, precision="bfloat16").embed(images)
+    exact = Predictor(model, engine=engine, precision="float32").embed(images)
+    fast = Predictor(model, engine=engine, precision="bfloat16").embed(images)
     assert np.isfinite(fast).all() and apart(fast, exact) <= 0.05
 
 
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_an_answer_does_not_depend_on_the_batch(engine: str, photos: Path) -> None:
-    classifier = Classifier(model_of("resnet8"), engine=engine)
-    images = crops(classifier.model, photos)
-    alone = np.concatenate([classifier.embed(images[n : n + 1]) for n in range(len(images))])
-    assert apart(classifier.embed(images), alone) <= 1e-5
-    assert np.array_equal(classifier.embed(images), classifier.embed(images))
-    assert in_batches(classifier.engine, images[:0]).shape[0] == 0
-    assert classifier.answers(images[:0]).shape == (0, 3)
+    predictor = Predictor(model_of("resnet8"), engine=engine)
+    images = crops(predictor.model, photos)
+    alone = np.concatenate([predictor.embed(images[n : n + 1]) for n in range(len(images))])
+    assert apart(predictor.embed(images), alone) <= 1e-5
+    assert np.array_equal(predictor.embed(images), predictor.embed(images))
+    assert predictor.embed(images[:0]).shape[0] == 0
+    assert predictor.predictions(images[:0]).shape == (0, 3)
 
 
-def test_the_trunk_is_shared_by_models_that_differ_in_the_head_alone(
+def test_the_backbone_is_shared_by_models_that_differ_in_the_head_alone(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path))
@@ -118,9 +118,9 @@ def test_the_trunk_is_shared_by_models_that_differ_in_the_head_alone(
         strategy="other", metrics={},
         tensors=first.tensors | {"head.weight": weight, "head.bias": np.zeros(5, np.float32)},
     )  # fmt: skip
-    assert first.trunk_key == second.trunk_key
+    assert first.backbone_key == second.backbone_key
     for model in (first, second):
-        assert Classifier(model, engine="openvino").answers(crops(model, photos)).shape[1] == len(model.classes)
+        assert Predictor(model, engine="openvino").predictions(crops(model, photos)).shape[1] == len(model.classes)
     assert len(list((tmp_path / "graphs").iterdir())) == 1
 
 
@@ -133,32 +133,32 @@ def test_the_trunk_is_shared_by_models_that_differ_in_the_head_alone(
     ],
     ids=str,
 )  # fmt: skip
-def test_whatever_decides_the_embedding_changes_the_trunks_key(change: dict) -> None:
+def test_whatever_decides_the_embedding_changes_the_backbone_key(change: dict) -> None:
     model = model_of("resnet8")
-    assert dataclasses.replace(model, **change).trunk_key != model.trunk_key
+    assert dataclasses.replace(model, **change).backbone_key != model.backbone_key
 
 
-def test_every_tensor_below_the_head_changes_the_trunks_key() -> None:
+def test_every_tensor_below_the_head_changes_the_backbone_key() -> None:
     model = model_of("lenet5_plain")
     for name, tensor in model.tensors.items():
         other = dataclasses.replace(model, tensors=model.tensors | {name: tensor + 1})
-        assert (other.trunk_key == model.trunk_key) is name.startswith("head."), name
+        assert (other.backbone_key == model.backbone_key) is name.startswith("head."), name
 
 
 # The cache of graphs
 
 
 def spoil_xml(folder: Path) -> None:
-    (folder / "trunk.xml").write_text("<net")
+    (folder / "backbone.xml").write_text("<net")
 
 
 def drop_weights(folder: Path) -> None:
-    (folder / "trunk.bin").unlink()
+    (folder / "backbone.bin").unlink()
 
 
 def cut_weights(folder: Path) -> None:
-    content = (folder / "trunk.bin").read_bytes()
-    (folder / "trunk.bin").write_bytes(content[: len(content) // 2])
+    content = (folder / "backbone.bin").read_bytes()
+    (folder / "backbone.bin").write_bytes(content[: len(content) // 2])
 
 
 def spoil_blobs(folder: Path) -> None:
@@ -175,13 +175,13 @@ def test_a_damaged_graph_is_built_anew(damage, photos: Path, tmp_path: Path, mon
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path))
     model = model_of("lenet5_plain")
     images = crops(model, photos)
-    first = Classifier(model, engine="openvino").answers(images)
-    folder = tmp_path / "graphs" / model.trunk_key
+    first = Predictor(model, engine="openvino").predictions(images)
+    folder = tmp_path / "graphs" / model.backbone_key
     if damage is not spoil_blobs:  # the compiled form is used as long as it is there
         shutil.rmtree(folder / "compiled", ignore_errors=True)
     damage(folder)
     for _ in range(2):
-        assert np.array_equal(Classifier(model, engine="openvino").answers(images), first)
+        assert np.array_equal(Predictor(model, engine="openvino").predictions(images), first)
 
 
 # Choosing an engine
@@ -202,50 +202,50 @@ def test_an_engine_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_wrong_engines_and_precisions_are_answered_with_the_nearest() -> None:
     with pytest.raises(RequestError, match="did you mean 'openvino'"):
-        Classifier(model_of("resnet8"), engine="open-vino")
+        Predictor(model_of("resnet8"), engine="open-vino")
     with pytest.raises(RequestError, match="did you mean 'bfloat16'"):
         open_engine(model_of("resnet8"), "torch", "float16")
     with pytest.raises(RequestError, match="unknown precision"):
-        _ = Classifier(dataclasses.replace(model_of("resnet8"), metrics={"precision": ["x"]})).engine
+        _ = Predictor(dataclasses.replace(model_of("resnet8"), metrics={"precision": ["x"]})).engine
 
 
 # Doors
 
 
 def test_path_image_and_array_are_the_same_answer(photos: Path) -> None:
-    classifier = Classifier(model_of("resnet8"))
+    predictor = Predictor(model_of("resnet8"))
     path = files(photos)[0]
-    image = classifier.model.pixels.decode(path.read_bytes()).image
-    answers = classifier.predict([path, str(path), image, np.asarray(image)])
+    image = predictor.model.pixels.decode(path.read_bytes()).image
+    answers = predictor.predict([path, str(path), image, np.asarray(image)])
     assert [answer.source for answer in answers] == [str(path), str(path), "image 2", "image 3"]
     assert all(np.array_equal(answer.probabilities, answers[0].probabilities) for answer in answers)
     top = answers[0]
-    assert top.label == classifier.classes[int(top.probabilities.argmax())]
-    assert top.probability == top.probabilities.max() and abs(float(top.probabilities.sum()) - 1) < 1e-5
-    assert classifier.predict(path)[0].label == classifier.predict(str(path))[0].label == top.label
+    assert top.label == predictor.classes[int(top.probabilities.argmax())]
+    assert top.confidence == top.probabilities.max() and abs(float(top.probabilities.sum()) - 1) < 1e-5
+    assert predictor.predict(path)[0].label == predictor.predict(str(path))[0].label == top.label
 
 
 def test_many_images_keep_their_order(photos: Path) -> None:
-    classifier = Classifier(model_of("lenet5_plain"))
+    predictor = Predictor(model_of("lenet5_plain"))
     one, two = files(photos)[0], files(photos)[-1]
-    many = classifier.predict([one, two] * 40)
+    many = predictor.predict([one, two] * 40)
     assert [answer.source for answer in many] == [str(one), str(two)] * 40
     assert np.allclose(many[0].probabilities, many[78].probabilities, atol=1e-6)
-    assert classifier.predict([]) == []
+    assert predictor.predict([]) == []
 
 
 def test_what_cannot_be_read_is_named(photos: Path, tmp_path: Path) -> None:
-    classifier = Classifier(model_of("lenet5_plain"))
+    predictor = Predictor(model_of("lenet5_plain"))
     good = files(photos)[0]
     cases = {"empty.jpg": b"", "text.jpg": b"words", "cut.jpg": good.read_bytes()[:2000]}
     for name, content in cases.items():
         (tmp_path / name).write_bytes(content)
     for name in [*cases, "missing.jpg", "."]:
         with pytest.raises(RequestError, match=r"cannot (use|read)") as caught:
-            classifier.predict([good, tmp_path / name])
+            predictor.predict([good, tmp_path / name])
         assert repr(str(tmp_path / name)) in str(caught.value)
     with Image.open(io.BytesIO(good.read_bytes()[:-2000])) as lazy, pytest.raises(RequestError, match="image 0"):
-        classifier.predict([lazy])
+        predictor.predict([lazy])
 
 
 @pytest.mark.parametrize(
@@ -258,10 +258,66 @@ def test_what_cannot_be_read_is_named(photos: Path, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_arrays_that_are_no_image_are_named(array: np.ndarray) -> None:
     with pytest.raises(RequestError, match="image 0: arrays must be uint8"):
-        Classifier(model_of("lenet5_plain")).predict([array])
+        Predictor(model_of("lenet5_plain")).predict([array])
 
 
 def test_a_grey_array_is_an_image() -> None:
     grey = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
-    answers = Classifier(model_of("resnet8")).predict([grey, np.stack([grey] * 3, axis=-1)])
+    answers = Predictor(model_of("resnet8")).predict([grey, np.stack([grey] * 3, axis=-1)])
     assert np.array_equal(answers[0].probabilities, answers[1].probabilities)
+
+
+def test_batches_keep_keys_in_order_and_take_no_more_than_they_need() -> None:
+    taken: list[int] = []
+    sizes: list[int] = []
+
+    def crops():  # type: ignore[no-untyped-def]
+        for number in range(BATCH + 3):
+            taken.append(number)
+            yield f"image {number}", np.full((2, 2, 3), number, np.uint8)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        sizes.append(len(images))
+        return images[:, 0, 0].astype(np.float32)
+
+    found = in_batches(run, crops())
+    assert next(found)[0] == "image 0" and len(taken) == BATCH
+    assert [(name, row[0]) for name, row in found] == [(f"image {n}", n) for n in range(1, BATCH + 3)]
+    assert sizes == [BATCH, 3]
+    assert list(in_batches(run, [])) == []
+
+
+# The torch module
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, "nin_tiny", "squeezenet_tiny", "densenet_tiny"])
+def test_the_net_of_a_predictor_gives_its_logits(name: str, photos: Path) -> None:
+    predictor = Predictor(model_of(name), engine="torch")
+    paths = files(photos)
+    x = predictor.transform(paths)
+    assert x.dtype == torch.float32 and x.shape == (len(paths), predictor.net.in_channels, 32, 32)
+    assert not predictor.net.training
+    with torch.inference_mode():
+        logits = predictor.net(x).numpy()
+    expected = predictor.logits(predictor.embed(crops(predictor.model, photos)))
+    assert np.abs(logits - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_the_net_of_a_predictor_subtracts_its_mean_image(photos: Path) -> None:
+    mean_image = np.random.default_rng(0).uniform(0, 255, (32, 32, 3)).astype(np.float32)
+    predictor = Predictor(dataclasses.replace(model_of("resnet8"), extras={"mean_image": mean_image}))
+    with torch.inference_mode():
+        logits = predictor.net(predictor.transform(files(photos))).numpy()
+    expected = predictor.logits(predictor.embed(crops(predictor.model, photos)))
+    assert np.abs(logits - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_training_the_net_of_a_predictor_changes_no_prediction(photos: Path) -> None:
+    predictor = Predictor(model_of("lenet5_plain"), engine="torch")
+    before = predictor.predict(files(photos)[:2])
+    with torch.no_grad():
+        for weight in predictor.net.parameters():
+            weight.zero_()
+    after = predictor.predict(files(photos)[:2])
+    assert all(np.array_equal(a.probabilities, b.probabilities) for a, b in zip(before, after, strict=True))
+    assert predictor.transform([]).shape == (0, 1, 32, 32)
