@@ -16,6 +16,7 @@ from striate.learning import extraction
 from striate.learning.extraction import FeatureExtractor, extract
 from striate.model import Model
 from striate.pixels import Images
+from striate.progress import Progress
 from striate.tasks import Classification
 from striate.transfer.features import FeatureCache
 from striate.weights.models import published_model
