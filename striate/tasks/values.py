@@ -163,4 +163,4 @@ def probability_facts(names: Sequence[str], probabilities: NDArray[np.float32], 
     """The same for JSON."""
     every = dict(zip(names, map(float, probabilities), strict=True))
     shown = every if len(every) <= LISTED else dict(ranked_probabilities(names, probabilities, SHOWN))
-    return {"probability": confidence, "probabilities": shown}
+    return {"confidence": confidence, "probabilities": shown}

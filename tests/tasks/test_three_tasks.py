@@ -110,7 +110,7 @@ def test_what_is_no_target() -> None:
 def test_an_answer_in_words() -> None:
     one = Classification(COLOURS).answer(np.array([0.1, 0.7, 0.2], np.float32))
     assert (one.label, one.value, one.line) == ("green", None, "green 70.0 %, blue 20.0 %, red 10.0 %")
-    assert one.confidence == one.facts["probability"] == pytest.approx(0.7)
+    assert one.confidence == one.facts["confidence"] == pytest.approx(0.7)
     several = Multilabel(COLOURS).answer(np.array([0.6, 0.1, 0.5], np.float32))
     assert several.label == "red, blue" and several.line == "red, blue (red 60.0 %, blue 50.0 %, green 10.0 %)"
     number = Regression(("age",)).answer(np.array([41.5], np.float32))
