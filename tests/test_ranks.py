@@ -17,16 +17,17 @@ RANKS = """
 1: tasks
 2: layers data report model
 3: nets training
-4: weights inference
+4: anatomy weights inference
 5: transfer interop
 6: learning
 7: jobs
-8: cli __init__ __main__
+8: cli sklearn __init__ __main__
 """
-DATA = """sources augment
+DATA = """sources augment threads
 audit
 pack splits
 opening
+dataset
 """
 RANK = {room: int(line[0]) for line in RANKS.split("\n") if line for room in line[2:].split()}
 TOP = {room for room, rank in RANK.items() if rank == max(RANK.values())}  # the package's faces know each other
@@ -102,6 +103,12 @@ def test_nets_and_training_do_not_know_each_other() -> None:
         room = room_of(name_of(path))
         if room in ("nets", "training"):
             assert ({"nets", "training"} - {room}).isdisjoint(ours(imported(path))), path
+
+
+def test_papers_do_not_know_anatomy() -> None:
+    for path in FILES:
+        if room_of(name_of(path)) == "nets":
+            assert "anatomy" not in ours(imported(path)), path
 
 
 def test_data_and_report_know_no_net() -> None:

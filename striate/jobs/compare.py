@@ -61,7 +61,7 @@ def summary(folder: Path) -> RunSummary:
         strategy=model.strategy,
         task=model.task.kind,
         higher_is_better=metric.share,
-        score_form="percent" if metric.share else "number",
+        score_form="percent" if metric.share else "digits",
         score_name=metric.name,
         score=float("nan") if score is None else float(score),
         interval=_interval(metrics.get("interval")),

@@ -91,7 +91,14 @@ def _tried(trainer: Trainer, rows: list[int]) -> Checks:
     if _overfitted(recipe):
         report(first_loss(ready.module, ready.examples, recipe).line())
     if recipe.optimizer.lr == AUTO:
-        found = find_rate(ready.module, ready.examples, recipe, rates=ready.rates, hooks=ready.state.hooks)
+        found = find_rate(
+            ready.module,
+            ready.examples,
+            recipe,
+            rates=ready.rates,
+            hooks=ready.state.hooks,
+            loss=trainer.extensions.loss,
+        )
         recipe = recipe.updated({"optimizer.lr": found.rate})
         report(found.line())
     if images := _overfitted(recipe):

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from striate.data.audit.looking import look
 from striate.data.augment.augmentation import Augmentation
 from striate.data.sources.base import Source
-from striate.inference.classifier import Classifier
 from striate.inference.engine import engine_version
+from striate.inference.predictor import Predictor
 from striate.learning.checks import checked, curve_remarks
 from striate.learning.ood import REFERENCE, OODEvaluation, atypical, with_ood_detector
 from striate.learning.result import Evidence, TrainResult, evaluated
@@ -69,9 +69,9 @@ def evaluate(trained: Trained, model: Model, ood: Source | None, facts: dict[str
     trainer = trained.trainer
     split, recipe, predictor = trainer.data.split, trainer.recipe, trainer.predictor(model)
     with trainer.context.clock.stage("predict"):
-        predictions = predictor.answers(trainer.images.exact(split.held_out_rows))
+        predictions = predictor.predictions(trainer.images.exact(split.held_out_rows))
         model, distances, ood_evaluation = _by_embedding(trainer, predictor, ood)
-    evaluation, folds = evaluated(split, model.task, predictions, trained.out_of_fold)
+    evaluation, folds = evaluated(split, model.task, predictions, trained.out_of_fold, trainer.extensions.metrics)
     augmentation = Augmentation.of(recipe.augment)
     return TrainResult(
         model=model,
@@ -107,12 +107,12 @@ def _fold_by_fold(trainer: Trainer, fit: Fit) -> Floats:
         rows, inside = split.fold_rows(fold)
         model = fit(trainer, rows, [], lambda row: None, f"fold-{fold + 1}").model
         if trainer.context.processes.first:
-            predictions[inside] = trainer.predictor(model).answers(trainer.images.exact(inside))
+            predictions[inside] = trainer.predictor(model).predictions(trainer.images.exact(inside))
     return predictions
 
 
 def _by_embedding(
-    trainer: Trainer, predictor: Classifier, ood: Source | None
+    trainer: Trainer, predictor: Predictor, ood: Source | None
 ) -> tuple[Model, Floats | None, OODEvaluation | None]:
     """The model, how atypical each image is, and, where OOD images are given, the evaluation of the model's detector.
 

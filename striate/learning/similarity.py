@@ -6,7 +6,7 @@ import numpy as np
 
 from striate.data.audit.looking import look
 from striate.data.sources.base import Source
-from striate.inference.classifier import Classifier
+from striate.inference.predictor import Predictor
 from striate.learning.planning import DataSummary, Plan, with_similarity, worth_finetuning
 from striate.recipe import Recipe
 from striate.recipe.augment import NO_AUGMENTATION
@@ -32,14 +32,14 @@ def mean_confidence(source: Source, net: str, engine: str = "auto") -> float | N
     crops = [one.crop for one in look(source, model.pixels, items=items) if one.crop is not None]
     if not crops:
         return None
-    return float(Classifier(model, engine=engine).answers(np.stack(crops)).max(axis=1).mean())
+    return float(Predictor(model, engine=engine).predictions(np.stack(crops)).max(axis=1).mean())
 
 
 def finetuning_seconds(net: str, images: int, recipe: Recipe) -> float:
     """What fine-tuning on so many images is expected to take, from a step on noise."""
     import torch
 
-    from striate.inference.trunks import net_of
+    from striate.inference.backbones import net_of
     from striate.learning.strategies.finetune import EPOCHS, RATE
     from striate.training.examples import Examples
     from striate.training.loop import fit

@@ -14,19 +14,20 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from striate.anatomy.summary import catalogue_madds
 from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment
 from striate.errors import RequestError
-from striate.inference.classifier import Classifier
+from striate.inference.predictor import Predictor
 from striate.learning.balance import sample_weights
 from striate.learning.context import RunContext
+from striate.learning.extensions import Extensions
 from striate.learning.image_cache import CachedImages
 from striate.learning.prepare import Prepared
 from striate.learning.result import Row
 from striate.model import Model
 from striate.nets.base import Net
 from striate.nets.build import create
-from striate.nets.catalog import entry
 from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
 from striate.progress import Step
@@ -36,8 +37,8 @@ from striate.training.checkpoints import Checkpoints
 from striate.training.examples import Examples, training_loss
 from striate.training.hooks import Hook
 from striate.training.loop import fit
+from striate.training.loop_state import EpochReport, LoopState
 from striate.training.optimizers import Rates
-from striate.training.run import EpochReport, Run
 from striate.training.standardised import StandardisedTarget
 from striate.training.world import ALONE
 
@@ -84,15 +85,16 @@ class Fitted(NamedTuple):
 class Trainer:
     """Trains `net` on prepared data; `fit` does it for one set of images after another.
 
-    initial: from the indices of the training images to what training starts from. hooks: of the caller, after those of
-    the recipe and of the strategy.
+    initial: from the indices of the training images to what training starts from. extensions: of the caller.
+    hooks: called after those of the recipe, the strategy and the caller.
     """
 
     net: str
     data: Prepared
     context: RunContext
     initial: Callable[[Trainer, list[int]], InitialState]
-    hooks: tuple[Hook, ...] = field(default=())
+    extensions: Extensions = field(default_factory=Extensions)
+    hooks: tuple[Hook, ...] = ()
 
     @property
     def recipe(self) -> Recipe:
@@ -134,8 +136,15 @@ class Trainer:
                 ready.examples,
                 recipe,
                 held_out=validation,
-                hooks=[*ready.state.hooks, *self.hooks, reporting, self._checkpoints(stage, rows, held_out)],
+                hooks=[
+                    *ready.state.hooks,
+                    *self.extensions.hooks,
+                    *self.hooks,
+                    reporting,
+                    self._checkpoints(stage, rows, held_out),
+                ],
                 rates=ready.rates,
+                loss=self.extensions.loss,
                 world=context.processes.world or ALONE,
             )
         if isinstance(ready.module, StandardisedTarget):
@@ -173,6 +182,7 @@ class Trainer:
         return dataclasses.replace(
             self.evaluation_examples(rows, state),
             images=self.images.training_tensor(),
+            augment=self.extensions.augment,
             fraction=self._fraction,
             sample_weights=None if weights is None else torch.from_numpy(weights),
             sampling_weights=sample_weights(self.task, entries, "sampling", own=False) if sampling else None,
@@ -210,10 +220,10 @@ class Trainer:
         augmented = torch.cat(drawn).permute(0, 2, 3, 1).numpy()
         return np.concatenate([self.images.exact([row]), augmented])
 
-    def predictor(self, model: Model) -> Classifier:
+    def predictor(self, model: Model) -> Predictor:
         """The model in the recipe's engine and precision: float32 where that is left open."""
         precision = "float32" if self.recipe.inference.precision == "auto" else self.recipe.inference.precision
-        return Classifier(model, engine=self.recipe.inference.engine, precision=precision)
+        return Predictor(model, engine=self.recipe.inference.engine, precision=precision)
 
     @property
     def _fraction(self) -> float:
@@ -227,7 +237,12 @@ class Trainer:
             seconds=recipe.checkpoint.seconds,
             steps=recipe.checkpoint.steps,
             keep=recipe.checkpoint.keep,
-            identity={**recipe.choices(), "net": self.net, "data": self._digest([rows, held_out])},
+            identity={
+                **recipe.choices(),
+                **self.extensions.names(),
+                "net": self.net,
+                "data": self._digest([rows, held_out]),
+            },
             stop=self.context.stop,
             advice=self.context.advice,
         )
@@ -267,18 +282,18 @@ class _Reporting(Hook):
         self.task, self.on_epoch, self.bar, self.say = task, on_epoch, bar, say
         self.shown = 0
 
-    def epoch_begins(self, run: Run) -> None:
-        self.bar.advance(run.epoch - self.shown)  # a resumed run has epochs behind it
-        self.shown = run.epoch
+    def epoch_begins(self, loop: LoopState) -> None:
+        self.bar.advance(loop.epoch - self.shown)  # a resumed run has epochs behind it
+        self.shown = loop.epoch
 
-    def epoch_done(self, run: Run) -> None:
-        report = run.reports[-1]
+    def epoch_done(self, loop: LoopState) -> None:
+        report = loop.reports[-1]
         self.on_epoch(_row(report, self.task))
         self.bar.note(_note(report, self.task))
         self.bar.advance()
-        self.shown = run.epoch
+        self.shown = loop.epoch
 
-    def note(self, run: Run, line: str) -> None:
+    def note(self, loop: LoopState, line: str) -> None:
         self.say(line)
 
 
@@ -298,7 +313,8 @@ def _note(report: EpochReport, task: Task) -> str:
 
 def small_step(net: str, batch: int) -> bool:
     """Whether a step is so small that neither threads nor another precision make it faster."""
-    return entry(net).madds * batch < SMALL_STEP
+    madds = catalogue_madds(net)
+    return madds is not None and madds * batch < SMALL_STEP
 
 
 def on_meta(net: str, task: Task, pixels: Pixels) -> Net:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from striate.layers.conv import ConvAct
 from striate.nets.base import Net, Variant
+from striate.nets.initialise import caffe_xavier
 from striate.nets.options import check_dropout, check_width, scaled
 from striate.tables import table
 
@@ -117,10 +118,10 @@ class SqueezeNet(Net):
     """The layers of Table 1 and global average pooling.
 
     `classifier` is the paper's "map", conv10 with a map for each class whose mean is its score: `features` gives these
-    maps, `embed` the scores, and `head` does nothing. "linear" leaves conv10 out and puts a linear layer on the mean of
-    fire9's maps, to learn other classes on features that stay. `border` puts a border of zeros around what conv10 sees,
-    so that its maps are 15 x 15 and not 13 x 13: for nothing, but the authors' version 1.0 was trained so. `bypass`
-    leads the input around every second Fire module, the simple bypass of section 6. `width` multiplies all maps but the
+    maps, `embed` the logits, and `head` does nothing. "linear" leaves conv10 out and puts a linear layer on the mean of
+    fire9's maps, to train on other classes with frozen features. `border` pads conv10's input with zeros,
+    so that its maps are 15 x 15 and not 13 x 13: no use, but the authors' version 1.0 was trained so. `bypass` adds the
+    input of every second Fire module to its output, the simple bypass of section 6. `width` multiplies all maps but the
     classes, `dropout` is the share of fire9's output dropped in training. conv1 has no padding and pooling rounds up,
     as in Caffe. Any size of at least `minimum_size` is accepted.
     Raises RequestError for a width outside (0, 8] or a dropout outside [0, 1).
@@ -150,17 +151,20 @@ class SqueezeNet(Net):
         self.stages = tuple(layer.name for layer in layers)
         below = layers[-1].channels
         self.head: nn.Module
+        last: nn.Conv2d | nn.Linear
         if classifier == "map":
-            conv10 = nn.Conv2d(below, classes, 1, padding=int(border))
-            parts = OrderedDict(dropout=nn.Dropout(dropout), conv=conv10, act=nn.ReLU())
+            last = nn.Conv2d(below, classes, 1, padding=int(border))
+            parts = OrderedDict(dropout=nn.Dropout(dropout), conv=last, act=nn.ReLU())
             self.conv10 = nn.Sequential(parts)
             self.stages += ("conv10",)
             self.head = nn.Identity()
         else:
             self.dropout = nn.Dropout(dropout)
-            self.head = nn.Linear(below, classes)
+            self.head = last = nn.Linear(below, classes)
         self.feature_channels = self.embedding_size = classes if classifier == "map" else below
-        _initialise(self)
+        # As the authors' definition for Caffe.
+        caffe_xavier(self)
+        nn.init.normal_(last.weight, std=0.01)
 
     def embed(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> the mean of the last map [N, embedding_size]; see `classifier`."""
@@ -183,19 +187,6 @@ def _module(layer: Layer, bypass: bool) -> nn.Module:
     return ConvAct(layer.in_channels, layer.channels, layer.kernel, stride=layer.stride, padding=0)
 
 
-@torch.no_grad()
-def _initialise(net: nn.Module) -> None:
-    """As the authors' definition for Caffe: uniform of variance 1 / fan-in, the last layer normal of 0.01, biases 0."""
-    for name, module in net.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            bound = (3 / module.weight[0].numel()) ** 0.5
-            module.weight.uniform_(-bound, bound)
-            if name.startswith(("conv10", "head")):
-                module.weight.normal_(0, 0.01)
-            if module.bias is not None:
-                module.bias.zero_()
-
-
 VARIANTS = {
     "squeezenet1_0": Variant(SqueezeNet, {"border": True}),
     "squeezenet1_0_bypass": Variant(SqueezeNet, {"border": True, "bypass": True}),
@@ -207,5 +198,5 @@ VARIANTS = {
 # weights do; border=False is the table to the letter. The paper says 224 x 224 pixels, from which conv1's own 111
 # places cannot be had; the definition has 227. The repository's 1.72 "GFLOPS" are twice the 861,339,936 multiply-adds,
 # border included; its 0.72 for version 1.1 lie between twice those at 224 and at 227. squeezenet_tiny is ours.
-# With two or three classes all of conv10's maps can begin below zero, where ReLU gives zero and passes no gradient
-# back: such a net stays as it is, and wants another seed, or classifier="linear".
+# With two or three classes all of conv10's initial maps can be negative, where ReLU gives zero and no gradient: such a
+# net does not train, and needs another seed, or classifier="linear".

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ from striate.recipe import Recipe
 from striate.tasks import Classification, Loss, Targets, Task
 
 Values = Sequence[float] | Tensor
+# images uint8 [B, C, H, W], their sample numbers int64 [B], seed, epoch -> images of the same shape and type
+AugmentFunction = Callable[[Tensor, NDArray[np.int64], int, int], Tensor]
 
 UNNAMED = Classification(("",))
 
@@ -33,6 +35,8 @@ class Examples:
     among: int64 [N], where among more images these are; None: they are all of them, M is N.
     sample_weights [N]: how much each image counts in the loss, as a share of their mean; None: all alike.
     sampling_weights [N]: how often each image comes in an epoch, as a share of their mean; None: once each.
+    augment: an own function for training images, after the recipe's augmentation and before normalisation. It draws by
+      seed, epoch and sample number, so that a resumed run draws the same.
     """
 
     images: Tensor
@@ -45,6 +49,7 @@ class Examples:
     among: Tensor | None = None
     sample_weights: Tensor | None = None
     sampling_weights: NDArray[np.float64] | None = None
+    augment: AugmentFunction | None = None
 
     def __post_init__(self) -> None:
         _check_targets(self.images, self.targets, self.task, self.among)

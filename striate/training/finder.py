@@ -20,9 +20,10 @@ from striate.training.batches import SampleOrder
 from striate.training.examples import Examples
 from striate.training.failure import NotFinite
 from striate.training.hooks import Hook
+from striate.training.learner import LossFunction
 from striate.training.loop import learn, left_as_it_was
+from striate.training.loop_state import LoopState, Sums
 from striate.training.optimizers import Rates
-from striate.training.run import Run, Sums
 from striate.training.schedule import Schedule
 from striate.training.techniques import techniques
 from striate.training.world import ALONE
@@ -58,17 +59,23 @@ class Found:
 
 
 def find_rate(
-    net: nn.Module, examples: Examples, recipe: Recipe, *, rates: Rates | None = None, hooks: Sequence[Hook] = ()
+    net: nn.Module,
+    examples: Examples,
+    recipe: Recipe,
+    *,
+    rates: Rates | None = None,
+    hooks: Sequence[Hook] = (),
+    loss: LossFunction | None = None,
 ) -> Found:
     """The learning rate to train `net` with, tried on a copy: `net` and the random state are left as they were.
 
     200 rates from 1e-8 to 1, one batch each, with the recipe's optimizer and techniques and in the loop's own order
-    and augmentation; the trial ends early where the loss explodes. `rates`, `hooks`: as in `fit`; the
+    and augmentation; the trial ends early where the loss explodes. `rates`, `hooks`, `loss`: as in `fit`; the
     hooks are copied, too.
     Raises WorkError where the loss falls at no rate, and so nothing can be found.
     """
-    trial = _Trial(net, examples, recipe, rates, hooks)
-    with left_as_it_was(trial.run):
+    trial = _Trial(net, examples, recipe, rates, hooks, loss)
+    with left_as_it_was(trial.loop):
         losses = trial.losses()
     return read(trial.tried[: len(losses)], losses)
 
@@ -100,7 +107,13 @@ class _Trial:
     """A run of POINTS steps on a copy of the network, over as many epochs as that takes."""
 
     def __init__(
-        self, net: nn.Module, examples: Examples, recipe: Recipe, rates: Rates | None, hooks: Sequence[Hook]
+        self,
+        net: nn.Module,
+        examples: Examples,
+        recipe: Recipe,
+        rates: Rates | None,
+        hooks: Sequence[Hook],
+        loss: LossFunction | None,
     ) -> None:
         self.tried = np.geomspace(LOWEST, HIGHEST, POINTS).tolist()
         # Compiling would take longer than the trial, and the best epoch and the averaged weights are of no use to it.
@@ -108,23 +121,24 @@ class _Trial:
             {"optimizer.lr": HIGHEST, "schedule.name": "constant", "train.compile": "no"}
         )
         copied, own = copy.deepcopy((net, list(hooks)))  # at once: a hook may hold a part of the network
-        self.run = Run(copied, examples, recipe, [*techniques(recipe, validated=False), *own], rates, ALONE)
-        self.run.schedule = _Rising(recipe, self.tried)
+        hooks = [*techniques(recipe, validated=False), *own]
+        self.loop = LoopState(copied, examples, recipe, hooks, rates, ALONE, loss)
+        self.loop.schedule = _Rising(recipe, self.tried)
 
     def losses(self) -> list[float]:
         """The mean loss of every batch, until it explodes."""
-        run, found, lowest = self.run, list[float](), math.inf
-        for hook in run.hooks:
-            hook.start(run)
+        loop, found, lowest = self.loop, list[float](), math.inf
+        for hook in loop.hooks:
+            hook.start(loop)
         for batch in self._batches():
-            run.sums = Sums()
+            loop.sums = Sums()
             try:
-                learn(run, batch)
+                learn(loop, batch)
             except NotFinite:
                 if not found:
                     raise  # no rate has to do with it
                 break
-            found.append(run.sums.loss / run.sums.seen)
+            found.append(loop.sums.loss / loop.sums.seen)
             now = averaged(found)[-1]
             lowest = min(lowest, now)
             start = statistics.fmean(found[:STILL])
@@ -134,13 +148,13 @@ class _Trial:
         return found
 
     def _batches(self) -> Iterator[SampleOrder]:
-        run = self.run
+        loop = self.loop
         while True:
-            run.net.train()
-            for hook in run.hooks:
-                hook.epoch_begins(run)
-            yield from run.batches_left()
-            run.epoch, run.batch = run.epoch + 1, 0
+            loop.net.train()
+            for hook in loop.hooks:
+                hook.epoch_begins(loop)
+            yield from loop.batches_left()
+            loop.epoch, loop.batch = loop.epoch + 1, 0
 
 
 class _Rising(Schedule):

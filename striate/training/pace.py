@@ -14,8 +14,8 @@ from striate.recipe import Recipe
 from striate.training.examples import Examples
 from striate.training.hooks import Hook
 from striate.training.loop import learn, left_as_it_was
+from striate.training.loop_state import LoopState
 from striate.training.optimizers import Rates
-from striate.training.run import Run
 from striate.training.world import ALONE
 
 STEPS = 4  # of a trial; the first warms up and is not counted
@@ -80,14 +80,14 @@ def _step_seconds(
     """The least seconds of a step, after the first."""
     recipe = recipe.for_trial().updated({"optimizer.lr": 1e-6})
     copied, own = copy.deepcopy((net, list(hooks)))  # at once: a hook may hold a part of the network
-    run = Run(copied, examples, recipe, own, rates, ALONE)
+    loop = LoopState(copied, examples, recipe, own, rates, ALONE)
     taken = []
-    with left_as_it_was(run):
+    with left_as_it_was(loop):
         copied.train()
-        for hook in run.hooks:
-            hook.epoch_begins(run)
-        for batch in islice(run.batches_left(), STEPS):
+        for hook in loop.hooks:
+            hook.epoch_begins(loop)
+        for batch in islice(loop.batches_left(), STEPS):
             begun = time.perf_counter()
-            learn(run, batch)
+            learn(loop, batch)
             taken.append(time.perf_counter() - begun)
     return min(taken[1:] or taken)

@@ -25,8 +25,8 @@ from striate.training.failure import NotFinite
 from striate.training.hooks import Hook
 from striate.training.learner import LossFunction
 from striate.training.loop import fit
+from striate.training.loop_state import LoopState
 from striate.training.optimizers import Rates
-from striate.training.run import Run
 from striate.training.view import View
 
 STEPS = 300  # until the few are known by heart, at most
@@ -124,22 +124,22 @@ class _Known(Hook):
         self.best = Validation(math.nan, math.inf)
         self.silent: list[str] = []
 
-    def start(self, run: Run) -> None:
-        self.view = View(self.few, run.device)
+    def start(self, loop: LoopState) -> None:
+        self.view = View(self.few, loop.device)
 
-    def gradients_ready(self, run: Run) -> None:
-        trained = [(name, one) for name, one in run.net.named_parameters() if one.requires_grad and one.ndim > 1]
+    def gradients_ready(self, loop: LoopState) -> None:
+        trained = [(name, one) for name, one in loop.net.named_parameters() if one.requires_grad and one.ndim > 1]
         self.silent = [name for name, one in trained if one.grad is None or not one.grad.any()]
 
-    def epoch_done(self, run: Run) -> None:
-        self.steps = run.epoch
-        if run.epoch == 1:
-            self.first = run.reports[0].loss
-        found = validate(run.net, self.view, self.loss, precision=run.recipe.train.precision)
-        self.last = run.reports[-1].loss
+    def epoch_done(self, loop: LoopState) -> None:
+        self.steps = loop.epoch
+        if loop.epoch == 1:
+            self.first = loop.reports[0].loss
+        found = validate(loop.net, self.view, self.loss, precision=loop.recipe.train.precision)
+        self.last = loop.reports[-1].loss
         if found.loss < self.best.loss:
             self.best = found
-        self.reached = run.over = self.few.task.fitted(found.score, self.every.targets.cpu().numpy())
+        self.reached = loop.over = self.few.task.fitted(found.score, self.every.targets.cpu().numpy())
 
     def failure(self, recipe: Recipe) -> str:
         """What was reached, and why no more."""

@@ -13,6 +13,7 @@ from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment, mixing
 from striate.data.augment.statistics import measure
 from striate.data.augment.warp import plain
+from striate.errors import RequestError
 from striate.training.batches import SampleOrder
 from striate.training.examples import Examples, Values
 
@@ -80,7 +81,17 @@ class View:
             blank=self.mean,
             lighting=self._lighting,
         )
+        if self.examples.augment is not None:
+            images = self._checked(self.examples.augment(images, some.keys, self.seed, epoch), images)
         return normalised(images, self.mean, self.std), rows.to(self.device)
+
+    @staticmethod
+    def _checked(images: Tensor, given: Tensor) -> Tensor:
+        """What an own augmentation returned. Raises RequestError for another shape or type than it was given."""
+        if not isinstance(images, Tensor) or images.shape != given.shape or images.dtype != torch.uint8:
+            found = f"{images.dtype} {list(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
+            raise RequestError(f"an own augmentation returns uint8 {list(given.shape)}, as it is given, not {found}")
+        return images
 
     def _read(self, rows: Tensor) -> Tensor:
         rows = rows if self.examples.among is None else self.examples.among[rows]

@@ -16,8 +16,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from striate.nets.base import Net
 from striate.training.hooks import Hook
+from striate.training.loop_state import LoopState
 from striate.training.optimizers import Rates
-from striate.training.run import Run
 
 OPENING = 1 / 3  # of the run: in it the stages open, one after another
 
@@ -71,17 +71,17 @@ class Unfreezing(Hook):
         self.net, self.unfreeze, self.batch_norm = net, unfreeze, batch_norm
         self.levels = levels(net)
 
-    def epoch_begins(self, run: Run) -> None:
+    def epoch_begins(self, loop: LoopState) -> None:
         """Open what is to be open in this epoch, and put the rest out of the gradient's way."""
         for name, parameter in self.net.named_parameters():
-            parameter.requires_grad_(run.epoch >= opens(self.levels[name], self.unfreeze, run.epochs))
+            parameter.requires_grad_(loop.epoch >= opens(self.levels[name], self.unfreeze, loop.epochs))
         for place, name in enumerate(reversed(self.net.stages), 1):
             stage = getattr(self.net, name)
-            stage.train(run.epoch >= opens(place, self.unfreeze, run.epochs))
+            stage.train(loop.epoch >= opens(place, self.unfreeze, loop.epochs))
             for norm in _norms(stage):
                 norm.train(self.batch_norm == "trained" and place > self.unfreeze)
 
-    def end(self, run: Run) -> None:
+    def end(self, loop: LoopState) -> None:
         """Leave a network like any other: all of it can be learnt."""
         self.net.requires_grad_(True)
 

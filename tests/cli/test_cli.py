@@ -14,7 +14,7 @@ import pytest
 
 import striate
 from striate.cli.main import parser
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 
 VERBS = list(next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction)).choices)
 

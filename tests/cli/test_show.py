@@ -14,9 +14,9 @@ def test_show_prints_the_table_and_the_columns(cli) -> None:
     code, out, err = cli("show", "lenet5")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert "60,000 parameters, 326,520 multiply-adds at 1x32x32, 78.1 kB kept in training" in lines
+    assert "60,000 parameters, 326,520 multiply-adds at 1x32x32, 78.1 kB of activations in training" in lines
     columns = [line.split() for line in lines[next(n for n, line in enumerate(lines) if line.startswith("stage ")) :]]
-    assert columns[0] == ["stage", "output", "parameters", "multiply-adds", "field", "kept"]
+    assert columns[0] == ["stage", "output", "parameters", "multiply-adds", "field", "memory"]
     assert columns[3] == ["c3", "16x10x10", "1,516", "150,000", "14", "11,104"]
     assert columns[7][:5] == ["head", "10", "0", "840", "all"]
     assert any("nor of 2 Subsampling (44 parameters)" in line for line in lines)
@@ -49,11 +49,11 @@ def test_show_as_json(cli) -> None:
     assert code == 0 and facts["parameters"] == 269_722
     assert facts["stages"][2] == {
         "name": "stage2", "output": [32, 16, 16], "parameters": 51_072, "madds": 12_976_128,
-        "receptive_field": [37, 37], "gated": False, "kept": 393_216, "training_only": False,
+        "receptive_field": [37, 37], "gated": False, "activation_bytes": 393_216, "training_only": False,
     }  # fmt: skip
     assert facts["stages"][-1]["receptive_field"] is None
     assert facts["uncounted"] == [{"kind": "BatchNorm2d", "number": 19, "parameters": 1376, "madds": 0}]
-    assert facts["kept"] == sum(row["kept"] for row in facts["stages"])
+    assert facts["activation_bytes"] == sum(row["activation_bytes"] for row in facts["stages"])
 
 
 def test_show_for_another_size_classes_and_options(cli) -> None:

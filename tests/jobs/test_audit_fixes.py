@@ -18,7 +18,7 @@ from scenes import scene
 from striate import Recipe, RequestError, audit, train
 from striate.data.audit.decisions import apply_decisions, read_decisions
 from striate.data.opening import open_source
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 
 QUICK = Recipe().updated(
     {

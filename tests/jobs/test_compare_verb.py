@@ -11,7 +11,7 @@ from drawings import blocks, csv_manifest, draw, strict_json
 
 from striate import Recipe, RequestError, train
 from striate.jobs.compare import compare, summary
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 
 QUICK = Recipe().updated(
     {

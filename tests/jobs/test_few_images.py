@@ -9,7 +9,7 @@ import pytest
 from drawings import blocks, csv_manifest, draw, sections, split_rows, strict_json
 
 from striate import Recipe, evaluate, train
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.model import read
 
 RECIPES = {

@@ -254,7 +254,7 @@ def test_the_published_cifar_checkpoints(test_data: Path, tmp_path: Path) -> Non
     assert done.model.classes == CIFAR10
     with np.load(test_data / "cifar10_lossless_5k.npz") as data:
         images, labels = data["xte"][:300], data["yte"][:300]
-    answers = load(tmp_path / "model.safetensors", engine="torch").answers(images)
+    answers = load(tmp_path / "model.safetensors", engine="torch").predictions(images)
     assert (answers.argmax(axis=1) == labels).mean() > 0.88
 
 

@@ -18,7 +18,7 @@ from striate.data.opening import open_source
 from striate.data.pack.source import open_pack
 from striate.errors import RequestError, WorkError
 from striate.jobs.pack import pack
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.progress import Progress
 
 

@@ -18,7 +18,7 @@ import pytest
 from drawings import Listening, blocks
 
 from striate import Recipe, RequestError, WorkError, storage, train
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.learning.run_folder import RunFolder
 
 Cli = Callable[..., tuple[int, str, str]]

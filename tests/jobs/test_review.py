@@ -245,12 +245,12 @@ def test_a_balance_that_is_even_is_not_multiplied(tmp_path: Path, counts: tuple[
 def test_folds_from_scratch_are_answered_by_the_engine_that_is_named(
     tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from striate.inference import classifier
+    from striate.inference import predictor
 
     opened = []
-    real = classifier.open_engine
+    real = predictor.open_engine
     monkeypatch.setattr(
-        classifier, "open_engine", lambda model, name, how: opened.append(name) or real(model, name, how)
+        predictor, "open_engine", lambda model, name, how: opened.append(name) or real(model, name, how)
     )
     generator = np.random.default_rng(0)
     np.savez(tmp_path / "a.npz", images=generator.integers(0, 255, (40, 32, 32), np.uint8), labels=np.arange(40) % 2)

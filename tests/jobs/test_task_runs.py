@@ -10,7 +10,7 @@ import pytest
 from drawings import Drawing, csv_manifest, draw, json_manifest, sections, split_rows, strict_json
 
 from striate import Recipe, RequestError, evaluate, export, load, train
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.model import read
 from striate.tasks.multilabel import MultilabelEvaluation
 from striate.tasks.regression import RegressionEvaluation
@@ -169,20 +169,20 @@ def test_predict_says_labels_or_a_value(case: Case, cli) -> None:  # type: ignor
     answers = case.run.evaluation.predictions[:12]
     for row, line, answer, file in zip(rows, text.splitlines(), answers, files, strict=True):
         assert row["file"] == str(file)
-        assert "known" not in row and "distance" not in row
+        assert "in_distribution" not in row and "distance" not in row
         if case.kind == "multilabel":
             task = case.run.model.task
             limits = task.decision_thresholds
             given = [n for n, share, limit in zip(task.names, answer, limits, strict=True) if share >= limit]
             assert row["label"] == (", ".join(given) or "none")
-            assert row["probability"] == pytest.approx(float(answer.max()), abs=1e-4)
+            assert row["confidence"] == pytest.approx(float(answer.max()), abs=1e-4)
             assert row["probabilities"] == pytest.approx({"left": answer[0], "top": answer[1]}, abs=1e-4)
             assert line.startswith(f"{file}: {row['label']} (")
             assert "value" not in row
         else:
             assert row["name"] == "side"
             assert row["value"] == pytest.approx(float(answer[0]), abs=1e-3)
-            assert "probability" not in row and "probabilities" not in row
+            assert "confidence" not in row and "probabilities" not in row
             assert line == f"{file}: side {row['value']:.4g}"
     if case.kind == "multilabel":
         right = sum(
@@ -313,5 +313,5 @@ def test_a_model_is_not_measured_on_another_task(case: Case, made: tuple[Path, l
     with pytest.raises(RequestError, match=r"the model has no label 'bottom' \('.*001\.png'\)"):
         evaluate(case.run.folder, odd)
     other = csv_manifest(tmp_path / "other.csv", ("path", "labels"), [(root / "000.png", "up|down")])
-    with pytest.raises(RequestError, match=r"none of the classes of .* is one of the model's \(left, top, \.\.\.\)"):
+    with pytest.raises(RequestError, match=r"none of the labels of .* is one of the model's \(left, top, \.\.\.\)"):
         evaluate(case.run.folder, other)

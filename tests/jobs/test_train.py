@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from striate import Recipe, RequestError, WorkError, audit, evaluate, load, storage, train
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.learning.run_folder import next_free
 from striate.model import read
 from striate.progress import Progress

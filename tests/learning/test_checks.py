@@ -9,7 +9,7 @@ import pytest
 from drawings import Listening, blocks, csv_manifest, draw, sections
 
 from striate import Recipe, WorkError, train
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.learning.run_folder import RunFolder
 
 RECIPE = Recipe.from_mapping(

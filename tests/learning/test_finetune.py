@@ -14,9 +14,10 @@ from drawings import Listening, csv_manifest
 from PIL import Image
 from safetensors.numpy import save
 from scenes import scene
+from striate.training.run import Run as LoopRun
 
 from striate import Recipe, load, train
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.learning.strategies import finetune
 from striate.model import read
 from striate.nets.build import create
@@ -24,7 +25,6 @@ from striate.nets.state import arrays_of
 from striate.pixels import Pixels
 from striate.progress import Progress, Step
 from striate.storage import cache_root, sha256_of, write_bytes
-from striate.training.run import Run as LoopRun
 from striate.transfer.unfreezing import measure_norms
 from striate.weights.models import published_model
 from striate.weights.registry import SOURCES, Source
@@ -109,8 +109,8 @@ def test_the_curve_begins_with_the_head_alone_and_the_report_says_what_was_learn
     assert "then they were trained on too" in page(run)
 
 
-def test_its_trunk_is_its_own_and_both_engines_answer_alike(run: Run, scenes: Path) -> None:
-    assert run.model.trunk_key != published_model(NET).trunk_key
+def test_its_backbone_is_its_own_and_both_engines_agree(run: Run, scenes: Path) -> None:
+    assert run.model.backbone_key != published_model(NET).backbone_key
     images = sorted((scenes / "val").rglob("*.png"))
     answers = [
         np.stack([one.probabilities for one in load(run.folder, engine=engine).predict(images)])
@@ -130,7 +130,7 @@ def test_where_learning_the_net_does_not_help_the_head_alone_is_left(scenes: Pat
     )
     head = train(scenes, out=tmp_path / "head", recipe=RECIPE.updated({"strategy": "features"}))
     assert any("it did not help" in line for line in told.lines)
-    assert harmed.model.trunk_key == published_model(NET).trunk_key
+    assert harmed.model.backbone_key == published_model(NET).backbone_key
     assert harmed.model.training["unfrozen"] == []
     np.testing.assert_allclose(harmed.evaluation.predictions, head.evaluation.predictions, atol=1e-5)
 

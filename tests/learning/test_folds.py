@@ -17,7 +17,7 @@ from striate import Recipe, RequestError, evaluate, train
 from striate.data.audit.audit import Audit, Usable
 from striate.data.audit.memory import Record
 from striate.data.sources.base import Item
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.learning.result import CrossValidation, cross_validated
 from striate.learning.split import Split
 from striate.learning.trainer import Fitted, Trainer

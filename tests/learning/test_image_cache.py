@@ -21,8 +21,8 @@ from striate.data.pack.writing import pack_pixels
 from striate.data.sources import base as sources
 from striate.data.sources.files import FileSource
 from striate.data.sources.folder import open_folder
-from striate.inference.classifier import Classifier
-from striate.jobs import run_report
+from striate.inference.predictor import Predictor
+from striate.jobs.reporting import pictures
 from striate.learning import image_cache, trainer
 from striate.learning.image_cache import cache_images
 from striate.pixels import Pixels
@@ -84,7 +84,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     monkeypatch.setattr(FileSource, "read", counted_read)
     monkeypatch.setattr(FileSource, "decode", counted_decode)
-    monkeypatch.setattr(run_report, "look", counted_look)
+    monkeypatch.setattr(pictures, "look", counted_look)
     return calls
 
 
@@ -187,9 +187,9 @@ def test_the_training_crop_is_the_prediction_crop_byte_for_byte(
     learnt = images[among].permute(0, 2, 3, 1).numpy()
     keys = [entry.item.key for entry in run.audit.usable if entry.item.part == "train"]
     assert learnt.dtype == np.uint8 and len(learnt) == len(keys) == 32
-    classifier = load(run.folder)
+    predictor = load(run.folder)
     for key, crop in zip(keys, learnt, strict=True):
-        assert classifier.crop(jpegs / key, key).tobytes() == crop.tobytes()
+        assert predictor.crop(jpegs / key, key).tobytes() == crop.tobytes()
 
 
 def test_augmentation_that_zooms_has_larger_images(
@@ -252,8 +252,8 @@ def test_engines_and_evaluate_agree_on_a_model_of_its_own_mean(normalise: str, j
         assert model.mean_image is None
     assert model.pixels.mean[0] == pytest.approx(crops.mean(), abs=1e-3)
     scores = [
-        one.scores(one.embed(crops))
-        for one in (Classifier(model, engine=engine, precision="float32") for engine in ("torch", "openvino"))
+        one.logits(one.embed(crops))
+        for one in (Predictor(model, engine=engine, precision="float32") for engine in ("torch", "openvino"))
     ]
     assert np.abs(scores[0] - scores[1]).max() <= 1e-4 * np.abs(scores[0]).max()
     for engine in ("torch", "openvino"):

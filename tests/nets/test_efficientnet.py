@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 import striate.nets
+from striate.anatomy.compound_scaling import compound_scaling
+from striate.anatomy.summary import describe
 from striate.errors import RequestError
 from striate.layers.drop_path import DropPath
 from striate.layers.squeeze_excitation import SqueezeExcitation
@@ -16,9 +18,8 @@ from striate.nets import efficientnet, efficientnet_lite
 from striate.nets.base import Net
 from striate.nets.build import create, variants
 from striate.nets.catalog import entry
-from striate.nets.efficientnet import ROWS, SCALE_ROWS, MBConv, compound_scaling, drop_paths
+from striate.nets.efficientnet import ROWS, SCALE_ROWS, MBConv, drop_paths
 from striate.nets.mobilenet_v2 import InvertedResidual
-from striate.nets.summary import describe
 from striate.recipe import Recipe
 
 

@@ -24,7 +24,7 @@ from striate.training.checkpoints import Checkpoints
 from striate.training.examples import Examples
 from striate.training.hooks import Hook
 from striate.training.loop import fit
-from striate.training.run import EpochReport, Run
+from striate.training.loop_state import EpochReport, LoopState
 
 IMAGES, BATCH, EPOCHS = 21, 8, 3
 STEPS = 3  # of an epoch
@@ -124,12 +124,12 @@ class Listening(Hook):
         self.lines: list[str] = []
         self.after, self.seen = after, 0
 
-    def step_done(self, run: Run) -> None:
+    def step_done(self, loop: LoopState) -> None:
         self.seen += 1
         if self.seen == self.after:
             raise SystemError("killed")
 
-    def note(self, run: Run, line: str) -> None:
+    def note(self, loop: LoopState, line: str) -> None:
         self.lines.append(line)
 
 
@@ -280,8 +280,8 @@ def test_the_last_and_the_best_are_kept(keep: int, tmp_path: Path) -> None:
     kept: list[list[str]] = []
 
     class Looking(Hook):
-        def epoch_begins(self, run: Run) -> None:
-            kept.append(sorted(path.stem for path in tmp_path.iterdir()) if run.epoch else [])
+        def epoch_begins(self, loop: LoopState) -> None:
+            kept.append(sorted(path.stem for path in tmp_path.iterdir()) if loop.epoch else [])
 
     hooks = [Looking(), Checkpoints(tmp_path, seconds=0, steps=1, keep=keep)]
     fit(made_net(), noise(0), PLAIN, held_out=lambda net: next(scores), hooks=hooks)

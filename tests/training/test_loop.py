@@ -18,9 +18,9 @@ from striate.recipe import Recipe
 from striate.training.evaluation import score
 from striate.training.hooks import Hook
 from striate.training.loop import fit
+from striate.training.loop_state import EpochReport, LoopState
 from striate.training.optimizers import optimizer_for, parameter_groups
 from striate.training.plain import fit_plain
-from striate.training.run import EpochReport, Run
 from striate.training.schedule import Schedule
 
 
@@ -28,8 +28,8 @@ class Told(Hook):
     def __init__(self) -> None:
         self.reports: list[EpochReport] = []
 
-    def epoch_done(self, run: Run) -> None:
-        self.reports.append(run.reports[-1])
+    def epoch_done(self, loop: LoopState) -> None:
+        self.reports.append(loop.reports[-1])
 
 
 def test_learns_digits(digits: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:

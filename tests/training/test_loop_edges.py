@@ -21,10 +21,10 @@ from striate.training.diagnosis import diagnose, reach_of
 from striate.training.finder import POINTS, find_rate, read
 from striate.training.hooks import Hook
 from striate.training.loop import fit
+from striate.training.loop_state import LoopState
 from striate.training.optimizers import optimizer_for
 from striate.training.pace import fastest
 from striate.training.plain import fit_plain
-from striate.training.run import Run
 from striate.training.segments import in_segments
 from striate.training.standardised import StandardisedTarget
 
@@ -81,8 +81,8 @@ class Momenta(Hook):
     def __init__(self) -> None:
         self.seen: list[float] = []
 
-    def step_done(self, run: Run) -> None:
-        self.seen.append(run.optimizer.param_groups[0]["momentum"])
+    def step_done(self, loop: LoopState) -> None:
+        self.seen.append(loop.optimizer.param_groups[0]["momentum"])
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum"])
@@ -122,8 +122,8 @@ class Freezing(Hook):
     def __init__(self, net: nn.Sequential) -> None:
         self.net, self.begun = net, 0
 
-    def epoch_begins(self, run: Run) -> None:
-        assert self.net is run.net and self.net.training
+    def epoch_begins(self, loop: LoopState) -> None:
+        assert self.net is loop.net and self.net.training
         self.net[0].requires_grad_(False)
         self.begun += 1
 
@@ -218,8 +218,8 @@ def test_the_plain_twin_takes_the_recipe_as_they_come() -> None:
 def test_a_loss_that_moves_by_chance_has_not_exploded(monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter([0.001, 0.02, 0.02, 0.02] + [0.01] * (POINTS - 4))  # of a head that was fitted before
 
-    def learnt(run: Run, batch: SampleOrder) -> None:
-        run.sums.loss, run.sums.seen, run.batch = next(losses) * len(batch), len(batch), run.batch + 1
+    def learnt(loop: LoopState, batch: SampleOrder) -> None:
+        loop.sums.loss, loop.sums.seen, loop.batch = next(losses) * len(batch), len(batch), loop.batch + 1
 
     monkeypatch.setattr("striate.training.finder.learn", learnt)
     with pytest.raises(WorkError, match="over 200 batches"):

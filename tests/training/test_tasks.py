@@ -210,3 +210,26 @@ def test_lighting_is_measured_on_the_images_to_learn_from() -> None:
     moved = seen[0] - grey[order].float()
     assert moved.abs().max() > 3
     assert (moved == moved[:, :1, :1, :1]).all()
+
+
+def test_an_own_loss_takes_the_place_of_the_tasks() -> None:
+    images, labels = some(64)
+
+    def focal(logits: Tensor, targets: Tensor) -> Tensor:
+        each = F.cross_entropy(logits, targets, reduction="none")
+        return (1 - torch.exp(-each)) ** 2 * each
+
+    nets = small_net(norm=False), small_net(norm=False), small_net(norm=False)
+    held = examples(images, labels)
+    own = fit(nets[0], examples(images, labels), PLAIN, held_out=held, loss=focal)
+    fit(
+        nets[1],
+        examples(images, labels),
+        PLAIN,
+        loss=lambda logits, targets: F.cross_entropy(logits, targets, reduction="none"),
+    )
+    plain = fit(nets[2], examples(images, labels), PLAIN, held_out=held)
+    assert own[-1].held_out_loss is not None and plain[-1].held_out_loss is not None
+    assert own[-1].loss < plain[-1].loss and own[-1].held_out_loss < plain[-1].held_out_loss
+    assert not same(nets[0], nets[2])
+    torch.testing.assert_close(flat(nets[1]), flat(nets[2]))

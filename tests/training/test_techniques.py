@@ -16,8 +16,8 @@ from striate.recipe import Recipe
 from striate.tasks import Regression
 from striate.training.hooks import Hook
 from striate.training.loop import fit
+from striate.training.loop_state import LoopState
 from striate.training.optimizers import optimizer_for, parameter_groups
-from striate.training.run import Run
 
 
 class Listening(Hook):
@@ -28,11 +28,11 @@ class Listening(Hook):
         self.weights: list[Tensor] = []
         self.rates: list[list[float]] = []
 
-    def step_done(self, run: Run) -> None:
-        self.weights.append(flat(run.net))
-        self.rates.append([group["lr"] for group in run.optimizer.param_groups])
+    def step_done(self, loop: LoopState) -> None:
+        self.weights.append(flat(loop.net))
+        self.rates.append([group["lr"] for group in loop.optimizer.param_groups])
 
-    def note(self, run: Run, line: str) -> None:
+    def note(self, loop: LoopState, line: str) -> None:
         self.lines.append(line)
 
 

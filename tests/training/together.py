@@ -23,7 +23,7 @@ from striate.recipe import Recipe
 from striate.training.checkpoints import Checkpoints
 from striate.training.hooks import Hook
 from striate.training.loop import fit
-from striate.training.run import EpochReport, Run
+from striate.training.loop_state import EpochReport, LoopState
 from striate.training.world import ALONE, World, joined
 
 QUICK = Recipe().updated(
@@ -128,7 +128,7 @@ class _Counts(Hook):
     def __init__(self) -> None:
         self.steps = 0
 
-    def step_done(self, run: Run) -> None:
+    def step_done(self, loop: LoopState) -> None:
         self.steps += 1
 
 

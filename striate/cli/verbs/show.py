@@ -42,7 +42,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         f"{facts['name']}: {facts['title']} ({facts['year']})",
         facts["paper"],
         f"{facts['parameters']:,} parameters, {facts['madds']:,} multiply-adds "
-        f"at {facts['in_channels']}x{height}x{width}, {amount(facts['kept'])} kept in training",
+        f"at {facts['in_channels']}x{height}x{width}, {amount(facts['activation_bytes'])} of activations in training",
         f"made by {facts['made']}",
         "",
         facts["table"].rstrip(),
@@ -59,11 +59,13 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The derived columns, each as wide as it needs."""
     from striate.jobs.net_page import field
 
-    cells = [("stage", "output", "parameters", "multiply-adds", "field", "kept")]
+    cells = [("stage", "output", "parameters", "multiply-adds", "field", "memory")]
     for row in rows:
         name = f"{row['name']} (in training)" if row["training_only"] else row["name"]
         shape = "x".join(str(side) for side in row["output"])
-        cells.append((name, shape, f"{row['parameters']:,}", f"{row['madds']:,}", field(row), f"{row['kept']:,}"))
+        numbers = (f"{row[column]:,}" for column in ("parameters", "madds", "activation_bytes"))
+        parameters, madds, memory = numbers
+        cells.append((name, shape, parameters, madds, field(row), memory))
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     return [
         "  ".join(

@@ -52,7 +52,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def _keys(parser: argparse.ArgumentParser) -> None:
     """The flags that set a key of the recipe."""
-    parser.add_argument("--net", help="network, as 'striate nets' lists them (default: chosen)")
+    parser.add_argument(
+        "--net", help="network, as 'striate nets' lists them, or your own, as FILE.py:CLASS (default: chosen)"
+    )
     parser.add_argument(
         "--net-option", metavar="NAME=VALUE", action="append", default=[],
         help="an option of the network's constructor, such as width=0.5; repeatable (scratch)",
@@ -96,6 +98,7 @@ def run(chosen: argparse.Namespace) -> Answer:
 
     from striate.errors import RequestError
     from striate.jobs.train import train as job
+    from striate.nets.catalog import is_import_path
     from striate.recipe import Recipe
 
     if chosen.recipe == PAPER:
@@ -105,6 +108,8 @@ def run(chosen: argparse.Namespace) -> Answer:
     given = _given(chosen)
     recipe = recipe.updated(given)
     if chosen.resume:
+        if is_import_path(given.get("net.name", "")):  # imported, so that the run can be resumed
+            del given["net.name"]
         if chosen.data or chosen.out or chosen.recipe or given:
             raise RequestError(
                 "--resume RUN goes on with the recipe that the run was started with, and takes no other option"

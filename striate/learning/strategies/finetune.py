@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from striate.data.augment.augmentation import Augmentation
 from striate.data.sources.base import Source
 from striate.data.splits import folds_of, possible_folds
-from striate.inference.trunks import net_of
+from striate.inference.backbones import net_of
 from striate.learning.context import RunContext
 from striate.learning.evaluating import evaluate, train_with_folds
+from striate.learning.extensions import Extensions
 from striate.learning.head import fit_on, out_of_fold_predictions, task_with_thresholds, with_head
 from striate.learning.ood import open_ood
 from striate.learning.planning import Plan
@@ -29,7 +30,7 @@ from striate.nets.base import Net
 from striate.recipe import Recipe
 from striate.training.evaluation import validate
 from striate.training.hooks import Hook
-from striate.training.run import Run
+from striate.training.loop_state import LoopState
 from striate.training.view import View, normalised
 from striate.transfer.head import Head
 from striate.transfer.unfreezing import Unfreezing, learnt_stages, measure_norms, rates
@@ -41,7 +42,7 @@ AT_ONCE = 32  # images, where they only go forward
 _IN_PLACE = {"flip", "colour", "lighting", "cutout", "pixel_dropout", "mixup"}  # need nothing from outside the crop
 
 
-def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext) -> TrainResult:
+def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, extensions: Extensions) -> TrainResult:
     """Fit a head on `plan.net`, then train it and the stages next to it. Raises RequestError where that cannot be.
 
     Where training images set aside show that fine-tuning did not help, the model is the pretrained net with that head.
@@ -59,11 +60,11 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext) -> Tr
     moves = set(Augmentation.of(recipe.augment).transforms) - _IN_PLACE
     prepared = with_images(prepared, context, larger=bool(moves))
     backbone = features.extractor.backbone
-    trained = train_with_folds(Trainer(backbone.net, prepared, context, pretrained.initial), pretrained.fit)
+    trained = train_with_folds(Trainer(backbone.net, prepared, context, pretrained.initial, extensions), pretrained.fit)
     if trained.out_of_fold is None:
         trained = dataclasses.replace(trained, out_of_fold=out_of_fold)
     model = dataclasses.replace(trained.fitted.model, task=task)
-    tuned = model.trunk_key != backbone.trunk_key
+    tuned = model.backbone_key != backbone.backbone_key
     facts: dict[str, Any] = {
         "loss.label_smoothing": recipe.loss.smoothing,
         "C": c,
@@ -150,10 +151,10 @@ class _AtStart(Hook):
         self.trainer, self.rows, self.on_epoch = trainer, rows, on_epoch
         self.row: Row = {}
 
-    def start(self, run: Run) -> None:
-        view = View(self.trainer.evaluation_examples(self.rows), run.device)
-        found = validate(run.net.eval(), view, run.held_out_loss, precision=run.recipe.train.precision)
-        self.row = {"epoch": 0, run.examples.task.metric.curve_key: found.score, "held_out_loss": found.loss}
+    def start(self, loop: LoopState) -> None:
+        view = View(self.trainer.evaluation_examples(self.rows), loop.device)
+        found = validate(loop.net.eval(), view, loop.held_out_loss, precision=loop.recipe.train.precision)
+        self.row = {"epoch": 0, loop.examples.task.metric.curve_key: found.score, "held_out_loss": found.loss}
         self.on_epoch(self.row)
 
 

@@ -14,6 +14,7 @@ from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.learning.context import RunContext
 from striate.learning.evaluating import Trained, evaluate, train_with_folds
+from striate.learning.extensions import Extensions
 from striate.learning.ood import open_ood
 from striate.learning.planning import DataSummary, Plan, scratch_pixels
 from striate.learning.prepare import Prepared, prepare_images
@@ -27,7 +28,9 @@ from striate.recipe.augment import Augment
 from striate.tasks import Task
 
 
-def train(source: Source, plan: Plan, summary: DataSummary, recipe: Recipe, context: RunContext) -> TrainResult:
+def train(
+    source: Source, plan: Plan, summary: DataSummary, recipe: Recipe, context: RunContext, extensions: Extensions
+) -> TrainResult:
     """Train `plan.net` from random weights. Raises RequestError for data that are not fit to train on."""
     _check(recipe, plan.net)
     ood, pixels = open_ood(recipe.data.ood), scratch_pixels(plan.net, summary)
@@ -39,7 +42,7 @@ def train(source: Source, plan: Plan, summary: DataSummary, recipe: Recipe, cont
     recipe = recipe.updated({"augment": chosen_augment(recipe.augment, pixels)})
     larger = Augmentation.of(recipe.augment).zooms and summary.side > pixels.height
     prepared = _with_epochs(prepare_images(source, pixels, recipe, context, larger=larger))
-    trained = train_with_folds(Trainer(plan.net, prepared, context, random_weights))
+    trained = train_with_folds(Trainer(plan.net, prepared, context, random_weights, extensions))
     with context.clock.stage("predict"):
         model = _with_thresholds(trained)
     return evaluate(trained, model, ood, {})
@@ -109,4 +112,4 @@ def _for_thresholds(
         rows = np.flatnonzero(np.isfinite(out_of_fold[:, 0])).tolist()
         return rows, out_of_fold[rows]
     rows = split.rows("val") if split.held_out_part == "test" and split.rows("val") else split.rows("train")
-    return rows, trainer.predictor(model).answers(trainer.images.exact(rows))
+    return rows, trainer.predictor(model).predictions(trainer.images.exact(rows))
