@@ -60,7 +60,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
     return Recipe().updated(changes)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # of the machine, not of what is drawn
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(recipes())
 def test_toml_reads_back_unchanged(recipe: Recipe) -> None:
     assert Recipe.from_toml(recipe.toml()) == recipe

@@ -321,9 +321,7 @@ def test_examples_out_of_range_are_refused(change: dict[str, Any], words: str) -
 
 
 def test_what_the_loop_cannot_do_is_refused() -> None:
-    with pytest.raises(RequestError, match=r"unknown key 'rotat' in \[augment\]: did you mean 'rotate'"):
+    with pytest.raises(RequestError, match="unknown key 'rotat' in \\[augment\\]: did you mean 'rotate'"):
         fit(small_net(), noise(), QUICK.updated({"augment": {"preset": "none", "rotat": 3}}))
-    with pytest.raises(
-        RequestError, match="unknown loss of the task 'classification' 'huber'; known: auto, cross-entropy"
-    ):
+    with pytest.raises(RequestError, match="unknown loss of the task 'classification' 'huber'; known: cross-entropy"):
         fit(small_net(), noise(), QUICK.updated({"loss.name": "huber"}))
