@@ -161,6 +161,9 @@ class SqueezeNet(Net):
             self.head = nn.Linear(below, classes)
         self.feature_channels = self.embedding_size = classes if classifier == "map" else below
         _initialise(self)
+        if classifier == "map" and classes < 1000:
+            # A few maps could all start below zero, where the last ReLU passes no gradient back.
+            nn.init.ones_(conv10.bias)
 
     def embed(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> the mean of the last map [N, embedding_size]; see `classifier`."""
@@ -207,5 +210,5 @@ VARIANTS = {
 # weights do; border=False is the table to the letter. The paper says 224 x 224 pixels, from which conv1's own 111
 # places cannot be had; the definition has 227. The repository's 1.72 "GFLOPS" are twice the 861,339,936 multiply-adds,
 # border included; its 0.72 for version 1.1 lie between twice those at 224 and at 227. squeezenet_tiny is ours.
-# With two or three classes all of conv10's maps can begin below zero, where ReLU gives zero and passes no gradient
-# back: such a net stays as it is, and wants another seed, or classifier="linear".
+# With fewer than the paper's 1,000 classes conv10's biases start at 1, not 0: with two or three classes all maps could
+# start below zero, where ReLU gives zero and passes no gradient back, and the net would never train.

@@ -91,7 +91,7 @@ def test_parts_fit_together(name: str) -> None:
 
 
 @each
-def test_state_makes_the_round(name: str) -> None:
+def test_state_round_trip(name: str) -> None:
     net, other = seeded(name).eval(), create(name).eval()
     assert not torch.equal(net(images(net)), other(images(net)))
     other.load_state_dict(net.state_dict())

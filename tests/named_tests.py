@@ -1,0 +1,162 @@
+"""The tests that docs/coverage.toml and docs/lectures.toml name: do they exist, and did a full run run them?
+
+conftest.py takes the hooks of this file; test_coverage.py and test_lectures.py take `missing`.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = ("coverage", "lectures")  # docs/NAME.toml
+
+# Where the tests train, run the command line or start processes; all others are unit tests.
+# A test's own mark, `unit` or `end_to_end`, comes first.
+END_TO_END_PLACES = (
+    "tests/cli/",
+    "tests/contract/test_end_to_end.py",
+    "tests/interop/",
+    "tests/jobs/",
+    "tests/test_docs.py",
+    "tests/test_light.py",
+    "tests/test_readme.py",
+    "tests/training/test_world.py",
+)
+END_TO_END_FIXTURES = {"cli", "trained"}
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    """The rows of docs/NAME.toml."""
+    return tomllib.loads((ROOT / "docs" / f"{name}.toml").read_text("utf-8"))["item"]
+
+
+def named_in(row: dict[str, Any]) -> list[str]:
+    """The tests that a row names: none, one text or a list of them."""
+    named = row.get("test", [])
+    return [named] if isinstance(named, str) else list(named)
+
+
+def rendered_by(script: str) -> str:
+    """The page that docs/SCRIPT.py renders."""
+    spec = importlib.util.spec_from_file_location(script, ROOT / "docs" / f"{script}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return str(module.rendered())
+
+
+def missing(names: Iterable[str]) -> list[str]:
+    """What is wrong with each name that is no `path::test` of a test that can run; one line each."""
+    return [f"{name}: {why}" for name in names if (why := _why_not(name))]
+
+
+def _why_not(name: str) -> str:
+    path, _, function = name.partition("::")
+    if not function:
+        return "name the test, as path::test"
+    if not (ROOT / path).is_file():
+        return "there is no such file"
+    found = _functions(path)
+    if function not in found:
+        near = ", ".join(sorted(found)[:3])
+        return f"the file has no such test (it has {near}, ...)"
+    return "the test is always skipped" if found[function] else ""
+
+
+@functools.cache
+def _functions(path: str) -> dict[str, bool]:
+    """The test functions of a file, and whether each is always skipped."""
+    tree = ast.parse((ROOT / path).read_text("utf-8"))
+    whole = any(_skips(node.value) for node in tree.body if isinstance(node, ast.Assign | ast.Expr))
+    return {
+        node.name: whole or any(map(_skips, node.decorator_list)) or _begins_with_skip(node)
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
+
+
+def _begins_with_skip(function: ast.FunctionDef) -> bool:
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return bool(body) and isinstance(body[0], ast.Expr) and _skips(body[0].value)
+
+
+def _skips(node: ast.expr) -> bool:
+    """Whether an expression is pytest.skip(...), pytest.mark.skip or pytest.mark.xfail, alone or in a list."""
+    if isinstance(node, ast.List | ast.Tuple):
+        return any(map(_skips, node.elts))
+    text = ast.unparse(node.func if isinstance(node, ast.Call) else node)
+    return text in ("pytest.skip", "pytest.mark.skip", "pytest.mark.xfail")
+
+
+def kind_of(item: pytest.Item) -> str:
+    """`unit` or `end_to_end`: the item's own mark, else by where it lies and what it asks for."""
+    for kind in ("unit", "end_to_end"):
+        if item.get_closest_marker(kind):
+            return kind
+    fixtures = set(getattr(item, "fixturenames", ()))
+    if item.nodeid.startswith(END_TO_END_PLACES) or fixtures & END_TO_END_FIXTURES:
+        return "end_to_end"
+    return "unit"
+
+
+# The hooks.
+
+_ran: set[str] = set()
+_deselected: set[str] = set()
+_did_not_run: list[str] = []
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        kind = kind_of(item)
+        if not item.get_closest_marker(kind):
+            item.add_marker(kind)
+
+
+def pytest_deselected(items: Iterable[pytest.Item]) -> None:
+    _deselected.update(_function_of(item.nodeid) for item in items)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" or report.skipped:
+        _ran.add(_function_of(report.nodeid))
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A full run fails if it left out a test that a row names. Skipped for want of data counts as run, and is shown."""
+    if not _is_full(session) or exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        return
+    _did_not_run.extend(name for name in _named() if name not in _ran | _deselected)
+    if _did_not_run:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for name in _did_not_run:
+        terminalreporter.line(f"NOT RUN: {name}, which docs/coverage.toml or docs/lectures.toml names")
+
+
+def _is_full(session: pytest.Session) -> bool:
+    options = session.config.option
+    whole = session.config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    narrowed = options.keyword or options.collectonly or options.markexpr not in ("", "not slow")
+    return whole and not narrowed and not options.deselect and not session.shouldstop and not session.shouldfail
+
+
+def _named() -> Iterator[str]:
+    for name in FILES:
+        for row in rows(name):
+            yield from named_in(row)
+
+
+def _function_of(nodeid: str) -> str:
+    return nodeid.partition("[")[0]
