@@ -1,4 +1,4 @@
-"""What all tests share: a cache of their own, photographs (tests that need them are skipped without), one trained run."""
+"""What all tests share: a cache of their own, photographs (without them tests are skipped), one trained run."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_data() -> Path:
 
 @pytest.fixture(scope="session")
 def photos(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs of ants and bees, train/ (2 x 20) and val/ (2 x 8). Skips where they are missing: no drawing replaces them."""
+    """Photographs of ants and bees, train/ (2 x 20) and val/ (2 x 8). Where they are missing, tests are skipped."""
     if not (test_data / "hymenoptera").is_dir():
         pytest.skip(f"no photographs: {test_data} has no folder hymenoptera")
     root = tmp_path_factory.mktemp("photos") / "insects"

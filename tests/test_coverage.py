@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from named_tests import ROOT, kind_of, missing, rendered_by, rows, named_in
+from named_tests import ROOT, kind_of, missing, named_in, rendered_by, rows
 
 ITEMS = rows("coverage")
 IDS = [item["promise"][:50] for item in ITEMS]

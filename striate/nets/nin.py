@@ -162,6 +162,6 @@ VARIANTS = {
 # Deviations of nin_cifar: none. The paper names no widths; they are those of the first author's definition for
 # cuda-convnet, which pools by the maximum throughout, as the paper says; his later one for Caffe averages after
 # mlpconv2. nin_imagenet is not in the paper but the first author's model of the Caffe Model Zoo; there conv1, the
-# convolution of mlpconv3 and the last layer start from a deviation of 0.01, here all from 0.05. With fewer than CIFAR-10's
-# ten classes the biases of the class maps start at 1, not 0: all of a few maps could start below zero, where ReLU gives
-# zero and passes no gradient back, and the net would never train. nin_tiny is ours.
+# convolution of mlpconv3 and the last layer start from a deviation of 0.01, here all from 0.05. nin_tiny is ours.
+# With fewer than CIFAR-10's ten classes the biases of the class maps start at 1, not 0: all of a few maps could start
+# below zero, where ReLU gives zero and passes no gradient back, and the net would never train.
