@@ -203,7 +203,7 @@ VARIANTS = {
     "squeezenet1_0": Variant(SqueezeNet, {"border": True}),
     "squeezenet1_0_bypass": Variant(SqueezeNet, {"border": True, "bypass": True}),
     "squeezenet1_1": Variant(SqueezeNet11, {}),
-    "squeezenet_tiny": Variant(SqueezeNet, {"border": True, "width": 1 / 16}),
+    "squeezenet_tiny": Variant(SqueezeNet, {"border": True, "width": 1 / 8}),
 }
 
 # Deviations of squeezenet1_0: the border around conv10, which Table 1 does not have and the authors' definition and
