@@ -22,20 +22,20 @@ NEAR = ("imagenet_samples", "hymenoptera", "coil20_att/coil20", "coil20_att/att_
 
 def right(data: Path, out: Path, strategy: str, seed: int) -> tuple[int, int, float, bool]:
     """Images right, of how many, seconds, and whether what was learnt below the head was kept."""
-    from striate.jobs.models import published_model
     from striate.jobs.train import train
     from striate.recipe import Recipe
+    from striate.weights.models import published_model
 
     run = train(data, out=out, recipe=Recipe(strategy=strategy, seed=seed))
     kept = run.model.trunk_key != published_model(run.model.net).trunk_key
-    return run.metrics["correct"], run.measured.total, run.metrics["seconds"], kept
+    return run.metrics["correct"], run.evaluation.total, run.metrics["seconds"], kept
 
 
 def paired(name: str, scratch: Path) -> dict[str, object]:
     """Both strategies on a data set, seed by seed."""
     import torch
 
-    from striate.metrics import mean_interval
+    from striate.tasks.metrics import mean_interval
 
     data, seeds = SETS[name]
     found = {
@@ -67,8 +67,8 @@ def nearness() -> dict[str, object]:
     """How sure the published net's own classes are, a data set."""
     from striate.data.sources.folder import open_images
     from striate.data.sources.named import open_named
-    from striate.jobs.learning.nearness import sureness
-    from striate.transfer.strategy import DEFAULT_BACKBONE
+    from striate.learning.planning import DEFAULT_BACKBONE
+    from striate.learning.similarity import sureness
 
     sources = {name: open_images(DATA / name) for name in NEAR} | {"mnist-5k": open_named("mnist-5k")}
     sure = {name: round(sureness(source, DEFAULT_BACKBONE) or 0, 3) for name, source in sources.items()}

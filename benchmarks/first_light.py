@@ -112,9 +112,9 @@ def cross_validation() -> dict[str, object]:
     from striate.data.audit.looking import look
     from striate.data.opening import open_source
     from striate.inference.classifier import Classifier
-    from striate.jobs.models import published_model
-    from striate.task import Task
-    from striate.transfer.head import Lesson, fit_head, fold_of
+    from striate.tasks import Classification
+    from striate.transfer.head import HeadData, fit_head, fold_of
+    from striate.weights.models import published_model
 
     source, model = open_source(DATA / "hymenoptera"), published_model("efficientnet_lite0")
     looked = [one for one in look(source, model.pixels) if not one.item.key.endswith(".gif")]
@@ -125,7 +125,7 @@ def cross_validation() -> dict[str, object]:
         fold = fold_of(labels, 10, seed=repeat)
         for held in range(10):
             inside, outside = fold != held, fold == held
-            head = fit_head(Lesson(features[inside], labels[inside], Task("class", ("ants", "bees"))), seed=repeat)
+            head = fit_head(HeadData(features[inside], labels[inside], Classification(("ants", "bees"))), seed=repeat)
             answers = np.argmax(features[outside] @ head.weight.T + head.bias, axis=1)
             right.append((answers == labels[outside]).sum())
     accuracy = float(sum(right)) / (3 * len(labels))
@@ -135,7 +135,7 @@ def cross_validation() -> dict[str, object]:
 
 def imagenet() -> list[dict[str, object]]:
     """Lite0 on the 200 samples of ImageNet, in both precisions."""
-    from striate.jobs.models import load
+    from striate.jobs.load import load
 
     files = sorted((DATA / "imagenet_samples").glob("[0-9]*.jpg"))
     rows = []
@@ -179,7 +179,7 @@ def checkpoints() -> list[dict[str, object]]:
 
     from striate.inference.classifier import Classifier
     from striate.model import Model
-    from striate.task import Task
+    from striate.tasks import Classification
     from striate.weights.resnet_checkpoint import PIXELS, import_resnet_checkpoint
 
     with np.load(DATA / "cifar10_lossless_5k.npz") as stored:
@@ -189,7 +189,7 @@ def checkpoints() -> list[dict[str, object]]:
         net = path.name.split("-")[0]
         tensors = import_resnet_checkpoint(path, net)
         options = {"classes": 10, "in_channels": 3, "input_size": [32, 32], "options": {}}
-        model = Model(net, options, Task("class", tuple(map(str, range(10)))), PIXELS, tensors, head="head")
+        model = Model(net, options, Classification(tuple(map(str, range(10)))), PIXELS, tensors, head="head")
         wrong = int((Classifier(model).answers(images).argmax(axis=1) != labels).sum())
         command = f"import_resnet_checkpoint({path.name!r}, {net!r})"
         rows.append(

@@ -73,7 +73,7 @@ def main() -> None:
     chosen = options.parse_args()
     draw, told = random.Random(chosen.seed), {kind: Told(chosen.start) for kind in KINDS}
     if chosen.start == "fork":
-        from striate.jobs.learning import scratch as _  # noqa: F401  (for the processes that are forked)
+        from striate.learning import scratch as _  # noqa: F401  (for the processes that are forked)
     end = time.monotonic() + 60 * chosen.minutes
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)

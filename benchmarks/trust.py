@@ -28,7 +28,7 @@ def found_in_the_first_tenth(data: Path, flipped: set[str]) -> float:
 
     done = examine(open_source(data), labels=True, progress=Progress())
     first = done.suspects[: len(done.found.usable) // 10]
-    named = {done.found.usable[suspect.place].item.key for suspect in first}
+    named = {done.found.usable[suspect.index].item.key for suspect in first}
     return len(named & flipped) / len(flipped)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from striate.jobs.export import export
     from striate.jobs.fetch import fetch
     from striate.jobs.import_weights import import_weights
-    from striate.jobs.models import load
+    from striate.jobs.load import load
     from striate.jobs.pack import pack
     from striate.jobs.train import train
     from striate.nets.build import create
@@ -66,7 +66,7 @@ _HOMES = {
     "fetch": "jobs.fetch",
     "fully_convolutional": "nets.fully_convolutional",
     "import_weights": "jobs.import_weights",
-    "load": "jobs.models",
+    "load": "jobs.load",
     "pack": "jobs.pack",
     "paper_recipe": "nets.papers",
     "train": "jobs.train",

@@ -1,11 +1,13 @@
 """The tests that docs/coverage.toml and docs/lectures.toml name: do they exist, and did a full run run them?
 
-conftest.py takes the hooks of this file; test_coverage.py and test_lectures.py take `missing`.
+conftest.py takes the hooks of this file; test_coverage.py and test_lectures.py take `missing`. Run as a program, it
+follows tests that moved to another file under the same name, renders the pages, and prints the names left to repair.
 """
 
 from __future__ import annotations
 
 import ast
+import difflib
 import functools
 import importlib.util
 import tomllib
@@ -25,6 +27,7 @@ END_TO_END_PLACES = (
     "tests/contract/test_end_to_end.py",
     "tests/interop/",
     "tests/jobs/",
+    "tests/learning/",
     "tests/test_docs.py",
     "tests/test_light.py",
     "tests/test_readme.py",
@@ -62,13 +65,28 @@ def _why_not(name: str) -> str:
     path, _, function = name.partition("::")
     if not function:
         return "name the test, as path::test"
-    if not (ROOT / path).is_file():
-        return "there is no such file"
-    found = _functions(path)
-    if function not in found:
-        near = ", ".join(sorted(found)[:3])
-        return f"the file has no such test (it has {near}, ...)"
-    return "the test is always skipped" if found[function] else ""
+    if (ROOT / path).is_file() and function in _functions(path):
+        return "the test is always skipped" if _functions(path)[function] else ""
+    why = "the file has no such test" if (ROOT / path).is_file() else "there is no such file"
+    return f"{why}{_hint(path, function)}"
+
+
+def _hint(path: str, function: str) -> str:
+    """Where a test of this name is now, or which names of the same file are nearest."""
+    if moved := _places(function):
+        return f"; is it {' or '.join(moved)}?"
+    files = [path] if (ROOT / path).is_file() else _files()
+    known = [name for file in files for name in _functions(file)]
+    near = difflib.get_close_matches(function, known, n=2, cutoff=0.5)
+    return f"; is it {' or '.join(near)}?" if near else ""
+
+
+def _files() -> list[str]:
+    return [file.relative_to(ROOT).as_posix() for file in sorted((ROOT / "tests").rglob("test_*.py"))]
+
+
+def _places(function: str) -> list[str]:
+    return [f"{file}::{function}" for file in _files() if function in _functions(file)]
 
 
 @functools.cache
@@ -160,3 +178,23 @@ def _named() -> Iterator[str]:
 
 def _function_of(nodeid: str) -> str:
     return nodeid.partition("[")[0]
+
+
+def repair() -> list[str]:
+    """Rewrite the names of tests that moved, render the pages; returns what is still wrong."""
+    left: list[str] = []
+    for name in FILES:
+        path = ROOT / "docs" / f"{name}.toml"
+        text = path.read_text("utf-8")
+        for test in {test for row in rows(name) for test in named_in(row)}:
+            places = _places(test.partition("::")[2])
+            if missing([test]) and len(places) == 1:
+                text = text.replace(f'"{test}"', f'"{places[0]}"')
+        path.write_text(text, "utf-8")
+        (ROOT / "docs" / f"{name}.md").write_text(rendered_by(f"render_{name}"), "utf-8")
+        left += missing(test for row in rows(name) for test in named_in(row))
+    return left
+
+
+if __name__ == "__main__":
+    print("\n".join(repair()) or "every row names tests that exist")

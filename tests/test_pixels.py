@@ -31,7 +31,7 @@ from striate.pixels import (
     fitted_size,
     peek,
 )
-from striate.task import Task
+from striate.tasks import Classification
 
 
 def content_of(image: Image.Image, form: str = "PNG", **settings: object) -> bytes:
@@ -414,7 +414,7 @@ def test_training_and_prediction_see_the_same_pixels(rule: str, tmp_path: Path) 
     faint.save(folder / "alpha.png")
     Image.fromarray(np.arange(1024, dtype=np.uint16).reshape(32, 32) * 60).save(folder / "deep.png")
     pixels = Pixels(48, 64, rule=rule, fraction=0.9, filter="bicubic")
-    classifier = Classifier(Model("resnet8", {}, Task("class", ("one",)), pixels, {}, head=""))
+    classifier = Classifier(Model("resnet8", {}, Classification(("one",)), pixels, {}, head=""))
     seen = list(look(open_folder(tmp_path / "set"), pixels))
     assert len(seen) == 5
     for looked in seen:
@@ -431,7 +431,7 @@ def test_an_opened_photograph_is_turned_upright_too(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     photograph(64, 48).save(tmp_path / "turned.png", exif=exif)
-    classifier = Classifier(Model("resnet8", {}, Task("class", ("one",)), Pixels(32, 32), {}, head=""))
+    classifier = Classifier(Model("resnet8", {}, Classification(("one",)), Pixels(32, 32), {}, head=""))
     with Image.open(tmp_path / "turned.png") as opened:
         by_image = classifier.crop(opened, "image")
     assert by_image.tobytes() == classifier.crop(tmp_path / "turned.png", "file").tobytes()
@@ -443,7 +443,7 @@ def test_arrays_and_files_are_the_same_image(width: int, height: int) -> None:
     assume(width * height > 4)
     values = np.random.default_rng([width, height]).integers(0, 256, (height, width, 3), dtype=np.uint8)
     pixels = Pixels(24, 24)
-    classifier = Classifier(Model("resnet8", {}, Task("class", ("one",)), pixels, {}, head=""))
+    classifier = Classifier(Model("resnet8", {}, Classification(("one",)), pixels, {}, head=""))
     decoded = pixels.decode(content_of(Image.fromarray(values))).image
     assert classifier.crop(values, "array").tobytes() == pixels.apply(decoded).tobytes()
 

@@ -13,13 +13,15 @@ import striate
 ROOT = Path(striate.__file__).parent
 
 RANKS = """
-0: errors storage torchrun progress tables recipe pixels task metrics nets.catalog
-1: layers data report model
-2: nets training
-3: weights inference
-4: transfer interop
-5: jobs
-7: cli __init__ __main__
+0: errors sections storage torchrun progress tables recipe pixels nets.catalog
+1: tasks
+2: layers data report model
+3: nets training
+4: weights inference
+5: transfer interop
+6: learning
+7: jobs
+8: cli __init__ __main__
 """
 DATA = """sources augment
 audit

@@ -21,7 +21,7 @@ VERBS = (
     "audit",
     "augment",
     "pack",
-    "report",
+    "compare",
     "export",
     "fetch",
     "import",

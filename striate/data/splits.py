@@ -19,9 +19,8 @@ from striate.data.audit.audit import Audit, Usable
 from striate.data.sources.base import PARTS, Source, with_items
 from striate.data.sources.rows import read_table
 from striate.errors import RequestError, unknown
-from striate.task import Task
+from striate.tasks import Strata, Task
 
-BINS = 10  # of a number's range, each holding the same share of the images: what a split is stratified by
 COLUMNS = ["path", "class", "part", "fold", "why"]
 
 Places = list[int]
@@ -39,7 +38,9 @@ def split(found: Audit, held_out: float, seed: int) -> list[str]:
     if any(entry.item.part for entry in usable):
         return [entry.item.part for entry in usable]
     parts = ["train"] * len(usable)
-    strata = strata_of(found.task, usable)
+    task = found.task
+    grouping = strata_of(task, usable)
+    strata, overlapping = grouping.table, grouping.overlapping
     totals = strata.sum(axis=0)
     wanted = np.where(totals > 0, np.maximum(1, np.round(held_out * totals)), 0)
     left, held = totals.copy(), np.zeros_like(totals)
@@ -51,11 +52,11 @@ def split(found: Audit, held_out: float, seed: int) -> list[str]:
         counts = strata[members].sum(axis=0)
         grouped = any(usable[place].item.group for place in members)
         # Twins under different labels would be measured wrong whatever the answer.
-        if not grouped and found.task.kind == "class" and (counts > 0).sum() > 1:
+        if not grouped and task.one_class and (counts > 0).sum() > 1:
             continue
         if ((left - counts) < (counts > 0)).any():
             continue  # the last ones of a class stay in training, so that none is held out whole
-        if grouped or found.task.kind == "labels":
+        if grouped or overlapping:
             # Large or many-sided units seldom fit exactly: taken if they bring the part nearer to what is wanted.
             fits = np.abs(held + counts - wanted).sum() < np.abs(held - wanted).sum()
         else:
@@ -73,7 +74,7 @@ def folds_of(found: Audit, folds: int, seed: int, places: Sequence[int] | None =
     Stratified as `split` is. Raises RequestError where the images form fewer units than folds.
     """
     chosen = set(range(len(found.usable)) if places is None else places)
-    strata = strata_of(found.task, found.usable).astype(np.float64)
+    strata = strata_of(found.task, found.usable).table.astype(np.float64)
     units = [kept for unit in _shuffled(found, seed) if (kept := [place for place in unit if place in chosen])]
     if len(units) < folds:
         raise RequestError(
@@ -99,17 +100,9 @@ def possible_folds(found: Audit, wanted: int, places: Sequence[int] | None = Non
     return min(wanted, sum(not chosen.isdisjoint(unit) for unit in units))
 
 
-def strata_of(task: Task, usable: Sequence[Usable]) -> NDArray[np.int64]:
-    """What a split keeps in proportion, [N, strata] of zeros and ones: classes, labels (and none), tenths."""
-    targets = task.targets(entry.item for entry in usable)
-    if task.kind == "labels":
-        table = targets.astype(np.int64)
-        return np.column_stack([table, table.sum(axis=1) == 0]).astype(np.int64)
-    if task.kind == "number":
-        edges = np.quantile(targets, np.arange(1, BINS) / BINS) if len(targets) else np.zeros(0)
-        targets = np.searchsorted(edges, targets, side="right")
-    width = BINS if task.kind == "number" else task.outputs
-    return np.eye(width, dtype=np.int64)[targets]
+def strata_of(task: Task, usable: Sequence[Usable]) -> Strata:
+    """What a split of these images keeps in proportion."""
+    return task.strata(task.collate(entry.item.target for entry in usable))
 
 
 def _shuffled(found: Audit, seed: int) -> list[Places]:
@@ -122,8 +115,8 @@ def _shuffled(found: Audit, seed: int) -> list[Places]:
     first = {id(unit): min(usable[place].record.digest for place in unit) for unit in units}
     buckets: dict[int, list[Places]] = defaultdict(list)
     for unit in sorted(units, key=lambda unit: first[id(unit)]):
-        targets = {usable[place].item.target for place in unit} if found.task.kind == "class" else {0}
-        buckets[found.task.outputs if len(targets) > 1 else int(targets.pop())].append(unit)  # type: ignore[arg-type]
+        targets = {usable[place].item.target for place in unit} if found.task.one_class else {0}
+        buckets[found.task.outputs if len(targets) > 1 else int(targets.pop())].append(unit)
     generator = np.random.default_rng(seed)
     order = ((bucket, generator.permutation(len(bucket))) for _, bucket in sorted(buckets.items()))
     return [bucket[place] for bucket, places in order for place in places]
@@ -174,7 +167,7 @@ def split_csv(audit: Audit, parts: Sequence[str], folds: NDArray[np.int64] | Non
     writer.writerow(COLUMNS)
     for place, (entry, part) in enumerate(zip(audit.usable, parts, strict=True)):
         fold = "" if folds is None or folds[place] < 0 else str(folds[place])
-        writer.writerow([entry.item.key, audit.task.spoken(entry.item.target), part, fold, ""])
+        writer.writerow([entry.item.key, audit.task.text(entry.item.target), part, fold, ""])
     for oddity in audit.set_aside:
         writer.writerow([oddity.path, "", "set aside", "", f"{oddity.kind}: {oddity.why}"])
     return text.getvalue()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from striate.inference.engine import Engine, in_batches
 from striate.inference.strangers import Strangers
 from striate.model import Model
 from striate.pixels import Decoded, Images, UnreadableImage, upright
+from striate.tasks import Answer
 
 NONE_OF_THESE = "none of these"
 
@@ -25,19 +26,34 @@ NONE_OF_THESE = "none of these"
 class Prediction:
     """The answer for one image.
 
-    label: in words: the class, the labels given, the number; "none of these" for a stranger to a model that knows one.
-    probability: of that class, or of the surest label; of a number, NaN. probabilities: of all classes (summing to 1)
-    or of each label, in the model's order; of a number, empty. value: the number. distance: from what was learnt, and
-    known: whether that is near enough; None where the model does not judge it.
+    answer: what the task makes of the network's outputs. distance: from the training images, and known: whether that is
+    near enough; None where the model does not detect that.
     """
 
     source: str
-    label: str
-    probability: float
-    probabilities: NDArray[np.float32]
-    value: float | None = None
+    answer: Answer
     distance: float | None = None
     known: bool | None = None
+
+    @property
+    def label(self) -> str:
+        """In words: the class, the labels, the number; "none of these" for an image that is not known."""
+        return NONE_OF_THESE if self.known is False else self.answer.label
+
+    @property
+    def probability(self) -> float:
+        """Of the predicted class, or of the most probable label; NaN where the task has none."""
+        return self.answer.confidence
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Of all classes (summing to 1) or of each label, in the model's order; empty where the task has none."""
+        return self.answer.probabilities
+
+    @property
+    def value(self) -> Any:
+        """The predicted number; None where the task predicts names."""
+        return self.answer.value
 
 
 class Classifier:
@@ -82,10 +98,10 @@ class Classifier:
         return scores if bias is None else scores + bias
 
     def answers(self, crops: Images) -> NDArray[np.float32]:
-        """uint8 crops [N, H, W, C], as `Pixels.apply` makes them -> what `Task.answers` says of them, [N, outputs]."""
+        """uint8 crops [N, H, W, C], as `Pixels.apply` makes them -> predictions [N, outputs], as the task has them."""
         if len(crops) == 0:
             return np.zeros((0, len(self.classes)), np.float32)
-        return self.model.task.answers(self.scores(self.embed(crops)))
+        return self.model.task.predictions(self.scores(self.embed(crops)))
 
     def predict(self, images: Iterable[str | Path | Image.Image | Images] | str | Path) -> list[Prediction]:
         """Predict image files, Pillow images or uint8 RGB arrays [H, W, 3]. One path alone is one image.
@@ -106,25 +122,15 @@ class Classifier:
     def predictions(self, sources: Sequence[str], crops: Images) -> list[Prediction]:
         """What the model says of uint8 crops [N, H, W, C], named by `sources` [N]."""
         embeddings = self.embed(crops)
-        answers = self.model.task.answers(self.scores(embeddings))
+        answers = self.model.task.predictions(self.scores(embeddings))
         distances = self.strangers.distances(embeddings) if self.strangers else [None] * len(crops)
         rows = zip(sources, answers, distances, strict=True)
         return [self._prediction(source, row, distance) for source, row, distance in rows]
 
     def _prediction(self, source: str, row: NDArray[np.float32], distance: np.float32 | None) -> Prediction:
-        task = self.model.task
         far = None if distance is None else float(distance)
         known = None if self.strangers is None or far is None else far <= self.strangers.limit
-        if task.kind == "number":
-            value, row = float(row[0]), row[:0]
-            label, sure = task.spoken(value), math.nan
-        elif task.kind == "labels":
-            value, given = None, task.given(row[None])[0]
-            label, sure = task.spoken(tuple(np.flatnonzero(given).tolist())), float(row.max())
-        else:
-            value, top = None, int(row.argmax())
-            label, sure = task.names[top], float(row[top])
-        return Prediction(source, NONE_OF_THESE if known is False else label, sure, row, value, far, known)
+        return Prediction(source, self.model.task.answer(row), far, known)
 
     def crop(self, image: str | Path | Image.Image | Images, name: str) -> Images:
         """Exactly what the network sees of one image: uint8 [H, W, C]."""

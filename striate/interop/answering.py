@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,17 +14,27 @@ from striate.model import Model
 from striate.nets.trunk import Trunk
 
 
+def _softmax(logits: Tensor) -> Tensor:
+    return torch.softmax(logits, dim=1)
+
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": _softmax,
+    "sigmoid": torch.sigmoid,
+    "identity": lambda logits: logits,
+}
+
+
 def output_names(model: Model) -> list[str]:
     """What the graph gives: "probabilities" or "numbers", and "distances" of a model that knows strangers."""
-    names = ["numbers" if model.task.kind == "number" else "probabilities"]
+    names = [model.task.output_name]
     return names + (["distances"] if Strangers.of(model) else [])
 
 
 def properties(model: Model) -> dict[str, str]:
     """What a user of the graph must know beside it: names of the outputs, and limits to hold the answers against."""
     found = {"classes": "\n".join(model.classes), "net": model.net, "task": model.task.kind}
-    if model.task.kind == "labels":
-        found["thresholds"] = "\n".join(f"{value:.6g}" for value in model.task.thresholds)
+    found |= model.task.metadata()
     if strangers := Strangers.of(model):
         found["limit"] = f"{strangers.limit:.6g}"
     return found
@@ -37,7 +49,7 @@ class Answering(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         net = net_of(model)
-        self.kind = model.task.kind
+        self.activation = _ACTIVATIONS[model.task.activation]
         self.trunk = Trunk(net, model.pixels, embedding=bool(model.head), mean_image=model.mean_image)
         self.head: nn.Module = net.get_submodule(model.head) if model.head else nn.Identity()
         strangers = Strangers.of(model)
@@ -48,15 +60,11 @@ class Answering(nn.Module):
     bank: Tensor
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """The answers, and the distances where the model judges them."""
+        """The predictions, and the distances where the model has them."""
         embedding = self.trunk(pixels)
-        scores: Tensor = self.head(embedding)
-        if self.kind == "class":
-            answers = torch.softmax(scores, dim=1)
-        else:
-            answers = torch.sigmoid(scores) if self.kind == "labels" else scores
+        predictions: Tensor = self.activation(self.head(embedding))
         if not self.neighbours:
-            return (answers,)
+            return (predictions,)
         unit = embedding / embedding.square().sum(1, keepdim=True).sqrt().clamp_min(1e-12)
         nearest = torch.topk(unit @ self.bank, self.neighbours, dim=1).values
-        return answers, 1 - nearest[:, -1]
+        return predictions, 1 - nearest[:, -1]

@@ -9,12 +9,12 @@ import numpy as np
 from PIL import Image
 
 from striate.data.audit.findings import Finding, Usable
-from striate.data.sources.base import LABELS_APART, Item, Source
+from striate.data.sources.base import Item, Source
 from striate.jobs.examining import Examined
-from striate.jobs.learning.suspects import DOUBTFUL_LABEL, Suspect
+from striate.learning.label_errors import LABEL_ERROR
 from striate.pixels import Images, UnreadableImage
 from striate.report.audit.content import AuditFinding, AuditPage, Entry
-from striate.task import Target, Task
+from striate.tasks import Task
 
 PICTURES = 400  # thumbnails decoded for the page, at most
 SIDE = 112  # pixels of a thumbnail's longer side
@@ -34,8 +34,9 @@ def audit_page(examined: Examined) -> AuditPage:
         data=f"{len(found.usable):,} usable images, {len(found.set_aside):,} set aside. {found.balance()}",
         counts=found.counts(),
         findings=tuple(_finding(one, examined, usable, pictures) for one in found.findings),
-        task_kind=found.task.kind,
-        classes=found.classes if found.task.kind != "number" else (),
+        wording=found.task.wording,
+        one_class=found.task.one_class,
+        classes=found.classes if found.task.wording.names_listed else (),
         parts=parts,
         images=len(found.usable),
         sizes=sizes,
@@ -82,7 +83,7 @@ def _finding(finding: Finding, examined: Examined, usable: dict[str, Usable], pi
             Entry(
                 path=path,
                 image=pictures.of(entry.item) if entry else None,
-                label=examined.found.task.spoken(entry.item.target) if entry else "",
+                label=examined.found.task.text(entry.item.target) if entry else "",
                 part=entry.item.part if entry else "",
                 why=remark,
                 suggested=decision,
@@ -108,9 +109,9 @@ Suggestion = tuple[str, str, bool]  # decision, to, whether it can do no harm
 def _suggestions(finding: Finding, examined: Examined, usable: dict[str, Usable]) -> dict[str, Suggestion]:
     """What to do about the files of a finding, by path."""
     task = examined.found.task
-    if finding.kind == DOUBTFUL_LABEL:
-        doubted = {_path(one, examined): _rather(one, task) for one in examined.suspects}
-        return {path: ("relabel", to, False) for path, to in doubted.items() if to}
+    if finding.kind == LABEL_ERROR:
+        better = {examined.found.usable[one.index].item.key: task.written(one.target) for one in examined.label_errors}
+        return {path: ("relabel", to, False) for path, to in better.items() if to}
     if finding.kind in _DROP:
         return dict.fromkeys(finding.paths, ("drop", "", False))
     found: dict[str, Suggestion] = {}
@@ -126,27 +127,11 @@ def _suggestions(finding: Finding, examined: Examined, usable: dict[str, Usable]
     return found
 
 
-def _path(suspect: Suspect, examined: Examined) -> str:
-    return examined.found.usable[suspect.place].item.key
-
-
-def _rather(suspect: Suspect, task: Task) -> str:
-    """What to relabel to: of a number as few digits as were shown, because it is a guess."""
-    return suspect.suggested if task.kind == "number" else _spelled(task, suspect.target)
-
-
 def _to_the_majority(items: Sequence[Item], task: Task) -> dict[str, Suggestion]:
     """Those of another class than most of their twins: that class. Without a majority nothing can be suggested."""
     targets = Counter(item.target for item in items)
     target, count = targets.most_common(1)[0]
     if count * 2 <= len(items):
         return {item.key: ("drop", "", False) for item in items}
-    to = _spelled(task, target)
+    to = task.written(target)
     return {item.key: ("relabel", to, False) for item in items if item.target != target} if to else {}
-
-
-def _spelled(task: Task, target: Target) -> str:
-    """A target as a decisions file spells it; "" for no label at all, which a suggestion cannot say."""
-    if isinstance(target, tuple):
-        return LABELS_APART.join(task.names[place] for place in target)
-    return task.names[int(target)] if task.kind == "class" else str(target)

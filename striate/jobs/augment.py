@@ -20,13 +20,13 @@ from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.jobs.outputs import require_apart
 from striate.jobs.sheet import Row, drawn
+from striate.learning.planning import SMALL, DataSummary, summarise
 from striate.pixels import Images, Pixels, UnreadableImage
 from striate.progress import Progress
 from striate.storage import write_atomically
-from striate.training.batches import visits
+from striate.training.batches import sample_order
 from striate.training.examples import Examples
 from striate.training.view import View
-from striate.transfer.strategy import SMALL, Glance, glance
 
 EPOCHS = 7
 IMAGES = 24  # at most, spread over the source: one a row, and partners and colours to draw from
@@ -75,7 +75,7 @@ def augment(
         raise RequestError(f"the augmentation {augment!r} changes nothing, so there is nothing to show")
     source = open_source(data)
     require_apart(path, data, source)
-    seen = glance(source)
+    seen = summarise(source)
     side = size or (seen.largest if 0 < seen.largest <= SMALL else PHOTOGRAPH)
     images, unreadable = _some_images(source, _pixels(side, seen))
     if unreadable:
@@ -107,7 +107,7 @@ def _rows(asked: Augmentation) -> list[Augmentation]:
     return [*alone, asked] if len(alone) > 1 else alone
 
 
-def _pixels(side: int, seen: Glance) -> Pixels:
+def _pixels(side: int, seen: DataSummary) -> Pixels:
     """How images are held: small ones as they are, larger ones as squares with a little to spare."""
     channels = 1 if seen.grey else 3
     neutral = (0.0,) * channels, (1.0,) * channels
@@ -151,7 +151,7 @@ def _row(images: Images, place: int, chosen: Augmentation, side: int, seed: int)
     view = View(examples, torch.device("cpu"), augment=chosen.text(), seed=seed)
     cells = [view.plain(torch.tensor([place]))]
     for epoch in range(EPOCHS):
-        whole = visits(len(images), seed=seed, epoch=epoch)
+        whole = sample_order(len(images), seed=seed, epoch=epoch)
         cells.append(view.learn(whole.of(np.flatnonzero(whole.rows == place)), whole, epoch).x)
     names = chosen.transforms
     words = chosen.words(names[0]) if len(names) == 1 else "all of it together"

@@ -14,7 +14,6 @@ from striate.data.sources.base import PARTS
 from striate.data.sources.rows import read_table
 from striate.data.splits import COLUMNS
 from striate.errors import RequestError
-from striate.jobs.measure import SCORES
 from striate.jobs.outputs import require_outside
 from striate.model import Model, read
 from striate.report.compare.page import render_comparison
@@ -52,16 +51,18 @@ def summary(folder: Path) -> RunSummary:
     model = read(path)
     recipe = _text(folder / "recipe.toml")
     events = _events(folder / "log.jsonl")
-    metrics, kind = model.metrics, model.task.kind
-    name, key = SCORES[kind]
+    metrics, metric = model.metrics, model.task.metric
+    key = metric.key
     score = metrics.get(key)
     return RunSummary(
         name=str(folder),
         data=_named(recipe, "data"),
         net=model.net,
         strategy=model.strategy,
-        task_kind=kind,
-        score_name=name,
+        task=model.task.kind,
+        higher_is_better=metric.share,
+        score_form="percent" if metric.share else "number",
+        score_name=metric.name,
         score=float("nan") if score is None else float(score),
         interval=_interval(metrics.get("interval")),
         images=int(metrics.get("total", 0)),

@@ -18,18 +18,17 @@ from striate.data.splits import measured_part
 from striate.errors import RequestError
 from striate.inference.classifier import Classifier
 from striate.inference.engine import BATCH, engine_version
-from striate.jobs.measure import Measured, measure
-from striate.jobs.models import load
+from striate.jobs.load import load
 from striate.pixels import Images
 from striate.progress import Progress
-from striate.task import Target, Task
+from striate.tasks import Evaluation, Target, Task
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class ModelEvaluation:
     """What a model is worth on labelled images."""
 
-    measured: Measured
+    evaluation: Evaluation
     audit: Audit
     classifier: Classifier
 
@@ -37,7 +36,7 @@ class Evaluation:
         """The figures as JSON values; shares are 0..1."""
         engine = self.classifier.engine_name
         return {
-            **self.measured.as_dict(),
+            **self.evaluation.as_dict(),
             "engine": f"{engine} {engine_version(engine)}",
             "precision": self.classifier.precision,
             "set_aside": self.audit.as_dict()["set_aside"],
@@ -53,7 +52,7 @@ def evaluate(
     engine: str = "auto",
     precision: str = "auto",
     progress: Progress | None = None,
-) -> Evaluation:
+) -> ModelEvaluation:
     """Measure a model on a source. part: "train", "val" or "test"; by default the held-out one, or all without parts.
 
     ten_crop: answer each image by the mean of ten views of it, as AlexNet was measured; ten times the work.
@@ -61,12 +60,13 @@ def evaluate(
     """
     classifier = load(model, engine=engine, precision=precision)
     source = open_source(data)
-    place = _same_names(classifier.model.task, source, str(data))
+    task = classifier.model.task
+    index = _shared_names(task, source, str(data))
     part = _part_of(source, data, part)
     items = [item for item in source.items if item.part == part]
     cropping = TenCrops(classifier.model.pixels) if ten_crop else classifier.model.pixels
     pairs: list[tuple[Item, Record]] = []
-    learnt: list[Item] = []
+    targets: list[Target] = []
     rows: list[NDArray[np.float32]] = []
     waiting: list[Images] = []
     with (progress or Progress()).bar("Evaluating", len(items)) as bar:
@@ -74,7 +74,7 @@ def evaluate(
             bar.advance()
             pairs.append((looked.item, looked.record))
             if looked.crop is not None:
-                learnt.append(_as_the_model_has_it(looked.item, source.task, place))
+                targets.append(_in_the_models_order(looked.item, source.task, index, task))
                 waiting.append(looked.crop)
             if len(waiting) == BATCH:
                 rows.append(_answers(classifier, np.stack(waiting)))
@@ -83,9 +83,8 @@ def evaluate(
             rows.append(_answers(classifier, np.stack(waiting)))
     if not rows:
         raise RequestError(f"no usable image to evaluate on in {str(data)!r}")
-    task = classifier.model.task
-    measured = measure(part, task, np.concatenate(rows), task.targets(learnt))
-    return Evaluation(measured, audit(source, pairs, trained_only=False), classifier)
+    evaluation = task.evaluate(part, np.concatenate(rows), task.collate(targets))
+    return ModelEvaluation(evaluation, audit(source, pairs, trained_only=False), classifier)
 
 
 def _answers(classifier: Classifier, crops: Images) -> NDArray[np.float32]:
@@ -94,31 +93,31 @@ def _answers(classifier: Classifier, crops: Images) -> NDArray[np.float32]:
     return np.asarray(views.reshape(len(crops), -1, views.shape[1]).mean(axis=1))
 
 
-def _same_names(task: Task, source: Source, data: str) -> dict[str, int]:
-    """The model's places by name. Raises RequestError where model and data cannot speak of the same thing."""
+def _shared_names(task: Task, source: Source, data: str) -> dict[int, int]:
+    """The data's name indices -> the model's, of the names that both have.
+
+    Raises RequestError where the two are of different tasks, or share no name.
+    """
     if source.task.kind != task.kind:
         raise RequestError(f"the model's task is {task.kind!r}, and that of {data!r} is {source.task.kind!r}")
-    place = {name: number for number, name in enumerate(task.names)}
-    if task.kind != "number" and not place.keys() & set(source.task.names):
+    theirs = {name: index for index, name in enumerate(task.names)}
+    shared = {index: theirs[name] for index, name in enumerate(source.task.names) if name in theirs}
+    if task.wording.names_listed and not shared:
         raise RequestError(
-            f"none of the classes of {data!r} ({', '.join(source.task.names[:3])}, ...) "
+            f"none of the {task.wording.many} of {data!r} ({', '.join(source.task.names[:3])}, ...) "
             f"is one of the model's ({', '.join(task.names[:3])}, ...)"
         )
-    return place
+    return shared
 
 
-def _as_the_model_has_it(item: Item, task: Task, place: dict[str, int]) -> Item:
-    """The item with its target counted as the model counts. Raises RequestError for a name the model does not know."""
-    if task.kind == "number":
-        return item
-    several = isinstance(item.target, tuple)
-    names = [task.names[number] for number in (item.target if isinstance(item.target, tuple) else (int(item.target),))]
-    for name in names:
-        if name not in place:
-            what = "label" if several else "class"
-            raise RequestError(f"the model has no {what} {name!r} ({item.key!r})")
-    target: Target = tuple(sorted(place[name] for name in names)) if several else place[names[0]]
-    return Item(item.key, target, item.part)
+def _in_the_models_order(item: Item, theirs: Task, index: dict[int, int], task: Task) -> Target:
+    """The item's target by the model's indices. Raises RequestError for a name that the model does not have."""
+    if not task.wording.names_listed:
+        return item.target
+    for place in theirs.indices(item.target):
+        if place not in index:
+            raise RequestError(f"the model has no {task.wording.one} {theirs.names[place]!r} ({item.key!r})")
+    return theirs.reindexed(item.target, index)
 
 
 def _part_of(source: Source, data: str | os.PathLike[str], asked: str) -> str:

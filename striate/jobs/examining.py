@@ -1,4 +1,4 @@
-"""Examine: a source looked at whole, and, if asked, its labels doubted by nets that had not seen the images."""
+"""Examine: a source audited and, if asked, searched for label errors."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from striate.data.audit.audit import audit as draw
 from striate.data.audit.likeness import SIDE
 from striate.data.audit.looking import Memory, look
 from striate.data.sources.base import Source, notes_of
-from striate.jobs.keeping import keep
-from striate.jobs.learning.suspects import Suspect
+from striate.learning.caching import try_to_save
 from striate.pixels import Pixels
 from striate.progress import Progress
+from striate.tasks import LabelError
 
 # No crop is made. A JPEG decoded at an eighth is still read to its last byte; its print wants 64 pixels.
 _UNUSED = Pixels(SIDE, SIDE)
@@ -20,11 +20,11 @@ _UNUSED = Pixels(SIDE, SIDE)
 
 @dataclass(frozen=True, eq=False)
 class Examined:
-    """A source after its audit. suspects: doubtful labels, the most doubtful first; empty where none were sought."""
+    """A source after its audit. label_errors: the likeliest first; empty where they were not searched for."""
 
     source: Source
     found: Audit
-    suspects: list[Suspect]
+    label_errors: list[LabelError]
 
 
 def examine(source: Source, *, labels: bool, progress: Progress) -> Examined:
@@ -32,14 +32,14 @@ def examine(source: Source, *, labels: bool, progress: Progress) -> Examined:
     for note in notes_of(source):
         progress.say(note)
     if labels:
-        from striate.jobs.learning.doubting import doubted  # brings the pretrained net and its engine along
+        from striate.learning.label_audit import audit_labels  # brings the pretrained net and its engine along
 
-        return Examined(source, *doubted(source, progress))
+        return Examined(source, *audit_labels(source, progress))
     memory = Memory(source)
     pairs = []
     with progress.bar("Looking at the images", len(source.items)) as bar:
         for looked in look(source, _UNUSED, wanted=lambda digest: False, memory=memory):
             pairs.append((looked.item, looked.record))
             bar.advance()
-    keep(lambda: memory.save([record.digest for _, record in pairs]), progress)
+    try_to_save(lambda: memory.save([record.digest for _, record in pairs]), progress)
     return Examined(source, draw(source, pairs, progress=progress), [])

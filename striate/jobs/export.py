@@ -19,11 +19,11 @@ from striate.data.sources.base import Source
 from striate.errors import RequestError, WorkError, unknown
 from striate.inference.classifier import Classifier
 from striate.inference.strangers import Strangers
-from striate.jobs.models import open_model
 from striate.model import Model
 from striate.pixels import Images, UnreadableImage
 from striate.progress import Progress
 from striate.storage import write_bytes
+from striate.weights.models import open_model
 
 FORMATS = ("onnx", "openvino")
 AGREEMENT = 0.995  # of answers: top-1, or the labels given
@@ -96,7 +96,7 @@ def export(
 
 
 def _outputs(model: Model) -> tuple[str, ...]:
-    first = "numbers [N, 1]" if model.task.kind == "number" else f"probabilities [N, {len(model.classes)}]"
+    first = f"{model.task.output_name} [N, {model.task.outputs}]"
     return (first, "distances [N]") if Strangers.of(model) else (first,)
 
 
@@ -177,7 +177,7 @@ def _compare(classifier: Classifier, source: Source, answers: Answers, progress:
 def _said(classifier: Classifier, crop: Images) -> list[NDArray[np.float32]]:
     """What `striate predict` says of a crop: what the graph's outputs should."""
     embedding = classifier.embed(crop[None])
-    said = [classifier.model.task.answers(classifier.scores(embedding))[0]]
+    said = [classifier.model.task.predictions(classifier.scores(embedding))[0]]
     return said + ([classifier.strangers.distances(embedding)[0]] if classifier.strangers else [])
 
 
@@ -185,18 +185,9 @@ def _agreement(
     model: Model, expected: list[list[NDArray[np.float32]]], found: list[list[NDArray[np.float32]]]
 ) -> tuple[float, float]:
     ours, theirs = (np.stack([row[0] for row in rows]) for rows in (expected, found))
-    apart = np.abs(ours - theirs)
-    if model.task.kind == "number":
-        apart = apart / (float(ours.std()) or 1.0)
-        same = apart[:, 0] <= DIFFERENCE
-    elif model.task.kind == "labels":
-        same = (model.task.given(ours) == model.task.given(theirs)).all(axis=1)
-    else:
-        # A tie may fall either way by rounding, and on a hundred images a single one would refuse the graph.
-        given = np.take_along_axis(ours, theirs.argmax(axis=1)[:, None], axis=1)[:, 0]
-        same = given >= ours.max(axis=1) - DIFFERENCE
+    agreed = model.task.agreement(ours, theirs, ties=DIFFERENCE)
     further = max((float(np.abs(a[1] - b[1])) for a, b in zip(expected, found, strict=True) if len(a) > 1), default=0.0)
-    return float(same.mean()), max(float(apart.max()), further)
+    return agreed.share, max(agreed.difference, further)
 
 
 def _scaled(image: Image.Image, scale: float) -> Image.Image:

@@ -13,7 +13,7 @@ from striate.errors import RequestError, WorkError
 from striate.model import Model, write
 from striate.nets.catalog import entry
 from striate.progress import Progress
-from striate.task import Task
+from striate.tasks import Classification
 from striate.weights.checkpoints import Checkpoint, read_checkpoint
 from striate.weights.classes import CIFAR10, imagenet_names
 from striate.weights.kept import kept_path
@@ -88,7 +88,7 @@ def import_weights(
     model = Model(
         net,
         options,
-        Task("class", _names(count, offer, classes)),
+        Classification(_names(count, offer, classes)),
         pixels,
         arrays,
         head=last if last == "head" else "",

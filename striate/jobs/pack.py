@@ -13,9 +13,9 @@ from striate.data.pack.source import SUFFIX, PackSource, open_pack
 from striate.data.pack.writing import made_line, write_pack
 from striate.data.sources.base import Source
 from striate.errors import RequestError
+from striate.learning.planning import summarise
 from striate.pixels import Pixels
 from striate.progress import Progress
-from striate.transfer.strategy import glance
 
 SIZE = 256  # pixels: near the training size of most nets for photographs, with room for random crops
 SMALL = 64  # pixels: images up to here are packed as they are
@@ -95,7 +95,7 @@ def _require_free(path: Path, data: str | os.PathLike[str]) -> None:
 
 def _pixels(source: Source, size: int | None, rule: str | None, progress: Progress) -> Pixels:
     """What to pack: nothing is enlarged unless it was asked for."""
-    seen = glance(source)
+    seen = summarise(source)
     if not seen.side:
         raise RequestError(f"none of the images of {source.name!r} that were tried can be read; see 'striate audit'")
     shapes = (source.peek(item) for item in source.items)

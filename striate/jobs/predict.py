@@ -13,7 +13,7 @@ from striate.data.sources.base import SUFFIXES
 from striate.errors import RequestError, StriateError
 from striate.inference.classifier import Classifier, Prediction
 from striate.inference.engine import BATCH
-from striate.jobs.models import load
+from striate.jobs.load import load
 from striate.progress import Progress
 
 

@@ -1,10 +1,9 @@
-"""Train: look at the data, learn from it, measure, and leave a run folder."""
+"""Train: open the data, train by the strategy that fits it, and write a run folder."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 import platform
 from dataclasses import dataclass
@@ -12,69 +11,75 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from striate.data.audit.audit import Audit
 from striate.data.audit.decisions import apply_decisions, read_decisions
 from striate.data.augment.augmentation import Augmentation
 from striate.data.opening import open_source
 from striate.data.sources.base import Source, notes_of
-from striate.data.splits import apply_split, leaked, split_csv
+from striate.data.splits import apply_split, split_csv
 from striate.errors import RequestError
 from striate.inference.classifier import Classifier
-from striate.jobs.clock import Clock
-from striate.jobs.learning.features import learn_features
-from striate.jobs.learning.learned import Learned, StrangersMeasured
-from striate.jobs.learning.nearness import looked_closer
-from striate.jobs.learning.processes import Processes, together
-from striate.jobs.learning.site import Site
-from striate.jobs.learning.weighing import check_balance
-from striate.jobs.measure import Measured, measure, or_none
-from striate.jobs.run_folder import (
+from striate.jobs.reporting.run_report import run_report
+from striate.jobs.scalars import require_writer, write_scalars
+from striate.learning.balance import check_balance
+from striate.learning.clock import Clock
+from striate.learning.context import RunContext
+from striate.learning.metrics import metrics_of
+from striate.learning.planning import DataSummary, Plan, choose, needs_similarity, summarise
+from striate.learning.processes import Processes, joined_processes
+from striate.learning.result import TrainResult
+from striate.learning.run_folder import (
+    DECISIONS,
     MODEL,
     RECIPE,
     REPORT,
-    OthersFolder,
+    FollowerFolder,
     RunFolder,
-    first_told,
+    first_logged,
     next_free,
     require_unfinished,
     unfinished,
 )
-from striate.jobs.run_report import run_report
-from striate.jobs.scalars import require_writer, write_scalars
-from striate.metrics import mean_interval
+from striate.learning.similarity import planned_by_similarity
+from striate.learning.strategies import train_as_planned
 from striate.model import Model, write
 from striate.progress import Progress
 from striate.recipe import Recipe
-from striate.report.run.page import render
-from striate.transfer.head import check_loss
-from striate.transfer.strategy import Glance, Plan, asks_for_nearness, choose, glance, is_model_file
+from striate.report.page import render
+from striate.tasks import Evaluation
+from striate.weights.models import is_model_file
 
-REMARKS = 2  # on the curve, said after training; the report has them all
+REMARKS = 2  # on the training curve, printed after training; the report has them all
 
 Place = str | os.PathLike[str] | None
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished run: where it lies, its model and what was measured.
-
-    by_fold: a measurement a fold, empty without folds. strangers: how well they are told apart, where a folder of them
-    was named.
-    """
+    """A finished run: its folder, why it was trained as it was, the result, and its figures as JSON values."""
 
     folder: Path
-    model: Model
-    measured: Measured
-    audit: Audit
     plan: Plan
+    result: TrainResult
     metrics: dict[str, Any]
-    by_fold: list[Measured]
-    strangers: StrangersMeasured | None
 
     @property
-    def classifier(self) -> Classifier:
+    def model(self) -> Model:
+        """The model as written to the run folder."""
+        return self.result.model
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The headline: the evaluation on images the model was not trained on."""
+        return self.result.evaluation
+
+    @property
+    def audit(self) -> Audit:
+        """What was found in the data."""
+        return self.result.split.audit
+
+    @property
+    def predictor(self) -> Classifier:
         """The model, ready to predict."""
         return Classifier(self.model)
 
@@ -82,8 +87,8 @@ class Run:
         """The run as JSON values."""
         return {
             "run": str(self.folder),
-            "model": str(self.folder / "model.safetensors"),
-            "report": str(self.folder / "report.html"),
+            "model": str(self.folder / MODEL),
+            "report": str(self.folder / REPORT),
             "net": self.model.net,
             "strategy": self.model.strategy,
             "why": self.plan.why,
@@ -107,32 +112,67 @@ def train(
     tensorboard: bool = False,
     progress: Progress | None = None,
 ) -> Run:
-    """Learn from `data` what its task asks: a folder of class folders, a manifest, arrays, a pack, or a named set.
+    """Train on `data`: a folder of class folders, a manifest, arrays, a pack, or a named set.
 
     `out`: the run folder, new or empty; by default a new one under runs/. `recipe` holds every choice; the arguments
     after it override its keys. `resume`: in place of all of them, the folder of a run that was stopped or killed, which
-    then ends as if it had not been. `tensorboard`: also leave its scalars in the run folder.
+    then ends as if it had not been. `tensorboard`: also write its scalars to the run folder.
     Under torchrun the processes train together. The first one does all the rest and returns the run; the others leave
-    by SystemExit(0) when it needs them no more. Started anew by torchrun, it resumes what it left in `out`.
+    by SystemExit(0) when it needs them no more. Restarted by torchrun, it resumes the run in `out`.
     Raises RequestError for what cannot be done as asked, WorkError where the work failed.
     """
     given = {"data": os.fspath(data) or None, "net": net, "strategy": strategy, "epochs": epochs, "seed": seed}
     asked = {key: value for key, value in given.items() if value is not None}
     if resume is not None and (asked or out or recipe):
-        raise RequestError("a run is resumed with the recipe that it was begun with: give resume alone")
+        raise RequestError("a run is resumed with the recipe that it was started with: give resume alone")
     if tensorboard:
         require_writer()
     clock = Clock()
-    with together() as processes:
+    with joined_processes() as processes:
         progress = (progress if processes.first else None) or Progress()
-        recipe, resume = _begun(asked, out, recipe, resume, processes)
-        return _train(recipe, out, resume, clock, progress, processes, tensorboard=tensorboard)
+        recipe, resume = _started(asked, out, recipe, resume, processes)
+        with clock.stage("open the data"):
+            source, notes = open_as_asked(recipe)
+            summary = summarise(source)
+        plan = _planned(source, summary, recipe, resume, clock, processes)
+        notes += _announced(source, plan, recipe, progress)
+        with _claimed(resume, out, source, processes) as folder:
+            context = RunContext(folder, clock, progress, processes)
+            recipe = _recorded(recipe, source, plan, context, resumed=resume is not None)
+            notes += ["This run was stopped and resumed: its seconds are those since then."] if resume else []
+            with context.stoppable():
+                result = train_as_planned(source, plan, summary, recipe, context)
+                result = dataclasses.replace(result, notes=(*notes, *result.notes))
+                run = _written(result, source, plan, context)
+                if tensorboard:
+                    write_scalars(folder.path / "tensorboard", result.history, run.metrics, clock.stages)
+            return run
 
 
-def _begun(
+def open_as_asked(recipe: Recipe) -> tuple[Source, list[str]]:
+    """The data as split and decided on by the files that the recipe names, and lines for the user.
+
+    Raises RequestError for what does not go with the task of the data.
+    """
+    source = open_source(recipe.data)
+    notes = list(notes_of(source))
+    if recipe.split:  # first, because decisions may move an image to another part
+        source, said = apply_split(source, Path(recipe.split))
+        notes += said
+    if recipe.decisions:
+        source, said = apply_decisions(source, read_decisions(Path(recipe.decisions)))
+        notes += said
+    check_balance(source.task, recipe.balance)
+    source.task.loss_name(recipe.loss)
+    if recipe.augment != "auto":
+        Augmentation.from_text(recipe.augment)  # a wrong word is refused even where nothing is augmented
+    return source, notes
+
+
+def _started(
     asked: dict[str, Any], out: Place, recipe: Recipe | None, resume: Place, processes: Processes
 ) -> tuple[Recipe, Place]:
-    """The recipe, and the run to go on with, if any; every process takes the first one's."""
+    """The recipe, and the run to resume, if any; every process takes the first one's."""
     if processes.first:
         if processes.restarted and out is not None and unfinished(Path(out)):
             resume = out
@@ -141,101 +181,49 @@ def _begun(
             recipe = Recipe.from_file(Path(resume) / RECIPE)
         else:
             recipe = (recipe or Recipe()).changed(asked)
-    told = processes.told((recipe, resume))
-    assert told[0] is not None
-    return told[0], told[1]
+    shared = processes.broadcast((recipe, resume))
+    assert shared[0] is not None
+    return shared[0], shared[1]
 
 
-def _train(
-    recipe: Recipe,
-    out: Place,
-    resume: Place,
-    clock: Clock,
-    progress: Progress,
-    processes: Processes,
-    *,
-    tensorboard: bool,
-) -> Run:
-    """One process's part: all of it in the first, the learning alone in the others."""
-    with clock.stage("open the data"):
-        source, notes = _open(recipe)
-        check_balance(source.task, recipe.balance)
-        check_loss(source.task, recipe.loss)
-        if recipe.augment != "auto":
-            Augmentation.from_text(recipe.augment)  # a wrong word is told even where nothing is augmented
-        seen = glance(source)
-    plan = choose(seen, recipe.strategy, recipe.net)
+def _planned(
+    source: Source, summary: DataSummary, recipe: Recipe, resume: Place, clock: Clock, processes: Processes
+) -> Plan:
+    """What will be trained; every process takes the first one's plan."""
+    plan = choose(summary, recipe.strategy, recipe.net)
     if resume is not None and processes.first:  # the recipe has the choice, and the log the reason
-        plan = dataclasses.replace(plan, why=str(first_told(Path(resume), "plan").get("why", plan.why)))
-    if processes.first and asks_for_nearness(plan, seen, recipe.strategy):
-        with clock.stage("look closer"):
-            plan = looked_closer(source, plan, seen, recipe)
-    plan = processes.told(plan)
-    progress.say(f"{source.name}: {len(source.items):,} images {source.task.asked()}")
+        plan = dataclasses.replace(plan, why=str(first_logged(Path(resume), "plan").get("why", plan.why)))
+    if processes.first and needs_similarity(plan, summary, recipe.strategy):
+        with clock.stage("measure similarity"):
+            plan = planned_by_similarity(source, plan, summary, recipe)
+    return processes.broadcast(plan)
+
+
+def _announced(source: Source, plan: Plan, recipe: Recipe, progress: Progress) -> list[str]:
+    """Say what is trained on and how; return lines on keys that are set and not used."""
+    progress.say(f"{source.name}: {len(source.items):,} images {source.task.describe()}")
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
+    notes = []
     if idle := recipe.idle(plan.strategy):
         notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
-    if plan.strategy != "features":
-        notes += recipe.unread()
-    with _claimed(resume, out, source, processes) as folder:
-        site = Site(folder, clock, progress, processes=processes)
-        site.log("plan" if resume is None else "resume", {"data": recipe.data, **dataclasses.asdict(plan)})
-        if resume is None:
-            recipe = site.settle(recipe, **_settled(recipe, source, plan, folder))
-        else:
-            notes.append("This run was stopped and resumed: its seconds are those since then.")
-            if not folder.saved:
-                progress.say("Nothing was saved yet: the run begins anew.")
-        with site.stoppable():
-            learned = _learn(source, plan, seen, recipe, site)
-            learned.notes[:0] = notes
-            ran = (learned.recipe or recipe).changed({"precision": learned.precision})  # runs the same again
-            run = _leave(site, source, plan, ran, learned)
-            if tensorboard:
-                write_scalars(folder.path / "tensorboard", learned.curve, run.metrics, clock.stages)
-        return run
+    return notes + (recipe.unread() if plan.strategy != "features" else [])
 
 
 def _claimed(resume: Place, out: Place, source: Source, processes: Processes) -> RunFolder:
     if not processes.first:
-        return OthersFolder(Path(resume or out or ""))
+        return FollowerFolder(Path(resume or out or ""))
     if resume is not None:
         return RunFolder.reopened(Path(resume))
     return RunFolder(Path(out) if out else next_free(source.name))
 
 
-def _open(recipe: Recipe) -> tuple[Source, list[str]]:
-    """The data as split and decided on by the files that the recipe names, and lines for the user."""
-    source = open_source(recipe.data)
-    notes = list(notes_of(source))
-    if recipe.split:  # first, because decisions may move an image out of its part
-        source, said = apply_split(source, Path(recipe.split))
-        notes += said
-    if recipe.decisions:
-        source, said = apply_decisions(source, read_decisions(Path(recipe.decisions)))
-        notes += said
-    return source, notes
-
-
-def _learn(source: Source, plan: Plan, seen: Glance, recipe: Recipe, site: Site) -> Learned:
-    if plan.strategy != "scratch":
-        if (world := site.processes.world) is not None:
-            site.progress.say(f"This strategy is work for one process: the others of the {world.size} end here.")
-        site.processes.others_end()
-        site = dataclasses.replace(site, processes=Processes())  # nobody waits for it any more
-    if plan.strategy == "features":
-        return learn_features(source, plan, recipe, site)
-    if plan.strategy == "finetune":
-        from striate.jobs.learning.finetune import learn_finetuned  # imports torch
-
-        return learn_finetuned(source, plan, recipe, site)
-    from striate.jobs.learning.scratch import learn_scratch  # imports torch
-
-    return learn_scratch(source, plan, seen, recipe, site)
-
-
-def _settled(recipe: Recipe, source: Source, plan: Plan, folder: RunFolder) -> dict[str, Any]:
-    """The plan's choices, and paths that hold from anywhere: with them the run can be resumed, or run again."""
+def _recorded(recipe: Recipe, source: Source, plan: Plan, context: RunContext, *, resumed: bool) -> Recipe:
+    """The recipe with the plan's choices and absolute paths, written down: with it the run resumes, or runs again."""
+    context.log("resume" if resumed else "plan", {"data": recipe.data, **dataclasses.asdict(plan)})
+    if resumed:
+        if not context.folder.saved:
+            context.progress.say("Nothing was saved yet: the run starts again.")
+        return recipe
     data = source.identity if Path(recipe.data).exists() else recipe.data  # a path, or the name of a set
     net = str(Path(plan.net).resolve()) if is_model_file(plan.net) else plan.net
     filled: dict[str, Any] = {"data": data, "net": net, "strategy": plan.strategy}
@@ -244,77 +232,40 @@ def _settled(recipe: Recipe, source: Source, plan: Plan, folder: RunFolder) -> d
             filled[key] = str(Path(getattr(recipe, key)).resolve())
     if recipe.decisions:  # now, while it is what was read; its bytes, because a name may hold any line end
         content = Path(recipe.decisions).read_bytes()
-        folder.write_text("decisions.csv", content.decode("utf-8", "surrogateescape"))
-    return filled
+        context.folder.write_text(DECISIONS, content.decode("utf-8", "surrogateescape"))
+    return context.recorded(recipe.changed(filled))
 
 
-def _leave(site: Site, source: Source, plan: Plan, recipe: Recipe, learned: Learned) -> Run:
-    """Measure, and write everything that the run leaves: the model last, because where it is the run is finished."""
-    folder, clock, progress, found = site.folder, site.clock, site.progress, learned.audit
-    measured = learned.measured()
-    metrics = {**measured.as_dict(), "engine": learned.engine, "precision": learned.precision}
-    metrics |= _without_leaks(learned, measured) | _of_folds(learned)
-    if learned.strangers:
-        metrics["strangers"] = learned.strangers.as_dict()
-    provenance = {"data": recipe.data, "images": len(learned.lots.rows("train")), "seed": recipe.seed, **learned.facts}
-    model = dataclasses.replace(learned.model, metrics=metrics, training=provenance, versions=_versions())
+def _written(result: TrainResult, source: Source, plan: Plan, context: RunContext) -> Run:
+    """Write everything of the run: the model last, because where it exists the run is finished."""
+    folder, clock, recipe, split = context.folder, context.clock, result.recipe, result.split
+    metrics = metrics_of(result)
+    training = {"data": recipe.data, "images": len(split.rows("train")), "seed": recipe.seed, **result.facts}
+    model = dataclasses.replace(result.model, metrics=metrics, training=training, versions=_versions())
+    result = dataclasses.replace(result, model=model)
     folder.write_text(RECIPE, recipe.toml())
-    folder.write_text("audit.json", json.dumps(found.as_dict(), indent=1))
-    folder.write_text("split.csv", split_csv(found, learned.lots.parts, learned.lots.folds))
+    folder.write_text("audit.json", json.dumps(split.audit.as_dict(), indent=1))
+    folder.write_text("split.csv", split_csv(split.audit, split.parts, split.folds))
     with clock.stage("write the report"):
-        page = run_report(source, plan, recipe, learned, measured, model, dict(clock.stages))
-        folder.write_text(REPORT, render(page))
+        folder.write_text(REPORT, render(run_report(source, plan, result, dict(clock.stages))))
     with clock.stage("write the model"):
         write(folder.path / MODEL, model)
-    if learned.curve:
-        metrics = metrics | {"remarks": [remark.kind for remark in learned.remarks]}
+    remarks = result.evidence.remarks
+    if result.history:
+        metrics = metrics | {"remarks": [remark.kind for remark in remarks]}
     metrics = metrics | {"seconds": round(clock.total, 3)}
-    site.log("done", {**metrics, "stages": {name: round(seconds, 3) for name, seconds in clock.stages.items()}})
-    for finding in found.findings:
-        progress.say(finding.line())
-    for remark in learned.remarks[:REMARKS]:
-        progress.say(remark.line())
-    for note in learned.notes:
-        progress.say(note)
-    return Run(folder.path, model, measured, found, plan, metrics, learned.by_fold, learned.strangers)
-
-
-def _of_folds(learned: Learned) -> dict[str, Any]:
-    """Every fold's score, their mean and its interval, and what all folds come to together."""
-    folds = learned.by_fold
-    if not folds:
-        return {}
-    scores = [fold.score for fold in folds]
-    known = [score for score in scores if math.isfinite(score)]  # a fold may hold no image with any label
-    pooled, (low, high) = learned.cross_validated, mean_interval(known)
-    low, high = max(0.0, low), high if pooled.task.kind == "number" else min(1.0, high)
-    facts = {
-        "scores": list(map(or_none, scores)),
-        "mean": float(np.mean(known)) if known else None,
-        "interval": [low, high] if len(known) > 1 else None,
-        "pooled": or_none(pooled.score),
-        "images": pooled.total,
-    }
-    return {"folds": facts}
-
-
-def _without_leaks(learned: Learned, measured: Measured) -> dict[str, Any]:
-    """The score on held-out images that are not also in training, where there are any such leaks."""
-    if not measured.total or not learned.lots.measured_part:
-        return {}
-    clean = ~leaked(learned.audit, learned.lots.parts, learned.lots.measured_part)
-    if clean.all():
-        return {}
-    without = measure(measured.part, measured.task, measured.answers[clean], measured.targets[clean])
-    return {
-        "leaks": int((~clean).sum()),
-        "score_without_leaks": or_none(without.score),
-        "total_without_leaks": without.total,
-    }
+    context.log("done", {**metrics, "stages": {name: round(seconds, 3) for name, seconds in clock.stages.items()}})
+    for line in (
+        *(finding.line() for finding in split.audit.findings),
+        *(remark.line() for remark in remarks[:REMARKS]),
+        *result.notes,
+    ):
+        context.progress.say(line)
+    return Run(folder.path, plan, result, metrics)
 
 
 def _versions() -> dict[str, str]:
-    """Versions of what decides the answers, read without importing anything."""
+    """Versions of what decides the predictions, read without importing anything."""
     found = {"python": platform.python_version()}
     for name in ("striate", "numpy", "pillow", "torch", "openvino"):
         try:

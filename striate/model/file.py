@@ -22,9 +22,9 @@ from safetensors import SafetensorError
 from striate.errors import RequestError
 from striate.pixels import Pixels
 from striate.storage import sha256_of, write_bytes
-from striate.task import Task
+from striate.tasks import Task, task_from_dict
 
-FORMAT = 2  # 1 had no task and no extras: one class an image
+FORMAT = 3
 _EXTRA = "extra/"  # before the names of extras in the file: no module's name holds a slash
 MAX_CLASSES = 100_000
 _HEADER_LIMIT = 100_000_000  # safetensors' own
@@ -148,12 +148,10 @@ def _header(content: bytes, name: str) -> dict[str, Any]:
         raise RequestError(f"the model file {name} is damaged: its description is not JSON") from error
     if not isinstance(header, dict) or type(header.get("format")) is not int:
         raise RequestError(f"the model file {name} is damaged: its description has no format number")
-    # Before the checksum, which a newer format may reckon in another way.
-    if header["format"] > FORMAT:
-        raise RequestError(
-            f"{name} has model format {header['format']}, and this Striate reads up to {FORMAT}; "
-            "upgrade Striate to open it"
-        )
+    # Before the checksum, which another format may compute in another way.
+    if header["format"] != FORMAT:
+        hint = "upgrade Striate to open it" if header["format"] > FORMAT else "train or import the model again"
+        raise RequestError(f"{name} has model format {header['format']}, and this Striate reads {FORMAT}; {hint}")
     if header.pop("sha256", None) != sha256_of(json.dumps(header).encode()):
         raise RequestError(f"the model file {name} is damaged: its description does not match its checksum")
     return header
@@ -167,8 +165,6 @@ _KINDS: dict[str, type] = {
 
 def _checked(header: dict[str, Any], tensors: Tensors, name: str) -> Model:
     """The model that header and tensors describe, if they agree with each other."""
-    if header["format"] == 1:
-        header.setdefault("task", Task("class", ("",)).as_dict())
     for key, kind in _KINDS.items():
         if not isinstance(header.get(key), kind):
             raise RequestError(f"the model file {name} is damaged: {key!r} is missing or of the wrong kind")
@@ -194,7 +190,7 @@ def _checked(header: dict[str, Any], tensors: Tensors, name: str) -> Model:
     values: dict[str, Any] = {key: header[key] for key in _KINDS if key not in ("checksums", "classes")}
     try:
         values["pixels"] = Pixels.from_dict(header["pixels"])
-        values["task"] = Task.from_dict(header["task"], tuple(classes))
+        values["task"] = task_from_dict(header["task"], tuple(classes))
     except RequestError as error:
         raise RequestError(f"the model file {name} is damaged: {error}") from error
     model = Model(**values, tensors=tensors, extras=extras)

@@ -1,232 +1,214 @@
-"""Charts of what was measured: curves by epoch, calibration, ranking, folds, strangers, numbers, sizes."""
+"""The charts among a section's blocks, as figures of SVG without a script."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from striate.metrics import Calibration
-from striate.report.plot import Plot, Point, Say, Series, line_panel, tick, ticks
-from striate.report.run.content import Finder, LabelCurve, Numbers, RunReport, Strangers
-from striate.report.wording import clipped, number, percent, quantity, text
+from striate.report.plot import Plot, Point, Say, tick, ticks
+from striate.report.wording import text, words
+from striate.sections import Axis, Dot, Histogram, Histograms, Intervals, Lines, Reliability, Scatter, spoken
+from striate.sections.wording import Format, clipped, formatted, number, percent, quantity, whole_percent
 
 MOST_POINTS = 1500  # in one scatter: more hide each other and weigh
-MOST_FOLDS = 40
+MOST_DOTS = 40  # in one chart of intervals
 
 
-def loss(value: float) -> str:
-    """A loss, as a curve says it."""
-    return f"{value:.3f}" if value < 10 else f"{value:.4g}"
+def _say(form: Format, axis: Axis | None = None) -> Say:
+    """How a value is written beside a rule, as HTML; on an axis from 0 to 100 % without decimals."""
+    if form == "percent" and axis is not None and axis.range is not None:
+        return whole_percent
+    return tick if form == "plain" else lambda value: text(formatted(value, form))
 
 
-CURVES: tuple[tuple[str, str, str, Say], ...] = (
-    ("accuracy", "Accuracy on held-out images", "good", percent),
-    ("average_precision", "Mean average precision on held-out images", "good", percent),
-    ("error", "Mean error on held-out images", "good", quantity),
-    ("loss", "Training loss", "bad", loss),
-    ("held_out_loss", "Loss on held-out images", "good", loss),
-)
-
-
-def curve_points(curve: Sequence[Mapping[str, float]], key: str) -> list[Point]:
-    """Epoch and value of the rows that have a finite one."""
-    rows = [(row.get("epoch", place + 1), row[key]) for place, row in enumerate(curve) if row.get(key) is not None]
-    points = [(float(epoch), float(value)) for epoch, value in rows]
-    return [point for point in points if math.isfinite(point[0]) and math.isfinite(point[1])]
-
-
-def learning_curves(curve: Sequence[Mapping[str, float]]) -> str:
-    """Each of CURVES that was recorded, by epoch, one small panel each; empty when there is nothing to draw."""
-    panels = ""
-    for key, name, tone, say in CURVES:
-        points = curve_points(curve, key)
+def lines(chart: Lines) -> str:
+    """A line chart; empty without a point."""
+    every = [point for line in chart.lines for point in line.points if point[0] > 0 or not chart.x.log]
+    if not every:
+        return ""
+    plot, ruled = _area(chart, every)
+    if chart.band is not None:
+        plot.bar((_on(chart.x, chart.band[0]), _on(chart.x, chart.band[1])), plot.y[1], "span", 0)
+    plot.rules(ruled, _say(chart.y.form, chart.y))
+    _mark_x(plot, chart.x)
+    for line in chart.lines:
+        points = [(_on(chart.x, x), y) for x, y in line.points if y <= plot.y[1] and (x > 0 or not chart.x.log)]
         if points:
-            panels += line_panel([Series(points, tone)], name, say)
-    return f'<div class="charts">{panels}</div>' if panels else ""
+            plot.line(points, line.tone)
+    if chart.rule is not None:
+        rule = _on(chart.x, chart.rule)
+        plot.stroke((rule, plot.y[0]), (rule, plot.y[1]), "limit")
+    key = f'<span><i class="band"></i>{text(chart.band_name)}</span>' if chart.band_name else ""
+    return plot.figure(words(chart.title), text(chart.label or spoken(chart.title)), key)
 
 
-def rate_finder(found: Finder) -> str:
-    """The loss of the trial by learning rate, on powers of ten; shaded where it falls, a rule at the rate taken.
-
-    A loss that explodes is cut off, so that the fall before it can be seen.
-    """
-    lowest, start = min(found.losses), float(np.mean(found.losses[:20]))
-    room = max(start - lowest, 1e-9)
-    low, high = math.log10(found.rates[0]), math.log10(found.rates[-1])
-    top = min(max(found.losses), start + 0.6 * room)
-    plot = Plot((low, high), (lowest - 0.05 * room, top), height=210, foot=44)
-    plot.bar((math.log10(found.low), math.log10(found.high)), top, "span", 0)
-    plot.rules((lowest, (lowest + start) / 2, start), loss)
-    powers = range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1, max(1, math.ceil((high - low) / 5)))
-    plot.marks(list(powers), lambda power: f'10<tspan dy="-5" font-size="9">{tick(power)}</tspan>')
-    shown = [(math.log10(rate), value) for rate, value in zip(found.rates, found.losses, strict=True)]
-    plot.line(Series([point for point in shown if point[1] <= top], "bad"))
-    plot.stroke((math.log10(found.rate), plot.y[0]), (math.log10(found.rate), top), "limit")
-    plot.label((plot.left + plot.right) / 2, plot.height - 2, "learning rate", "middle")
-    said = f"Training loss by learning rate; taken: <b>{found.rate:.2g}</b>"
-    label = (
-        f"Loss by learning rate; it falls between {found.low:.1g} and {found.high:.1g}, and {found.rate:.2g} was taken"
-    )
-    return plot.figure(said, label, '<span><i class="band"></i>where the loss falls</span>')
+def _area(chart: Lines, every: list[Point]) -> tuple[Plot, list[float]]:
+    """The plotting area, and where its horizontal rules are: at the ends and in the middle."""
+    xs, ys = [_on(chart.x, x) for x, _ in every], [y for _, y in every]
+    low, high = chart.y.range or (min(ys), max(ys))
+    ruled = [low, (low + high) / 2, high]
+    if high - low < 1e-9:
+        low, high, ruled = low - 1, high + 1, [low]
+    if chart.x.range is not None:
+        across = (_on(chart.x, chart.x.range[0]), _on(chart.x, chart.x.range[1]))
+    else:
+        across = (min(xs), max(xs))
+    if chart.x.log:
+        return Plot(across, (low, high), height=210, foot=44), ruled
+    return Plot(across, (low, high), height=190 if chart.x.range else 200), ruled
 
 
-def reliability(found: Calibration) -> str:
-    """How often the network is right at each confidence, against the diagonal, and how many answers that rests on."""
+def _on(axis: Axis, value: float) -> float:
+    return math.log10(value) if axis.log else value
+
+
+def _mark_x(plot: Plot, axis: Axis) -> None:
+    """Powers of ten, the middle and the end of a given range, or the first and the last value."""
+    low, high = plot.x
+    if axis.log:
+        powers = range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1, max(1, math.ceil((high - low) / 5)))
+        plot.marks(list(powers), lambda power: f'10<tspan dy="-5" font-size="9">{tick(power)}</tspan>')
+        plot.label((plot.left + plot.right) / 2, plot.height - 2, text(axis.label), "middle")
+    elif axis.range is not None:
+        plot.marks(((low + high) / 2, high), _say(axis.form, axis))
+    else:
+        say = _say(axis.form)
+        plot.label(plot.left, plot.bottom + 20, f"{text(axis.label)} {say(low)}".strip())
+        if high > low:
+            plot.label(plot.right, plot.bottom + 20, say(high), "end")
+
+
+def reliability(found: Reliability) -> str:
+    """The accuracy at each confidence, against the diagonal, and how many predictions that rests on."""
     plot, counts = Plot((0, 1), (0, 1), height=220), Plot((0, 1), (0, float(max(1, found.counts.max()))), height=84)
-    plot.rules((0, 0.5, 1), _whole)
+    plot.rules((0, 0.5, 1), whole_percent)
     edges = np.linspace(0, 1, len(found.counts) + 1)
     for low, high, count, right in zip(edges[:-1], edges[1:], found.counts, found.accuracy, strict=True):
         if count:
             plot.bar((low, high), float(right))
             counts.bar((low, high), float(count), "count")
     plot.stroke((0, 0), (1, 1), "even")
-    plot.marks((0, 0.5, 1), _whole)
+    plot.marks((0, 0.5, 1), whole_percent)
     most = int(found.counts.max())
     counts.rules((0, float(max(1, most))), lambda value: number(round(value)))
-    counts.label((counts.left + counts.right) / 2, counts.bottom + 20, "answers in each range", "middle")
-    label = f"Share right by confidence; expected calibration error {percent(found.error)}"
-    drawn = plot.svg(label) + counts.svg(f"Answers by confidence, at most {number(most)} in a range")
-    return f"<figure><figcaption>Share that was right, by how sure it was</figcaption>{drawn}</figure>"
+    counts.label((counts.left + counts.right) / 2, counts.bottom + 20, "predictions in each range", "middle")
+    label = f"Accuracy by confidence; expected calibration error {percent(found.error)}"
+    drawn = plot.svg(text(label)) + counts.svg(f"Predictions by confidence, at most {number(most)} in a range")
+    return f"<figure><figcaption>Accuracy by confidence</figcaption>{drawn}</figure>"
 
 
-def _whole(share: float) -> str:
-    return f"{100 * share:.0f}&nbsp;%"
-
-
-def precision_recall_panel(curve: LabelCurve, average: float) -> str:
-    """One label's precision by recall."""
-    recall, precision = np.asarray(curve.recall, np.float64).ravel(), np.asarray(curve.precision, np.float64).ravel()
-    plot = Plot((0, 1), (0, 1), height=190)
-    plot.rules((0, 0.5, 1), _whole)
-    plot.marks((0.5, 1), _whole)
-    points = [(float(x), float(y)) for x, y in zip(recall, precision, strict=True) if math.isfinite(x + y)]
-    if points:
-        plot.line(Series([(0.0, points[0][1]), *points], "good"))
-    said = f"<b>{text(curve.name)}</b> {percent(average)}"
-    return plot.figure(said, f"Precision by recall of {text(curve.name)}, average precision {percent(average)}")
-
-
-def fold_dots(content: RunReport, say: Say) -> str:
-    """Each fold's score as a dot, at most MOST_FOLDS; the mean as a rule with its interval; the pooled score below."""
-    folds, pooled, (mean, *interval) = content.folds[:MOST_FOLDS], content.pooled, content.fold_spread
-    bounds = [fold.score for fold in folds] + interval + list(pooled.interval if pooled else ())
-    bounds = [value for value in bounds if math.isfinite(value)]
-    low, high = min(bounds, default=0.0), max(bounds, default=1.0)
-    room = (high - low or 0.1) * 0.08
-    rows = len(folds) + 2
-    plot = Plot((low - room, high + room), (0, rows), height=44 + 24 * rows, left=78)
-    for value in ticks(*plot.x):
-        plot.stroke((value, 0), (value, rows), "grid")
-    plot.marks(ticks(*plot.x), say)
-    if all(map(math.isfinite, interval)):
-        plot.bar((interval[0], interval[1]), rows, "span", 0)
-        plot.stroke((mean, 0), (mean, rows), "mean")
-    for place, fold in enumerate(folds):
-        height = rows - 0.5 - place
-        plot.label(70, plot.down(height) + 4, f"fold {number(fold.number)}", "end")
-        if math.isfinite(fold.score):
-            plot.dot(fold.score, height, "good", 5, f"{say(fold.score)} of {number(fold.images)}")
-    if pooled and all(map(math.isfinite, (pooled.score, *pooled.interval))):
-        plot.label(70, plot.down(0.7) + 4, "pooled", "end")
-        plot.stroke((pooled.interval[0], 0.7), (pooled.interval[1], 0.7), "whisker")
-        plot.dot(pooled.score, 0.7, "good", 5, say(pooled.score))
-    key = '<span><i class="dot"></i>mean of the folds</span><span><i class="band"></i>its 95&nbsp;% interval</span>'
-    return plot.figure("The score of each fold", f"Scores of {len(folds)} folds, mean {say(mean)}", key)
-
-
-def score_dots(runs: Sequence[tuple[str, float, tuple[float, float] | None]], say: Say) -> str:
-    """The score of each run as a dot with its interval as a line, on one scale; empty without a score."""
-    bounds = [value for _, score, interval in runs for value in (score, *(interval or ())) if math.isfinite(value)]
+def intervals(chart: Intervals) -> str:
+    """Dots with their intervals on one scale, at most MOST_DOTS; a mean behind them. Empty without a finite value."""
+    dots, say = chart.dots[:MOST_DOTS], _say(chart.form)
+    every = [value for dot in dots for value in (dot.value, *(dot.interval or ()))]
+    every += [chart.mean[0], *chart.mean[1]] if chart.mean else []
+    bounds = [value for value in every if math.isfinite(value)]
     if not bounds:
         return ""
     low, high = min(bounds), max(bounds)
-    room = (high - low or abs(high) or 1.0) * 0.06
-    plot = Plot((low - room, high + room), (0, len(runs)), height=40 + 26 * len(runs), left=110)
+    room = (high - low or abs(high) * 0.1 or 1.0) * 0.08
+    longest = max(len(dot.name) for dot in dots)
+    plot = Plot((low - room, high + room), (0, len(dots)), height=44 + 26 * len(dots), left=78 if longest < 10 else 110)
     for value in ticks(*plot.x, 3):
-        plot.stroke((value, 0), (value, len(runs)), "grid")
+        plot.stroke((value, 0), (value, len(dots)), "grid")
     plot.marks(ticks(*plot.x, 3), say)
-    for place, (name, score, interval) in enumerate(runs):
-        height = len(runs) - place - 0.5
-        plot.label(102, plot.down(height) + 4, text(clipped(name, 16)), "end")
-        tone = f"t{place % 6}"
-        if interval and all(map(math.isfinite, interval)):
-            plot.stroke((interval[0], height), (interval[1], height), f"{tone} wide")
-        if math.isfinite(score):
-            plot.dot(score, height, tone, 5, f"{text(name)}: {say(score)}")
-    return plot.figure("", f"Scores of {len(runs)} runs with their intervals")
+    key = ""
+    if chart.mean and all(map(math.isfinite, (chart.mean[0], *chart.mean[1]))):
+        plot.bar(chart.mean[1], len(dots), "span", 0)
+        plot.stroke((chart.mean[0], 0), (chart.mean[0], len(dots)), "mean")
+        key = f'<span><i class="dot"></i>{text(chart.mean_names[0])}</span>'
+        key += f'<span><i class="band"></i>{text(chart.mean_names[1])}</span>'
+    for place, dot in enumerate(dots):
+        _dot(plot, dot, len(dots) - place - 0.5, say)
+    return plot.figure(
+        words(chart.title), text(f"{spoken(chart.title) or 'Values'} of {len(dots)}, with intervals"), key
+    )
 
 
-def two_histograms(strangers: Strangers) -> str:
-    """Distances of known images and of strangers as shares of each, with the line from which on they are refused."""
-    known, strange = _finite(strangers.known), _finite(strangers.strangers)
-    every = np.concatenate([known, strange, [strangers.threshold]])
+def _dot(plot: Plot, dot: Dot, height: float, say: Say) -> None:
+    plot.label(plot.left - 8, plot.down(height) + 4, text(clipped(dot.name, 16)), "end")
+    if dot.interval and all(map(math.isfinite, dot.interval)):
+        plot.stroke((dot.interval[0], height), (dot.interval[1], height), f"{dot.tone} wide")
+    if math.isfinite(dot.value):
+        more = f" {text(dot.more)}" if dot.more else ""
+        plot.dot(dot.value, height, dot.tone, 5, f"{text(dot.name)}: {say(dot.value)}{more}")
+
+
+def histograms(chart: Histograms) -> str:
+    """Two distributions as shares of each, with the threshold between them."""
+    first, second = _finite(chart.first), _finite(chart.second)
+    every = np.concatenate([first, second, [chart.threshold]])
     low, high = float(every.min()), float(np.quantile(every, 0.995))
-    high = max(high, strangers.threshold) + 1e-9
+    high = max(high, chart.threshold) + 1e-9
     edges = np.linspace(low, high, 31)
-    shares = [np.histogram(np.minimum(part, high), edges)[0] / max(1, len(part)) for part in (known, strange)]
+    shares = [np.histogram(np.minimum(part, high), edges)[0] / max(1, len(part)) for part in (first, second)]
     plot = Plot((low, high), (0, float(max(shares[0].max(), shares[1].max(), 1e-9))), height=210)
-    plot.rules((0, plot.y[1]), _whole)
+    plot.rules((0, plot.y[1]), whole_percent)
     for share, tone in zip(shares, ("", "bad"), strict=True):
         for place in np.flatnonzero(share):
             plot.bar((edges[place], edges[place + 1]), float(share[place]), tone, 0.3)
-    plot.stroke((strangers.threshold, 0), (strangers.threshold, plot.y[1]), "limit")
-    right = plot.across(strangers.threshold) > 230
-    plot.label(
-        plot.across(strangers.threshold) + (-6 if right else 6),
-        plot.top + 8,
-        "refused from here on",
-        "end" if right else "start",
-    )
-    plot.label(plot.left, plot.bottom + 20, "like the known images")
-    plot.label(plot.right, plot.bottom + 20, "unlike them", "end")
-    key = '<span><i class="known"></i>held-out images</span><span><i class="strange"></i>strangers</span>'
-    caption = "Distance from what was learnt, share of images"
-    return plot.figure(
-        caption, f"{caption}: known images and strangers, threshold {quantity(strangers.threshold)}", key
-    )
+    plot.stroke((chart.threshold, 0), (chart.threshold, plot.y[1]), "limit")
+    at = plot.across(chart.threshold)
+    right = at > 230
+    plot.label(at + (-6 if right else 6), plot.top + 8, text(chart.threshold_name), "end" if right else "start")
+    plot.label(plot.left, plot.bottom + 20, text(chart.ends[0]))
+    plot.label(plot.right, plot.bottom + 20, text(chart.ends[1]), "end")
+    key = f'<span><i class="known"></i>{text(chart.names[0])}</span>'
+    key += f'<span><i class="strange"></i>{text(chart.names[1])}</span>'
+    label = f"{spoken(chart.title)}: {' and '.join(chart.names)}, threshold {quantity(chart.threshold)}"
+    return plot.figure(words(chart.title), text(label), key)
 
 
-def number_scatter(numbers: Numbers) -> str:
-    """True against answered numbers; on the dashed line the answer is right. At most MOST_POINTS, evenly chosen."""
-    chosen = np.linspace(0, len(numbers.true) - 1, min(len(numbers.true), MOST_POINTS)).astype(np.int64)
-    true, said = numbers.true[chosen], numbers.said[chosen]
-    finite = np.isfinite(true) & np.isfinite(said)
-    true, said = true[finite], said[finite]
-    if not len(true):
+def scatter(chart: Scatter) -> str:
+    """Points, at most MOST_POINTS of them, evenly chosen; empty without a finite one."""
+    x, y = (np.asarray(values, np.float64).ravel() for values in (chart.x, chart.y))
+    chosen = np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).astype(np.int64)
+    sampled = len(chosen) < len(x)
+    x, y = x[chosen], y[chosen]
+    finite = np.isfinite(x) & np.isfinite(y)
+    x, y = x[finite], y[finite]
+    if not len(x):
         return ""
-    low, high = float(min(true.min(), said.min())), float(max(true.max(), said.max()))
-    low, high = (low - 1, high + 1) if high <= low else (low, high)
-    plot = Plot((low, high), (low, high), height=330, foot=44)
-    plot.rules(ticks(low, high), tick)
-    plot.marks(ticks(low, high), tick)
-    plot.stroke((low, low), (high, high), "even")
-    radius = 3.2 if len(true) < 300 else 2
-    for x, y in zip(true.tolist(), said.tolist(), strict=True):
-        plot.dot(x, y, "faint", radius)
-    plot.label((plot.left + plot.right) / 2, plot.height - 2, f"true {text(numbers.name)}", "middle")
-    few = f" (a sample of {number(len(true))})" if len(chosen) < len(numbers.true) else ""
-    return plot.figure(f"Answered by true {text(numbers.name)}{few}", f"Scatter of {len(true)} answers by true value")
+    across, up = _range(x), _range(y)
+    if chart.diagonal:
+        across = up = min(across[0], up[0]), max(across[1], up[1])
+    plot = Plot(across, up, height=330, foot=44)
+    plot.rules(ticks(*up), tick)
+    plot.marks(ticks(*across), tick)
+    if chart.diagonal:
+        plot.stroke((across[0], across[0]), (across[1], across[1]), "even")
+    radius = 3.2 if len(x) < 300 else 2
+    for right, height in zip(x.tolist(), y.tolist(), strict=True):
+        plot.dot(right, height, "faint", radius)
+    plot.label((plot.left + plot.right) / 2, plot.height - 2, text(chart.x_label), "middle")
+    few = f" (a sample of {number(len(x))})" if sampled else ""
+    return plot.figure(words(chart.title) + few, text(f"{spoken(chart.title)}: scatter of {len(x)} points"))
 
 
-def error_histogram(numbers: Numbers) -> str:
-    """How far off the answers are, too low on the left, too high on the right."""
-    errors = _finite(numbers.errors)
-    if not len(errors):
+def _range(values: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if high > low else (low - 1, high + 1)
+
+
+def histogram(chart: Histogram) -> str:
+    """How many values lie where, about zero; empty without a finite one."""
+    values = _finite(chart.values)
+    if not len(values):
         return ""
-    reach = float(np.abs(errors).max()) or 1.0
-    counts, edges = np.histogram(errors, np.linspace(-reach, reach, 32))
+    reach = float(np.abs(values).max()) or 1.0
+    counts, edges = np.histogram(values, np.linspace(-reach, reach, 32))
     plot = Plot((-reach, reach), (0, float(counts.max())), height=210)
     plot.rules((0, float(counts.max())), tick)
     for place in np.flatnonzero(counts):
         plot.bar((edges[place], edges[place + 1]), float(counts[place]), gap=0.4)
     plot.stroke((0, 0), (0, float(counts.max())), "limit")
     plot.marks([-reach, 0.0, reach], quantity)
-    plot.label(plot.left, plot.top + 8, "too low")
-    plot.label(plot.right, plot.top + 8, "too high", "end")
-    return plot.figure("Images by error", f"Histogram of {len(errors)} errors from {-reach:.4g} to {reach:.4g}")
+    plot.label(plot.left, plot.top + 8, text(chart.below))
+    plot.label(plot.right, plot.top + 8, text(chart.above), "end")
+    label = f"{spoken(chart.title)}: histogram of {len(values)} values from {-reach:.4g} to {reach:.4g}"
+    return plot.figure(words(chart.title), text(label))
 
 
 def size_scatter(sizes: ArrayLike) -> str:
@@ -249,7 +231,7 @@ def size_scatter(sizes: ArrayLike) -> str:
     plot.label((plot.left + plot.right) / 2, plot.height - 2, "width, pixels", "middle")
     middle = np.median(table, axis=0)
     return plot.figure(
-        f"Height by width; the usual image is <b>{middle[0]:.0f} by {middle[1]:.0f}</b> pixels",
+        f"Height by width; the median image is <b>{middle[0]:.0f} by {middle[1]:.0f}</b> pixels",
         f"Heights by widths of {len(table)} images",
     )
 

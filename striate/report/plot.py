@@ -1,4 +1,4 @@
-"""A plotting area as SVG that needs no script and no file: rules, lines, bars and points, and a chart of lines."""
+"""A plotting area as SVG that needs no script and no file: rules, lines, bars and points."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from striate.report.wording import number
+from striate.sections.wording import MINUS, number
 
 MOST_STEPS = 120  # of one line
 
@@ -33,7 +33,7 @@ CSS = """
 .charts rect.count { fill: var(--muted); opacity: .45 } .charts rect.span { fill: rgb(var(--good) / .16) }
 .charts .limit { stroke: var(--ink); stroke-width: 1.6 } .charts .mean { stroke: rgb(var(--good)); stroke-width: 2 }
 .charts line.wide { stroke-width: 2.5 }
-.charts .whisker { stroke: rgb(var(--good)); stroke-width: 2 }
+.charts line.good { stroke: rgb(var(--good)) } .charts line.bad { stroke: rgb(var(--bad)) }
 @media (max-width: 46rem) { .charts.small { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1rem }
   .charts.small text { font-size: 24px } }
 .key { display: flex; flex-wrap: wrap; gap: .2rem 1.3rem; color: var(--muted); font-size: .82rem; margin-top: .5rem }
@@ -50,14 +50,6 @@ CSS = """
 .key i.t3 { background: var(--t3) } .key i.t4 { background: var(--t4) } .key i.t5 { background: var(--t5) }
 .key i[class^=t] { width: 16px; height: 3px; vertical-align: .25em }
 """
-
-
-@dataclass(frozen=True)
-class Series:
-    """A line: its points, from left to right, and its tone, a CSS class ("good", "bad", "t0" to "t5")."""
-
-    points: Sequence[Point]
-    tone: str
 
 
 @dataclass(frozen=True)
@@ -110,13 +102,13 @@ class Plot:
         """Words (HTML already) at units x, y."""
         self.parts.append(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{said}</text>')
 
-    def line(self, series: Series) -> None:
-        """A line with a point at its end."""
-        points = thinned(series.points)
+    def line(self, points: Sequence[Point], tone: str) -> None:
+        """A line with a point at its end. tone: a CSS class ("good", "bad", "t0" to "t5")."""
+        points = thinned(points)
         drawn = " ".join(f"{self.across(x):.1f},{self.down(y):.1f}" for x, y in points)
         x, y = points[-1]
-        self.parts.append(f'<polyline class="{series.tone}" style="fill:none" points="{drawn}"/>')
-        self.dot(x, y, series.tone, 4)
+        self.parts.append(f'<polyline class="{tone}" style="fill:none" points="{drawn}"/>')
+        self.dot(x, y, tone, 4)
 
     def dot(self, x: float, y: float, tone: str, radius: float, title: str = "") -> None:
         """A point."""
@@ -171,26 +163,5 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
 def tick(value: float) -> str:
     """A tick's value, without the digits of its binary tail."""
     if abs(value) >= 1000:
-        return number(round(value)).replace("-", "&minus;")
-    return f"{value:.4g}".replace("-", "&minus;")
-
-
-def line_panel(series: Sequence[Series], name: str, say: Say, many: bool = False) -> str:
-    """A line chart by epoch: three rules, the first and last epoch, and unless it is of `many`, the last value."""
-    every = [point for one in series for point in one.points]
-    (first, last), values = (min(x for x, _ in every), max(x for x, _ in every)), [y for _, y in every]
-    low, high = min(values), max(values)
-    ruled = [low, (low + high) / 2, high]
-    if high - low < 1e-9:
-        low, high, ruled = low - 1, high + 1, [low]
-    plot = Plot((first, last), (low, high))
-    plot.rules(ruled, say)
-    for one in series:
-        plot.line(one)
-    plot.label(plot.left, plot.bottom + 20, f"epoch {first:g}")
-    if last > first:
-        plot.label(plot.right, plot.bottom + 20, f"{last:g}", "end")
-    own = () if many else series[0].points
-    end = f": <b>{say(own[-1][1])}</b> at the end" if own else ""
-    told = f", {say(own[0][1])} to {say(own[-1][1])}" if own else ""
-    return plot.figure(f"{name}{end}", f"{name} by epoch{told}")
+        return number(round(value))
+    return f"{value:.4g}".replace("-", MINUS)

@@ -15,11 +15,11 @@ from striate.errors import RequestError
 
 
 @dataclass(frozen=True)
-class Visits:
-    """Images to be looked at, in order: int64 [n] each. rows: their places in the data set.
+class SampleOrder:
+    """The order in which samples come: int64 [n] each. rows: their indices in the data set.
 
-    keys: names for the draws, the same as `rows` the first time an image comes in an epoch, others after that.
-    partners: whom mix-up mixes each with, a place among all visits of the epoch.
+    keys: name the random draws, the same as `rows` the first time an image comes in an epoch, others after that.
+    partners: whom mix-up mixes each with, an index among all samples of the epoch.
     """
 
     rows: NDArray[np.int64]
@@ -29,55 +29,55 @@ class Visits:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def of(self, places: NDArray[np.int64] | slice) -> Visits:
-        """The visits at some places."""
-        return Visits(self.rows[places], self.keys[places], self.partners[places])
+    def of(self, places: NDArray[np.int64] | slice) -> SampleOrder:
+        """The samples at some places."""
+        return SampleOrder(self.rows[places], self.keys[places], self.partners[places])
 
 
-def visits(samples: int, *, seed: int, epoch: int, chances: NDArray[np.float64] | None = None) -> Visits:
-    """As many visits as there are images, in an order drawn for this seed and epoch.
+def sample_order(samples: int, *, seed: int, epoch: int, weights: NDArray[np.float64] | None = None) -> SampleOrder:
+    """As many samples as there are images, in an order drawn for this seed and epoch.
 
-    Every image comes once; or, with `chances` [samples], as often as its share of them says, rounded up or down: of the
-    draws between, spread evenly over the images, each has its due in the long run (systematic sampling: Madow 1949).
-    Raises RequestError for chances that are none.
+    Every image comes once; or, with sampling `weights` [samples], as often as its share of them says, rounded up or
+    down; over many epochs the average is its share (systematic sampling: Madow 1949).
+    Raises RequestError for weights that are none.
     """
     order = permutation(seed, epoch, samples)
     partners = permutation(seed, epoch, samples, Stream.PARTNER)
-    if chances is None:
-        return Visits(order, order, partners)
-    if chances.shape != (samples,) or not np.isfinite(chances).all() or chances.min() < 0 or not chances.any():
-        raise RequestError(f"balanced sampling takes {samples} chances of 0 or more, not all 0")
+    if weights is None:
+        return SampleOrder(order, order, partners)
+    if weights.shape != (samples,) or not np.isfinite(weights).all() or weights.min() < 0 or not weights.any():
+        raise RequestError(f"balanced sampling takes {samples} weights of 0 or more, not all 0")
     shuffled = permutation(seed, epoch, samples, Stream.SPREAD)
-    edges = np.cumsum(chances[shuffled], dtype=np.float64)
+    edges = np.cumsum(weights[shuffled], dtype=np.float64)
     points = np.arange(samples) + uniform(seed, epoch, 0, Stream.START)
     found = np.searchsorted(edges / edges[-1] * samples, points, side="right").clip(max=samples - 1)
-    first = np.searchsorted(found, found)  # the points are in order, so an image's visits stand together
+    first = np.searchsorted(found, found)  # the points are in order, so the samples of one image stand together
     rows = shuffled[found]
     keys = rows + samples * (np.arange(samples) - first)
-    return Visits(rows[order], keys[order], partners)
+    return SampleOrder(rows[order], keys[order], partners)
 
 
-def batches(epoch: Visits, batch: int, *, least: int = 1) -> Iterator[Visits]:
-    """The visits of an epoch's batches; the last batch may be smaller.
+def batches(epoch: SampleOrder, batch: int, *, min_batch: int = 1) -> Iterator[SampleOrder]:
+    """The samples of an epoch's batches; the last batch may be smaller.
 
-    A last batch of fewer than `least` images is left out (other ones in every epoch), unless there is no other batch.
+    A last batch of fewer than `min_batch` images is left out (other ones in every epoch), unless it is the only one.
     """
-    for start in range(0, count(len(epoch), batch, least=least) * batch, batch):
+    for start in range(0, count(len(epoch), batch, min_batch=min_batch) * batch, batch):
         yield epoch.of(slice(start, start + batch))
 
 
-def count(samples: int, batch: int, *, least: int = 1) -> int:
+def count(samples: int, batch: int, *, min_batch: int = 1) -> int:
     """How many batches `batches` gives."""
-    short_tail = samples > batch >= least and 0 < samples % batch < least
+    short_tail = samples > batch >= min_batch and 0 < samples % batch < min_batch
     return -(-samples // batch) - short_tail
 
 
-def pieces(batch: Visits, parts: int, *, least: int = 1) -> list[Visits]:
-    """A batch in up to `parts` pieces of at least `least` images, dealt out like cards: piece i has every parts-th."""
-    parts = max(1, min(parts, len(batch) // least))
+def micro_batches(batch: SampleOrder, parts: int, *, min_batch: int = 1) -> list[SampleOrder]:
+    """A batch as up to `parts` micro-batches of at least `min_batch` images; number i has every parts-th from i on."""
+    parts = max(1, min(parts, len(batch) // min_batch))
     return [batch.of(slice(part, None, parts)) for part in range(parts)]
 
 
-def least_batch(net: nn.Module) -> int:
+def min_batch_of(net: nn.Module) -> int:
     """The fewest images that `net` should learn from at once: two, where batch normalisation divides by a variance."""
     return 2 if any(isinstance(module, _BatchNorm) for module in net.modules()) else 1

@@ -19,7 +19,6 @@ from striate.errors import RequestError, Stopped, WorkError
 from striate.storage import read_sealed, write_sealed
 from striate.training.hooks import Hook
 from striate.training.run import Run
-from striate.training.scores import better
 from striate.training.state import about, put_back, saved
 
 _NAME = re.compile(r"step-(\d{9,})(-best)?\.checkpoint")
@@ -101,7 +100,7 @@ class Checkpoints(Hook):
         return False
 
     def _is_best(self, run: Run, score: float | None) -> bool:
-        best = score is not None and (self.best is None or better(run.examples.task, score, self.best))
+        best = score is not None and (self.best is None or run.examples.task.metric.better(score, self.best))
         self.best = score if best else self.best
         return best
 
@@ -136,7 +135,7 @@ class Checkpoints(Hook):
         """The checkpoints there are, in the order of their steps."""
         found = self.folder.iterdir() if self.folder.is_dir() else []
         named = (path for path in found if _NAME.fullmatch(path.name))
-        # Of one step, the best was saved later than the other: its epoch is judged.
+        # Of one step, the best was saved later than the other: its epoch is validated.
         return sorted(named, key=lambda path: (_step(path), path.stem.endswith("-best")))
 
     def _newest(self, run: Run) -> bytes | None:

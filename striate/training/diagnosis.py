@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from striate.recipe import Settings
+from striate.tasks import Loss
 
-# Shares of what there is to learn: the loss of knowing nothing less the least there can be.
+# Shares of what there is to learn: the loss at chance level less the lowest there can be.
 NOTHING = 0.97  # still there at the end: nothing was learnt
 STILL = 0.05  # moved less: the loss stood
 RISE, TIMES = 0.1, 1.25  # above the lowest, and times it: the loss rises
@@ -35,17 +35,17 @@ LOW = 100  # times below the optimizer's own rate: a low one
 
 @dataclass(frozen=True)
 class Reach:
-    """Where a training loss begins and ends. nothing: the loss of answering as the targets are distributed, whatever
-    the image; least: that of answering every image right, which label smoothing keeps above 0; both of one head. times:
-    how many such losses the training loss adds up, where auxiliary heads have a part in it."""
+    """Where a training loss starts and ends. chance: the loss of the best constant prediction, whatever the image;
+    floor: that of perfect predictions, which label smoothing keeps above 0; both of one head. times: how many such
+    losses the training loss adds up, where auxiliary heads have a part in it."""
 
-    nothing: float
-    least: float = 0.0
+    chance: float
+    floor: float = 0.0
     times: float = 1.0
 
     def left(self, loss: float) -> float:
         """The share of what there is to learn that a loss still has."""
-        return (loss / self.times - self.least) / (self.nothing - self.least)
+        return (loss / self.times - self.floor) / (self.chance - self.floor)
 
 
 @dataclass(frozen=True)
@@ -63,43 +63,13 @@ class Remark:
 
 
 def reach_of(
-    task: str,
-    targets: NDArray[Any],
-    settings: Settings,
-    *,
-    outputs: int,
-    weights: NDArray[Any] | None = None,
-    heads: int = 0,
+    loss: Loss, targets: NDArray[Any], *, outputs: int, weights: NDArray[Any] | None = None, times: float = 1.0
 ) -> Reach:
-    """The reach of the training loss of `targets`, as the loop takes them for a kind of task, for so many outputs.
+    """The reach of the training loss of `targets`, as the loop takes them, for so many outputs.
 
-    A number is learnt in units of its deviation. `weights` [N]: how much each image counts. heads: auxiliary ones, each
-    of which adds its own loss.
+    `weights` [N]: how much each image counts. times: as in `Reach`.
     """
-    own, times = _of_one_head(task, targets, settings, outputs, weights), 1 + settings.auxiliary * heads
-    return Reach(own.nothing, own.least, times)
-
-
-def _of_one_head(
-    task: str, targets: NDArray[Any], settings: Settings, outputs: int, weights: NDArray[Any] | None
-) -> Reach:
-    if task == "labels":
-        shares = targets.astype(np.float64).mean(0)
-        return Reach(float(np.mean([_entropy(np.array([share, 1 - share])) for share in shares])))
-    if task == "number":
-        errors = np.abs(targets - targets.mean()) / (targets.std() or 1.0)
-        huber = np.where(errors < 1, errors**2 / 2, errors - 0.5)
-        return Reach(float(np.mean(huber if settings.loss == "huber" else errors**2)))
-    shares = np.bincount(targets, weights, outputs) / (len(targets) if weights is None else weights.sum())
-    smooth = settings.label_smoothing
-    prior = shares if settings.smooth_towards == "frequency" else np.full(outputs, 1 / outputs)
-    each = [_entropy((1 - smooth) * np.eye(1, outputs, place)[0] + smooth * prior) for place in range(outputs)]
-    return Reach(_entropy((1 - smooth) * shares + smooth * prior), float(shares @ each))
-
-
-def _entropy(shares: NDArray[Any]) -> float:
-    some = shares[shares > 0]
-    return float(-(some * np.log(some)).sum())
+    return Reach(loss.chance(targets, outputs, weights), loss.floor(targets, outputs, weights), times)
 
 
 def diagnose(curve: Sequence[Mapping[str, float]], settings: Settings, reach: Reach) -> list[Remark]:
@@ -107,7 +77,7 @@ def diagnose(curve: Sequence[Mapping[str, float]], settings: Settings, reach: Re
 
     A row has "loss" and "learning_rate" of an epoch, and "held_out_loss" where images were held out.
     """
-    if len(curve) < FEWEST or not reach.nothing > reach.least or not all(map(math.isfinite, _of(curve, "loss"))):
+    if len(curve) < FEWEST or not reach.chance > reach.floor or not all(map(math.isfinite, _of(curve, "loss"))):
         return []
     seen = _Seen(curve, settings, reach)
     found = [sign(seen) for sign in (_flat, _diverging, _over_fitting, _noisy, _plateau, _under_fitting)]
@@ -118,7 +88,7 @@ def diagnose(curve: Sequence[Mapping[str, float]], settings: Settings, reach: Re
 
 
 class _Seen:
-    """A curve as shares of what there is to learn: `left` 1 is knowing nothing, 0 everything right."""
+    """A curve as shares of what there is to learn: `left` 1 is chance level, 0 every prediction right."""
 
     def __init__(self, curve: Sequence[Mapping[str, float]], settings: Settings, reach: Reach) -> None:
         self.settings, self.rates = settings, _of(curve, "learning_rate")
@@ -127,7 +97,7 @@ class _Seen:
         self.last = max(2, len(curve) // 4)  # epochs at the end that are looked at together
         self.end = statistics.fmean(self.left[-self.last :])
         self.held_loss = _of(curve, "held_out_loss") if all("held_out_loss" in row for row in curve) else []
-        self.held = [loss / reach.nothing for loss in self.held_loss]
+        self.held = [loss / reach.chance for loss in self.held_loss]
 
     @property
     def dropped(self) -> bool:

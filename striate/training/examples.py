@@ -1,4 +1,4 @@
-"""What a network learns from, or is judged on: images, their targets, and how a network sees them."""
+"""What a network is trained or evaluated on: images, their targets, and how a network sees them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.errors import RequestError
+from striate.recipe import Settings
+from striate.tasks import Classification, Loss, Targets, Task
 
 Values = Sequence[float] | Tensor
 
-_TARGETS = {"class": "int64 labels [N]", "labels": "float labels [N, labels]", "number": "float numbers [N]"}
+UNNAMED = Classification(("",))
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,34 +24,30 @@ class Examples:
     """N images with targets. Raises RequestError for what does not go together.
 
     images: uint8 [M, C, Hs, Ws], of any strides, such as a view of a memory map: only the rows of a step are read.
-    targets: by task: "class" int64 [N], "labels" floats [N, labels] of 0 and 1, "number" floats [N], for a network that
-      answers [N, 1].
+    targets: as the task's `collate` gives them: of classification int64 [N], multilabel floats [N, labels] of 0 and 1,
+      regression floats [N], for a network with outputs [N, 1].
     mean, std: the network sees (image - mean) / std on the scale 0 .. 255: a number a channel, the mean also [C, H, W].
-    task: a kind of `striate.task`.
-    unit: for a number, what its loss counts errors in, such as the deviation of the targets.
+    task: what the network predicts; the names of its outputs are not used here.
     size (height, width): of what the network sees, where the images are larger; (0, 0): as they are.
     fraction: the share of their side that it sees without augmentation.
     among: int64 [N], where among more images these are; None: they are all of them, M is N.
-    weights [N]: how much each image counts in the loss, as a share of their mean; None: all alike.
-    chances [N]: how often each image comes in an epoch, as a share of their mean; None: once each.
+    sample_weights [N]: how much each image counts in the loss, as a share of their mean; None: all alike.
+    sampling_weights [N]: how often each image comes in an epoch, as a share of their mean; None: once each.
     """
 
     images: Tensor
     targets: Tensor
     mean: Values
     std: Values
-    task: str = "class"
-    unit: float = 1.0
+    task: Task = UNNAMED
     size: tuple[int, int] = (0, 0)
     fraction: float = 1.0
     among: Tensor | None = None
-    weights: Tensor | None = None
-    chances: NDArray[np.float64] | None = None
+    sample_weights: Tensor | None = None
+    sampling_weights: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         _check_targets(self.images, self.targets, self.task, self.among)
-        if not 0 < self.unit < float("inf"):
-            raise RequestError(f"unit must be above 0, not {self.unit}")
         if not 0 < self.fraction <= 1:
             raise RequestError(f"fraction must be above 0 and at most 1, not {self.fraction}")
         if self.size != (0, 0) and min(self.size) < 1:
@@ -60,11 +58,11 @@ class Examples:
         if not fits or not bool((std > 0).all()):
             given = f"{_told(self.mean)} and {_told(self.std)}"
             raise RequestError(f"{channels} channels need as many means and stds above 0, not {given}")
-        weights = self.weights
+        weights = self.sample_weights
         if weights is not None and (
             weights.shape != (len(self),) or not weights.isfinite().all() or weights.min() < 0 or not weights.any()
         ):
-            raise RequestError(f"learning from {len(self)} images takes as many weights of 0 or more, not all 0")
+            raise RequestError(f"{len(self)} training images need as many sample weights of 0 or more, not all 0")
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -74,36 +72,54 @@ class Examples:
         """Height and width of what the network sees."""
         return self.size if min(self.size) else (self.images.shape[2], self.images.shape[3])
 
-    def counts(self) -> Tensor:
+    def relative_weights(self) -> Tensor:
         """How much each image counts, as a share of the mean: float32 [N]."""
-        if self.weights is None:
+        if self.sample_weights is None:
             return torch.ones(len(self))
-        return (self.weights.double() / self.weights.double().mean()).float()
+        return (self.sample_weights.double() / self.sample_weights.double().mean()).float()
 
-    def frequencies(self) -> Tensor | None:
-        """The share of each class among the images, float32 [classes]; None where there are no classes."""
-        if self.task != "class":
-            return None
-        shares = torch.bincount(self.targets, self.counts().double().to(self.targets.device))
-        return (shares / shares.sum()).float()
+    def loss(self, settings: Settings, *, smoothed: bool = True) -> Loss:
+        """The loss that the settings name for the task, in the scale of these targets; `smoothed`: of labels.
+
+        Raises RequestError for one that does not go with the task.
+        """
+        weights = self.relative_weights().double().numpy()
+        return training_loss(self.task, self.targets.cpu().numpy(), settings, weights=weights, smoothed=smoothed)
 
 
-def _check_targets(images: Tensor, targets: Tensor, task: str, among: Tensor | None) -> None:
-    given = f"{images.dtype} {list(images.shape)} and {targets.dtype} {list(targets.shape)}"
-    kind = targets.dtype == torch.int64 if task == "class" else targets.is_floating_point()
+def training_loss(
+    task: Task,
+    targets: Targets,
+    settings: Settings,
+    *,
+    weights: NDArray[np.float64] | None = None,
+    smoothed: bool = True,
+) -> Loss:
+    """The loss that the settings name for a task, in the scale of the training targets [N]; `smoothed`: of labels.
+
+    weights [N]: how much each image counts in the classes' frequencies. Raises RequestError for what does not go with
+    the task.
+    """
+    if not smoothed:
+        return task.loss(settings.loss, targets)
+    prior = None
+    if settings.smooth_towards == "frequency":
+        if not task.one_class:
+            what = "smooth_towards 'frequency' goes with one class an image"
+            raise RequestError(f"{what}, not with the task {task.kind!r}")
+        counts = np.bincount(targets, weights)
+        prior = counts / counts.sum()
+    return task.loss(settings.loss, targets, label_smoothing=settings.label_smoothing, prior=prior)
+
+
+def _check_targets(images: Tensor, targets: Tensor, task: Task, among: Tensor | None) -> None:
     samples = len(images) if among is None else len(among)
-    shape = images.ndim == 4 and targets.ndim == 1 + (task == "labels") and len(targets) == samples
-    if images.dtype != torch.uint8 or not kind or not shape:
-        raise RequestError(f"training takes uint8 images [N, C, H, W] and {_TARGETS[task]}, not {given}")
+    if images.dtype != torch.uint8 or images.ndim != 4 or not targets.ndim or len(targets) != samples:
+        given = f"{images.dtype} {list(images.shape)} and {targets.dtype} {list(targets.shape)}"
+        raise RequestError(f"training takes uint8 images [N, C, H, W] and as many targets, not {given}")
     if not samples:
-        raise RequestError("there are no images to learn from")
-    # Torch skips the label -100 in silence and takes other negative ones for a fault of its own.
-    if task == "class" and targets.min() < 0:
-        raise RequestError(f"labels count from 0, but one is {int(targets.min())}")
-    if task == "labels" and not ((targets >= 0) & (targets <= 1)).all():
-        raise RequestError("labels are given (1) or not (0), but one is neither")
-    if task == "number" and not targets.isfinite().all():
-        raise RequestError("numbers to learn must be finite, but one is not")
+        raise RequestError("there are no training images")
+    task.check_targets(targets.cpu().numpy())
 
 
 def _told(values: Values) -> str:

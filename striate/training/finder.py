@@ -17,7 +17,7 @@ from torch import nn
 
 from striate.errors import WorkError
 from striate.recipe import Settings
-from striate.training.batches import Visits
+from striate.training.batches import SampleOrder
 from striate.training.examples import Examples
 from striate.training.failure import NotFinite
 from striate.training.hooks import Hook
@@ -107,7 +107,7 @@ class _Trial:
             settings, learning_rate=HIGHEST, schedule="constant", compile="no", ema=0.0, take="last", patience=0
         )
         copied, own = copy.deepcopy((net, list(hooks)))  # at once: a hook may hold a part of the network
-        self.run = Run(copied, examples, settings, [*techniques(settings, judged=False), *own], rates, ALONE)
+        self.run = Run(copied, examples, settings, [*techniques(settings, validated=False), *own], rates, ALONE)
         self.run.schedule = _Rising(settings, self.tried)
 
     def losses(self) -> list[float]:
@@ -132,7 +132,7 @@ class _Trial:
                 break
         return found
 
-    def _batches(self) -> Iterator[Visits]:
+    def _batches(self) -> Iterator[SampleOrder]:
         run = self.run
         while True:
             run.net.train()

@@ -4,11 +4,11 @@
     for each epoch:
         epoch_begins               the network is in training mode
         for each batch:
-            (rates are set; every piece of the batch goes forward and backward)
+            (rates are set; every micro-batch goes forward and backward)
             gradients_ready        the batch's whole gradient stands in the parameters
             (the optimizer steps)
             step_done              run.batch batches of the epoch are learnt
-        (held-out images are judged, by run.judged)
+        (held-out images are evaluated, by run.eval_net)
         epoch_done                 the report of the epoch is the last of run.reports
     end                            the network becomes what the run leaves
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from striate.training.losses import Loss
 from striate.training.view import Shown, View
+
+LossFunction = Callable[
+    [Tensor, Tensor], Tensor
+]  # logits [N, outputs] and targets -> losses [N]: a `Loss`, or an own one
 
 
 class Learner(nn.Module):
-    """`net` in training: images [B, C, H, W] -> its scores, and those of its auxiliary heads where it has any.
+    """`net` in training: images [B, C, H, W] -> its logits, and those of its auxiliary heads where it has any.
 
     One module, because what wraps a network, such as torch.compile or DistributedDataParallel, wraps its forward alone.
     """
@@ -23,26 +27,28 @@ class Learner(nn.Module):
         self.auxiliary = hasattr(net, "forward_aux")
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Images -> (scores, auxiliary scores)."""
+        """Images -> (logits, auxiliary logits)."""
         if not self.auxiliary:
             return self.net(x), []
         net: Any = self.net
-        scores, others = net.forward_aux(x)
-        return scores, list(others)
+        logits, others = net.forward_aux(x)
+        return logits, list(others)
 
 
-def loss_of(learner: nn.Module, shown: Shown, view: View, each: Loss, *, auxiliary: float, precision: str) -> Tensor:
+def loss_of(
+    learner: nn.Module, shown: Shown, view: View, each: LossFunction, *, auxiliary: float, precision: str
+) -> Tensor:
     """The summed loss of the images shown, as they count; auxiliary heads count `auxiliary` times as much.
 
     Under mix-up an image has two parts: its losses are mixed as the images are. Source of the auxiliary weight 0.3:
     Szegedy et al. 2014, arXiv:1409.4842, section 5.
     """
     with torch.autocast(shown.x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        scores, others = learner(shown.x)
+        logits, others = learner(shown.x)
     total = torch.zeros((), device=shown.x.device)
     for rows, share in shown.parts:
-        scale, targets = share * view.counts[rows], view.targets[rows]
-        total = total + (scale * each(scores, targets)).sum()
+        scale, targets = share * view.sample_weights[rows], view.targets[rows]
+        total = total + (scale * each(logits, targets)).sum()
         for other in others:
             total = total + auxiliary * (scale * each(other, targets)).sum()
     return total

@@ -9,19 +9,19 @@ import torch
 from torch import nn
 
 from striate.recipe import Settings
-from striate.training.batches import Visits
+from striate.training.batches import SampleOrder
+from striate.training.evaluation import validate
 from striate.training.examples import Examples
 from striate.training.failure import check_weights, not_finite, out_of_memory
 from striate.training.hooks import Hook
-from striate.training.learner import loss_of
+from striate.training.learner import LossFunction, loss_of
 from striate.training.optimizers import Rates
 from striate.training.run import EpochReport, Run
-from striate.training.scores import judge
 from striate.training.techniques import techniques
 from striate.training.view import View
 from striate.training.world import ALONE, World
 
-Judge = Callable[[nn.Module], float]
+Validator = Callable[[nn.Module], float]
 
 
 def fit(
@@ -29,28 +29,32 @@ def fit(
     examples: Examples,
     settings: Settings,
     *,
-    held_out: Examples | Judge | None = None,
+    held_out: Examples | Validator | None = None,
     hooks: Sequence[Hook] = (),
     rates: Rates | None = None,
     world: World = ALONE,
+    loss: LossFunction | None = None,
 ) -> list[EpochReport]:
     """Train `net` in place, on its own device, and report each epoch; afterwards it is channels-last and in eval mode.
 
-    `held_out` is judged after every epoch: examples, or a function from the network, in eval mode, to its score.
+    `held_out` is evaluated after every epoch: examples, or a function from the network, in eval mode, to its score.
+    `loss`: an own one in place of the task's: a callable from logits [N, outputs] and targets to losses [N].
     `hooks` come after those of the settings' techniques. `rates`: a parameter's share of the learning rate, by name.
     `world`: the processes that do this together, each with the same arguments. A batch is dealt out to them by seed,
-    epoch and image, one process's piece being every n-th image. Each sums the losses and gradients of its own images,
+    epoch and image, one process's micro-batch being every n-th image. Each sums losses and gradients of its own images,
     DistributedDataParallel averages over the processes in the order of its ring, and the loop has scaled what it
     averages, so that the step is that of the batch's mean loss. One process computes the same but for the order of
-    these sums. Batch normalisation normalises within a piece, so n processes learn as one does with accumulate = n, but
-    their running statistics are those of the first process alone, whose network is judged and kept.
+    these sums. Batch normalisation is within a micro-batch, so n processes train as one does with accumulate = n, but
+    their running statistics are those of the first process alone, whose network is evaluated and saved.
     A last batch of one image is left out where there is batch normalisation. The same seed gives the same weights, bit
     for bit, on the same machine, thread count and versions; the caller's random state is left as it was.
     Raises RequestError for what does not go together, WorkError at the first loss or parameter that is not finite, or
-    where the memory does not hold the smallest piece of a batch.
+    where the memory does not hold the smallest micro-batch.
     """
-    run = Run(net, examples, settings, [*techniques(settings, judged=held_out is not None), *hooks], rates, world)
-    judged = View(held_out, run.device) if isinstance(held_out, Examples) else held_out
+    run = Run(
+        net, examples, settings, [*techniques(settings, validated=held_out is not None), *hooks], rates, world, loss
+    )
+    validated = View(held_out, run.device) if isinstance(held_out, Examples) else held_out
     with left_as_it_was(run):
         for hook in run.hooks:
             hook.start(run)
@@ -65,7 +69,7 @@ def fit(
                     hook.step_done(run)
             check_weights(net, f"the end of epoch {run.epoch + 1}", settings)
             net.eval()
-            run.close_epoch(*_judged(run, judged))
+            run.close_epoch(*_validated(run, validated))
             for hook in run.hooks:
                 hook.epoch_done(run)
         for hook in run.hooks:
@@ -73,8 +77,8 @@ def fit(
     return run.reports
 
 
-def learn(run: Run, batch: Visits) -> None:
-    """Learn one batch, in as many pieces as the memory asks for."""
+def learn(run: Run, batch: SampleOrder) -> None:
+    """Train on one batch, in as many micro-batches as the memory asks for."""
     run.set_rates()
     while True:
         try:
@@ -92,16 +96,18 @@ def learn(run: Run, batch: Visits) -> None:
     run.batch += 1
 
 
-def _gradient(run: Run, batch: Visits) -> float:
+def _gradient(run: Run, batch: SampleOrder) -> float:
     """Put the gradient of the batch's mean loss into the parameters; the summed loss of this process's images."""
     run.optimizer.zero_grad()
-    pieces, total, settings, counts = run.dealt(batch), 0.0, run.settings, 1.0
-    if not pieces:  # it goes along, for all exchange gradients, with images that another learns, and counts nothing
-        pieces, counts = [(run.world.rank, batch.of(slice(run.least)))], 0.0
-    for number, (piece, some) in enumerate(pieces):
-        run.seed_layers(piece)
+    micro_batches, total, settings, counts = run.dealt(batch), 0.0, run.settings, 1.0
+    if (
+        not micro_batches
+    ):  # it goes along, for all exchange gradients, with images that another learns, and counts nothing
+        micro_batches, counts = [(run.world.rank, batch.of(slice(run.min_batch)))], 0.0
+    for number, (micro_batch, some) in enumerate(micro_batches):
+        run.seed_layers(micro_batch)
         shown = run.view.learn(some, run.whole(), run.epoch)
-        with _alone_until(run, last=number == len(pieces) - 1):
+        with _alone_until(run, last=number == len(micro_batches) - 1):
             loss = loss_of(
                 run.learner, shown, run.view, run.loss,
                 auxiliary=settings.auxiliary, precision=settings.train_precision,
@@ -114,21 +120,21 @@ def _gradient(run: Run, batch: Visits) -> float:
     return total
 
 
-def _judged(run: Run, judged: View | Judge | None) -> tuple[float | None, float | None]:
+def _validated(run: Run, validated: View | Validator | None) -> tuple[float | None, float | None]:
     """Score and loss on held-out images, the same in every process."""
-    run.world.align(run.judged)
+    run.world.align(run.eval_net)
     found: tuple[float | None, float | None] = (None, None)
-    if run.world.first and isinstance(judged, View):
-        found = judge(run.judged, judged, precision=run.settings.train_precision, loss=run.settings.loss)
-    elif run.world.first and judged is not None and not isinstance(judged, View):
-        found = judged(run.judged), None
+    if run.world.first and isinstance(validated, View):
+        found = validate(run.eval_net, validated, run.held_out_loss, precision=run.settings.train_precision)
+    elif run.world.first and validated is not None and not isinstance(validated, View):
+        found = validated(run.eval_net), None
     score, loss = run.world.told(found)
     return score, loss
 
 
 @contextmanager
 def _alone_until(run: Run, *, last: bool) -> Iterator[None]:
-    """Gradients are exchanged once a batch, with its last piece."""
+    """Gradients are exchanged once a batch, with its last micro-batch."""
     with ExitStack() as stack:
         if run.world.size > 1 and not last:
             stack.enter_context(run.learner.no_sync())  # type: ignore[operator]

@@ -1,6 +1,6 @@
 """The loop without anything around it, for reading: what `fit` does to the weights, and not a line more.
 
-No hooks but clipping, no pieces of batches, no memory formats, no checkpoints, one process, float32; no auxiliary
+No hooks but clipping, no micro-batches, no memory formats, no checkpoints, one process, float32; no auxiliary
 heads, smoothing towards all classes alike, a momentum that stays. A test holds `fit` to the same loss curve.
 """
 
@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 from striate.recipe import Settings
-from striate.training.batches import batches, least_batch, visits
+from striate.training.batches import batches, min_batch_of, sample_order
 from striate.training.examples import Examples
-from striate.training.losses import loss_for
 from striate.training.optimizers import optimizer_for
 from striate.training.schedule import Schedule
 from striate.training.view import View
@@ -21,21 +20,22 @@ from striate.training.view import View
 def fit_plain(net: nn.Module, examples: Examples, settings: Settings) -> list[float]:
     """Train `net` in place, on its own device; the mean loss of every epoch. Layers draw from torch's own generator."""
     view = View(examples, next(net.parameters()).device, augment=settings.augment, seed=settings.seed)
-    loss_of = loss_for(examples.task, settings.loss, label_smoothing=settings.label_smoothing, unit=examples.unit)
+    loss_of = examples.loss(settings)
     optimizer = optimizer_for(net, settings)
-    epochs, least, curve, step = settings.chosen_epochs(len(examples)), least_batch(net), [], 0
+    epochs, smallest, curve, step = settings.chosen_epochs(len(examples)), min_batch_of(net), [], 0
     net.train()
     for epoch in range(epochs):
-        order = visits(len(examples), seed=settings.seed, epoch=epoch, chances=examples.chances)
-        drawn = list(batches(order, settings.batch, least=least))
+        order = sample_order(len(examples), seed=settings.seed, epoch=epoch, weights=examples.sampling_weights)
+        drawn = list(batches(order, settings.batch, min_batch=smallest))
         schedule = Schedule(settings, epochs, len(drawn))
         losses = 0.0
         for batch in drawn:
             for group in optimizer.param_groups:
                 group["lr"] = schedule.rate(step)
             shown = view.learn(batch, order, epoch)
-            scores = net(shown.x)
-            each = [share * view.counts[rows] * loss_of(scores, view.targets[rows]) for rows, share in shown.parts]
+            logits = net(shown.x)
+            weights = view.sample_weights
+            each = [share * weights[rows] * loss_of(logits, view.targets[rows]) for rows, share in shown.parts]
             loss = torch.stack(each).sum(0).mean()
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -13,21 +13,20 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from striate.data.augment.keyed import Stream, bits
-from striate.errors import RequestError, WorkError
+from striate.errors import WorkError
 from striate.recipe import Settings
-from striate.training.batches import Visits, batches, count, least_batch, pieces, visits
+from striate.training.batches import SampleOrder, batches, count, micro_batches, min_batch_of, sample_order
 from striate.training.depthwise import fast_depthwise
 from striate.training.examples import Examples
 from striate.training.hooks import Hook
-from striate.training.learner import Learner
-from striate.training.losses import loss_for
+from striate.training.learner import Learner, LossFunction
 from striate.training.optimizers import Rates, optimizer_for
 from striate.training.schedule import Schedule
 from striate.training.segments import in_segments
 from striate.training.view import View
 from striate.training.world import World
 
-_PIECES = 2**17  # more than any batch has, so that each piece of each batch has a seed of its own
+_MICRO_BATCHES = 2**17  # more than any batch has, so that each micro-batch has a seed of its own
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class EpochReport:
     """One epoch, in numbers.
 
     `epoch` counts from 1. `loss` is the mean over the images learnt from, each as the network was at its step.
-    `score` is of the held-out images, as `striate.training.scores` has it for the task, and `held_out_loss` their loss,
+    `score` is the task's metric on the held-out images, and `held_out_loss` their loss,
     or None. `learning_rate` is the last step's. `seconds` and `images_per_second` are of learning alone.
     """
 
@@ -60,9 +59,9 @@ class Sums:
 class Run:
     """What is trained, with what, and how far it is.
 
-    epoch, batch: epochs done, and batches done of the epoch under way. step: steps done in all. accumulate: pieces a
-    batch is learnt in, more than the settings' where memory was short. judged: the network that held-out images are
-    judged by. over: set by a hook to end the run after this epoch.
+    epoch, batch: epochs done, and batches done of the epoch under way. step: steps done in all. accumulate: micro-
+    batches a batch, more than the settings' where memory was short. eval_net: the network that held-out images are
+    evaluated by. over: set by a hook to end the run after this epoch.
     """
 
     def __init__(
@@ -73,6 +72,7 @@ class Run:
         hooks: Sequence[Hook],
         rates: Rates | None,
         world: World,
+        loss: LossFunction | None = None,
     ) -> None:
         self.net, self.examples, self.settings, self.hooks, self.world = net, examples, settings, list(hooks), world
         self.device = next(net.parameters()).device
@@ -80,25 +80,20 @@ class Run:
         # Before the optimizer is made: its own tensors take the format of the parameters.
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # undeclared, but documented
         self.optimizer: Optimizer = optimizer_for(net, settings, rates)
-        self.loss = loss_for(
-            examples.task,
-            settings.loss,
-            label_smoothing=settings.label_smoothing,
-            prior=self._prior(),
-            unit=examples.unit,
-        )
-        self.least = least_batch(net)
+        self.loss: LossFunction = loss or examples.loss(settings)
+        self.held_out_loss: LossFunction = loss or examples.loss(settings, smoothed=False)
+        self.min_batch = min_batch_of(net)
         self.epochs = settings.chosen_epochs(len(examples))
-        self.steps = count(len(examples), settings.batch, least=self.least)
+        self.steps = count(len(examples), settings.batch, min_batch=self.min_batch)
         self.schedule = Schedule(settings, self.epochs, self.steps)
         self.learner = self._wrapped()
-        self.judged: nn.Module = net
+        self.eval_net: nn.Module = net
         self.accumulate = settings.accumulate
         self.epoch = self.batch = 0
         self.sums = Sums()
         self.reports: list[EpochReport] = []
         self.over = False
-        self._visits: tuple[int, Visits] | None = None
+        self._order: tuple[int, SampleOrder] | None = None
         self._around = ExitStack()
         if self.device.type == "cpu" and settings.compile != "yes":
             self._around.enter_context(fast_depthwise(net))
@@ -124,17 +119,17 @@ class Run:
         """The batch under way, in words."""
         return f"epoch {self.epoch + 1}, batch {self.batch + 1} of {self.steps}"
 
-    def whole(self) -> Visits:
-        """The visits of the epoch under way."""
-        if self._visits is None or self._visits[0] != self.epoch:
-            chances = self.examples.chances
-            drawn = visits(len(self.examples), seed=self.settings.seed, epoch=self.epoch, chances=chances)
-            self._visits = self.epoch, drawn
-        return self._visits[1]
+    def whole(self) -> SampleOrder:
+        """The order of the epoch under way."""
+        if self._order is None or self._order[0] != self.epoch:
+            weights = self.examples.sampling_weights
+            drawn = sample_order(len(self.examples), seed=self.settings.seed, epoch=self.epoch, weights=weights)
+            self._order = self.epoch, drawn
+        return self._order[1]
 
-    def batches_left(self) -> Iterator[Visits]:
+    def batches_left(self) -> Iterator[SampleOrder]:
         """The batches of this epoch that are not learnt yet."""
-        for number, batch in enumerate(batches(self.whole(), self.settings.batch, least=self.least)):
+        for number, batch in enumerate(batches(self.whole(), self.settings.batch, min_batch=self.min_batch)):
             if number >= self.batch:
                 yield batch
 
@@ -150,35 +145,39 @@ class Run:
             else:
                 group["momentum"] = momentum
 
-    def dealt(self, batch: Visits) -> list[tuple[int, Visits]]:
-        """This process's pieces of a batch, each with its number among all of them.
+    def dealt(self, batch: SampleOrder) -> list[tuple[int, SampleOrder]]:
+        """This process's micro-batches of a batch, each with its number among all of them.
 
-        Piece i of the n = accumulate x processes has every n-th image from i on, so that one process which learns a
-        batch in n pieces sees the same pieces as n processes. A process has none where there are too few images.
+        Micro-batch i of the n = accumulate x processes has every n-th image from i on, so that one process that takes
+        a batch in n micro-batches sees the same ones as n processes. A process has none where images are too few.
         """
         size = self.world.size
-        return list(enumerate(pieces(batch, self.accumulate * size, least=self.least)))[self.world.rank :: size]
+        return list(enumerate(micro_batches(batch, self.accumulate * size, min_batch=self.min_batch)))[
+            self.world.rank :: size
+        ]
 
-    def seed_layers(self, piece: int) -> None:
-        """Seed what layers draw by the step and the piece, never by what was drawn before."""
-        torch.manual_seed(int(bits(self.settings.seed, self.epoch, self.batch * _PIECES + piece, Stream.NET)))
+    def seed_layers(self, micro_batch: int) -> None:
+        """Seed what layers draw by the step and the micro-batch, never by what was drawn before."""
+        torch.manual_seed(
+            int(bits(self.settings.seed, self.epoch, self.batch * _MICRO_BATCHES + micro_batch, Stream.NET))
+        )
 
     def split_further(self, batch: int) -> None:
-        """Learn batches in twice as many pieces.
+        """Train on batches in twice as many micro-batches.
 
-        Raises WorkError where a piece has the fewest images it may have, and where other processes wait for this one in
-        the middle of their exchange of gradients.
+        Raises WorkError where a micro-batch has the fewest images it may have, and where other processes wait for this
+        one in the middle of their exchange of gradients.
         """
         held = -(-batch // (self.accumulate * self.world.size))
         found = f"out of memory at {self.where}, with {held} image{'s' if held > 1 else ''} at once"
-        if held <= self.least:
+        if held <= self.min_batch:
             raise WorkError(
                 f"{found}: take a smaller net or smaller images, recompute = 'sqrt', or a machine with more memory"
             )
         if self.world.size > 1:
             raise WorkError(
                 f"{found} in process {self.world.rank + 1} of {self.world.size}: set accumulate = "
-                f"{2 * self.accumulate}, with which a step learns from as many images in smaller pieces"
+                f"{2 * self.accumulate}, with which a step learns from as many images in smaller micro-batches"
             )
         self.accumulate *= 2
         self.say(
@@ -202,16 +201,6 @@ class Run:
     def timed(self) -> _Timed:
         """Counts the seconds of a `with` block as the epoch's."""
         return _Timed(self.sums)
-
-    def _prior(self) -> torch.Tensor | None:
-        if self.settings.smooth_towards != "frequency":
-            return None
-        prior = self.examples.frequencies()
-        if prior is None:
-            raise RequestError(
-                f"smooth_towards 'frequency' goes with classes, not with the task {self.examples.task!r}"
-            )
-        return prior.to(self.device)
 
     def _wrapped(self) -> nn.Module:
         learner: nn.Module = Learner(self.net)

@@ -17,25 +17,24 @@ from torch import nn
 from striate.data.augment.keyed import permutation
 from striate.errors import WorkError
 from striate.recipe import Settings
-from striate.training.batches import least_batch
+from striate.training.batches import min_batch_of
+from striate.training.evaluation import Validation, validate
 from striate.training.examples import Examples
 from striate.training.failure import NotFinite
 from striate.training.hooks import Hook
+from striate.training.learner import LossFunction
 from striate.training.loop import fit
-from striate.training.losses import loss_for
 from striate.training.optimizers import Rates
 from striate.training.run import Run
-from striate.training.scores import Judged, judge
 from striate.training.view import View
 
 STEPS = 300  # until the few are known by heart, at most
 OFF = 1.5  # times the loss of knowing nothing, or its part, from which on a first loss is strange
-CLOSE = 0.1  # units: a number is known by heart when the answers are that near
 
 
 @dataclass(frozen=True)
 class FirstLoss:
-    """The loss before anything is learnt, and that of knowing nothing: ln(classes), or ln 2 a label; None: no such."""
+    """The loss before training, and that of chance level: ln(classes), or ln 2 a label; None: no such."""
 
     loss: float
     expected: float | None
@@ -50,7 +49,7 @@ class FirstLoss:
         """Both, for the user."""
         if self.expected is None:
             return f"First loss {self.loss:.3g}"
-        line = f"First loss {self.loss:.3g}; knowing nothing is {self.words} = {self.expected:.3g}"
+        line = f"First loss {self.loss:.3g}; chance level is {self.words} = {self.expected:.3g}"
         if not self.strange:
             return line
         why = "the first weights are too large, or the images not normalised" if self.loss > self.expected else (
@@ -81,12 +80,11 @@ def first_loss(net: nn.Module, examples: Examples, settings: Settings) -> FirstL
     view = View(examples, next(trial.parameters()).device)
     with torch.random.fork_rng(devices=[view.device] if view.device.type == "cuda" else []), torch.no_grad():
         torch.manual_seed(settings.seed)
-        scores = trial(view.plain(rows)).float()
-    each = loss_for(examples.task, settings.loss, unit=examples.unit)
-    loss = float(each(scores, view.targets[rows.to(view.device)]).mean())
-    if examples.task == "class":
-        return FirstLoss(loss, math.log(scores.shape[1]), f"ln {scores.shape[1]}")
-    return FirstLoss(loss, math.log(2), "ln 2") if examples.task == "labels" else FirstLoss(loss, None)
+        logits = trial(view.plain(rows)).float()
+    each = examples.loss(settings, smoothed=False)
+    loss = float(each(logits, view.targets[rows.to(view.device)]).mean())
+    expected = each.untrained(logits.shape[1])
+    return FirstLoss(loss, None) if expected is None else FirstLoss(loss, *expected)
 
 
 def learn_by_heart(
@@ -97,15 +95,16 @@ def learn_by_heart(
     A net, a loss and a rate that cannot do that will learn nothing from many images either. `rates`: as in `fit`.
     Raises WorkError where it does not within STEPS steps: with what was reached, and the likely causes.
     """
-    few = _few(examples, max(images, least_batch(net)), settings.seed)
+    few = _few(examples, max(images, min_batch_of(net)), settings.seed)
     trial = copy.deepcopy(net)
     plain = dataclasses.replace(
         settings, epochs=STEPS, batch=max(len(few), settings.accumulate), schedule="constant", warmup_epochs=0.0,
         weight_decay=0.0, label_smoothing=0.0, augment="none", ema=0.0, take="last", patience=0, compile="no",
     )  # fmt: skip
-    known = _Known(few)
+    loss = examples.loss(plain)  # in the scale of all targets, and not of the few
+    known = _Known(few, examples, loss)
     try:
-        fit(trial, few, plain, hooks=[known], rates=rates)
+        fit(trial, few, plain, hooks=[known], rates=rates, loss=loss)
     except NotFinite as error:
         raise WorkError(f"the check by {len(few)} images failed: {error}") from error
     if not known.reached:
@@ -116,11 +115,11 @@ def learn_by_heart(
 class _Known(Hook):
     """Ends the run when every image is answered right."""
 
-    def __init__(self, few: Examples) -> None:
-        self.few = few
+    def __init__(self, few: Examples, every: Examples, loss: LossFunction) -> None:
+        self.few, self.every, self.loss = few, every, loss
         self.reached, self.steps = False, 0
         self.first = self.last = math.nan
-        self.best = Judged(math.nan, math.inf)
+        self.best = Validation(math.nan, math.inf)
         self.silent: list[str] = []
 
     def start(self, run: Run) -> None:
@@ -134,23 +133,16 @@ class _Known(Hook):
         self.steps = run.epoch
         if run.epoch == 1:
             self.first = run.reports[0].loss
-        found = judge(run.net, self.view, precision=run.settings.train_precision, loss=run.settings.loss)
+        found = validate(run.net, self.view, self.loss, precision=run.settings.train_precision)
         self.last = run.reports[-1].loss
         if found.loss < self.best.loss:
             self.best = found
-        self.reached = run.over = self._right(found.score)
-
-    def _right(self, score: float) -> bool:
-        return score <= CLOSE * self.few.unit if self.few.task == "number" else score >= 1
+        self.reached = run.over = self.few.task.fitted(found.score, self.every.targets.cpu().numpy())
 
     def failure(self, settings: Settings) -> str:
         """What was reached, and why no more."""
-        score, count = self.best.score, len(self.few)
-        reached = {
-            "class": f"{round(score * count) if math.isfinite(score) else 0} were answered right",
-            "labels": f"the mean average precision was {100 * score:.0f} %",
-            "number": f"the answers were {score:.3g} off on average",
-        }[self.few.task]
+        metric, count = self.few.task.metric, len(self.few)
+        reached = f"the {metric.name} was {metric.text(self.best.score)}"
         moved = f"the loss went from {self.first:.3g} to {self.last:.3g}"
         failed = f"not even {count} images were learnt by heart"
         return f"{failed}: after {self.steps} steps {reached}, {moved}; {self._cause(settings)}"
@@ -175,7 +167,7 @@ class _Known(Hook):
 def _few(examples: Examples, images: int, seed: int) -> Examples:
     """Some of the examples, all alike in weight: class by class in turn, where there are classes."""
     order = permutation(seed, 0, len(examples))
-    if examples.task == "class":
+    if examples.task.one_class:
         labels = examples.targets.cpu().numpy()[order]
         turn = np.zeros(len(order), np.int64)
         for label in np.unique(labels):
@@ -184,7 +176,7 @@ def _few(examples: Examples, images: int, seed: int) -> Examples:
     rows = torch.from_numpy(order[:images].copy())
     found = examples.images[rows if examples.among is None else examples.among[rows]]
     return dataclasses.replace(
-        examples, images=found, targets=examples.targets[rows], among=None, weights=None, chances=None
+        examples, images=found, targets=examples.targets[rows], among=None, sample_weights=None, sampling_weights=None
     )
 
 

@@ -13,11 +13,10 @@ from striate.errors import RequestError
 from striate.recipe import Settings
 from striate.training.hooks import Hook
 from striate.training.run import Run
-from striate.training.scores import better
 from striate.training.segments import plain_copy
 
 
-def techniques(settings: Settings, *, judged: bool) -> list[Hook]:
+def techniques(settings: Settings, *, validated: bool) -> list[Hook]:
     """The hooks that the settings ask for. Raises RequestError for what needs held-out images where there are none."""
     hooks: list[Hook] = []
     if settings.clip_norm:
@@ -25,7 +24,7 @@ def techniques(settings: Settings, *, judged: bool) -> list[Hook]:
     if settings.ema:
         hooks.append(Averaging(settings.ema))
     if settings.patience or settings.take == "best":
-        if not judged:
+        if not validated:
             what = "patience" if settings.patience else "take = 'best'"
             raise RequestError(f"{what} needs held-out images: without them no epoch is better than another")
         hooks.append(Best(settings.patience))
@@ -51,7 +50,7 @@ class Clipping(Hook):
 
 
 class Averaging(Hook):
-    """Keeps an exponential average of the weights, judges by it, and leaves it (Polyak, Juditsky 1992).
+    """Keeps an exponential average of the weights, validates by it, and leaves it (Polyak, Juditsky 1992).
 
     After step t the average keeps min(decay, (1 + t) / (10 + t)) of itself, so that a short run is not left with where
     it began (as TensorFlow's ExponentialMovingAverage does). Buffers, such as running statistics, are averaged too;
@@ -66,7 +65,7 @@ class Averaging(Hook):
 
     def start(self, run: Run) -> None:
         self.shadow = plain_copy(run.net).eval().requires_grad_(False)
-        run.judged = self.shadow
+        run.eval_net = self.shadow
 
     @torch.no_grad()
     def step_done(self, run: Run) -> None:
@@ -110,10 +109,10 @@ class Best(Hook):
         if (
             found is not None
             and not math.isnan(found)
-            and (self.score is None or better(run.examples.task, found, self.score))
+            and (self.score is None or run.examples.task.metric.better(found, self.score))
         ):
             self.epoch, self.score = run.epoch, found
-            self.state = {name: tensor.detach().clone() for name, tensor in _state(run.judged).items()}
+            self.state = {name: tensor.detach().clone() for name, tensor in _state(run.eval_net).items()}
         elif self.patience and run.epoch - self.epoch >= self.patience and run.epoch < run.epochs:
             run.over = True
             run.say(f"stopped after epoch {run.epoch}: none was better than epoch {self.epoch} in {self.patience}")

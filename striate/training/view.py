@@ -13,7 +13,7 @@ from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment, mixing
 from striate.data.augment.statistics import measure
 from striate.data.augment.warp import plain
-from striate.training.batches import Visits
+from striate.training.batches import SampleOrder
 from striate.training.examples import Examples, Values
 
 KEEP = 4 * 2**30  # bytes of images that are kept on the network's device; more stay where they are
@@ -43,8 +43,9 @@ class View:
         self.mean, self.std = (
             torch.as_tensor(value, dtype=torch.float32).to(device) for value in (examples.mean, examples.std)
         )
-        self.targets = examples.targets.to(device, torch.int64 if examples.task == "class" else torch.float32)
-        self.counts = examples.counts().to(device)
+        dtype = torch.float32 if examples.targets.is_floating_point() else torch.int64
+        self.targets = examples.targets.to(device, dtype)
+        self.sample_weights = examples.relative_weights().to(device)
         self.augmentation = Augmentation.from_text("none" if augment == "auto" else augment)
         images = examples.images
         self.images = images.to(device) if images.nbytes <= KEEP else images
@@ -54,7 +55,7 @@ class View:
         """The images at `rows`, int64 [B], as prediction sees them: float32 [B, C, H, W], normalised."""
         return normalised(plain(self._read(rows), self.examples.shown, self.examples.fraction), self.mean, self.std)
 
-    def learn(self, some: Visits, whole: Visits, epoch: int) -> Shown:
+    def learn(self, some: SampleOrder, whole: SampleOrder, epoch: int) -> Shown:
         """The visits `some` of an epoch, augmented, and under mix-up mixed with partners among the `whole` epoch's."""
         x, rows, alpha = *self._augmented(some, epoch), self.augmentation.mixup
         if not alpha:
@@ -66,7 +67,7 @@ class View:
         scale = share.view(-1, 1, 1, 1)
         return Shown(x * scale + other * (1 - scale), [(rows, share), (partners, 1 - share)])
 
-    def _augmented(self, some: Visits, epoch: int) -> tuple[Tensor, Tensor]:
+    def _augmented(self, some: SampleOrder, epoch: int) -> tuple[Tensor, Tensor]:
         rows = torch.from_numpy(some.rows)
         images = augment(
             self._read(rows),

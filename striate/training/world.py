@@ -37,7 +37,7 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes, judges and speaks for all."""
+        """Whether this is the process that writes, validates and speaks for all."""
         return self.rank == 0
 
     def told(self, value: Any) -> Any:

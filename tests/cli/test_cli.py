@@ -21,7 +21,7 @@ VERBS = list(next(a for a in parser()._actions if isinstance(a, argparse._SubPar
 
 def test_the_verbs() -> None:
     assert set(VERBS) == {
-        "train", "predict", "evaluate", "audit", "augment", "pack", "report", "export", "fetch", "import", "nets",
+        "train", "predict", "evaluate", "audit", "augment", "pack", "compare", "export", "fetch", "import", "nets",
         "show",
     }  # fmt: skip
 
@@ -126,13 +126,13 @@ def test_json_of_audit_predict_evaluate(trained: Run, photos: Path, cli) -> None
     assert code == 0 and len(answer["predictions"]) == 16 and answer["failed"] == []
     assert all(abs(sum(row["probabilities"].values()) - 1) < 1e-4 for row in answer["predictions"])
     code, out, _ = cli("evaluate", trained.folder, photos, "--json")
-    assert code == 0 and one_json(out)["accuracy"] == trained.measured.accuracy
+    assert code == 0 and one_json(out)["accuracy"] == trained.evaluation.accuracy
 
 
 def test_json_of_train_is_alone_on_standard_output(trained: Run, photos: Path, tmp_path: Path, cli) -> None:
     code, out, err = cli("train", photos, "--out", tmp_path / "run", "--json")
     answer = one_json(out)
-    assert code == 0 and answer["accuracy"] == trained.measured.accuracy and answer["set_aside"] == 0
+    assert code == 0 and answer["accuracy"] == trained.evaluation.accuracy and answer["set_aside"] == 0
     assert Path(answer["model"]).is_file() and Path(answer["report"]).is_file()
     assert "Strategy features" in err
 

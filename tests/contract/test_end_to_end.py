@@ -51,10 +51,10 @@ def test_a_family_end_to_end(file: str, name: str, pictures: Path, tmp_path: Pat
         warmup_epochs=0.0,
     )
     run = train(pictures, out=tmp_path / "run", recipe=recipe)
-    assert (run.model.net, run.classifier.classes) == (name, ("bars", "discs"))
+    assert (run.model.net, run.predictor.classes) == (name, ("bars", "discs"))
 
     files = sorted((pictures / "val").rglob("*.png"))
-    predicted = np.stack([one.probabilities for one in run.classifier.predict(files)])
+    predicted = np.stack([one.probabilities for one in run.predictor.predict(files)])
     assert predicted.shape == (4, 2)
     assert np.allclose(predicted.sum(axis=1), 1) and np.ptp(predicted) > 0
 

@@ -27,7 +27,7 @@ from striate.data.sources.folder import open_folder
 from striate.errors import RequestError
 from striate.pixels import Pixels
 from striate.progress import Progress
-from striate.task import Target, Task
+from striate.tasks import Multilabel, Regression, Target, Task
 
 
 def picture(path: Path, seed: int = 0, form: str = "PNG", side: int = 16) -> Path:
@@ -437,11 +437,11 @@ def test_large_comparisons_are_kept_until_an_image_changes(many: Path, monkeypat
 # Other tasks
 
 
-def retargeted(folder: Path, kind: str, names: tuple[str, ...], targets: dict[str, Target]) -> Audit:
+def retargeted(folder: Path, task: Task, targets: dict[str, Target]) -> Audit:
     """The audit of a folder whose images have other targets than its classes."""
     source = open_folder(folder)
     items = tuple(replace(item, target=targets[item.key]) for item in source.items)
-    changed = replace(source, task=Task(kind, names), items=items)
+    changed = replace(source, task=task, items=items)
     return draw(changed, [(one.item, one.record) for one in look(changed, Pixels(16, 16))])
 
 
@@ -451,7 +451,7 @@ def test_several_labels_contradict_as_sets_and_are_counted_one_by_one(many: Path
     targets: dict[str, Target] = {item.key: (0, 1) for item in open_folder(many).items}
     targets["a/00.png"] = (0,)
     targets["a/1.png"] = (1, 2)
-    found = retargeted(many, "labels", ("sky", "sea", "boat"), targets)
+    found = retargeted(many, Multilabel(("sky", "sea", "boat")), targets)
     assert kinds(found) == {
         "contradiction": ("a/0.png", "a/00.png"), "duplicate": ("a/0.png", "a/00.png", "b/12.png", "b/120.png"),
         "imbalance": ("boat",), "tiny-class": ("a/1.png",),
@@ -463,11 +463,11 @@ def test_several_labels_contradict_as_sets_and_are_counted_one_by_one(many: Path
 def test_numbers_contradict_and_have_no_classes(many: Path) -> None:
     scene(0, 0).save(many / "a" / "again.jpg")
     targets: dict[str, Target] = {item.key: float(n) for n, item in enumerate(open_folder(many).items)}
-    found = retargeted(many, "number", ("age",), targets)
+    found = retargeted(many, Regression(("age",)), targets)
     assert kinds(found) == {"near-contradiction": ("a/0.png", "a/again.jpg")}
     assert found.balance() == "age goes from 0 to 24; half lie below 12."
     targets["a/again.jpg"] = targets["a/0.png"]
-    assert kinds(retargeted(many, "number", ("age",), targets)) == {"near-duplicate": ("a/0.png", "a/again.jpg")}
+    assert kinds(retargeted(many, Regression(("age",)), targets)) == {"near-duplicate": ("a/0.png", "a/again.jpg")}
 
 
 def test_the_order_of_a_source_is_kept(folder: Path) -> None:

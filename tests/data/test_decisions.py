@@ -24,7 +24,7 @@ from striate.data.sources.folder import open_folder
 from striate.data.sources.manifest import open_manifest
 from striate.errors import RequestError
 from striate.pixels import Pixels
-from striate.task import Task
+from striate.tasks import Classification, Multilabel
 
 
 def picture(path: Path, seed: int) -> None:
@@ -53,7 +53,7 @@ def decided(fix: Path, *rows: str) -> dict[str, Decision]:
 
 
 def spoken(source: Source) -> dict[str, tuple[str, str]]:
-    return {item.key: (source.task.spoken(item.target), item.part) for item in source.items}
+    return {item.key: (source.task.text(item.target), item.part) for item in source.items}
 
 
 def test_what_is_decided_is_done(folder: Source, fix: Path) -> None:
@@ -123,7 +123,7 @@ def test_labels_and_numbers(tmp_path: Path, fix: Path) -> None:
     rows = ["0.png,relabel,c | +0 | b,,", "1.png,relabel,,,", "2.png,relabel,b,,"]
     changed, lines = apply_decisions(source, decided(fix, *rows))
     assert changed.task.names == ("0", "b", "c")
-    assert [changed.task.spoken(item.target) for item in changed.items] == ["0, b, c", "none", "b"]
+    assert [changed.task.text(item.target) for item in changed.items] == ["0, b, c", "none", "b"]
     assert lines[1:] == ["New labels: 0", "No image is left of: a"]
     (tmp_path / "n.csv").write_text("path,number\n0.png,1\n1.png,2\n")
     changed, _ = apply_decisions(open_manifest(tmp_path / "n.csv"), decided(fix, "0.png,relabel,-2.5,,"))
@@ -270,7 +270,7 @@ def test_nothing_changes_but_what_was_decided(
     names = sorted({name for row in rows for name in row}) or ["ant"]
     places = [tuple(sorted(names.index(name) for name in row)) for row in rows]
     items = tuple(Item(str(n), place if several else place[0]) for n, place in enumerate(places))
-    task = Task("labels" if several else "class", tuple(names))
+    task = Multilabel(tuple(names)) if several else Classification(tuple(names))
     source = FileSource(Path(), "m", "m", task, items, ())
     decisions, expected = {}, {str(n): set(row) for n, row in enumerate(rows)}
     for number, (kind, to) in choices.items():

@@ -20,7 +20,7 @@ from striate.data.sources.base import Item, file_stamp
 from striate.data.sources.files import FileSource
 from striate.data.sources.folder import open_folder
 from striate.pixels import Decoded, Pixels
-from striate.task import Task
+from striate.tasks import Classification
 
 PIXELS = Pixels(8, 8)
 
@@ -207,7 +207,7 @@ RECORDS = st.builds(
 @settings(deadline=None)
 def test_the_file_gives_back_what_it_was_given(records: list[Record], data: st.DataObject) -> None:
     keys = data.draw(st.lists(TEXTS, min_size=len(records), max_size=len(records), unique=True))
-    source = FileSource(Path(), "drawn", f"drawn {records}", Task("class", ("a",)), (), ())
+    source = FileSource(Path(), "drawn", f"drawn {records}", Classification(("a",)), (), ())
     memory = Memory(source)
     for key, record in zip(keys, records, strict=True):
         memory.remember(key, f"stamp of {key}", record)

@@ -62,7 +62,7 @@ def targets(source: FileSource) -> dict[str, object]:
 def test_one_class_an_image(place: Path) -> None:
     source = open_source(manifest(place, "path,label\na.png,cat\nb.png,dog\nsub/e.png, cat \n"))
     assert isinstance(source, FileSource) and source.name == "labels"
-    assert (source.task.kind, source.task.names) == ("class", ("cat", "dog"))
+    assert (source.task.kind, source.task.names) == ("classification", ("cat", "dog"))
     assert targets(source) == {"a.png": 0, "b.png": 1, "sub/e.png": 0}
     assert source.oddities == () and notes_of(source) == ()
     item = source.items[2]
@@ -73,14 +73,14 @@ def test_one_class_an_image(place: Path) -> None:
 
 def test_several_labels_an_image(place: Path) -> None:
     source = open_manifest(manifest(place, "path,labels\na.png,sun|rain\nb.png,\nc.png,rain | snow|rain\n"))
-    assert (source.task.kind, source.task.names) == ("labels", ("rain", "snow", "sun"))
+    assert (source.task.kind, source.task.names) == ("multilabel", ("rain", "snow", "sun"))
     assert targets(source) == {"a.png": (0, 2), "b.png": (), "c.png": (0, 1)}
 
 
 @pytest.mark.parametrize(("column", "name"), [("number", "number"), ("number:age", "age"), ("Value: Age", "Age")])
 def test_a_number_an_image(column: str, name: str, place: Path) -> None:
     source = open_manifest(manifest(place, f"file;{column}\na.png;-3.5\nb.png;1e3\n"))
-    assert (source.task.kind, source.task.names) == ("number", (name,))
+    assert (source.task.kind, source.task.names) == ("regression", (name,))
     assert targets(source) == {"a.png": -3.5, "b.png": 1000.0}
 
 
@@ -366,7 +366,7 @@ def test_label_names_come_back_as_they_were_written(rows: list[list[str]], delim
             (Path(folder) / f"{number}.png").write_bytes(b"x")
         for name, text in (("l.csv", table.getvalue()), ("l.jsonl", lines)):
             source = open_manifest(manifest(Path(folder), text, name))
-            said = [source.task.spoken(item.target) for item in source.items]
+            said = [source.task.text(item.target) for item in source.items]
             assert said == [", ".join(sorted(row)) or "none" for row in rows]
 
 

@@ -29,7 +29,7 @@ from striate.data.sources.folder import open_folder
 from striate.data.splits import split
 from striate.errors import RequestError
 from striate.pixels import Decoded, Pixels
-from striate.task import Task
+from striate.tasks import Classification, Multilabel, Regression, Task
 
 PIXELS = Pixels(48, 40, rule="squash", filter="bicubic")
 
@@ -128,9 +128,9 @@ def test_a_pack_is_opened_as_a_source_without_torch(packed: PackSource) -> None:
 @pytest.mark.parametrize(
     ("task", "targets"),
     [
-        (Task("labels", ("sun", "sea", "sand")), [(0, 2), (), (1,)]),
-        (Task("number", ("age",)), [0.1, -3.0, 1e300]),
-        (Task("class", ("b", "a")), [1, 0, 1]),
+        (Multilabel(("sun", "sea", "sand")), [(0, 2), (), (1,)]),
+        (Regression(("age",)), [0.1, -3.0, 1e300]),
+        (Classification(("b", "a")), [1, 0, 1]),
     ],
     ids=["labels", "number", "class"],
 )
@@ -244,14 +244,18 @@ def described(path: Path, **changes: object) -> bytes:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format": 2}, "pack format 2, and this Striate reads up to 1; upgrade"),
+        ({"format": 3}, "pack format 3, and this Striate reads 2; upgrade"),
+        ({"format": 1}, "pack format 1, and this Striate reads 2; pack the images again"),
         ({"format": "1"}, "no format number"),
         ({"images": 4}, "damaged"),
         ({"images": -1}, "damaged"),
         ({"pixels": {"height": 8, "width": 8, "channels": 2}}, "damaged"),
         ({"pixels": {"height": 8, "width": 9}}, "damaged"),
-        ({"task": {"kind": "class", "names": ["a"], "thresholds": []}}, "table does not hold together.*target"),
-        ({"task": {"kind": "labels", "names": ["a", "b"], "thresholds": []}}, "table does not hold together.*target"),
+        ({"task": {"kind": "classification", "names": ["a"]}}, "table does not hold together.*target"),
+        (
+            {"task": {"kind": "multilabel", "names": ["a", "b"], "thresholds": []}},
+            "table does not hold together.*target",
+        ),
         ({"task": []}, "damaged"),
         ({"table_sha256": "0"}, "table does not match its checksum"),
     ],

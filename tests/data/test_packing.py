@@ -25,7 +25,7 @@ from striate.data.sources.base import Item, Oddity
 from striate.errors import RequestError, WorkError
 from striate.pixels import Decoded, Pixels, UnreadableImage
 from striate.progress import Progress
-from striate.task import Task
+from striate.tasks import Classification, Task
 
 SIDE = 8
 PIXELS = Pixels(SIDE, SIDE)
@@ -42,7 +42,7 @@ class Noise:
     on_read: Callable[[int], object] = lambda number: None
     identity: str = "test:noise"
     name: str = "noise"
-    task: Task = Task("class", ("even", "odd"))  # noqa: RUF009  (frozen)
+    task: Task = Classification(("even", "odd"))  # noqa: RUF009  (frozen)
     oddities: tuple[Oddity, ...] = (Oddity("junk", "junk", "of a tool"),)
 
     @property
@@ -228,7 +228,7 @@ def test_whatever_happened_to_what_was_left_the_file_is_the_same(
         ({"count": 699}, PIXELS),
         ({"identity": "test:other"}, PIXELS),
         ({"name": "other"}, PIXELS),
-        ({"task": Task("class", ("odd", "even"))}, PIXELS),
+        ({"task": Classification(("odd", "even"))}, PIXELS),
         ({}, Pixels(SIDE, SIDE, rule="squash")),
         ({}, Pixels(SIDE, SIDE + 1)),
     ],

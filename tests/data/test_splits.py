@@ -33,7 +33,7 @@ from striate.data.splits import (
 )
 from striate.errors import RequestError
 from striate.storage import write_text
-from striate.task import Task
+from striate.tasks import Classification, Multilabel, Regression, Task
 
 
 def usable(*entries: tuple[int, object, str]) -> list[Usable]:
@@ -43,9 +43,8 @@ def usable(*entries: tuple[int, object, str]) -> list[Usable]:
     ]
 
 
-def found(entries: list[Usable], kind: str = "class", outputs: int = 20) -> Audit:
-    names = tuple(map(str, range(1 if kind == "number" else outputs)))
-    return Audit(Task(kind, names), entries, [])
+def found(entries: list[Usable], task: Task = Classification(tuple(map(str, range(20))))) -> Audit:  # noqa: B008
+    return Audit(task, entries, [])
 
 
 def distinct(*counts: int) -> list[Usable]:
@@ -134,7 +133,7 @@ def test_leaks_are_marked() -> None:
 def test_the_saved_split_is_csv_that_reads_back() -> None:
     entries = usable((0, "x", ""), (1, "y", ""))
     nasty = 'a, "b"\nc\udce9'
-    audited = Audit(Task("class", ("one", nasty)), entries, [Oddity("bad.jpg", "empty", "zero bytes")])
+    audited = Audit(Classification(("one", nasty)), entries, [Oddity("bad.jpg", "empty", "zero bytes")])
     rows = list(csv.reader(io.StringIO(split_csv(audited, ["train", "val"]), newline="")))
     assert rows == [
         ["path", "class", "part", "fold", "why"],
@@ -161,7 +160,7 @@ def test_groups_are_held_out_whole_and_near_the_share_that_is_wanted(seed: int) 
     generator = np.random.default_rng(7)
     rows = [(int(generator.integers(2)), f"patient {patient}") for patient in range(40) for _ in range(5)]
     entries = grouped(*rows)
-    parts = split(found(entries, outputs=2), 0.2, seed)
+    parts = split(found(entries, Classification(tuple("01"))), 0.2, seed)
     for patient in range(40):
         assert len({part for part, (_, group) in zip(parts, rows, strict=True) if group == f"patient {patient}"}) == 1
     assert 35 <= held(parts).sum() <= 45  # of 200: the wanted fifth, give or take one group
@@ -172,7 +171,7 @@ def test_groups_are_held_out_whole_and_near_the_share_that_is_wanted(seed: int) 
 
 def test_one_large_group_is_learnt_from() -> None:
     entries = grouped(*[(n % 2, "all") for n in range(30)])
-    assert set(split(found(entries, outputs=2), 0.2, 0)) == {"train"}
+    assert set(split(found(entries, Classification(tuple("01"))), 0.2, 0)) == {"train"}
 
 
 def test_twins_join_groups() -> None:
@@ -191,8 +190,8 @@ def several(count: int, seed: int = 0) -> list[Usable]:
 @pytest.mark.parametrize("seed", range(4))
 def test_labels_are_held_out_in_proportion(seed: int) -> None:
     entries = several(300)
-    audited = found(entries, "labels", 4)
-    parts, table = held(split(audited, 0.2, seed)), strata_of(audited.task, entries)
+    audited = found(entries, Multilabel(tuple("0123")))
+    parts, table = held(split(audited, 0.2, seed)), strata_of(audited.task, entries).table
     assert table.shape == (300, 5)
     assert table[:, 4].tolist() == [not entry.item.target for entry in entries]
     shares = table[parts].sum(0) / table.sum(0)
@@ -202,13 +201,13 @@ def test_labels_are_held_out_in_proportion(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_numbers_are_held_out_tenth_by_tenth(seed: int) -> None:
     numbers = np.random.default_rng(1).lognormal(3, 2, 200)
-    parts = held(split(found(grouped(*((float(number), "") for number in numbers)), "number"), 0.2, seed))
+    parts = held(split(found(grouped(*((float(number), "") for number in numbers)), Regression(("n",))), 0.2, seed))
     tenths = np.argsort(np.argsort(numbers)) * 10 // 200
     assert np.bincount(tenths[parts], minlength=10).tolist() == [4] * 10
 
 
 def test_equal_numbers_are_one_stratum() -> None:
-    parts = split(found(grouped(*[(3.5, "")] * 20), "number"), 0.2, 0)
+    parts = split(found(grouped(*[(3.5, "")] * 20), Regression(("n",))), 0.2, 0)
     assert held(parts).sum() == 4
 
 
@@ -225,7 +224,7 @@ def test_every_chosen_image_is_in_one_fold_and_units_are_whole(rows: list, folds
         for n, (target, content, group) in enumerate(rows)
     ]
     places = sorted(random.sample(range(len(entries)), max(2, len(entries) * 3 // 4)))
-    audited = found(entries, outputs=4)
+    audited = found(entries, Classification(tuple("0123")))
     whole = [set(unit) & set(places) for unit in units_of(entries)]
     units = [unit for unit in whole if unit]
     if len(units) < folds:
@@ -276,7 +275,7 @@ def test_folds_that_are_possible() -> None:
 # A saved split is applied again
 
 
-TWO = Task("class", ("a", "b"))
+TWO = Classification(("a", "b"))
 
 
 @dataclass(frozen=True)

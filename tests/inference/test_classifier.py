@@ -21,7 +21,7 @@ from striate.model import Model
 from striate.nets.build import create
 from striate.nets.state import arrays_of
 from striate.pixels import Pixels
-from striate.task import Task
+from striate.tasks import Classification
 
 FAMILIES = ["lenet5", "lenet5_lecture", "lenet5_plain", "resnet8", "plain8", "efficientnet_lite_tiny"]
 
@@ -38,7 +38,7 @@ def model_of(name: str, seed: int = 0, classes: int = 3) -> Model:
     return Model(
         name,
         net.options,
-        Task("class", names),
+        Classification(names),
         pixels,
         tensors,
         head,
@@ -114,7 +114,8 @@ def test_the_trunk_is_shared_by_models_that_differ_in_the_head_alone(
     first = model_of("resnet8")
     weight = np.ones((5, first.tensors["head.weight"].shape[1]), np.float32)
     second = dataclasses.replace(
-        first, task=Task("class", tuple("abcde")), options=first.options | {"classes": 5}, strategy="other", metrics={},
+        first, task=Classification(tuple("abcde")), options=first.options | {"classes": 5},
+        strategy="other", metrics={},
         tensors=first.tensors | {"head.weight": weight, "head.bias": np.zeros(5, np.float32)},
     )  # fmt: skip
     assert first.trunk_key == second.trunk_key

@@ -10,7 +10,7 @@ import pytest
 from striate.errors import RequestError
 from striate.inference import strangers
 from striate.inference.strangers import NEIGHBOURS, Strangers, distances_among, distances_to
-from striate.jobs.models import published_model
+from striate.weights.models import published_model
 
 AXES = np.eye(8, dtype=np.float32)
 

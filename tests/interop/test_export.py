@@ -17,7 +17,7 @@ from striate.errors import RequestError, WorkError
 from striate.inference.openvino_engine import import_openvino
 from striate.interop import onnx_graph, openvino_graph
 from striate.jobs import export as job
-from striate.jobs.models import load
+from striate.jobs.load import load
 from striate.jobs.train import Run, train
 from striate.pixels import Pixels
 

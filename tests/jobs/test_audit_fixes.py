@@ -128,7 +128,7 @@ def test_training_does_as_decided(decided: tuple[Run, list[str]]) -> None:
     assert [run.model.classes[int(there[f"train/bars/0{n}.jpg"].target)] for n in (0, 1, 2)] == ["stripes"] * 2 + [
         "bars"
     ]
-    assert run.measured.total == 11
+    assert run.evaluation.total == 11
 
 
 def test_what_was_decided_is_recorded(decided: tuple[Run, list[str]]) -> None:
@@ -159,7 +159,7 @@ def test_the_recipe_of_a_decided_run_runs_again_to_the_same(
     ]
     told = [json.loads((one.folder / "audit.json").read_text())["findings"] for one in (again, run)]
     assert told[0] == told[1]
-    assert np.array_equal(again.measured.answers, run.measured.answers)
+    assert np.array_equal(again.evaluation.predictions, run.evaluation.predictions)
 
 
 def test_decisions_go_on_top_of_a_saved_split(dirty: Path, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_decisions_go_on_top_of_a_saved_split(dirty: Path, tmp_path: Path) -> No
     recipe = QUICK.changed({"decisions": str(path), "split": str(first.folder / "split.csv")})
     run = train(data, out=tmp_path / "run", recipe=recipe)
     assert part_of(run, held) == "train"
-    assert run.measured.total == first.measured.total - 1
+    assert run.evaluation.total == first.evaluation.total - 1
 
 
 def part_of(run: Run, key: str) -> str:
@@ -274,9 +274,9 @@ def test_following_every_doubt_is_understood(tmp_path: Path) -> None:
         tmp_path / "all.csv", ("path", "labels"), [(f"d/{d.path}", said) for d, said in zip(made, table_, strict=True)]
     )
     found = audit(data, labels=True, fix_list=tmp_path / "d.csv", html=tmp_path / "a.html")
-    assert found.findings[0].kind == "doubtful-label"
+    assert found.findings[0].kind == "label-error"
     rows = follow(tmp_path / "d.csv", tmp_path / "mine.csv")
-    assert sum("doubtful-label" in row["found"] and row["to"] != "" for row in rows) >= 2
+    assert sum("label-error" in row["found"] and row["to"] != "" for row in rows) >= 2
     train(data, out=tmp_path / "run", recipe=QUICK.changed({"decisions": str(tmp_path / "mine.csv")}))
 
 

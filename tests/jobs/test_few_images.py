@@ -39,9 +39,9 @@ def test_nothing_is_held_out(strategy: str, column: str, tmp_path: Path, cli) ->
     rows = [(f"d/{d.path}", ("a", "b")[n] if column[0] == "l" else d.side, "all") for n, d in enumerate(made)]
     data = csv_manifest(tmp_path / "all.csv", ("path", column, "group"), rows)
     run = train(data, out=tmp_path / "run", recipe=RECIPES[strategy])
-    assert (run.measured.part, run.measured.total) == ("", 0)
-    assert "Not measured" in whole(run)["result"]
-    assert "not measured" in run.measured.lines()[0]
+    assert (run.evaluation.part, run.evaluation.total) == ("", 0)
+    assert "Not evaluated" in whole(run)["result"]
+    assert "not measured" in run.evaluation.lines()[0]
     again = tmp_path / "again"
     changes = ["--set", f"strategy={strategy}", "--set", "epochs=1"] + (
         ["--net", "lenet5_plain"] if strategy == "scratch" else []
@@ -49,7 +49,7 @@ def test_nothing_is_held_out(strategy: str, column: str, tmp_path: Path, cli) ->
     code, out, err = cli("train", data, "--out", again, *changes, "--json")
     assert code == 0, err
     assert strict_json(out)["total"] == 0
-    code, out, err = cli("report", run.folder, again, "--out", tmp_path / "c.html", "--json")
+    code, out, err = cli("compare", run.folder, again, "--out", tmp_path / "c.html", "--json")
     assert code == 0, err
     assert [row["score"] for row in strict_json(out)["runs"]] == [None, None]
 
@@ -64,7 +64,7 @@ def test_fewer_groups_than_folds_that_choose_the_head(strategy: str, column: str
     ]
     data = csv_manifest(tmp_path / "all.csv", ("path", column, "group"), rows)
     run = train(data, out=tmp_path / "run", recipe=RECIPES[strategy])
-    assert run.measured.total == 8  # one patient of three
+    assert run.evaluation.total == 8  # one patient of three
     whole(run)
 
 
@@ -92,10 +92,10 @@ def test_numbers_that_are_all_the_same(strategy: str, tmp_path: Path) -> None:
     made = draw(tmp_path / "d", 20)
     data = csv_manifest(tmp_path / "all.csv", ("path", "number"), [(f"d/{d.path}", 41.5) for d in made])
     run = train(data, out=tmp_path / "run", recipe=RECIPES[strategy].changed({"learning_rate": 0.01}))
-    assert run.measured.total == 4
+    assert run.evaluation.total == 4
     assert run.metrics["r2"] is None
-    assert run.measured.score < (1.5 if strategy == "scratch" else 1e-3)
-    assert "Answered against true" in whole(run)["numbers"]
+    assert run.evaluation.score < (1.5 if strategy == "scratch" else 1e-3)
+    assert "Predicted vs. true" in whole(run)["numbers"]
 
 
 @both
@@ -108,7 +108,7 @@ def test_a_single_held_out_number_has_an_error_and_no_interval(strategy: str, tm
         recipe=RECIPES[strategy],
     )
     assert run.metrics["interval"] == [0.0, None]
-    assert run.metrics["mean_absolute_error"] == pytest.approx(abs(run.measured.answers[0, 0] - made[5].side))
+    assert run.metrics["mean_absolute_error"] == pytest.approx(abs(run.evaluation.predictions[0, 0] - made[5].side))
     whole(run)
 
 
@@ -120,7 +120,7 @@ def test_a_model_is_measured_on_data_that_count_its_labels_otherwise(tmp_path: P
     )
     top = [(f"d/{d.path}", "top") for d in made if d.labels == ("top",)]
     some = csv_manifest(tmp_path / "some.csv", ("path", "labels"), top)
-    measured = evaluate(run.folder, some).measured
+    measured = evaluate(run.folder, some).evaluation
     assert measured.task.names == ("left", "top")
     assert measured.targets.tolist() == [[0, 1]] * len(top)
 
@@ -138,12 +138,16 @@ def test_folds_with_strangers(strategy: str, tmp_path: Path) -> None:
         scene(number % 2, number, (40, 32)).save(tmp_path / "others" / f"{number}.png")
     changes = {"folds": 3, "strangers": str(tmp_path / "others"), "epochs": 6}
     run = train(data, out=tmp_path / "run", recipe=RECIPES[strategy].changed(changes))
-    assert run.strangers is not None
-    assert len(run.strangers.known) == 40  # nothing is held out: each training image against the others
-    assert np.quantile(run.strangers.known, 0.95) == pytest.approx(run.strangers.limit, rel=1e-4)
+    assert run.result.evidence.ood is not None
+    assert (
+        len(run.result.evidence.ood.in_distribution) == 40
+    )  # nothing is held out: each training image against the others
+    assert np.quantile(run.result.evidence.ood.in_distribution, 0.95) == pytest.approx(
+        run.result.evidence.ood.threshold, rel=1e-4
+    )
     assert run.metrics["folds"]["images"] == 40
     page = whole(run)
-    assert {"folds", "strangers"} <= page.keys()
+    assert {"folds", "ood"} <= page.keys()
 
 
 @both
@@ -171,6 +175,6 @@ def test_balance_with_folds_counts_the_classes_of_the_other_folds(strategy: str,
     data = blocks(tmp_path / "set", {"low": 36, "high": 6})
     changes = {"folds": 3, "balance": "weights", "epochs": 8}
     run = train(data, out=tmp_path / "run", recipe=RECIPES[strategy].changed(changes))
-    assert run.measured.total == 42
+    assert run.evaluation.total == 42
     assert run.metrics["per_class"]["high"]["recall"] >= 0.8
     whole(run)

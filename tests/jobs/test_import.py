@@ -118,7 +118,7 @@ def test_nets_tell_what_was_kept(net: Net, tmp_path: Path, cache: Path, cli) -> 
     import_weights(tmp_path / "net.safetensors", net="squeezenet1_1", source="torchvision", keep=True)
     line = next(one for one in cli("nets", "--weights")[1].splitlines() if "squeezenet1_1" in one)
     assert line.endswith("  imported")
-    assert "at hand: efficientnet_lite0, squeezenet1_1" in cli("predict", "xyz", "photo.jpg")[2]
+    assert "here: efficientnet_lite0, squeezenet1_1" in cli("predict", "xyz", "photo.jpg")[2]
 
 
 def _without(state: State, name: str) -> State:
@@ -222,13 +222,13 @@ def test_what_is_kept_is_what_the_nets_name_stands_for(
     assert model.tensors["head.weight"].shape == (2, 512)
     assert np.array_equal(model.tensors["fire9.expand3x3.conv.bias"], net.state_dict()["fire9.expand3x3.conv.bias"])
     assert not [name for name in model.tensors if name.startswith("conv10")]
-    assert evaluate(tmp_path / "run", photos).measured.total == 16
+    assert evaluate(tmp_path / "run", photos).evaluation.total == 16
 
     file = train(photos, net=str(kept_path("squeezenet1_1")), out=tmp_path / "other")
     assert file.plan.strategy == "features"
     assert np.array_equal(file.model.tensors["head.weight"], model.tensors["head.weight"])
     assert f'net = "{kept_path("squeezenet1_1")}"' in (tmp_path / "other" / "recipe.toml").read_text()
-    with pytest.raises(RequestError, match="begins from nothing"):
+    with pytest.raises(RequestError, match="starts from random weights"):
         train(photos, net=str(kept_path("squeezenet1_1")), strategy="scratch", out=tmp_path / "third")
 
 
@@ -263,6 +263,6 @@ def test_squeezenet_names_two_photographs_of_three(test_data: Path, tmp_path: Pa
         rows = csv.writer(file)
         rows.writerow(("path", "label"))
         rows.writerows((photo, names[int(photo.name[:4])]) for photo in photos)
-    measured = evaluate(out, tmp_path / "photos.csv", engine="openvino").measured
+    measured = evaluate(out, tmp_path / "photos.csv", engine="openvino").evaluation
     assert measured.total == 200
-    assert (measured.answers.argmax(axis=1) == measured.targets).sum() >= 130
+    assert (measured.predictions.argmax(axis=1) == measured.targets).sum() >= 130

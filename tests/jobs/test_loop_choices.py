@@ -34,7 +34,7 @@ def test_no_epoch_is_chosen_by_what_a_fold_is_measured_on(
 def test_the_precision_asked_for_is_the_one_it_answers_in(data: Path, tmp_path: Path) -> None:
     recipe = RECIPE.changed({"precision": "bfloat16", "engine": "openvino"})
     run = train(data, out=tmp_path / "run", recipe=recipe)
-    assert run.metrics["precision"] == run.classifier.precision == "bfloat16"
+    assert run.metrics["precision"] == run.predictor.precision == "bfloat16"
     assert run.metrics["engine"].endswith(", bfloat16")
     assert Recipe.from_file(tmp_path / "run" / "recipe.toml").precision == "bfloat16"
 
@@ -69,7 +69,7 @@ def test_a_nets_options_are_trained_and_kept_with_the_model(data: Path, tmp_path
     recipe = RECIPE.changed({"net": "preact_resnet_tiny", "options": "activation=original shortcut=exclusive_gating"})
     run = train(data, out=tmp_path / "run", recipe=recipe)
     assert run.model.options["options"] == {"activation": "original", "shortcut": "exclusive_gating"}
-    assert run.classifier.answers(run.classifier.crop(next(data.rglob("*.png")), "one")[None]).shape == (1, 2)
+    assert run.predictor.answers(run.predictor.crop(next(data.rglob("*.png")), "one")[None]).shape == (1, 2)
     for options, words in (("activaton=original", "did you mean 'activation'"), ("original", "is option=value")):
         with pytest.raises(RequestError, match=words):
             train(data, out=tmp_path / "wrong", recipe=recipe.changed({"options": options}))

@@ -145,9 +145,9 @@ def test_the_audit_of_a_pack_is_that_of_the_files(photos: Path, tmp_path: Path) 
 
 def test_a_model_is_evaluated_on_a_pack(photos: Path, trained: Run, tmp_path: Path) -> None:
     assert pack(photos, out=tmp_path / "p.pack").source.pixels.height == side_of(photos)
-    measured = evaluate(trained.folder, tmp_path / "p.pack").measured
+    measured = evaluate(trained.folder, tmp_path / "p.pack").evaluation
     assert (measured.part, measured.total) == ("val", 16)
-    assert abs(measured.accuracy - trained.measured.accuracy) <= 2 / 16  # resized twice
+    assert abs(measured.accuracy - trained.evaluation.accuracy) <= 2 / 16  # resized twice
 
 
 def test_packing_loads_no_engine(tmp_path: Path) -> None:

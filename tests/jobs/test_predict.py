@@ -33,7 +33,7 @@ def test_predict_agrees_with_the_runs_own_answers(trained: Run, photos: Path) ->
     rows = np.stack([answer.probabilities for answer in done.answers])
     keys = [entry.item.key for entry in trained.audit.usable if entry.item.part == "val"]
     assert [answer.source for answer in done.answers] == [str(photos / key) for key in keys]
-    assert np.allclose(rows, trained.measured.answers, atol=1e-4)
+    assert np.allclose(rows, trained.evaluation.predictions, atol=1e-4)
 
 
 def test_engines_and_precisions_agree(trained: Run, photos: Path) -> None:
@@ -80,7 +80,7 @@ def test_published_weights_predict_by_name(trained: Run, photos: Path) -> None:
     ("name", "words"),
     [
         ("efficientnet_lite", "did you mean 'efficientnet_lite0'"),
-        ("zzz", "nets with weights at hand"),
+        ("zzz", "nets with weights here"),
         ("x" * 5000, "cannot read|no model file"),
     ],
     ids=["near", "far", "long"],
@@ -108,11 +108,11 @@ def test_a_damaged_model_is_one_line(trained: Run, photos: Path, tmp_path: Path,
 
 def test_evaluate_takes_the_part_asked_for(trained: Run, photos: Path) -> None:
     done = evaluate(trained.folder, photos, part="train")
-    assert done.measured.total == 40 and done.measured.part == "train"
+    assert done.evaluation.total == 40 and done.evaluation.part == "train"
     with pytest.raises(RequestError, match="has no part 'test'; it has train, val"):
         evaluate(trained.folder, photos, part="test")
     flat = evaluate(trained.folder, photos / "val")
-    assert flat.measured.total == 16 and flat.measured.correct == trained.measured.correct
+    assert flat.evaluation.total == 16 and flat.evaluation.correct == trained.evaluation.correct
 
 
 def test_classes_go_by_name_not_by_place(trained: Run, photos: Path, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_classes_go_by_name_not_by_place(trained: Run, photos: Path, tmp_path: P
     shutil.copytree(photos / "val" / second, tmp_path / second)
     (tmp_path / "aaa").mkdir()  # an empty class before it
     done = evaluate(trained.folder, tmp_path)
-    assert done.measured.total == 8 and done.measured.confusion[0].sum() == 0
+    assert done.evaluation.total == 8 and done.evaluation.confusion[0].sum() == 0
     assert done.as_dict()["per_class"][second]["count"] == 8
     assert json.dumps(done.as_dict(), allow_nan=False)
 

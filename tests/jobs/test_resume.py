@@ -18,8 +18,8 @@ import pytest
 from drawings import Listening, blocks
 
 from striate import Recipe, RequestError, WorkError, storage, train
-from striate.jobs.run_folder import RunFolder
 from striate.jobs.train import Run
+from striate.learning.run_folder import RunFolder
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -116,7 +116,7 @@ def test_killed_in_the_midst_of_a_write(
     assert struck(name, number, signal.SIGKILL, "train", data, "--out", run, *OPTIONS).returncode == -signal.SIGKILL
     assert list(run.rglob(".*.part")) and not (run / "model.safetensors").exists()
     code, _, told = cli("train", "--resume", run)
-    assert code == 0 and ("resumed" in told) and ("begins anew" in told) == (not begun)
+    assert code == 0 and ("resumed" in told) and ("starts again" in told) == (not begun)
     assert model(run) == model(whole.folder) and left(run) == left(whole.folder)
     assert not list(run.rglob(".*"))
 
@@ -126,7 +126,7 @@ def test_sigterm_saves_and_says_how_to_go_on(data: Path, whole: Run, tmp_path: P
     done = struck("fold-1/step", 2, signal.SIGTERM, "train", data, "--out", run, *OPTIONS)
     assert done.returncode == 143 and done.stdout == ""
     last = done.stderr.splitlines()[-1]
-    assert re.fullmatch(r"striate: stopped after epoch 1 of 4, and saved; go on with: .* '.*/a run'", last)
+    assert re.fullmatch(r"striate: stopped after epoch 1 of 4, and saved; resume with: .* '.*/a run'", last)
     assert cli("train", "--resume", run)[0] == 0
     assert model(run) == model(whole.folder)
 
@@ -134,9 +134,9 @@ def test_sigterm_saves_and_says_how_to_go_on(data: Path, whole: Run, tmp_path: P
 @pytest.mark.parametrize(
     ("name", "number", "words"),
     [
-        ("train/step", 3, "stopped after epoch 1, batch 2 of 3, and saved; go on with"),
-        ("recipe.toml", 2, "stopped; go on with"),
-        ("report.html", 1, "stopped; go on with"),
+        ("train/step", 3, "stopped after epoch 1, batch 2 of 3, and saved; resume with"),
+        ("recipe.toml", 2, "stopped; resume with"),
+        ("report.html", 1, "stopped; resume with"),
     ],
     ids=["while it learns", "before it learns", "while it reports"],
 )
@@ -162,7 +162,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_step(
 
     at_write(monkeypatch, "fold-1/step", twice, 2)
     code, _, err = cli("train", data, "--out", tmp_path / "run", *OPTIONS)
-    assert code == 130 and "striate: stopped; go on with" in err
+    assert code == 130 and "striate: stopped; resume with" in err
     assert len(list((tmp_path / "run" / "checkpoints" / "fold-1").iterdir())) == 1
 
 
@@ -170,7 +170,7 @@ def test_features_run_again(trained: Run, photos: Path, tmp_path: Path, cli: Cli
     undo = at_write(monkeypatch, "audit.json", ask(signal.SIGTERM))
     words = ["train", photos, "--out", tmp_path / "run", "--strategy", "features", "--set", "engine=openvino"]
     code, _, err = cli(*words)
-    assert code == 143 and "go on with" in err and "recipe.toml" in left(tmp_path / "run")
+    assert code == 143 and "resume with" in err and "recipe.toml" in left(tmp_path / "run")
     undo()
     assert cli("train", "--resume", tmp_path / "run")[0] == 0
     assert model(tmp_path / "run") == model(trained.folder) and left(tmp_path / "run") == left(trained.folder)

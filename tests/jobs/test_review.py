@@ -60,7 +60,7 @@ def test_thresholds_do_not_depend_on_held_out_labels(photos: Path, tmp_path: Pat
         learned = train(
             data, out=tmp_path / f"run {len(found)}", recipe=Recipe(strategy="features", precision="float32")
         )
-        found.append(learned.model.task.thresholds)
+        found.append(learned.model.task.decision_thresholds)
     assert len(set(found[0])) > 0 and found[0] == found[1]
 
 
@@ -127,7 +127,7 @@ def test_a_comparison_does_not_replace_a_file_of_a_run(photos: Path, tmp_path: P
         train(photos, out=tmp_path / run)
     before = (tmp_path / "one" / name).read_bytes()
     runs = [str(tmp_path / run) for run in ("one", "two")]
-    code, _, errors = cli("report", *runs, "--out", str(tmp_path / "one" / name))
+    code, _, errors = cli("compare", *runs, "--out", str(tmp_path / "one" / name))
     assert (code, errors.count("\n")) == (2, 1) and "belongs to the run" in errors
     assert (tmp_path / "one" / name).read_bytes() == before
 
@@ -137,9 +137,9 @@ def test_damaged_records_of_a_run_are_one_line_or_left_out(photos: Path, tmp_pat
         train(photos, out=tmp_path / run)
     runs = [str(tmp_path / run) for run in ("one", "two")]
     (tmp_path / "one" / "log.jsonl").write_text('{"event": "done"}\n[1]\nnonsense', "utf-8")
-    assert cli("report", *runs, "--out", str(tmp_path / "page.html"))[0] == 0
+    assert cli("compare", *runs, "--out", str(tmp_path / "page.html"))[0] == 0
     (tmp_path / "one" / "split.csv").write_text('path,part\n"' + "x" * 200_000, "utf-8")
-    code, _, errors = cli("report", *runs, "--out", str(tmp_path / "page.html"))
+    code, _, errors = cli("compare", *runs, "--out", str(tmp_path / "page.html"))
     assert (code, errors.count("\n")) == (2, 1) and "split.csv" in errors
 
 
@@ -214,7 +214,7 @@ def test_the_curve_watches_val_and_leaves_test_to_the_end(tmp_path: Path) -> Non
     )  # fmt: skip
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines()]
     watched = [line["accuracy"] for line in log if line["event"] == "epoch"]
-    assert run.measured.part == "test" and run.measured.score < 0.5 < watched[-1]
+    assert run.evaluation.part == "test" and run.evaluation.score < 0.5 < watched[-1]
 
 
 def test_a_net_that_cannot_tell_strangers_is_refused_before_it_learns(photos: Path, tmp_path: Path, cli: Cli) -> None:

@@ -75,7 +75,7 @@ def test_features_have_figures_and_no_curve(data: Path, tmp_path: Path) -> None:
     recipe = Recipe(strategy="features", engine="openvino")
     run = train(data, out=tmp_path / "run", recipe=recipe, tensorboard=True)
     told = scalars(run.folder / "tensorboard")
-    assert told["measured/accuracy"] == {0: single(run.measured.score)}
+    assert told["measured/accuracy"] == {0: single(run.evaluation.score)}
     assert not any(name.startswith("epoch/") for name in told)
 
 

@@ -10,12 +10,14 @@ import pytest
 from drawings import Drawing, csv_manifest, draw, json_manifest, sections, split_rows, strict_json
 
 from striate import Recipe, RequestError, evaluate, export, load, train
-from striate.jobs.measure import LabelsMeasured, NumberMeasured
 from striate.jobs.train import Run
 from striate.model import read
+from striate.tasks.multilabel import MultilabelEvaluation
+from striate.tasks.regression import RegressionEvaluation
 
 SCRATCH = Recipe(strategy="scratch", net="lenet5_plain", epochs=20, batch=16, engine="torch", augment="none")
 FEATURES = Recipe(strategy="features", engine="openvino")
+COLUMNS = {"multilabel": "labels", "regression": "number"}
 RECIPES = {"scratch": SCRATCH, "features": FEATURES}
 
 
@@ -61,27 +63,32 @@ def manifests(root: Path, made: list[Drawing]) -> dict[str, Path]:
 
 @pytest.fixture(
     scope="module",
-    params=["labels scratch csv", "labels features jsonl", "number scratch jsonl", "number features csv"],
+    params=[
+        "multilabel scratch csv",
+        "multilabel features jsonl",
+        "regression scratch jsonl",
+        "regression features csv",
+    ],
 )
 def case(
     request: pytest.FixtureRequest, made: tuple[Path, list[Drawing]], tmp_path_factory: pytest.TempPathFactory
 ) -> Case:
     kind, strategy, form = request.param.split()
-    data = manifests(*made)[f"{kind} {form}"]
+    data = manifests(*made)[f"{COLUMNS[kind]} {form}"]
     run = train(data, out=tmp_path_factory.mktemp("run") / "run", recipe=RECIPES[strategy])
     return Case(kind, run, data, made[1])
 
 
 def test_it_learns_what_was_asked(case: Case) -> None:
-    measured = case.run.measured
+    measured = case.run.evaluation
     assert (measured.part, measured.total, measured.task.kind) == ("val", 40, case.kind)
-    if isinstance(measured, LabelsMeasured):
+    if isinstance(measured, MultilabelEvaluation):
         assert measured.task.names == ("left", "top")
         assert measured.score > 0.95
         assert measured.all_right >= 30
         assert measured.targets.tolist() == [[n in d.labels for n in ("left", "top")] for d in case.held_out]
     else:
-        assert isinstance(measured, NumberMeasured)
+        assert isinstance(measured, RegressionEvaluation)
         assert measured.task.names == ("side",)
         sides = np.array([drawing.side for drawing in case.held_out], float)
         assert measured.targets.tolist() == sides.tolist()
@@ -90,21 +97,21 @@ def test_it_learns_what_was_asked(case: Case) -> None:
 
 
 def test_the_figures_are_those_of_the_answers(case: Case) -> None:
-    told, measured = case.run.metrics, case.run.measured
+    told, measured = case.run.metrics, case.run.evaluation
     assert (told["task"], told["part"], told["total"]) == (case.kind, "val", 40)
-    if case.kind == "labels":
+    if case.kind == "multilabel":
         from sklearn.metrics import average_precision_score
 
         assert told["mean_average_precision"] == pytest.approx(
-            average_precision_score(measured.targets, measured.answers)
+            average_precision_score(measured.targets, measured.predictions)
         )
-        given = measured.answers >= np.array(measured.task.thresholds, np.float32)
+        given = measured.predictions >= np.array(measured.task.decision_thresholds, np.float32)
         assert told["all_right"] == int((given == measured.targets).all(1).sum())
         assert told["per_label"]["top"]["count"] == sum("top" in drawing.labels for drawing in case.held_out)
         hits = (given[:, 1] & (measured.targets[:, 1] > 0)).sum()
         assert told["per_label"]["top"]["precision"] == pytest.approx(hits / given[:, 1].sum())
     else:
-        errors = measured.answers[:, 0] - measured.targets
+        errors = measured.predictions[:, 0] - measured.targets
         assert told["name"] == "side"
         assert told["mean_absolute_error"] == pytest.approx(np.abs(errors).mean())
         assert told["root_mean_square_error"] == pytest.approx(np.sqrt((errors**2).mean()))
@@ -119,7 +126,7 @@ def test_the_folder_it_leaves_is_strict_json_and_names_the_targets(case: Case) -
     assert told["images"] == 136
     rows = split_rows(case.run.folder)
     assert [row["part"] for row in rows] == ["train"] * 96 + ["val"] * 40
-    spoken = [", ".join(d.labels) or "none" if case.kind == "labels" else str(d.side) for d in case.made]
+    spoken = [", ".join(d.labels) or "none" if case.kind == "multilabel" else str(d.side) for d in case.made]
     assert [row["class"] for row in rows] == spoken
 
 
@@ -127,18 +134,18 @@ def test_the_model_file_holds_the_task(case: Case) -> None:
     model = read(case.run.folder / "model.safetensors")
     assert model.task == case.run.model.task
     assert model.task.kind == case.kind
-    assert len(model.task.thresholds) == (2 if case.kind == "labels" else 0)
-    assert all(0 < value < 1 for value in model.task.thresholds)
+    assert len(model.task.decision_thresholds) == (2 if case.kind == "multilabel" else 0)
+    assert all(0 < value < 1 for value in model.task.decision_thresholds)
     assert model.metrics["total"] == 40
 
 
 def test_evaluate_gives_trains_figures(case: Case, cli) -> None:  # type: ignore[no-untyped-def]
-    again = evaluate(case.run.folder, case.data).measured
+    again = evaluate(case.run.folder, case.data).evaluation
     assert again.part == "val"
-    assert np.array_equal(again.targets, case.run.measured.targets)
-    scale = float(np.abs(case.run.measured.answers).max())
-    assert np.abs(again.answers - case.run.measured.answers).max() <= 1e-4 * scale
-    assert again.score == pytest.approx(case.run.measured.score, rel=1e-3)
+    assert np.array_equal(again.targets, case.run.evaluation.targets)
+    scale = float(np.abs(case.run.evaluation.predictions).max())
+    assert np.abs(again.predictions - case.run.evaluation.predictions).max() <= 1e-4 * scale
+    assert again.score == pytest.approx(case.run.evaluation.score, rel=1e-3)
     code, out, _ = cli("evaluate", case.run.folder, case.data, "--part", "val", "--json")
     told = strict_json(out)
     assert (code, told["part"], told["total"], told["task"]) == (0, "val", 40, case.kind)
@@ -150,13 +157,14 @@ def test_predict_says_labels_or_a_value(case: Case, cli) -> None:  # type: ignor
     assert code == 0
     rows = strict_json(out)["predictions"]
     _, text, _ = cli("predict", case.run.folder, *files)
-    answers = case.run.measured.answers[:12]
+    answers = case.run.evaluation.predictions[:12]
     for row, line, answer, file in zip(rows, text.splitlines(), answers, files, strict=True):
         assert row["file"] == str(file)
         assert "known" not in row and "distance" not in row
-        if case.kind == "labels":
+        if case.kind == "multilabel":
             task = case.run.model.task
-            given = [n for n, share, limit in zip(task.names, answer, task.thresholds, strict=True) if share >= limit]
+            limits = task.decision_thresholds
+            given = [n for n, share, limit in zip(task.names, answer, limits, strict=True) if share >= limit]
             assert row["label"] == (", ".join(given) or "none")
             assert row["probability"] == pytest.approx(float(answer.max()), abs=1e-4)
             assert row["probabilities"] == pytest.approx({"left": answer[0], "top": answer[1]}, abs=1e-4)
@@ -167,7 +175,7 @@ def test_predict_says_labels_or_a_value(case: Case, cli) -> None:  # type: ignor
             assert row["value"] == pytest.approx(float(answer[0]), abs=1e-3)
             assert "probability" not in row and "probabilities" not in row
             assert line == f"{file}: side {row['value']:.4g}"
-    if case.kind == "labels":
+    if case.kind == "multilabel":
         right = sum(
             row["label"] == (", ".join(d.labels) or "none") for row, d in zip(rows, case.held_out, strict=False)
         )
@@ -176,21 +184,21 @@ def test_predict_says_labels_or_a_value(case: Case, cli) -> None:  # type: ignor
 
 def test_the_page_has_the_sections_that_go_with_the_task(case: Case) -> None:
     told = sections((case.run.folder / "report.html").read_text("utf-8"))
-    if case.kind == "labels":
+    if case.kind == "multilabel":
         assert "Mean average precision" in told["result"]
-        assert "Label by label" in told["classes"] and "top" in told["classes"]
-        assert "Precision by recall" in told["ranking"]
+        assert "Per-label metrics" in told["classes"] and "top" in told["classes"]
+        assert "Precision-recall curves" in told["ranking"]
         absent = {"confusion", "calibration", "numbers"}
     else:
-        assert "Mean error: side" in told["result"]
-        assert "Answered against true" in told["numbers"]
-        assert "The worst errors" in told["mistakes"]
+        assert "Mean absolute error: side" in told["result"]
+        assert "Predicted vs. true" in told["numbers"]
+        assert "Largest errors" in told["mistakes"]
         absent = {"confusion", "calibration", "classes", "ranking"}
     assert not absent & told.keys()
-    assert {"seen", "data", "details"} <= told.keys()
+    assert {"input", "data", "details"} <= told.keys()
 
 
-@pytest.mark.parametrize("case", ["labels scratch csv", "number scratch jsonl"], indirect=True)
+@pytest.mark.parametrize("case", ["multilabel scratch csv", "regression scratch jsonl"], indirect=True)
 def test_the_exported_graph_gives_the_same_answers(case: Case, tmp_path: Path) -> None:
     import onnx
     import onnxruntime
@@ -198,20 +206,20 @@ def test_the_exported_graph_gives_the_same_answers(case: Case, tmp_path: Path) -
 
     done = export(case.run.folder, to="onnx", out=tmp_path / "m.onnx")
     assert done.agreement >= 0.995 and done.difference <= 0.02
-    assert done.outputs == (("probabilities [N, 2]",) if case.kind == "labels" else ("numbers [N, 1]",))
+    assert done.outputs == (("probabilities [N, 2]",) if case.kind == "multilabel" else ("numbers [N, 1]",))
     session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
     paths = [case.data.parent / drawing.path for drawing in case.held_out[:8]]
     images = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths])
-    (answers,) = session.run(["probabilities" if case.kind == "labels" else "numbers"], {"images": images})
+    (answers,) = session.run(["probabilities" if case.kind == "multilabel" else "numbers"], {"images": images})
     said = load(case.run.folder).predict(paths)
     ours = [one.probabilities if one.value is None else [one.value] for one in said]
     assert np.abs(answers - np.array(ours)).max() <= 1e-3
     facts = {entry.key: entry.value for entry in onnx.load(tmp_path / "m.onnx").metadata_props}
     assert facts["task"] == case.kind
     assert facts["classes"].split("\n") == list(case.run.model.classes)
-    if case.kind == "labels":
+    if case.kind == "multilabel":
         limits = [float(value) for value in facts["thresholds"].split("\n")]
-        assert limits == pytest.approx(case.run.model.task.thresholds, rel=1e-5)
+        assert limits == pytest.approx(case.run.model.task.decision_thresholds, rel=1e-5)
 
 
 @pytest.mark.parametrize("strategy", ["scratch", "features"])
@@ -229,7 +237,7 @@ def test_huber_is_not_led_astray_by_wild_numbers(
     for loss in ("mse", "huber"):
         recipe = RECIPES[strategy].changed({"loss": loss, "epochs": 10})
         run = train(data, out=tmp_path / loss, recipe=recipe)
-        errors[loss] = run.measured.score
+        errors[loss] = run.evaluation.score
         assert f'loss = "{loss}"' in (run.folder / "recipe.toml").read_text()
     assert errors["huber"] < 0.5 * errors["mse"]
 
@@ -253,8 +261,8 @@ def test_what_does_not_go_with_the_task_is_refused(made: tuple[Path, list[Drawin
     out = tmp_path / "run"
     for balance in ("weights", "sampling"):
         words = f"balance '{balance}' goes with one class an image; here the task is"
-        refused(f"{words} 'labels'", given["labels csv"], out, balance=balance)
-        refused(f"{words} 'number'", given["number csv"], out, balance=balance)
+        refused(f"{words} 'multilabel'", given["labels csv"], out, balance=balance)
+        refused(f"{words} 'regression'", given["number csv"], out, balance=balance)
     for strategy, net in (("scratch", "lenet5_plain"), ("features", "")):
         changes = {"strategy": strategy, "net": net, "loss": "huber"}
         refused("huber", by_class, out, **changes)
@@ -277,12 +285,14 @@ def test_a_loss_that_does_not_go_with_the_task_is_refused_before_any_image_is_re
         refused("huber", data, tmp_path / "run", strategy=strategy, net=net, loss="huber")
 
 
-@pytest.mark.parametrize("case", ["labels scratch csv"], indirect=True)
+@pytest.mark.parametrize("case", ["multilabel scratch csv"], indirect=True)
 def test_a_model_is_not_measured_on_another_task(case: Case, made: tuple[Path, list[Drawing]], tmp_path: Path) -> None:
     root, drawings = made
-    with pytest.raises(RequestError, match=r"the model's task is 'labels', and that of '.*side.csv' is 'number'"):
+    with pytest.raises(
+        RequestError, match=r"the model's task is 'multilabel', and that of '.*side.csv' is 'regression'"
+    ):
         evaluate(case.run.folder, manifests(root, drawings)["number csv"])
-    with pytest.raises(RequestError, match=r"the model's task is 'labels', .* is 'class'"):
+    with pytest.raises(RequestError, match=r"the model's task is 'multilabel', .* is 'classification'"):
         evaluate(
             case.run.folder,
             csv_manifest(tmp_path / "c.csv", ("path", "label"), [(root / d.path, "top") for d in drawings]),

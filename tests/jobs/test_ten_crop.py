@@ -15,7 +15,7 @@ from striate.data.augment.crops import ten_crops
 from striate.jobs.train import Run
 
 
-@pytest.fixture(scope="module", params=["class", "number"])
+@pytest.fixture(scope="module", params=["classification", "regression"])
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path, list[Path]]:
     """A run, its data, and the held-out images in order."""
     root = tmp_path_factory.mktemp("ten")
@@ -25,9 +25,11 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         scene(number % 2, number, ((60, 44), (40, 52), (48, 48))[number % 3]).save(path, quality=95)
         part = "val" if number >= 32 else "train"
         held += [path] if part == "val" else []
-        target = ("discs", "bars")[number % 2] if request.param == "class" else number % 2 + number / 50
+        target = ("discs", "bars")[number % 2] if request.param == "classification" else number % 2 + number / 50
         rows.append((path.name, target, part))
-    data = csv_manifest(root / "all.csv", ("path", "label" if request.param == "class" else "number", "split"), rows)
+    data = csv_manifest(
+        root / "all.csv", ("path", "label" if request.param == "classification" else "number", "split"), rows
+    )
     recipe = Recipe(strategy="scratch", net="lenet5_plain", epochs=4, batch=8, engine="torch")
     return train(data, out=root / "run", recipe=recipe), data, held
 
@@ -42,14 +44,14 @@ def test_it_is_the_mean_over_ten_views(case: tuple[Run, Path, list[Path]], engin
         views = ten_crops(Image.open(path).convert("RGB"), pixels)
         assert views.shape == (10, 32, 32, 1)
         expected.append(np.stack([classifier.answers(view[None])[0] for view in views]).mean(axis=0))
-    done = evaluate(run.folder, data, ten_crop=True, engine=engine).measured
+    done = evaluate(run.folder, data, ten_crop=True, engine=engine).evaluation
     assert (done.part, done.total) == ("val", 12)
-    assert np.allclose(done.answers, expected, rtol=1e-4, atol=1e-5)
-    plain = evaluate(run.folder, data, engine=engine).measured
+    assert np.allclose(done.predictions, expected, rtol=1e-4, atol=1e-5)
+    plain = evaluate(run.folder, data, engine=engine).evaluation
     assert np.array_equal(plain.targets, done.targets)
-    assert not np.allclose(plain.answers, done.answers, atol=1e-3)
-    if run.model.task.kind == "class":
-        assert np.allclose(done.answers.sum(axis=1), 1, atol=1e-5)
+    assert not np.allclose(plain.predictions, done.predictions, atol=1e-3)
+    if run.model.task.kind == "classification":
+        assert np.allclose(done.predictions.sum(axis=1), 1, atol=1e-5)
 
 
 def test_the_flag(case: tuple[Run, Path, list[Path]], cli) -> None:  # type: ignore[no-untyped-def]
@@ -57,6 +59,6 @@ def test_the_flag(case: tuple[Run, Path, list[Path]], cli) -> None:  # type: ign
     code, out, err = cli("evaluate", run.folder, data, "--ten-crop", "--json")
     assert code == 0, err
     told, done = strict_json(out), evaluate(run.folder, data, ten_crop=True)
-    key = {"class": "accuracy", "number": "mean_absolute_error"}[run.model.task.kind]
-    assert told[key] == pytest.approx(done.measured.score, rel=1e-5)
+    key = run.model.task.metric.key
+    assert told[key] == pytest.approx(done.evaluation.score, rel=1e-5)
     assert told["total"] == 12

@@ -102,7 +102,7 @@ def test_features_are_the_first_processs_work(photos: Path, trained: object, tmp
     # `trained` has left the caches warm.
     command = f"torchrun --standalone --nproc-per-node 2 -m striate train {photos} --strategy features --out run"
     ((out, err),) = ended(torchrun(command, tmp_path))
-    assert err.count("This strategy is work for one process: the others of the 2 end here.") == 1
+    assert err.count("This strategy runs in one process: the others of the 2 end here.") == 1
     assert out.count("Report ") == 1
     assert (tmp_path / "run" / "report.html").is_file()
 

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from striate import Recipe, RequestError, WorkError, audit, evaluate, load, storage, train
-from striate.jobs.run_folder import next_free
 from striate.jobs.train import Run
+from striate.learning.run_folder import next_free
 from striate.model import read
 from striate.progress import Progress
 
@@ -53,38 +53,38 @@ def scratch(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_a_run_folder_holds_everything(trained: Run) -> None:
     assert sorted(path.name for path in trained.folder.iterdir()) == LEFT
     events = [json.loads(line) for line in (trained.folder / "log.jsonl").read_text().splitlines()]
-    assert events[-1]["event"] == "done" and events[-1]["accuracy"] == trained.measured.accuracy
+    assert events[-1]["event"] == "done" and events[-1]["accuracy"] == trained.evaluation.accuracy
     assert json.loads((trained.folder / "audit.json").read_text()) == trained.audit.as_dict()
     assert len((trained.folder / "split.csv").read_text().splitlines()) == 1 + len(trained.audit.usable)
     page = (trained.folder / "report.html").read_text("utf-8")
-    assert f"{100 * trained.measured.accuracy:.1f}" in page
+    assert f"{100 * trained.evaluation.accuracy:.1f}" in page
     assert "<script src" not in page and 'src="http' not in page and "<link" not in page
 
 
 def test_it_learnt(trained: Run) -> None:
-    assert trained.measured.part == "val" and trained.measured.total == 16
-    assert trained.measured.accuracy >= 0.75
+    assert trained.evaluation.part == "val" and trained.evaluation.total == 16
+    assert trained.evaluation.accuracy >= 0.75
 
 
 def test_the_model_file_says_where_it_comes_from(trained: Run) -> None:
     model = read(trained.folder / "model.safetensors")
     assert model.strategy == "features" and model.training["seed"] == 0 and model.training["images"] == 40
-    assert model.metrics["accuracy"] == trained.measured.accuracy and model.metrics["precision"] == "float32"
+    assert model.metrics["accuracy"] == trained.evaluation.accuracy and model.metrics["precision"] == "float32"
     assert {"python", "striate", "torch", "openvino"} <= model.versions.keys()
     assert json.dumps(trained.as_dict(), allow_nan=False)
 
 
 def test_evaluate_gives_trains_accuracy(trained: Run, photos: Path) -> None:
     done = evaluate(trained.folder, photos)
-    assert done.measured.part == "val"
-    assert (done.measured.correct, done.measured.total) == (trained.measured.correct, trained.measured.total)
-    assert np.array_equal(done.measured.confusion, trained.measured.confusion)
-    assert np.allclose(done.measured.answers, trained.measured.answers, atol=1e-4)
+    assert done.evaluation.part == "val"
+    assert (done.evaluation.correct, done.evaluation.total) == (trained.evaluation.correct, trained.evaluation.total)
+    assert np.array_equal(done.evaluation.confusion, trained.evaluation.confusion)
+    assert np.allclose(done.evaluation.predictions, trained.evaluation.predictions, atol=1e-4)
 
 
 def test_the_run_and_its_file_predict_the_same(trained: Run, photos: Path) -> None:
     paths = sorted((photos / "val").rglob("*.jpg"))[:4]
-    one = trained.classifier.predict(paths)
+    one = trained.predictor.predict(paths)
     two = load(trained.folder / "model.safetensors").predict(paths)
     assert [answer.label for answer in one] == [answer.label for answer in two]
     assert all(np.array_equal(a.probabilities, b.probabilities) for a, b in zip(one, two, strict=True))
@@ -95,7 +95,7 @@ def test_the_recipe_runs_again_to_the_same(run: str, request: pytest.FixtureRequ
     first = request.getfixturevalue(run)
     code, out, err = cli("train", "--recipe", first.folder / "recipe.toml", "--out", tmp_path / "again", "--json")
     assert code == 0, err
-    assert json.loads(out)["accuracy"] == first.measured.accuracy
+    assert json.loads(out)["accuracy"] == first.evaluation.accuracy
     again = read(tmp_path / "again" / "model.safetensors")
     assert again.tensors.keys() == first.model.tensors.keys()
     for name, tensor in again.tensors.items():
@@ -111,7 +111,7 @@ def test_the_recipe_runs_from_anywhere(
     train(photos.name, out=tmp_path / "one")
     monkeypatch.chdir(tmp_path)
     again = train(out=tmp_path / "two", recipe=Recipe.from_file(tmp_path / "one" / "recipe.toml"))
-    assert again.measured.accuracy == trained.measured.accuracy
+    assert again.evaluation.accuracy == trained.evaluation.accuracy
 
 
 def test_another_seed_is_another_split(photos: Path, tmp_path: Path, trained: Run) -> None:
@@ -122,7 +122,7 @@ def test_another_seed_is_another_split(photos: Path, tmp_path: Path, trained: Ru
     ]
     splits = [(run.folder / "split.csv").read_text() for run in runs]
     assert len(splits) == 2 and splits[0] != splits[1]
-    assert all(run.measured.total == 8 for run in runs)
+    assert all(run.evaluation.total == 8 for run in runs)
 
 
 def test_leaks_are_scored_with_and_without(photos: Path, tmp_path: Path, trained: Run, cli) -> None:
@@ -141,8 +141,8 @@ def test_leaks_are_scored_with_and_without(photos: Path, tmp_path: Path, trained
 
 
 def test_a_net_learns_from_scratch(scratch: Run) -> None:
-    assert scratch.model.strategy == "scratch" and scratch.measured.total == 32
-    assert scratch.measured.accuracy >= 0.9
+    assert scratch.model.strategy == "scratch" and scratch.evaluation.total == 32
+    assert scratch.evaluation.accuracy >= 0.9
     events = [json.loads(line) for line in (scratch.folder / "log.jsonl").read_text().splitlines()]
     losses = [event["loss"] for event in events if event["event"] == "epoch"]
     assert len(losses) == 6 and losses[-1] < losses[0]
@@ -150,7 +150,7 @@ def test_a_net_learns_from_scratch(scratch: Run) -> None:
 
 def test_a_net_from_scratch_evaluates_and_predicts(scratch: Run, digits: Path, tmp_path: Path) -> None:
     whole = evaluate(scratch.folder, digits)
-    assert whole.measured.total == 160 and whole.measured.accuracy >= 0.9
+    assert whole.evaluation.total == 160 and whole.evaluation.accuracy >= 0.9
     with np.load(digits) as arrays:
         image, label = arrays["x"][3], str(arrays["y"][3])
     Image.fromarray(image).save(tmp_path / "one.png")
@@ -357,7 +357,7 @@ def test_names_that_are_no_text_train_and_run_again(photos: Path, trained: Run, 
     code, out, err = cli("train", "--recipe", run / "recipe.toml", "--out", tmp_path / "again", "--json")
     assert code == 0, err
     again = json.loads(out)
-    assert os.fsdecode(b"abeille\xe9") in again["classes"] and again["accuracy"] == trained.measured.accuracy
+    assert os.fsdecode(b"abeille\xe9") in again["classes"] and again["accuracy"] == trained.evaluation.accuracy
     code, out, err = cli("predict", run, next((root / "val").rglob("*.jpg")))
     assert code == 0, err
     assert cli("evaluate", run, root)[0] == 0
@@ -375,5 +375,5 @@ def test_a_cache_that_cannot_be_written_costs_time_and_no_work(
             said.append(line)
 
     run = train(photos, out=tmp_path / "run", progress=Listening())
-    assert run.measured.total and (run.folder / "model.safetensors").is_file()
-    assert sum("does that work again" in line for line in said) == 2  # features and records
+    assert run.evaluation.total and (run.folder / "model.safetensors").is_file()
+    assert sum("repeats that work" in line for line in said) == 2  # features and records

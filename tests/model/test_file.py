@@ -24,7 +24,7 @@ from striate.inference.classifier import Classifier
 from striate.model import Model, read, write
 from striate.pixels import Pixels
 from striate.storage import sha256_of
-from striate.task import Task
+from striate.tasks import Classification, Multilabel
 
 
 def small(**changes: Any) -> Model:
@@ -41,7 +41,7 @@ def small(**changes: Any) -> Model:
     facts: dict[str, Any] = {
         "net": "resnet8",
         "options": {"classes": 2, "in_channels": 3, "input_size": [32, 32], "options": {}},
-        "task": Task("class", ("ants", "bées \U0001f41d \udce9")),
+        "task": Classification(("ants", "bées \U0001f41d \udce9")),
         "pixels": Pixels(32, 32, fraction=0.875, mean=(0.1, 2 / 3, 1e-7)),
         "tensors": tensors,
         "head": "head",
@@ -262,24 +262,20 @@ def test_what_cannot_be_opened_at_all(tmp_path: Path) -> None:
 
 
 def test_a_newer_format_asks_for_an_upgrade() -> None:
-    assert "upgrade Striate" in refused(rewritten(lambda header: header.update(format=3)))
+    assert "upgrade Striate" in refused(rewritten(lambda header: header.update(format=4)))
     for number in (None, "1", 1.0, [], True):
         assert "no format number" in refused(rewritten(lambda header, n=number: header.update(format=n)))
 
 
-def test_format_1_had_one_class_an_image(tmp_path: Path) -> None:
-    def older(header: dict[str, Any]) -> None:
-        header["format"] = 1
-        del header["task"]
-
-    (tmp_path / "m").write_bytes(rewritten(older))
-    model = read(tmp_path / "m")
-    assert model.task == small().task and model.extras == {}
+def test_an_older_format_is_refused_in_one_line() -> None:
+    for number in (1, 2):
+        said = refused(rewritten(lambda header, n=number: header.update(format=n)))
+        assert f"has model format {number}, and this Striate reads 3; train or import the model again" in said
 
 
 def test_task_and_extras_come_back(tmp_path: Path) -> None:
     extras = {"mean_image": np.ones((32, 32, 3), np.float32), "strangers.centre": np.arange(4.0)}
-    first = small(task=Task("labels", ("a", "b"), (0.25, 0.5)), extras=extras)
+    first = small(task=Multilabel(("a", "b"), (0.25, 0.5)), extras=extras)
     write(tmp_path / "m", first)
     again = read(tmp_path / "m")
     assert again.task == first.task and again.extras.keys() == extras.keys()

@@ -1,12 +1,16 @@
-"""What the tests of all pages share: a strict reader of HTML, pictures, names that mean harm."""
+"""What the tests of all pages share: a strict reader of HTML, pictures, hostile names, evaluations of a matrix."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from html.parser import HTMLParser
 
 import numpy as np
 from hypothesis import strategies as st
+
+from striate.sections import Fact, Headline, Report, Section, Step
+from striate.tasks import Classification, Evaluation, Multilabel, Regression
 
 VOID = {"meta", "img", "line", "polyline", "rect", "br", "input"}
 
@@ -21,7 +25,7 @@ HOSTILE = (
     "&amp;{{}}%00",
 )
 
-# Names of any letters there are, halves of pairs and control characters among them, and those that mean harm.
+# Names of any letters there are, halves of pairs and control characters among them, and hostile ones.
 names = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=()), min_size=1, max_size=30)
 
 
@@ -75,7 +79,65 @@ def inspect(page: str, scripts: int = 0) -> Strict:
 
 
 def plain(page: str) -> str:
-    """A page without its entities for gaps and dashes, so that numbers read as they are written."""
-    for entity, letter in (("&nbsp;", " "), ("&#8239;", ","), ("&minus;", "-"), ("&ndash;", "-"), ("&gt;", ">")):
-        page = page.replace(entity, letter)
+    """A page without its entities and letters for gaps and dashes, so that numbers read as they are written."""
+    signs = (("&nbsp;", " "), ("&gt;", ">"), ("\xa0", " "), ("\u202f", ","), ("\u2212", "-"), ("\u2013", "-"))
+    for sign, letter in signs:
+        page = page.replace(sign, letter)
     return page
+
+
+def classified(
+    matrix: np.ndarray | list[list[int]], names: tuple[str, ...] = ("ants", "bees"), confidence: float = 0.9
+) -> Evaluation:
+    """The evaluation of a classifier with this confusion matrix, all predictions of one confidence."""
+    counts = np.asarray(matrix)
+    rows, columns = np.nonzero(counts)
+    targets, predicted = np.repeat(rows, counts[rows, columns]), np.repeat(columns, counts[rows, columns])
+    rest = (1 - confidence) / max(1, len(names) - 1)
+    predictions = np.full((len(targets), len(names)), rest, np.float32)
+    predictions[np.arange(len(targets)), predicted] = confidence
+    return Classification(names).evaluate("val", predictions, targets.astype(np.int64))
+
+
+def labelled(
+    names: tuple[str, ...], predictions: np.ndarray, targets: np.ndarray, limits: tuple[float, ...]
+) -> Evaluation:
+    """The evaluation of a multilabel classifier: predictions and targets [N, L]."""
+    return Multilabel(names, limits).evaluate("val", predictions.astype(np.float32), targets)
+
+
+def regressed(name: str, targets: Iterable[float], predicted: Iterable[float]) -> Evaluation:
+    """The evaluation of a regression."""
+    true, said = np.array(list(targets), np.float64), np.array(list(predicted), np.float32)
+    return Regression((name,)).evaluate("val", said[:, None], true)
+
+
+def report_of(*sections: Section, steps: tuple[Step, ...] = (), headline: Headline | None = None) -> Report:
+    """A report of some sections."""
+    return Report(
+        "Ants or bees",
+        "hymenoptera",
+        headline or Headline("Accuracy", "96.1 %"),
+        steps,
+        (Fact("Network", "lite0", "an engine"),),
+        sections,
+    )
+
+
+class Album:
+    """Pictures by index, every one of them `image`."""
+
+    def __init__(self, paths: Iterable[str], image: np.ndarray, target: str = "bees") -> None:
+        self._paths, self._image, self._target = list(paths), image, target
+
+    def images(self, places: Iterable[int]) -> dict[int, np.ndarray]:
+        return dict.fromkeys(places, self._image)
+
+    def path(self, place: int) -> str:
+        return self._paths[place]
+
+    def target(self, place: int) -> str:
+        return self._target
+
+    def places(self) -> dict[str, int]:
+        return {path: place for place, path in enumerate(self._paths)}

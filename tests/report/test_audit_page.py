@@ -16,6 +16,7 @@ from striate.pixels import POLICIES
 from striate.report.audit.content import AuditFinding, AuditPage, Entry, decision_rows
 from striate.report.audit.page import render_audit
 from striate.report.audit.words import NOTE, level
+from striate.tasks import Classification, Multilabel, Regression, Task
 
 SMALL = picture(12, 9)
 COUNTS = {"ants": {"train": 124, "val": 70}, "bees": {"train": 121, "val": 83}}
@@ -26,7 +27,8 @@ def finding(kind: str, *entries: Entry, action: str = "kept", **more) -> AuditFi
 
 
 def page_of(*findings: AuditFinding, **more) -> AuditPage:
-    return AuditPage(**{"title": "t", "data": "d", "counts": COUNTS, "findings": findings, **more})
+    fields = {"title": "t", "data": "d", "counts": COUNTS, "wording": Classification.wording, "findings": findings}
+    return AuditPage(**{**fields, **more})
 
 
 def dirty(name: str = "a,b.jpg") -> AuditPage:
@@ -114,24 +116,26 @@ def words_of(page: AuditPage) -> str:
 
 def test_the_verdict_is_in_plain_words() -> None:
     entries = [Entry(path=f"{place}.jpg") for place in range(20)]
-    assert words_of(page_of()) == "Sound: Every image could be read, and nothing about them is suspicious."
-    assert words_of(page_of(finding("exif-rotated", *entries, action="converted"))).startswith("Sound:")
+    assert words_of(page_of()) == "Clean: Every image could be read, and nothing is suspicious."
+    assert words_of(page_of(finding("exif-rotated", *entries, action="converted"))).startswith("Clean:")
     assert words_of(page_of(finding("blank", *entries[:1]))) == (
-        "Mostly sound: Nothing here is likely to spoil the training. 1 file is worth a look."
+        "Minor problems: Nothing here is likely to harm the training. 1 file is worth a look."
     )
-    assert words_of(page_of(finding("leak", *entries[:2]))).startswith("Nearly sound: 2 files (0.5 %) may spoil")
+    assert words_of(page_of(finding("leak", *entries[:2]))).startswith(
+        "A few serious problems: 2 files (0.5 %) may harm"
+    )
     both = page_of(finding("leak", *entries), finding("contradiction", *entries[:4]))
-    assert words_of(both).startswith("Not sound yet: 20 files (5.0 %)")
-    assert words_of(page_of(counts={})).startswith("Nothing to learn from")
+    assert words_of(both).startswith("Serious problems: 20 files (5.0 %)")
+    assert words_of(page_of(counts={})).startswith("Nothing to train on")
     assert words_of(page_of(counts={"ants": {"all": 9}})).startswith("Only one class")
 
 
 def test_the_most_serious_things_are_to_be_done_first() -> None:
     one = Entry(path="1.jpg")
     page = render_audit(page_of(*(finding(kind, one) for kind in ("blank", "tiny", "duplicate", "leak"))))
-    steps = page[page.index("Most worth doing") : page.index("</ol>")]
+    steps = page[page.index("What to do first") : page.index("</ol>")]
     assert [step.split(",")[0] for step in re.findall(r'<a href="#finding-\d">([^<]*)</a>', steps)] == [
-        "Drop or move the copies",
+        "Drop or move the duplicates",
         "Drop the blank images",
         "Replace the small images by the originals",
     ]
@@ -196,9 +200,9 @@ def test_counts_by_part_are_drawn() -> None:
 
 
 def test_where_nothing_is_to_be_seen_no_other_label_is_suggested() -> None:
-    doubt = finding("doubtful-label", Entry(path="lens cap.jpg", suggested="relabel", to="bees"))
+    doubt = finding("label-error", Entry(path="lens cap.jpg", suggested="relabel", to="bees"))
     blank = finding("blank", Entry(path="lens cap.jpg", suggested="drop"))
-    assert decision_rows(page_of(doubt, blank)) == [("lens cap.jpg", "keep", "", "doubtful-label, blank", "drop")]
+    assert decision_rows(page_of(doubt, blank)) == [("lens cap.jpg", "keep", "", "label-error, blank", "drop")]
 
 
 def test_only_what_can_be_decided_has_a_choice() -> None:
@@ -213,20 +217,23 @@ def test_doubted_labels_are_decided_one_by_one() -> None:
     doubts = [Entry(path=f"{place}.jpg", suggested="relabel", to="bees") for place in range(3)]
     copies = [Entry(path=f"copy {place}.jpg", suggested="drop") for place in range(3)]
     button = '<button type="button" class="follow" hidden>'
-    assert button not in render_audit(page_of(finding("doubtful-label", *doubts)))
+    assert button not in render_audit(page_of(finding("label-error", *doubts)))
     assert button in render_audit(page_of(finding("near-duplicate", *copies)))
 
 
 @pytest.mark.parametrize(
-    ("kind", "to", "said"),
-    [("class", "bees", "give it the class bees"), ("labels", "a|b", "give it the labels a|b"), ("number", "3", "3")],
+    ("task", "to", "said"),
+    [
+        (Classification, "bees", "give it the class bees"),
+        (Multilabel, "a|b", "give it the labels a|b"),
+        (Regression, "3", "give it the number 3"),
+    ],
 )
-def test_choices_speak_of_the_task(kind: str, to: str, said: str) -> None:
-    page = render_audit(
-        page_of(finding("doubtful-label", Entry(path="1.jpg", suggested="relabel", to=to)), task_kind=kind)
-    )
+def test_choices_use_the_words_of_the_task(task: type[Task], to: str, said: str) -> None:
+    found = finding("label-error", Entry(path="1.jpg", suggested="relabel", to=to))
+    page = render_audit(page_of(found, wording=task.wording, one_class=task.one_class))
     inspect(page, scripts=1)
-    assert f"Suggested: {said}" in page or f"give it the number {said}" in page
+    assert f"Suggested: {said}" in page
     complete = re.search(r'data-complete="(\w+)"', page)
     assert complete is not None
-    assert complete.group(1) == ("yes" if kind == "class" else "no")
+    assert complete.group(1) == ("yes" if task is Classification else "no")

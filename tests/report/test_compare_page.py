@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from pages import inspect, names, plain
 
 from striate.errors import RequestError
-from striate.metrics import wilson
 from striate.report.compare.comparing import Comparison
 from striate.report.compare.page import render_comparison
 from striate.report.compare.summary import RunSummary
 from striate.report.compare.text import comparison_text
+from striate.tasks.metrics import wilson
 
 
 def run(name: str, correct: int, **more) -> RunSummary:
@@ -61,19 +61,19 @@ def test_other_images_are_warned_of_loudly_and_nothing_is_best() -> None:
     runs = [run("a", 100), run("b", 190, held_out="ffff")]
     page = render_comparison(runs)
     inspect(page)
-    assert '<p class="warning" role="alert">These runs were not measured on the same images' in page
+    assert '<p class="warning" role="alert">These runs were not evaluated on the same images' in page
     assert "No comparison" in page
     assert "best</span>" not in page
-    assert "Warning: These runs were not measured on the same images" in comparison_text(runs)
-    assert "Not known to be measured on the same images: b does not tell" in comparison_text(
+    assert "Warning: These runs were not evaluated on the same images" in comparison_text(runs)
+    assert "Not known to be evaluated on the same images: the images of b are not recorded" in comparison_text(
         [run("a", 100), run("b", 190, held_out="")]
     )
-    other = run("b", 190, score_name="mean average precision", task_kind="labels")
-    assert "measured by different scores (accuracy, mean average precision)" in comparison_text([run("a", 100), other])
+    other = run("b", 190, score_name="mean average precision", task="multilabel")
+    assert "have different metrics (accuracy, mean average precision)" in comparison_text([run("a", 100), other])
 
 
 def test_of_errors_the_smaller_is_better() -> None:
-    fields = {"task_kind": "number", "score_name": "mean absolute error"}
+    fields = {"higher_is_better": False, "score_form": "number", "score_name": "mean absolute error"}
     runs = [run("a", 0, score=6.2, interval=(5.8, 6.6), **fields), run("b", 0, score=9.1, interval=(8, 10), **fields)]
     assert Comparison(tuple(runs)).verdict() == "a is best"
     assert "6.20" in comparison_text(runs)

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from striate.data.augment.keyed import permutation
 from striate.errors import RequestError
-from striate.training.batches import batches, count, pieces, visits
+from striate.training.batches import batches, count, micro_batches, sample_order
 
 
 def test_batches_have_every_image_once_and_another_order_in_each_epoch() -> None:
-    epochs = [visits(65, seed=0, epoch=epoch) for epoch in (0, 1)]
+    epochs = [sample_order(65, seed=0, epoch=epoch) for epoch in (0, 1)]
     orders = [np.concatenate([some.rows for some in batches(epoch, 32)]) for epoch in epochs]
     assert all(sorted(order.tolist()) == list(range(65)) for order in orders)
     assert not np.array_equal(orders[0], orders[1])
@@ -29,14 +29,14 @@ def test_batches_have_every_image_once_and_another_order_in_each_epoch() -> None
         (67, 32, 4, 2),
     ]
     for samples, batch, least, expected in sizes:
-        made = list(batches(visits(samples, seed=0, epoch=0), batch, least=least))
-        assert len(made) == count(samples, batch, least=least) == expected
+        made = list(batches(sample_order(samples, seed=0, epoch=0), batch, min_batch=least))
+        assert len(made) == count(samples, batch, min_batch=least) == expected
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60).filter(any), st.integers(0, 1000), st.integers(0, 1000))
 def test_chances_are_kept_to_the_next_whole_number(chances: list[float], seed: int, epoch: int) -> None:
     n = len(chances)
-    made = visits(n, seed=seed, epoch=epoch, chances=np.array(chances))
+    made = sample_order(n, seed=seed, epoch=epoch, weights=np.array(chances))
     expected = n * np.array(chances) / sum(chances)
     counts = np.bincount(made.rows, minlength=n)
     assert len(made) == n
@@ -53,28 +53,28 @@ def test_over_epochs_each_image_has_its_due() -> None:
     chances = np.array([1.0, 2.0, 3.0, 0.0, 0.5, 0.7, 0.8, 0.1])
     seen = np.zeros(8)
     for epoch in range(2000):
-        seen += np.bincount(visits(8, seed=1, epoch=epoch, chances=chances).rows, minlength=8)
+        seen += np.bincount(sample_order(8, seed=1, epoch=epoch, weights=chances).rows, minlength=8)
     np.testing.assert_allclose(seen / 2000, 8 * chances / chances.sum(), atol=0.04)
     assert seen[3] == 0
-    orders = [visits(8, seed=1, epoch=epoch, chances=chances).rows.tolist() for epoch in (0, 0, 1)]
+    orders = [sample_order(8, seed=1, epoch=epoch, weights=chances).rows.tolist() for epoch in (0, 0, 1)]
     assert orders[0] == orders[1] != orders[2]
 
 
 def test_equal_chances_are_every_image_once() -> None:
-    made = visits(40, seed=0, epoch=3, chances=np.full(40, 0.2))
+    made = sample_order(40, seed=0, epoch=3, weights=np.full(40, 0.2))
     assert sorted(made.rows.tolist()) == list(range(40))
 
 
 @pytest.mark.parametrize("chances", [[1.0], [0.0, 0.0], [1.0, -1.0], [1.0, float("nan")], [1.0, float("inf")]])
 def test_chances_that_are_none_are_refused(chances: list[float]) -> None:
-    with pytest.raises(RequestError, match="takes 2 chances of 0 or more, not all 0"):
-        visits(2, seed=0, epoch=0, chances=np.array(chances))
+    with pytest.raises(RequestError, match="takes 2 weights of 0 or more, not all 0"):
+        sample_order(2, seed=0, epoch=0, weights=np.array(chances))
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 3))
 def test_a_batch_is_dealt_out_whole(images: int, parts: int, least: int) -> None:
-    epoch = visits(images, seed=0, epoch=0)
-    dealt = pieces(epoch, parts, least=least)
+    epoch = sample_order(images, seed=0, epoch=0)
+    dealt = micro_batches(epoch, parts, min_batch=least)
     assert len(dealt) == max(1, min(parts, images // least))
     assert min(map(len, dealt)) >= min(least, images)
     assert max(map(len, dealt)) - min(map(len, dealt)) <= 1

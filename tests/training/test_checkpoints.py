@@ -65,7 +65,7 @@ def noise(seed: int, *, chances: bool = False) -> Examples:
     images = torch.randint(0, 256, (IMAGES, 3, 10, 10), generator=torch.Generator().manual_seed(seed))
     drawn = np.arange(1.0, IMAGES + 1) if chances else None
     return Examples(
-        images.to(torch.uint8), torch.arange(IMAGES) % 3, [127.0] * 3, [70.0] * 3, chances=drawn
+        images.to(torch.uint8), torch.arange(IMAGES) % 3, [127.0] * 3, [70.0] * 3, sampling_weights=drawn
     )  # fmt: skip
 
 

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from striate.recipe import Settings
+from striate.tasks import Classification, Regression
+from striate.tasks.losses import BinaryCrossEntropy, CrossEntropy
 from striate.training.diagnosis import Reach, diagnose, reach_of
-from striate.training.examples import Examples
+from striate.training.examples import Examples, training_loss
 from striate.training.loop import fit
 
 REACH = Reach(2.3)
@@ -99,27 +101,29 @@ def test_under_fitting_and_noise() -> None:
     assert kinds(jumping, [1.0, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.38, 0.37]) == []  # augmentation alone
 
 
-def test_the_reach_is_the_loss_of_knowing_nothing_and_the_least() -> None:
-    plain, smooth = Settings(label_smoothing=0), Settings(label_smoothing=0.1)
+def test_the_reach_is_from_chance_level_to_perfect_predictions() -> None:
+    plain, smooth = CrossEntropy(), CrossEntropy(0.1)
     even = np.arange(10).repeat(3)
-    assert reach_of("class", even, plain, outputs=10) == Reach(pytest.approx(math.log(10)), pytest.approx(0))
+    assert reach_of(plain, even, outputs=10) == Reach(pytest.approx(math.log(10)), pytest.approx(0))
     least = -(0.91 * math.log(0.91) + 0.09 * math.log(0.01))
-    assert reach_of("class", even, smooth, outputs=10) == Reach(pytest.approx(math.log(10)), pytest.approx(least))
+    assert reach_of(smooth, even, outputs=10) == Reach(pytest.approx(math.log(10)), pytest.approx(least))
     rare = np.array([0] * 9 + [1])
-    assert reach_of("class", rare, plain, outputs=2).nothing == pytest.approx(0.3251, abs=1e-4)
+    assert reach_of(plain, rare, outputs=2).chance == pytest.approx(0.3251, abs=1e-4)
     weights = np.where(rare == 1, 9.0, 1.0)
-    assert reach_of("class", rare, plain, outputs=2, weights=weights).nothing == pytest.approx(math.log(2))
+    assert reach_of(plain, rare, outputs=2, weights=weights).chance == pytest.approx(math.log(2))
     prior = Settings(label_smoothing=0.1, smooth_towards="frequency")
-    assert reach_of("class", rare, prior, outputs=2).nothing == pytest.approx(0.3251, abs=1e-4)
-    assert reach_of("labels", np.array([[0.0, 1], [1, 1]]), plain, outputs=2).nothing == pytest.approx(math.log(2) / 2)
-    ages = np.array([10.0, 20, 30, 80])
-    assert reach_of("number", ages, plain, outputs=1).nothing == pytest.approx(1)
-    assert reach_of("number", ages, Settings(loss="huber"), outputs=1).nothing < 0.5
+    by_frequency = training_loss(Classification(("a", "b")), rare, prior)
+    assert reach_of(by_frequency, rare, outputs=2).chance == pytest.approx(0.3251, abs=1e-4)
+    labels = np.array([[0.0, 1], [1, 1]])
+    assert reach_of(BinaryCrossEntropy(), labels, outputs=2).chance == pytest.approx(math.log(2) / 2)
+    ages, task = np.array([10.0, 20, 30, 80]), Regression(("age",))
+    assert reach_of(task.loss("mse", ages), ages, outputs=1).chance == pytest.approx(1)
+    assert 0 < reach_of(task.loss("huber", ages), ages, outputs=1).chance < math.inf
 
 
 def run(net: nn.Module, examples: Examples, held: Examples, settings: Settings) -> list[str]:
     rows = [dataclasses.asdict(report) for report in fit(net, examples, settings, held_out=held)]
-    reach = reach_of("class", examples.targets.numpy(), settings, outputs=10)
+    reach = reach_of(examples.loss(settings), examples.targets.numpy(), outputs=10)
     return [remark.kind for remark in diagnose(rows, settings, reach)]
 
 

@@ -16,13 +16,13 @@ from striate.data.augment.batch import augment
 from striate.data.augment.keyed import permutation
 from striate.errors import RequestError, WorkError
 from striate.recipe import Settings
+from striate.training.evaluation import score
 from striate.training.hooks import Hook
 from striate.training.loop import fit
 from striate.training.optimizers import optimizer_for, parameter_groups
 from striate.training.plain import fit_plain
 from striate.training.run import EpochReport, Run
 from striate.training.schedule import Schedule
-from striate.training.scores import score
 
 
 class Told(Hook):
@@ -258,8 +258,8 @@ def test_wrong_requests_say_what_was_given() -> None:
         with pytest.raises(RequestError, match="1 channels need as many"):
             examples(images, labels, std=std)
     for weights in (torch.ones(9), torch.zeros(10), torch.full((10,), -1.0), torch.full((10,), float("nan"))):
-        with pytest.raises(RequestError, match="10 images takes as many weights of 0 or more"):
-            examples(images, labels, weights=weights)
+        with pytest.raises(RequestError, match="10 training images need as many sample weights of 0 or more"):
+            examples(images, labels, sample_weights=weights)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,6 @@ def test_settings_out_of_range_are_refused(change: dict[str, Any], words: str) -
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"unit": 0.0}, "unit must be above 0, not 0"),
         ({"size": (0, 3)}, r"size must be at least 1 each way, not \(0, 3\)"),
         ({"fraction": 1.1}, "fraction must be above 0 and at most 1, not 1.1"),
     ],
@@ -297,5 +296,7 @@ def test_examples_out_of_range_are_refused(change: dict[str, Any], words: str) -
 def test_what_the_loop_cannot_do_is_refused() -> None:
     with pytest.raises(RequestError, match="unknown augmentation 'rotat'; did you mean 'rotate'"):
         fit(small_net(), noise(), dataclasses.replace(QUICK, augment="rotat=3"))
-    with pytest.raises(RequestError, match="unknown loss of the task 'class' 'huber'; known: auto, cross-entropy"):
+    with pytest.raises(
+        RequestError, match="unknown loss of the task 'classification' 'huber'; known: auto, cross-entropy"
+    ):
         fit(small_net(), noise(), dataclasses.replace(QUICK, loss="huber"))

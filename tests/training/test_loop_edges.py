@@ -14,7 +14,9 @@ from training_cases import QUICK, examples, same, small_net, some
 from striate.errors import RequestError, WorkError
 from striate.recipe import Recipe, Settings
 from striate.recipe.settings import FINDER, OPTIMIZERS
-from striate.training.batches import Visits
+from striate.tasks import Regression, Standardisation
+from striate.tasks.losses import CrossEntropy
+from striate.training.batches import SampleOrder
 from striate.training.diagnosis import diagnose, reach_of
 from striate.training.finder import POINTS, find_rate, read
 from striate.training.hooks import Hook
@@ -24,7 +26,7 @@ from striate.training.pace import fastest
 from striate.training.plain import fit_plain
 from striate.training.run import Run
 from striate.training.segments import in_segments
-from striate.training.units import InUnits
+from striate.training.standardised import StandardisedTarget
 
 
 class Joined(nn.Sequential):
@@ -152,9 +154,12 @@ def test_a_net_with_auxiliary_heads_that_has_learnt_nothing_does_not_diverge() -
     rows = [{"loss": loss, "learning_rate": 0.1} for loss in losses]
     kinds: dict[int, list[Any]] = {}
     for heads in (0, 2):
-        reach = reach_of("class", targets, settings, outputs=3, heads=heads)
+        reach = reach_of(CrossEntropy(), targets, outputs=3, times=1 + settings.auxiliary * heads)
         kinds[heads] = [remark.kind for remark in diagnose(rows, settings, reach)]
     assert kinds == {0: ["diverging"], 2: ["dead"]}
+
+
+MIDDLE = Standardisation((150.0,), (30.0,))
 
 
 class Numbered(nn.Module):
@@ -177,10 +182,10 @@ def test_auxiliary_heads_of_a_number_learn_too() -> None:
     numbers = torch.linspace(100, 200, 32)
     net = Numbered()
     before = net.other.weight.clone()
-    data = examples(images, numbers, task="number", unit=30.0)
-    fit(InUnits(net, origin=150.0, unit=30.0), data, dataclasses.replace(QUICK, learning_rate=1e-3))
+    data = examples(images, numbers, task=Regression(("n",)))
+    fit(StandardisedTarget(net, MIDDLE), data, dataclasses.replace(QUICK, learning_rate=1e-3))
     assert not torch.equal(net.other.weight, before)
-    fit(InUnits(small_number(), origin=150.0, unit=30.0), data, dataclasses.replace(QUICK, learning_rate=1e-3))
+    fit(StandardisedTarget(small_number(), MIDDLE), data, dataclasses.replace(QUICK, learning_rate=1e-3))
 
 
 def small_number() -> nn.Sequential:
@@ -215,7 +220,7 @@ def test_the_plain_twin_takes_the_settings_as_they_come() -> None:
 def test_a_loss_that_moves_by_chance_has_not_exploded(monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter([0.001, 0.02, 0.02, 0.02] + [0.01] * (POINTS - 4))  # of a head that was fitted before
 
-    def learnt(run: Run, batch: Visits) -> None:
+    def learnt(run: Run, batch: SampleOrder) -> None:
         run.sums.loss, run.sums.seen, run.batch = next(losses) * len(batch), len(batch), run.batch + 1
 
     monkeypatch.setattr("striate.training.finder.learn", learnt)

@@ -17,11 +17,12 @@ from striate.data.augment.batch import augment, mixing
 from striate.data.augment.keyed import permutation
 from striate.errors import RequestError
 from striate.recipe import Settings
-from striate.training.batches import visits
+from striate.tasks import Multilabel, Regression, Standardisation
+from striate.training.batches import sample_order
+from striate.training.evaluation import score
 from striate.training.loop import fit
 from striate.training.schedule import Schedule
-from striate.training.scores import score
-from striate.training.units import InUnits
+from striate.training.standardised import StandardisedTarget
 
 
 def test_learns_several_labels(digits: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
@@ -36,8 +37,10 @@ def test_learns_several_labels(digits: tuple[Tensor, Tensor, Tensor, Tensor]) ->
     net[-1] = nn.Linear(16 * 9, 3)
     settings = Settings(epochs=4, batch=50, learning_rate=0.1, augment="shift=1")
     pair = (held_images, told(held_labels))
-    held = examples(*pair, task="labels")
-    reports = fit(net, examples(images, told(labels), task="labels"), settings, held_out=held)
+    held = examples(*pair, task=Multilabel(("even", "large", "round")))
+    reports = fit(
+        net, examples(images, told(labels), task=Multilabel(("even", "large", "round"))), settings, held_out=held
+    )
     assert reports[-1].loss < 0.6 * reports[0].loss
     final = reports[-1].score
     assert final is not None
@@ -57,10 +60,10 @@ def test_learns_a_number_in_its_own_units(digits: tuple[Tensor, Tensor, Tensor, 
     origin, unit = ink.mean().item(), ink.std().item()
     bare = small_net()
     bare[-1] = nn.Linear(16 * 9, 1)
-    net = InUnits(bare, origin=origin, unit=unit)
+    net = StandardisedTarget(bare, Standardisation((origin,), (unit,)))
     settings = Settings(epochs=4, batch=50, learning_rate=0.05, augment="none", loss=loss)
-    held = examples(held_images, held_ink.double(), task="number", unit=unit)
-    reports = fit(net, examples(images, ink.double(), task="number", unit=unit), settings, held_out=held)
+    held = examples(held_images, held_ink.double(), task=Regression(("ink",)))
+    reports = fit(net, examples(images, ink.double(), task=Regression(("ink",))), settings, held_out=held)
     final = reports[-1].score
     assert final is not None
     assert final < 0.25 * (held_ink - origin).abs().mean()
@@ -93,13 +96,13 @@ def test_weights_count_as_shares_of_their_mean() -> None:
     images, labels = some(64)
     weights = torch.arange(64.0)
     net, plain = small_net(norm=False), small_net(norm=False)
-    fit(net, examples(images, labels, weights=weights * 7), PLAIN)
+    fit(net, examples(images, labels, sample_weights=weights * 7), PLAIN)
     order = torch.from_numpy(permutation(3, 0, 64))
     x = (images.float() - 33) / 78
     plain_losses(plain, PLAIN, [(x[rows], [(labels[rows], weights[rows] / 31.5)]) for rows in order.split(32)])
     torch.testing.assert_close(flat(net), flat(plain), rtol=1e-4, atol=1e-5)
     equal = [small_net(), small_net()]
-    fit(equal[0], noise(64, weights=torch.full((64,), 3.0)), QUICK)
+    fit(equal[0], noise(64, sample_weights=torch.full((64,), 3.0)), QUICK)
     fit(equal[1], noise(64), QUICK)
     assert same(*equal)
 
@@ -109,7 +112,7 @@ def test_mixup_mixes_images_and_losses() -> None:
     settings = dataclasses.replace(PLAIN, augment="mixup=0.4 shift=2 flip=0.5")
     net, plain = small_net(norm=False), small_net(norm=False)
     fit(net, examples(images, labels), settings)
-    epoch = visits(64, seed=3, epoch=0)
+    epoch = sample_order(64, seed=3, epoch=0)
     moved = Augmentation.from_text("shift=2 flip=0.5")
     # Whoever an image is mixed with looks as in its own turn.
     x = (augment(images, np.arange(64), moved, seed=3, epoch=0).float() - 33) / 78
@@ -135,7 +138,7 @@ def test_chances_balance_what_is_seen() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(196, 2))
     net.register_forward_pre_hook(lambda module, inputs: seen.append((inputs[0].mean((1, 2, 3)) > 0).sum().item()))
     chances = np.where(labels.numpy() == 1, 9.0, 1.0)
-    fit(net, examples(images, labels, chances=chances), QUICK)
+    fit(net, examples(images, labels, sampling_weights=chances), QUICK)
     assert abs(sum(seen) - 100) <= 2  # half of two epochs of 100
 
 
@@ -167,8 +170,8 @@ def test_learning_among_more_images_is_learning_a_copy_of_them() -> None:
     settings = dataclasses.replace(QUICK, augment="lighting=3 cutout=4 mixup=0.3")
     nets = small_net(), small_net()
     weights = torch.arange(1.0, 41)
-    placed = examples(images, labels[among], among=among, weights=weights)
-    copied = examples(images[among], labels[among], weights=weights)
+    placed = examples(images, labels[among], among=among, sample_weights=weights)
+    copied = examples(images[among], labels[among], sample_weights=weights)
     one = fit(nets[0], placed, settings)
     other = fit(nets[1], copied, settings, held_out=copied)
     assert same(*nets)

@@ -14,6 +14,7 @@ from training_cases import QUICK, examples, flat, noise, same, small_net, some
 
 from striate.errors import RequestError, WorkError
 from striate.recipe import Settings
+from striate.tasks import Regression
 from striate.training.hooks import Hook
 from striate.training.loop import fit
 from striate.training.optimizers import optimizer_for, parameter_groups
@@ -157,7 +158,7 @@ def test_patience_ends_a_run_that_no_longer_gets_better() -> None:
     assert torch.equal(flat(net), judge.weights[1])
     assert listening.lines == ["stopped after epoch 4: none was better than epoch 2 in 2"]
     errors = Scripted(5.0, 4.0, 6.0, 6.0, 1.0)
-    numbers = examples(some(64)[0], some(64)[1].double(), task="number")
+    numbers = examples(some(64)[0], some(64)[1].double(), task=Regression(("n",)))
     head = nn.Sequential(nn.Flatten(), nn.Linear(196, 1))
     fit(head, numbers, settings, held_out=errors)
     assert torch.equal(flat(head), errors.weights[1])  # of errors the least is the best
@@ -310,6 +311,6 @@ def test_smoothing_towards_frequencies_is_for_classes() -> None:
     wanted = 0.8 * F.one_hot(labels, 2) + 0.2 * torch.tensor([0.75, 0.25])
     by_hand = -(wanted * plain((images.float() - 33) / 78).log_softmax(1)).sum(1).mean()
     assert loss == pytest.approx(by_hand.item(), rel=1e-5)
-    numbers = examples(images, labels.double(), task="number")
-    with pytest.raises(RequestError, match="goes with classes, not with the task 'number'"):
+    numbers = examples(images, labels.double(), task=Regression(("n",)))
+    with pytest.raises(RequestError, match="goes with one class an image, not with the task 'regression'"):
         fit(nn.Sequential(nn.Flatten(), nn.Linear(196, 1)), numbers, settings)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from striate.errors import RequestError
-from striate.training.batches import batches, visits
+from striate.tasks import Classification, Multilabel, Regression, Task
+from striate.training.batches import batches, sample_order
 from striate.training.examples import Examples
 from striate.training.view import View, normalised
 
@@ -28,7 +29,7 @@ def test_what_is_shown_of_an_image_does_not_depend_on_the_batch(chances: np.ndar
     words = "mixup=0.5 crop=0.3..1 flip=0.5 rotate=9 elastic=1 colour=9 lighting=0.1 cutout=3 drop=0.1"
     some_of = Examples(images, torch.zeros(23, dtype=torch.int64), [90.0] * 3, [60.0] * 3, size=(12, 12))
     view = View(some_of, torch.device("cpu"), augment=words, seed=3)
-    epoch = visits(23, seed=3, epoch=1, chances=chances)
+    epoch = sample_order(23, seed=3, epoch=1, weights=chances)
     whole = view.learn(epoch, epoch, 1)
     assert [len(part) for part, _ in whole.parts] == [23, 23]
     for batch in (1, 7):
@@ -65,16 +66,16 @@ def test_normalisation_that_does_not_fit_is_refused(mean: list[float] | Tensor, 
 @pytest.mark.parametrize(
     ("task", "targets", "words"),
     [
-        ("class", torch.zeros(3), r"int64 labels \[N\], not torch.uint8 \[3, 1, 4, 4\] and torch.float32 \[3\]"),
-        ("class", torch.tensor([0, -1, 0]), "labels count from 0, but one is -1"),
-        ("labels", torch.zeros(3), r"float labels \[N, labels\]"),
-        ("labels", torch.full((3, 2), 2.0), "given .1. or not .0., but one is neither"),
-        ("labels", torch.full((3, 2), float("nan")), "one is neither"),
-        ("number", torch.zeros(3, dtype=torch.int64), r"float numbers \[N\]"),
-        ("number", torch.zeros(2), r"and torch.float32 \[2\]"),
-        ("number", torch.tensor([0.0, float("inf"), 0.0]), "must be finite, but one is not"),
+        (Classification(("a", "b")), torch.zeros(3), r"int64 classes \[N\], not float32 \[3\]"),
+        (Classification(("a", "b")), torch.tensor([0, -1, 0]), "classes count from 0, but one is -1"),
+        (Multilabel(("a", "b")), torch.zeros(3), r"float labels \[N, labels\]"),
+        (Multilabel(("a", "b")), torch.full((3, 2), 2.0), "present .1. or absent .0., but one is neither"),
+        (Multilabel(("a", "b")), torch.full((3, 2), float("nan")), "one is neither"),
+        (Regression(("n",)), torch.zeros(3, dtype=torch.int64), r"float numbers \[N\]"),
+        (Regression(("n",)), torch.zeros(2), r"and torch.float32 \[2\]"),
+        (Regression(("n",)), torch.tensor([0.0, float("inf"), 0.0]), "must be finite, but one is not"),
     ],
 )
-def test_targets_that_do_not_fit_the_task_are_refused(task: str, targets: Tensor, words: str) -> None:
+def test_targets_that_do_not_fit_the_task_are_refused(task: Task, targets: Tensor, words: str) -> None:
     with pytest.raises(RequestError, match=words):
         Examples(torch.zeros(3, 1, 4, 4, dtype=torch.uint8), targets, [0.0], [1.0], task=task)

@@ -71,7 +71,7 @@ class Case:
             settings = dataclasses.replace(settings, accumulate=2 * settings.accumulate)
         chances = np.arange(1.0, self.n + 1) if self.chances else None
         learnt, held = (
-            examples(images[0][: self.n], images[1][: self.n], chances=chances),
+            examples(images[0][: self.n], images[1][: self.n], sampling_weights=chances),
             examples(images[0][self.n :], images[1][self.n :]),
         )
         torch.manual_seed(0)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from striate.data.sources.folder import open_folder
-from striate.jobs.models import published_model
 from striate.model import Model
 from striate.pixels import Images
-from striate.task import Task
+from striate.tasks import Classification
 from striate.transfer.features import FeatureCache, FeatureWriter
+from striate.weights.models import published_model
 
 
 class Counting:
@@ -83,7 +83,9 @@ def test_another_head_is_the_same_cache(model: Model, folder: Path) -> None:
     source = open_folder(folder)
     head = {"head.weight": model.tensors["head.weight"][:2], "head.bias": model.tensors["head.bias"][:2]}
     options = {**model.options, "classes": 2}
-    two = dataclasses.replace(model, task=Task("class", ("a", "b")), options=options, tensors={**model.tensors, **head})
+    two = dataclasses.replace(
+        model, task=Classification(("a", "b")), options=options, tensors={**model.tensors, **head}
+    )
     first, second = (FeatureCache(source, one, "openvino", "float32") for one in (model, two))
     assert first.path == second.path
 

@@ -9,13 +9,18 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from striate.errors import RequestError
-from striate.task import Task
-from striate.transfer.head import STRENGTHS, Lesson, fit_head, fold_of, out_of_fold
-from striate.transfer.objective import cross_entropy, minimum
+from striate.tasks import Classification, Multilabel, Regression, Task
+from striate.tasks.losses import CrossEntropy
+from striate.transfer.head import CS, HeadData, fit_head, fold_of, out_of_fold
+from striate.transfer.objective import minimum
 
 
 def classes(count: int) -> Task:
-    return Task("class", tuple(map(str, range(count))))
+    return Classification(tuple(map(str, range(count))))
+
+
+def zeros(outputs: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return np.zeros((outputs, width)), np.zeros(outputs)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +31,7 @@ def digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 
 def test_fit_is_scikit_learns_minimum(digits: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
     x, y = digits[0].astype(np.float64), digits[1]
-    weight, bias = minimum(x, np.eye(10)[y], np.ones(len(x)), cross_entropy, 0.1)
+    weight, bias = minimum(x, y, np.ones(len(x)), CrossEntropy(), 0.1, zeros(10, x.shape[1]))
     theirs = LogisticRegression(C=0.1, tol=1e-10, max_iter=5000).fit(x, y)
     ours, reference = x @ weight.T + bias, theirs.decision_function(x)
     # Only differences between classes have a meaning.
@@ -37,23 +42,23 @@ def test_fit_is_scikit_learns_minimum(digits: tuple[NDArray[np.float32], NDArray
 
 def test_head_generalises_as_well_as_scikit_learn(digits: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
     x, y = digits
-    head = fit_head(Lesson(x[:400], y[:400], classes(10)), seed=1)
+    head = fit_head(HeadData(x[:400], y[:400], classes(10)), seed=1)
     right = (np.argmax(x[400:] @ head.weight.T + head.bias, axis=1) == y[400:]).mean()
-    theirs = LogisticRegression(C=head.strength, max_iter=2000).fit(x[:400], y[:400]).score(x[400:], y[400:])
+    theirs = LogisticRegression(C=head.C, max_iter=2000).fit(x[:400], y[:400]).score(x[400:], y[400:])
     assert right >= theirs - 0.01
-    assert [strength for strength, _ in head.scores] == list(STRENGTHS)[: len(head.scores)]
+    assert [c for c, _ in head.scores] == list(CS)[: len(head.scores)]
     least = min(head.scores, key=lambda row: row[1])[0]
-    assert least / 10**0.25 <= head.strength <= least * 10**0.25  # within half a step of the least one tried
+    assert least / 10**0.25 <= head.C <= least * 10**0.25  # within half a step of the least one tried
 
 
 def test_fewer_images_than_features_gives_the_same_minimum() -> None:
     generator = np.random.default_rng(0)
     x = generator.normal(size=(30, 200)).astype(np.float32) + 3
     y = (np.arange(30) % 3).astype(np.int64)
-    head = fit_head(Lesson(x, y, classes(3)))
+    head = fit_head(HeadData(x, y, classes(3)))
     assert head.weight.shape == (3, 200) and head.bias.shape == (3,)
     centred = (x - x.mean(axis=0)).astype(np.float64)
-    weight, bias = minimum(centred, np.eye(3)[y], np.ones(len(x)), cross_entropy, head.strength)
+    weight, bias = minimum(centred, y, np.ones(len(x)), CrossEntropy(), head.C, zeros(3, x.shape[1]))
     direct = (x - x.mean(axis=0)) @ weight.T + bias
     ours = x @ head.weight.T + head.bias
     shift = (direct - ours).mean(axis=1, keepdims=True)
@@ -62,15 +67,15 @@ def test_fewer_images_than_features_gives_the_same_minimum() -> None:
 
 def test_same_seed_same_head(digits: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
     x, y = digits
-    lesson = Lesson(x[:200], y[:200], classes(10))
-    first, second = fit_head(lesson, seed=3), fit_head(lesson, seed=3)
+    data_ = HeadData(x[:200], y[:200], classes(10))
+    first, second = fit_head(data_, seed=3), fit_head(data_, seed=3)
     assert np.array_equal(first.weight, second.weight) and np.array_equal(first.bias, second.bias)
 
 
 def test_constant_features_and_a_class_of_one_do_not_fail() -> None:
     x = np.ones((9, 5), np.float32)
     y = np.array([0, 0, 0, 0, 1, 1, 1, 1, 2], np.int64)
-    head = fit_head(Lesson(x, y, classes(3)))
+    head = fit_head(HeadData(x, y, classes(3)))
     assert np.isfinite(head.weight).all() and np.isfinite(head.bias).all()
 
 
@@ -90,12 +95,12 @@ def test_folds_are_stratified() -> None:
 def test_labels_are_learnt_each_by_itself(digits: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
     x, y = digits
     table = np.stack([y == 0, y >= 8, y == 7], axis=1).astype(np.float32)
-    task = Task("labels", ("nought", "large", "seven"))
-    head = fit_head(Lesson(x[:400], table[:400], task), seed=0)
-    given = task.answers(x[400:] @ head.weight.T + head.bias) >= 0.5
+    task = Multilabel(("nought", "large", "seven"))
+    head = fit_head(HeadData(x[:400], table[:400], task), seed=0)
+    given = task.predictions(x[400:] @ head.weight.T + head.bias) >= 0.5
     assert ((given == table[400:]).mean(axis=0) > 0.93).all()
-    one = fit_head(Lesson(x[:400], table[:400, :1], Task("labels", ("nought",))), seed=0)
-    alone = LogisticRegression(C=one.strength, tol=1e-8, max_iter=5000).fit(x[:400], table[:400, 0])
+    one = fit_head(HeadData(x[:400], table[:400, :1], Multilabel(("nought",))), seed=0)
+    alone = LogisticRegression(C=one.C, tol=1e-8, max_iter=5000).fit(x[:400], table[:400, 0])
     assert np.allclose(one.weight, alone.coef_, atol=5e-3 * np.abs(alone.coef_).max())
 
 
@@ -103,7 +108,7 @@ def test_a_number_comes_in_its_own_units() -> None:
     generator = np.random.default_rng(0)
     x = generator.normal(size=(300, 12)).astype(np.float32)
     truth = 1000 + 250 * x[:, 0] - 40 * x[:, 3]
-    head = fit_head(Lesson(x, truth.astype(np.float64), Task("number", ("grams",))))
+    head = fit_head(HeadData(x, truth.astype(np.float64), Regression(("grams",))))
     said = x @ head.weight.T + head.bias
     assert np.abs(said[:, 0] - truth).max() < 5
 
@@ -114,10 +119,10 @@ def test_huber_does_not_follow_a_few_wild_numbers() -> None:
     clean = 5 + 2 * x[:, 0].astype(np.float64)
     wild = clean.copy()
     wild[:10] += 500
-    task = Task("number", ("n",))
+    task = Regression(("n",))
     errors = {}
     for loss in ("mse", "huber"):
-        head = fit_head(Lesson(x, wild, task, loss=loss))
+        head = fit_head(HeadData(x, wild, task, loss=loss))
         errors[loss] = np.abs(x @ head.weight.T + head.bias - clean[:, None])[10:].mean()
     assert errors["huber"] < 0.5 < 10 < errors["mse"]
 
@@ -129,8 +134,8 @@ def test_a_weight_of_two_is_an_image_twice() -> None:
     weights = np.where(np.arange(40) < 20, 2.0, 1.0)
     twice = np.concatenate([np.arange(40), np.arange(20)])
     centred = x.astype(np.float64)
-    one = minimum(centred, np.eye(2)[y], weights, cross_entropy, 1.0)
-    two = minimum(centred[twice], np.eye(2)[y[twice]], np.ones(60), cross_entropy, 1.0)
+    one = minimum(centred, y, weights, CrossEntropy(), 1.0, zeros(2, 6))
+    two = minimum(centred[twice], y[twice], np.ones(60), CrossEntropy(), 1.0, zeros(2, 6))
     assert np.allclose(one[0], two[0], atol=1e-3)
 
 
@@ -140,14 +145,14 @@ def test_out_of_fold_answers_come_from_heads_that_never_saw_the_image() -> None:
     y = generator.integers(0, 2, 60)
     fold = fold_of(y, 5, seed=0)
     fold[:5] = -1
-    lesson = Lesson(x, y, classes(2))
-    answers = out_of_fold(lesson, fold, 10.0)
+    data_ = HeadData(x, y, classes(2))
+    answers = out_of_fold(data_, fold, 10.0)
     assert np.isnan(answers[:5]).all() and np.isfinite(answers[5:]).all()
     assert (answers[5:].argmax(axis=1) == y[5:]).mean() < 0.75  # chance; a head that had seen them would be right
-    weight, bias = minimum(x.astype(np.float64), np.eye(2)[y], np.ones(60), cross_entropy, 10.0)
+    weight, bias = minimum(x.astype(np.float64), y, np.ones(60), CrossEntropy(), 10.0, zeros(2, x.shape[1]))
     assert ((x @ weight.T + bias).argmax(axis=1) == y).mean() > 0.9
 
 
 def test_a_loss_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(RequestError, match="'class' is not learnt with the loss 'huber'"):
-        Lesson(np.zeros((2, 2), np.float32), np.array([0, 1]), classes(2), loss="huber")
+    with pytest.raises(RequestError, match="unknown loss of the task 'classification' 'huber'"):
+        HeadData(np.zeros((2, 2), np.float32), np.array([0, 1]), classes(2), loss="huber")

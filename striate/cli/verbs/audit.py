@@ -32,7 +32,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         fix_list=chosen.fix_list,
         progress=terminal_progress(),
     )
-    lines = [f"{len(found.usable):,} usable images {found.task.asked()}"]
+    lines = [f"{len(found.usable):,} usable images {found.task.describe()}"]
     for name, counts in found.counts().items():
         lines.append(
             f"  {printable(name)}: " + ", ".join(f"{count:,} {part}" for part, count in sorted(counts.items()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from striate.cli.answer import MODEL, SOURCES, Answer, engine_options, terminal_progress
 from striate.errors import printable
@@ -37,17 +36,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         progress=terminal_progress(),
     )
     facts = done.as_dict()
-    rows: dict[str, dict[str, Any]] = facts.get("per_class") or facts.get("per_label") or {}
+    rows = done.evaluation.rows()
     width = max((len(printable(name)) for name in rows), default=0)
-    shown = [f"  {printable(name):{width}}  {_row(row)}" for name, row in rows.items()]
-    return Answer("\n".join([*done.measured.lines(), *shown, done.audit.last_line()]), facts)
-
-
-def _row(row: dict[str, Any]) -> str:
-    from striate.metrics import percent
-
-    if "recall" in row and "average_precision" not in row:
-        low, high = row["interval"]
-        return f"{percent(row['recall'])} of {row['count']:,} (95 % interval {percent(low)} to {percent(high)})"
-    ranked = row["average_precision"]
-    return f"{row['count']:,} images, average precision {'-' if ranked is None else percent(ranked)}"
+    shown = [f"  {printable(name):{width}}  {row}" for name, row in rows.items()]
+    return Answer("\n".join([*done.evaluation.lines(), *shown, done.audit.last_line()]), facts)

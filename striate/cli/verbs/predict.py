@@ -29,38 +29,21 @@ def run(chosen: argparse.Namespace) -> Answer:
     done = job(
         chosen.model, chosen.files, engine=chosen.engine, precision=chosen.precision, progress=terminal_progress()
     )
-    names, several = done.classifier.classes, done.classifier.model.task.kind == "labels"
-    lines = [f"{printable(answer.source)}: {_shown(answer, names, several)}" for answer in done.answers]
+    lines = [f"{printable(one.source)}: {_line(one)}" for one in done.answers]
     lines += [f"not predicted: {printable(why)}" for _, why in done.failed]
-    rows = [_row(answer, names) for answer in done.answers]
+    rows = [_row(one) for one in done.answers]
     failed = [{"file": path, "why": why} for path, why in done.failed]
     # A wrong request when nothing could be used; failed work when some was lost.
     code = 0 if not done.failed else (1 if done.answers else 2)
     return Answer("\n".join(lines), {"predictions": rows, "failed": failed}, code)
 
 
-def _ranked(answer: Prediction, names: tuple[str, ...], limit: int) -> list[tuple[str, float]]:
-    order = (-answer.probabilities).argsort()[:limit]
-    return [(names[place], float(answer.probabilities[place])) for place in order]
+def _line(one: Prediction) -> str:
+    return f"{one.label}, or else {one.answer.line}" if one.known is False else one.answer.line
 
 
-def _shown(answer: Prediction, names: tuple[str, ...], several: bool) -> str:
-    if answer.value is not None:
-        words = f"{names[0]} {answer.value:.4g}"
-    else:
-        words = ", ".join(f"{printable(name)} {100 * share:.1f} %" for name, share in _ranked(answer, names, 3))
-        words = f"{printable(answer.label)} ({words})" if several else words
-    return f"{answer.label}, or else {words}" if answer.known is False else words
-
-
-def _row(answer: Prediction, names: tuple[str, ...]) -> dict[str, Any]:
-    row: dict[str, Any] = {"file": answer.source, "label": answer.label}
-    if answer.value is not None:
-        row |= {"name": names[0], "value": answer.value}
-    else:
-        every = dict(zip(names, map(float, answer.probabilities), strict=True))
-        row |= {"probability": answer.probability}
-        row |= {"probabilities": every if len(every) <= 100 else dict(_ranked(answer, names, 3))}
-    if answer.known is not None:
-        row |= {"known": answer.known, "distance": answer.distance}
+def _row(one: Prediction) -> dict[str, Any]:
+    row: dict[str, Any] = {"file": one.source, "label": one.label, **one.answer.facts}
+    if one.known is not None:
+        row |= {"known": one.known, "distance": one.distance}
     return row

@@ -107,24 +107,24 @@ def run(chosen: argparse.Namespace) -> Answer:
         run = job(resume=chosen.resume, tensorboard=chosen.tensorboard, progress=progress)
     else:
         run = job(chosen.data, out=chosen.out, recipe=recipe, tensorboard=chosen.tensorboard, progress=progress)
-    headline, *details = run.measured.lines()
+    headline, *details = run.evaluation.lines()
     lines = [headline]
     if "leaks" in run.metrics:
         score = run.metrics["score_without_leaks"]
-        shown = "not measurable" if score is None else _score(score, run.measured.task.kind)
+        shown = "not measurable" if score is None else run.evaluation.task.metric.text(score)
         lines.append(f"Without the {run.metrics['leaks']} held-out images that are also in training: {shown}")
     lines += details
-    if run.by_fold and run.metrics["folds"]["interval"]:
-        facts, kind = run.metrics["folds"], run.measured.task.kind
-        low, high = (_score(side, kind) for side in facts["interval"])
+    if run.result.cross_validation and run.metrics["folds"]["interval"]:
+        facts, metric = run.metrics["folds"], run.evaluation.task.metric
+        low, high = (metric.text(side) for side in facts["interval"])
         lines.append(
-            f"Folds {_score(facts['mean'], kind)} on average of {len(run.by_fold)} (95 % interval {low} to {high})"
+            f"Folds {metric.text(facts['mean'])} on average of {len(facts['scores'])} (95 % interval {low} to {high})"
         )
-    if run.strangers:
-        facts = run.strangers.as_dict()
+    if run.result.evidence.ood:
+        facts = run.metrics["ood"]
         lines.append(
-            f"Strangers told apart with AUROC {facts['auroc']:.3f}: {100 * facts['strangers_refused']:.1f} % of "
-            f"{facts['images']} refused, {100 * facts['known_accepted']:.1f} % of the known accepted"
+            f"OOD detection AUROC {facts['auroc']:.3f}: {100 * facts['ood_rejected']:.1f} % of {facts['images']} "
+            f"rejected, {100 * facts['in_distribution_accepted']:.1f} % of the in-distribution images accepted"
         )
     lines += [
         f"Engine {run.metrics['engine']}; {run.metrics['seconds']:.1f} s in all",
@@ -144,7 +144,3 @@ def _of_paper(chosen: argparse.Namespace) -> Recipe:
     if not net:
         raise RequestError("--recipe paper needs --net: the network whose paper is meant (a file: --recipe ./paper)")
     return paper_recipe(net)
-
-
-def _score(score: float, kind: str) -> str:
-    return f"{score:.3g}" if kind == "number" else f"{100 * score:.1f} %"

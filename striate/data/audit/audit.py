@@ -12,14 +12,14 @@ from typing import Any
 
 from striate.data.audit.findings import Finding as Finding
 from striate.data.audit.findings import Usable as Usable
-from striate.data.audit.findings import converted_findings, few, kept_findings, places_of, set_aside_findings
+from striate.data.audit.findings import converted_findings, few, kept_findings, set_aside_findings
 from striate.data.audit.likeness import LIMIT, near_groups
 from striate.data.audit.memory import Record
 from striate.data.sources.base import Item, Oddity, Source
 from striate.errors import RequestError, WorkError, printable
 from striate.progress import Progress
 from striate.storage import cache_root, read_sealed, sha256_of, write_sealed
-from striate.task import Task
+from striate.tasks import Task
 
 _MANY = 5_000  # prints: from here on comparing them takes long enough to be shown, and its outcome to be kept
 
@@ -43,7 +43,7 @@ class Audit:
         """Usable images by class and part; a part that the data does not give is called "all"."""
         table: dict[str, Counter[str]] = {name: Counter() for name in self.classes}
         for entry in self.usable:
-            for place in places_of(entry.item.target):
+            for place in self.task.indices(entry.item.target):
                 table[self.classes[place]][entry.item.part or "all"] += 1
         return {name: dict(counter) for name, counter in table.items()}
 
@@ -51,12 +51,8 @@ class Audit:
         """How evenly the images to learn from are shared among the classes or labels, or the numbers spread; a line."""
         if not self.usable:
             return "There is no usable image."
-        if self.task.kind == "number":
-            numbers = sorted(float(entry.item.target) for entry in self.usable)  # type: ignore[arg-type]
-            middle = numbers[len(numbers) // 2]
-            return (
-                f"{printable(self.classes[0])} goes from {numbers[0]:g} to {numbers[-1]:g}; half lie below {middle:g}."
-            )
+        if not self.task.wording.names_listed:
+            return self.task.distribution([entry.item.target for entry in self.usable])
         shares = {name: sum(parts.get(p, 0) for p in ("train", "all")) for name, parts in self.counts().items()}
         fewest, low = min((count, name) for name, count in shares.items())
         largest, high = max((count, name) for name, count in shares.items())
@@ -106,7 +102,7 @@ def audit(
     aside += [Oddity(item.key, record.problem, record.why) for item, record in pairs if record.problem]
     usable = [Usable(item, record) for item, record in pairs if not record.problem]
     task = source.task
-    if task.kind == "class":
+    if task.one_class:
         task, usable = _with_learnable_classes(task, usable, aside, trained_only)
     equal = equal_groups(usable)
     near = _near(source, usable, progress or Progress())
@@ -151,33 +147,28 @@ def _with_learnable_classes(
     task: Task, usable: list[Usable], aside: list[Oddity], trained_only: bool
 ) -> tuple[Task, list[Usable]]:
     """The task and images without the classes that no training image shows; those images are told of in `aside`."""
-    trained = {_class_of(e.item) for e in usable if not trained_only or e.item.part in ("", "train")}
+    trained = {e.item.target for e in usable if not trained_only or e.item.part in ("", "train")}
     for entry in usable:
         if entry.item.target not in trained:
-            name = task.names[_class_of(entry.item)]
+            name = task.text(entry.item.target)
             aside.append(Oddity(entry.item.key, "unseen-class", f"class {name!r} has no training image"))
     kept = sorted(trained)
     if len(kept) == len(task.names):
         return task, usable
     place = {target: index for index, target in enumerate(kept)}
     usable = [
-        Usable(dataclasses.replace(e.item, target=place[_class_of(e.item)]), e.record)
+        Usable(dataclasses.replace(e.item, target=task.reindexed(e.item.target, place)), e.record)
         for e in usable
         if e.item.target in trained
     ]
-    return Task("class", tuple(task.names[target] for target in kept) or task.names), usable
-
-
-def _class_of(item: Item) -> int:
-    assert isinstance(item.target, int)  # a task of one class has such targets
-    return item.target
+    return task.with_names(tuple(task.names[target] for target in kept) or task.names), usable
 
 
 def require_learnable(result: Audit, name: str) -> None:
     """Raise RequestError unless there are two classes and something to learn from each."""
     if not result.usable:
         raise RequestError(f"no usable image in {name!r}: {result.last_line()}")
-    if result.task.kind == "class" and len(result.classes) < 2:
+    if result.task.one_class and len(result.classes) < 2:
         raise RequestError(
             f"{name!r} has one class, {result.classes[0]!r}; a classifier needs at least two. {result.last_line()}"
         )

@@ -9,17 +9,16 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from striate.data.sources.base import LABELS_APART, PARTS, Item, Oddity, Source, with_items
+from striate.data.sources.base import PARTS, Item, Oddity, Source, with_items
 from striate.data.sources.rows import read_table
 from striate.errors import RequestError, printable, unknown
 from striate.storage import write_text
-from striate.task import LARGEST, Target, Task
+from striate.tasks import Target, Task
 
 COLUMNS = ("path", "decision", "to", "found", "suggested")
 KINDS = ("keep", "drop", "relabel", "move")
@@ -134,18 +133,12 @@ def apply_decisions(source: Source, decisions: Mapping[str, Decision]) -> tuple[
 
 def _target(task: Task, names: list[str], decision: Decision) -> Target:
     """The target that `to` names; a new class is put at the end of `names`. Raises RequestError."""
-    if task.kind == "number":
-        try:
-            number = float(decision.to)
-        except ValueError:
-            number = math.nan
-        if not abs(number) <= LARGEST:
-            raise RequestError(decision.wrong(f"{decision.to[:60]!r} is no number to relabel to"))
-        return number
-    if task.kind == "class":
-        return _place(names, decision.to, decision)
-    wanted = [decision.to] if decision.to in names else decision.to.split(LABELS_APART) if decision.to else []
-    return tuple(sorted({_place(names, name.strip(), decision) for name in wanted}))
+    try:
+        return task.with_names(names).parsed(decision.to, lambda name: _place(names, name, decision))
+    except ValueError as error:
+        if isinstance(error, RequestError):
+            raise
+        raise RequestError(decision.wrong(str(error))) from error
 
 
 def _place(names: list[str], name: str, decision: Decision) -> int:
@@ -162,10 +155,11 @@ def _place(names: list[str], name: str, decision: Decision) -> int:
 
 def _with_names(source: Source, names: Sequence[str], items: Sequence[Item]) -> tuple[Task, list[Item]]:
     """The task and items with new names in their alphabetical place, and without those that no image has any more."""
-    if source.task.kind == "number":
+    if not source.task.wording.names_listed:
         return source.task, list(items)
-    had = {place for item in source.items for place in _places(item)}
-    has = {place for item in items for place in _places(item)}
+    task = source.task
+    had = {place for item in source.items for place in task.indices(item.target)}
+    has = {place for item in items for place in task.indices(item.target)}
     gone = had - has
     kept = [place for place in range(len(names)) if place not in gone]
     if len(names) > len(source.task.names):
@@ -173,16 +167,8 @@ def _with_names(source: Source, names: Sequence[str], items: Sequence[Item]) -> 
     if not kept or kept == list(range(len(source.task.names))):
         return source.task, list(items)
     moved = {old: new for new, old in enumerate(kept)}
-    changed = []
-    for item in items:
-        target = item.target
-        new = tuple(sorted(moved[p] for p in target)) if isinstance(target, tuple) else moved[_places(item)[0]]
-        changed.append(dataclasses.replace(item, target=new))
-    return dataclasses.replace(source.task, names=tuple(names[place] for place in kept), thresholds=()), changed
-
-
-def _places(item: Item) -> tuple[int, ...]:
-    return item.target if isinstance(item.target, tuple) else (int(item.target),)
+    changed = [dataclasses.replace(item, target=task.reindexed(item.target, moved)) for item in items]
+    return task.with_names([names[place] for place in kept]), changed
 
 
 def _notes(source: Source, decisions: Mapping[str, Decision], active: Mapping[str, Decision], task: Task) -> list[str]:
@@ -199,7 +185,7 @@ def _notes(source: Source, decisions: Mapping[str, Decision], active: Mapping[st
         if absent:
             lines.append(f"{len(absent)} decided images {what}, e.g. {printable(absent[0])!r}")
     if new := sorted(set(task.names) - set(source.task.names)):
-        lines.append(f"New {'labels' if task.kind == 'labels' else 'classes'}: {', '.join(map(printable, new))}")
+        lines.append(f"New {task.wording.many}: {', '.join(map(printable, new))}")
     if gone := sorted(set(source.task.names) - set(task.names)):
         lines.append(f"No image is left of: {', '.join(map(printable, gone))}")
     return lines

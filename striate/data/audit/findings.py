@@ -15,7 +15,7 @@ from striate.data.audit.memory import Record
 from striate.data.sources.base import SUFFIXES, Item, Oddity
 from striate.errors import printable
 from striate.pixels import POLICIES
-from striate.task import Target, Task
+from striate.tasks import Task
 
 SET_ASIDE = {
     "unreadable": "could not be read from disk",
@@ -64,8 +64,6 @@ _TIMES_LONGER, _STRIP = 3.0, 4.0  # in aspect than the median one, and at least 
 _DEVIATIONS = 6.0  # a folder of many sizes is judged by its own spread: robust standard deviations of the logarithm
 _ENOUGH = 20  # images: of fewer, none can be said to lie apart
 _IMBALANCE = 5  # times as many images in the largest class
-
-_PLURAL = {"class": "classes", "labels": "labels", "number": "numbers"}
 
 Keys = tuple[str, ...]
 Remarked = tuple[str, str]  # a path, and a few words on it
@@ -119,13 +117,6 @@ def few(paths: Sequence[str], limit: int = 2) -> str:
     return shown + (f" and {len(paths) - limit} more" if len(paths) > limit else "")
 
 
-def places_of(target: Target) -> tuple[int, ...]:
-    """Places among the task's names that a target counts for."""
-    if isinstance(target, tuple):
-        return target
-    return (target,) if isinstance(target, int) else (0,)
-
-
 def set_aside_findings(aside: Sequence[Oddity]) -> list[Finding]:
     """One finding for each kind of what was set aside."""
     groups: dict[str, list[str]] = defaultdict(list)
@@ -164,7 +155,7 @@ def kept_findings(
         "odd-format": _odd_formats(usable),
         "blank": [(entry.item.key, "") for entry in usable if entry.record.spread < _BLANK],
         **_outliers(usable),
-        **({} if task.kind == "number" else _class_sizes(task, usable)),
+        **(_class_sizes(task, usable) if task.wording.names_listed else {}),
     }
     findings = []
     for kind, why in KEPT.items():
@@ -172,7 +163,7 @@ def kept_findings(
         paths = tuple(path for group in together for path in group) or tuple(path for path, _ in alone)
         remarks = tuple(remark for _, remark in alone)
         if paths or (kind == "not-compared" and not compared):
-            policy = why.format(targets=_PLURAL[task.kind])
+            policy = why.format(targets=task.wording.many)
             findings.append(Finding(kind, "kept", policy, paths, remarks if any(remarks) else (), together))
     return findings
 
@@ -232,7 +223,7 @@ def _class_sizes(task: Task, usable: Iterable[Usable]) -> dict[str, list[Remarke
     keys: dict[int, list[str]] = defaultdict(list)
     for entry in usable:
         if entry.item.part in ("", "train"):
-            for place in places_of(entry.item.target):
+            for place in task.indices(entry.item.target):
                 keys[place].append(entry.item.key)
     largest = max(map(len, keys.values()), default=0)
     few_of = [place for place in sorted(keys) if len(keys[place]) * _IMBALANCE <= largest]

@@ -21,9 +21,9 @@ from striate.data.sources.base import Item, Oddity
 from striate.errors import RequestError
 from striate.pixels import Pixels
 from striate.storage import sha256_of
-from striate.task import Target, Task
+from striate.tasks import Task, task_from_dict
 
-FORMAT = 1
+FORMAT = 2
 DIGEST = 32  # bytes of an original's SHA-256
 _MARK = "striate.pack"  # the description's name in the header's metadata
 _HEADER_LIMIT = 100_000_000  # safetensors' own
@@ -156,10 +156,10 @@ def _described(text: bytes, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         raise damaged(name, "its description is not JSON") from error
     if not isinstance(facts, dict) or type(facts.get("format")) is not int:
         raise damaged(name, "its description has no format number")
-    if facts["format"] > FORMAT:  # before the checksum, which a newer format may reckon in another way
+    if facts["format"] != FORMAT:  # before the checksum, which another format may compute in another way
+        hint = "upgrade Striate to open it, or " if facts["format"] > FORMAT else ""
         raise RequestError(
-            f"{name} has pack format {facts['format']}, and this Striate reads up to {FORMAT}; upgrade Striate to "
-            "open it, or pack the images again"
+            f"{name} has pack format {facts['format']}, and this Striate reads {FORMAT}; {hint}pack the images again"
         )
     if facts.pop("sha256", None) != sha256_of(json.dumps(facts).encode()):
         raise damaged(name, "its description does not match its checksum")
@@ -172,7 +172,7 @@ def _heading(outer: dict[str, Any], facts: dict[str, Any], name: str) -> tuple[H
         names = facts["task"].pop("names")
         if not isinstance(facts["name"], str) or not all(isinstance(entry, str) for entry in names):
             raise TypeError("names are text")
-        task, pixels = Task.from_dict(facts["task"], tuple(names)), Pixels.from_dict(facts["pixels"])
+        task, pixels = task_from_dict(facts["task"], tuple(names)), Pixels.from_dict(facts["pixels"])
         heading = Heading(facts["name"], task, pixels, str(facts["versions"]["pillow"]))
         count, table = facts["images"], outer["table"]["shape"][0]
         if type(count) is not int or type(table) is not int or count < 1 or table < 1:
@@ -188,15 +188,8 @@ def _heading(outer: dict[str, Any], facts: dict[str, Any], name: str) -> tuple[H
 
 def require_target(task: Task, item: Item) -> None:
     """Raise ValueError for a target that is none of the task's, or a weight that is none."""
-    target: Target = item.target
-    places = target if isinstance(target, tuple) else (target,)
-    if task.kind == "number":
-        fits = type(target) in (int, float) and math.isfinite(target)  # type: ignore[arg-type]
-    else:
-        fits = all(type(place) is int and 0 <= place < task.outputs for place in places)
-        fits = fits and isinstance(target, tuple) == (task.kind == "labels")
-    if not fits or not 0 <= item.weight < math.inf:
-        raise ValueError(f"{item.key!r} has the target {target!r} and the weight {item.weight!r}")
+    if not task.is_target(item.target) or not 0 <= item.weight < math.inf:
+        raise ValueError(f"{item.key!r} has the target {item.target!r} and the weight {item.weight!r}")
 
 
 def damaged(name: str, why: str) -> RequestError:

@@ -23,7 +23,7 @@ from striate.errors import RequestError
 from striate.pixels import Decoded, Images, Pixels
 from striate.progress import Progress
 from striate.storage import sha256_of
-from striate.task import Task
+from striate.tasks import Task
 
 SUFFIX = ".pack"
 _CHECKED_AT_ONCE = 2**23  # bytes

@@ -14,7 +14,7 @@ from PIL import Image
 from striate.data.sources.base import Item, Oddity
 from striate.errors import RequestError
 from striate.pixels import Decoded
-from striate.task import Task
+from striate.tasks import Classification, Task
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def from_arrays(
     width = len(str(len(labelled)))
     items = tuple(Item(f"{part or 'image'}/{n:0{width}d}", label, part) for n, (part, label) in enumerate(labelled))
     images = np.concatenate([images for _, images, _ in checked])
-    return ArraySource(name, identity, images, Task("class", tuple(classes) or tuple(map(str, values))), items)
+    return ArraySource(name, identity, images, Classification(tuple(classes) or tuple(map(str, values))), items)
 
 
 def _checked_images(name: str, images: NDArray[Any]) -> NDArray[np.uint8]:

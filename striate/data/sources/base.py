@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from striate.pixels import Decoded
-from striate.task import Target, Task
+from striate.tasks import Target, Task
 
 PARTS = ("train", "val", "test")
-LABELS_APART = "|"  # what stands between the labels of one image in a CSV file
 PART_NAMES = {  # what folders and manifests call the parts
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from striate.data.sources.base import Item, Oddity, file_stamp
 from striate.pixels import Decoded, decode, peek
-from striate.task import Task
+from striate.tasks import Task
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from striate.data.sources.base import JUNK, PART_NAMES, SUFFIXES, Item, Oddity
 from striate.data.sources.files import FileSource
 from striate.errors import RequestError
-from striate.task import Task
+from striate.tasks import Classification
 
 
 @dataclass
@@ -125,7 +125,7 @@ def open_folder(root: Path, name: str = "") -> FileSource:
     place = {class_name: index for index, class_name in enumerate(classes)}
     items = tuple(Item(key, place[class_name], part) for key, class_name, part in walk.files)
     return FileSource(
-        root, name or root.resolve().name, str(root.resolve()), Task("class", classes), items, tuple(walk.oddities)
+        root, name or root.resolve().name, str(root.resolve()), Classification(classes), items, tuple(walk.oddities)
     )
 
 
@@ -140,4 +140,4 @@ def open_images(root: Path) -> FileSource:
         raise RequestError(f"no images in {str(root)!r}")
     name = root.resolve().name
     items = tuple(Item(key, 0) for key, _, _ in walk.files)
-    return FileSource(root, name, f"{root.resolve()}|images", Task("class", (name,)), items, tuple(walk.oddities))
+    return FileSource(root, name, f"{root.resolve()}|images", Classification((name,)), items, tuple(walk.oddities))

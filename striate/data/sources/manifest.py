@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from striate.data.sources.base import LABELS_APART, PART_NAMES, Item, Oddity
+from striate.data.sources.base import PART_NAMES, Item, Oddity
 from striate.data.sources.files import FileSource
 from striate.data.sources.rows import few, read_table, read_text
 from striate.errors import RequestError, nearest, printable, unknown
-from striate.task import LARGEST, Target, Task
+from striate.tasks import Classification, Multilabel, Regression, Target, Task
+from striate.tasks.multilabel import LABELS_APART
+from striate.tasks.regression import LARGEST
 
 COLUMNS = {
     "path": ("path", "file", "filename", "image"),
@@ -32,7 +34,7 @@ COLUMNS = {
     "weight": ("weight",),
     "group": ("group",),
 }
-TARGETS = {"label": "class", "labels": "labels", "number": "number"}  # column -> kind of task
+TARGETS: dict[str, type[Task]] = {"label": Classification, "labels": Multilabel, "number": Regression}
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 HEAVIEST = 1e6  # of a weight, and one by it the lightest: beyond, the others would not count at all
 
@@ -299,14 +301,14 @@ def _once_each(rows: list[_Row], aside: list[Oddity], notes: list[str]) -> list[
     return [twins[0] for twins in same.values() if len({row.saying for row in twins}) == 1]
 
 
-def _task(path: Path, kind: str, column: str, rows: Sequence[_Row]) -> Task:
-    if kind == "number":
+def _task(path: Path, task: type[Task], column: str, rows: Sequence[_Row]) -> Task:
+    if not task.wording.names_listed:
         written, _, name = column.partition(":")
-        return Task(kind, (name.strip() or written.strip(),))
+        return task((name.strip() or written.strip(),))
     names = {name for row in rows for name in (row.said if isinstance(row.said, tuple) else (str(row.said),))}
     if not names:
         raise RequestError(f"the manifest {str(path)!r} gives no image a label")
-    return Task(kind, tuple(sorted(names)))
+    return task(tuple(sorted(names)))
 
 
 def _target(place: dict[str, int], said: Said) -> Target:

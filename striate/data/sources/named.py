@@ -19,7 +19,7 @@ from striate.data.sources.idx import open_idx
 from striate.data.sources.originals import ORIGINALS, set_data, set_folder
 from striate.errors import RequestError
 from striate.storage import cache_root, fill_folder_atomically, package_folder
-from striate.task import Task
+from striate.tasks import Classification
 
 
 def _package_file(package: str, *inside: str) -> Path:
@@ -83,7 +83,7 @@ IMAGENETTE = {
 
 def _imagenette(data: Path, name: str) -> Source:
     source = open_folder(data, name)  # its folders are called by WordNet's numbers
-    return dataclasses.replace(source, task=Task("class", tuple(IMAGENETTE.get(n, n) for n in source.task.names)))
+    return dataclasses.replace(source, task=Classification(tuple(IMAGENETTE.get(n, n) for n in source.task.names)))
 
 
 # Opens the data of a fetched set: `set_data` of the folder that it lies in.

@@ -5,16 +5,10 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from striate.report.audit.content import DECISIONS, AuditPage, Entry, plans
-from striate.report.wording import counted, fitting, text
+from striate.report.wording import fitting, text
+from striate.sections.wording import counted
 
 CLASSES_ROOM = 80_000  # letters of HTML for the names of classes to choose from
-THINGS = {"class": "the class", "labels": "the labels", "number": "the number"}
-ASK = {
-    "class": "give it another class\u2026",
-    "labels": "give it other labels\u2026",
-    "number": "give it another number\u2026",
-}
-HINTS = {"class": "its name", "labels": "one|another", "number": "the number"}
 
 
 class Choices:
@@ -64,27 +58,28 @@ class Choices:
         """The kind of decision that is suggested about a file; empty for none."""
         return self._plans[entry.path].suggested.partition(" ")[0]
 
-    def missing(self, told: set[str]) -> int:
-        """How many files that a decisions file would name are not among those told of."""
-        return sum(bool(plan.suggested) and path not in told for path, plan in self._plans.items())
+    def missing(self, shown: set[str]) -> int:
+        """How many files that a decisions file would name are not on the page."""
+        return sum(bool(plan.suggested) and path not in shown for path, plan in self._plans.items())
 
     def lists(self) -> str:
         """The classes and parts there are to choose from, for the script."""
         page = self._page
-        classes = page.classes or (tuple(page.counts) if page.task_kind != "number" else ())
+        classes = page.classes or (tuple(page.counts) if page.wording.names_listed else ())
         found = dict.fromkeys(part for counts in page.counts.values() for part in counts if part != "all")
         listed = fitting((_option(name) for name in classes), 5000, CLASSES_ROOM)
         parts = "".join(_option(name) for name in (page.parts or tuple(found))[:12])
-        complete = "yes" if page.task_kind == "class" and len(listed) == len(classes) else "no"
+        complete = "yes" if page.one_class and len(listed) == len(classes) else "no"
         return (
-            f'<datalist id="classes" data-complete="{complete}" data-ask="{ASK[page.task_kind]}" '
-            f'data-hint="{HINTS[page.task_kind]}" data-thing="{THINGS[page.task_kind]}">{"".join(listed)}</datalist>'
+            f'<datalist id="classes" data-complete="{complete}" data-ask="{text(page.wording.relabel)}" '
+            f'data-hint="{text(page.wording.hint)}" data-thing="{text(page.wording.target)}">'
+            f"{''.join(listed)}</datalist>"
             f'<datalist id="parts">{parts}</datalist>'
         )
 
     def _spoken(self, kind: str, to: str) -> str:
         if kind == "relabel":
-            return f"give it {THINGS[self._page.task_kind]} {text(to)}"
+            return f"give it {text(self._page.wording.target)} {text(to)}"
         return f"move it to {text(to)}" if kind == "move" else DECISIONS[kind]
 
 
@@ -107,7 +102,7 @@ def save_bar(command: str, missing: int) -> str:
     if missing:
         more = f" {counted(missing, 'file')} not on this page: <code>striate audit --fix-list</code> writes them all."
     return (
-        '<div id="save" hidden><button type="button">Save decisions</button><span id="told" aria-live="polite"></span>'
+        '<div id="save" hidden><button type="button">Save decisions</button><span id="tally" aria-live="polite"></span>'
         f"<span>{use}{more}</span></div>"
         "<noscript><section>Your browser runs no scripts here, so the choices above cannot be saved from this page. "
         "<code>striate audit --fix-list</code> writes the same suggestions as a file to edit.</section></noscript>"

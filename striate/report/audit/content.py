@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from striate.tasks.base import Wording
+
 DECISIONS = {
     "keep": "leave it as it is",
     "drop": "do not use it",
-    "relabel": "give it another class",
-    "move": "put it into another part",
+    "relabel": "give it another label",
+    "move": "move it to another split",
 }
 NOTHING_SEEN = ("blank", "tiny")
 COLUMNS = ("path", "decision", "to", "found", "suggested")
@@ -51,8 +53,8 @@ class AuditFinding:
 
     `entries` are its files, most serious first; `groups` are places in `entries` that belong together, such as copies
     of one photograph, shown side by side. `names` are classes, where it is about classes and not about files, such as
-    "imbalance". `count` is how many files there are when not all are entries. `level` is "serious" (spoils what is
-    learnt or measured), "look" (worth a look) or "note" (dealt with, nothing to do); empty: by kind, see
+    "imbalance". `count` is how many files there are when not all are entries. `level` is "serious" (harms the
+    training or the evaluation), "look" (worth a look) or "note" (dealt with, nothing to do); empty: by kind, see
     `striate.report.audit.words`.
     """
 
@@ -75,9 +77,11 @@ class AuditFinding:
 class AuditPage:
     """Everything the page of an audit says. `data` is one line about the folder; `findings` are most serious first.
 
+    `wording` is what the task's targets are called; `one_class`: each image has exactly one of the classes.
+
     `counts` are usable images by class and part, as `Audit.counts()` gives them; `classes` and `parts` are what an
     image can be relabelled and moved to (empty: those of `counts`). `images` is how many can be used (None: as many as
-    `counts` tells, which counts an image of several labels more than once). `sizes` [N, 2] are the images' widths and
+    in `counts`, which counts an image of several labels more than once). `sizes` [N, 2] are the images' widths and
     heights. `command` is what to type to use the saved decisions, shown beside the button.
     """
 
@@ -85,7 +89,8 @@ class AuditPage:
     data: str
     counts: Mapping[str, Mapping[str, int]]
     findings: tuple[AuditFinding, ...] = ()
-    task_kind: str = "class"
+    wording: Wording
+    one_class: bool = True
     classes: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     images: int | None = None

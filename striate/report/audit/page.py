@@ -9,17 +9,19 @@ from striate.report.audit.choices import Choices, save_bar
 from striate.report.audit.content import AuditFinding, AuditPage, Entry
 from striate.report.audit.script import SCRIPT
 from striate.report.audit.verdict import levelled, verdict
-from striate.report.audit.words import NOTE, SERIOUS, WORDS, heading
+from striate.report.audit.words import NOTE, SERIOUS, WORDS
+from striate.report.audit.words import heading as plain_heading
 from striate.report.frame import quiet, section
 from striate.report.thumbnails import Album
-from striate.report.wording import counted, fitting, folded_list, number, text
+from striate.report.wording import fitting, folded_list, text
+from striate.sections.wording import counted, number
 
 SHOWN = 60  # pictures of one finding
 LISTED = 300  # files of one finding in words
 TEXT_ROOM = 650_000  # letters of HTML for all the files' words
 BARS = 24  # classes drawn
 FEW = 120  # pictures in all, up to which they are fine ones
-FOLLOW = '<button type="button" class="follow" hidden>Follow the suggestions in this section</button>'
+FOLLOW = '<button type="button" class="follow" hidden>Accept the suggestions of this section</button>'
 
 CSS = """
 .entry { margin: 0; min-width: 0; display: flex; flex-direction: column; font-size: .88rem; line-height: 1.35 }
@@ -62,15 +64,20 @@ STYLE = figures.CSS + plot.CSS + thumbnails.CSS + CSS
 HAPPENS = {"set aside": "These files are not used.", "kept": "", "converted": "They were converted and are used."}
 
 
+def heading(kind: str) -> str:
+    """The kind as a heading, HTML."""
+    return text(plain_heading(kind))
+
+
 class _Writer:
-    """What one page has left to say and to show, and what is planned for each file."""
+    """How much room one page has left for text and pictures, and what is planned for each file."""
 
     def __init__(self, page: AuditPage) -> None:
         self.album, self.room = Album(), TEXT_ROOM
         pictured = sum(entry.image is not None for finding in page.findings for entry in finding.entries)
         self.small = pictured > FEW  # of few, each can be shown well
         self.choices = Choices(page)
-        self.told: set[str] = set()
+        self.listed: set[str] = set()
 
     def spend(self, said: str) -> str:
         """`said` if there is room for it, else ""."""
@@ -89,23 +96,23 @@ def render_audit(page: AuditPage) -> str:
     pressing = [finding for finding in page.findings if levelled(finding) == SERIOUS]
     pressing += [finding for finding in page.findings if levelled(finding) not in (SERIOUS, NOTE)]
     notes = [finding for finding in page.findings if levelled(finding) == NOTE]
-    told = [_finding(finding, place, writer) for place, finding in enumerate(pressing)]
+    drawn = [_finding(finding, place, writer) for place, finding in enumerate(pressing)]
     links = [(f"finding-{place}", heading(finding.kind)) for place, finding in enumerate(pressing)]
-    links = [("folder", "What is in the folder"), *links[:14], *([("notes", "Dealt with already")] if notes else [])]
-    body = f"{_hero(page, pressing)}{_folder(page)}{''.join(told)}{_notes(notes, writer)}"
+    links = [("folder", "Contents"), *links[:14], *([("notes", "Handled automatically")] if notes else [])]
+    body = f"{_hero(page, pressing)}{_folder(page)}{''.join(drawn)}{_notes(notes, writer)}"
     saved = ""
     if any(finding.entries for finding in page.findings):
-        saved = save_bar(page.command, writer.choices.missing(writer.told)) + writer.choices.lists()
+        saved = save_bar(page.command, writer.choices.missing(writer.listed)) + writer.choices.lists()
     main = f"{frame.contents(links)}<main>{body}</main>{saved}"
     return frame.document(text(page.title), text(page.data), main, STYLE, SCRIPT)
 
 
 def _hero(page: AuditPage, pressing: Sequence[AuditFinding]) -> str:
     found = verdict(page, pressing)
-    steps = frame.next_steps("Most worth doing", found.steps)
+    steps = frame.next_steps("What to do first", [(anchor, text(do), text(why)) for anchor, do, why in found.steps])
     return (
-        f'<section class="hero" id="result"><div><h2>How sound is it?</h2><div class="big words">{found.word}</div>'
-        f'<p class="said">{found.said}</p><p class="quiet">{found.more}</p></div>{steps}</section>\n'
+        f'<section class="hero" id="result"><div><h2>Data quality</h2><div class="big words">{text(found.word)}</div>'
+        f'<p class="said">{text(found.said)}</p><p class="quiet">{text(found.more)}</p></div>{steps}</section>\n'
     )
 
 
@@ -115,9 +122,9 @@ def _folder(page: AuditPage) -> str:
     if page.sizes is not None:
         sizes = charts.size_scatter(page.sizes)
         drawn += f'<div class="charts">{sizes}</div>' if sizes else ""
-    body = f'<div class="pair-of">{drawn}</div>' if drawn else quiet("No image in it can be used.")
+    body = f'<div class="pair-of">{drawn}</div>' if drawn else quiet("None of its images can be used.")
     notes = "".join(quiet(text(note)) for note in page.notes)
-    return section("folder", "What is in the folder", "", body + notes)
+    return section("folder", "Contents", "", body + notes)
 
 
 def _balance(page: AuditPage) -> str:
@@ -126,14 +133,12 @@ def _balance(page: AuditPage) -> str:
     rows = sorted(page.counts.items(), key=lambda row: -sum(row[1].values()))
     if not rows:
         return ""
-    left, title = 0, "Images of each class"
+    one, many = text(page.wording.one), text(page.wording.many)
+    left, title = 0, f"Images of each {one}" if page.wording.names_listed else "Images"
     if len(rows) > BARS:
         left, half = len(rows) - BARS, BARS // 2
-        title = f"Images of the {half} largest and the {half} smallest classes; {counted(left, 'more')} between them"
-        title = title.replace("mores", "more")
+        title = f"Images of the {half} largest and the {half} smallest {many}; {number(left)} more between them"
         rows = rows[:half] + rows[-half:]
-    if page.task_kind != "class":
-        title = title.replace("each class", "each label" if page.task_kind == "labels" else "the folder")
     most = max(sum(counts.values()) for _, counts in rows) or 1
     body = "".join(_bar(name, counts, parts, most) for name, counts in rows)
     key = "".join(f'<span><i class="t{place}"></i>{text(part)}</span>' for place, part in enumerate(parts))
@@ -158,12 +163,12 @@ def _bar(name: str, table: Mapping[str, int], parts: Sequence[str], most: int) -
 def _finding(finding: AuditFinding, place: int, writer: _Writer) -> str:
     """A finding as a section: what it means, what happens, its files with their pictures and choices."""
     known = WORDS.get(finding.kind)
-    meaning = known.meaning if known else text(finding.explanation)
+    meaning = text(known.meaning if known else finding.explanation)
     tone = " bad" if levelled(finding) == SERIOUS else ""
     about = counted(len(finding.names), "class", "classes") if finding.names else counted(finding.files, "file")
     happens = HAPPENS.get(finding.action, text(finding.action))
     policy = f"{text(finding.kind)}, {text(finding.action)}: {text(finding.explanation.rstrip('.?! '))}. {happens}"
-    # A doubted label is decided by a look at it: to follow all at once would teach the network what it believes.
+    # A likely label error is decided by looking at it: accepting all at once trains on the model's guesses.
     advised = [kind for entry in finding.entries if (kind := writer.choices.advised(entry)) not in ("", "keep")]
     body = (
         (FOLLOW if len(advised) > 1 and "relabel" not in advised else "")
@@ -186,13 +191,13 @@ def _names(names: Sequence[str]) -> str:
 def _files(finding: AuditFinding, writer: _Writer) -> str:
     """Groups side by side, then single files: with pictures while they last, then in words, then only counted."""
     grouped = {place for group in finding.groups for place in group}
-    told: list[str] = []
+    shown_paths: list[str] = []
     clusters, shown, rows = [], 0, []
     for group in finding.groups:
         entries = [finding.entries[place] for place in group]
         if shown + len(entries) <= SHOWN and (drawn := _figures(entries, writer)):
             clusters.append(f'<div class="cluster"><div class="entries">{"".join(drawn)}</div></div>')
-            shown, told = shown + len(entries), told + [entry.path for entry in entries]
+            shown, shown_paths = shown + len(entries), shown_paths + [entry.path for entry in entries]
         else:
             rows += entries
     singles = []
@@ -202,19 +207,19 @@ def _files(finding: AuditFinding, writer: _Writer) -> str:
         if shown < SHOWN and (drawn := _figures([entry], writer)):
             singles += drawn
             shown += 1
-            told.append(entry.path)
+            shown_paths.append(entry.path)
         else:
             rows.append(entry)
     listed = [(entry, row) for entry in rows[:LISTED] if (row := writer.spend(_row(entry, writer)))]
-    writer.told |= {*told, *(entry.path for entry, _ in listed)}
-    left = finding.files - len(told) - len(listed)
+    writer.listed |= {*shown_paths, *(entry.path for entry, _ in listed)}
+    left = finding.files - len(shown_paths) - len(listed)
     body = f'<div class="clusters">{"".join(clusters)}</div>' if clusters else ""
     body += f'<div class="entries">{"".join(singles)}</div>' if singles else ""
     if listed:
         lines = "".join(row for _, row in listed)
-        without = counted(len(listed), "more file") if told else counted(len(listed), "file")
+        without = counted(len(listed), "more file") if shown_paths else counted(len(listed), "file")
         fold = f"<details><summary>{without} without a picture</summary>{lines}</details>"
-        body += fold if told or len(listed) > 12 else lines
+        body += fold if shown_paths or len(listed) > 12 else lines
     more = quiet(f"{counted(left, 'more file')} not on this page.") if left > 0 and finding.entries else ""
     return body + more
 
@@ -264,6 +269,4 @@ def _notes(findings: Sequence[AuditFinding], writer: _Writer) -> str:
             f'<span class="tag">{text(finding.action)}</span>'
             f"<p>{text(finding.kind)}: {text(finding.explanation)}</p>{listed}</div>"
         )
-    return section(
-        "notes", "Dealt with already", "Nothing to do here; it is only said so that nothing is silent.", body
-    )
+    return section("notes", "Handled automatically", "Nothing to do here; listed for completeness.", body)

@@ -4,7 +4,7 @@ SCRIPT = r"""
 (() => {
   "use strict";
   const all = (query) => [...document.querySelectorAll(query)];
-  const bar = document.getElementById("save"), told = document.getElementById("told");
+  const bar = document.getElementById("save"), tally_text = document.getElementById("tally");
   const entries = all("[data-path]");
   if (!bar || !entries.length) return;
 
@@ -61,7 +61,7 @@ SCRIPT = r"""
     input.addEventListener("change", () => {
       const word = input.value.trim();
       if (!word) return;
-      // A class that the data do not have yet is written with a + before it: a slip of the pen founds none.
+      // A class that the data do not have yet is written with a + before it: a typing error creates none.
       const unknown = complete === "yes" && !word.startsWith("+") ? "+" + word : word;
       const value = "relabel:" + (byWord.get(word) ?? encoded(unknown));
       add(select, value, "give it " + thing + " " + word);
@@ -91,7 +91,7 @@ SCRIPT = r"""
   const count = () => {
     const tally = { drop: 0, relabel: 0, move: 0, keep: 0 };
     for (const row of decided()) tally[row[1]] += 1;
-    told.textContent = tally.drop + " to drop, " + tally.relabel + " to relabel, " + tally.move + " to move, "
+    tally_text.textContent = tally.drop + " to drop, " + tally.relabel + " to relabel, " + tally.move + " to move, "
       + tally.keep + " left as they are";
   };
   const save = () => {

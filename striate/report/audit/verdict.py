@@ -1,4 +1,4 @@
-"""How sound a folder is, in a word, two sentences and the three things most worth doing."""
+"""How sound a folder is, in a word, two sentences and the three most useful things to do. Plain text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from striate.report.audit.content import AuditFinding, AuditPage
 from striate.report.audit.words import LOOK, SERIOUS, WORDS, heading, level
-from striate.report.wording import counted, images, percent, text
+from striate.sections.wording import counted, images, percent
 
 STEPS = 3
 A_LOT = 0.02  # share of images that serious findings are about, from which on a folder is not sound
@@ -15,7 +15,7 @@ A_LOT = 0.02  # share of images that serious findings are about, from which on a
 
 @dataclass(frozen=True)
 class Verdict:
-    """All HTML: a word, what it rests on, more of it, and the anchors, advice and reasons of what to do."""
+    """A word, what it rests on, more of it, and the anchors, advice and reasons of what to do."""
 
     word: str
     said: str
@@ -24,7 +24,7 @@ class Verdict:
 
 
 def levelled(finding: AuditFinding) -> str:
-    """How serious a finding is: as told, else by its kind."""
+    """How serious a finding is: as given, else by its kind."""
     return finding.level or level(finding.kind, finding.action)
 
 
@@ -33,41 +33,42 @@ def verdict(page: AuditPage, pressing: Sequence[AuditFinding]) -> Verdict:
     total = _total(page)
     serious = _files([finding for finding in pressing if levelled(finding) == SERIOUS])
     look = _files([finding for finding in pressing if levelled(finding) == LOOK])
-    noun = {"class": ("class", "classes"), "labels": ("label", ""), "number": ("number", "")}[page.task_kind]
-    where = f" in {counted(len(page.counts), *noun)}" if page.task_kind != "number" else ""
+    words = page.wording
+    where = f" in {counted(len(page.counts), words.one, words.many)}" if words.names_listed else ""
     more = f"{images(total)}{where} can be used."
     aside = sum(finding.files for finding in page.findings if finding.action == "set aside")
     if aside:
         more += f" {counted(aside, 'file')} cannot, and {'was' if aside == 1 else 'were'} set aside."
-    word, said = _word(total, len(page.counts), serious, look, bool(pressing), page.task_kind)
+    word, said = _word(total, len(page.counts), serious, look, bool(pressing), page.one_class)
     return Verdict(word, said, more, _steps(pressing))
 
 
 def _total(page: AuditPage) -> int:
-    """Usable images; of several labels an image, no more is known than that the largest class has so many."""
+    """Usable images; of several names an image, no more is known than that the largest has so many."""
     counts = [sum(parts.values()) for parts in page.counts.values()]
     if page.images is not None:
         return page.images
-    return sum(counts) if page.task_kind != "labels" else max(counts, default=0)
+    several = page.wording.names_listed and not page.one_class
+    return max(counts, default=0) if several else sum(counts)
 
 
-def _word(total: int, classes: int, serious: int, look: int, pressing: bool, kind: str) -> tuple[str, str]:
+def _word(total: int, classes: int, serious: int, look: int, pressing: bool, one_class: bool) -> tuple[str, str]:
     if not total:
-        return "Nothing to learn from", "Not one image in it can be used."
-    if kind == "class" and classes < 2:
-        return "Only one class", "To learn to tell things apart, a network needs at least two classes."
+        return "Nothing to train on", "None of its images can be used."
+    if one_class and classes < 2:
+        return "Only one class", "A classifier needs at least two classes."
     if serious:
         share = serious / total
-        word = "Not sound yet" if share >= A_LOT else "Nearly sound"
-        return word, f"{counted(serious, 'file')} ({percent(share)}) may spoil what is learnt or measured."
+        word = "Serious problems" if share >= A_LOT else "A few serious problems"
+        return word, f"{counted(serious, 'file')} ({percent(share)}) may harm training or make the evaluation invalid."
     if pressing:
         said = (
             f"{counted(look, 'file')} {'is' if look == 1 else 'are'} worth a look."
             if look
             else "A few things are worth a look."
         )
-        return "Mostly sound", f"Nothing here is likely to spoil the training. {said}"
-    return "Sound", "Every image could be read, and nothing about them is suspicious."
+        return "Minor problems", f"Nothing here is likely to harm the training. {said}"
+    return "Clean", "Every image could be read, and nothing is suspicious."
 
 
 def _files(findings: Sequence[AuditFinding]) -> int:
@@ -81,8 +82,8 @@ def _steps(pressing: Sequence[AuditFinding]) -> tuple[tuple[str, str, str], ...]
     for place, finding in enumerate(pressing[:STEPS]):
         known = WORDS.get(finding.kind)
         about = counted(len(finding.names), "class", "classes") if finding.names else counted(finding.files, "file")
-        advice = known.advice if known and known.advice else f"Look at: {text(finding.kind)}"
+        advice = known.advice if known and known.advice else f"Look at: {finding.kind}"
         steps.append(
             (f"finding-{place}", advice, f"{about}: {heading(finding.kind)[:1].lower()}{heading(finding.kind)[1:]}.")
         )
-    return tuple(steps) or (("folder", "Train", "There is nothing to mend first."),)
+    return tuple(steps) or (("folder", "Train", "There is nothing to fix first."),)

@@ -1,10 +1,8 @@
-"""What the audit's kinds of findings mean to a person who has never heard of them, and what to do about each."""
+"""What the audit's kinds of findings mean, how serious they are, and what to do about each. Plain text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from striate.report.wording import text
 
 SERIOUS, LOOK, NOTE = "serious", "look", "note"
 
@@ -19,162 +17,156 @@ class Words:
     meaning: str
 
 
-_UNUSED = "Open it in another program. Mend or replace it if you need it; otherwise delete it."
+_UNUSED = "Open it in another program. Repair or replace it if you need it; otherwise delete it."
 
 WORDS = {
     "contradiction": Words(
         SERIOUS,
-        "The same image under two names",
-        "Decide which class each of these images belongs to",
-        "Exactly the same file lies in more than one class. One of the labels must be wrong, and a network that is "
-        "told both learns neither.",
+        "Identical images with conflicting labels",
+        "Decide which label each of these images has",
+        "Exactly the same file has more than one label. One of them must be wrong, and training on both is noise.",
     ),
     "near-contradiction": Words(
         SERIOUS,
-        "Nearly the same image under two names",
-        "Decide which class each of these images belongs to",
-        "These look like one photograph (saved again, resized, cropped or mirrored) that was put into more than one "
-        "class. One of the labels is probably wrong.",
+        "Near-duplicates with conflicting labels",
+        "Decide which label each of these images has",
+        "These look like one photograph (saved again, resized, cropped or mirrored) with more than one label. "
+        "One of the labels is probably wrong.",
     ),
-    "doubtful-label": Words(
+    "label-error": Words(
         SERIOUS,
-        "Labels that look wrong",
+        "Likely label errors",
         "Check these labels",
-        "Networks that had not seen these images would have given them another label. Some of the labels are wrong; "
-        "others are right, and the images are merely unusual.",
+        "Models that were not trained on these images predict another label. Some of the labels are wrong; "
+        "others are right, and the images are unusual.",
     ),
     "leak": Words(
         SERIOUS,
-        "Test images that were also practised on",
-        "Drop or move the copies, so that no test image is practised on",
-        "Exactly the same file is among the images for training and among those for measuring. Having seen the answer, "
-        "the network will look better than it is.",
+        "Train/test leakage: exact duplicates",
+        "Drop or move the duplicates, so that no test image is trained on",
+        "Exactly the same file is in the training images and in the held-out images. "
+        "The measured performance is too high.",
     ),
     "near-leak": Words(
         SERIOUS,
-        "Test images that look like training images",
-        "Drop or move the copies, so that no test image is practised on",
-        "Nearly the same photograph is among the images for training and among those for measuring. The network will "
-        "look better than it is.",
+        "Train/test leakage: near-duplicates",
+        "Drop or move the duplicates, so that no test image is trained on",
+        "Nearly the same photograph is in the training images and in the held-out images. "
+        "The measured performance is too high.",
     ),
     "duplicate": Words(
         LOOK,
-        "The same file more than once",
-        "Drop the copies",
-        "These files are equal to the last byte. Copies teach nothing new and make one image count several times.",
+        "Exact duplicates",
+        "Drop the duplicates",
+        "These files are equal to the last byte. Duplicates add no information and make one image count several times.",
     ),
     "near-duplicate": Words(
         LOOK,
-        "Nearly the same picture more than once",
-        "Look whether the copies are wanted",
-        "One photograph saved again, resized, cropped or mirrored. It counts several times; the copies teach little.",
+        "Near-duplicates",
+        "Check whether the near-duplicates are wanted",
+        "One photograph saved again, resized, cropped or mirrored. It counts several times and adds little.",
     ),
     "blank": Words(
         LOOK,
-        "Nothing to be seen",
+        "Blank images",
         "Drop the blank images",
-        "Almost one even colour: a lens cap, a failed export, an empty page.",
+        "Almost one uniform colour: a lens cap, a failed export, an empty page.",
     ),
     "tiny": Words(
         LOOK,
         "Very small images",
         "Replace the small images by the originals",
-        "Far smaller than the others: thumbnails or icons. What the network needs may not be visible in them.",
+        "Far smaller than the others: thumbnails or icons. The details that matter may not be visible in them.",
     ),
     "huge": Words(
         LOOK,
         "Very large images",
-        "Look whether these are photographs",
+        "Check whether these are photographs",
         "Far larger than the others: slow to read, and perhaps a scan or a poster.",
     ),
     "odd-aspect": Words(
         LOOK,
-        "Very long or very tall images",
-        "Look whether these are photographs",
-        "Strips and banners lose most of what they show when they are cropped.",
+        "Extreme aspect ratios",
+        "Check whether these are photographs",
+        "Strips and banners lose most of their content when they are cropped.",
     ),
     "odd-format": Words(
         LOOK,
-        "Files of an unusual format",
-        "Look whether these are photographs",
-        "Hardly any other file here is of this format. Such files are often placeholders, drawings or screenshots.",
+        "Files of a rare format",
+        "Check whether these are photographs",
+        "Hardly any other file here has this format. Such files are often placeholders, drawings or screenshots.",
     ),
     "imbalance": Words(
         LOOK,
-        "Classes with few images",
+        "Class imbalance",
         "Collect more images of the small classes",
-        "At most a fifth as many images as the largest class has. The network will prefer the large classes.",
+        "At most a fifth as many images as the largest class has. The network will be biased to the large classes.",
     ),
     "tiny-class": Words(
         LOOK,
         "Classes with a single image",
         "Collect more images of these classes, or remove them",
-        "From one image hardly anything can be learnt, and nothing can be measured.",
+        "One image is too few to train on, and none is left to evaluate on.",
     ),
     "not-compared": Words(
-        NOTE, "Too many images to compare all", "", "Near-copies were not looked for among so many images."
+        NOTE, "Too many images to compare all", "", "Near-duplicates were not searched among so many images."
     ),
     "mistyped": Words(
         NOTE,
-        "Files with the wrong ending",
+        "Wrong file extension",
         "Rename them when convenient",
-        "The name says one format, the content is another. The content decides, so nothing is lost.",
+        "The extension names one format, the content is another. The content is used, so nothing is lost.",
     ),
-    "unreadable": Words(LOOK, "Files that could not be read", _UNUSED, "The disk or the permissions did not allow it."),
-    "empty": Words(LOOK, "Empty files", _UNUSED, "These files hold nothing at all: a copy or a download that failed."),
+    "unreadable": Words(LOOK, "Unreadable files", _UNUSED, "The disk or the permissions did not allow reading them."),
+    "empty": Words(LOOK, "Empty files", _UNUSED, "These files have no content: a copy or a download that failed."),
     "truncated": Words(
-        LOOK, "Files that end too early", _UNUSED, "Part of the image is missing: a copy or a download that broke off."
+        LOOK, "Truncated files", _UNUSED, "Part of the image is missing: a copy or a download was interrupted."
     ),
-    "damaged": Words(LOOK, "Damaged files", _UNUSED, "What is in these files is no longer a whole image."),
+    "damaged": Words(LOOK, "Corrupt files", _UNUSED, "The content of these files cannot be decoded."),
     "not-an-image": Words(
-        LOOK, "Files that are no images", _UNUSED, "Named like an image, but something else is inside."
+        LOOK, "Files that are not images", _UNUSED, "They have an image's extension, but other content."
     ),
     "bomb": Words(
         LOOK,
-        "Files of absurd size",
+        "Decompression bombs",
         _UNUSED,
-        "They claim more pixels than any photograph has, so they were not opened.",
+        "They declare more pixels than any photograph has, so they were not opened.",
     ),
     "no-class": Words(
         LOOK,
         "Images without a class",
         "Put these images into the folders of their classes",
-        "They lie outside the class folders, so nobody knows what they show. They are not used.",
+        "They are outside the class folders and are not used.",
     ),
     "no-part": Words(
         LOOK,
-        "Images beside the parts",
+        "Images outside the splits",
         "Put these images into train, val or test",
-        "They lie beside the folders of the parts and are not used.",
+        "They are beside the folders of the splits and are not used.",
     ),
     "empty-class": Words(
         LOOK,
-        "Classes without an image",
+        "Classes without images",
         "Add images, or remove these folders",
-        "The folder is there, the images are not.",
+        "The folder has no images.",
     ),
     "unseen-class": Words(
         SERIOUS,
-        "Classes that are tested but never taught",
+        "Classes without training images",
         "Add training images of these classes, or remove them",
-        "There are images for measuring but none for training, so the class cannot be learnt. It is not used.",
+        "There are held-out images but no training images, so the class cannot be trained. It is not used.",
     ),
-    "dropped": Words(NOTE, "Dropped by your decisions", "", "A decisions file said so; they are not used."),
+    "dropped": Words(NOTE, "Dropped by your decisions", "", "A decisions file drops them; they are not used."),
     "hidden": Words(NOTE, "Hidden files", "", "Hidden files and folders belong to the system; they are not used."),
-    "junk": Words(
-        NOTE,
-        "Left over by other programs",
-        "",
-        "Files that an operating system or a tool left here; they are not used.",
-    ),
-    "other-file": Words(NOTE, "Files that are not images", "", "Texts, lists and the like; they are not used."),
+    "junk": Words(NOTE, "System files", "", "An operating system or a tool left them here; they are not used."),
+    "other-file": Words(NOTE, "Other files", "", "Texts, lists and the like; they are not used."),
 }
 
 
 def heading(kind: str) -> str:
-    """The kind in plain words, HTML."""
+    """The kind as a heading."""
     known = WORDS.get(kind)
-    return known.heading if known else text(kind[:1].upper() + kind[1:].replace("-", " "))
+    return known.heading if known else kind[:1].upper() + kind[1:].replace("-", " ")
 
 
 def level(kind: str, action: str) -> str:

@@ -1,4 +1,4 @@
-"""Runs held against each other: which one is best, whether that can be said at all, and what differs between them."""
+"""Runs compared: which one is best, whether that can be said at all, and what differs between them."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class Comparison:
     runs: tuple[RunSummary, ...]
 
     def __post_init__(self) -> None:
-        """One run cannot be held against itself."""
+        """Refuse a single run."""
         if len(self.runs) < 2:
             raise RequestError(f"a comparison needs two runs or more, not {len(self.runs)}")
 
     @property
     def same_score(self) -> bool:
-        """Whether all scores are of one kind."""
-        return len({(run.task_kind, run.score_name) for run in self.runs}) == 1
+        """Whether all scores are of one metric."""
+        return len({(run.score_name, run.higher_is_better) for run in self.runs}) == 1
 
     @property
     def same_images(self) -> bool | None:
-        """Whether all were measured on the same images; None where a run does not tell."""
+        """Whether all were measured on the same images; None where that is not known of a run."""
         digests = {run.held_out for run in self.runs}
         if len(digests - {""}) > 1:
             return False
@@ -41,11 +41,11 @@ class Comparison:
 
     @cached_property
     def best(self) -> int | None:
-        """The place of the run with the best score; None where scores do not compare or there are none."""
+        """The place of the run with the best score; None where scores cannot be compared or there are none."""
         scored = [place for place, run in enumerate(self.runs) if math.isfinite(run.score)]
         if not scored or not self.same_score or self.same_images is False:
             return None
-        sign = -1 if self.runs[0].task_kind == "number" else 1
+        sign = 1 if self.runs[0].higher_is_better else -1
         return max(scored, key=lambda place: sign * self.runs[place].score)
 
     @cached_property
@@ -63,13 +63,13 @@ class Comparison:
     def warnings(self) -> list[str]:
         """What forbids the comparison, in plain sentences; names as they are."""
         if not self.same_score:
-            told = ", ".join(dict.fromkeys(run.score_name for run in self.runs))
-            return [f"These runs are measured by different scores ({told}), which do not compare."]
+            names = ", ".join(dict.fromkeys(run.score_name for run in self.runs))
+            return [f"These runs have different metrics ({names}), which cannot be compared."]
         if self.same_images is False:
-            return ["These runs were not measured on the same images: their scores do not compare."]
+            return ["These runs were not evaluated on the same images: their scores cannot be compared."]
         if self.same_images is None:
-            silent = ", ".join(run.name for run in self.runs if not run.held_out)
-            return [f"Not known to be measured on the same images: {silent} does not tell on which."]
+            unknown = ", ".join(run.name for run in self.runs if not run.held_out)
+            return [f"Not known to be evaluated on the same images: the images of {unknown} are not recorded."]
         return []
 
     def verdict(self) -> str:

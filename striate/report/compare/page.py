@@ -7,11 +7,14 @@ from collections.abc import Callable, Sequence
 from striate.report import charts, figures, frame, plot
 from striate.report.compare.comparing import ABSENT, Comparison
 from striate.report.compare.summary import RunSummary
+from striate.report.curves import curves_together
 from striate.report.frame import quiet, section
-from striate.report.plot import Series, line_panel
-from striate.report.wording import clipped, counted, fitting, number, percent, quantity, seconds, text
+from striate.report.wording import fitting, percent, text
+from striate.sections import Dot, Intervals
+from striate.sections.charts import Tone
+from striate.sections.wording import clipped, counted, formatted, number, quantity, seconds
 
-TONES = 6  # lines that can be told apart in one chart
+TONES: tuple[Tone, ...] = ("t0", "t1", "t2", "t3", "t4", "t5")  # lines that can be distinguished in one chart
 CLASS_ROWS = 300
 RUNS = 40  # columns of one page
 
@@ -48,37 +51,35 @@ def render_comparison(runs: Sequence[RunSummary]) -> str:
     return frame.document(f"{number(len(found.runs))} runs side by side", lead, body, STYLE)
 
 
-def _say(found: Comparison, place: int) -> Callable[[float | None], str]:
-    return quantity if found.runs[place].task_kind == "number" else percent
+def _figure(run: RunSummary, value: float) -> str:
+    """A score of a run as HTML."""
+    return text(formatted(value, run.score_form))
 
 
 def _hero(found: Comparison) -> str:
     steps: list[tuple[str, str, str]] = []
     if found.best is None:
-        said = "The scores below do not compare, so none is called best."
-        steps.append(
-            ("table", "Measure them on the same images", "Train or evaluate all of them on one held-out part.")
-        )
+        said = "The scores below cannot be compared, so no run is best."
+        steps.append(("table", "Evaluate them on the same images", "Train or evaluate all of them on one split."))
     else:
         best = found.runs[found.best]
-        say = _say(found, found.best)
-        said = f"The best {text(best.score_name)} is <b>{say(best.score)}</b>, of <b>{text(best.name)}</b>"
+        said = f"The best {text(best.score_name)} is <b>{_figure(best, best.score)}</b>, of <b>{text(best.name)}</b>"
         if found.close:
             others = ", ".join(f"<b>{text(found.runs[place].name)}</b>" for place in found.close[:4])
             more = f" and {number(len(found.close) - 4)} more" if len(found.close) > 4 else ""
-            said += f"; but its interval overlaps that of {others}{more}, so chance alone may explain the difference"
-            steps.append(("scores", "Hold out more images, or use folds", "Narrower intervals would tell them apart."))
+            said += f"; but its interval overlaps that of {others}{more}, so the difference may be chance"
+            steps.append(("scores", "Hold out more images, or use folds", "Narrower intervals would distinguish them."))
         said += "."
     if found.differing:
         keys = ", ".join(text(key) for key in list(found.differing)[:3])
         steps.append(("recipes", f"{counted(len(found.differing), 'setting')} differ", f"{keys}"))
     if len(found.recalls) > 1 and len(set(found.recalls[0][1])) > 1:
         name = text(found.recalls[0][0])
-        steps.append(("recalls", f"Most different class: {name}", "See whom each run serves badly."))
-    steps.append(("table", "Time and size", "A smaller model that is as good is the better one."))
+        steps.append(("recalls", f"Most different class: {name}", "See where each run is weak."))
+    steps.append(("table", "Time and size", "Of equally good models the smaller one is better."))
     beside = frame.next_steps("What to look at next", steps[:3])
     return (
-        f'<section class="hero" id="result"><div><h2>Which is best?</h2>'
+        f'<section class="hero" id="result"><div><h2>Best run</h2>'
         f'<div class="big words">{text(clipped(found.verdict(), 80))}</div><p class="said">{said}</p></div>'
         f"{beside}</section>\n"
     )
@@ -87,15 +88,18 @@ def _hero(found: Comparison) -> str:
 def _scores(found: Comparison) -> str:
     if not found.same_score:
         return ""
-    drawn = charts.score_dots([(run.name, run.score, run.interval) for run in found.runs], _say(found, 0))
+    dots = [
+        Dot(run.name, run.score, run.interval, tone=TONES[place % len(TONES)]) for place, run in enumerate(found.runs)
+    ]
+    drawn = charts.intervals(Intervals("", tuple(dots), found.runs[0].score_form))
     name = found.runs[0].score_name
-    lead = f"{text(name[:1].upper() + name[1:])} of each run; the lines are 95&nbsp;% intervals."
-    return section("scores", "The scores", lead, f'<div class="charts">{drawn}</div>') if drawn else ""
+    lead = f"{text(name[:1].upper() + name[1:])} of each run with its 95&nbsp;% interval."
+    return section("scores", "Scores", lead, f'<div class="charts">{drawn}</div>') if drawn else ""
 
 
 def _heads(found: Comparison) -> str:
     cells = "".join(
-        f'<th scope="col"><span class="swatch t{place % TONES}"></span>{text(run.name)}</th>'
+        f'<th scope="col"><span class="swatch t{place % len(TONES)}"></span>{text(run.name)}</th>'
         for place, run in enumerate(found.runs)
     )
     return f"<thead><tr><td></td>{cells}</tr></thead>"
@@ -114,9 +118,9 @@ def _table(found: Comparison) -> str:
     runs = found.runs
     rows = [
         _line("Score", [_score(found, place) for place in range(len(runs))]),
-        _line("Measured on", [f"{number(run.images)} images" for run in runs]),
+        _line("Evaluated on", [f"{number(run.images)} images" for run in runs]),
         *(_line(text(name), [_metric(value) for value in values]) for name, values in found.metrics.items()),
-        _line("Time", _marked([run.seconds for run in runs], seconds, "fastest")),
+        _line("Time", _marked([run.seconds for run in runs], _seconds, "fastest")),
         _line("Model file", _marked([run.megabytes for run in runs], _megabytes, "smallest")),
         _line("Parameters", [number(run.parameters) if run.parameters is not None else "&ndash;" for run in runs]),
         _line("Network", [text(run.net) for run in runs]),
@@ -128,27 +132,32 @@ def _table(found: Comparison) -> str:
 
 
 def _score(found: Comparison, place: int) -> str:
-    run, say = found.runs[place], _say(found, place)
-    span = f"<small>{say(run.interval[0])} to {say(run.interval[1])}</small>" if run.interval else ""
+    run = found.runs[place]
+    span = ""
+    if run.interval:
+        span = f"<small>{_figure(run, run.interval[0])} to {_figure(run, run.interval[1])}</small>"
     tag = ""
     if place == found.best:
         tag = (
-            '<span class="tag">highest, too close to call</span>'
+            f'<span class="tag">{"highest" if run.higher_is_better else "lowest"}, too close to call</span>'
             if found.close
             else '<span class="tag good">best</span>'
         )
-        tag = tag.replace("highest", "lowest") if run.task_kind == "number" else tag
     elif place in found.close:
         tag = '<span class="tag">too close to call</span>'
-    return f'<span class="score">{say(run.score)}</span>{span}{tag}'
+    return f'<span class="score">{_figure(run, run.score)}</span>{span}{tag}'
 
 
 def _metric(value: float | None) -> str:
-    return quantity(value)
+    return text(quantity(value))
+
+
+def _seconds(value: float) -> str:
+    return text(seconds(value))
 
 
 def _megabytes(value: float) -> str:
-    return f"{quantity(value)}&nbsp;MB"
+    return f"{text(quantity(value))}&nbsp;MB"
 
 
 def _marked(values: Sequence[float | None], say: Callable[[float], str], word: str) -> list[str]:
@@ -164,28 +173,21 @@ def _marked(values: Sequence[float | None], say: Callable[[float], str], word: s
 
 def _curves(found: Comparison) -> str:
     """Every curve that a run recorded, the runs over each other."""
-    shown = found.runs[:TONES]
-    panels = ""
-    for key, name, _, say in charts.CURVES:
-        lines = [(place, charts.curve_points(run.curve, key)) for place, run in enumerate(shown)]
-        series = [Series(points, f"t{place}") for place, points in lines if points]
-        if series:
-            panels += line_panel(series, name, say, many=True)
+    shown = found.runs[: len(TONES)]
+    panels = "".join(map(charts.lines, curves_together([run.curve for run in shown], TONES[: len(shown)])))
     if not panels:
         return ""
     named = "".join(f'<span><i class="t{place}"></i>{text(run.name)}</span>' for place, run in enumerate(shown))
-    left = quiet(f"The first {TONES} runs are drawn.") if len(found.runs) > TONES else ""
-    return section(
-        "curves", "The training", "", f'<div class="charts">{panels}</div><div class="key">{named}</div>{left}'
-    )
+    left = quiet(f"The first {len(TONES)} runs are drawn.") if len(found.runs) > len(TONES) else ""
+    return section("curves", "Training", "", f'<div class="charts">{panels}</div><div class="key">{named}</div>{left}')
 
 
 def _recipes(found: Comparison) -> str:
     unread = [run.name for run, recipe in zip(found.runs, found.recipes, strict=True) if not recipe]
     said = quiet(f"No readable recipe: {text(', '.join(unread))}.") if unread else ""
     if not found.differing:
-        same = quiet("The recipes are the same, setting for setting.") if len(unread) < len(found.runs) else ""
-        return section("recipes", "What differs between the recipes", "", same + said)
+        same = quiet("The recipes are the same.") if len(unread) < len(found.runs) else ""
+        return section("recipes", "Recipe differences", "", same + said)
     rows = fitting(
         (
             _line(f"<code>{text(key)}</code>", [text(value) if value != ABSENT else "&ndash;" for value in values])
@@ -195,8 +197,8 @@ def _recipes(found: Comparison) -> str:
     )
     left = len(found.differing) - len(rows)
     more = quiet(f"{counted(left, 'more setting')} not listed.") if left else ""
-    lead = "Only the settings that are not the same in all of them."
-    return section("recipes", "What differs between the recipes", lead, _grid(found, rows) + more + said)
+    lead = "Only the settings that differ."
+    return section("recipes", "Recipe differences", lead, _grid(found, rows) + more + said)
 
 
 def _recalls(found: Comparison) -> str:
@@ -212,5 +214,5 @@ def _recalls(found: Comparison) -> str:
     )
     left = len(found.recalls) - len(rows)
     more = quiet(f"{counted(left, 'more class', 'more classes')} that differ less are not listed.") if left else ""
-    lead = "Recall: of the images of a class, how many were recognised. The classes that differ most first."
-    return section("recalls", "Class by class", lead, _grid(found, rows) + more)
+    lead = "Recall: the share of a class's images that are predicted as it. The classes that differ most first."
+    return section("recalls", "Per-class recall", lead, _grid(found, rows) + more)

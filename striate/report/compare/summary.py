@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from striate.sections.wording import Format
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RunSummary:
     """One run of `striate train`. `name` tells it apart, such as its folder; `data`, `net`, `strategy` are in words.
 
-    `score` is what `score_name` says ("accuracy", "mean average precision", "mean absolute error"), with its 95 %
-    `interval` (None: not known); of a task of kind "number" the smaller score is the better, else the larger.
-    `images` were measured on, and `held_out` is a digest of which ones: two scores compare only where it is equal
+    `score` is the value of the metric `score_name` ("accuracy", "mean average precision", "mean absolute error"), with
+    its 95 % `interval` (None: not known); `higher_is_better` says which way, `score_form` how it is written.
+    `images` were evaluated, and `held_out` is a digest of which ones: two scores compare only where it is equal
     (empty: not known). `seconds` is the time of the whole run, `megabytes` the size of the model file.
-    `metrics` are further figures by name, `curve` is as in `RunReport`, `recipe` is TOML, `recalls` are by class.
+    `metrics` are further figures by name, `curve` is a row an epoch, `recipe` is TOML, `recalls` are by class.
     """
 
     name: str
@@ -23,7 +25,9 @@ class RunSummary:
     strategy: str
     score_name: str
     score: float
-    task_kind: str = "class"
+    task: str = "classification"
+    higher_is_better: bool = True
+    score_form: Format = "percent"
     interval: tuple[float, float] | None = None
     images: int = 0
     seconds: float | None = None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 
 from striate.errors import printable
 from striate.report.compare.comparing import ABSENT, Comparison
 from striate.report.compare.summary import RunSummary
-from striate.report.wording import clipped, number, percent, quantity, seconds
+from striate.sections.wording import DASH, MINUS, NO_BREAK, THIN, clipped, formatted, number, quantity, seconds
 
 SETTINGS = 12
 
@@ -46,13 +45,13 @@ def _between(found: Comparison) -> str:
 
 
 def _row(run: RunSummary) -> tuple[str, ...]:
-    say = quantity if run.task_kind == "number" else percent
-    span = f"{_plain(say(run.interval[0]))} to {_plain(say(run.interval[1]))}" if run.interval else "-"
-    time = _plain(seconds(run.seconds)) if run.seconds is not None else "-"
-    size = f"{_plain(quantity(run.megabytes))} MB" if run.megabytes is not None else "-"
-    return printable(clipped(run.name, 40)), _plain(say(run.score)), span, _plain(number(run.images)), time, size
+    score = _ascii(formatted(run.score, run.score_form))
+    span = " to ".join(_ascii(formatted(end, run.score_form)) for end in run.interval) if run.interval else "-"
+    time = _ascii(seconds(run.seconds)) if run.seconds is not None else "-"
+    size = f"{_ascii(quantity(run.megabytes))} MB" if run.megabytes is not None else "-"
+    return printable(clipped(run.name, 40)), score, span, _ascii(number(run.images)), time, size
 
 
-def _plain(said: str) -> str:
-    """HTML of this room's wording as plain text."""
-    return html.unescape(said).replace("\xa0", " ").replace("\u202f", ",").replace("\u2212", "-").replace("\u2013", "-")
+def _ascii(figure: str) -> str:
+    """A figure without the gaps and dashes of typography."""
+    return figure.replace(NO_BREAK, " ").replace(THIN, ",").replace(MINUS, "-").replace(DASH, "-")

@@ -8,7 +8,8 @@ from striate.report import figures, frame
 from striate.report.figures import meter
 from striate.report.net import drawing
 from striate.report.net.content import Block, NetPage, StageRow
-from striate.report.wording import number, text
+from striate.report.wording import text
+from striate.sections.wording import number
 
 CSS = """
 .stage { display: grid; grid-template-columns: 9.5rem minmax(0, 1fr); gap: .4rem 1.4rem; padding: .7rem 0;

@@ -1,0 +1,30 @@
+"""`striate compare`."""
+
+from __future__ import annotations
+
+import argparse
+
+from striate.cli.answer import Answer
+from striate.errors import printable
+
+HELP = "compare several runs"
+EXAMPLE = "striate compare runs/photos runs/photos-2 --out comparison.html"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="run folders of striate train; two or more")
+    parser.add_argument("--out", metavar="FILE", default="comparison.html", help="the page (default: comparison.html)")
+
+
+def run(chosen: argparse.Namespace) -> Answer:
+    """The verb."""
+    import dataclasses
+
+    from striate.jobs.compare import compare as job
+
+    done = job(chosen.runs, out=chosen.out)
+    rows = [dataclasses.asdict(run) for run in done.runs]
+    for row in rows:
+        row["score"] = row["score"] if row["score"] == row["score"] else None  # NaN is no JSON
+    return Answer(f"{done.text}\nPage {printable(chosen.out)}", {"page": str(chosen.out), "runs": rows})

@@ -1,1 +1,0 @@
-"""The strategies of `train`, and what they hand back."""

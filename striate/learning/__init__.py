@@ -1,0 +1,1 @@
+"""Training on a user's data: `prepare` -> `Trainer` -> `TrainResult`; each strategy composes these."""

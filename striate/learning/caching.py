@@ -1,0 +1,16 @@
+"""Caches save time; a cache that cannot be written must not fail the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from striate.errors import WorkError
+from striate.progress import Progress
+
+
+def try_to_save(save: Callable[[], None], progress: Progress) -> None:
+    """Save to a cache; where that fails, say so and go on."""
+    try:
+        save()
+    except WorkError as error:
+        progress.say(f"{error}; this run continues, and the next one repeats that work")

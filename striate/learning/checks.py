@@ -1,0 +1,121 @@
+"""What is measured and checked before a net is trained, and what its training curve shows afterwards."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from striate.learning.balance import sample_weights
+from striate.learning.result import Row
+from striate.learning.trainer import Trainer, on_meta, small_step, threads_for
+from striate.recipe import Recipe
+from striate.recipe.settings import FINDER
+from striate.training.diagnosis import Remark, diagnose, reach_of
+from striate.training.finder import Found, find_rate
+from striate.training.pace import fastest
+from striate.training.sanity import first_loss, learn_by_heart
+
+EVENT = "checks"  # in log.jsonl
+MEASURED = ("train_precision", "compile")  # keys that timed steps decide where they are "auto"
+
+
+@dataclass(frozen=True)
+class Checks:
+    """lines: what was checked, for the user. found: the learning-rate range test, where the rate was left to it."""
+
+    lines: tuple[str, ...] = ()
+    found: Found | None = None
+
+    @classmethod
+    def from_facts(cls, facts: dict[str, Any]) -> Checks:
+        """From what `facts` gave."""
+        lines, found = tuple(facts["lines"]), facts["finder"]
+        if found is None:
+            return cls(lines)
+        rates, losses = tuple(found["rates"]), tuple(found["losses"])
+        return cls(lines, Found(rates, losses, found["low"], found["high"], found["rate"]))
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON values, for the log."""
+        return {"lines": self.lines, "finder": None if self.found is None else dataclasses.asdict(self.found)}
+
+
+def checked(trainer: Trainer, rows: list[int]) -> tuple[Trainer, Checks]:
+    """The trainer with the choices made that need timed or trial steps on the images at `rows`, and what was checked.
+
+    The precision and compiling of a step by timing, the learning rate by a range test, where the recipe leaves them
+    open; and a small batch overfitted, where the recipe asks for it. They are recorded at once, so that a resumed run
+    checks nothing again and makes the same choices. Raises WorkError where no learning rate is found, or the small
+    batch cannot be overfitted.
+    """
+    context, recipe = trainer.context, _timed(trainer, rows)
+    trainer = trainer.with_recipe(recipe)
+    known = context.folder.logged(EVENT)
+    checks = Checks()
+    if known is not None:
+        checks = Checks.from_facts(known)
+    elif _overfits_a_batch(recipe) or recipe.learning_rate == FINDER:
+        with context.clock.stage("check"), threads_for(trainer.net, recipe.batch):
+            checks = _tried(trainer, rows)
+        context.log(EVENT, checks.facts())
+    if checks.found is not None and recipe.learning_rate == FINDER:
+        recipe = recipe.changed({"learning_rate": checks.found.rate})
+    return trainer.with_recipe(context.recorded(recipe)), checks
+
+
+def _timed(trainer: Trainer, rows: list[int]) -> Recipe:
+    """The recipe with the precision and compiling of a training step chosen by timing, where they are open."""
+    context, recipe = trainer.context, trainer.recipe
+    if "auto" not in (recipe.train_precision, recipe.compile):
+        return recipe
+    if small_step(trainer.net, recipe.batch):  # nothing to gain, and the choice would be chance
+        plain = {"train_precision": "float32", "compile": "no"}
+        return recipe.changed({key: plain[key] for key in MEASURED if getattr(recipe, key) == "auto"})
+    with context.clock.stage("check"), threads_for(trainer.net, recipe.batch):
+        ready = trainer.ready(rows)
+        pace = fastest(ready.module, ready.examples, recipe, rates=ready.rates, hooks=ready.state.hooks)
+    if len(pace.seconds) > 1:
+        context.progress.say(pace.line())
+    return recipe.changed({"train_precision": pace.train_precision, "compile": pace.compile})
+
+
+def _tried(trainer: Trainer, rows: list[int]) -> Checks:
+    recipe, say = trainer.recipe, trainer.context.progress.say
+    ready = trainer.ready(rows)
+    lines, found = [], None
+
+    def report(line: str) -> None:
+        lines.append(line)
+        say(line)
+
+    if _overfits_a_batch(recipe):
+        report(first_loss(ready.module, ready.examples, recipe).line())
+    if recipe.learning_rate == FINDER:
+        found = find_rate(ready.module, ready.examples, recipe, rates=ready.rates, hooks=ready.state.hooks)
+        recipe = recipe.changed({"learning_rate": found.rate})
+        report(found.line())
+    if _overfits_a_batch(recipe):
+        overfit = learn_by_heart(ready.module, ready.examples, recipe, images=recipe.sanity, rates=ready.rates)
+        report(overfit.line())
+    return Checks(tuple(lines), found)
+
+
+def _overfits_a_batch(recipe: Recipe) -> bool:
+    """Whether a small batch is to be overfitted first: a head that was fitted before knows it already."""
+    return recipe.sanity > 0 and recipe.strategy == "scratch"
+
+
+def curve_remarks(trainer: Trainer, rows: list[int], history: tuple[Row, ...]) -> tuple[Remark, ...]:
+    """What the training curve of a net trained on the images at `rows` shows, the most serious first.
+
+    Nothing of a net that started from pretrained weights: its curve starts where others end.
+    """
+    if trainer.recipe.strategy != "scratch":
+        return ()
+    task, split = trainer.task, trainer.data.split
+    weights = sample_weights(task, split.entries(rows), trainer.recipe.balance)
+    heads = len(getattr(on_meta(trainer.net, task, trainer.data.pixels), "auxiliary_heads", ()))
+    loss, times = trainer.loss(rows), 1 + trainer.recipe.auxiliary * heads
+    reach = reach_of(loss, split.targets(rows), outputs=task.outputs, weights=weights, times=times)
+    return tuple(diagnose(list(history), trainer.recipe, reach))

@@ -1,0 +1,109 @@
+"""Feature extraction: one pass over a source, audited and run through a frozen backbone, cached by content."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.data.audit.audit import Usable
+from striate.data.audit.looking import Memory, Record, look
+from striate.data.sources.base import Item, Source
+from striate.inference.choosing import choose_engine, open_engine
+from striate.inference.classifier import Classifier
+from striate.inference.engine import Engine, engine_version
+from striate.learning.caching import try_to_save
+from striate.model import Model
+from striate.progress import Progress
+from striate.transfer.features import FeatureCache, FeatureWriter
+
+BFLOAT16_FROM = 1000  # images: from here on the time that bfloat16 saves is worth checking its predictions
+CHECKED = 256  # images that bfloat16 is checked on
+AHEAD = 512  # crops that may wait while the engine opens (150 kB each)
+
+
+@dataclass(frozen=True)
+class FeatureExtractor:
+    """A frozen net and the engine that runs it. note: a line for the user on the engine, or ""."""
+
+    backbone: Model
+    engine: str
+    precision: str
+    note: str = ""
+
+    @property
+    def described(self) -> str:
+        """Engine, version and precision, in words."""
+        return f"{self.engine} {engine_version(self.engine)}, {self.precision}"
+
+
+def feature_extractor(backbone: Model, engine: str, precision: str, images: int) -> FeatureExtractor:
+    """The engine and precision for so many images; precision "auto" tries bfloat16 where it would save time."""
+    name, note = choose_engine(engine)
+    if precision == "auto":
+        precision = "float32"
+        if name == "openvino" and images >= BFLOAT16_FROM:
+            from striate.inference.openvino_engine import has_bfloat16
+
+            precision = "bfloat16" if has_bfloat16() else "float32"
+    return FeatureExtractor(backbone, name, precision, note)
+
+
+def extract(
+    source: Source, extractor: FeatureExtractor, progress: Progress
+) -> tuple[list[tuple[Item, Record]], FeatureCache]:
+    """Records of all items, and a cache that holds the features of every usable image.
+
+    The engine opens beside the first decoding, and only if a feature is missing.
+    """
+    memory, cache = Memory(source), FeatureCache(source, extractor.backbone, extractor.engine, extractor.precision)
+    writer = FeatureWriter(cache)
+    pairs: list[tuple[Item, Record]] = []
+    opening: Future[Engine] | None = None
+    known = len(cache.rows)
+    with ThreadPoolExecutor(1) as opener, progress.bar("Looking at the images", len(source.items)) as bar:
+        for looked in look(source, extractor.backbone.pixels, wanted=lambda digest: digest not in cache, memory=memory):
+            pairs.append((looked.item, looked.record))
+            bar.advance()
+            if looked.crop is None:
+                continue
+            writer.add(looked.record.digest, looked.crop)
+            opening = opening or opener.submit(open_engine, extractor.backbone, extractor.engine, extractor.precision)
+            if opening.done() or writer.waiting >= AHEAD:
+                writer.run(opening.result())
+        if opening is not None:
+            bar.note("opening the network")
+            writer.run(opening.result(), everything=True)
+    digests = [record.digest for _, record in pairs]
+    if len(cache.rows) > known:
+        try_to_save(lambda: cache.save(digests), progress)
+    try_to_save(lambda: memory.save(digests), progress)
+    return pairs, cache
+
+
+def bfloat16_differs(
+    source: Source, model: Model, extractor: FeatureExtractor, cache: FeatureCache, held_out: list[Usable]
+) -> str:
+    """Why bfloat16 cannot be used for `model`, or "". The few images checked are decoded again."""
+    step = max(1, len(held_out) // CHECKED)
+    items = [entry.item for entry in held_out[::step][:CHECKED]]
+    looked = [entry for entry in look(source, model.pixels, items=items) if entry.crop is not None]
+    if not looked:
+        return ""
+    exact = Classifier(model, engine=extractor.engine, precision="float32")
+    slow = exact.answers(np.stack([entry.crop for entry in looked if entry.crop is not None]))
+    fast = model.task.predictions(exact.scores(cache.matrix(entry.record.digest for entry in looked)))
+    agreed = model.task.agreement(slow, fast)
+    if agreed.share >= 0.99 and agreed.difference <= 0.05:
+        return ""
+    return (
+        f"bfloat16 changes the predictions (they agree on {100 * agreed.share:.1f} %, {agreed.what} differ by up to "
+        f"{agreed.difference:.3f})"
+    )
+
+
+def features_of(entries: list[Usable], cache: FeatureCache) -> NDArray[np.float32]:
+    """The features [N, D] of usable images."""
+    return cache.matrix(entry.record.digest for entry in entries)

@@ -1,0 +1,111 @@
+"""The decoded images of a source, ready for many epochs: packed on disk and memory-mapped, or in memory for arrays."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.data.audit.findings import Usable
+from striate.data.audit.looking import Memory, Record, look
+from striate.data.pack.cache import automatic_pack
+from striate.data.pack.writing import pack_pixels
+from striate.data.sources.arrays import ArraySource
+from striate.data.sources.base import Item, Source
+from striate.errors import WorkError
+from striate.learning.caching import try_to_save
+from striate.pixels import Images, Pixels
+from striate.progress import Progress
+
+LARGEST = 8 * 2**30  # bytes of crops that are held in memory where no pack can be written
+
+
+@dataclass(frozen=True, eq=False)
+class ImageCache:
+    """Every item of a source, decoded.
+
+    pairs: each item and its record. exact: the usable images in order, uint8 [M, H, W, C], cropped as for prediction.
+    larger: the same images at a larger size, for augmentation that zooms; or `exact` again.
+    """
+
+    pairs: list[tuple[Item, Record]]
+    exact: Images
+    larger: Images
+
+    def of(self, usable: Sequence[Usable]) -> CachedImages:
+        """The images of an audit's usable entries."""
+        keys = [item.key for item, record in self.pairs if not record.problem]
+        place = {key: number for number, key in enumerate(keys)}
+        return CachedImages(np.array([place[entry.item.key] for entry in usable], np.int64), self.exact, self.larger)
+
+
+@dataclass(frozen=True, eq=False)
+class CachedImages:
+    """The usable images of an audit. places [usable]: where in the arrays each is. Arrays: see `ImageCache`."""
+
+    places: np.ndarray[tuple[int], np.dtype[np.int64]]
+    exact_array: Images
+    larger_array: Images
+
+    @property
+    def zoomed_out(self) -> bool:
+        """Whether the training images show more than prediction sees."""
+        return self.larger_array.shape[1:3] != self.exact_array.shape[1:3]
+
+    def exact(self, rows: Sequence[int]) -> Images:
+        """Images cropped as for prediction, uint8 [len(rows), H, W, C], copied into memory."""
+        return np.asarray(self.exact_array[self.places[list(rows)]])
+
+    def training_tensor(self) -> Tensor:
+        """All images as uint8 [M, C, Hs, Ws], a view: only what is indexed is read."""
+        return _tensor(self.larger_array)
+
+    def evaluation_tensor(self) -> Tensor:
+        """The same at the size of prediction."""
+        return _tensor(self.exact_array)
+
+    def indices(self, rows: Sequence[int]) -> Tensor:
+        """Where in those tensors the images of `rows` are, int64."""
+        return torch.from_numpy(self.places[list(rows)])
+
+
+def cache_images(source: Source, pixels: Pixels, *, larger: bool, progress: Progress) -> ImageCache:
+    """Decode everything once, or find it decoded. `larger`: also at a size above the network's input."""
+    memory = Memory(source)
+    if isinstance(source, ArraySource):
+        cache = _in_memory(source, pixels, memory, progress)
+    else:
+        try:
+            packed = automatic_pack(source, pixels, progress=progress, memory=memory)
+            wide = automatic_pack(source, pack_pixels(pixels), progress=progress, memory=memory) if larger else packed
+            cache = ImageCache(packed.pairs, packed.images, wide.images)
+        except WorkError as error:  # a cache that cannot be written must not fail the work
+            need = len(source.items) * pixels.height * pixels.width * pixels.channels
+            if need > LARGEST:
+                raise
+            progress.say(f"{error}; this run holds its images in memory")
+            cache = _in_memory(source, pixels, memory, progress)
+    try_to_save(lambda: memory.save([record.digest for _, record in cache.pairs if record.digest]), progress)
+    return cache
+
+
+def _in_memory(source: Source, pixels: Pixels, memory: Memory, progress: Progress) -> ImageCache:
+    pairs, crops = [], []
+    with progress.bar("Looking at the images", len(source.items)) as bar:
+        for looked in look(source, pixels, memory=memory):
+            pairs.append((looked.item, looked.record))
+            crops += [looked.crop] if looked.crop is not None else []
+            bar.advance()
+    exact = np.stack(crops) if crops else np.zeros((0, pixels.height, pixels.width, pixels.channels), np.uint8)
+    return ImageCache(pairs, exact, exact)
+
+
+def _tensor(images: Images) -> Tensor:
+    # A memory map is read-only, which torch warns of; nothing here writes to it.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(images).permute(0, 3, 1, 2)

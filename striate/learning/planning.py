@@ -1,0 +1,151 @@
+"""Choosing the strategy: a linear head on pretrained features, fine-tuning, or training from scratch; and why.
+
+The choice depends on how many images there are and how similar they are to the pretraining data, as in the table of
+Stanford's CS231n notes on transfer learning: few, a linear head; many and similar, fine-tune the top; many and
+different, fine-tune more.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from striate.data.sources.base import Source
+from striate.errors import RequestError
+from striate.nets.catalog import entry
+from striate.pixels import Pixels
+from striate.weights.kept import kept_nets
+from striate.weights.models import DEFAULT_BACKBONE, is_model_file
+from striate.weights.peers import sources_of
+from striate.weights.registry import SOURCES, has_weights
+
+SMALL = 40  # pixels: below this, features of photographs help little
+MANY = 1000  # images: from here on, it pays to measure how similar they are to the pretraining data
+MORE = 5000  # images: from here on, fine-tuning helps even on similar images
+# The mean top-1 confidence of the net's own thousand classes: 0.78 on ImageNet's photographs and 0.69 on ants and bees,
+# but 0.32 on objects on a turntable and on CIFAR-10, 0.20 on grey faces, 0.14 on digits (and on noise).
+SIMILAR = 0.5
+AFFORDABLE = 600.0  # seconds: what takes longer is chosen only when asked for
+ENOUGH_FROM_SCRATCH = 2000  # small images: from here on, a small net trained from scratch is better
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What file headers say before anything is decoded. side: median of the shorter sides, pixels. count: images."""
+
+    count: int
+    side: int
+    largest: int
+    grey: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be trained, and why, in words for the user."""
+
+    strategy: str
+    net: str
+    why: str
+
+
+def summarise(source: Source, sample: int = 64) -> DataSummary:
+    """Read the headers of up to `sample` images spread over the source."""
+    step = max(1, len(source.items) // sample)
+    seen = [shape for item in source.items[::step][:sample] if (shape := source.peek(item)) is not None]
+    if not seen:
+        return DataSummary(len(source.items), 0, 0, False)
+    side = statistics.median_low(min(width, height) for width, height, _ in seen)
+    largest = max(max(width, height) for width, height, _ in seen)
+    return DataSummary(len(source.items), side, largest, all(channels == 1 for _, _, channels in seen))
+
+
+def choose(seen: DataSummary, strategy: str, net: str) -> Plan:
+    """The plan for what was asked; "auto" and "" leave it to the data. Raises RequestError for what cannot be."""
+    if is_model_file(net):
+        if strategy == "scratch":
+            raise RequestError(f"strategy 'scratch' starts from random weights; {net!r} is a model file: name its net")
+        asked = strategy != "auto"
+        return Plan(strategy if asked else "features", net, "asked for" if asked else f"{net} has its weights")
+    if net:
+        entry(net)
+    if strategy in ("features", "finetune"):
+        backbone = net or DEFAULT_BACKBONE
+        if not has_weights(backbone):
+            raise RequestError(without_weights(strategy, backbone))
+        return Plan(strategy, backbone, "asked for")
+    if strategy == "scratch":
+        return Plan("scratch", net or _net_for(seen), "asked for")
+    if net:
+        if has_weights(net):
+            return Plan("features", net, f"{net} has weights pretrained on {entry(net).weights or 'other images'}")
+        return Plan("scratch", net, f"there are no published weights for {net}")
+    if seen.side <= SMALL and seen.count >= ENOUGH_FROM_SCRATCH:
+        why = f"{seen.count:,} small images ({seen.side} pixels) are enough to train a small net from scratch"
+        return Plan("scratch", _net_for(seen), why)
+    if seen.side > SMALL:
+        why = f"{seen.count:,} photographs: a linear head on the features of a net pretrained on ImageNet"
+    else:
+        why = f"{seen.count:,} images are too few to train from scratch: a linear head on pretrained features"
+    return Plan("features", DEFAULT_BACKBONE, why)
+
+
+def without_weights(strategy: str, net: str) -> str:
+    """What a user is told where a strategy has no weights of `net` to start from: how to get them."""
+    libraries = sources_of(net)
+    if libraries:
+        others = f" (or {', '.join(libraries[1:])})" if libraries[1:] else ""
+        how = f"import them from a file: striate import FILE --net {net} --from {libraries[0]} --keep{others}"
+    else:
+        how = "no library's weights fit it"
+    return (
+        f"strategy {strategy!r} needs weights, and there are none for {net!r} here; {how}; "
+        f"nets that have them: {', '.join([*SOURCES, *kept_nets()])}"
+    )
+
+
+def needs_similarity(plan: Plan, seen: DataSummary, strategy: str) -> bool:
+    """Whether the plan depends on how similar the images are to the pretraining data: left open, and many images."""
+    return strategy == "auto" and plan.strategy == "features" and seen.count >= MANY
+
+
+def worth_finetuning(seen: DataSummary, confidence: float) -> bool:
+    """Whether so many images, with this mean confidence of the net's own classes, call for more than a head."""
+    return confidence < SIMILAR or seen.count >= MORE
+
+
+def with_similarity(plan: Plan, seen: DataSummary, confidence: float, seconds: float) -> Plan:
+    """The plan once similarity is measured; `seconds`: expected for fine-tuning, where `worth_finetuning`.
+
+    Fine-tuning is chosen where it takes ten minutes at most; otherwise it is suggested.
+    """
+    like = "similar to" if confidence >= SIMILAR else "different from"
+    found = (
+        f"{seen.count:,} images, {like} the pretraining data of {plan.net} (mean confidence of its own classes "
+        f"{100 * confidence:.0f} %)"
+    )
+    if not worth_finetuning(seen, confidence):
+        return Plan("features", plan.net, f"{found}: a linear head on its features")
+    minutes = f"about {max(1, round(seconds / 60)):,} minute{'' if round(seconds / 60) <= 1 else 's'}"
+    if seconds <= AFFORDABLE:
+        return Plan("finetune", plan.net, f"{found}: fine-tuning its upper stages, {minutes}")
+    why = f"{found}: a linear head on its features; fine-tuning may be better: --strategy finetune, {minutes}"
+    return Plan("features", plan.net, why)
+
+
+def _net_for(seen: DataSummary) -> str:
+    if seen.largest <= SMALL:
+        return "lenet5_plain" if seen.grey else "resnet20"
+    return DEFAULT_BACKBONE
+
+
+def scratch_pixels(net: str, seen: DataSummary) -> Pixels:
+    """The preprocessing for training `net` from scratch: nothing enlarged that fits, photographs cropped square.
+
+    The normalisation is a placeholder here; training measures it on its images.
+    """
+    facts = entry(net)
+    height, width = facts.input_size
+    channels = 1 if facts.in_channels == 1 else 3
+    fits = 0 < seen.largest <= min(height, width) and seen.side * 2 >= min(height, width)
+    neutral = (127.5,) * channels
+    return Pixels(height, width, channels, rule="centre" if fits else "crop", mean=neutral, std=neutral)

@@ -1,0 +1,100 @@
+"""Prepare: look at every image once, audit, split, and hold ready what a strategy trains on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.data.audit.audit import Audit, audit, require_learnable
+from striate.data.audit.looking import Record
+from striate.data.sources.base import Item, Source
+from striate.learning.context import RunContext
+from striate.learning.extraction import FeatureExtractor, extract, feature_extractor, features_of
+from striate.learning.split import Split
+from striate.pixels import Pixels
+from striate.recipe import Recipe
+from striate.transfer.features import FeatureCache
+from striate.weights.models import pretrained
+
+if TYPE_CHECKING:  # it imports torch
+    from striate.learning.image_cache import CachedImages
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """The usable images under a frozen backbone. matrix [usable, D]: float32."""
+
+    extractor: FeatureExtractor
+    cache: FeatureCache
+    matrix: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Data ready to train on.
+
+    recipe: with every choice made that the data decide. pixels: the preprocessing. features: under a pretrained
+    backbone, for strategies that begin from one. images: decoded, for strategies that train the net.
+    """
+
+    source: Source
+    recipe: Recipe
+    split: Split
+    pixels: Pixels
+    features: Features | None = None
+    images: CachedImages | None = None
+
+
+def prepare_features(source: Source, net: str, recipe: Recipe, context: RunContext) -> Prepared:
+    """Every image looked at and run through the pretrained `net`. Raises RequestError for data not fit to train on."""
+    with context.clock.stage("backbone"):
+        extractor = feature_extractor(pretrained(net), recipe.engine, recipe.precision, len(source.items))
+    with context.clock.stage("look and extract features"):
+        pairs, cache = extract(source, extractor, context.progress)
+    split = _split(source, pairs, recipe, context)
+    features = Features(extractor, cache, features_of(split.audit.usable, cache))
+    return Prepared(source, recipe, split, extractor.backbone.pixels, features)
+
+
+def in_float32(prepared: Prepared, context: RunContext) -> Prepared:
+    """The same data with features extracted again in float32."""
+    assert prepared.features is not None
+    recipe = prepared.recipe.changed({"precision": "float32"})
+    extractor = dataclasses.replace(prepared.features.extractor, precision="float32")
+    with context.clock.stage("look and extract features"):
+        _, cache = extract(prepared.source, extractor, context.progress)
+    features = Features(extractor, cache, features_of(prepared.split.audit.usable, cache))
+    return dataclasses.replace(prepared, recipe=recipe, features=features)
+
+
+def prepare_images(source: Source, pixels: Pixels, recipe: Recipe, context: RunContext, *, larger: bool) -> Prepared:
+    """Every image decoded for training. `larger`: also at a size above the input, for augmentation that zooms.
+
+    Raises RequestError for data not fit to train on.
+    """
+    from striate.learning.image_cache import cache_images
+
+    with context.clock.stage("look"), context.processes.in_turn():
+        cache = cache_images(source, pixels, larger=larger, progress=context.progress)
+    split = _split(source, cache.pairs, recipe, context)
+    return Prepared(source, recipe, split, pixels, images=cache.of(split.audit.usable))
+
+
+def with_images(prepared: Prepared, context: RunContext, *, larger: bool) -> Prepared:
+    """The same data with its images decoded for training, too."""
+    from striate.learning.image_cache import cache_images
+
+    with context.clock.stage("decode for training"):
+        cache = cache_images(prepared.source, prepared.pixels, larger=larger, progress=context.progress)
+    return dataclasses.replace(prepared, images=cache.of(prepared.split.audit.usable))
+
+
+def _split(source: Source, pairs: Sequence[tuple[Item, Record]], recipe: Recipe, context: RunContext) -> Split:
+    found: Audit = audit(source, list(pairs), progress=context.progress)
+    require_learnable(found, source.name)
+    return Split.make(found, recipe)

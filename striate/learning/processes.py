@@ -1,0 +1,72 @@
+"""The processes that torchrun started, as a job sees them; without torch where there is only one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from striate.torchrun import place
+
+if TYPE_CHECKING:
+    from striate.training.world import World
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Processes:
+    """world: of those that train together; None for a single process.
+
+    restarted: whether torchrun restarted them because one was lost.
+    """
+
+    world: World | None = None
+    restarted: bool = False
+
+    @property
+    def first(self) -> bool:
+        """Whether this process owns the run folder and prints."""
+        return self.world is None or self.world.first
+
+    def broadcast(self, value: T) -> T:
+        """The first process's `value`, in every process."""
+        received: T = value if self.world is None else self.world.told(value)
+        return received
+
+    @contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """The first process of each machine runs the block, then the others: what it caches is there by then."""
+        if self.world is None:
+            yield
+            return
+        with self.world.in_turn():
+            yield
+
+    def others_end(self) -> None:
+        """End every process but the first, as one whose work is done: raises SystemExit(0) there."""
+        if not self.first:
+            raise SystemExit(0)
+
+
+@contextmanager
+def joined_processes() -> Iterator[Processes]:
+    """The processes that torchrun started, joined; imports torch where there are several."""
+    mine = place()
+    if mine.size == 1:
+        yield Processes(restarted=mine.restarts > 0)
+        return
+    from striate.training.world import joined
+
+    try:
+        with joined() as world:
+            # A machine knows only of the restarts that its own processes caused.
+            yield Processes(world, restarted=world.highest(mine.restarts) > 0)
+    except SystemExit as done:
+        # At once: torch 2.13's threads can abort the interpreter's shutdown, which torchrun takes for a lost process.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(int(done.code or 0))

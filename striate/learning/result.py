@@ -1,0 +1,112 @@
+"""What a strategy returns: a model, its evaluation on images it was not trained on, and the evidence beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.learning.ood import OODEvaluation
+from striate.learning.split import Split
+from striate.model import Model
+from striate.pixels import Images
+from striate.recipe import Recipe
+from striate.tasks import Evaluation, Task
+from striate.tasks.report_common import CROSS_VALIDATED
+
+if TYPE_CHECKING:  # they import torch, and not every strategy does
+    from striate.learning.checks import Checks
+    from striate.training.diagnosis import Remark
+
+
+Floats = NDArray[np.float32]
+Row = dict[str, float]  # one epoch of the training history
+
+
+@dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """folds: an evaluation a fold. pooled: all folds together, each image once, by a model not trained on it."""
+
+    folds: tuple[Evaluation, ...]
+    pooled: Evaluation
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known beside the headline; each None or empty where there is nothing of the kind.
+
+    out_of_fold [usable, outputs]: predictions by models that were not trained on the image; NaN for images without.
+    distances [usable]: how far each image is from its nearest neighbours in feature space, in multiples of the median.
+    ood: how well images of a given folder are detected as out-of-distribution. views: from an index into
+    `audit.usable` to that image, plain and augmented, uint8 [V, H, W, C]. checks: what was checked before training.
+    remarks: what the training curve shows, the most serious first.
+    """
+
+    out_of_fold: Floats | None = None
+    distances: Floats | None = None
+    ood: OODEvaluation | None = None
+    views: Callable[[int], Images] | None = None
+    checks: Checks | None = None
+    remarks: tuple[Remark, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class TrainResult:
+    """A finished training.
+
+    recipe: with every choice made; it runs the same again. evaluation: the headline. history: a row an epoch.
+    engine: name and version in words. precision: of inference. facts: what the strategy chose, as JSON values, for the
+    model file and the log. notes: lines for the user.
+    """
+
+    model: Model
+    recipe: Recipe
+    split: Split
+    evaluation: Evaluation
+    engine: str
+    precision: str
+    cross_validation: CrossValidation | None = None
+    history: tuple[Row, ...] = ()
+    evidence: Evidence = field(default_factory=Evidence)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def evaluated(
+    split: Split, task: Task, predictions: Floats, out_of_fold: Floats | None
+) -> tuple[Evaluation, CrossValidation | None]:
+    """The headline, and the cross-validation where there are folds.
+
+    predictions [held out, outputs]: of the held-out part, in order. out_of_fold [usable, outputs]: see `Evidence`.
+    The headline is the held-out part's, or all folds' together where nothing is held out.
+    """
+    folds = cross_validated(split, task, out_of_fold) if split.folds is not None and out_of_fold is not None else None
+    if folds is not None and not split.held_out_part:
+        return folds.pooled, folds
+    return task.evaluate(split.held_out_part, predictions, split.targets(split.held_out_rows)), folds
+
+
+def cross_validated(split: Split, task: Task, out_of_fold: Floats) -> CrossValidation:
+    """Each fold's evaluation, and that of all folds together."""
+    assert split.folds is not None
+    limits = _thresholds_of_others(split, task, out_of_fold) if task.decision_thresholds else None
+
+    def of(part: str, rows: list[int]) -> Evaluation:
+        own = None if limits is None else limits[rows]
+        return task.evaluate(part, out_of_fold[rows], split.targets(rows), thresholds=own)
+
+    folds = tuple(of(f"fold {fold + 1}", split.fold_rows(fold)[1]) for fold in range(split.fold_count))
+    return CrossValidation(folds, of(CROSS_VALIDATED, np.flatnonzero(split.folds >= 0).tolist()))
+
+
+def _thresholds_of_others(split: Split, task: Task, out_of_fold: Floats) -> NDArray[np.float64]:
+    """Each image's thresholds [usable, labels], measured on the other folds, so that its own label has no part."""
+    assert split.folds is not None
+    limits = np.full(out_of_fold.shape, np.nan)
+    for fold in range(split.fold_count):
+        others, inside = split.fold_rows(fold)
+        limits[inside] = task.with_thresholds(out_of_fold[others], split.targets(others)).decision_thresholds
+    return limits

@@ -1,0 +1,209 @@
+"""The run folder: claimed empty, filled file by file, taken away again where nothing came of the run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from striate.errors import RequestError, Stopped, WorkError
+from striate.storage import write_text
+
+LOG, RECIPE, MODEL, CHECKPOINTS = "log.jsonl", "recipe.toml", "model.safetensors", "checkpoints"
+DECISIONS, REPORT = "decisions.csv", "report.html"
+
+_BEFORE_MODEL = ("audit.json", "split.csv", DECISIONS, REPORT, RECIPE)  # beside the log
+
+
+class RunFolder:
+    """A folder for one run. The model comes last into it: where that is, the run is finished.
+
+    As a context manager it removes what little it wrote when a new run fails with nothing to go on from: no checkpoint,
+    and no model. Of a run that was asked to stop it keeps everything.
+    Raises RequestError where the folder is in use: another run's results are never written over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._new = path, True
+        try:
+            if path.exists() and not path.is_dir():
+                raise RequestError(f"the output {str(path)!r} is a file; --out takes a new or empty folder")
+            present = sorted(entry.name for entry in path.iterdir()) if path.exists() else []
+            unborn = os.name == "posix" and _unborn(present)  # elsewhere no lock tells whether it was killed
+            if present and not unborn:
+                raise RequestError(
+                    f"the output folder {str(path)!r} is in use ({len(present)} entries, e.g. {present[0]!r}); "
+                    "choose another with --out" + (", or go on with --resume" if unfinished(path) else "")
+                )
+            self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
+            path.mkdir(parents=True, exist_ok=True)
+            # "x": of two runs that start at once on one folder, one gets it.
+            self._log = open(path / LOG, "a" if unborn else "x", encoding="utf-8")  # noqa: SIM115  (closed in __exit__)
+        except FileExistsError:
+            raise RequestError(f"the output folder {str(path)!r} is in use by another run") from None
+        except OSError as error:
+            raise WorkError(f"cannot make the output folder {str(path)!r}: {error.strerror or error}") from error
+        _lock(self._log, path)
+        if unborn:
+            self._log.truncate(0)
+            _sweep(path)
+
+    @classmethod
+    def reopened(cls, path: Path) -> RunFolder:
+        """The folder of a run that was stopped or killed, to go on with.
+
+        Raises RequestError where there is none, where it is finished, or where it is still going.
+        """
+        require_unfinished(path)
+        folder = cls.__new__(cls)
+        folder.path, folder._made, folder._new = path, [], False
+        try:
+            folder._log = open(path / LOG, "a", encoding="utf-8")  # noqa: SIM115  (closed in __exit__)
+            _lock(folder._log, path)
+            _end_at_a_line(path / LOG)
+        except OSError as error:
+            raise WorkError(f"cannot write in the run {str(path)!r}: {error.strerror or error}") from error
+        require_unfinished(path)  # it may have ended just now
+        _sweep(path)
+        return folder
+
+    @property
+    def saved(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return any(self.path.glob(f"{CHECKPOINTS}/*/*.checkpoint"))
+
+    def log(self, event: str, facts: dict[str, Any]) -> None:
+        """One more line of log.jsonl."""
+        try:
+            self._log.write(json.dumps({"time": round(time.time(), 3), "event": event, **facts}) + "\n")
+            self._log.flush()
+        except OSError as error:
+            raise WorkError(f"cannot write the log in {str(self.path)!r}: {error.strerror or error}") from error
+
+    def logged(self, event: str) -> dict[str, Any] | None:
+        """The facts of the last line of log.jsonl on an event; None without one. A line cut short is passed over."""
+        found = None
+        for line in (self.path / LOG).read_text("utf-8", "replace").splitlines():
+            with contextlib.suppress(ValueError):
+                facts = json.loads(line)
+                found = facts if facts["event"] == event else found
+        return found
+
+    def write_text(self, name: str, text: str) -> None:
+        """A file of the run, whole or not at all."""
+        write_text(self.path / name, text)
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        finished = (self.path / MODEL).exists()
+        in_vain = kind is not None and not issubclass(kind, Stopped)
+        in_vain = in_vain and self._new and not finished and not self.saved
+        if finished or in_vain:
+            shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)  # they have served
+        if in_vain:
+            for name in _BEFORE_MODEL:
+                (self.path / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a full disk was reported where the line was written
+            self._log.close()  # after what needs the lock that goes with it
+        if in_vain:
+            with contextlib.suppress(OSError):  # somebody else put something there meanwhile
+                (self.path / LOG).unlink(missing_ok=True)
+                for folder in self._made:
+                    folder.rmdir()
+
+
+class FollowerFolder(RunFolder):
+    """The run folder in a process that does not own it: what it would write is left to the one that does."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def log(self, event: str, facts: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def logged(self, event: str) -> dict[str, Any] | None:
+        """None: the folder may be on another machine."""
+
+    def write_text(self, name: str, text: str) -> None:
+        """Nothing."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing."""
+
+
+def unfinished(path: Path) -> bool:
+    """Whether a folder holds a run that was begun and not finished."""
+    return (path / RECIPE).is_file() and not (path / MODEL).exists()
+
+
+def require_unfinished(path: Path) -> None:
+    """Raise RequestError unless the folder holds a run that can be gone on with, saying why."""
+    if (path / MODEL).exists():
+        shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)  # where it was killed right after its last file
+        raise RequestError(f"the run {str(path)!r} is finished: there is nothing to resume")
+    if not unfinished(path):
+        begun = path.is_dir() and _unborn([entry.name for entry in path.iterdir()])
+        why = "; it was killed before there was anything to resume, so begin it again" if begun else ""
+        raise RequestError(f"{str(path)!r} is no run to resume: it holds no {RECIPE}{why}")
+
+
+def first_logged(path: Path, event: str) -> dict[str, Any]:
+    """The facts of the first line of a run's log.jsonl that tells of `event`; {} where there is none."""
+    with contextlib.suppress(OSError), open(path / LOG, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                told = json.loads(line)
+                if isinstance(told, dict) and told.get("event") == event:
+                    return told
+    return {}
+
+
+def _unborn(present: list[str]) -> bool:
+    """Whether entries are what is left of a run that was killed before its recipe was written down."""
+    return LOG in present and all(name in (LOG, DECISIONS) or name.endswith(".part") for name in present)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what writes that were killed have left."""
+    for left in path.rglob(".*.part"):
+        left.unlink(missing_ok=True)
+
+
+def _end_at_a_line(log: Path) -> None:
+    """Cut off a last line that a full disk has kept from being whole."""
+    content = log.read_bytes()
+    if not content.endswith(b"\n"):
+        os.truncate(log, content.rfind(b"\n") + 1)
+
+
+def _lock(log: TextIO, path: Path) -> None:
+    """Hold the run's log for this process; the system lets go of it however the process ends."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return
+    try:
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        log.close()
+        raise RequestError(f"the run {str(path)!r} is still going, in another process") from None
+
+
+def next_free(name: str) -> Path:
+    """A folder under runs/ that is not there yet: runs/name, runs/name-2, ..."""
+    safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name).strip(".-") or "run"
+    number = 1
+    while (path := Path("runs") / (safe if number == 1 else f"{safe}-{number}")).exists():
+        number += 1
+    return path

@@ -1,0 +1,38 @@
+"""One file a strategy; each composes the pieces of `striate.learning` into `train(...) -> TrainResult`."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from striate.data.sources.base import Source
+from striate.learning.context import RunContext
+from striate.learning.planning import DataSummary, Plan
+from striate.learning.processes import Processes
+from striate.learning.result import TrainResult
+from striate.recipe import Recipe
+
+
+def train_as_planned(
+    source: Source, plan: Plan, summary: DataSummary, recipe: Recipe, context: RunContext
+) -> TrainResult:
+    """Train by the strategy of the plan. Raises RequestError for data that are not fit to train on."""
+    if plan.strategy == "scratch":
+        from striate.learning.strategies import scratch  # imports torch
+
+        return scratch.train(source, plan, summary, recipe, context)
+    context = _single_process(context)
+    if plan.strategy == "finetune":
+        from striate.learning.strategies import finetune  # imports torch
+
+        return finetune.train(source, plan, recipe, context)
+    from striate.learning.strategies import features
+
+    return features.train(source, plan, recipe, context)
+
+
+def _single_process(context: RunContext) -> RunContext:
+    """The context of a strategy that needs one process: the others end here."""
+    if (world := context.processes.world) is not None:
+        context.progress.say(f"This strategy runs in one process: the others of the {world.size} end here.")
+    context.processes.others_end()
+    return dataclasses.replace(context, processes=Processes())

@@ -1,0 +1,103 @@
+"""Strategy "features": one pass through a frozen pretrained net, then a linear head fitted to convergence."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.data.audit.audit import audit
+from striate.data.sources.base import Source
+from striate.inference.classifier import Classifier
+from striate.learning.balance import balance_note
+from striate.learning.context import RunContext
+from striate.learning.extraction import bfloat16_differs, extract
+from striate.learning.head import fit_on, out_of_fold_predictions, task_with_thresholds, with_head
+from striate.learning.ood import OODEvaluation, atypical, open_ood, with_ood_detector
+from striate.learning.planning import Plan
+from striate.learning.prepare import Prepared, in_float32, prepare_features
+from striate.learning.result import Evidence, TrainResult, evaluated
+from striate.model import Model
+from striate.recipe import Recipe
+from striate.transfer.head import Head
+
+
+def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext) -> TrainResult:
+    """Fit a head on the features of `plan.net`. Raises RequestError for data that are not fit to train on."""
+    ood = open_ood(recipe.strangers)
+    prepared = prepare_features(source, plan.net, recipe, context)
+    head, model = _fitted(prepared, context)
+    reason = _against_bfloat16(prepared, model, context)
+    if reason:
+        context.progress.say(f"{reason}; extracting the features again in float32")
+        prepared = in_float32(prepared, context)
+        head, model = _fitted(prepared, context)
+    model, ood_evaluation = _with_ood(prepared, model, ood, context)
+    features, split = prepared.features, prepared.split
+    assert features is not None
+    with context.clock.stage("predict out of fold"):
+        out_of_fold = out_of_fold_predictions(split, features.matrix, prepared.recipe, head.C)
+    evaluation, folds = evaluated(split, model.task, _predictions(prepared, model), out_of_fold)
+    extractor = features.extractor
+    notes = (extractor.note, *balance_note(recipe), f"{reason}; float32 was used" if reason else "")
+    return TrainResult(
+        model=model,
+        recipe=prepared.recipe.changed({"precision": extractor.precision}),
+        split=split,
+        evaluation=evaluation,
+        engine=extractor.described,
+        precision=extractor.precision,
+        cross_validation=folds,
+        evidence=Evidence(out_of_fold=out_of_fold, distances=atypical(features.matrix), ood=ood_evaluation),
+        facts={
+            "C": head.C,
+            "search": [list(row) for row in head.scores],
+            "weights": extractor.backbone.training,
+        },
+        notes=tuple(filter(None, notes)),
+    )
+
+
+def _fitted(prepared: Prepared, context: RunContext) -> tuple[Head, Model]:
+    """The head, and the model with it."""
+    features, split, recipe = prepared.features, prepared.split, prepared.recipe
+    assert features is not None
+    with context.clock.stage("fit the head"):
+        head = fit_on(split, features.matrix, recipe)
+        task = task_with_thresholds(split, features.matrix, recipe, head.C)
+    return head, with_head(features.extractor.backbone, head, task)
+
+
+def _against_bfloat16(prepared: Prepared, model: Model, context: RunContext) -> str:
+    """Why bfloat16, which was tried because the precision was left open, cannot be used; "" where it can."""
+    features, split = prepared.features, prepared.split
+    assert features is not None
+    if prepared.recipe.precision != "auto" or features.extractor.precision != "bfloat16":
+        return ""
+    held_out = split.entries(split.held_out_rows) or split.audit.usable
+    with context.clock.stage("check bfloat16"):
+        return bfloat16_differs(prepared.source, model, features.extractor, features.cache, held_out)
+
+
+def _with_ood(
+    prepared: Prepared, model: Model, ood: Source | None, context: RunContext
+) -> tuple[Model, OODEvaluation | None]:
+    """The model with an OOD detector, where OOD images are given, and its evaluation."""
+    if ood is None:
+        return model, None
+    features, split = prepared.features, prepared.split
+    assert features is not None
+    with context.clock.stage("out-of-distribution images"):
+        pairs, cache = extract(ood, features.extractor, context.progress)
+        usable = audit(ood, pairs, trained_only=False).usable
+        found = [(entry.item.key, cache.rows[entry.record.digest]) for entry in usable]
+        trained, held_out = (features.matrix[rows] for rows in (split.rows("train"), split.held_out_rows))
+        return with_ood_detector(model, ood, found, trained, held_out)
+
+
+def _predictions(prepared: Prepared, model: Model) -> NDArray[np.float32]:
+    """Predictions [held out, outputs] of the held-out images."""
+    assert prepared.features is not None
+    features = prepared.features.matrix[prepared.split.held_out_rows]
+    if not len(features):
+        return np.zeros((0, model.task.outputs), np.float32)
+    return model.task.predictions(Classifier(model).scores(features))

@@ -1,0 +1,194 @@
+"""Strategy "finetune": the head first, as "features" fits it, then the upper stages of the pretrained net with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from striate.data.augment.augmentation import Augmentation
+from striate.data.sources.base import Source
+from striate.data.splits import folds_of, possible_folds
+from striate.inference.trunks import net_of
+from striate.learning.context import RunContext
+from striate.learning.evaluating import evaluate, train_with_folds
+from striate.learning.head import fit_on, out_of_fold_predictions, task_with_thresholds, with_head
+from striate.learning.ood import open_ood
+from striate.learning.planning import Plan
+from striate.learning.prepare import Features, prepare_features, with_images
+from striate.learning.result import Row, TrainResult
+from striate.learning.trainer import Fitted, InitialState, OnEpoch, Trainer
+from striate.model import Model
+from striate.nets.base import Net
+from striate.recipe import Recipe
+from striate.training.evaluation import validate
+from striate.training.hooks import Hook
+from striate.training.run import Run
+from striate.training.view import View, normalised
+from striate.transfer.head import Head
+from striate.transfer.unfreezing import Unfreezing, learnt_stages, measure_norms, rates
+
+EPOCHS, RATE, AUGMENT = 4, 0.01, "crop=0.5..1 flip=0.5"  # benchmarks/finetune.py
+ASIDE = 6  # one of so many parts of the training images tells whether fine-tuning has helped
+FEW = 1000  # images: of fewer, each counts, and the part set aside is trained on too afterwards
+AT_ONCE = 32  # images, where they only go forward
+_IN_PLACE = {"flip", "colour", "lighting", "cutout", "drop", "mixup"}  # need nothing from outside the crop
+
+
+def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext) -> TrainResult:
+    """Fit a head on `plan.net`, then train it and the stages next to it. Raises RequestError where that cannot be.
+
+    Where training images set aside show that fine-tuning did not help, the model is the pretrained net with that head.
+    """
+    ood = open_ood(recipe.strangers)
+    prepared = prepare_features(source, plan.net, _with_defaults(recipe), context)
+    features, split, recipe = prepared.features, prepared.split, prepared.recipe
+    assert features is not None
+    with context.clock.stage("fit the head"):
+        pretrained = Pretrained(features, fit_on(split, features.matrix, recipe))
+        c = pretrained.head.C
+        task = task_with_thresholds(split, features.matrix, recipe, c)
+    with context.clock.stage("predict out of fold"):
+        out_of_fold = out_of_fold_predictions(split, features.matrix, recipe, c)
+    moves = set(Augmentation.from_text(recipe.augment).transforms) - _IN_PLACE
+    prepared = with_images(prepared, context, larger=bool(moves))
+    backbone = features.extractor.backbone
+    trained = train_with_folds(Trainer(backbone.net, prepared, context, pretrained.initial), pretrained.fit)
+    if trained.out_of_fold is None:
+        trained = dataclasses.replace(trained, out_of_fold=out_of_fold)
+    model = dataclasses.replace(trained.fitted.model, task=task)
+    tuned = model.trunk_key != backbone.trunk_key
+    facts: dict[str, Any] = {
+        "label_smoothing": recipe.label_smoothing,
+        "C": c,
+        "unfrozen": learnt_stages(net_of(backbone), recipe.unfreeze) if tuned else [],
+        "weights": backbone.training,
+    }
+    return evaluate(trained, model, ood, facts)
+
+
+def _with_defaults(recipe: Recipe) -> Recipe:
+    """What this strategy fills in.
+
+    Label smoothing that was left at its default is for training from scratch; here it would pull the head away from
+    the probabilities that it was fitted to: the loss on other images then grew from the first epoch on.
+    """
+    unset = recipe.label_smoothing == Recipe().label_smoothing
+    return recipe.changed(
+        {
+            "epochs": recipe.epochs or EPOCHS,
+            "learning_rate": recipe.learning_rate or RATE,
+            "augment": AUGMENT if recipe.augment == "auto" else recipe.augment,
+            "label_smoothing": 0.0 if unset else recipe.label_smoothing,
+        }
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Pretrained:
+    """A pretrained net under a fitted head, from which fine-tuning starts. head: fitted to all training images."""
+
+    features: Features
+    head: Head
+
+    def head_for(self, trainer: Trainer, rows: list[int]) -> Head:
+        """The head fitted to the images at `rows`."""
+        split = trainer.data.split
+        return self.head if rows == split.rows("train") else fit_on(split, self.features.matrix, trainer.recipe, rows)
+
+    def model(self, trainer: Trainer, rows: list[int]) -> Model:
+        """The pretrained net with that head."""
+        model = with_head(self.features.extractor.backbone, self.head_for(trainer, rows), trainer.task)
+        return dataclasses.replace(model, strategy=trainer.recipe.strategy)
+
+    def initial(self, trainer: Trainer, rows: list[int]) -> InitialState:
+        """The pretrained net with a head fitted to the images at `rows`, to be unfrozen from the top."""
+        recipe = trainer.recipe
+        net = net_of(self.model(trainer, rows))
+        if recipe.norms == "measured":
+            measure_norms(net, recipe.unfreeze, _batches(trainer, rows))
+            matrix = np.full(self.features.matrix.shape, np.nan, np.float32)
+            matrix[rows] = _embedded(net, _batches(trainer, rows))
+            _put_head(net, fit_on(trainer.data.split, matrix, recipe, rows))
+        shares = rates(net, recipe.unfreeze, recipe.rate_decay)
+        hook = Unfreezing(net, recipe.unfreeze, recipe.norms)
+        return InitialState(net, trainer.data.pixels, rates=shares, hooks=(hook,), fitted=True)
+
+    def fit(self, trainer: Trainer, rows: list[int], held_out: list[int], on_epoch: OnEpoch, stage: str) -> Fitted:
+        """A model fine-tuned on the images at `rows`, and its history on a part of them set aside, from epoch 0 on.
+
+        `held_out` is not looked at: it is what the model is evaluated on.
+        """
+        aside = _aside(trainer, rows)
+        if not aside:
+            return trainer.fit(rows, [], on_epoch, stage)
+        start = _AtStart(trainer, aside, on_epoch)
+        tuned_on = sorted(set(rows) - set(aside))
+        fitted = dataclasses.replace(trainer, hooks=(*trainer.hooks, start)).fit(tuned_on, aside, on_epoch, stage)
+        before, after = start.row["held_out_loss"], _chosen(trainer, fitted.history)["held_out_loss"]
+        model = fitted.model
+        said = f"On {len(aside)} training images set aside, fine-tuning took the loss from {before:.3f} to {after:.3f}"
+        if after >= before:
+            said += ", so it did not help: the model is the pretrained net with a new head"
+            model = self.model(trainer, rows)
+        elif len(rows) < FEW and trainer.recipe.take == "last" and not trainer.recipe.patience:
+            said += "; then they were trained on too"
+            again = "again" if stage == "train" else f"{stage}-again"
+            model = trainer.fit(rows, [], lambda row: None, again).model
+        return Fitted(model, (start.row, *fitted.history), (f"{said}.",))
+
+
+class _AtStart(Hook):
+    """Epoch 0 of the history: the net as it starts, evaluated on the images at `rows`."""
+
+    def __init__(self, trainer: Trainer, rows: list[int], on_epoch: OnEpoch) -> None:
+        self.trainer, self.rows, self.on_epoch = trainer, rows, on_epoch
+        self.row: Row = {}
+
+    def start(self, run: Run) -> None:
+        view = View(self.trainer.evaluation_examples(self.rows), run.device)
+        found = validate(run.net.eval(), view, run.held_out_loss, precision=run.settings.train_precision)
+        self.row = {"epoch": 0, run.examples.task.metric.curve_key: found.score, "held_out_loss": found.loss}
+        self.on_epoch(self.row)
+
+
+def _aside(trainer: Trainer, rows: list[int]) -> list[int]:
+    """The part of the images that is set aside; none where they must stay together."""
+    audit, seed = trainer.data.split.audit, trainer.recipe.seed
+    count = possible_folds(audit, ASIDE, rows)
+    return [] if count < 2 else np.flatnonzero(folds_of(audit, count, seed, rows) == 0).tolist()
+
+
+def _chosen(trainer: Trainer, history: tuple[Row, ...]) -> Row:
+    """The epoch whose weights the training left."""
+    metric, chosen = trainer.task.metric, history[-1]
+    if trainer.recipe.take == "best" or trainer.recipe.patience:
+        for row in reversed(history):  # the first of equals
+            chosen = chosen if metric.better(chosen[metric.curve_key], row[metric.curve_key]) else row
+    return chosen
+
+
+def _batches(trainer: Trainer, rows: list[int]) -> Iterator[Tensor]:
+    """The images at `rows` as the net sees them, some at a time."""
+    pixels = trainer.data.pixels
+    for start in range(0, len(rows), AT_ONCE):
+        images = torch.from_numpy(trainer.images.exact(rows[start : start + AT_ONCE])).permute(0, 3, 1, 2)
+        yield normalised(images, pixels.mean, pixels.std)
+
+
+@torch.no_grad()
+def _embedded(net: Net, batches: Iterator[Tensor]) -> NDArray[np.float32]:
+    return torch.cat([net.eval().embed(images) for images in batches]).numpy()
+
+
+@torch.no_grad()
+def _put_head(net: Net, head: Head) -> None:
+    assert isinstance(net.head, nn.Linear)
+    net.head.weight.copy_(torch.from_numpy(head.weight))
+    net.head.bias.copy_(torch.from_numpy(head.bias))

@@ -1,0 +1,114 @@
+"""Strategy "scratch": a net from random weights, trained by the loop on decoded images."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from striate.data.augment.augmentation import Augmentation
+from striate.data.augment.statistics import measure
+from striate.data.sources.base import Source
+from striate.errors import RequestError
+from striate.learning.context import RunContext
+from striate.learning.evaluating import Trained, evaluate, train_with_folds
+from striate.learning.ood import open_ood
+from striate.learning.planning import DataSummary, Plan, scratch_pixels
+from striate.learning.prepare import Prepared, prepare_images
+from striate.learning.result import TrainResult
+from striate.learning.trainer import InitialState, Trainer, on_meta
+from striate.model import Model
+from striate.nets.build import check_options, create
+from striate.pixels import Pixels
+from striate.recipe import Recipe
+from striate.recipe.options import options_of
+from striate.tasks import Task
+
+
+def train(source: Source, plan: Plan, summary: DataSummary, recipe: Recipe, context: RunContext) -> TrainResult:
+    """Train `plan.net` from random weights. Raises RequestError for data that are not fit to train on."""
+    _check(recipe, plan.net)
+    ood, pixels = open_ood(recipe.strangers), scratch_pixels(plan.net, summary)
+    if ood and not has_embedding(plan.net, source.task, pixels):
+        raise RequestError(
+            f"{plan.net} ends in no linear layer, so it has no feature space to detect OOD images in; "
+            "choose another net, or leave out --ood"
+        )
+    recipe = recipe.changed({"augment": chosen_augment(recipe.augment, pixels)})
+    larger = Augmentation.from_text(recipe.augment).zooms and summary.side > pixels.height
+    prepared = _with_epochs(prepare_images(source, pixels, recipe, context, larger=larger))
+    trained = train_with_folds(Trainer(plan.net, prepared, context, random_weights))
+    with context.clock.stage("predict"):
+        model = _with_thresholds(trained)
+    return evaluate(trained, model, ood, {})
+
+
+def random_weights(trainer: Trainer, rows: list[int]) -> InitialState:
+    """Random weights, and the normalisation measured on the images at `rows`."""
+    recipe = trainer.recipe
+    found = measure(trainer.images.exact_array, trainer.images.places[rows])
+    centre, deviation = found.normalisation(recipe.normalise)
+    pixels = dataclasses.replace(trainer.data.pixels, mean=tuple(found.mean.tolist()), std=tuple(deviation.tolist()))
+    net = create(
+        trainer.net,
+        classes=trainer.task.outputs,
+        in_channels=pixels.channels,
+        input_size=(pixels.height, pixels.width),
+        options=options_of(recipe.options.split()),
+    )
+    return InitialState(net, pixels, centre.astype(np.float32) if recipe.normalise == "mean-image" else None)
+
+
+def chosen_augment(augment: str, pixels: Pixels) -> str:
+    """What training images are augmented by, where that is left open."""
+    if augment != "auto":
+        return augment
+    # Digits and grey drawings are not mirrored; a sixteenth is half of what He et al. shift CIFAR's 32 pixels by.
+    words = f"shift={max(1, min(pixels.height, pixels.width) // 16)}"
+    return words + (" flip=0.5" if pixels.channels == 3 else "")
+
+
+def has_embedding(net: str, task: Task, pixels: Pixels) -> bool:
+    """Whether the net of that name ends in a linear layer, and so has a feature space below it."""
+    return isinstance(on_meta(net, task, pixels).head, nn.Linear)
+
+
+def _check(recipe: Recipe, net: str) -> None:
+    """Raise RequestError for what cannot be, before anything is decoded."""
+    if recipe.folds and (recipe.patience or recipe.take == "best"):
+        what = "patience" if recipe.patience else "take = 'best'"
+        raise RequestError(
+            f"{what} would choose the epoch by the images that a fold is measured on; with folds, give epochs"
+        )
+    check_options(net, options_of(recipe.options.split()))
+
+
+def _with_epochs(prepared: Prepared) -> Prepared:
+    """The same data with the number of epochs chosen by the number of training images, where it is left open."""
+    recipe = prepared.recipe
+    epochs = recipe.chosen_epochs(len(prepared.split.rows("train")))
+    return dataclasses.replace(prepared, recipe=recipe.changed({"epochs": epochs}))
+
+
+def _with_thresholds(trained: Trained) -> Model:
+    """The model, with thresholds where its task has any: by the folds, else "val" beside a "test", else "train"."""
+    model, trainer, out_of_fold = trained.fitted.model, trained.trainer, trained.out_of_fold
+    if not model.task.decision_thresholds:
+        return model
+    rows, predictions = _for_thresholds(trainer, model, out_of_fold)
+    task = model.task.with_thresholds(predictions, trainer.data.split.targets(rows))
+    return dataclasses.replace(model, task=task)
+
+
+def _for_thresholds(
+    trainer: Trainer, model: Model, out_of_fold: NDArray[np.float32] | None
+) -> tuple[list[int], NDArray[np.float32]]:
+    """Images whose predictions decide the thresholds, and those predictions."""
+    split = trainer.data.split
+    if out_of_fold is not None:
+        rows = np.flatnonzero(np.isfinite(out_of_fold[:, 0])).tolist()
+        return rows, out_of_fold[rows]
+    rows = split.rows("val") if split.held_out_part == "test" and split.rows("val") else split.rows("train")
+    return rows, trainer.predictor(model).answers(trainer.images.exact(rows))

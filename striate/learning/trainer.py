@@ -1,0 +1,323 @@
+"""Training one net on decoded images: what the strategies "scratch" and "finetune" share."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from striate.data.augment.augmentation import Augmentation
+from striate.data.augment.batch import augment
+from striate.errors import RequestError
+from striate.inference.classifier import Classifier
+from striate.learning.balance import sample_weights
+from striate.learning.context import RunContext
+from striate.learning.image_cache import CachedImages
+from striate.learning.prepare import Prepared
+from striate.learning.result import Row
+from striate.model import Model
+from striate.nets.base import Net
+from striate.nets.build import create
+from striate.nets.catalog import entry
+from striate.nets.state import arrays_of
+from striate.pixels import Images, Pixels
+from striate.progress import Step
+from striate.recipe import Recipe
+from striate.tasks import Loss, Task
+from striate.training.checkpoints import Checkpoints
+from striate.training.examples import Examples, training_loss
+from striate.training.hooks import Hook
+from striate.training.loop import fit
+from striate.training.optimizers import Rates
+from striate.training.run import EpochReport, Run
+from striate.training.standardised import StandardisedTarget
+from striate.training.world import ALONE
+
+SMALL_STEP = 2**28  # multiply-adds of a batch: LeNet-5's 64 images are a tenth, ResNet-20's ten times as many
+VIEWS = 5  # augmented views of an image, beside the plain one
+
+Floats = NDArray[np.float32]
+OnEpoch = Callable[[Row], None]
+
+
+class InitialState(NamedTuple):
+    """What training starts from. mean_image [H, W, C]: subtracted in place of the mean of `pixels`.
+
+    rates: each parameter's share of the learning rate, by its name in `net`; None: all equal. hooks: of the strategy.
+    fitted: the head of `net` already predicts the task, numbers in their own units.
+    """
+
+    net: Net
+    pixels: Pixels
+    mean_image: Floats | None = None
+    rates: Rates | None = None
+    hooks: tuple[Hook, ...] = ()
+    fitted: bool = False
+
+
+class Ready(NamedTuple):
+    """A training about to start: the initial state, and module, images and rates as the loop takes them."""
+
+    state: InitialState
+    module: nn.Module
+    examples: Examples
+    rates: Rates | None
+
+
+class Fitted(NamedTuple):
+    """A trained model and its history, a row an epoch. notes: lines for the user."""
+
+    model: Model
+    history: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Trainer:
+    """Trains `net` on prepared data; `fit` does it for one set of images after another.
+
+    initial: from the indices of the training images to what training starts from. hooks: of the caller, after those of
+    the recipe and of the strategy.
+    """
+
+    net: str
+    data: Prepared
+    context: RunContext
+    initial: Callable[[Trainer, list[int]], InitialState]
+    hooks: tuple[Hook, ...] = field(default=())
+
+    @property
+    def recipe(self) -> Recipe:
+        """Every choice of the training."""
+        return self.data.recipe
+
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return self.data.split.audit.task
+
+    @property
+    def images(self) -> CachedImages:
+        """The decoded images."""
+        assert self.data.images is not None
+        return self.data.images
+
+    def with_recipe(self, recipe: Recipe) -> Trainer:
+        """The same trainer with another recipe."""
+        return dataclasses.replace(self, data=dataclasses.replace(self.data, recipe=recipe))
+
+    def fit(self, rows: list[int], held_out: list[int], on_epoch: OnEpoch, stage: str = "train") -> Fitted:
+        """Train on the images at `rows`, and evaluate each epoch on those at `held_out`.
+
+        `stage` names the checkpoints: where there are any, training continues from the last.
+        """
+        recipe, context = self.recipe, self.context
+        ready = self.ready(rows)
+        validation = self.evaluation_examples(held_out, ready.state) if held_out else None
+        what = "Training" if stage == "train" else f"Training {stage.replace('-', ' ')}"
+        with (
+            context.progress.bar(what, recipe.chosen_epochs(len(rows))) as bar,
+            threads_for(self.net, recipe.batch),
+            context.polling(),
+        ):
+            reporting = _Reporting(self.task, on_epoch, bar, context.progress.say)
+            reports = fit(
+                ready.module,
+                ready.examples,
+                recipe,
+                held_out=validation,
+                hooks=[*ready.state.hooks, *self.hooks, reporting, self._checkpoints(stage, rows, held_out)],
+                rates=ready.rates,
+                world=context.processes.world or ALONE,
+            )
+        if isinstance(ready.module, StandardisedTarget):
+            assert isinstance(ready.state.net.head, nn.Linear)  # or there were no such module
+            ready.module.fold(ready.state.net.head)
+        return Fitted(self._model(ready.state), tuple(_row(report, self.task) for report in reports))
+
+    def ready(self, rows: list[int]) -> Ready:
+        """The start of a training on the images at `rows`."""
+        torch.manual_seed(self.recipe.seed)
+        state = self.initial(self, rows)
+        if torch.cuda.is_available():
+            state.net.to("cuda")
+        module, rates = self._standardised(state, rows)
+        return Ready(state, module, self.training_examples(rows, state), rates)
+
+    def evaluation_examples(self, rows: list[int], state: InitialState | None = None) -> Examples:
+        """The images at `rows` as prediction sees them, normalised as `state` has it, or else as `data.pixels`."""
+        pixels = self.data.pixels if state is None else state.pixels
+        mean_image = None if state is None else state.mean_image
+        return Examples(
+            self.images.evaluation_tensor(),
+            torch.from_numpy(self.data.split.targets(rows)),
+            pixels.mean if mean_image is None else torch.from_numpy(mean_image).permute(2, 0, 1).contiguous(),
+            pixels.std,
+            task=self.task,
+            size=(pixels.height, pixels.width),
+            among=self.images.indices(rows),
+        )
+
+    def training_examples(self, rows: list[int], state: InitialState) -> Examples:
+        """The images at `rows` at the size to augment from, with sample weights and sampling weights."""
+        sampling, entries = self.recipe.balance == "sampling", self.data.split.entries(rows)
+        weights = sample_weights(self.task, entries, "none" if sampling else self.recipe.balance)
+        return dataclasses.replace(
+            self.evaluation_examples(rows, state),
+            images=self.images.training_tensor(),
+            fraction=self._fraction,
+            sample_weights=None if weights is None else torch.from_numpy(weights),
+            sampling_weights=sample_weights(self.task, entries, "sampling", own=False) if sampling else None,
+        )
+
+    def loss(self, rows: list[int]) -> Loss:
+        """The loss of training on the images at `rows`."""
+        split, balance = self.data.split, self.recipe.balance
+        weights = sample_weights(self.task, split.entries(rows), balance)
+        return training_loss(self.task, split.targets(rows), self.recipe, weights=weights)
+
+    def _standardised(self, state: InitialState, rows: list[int]) -> tuple[nn.Module, Rates | None]:
+        """The net with its outputs in the targets' units, where the task standardises these, and its rates."""
+        net, rates = state.net, state.rates
+        standard = self.task.standardisation(self.data.split.targets(rows), self.recipe.loss)
+        if standard is None:
+            return net, rates
+        head = net.head
+        if not isinstance(head, nn.Linear) or head.bias is None:
+            raise RequestError(f"{self.task.kind} needs a net that ends in a linear layer; choose another net")
+        module = StandardisedTarget(net, standard).to(head.weight.device)
+        if state.fitted:
+            module.unfold(head)
+        return module, None if rates is None else lambda name: rates(name.removeprefix("net."))
+
+    def views(self, row: int) -> Images:
+        """An image as prediction sees it, then as the first epochs augment it: uint8 [1 + VIEWS, H, W, C]."""
+        chosen = dataclasses.replace(Augmentation.from_text(self.recipe.augment), mixup=0.0)
+        image = self.images.training_tensor()[self.images.indices([row])]
+        seed, size = self.recipe.seed, (self.data.pixels.height, self.data.pixels.width)
+        drawn = [
+            augment(image, np.array([row]), chosen, seed=seed, epoch=epoch, size=size, fraction=self._fraction)
+            for epoch in range(VIEWS)
+        ]
+        augmented = torch.cat(drawn).permute(0, 2, 3, 1).numpy()
+        return np.concatenate([self.images.exact([row]), augmented])
+
+    def predictor(self, model: Model) -> Classifier:
+        """The model in the recipe's engine and precision: float32 where that is left open."""
+        precision = "float32" if self.recipe.precision == "auto" else self.recipe.precision
+        return Classifier(model, engine=self.recipe.engine, precision=precision)
+
+    @property
+    def _fraction(self) -> float:
+        """The share of the side of a training image that prediction sees: there may be more around."""
+        return self.data.pixels.fraction if self.images.zoomed_out else 1.0
+
+    def _checkpoints(self, stage: str, rows: list[int], held_out: list[int]) -> Checkpoints:
+        recipe = self.recipe
+        return Checkpoints(
+            self.context.checkpoints(stage),
+            seconds=recipe.checkpoint_seconds,
+            steps=recipe.checkpoint_steps,
+            keep=recipe.checkpoint_keep,
+            identity={**recipe.choices(), "net": self.net, "data": self._digest([rows, held_out])},
+            stop=self.context.stop,
+            advice=self.context.advice,
+        )
+
+    def _digest(self, parts: list[list[int]]) -> str:
+        """Of the training and held-out images: how many, and a hash of their order, targets and pixels."""
+        digest, split = hashlib.sha256(repr(self.data.pixels).encode()), self.data.split
+        for rows in parts:
+            digest.update(b"part\n")
+            for usable in split.entries(rows):
+                digest.update(usable.record.digest.encode())
+            digest.update(np.ascontiguousarray(split.targets(rows)).tobytes())
+        trained, held_out = map(len, parts)
+        return f"{trained:,} images and {held_out:,} held out, hash {digest.hexdigest()[:16]}"
+
+    def _model(self, state: InitialState) -> Model:
+        net = state.net
+        tensors, aliases = arrays_of(net)
+        return Model(
+            self.net,
+            net.options,
+            self.task,
+            state.pixels,
+            tensors,
+            head="head" if isinstance(net.head, nn.Linear) else "",
+            extras={} if state.mean_image is None else {"mean_image": state.mean_image},
+            aliases=aliases,
+            memory_format="channels_last",  # as the loop leaves it
+            strategy=self.recipe.strategy,
+        )
+
+
+class _Reporting(Hook):
+    """Reports the run as it goes: a row an epoch, the progress bar, and the loop's own lines."""
+
+    def __init__(self, task: Task, on_epoch: OnEpoch, bar: Step, say: Callable[[str], Any]) -> None:
+        self.task, self.on_epoch, self.bar, self.say = task, on_epoch, bar, say
+        self.shown = 0
+
+    def epoch_begins(self, run: Run) -> None:
+        self.bar.advance(run.epoch - self.shown)  # a resumed run has epochs behind it
+        self.shown = run.epoch
+
+    def epoch_done(self, run: Run) -> None:
+        report = run.reports[-1]
+        self.on_epoch(_row(report, self.task))
+        self.bar.note(_note(report, self.task))
+        self.bar.advance()
+        self.shown = run.epoch
+
+    def note(self, run: Run, line: str) -> None:
+        self.say(line)
+
+
+def _row(report: EpochReport, task: Task) -> Row:
+    """A row of the history; the score under its own name."""
+    row = {key: value for key, value in dataclasses.asdict(report).items() if value is not None}
+    if "score" in row:
+        row[task.metric.curve_key] = row.pop("score")
+    return row
+
+
+def _note(report: EpochReport, task: Task) -> str:
+    if report.score is None:
+        return f"loss {report.loss:.3f}"
+    return f"loss {report.loss:.3f}, held-out {task.metric.name} {task.metric.text(report.score)}"
+
+
+def small_step(net: str, batch: int) -> bool:
+    """Whether a step is so small that neither threads nor another precision make it faster."""
+    return entry(net).madds * batch < SMALL_STEP
+
+
+def on_meta(net: str, task: Task, pixels: Pixels) -> Net:
+    """The net of that name on torch's meta device: its structure without weights."""
+    with torch.device("meta"):
+        size = (pixels.height, pixels.width)
+        return create(net, classes=task.outputs, in_channels=pixels.channels, input_size=size)
+
+
+@contextmanager
+def threads_for(net: str, batch: int) -> Iterator[None]:
+    """One thread for steps so small that threads would mostly wait for each other; otherwise all.
+
+    By size and not by a trial, because the number of threads decides the last bits of the weights.
+    """
+    before = torch.get_num_threads()
+    if small_step(net, batch):
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

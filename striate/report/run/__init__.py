@@ -1,1 +1,0 @@
-"""The page of one run: how good it is, on what, and what to look at next."""

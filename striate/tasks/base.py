@@ -1,0 +1,458 @@
+"""What a task is: the one interface through which every step knows what a model predicts.
+
+A task is a value: a frozen dataclass with the names of its outputs. Data sources carry it, the head's width, the loss,
+predictions, evaluation, report and export follow from it. A new task is one class, and `register`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.errors import RequestError, printable, unknown
+from striate.sections import Headline, Section, Step
+from striate.tasks import report_default
+from striate.tasks.losses import Loss, Standardisation
+from striate.tasks.report_common import SHOWN, ReportContext
+
+Target = Any  # what is true of one image: an int, a float, a string, or a tuple of them; JSON can hold it
+Targets = NDArray[Any]  # of N images, as the loss takes them: [N] or [N, outputs]
+Predictions = NDArray[np.float32]  # [N, outputs]
+MetricFunction = Callable[[Predictions, Targets], float]
+
+APART = 0.05  # of the predictions' spread: regression outputs that differ by less agree
+FITTED = 0.1  # of the targets' scale: an error below it is a fitted one
+NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What a task's targets are called in texts.
+
+    one, many: "class", "classes". target: "the class". relabel: what changing it is called. hint: what to type then.
+    names_listed: whether the task's names are what images are sorted by, such as classes; else they name quantities.
+    """
+
+    one: str
+    many: str
+    target: str
+    relabel: str
+    hint: str
+    names_listed: bool
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The headline metric of a task.
+
+    name: in words. key: in metrics and JSON. curve_key: of a row of the learning curve. share: from 0 to 1, the higher
+    the better; else an error in the targets' units, the lower the better.
+    """
+
+    name: str
+    key: str
+    curve_key: str
+    share: bool
+
+    def better(self, one: float, other: float) -> bool:
+        """Whether the value `one` is better than `other`."""
+        return one > other if self.share else one < other
+
+    def text(self, value: float) -> str:
+        """A value in words: "94.1 %", or "3.21"."""
+        return f"{100 * value:.1f} %" if self.share else f"{value:.3g}"
+
+    def clipped(self, low: float, high: float) -> tuple[float, float]:
+        """An interval within what the metric can be."""
+        return max(0.0, low), min(1.0, high) if self.share else high
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The prediction for one image in words.
+
+    label: the class, the labels, the value. confidence: from 0 to 1; NaN where the task has none. probabilities: of
+    the names, in order; empty where the task has none. value: the predicted quantity; None where the answer is names.
+    line: for the terminal. facts: for JSON.
+    """
+
+    label: str
+    confidence: float
+    probabilities: NDArray[np.float32]
+    value: Target | None
+    line: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class LabelError:
+    """A target that is probably wrong. index: of the image among those given. label, suggested: in words.
+
+    target: the suggested one. The probabilities are those of the label and of the suggestion, by models that were not
+    trained on the image; NaN where the task has none.
+    """
+
+    index: int
+    label: str
+    suggested: str
+    label_probability: float
+    suggested_probability: float
+    target: Target
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two sets of predictions agree. share: of images with the same answer. difference: the largest one.
+
+    what: what differs, such as "probabilities".
+    """
+
+    share: float
+    difference: float
+    what: str
+
+
+@dataclass(frozen=True, eq=False)
+class Strata:
+    """What a split keeps in proportion. table [N, strata] of 0 and 1. overlapping: an image may be in several."""
+
+    table: NDArray[np.int64]
+    overlapping: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation(ABC):
+    """What is measured of the predictions for the images of a part.
+
+    predictions: float32 [N, outputs], as `Task.predictions` gives them. targets: as `Task.collate` gives them.
+    thresholds [N, outputs]: each image's own decision thresholds, where not all have the task's. extras: own metrics.
+    """
+
+    part: str
+    task: Task
+    predictions: Predictions
+    targets: Targets
+    thresholds: NDArray[np.float64] | None = None
+    extras: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """Evaluated images."""
+        return len(self.targets)
+
+    @property
+    @abstractmethod
+    def score(self) -> float:
+        """The task's headline metric; NaN where nothing was evaluated."""
+
+    @property
+    @abstractmethod
+    def interval(self) -> tuple[float, float]:
+        """Its 95 % interval."""
+
+    @abstractmethod
+    def lines(self) -> list[str]:
+        """The figures in words, the headline first."""
+
+    @abstractmethod
+    def details(self) -> dict[str, Any]:
+        """The figures as JSON values, beside the part and its number of images; `Metric.key` is among them."""
+
+    @abstractmethod
+    def errors(self) -> NDArray[np.float64]:
+        """How wrong each prediction is, [N]; 0 where it is right."""
+
+    def rows(self) -> dict[str, str]:
+        """Figures of single names, such as each class's recall, in words."""
+        return {}
+
+    def worst(self, limit: int) -> list[int]:
+        """Indices of the worst predictions, the worst first."""
+        errors = self.errors()
+        return [int(row) for row in np.argsort(-errors, kind="stable")[:limit] if errors[row] > 0]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        extras = {name: or_none(value) for name, value in self.extras.items()}
+        return {"part": self.part, "task": self.task.kind, "total": self.total, **self.details(), **extras}
+
+    def where(self) -> str:
+        """The evaluated images in words."""
+        return f"{self.total:,} {self.part or 'given'} images"
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """names: of the outputs, in order: the classes, the labels, or the quantities.
+
+    The class variables say what holds for every task of the kind. kind: in model files, packs and JSON. losses: those
+    it may be trained with, the default first. activation: from logits to predictions: "softmax", "sigmoid" or
+    "identity". output_name: of the predictions in an exported graph. one_class: each image has exactly one of `names`,
+    and its target is that name's index; such classes can be balanced, and sets of images split by them.
+    report_examples: how many of the worst predictions a report takes the pictures of.
+    """
+
+    names: tuple[str, ...]
+
+    kind: ClassVar[str]
+    metric: ClassVar[Metric]
+    wording: ClassVar[Wording]
+    losses: ClassVar[tuple[str, ...]]
+    evaluation: ClassVar[type[Evaluation]]
+    activation: ClassVar[str] = "identity"
+    output_name: ClassVar[str] = "numbers"
+    one_class: ClassVar[bool] = False
+    report_examples: ClassVar[int] = SHOWN
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise RequestError(f"a task of kind {self.kind!r} needs names")
+
+    # Targets
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the network gives for an image."""
+        return len(self.names)
+
+    @abstractmethod
+    def collate(self, targets: Iterable[Target]) -> Targets:
+        """Targets as an array, to train with and to evaluate against."""
+
+    @abstractmethod
+    def is_target(self, target: Target) -> bool:
+        """Whether this is a target of the task: used where targets come out of a file."""
+
+    @abstractmethod
+    def text(self, target: Target) -> str:
+        """A target in words, as reports and split.csv show it."""
+
+    def written(self, target: Target) -> str:
+        """A target as a decisions file spells it; "" for one that cannot be spelled."""
+        return self.text(target)
+
+    def parsed(self, text: str, index: Callable[[str], int]) -> Target:
+        """The target that a decisions file spells. `index` gives the index of a name, and may add new names.
+
+        Raises ValueError, saying what is wrong, for a text that is no target.
+        """
+        raise ValueError(f"{text[:60]!r}: targets of the task {self.kind!r} are not read from text")
+
+    def indices(self, target: Target) -> tuple[int, ...]:
+        """Indices of the names that a target has or is about."""
+        return tuple(range(self.outputs))
+
+    def reindexed(self, target: Target, index: Mapping[int, int]) -> Target:
+        """The target where names have moved to other indices."""
+        return target
+
+    def with_names(self, names: Sequence[str]) -> Self:
+        """The task with other names."""
+        return dataclasses.replace(self, names=tuple(names))
+
+    def check_targets(self, targets: Targets) -> None:
+        """Raise RequestError for an array that cannot be trained with. By default: finite floats [N, outputs]."""
+        if not np.issubdtype(targets.dtype, np.floating) or targets.ndim not in (1, 2):
+            raise RequestError(f"targets must be floats [N] or [N, outputs], not {targets.dtype} {list(targets.shape)}")
+        if not np.isfinite(targets).all():
+            raise RequestError("targets must be finite, but one is not")
+
+    def strata(self, targets: Targets) -> Strata:
+        """What a split keeps in proportion; by default nothing: all images are alike."""
+        return Strata(np.ones((len(targets), 1), np.int64))
+
+    def describe(self) -> str:
+        """What a data set of this task has, in words: "in 2 classes"."""
+        return f"with {self.wording.many} each: {', '.join(map(printable, self.names))}"
+
+    def distribution(self, targets: Sequence[Target]) -> str:
+        """How the targets are distributed, in a sentence, where no names are counted for that; else ""."""
+        return ""
+
+    # Training
+
+    @abstractmethod
+    def loss(
+        self,
+        name: str = "auto",
+        targets: Targets | None = None,
+        *,
+        label_smoothing: float = 0.0,
+        prior: NDArray[Any] | None = None,
+    ) -> Loss:
+        """The loss of that name; "auto" is the task's own. targets: of the training images, where it needs a scale.
+
+        label_smoothing, prior: of classes. Raises RequestError for a loss that does not go with the task.
+        """
+
+    def loss_name(self, name: str) -> str:
+        """The loss that a name stands for. Raises RequestError for one that does not go with the task."""
+        name = self.losses[0] if name == "auto" else name
+        if name not in self.losses:
+            raise unknown(f"loss of the task {self.kind!r}", name, ("auto", *self.losses))
+        return name
+
+    def standardisation(self, targets: Targets, loss: str = "auto") -> Standardisation | None:
+        """How targets are standardised for training with a loss, so that one learning rate serves all units.
+
+        None where they are not: predictions then are no quantities.
+        """
+        return None
+
+    def fitted(self, score: float, targets: Targets) -> bool:
+        """Whether a value of the metric says that the training images are fitted: the check of a small batch."""
+        if self.metric.share:
+            return score >= 1
+        found = self.standardisation(targets)
+        return score <= FITTED * (float(np.mean(found.scale)) if found else 1.0)
+
+    # Predictions
+
+    def predictions(self, logits: NDArray[np.float32]) -> Predictions:
+        """Logits [N, outputs] -> predictions [N, outputs]: probabilities, or the quantities themselves."""
+        return ACTIVATIONS[self.activation](logits)
+
+    @abstractmethod
+    def answer(self, prediction: NDArray[np.float32]) -> Answer:
+        """One image's prediction [outputs] in words."""
+
+    @property
+    def decision_thresholds(self) -> tuple[float, ...]:
+        """The probability from which each name counts as predicted; empty where the task has no thresholds."""
+        return ()
+
+    def with_thresholds(self, predictions: Predictions, targets: Targets) -> Self:
+        """The task with decision thresholds chosen on these predictions; the same task where it has none."""
+        return self
+
+    def agreement(self, reference: Predictions, other: Predictions, *, ties: float = 0.0) -> Agreement:
+        """How far `other` agrees with `reference`. ties: probabilities that close are one answer.
+
+        By default of quantities: the difference as a share of each output's spread.
+        """
+        spread = reference.std(axis=0)
+        apart = np.abs(reference - other) / np.where(spread > 0, spread, 1)
+        return Agreement(
+            float((apart <= APART).all(axis=1).mean()),
+            float(apart.max()),
+            f"{self.wording.many} (in standard deviations)",
+        )
+
+    def label_errors(self, targets: Sequence[Target], predictions: Predictions) -> list[LabelError]:
+        """Targets that are probably wrong, the most likely first; by default none.
+
+        predictions [N, outputs]: by models that were not trained on the image. Source: Northcutt et al. 2021,
+        arXiv:1911.00068.
+        """
+        return []
+
+    def metadata(self) -> dict[str, str]:
+        """What a user of an exported graph must know beside its names."""
+        return {}
+
+    # Evaluation
+
+    def evaluate(
+        self,
+        part: str,
+        predictions: Predictions,
+        targets: Targets,
+        *,
+        thresholds: NDArray[np.float64] | None = None,
+        metrics: Mapping[str, MetricFunction] = NONE,
+    ) -> Evaluation:
+        """Compare predictions [N, outputs] with targets.
+
+        thresholds [N, outputs]: each image's own. metrics: own ones by name, each (predictions, targets) -> float.
+        """
+        predictions = predictions if len(targets) else np.zeros((0, self.outputs), np.float32)
+        extras = {name: float(metric(predictions, targets)) for name, metric in metrics.items()}
+        return self.evaluation(part, self, predictions, targets, thresholds, extras)
+
+    # Report
+
+    def headline(self, evaluation: Any, context: ReportContext) -> Headline:
+        """The first thing in a report; by default the metric with its interval."""
+        return report_default.headline(evaluation, context)
+
+    def report_sections(self, evaluation: Any, context: ReportContext) -> tuple[Section, ...]:
+        """The task's own sections of a report; by default the worst predictions."""
+        return report_default.report_sections(evaluation, context)
+
+    def next_steps(self, evaluation: Any, context: ReportContext) -> tuple[Step, ...]:
+        """What to look at next, the most useful first; by default nothing of the task's own."""
+        return ()
+
+    # Files
+
+    def as_dict(self) -> dict[str, Any]:
+        """All but the names as JSON values; files hold the names beside it."""
+        return {"kind": self.kind}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], names: tuple[str, ...]) -> Self:
+        """The task of what `as_dict` gave, less the kind. Raises RequestError for anything else."""
+        if values:
+            raise RequestError(f"a task of kind {cls.kind!r} has no {', '.join(map(repr, values))}")
+        return cls(names)
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logits [N, C] -> probabilities [N, C] that sum to 1."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    result: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
+    return result
+
+
+def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logits of any shape -> probabilities, each by itself; no overflow, however large the logit."""
+    small = np.exp(-np.abs(logits))
+    return np.asarray(np.where(logits >= 0, 1 / (1 + small), small / (1 + small)))
+
+
+def _identity(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    return logits
+
+
+ACTIVATIONS: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
+    "softmax": softmax,
+    "sigmoid": sigmoid,
+    "identity": _identity,
+}
+
+
+def or_none(value: float) -> float | None:
+    """The value as JSON has it: there is no NaN and no infinity."""
+    return float(value) if math.isfinite(value) else None
+
+
+def ranked_probabilities(
+    names: Sequence[str], probabilities: NDArray[np.float32], limit: int
+) -> list[tuple[str, float]]:
+    """The names with the highest probabilities, the highest first."""
+    order = (-probabilities).argsort()[:limit]
+    return [(names[place], float(probabilities[place])) for place in order]
+
+
+SHOWN, LISTED = 3, 100  # names in a line of the terminal; in JSON, where there are more only the first SHOWN
+
+
+def probability_line(names: Sequence[str], probabilities: NDArray[np.float32]) -> str:
+    """The highest probabilities in words: "bees 97.1 %, ants 2.9 %"."""
+    ranked = ranked_probabilities(names, probabilities, SHOWN)
+    return ", ".join(f"{printable(name)} {100 * share:.1f} %" for name, share in ranked)
+
+
+def probability_facts(names: Sequence[str], probabilities: NDArray[np.float32], confidence: float) -> dict[str, Any]:
+    """The same for JSON."""
+    every = dict(zip(names, map(float, probabilities), strict=True))
+    shown = every if len(every) <= LISTED else dict(ranked_probabilities(names, probabilities, SHOWN))
+    return {"probability": confidence, "probabilities": shown}

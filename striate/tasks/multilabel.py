@@ -1,0 +1,308 @@
+"""Multilabel classification: any number of labels an image, each decided by a threshold of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.errors import RequestError, printable
+from striate.sections import Headline, Section, Step
+from striate.tasks import report_multilabel
+from striate.tasks.base import (
+    Agreement,
+    Answer,
+    Evaluation,
+    LabelError,
+    Metric,
+    Predictions,
+    Strata,
+    Target,
+    Targets,
+    Task,
+    Wording,
+    or_none,
+    probability_facts,
+    probability_line,
+)
+from striate.tasks.losses import BinaryCrossEntropy, Loss
+from striate.tasks.metrics import average_precision, best_threshold, bootstrap_interval, percent
+from striate.tasks.report_common import ReportContext
+
+WEAKEST = 5  # labels named on the command line, the weakest first
+HALF = 0.5  # a label's threshold until one is chosen
+LABELS_APART = "|"  # what stands between the labels of one image in a file
+
+
+@dataclass(frozen=True, eq=False)
+class MultilabelEvaluation(Evaluation):
+    """Mean average precision, with the figures of each label at its threshold."""
+
+    @cached_property
+    def predicted(self) -> NDArray[np.bool_]:
+        """Which labels are predicted, [N, labels]."""
+        limits = np.array(self.task.decision_thresholds, np.float32) if self.thresholds is None else self.thresholds
+        return np.asarray(self.predictions >= limits)
+
+    @cached_property
+    def average_precisions(self) -> NDArray[np.float64]:
+        """Of each label; NaN for one that no image has."""
+        return self._ranked(np.arange(self.total))
+
+    def _ranked(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        predictions, targets = self.predictions[rows], self.targets[rows] > 0
+        columns = range(predictions.shape[1])
+        return np.array([average_precision(predictions[:, place], targets[:, place]) for place in columns])
+
+    @property
+    def score(self) -> float:
+        """The mean over the labels that an image has."""
+        return _mean_of_known(self.average_precisions)
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """Its 95 % interval over other images of the kind, by the bootstrap."""
+        draws = int(np.clip(4e6 / max(1, self.predictions.size), 40, 200))  # of many images fewer tell as much
+        low, high = bootstrap_interval(lambda rows: _mean_of_known(self._ranked(rows)), self.total, draws)
+        return max(0.0, low), min(1.0, high)
+
+    @property
+    def all_right(self) -> int:
+        """Images with every label right."""
+        return int((self.errors() == 0).sum())
+
+    def at_threshold(self, place: int) -> tuple[float, float, float]:
+        """Precision, recall and F1 of a label at its threshold; NaN where it divides by zero."""
+        given, true = self.predicted[:, place], self.targets[:, place] > 0
+        hits = int((given & true).sum())
+        precision = hits / given.sum() if given.any() else math.nan
+        recall = hits / true.sum() if true.any() else math.nan
+        both = given.sum() + true.sum()
+        return float(precision), float(recall), float(2 * hits / both) if both else math.nan
+
+    def details(self) -> dict[str, Any]:
+        """Mean average precision and the labels one by one, at their thresholds."""
+        if not self.total:
+            return {"mean_average_precision": None}
+        rows = {}
+        for place, (name, ranked) in enumerate(zip(self.task.names, self.average_precisions, strict=True)):
+            precision, recall, f1 = self.at_threshold(place)
+            rows[name] = {
+                "count": int(self.targets[:, place].sum()),
+                "average_precision": or_none(ranked),
+                "threshold": self.task.decision_thresholds[place],
+                "precision": or_none(precision),
+                "recall": or_none(recall),
+                "f1": or_none(f1),
+            }
+        headline = {"mean_average_precision": or_none(self.score), "interval": list(map(or_none, self.interval))}
+        return {**headline, "all_right": self.all_right, "per_label": rows}
+
+    def rows(self) -> dict[str, str]:
+        """The average precision of each label."""
+        found = {}
+        for place, (name, ranked) in enumerate(zip(self.task.names, self.average_precisions, strict=True)):
+            shown = percent(ranked) if math.isfinite(ranked) else "-"
+            found[name] = f"{int(self.targets[:, place].sum()):,} images, average precision {shown}"
+        return found
+
+    def lines(self) -> list[str]:
+        """The mean with the weakest labels; images that are right in every label."""
+        if not self.total:
+            return ["Mean average precision not measured: nothing is held out"]
+        ranked = [(name, value) for name, value in zip(self.task.names, self.average_precisions, strict=True)]
+        weakest = sorted((row for row in ranked if math.isfinite(row[1])), key=lambda row: row[1])
+        if not weakest:
+            return [f"Mean average precision not measured: none of the {self.where()} has a label"]
+        listed = ", ".join(f"{printable(name)} ({percent(value)})" for name, value in weakest[:WEAKEST])
+        more = f" and {len(weakest) - WEAKEST} more" if len(weakest) > WEAKEST else ""
+        count = "1 label" if len(weakest) == 1 else f"{len(weakest)} labels"
+        low, high = self.interval
+        where = f"{self.where()}; 95 % interval {percent(low)} to {percent(high)}"
+        return [
+            f"Mean average precision {percent(self.score)} over {count} ({where})",
+            f"Every label right on {self.all_right:,} of them; by label: {listed}{more}",
+        ]
+
+    def errors(self) -> NDArray[np.float64]:
+        """How many labels are wrong, and among equals by how much."""
+        wrong = self.predicted != (self.targets > 0)
+        apart = np.abs(self.predictions - self.targets)
+        return np.asarray(np.where(wrong, 1 + apart, 0).sum(axis=1), np.float64)
+
+
+@dataclass(frozen=True)
+class Multilabel(Task):
+    """Several labels an image, or none; a target is the ascending tuple of their indices.
+
+    thresholds: the probability from which each label counts as predicted; empty means a half for all.
+    """
+
+    thresholds: tuple[float, ...] = ()
+
+    kind: ClassVar[str] = "multilabel"
+    metric: ClassVar[Metric] = Metric(
+        "mean average precision", "mean_average_precision", "average_precision", share=True
+    )
+    wording: ClassVar[Wording] = Wording(
+        one="label",
+        many="labels",
+        target="the labels",
+        relabel="give it other labels\u2026",
+        hint="one|another",
+        names_listed=True,
+    )
+    losses: ClassVar[tuple[str, ...]] = ("binary-cross-entropy",)
+    evaluation: ClassVar[type[Evaluation]] = MultilabelEvaluation
+    activation: ClassVar[str] = "sigmoid"
+    output_name: ClassVar[str] = "probabilities"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fits = len(self.thresholds) == len(self.names) and all(0 <= value <= 1 for value in self.thresholds)
+        if self.thresholds and not fits:
+            raise RequestError(f"thresholds of labels are one from 0 to 1 each, not {list(self.thresholds)}")
+
+    @property
+    def decision_thresholds(self) -> tuple[float, ...]:
+        """The threshold of each label, chosen or not."""
+        return self.thresholds or (HALF,) * self.outputs
+
+    def with_thresholds(self, predictions: Predictions, targets: Targets) -> Self:
+        """With the threshold of each label that has the greatest F1."""
+        best = [best_threshold(predictions[:, place], targets[:, place]) for place in range(self.outputs)]
+        return dataclasses.replace(self, thresholds=tuple(best))
+
+    def predicted(self, predictions: Predictions) -> NDArray[np.bool_]:
+        """Which labels count as predicted, [N, labels]."""
+        return np.asarray(predictions >= np.array(self.decision_thresholds, np.float32))
+
+    def collate(self, targets: Iterable[Target]) -> Targets:
+        """float32 [N, labels] of 0 and 1."""
+        found = list(targets)
+        table = np.zeros((len(found), self.outputs), np.float32)
+        for row, places in zip(table, found, strict=True):
+            row[list(places)] = 1
+        return table
+
+    def is_target(self, target: Target) -> bool:
+        """Whether it is a tuple of indices of labels."""
+        return isinstance(target, tuple) and all(type(place) is int and 0 <= place < self.outputs for place in target)
+
+    def check_targets(self, targets: Targets) -> None:
+        """Raise RequestError unless they are floats [N, labels] from 0 to 1."""
+        if not np.issubdtype(targets.dtype, np.floating) or targets.ndim != 2:
+            raise RequestError(f"targets must be float labels [N, labels], not {targets.dtype} {list(targets.shape)}")
+        if not ((targets >= 0) & (targets <= 1)).all():
+            raise RequestError("labels are present (1) or absent (0), but one is neither")
+
+    def text(self, target: Target) -> str:
+        """The labels, parted by a comma, or "none"."""
+        return ", ".join(self.names[place] for place in target) or "none"
+
+    def written(self, target: Target) -> str:
+        """The labels, parted by a bar; "" for none."""
+        return LABELS_APART.join(self.names[place] for place in target)
+
+    def parsed(self, text: str, index: Callable[[str], int]) -> Target:
+        """The labels of a text in which a bar parts them, unless all of it is the name of one."""
+        wanted = [text] if text in self.names else text.split(LABELS_APART) if text else []
+        return tuple(sorted({index(name.strip()) for name in wanted}))
+
+    def indices(self, target: Target) -> tuple[int, ...]:
+        """The labels."""
+        return tuple(target)
+
+    def reindexed(self, target: Target, index: Mapping[int, int]) -> Target:
+        """Their new indices."""
+        return tuple(sorted(index[place] for place in target))
+
+    def with_names(self, names: Sequence[str]) -> Self:
+        """With other labels, and no thresholds chosen."""
+        return dataclasses.replace(self, names=tuple(names), thresholds=())
+
+    def describe(self) -> str:
+        """How many labels."""
+        return f"with {self.outputs} {'label' if self.outputs == 1 else 'labels'}"
+
+    def strata(self, targets: Targets) -> Strata:
+        """The labels, and having none."""
+        table = targets.astype(np.int64)
+        return Strata(np.column_stack([table, table.sum(axis=1) == 0]).astype(np.int64), overlapping=True)
+
+    def loss(
+        self,
+        name: str = "auto",
+        targets: Targets | None = None,
+        *,
+        label_smoothing: float = 0.0,
+        prior: NDArray[Any] | None = None,
+    ) -> Loss:
+        """Binary cross-entropy, the mean over the labels; label smoothing is for one class an image."""
+        self.loss_name(name)
+        return BinaryCrossEntropy()
+
+    def answer(self, prediction: NDArray[np.float32]) -> Answer:
+        """The predicted labels; the confidence is that of the most probable one."""
+        chosen = np.flatnonzero(self.predicted(prediction[None])[0]).tolist()
+        label, confidence = self.text(chosen), float(prediction.max())
+        line = f"{printable(label)} ({probability_line(self.names, prediction)})"
+        facts = probability_facts(self.names, prediction, confidence)
+        return Answer(label, confidence, prediction, None, line, facts)
+
+    def agreement(self, reference: Predictions, other: Predictions, *, ties: float = 0.0) -> Agreement:
+        """The share of images with the same labels predicted."""
+        same = (self.predicted(reference) == self.predicted(other)).all(axis=1)
+        return Agreement(float(same.mean()), float(np.abs(reference - other).max()), "probabilities")
+
+    def label_errors(self, targets: Sequence[Target], predictions: Predictions) -> list[LabelError]:
+        """Ranked by the least probable of what is said of the labels: present or absent."""
+        found = []
+        for index, (row, target) in enumerate(zip(predictions, targets, strict=True)):
+            said = tuple(np.flatnonzero(self.predicted(row[None])[0]).tolist())
+            own = np.where(np.isin(np.arange(self.outputs), target), row, 1 - row)
+            lowest = float(own.min())
+            if said != target:
+                found.append(LabelError(index, self.text(target), self.text(said), lowest, float(1 - own.min()), said))
+        return sorted(found, key=lambda error: error.label_probability)
+
+    def metadata(self) -> dict[str, str]:
+        """The thresholds."""
+        return {"thresholds": "\n".join(f"{value:.6g}" for value in self.thresholds)}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Kind and thresholds."""
+        return {"kind": self.kind, "thresholds": list(self.thresholds)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], names: tuple[str, ...]) -> Self:
+        """The task of what `as_dict` gave, less the kind. Raises RequestError for anything else."""
+        if values.keys() != {"thresholds"}:
+            raise RequestError(f"a task of kind {cls.kind!r} has thresholds, and nothing else")
+        thresholds = values["thresholds"]
+        if not isinstance(thresholds, list) or not all(type(value) in (int, float) for value in thresholds):
+            raise RequestError(f"thresholds must be a list of numbers, not {thresholds!r}")
+        return cls(names, tuple(map(float, thresholds)))
+
+    def headline(self, evaluation: MultilabelEvaluation, context: ReportContext) -> Headline:
+        """See `report_multilabel`."""
+        return report_multilabel.headline(evaluation, context)
+
+    def report_sections(self, evaluation: MultilabelEvaluation, context: ReportContext) -> tuple[Section, ...]:
+        """See `report_multilabel`."""
+        return report_multilabel.report_sections(evaluation, context)
+
+    def next_steps(self, evaluation: MultilabelEvaluation, context: ReportContext) -> tuple[Step, ...]:
+        """See `report_multilabel`."""
+        return report_multilabel.next_steps(evaluation, context)
+
+
+def _mean_of_known(values: NDArray[np.float64]) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else math.nan

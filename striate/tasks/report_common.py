@@ -1,0 +1,52 @@
+"""What the reports of all tasks share: examples with their pictures, and sentences on what was evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.sections import Headline, Strong, Text
+
+CROSS_VALIDATED = "cross-validated"  # the part's name where the headline is that of all folds
+SHOWN = 12  # of the worst predictions
+BEATEN = "Not better than the baseline"
+
+Piece = str | Strong
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """An evaluated image: its row in the evaluation, its file, and it as the network sees it, uint8 HxWx3 or HxW."""
+
+    row: int
+    path: str
+    image: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class ReportContext:
+    """What a report may use beside an evaluation.
+
+    examples: of the worst predictions, the worst first. train_targets: of the training images, as the task collates
+    them, for baselines. label_errors: how many likely label errors the report lists already.
+    """
+
+    examples: Sequence[Example] = ()
+    train_targets: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
+    label_errors: int = 0
+
+
+def evaluated_on(part: str) -> tuple[Piece, ...]:
+    """What the evaluated images had to do with the training."""
+    if part == CROSS_VALIDATED:
+        return (", each predicted by a model that was not trained on it (all folds pooled).",)
+    return (" on the held-out part ", Strong(part), ".")
+
+
+def not_evaluated(title: str) -> Headline:
+    """The headline of a run that held nothing out."""
+    return Headline(title, "Not evaluated", (Text("No images were held out, so the test performance is unknown."),))

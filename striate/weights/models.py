@@ -1,0 +1,98 @@
+"""From what a user names to a model: a model file, or a net whose published weights are available."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+
+from striate import model as model_room
+from striate.errors import RequestError, nearest
+from striate.model import Model
+from striate.tasks import Classification
+from striate.weights.classes import imagenet_names
+from striate.weights.kept import kept_nets, kept_path
+from striate.weights.registry import SOURCES, has_weights, load_published
+
+DEFAULT_BACKBONE = "efficientnet_lite0"
+
+
+def is_model_file(net: str) -> bool:
+    """Whether what stands for a net is a model file: its net, with its weights."""
+    return net.endswith(".safetensors")
+
+
+def published_model(net: str) -> Model:
+    """A net with its published weights, classes and pixels. Raises RequestError for a net without."""
+    from striate.weights.registry import source
+
+    found = source(net)
+    tensors = load_published(net)
+    height, width = found.pixels.height, found.pixels.width
+    options = {"classes": 1000, "in_channels": 3, "input_size": [height, width], "options": {}}
+    training = {"weights": found.name, "data": found.data, "licence": found.licence, "sha256": found.sha256}
+    return Model(
+        net,
+        options,
+        Classification(imagenet_names()),
+        found.pixels,
+        tensors,
+        head="head",
+        strategy="published",
+        training=training,
+    )
+
+
+def pretrained(net: str) -> Model:
+    """What a head is fitted on: the model file `net`, or a net's published or imported weights.
+
+    A net that classifies by a convolution is given a linear head in its place, of zeros, with its option `classifier`.
+    Raises RequestError where there are no weights, or where the net takes no linear head.
+    """
+    if is_model_file(net):
+        return _with_linear_head(model_room.read(Path(net)))
+    return _with_linear_head(_named(net))
+
+
+def _named(net: str) -> Model:
+    """The model that a net's name stands for."""
+    return published_model(net) if net in SOURCES else model_room.read(kept_path(net))
+
+
+def _with_linear_head(model: Model) -> Model:
+    if model.head:
+        return model
+    from striate.nets.build import create
+    from striate.nets.state import arrays_of
+
+    options = {**model.options, "options": {**model.options.get("options", {}), "classifier": "linear"}}
+    try:
+        arrays, aliases = arrays_of(create(model.net, **options))
+    except RequestError as error:
+        raise RequestError(f"{model.net} ends in no linear layer, and no head can be fitted on it") from error
+    head = {name: np.zeros_like(array) for name, array in arrays.items() if name.startswith("head.")}
+    below = {name: model.tensors[name] for name in arrays if name not in head}
+    return dataclasses.replace(model, options=options, tensors=below | head, head="head", aliases=aliases)
+
+
+def open_model(name: str | os.PathLike[str]) -> Model:
+    """A model file, or a run folder's, or a net with published weights. Raises RequestError saying which exist."""
+    path = Path(name)
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise RequestError(f"cannot read the model {str(name)!r}: {error.strerror or error}") from error
+    if is_folder:
+        path = path / "model.safetensors"
+        if not path.is_file():
+            raise RequestError(f"the folder {str(name)!r} holds no model.safetensors")
+    if not path.exists():
+        if has_weights(str(name)):
+            return _named(str(name))
+        known = [*SOURCES, *kept_nets()]
+        near = nearest(str(name), known)
+        hint = f"did you mean {near[0]!r}?" if near else f"nets with weights here: {', '.join(known)}"
+        raise RequestError(f"no model file {str(name)!r}; {hint}")
+    return model_room.read(path)

@@ -1,0 +1,104 @@
+"""A run that finds its rate and tries a few images first: what it tells, settles and reports, and how it resumes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from drawings import Listening, blocks, csv_manifest, draw, sections
+
+from striate import Recipe, WorkError, train
+from striate.jobs.train import Run
+from striate.learning.run_folder import RunFolder
+
+RECIPE = Recipe.from_mapping(
+    {
+        "strategy": "scratch", "net": "lenet5_plain", "learning_rate": "auto", "sanity": 6, "epochs": 3, "batch": 16,
+        "engine": "torch", "augment": "none",
+    }
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return blocks(tmp_path_factory.mktemp("blocks") / "data", {"low": 30, "high": 30, "left": 30})
+
+
+@pytest.fixture(scope="module")
+def told() -> Listening:
+    return Listening()
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, told: Listening, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(data, out=tmp_path_factory.mktemp("runs") / "checked", recipe=RECIPE, progress=told)
+
+
+def events(run: Run, event: str) -> list[dict[str, object]]:
+    lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text("utf-8").splitlines()]
+    return [line for line in lines if line["event"] == event]
+
+
+def test_each_check_is_told_in_a_line(run: Run, told: Listening) -> None:
+    found = [line for line in told.lines if line.startswith(("First loss", "Learning rate", "Sanity"))]
+    assert [line.split()[0] for line in found] == ["First", "Learning", "Sanity:"]
+    assert "ln 3 = 1.1" in found[0] and "6 images learnt by heart" in found[2]
+
+
+def test_the_rate_found_is_settled(run: Run) -> None:
+    kept = Recipe.from_file(run.folder / "recipe.toml")
+    (logged,) = events(run, "checks")
+    assert kept.learning_rate == run.model.training["learning_rate"] == logged["finder"]["rate"] > 0  # type: ignore[index]
+    assert run.evaluation.score > 0.9 and run.metrics["remarks"] == []
+
+
+def test_the_report_draws_how_it_was_found(run: Run) -> None:
+    part = sections((run.folder / "report.html").read_text("utf-8"))["training"]
+    assert "Checks before training" in part and "Training loss by learning rate" in part and "learnt by heart" in part
+    assert part.count("<polyline") >= 3 and 'class="span"' in part and 'class="limit"' in part
+
+
+def test_a_resumed_run_does_not_check_again(run: Run, data: Path, tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run") as folder:
+        folder.write_text("recipe.toml", (run.folder / "recipe.toml").read_text("utf-8"))
+        (logged,) = events(run, "checks")
+        folder.log("checks", {key: logged[key] for key in ("lines", "finder")})
+        folder._log.write('{"event": "cut sh')
+    said = Listening()
+    again = train(resume=tmp_path / "run", progress=said)
+    assert not [line for line in said.lines if line.startswith(("First loss", "Learning rate", "Sanity"))]
+    assert again.model.training["learning_rate"] == run.model.training["learning_rate"]
+    part = sections((again.folder / "report.html").read_text("utf-8"))["training"]
+    assert "Training loss by learning rate" in part and "learnt by heart" in part
+
+
+def test_a_net_that_does_not_learn_stops_before_the_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("striate.training.sanity.STEPS", 3)
+    recipe = RECIPE.changed({"learning_rate": 1e-9})
+    with pytest.raises(WorkError, match=r"not even 6 images were learnt by heart.*too low"):
+        train(data, out=tmp_path / "run", recipe=recipe)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_the_curve_says_is_told_and_reported(data: Path, tmp_path: Path) -> None:
+    said = Listening()
+    recipe = RECIPE.changed({"learning_rate": 1e-8, "sanity": 0})
+    run = train(data, out=tmp_path / "run", recipe=recipe, progress=said)
+    assert [line for line in said.lines if line.startswith("The learning rate is too low: the training loss stood at")]
+    assert run.metrics["remarks"] == run.as_dict()["remarks"] == ["rate too low"]
+    page = sections((run.folder / "report.html").read_text("utf-8"))
+    assert "The learning rate is too low" in page["result"] and "The learning rate is too low" in page["training"]
+
+
+def test_a_number_is_checked_in_its_own_units(tmp_path: Path) -> None:
+    drawings = draw(tmp_path / "drawings", 60)
+    rows = [(one.path, 1000 * one.side) for one in drawings]
+    manifest = csv_manifest(tmp_path / "drawings" / "sides.csv", ["path", "number"], rows)
+    said = Listening()
+    recipe = RECIPE.changed({"epochs": 3})
+    run = train(manifest, out=tmp_path / "run", recipe=recipe, progress=said)
+    assert [line for line in said.lines if line.startswith("Sanity: 6 images")]
+    assert 0 < run.model.training["learning_rate"] < 1

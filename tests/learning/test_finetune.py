@@ -1,0 +1,237 @@
+"""Strategy "finetune", end to end: what is learnt, what stays, how it resumes, and what it is held against."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from drawings import Listening, csv_manifest
+from PIL import Image
+from safetensors.numpy import save
+from scenes import scene
+
+from striate import Recipe, load, train
+from striate.jobs.train import Run
+from striate.learning.strategies import finetune
+from striate.model import read
+from striate.nets.build import create
+from striate.nets.state import arrays_of
+from striate.pixels import Pixels
+from striate.progress import Progress, Step
+from striate.storage import cache_root, sha256_of, write_bytes
+from striate.training.run import Run as LoopRun
+from striate.transfer.unfreezing import measure_norms
+from striate.weights.models import published_model
+from striate.weights.registry import SOURCES, Source
+
+NET = "efficientnet_lite_tiny"
+RECIPE = Recipe(strategy="finetune", net=NET, epochs=3, batch=8, unfreeze=3, engine="torch", learning_rate=0.05, seed=1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def published(session_cache: Path) -> Iterator[None]:
+    """The tiny net as if its weights were published: the cache holds them already. One thread: it is that small."""
+    torch.manual_seed(0)
+    net = create(NET, classes=1000)
+    seen = np.stack([np.asarray(scene(kind, seed, (64, 64))) for kind in range(2) for seed in range(100, 116)])
+    measure_norms(net, 0, [(torch.from_numpy(seen).permute(0, 3, 1, 2).float() - 127) / 128])  # or it tells nothing
+    tensors, _ = arrays_of(net)
+    pixels = Pixels(64, 64, fraction=0.875, mean=(127.0,) * 3, std=(128.0,) * 3)
+    known = Source("tiny", NET, "noise", "none", "none", "none", "0" * 64, "none", 0.1, "none", (), pixels)
+    SOURCES[NET] = known
+    content = save(tensors)
+    write_bytes(cache_root() / "weights" / f"{NET}-{known.fingerprint}-{sha256_of(content)}.safetensors", content)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    del SOURCES[NET]
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two kinds of made-up photographs: 24 to learn from, 8 held out."""
+    root = tmp_path_factory.mktemp("scenes")
+    for part, numbers in (("train", range(12)), ("val", range(12, 16))):
+        for kind, name in enumerate(("discs", "bars")):
+            (root / part / name).mkdir(parents=True)
+            for number in numbers:
+                picture(kind, number).save(root / part / name / f"{number:02d}.png")
+    return root
+
+
+def picture(kind: int, number: int) -> Image.Image:
+    """A scene, of kind 1 with less red in it: what a net that was never trained can tell too."""
+    red, green, blue = scene(kind, number).split()
+    return Image.merge("RGB", (red.point(lambda level: level * (1 - 0.3 * kind)), green, blue))
+
+
+@pytest.fixture(scope="module")
+def run(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(scenes, out=tmp_path_factory.mktemp("runs") / "first", recipe=RECIPE)
+
+
+def page(run: Run) -> str:
+    return (run.folder / "report.html").read_text()
+
+
+def test_the_upper_stages_are_learnt_and_the_rest_is_the_published_net(run: Run) -> None:
+    before, after = published_model(NET).tensors, run.model.tensors
+    learnt = {name.partition(".")[0] for name in after if not np.array_equal(before[name], after[name])}
+    assert learnt == {"stage7", "stage8", "stage9", "head"}
+    assert not any("running" in name and not np.array_equal(before[name], after[name]) for name in after)
+    assert run.model.strategy == "finetune"
+    assert run.model.training["unfrozen"] == ["stage9", "stage8", "stage7"]
+
+
+def test_the_curve_begins_with_the_head_alone_and_the_report_says_what_was_learnt(run: Run) -> None:
+    events = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+    epochs = [event for event in events if event["event"] == "epoch"]
+    assert [event["epoch"] for event in epochs] == [0, 1, 2, 3]
+    assert epochs[-1]["held_out_loss"] < epochs[0]["held_out_loss"]
+    assert "stage9, stage8, stage7" in page(run)
+    assert "then they were trained on too" in page(run)
+
+
+def test_its_trunk_is_its_own_and_both_engines_answer_alike(run: Run, scenes: Path) -> None:
+    assert run.model.trunk_key != published_model(NET).trunk_key
+    images = sorted((scenes / "val").rglob("*.png"))
+    answers = [
+        np.stack([one.probabilities for one in load(run.folder, engine=engine).predict(images)])
+        for engine in ("torch", "openvino")
+    ]
+    assert np.abs(answers[0] - answers[1]).max() < 1e-4
+    assert (answers[0].argmax(1) == run.evaluation.predictions.argmax(1)).all()
+
+
+def test_where_learning_the_net_does_not_help_the_head_alone_is_left(scenes: Path, tmp_path: Path) -> None:
+    told = Listening()
+    harmed = train(
+        scenes, out=tmp_path / "harmed", recipe=RECIPE.changed({"learning_rate": 50.0, "clip_norm": 0.0}), progress=told
+    )
+    head = train(scenes, out=tmp_path / "head", recipe=RECIPE.changed({"strategy": "features"}))
+    assert any("it did not help" in line for line in told.lines)
+    assert harmed.model.trunk_key == published_model(NET).trunk_key
+    assert harmed.model.training["unfrozen"] == []
+    np.testing.assert_allclose(harmed.evaluation.predictions, head.evaluation.predictions, atol=1e-5)
+
+
+class Power(BaseException):
+    """What nobody catches."""
+
+
+class CutOff(Progress):
+    """The power fails when the first epoch under the bar `what` is done."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    @contextmanager
+    def bar(self, what: str, total: int) -> Iterator[Step]:
+        with super().bar(what, total) as step:
+            yield self if what == self.what else step
+
+    def advance(self, amount: int = 1) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        raise Power
+
+
+@pytest.mark.parametrize("what", ["Training", "Training again"])
+def test_a_run_that_was_cut_off_leaves_the_same_file(what: str, run: Run, scenes: Path, tmp_path: Path) -> None:
+    often = RECIPE.changed({"checkpoint_steps": 1})
+    with pytest.raises(Power):
+        train(scenes, out=tmp_path / "run", recipe=often, progress=CutOff(what))
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    train(resume=tmp_path / "run")
+    resumed = read(tmp_path / "run" / "model.safetensors")
+    assert resumed.checksums == run.model.checksums
+
+
+def test_every_fold_has_a_net_of_its_own(scenes: Path, tmp_path: Path) -> None:
+    folded = train(scenes / "train", out=tmp_path / "run", recipe=RECIPE.changed({"folds": 2, "epochs": 1}))
+    assert len(folded.result.cross_validation.folds) == 2
+    assert folded.evaluation.total == 24
+
+
+@pytest.mark.parametrize("kind", ["labels", "number"])
+def test_other_tasks(kind: str, scenes: Path, tmp_path: Path) -> None:
+    rows = []
+    for path in sorted(scenes.rglob("*.png")):
+        part, name = path.relative_to(scenes).parts[:2]
+        brightness = float(np.asarray(picture(int(name == "bars"), int(path.stem))).mean())
+        told = "|".join([name] + ["bright"] * (brightness > 120)) if kind == "labels" else round(brightness, 1)
+        rows.append((path, told, part))
+    columns = ("path", "labels" if kind == "labels" else "number:brightness", "split")
+    done = train(csv_manifest(tmp_path / "data.csv", columns, rows), out=tmp_path / "run", recipe=RECIPE)
+    assert done.model.task.kind == kind
+    assert done.evaluation.total == 8
+
+
+def test_a_number_is_learnt_on_from_where_the_head_stood(scenes: Path, tmp_path: Path) -> None:
+    rows = [(path, 1000 + 50 * int(path.stem), path.parts[-3]) for path in sorted(scenes.rglob("*.png"))]
+    data = csv_manifest(tmp_path / "data.csv", ("path", "number:steps", "split"), rows)
+    done = train(data, out=tmp_path / "run", recipe=RECIPE.changed({"learning_rate": 1e-7, "epochs": 1}))
+    events = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    first, last = (event["error"] for event in events if event["event"] == "epoch")
+    assert done.model.task.kind == "regression"
+    assert first == pytest.approx(last, rel=1e-3)
+
+
+@pytest.mark.parametrize("norms", ["measured", "moving"])
+def test_norms(norms: str, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = finetune._AtStart.start
+
+    def hopeless(hook: finetune._AtStart, run: LoopRun) -> None:
+        """The head alone is made out to be hopeless: whether a net that never saw a photograph beats it is chance."""
+        honest(hook, run)
+        hook.row |= {"held_out_loss": 1e9}
+
+    monkeypatch.setattr(finetune._AtStart, "start", hopeless)
+    done = train(scenes, out=tmp_path / "run", recipe=RECIPE.changed({"norms": norms}))
+    before, after = published_model(NET).tensors, done.model.tensors
+    moved = {
+        name.partition(".")[0] for name in after if "running" in name and not np.array_equal(before[name], after[name])
+    }
+    assert moved == {f"stage{number}" for number in range(1, 7)}
+
+
+def test_from_the_command_line(cli, scenes: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = cli(
+        "train", scenes, "--strategy", "finetune", "--net", NET, "--out", tmp_path / "run", "--epochs", 1,
+        "--set", "unfreeze=1", "--set", "engine=torch",
+    )  # fmt: skip
+    assert code == 0 and "Accuracy" in out
+    settled = Recipe.from_file(tmp_path / "run" / "recipe.toml")
+    assert (settled.strategy, settled.learning_rate, settled.augment) == ("finetune", 0.01, "crop=0.5..1 flip=0.5")
+    assert settled.label_smoothing == 0
+
+
+@pytest.mark.parametrize(("affordable", "strategy"), [(600.0, "finetune"), (0.0, "features")])
+def test_auto_looks_closer_at_many_images_and_says_what_it_found(
+    affordable: float, strategy: str, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("striate.learning.planning.MANY", 32)
+    monkeypatch.setattr("striate.learning.planning.AFFORDABLE", affordable)
+    done = train(scenes, out=tmp_path / "run", recipe=RECIPE.changed({"strategy": "auto", "epochs": 1}))
+    assert done.plan.strategy == done.model.strategy == strategy
+    assert f"different from the pretraining data of {NET}" in done.plan.why and "about 1 minute" in done.plan.why
+    assert ("--strategy finetune" in done.plan.why) == (strategy == "features")
+    assert Recipe.from_file(tmp_path / "run" / "recipe.toml").strategy == strategy
+
+
+def test_no_few_images_are_learnt_by_heart_under_a_head_that_knows_them(scenes: Path, tmp_path: Path) -> None:
+    told = Listening()
+    recipe = RECIPE.changed({"epochs": 1, "sanity": 4, "learning_rate": "auto"})
+    run = train(scenes, out=tmp_path / "run", recipe=recipe, progress=told)
+    assert "Set, but not used by the strategy finetune: sanity" in told.lines
+    assert not any("by heart" in line or line.startswith("First loss") for line in told.lines)
+    assert any(line.startswith("Learning rate") for line in told.lines)
+    written = Recipe.from_file(run.folder / "recipe.toml")
+    assert 0 < written.learning_rate == run.model.training["learning_rate"] < 1
