@@ -47,7 +47,7 @@ def test_a_name_that_names_no_test_is_reported(tmp_path: Path) -> None:
     for name, why in (
         ("test_some.py", "name the test, as path::test"),
         ("test_none.py::test_fine", "there is no such file"),
-        ("test_some.py::test_fin", "no such test; is it test_fine?"),
+        ("test_some.py::test_fin", "no such test; is it test_fine"),
         ("test_some.py::test_marked", "always skipped"),
         ("test_some.py::test_first_thing", "always skipped"),
     ):
