@@ -30,7 +30,6 @@ END_TO_END_PLACES = (
     "tests/learning/",
     "tests/test_docs.py",
     "tests/test_light.py",
-    "tests/test_readme.py",
     "tests/training/test_world.py",
 )
 END_TO_END_FIXTURES = {"cli", "trained"}
