@@ -51,7 +51,7 @@ def measure_here(depth: int, compact: bool, saving: bool) -> dict[str, float]:
     torch.manual_seed(0)
     compression = 0.5 if compact else 1.0
     net = CifarDenseNet(
-        depth=depth, growth_rate=GROWTH_RATE, bottleneck=compact, compression=compression, memory_saving=saving
+        depth=depth, growth_rate=GROWTH_RATE, bottleneck=compact, compression=compression, memory_efficient=saving
     )
     # Gradients stand there from the start, so that they are there at the peak, whenever that is, and can be taken off.
     for parameter in net.parameters():

@@ -26,8 +26,8 @@ def right(data: Path, out: Path, strategy: str, seed: int) -> tuple[int, int, fl
     from striate.recipe import Recipe
     from striate.weights.models import published_model
 
-    run = train(data, out=out, recipe=Recipe(strategy=strategy, seed=seed))
-    kept = run.model.trunk_key != published_model(run.model.net).trunk_key
+    run = train(data, out=out, recipe=Recipe().updated({"strategy": strategy, "seed": seed}))
+    kept = run.model.backbone_key != published_model(run.model.net).backbone_key
     return run.metrics["correct"], run.evaluation.total, run.metrics["seconds"], kept
 
 

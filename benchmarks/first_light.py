@@ -111,7 +111,7 @@ def cross_validation() -> dict[str, object]:
 
     from striate.data.audit.looking import look
     from striate.data.opening import open_source
-    from striate.inference.classifier import Classifier
+    from striate.inference.predictor import Predictor
     from striate.tasks import Classification
     from striate.transfer.head import HeadData, fit_head, fold_of
     from striate.weights.models import published_model
@@ -119,7 +119,7 @@ def cross_validation() -> dict[str, object]:
     source, model = open_source(DATA / "hymenoptera"), published_model("efficientnet_lite0")
     looked = [one for one in look(source, model.pixels) if not one.item.key.endswith(".gif")]
     labels = np.array([one.item.target for one in looked], np.int64)
-    features = Classifier(model).embed(np.stack([one.crop for one in looked if one.crop is not None]))
+    features = Predictor(model).embed(np.stack([one.crop for one in looked if one.crop is not None]))
     right = []
     for repeat in range(3):
         fold = fold_of(labels, 10, seed=repeat)
@@ -177,7 +177,7 @@ def checkpoints() -> list[dict[str, object]]:
     """The four published CIFAR-10 ResNets on the lossless 1,000 test images."""
     import numpy as np
 
-    from striate.inference.classifier import Classifier
+    from striate.inference.predictor import Predictor
     from striate.model import Model
     from striate.tasks import Classification
     from striate.weights.resnet_checkpoint import PIXELS, import_resnet_checkpoint
@@ -190,7 +190,7 @@ def checkpoints() -> list[dict[str, object]]:
         tensors = import_resnet_checkpoint(path, net)
         options = {"classes": 10, "in_channels": 3, "input_size": [32, 32], "options": {}}
         model = Model(net, options, Classification(tuple(map(str, range(10)))), PIXELS, tensors, head="head")
-        wrong = int((Classifier(model).answers(images).argmax(axis=1) != labels).sum())
+        wrong = int((Predictor(model).predictions(images).argmax(axis=1) != labels).sum())
         command = f"import_resnet_checkpoint({path.name!r}, {net!r})"
         rows.append(
             {"what": f"{net} on CIFAR-10's lossless 1,000", "command": command, "n": 1, "error_percent": wrong / 10}

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from recording import DATA, write_record
 
-LENET = ("--net", "lenet5_plain", "--strategy", "scratch", "--epochs", "20", "--set", "batch=128")
+LENET = ("--net", "lenet5_plain", "--strategy", "scratch", "--epochs", "20", "--set", "train.batch=128")
 CIFAR = (
     "--net",
     "resnet20",
@@ -27,9 +27,11 @@ CIFAR = (
     "--epochs",
     "24",
     "--set",
-    "batch=128",
+    "train.batch=128",
     "--augment",
-    "shift=4 flip=0.5",
+    "none",
+    "shift=4",
+    "flip=0.5",
 )
 PARTS = {
     "mnist": ("LeNet-5 on MNIST, no augmentation", (*LENET, "--augment", "none"), (0, 1, 2)),

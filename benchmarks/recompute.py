@@ -30,26 +30,26 @@ def measure_here(depth: int, recompute: str) -> dict[str, float]:
     import torch
 
     from striate.nets.preact_resnet import CifarPreActResNet
-    from striate.recipe import Settings
+    from striate.recipe import Recipe
     from striate.training import Examples, fit
 
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (BATCH, 3, 32, 32), dtype=torch.uint8, generator=generator)
     examples = Examples(images, torch.arange(BATCH) % 10, [127.5] * 3, [127.5] * 3)
-    settings = Settings(
-        epochs=1, batch=BATCH, optimizer="sgd", augment="none", clip_norm=0, compile="no", train_precision="float32",
-        recompute=recompute,
-    )  # fmt: skip
+    recipe = Recipe().updated({
+        "train": {"epochs": 1, "batch": BATCH, "clip_norm": None, "compile": "no", "precision": "float32"},
+        "train.gradient_checkpointing": recompute, "optimizer.name": "sgd", "augment.preset": "none",
+    })  # fmt: skip
     warm = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(4 * 900, 10))
-    fit(warm, examples, settings)  # loads the kernels
+    fit(warm, examples, recipe)  # loads the kernels
     before = megabytes_at_peak()
     torch.manual_seed(0)
     net = CifarPreActResNet(depth=depth)
     for parameter in net.parameters():  # gradients stand there from the start, so that they can be taken off
         parameter.grad = torch.full_like(parameter, 0.0)
     begun = time.process_time()
-    loss = fit(net, examples, settings)[0].loss
+    loss = fit(net, examples, recipe)[0].loss
     seconds = time.process_time() - begun
     weights = 2 * 4 * sum(parameter.numel() for parameter in net.parameters()) / 2**20
     return {"kept": megabytes_at_peak() - before - weights, "weights": weights, "cpu_seconds": seconds, "loss": loss}

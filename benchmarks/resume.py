@@ -31,16 +31,22 @@ from recording import write_record
 
 from striate.cli.main import main as striate
 
-COMMON = ("engine=torch", "batch=8", "train_precision=float32")
+COMMON = ("inference.engine=torch", "train.batch=8", "train.precision=float32")
 KINDS = {
-    "lenet5_plain, nesterov": ("grey", "lenet5_plain", ("epochs=8", "checkpoint_steps=1", "checkpoint_keep=1")),
+    "lenet5_plain, nesterov": (
+        "grey", "lenet5_plain", ("train.epochs=8", "checkpoint.steps=1", "checkpoint.keep=1"),
+    ),
     "lenet5_plain, adamw, ema": (
         "grey", "lenet5_plain",
-        ("epochs=8", "checkpoint_steps=2", "optimizer=adamw", "ema=0.9", "take=best", "accumulate=2"),
+        ("train.epochs=8", "checkpoint.steps=2", "optimizer.name=adamw", "train.ema_decay=0.9",
+         "train.keep_checkpoint=best", "train.accumulate=2"),
     ),
-    "resnet8, nesterov, ema": ("colour", "resnet8", ("epochs=4", "checkpoint_steps=1", "ema=0.99", "patience=3")),
+    "resnet8, nesterov, ema": (
+        "colour", "resnet8", ("train.epochs=4", "checkpoint.steps=1", "train.ema_decay=0.99", "train.patience=3"),
+    ),
     "resnet8, adamw, bfloat16": (
-        "colour", "resnet8", ("epochs=3", "checkpoint_steps=2", "optimizer=adamw", "train_precision=bfloat16"),
+        "colour", "resnet8",
+        ("train.epochs=3", "checkpoint.steps=2", "optimizer.name=adamw", "train.precision=bfloat16"),
     ),
 }  # fmt: skip
 AGAIN = 0.6  # the chance that a process which resumes is killed, too

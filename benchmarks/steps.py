@@ -20,11 +20,11 @@ from recording import write_record
 from torch import Tensor, nn
 
 from striate.nets.build import create
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.training.examples import Examples
 from striate.training.loop import learn
+from striate.training.loop_state import Run
 from striate.training.pace import fastest
-from striate.training.run import Run
 from striate.training.world import ALONE
 
 SIZES = {"resnet20": (32, 128), "efficientnet_lite0": (128, 32)}
@@ -50,13 +50,15 @@ def ours(name: str, compiled: str) -> tuple[Turn, str]:
     images, labels = data(size, batch)
     examples = Examples(images, labels, [127.5] * 3, [127.5] * 3)
     net = net_of(name, size)
-    settings = Settings(epochs=100_000, batch=batch, augment=f"shift={size // 16} flip=0.5", compile=compiled)
-    pace = fastest(net, examples, settings)
-    settings = Settings(
-        epochs=100_000, batch=batch, augment=settings.augment,
-        train_precision=pace.train_precision, compile=pace.compile,
-    )  # fmt: skip
-    run = Run(net, examples, settings, [], None, ALONE)
+    recipe = Recipe().updated(
+        {
+            "train": {"epochs": 100_000, "batch": batch, "compile": compiled},
+            "augment": {"preset": "none", "shift": size // 16, "flip": 0.5},
+        }
+    )
+    pace = fastest(net, examples, recipe)
+    recipe = recipe.updated({"train": {"precision": pace.precision, "compile": pace.compile}})
+    run = Run(net, examples, recipe, [], None, ALONE)
 
     def turn() -> float:
         begun = time.perf_counter()
@@ -66,7 +68,7 @@ def ours(name: str, compiled: str) -> tuple[Turn, str]:
         run.epoch, run.batch = run.epoch + 1, 0
         return taken / STEPS
 
-    return turn, f"{pace.train_precision}, compile {pace.compile}"
+    return turn, f"{pace.precision}, compile {pace.compile}"
 
 
 def plain(name: str, *, fast: bool = False) -> Turn:

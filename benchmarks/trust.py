@@ -72,7 +72,7 @@ def strangers(scratch: Path, seed: int) -> dict[str, float]:
         folder.mkdir()
         for path in (DATA / "imagenet_samples").glob("*.jp*g"):
             shutil.copyfile(path, folder / path.name)
-    recipe = Recipe(strangers=str(folder), seed=seed)
+    recipe = Recipe().updated({"data.ood": str(folder), "seed": seed})
     run = train(DATA / "hymenoptera", out=scratch / f"run{seed}", recipe=recipe)
     assert run.strangers is not None
     return {key: value for key, value in run.strangers.as_dict().items() if isinstance(value, float)}
@@ -92,7 +92,7 @@ def main() -> None:
             print(json.dumps(rows[-1]), flush=True)
         met = strangers(scratch, 0)
         row = {"what": "strangers: ants and bees against imagenet_samples", "n": 1, **met}
-        rows.append(row | {"command": "striate train hymenoptera --strangers imagenet_samples"})
+        rows.append(row | {"command": "striate train hymenoptera --ood imagenet_samples"})
         print(json.dumps(rows[-1]), flush=True)
     write_record("trust", rows, ("striate", "openvino", "numpy", "pillow", "scipy"))
 

@@ -53,7 +53,7 @@ def _cited(source: str) -> list[str]:
 
 def _tables(nets: Sequence[Entry]) -> Iterator[str]:
     """Each table of the file once, with the columns derived from it for the first network that is made from it."""
-    from striate.nets.summary import table_text
+    from striate.anatomy.summary import table_text
 
     told: set[str] = set()
     for net in nets:
@@ -65,12 +65,13 @@ def _tables(nets: Sequence[Entry]) -> Iterator[str]:
         shown = show(net.name)
         height, width = shown["input_size"]
         yield f"Derived, for an image of {shown['in_channels']} x {height} x {width} and {shown['classes']:,} classes:"
-        yield from ("", "| stage | output | parameters | multiply-adds | receptive field | kept, bytes |")
+        yield from ("", "| stage | output | parameters | multiply-adds | receptive field | activation memory, bytes |")
         yield "|---|---:|---:|---:|---:|---:|"
         for row in shown["stages"]:
             name = f"{row['name']} (in training only)" if row["training_only"] else row["name"]
             shape = " x ".join(str(side) for side in row["output"])
-            yield (f"| {name} | {shape} | {row['parameters']:,} | {row['madds']:,} | {field(row)} | {row['kept']:,} |")
+            numbers = f"{row['parameters']:,} | {row['madds']:,} | {field(row)} | {row['activation_bytes']:,}"
+            yield f"| {name} | {shape} | {numbers} |"
         yield ""
         yield from (f"- {said}" for said in remarks(shown) if not said.startswith("more:"))
         yield from ("", f"`striate show {net.name} --html {net.name}.html` draws it.", "")

@@ -2,10 +2,11 @@
 
     import striate
 
-    run = striate.train("photos/", out="run")           # audited, learnt, measured, reported
-    model = striate.load("run/model.safetensors")       # everything that is needed is in that file
-    model.predict(["new.jpg"])                          # names and probabilities
+    run = striate.train("photos/", out="run")           # audited, trained, evaluated, with a report
+    predictor = striate.load("run/model.safetensors")   # everything that is needed is in that file
+    predictor.predict(["new.jpg"])                      # labels and probabilities
     net = striate.create("lenet5")                      # a torch module, as its paper has it
+    data = striate.open_data("photos/")                 # images, targets and split for a loop of one's own
 
 Importing this imports nothing heavy: each name is fetched when it is first used.
 """
@@ -16,9 +17,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from striate.anatomy.fully_convolutional import fully_convolutional
+    from striate.data.dataset import open_data
     from striate.errors import RequestError, StriateError, WorkError
     from striate.jobs.audit import audit
     from striate.jobs.augment import augment
+    from striate.jobs.catalogue import list_nets, show
     from striate.jobs.compare import compare
     from striate.jobs.evaluate import evaluate
     from striate.jobs.export import export
@@ -26,19 +30,24 @@ if TYPE_CHECKING:
     from striate.jobs.import_weights import import_weights
     from striate.jobs.load import load
     from striate.jobs.pack import pack
+    from striate.jobs.predict import predict
     from striate.jobs.train import train
-    from striate.nets.build import create
-    from striate.nets.fully_convolutional import fully_convolutional
+    from striate.nets.check import check_net
+    from striate.nets.own import register
     from striate.recipe import Recipe
+    from striate.sklearn import ImageClassifier
+    from striate.weights.create import create
 
 __version__ = "0.1.0"
 __all__ = [
+    "ImageClassifier",
     "Recipe",
     "RequestError",
     "StriateError",
     "WorkError",
     "audit",
     "augment",
+    "check_net",
     "compare",
     "create",
     "evaluate",
@@ -46,13 +55,19 @@ __all__ = [
     "fetch",
     "fully_convolutional",
     "import_weights",
+    "list_nets",
     "load",
+    "open_data",
     "pack",
     "paper_recipe",
+    "predict",
+    "register",
+    "show",
     "train",
 ]
 
 _HOMES = {
+    "ImageClassifier": "sklearn",
     "Recipe": "recipe",
     "RequestError": "errors",
     "StriateError": "errors",
@@ -60,15 +75,21 @@ _HOMES = {
     "audit": "jobs.audit",
     "augment": "jobs.augment",
     "compare": "jobs.compare",
-    "create": "nets.build",
+    "create": "weights.create",
+    "check_net": "nets.check",
     "evaluate": "jobs.evaluate",
     "export": "jobs.export",
     "fetch": "jobs.fetch",
-    "fully_convolutional": "nets.fully_convolutional",
+    "fully_convolutional": "anatomy.fully_convolutional",
     "import_weights": "jobs.import_weights",
+    "list_nets": "jobs.catalogue",
     "load": "jobs.load",
+    "open_data": "data.dataset",
     "pack": "jobs.pack",
     "paper_recipe": "nets.papers",
+    "predict": "jobs.predict",
+    "show": "jobs.catalogue",
+    "register": "nets.own",
     "train": "jobs.train",
 }
 

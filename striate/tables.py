@@ -1,14 +1,15 @@
-"""A paper's table, written as text, becomes named rows; a printed grid of X and dots becomes booleans.
+"""A paper's table, written as text, becomes typed rows; a printed grid of X and dots becomes booleans.
 
-A network file starts with its paper's own table. Reading it is strict, so that a slip of the pen fails at import, with
-the line that is wrong, and not as a network that is subtly another one.
+A network file starts with its paper's own table. Reading it is strict: a typing error fails at import, with the line
+that is wrong, and does not silently make another network.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import types
 from collections.abc import Callable, Iterator
-from typing import TypeVar, cast, get_type_hints
+from typing import TypeVar, cast, get_args, get_type_hints
 
 Row = TypeVar("Row")
 
@@ -18,8 +19,9 @@ _TRUTH = {"yes": True, "true": True, "no": False, "false": False}
 def table(row_type: type[Row], text: str) -> tuple[Row, ...]:
     """Read a table: a header line, then one line per row, cells parted by white space, empty lines skipped.
 
-    `row_type` is a NamedTuple or a dataclass whose fields are int, float, str or bool (yes/no, true/false); the header
-    must be exactly its field names, in order. Cells therefore hold no blanks.
+    `row_type` is a NamedTuple or a dataclass; the header must be exactly its field names, in order. A field is int,
+    float, str, bool (yes/no, true/false), any type with a classmethod `parse(text)`, which raises ValueError for text
+    that it cannot read, or `X | None` of one of these, where "-" is None. Cells therefore hold no blanks.
     Raises ValueError, with the line's number within `text` and its content, for a wrong header, a row with too many or
     too few cells, or a cell that is not of its field's type; TypeError for a row type that cannot be read this way.
     """
@@ -92,12 +94,26 @@ def _readers(row_type: type[object]) -> dict[str, Callable[[str], object]]:
         names = cast("tuple[str, ...]", getattr(row_type, "_fields", ()))
     if not names:
         raise TypeError(f"{row_type.__name__} is neither a NamedTuple nor a dataclass with fields")
-    known: dict[object, Callable[[str], object]] = {int: int, float: float, str: str, bool: _truth}
     hints = get_type_hints(row_type)
-    for name in names:
-        if hints[name] not in known:
-            raise TypeError(f"{row_type.__name__}.{name} must be int, float, str or bool, not {hints[name]}")
-    return {name: known[hints[name]] for name in names}
+    readers = {name: _reader(hints[name]) for name in names}
+    for name, reader in readers.items():
+        if reader is None:
+            expected = "int, float, str, bool, a type with a classmethod parse, or one of these | None"
+            raise TypeError(f"{row_type.__name__}.{name} must be {expected}, not {hints[name]}")
+    return cast("dict[str, Callable[[str], object]]", readers)
+
+
+def _reader(hint: object) -> Callable[[str], object] | None:
+    """The function that reads a cell of this type; None for a type that has none."""
+    known: dict[object, Callable[[str], object]] = {int: int, float: float, str: str, bool: _truth}
+    if hint in known:
+        return known[hint]
+    if isinstance(hint, types.UnionType):
+        others = [one for one in get_args(hint) if one is not types.NoneType]
+        inner = _reader(others[0]) if len(others) == 1 < len(get_args(hint)) else None
+        return None if inner is None else lambda cell: None if cell == "-" else inner(cell)
+    parse: Callable[[str], object] | None = getattr(hint, "parse", None)
+    return parse if isinstance(hint, type) else None
 
 
 def _truth(cell: str) -> bool:

@@ -65,7 +65,9 @@ def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory, session_cach
     from striate import Recipe, train
 
     return train(
-        photos, out=tmp_path_factory.mktemp("runs") / "first", recipe=Recipe(strategy="features", engine="openvino")
+        photos,
+        out=tmp_path_factory.mktemp("runs") / "first",
+        recipe=Recipe().updated({"strategy": "features", "inference.engine": "openvino"}),
     )
 
 

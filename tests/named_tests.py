@@ -6,10 +6,13 @@ follows tests that moved to another file under the same name, renders the pages,
 
 from __future__ import annotations
 
+import argparse
 import ast
 import difflib
 import functools
 import importlib.util
+import pkgutil
+import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -111,6 +114,40 @@ def _skips(node: ast.expr) -> bool:
         return any(map(_skips, node.elts))
     text = ast.unparse(node.func if isinstance(node, ast.Call) else node)
     return text in ("pytest.skip", "pytest.mark.skip", "pytest.mark.xfail")
+
+
+def wrong_in_door(door: str) -> list[str]:
+    """What a door names that does not exist: commands, their options, keys of the recipe, Python names."""
+    from striate.recipe import keys_called
+
+    wrong = []
+    for verb, rest in re.findall(r"striate ([a-z]+)([^,;]*)", door):
+        if verb not in _options():
+            wrong.append(f"there is no command {verb}")
+        else:
+            wrong += [
+                f"{verb} has no {flag}" for flag in re.findall(r" (--[a-z-]+)", rest) if flag not in _options()[verb]
+            ]
+    known = {key.name for key in keys_called()}
+    wrong += [f"the recipe has no {key}" for key in re.findall(r"--set ([a-z_.]+)=", door) if key not in known]
+    return wrong + [f"there is no {name}" for name in re.findall(r"\bstriate(?:\.\w+)+", door) if not _exists(name)]
+
+
+@functools.cache
+def _options() -> dict[str, set[str]]:
+    """The commands with their options."""
+    from striate.cli.main import parser
+
+    (verbs,) = (action.choices for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return {name: set(verb._option_string_actions) for name, verb in verbs.items()}
+
+
+def _exists(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
 
 
 def kind_of(item: pytest.Item) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from named_tests import ROOT, kind_of, missing, named_in, rendered_by, rows
+from named_tests import ROOT, kind_of, missing, named_in, rendered_by, rows, wrong_in_door
 
 ITEMS = rows("coverage")
 IDS = [item["promise"][:50] for item in ITEMS]
@@ -67,6 +67,11 @@ def test_the_records_name_command_machine_versions_and_runs() -> None:
         record = json.loads(path.read_text("utf-8"))
         assert {"date", "machine", "versions", "rows"} <= record.keys(), path.name
         assert all({"what", "command", "n"} <= row.keys() for row in record["rows"]), path.name
+
+
+def test_every_door_exists() -> None:
+    doors = ((item["promise"], item["door"]) for item in ITEMS if "door" in item and "missing" not in item)
+    assert [(row, door, wrong) for row, door in doors if (wrong := wrong_in_door(door))] == []
 
 
 def test_the_page_is_rendered_from_the_rows() -> None:

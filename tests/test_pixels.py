@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from striate.data.audit.looking import look
 from striate.data.sources.folder import open_folder
 from striate.errors import RequestError
-from striate.inference.classifier import Classifier
+from striate.inference.predictor import Predictor
 from striate.model import Model
 from striate.pixels import (
     FILTERS,
@@ -414,27 +414,27 @@ def test_training_and_prediction_see_the_same_pixels(rule: str, tmp_path: Path) 
     faint.save(folder / "alpha.png")
     Image.fromarray(np.arange(1024, dtype=np.uint16).reshape(32, 32) * 60).save(folder / "deep.png")
     pixels = Pixels(48, 64, rule=rule, fraction=0.9, filter="bicubic")
-    classifier = Classifier(Model("resnet8", {}, Classification(("one",)), pixels, {}, head=""))
+    predictor = Predictor(Model("resnet8", {}, Classification(("one",)), pixels, {}, head=""))
     seen = list(look(open_folder(tmp_path / "set"), pixels))
     assert len(seen) == 5
     for looked in seen:
         path = tmp_path / "set" / looked.item.key
         assert looked.crop is not None
-        assert looked.crop.tobytes() == classifier.crop(path, "file").tobytes()
+        assert looked.crop.tobytes() == predictor.crop(path, "file").tobytes()
         # A reduced JPEG is what an opened Pillow image cannot know of: all else is the same by that door too.
         if path.name != "large.jpg":
             with Image.open(path) as opened:
-                assert looked.crop.tobytes() == classifier.crop(opened, "image").tobytes(), path.name
+                assert looked.crop.tobytes() == predictor.crop(opened, "image").tobytes(), path.name
 
 
 def test_an_opened_photograph_is_turned_upright_too(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     photograph(64, 48).save(tmp_path / "turned.png", exif=exif)
-    classifier = Classifier(Model("resnet8", {}, Classification(("one",)), Pixels(32, 32), {}, head=""))
+    predictor = Predictor(Model("resnet8", {}, Classification(("one",)), Pixels(32, 32), {}, head=""))
     with Image.open(tmp_path / "turned.png") as opened:
-        by_image = classifier.crop(opened, "image")
-    assert by_image.tobytes() == classifier.crop(tmp_path / "turned.png", "file").tobytes()
+        by_image = predictor.crop(opened, "image")
+    assert by_image.tobytes() == predictor.crop(tmp_path / "turned.png", "file").tobytes()
 
 
 @given(st.integers(2, 60), st.integers(2, 60))
@@ -443,9 +443,9 @@ def test_arrays_and_files_are_the_same_image(width: int, height: int) -> None:
     assume(width * height > 4)
     values = np.random.default_rng([width, height]).integers(0, 256, (height, width, 3), dtype=np.uint8)
     pixels = Pixels(24, 24)
-    classifier = Classifier(Model("resnet8", {}, Classification(("one",)), pixels, {}, head=""))
+    predictor = Predictor(Model("resnet8", {}, Classification(("one",)), pixels, {}, head=""))
     decoded = pixels.decode(content_of(Image.fromarray(values))).image
-    assert classifier.crop(values, "array").tobytes() == pixels.apply(decoded).tobytes()
+    assert predictor.crop(values, "array").tobytes() == pixels.apply(decoded).tobytes()
 
 
 def png_of_16_bits(colour: int, samples: int, value: int) -> bytes:

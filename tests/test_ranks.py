@@ -99,6 +99,12 @@ def test_nets_and_training_do_not_know_each_other() -> None:
             assert ({"nets", "training"} - {room}).isdisjoint(ours(imported(path))), path
 
 
+def test_papers_do_not_know_anatomy() -> None:
+    for path in FILES:
+        if room_of(name_of(path)) == "nets":
+            assert "anatomy" not in ours(imported(path)), path
+
+
 def test_data_and_report_know_no_net() -> None:
     for path in FILES:
         if room_of(name_of(path)) in ("data", "report"):

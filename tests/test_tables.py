@@ -74,6 +74,39 @@ def test_a_bad_truth_and_a_bad_row_type_are_refused() -> None:
         table(int, "a")
 
 
+class Size(NamedTuple):
+    height: int
+    width: int
+
+    @classmethod
+    def parse(cls, text: str) -> Size:
+        height, width = text.split("x")
+        return cls(int(height), int(width))
+
+
+class Cells(NamedTuple):
+    size: Size
+    kernel: int | None
+    other: Size | None
+
+
+def test_cells_of_any_type_with_parse_and_empty_cells() -> None:
+    rows = table(Cells, "size kernel other\n2x3 - -\n4x5 6 7x8")
+    assert rows == (Cells(Size(2, 3), None, None), Cells(Size(4, 5), 6, Size(7, 8)))
+    with pytest.raises(ValueError, match="line 2: size cannot be '2' in '2 - -'"):
+        table(Cells, "size kernel other\n2 - -")
+    with pytest.raises(ValueError, match="line 2: kernel cannot be 'x'"):
+        table(Cells, "size kernel other\n2x3 x -")
+
+
+def test_a_field_that_no_cell_can_be_is_refused() -> None:
+    class Wrong(NamedTuple):
+        both: int | str
+
+    with pytest.raises(TypeError, match=r"Wrong\.both must be int, float, str, bool, a type with a classmethod parse"):
+        table(Wrong, "both\n1")
+
+
 def test_a_table_lying_on_its_side_is_turned() -> None:
     assert table(Pair, turned("left 1 3\nright 2 4")) == (Pair(1, 2), Pair(3, 4))
     assert turned("") == ""

@@ -13,6 +13,7 @@ SOURCES = (
     "folder of class folders, manifest (.csv, .jsonl), .npz or .pack file, IDX or CIFAR files, "
     "or named set (faces, digits, ...)"
 )
+OWN_NET = "FILE.py:CLASS"
 MODEL = "model file, run folder, or a net with published weights"
 
 
@@ -30,6 +31,11 @@ def terminal_progress() -> Progress:
     from striate.cli.terminal import TerminalProgress
 
     return TerminalProgress(sys.stderr)
+
+
+def own_net_option(parser: argparse.ArgumentParser) -> None:
+    """--net, for a model whose net is the user's own: the command line imports it before the verb runs."""
+    parser.add_argument("--net", metavar=OWN_NET, help="where the model's own net is defined, to be imported")
 
 
 def engine_options(parser: argparse.ArgumentParser) -> None:

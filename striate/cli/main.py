@@ -20,6 +20,7 @@ VERBS = (
     "evaluate",
     "audit",
     "augment",
+    "recipe",
     "pack",
     "compare",
     "export",
@@ -117,6 +118,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.verb is None:
             parser().print_help()
             return 0
+        if ":" in (getattr(chosen, "net", None) or ""):  # the user's own net: FILE.py:CLASS or PACKAGE.MODULE:CLASS
+            from striate.nets.own import import_net
+
+            chosen.net = import_net(chosen.net)
         answer = _module(chosen.verb).run(chosen)
         text = json.dumps(answer.json) if chosen.json else answer.text
         encoding = sys.stdout.encoding or "utf-8"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 from striate.data.pack.source import SUFFIX as PACK
 from striate.data.pack.source import open_pack
@@ -13,6 +15,7 @@ from striate.data.sources.base import Source
 from striate.data.sources.cifar import is_cifar, open_cifar
 from striate.data.sources.folder import open_folder
 from striate.data.sources.idx import IDX_NAME, holds_idx, open_idx
+from striate.data.sources.in_memory import from_parts
 from striate.data.sources.manifest import SUFFIXES as MANIFESTS
 from striate.data.sources.manifest import open_manifest
 from striate.data.sources.named import NAMED, open_named
@@ -26,8 +29,35 @@ ACCEPTED = (
 )
 
 
-def open_source(data: str | os.PathLike[str]) -> Source:
-    """The source behind a path or a named set. Raises RequestError saying what would be accepted."""
+class LabelledImages(Protocol):
+    """A map-style `torch.utils.data.Dataset`, or a list, of (image, target): see `striate.data.sources.in_memory`."""
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+# A path or a named set; (images, targets) as arrays; a Dataset; either of them by part, such as {"train": ..., "val":
+# ...}; or a source of one's own.
+Data = str | os.PathLike[str] | tuple[Any, Any] | LabelledImages | Mapping[str, Any] | Source
+
+
+def open_source(data: Data) -> Source:
+    """The source behind a path or a named set, arrays, a Dataset, or the source itself.
+
+    Raises RequestError saying what would be accepted.
+    """
+    if isinstance(data, (str, os.PathLike)):
+        return _open_path(data)
+    if isinstance(data, Source):
+        return data
+    return from_parts(data if isinstance(data, Mapping) else {"": data})
+
+
+def path_of(data: Data) -> Path | None:
+    """The path or the name of a set; None for data given from Python."""
+    return Path(data) if isinstance(data, (str, os.PathLike)) else None
+
+
+def _open_path(data: str | os.PathLike[str]) -> Source:
     path = Path(data)
     if not os.fspath(data):
         raise RequestError(f"no data was named; give {ACCEPTED}, or a named set ({', '.join(NAMED)})")

@@ -1,1 +1,1 @@
-"""Running a model: the classifier and its engines. Importing this imports neither torch nor OpenVINO."""
+"""Running a model: the predictor and its engines. Importing this imports neither torch nor OpenVINO."""

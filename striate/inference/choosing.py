@@ -38,7 +38,7 @@ def gpu_present() -> bool:
 
 
 def open_engine(model: Model, engine: str = "auto", precision: str = "float32") -> Engine:
-    """An engine ready to run the model's trunk. Raises RequestError for an unknown engine or precision."""
+    """An engine ready to run the model's backbone. Raises RequestError for an unknown engine or precision."""
     if precision not in PRECISIONS:
         raise unknown("precision", precision, PRECISIONS)
     name, _ = choose_engine(engine)

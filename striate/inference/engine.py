@@ -1,9 +1,11 @@
-"""What an engine is: it runs the trunk of one model."""
+"""What an engine is: it runs the backbone of one model."""
 
 from __future__ import annotations
 
 import importlib.metadata
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +15,12 @@ from striate.pixels import Images
 BATCH = 8  # images a call; measured on two cores: larger batches fall out of the cache and are slower
 PRECISIONS = ("float32", "bfloat16")
 
+Key = TypeVar("Key")
+Row = TypeVar("Row")
+
 
 class Engine(Protocol):
-    """Runs the trunk of one model."""
+    """Runs the backbone of one model."""
 
     name: str
     version: str
@@ -31,7 +36,14 @@ def engine_version(name: str) -> str:
     return importlib.metadata.version(name)
 
 
-def in_batches(engine: Engine, images: Images) -> NDArray[np.float32]:
-    """`engine.run` over any number of images, a batch at a time."""
-    parts = [engine.run(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
-    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+def in_batches(
+    run: Callable[[Images], Iterable[Row]], crops: Iterable[tuple[Key, Images]], size: int = BATCH
+) -> Iterator[tuple[Key, Row]]:
+    """Each key with its row of `run`'s output, in order.
+
+    `run`: uint8 [N, ...] of up to `size` crops of one shape -> N rows. Crops are taken as they are needed.
+    """
+    rest = iter(crops)
+    while batch := list(islice(rest, size)):
+        rows = run(np.stack([crop for _, crop in batch]))
+        yield from zip((key for key, _ in batch), rows, strict=True)

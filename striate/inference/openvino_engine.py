@@ -1,6 +1,6 @@
-"""The OpenVINO engine: the trunk as a compiled graph, kept in the cache under the trunk's key.
+"""The OpenVINO engine: the backbone as a compiled graph, cached under the backbone's key.
 
-A model whose trunk is in the cache runs without torch. The graph is built once, with torch, by OpenVINO's converter.
+A model whose backbone is in the cache runs without torch. The graph is built once, with torch, by OpenVINO's converter.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def has_bfloat16() -> bool:
 
 
 class OpenVinoEngine:
-    """Runs the trunk as an OpenVINO graph on the CPU."""
+    """Runs the backbone as an OpenVINO graph on the CPU."""
 
     name = "openvino"
 
@@ -55,11 +55,11 @@ class OpenVinoEngine:
 
 
 def _made(openvino: Any, model: Model, precision: str) -> Any:
-    folder = cache_root() / "graphs" / model.trunk_key
+    folder = cache_root() / "graphs" / model.backbone_key
     try:
         return _compile(openvino, folder, precision)
     except (RuntimeError, OSError):
-        # Not there yet, or damaged in the cache: build it anew; a second failure is real.
+        # Not there yet, or damaged in the cache: build it again; a second failure is real.
         shutil.rmtree(folder, ignore_errors=True)
         try:
             return _build(openvino, model, folder, precision)
@@ -69,7 +69,7 @@ def _made(openvino: Any, model: Model, precision: str) -> Any:
 
 def _compile(openvino: Any, folder: Path, precision: str) -> Any:
     settings = {**_settings(precision), "CACHE_DIR": str(folder / "compiled")}
-    return openvino.Core().compile_model(str(folder / "trunk.xml"), "CPU", settings)
+    return openvino.Core().compile_model(str(folder / "backbone.xml"), "CPU", settings)
 
 
 def _settings(precision: str) -> dict[str, str]:
@@ -80,14 +80,14 @@ def _settings(precision: str) -> dict[str, str]:
 
 
 def _build(openvino: Any, model: Model, folder: Path, precision: str) -> Any:
-    """Convert the trunk with torch, keep the graph in the cache if that can be written, and compile it."""
-    from striate.inference.trunks import trunk_of
+    """Convert the backbone with torch, keep the graph in the cache if that can be written, and compile it."""
+    from striate.inference.backbones import backbone_of
 
-    graph = convert(trunk_of(model), model.pixels)
+    graph = convert(backbone_of(model), model.pixels)
 
     def fill(place: Path) -> None:
         try:
-            openvino.save_model(graph, str(place / "trunk.xml"), compress_to_fp16=False)
+            openvino.save_model(graph, str(place / "backbone.xml"), compress_to_fp16=False)
         except RuntimeError as error:  # how OpenVINO says that a file could not be written
             raise OSError(str(error).splitlines()[0]) from error
 

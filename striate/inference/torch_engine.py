@@ -1,4 +1,4 @@
-"""The torch engine: the trunk in eval mode, channels-last, on the GPU where there is one."""
+"""The torch engine: the backbone in eval mode, channels-last, on the GPU where there is one."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from striate.inference.backbones import backbone_of
 from striate.inference.engine import engine_version
-from striate.inference.trunks import trunk_of
 from striate.model import Model
 from striate.pixels import Images
 
 
 class TorchEngine:
-    """Runs the trunk with torch. precision "bfloat16" means autocast."""
+    """Runs the backbone with torch. precision "bfloat16" means autocast."""
 
     name = "torch"
 
@@ -22,12 +22,12 @@ class TorchEngine:
         self.version = engine_version("torch")
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         # mypy cannot follow the overloads of Module.to with a memory format.
-        self.trunk = trunk_of(model).to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.backbone = backbone_of(model).to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(self, images: Images) -> NDArray[np.float32]:
         """uint8 [N, H, W, C] -> float32 [N, D]."""
         with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bfloat16"):
             # A copy, because decoded images may be read-only and torch warns of those.
-            answer = self.trunk(torch.from_numpy(np.array(images)).to(self.device))
+            answer = self.backbone(torch.from_numpy(np.array(images)).to(self.device))
         result: NDArray[np.float32] = answer.float().cpu().numpy()
         return result

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.inference.strangers import NEIGHBOURS, Strangers
-from striate.inference.trunks import net_of
+from striate.inference.backbones import net_of
+from striate.inference.ood import NEIGHBOURS, OODDetector
 from striate.model import Model
-from striate.nets.trunk import Trunk
+from striate.nets.backbone import Backbone
 
 
 def _softmax(logits: Tensor) -> Tensor:
@@ -26,17 +26,17 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def output_names(model: Model) -> list[str]:
-    """What the graph gives: "probabilities" or "numbers", and "distances" of a model that knows strangers."""
+    """What the graph gives: "probabilities" or "numbers", and "distances" of a model with an OOD detector."""
     names = [model.task.output_name]
-    return names + (["distances"] if Strangers.of(model) else [])
+    return names + (["distances"] if OODDetector.of(model) else [])
 
 
 def properties(model: Model) -> dict[str, str]:
     """What a user of the graph must know beside it: names of the outputs, and limits to hold the answers against."""
     found = {"classes": "\n".join(model.classes), "net": model.net, "task": model.task.kind}
     found |= model.task.metadata()
-    if strangers := Strangers.of(model):
-        found["limit"] = f"{strangers.limit:.6g}"
+    if detector := OODDetector.of(model):
+        found["ood_threshold"] = f"{detector.threshold:.6g}"
     return found
 
 
@@ -50,10 +50,10 @@ class Answering(nn.Module):
         super().__init__()
         net = net_of(model)
         self.activation = _ACTIVATIONS[model.task.activation]
-        self.trunk = Trunk(net, model.pixels, embedding=bool(model.head), mean_image=model.mean_image)
+        self.backbone = Backbone(net, model.pixels, embedding=bool(model.head), mean_image=model.mean_image)
         self.head: nn.Module = net.get_submodule(model.head) if model.head else nn.Identity()
-        strangers = Strangers.of(model)
-        bank = np.zeros((0, 0), np.float32) if strangers is None else strangers.bank.astype(np.float32)
+        detector = OODDetector.of(model)
+        bank = np.zeros((0, 0), np.float32) if detector is None else detector.bank.astype(np.float32)
         self.register_buffer("bank", torch.from_numpy(np.ascontiguousarray(bank.T)), persistent=False)
         self.neighbours = min(NEIGHBOURS, len(bank))
 
@@ -61,7 +61,7 @@ class Answering(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """The predictions, and the distances where the model has them."""
-        embedding = self.trunk(pixels)
+        embedding = self.backbone(pixels)
         predictions: Tensor = self.activation(self.head(embedding))
         if not self.neighbours:
             return (predictions,)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from striate.data.audit.audit import Audit
 from striate.data.audit.decisions import Row, write_decisions
-from striate.data.opening import open_source
+from striate.data.opening import Data, open_source
 from striate.errors import RequestError
 from striate.jobs.audit_page import audit_page
 from striate.jobs.examining import examine
@@ -19,14 +19,14 @@ from striate.storage import write_text
 
 
 def audit(
-    data: str | os.PathLike[str],
+    data: Data,
     *,
     labels: bool = False,
     html: str | os.PathLike[str] | None = None,
     fix_list: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Audit:
-    """Look at every image of a source once and say what was found.
+    """Look at every image of `data` (as for `striate.train`) once and say what was found.
 
     `labels`: also describe the images by a pretrained net and doubt the labels that nets which had not seen the image
     find unlikely. `html`: write a page of thumbnails to act on. `fix_list`: write a decisions file for

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ from striate.jobs.sheet import Row, drawn
 from striate.learning.planning import SMALL, DataSummary, summarise
 from striate.pixels import Images, Pixels, UnreadableImage
 from striate.progress import Progress
+from striate.recipe import Augment, Recipe
+from striate.recipe.augment import NO_AUGMENTATION
 from striate.storage import write_atomically
 from striate.training.batches import sample_order
 from striate.training.examples import Examples
@@ -36,7 +38,7 @@ _SPARE = 8, 7  # images are held a little larger than the network sees them, as 
 
 @dataclass(frozen=True)
 class Sheet:
-    """What was drawn. rows: the words of each row's augmentation. size: height and width of what the network sees."""
+    """What was drawn. rows: the keys of each row's augmentation. size: height and width of what the network sees."""
 
     path: Path
     rows: tuple[str, ...]
@@ -53,26 +55,26 @@ def augment(
     data: str | os.PathLike[str],
     *,
     out: str | os.PathLike[str],
-    augment: str = "",
+    augment: Augment | Mapping[str, Any] | None = None,
     size: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Sheet:
     """Write the sheet for some images of `data` to `out`, a PNG file.
 
-    `augment` is the text of an `Augmentation`: a row for each of its transforms alone, and one for all together; ""
-    shows every transform there is with a typical value. `size`: pixels a side of what the network sees; 0: that of
+    `augment`: keys of a recipe's `[augment]`: a row for each transform alone, and one for all together; None shows
+    every transform there is with a typical value. `size`: pixels a side of what the network sees; 0: that of
     small images themselves, 224 for photographs. What is drawn goes through the code that training uses.
-    Raises RequestError for a wrong word, a name that is no PNG's, and data without an image that can be read.
+    Raises RequestError for a wrong key or value, a name that is no PNG's, and data without an image that can be read.
     """
     path, progress = Path(out), progress or Progress()
     if path.suffix.lower() != ".png":
         raise RequestError(f"the sheet is a PNG file, so its name ends in .png, unlike {str(out)!r}")
     if not 0 <= size <= 2048:
         raise RequestError(f"the sheet shows images of 1 to 2048 pixels a side, not {size}")
-    asked = Augmentation.from_text(augment)
-    if augment and not asked.transforms:
-        raise RequestError(f"the augmentation {augment!r} changes nothing, so there is nothing to show")
+    asked = _asked(augment)
+    if asked and not asked.transforms:
+        raise RequestError("this augmentation changes nothing, so there is nothing to show")
     source = open_source(data)
     require_apart(path, data, source)
     seen = summarise(source)
@@ -80,7 +82,7 @@ def augment(
     images, unreadable = _some_images(source, _pixels(side, seen))
     if unreadable:
         progress.say(f"{unreadable} of the images tried could not be read; `striate audit` says why")
-    chosen = _rows(asked) if augment else typical(side)
+    chosen = _rows(asked) if asked else typical(side)
     rows = []
     with progress.bar("Drawing", len(chosen)) as bar, _one_thread():
         for place, one in enumerate(chosen):
@@ -88,18 +90,26 @@ def augment(
             bar.advance()
     sheet = drawn(rows, f"{source.name}: what a network of {side} x {side} pixels will see")
     write_atomically(path, lambda file: sheet.save(file, "PNG"))
-    return Sheet(path, tuple(one.text() for one in chosen), (side, side), unreadable)
+    return Sheet(path, tuple(one.label() for one in chosen), (side, side), unreadable)
 
 
 def typical(side: int) -> list[Augmentation]:
     """Every transform alone, with a value that is usual for images of `side` pixels."""
-    sizes = ",".join(f"{round(side * ratio)}:{share}" for ratio, share in ((1.125, 0.5), (1.5, 0.3), (2, 0.2)))
-    elastic = "elastic=1.4 smooth=4" if side <= SMALL else f"elastic={side / 64:.2g} smooth={side // 16}"
-    words = (
-        "flip=0.5", "shift=0.125", "crop=0.35..1", f"sizes={sizes}", "scale=0.8..1.25", "rotate=15", "shear=15",
-        elastic, "colour=30", "lighting=0.1", "cutout=0.25", "drop=0.1", "mixup=0.4",
-    )  # fmt: skip
-    return [Augmentation.from_text(text) for text in words]
+    sides = tuple((round(side * ratio), share) for ratio, share in ((1.125, 0.5), (1.5, 0.3), (2, 0.2)))
+    elastic = (1.4, 4.0) if side <= SMALL else (float(f"{side / 64:.2g}"), float(side // 16))
+    return [
+        Augmentation(flip=0.5), Augmentation(shift=0.125), Augmentation(crop=(0.35, 1.0)),
+        Augmentation(shorter_side=sides), Augmentation(scale=(0.8, 1.25)), Augmentation(rotate=15),
+        Augmentation(shear=15), Augmentation(elastic=elastic[0], elastic_sigma=elastic[1]), Augmentation(colour=30),
+        Augmentation(lighting=0.1), Augmentation(cutout=0.25), Augmentation(pixel_dropout=0.1),
+        Augmentation(mixup=0.4),
+    ]  # fmt: skip
+
+
+def _asked(augment: Augment | Mapping[str, Any] | None) -> Augmentation | None:
+    if augment is None or isinstance(augment, Augment):
+        return None if augment is None else Augmentation.of(augment)
+    return Augmentation.of(Recipe(augment=NO_AUGMENTATION).updated({"augment": augment}).augment)
 
 
 def _rows(asked: Augmentation) -> list[Augmentation]:
@@ -148,14 +158,14 @@ def _row(images: Images, place: int, chosen: Augmentation, side: int, seed: int)
     tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
     untold = torch.zeros(len(images), dtype=torch.int64)
     examples = Examples(tensor, untold, mean, [1.0] * len(mean), size=(side, side))
-    view = View(examples, torch.device("cpu"), augment=chosen.text(), seed=seed)
+    view = View(examples, torch.device("cpu"), chosen, seed=seed)
     cells = [view.plain(torch.tensor([place]))]
     for epoch in range(EPOCHS):
         whole = sample_order(len(images), seed=seed, epoch=epoch)
         cells.append(view.learn(whole.of(np.flatnonzero(whole.rows == place)), whole, epoch).x)
     names = chosen.transforms
     words = chosen.words(names[0]) if len(names) == 1 else "all of it together"
-    return Row(chosen.text(), words, _shown(torch.cat(cells), mean))
+    return Row(chosen.label(), words, _shown(torch.cat(cells), mean))
 
 
 def _shown(x: torch.Tensor, mean: list[float]) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Nets and show: the catalogue as rows, and one network opened as its paper's table."""
+"""List the networks of the catalogue, and show one as its paper's table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from striate.weights.kept import kept_nets
 Order = Literal["year", "parameters", "madds", "error", "name"]
 
 
-def nets(
+def list_nets(
     pattern: str = "*",
     *,
     sort: Order | None = None,
@@ -24,11 +24,13 @@ def nets(
     max_madds: int | None = None,
     weights: bool = False,
 ) -> list[Entry]:
-    """The networks whose name matches a glob, in the catalogue's order or sorted, the least first.
+    """The networks whose name matches a glob, in the catalogue's order or sorted, the least first; no torch is loaded.
+
+    `[net.name for net in list_nets("resnet*")]` are names that `create` takes.
 
     The `weights` of one whose weights were imported and kept are "imported". `year`: from and to, both included.
-    `weights`: only those with weights at hand. Sorted by "error", nets stand by data set, as errors on different data
-    do not compare, and those without a published error are left out.
+    `weights`: only those with weights here, published or imported. Sorted by "error", nets stand by data set, as errors
+    on different data do not compare, and those without a published error are left out.
     Raises RequestError, with near names, where no name matches, and for an order that there is not.
     """
     kept = set(kept_nets())
@@ -79,32 +81,32 @@ def show(
 
     `input_size` (height, width), `classes` and `options` are those of `striate.create`. The answer holds the
     catalogue's facts with what was asked in their place, `made` (the class and its options, which say what of the
-    table is this network), `table`, `stages` (rows of `striate.nets.summary.StageRow`), `kept` (bytes a training step
-    keeps for each image) and `uncounted`. `html`: a page with every stage drawn.
+    table is this network), `table`, `stages` (rows of `striate.anatomy.summary.StageRow`), `activation_bytes`
+    (activation memory of one image in training) and `uncounted`. `html`: a page with every stage drawn.
     Raises RequestError for an unknown name or option and for a value out of range.
     """
     facts = entry(name)
     import torch
 
-    from striate.nets import summary
-    from striate.nets.build import create, variants
-    from striate.nets.trace import trace
+    from striate.anatomy import summary
+    from striate.anatomy.trace import trace
+    from striate.nets.build import create, variant_of
 
     with torch.device("meta"):
         net = create(name, classes=classes, input_size=input_size, options=options)
     size = tuple(input_size or facts.input_size)
     traced = trace(net, size)
     rows = summary.stage_rows(net, size, traced)
-    chosen = {**variants(facts.file)[name].options, **(options or {})}
+    variant = variant_of(name)
     shown = {
         **dataclasses.asdict(facts),
         "input_size": size,
         "classes": net.options["classes"],
         "options": dict(options or {}),
-        "made": f"{type(net).__name__}({', '.join(f'{option}={value!r}' for option, value in chosen.items())})",
+        "made": variant.call({**variant.options, **(options or {})}),
         "parameters": summary.parameters(net),
         "madds": sum(row.madds for row in rows),
-        "kept": sum(row.kept for row in rows),
+        "activation_bytes": sum(row.activation_bytes for row in rows),
         "table": summary.table_text(name),
         "stages": [row._asdict() for row in rows],
         "uncounted": [left_out._asdict() for left_out in summary.uncounted(net, traced)],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from striate.data.splits import COLUMNS
 from striate.errors import RequestError
 from striate.jobs.outputs import require_outside
 from striate.model import Model, read
+from striate.recipe import Recipe
 from striate.report.compare.page import render_comparison
 from striate.report.compare.summary import RunSummary
 from striate.report.compare.text import comparison_text
@@ -56,12 +56,12 @@ def summary(folder: Path) -> RunSummary:
     score = metrics.get(key)
     return RunSummary(
         name=str(folder),
-        data=_named(recipe, "data"),
+        data=_data_of(recipe),
         net=model.net,
         strategy=model.strategy,
         task=model.task.kind,
         higher_is_better=metric.share,
-        score_form="percent" if metric.share else "number",
+        score_form="percent" if metric.share else "digits",
         score_name=metric.name,
         score=float("nan") if score is None else float(score),
         interval=_interval(metrics.get("interval")),
@@ -88,10 +88,11 @@ def _text(path: Path) -> str:
         raise RequestError(f"cannot read {str(path)!r} of the run: {error.strerror or error}") from error
 
 
-def _named(recipe: str, key: str) -> str:
+def _data_of(recipe: str) -> str:
+    """What was trained on; "" where the recipe cannot be read."""
     try:
-        return str(tomllib.loads(recipe).get(key, ""))
-    except tomllib.TOMLDecodeError:
+        return Recipe.from_toml(recipe).data.path or ""
+    except RequestError:
         return ""
 
 

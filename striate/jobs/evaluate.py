@@ -3,49 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from striate.data.audit.audit import Audit, audit
-from striate.data.audit.looking import Record, look
-from striate.data.augment.crops import TenCrops
-from striate.data.opening import open_source
-from striate.data.sources.base import Item, Source
-from striate.data.splits import measured_part
-from striate.errors import RequestError
-from striate.inference.classifier import Classifier
-from striate.inference.engine import BATCH, engine_version
+from striate.data.opening import Data, open_source
+from striate.inference import evaluation
+from striate.inference.evaluation import ModelEvaluation
 from striate.jobs.load import load
-from striate.pixels import Images
 from striate.progress import Progress
-from striate.tasks import Evaluation, Target, Task
-
-
-@dataclass(frozen=True, eq=False)
-class ModelEvaluation:
-    """What a model is worth on labelled images."""
-
-    evaluation: Evaluation
-    audit: Audit
-    classifier: Classifier
-
-    def as_dict(self) -> dict[str, Any]:
-        """The figures as JSON values; shares are 0..1."""
-        engine = self.classifier.engine_name
-        return {
-            **self.evaluation.as_dict(),
-            "engine": f"{engine} {engine_version(engine)}",
-            "precision": self.classifier.precision,
-            "set_aside": self.audit.as_dict()["set_aside"],
-        }
 
 
 def evaluate(
     model: str | os.PathLike[str],
-    data: str | os.PathLike[str],
+    data: Data,
     *,
     part: str = "",
     ten_crop: bool = False,
@@ -53,78 +21,11 @@ def evaluate(
     precision: str = "auto",
     progress: Progress | None = None,
 ) -> ModelEvaluation:
-    """Measure a model on a source. part: "train", "val" or "test"; by default the held-out one, or all without parts.
+    """Measure a model on labelled images: `data` as for `striate.train`.
 
-    ten_crop: answer each image by the mean of ten views of it, as AlexNet was measured; ten times the work.
+    part: "train", "val" or "test"; by default the held-out one, or all images where there are no parts.
+    ten_crop: predict each image by the mean of ten views of it, as AlexNet was measured; ten times the work.
     Raises RequestError where the data are of another task, or no class of theirs is one of the model's.
     """
-    classifier = load(model, engine=engine, precision=precision)
-    source = open_source(data)
-    task = classifier.model.task
-    index = _shared_names(task, source, str(data))
-    part = _part_of(source, data, part)
-    items = [item for item in source.items if item.part == part]
-    cropping = TenCrops(classifier.model.pixels) if ten_crop else classifier.model.pixels
-    pairs: list[tuple[Item, Record]] = []
-    targets: list[Target] = []
-    rows: list[NDArray[np.float32]] = []
-    waiting: list[Images] = []
-    with (progress or Progress()).bar("Evaluating", len(items)) as bar:
-        for looked in look(source, cropping, items=items):
-            bar.advance()
-            pairs.append((looked.item, looked.record))
-            if looked.crop is not None:
-                targets.append(_in_the_models_order(looked.item, source.task, index, task))
-                waiting.append(looked.crop)
-            if len(waiting) == BATCH:
-                rows.append(_answers(classifier, np.stack(waiting)))
-                waiting.clear()
-        if waiting:
-            rows.append(_answers(classifier, np.stack(waiting)))
-    if not rows:
-        raise RequestError(f"no usable image to evaluate on in {str(data)!r}")
-    evaluation = task.evaluate(part, np.concatenate(rows), task.collate(targets))
-    return ModelEvaluation(evaluation, audit(source, pairs, trained_only=False), classifier)
-
-
-def _answers(classifier: Classifier, crops: Images) -> NDArray[np.float32]:
-    """Answers [N, outputs] to crops [N, H, W, C]; to views [N, V, H, W, C], the mean over the views."""
-    views = classifier.answers(crops.reshape(-1, *crops.shape[-3:]))
-    return np.asarray(views.reshape(len(crops), -1, views.shape[1]).mean(axis=1))
-
-
-def _shared_names(task: Task, source: Source, data: str) -> dict[int, int]:
-    """The data's name indices -> the model's, of the names that both have.
-
-    Raises RequestError where the two are of different tasks, or share no name.
-    """
-    if source.task.kind != task.kind:
-        raise RequestError(f"the model's task is {task.kind!r}, and that of {data!r} is {source.task.kind!r}")
-    theirs = {name: index for index, name in enumerate(task.names)}
-    shared = {index: theirs[name] for index, name in enumerate(source.task.names) if name in theirs}
-    if task.wording.names_listed and not shared:
-        raise RequestError(
-            f"none of the {task.wording.many} of {data!r} ({', '.join(source.task.names[:3])}, ...) "
-            f"is one of the model's ({', '.join(task.names[:3])}, ...)"
-        )
-    return shared
-
-
-def _in_the_models_order(item: Item, theirs: Task, index: dict[int, int], task: Task) -> Target:
-    """The item's target by the model's indices. Raises RequestError for a name that the model does not have."""
-    if not task.wording.names_listed:
-        return item.target
-    for place in theirs.indices(item.target):
-        if place not in index:
-            raise RequestError(f"the model has no {task.wording.one} {theirs.names[place]!r} ({item.key!r})")
-    return theirs.reindexed(item.target, index)
-
-
-def _part_of(source: Source, data: str | os.PathLike[str], asked: str) -> str:
-    """The part to measure on. Raises RequestError for one that the data do not have."""
-    given = {item.part for item in source.items}
-    part = asked or measured_part(sorted(given))
-    if part and part not in given:
-        known = ", ".join(sorted(filter(None, given))) or "none"
-        raise RequestError(f"{str(data)!r} has no part {part!r}; it has {known}")
-    return part
+    predictor = load(model, engine=engine, precision=precision)
+    return evaluation.evaluate(predictor, open_source(data), part=part, ten_crop=ten_crop, progress=progress)

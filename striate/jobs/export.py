@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from striate.data.opening import open_source
+from striate.data.opening import Data, open_source
 from striate.data.sources.base import Source
 from striate.errors import RequestError, WorkError, unknown
-from striate.inference.classifier import Classifier
-from striate.inference.strangers import Strangers
+from striate.inference.ood import OODDetector
+from striate.inference.predictor import Predictor
 from striate.model import Model
 from striate.pixels import Images, UnreadableImage
 from striate.progress import Progress
@@ -63,7 +63,7 @@ def export(
     *,
     to: str,
     out: str | os.PathLike[str] | None = None,
-    images: str | os.PathLike[str] | None = None,
+    images: Data | None = None,
     progress: Progress | None = None,
 ) -> Exported:
     """Export a model to "onnx" or "openvino": uint8 RGB [N, height, width, 3] in, probabilities or numbers out.
@@ -83,7 +83,7 @@ def export(
         draft = Path(folder) / f"model{_suffix(to)}"
         progress.say(f"Writing the {to} graph")
         answers = _write_onnx(opened, draft) if to == "onnx" else _write_openvino(opened, draft)
-        count, agreement, difference = _compare(Classifier(opened), source, answers, progress)
+        count, agreement, difference = _compare(Predictor(opened), source, answers, progress)
         if agreement < AGREEMENT or difference > DIFFERENCE:
             raise WorkError(
                 f"the {to} graph is not written: on {count} images its answers agree with striate predict on "
@@ -97,7 +97,7 @@ def export(
 
 def _outputs(model: Model) -> tuple[str, ...]:
     first = f"{model.task.output_name} [N, {model.task.outputs}]"
-    return (first, "distances [N]") if Strangers.of(model) else (first,)
+    return (first, "distances [N]") if OODDetector.of(model) else (first,)
 
 
 def _suffix(to: str) -> str:
@@ -132,20 +132,24 @@ def _write_openvino(model: Model, path: Path) -> Answers:
     return lambda images: [np.array(compiled([images])[output]) for output in compiled.outputs]
 
 
-def _comparison_source(model: Model, images: str | os.PathLike[str] | None) -> Source:
-    data = images or model.training.get("data", "")
+def _comparison_source(model: Model, images: Data | None) -> Source:
+    if images is not None:
+        return open_source(images)
+    data = str(model.training.get("data") or "")
+    if not data:
+        raise RequestError(
+            "an export is compared on images first, and the model was not trained on a path; name images with --images"
+        )
     try:
         return open_source(data)
     except RequestError as error:
-        if images:
-            raise
         raise RequestError(
             f"an export is compared on images first, and {str(data)!r}, which the model was trained on, is not there "
             "any more; name a folder of images with --images"
         ) from error
 
 
-def _compare(classifier: Classifier, source: Source, answers: Answers, progress: Progress) -> tuple[int, float, float]:
+def _compare(predictor: Predictor, source: Source, answers: Answers, progress: Progress) -> tuple[int, float, float]:
     """How many images were compared, the share of equal answers, and the largest difference."""
     step = max(1, len(source.items) // COMPARED)
     chosen = source.items[::step][:COMPARED]
@@ -158,27 +162,27 @@ def _compare(classifier: Classifier, source: Source, answers: Answers, progress:
             bar.advance()
             try:
                 content = source.read(item)
-                seen = source.decode(content, classifier.model.pixels.at_least).image
+                seen = source.decode(content, predictor.model.pixels.at_least).image
                 whole = source.decode(content, 0).image
             except (OSError, UnreadableImage):
                 continue  # the audit lists it
             for scale in scales:
                 reference, given = (seen, whole) if scale == 1 else (_scaled(whole, scale),) * 2
-                expected.append(_said(classifier, classifier.model.pixels.apply(reference)))
+                expected.append(_said(predictor, predictor.model.pixels.apply(reference)))
                 found.append([answer[0] for answer in answers(np.array(given)[None])])
     if len(expected) < 100:
         raise RequestError(
             f"only {len(expected)} comparisons could be made, and 100 are needed; name more images with --images"
         )
-    agreement, difference = _agreement(classifier.model, expected, found)
+    agreement, difference = _agreement(predictor.model, expected, found)
     return len(expected), agreement, difference
 
 
-def _said(classifier: Classifier, crop: Images) -> list[NDArray[np.float32]]:
+def _said(predictor: Predictor, crop: Images) -> list[NDArray[np.float32]]:
     """What `striate predict` says of a crop: what the graph's outputs should."""
-    embedding = classifier.embed(crop[None])
-    said = [classifier.model.task.predictions(classifier.scores(embedding))[0]]
-    return said + ([classifier.strangers.distances(embedding)[0]] if classifier.strangers else [])
+    embedding = predictor.embed(crop[None])
+    said = [predictor.model.task.predictions(predictor.logits(embedding))[0]]
+    return said + ([predictor.ood_detector.distances(embedding)[0]] if predictor.ood_detector else [])
 
 
 def _agreement(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from striate.inference.classifier import Classifier
+from striate.inference.predictor import Predictor
 from striate.weights.models import open_model
 
 
-def load(name: str | os.PathLike[str], *, engine: str = "auto", precision: str = "auto") -> Classifier:
-    """A classifier ready to predict, from a model file, a run folder or the name of a net with published weights."""
-    return Classifier(open_model(name), engine=engine, precision=precision)
+def load(name: str | os.PathLike[str], *, engine: str = "auto", precision: str = "auto") -> Predictor:
+    """A predictor ready to predict, from a model file, a run folder or the name of a net with published weights."""
+    return Predictor(open_model(name), engine=engine, precision=precision)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from striate.anatomy.blocks import Stage, stages
+from striate.anatomy.trace import trace_training
 from striate.nets.base import Net
-from striate.nets.blocks import Stage, stages
-from striate.nets.trace import trace_training
 from striate.report.net.content import Block, Box, NetPage, StageRow
 
 
@@ -22,7 +22,7 @@ def net_page(shown: Mapping[str, Any], net: Net) -> NetPage:
             row["parameters"],
             row["madds"],
             field(row),
-            row["kept"],
+            row["activation_bytes"],
             _note(row, above, drawn),
             _drawn(drawn[row["name"]]) if row["name"] in drawn else [],
         )
@@ -67,7 +67,7 @@ def _facts(shown: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         ("Image", f"{shown['in_channels']} \u00d7 {height} \u00d7 {width}", f"{shown['classes']:,} classes"),
         ("Parameters", f"{shown['parameters']:,}", said.get("parameters", "") if own else ""),
         ("Multiply-adds", f"{shown['madds']:,}", said.get("madds", "") if own else ""),
-        ("Kept in training", f"{amount(shown['kept'])}", "for each image, in float32"),
+        ("Activation memory", f"{amount(shown['activation_bytes'])}", "of one image in training, in float32"),
     ]
     errors = {"error": "{} %", "top5_error": "{} % top-5"}
     if told := ", ".join(text.format(published[key]) for key, text in errors.items() if key in published):
@@ -81,7 +81,7 @@ def remarks(shown: Mapping[str, Any]) -> list[str]:
     """What the columns do not tell by themselves."""
     said = []
     if any(row["gated"] for row in shown["stages"]):
-        said.append("+: a gate (squeeze-and-excitation, say) sees the whole image besides; the number is without it")
+        said.append("+: a gate (squeeze-and-excitation, say) sees the whole image too; the number is without it")
     left_out = [
         f"{each['number']} {each['kind']} ({each['parameters']:,} parameters)"
         if each["parameters"]
@@ -90,7 +90,7 @@ def remarks(shown: Mapping[str, Any]) -> list[str]:
     ]
     also = f", nor of {', '.join(left_out)}" if left_out else ""
     said.append(f"multiply-adds: none of biases, activations, pooling and sums{also}")
-    said.append("kept: bytes of float32 that a training step holds for each image until its gradients are known")
+    said.append("memory: activation memory of one image in a training step, in bytes of float32")
     said.append(f"more: docs/nets/{shown['file']}.md")
     return said
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from striate.data.opening import Data, path_of
 from striate.data.sources.base import Source
 from striate.errors import RequestError
 
 
-def require_apart(out: Path, data: str | os.PathLike[str], source: Source) -> None:
+def require_apart(out: Path, data: Data, source: Source) -> None:
     """Raise RequestError where writing `out` would replace the data: their file, or one of their images."""
-    given = Path(data)
-    root: Path = getattr(source, "root", given.parent)
-    same_name = (root / item.key for item in source.items if item.key.rpartition("/")[2] == out.name)
-    if any(_same(out, file) for file in (given, *same_name)):
+    given = path_of(data)
+    root: Path | None = getattr(source, "root", given.parent if given else None)
+    same_name = (root / item.key for item in source.items if root and item.key.rpartition("/")[2] == out.name)
+    if any(_same(out, file) for file in (*([given] if given else []), *same_name)):
         raise RequestError(f"{str(out)!r} is what would be read, and is not written over; name another file")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.data.audit.audit import Audit, audit
-from striate.data.opening import open_source
+from striate.data.opening import Data, open_source, path_of
 from striate.data.pack.source import SUFFIX, PackSource, open_pack
 from striate.data.pack.writing import made_line, write_pack
 from striate.data.sources.base import Source
@@ -48,14 +48,14 @@ class Packing:
 
 
 def pack(
-    data: str | os.PathLike[str],
+    data: Data,
     *,
     out: str | os.PathLike[str] | None = None,
     size: int | None = None,
     rule: str | None = None,
     progress: Progress | None = None,
 ) -> Packing:
-    """Pack the images of `data` into `out`, by default NAME.pack beside the data.
+    """Pack the images of `data` (as for `striate.train`) into `out`, by default NAME.pack beside the data.
 
     size: of the packed images' sides, by default 256, or less where most images are smaller; images of up to 64 pixels
     are packed as they are. rule: as in `Pixels`, by default "crop", the centred square. Stopped at any point, the same
@@ -71,19 +71,20 @@ def pack(
     return Packing(made, audit(source, [(entry.item, entry.record) for entry in made.entries], trained_only=False))
 
 
-def _beside(data: str | os.PathLike[str], source: Source) -> Path:
-    path = Path(data)
-    folder = path.resolve().parent if path.exists() else Path()  # a named set lies nowhere
+def _beside(data: Data, source: Source) -> Path:
+    path = path_of(data)
+    folder = path.resolve().parent if path and path.exists() else Path()  # named sets and arrays lie nowhere
     return folder / f"{source.name}{SUFFIX}"
 
 
-def _require_free(path: Path, data: str | os.PathLike[str]) -> None:
+def _require_free(path: Path, data: Data) -> None:
     """Raise RequestError unless `path` may be written: nothing is there, or an earlier pack that is not the data."""
     if path.suffix != SUFFIX:
         raise RequestError(f"a pack's name ends in {SUFFIX}, and {str(path)!r} does not; --out names the file")
     if not path.exists():
         return
-    if Path(data).exists() and path.samefile(data):
+    given = path_of(data)
+    if given and given.exists() and path.samefile(given):
         raise RequestError(f"{str(path)!r} is what would be packed; name another file with --out")
     try:
         open_pack(path, check=False)

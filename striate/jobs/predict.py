@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from striate.data.sources.base import SUFFIXES
+from striate.data.sources.base import Oddity
+from striate.data.sources.folder import open_images
+from striate.data.threads import in_order
 from striate.errors import RequestError, StriateError
-from striate.inference.classifier import Classifier, Prediction
-from striate.inference.engine import BATCH
+from striate.inference.predictor import Prediction, Predictor
 from striate.jobs.load import load
+from striate.pixels import Images
 from striate.progress import Progress
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """The answers, in the order asked. failed: (path, why) of files that could not be used."""
+    """The predictions, in the order asked.
 
-    answers: list[Prediction]
+    failed: (path, why) of image files that could not be used. set_aside: what in the folders was not taken for an
+    image, such as hidden and other files.
+    """
+
+    predictions: list[Prediction]
     failed: list[tuple[str, str]]
-    classifier: Classifier
+    predictor: Predictor
+    set_aside: tuple[Oddity, ...] = ()
 
 
 def predict(
@@ -34,37 +39,46 @@ def predict(
     precision: str = "auto",
     progress: Progress | None = None,
 ) -> Predictions:
-    """Predict files; a folder stands for the images in it. What cannot be used is listed in `failed`."""
-    classifier = load(model, engine=engine, precision=precision)
-    paths = _image_files(files)
-    answers: list[Prediction] = []
+    """Predict image files; a folder stands for the images in it, found as training finds them.
+
+    Files are read and decoded on several threads. What cannot be used is listed in `failed`.
+    Raises RequestError for a folder without images.
+    """
+    predictor = load(model, engine=engine, precision=precision)
+    paths, set_aside = _image_files(files)
     failed: list[tuple[str, str]] = []
+
+    def crop(path: str) -> tuple[str, Images | StriateError]:
+        try:
+            return path, predictor.crop(path, path)
+        except StriateError as error:
+            return path, error
+
+    def usable() -> Iterator[tuple[str, Images]]:
+        for path, found in in_order(crop, paths):
+            bar.advance()
+            if isinstance(found, StriateError):
+                failed.append((path, str(found)))
+            else:
+                yield path, found
+
     with (progress or Progress()).bar("Predicting", len(paths)) as bar:
-        for start in range(0, len(paths), BATCH):
-            names, crops = [], []
-            for path in paths[start : start + BATCH]:
-                try:
-                    crops.append(classifier.crop(path, str(path)))
-                    names.append(str(path))
-                except StriateError as error:
-                    failed.append((str(path), str(error)))
-                bar.advance()
-            if crops:
-                answers += classifier.predictions(names, np.stack(crops))
-    return Predictions(answers, failed, classifier)
+        predictions = list(predictor.predict_crops(usable()))
+    return Predictions(predictions, failed, predictor, set_aside)
 
 
-def _image_files(files: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    found: list[Path] = []
+def _image_files(files: Sequence[str | os.PathLike[str]]) -> tuple[list[str], tuple[Oddity, ...]]:
+    """The files in order, folders replaced by the images in them; and what was set aside in the folders."""
+    found: list[str] = []
+    set_aside: list[Oddity] = []
     for given in files:
         path = Path(given)
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-            if not inside:
-                raise RequestError(f"no images in the folder {str(path)!r}")
-            found += inside
+            source = open_images(path)
+            found += [str(path / item.key) for item in source.items]
+            set_aside += [Oddity(str(path / one.path), one.kind, one.why) for one in source.oddities]
         else:
-            found.append(path)
+            found.append(str(path))
     if not found:
         raise RequestError("no image files were given")
-    return found
+    return found, tuple(set_aside)

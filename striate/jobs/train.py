@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-import platform
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from striate.data.audit.audit import Audit
 from striate.data.audit.decisions import apply_decisions, read_decisions
-from striate.data.augment.augmentation import Augmentation
-from striate.data.opening import open_source
+from striate.data.opening import Data, open_source
 from striate.data.sources.base import Source, notes_of
-from striate.data.splits import apply_split, split_csv
+from striate.data.splits import apply_split
 from striate.errors import RequestError
-from striate.inference.classifier import Classifier
-from striate.jobs.reporting.run_report import run_report
+from striate.jobs.run import Run, written
 from striate.jobs.scalars import require_writer, write_scalars
 from striate.learning.balance import check_balance
 from striate.learning.clock import Clock
 from striate.learning.context import RunContext
-from striate.learning.metrics import metrics_of
+from striate.learning.extensions import Extensions
 from striate.learning.planning import DataSummary, Plan, choose, needs_similarity, summarise
 from striate.learning.processes import Processes, joined_processes
-from striate.learning.result import TrainResult
 from striate.learning.run_folder import (
     DECISIONS,
-    MODEL,
     RECIPE,
-    REPORT,
     FollowerFolder,
     RunFolder,
     first_logged,
@@ -42,157 +34,199 @@ from striate.learning.run_folder import (
 )
 from striate.learning.similarity import planned_by_similarity
 from striate.learning.strategies import train_as_planned
-from striate.model import Model, write
 from striate.progress import Progress
 from striate.recipe import Recipe
-from striate.report.page import render
-from striate.tasks import Evaluation
+from striate.recipe.optimizers import Optimizer
+from striate.tasks.base import MetricFunction
 from striate.weights.models import is_model_file
 
-REMARKS = 2  # on the training curve, printed after training; the report has them all
+if TYPE_CHECKING:  # they import torch
+    from striate.training.examples import AugmentFunction
+    from striate.training.hooks import Hook
+    from striate.training.learner import LossFunction
 
 Place = str | os.PathLike[str] | None
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A finished run: its folder, why it was trained as it was, the result, and its figures as JSON values."""
-
-    folder: Path
-    plan: Plan
-    result: TrainResult
-    metrics: dict[str, Any]
-
-    @property
-    def model(self) -> Model:
-        """The model as written to the run folder."""
-        return self.result.model
-
-    @property
-    def evaluation(self) -> Evaluation:
-        """The headline: the evaluation on images the model was not trained on."""
-        return self.result.evaluation
-
-    @property
-    def audit(self) -> Audit:
-        """What was found in the data."""
-        return self.result.split.audit
-
-    @property
-    def predictor(self) -> Classifier:
-        """The model, ready to predict."""
-        return Classifier(self.model)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The run as JSON values."""
-        return {
-            "run": str(self.folder),
-            "model": str(self.folder / MODEL),
-            "report": str(self.folder / REPORT),
-            "net": self.model.net,
-            "strategy": self.model.strategy,
-            "why": self.plan.why,
-            "classes": list(self.model.classes),
-            "images": len(self.audit.usable),
-            "set_aside": len(self.audit.set_aside),
-            **self.metrics,
-        }
-
-
 def train(
-    data: str | os.PathLike[str] = "",
+    data: Data | None = None,
     *,
-    out: str | os.PathLike[str] | None = None,
-    recipe: Recipe | None = None,
-    net: str | None = None,
+    out: Place = None,
+    net: str | Callable[..., Any] | None = None,
     strategy: str | None = None,
     epochs: int | None = None,
+    batch: int | None = None,
+    lr: float | str | None = None,
+    optimizer: str | Optimizer | None = None,
+    augment: str | Mapping[str, Any] | AugmentFunction | None = None,
+    loss: str | LossFunction | None = None,
     seed: int | None = None,
-    resume: str | os.PathLike[str] | None = None,
+    recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    hooks: Sequence[Hook] = (),
+    metrics: Mapping[str, MetricFunction] | None = None,
+    resume: Place = None,
     tensorboard: bool = False,
     progress: Progress | None = None,
 ) -> Run:
-    """Train on `data`: a folder of class folders, a manifest, arrays, a pack, or a named set.
+    """Train on `data`, evaluate on what is held out, and write a run folder.
 
-    `out`: the run folder, new or empty; by default a new one under runs/. `recipe` holds every choice; the arguments
-    after it override its keys. `resume`: in place of all of them, the folder of a run that was stopped or killed, which
-    then ends as if it had not been. `tensorboard`: also write its scalars to the run folder.
+    data: a path (a folder of class folders, a manifest, a pack, ...) or a named set; arrays (images, targets), uint8
+      [N, H, W] or [N, H, W, 3]; a `torch.utils.data.Dataset` of (image, target); either of them by part, such as
+      {"train": ..., "val": ...}; or a source of one's own: see `striate.data.opening`.
+    out: the run folder, new or empty; by default a new one under runs/.
+    net: a name, a model file, or the constructor of your own network, which is registered (see `striate.register`).
+    strategy: "auto", "features", "finetune" or "scratch". epochs, batch, seed: as their keys of the recipe.
+    lr: the peak learning rate, or "auto": found by a range test. optimizer: a name, or a table of `striate.recipe`.
+    augment: a preset, keys of the table [augment], or an own function (images uint8 [B, C, H, W], sample numbers [B],
+      seed, epoch) -> images. loss: a name, or an own function (logits [N, outputs], targets) -> losses [N].
+    recipe: a Recipe, nested mappings, or the path of a recipe file; the arguments above override its keys.
+    hooks: own techniques, see `striate.training.hooks`. metrics: own functions (predictions, targets) -> float by name.
+    resume: the folder of a run that was stopped or killed, which then ends as if it had not been. It takes no other
+      choice; data given from Python, own hooks, losses, augmentations and metrics are given again.
+    tensorboard: also write its scalars to the run folder.
+
     Under torchrun the processes train together. The first one does all the rest and returns the run; the others leave
     by SystemExit(0) when it needs them no more. Restarted by torchrun, it resumes the run in `out`.
     Raises RequestError for what cannot be done as asked, WorkError where the work failed.
     """
-    given = {"data": os.fspath(data) or None, "net": net, "strategy": strategy, "epochs": epochs, "seed": seed}
-    asked = {key: value for key, value in given.items() if value is not None}
-    if resume is not None and (asked or out or recipe):
-        raise RequestError("a run is resumed with the recipe that it was started with: give resume alone")
+    path = data if isinstance(data, (str, os.PathLike)) else None
+    extensions = Extensions(
+        tuple(hooks),
+        None if isinstance(loss, str) else loss,
+        augment if callable(augment) else None,
+        dict(metrics or {}),
+    )
+    asked = {
+        "data.path": os.fspath(path) if path else None,
+        "net.name": _net_name(net),
+        "strategy": strategy,
+        "train.epochs": epochs,
+        "train.batch": batch,
+        "optimizer.lr": lr,
+        "augment": {"preset": augment} if isinstance(augment, str) else None if callable(augment) else augment,
+        "loss.name": loss if isinstance(loss, str) else None,
+        "seed": seed,
+    }
+    chosen: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
+    if optimizer is not None:
+        # First, because another optimizer is made with its own defaults.
+        chosen = ({"optimizer.name": optimizer} if isinstance(optimizer, str) else {"optimizer": optimizer}) | chosen
+    if resume is not None and (chosen or out or recipe):
+        raise RequestError("a run is resumed with the recipe that it was started with: give resume without choices")
     if tensorboard:
         require_writer()
-    clock = Clock()
+    given = None if path is not None or data is None else data
+    request = _Request(chosen, recipe, Path(out) if out else None, Path(resume) if resume else None, given, extensions)
     with joined_processes() as processes:
-        progress = (progress if processes.first else None) or Progress()
-        recipe, resume = _started(asked, out, recipe, resume, processes)
-        with clock.stage("open the data"):
-            source, notes = open_as_asked(recipe)
-            summary = summarise(source)
-        plan = _planned(source, summary, recipe, resume, clock, processes)
-        notes += _announced(source, plan, recipe, progress)
-        with _claimed(resume, out, source, processes) as folder:
-            context = RunContext(folder, clock, progress, processes)
-            recipe = _recorded(recipe, source, plan, context, resumed=resume is not None)
-            notes += ["This run was stopped and resumed: its seconds are those since then."] if resume else []
-            with context.stoppable():
-                result = train_as_planned(source, plan, summary, recipe, context)
-                result = dataclasses.replace(result, notes=(*notes, *result.notes))
-                run = _written(result, source, plan, context)
-                if tensorboard:
-                    write_scalars(folder.path / "tensorboard", result.history, run.metrics, clock.stages)
-            return run
+        return _train(request, (progress if processes.first else None) or Progress(), processes, tensorboard)
 
 
-def open_as_asked(recipe: Recipe) -> tuple[Source, list[str]]:
-    """The data as split and decided on by the files that the recipe names, and lines for the user.
+@dataclass(frozen=True, eq=False)
+class _Request:
+    """What `train` was asked for. data: where it is no path, and no recipe can name it."""
+
+    chosen: Mapping[str, Any]
+    recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str] | None
+    out: Path | None
+    resume: Path | None
+    data: Data | None
+    extensions: Extensions
+
+
+def _train(request: _Request, progress: Progress, processes: Processes, tensorboard: bool) -> Run:
+    clock = Clock()
+    recipe, resume = _started(request, processes)
+    with clock.stage("open the data"):
+        source, notes = open_as_asked(recipe, (recipe.data.path or "") if request.data is None else request.data)
+        if resume is not None and request.data is not None:
+            _require_same_data(resume, source)
+        summary = summarise(source)
+    plan = _planned(source, summary, recipe, resume, clock, processes)
+    notes += _announced(source, plan, recipe, progress)
+    with _claimed(resume, request.out, source, processes) as folder:
+        context = RunContext(folder, clock, progress, processes)
+        recipe = _recorded(recipe, source, plan, context, resumed=resume is not None)
+        notes += ["This run was stopped and resumed: its seconds are those since then."] if resume else []
+        with context.stoppable():
+            result = train_as_planned(source, plan, summary, recipe, context, request.extensions)
+            result = dataclasses.replace(result, notes=(*notes, *result.notes))
+            run = written(result, source, plan, context, request.extensions)
+            if tensorboard:
+                write_scalars(folder.path / "tensorboard", result.history, run.metrics, clock.stages)
+        return run
+
+
+def _net_name(net: str | Callable[..., Any] | None) -> str | None:
+    """The name that a recipe has for a network; an own constructor is registered."""
+    if net is None or isinstance(net, str):
+        return net
+    from striate.nets.own import net_name
+
+    return net_name(net)
+
+
+def open_as_asked(recipe: Recipe, data: Data) -> tuple[Source, list[str]]:
+    """`data` as split and decided on by the files that the recipe names, and lines for the user.
 
     Raises RequestError for what does not go with the task of the data.
     """
-    source = open_source(recipe.data)
+    source = open_source(data)
     notes = list(notes_of(source))
-    if recipe.split:  # first, because decisions may move an image to another part
-        source, said = apply_split(source, Path(recipe.split))
+    if recipe.data.split:  # first, because decisions may move an image to another part
+        source, said = apply_split(source, Path(recipe.data.split))
         notes += said
-    if recipe.decisions:
-        source, said = apply_decisions(source, read_decisions(Path(recipe.decisions)))
+    if recipe.data.decisions:
+        source, said = apply_decisions(source, read_decisions(Path(recipe.data.decisions)))
         notes += said
-    check_balance(source.task, recipe.balance)
-    source.task.loss_name(recipe.loss)
-    if recipe.augment != "auto":
-        Augmentation.from_text(recipe.augment)  # a wrong word is refused even where nothing is augmented
+    check_balance(source.task, recipe.data.balance)
+    source.task.loss_name(recipe.loss.name)
     return source, notes
 
 
-def _started(
-    asked: dict[str, Any], out: Place, recipe: Recipe | None, resume: Place, processes: Processes
-) -> tuple[Recipe, Place]:
+def _started(request: _Request, processes: Processes) -> tuple[Recipe, Path | None]:
     """The recipe, and the run to resume, if any; every process takes the first one's."""
+    recipe, resume = Recipe(), request.resume
     if processes.first:
-        if processes.restarted and out is not None and unfinished(Path(out)):
-            resume = out
+        if processes.restarted and request.out is not None and unfinished(request.out):
+            resume = request.out
         if resume is not None:
-            require_unfinished(Path(resume))
-            recipe = Recipe.from_file(Path(resume) / RECIPE)
+            require_unfinished(resume)
+            recipe = Recipe.from_file(resume / RECIPE)
+            if recipe.data.path is None and request.data is None:
+                raise RequestError(
+                    f"the run {str(resume)!r} was started on data given from Python, and goes on with the same data: "
+                    "striate.train(data, resume=...)"
+                )
         else:
-            recipe = (recipe or Recipe()).changed(asked)
-    shared = processes.broadcast((recipe, resume))
-    assert shared[0] is not None
-    return shared[0], shared[1]
+            recipe = _as_recipe(request.recipe)
+            if request.extensions.augment is not None and recipe.augment == Recipe().augment:
+                recipe = recipe.updated({"augment.preset": "none"})  # the own function stands in its place
+            recipe = recipe.updated(request.chosen)
+    return processes.broadcast((recipe, resume))
+
+
+def _as_recipe(given: Recipe | Mapping[str, Any] | str | os.PathLike[str] | None) -> Recipe:
+    if isinstance(given, Recipe):
+        return given
+    if isinstance(given, (str, os.PathLike)):
+        return Recipe.from_file(Path(given))
+    return Recipe.from_mapping(given or {})
+
+
+def _require_same_data(run: Path, source: Source) -> None:
+    """Raise RequestError where the run was started on other data than these, which were given from Python."""
+    before = first_logged(run, "plan").get("identity", source.identity)
+    if before != source.identity:
+        raise RequestError(f"the run {str(run)!r} was started on other data, and is resumed only on the same")
 
 
 def _planned(
-    source: Source, summary: DataSummary, recipe: Recipe, resume: Place, clock: Clock, processes: Processes
+    source: Source, summary: DataSummary, recipe: Recipe, resume: Path | None, clock: Clock, processes: Processes
 ) -> Plan:
     """What will be trained; every process takes the first one's plan."""
-    plan = choose(summary, recipe.strategy, recipe.net)
+    plan = choose(summary, recipe.strategy, recipe.net.name or "")
     if resume is not None and processes.first:  # the recipe has the choice, and the log the reason
-        plan = dataclasses.replace(plan, why=str(first_logged(Path(resume), "plan").get("why", plan.why)))
+        plan = dataclasses.replace(plan, why=str(first_logged(resume, "plan").get("why", plan.why)))
     if processes.first and needs_similarity(plan, summary, recipe.strategy):
         with clock.stage("measure similarity"):
             plan = planned_by_similarity(source, plan, summary, recipe)
@@ -206,70 +240,34 @@ def _announced(source: Source, plan: Plan, recipe: Recipe, progress: Progress) -
     notes = []
     if idle := recipe.idle(plan.strategy):
         notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
-    return notes + (recipe.unread() if plan.strategy != "features" else [])
+    return notes
 
 
-def _claimed(resume: Place, out: Place, source: Source, processes: Processes) -> RunFolder:
+def _claimed(resume: Path | None, out: Path | None, source: Source, processes: Processes) -> RunFolder:
     if not processes.first:
-        return FollowerFolder(Path(resume or out or ""))
+        return FollowerFolder(resume or out or Path())
     if resume is not None:
-        return RunFolder.reopened(Path(resume))
-    return RunFolder(Path(out) if out else next_free(source.name))
+        return RunFolder.reopened(resume)
+    return RunFolder(out or next_free(source.name))
 
 
 def _recorded(recipe: Recipe, source: Source, plan: Plan, context: RunContext, *, resumed: bool) -> Recipe:
     """The recipe with the plan's choices and absolute paths, written down: with it the run resumes, or runs again."""
-    context.log("resume" if resumed else "plan", {"data": recipe.data, **dataclasses.asdict(plan)})
+    facts = {"data": recipe.data.path, "identity": source.identity, **dataclasses.asdict(plan)}
+    context.log("resume" if resumed else "plan", facts)
     if resumed:
         if not context.folder.saved:
             context.progress.say("Nothing was saved yet: the run starts again.")
         return recipe
-    data = source.identity if Path(recipe.data).exists() else recipe.data  # a path, or the name of a set
+    # A path, or the name of a set; unset for data given from Python.
+    path = recipe.data.path
+    data = source.identity if path and Path(path).exists() else path
     net = str(Path(plan.net).resolve()) if is_model_file(plan.net) else plan.net
-    filled: dict[str, Any] = {"data": data, "net": net, "strategy": plan.strategy}
-    for key in ("split", "decisions", "strangers"):
-        if getattr(recipe, key):
-            filled[key] = str(Path(getattr(recipe, key)).resolve())
-    if recipe.decisions:  # now, while it is what was read; its bytes, because a name may hold any line end
-        content = Path(recipe.decisions).read_bytes()
+    filled: dict[str, Any] = {"data.path": data, "net.name": net, "strategy": plan.strategy}
+    for key in ("data.split", "data.decisions", "data.ood"):
+        if recipe.value(key):
+            filled[key] = str(Path(recipe.value(key)).resolve())
+    if recipe.data.decisions:  # now, while it is what was read; its bytes, because a name may hold any line end
+        content = Path(recipe.data.decisions).read_bytes()
         context.folder.write_text(DECISIONS, content.decode("utf-8", "surrogateescape"))
-    return context.recorded(recipe.changed(filled))
-
-
-def _written(result: TrainResult, source: Source, plan: Plan, context: RunContext) -> Run:
-    """Write everything of the run: the model last, because where it exists the run is finished."""
-    folder, clock, recipe, split = context.folder, context.clock, result.recipe, result.split
-    metrics = metrics_of(result)
-    training = {"data": recipe.data, "images": len(split.rows("train")), "seed": recipe.seed, **result.facts}
-    model = dataclasses.replace(result.model, metrics=metrics, training=training, versions=_versions())
-    result = dataclasses.replace(result, model=model)
-    folder.write_text(RECIPE, recipe.toml())
-    folder.write_text("audit.json", json.dumps(split.audit.as_dict(), indent=1))
-    folder.write_text("split.csv", split_csv(split.audit, split.parts, split.folds))
-    with clock.stage("write the report"):
-        folder.write_text(REPORT, render(run_report(source, plan, result, dict(clock.stages))))
-    with clock.stage("write the model"):
-        write(folder.path / MODEL, model)
-    remarks = result.evidence.remarks
-    if result.history:
-        metrics = metrics | {"remarks": [remark.kind for remark in remarks]}
-    metrics = metrics | {"seconds": round(clock.total, 3)}
-    context.log("done", {**metrics, "stages": {name: round(seconds, 3) for name, seconds in clock.stages.items()}})
-    for line in (
-        *(finding.line() for finding in split.audit.findings),
-        *(remark.line() for remark in remarks[:REMARKS]),
-        *result.notes,
-    ):
-        context.progress.say(line)
-    return Run(folder.path, plan, result, metrics)
-
-
-def _versions() -> dict[str, str]:
-    """Versions of what decides the predictions, read without importing anything."""
-    found = {"python": platform.python_version()}
-    for name in ("striate", "numpy", "pillow", "torch", "openvino"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return context.recorded(recipe.updated(filled))

@@ -1,1 +1,1 @@
-"""The parts that networks are built of, one idea a file. A layer knows no network."""
+"""The layers that networks are built from, one file per layer. A layer knows no network."""

@@ -15,8 +15,8 @@ class SameConv2d(nn.Conv2d):
     """A convolution with TensorFlow's SAME padding: an n x n map becomes ceil(n / stride), whatever n is.
 
     The padding a stride needs depends on the map's size and may be odd; the odd pixel then goes to the right and the
-    bottom. Torch's own padding is fixed and symmetric, so with stride 2 it looks at other pixels: weights that were
-    trained in TensorFlow lose accuracy under it. Input [N, in, H, W], output [N, out, ceil(H/s), ceil(W/s)].
+    bottom. Torch's own padding is fixed and symmetric, so with stride 2 the windows are shifted: weights trained in
+    TensorFlow lose accuracy under it. Input [N, in, H, W], output [N, out, ceil(H/s), ceil(W/s)].
     Source: the definition of `padding="SAME"` in TensorFlow's documentation of tf.nn.
     """
 

@@ -1,4 +1,4 @@
-"""A residual branch that is left out for some of the images: stochastic depth, as EfficientNet trains with it."""
+"""Stochastic depth: a residual branch dropped for some of the images in training, as in EfficientNet."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class DropPath(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
             return x
-        kept = torch.full((len(x), *[1] * (x.ndim - 1)), 1 - self.rate, dtype=x.dtype, device=x.device)
-        return x * kept.bernoulli() / (1 - self.rate)
+        survival = torch.full((len(x), *[1] * (x.ndim - 1)), 1 - self.rate, dtype=x.dtype, device=x.device)
+        return x * survival.bernoulli() / (1 - self.rate)
 
     def extra_repr(self) -> str:
         return f"{self.rate:g}"

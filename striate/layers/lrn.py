@@ -1,4 +1,4 @@
-"""Local response normalisation: channels that are loud quieten their neighbours."""
+"""Local response normalisation: across neighbouring channels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class LRN(nn.Module):
 
     def __init__(self, size: int = 5, *, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0) -> None:
         if size < 1 or size % 2 == 0:
-            raise RequestError(f"LRN looks at an odd number of channels, such as 5, not {size}")
+            raise RequestError(f"size must be an odd number of channels, such as 5, not {size}")
         super().__init__()
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class RBF(nn.Module):
-    """Minus the squared distance from the input to each class's code: the nearest code scores highest.
+    """Minus the squared distance from the input to each class's code: the nearest code has the largest logit.
 
     `codes` is [classes, features], a buffer: saved with the model, not trained. Input [N, features], output
     [N, classes], never above 0. Source: LeCun, Bottou, Bengio, Haffner 1998, section II.B, equation 7 (there without

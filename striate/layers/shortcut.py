@@ -21,8 +21,8 @@ class ZeroPadShortcut(nn.Module):
         self.after = out_channels - in_channels - self.before
 
     def forward(self, x: Tensor) -> Tensor:
-        kept = x[:, :, :: self.stride, :: self.stride]
-        return F.pad(kept, (0, 0, 0, 0, self.before, self.after))
+        strided = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(strided, (0, 0, 0, 0, self.before, self.after))
 
     def extra_repr(self) -> str:
         return f"zeros={self.before}+{self.after}, stride={self.stride}"

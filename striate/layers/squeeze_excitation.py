@@ -1,4 +1,4 @@
-"""Channels that weigh each other: squeeze, excite, scale."""
+"""Squeeze-and-excitation: each channel scaled by a gate that sees all channels."""
 
 from __future__ import annotations
 

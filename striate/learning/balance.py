@@ -36,6 +36,6 @@ def check_balance(task: Task, balance: str) -> None:
 
 def balance_note(recipe: Recipe) -> list[str]:
     """A line where a linear head, which is fitted to convergence and draws no samples, was asked to sample."""
-    if recipe.balance == "sampling":
+    if recipe.data.balance == "sampling":
         return ["balance 'sampling': a linear head is fitted to all images at once, so class weights were used"]
     return []

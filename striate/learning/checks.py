@@ -10,14 +10,14 @@ from striate.learning.balance import sample_weights
 from striate.learning.result import Row
 from striate.learning.trainer import Trainer, on_meta, small_step, threads_for
 from striate.recipe import Recipe
-from striate.recipe.settings import FINDER
+from striate.recipe.optimizers import AUTO
 from striate.training.diagnosis import Remark, diagnose, reach_of
 from striate.training.finder import Found, find_rate
 from striate.training.pace import fastest
 from striate.training.sanity import first_loss, learn_by_heart
 
 EVENT = "checks"  # in log.jsonl
-MEASURED = ("train_precision", "compile")  # keys that timed steps decide where they are "auto"
+TIMED = {"train.precision": "float32", "train.compile": "no"}  # keys that timed steps decide; what is plain
 
 
 @dataclass(frozen=True)
@@ -55,29 +55,28 @@ def checked(trainer: Trainer, rows: list[int]) -> tuple[Trainer, Checks]:
     checks = Checks()
     if known is not None:
         checks = Checks.from_facts(known)
-    elif _overfits_a_batch(recipe) or recipe.learning_rate == FINDER:
-        with context.clock.stage("check"), threads_for(trainer.net, recipe.batch):
+    elif _overfitted(recipe) or recipe.optimizer.lr == AUTO:
+        with context.clock.stage("check"), threads_for(trainer.net, recipe.train.batch):
             checks = _tried(trainer, rows)
         context.log(EVENT, checks.facts())
-    if checks.found is not None and recipe.learning_rate == FINDER:
-        recipe = recipe.changed({"learning_rate": checks.found.rate})
+    if checks.found is not None and recipe.optimizer.lr == AUTO:
+        recipe = recipe.updated({"optimizer.lr": checks.found.rate})
     return trainer.with_recipe(context.recorded(recipe)), checks
 
 
 def _timed(trainer: Trainer, rows: list[int]) -> Recipe:
     """The recipe with the precision and compiling of a training step chosen by timing, where they are open."""
     context, recipe = trainer.context, trainer.recipe
-    if "auto" not in (recipe.train_precision, recipe.compile):
+    if "auto" not in (recipe.train.precision, recipe.train.compile):
         return recipe
-    if small_step(trainer.net, recipe.batch):  # nothing to gain, and the choice would be chance
-        plain = {"train_precision": "float32", "compile": "no"}
-        return recipe.changed({key: plain[key] for key in MEASURED if getattr(recipe, key) == "auto"})
-    with context.clock.stage("check"), threads_for(trainer.net, recipe.batch):
+    if small_step(trainer.net, recipe.train.batch):  # nothing to gain, and the choice would be chance
+        return recipe.updated({key: plain for key, plain in TIMED.items() if recipe.value(key) == "auto"})
+    with context.clock.stage("check"), threads_for(trainer.net, recipe.train.batch):
         ready = trainer.ready(rows)
         pace = fastest(ready.module, ready.examples, recipe, rates=ready.rates, hooks=ready.state.hooks)
     if len(pace.seconds) > 1:
         context.progress.say(pace.line())
-    return recipe.changed({"train_precision": pace.train_precision, "compile": pace.compile})
+    return recipe.updated({"train": {"precision": pace.precision, "compile": pace.compile}})
 
 
 def _tried(trainer: Trainer, rows: list[int]) -> Checks:
@@ -89,21 +88,28 @@ def _tried(trainer: Trainer, rows: list[int]) -> Checks:
         lines.append(line)
         say(line)
 
-    if _overfits_a_batch(recipe):
+    if _overfitted(recipe):
         report(first_loss(ready.module, ready.examples, recipe).line())
-    if recipe.learning_rate == FINDER:
-        found = find_rate(ready.module, ready.examples, recipe, rates=ready.rates, hooks=ready.state.hooks)
-        recipe = recipe.changed({"learning_rate": found.rate})
+    if recipe.optimizer.lr == AUTO:
+        found = find_rate(
+            ready.module,
+            ready.examples,
+            recipe,
+            rates=ready.rates,
+            hooks=ready.state.hooks,
+            loss=trainer.extensions.loss,
+        )
+        recipe = recipe.updated({"optimizer.lr": found.rate})
         report(found.line())
-    if _overfits_a_batch(recipe):
-        overfit = learn_by_heart(ready.module, ready.examples, recipe, images=recipe.sanity, rates=ready.rates)
+    if images := _overfitted(recipe):
+        overfit = learn_by_heart(ready.module, ready.examples, recipe, images=images, rates=ready.rates)
         report(overfit.line())
     return Checks(tuple(lines), found)
 
 
-def _overfits_a_batch(recipe: Recipe) -> bool:
-    """Whether a small batch is to be overfitted first: a head that was fitted before knows it already."""
-    return recipe.sanity > 0 and recipe.strategy == "scratch"
+def _overfitted(recipe: Recipe) -> int:
+    """Images of the batch to be overfitted first, 0 for none: a head that was fitted before knows them already."""
+    return recipe.train.overfit_batch or 0 if recipe.strategy == "scratch" else 0
 
 
 def curve_remarks(trainer: Trainer, rows: list[int], history: tuple[Row, ...]) -> tuple[Remark, ...]:
@@ -114,8 +120,8 @@ def curve_remarks(trainer: Trainer, rows: list[int], history: tuple[Row, ...]) -
     if trainer.recipe.strategy != "scratch":
         return ()
     task, split = trainer.task, trainer.data.split
-    weights = sample_weights(task, split.entries(rows), trainer.recipe.balance)
+    weights = sample_weights(task, split.entries(rows), trainer.recipe.data.balance)
     heads = len(getattr(on_meta(trainer.net, task, trainer.data.pixels), "auxiliary_heads", ()))
-    loss, times = trainer.loss(rows), 1 + trainer.recipe.auxiliary * heads
+    loss, times = trainer.loss(rows), 1 + trainer.recipe.loss.aux_weight * heads
     reach = reach_of(loss, split.targets(rows), outputs=task.outputs, weights=weights, times=times)
     return tuple(diagnose(list(history), trainer.recipe, reach))

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from striate.data.audit.looking import look
 from striate.data.augment.augmentation import Augmentation
 from striate.data.sources.base import Source
-from striate.inference.classifier import Classifier
 from striate.inference.engine import engine_version
+from striate.inference.predictor import Predictor
 from striate.learning.checks import checked, curve_remarks
 from striate.learning.ood import REFERENCE, OODEvaluation, atypical, with_ood_detector
 from striate.learning.result import Evidence, TrainResult, evaluated
@@ -22,7 +22,7 @@ from striate.learning.trainer import Fitted, OnEpoch, Trainer
 from striate.model import Model
 
 # Keys that a run chooses where they are left open, and that the model file states.
-CHOSEN = ("epochs", "augment", "train_precision", "compile")
+CHOSEN = ("train.epochs", "train.precision", "train.compile")
 
 Floats = NDArray[np.float32]
 Fit = Callable[[Trainer, list[int], list[int], OnEpoch, str], Fitted]
@@ -69,13 +69,13 @@ def evaluate(trained: Trained, model: Model, ood: Source | None, facts: dict[str
     trainer = trained.trainer
     split, recipe, predictor = trainer.data.split, trainer.recipe, trainer.predictor(model)
     with trainer.context.clock.stage("predict"):
-        predictions = predictor.answers(trainer.images.exact(split.held_out_rows))
+        predictions = predictor.predictions(trainer.images.exact(split.held_out_rows))
         model, distances, ood_evaluation = _by_embedding(trainer, predictor, ood)
-    evaluation, folds = evaluated(split, model.task, predictions, trained.out_of_fold)
-    augmented = Augmentation.from_text(recipe.augment).transforms
+    evaluation, folds = evaluated(split, model.task, predictions, trained.out_of_fold, trainer.extensions.metrics)
+    augmentation = Augmentation.of(recipe.augment)
     return TrainResult(
         model=model,
-        recipe=recipe.changed({"precision": predictor.precision}),
+        recipe=recipe.updated({"inference.precision": predictor.precision}),
         split=split,
         evaluation=evaluation,
         engine=f"{predictor.engine_name} {engine_version(predictor.engine_name)}, {predictor.precision}",
@@ -87,9 +87,14 @@ def evaluate(trained: Trained, model: Model, ood: Source | None, facts: dict[str
             out_of_fold=trained.out_of_fold,
             distances=distances,
             ood=ood_evaluation,
-            views=trainer.views if augmented else None,
+            views=trainer.views if augmentation.transforms else None,
         ),
-        facts={key: getattr(recipe, key) for key in CHOSEN} | {"learning_rate": recipe.peak} | facts,
+        facts={
+            **{key: recipe.value(key) for key in CHOSEN},
+            "optimizer.lr": recipe.optimizer.peak,
+            "augment": augmentation.label(),
+            **facts,
+        },
         notes=(*((predictor.engine_note,) if predictor.engine_note else ()), *trained.fitted.notes),
     )
 
@@ -102,12 +107,12 @@ def _fold_by_fold(trainer: Trainer, fit: Fit) -> Floats:
         rows, inside = split.fold_rows(fold)
         model = fit(trainer, rows, [], lambda row: None, f"fold-{fold + 1}").model
         if trainer.context.processes.first:
-            predictions[inside] = trainer.predictor(model).answers(trainer.images.exact(inside))
+            predictions[inside] = trainer.predictor(model).predictions(trainer.images.exact(inside))
     return predictions
 
 
 def _by_embedding(
-    trainer: Trainer, predictor: Classifier, ood: Source | None
+    trainer: Trainer, predictor: Predictor, ood: Source | None
 ) -> tuple[Model, Floats | None, OODEvaluation | None]:
     """The model, how atypical each image is, and, where OOD images are given, the evaluation of the model's detector.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,12 +13,13 @@ from striate.data.audit.audit import Usable
 from striate.data.audit.looking import Memory, Record, look
 from striate.data.sources.base import Item, Source
 from striate.inference.choosing import choose_engine, open_engine
-from striate.inference.classifier import Classifier
-from striate.inference.engine import Engine, engine_version
+from striate.inference.engine import Engine, engine_version, in_batches
+from striate.inference.predictor import Predictor
 from striate.learning.caching import try_to_save
 from striate.model import Model
+from striate.pixels import Images
 from striate.progress import Progress
-from striate.transfer.features import FeatureCache, FeatureWriter
+from striate.transfer.features import FeatureCache
 
 BFLOAT16_FROM = 1000  # images: from here on the time that bfloat16 saves is worth checking its predictions
 CHECKED = 256  # images that bfloat16 is checked on
@@ -59,28 +61,55 @@ def extract(
     The engine opens beside the first decoding, and only if a feature is missing.
     """
     memory, cache = Memory(source), FeatureCache(source, extractor.backbone, extractor.engine, extractor.precision)
-    writer = FeatureWriter(cache)
     pairs: list[tuple[Item, Record]] = []
-    opening: Future[Engine] | None = None
     known = len(cache.rows)
-    with ThreadPoolExecutor(1) as opener, progress.bar("Looking at the images", len(source.items)) as bar:
+
+    def missing() -> Iterator[tuple[str, Images]]:
+        """Each distinct image without a feature, once."""
+        found: set[str] = set()
         for looked in look(source, extractor.backbone.pixels, wanted=lambda digest: digest not in cache, memory=memory):
             pairs.append((looked.item, looked.record))
             bar.advance()
-            if looked.crop is None:
-                continue
-            writer.add(looked.record.digest, looked.crop)
-            opening = opening or opener.submit(open_engine, extractor.backbone, extractor.engine, extractor.precision)
-            if opening.done() or writer.waiting >= AHEAD:
-                writer.run(opening.result())
-        if opening is not None:
-            bar.note("opening the network")
-            writer.run(opening.result(), everything=True)
+            if looked.crop is not None and looked.record.digest not in found:
+                found.add(looked.record.digest)
+                yield looked.record.digest, looked.crop
+
+    with ThreadPoolExecutor(1) as opener, progress.bar("Looking at the images", len(source.items)) as bar:
+        engine = _OpeningEngine(extractor, opener, lambda: bar.note("opening the network"))
+        for digest, row in in_batches(engine.run, engine.ahead(missing())):
+            cache.rows[digest] = row
     digests = [record.digest for _, record in pairs]
     if len(cache.rows) > known:
         try_to_save(lambda: cache.save(digests), progress)
     try_to_save(lambda: memory.save(digests), progress)
     return pairs, cache
+
+
+class _OpeningEngine:
+    """An engine that opens on its own thread from the first crop on, while further images are decoded."""
+
+    def __init__(self, extractor: FeatureExtractor, opener: ThreadPoolExecutor, on_wait: Callable[[], None]) -> None:
+        self._extractor, self._opener, self._on_wait = extractor, opener, on_wait
+        self._opening: Future[Engine] | None = None
+
+    def ahead(self, crops: Iterable[tuple[str, Images]]) -> Iterator[tuple[str, Images]]:
+        """The same crops; up to AHEAD of them are taken before the engine is open."""
+        waiting: list[tuple[str, Images]] = []
+        by = self._extractor
+        for crop in crops:
+            self._opening = self._opening or self._opener.submit(open_engine, by.backbone, by.engine, by.precision)
+            waiting.append(crop)
+            if self._opening.done() or len(waiting) >= AHEAD:
+                yield from waiting
+                waiting.clear()
+        yield from waiting
+
+    def run(self, crops: Images) -> NDArray[np.float32]:
+        """The engine's output for uint8 crops [N, H, W, C], once it is open."""
+        assert self._opening is not None  # there was a crop
+        if not self._opening.done():
+            self._on_wait()
+        return self._opening.result().run(crops)
 
 
 def bfloat16_differs(
@@ -92,9 +121,9 @@ def bfloat16_differs(
     looked = [entry for entry in look(source, model.pixels, items=items) if entry.crop is not None]
     if not looked:
         return ""
-    exact = Classifier(model, engine=extractor.engine, precision="float32")
-    slow = exact.answers(np.stack([entry.crop for entry in looked if entry.crop is not None]))
-    fast = model.task.predictions(exact.scores(cache.matrix(entry.record.digest for entry in looked)))
+    exact = Predictor(model, engine=extractor.engine, precision="float32")
+    slow = exact.predictions(np.stack([entry.crop for entry in looked if entry.crop is not None]))
+    fast = model.task.predictions(exact.logits(cache.matrix(entry.record.digest for entry in looked)))
     agreed = model.task.agreement(slow, fast)
     if agreed.share >= 0.99 and agreed.difference <= 0.05:
         return ""

@@ -21,7 +21,7 @@ Floats = NDArray[np.float32]
 def fit_on(split: Split, features: Floats, recipe: Recipe, rows: list[int] | None = None) -> Head:
     """The head fitted to the features [usable, D] of some images; by default the training images."""
     rows = split.rows("train") if rows is None else rows
-    count = possible_folds(split.audit, recipe.search_folds, rows)
+    count = possible_folds(split.audit, recipe.head.cv_folds, rows)
     fold = folds_of(split.audit, count, recipe.seed, rows)[rows]
     return fit_head(head_data(split, features, rows, recipe), seed=recipe.seed, fold=fold)
 
@@ -29,8 +29,8 @@ def fit_on(split: Split, features: Floats, recipe: Recipe, rows: list[int] | Non
 def head_data(split: Split, features: Floats, rows: list[int], recipe: Recipe) -> HeadData:
     """What a head is fitted to: the features, targets and weights of the images at `rows`."""
     task = split.audit.task
-    weights = sample_weights(task, split.entries(rows), recipe.balance)
-    return HeadData(features[rows], split.targets(rows), task, weights, recipe.loss)
+    weights = sample_weights(task, split.entries(rows), recipe.data.balance)
+    return HeadData(features[rows], split.targets(rows), task, weights, recipe.loss.name)
 
 
 def out_of_fold_predictions(split: Split, features: Floats, recipe: Recipe, c: float) -> Floats:
@@ -42,7 +42,7 @@ def out_of_fold_predictions(split: Split, features: Floats, recipe: Recipe, c: f
     predictions = np.full((len(split.parts), split.audit.task.outputs), np.nan, np.float32)
     fold = split.folds
     if fold is None:
-        count = possible_folds(split.audit, recipe.search_folds)
+        count = possible_folds(split.audit, recipe.head.cv_folds)
         if count < 2:
             return predictions
         fold = folds_of(split.audit, count, recipe.seed)
@@ -58,7 +58,7 @@ def task_with_thresholds(split: Split, features: Floats, recipe: Recipe, c: floa
     together.
     """
     task, rows = split.audit.task, split.rows("train")
-    count = possible_folds(split.audit, recipe.search_folds, rows)
+    count = possible_folds(split.audit, recipe.head.cv_folds, rows)
     if not task.decision_thresholds or count < 2:
         return task
     fold = folds_of(split.audit, count, recipe.seed, rows)[rows]

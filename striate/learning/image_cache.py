@@ -16,6 +16,7 @@ from striate.data.pack.cache import automatic_pack
 from striate.data.pack.writing import pack_pixels
 from striate.data.sources.arrays import ArraySource
 from striate.data.sources.base import Item, Source
+from striate.data.sources.in_memory import ImageListSource
 from striate.errors import WorkError
 from striate.learning.caching import try_to_save
 from striate.pixels import Images, Pixels
@@ -76,7 +77,7 @@ class CachedImages:
 def cache_images(source: Source, pixels: Pixels, *, larger: bool, progress: Progress) -> ImageCache:
     """Decode everything once, or find it decoded. `larger`: also at a size above the network's input."""
     memory = Memory(source)
-    if isinstance(source, ArraySource):
+    if isinstance(source, ArraySource | ImageListSource):
         cache = _in_memory(source, pixels, memory, progress)
     else:
         try:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from striate.data.sources.base import Source
 from striate.data.sources.folder import open_images
 from striate.errors import RequestError
-from striate.inference.classifier import Classifier
-from striate.inference.strangers import Strangers, distances_among, distances_to
+from striate.inference.ood import OODDetector, distances_among, distances_to
+from striate.inference.predictor import Predictor
 from striate.model import Model
 from striate.tasks.metrics import auroc
 
@@ -63,7 +63,7 @@ def atypical(embeddings: Floats) -> Floats:
     return found / max(float(np.median(found)), 1e-6)
 
 
-def open_ood(folder: str) -> Source | None:
+def open_ood(folder: str | None) -> Source | None:
     """The images of a folder of OOD images; None where no folder is named. Raises RequestError for what is none."""
     if not folder:
         return None
@@ -86,15 +86,15 @@ def with_ood_detector(
     """
     if not found:
         raise RequestError(f"no image of the OOD folder {source.name!r} can be read")
-    detector = Strangers.learnt(train)
+    detector = OODDetector.fit(train)
     embeddings = np.stack([embedding for _, embedding in found])
     inside = detector.distances(held_out) if len(held_out) else distances_among(train)
     outside = detector.distances(embeddings)
-    predicted = model.task.predictions(Classifier(model).scores(embeddings)).argmax(axis=1)
+    predicted = model.task.predictions(Predictor(model).logits(embeddings)).argmax(axis=1)
     evaluation = OODEvaluation(
         source=source,
         paths=tuple(path for path, _ in found),
-        threshold=detector.limit,
+        threshold=detector.threshold,
         in_distribution=inside,
         out_of_distribution=outside,
         auroc=auroc(outside, inside),

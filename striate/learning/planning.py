@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from striate.data.sources.base import Source
 from striate.errors import RequestError
-from striate.nets.catalog import entry
+from striate.nets.catalog import USUAL_SIZE, Entry, known
 from striate.pixels import Pixels
 from striate.weights.kept import kept_nets
 from striate.weights.models import DEFAULT_BACKBONE, is_model_file
@@ -20,6 +20,7 @@ from striate.weights.peers import sources_of
 from striate.weights.registry import SOURCES, has_weights
 
 SMALL = 40  # pixels: below this, features of photographs help little
+SMALL_IMAGES = 64  # pixels: an own net without an input size takes images of up to this side as they are
 MANY = 1000  # images: from here on, it pays to measure how similar they are to the pretraining data
 MORE = 5000  # images: from here on, fine-tuning helps even on similar images
 # The mean top-1 confidence of the net's own thousand classes: 0.78 on ImageNet's photographs and 0.69 on ants and bees,
@@ -67,7 +68,7 @@ def choose(seen: DataSummary, strategy: str, net: str) -> Plan:
         asked = strategy != "auto"
         return Plan(strategy if asked else "features", net, "asked for" if asked else f"{net} has its weights")
     if net:
-        entry(net)
+        net = known(net).name
     if strategy in ("features", "finetune"):
         backbone = net or DEFAULT_BACKBONE
         if not has_weights(backbone):
@@ -77,7 +78,7 @@ def choose(seen: DataSummary, strategy: str, net: str) -> Plan:
         return Plan("scratch", net or _net_for(seen), "asked for")
     if net:
         if has_weights(net):
-            return Plan("features", net, f"{net} has weights pretrained on {entry(net).weights or 'other images'}")
+            return Plan("features", net, f"{net} has weights pretrained on {_data_of(net)}")
         return Plan("scratch", net, f"there are no published weights for {net}")
     if seen.side <= SMALL and seen.count >= ENOUGH_FROM_SCRATCH:
         why = f"{seen.count:,} small images ({seen.side} pixels) are enough to train a small net from scratch"
@@ -132,6 +133,16 @@ def with_similarity(plan: Plan, seen: DataSummary, confidence: float, seconds: f
     return Plan("features", plan.net, why)
 
 
+def _data_of(net: str) -> str:
+    facts = known(net)
+    return (isinstance(facts, Entry) and facts.weights) or "other images"
+
+
+def _size_for(seen: DataSummary) -> tuple[int, int]:
+    """Height and width for an own net that names no input size: small images as they are, else the usual size."""
+    return (seen.largest, seen.largest) if 0 < seen.largest <= SMALL_IMAGES else USUAL_SIZE
+
+
 def _net_for(seen: DataSummary) -> str:
     if seen.largest <= SMALL:
         return "lenet5_plain" if seen.grey else "resnet20"
@@ -143,8 +154,8 @@ def scratch_pixels(net: str, seen: DataSummary) -> Pixels:
 
     The normalisation is a placeholder here; training measures it on its images.
     """
-    facts = entry(net)
-    height, width = facts.input_size
+    facts = known(net)
+    height, width = facts.input_size or _size_for(seen)
     channels = 1 if facts.in_channels == 1 else 3
     fits = 0 < seen.largest <= min(height, width) and seen.side * 2 >= min(height, width)
     neutral = (127.5,) * channels

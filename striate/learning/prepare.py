@@ -53,7 +53,8 @@ class Prepared:
 def prepare_features(source: Source, net: str, recipe: Recipe, context: RunContext) -> Prepared:
     """Every image looked at and run through the pretrained `net`. Raises RequestError for data not fit to train on."""
     with context.clock.stage("backbone"):
-        extractor = feature_extractor(pretrained(net), recipe.engine, recipe.precision, len(source.items))
+        asked = recipe.inference
+        extractor = feature_extractor(pretrained(net), asked.engine, asked.precision, len(source.items))
     with context.clock.stage("look and extract features"):
         pairs, cache = extract(source, extractor, context.progress)
     split = _split(source, pairs, recipe, context)
@@ -64,7 +65,7 @@ def prepare_features(source: Source, net: str, recipe: Recipe, context: RunConte
 def in_float32(prepared: Prepared, context: RunContext) -> Prepared:
     """The same data with features extracted again in float32."""
     assert prepared.features is not None
-    recipe = prepared.recipe.changed({"precision": "float32"})
+    recipe = prepared.recipe.updated({"inference.precision": "float32"})
     extractor = dataclasses.replace(prepared.features.extractor, precision="float32")
     with context.clock.stage("look and extract features"):
         _, cache = extract(prepared.source, extractor, context.progress)

@@ -15,6 +15,7 @@ from striate.model import Model
 from striate.pixels import Images
 from striate.recipe import Recipe
 from striate.tasks import Evaluation, Task
+from striate.tasks.base import NONE, MetricFunction
 from striate.tasks.report_common import CROSS_VALIDATED
 
 if TYPE_CHECKING:  # they import torch, and not every strategy does
@@ -76,27 +77,32 @@ class TrainResult:
 
 
 def evaluated(
-    split: Split, task: Task, predictions: Floats, out_of_fold: Floats | None
+    split: Split, task: Task, predictions: Floats, out_of_fold: Floats | None, metrics: Mapping[str, MetricFunction]
 ) -> tuple[Evaluation, CrossValidation | None]:
     """The headline, and the cross-validation where there are folds.
 
     predictions [held out, outputs]: of the held-out part, in order. out_of_fold [usable, outputs]: see `Evidence`.
     The headline is the held-out part's, or all folds' together where nothing is held out.
     """
-    folds = cross_validated(split, task, out_of_fold) if split.folds is not None and out_of_fold is not None else None
+    folds = None
+    if split.folds is not None and out_of_fold is not None:
+        folds = cross_validated(split, task, out_of_fold, metrics)
     if folds is not None and not split.held_out_part:
         return folds.pooled, folds
-    return task.evaluate(split.held_out_part, predictions, split.targets(split.held_out_rows)), folds
+    targets = split.targets(split.held_out_rows)
+    return task.evaluate(split.held_out_part, predictions, targets, metrics=metrics), folds
 
 
-def cross_validated(split: Split, task: Task, out_of_fold: Floats) -> CrossValidation:
-    """Each fold's evaluation, and that of all folds together."""
+def cross_validated(
+    split: Split, task: Task, out_of_fold: Floats, metrics: Mapping[str, MetricFunction] = NONE
+) -> CrossValidation:
+    """Each fold's evaluation, and that of all folds together. metrics: own ones by name."""
     assert split.folds is not None
     limits = _thresholds_of_others(split, task, out_of_fold) if task.decision_thresholds else None
 
     def of(part: str, rows: list[int]) -> Evaluation:
         own = None if limits is None else limits[rows]
-        return task.evaluate(part, out_of_fold[rows], split.targets(rows), thresholds=own)
+        return task.evaluate(part, out_of_fold[rows], split.targets(rows), thresholds=own, metrics=metrics)
 
     folds = tuple(of(f"fold {fold + 1}", split.fold_rows(fold)[1]) for fold in range(split.fold_count))
     return CrossValidation(folds, of(CROSS_VALIDATED, np.flatnonzero(split.folds >= 0).tolist()))

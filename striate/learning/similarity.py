@@ -6,9 +6,10 @@ import numpy as np
 
 from striate.data.audit.looking import look
 from striate.data.sources.base import Source
-from striate.inference.classifier import Classifier
+from striate.inference.predictor import Predictor
 from striate.learning.planning import DataSummary, Plan, with_similarity, worth_finetuning
 from striate.recipe import Recipe
+from striate.recipe.augment import NO_AUGMENTATION
 from striate.weights.models import open_model, pretrained
 
 LOOKED = 64  # images
@@ -17,7 +18,7 @@ STEP = 16  # images a timed step
 
 def planned_by_similarity(source: Source, plan: Plan, seen: DataSummary, recipe: Recipe) -> Plan:
     """The plan once some of the images went through its net; unchanged where none of them can be read."""
-    confidence = mean_confidence(source, plan.net, recipe.engine)
+    confidence = mean_confidence(source, plan.net, recipe.inference.engine)
     if confidence is None:
         return plan
     seconds = finetuning_seconds(plan.net, seen.count, recipe) if worth_finetuning(seen, confidence) else 0.0
@@ -31,15 +32,15 @@ def mean_confidence(source: Source, net: str, engine: str = "auto") -> float | N
     crops = [one.crop for one in look(source, model.pixels, items=items) if one.crop is not None]
     if not crops:
         return None
-    return float(Classifier(model, engine=engine).answers(np.stack(crops)).max(axis=1).mean())
+    return float(Predictor(model, engine=engine).predictions(np.stack(crops)).max(axis=1).mean())
 
 
 def finetuning_seconds(net: str, images: int, recipe: Recipe) -> float:
     """What fine-tuning on so many images is expected to take, from a step on noise."""
     import torch
 
-    from striate.inference.trunks import net_of
-    from striate.learning.strategies.finetune import EPOCHS
+    from striate.inference.backbones import net_of
+    from striate.learning.strategies.finetune import EPOCHS, RATE
     from striate.training.examples import Examples
     from striate.training.loop import fit
     from striate.transfer.unfreezing import Unfreezing, rates
@@ -48,9 +49,13 @@ def finetuning_seconds(net: str, images: int, recipe: Recipe) -> float:
     made, size = net_of(model), (model.pixels.height, model.pixels.width)
     noise = torch.randint(0, 256, (STEP, model.pixels.channels, *size), dtype=torch.uint8)
     examples = Examples(noise, torch.zeros(STEP, dtype=torch.int64), model.pixels.mean, model.pixels.std)
-    trial = recipe.changed({"epochs": 2, "batch": STEP, "augment": "none", "accumulate": 1})
+    chosen = recipe.finetune
+    trial = recipe.for_trial().updated(
+        {"train": {"epochs": 2, "batch": STEP, "accumulate": 1}, "augment": NO_AUGMENTATION, "optimizer.lr": RATE}
+    )
     reports = fit(
         made, examples, trial,
-        hooks=[Unfreezing(made, recipe.unfreeze, recipe.norms)], rates=rates(made, recipe.unfreeze, recipe.rate_decay),
+        hooks=[Unfreezing(made, chosen.unfreeze, chosen.batch_norm)],
+        rates=rates(made, chosen.unfreeze, chosen.layer_decay),
     )  # fmt: skip
-    return (recipe.epochs or EPOCHS) * images * reports[-1].seconds / STEP  # the first step also warms up
+    return (recipe.train.epochs or EPOCHS) * images * reports[-1].seconds / STEP  # the first step also warms up

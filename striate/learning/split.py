@@ -26,11 +26,11 @@ class Split:
         """As the recipe says. With folds, a split that comes with the data is kept, and the folds are made within
         "train"; otherwise every image is trained on, and measured by models that were not trained on it."""
         given = any(entry.item.part for entry in found.usable)
-        if not recipe.folds:
-            return cls(found, split(found, recipe.held_out, recipe.seed))
+        if not recipe.data.folds:
+            return cls(found, split(found, recipe.data.held_out, recipe.seed))
         parts = [entry.item.part or "train" for entry in found.usable]
         places = [place for place, part in enumerate(parts) if part == "train"] if given else None
-        return cls(found, parts, folds_of(found, recipe.folds, recipe.seed, places))
+        return cls(found, parts, folds_of(found, recipe.data.folds, recipe.seed, places))
 
     @property
     def held_out_part(self) -> str:

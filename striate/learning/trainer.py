@@ -14,19 +14,20 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from striate.anatomy.summary import catalogue_madds
 from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment
 from striate.errors import RequestError
-from striate.inference.classifier import Classifier
+from striate.inference.predictor import Predictor
 from striate.learning.balance import sample_weights
 from striate.learning.context import RunContext
+from striate.learning.extensions import Extensions
 from striate.learning.image_cache import CachedImages
 from striate.learning.prepare import Prepared
 from striate.learning.result import Row
 from striate.model import Model
 from striate.nets.base import Net
 from striate.nets.build import create
-from striate.nets.catalog import entry
 from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
 from striate.progress import Step
@@ -36,8 +37,8 @@ from striate.training.checkpoints import Checkpoints
 from striate.training.examples import Examples, training_loss
 from striate.training.hooks import Hook
 from striate.training.loop import fit
+from striate.training.loop_state import EpochReport, LoopState
 from striate.training.optimizers import Rates
-from striate.training.run import EpochReport, Run
 from striate.training.standardised import StandardisedTarget
 from striate.training.world import ALONE
 
@@ -84,15 +85,16 @@ class Fitted(NamedTuple):
 class Trainer:
     """Trains `net` on prepared data; `fit` does it for one set of images after another.
 
-    initial: from the indices of the training images to what training starts from. hooks: of the caller, after those of
-    the recipe and of the strategy.
+    initial: from the indices of the training images to what training starts from. extensions: of the caller.
+    hooks: called after those of the recipe, the strategy and the caller.
     """
 
     net: str
     data: Prepared
     context: RunContext
     initial: Callable[[Trainer, list[int]], InitialState]
-    hooks: tuple[Hook, ...] = field(default=())
+    extensions: Extensions = field(default_factory=Extensions)
+    hooks: tuple[Hook, ...] = ()
 
     @property
     def recipe(self) -> Recipe:
@@ -124,8 +126,8 @@ class Trainer:
         validation = self.evaluation_examples(held_out, ready.state) if held_out else None
         what = "Training" if stage == "train" else f"Training {stage.replace('-', ' ')}"
         with (
-            context.progress.bar(what, recipe.chosen_epochs(len(rows))) as bar,
-            threads_for(self.net, recipe.batch),
+            context.progress.bar(what, recipe.train.chosen_epochs(len(rows))) as bar,
+            threads_for(self.net, recipe.train.batch),
             context.polling(),
         ):
             reporting = _Reporting(self.task, on_epoch, bar, context.progress.say)
@@ -134,8 +136,15 @@ class Trainer:
                 ready.examples,
                 recipe,
                 held_out=validation,
-                hooks=[*ready.state.hooks, *self.hooks, reporting, self._checkpoints(stage, rows, held_out)],
+                hooks=[
+                    *ready.state.hooks,
+                    *self.extensions.hooks,
+                    *self.hooks,
+                    reporting,
+                    self._checkpoints(stage, rows, held_out),
+                ],
                 rates=ready.rates,
+                loss=self.extensions.loss,
                 world=context.processes.world or ALONE,
             )
         if isinstance(ready.module, StandardisedTarget):
@@ -168,11 +177,12 @@ class Trainer:
 
     def training_examples(self, rows: list[int], state: InitialState) -> Examples:
         """The images at `rows` at the size to augment from, with sample weights and sampling weights."""
-        sampling, entries = self.recipe.balance == "sampling", self.data.split.entries(rows)
-        weights = sample_weights(self.task, entries, "none" if sampling else self.recipe.balance)
+        sampling, entries = self.recipe.data.balance == "sampling", self.data.split.entries(rows)
+        weights = sample_weights(self.task, entries, "none" if sampling else self.recipe.data.balance)
         return dataclasses.replace(
             self.evaluation_examples(rows, state),
             images=self.images.training_tensor(),
+            augment=self.extensions.augment,
             fraction=self._fraction,
             sample_weights=None if weights is None else torch.from_numpy(weights),
             sampling_weights=sample_weights(self.task, entries, "sampling", own=False) if sampling else None,
@@ -180,14 +190,14 @@ class Trainer:
 
     def loss(self, rows: list[int]) -> Loss:
         """The loss of training on the images at `rows`."""
-        split, balance = self.data.split, self.recipe.balance
+        split, balance = self.data.split, self.recipe.data.balance
         weights = sample_weights(self.task, split.entries(rows), balance)
         return training_loss(self.task, split.targets(rows), self.recipe, weights=weights)
 
     def _standardised(self, state: InitialState, rows: list[int]) -> tuple[nn.Module, Rates | None]:
         """The net with its outputs in the targets' units, where the task standardises these, and its rates."""
         net, rates = state.net, state.rates
-        standard = self.task.standardisation(self.data.split.targets(rows), self.recipe.loss)
+        standard = self.task.standardisation(self.data.split.targets(rows), self.recipe.loss.name)
         if standard is None:
             return net, rates
         head = net.head
@@ -200,7 +210,7 @@ class Trainer:
 
     def views(self, row: int) -> Images:
         """An image as prediction sees it, then as the first epochs augment it: uint8 [1 + VIEWS, H, W, C]."""
-        chosen = dataclasses.replace(Augmentation.from_text(self.recipe.augment), mixup=0.0)
+        chosen = dataclasses.replace(Augmentation.of(self.recipe.augment), mixup=0.0)
         image = self.images.training_tensor()[self.images.indices([row])]
         seed, size = self.recipe.seed, (self.data.pixels.height, self.data.pixels.width)
         drawn = [
@@ -210,10 +220,10 @@ class Trainer:
         augmented = torch.cat(drawn).permute(0, 2, 3, 1).numpy()
         return np.concatenate([self.images.exact([row]), augmented])
 
-    def predictor(self, model: Model) -> Classifier:
+    def predictor(self, model: Model) -> Predictor:
         """The model in the recipe's engine and precision: float32 where that is left open."""
-        precision = "float32" if self.recipe.precision == "auto" else self.recipe.precision
-        return Classifier(model, engine=self.recipe.engine, precision=precision)
+        precision = "float32" if self.recipe.inference.precision == "auto" else self.recipe.inference.precision
+        return Predictor(model, engine=self.recipe.inference.engine, precision=precision)
 
     @property
     def _fraction(self) -> float:
@@ -224,10 +234,15 @@ class Trainer:
         recipe = self.recipe
         return Checkpoints(
             self.context.checkpoints(stage),
-            seconds=recipe.checkpoint_seconds,
-            steps=recipe.checkpoint_steps,
-            keep=recipe.checkpoint_keep,
-            identity={**recipe.choices(), "net": self.net, "data": self._digest([rows, held_out])},
+            seconds=recipe.checkpoint.seconds,
+            steps=recipe.checkpoint.steps,
+            keep=recipe.checkpoint.keep,
+            identity={
+                **recipe.choices(),
+                **self.extensions.names(),
+                "net": self.net,
+                "data": self._digest([rows, held_out]),
+            },
             stop=self.context.stop,
             advice=self.context.advice,
         )
@@ -267,18 +282,18 @@ class _Reporting(Hook):
         self.task, self.on_epoch, self.bar, self.say = task, on_epoch, bar, say
         self.shown = 0
 
-    def epoch_begins(self, run: Run) -> None:
-        self.bar.advance(run.epoch - self.shown)  # a resumed run has epochs behind it
-        self.shown = run.epoch
+    def epoch_begins(self, loop: LoopState) -> None:
+        self.bar.advance(loop.epoch - self.shown)  # a resumed run has epochs behind it
+        self.shown = loop.epoch
 
-    def epoch_done(self, run: Run) -> None:
-        report = run.reports[-1]
+    def epoch_done(self, loop: LoopState) -> None:
+        report = loop.reports[-1]
         self.on_epoch(_row(report, self.task))
         self.bar.note(_note(report, self.task))
         self.bar.advance()
-        self.shown = run.epoch
+        self.shown = loop.epoch
 
-    def note(self, run: Run, line: str) -> None:
+    def note(self, loop: LoopState, line: str) -> None:
         self.say(line)
 
 
@@ -298,7 +313,8 @@ def _note(report: EpochReport, task: Task) -> str:
 
 def small_step(net: str, batch: int) -> bool:
     """Whether a step is so small that neither threads nor another precision make it faster."""
-    return entry(net).madds * batch < SMALL_STEP
+    madds = catalogue_madds(net)
+    return madds is not None and madds * batch < SMALL_STEP
 
 
 def on_meta(net: str, task: Task, pixels: Pixels) -> Net:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from striate.errors import RequestError
+from striate.nets.catalog import is_import_path, source_digest
 from striate.pixels import Pixels
 from striate.storage import sha256_of, write_bytes
 from striate.tasks import Task, task_from_dict
@@ -36,10 +37,11 @@ Tensors = dict[str, NDArray[Any]]
 class Model:
     """A trained network as data.
 
-    net, options: what `create` is given. task: what is asked, with the names of the outputs. pixels: the preprocessing.
+    net, options: what `create` is given; of a net of the user's own, `net` is its constructor's import path. task: what
+    is asked, with the names of the outputs. pixels: the preprocessing.
     tensors: the network's state by name. head: name of the linear layer that ends the net, "" where it has none.
     aliases: names that share another name's tensor. memory_format: of convolution weights in training.
-    extras: further tensors: "mean_image" [H, W, C], subtracted in place of the mean, and what tells strangers.
+    extras: further tensors: "mean_image" [H, W, C], subtracted in place of the mean, and the OOD detector's.
     strategy, training, metrics, versions: where it came from and what was measured, as JSON values.
     """
 
@@ -73,7 +75,7 @@ class Model:
         return self.extras.get("mean_image")
 
     @cached_property
-    def trunk_key(self) -> str:
+    def backbone_key(self) -> str:
         """Names all that decides the embedding: net, input normalisation and every tensor below the head.
 
         Models that differ only in their linear head share it, and so share one compiled graph and one feature cache.
@@ -83,6 +85,7 @@ class Model:
         pixels = self.pixels
         facts: list[Any] = [self.net, options, self.head, self.aliases, below]
         facts += [_checksum(self.mean_image)] if self.mean_image is not None else []
+        facts += [source_digest(self.net)] if is_import_path(self.net) else []
         facts += [pixels.height, pixels.width, pixels.channels, list(pixels.mean), list(pixels.std)]
         return sha256_of(json.dumps(facts, sort_keys=True).encode())
 

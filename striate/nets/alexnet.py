@@ -11,11 +11,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from striate.layers.lrn import LRN
 from striate.nets.base import Net, Variant
+from striate.nets.cells import Parts
+from striate.nets.initialise import normal_with_biases
 from striate.nets.options import check_dropout, check_width, scaled
 from striate.tables import table
 
@@ -74,14 +75,14 @@ class Row(NamedTuple):
     maps: int
     sees: str
     size: int
-    order: str
+    order: Parts
 
 
 ROWS = {text: table(Row, text) for text in (ALEXNET, CAFFENET, ONE_TOWER, CAFFENET_128)}
 
 
 class Layer(NamedTuple):
-    """The arguments of one layer; a fully connected one looks at `kernel` (height, width) places of `inputs` maps."""
+    """The arguments of one layer; of a fully connected one, `kernel` is the map's height and width."""
 
     name: str
     inputs: int
@@ -90,7 +91,7 @@ class Layer(NamedTuple):
     stride: int
     padding: int
     groups: int
-    order: tuple[str, ...]
+    order: Parts
 
 
 def stages(
@@ -102,13 +103,14 @@ def stages(
     """
     inputs, places = in_channels, input_size
     for row in rows[:-1]:
-        order = tuple(row.order.split("-"))
         outputs = scaled(row.maps, width)
-        kernel = places if "full" in order else (row.kernel, row.kernel)
-        yield Layer(row.layer, inputs, outputs, kernel, row.stride, row.padding, 2 if row.sees == "own" else 1, order)
+        kernel = places if "full" in row.order else (row.kernel, row.kernel)
+        yield Layer(
+            row.layer, inputs, outputs, kernel, row.stride, row.padding, 2 if row.sees == "own" else 1, row.order
+        )
         inputs = outputs
         places = _after(places, kernel, row.stride, row.padding)
-        if "pool" in order:
+        if "pool" in row.order:
             places = _after(places, (3, 3), 2, ceil=ceil)
 
 
@@ -132,8 +134,8 @@ class AlexNet(Net):
     table = ALEXNET
     minimum_size = 39
     ceil: ClassVar[bool] = True  # Pooling rounds up, as in cuda-convnet and in Caffe; from 227 nothing is left over.
-    deviation: ClassVar[float] = 0.01  # Of the first weights of fc6 and fc7; 0.01 everywhere else.
-    lift: ClassVar[float] = 1.0  # The first biases of conv2, conv4, conv5, fc6 and fc7; 0 everywhere else.
+    full_deviation: ClassVar[float] = 0.01  # Of the initial weights of fc6 and fc7; 0.01 everywhere else.
+    lift: ClassVar[float] = 1.0  # The initial biases of conv2, conv4, conv5, fc6 and fc7; 0 everywhere else.
 
     fc6: nn.Module
     fc7: nn.Module
@@ -158,7 +160,10 @@ class AlexNet(Net):
         self.head = nn.Linear(fc7.outputs, classes)
         self.stages = tuple(layer.name for layer in layers if "conv" in layer.order)
         self.feature_channels, self.embedding_size = conv5.outputs, fc7.outputs
-        self._initialise(width)
+        full = self.full_deviation
+        lifted = dict.fromkeys(("conv2", "conv4", "conv5", "fc"), self.lift)
+        # At other widths than the paper's the deviation makes up for the number of inputs.
+        normal_with_biases(self, lambda name: (full if name.startswith("fc") else 0.01) / math.sqrt(width), lifted)
 
     def embed(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> the activations of fc7 [N, embedding_size], with dropout in training."""
@@ -180,25 +185,12 @@ class AlexNet(Net):
     def _norm(self) -> LRN:
         return LRN()
 
-    @torch.no_grad()
-    def _initialise(self, width: float) -> None:
-        """Normal weights; biases lifted where it gives the first ReLUs something to pass on (section 5).
-
-        At other widths than the paper's the deviation makes up for the number of inputs.
-        """
-        for name, module in self.named_modules():
-            if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
-                deviation = self.deviation if name.startswith("fc") else 0.01
-                module.weight.normal_(0, deviation / math.sqrt(width))
-                lifted = name.startswith(("conv2", "conv4", "conv5", "fc"))
-                module.bias.fill_(self.lift if lifted else 0.0)
-
 
 class CaffeNet(AlexNet):
     """AlexNet as Caffe's reference model: pooling before normalisation. Source: arXiv:1408.5093 and its repository."""
 
     table = CAFFENET
-    deviation = 0.005
+    full_deviation = 0.005
     lift = 0.1
 
     def _norm(self) -> LRN:
@@ -232,8 +224,8 @@ VARIANTS = {
 
 # Deviations. alexnet: 227 pixels where the paper says 224 (see the class). The towers are groups of one convolution, so
 # their maps lie side by side in one tensor, and normalisation, by its formula, reaches over the seam. The paper scales
-# by 0.5 in the test what it drops in training; here what is kept is scaled up in training, which comes to the same. Its
+# by 0.5 in the test what it drops in training; here what is left is scaled up in training, which is equivalent. Its
 # 60 million parameters are 60,965,224. caffenet: normalises with Caffe's constants (see LRN) and starts from Caffe's
 # weights and biases. alexnet_one_tower: the paper gives the net in passing; layers and dropout are the PyTorch
-# library's, the initialisation is alexnet's. caffenet128: its authors start from LSUV, which looks at images and is no
+# library's, the initialisation is alexnet's. caffenet128: its authors start from LSUV, which needs images and is no
 # part of a network; here from Caffe's. alexnet_tiny is ours, for tests.

@@ -1,8 +1,9 @@
-"""What every image classifier here offers, whatever stands inside."""
+"""The interface that every image classifier of the catalogue has."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -14,18 +15,19 @@ from striate.errors import RequestError
 class Net(nn.Module):
     """An image classifier: `forward(x)` is `head(embed(x))`, and `embed(x)` is `features(x)`, pooled.
 
-    features  [N, in_channels, H, W] -> [N, feature_channels, h, w], the last map: the modules of `stages`, in order
-    embed     -> [N, embedding_size], one vector an image; dropout, in training only, is applied here
-    head      -> [N, classes], scores before any softmax; replace it to learn other classes
+    maps      [N, in_channels, H, W] -> {stage: [N, c, h, w]}, the feature map of each module of `stages`, in order
+    features  -> [N, feature_channels, h, w], the last of them
+    embed     -> [N, embedding_size], one vector per image; dropout, in training only, is applied here
+    head      -> [N, classes], the logits; replace it to train on other classes
 
     A network whose fully connected layers are as large as its last map takes images of one size: its `input_size`,
-    which the constructor was given. All others take any size from `minimum_size` on, and have None there.
+    which the constructor was given. All others take any size of at least `minimum_size`, and have None there.
 
     `create` (in `striate.nets.build`) fills in `name` and `options`, from which the same network can be made again.
     """
 
     table: ClassVar[str]  # The paper's table, as printed at the top of the file.
-    minimum_size: ClassVar[int]  # The least height and width of an image.
+    minimum_size: ClassVar[int]  # The smallest height and width of an image.
     input_size: tuple[int, int] | None = None  # The only height and width; None: any.
 
     head: nn.Module
@@ -42,24 +44,35 @@ class Net(nn.Module):
         self.options = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> scores [N, classes]. Raises RequestError for images of a wrong size."""
-        scores: Tensor = self.head(self.embed(x))
-        return scores
+        """Images [N, in_channels, H, W] -> logits [N, classes]. Raises RequestError for images of a wrong size."""
+        logits: Tensor = self.head(self.embed(x))
+        return logits
 
     def embed(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> vectors [N, embedding_size]: the mean of the last map over its pixels."""
         return self.features(x).mean((2, 3))
 
     def features(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> the last map [N, feature_channels, h, w]."""
+        """Images [N, in_channels, H, W] -> the last feature map [N, feature_channels, h, w]."""
+        return self._run_stages(x)
+
+    def maps(self, x: Tensor) -> dict[str, Tensor]:
+        """Images [N, in_channels, H, W] -> the feature map [N, c, h, w] of each stage by its name, in order."""
+        maps: dict[str, Tensor] = {}
+        self._run_stages(x, maps)
+        return maps
+
+    def _run_stages(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> Tensor:
         self.check(x)
         for stage in self.stages:
             x = getattr(self, stage)(x)
+            if maps is not None:
+                maps[stage] = x
         return x
 
     def check(self, x: Tensor) -> None:
-        """Raise RequestError unless `x` is a batch of images that this network can look at."""
-        # A tracer asks about shapes that have no value yet; it is given its example input by one who has checked it.
+        """Raise RequestError unless `x` is a batch of images that this network accepts."""
+        # A tracer sees shapes that have no value yet; its example input was checked before.
         if torch._C._get_tracing_state() is not None or torch.compiler.is_compiling() or isinstance(x, fx.Proxy):
             return
         if x.ndim != 4 or x.shape[1] != self.in_channels:
@@ -73,7 +86,41 @@ class Net(nn.Module):
 
 
 class Variant(NamedTuple):
-    """A named network of a paper: the class, and what its constructor is given beside classes and channels."""
+    """A named network of a paper.
+
+    net         the class
+    options     keyword arguments of its constructor, beside classes, channels and size, and of `then`
+    then        a function that changes the network in place once it is made; its keyword-only arguments are options too
+    then_table  the table of `then`'s paper, printed below that of the class
+    """
 
     net: type[Net]
     options: Mapping[str, object]
+    then: Callable[..., None] | None = None
+    then_table: str = ""
+
+    @property
+    def table(self) -> str:
+        """The tables from which the network is made, as printed in the papers."""
+        return f"{self.net.table}{self.then_table}"
+
+    def call(self, options: Mapping[str, object]) -> str:
+        """The network with these options as a call: `squeeze_excite(ResNet(depth=50))`."""
+        own = {name: value for name, value in options.items() if name not in self.then_options}
+        made = f"{self.net.__name__}({_arguments(own)})"
+        if self.then is None:
+            return made
+        more = _arguments({name: value for name, value in options.items() if name in self.then_options})
+        return f"{self.then.__name__}({made}{', ' if more else ''}{more})"
+
+    @property
+    def then_options(self) -> tuple[str, ...]:
+        """The names of the options that go to `then`."""
+        if self.then is None:
+            return ()
+        parameters = inspect.signature(self.then).parameters.values()
+        return tuple(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)
+
+
+def _arguments(options: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in options.items())

@@ -13,6 +13,8 @@ from torch import nn
 from striate.layers.branches import Branches
 from striate.layers.conv import ConvNormAct
 from striate.nets.base import Net, Variant
+from striate.nets.cells import MapSize, Patch, StridedKind
+from striate.nets.initialise import he_normal
 from striate.nets.options import check_width, scaled
 from striate.tables import table
 
@@ -40,24 +42,24 @@ TABLE = """
 
 class Row(NamedTuple):
     stage: str
-    type: str
-    patch: str
-    output: str
+    type: StridedKind
+    patch: Patch | None
+    output: MapSize
     depth: int
-    n1x1: int
-    n3x3r: int
-    n3x3: int
-    d3x3r: int
-    d3x3: int
+    n1x1: int | None
+    n3x3r: int | None
+    n3x3: int | None
+    d3x3r: int | None
+    d3x3: int | None
     pool: str
-    proj: int
+    proj: int | None
 
 
-ROWS = table(Row, TABLE.replace("#", "n").replace("-", "0"))
+ROWS = table(Row, TABLE.replace("#", "n"))  # a field's name cannot start with #
 
 
 class Widths(NamedTuple):
-    """Channels of a module's convolutions, the two of `d3x3` being alike; 0 where there is none."""
+    """Channels of a module's convolutions, the two of `d3x3` have as many; 0 where there is none."""
 
     n1x1: int
     n3x3r: int
@@ -83,15 +85,14 @@ class Stage(NamedTuple):
 def stages(in_channels: int = 3, width: float = 1.0) -> Iterator[Stage]:
     """The rows up to the last map as stages, `width` times as wide; a module's channels are those of its branches."""
     for row in ROWS[:-1]:
-        kind, _, halved = row.type.partition("/")
-        kernel, stride = (0, int(halved or 1)) if kind == "inception" else (int(row.patch[0]), int(row.patch[-1]))
+        kernel, stride = row.patch or Patch(0, row.type.stride)
         widths = Widths(*(scaled(channels, width) if channels else 0 for channels in (*row[5:10], row.proj)))
         channels = in_channels
-        if kind == "convolution":
-            channels = scaled(int(row.output.split("x")[-1]), width)
-        elif kind == "inception":
+        if row.type.name == "convolution":
+            channels = scaled(row.output.channels, width)
+        elif row.type.name == "inception":
             channels = widths.n1x1 + widths.n3x3 + widths.d3x3 + (widths.proj or in_channels)
-        yield Stage(row.stage, kind, kernel, stride, in_channels, channels, widths, row.pool)
+        yield Stage(row.stage, row.type.name, kernel, stride, in_channels, channels, widths, row.pool)
         in_channels = channels
 
 
@@ -146,7 +147,7 @@ class BNInception(Net):
         self.feature_channels = self.embedding_size = plan[-1].channels
         self.head = nn.Linear(self.embedding_size, classes)
         self.stages = tuple(stage.name for stage in plan)
-        _initialise(self)
+        he_normal(self)  # The paper does not say.
 
 
 def _layers(stage: Stage) -> nn.Module:
@@ -160,15 +161,6 @@ def _layers(stage: Stage) -> nn.Module:
         ConvNormAct(stage.in_channels, stage.widths.n3x3r, 1),
         ConvNormAct(stage.widths.n3x3r, stage.channels, stage.kernel, stride=stage.stride),
     )
-
-
-def _initialise(net: nn.Module) -> None:
-    """Normal weights of variance 2 / fan-in (He et al. 2015, arXiv:1502.01852), biases zero; the paper does not say."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
 
 VARIANTS = {

@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from striate.errors import RequestError, unknown
 from striate.nets.base import Net, Variant
-from striate.nets.catalog import entry
+from striate.nets.catalog import USUAL_SIZE, Entry, OwnEntry, entry, known
+from striate.nets.own import make_own
 
 # Beyond these a request is a slip, and would rather exhaust the memory than train.
 LARGEST_CLASSES = 100_000
@@ -30,29 +31,51 @@ def create(
 ) -> Net:
     """Make the network `name`, freshly initialised from torch's global generator.
 
-    What is None is as the catalogue has it. `input_size` (height, width) is checked against what the network can take.
+    `name` is one of the catalogue, or of a network that was registered (see `striate.register`). What is None is as the
+    catalogue or the registration has it. `input_size` (height, width) is checked against what the network accepts.
     `options` are the constructor's own keywords. The network's `name` and `options` are what makes it again:
     `create(net.name, **net.options)`; both can be written as JSON.
     Raises RequestError, before anything is allocated, for an unknown name or option (with the nearest right ones) and
     for a value that is out of range or of the wrong type.
     """
-    facts = entry(name)
-    variant = variants(facts.file)[name]
-    constructor: Callable[..., Net] = variant.net
-    classes = _whole("classes", facts.classes if classes is None else classes, LARGEST_CLASSES)
+    facts = known(name)
+    classes = facts.classes if classes is None else classes
+    if classes is None:
+        raise RequestError(f"{facts.name} has no number of classes of its own: give classes")
+    classes = _whole("classes", classes, LARGEST_CLASSES)
     in_channels = _whole("in_channels", facts.in_channels if in_channels is None else in_channels, LARGEST_CHANNELS)
-    size = _size(name, facts.input_size if input_size is None else input_size, variant.net.minimum_size)
-    chosen = _options(name, options, variant.net)
-    sized = {"input_size": size} if "input_size" in inspect.signature(constructor).parameters else {}
-    net = constructor(classes=classes, in_channels=in_channels, **sized, **{**variant.options, **chosen})
-    net.name = name
+    chosen = _options(facts, options)
+    own_size = facts.input_size or USUAL_SIZE
+    size = _size(name, own_size if input_size is None else input_size, _minimum_size(facts))
+    given: dict[str, Any] = {"classes": classes, "in_channels": in_channels, "input_size": size, "options": chosen}
+    net = make_own(facts, **given) if isinstance(facts, OwnEntry) else instantiate(variants(facts.file)[name], **given)
+    net.name = facts.name
     net.options = {"classes": classes, "in_channels": in_channels, "input_size": list(size), "options": chosen}
+    return net
+
+
+def instantiate(
+    variant: Variant,
+    *,
+    classes: int,
+    in_channels: int,
+    input_size: tuple[int, int],
+    options: Mapping[str, object] | None = None,
+) -> Net:
+    """A named network of a paper, with `options` in place of its own; nothing is checked here."""
+    chosen = {**variant.options, **(options or {})}
+    after = {name: chosen.pop(name) for name in variant.then_options if name in chosen}
+    constructor: Callable[..., Net] = variant.net
+    sized = {"input_size": input_size} if "input_size" in inspect.signature(constructor).parameters else {}
+    net = constructor(classes=classes, in_channels=in_channels, **sized, **chosen)
+    if variant.then is not None:
+        variant.then(net, **after)
     return net
 
 
 def check_options(name: str, options: Mapping[str, object]) -> None:
     """Raise RequestError for options that the network `name` does not have, or of another type, before it is made."""
-    _options(name, options, net_class(name))
+    _options(known(name), options)
 
 
 def variants(file: str) -> Mapping[str, Variant]:
@@ -61,9 +84,20 @@ def variants(file: str) -> Mapping[str, Variant]:
     return found
 
 
+def variant_of(name: str) -> Variant:
+    """The named network `name` of the catalogue. Raises RequestError for an unknown name."""
+    return variants(entry(name).file)[name]
+
+
 def net_class(name: str) -> type[Net]:
-    """The class of the network `name`. Raises RequestError for an unknown name."""
-    return variants(entry(name).file)[name].net
+    """The class of the network `name` of the catalogue. Raises RequestError for an unknown name."""
+    return variant_of(name).net
+
+
+def _minimum_size(facts: Entry | OwnEntry) -> int:
+    if isinstance(facts, OwnEntry):
+        return int(getattr(facts.build, "minimum_size", 1))
+    return net_class(facts.name).minimum_size
 
 
 def _whole(what: str, value: object, largest: int) -> int:
@@ -81,23 +115,37 @@ def _size(name: str, value: object, least: int) -> tuple[int, int]:
     return height, width
 
 
-def _options(name: str, options: Mapping[str, object] | None, constructor: type[Net]) -> dict[str, object]:
+def _options(facts: Entry | OwnEntry, options: Mapping[str, object] | None) -> dict[str, object]:
     if options is not None and not isinstance(options, Mapping):
         raise RequestError(f"options must be names with values, not {options!r}")
-    hints = get_type_hints(constructor.__init__)
-    choices = [option for option in inspect.signature(constructor).parameters if option not in _GIVEN_APART]
+    hints = _option_types(facts)
     for option, value in (options or {}).items():
         if option in _GIVEN_APART:
             raise RequestError(f"{option} is an argument of create by itself, not one of the options")
-        if option not in choices:
-            raise unknown(f"option of {name}:", option, choices)
+        if option not in hints:
+            raise unknown(f"option of {facts.name}:", option, hints)
         if not _fits(value, hints[option]):
-            raise RequestError(f"option {option} of {name} must be {_spoken(hints[option])}, not {value!r}")
+            raise RequestError(f"option {option} of {facts.name} must be {_spoken(hints[option])}, not {value!r}")
     return dict(options or {})
+
+
+def _option_types(facts: Entry | OwnEntry) -> dict[str, Any]:
+    """The options of a network with their types; of an own one, Any where the argument has no annotation."""
+    if isinstance(facts, OwnEntry):
+        return facts.option_types()
+    variant = variant_of(facts.name)
+    hints = get_type_hints(variant.net.__init__)
+    found = {name: hints[name] for name in inspect.signature(variant.net).parameters if name not in _GIVEN_APART}
+    if variant.then is not None:
+        hints = get_type_hints(variant.then)
+        found |= {name: hints[name] for name in variant.then_options}
+    return found
 
 
 def _fits(value: object, hint: Any) -> bool:
     """Whether a value is what the constructor's annotation says; a bool is no number."""
+    if hint is Any:
+        return True
     if get_origin(hint) is Literal:
         return any(type(value) is type(choice) and value == choice for choice in get_args(hint))
     if hint is bool or isinstance(value, bool):

@@ -1,14 +1,20 @@
-"""Every network's name, paper and numbers, read from `facts.json` without importing torch."""
+"""The networks by name, without torch: those of the catalogue, from the files of `nets/facts`, and registered ones."""
 
 from __future__ import annotations
 
 import functools
+import hashlib
+import inspect
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any, get_type_hints
 
-from striate.errors import unknown
+from striate.errors import RequestError, unknown
+
+FACTS = Path(__file__).with_name("facts")  # a file for each module, counted by `python -m striate.anatomy.facts`
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,42 @@ class Entry:
     recipe: str | None
 
 
+@dataclass(frozen=True)
+class OwnEntry:
+    """A network of the user's own, registered in this process.
+
+    `name` is the import path of its constructor, `package.module:Attribute`. `build` is the constructor; `classes`,
+    `in_channels` and `input_size` (height, width) are used where nothing else is asked for, None: there is no default.
+    """
+
+    name: str
+    build: Callable[..., Any]
+    classes: int | None
+    in_channels: int
+    input_size: tuple[int, int] | None
+
+    def argument(self, *names: str) -> str | None:
+        """The first of these names that is an argument of the constructor."""
+        return next((name for name in names if name in self._parameters()), None)
+
+    def option_types(self) -> dict[str, Any]:
+        """The other arguments of the constructor with their types, Any where there is no annotation."""
+        constructor = self.build.__init__ if isinstance(self.build, type) else self.build  # type: ignore[misc]
+        hints = get_type_hints(constructor)
+        return {name: hints.get(name, Any) for name in self._parameters() if name not in _ARGUMENTS}
+
+    def _parameters(self) -> Mapping[str, inspect.Parameter]:
+        return inspect.signature(self.build).parameters
+
+
+CLASSES = ("classes", "num_classes")  # what a constructor may call the number of outputs
+CHANNELS = ("in_channels", "in_chans")
+_ARGUMENTS = (*CLASSES, *CHANNELS, "input_size")
+USUAL_SIZE = (224, 224)  # height and width of an image, where a registered network names none
+_own: dict[str, OwnEntry] = {}
+_short_names: dict[str, str] = {}
+
+
 def entries(pattern: str = "*", *, tiny: bool = False) -> list[Entry]:
     """The networks whose name matches the glob `pattern`, in the order of the papers; tiny siblings only if asked."""
     return [entry for entry in _catalogue().values() if fnmatchcase(entry.name, pattern) and (tiny or not entry.tiny)]
@@ -51,14 +93,83 @@ def entry(name: str) -> Entry:
     return known[name]
 
 
+def known(name: str) -> Entry | OwnEntry:
+    """A network of the catalogue, or one that was registered in this process, by its import path or its short name.
+
+    Raises RequestError with the nearest right names for one that is neither.
+    """
+    if own := _own.get(_short_names.get(name, name)):
+        return own
+    if is_import_path(name):
+        raise RequestError(f"the net {name!r} {_not_registered(name)}")
+    if name not in (catalogue := _catalogue()):
+        raise unknown("net", name, [*catalogue, *_short_names])
+    return catalogue[name]
+
+
+def is_import_path(name: str) -> bool:
+    """Whether a net's name is the import path of a constructor, `package.module:Attribute`."""
+    return ":" in name
+
+
+def check_registered(name: str) -> None:
+    """Raise RequestError where a model file's net is an import path that was not registered in this process."""
+    if is_import_path(name) and name not in _own:
+        raise RequestError(f"the model file names the net {name!r}, which {_not_registered(name)}")
+
+
+def source_digest(name: str) -> str:
+    """SHA-256 of the file that defines a registered network's constructor; "" where it has no file.
+
+    A cache that is keyed by the weights alone would be stale after a change of the code.
+    """
+    try:
+        file = inspect.getsourcefile(inspect.unwrap(_own[name].build))
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+    except (KeyError, TypeError, OSError):
+        return ""
+
+
+def _not_registered(name: str) -> str:
+    attribute = name.rpartition(":")[2]
+    return f"is not registered here: import it and call striate.register({attribute}) first"
+
+
+def add_own(own: OwnEntry, short_name: str | None) -> None:
+    """Let `known` find a registered network, by its import path and by its short name, if it has one.
+
+    Raises RequestError for a short name that another network has.
+    """
+    if short_name is not None:
+        if is_import_path(short_name) or not short_name:
+            raise RequestError(f"name must be a word without a colon, not {short_name!r}")
+        if short_name in _catalogue() or _short_names.get(short_name, own.name) != own.name:
+            raise RequestError(f"the name {short_name!r} is another net's; choose another")
+        _short_names[short_name] = own.name
+    _own[own.name] = own
+
+
 @functools.cache
 def _catalogue() -> dict[str, Entry]:
-    papers = json.loads(Path(__file__).with_name("facts.json").read_text(encoding="utf-8"))
     found: dict[str, Entry] = {}
-    for paper in papers:
-        nets, _, shared = paper.pop("nets"), paper.pop("rows", None), paper
-        for name, facts in nets.items():
-            merged = {"tiny": False, "weights": None, "recipe": None, "published": {}, **shared, **facts, "name": name}
+    for file, paper in papers():
+        shared = {key: value for key, value in paper.items() if key not in ("nets", "rows")}
+        for name, facts in paper["nets"].items():
+            optional: dict[str, Any] = {"tiny": False, "weights": None, "recipe": None, "published": {}}
+            merged = {**optional, **shared, **facts, "name": name, "file": file}
             merged["input_size"] = tuple(merged["input_size"])
             found[name] = Entry(**merged)
     return found
+
+
+def papers() -> list[tuple[str, dict[str, Any]]]:
+    """The modules in `striate.nets` with their papers' facts as stored, by year and then by number or authors.
+
+    A module with networks of several papers, or of one paper for several datasets, has several.
+    """
+    found = [
+        (path.stem, paper)
+        for path in sorted(FACTS.glob("*.json"))
+        for paper in json.loads(path.read_text(encoding="utf-8"))
+    ]
+    return sorted(found, key=lambda one: (one[1]["year"], one[1]["paper"]))

@@ -1,7 +1,7 @@
 """Densely Connected Convolutional Networks.
 
 Gao Huang, Zhuang Liu, Laurens van der Maaten, Kilian Q. Weinberger, CVPR 2017. arXiv:1608.06993.
-The memory-saving way of computing them: Pleiss, Chen, Huang, Li, van der Maaten, Weinberger 2017, arXiv:1707.06990.
+Memory-efficient DenseNets: Pleiss, Chen, Huang, Li, van der Maaten, Weinberger 2017, arXiv:1707.06990.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import RequestError
-from striate.layers.recompute import recompute
+from striate.layers.checkpointing import checkpointed
 from striate.nets.base import Net, Variant
-from striate.nets.resnet import initialise
+from striate.nets.cells import DepthName
+from striate.nets.initialise import he_normal
 from striate.tables import table
 
-# Table 1, lying on its side: the layers of the four dense blocks, each of a 1x1 and a 3x3 convolution, on maps of 56,
+# Table 1, transposed: the layers of the four dense blocks, each of a 1x1 and a 3x3 convolution, on maps of 56,
 # 28, 14 and 7. Before them a 7x7 convolution of 2k filters and a 3x3 max pooling, each with stride 2; between them
 # transitions, a 1x1 convolution that halves the maps' number and a 2x2 average pooling that halves their size.
 TABLE = """
@@ -44,7 +45,7 @@ CIFAR_TABLE = """
 
 
 class Row(NamedTuple):
-    network: str
+    network: DepthName
     growth_rate: int
     block1: int
     block2: int
@@ -63,7 +64,7 @@ class CifarRow(NamedTuple):
 
 ROWS = table(Row, TABLE)
 CIFAR_ROWS = table(CifarRow, CIFAR_TABLE)
-_BLOCKS = {int(row.network.removeprefix("densenet")): row for row in ROWS}
+_BLOCKS = {row.network.depth: row for row in ROWS}
 
 
 class Stage(NamedTuple):
@@ -85,7 +86,7 @@ def stages(in_channels: int, layers: tuple[int, ...], growth_rate: int, compress
 
 
 class NormActConv(nn.Sequential):
-    """Maps side by side, batch norm, ReLU, convolution, dropout: the paper's composite function H (section 3)."""
+    """Concatenation, batch norm, ReLU, convolution, dropout: the paper's composite function H (section 3)."""
 
     def __init__(self, in_channels: int, channels: int, kernel: int, dropout: float) -> None:
         super().__init__()
@@ -102,37 +103,37 @@ class NormActConv(nn.Sequential):
         return x
 
 
-class Way(NamedTuple):
-    """How every layer of a network is made: with a bottleneck or not, its dropout, and how it keeps memory."""
+class LayerOptions(NamedTuple):
+    """How every layer of a network is made: with a bottleneck, with dropout, memory-efficient."""
 
     bottleneck: bool
     dropout: float
-    memory_saving: bool
+    memory_efficient: bool
 
 
 class DenseLayer(nn.Module):
-    """All maps before it [N, c_i, H, W] -> `growth_rate` new ones; with a bottleneck, by way of 4 growth_rate maps."""
+    """All maps before it [N, c_i, H, W] -> `growth_rate` new ones; a bottleneck has 4 growth_rate maps in between."""
 
-    def __init__(self, in_channels: int, growth_rate: int, way: Way) -> None:
+    def __init__(self, in_channels: int, growth_rate: int, options: LayerOptions) -> None:
         super().__init__()
         wide = 4 * growth_rate
-        first, kernel = (wide, 1) if way.bottleneck else (growth_rate, 3)
-        self.conv1 = NormActConv(in_channels, first, kernel, way.dropout)
-        self.conv2 = NormActConv(wide, growth_rate, 3, way.dropout) if way.bottleneck else nn.Identity()
-        self.memory_saving = way.memory_saving
+        first, kernel = (wide, 1) if options.bottleneck else (growth_rate, 3)
+        self.conv1 = NormActConv(in_channels, first, kernel, options.dropout)
+        self.conv2 = NormActConv(wide, growth_rate, 3, options.dropout) if options.bottleneck else nn.Identity()
+        self.memory_efficient = options.memory_efficient
 
     def forward(self, *maps: Tensor) -> Tensor:
-        first = recompute(self.conv1, *maps) if self.memory_saving else self.conv1(*maps)
+        first = checkpointed(self.conv1, *maps) if self.memory_efficient else self.conv1(*maps)
         new: Tensor = self.conv2(first)
         return new
 
 
 class DenseBlock(nn.Sequential):
-    """Layers that each see the block's input and what all layers before them made; all of it is the output."""
+    """Each layer's input is the block's input and the maps of all layers before it; the output is all of them."""
 
-    def __init__(self, stage: Stage, way: Way) -> None:
+    def __init__(self, stage: Stage, options: LayerOptions) -> None:
         growth = range(stage.in_channels, stage.in_channels + stage.layers * stage.growth_rate, stage.growth_rate)
-        super().__init__(*(DenseLayer(channels, stage.growth_rate, way) for channels in growth))
+        super().__init__(*(DenseLayer(channels, stage.growth_rate, options) for channels in growth))
 
     def forward(self, x: Tensor) -> Tensor:
         maps = [x]
@@ -142,34 +143,36 @@ class DenseBlock(nn.Sequential):
 
 
 class _DenseNet(Net):
-    """What both networks do alike: a stem, dense blocks with transitions between them, a linear layer."""
+    """What both networks share: a stem, dense blocks with transitions between them, a linear layer."""
 
-    def __init__(self, classes: int, in_channels: int, stem: nn.Module, rows: list[Stage], way: Way) -> None:
+    def __init__(
+        self, classes: int, in_channels: int, stem: nn.Module, rows: list[Stage], options: LayerOptions
+    ) -> None:
         super().__init__()
         self.in_channels = in_channels
         self.stem = stem
         names = ["stem"]
         for number, stage in enumerate(rows, start=1):
             channels = stage.in_channels + stage.layers * stage.growth_rate
-            self.add_module(f"block{number}", DenseBlock(stage, way))
+            self.add_module(f"block{number}", DenseBlock(stage, options))
             names.append(f"block{number}")
             if stage.transition:
-                narrow = NormActConv(channels, stage.transition, 1, way.dropout)
+                narrow = NormActConv(channels, stage.transition, 1, options.dropout)
                 self.add_module(f"transition{number}", nn.Sequential(narrow, nn.AvgPool2d(2)))
                 names.append(f"transition{number}")
         self.last = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
         self.stages = (*names, "last")
         self.feature_channels = self.embedding_size = channels
         self.head = nn.Linear(channels, classes)
-        initialise(self)
+        he_normal(self)
 
 
 class DenseNet(_DenseNet):
     """The network of Table 1; `depth` is one of its networks'.
 
     `dropout` is the share dropped after every convolution but the first, none in the paper's ImageNet networks.
-    `memory_saving` computes each layer's concatenation, batch norm and ReLU again in backward instead of keeping them:
-    the same numbers in a tenth to two fifths more time, with memory that grows with the depth and not with its square.
+    `memory_efficient` uses gradient checkpointing for each layer's concatenation, batch norm and ReLU: the same numbers
+    in a tenth to two fifths more time, with memory that grows with the depth and not with its square.
     224x224 images in the paper; any size of at least 32 is accepted. Raises RequestError for a dropout outside [0, 1).
     """
 
@@ -183,7 +186,7 @@ class DenseNet(_DenseNet):
         in_channels: int = 3,
         depth: Literal[121, 161, 169, 201, 264] = 121,
         dropout: float = 0.0,
-        memory_saving: bool = False,
+        memory_efficient: bool = False,
     ) -> None:
         _check_dropout(dropout)
         row = _BLOCKS[depth]
@@ -195,7 +198,7 @@ class DenseNet(_DenseNet):
             nn.MaxPool2d(3, 2, padding=1),
         )
         rows = list(stages(first, (row.block1, row.block2, row.block3, row.block4), row.growth_rate, 0.5))
-        super().__init__(classes, in_channels, stem, rows, Way(True, dropout, memory_saving))
+        super().__init__(classes, in_channels, stem, rows, LayerOptions(True, dropout, memory_efficient))
 
 
 class CifarDenseNet(_DenseNet):
@@ -203,7 +206,7 @@ class CifarDenseNet(_DenseNet):
 
     `depth` is 3n + 4 or, with `bottleneck` (B), 6n + 4. `compression` is the share of maps that a transition keeps (C:
     0.5). The first convolution has 16 filters, with B and C two growth rates. `dropout` (0.2 in the paper where data
-    are not augmented) and `memory_saving` are as in DenseNet. 32x32 images in the paper; any size of at least 8 is
+    are not augmented) and `memory_efficient` are as in DenseNet. 32x32 images in the paper; any size of at least 8 is
     accepted. Raises RequestError for another depth, or a value out of its range.
     """
 
@@ -220,7 +223,7 @@ class CifarDenseNet(_DenseNet):
         bottleneck: bool = False,
         compression: float = 1.0,
         dropout: float = 0.0,
-        memory_saving: bool = False,
+        memory_efficient: bool = False,
     ) -> None:
         layers = 6 if bottleneck else 3
         if not layers + 4 <= depth <= 1000 or depth % layers != 4 % layers:
@@ -233,7 +236,7 @@ class CifarDenseNet(_DenseNet):
         first = 2 * growth_rate if bottleneck and compression < 1 else 16
         stem = nn.Conv2d(in_channels, first, 3, padding=1, bias=False)
         rows = list(stages(first, ((depth - 4) // layers,) * 3, growth_rate, compression))
-        super().__init__(classes, in_channels, stem, rows, Way(bottleneck, dropout, memory_saving))
+        super().__init__(classes, in_channels, stem, rows, LayerOptions(bottleneck, dropout, memory_efficient))
 
 
 def _check_dropout(dropout: float) -> None:
@@ -247,7 +250,7 @@ def _cifar(depth: int, growth_rate: int, bottleneck: bool, compressed: bool) -> 
 
 
 VARIANTS = {
-    **{row.network: Variant(DenseNet, {"depth": depth}) for depth, row in _BLOCKS.items()},
+    **{row.network.name: Variant(DenseNet, {"depth": depth}) for depth, row in _BLOCKS.items()},
     **{row.network: _cifar(row.depth, row.growth_rate, row.B, row.C) for row in CIFAR_ROWS},
     "densenet_bc40_k36": _cifar(40, 36, True, True),
     "densenet_bc40_k48": _cifar(40, 48, True, True),

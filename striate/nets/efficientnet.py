@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import ClassVar, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from striate.errors import RequestError
@@ -18,9 +17,9 @@ from striate.layers.conv import ConvNormAct
 from striate.layers.drop_path import DropPath, check_rate
 from striate.layers.squeeze_excitation import SqueezeExcitation
 from striate.nets.base import Net, Variant
+from striate.nets.initialise import he_normal_fan_out
 from striate.nets.mobilenet_v2 import InvertedResidual, round_channels
 from striate.nets.options import check_dropout, check_width
-from striate.nets.summary import madds, parameters
 from striate.tables import table
 
 # Table 1 (EfficientNet-B0); a row's resolution is that of its input. Pooling and the linear layer follow.
@@ -164,7 +163,7 @@ class EfficientNet(Net):
         self.feature_channels = self.embedding_size = rows[-1].channels
         self.head = nn.Linear(self.embedding_size, classes)
         self.stages = tuple(f"stage{row.stage}" for row in rows)
-        _initialise(self)
+        he_normal_fan_out(self)
         drop_paths(self, drop_path)
 
     @staticmethod
@@ -202,61 +201,6 @@ def drop_paths(net: nn.Module, rate: float) -> None:
             block.project.add_module("drop", DropPath(rate * number / len(blocks)))
 
 
-@torch.no_grad()
-def _initialise(net: nn.Module) -> None:
-    """As the authors': normal of variance 2 / fan-out, the linear layer uniform in +-1 / sqrt(classes), biases zero."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d):
-            fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
-            module.weight.normal_(0, math.sqrt(2 / fan_out))
-        elif isinstance(module, nn.Linear):
-            bound = 1 / math.sqrt(module.out_features)
-            module.weight.uniform_(-bound, bound)
-        else:
-            continue
-        if module.bias is not None:
-            module.bias.zero_()
-
-
-class Compound(NamedTuple):
-    """A published network beside what compound scaling by itself makes of B0 with the same `phi`."""
-
-    phi: int
-    net: str
-    width: float
-    depth: float
-    resolution: int
-    parameters: int
-    madds: int
-    pure_width: float
-    pure_depth: float
-    pure_resolution: int
-    pure_parameters: int
-    pure_madds: int
-
-
-def compound_scaling(phis: Iterable[int] = range(len(SCALE_ROWS))) -> list[Compound]:
-    """Equation 3 taken at its word beside the published networks, a row for each of `phis`: the number in the name.
-
-    Pure: depth 1.2^phi, width 1.1^phi, resolution 224 x 1.15^phi to the nearest pixel; channels and layers are rounded
-    as everywhere. Parameters and multiply-adds are counted, each network at its own resolution.
-    """
-    found = []
-    for phi in phis:
-        scale = SCALE_ROWS[phi]
-        width, depth = WIDTH_BASE**phi, DEPTH_BASE**phi
-        resolution = round(ROWS[0].resolution * RESOLUTION_BASE**phi)
-        published, pure = (_counts(*size) for size in (scale[1:4], (width, depth, resolution)))
-        found.append(Compound(phi, *scale[:4], *published, width, depth, resolution, *pure))
-    return found
-
-
-def _counts(width: float, depth: float, resolution: int) -> tuple[int, int]:
-    with torch.device("meta"):
-        net = EfficientNet(width=width, depth=depth)
-    return parameters(net), madds(net, (resolution, resolution))
-
-
 VARIANTS = {
     **{
         f"efficientnet_{scale.net}": Variant(
@@ -268,8 +212,9 @@ VARIANTS = {
 }
 
 # The paper prints no phi. Its B2 is equation 3 with phi 1, B3 nearly that with 2, and from B5 on the networks cost what
-# equation 3 gives for the phi of their number, to a tenth: see compound_scaling. Multiply-adds counted at the stated
-# resolutions are 2 to 5 % above the paper's for B4 (4.394 G for 4.2), B5 (10.27 G for 9.9) and B7 (37.75 G for 37).
-# Deviations: none known in the layers. The norms' averages move by a hundredth a step, as the authors' do: after a run
-# of a few hundred steps they are still near where they began, and evaluation is far below training.
+# equation 3 gives for the phi of their number, to a tenth: see striate.anatomy.compound_scaling. Multiply-adds counted
+# at the stated resolutions are 2 to 5 % above the paper's for B4 (4.394 G for 4.2), B5 (10.27 G for 9.9) and B7
+# (37.75 G for 37).
+# Deviations: none known in the layers. The running statistics of batch normalisation move by a hundredth a step, as the
+# authors' do: after a run of a few hundred steps they are still near their start, and evaluation is far below training.
 # efficientnet_tiny is ours, for tests.

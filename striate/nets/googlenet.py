@@ -17,6 +17,8 @@ from striate.layers.branches import Branches
 from striate.layers.conv import ConvAct
 from striate.layers.lrn import LRN
 from striate.nets.base import Variant
+from striate.nets.cells import MapSize, Patch
+from striate.nets.initialise import caffe_xavier
 from striate.nets.options import check_dropout, check_width, scaled
 from striate.nets.supervised import Supervised
 from striate.tables import table
@@ -45,7 +47,7 @@ TABLE = """
     softmax      softmax      -      1x1x1000    0      -     -      -     -      -     -     -       -
 """
 
-# Figure 3: where local response normalisation follows, and which stages an auxiliary head looks at.
+# Figure 3: where local response normalisation follows, and which stages have an auxiliary head.
 NORMALISED = ("pool1", "conv2")
 AUXILIARY = {"inception4a": "auxiliary1", "inception4d": "auxiliary2"}
 
@@ -53,20 +55,20 @@ AUXILIARY = {"inception4a": "auxiliary1", "inception4d": "auxiliary2"}
 class Row(NamedTuple):
     stage: str
     type: str
-    patch: str
-    output: str
+    patch: Patch | None
+    output: MapSize
     depth: int
-    n1x1: int
-    n3x3r: int
-    n3x3: int
-    n5x5r: int
-    n5x5: int
-    pool: int
+    n1x1: int | None
+    n3x3r: int | None
+    n3x3: int | None
+    n5x5r: int | None
+    n5x5: int | None
+    pool: int | None
     params: str
     ops: str
 
 
-ROWS = table(Row, TABLE.replace("#", "n").replace("-", "0"))
+ROWS = table(Row, TABLE.replace("#", "n"))  # a field's name cannot start with #
 
 
 class Widths(NamedTuple):
@@ -100,11 +102,11 @@ def stages(in_channels: int = 3, width: float = 1.0, *, naive: bool = False) -> 
     for row in ROWS:
         if row.type not in ("convolution", "max_pool", "inception"):
             return
-        kernel, stride = (int(row.patch[0]), int(row.patch[-1])) if row.type != "inception" else (0, 1)
+        kernel, stride = row.patch or Patch(0, 1)
         widths = Widths(*(scaled(channels, width) if channels else 0 for channels in row[5:11]))
         channels = in_channels
         if row.type == "convolution":
-            channels = scaled(int(row.output.split("x")[-1]), width)
+            channels = scaled(row.output.channels, width)
         elif row.type == "inception":
             channels = widths.n1x1 + widths.n3x3 + widths.n5x5 + (in_channels if naive else widths.pool)
         yield Stage(row.stage, row.type, kernel, stride, in_channels, channels, widths)
@@ -172,8 +174,8 @@ class AuxiliaryHead(nn.Module):
                 "it was made for the network's input_size"
             )
         vector = self.dropout(self.act(self.full(self.conv(self.pool(x)).flatten(1))))
-        scores: Tensor = self.head(vector)
-        return scores
+        logits: Tensor = self.head(vector)
+        return logits
 
 
 def _pooled(size: Sequence[int]) -> tuple[int, ...]:
@@ -186,7 +188,7 @@ class GoogLeNet(Supervised):
 
     `module` is "reduced" (Figure 2b, the paper's network) or "naive" (Figure 2a in its place everywhere); `width`
     multiplies all channels; `dropout` is the share of the pooled vector dropped in training. 224x224 images in the
-    paper; any size of at least 32 is accepted, but auxiliary heads look at images of about `input_size` only, which
+    paper; any size of at least 32 is accepted, but auxiliary heads take images of about `input_size` only, which
     must be at least 79. Raises RequestError for a width outside (0, 8] or a dropout outside [0, 1), or for auxiliary
     heads on smaller images.
     """
@@ -220,7 +222,7 @@ class GoogLeNet(Supervised):
         self.head = nn.Linear(self.embedding_size, classes)
         self.stages = tuple(stage.name for stage in plan)
         self.auxiliary_heads = AUXILIARY if auxiliary else {}
-        _initialise(self)
+        caffe_xavier(self, bias=0.2)  # The paper does not say; so the Caffe team's training of it.
 
 
 def _heads(plan: Sequence[Stage], input_size: Sequence[int]) -> dict[Stage, tuple[int, int]]:
@@ -263,17 +265,6 @@ def _layers(stage: Stage, module: type[Inception] | type[NaiveInception]) -> nn.
     if stage.name in NORMALISED:
         layers.append(LRN(5, alpha=1e-4 / 5, beta=0.75, k=1.0))
     return nn.Sequential(*layers)
-
-
-def _initialise(net: nn.Module) -> None:
-    """Uniform weights of variance 1 / fan-in; biases 0.2 where a ReLU follows, zero where scores leave.
-
-    The paper does not say. These are the values of the Caffe team's training of it (BVLC/caffe, models/bvlc_googlenet).
-    """
-    for name, module in net.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
-            nn.init.kaiming_uniform_(module.weight, nonlinearity="linear")
-            nn.init.constant_(module.bias, 0.0 if name.split(".")[-1] == "head" else 0.2)
 
 
 VARIANTS = {

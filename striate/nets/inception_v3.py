@@ -15,6 +15,8 @@ from striate.errors import RequestError
 from striate.layers.branches import Branches
 from striate.layers.conv import ConvNormAct
 from striate.nets.base import Variant
+from striate.nets.cells import MapSize, Patch
+from striate.nets.initialise import he_normal
 from striate.nets.options import check_dropout, check_width, scaled
 from striate.nets.supervised import Supervised
 from striate.tables import table
@@ -52,17 +54,17 @@ AUXILIARY = {"mixed6e": "auxiliary1"}  # Figure 8: on the last 17x17 map.
 class Row(NamedTuple):
     stage: str
     type: str
-    patch: str
-    input: str
-    n1x1: int
-    short_r: int
-    short: int
-    long_r: int
-    long: int
-    pool: int
+    patch: Patch | None
+    input: MapSize
+    n1x1: int | None
+    short_r: int | None
+    short: int | None
+    long_r: int | None
+    long: int | None
+    pool: int | None
 
 
-ROWS = table(Row, TABLE.replace("#", "n").replace("-", "0"))
+ROWS = table(Row, TABLE.replace("#", "n"))  # a field's name cannot start with #
 
 
 class Widths(NamedTuple):
@@ -98,7 +100,7 @@ def stages(in_channels: int = 3, width: float = 1.0) -> Iterator[Stage]:
             # Each 3x3 of Figure 7 ends in two convolutions side by side.
             "figure7": widths.n1x1 + 2 * widths.short + 2 * widths.long + widths.pool,
         }.get(row.type, widths.n1x1 + widths.short + widths.long + widths.pool)
-        yield Stage(row.stage, row.type, int(row.patch[0]), int(row.patch[-1]), in_channels, channels, widths)
+        yield Stage(row.stage, row.type, *(row.patch or Patch(0, 1)), in_channels, channels, widths)
         in_channels = channels
 
 
@@ -218,8 +220,8 @@ class AuxiliaryHead(nn.Module):
                 f"an auxiliary head takes maps of at least {least[0]} x {least[1]}, not {x.shape[2]} x {x.shape[3]}: "
                 "it was made for the network's input_size"
             )
-        scores: Tensor = self.head(self.full(self.reduce(self.pool(x))).mean((2, 3)))
-        return scores
+        logits: Tensor = self.head(self.full(self.reduce(self.pool(x))).mean((2, 3)))
+        return logits
 
 
 class InceptionV3(Supervised):
@@ -265,7 +267,7 @@ class InceptionV3(Supervised):
         self.feature_channels = self.embedding_size = plan[-1].channels
         self.head = nn.Linear(self.embedding_size, classes)
         self.stages = tuple(stage.name for stage in plan)
-        _initialise(self)
+        he_normal(self)  # The paper does not say.
 
 
 def _side(plan: Sequence[Stage], side: int) -> int:
@@ -289,15 +291,6 @@ def _layers(stage: Stage) -> nn.Module:
     return Conv(stage.in_channels, stage.channels, stage.kernel, stride=stage.stride, padding=padding)
 
 
-def _initialise(net: nn.Module) -> None:
-    """Normal weights of variance 2 / fan-in (He et al. 2015, arXiv:1502.01852), biases zero; the paper does not say."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-
-
 VARIANTS = {
     "inception_v3": Variant(InceptionV3, {}),
     "inception_v3_no_aux": Variant(InceptionV3, {"auxiliary": False}),
@@ -308,7 +301,7 @@ VARIANTS = {
 # 3x3/1 to 80, 3x3/2 to 192 and 3x3/1 to 288 channels, and it has ten modules. Built here is the network of the authors'
 # release, which the ports and their weights have too: a 1x1 to 80, a 3x3 to 192 and a pooling, and 3 + 4 + 2 modules
 # with two of Figure 10 between them. In it the short path of Figure 5 is still a 5x5, where the figure has a 3x3; in
-# Figure 6 the short path begins with the row, 1 x 7, and the long one with the column. The paper counts 4.8 G
+# Figure 6 the short path starts with the row, 1 x 7, and the long one with the column. The paper counts 4.8 G
 # multiply-adds (Table 3), the layers have 5.7 G.
 # Deviations: batch normalisation has a gain, as in the ports, where the authors' release has only an offset before a
 # ReLU (17,216 parameters fewer). Left open by the paper and taken from the release: epsilon and dropout; the averages

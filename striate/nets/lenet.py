@@ -5,8 +5,7 @@ Yann LeCun, Leon Bottou, Yoshua Bengio, Patrick Haffner. Proceedings of the IEEE
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from striate.layers.rbf import RBF
 from striate.layers.subsampling import Subsampling
 from striate.layers.table_conv import TableConv2d
 from striate.nets.base import Net, Variant
+from striate.nets.initialise import lecun_bound, lenet_bound, uniform_by_fan_in
 from striate.tables import grid, table
 
 # Figure 2 and the text of section II.B, which gives trainable parameters and connections of each layer.
@@ -115,7 +115,7 @@ class LeNet5(Net):
 
     `connections` of C3: the paper's "table", or "full". `subsampling`: "trainable" (sum, coefficient, bias, then
     squashing), "squashed" (average, then squashing) or "average". `squashing`: "scaled_tanh" is 1.7159 tanh(2/3 a).
-    `output`: "rbf" scores minus the squared distance to each class's code, "linear" is for a softmax.
+    `output`: "rbf" logits are minus the squared distance to each class's code, "linear" is for a softmax.
     Images are 32 x 32, background -0.1 and ink 1.175 in the paper. On a larger image C5 has more than one place, and F6
     sees their mean. `embed` gives F6's 84 activations.
     """
@@ -147,7 +147,7 @@ class LeNet5(Net):
             self.head = RBF(class_codes(classes, f6.outputs))
         else:
             self.head = nn.Linear(f6.outputs, classes)
-        _initialise(self, _paper_bound if squashing == "scaled_tanh" else _plain_bound)
+        uniform_by_fan_in(self, lenet_bound if squashing == "scaled_tanh" else lecun_bound)
 
     def embed(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> the activations of F6 [N, 84]."""
@@ -166,34 +166,6 @@ def _layer(block: Block, subsampling: str, squash: Callable[[], nn.Module]) -> n
     return nn.Sequential(average, squash()) if subsampling == "squashed" else average
 
 
-@torch.no_grad()
-def _initialise(net: nn.Module, bound: Callable[[int], float]) -> None:
-    """Weights and biases uniform in +- a bound that depends on the fan-in."""
-    for module in net.modules():
-        if isinstance(module, TableConv2d):
-            module.draw_uniform([bound(fan_in) for fan_in in module.fan_in])
-        elif isinstance(module, Subsampling):
-            _uniform((module.weight, module.bias), bound(module.kernel**2))
-        elif isinstance(module, nn.Conv2d | nn.Linear):
-            _uniform((module.weight, module.bias), bound(math.prod(module.weight.shape[1:])))
-
-
-def _paper_bound(fan_in: int) -> float:
-    """2.4 / fan-in (appendix A)."""
-    return 2.4 / fan_in
-
-
-def _plain_bound(fan_in: int) -> float:
-    """Variance 1 / fan-in: LeCun, Bottou, Orr, Mueller 1998, Efficient BackProp, equation 16."""
-    return math.sqrt(3 / fan_in)
-
-
-def _uniform(tensors: Sequence[Tensor | None], bound: float) -> None:
-    for tensor in tensors:
-        if tensor is not None:
-            tensor.uniform_(-bound, bound)
-
-
 VARIANTS = {
     "lenet5": Variant(LeNet5, {}),
     "lenet5_lecture": Variant(LeNet5, {"subsampling": "squashed", "squashing": "tanh", "output": "linear"}),
@@ -202,8 +174,8 @@ VARIANTS = {
     ),
 }
 
-# Deviations of lenet5: the drawings are ours, in the manner of the paper's Figure 3, whose bitmaps are not at hand; any
-# other number of classes takes random codes; the scores are minus the paper's penalties. lenet5_lecture and
+# Deviations of lenet5: the drawings are ours, after the paper's Figure 3, whose bitmaps are not available; any
+# other number of classes takes random codes; the logits are minus the paper's penalties. lenet5_lecture and
 # lenet5_plain are what courses and libraries call LeNet-5: the first keeps the table of connections and squashes after
 # pooling; the second connects C3 in full and pools without squashing. From the paper's small initial weights these two,
 # with plain tanh and a softmax, do not start to learn; they take the first author's rule for plain tanh instead.

@@ -14,6 +14,8 @@ from torch import nn
 
 from striate.layers.conv import ConvNormAct
 from striate.nets.base import Net, Variant
+from striate.nets.cells import Filter, MapSize
+from striate.nets.initialise import truncated_normal
 from striate.nets.options import check_width
 from striate.tables import table
 
@@ -45,19 +47,9 @@ TABLE = """
 class Row(NamedTuple):
     type: str
     stride: int
-    filter: str
-    input: str
+    filter: Filter
+    input: MapSize
     times: int
-
-    @property
-    def channels(self) -> int:
-        """Of the output: the filter's last number."""
-        return int(self.filter.split("x")[-1])
-
-    @property
-    def side(self) -> int:
-        """Height and width of the input."""
-        return int(self.input.split("x")[0])
 
 
 ROWS = table(Row, TABLE)
@@ -77,13 +69,13 @@ def stages(in_channels: int = 3, width: float = 1.0, *, shallow: bool = False) -
 
     Strides are what leads from a row's input to the next row's. `shallow` leaves out the rows that stand five times.
     """
-    sides = [row.side for row in (*ROWS, ROWS[-1])]
+    sides = [row.input.height for row in (*ROWS, ROWS[-1])]
     stride = 1
     for row, side, below in zip(ROWS, sides, sides[1:], strict=False):
         stride *= side // below
         if row.type == "conv_dw" or (shallow and row.times > 1):
             continue
-        channels = max(8, int(row.channels * width))
+        channels = max(8, int(row.filter.channels * width))
         yield Stage(in_channels, channels, stride, row.times)
         in_channels, stride = channels, 1
 
@@ -132,7 +124,7 @@ class MobileNetV1(Net):
         self.stages = ("stem", *(f"stage{number}" for number in range(1, len(others) + 1)))
         self.feature_channels = self.embedding_size = others[-1].channels
         self.head = nn.Linear(self.embedding_size, classes)
-        initialise(self)
+        truncated_normal(self)
 
 
 def _blocks(stage: Stage, convolution: str) -> nn.Sequential:
@@ -140,15 +132,6 @@ def _blocks(stage: Stage, convolution: str) -> nn.Sequential:
     first = block(stage.in_channels, stage.channels, stride=stage.stride)
     others = (block(stage.channels, stage.channels, stride=1) for _ in range(stage.blocks - 1))
     return nn.Sequential(first, *others)
-
-
-def initialise(net: nn.Module) -> None:
-    """Normal weights of deviation 0.09, cut off at twice that, biases zero: the authors' code, for versions 1 and 2."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=0.09, a=-0.18, b=0.18)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
 
 VARIANTS = {

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from striate.nets import mobilenet_v1
 from striate.nets.base import Net, Variant
+from striate.nets.cells import MapSize
+from striate.nets.initialise import truncated_normal
 from striate.nets.options import check_dropout, check_width
 from striate.tables import table
 
@@ -32,9 +34,9 @@ TABLE = """
 
 
 class Row(NamedTuple):
-    input: str
+    input: MapSize
     operator: str
-    t: str
+    t: int | None
     c: int
     n: int
     s: int
@@ -60,7 +62,7 @@ def stages(in_channels: int = 3, width: float = 1.0) -> Iterator[Stage]:
     """
     for row in ROWS:
         channels = round_channels(row.c * (max(1.0, width) if row is ROWS[-1] else width))
-        yield Stage(0 if row.t == "-" else int(row.t), in_channels, channels, row.s, row.n)
+        yield Stage(row.t or 0, in_channels, channels, row.s, row.n)
         in_channels = channels
 
 
@@ -126,7 +128,7 @@ class MobileNetV2(Net):
         self.stages = ("stem", *(f"stage{number}" for number in range(1, len(bottlenecks) + 1)), "conv")
         self.feature_channels = self.embedding_size = last.channels
         self.head = nn.Linear(self.embedding_size, classes)
-        mobilenet_v1.initialise(self)
+        truncated_normal(self)
 
     def embed(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> vectors [N, embedding_size], with dropout in training."""

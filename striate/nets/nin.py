@@ -14,6 +14,8 @@ from torch import nn
 
 from striate.layers.conv import ConvAct
 from striate.nets.base import Net, Variant
+from striate.nets.cells import Parts
+from striate.nets.initialise import normal
 from striate.nets.options import check_dropout, check_width, scaled
 from striate.tables import table
 
@@ -45,7 +47,7 @@ class Row(NamedTuple):
     mlp1: int
     mlp2: int
     size: int
-    then: str
+    then: Parts
 
 
 ROWS = {text: table(Row, text) for text in (CIFAR, IMAGENET)}
@@ -60,7 +62,7 @@ class Block(NamedTuple):
     kernel: int
     stride: int
     padding: int
-    then: tuple[str, ...]
+    then: Parts
 
 
 def stages(
@@ -72,7 +74,7 @@ def stages(
         channels: tuple[int, ...] = (conv, mlp1, mlp2)
         if row is rows[-1]:
             channels = (conv, mlp1) if classes is None else (conv, mlp1, classes)
-        yield Block(row.layer, in_channels, channels, row.kernel, row.stride, row.padding, tuple(row.then.split("-")))
+        yield Block(row.layer, in_channels, channels, row.kernel, row.stride, row.padding, row.then)
         in_channels = mlp2
 
 
@@ -90,8 +92,8 @@ class NetworkInNetwork(Net):
     """The mlpconv layers of the table for CIFAR-10, and global average pooling.
 
     `classifier` is the paper's "map", a map for each class whose mean is its score: `features` gives these maps,
-    `embed` the scores, and `head` does nothing. "linear" takes the last 1 x 1 convolution away and puts a linear layer
-    on the mean of the maps below it, to learn other classes on features that stay. `width` multiplies all maps but the
+    `embed` the logits, and `head` does nothing. "linear" has a linear layer on the mean of the maps below in place of
+    the last 1 x 1 convolution, to train on other classes with frozen features. `width` multiplies all maps but the
     classes; `dropout` is the share of the pooled maps' values dropped in training. 32 x 32 images in the paper; any
     size of at least `minimum_size` is accepted.
     Raises RequestError for a width outside (0, 8] or a dropout outside [0, 1).
@@ -119,7 +121,8 @@ class NetworkInNetwork(Net):
         self.stages = tuple(block.name for block in blocks)
         self.feature_channels = self.embedding_size = blocks[-1].channels[-1]
         self.head = nn.Identity() if classifier == "map" else nn.Linear(self.embedding_size, classes)
-        _initialise(self, width)
+        # The first author's definitions; at other widths the deviation makes up for the number of inputs.
+        normal(self, 0.05 / math.sqrt(width))
         if classifier == "map" and classes < 10:
             # A few maps could all start below zero, where the last ReLU passes no gradient back.
             nn.init.ones_(self.get_submodule(f"{blocks[-1].name}.mlp2.conv").bias)
@@ -139,18 +142,6 @@ def _layer(block: Block, dropout: float) -> nn.Sequential:
     if "dropout" in block.then:
         layer.add_module("dropout", nn.Dropout(dropout))
     return layer
-
-
-def _initialise(net: nn.Module, width: float) -> None:
-    """Normal weights of deviation 0.05, biases zero: the first author's definitions for CIFAR-10.
-
-    At other widths than his the deviation makes up for the number of inputs.
-    """
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.normal_(module.weight, std=0.05 / math.sqrt(width))
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
 
 VARIANTS = {

@@ -1,4 +1,4 @@
-"""Options that several networks have, checked alike: the multiplier of all widths, and dropout."""
+"""Options that several networks have, checked in one place: the width multiplier, and dropout."""
 
 from __future__ import annotations
 

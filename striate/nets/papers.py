@@ -6,7 +6,8 @@ from pathlib import Path
 
 from striate.errors import RequestError
 from striate.nets.catalog import entries, entry
-from striate.recipe import Recipe
+from striate.recipe import Measured, Recipe
+from striate.recipe.measured import measured_in
 
 FOLDER = Path(__file__).with_name("recipes")
 
@@ -16,9 +17,19 @@ def paper_recipe(net: str) -> Recipe:
 
     Raises RequestError for a net whose paper's recipe is not here, with those that have one.
     """
+    return Recipe.from_file(paper_file(net)).updated({"net.name": net})
+
+
+def paper_measured(net: str) -> Measured | None:
+    """What our own runs of that recipe have measured, None before the first. Raises RequestError as `paper_recipe`."""
+    return measured_in(paper_file(net).read_text("utf-8"))
+
+
+def paper_file(net: str) -> Path:
+    """The file of that recipe. Raises RequestError as `paper_recipe`."""
     name = entry(net).recipe
     if name is None:
         having = [one.name for one in entries() if one.recipe]
         shown = ", ".join(having[:12]) + (", ..." if len(having) > 12 else "")
         raise RequestError(f"there is no recipe of the paper for {net!r}; nets that have one: {shown}")
-    return Recipe.from_file(FOLDER / f"{name}.toml").changed({"net": net})
+    return FOLDER / f"{name}.toml"

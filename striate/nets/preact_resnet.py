@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from striate.errors import RequestError
 from striate.nets.base import Net, Variant
-from striate.nets.resnet import Conv, Stage, StrideIn, convolutions, initialise
+from striate.nets.cells import Conv, Convs, Parts
+from striate.nets.initialise import he_normal
+from striate.nets.resnet import Stage, StrideIn
 from striate.tables import table
 
 # Table 1 and Figure 2, the shortcuts: what the shortcut and the residual branch are multiplied with before they are
@@ -62,29 +64,29 @@ class ShortcutRow(NamedTuple):
     case: str
     on_shortcut: str
     on_residual: str
-    gate_bias: str
+    gate_bias: int | None
     error: str
 
 
 class ActivationRow(NamedTuple):
     case: str
-    before: str
-    between: str
-    after: str
-    after_addition: str
+    before: Parts
+    between: Parts
+    after: Parts
+    after_addition: Parts
     error: float
 
 
 class CifarRow(NamedTuple):
     output_map_size: int
-    basic: str
-    bottleneck: str
+    basic: Convs
+    bottleneck: Convs
 
 
 class Row(NamedTuple):
     layer_name: str
     output_size: int
-    bottleneck: str
+    bottleneck: Convs
     n152: int
     n200: int
 
@@ -93,6 +95,7 @@ SHORTCUT_ROWS = {row.case: row for row in table(ShortcutRow, SHORTCUTS)}
 ACTIVATION_ROWS = {row.case: row for row in table(ActivationRow, ACTIVATIONS)}
 CIFAR_ROWS = table(CifarRow, CIFAR_TABLE)
 ROWS = table(Row, TABLE)
+STEM = Parts(("BN", "ReLU"))  # what follows the first convolution
 Shortcut = Literal[
     "original", "constant_scaling", "exclusive_gating", "shortcut_only_gating", "conv_shortcut", "dropout_shortcut"
 ]
@@ -103,25 +106,25 @@ Activation = Literal[
 
 def cifar_stages(units: int, bottleneck: bool) -> Iterator[Stage]:
     """The rows of the CIFAR table as stages, for `units` units a stage; the first convolution is apart."""
-    in_channels, size = convolutions(CIFAR_ROWS[0].basic)[0].channels, CIFAR_ROWS[0].output_map_size
+    in_channels, size = CIFAR_ROWS[0].basic[0].channels, CIFAR_ROWS[0].output_map_size
     for row in CIFAR_ROWS:
-        convs = convolutions(row.bottleneck if bottleneck else row.basic)
+        convs = row.bottleneck if bottleneck else row.basic
         yield Stage(in_channels, convs, size // row.output_map_size, units)
         in_channels, size = convs[-1].channels, row.output_map_size
 
 
 def stages(depth: int) -> Iterator[Stage]:
     """conv2_x to conv5_x as stages, for a depth of the ImageNet table; the pooling before has made the maps 56x56."""
-    in_channels, size = convolutions(ROWS[0].bottleneck)[0].channels, ROWS[0].output_size
+    in_channels, size = ROWS[0].bottleneck[0].channels, ROWS[0].output_size
     for row in ROWS:
-        convs = convolutions(row.bottleneck)
+        convs = row.bottleneck
         yield Stage(in_channels, convs, size // row.output_size, getattr(row, f"n{depth}"))
         in_channels, size = convs[-1].channels, row.output_size
 
 
-def activations(cell: str, channels: int) -> list[nn.Module]:
-    """The layers of a cell such as `BN,ReLU`; none for a dash."""
-    return [nn.BatchNorm2d(channels) if word == "BN" else nn.ReLU() for word in cell.split(",") if word != "-"]
+def activations(parts: Parts, channels: int) -> list[nn.Module]:
+    """The layers of a cell such as `BN,ReLU`."""
+    return [nn.BatchNorm2d(channels) if part == "BN" else nn.ReLU() for part in parts]
 
 
 class Design(NamedTuple):
@@ -136,22 +139,22 @@ class Design(NamedTuple):
 class Addition(nn.Module):
     """The sum of shortcut and residual branch, each weighted as its row of Table 1 says.
 
-    `x` is what the gate looks at: the input of the unit. `gate_bias` is the gate's first bias. Source: section 3.1.
+    `x` is the gate's input: that of the unit. `gate_bias` is the gate's initial bias. Source: section 3.1.
     """
 
     def __init__(self, row: ShortcutRow, in_channels: int, channels: int, stride: int, gate_bias: float) -> None:
         super().__init__()
         self.row, self.gate_bias = row, gate_bias
-        self.gate = nn.Conv2d(in_channels, channels, 1, stride) if row.gate_bias != "-" else None
+        self.gate = nn.Conv2d(in_channels, channels, 1, stride) if row.gate_bias is not None else None
         self.dropout = nn.Dropout(0.5) if row.on_shortcut == "dropout" else nn.Identity()
 
     def forward(self, x: Tensor, shortcut: Tensor, residual: Tensor) -> Tensor:
         gate = torch.sigmoid(self.gate(x)) if self.gate is not None else None
-        kept = _weighted(self.row.on_shortcut, self.dropout(shortcut), gate)
-        return kept + _weighted(self.row.on_residual, residual, gate)
+        identity = _weighted(self.row.on_shortcut, self.dropout(shortcut), gate)
+        return identity + _weighted(self.row.on_residual, residual, gate)
 
     def start_gate(self) -> None:
-        """Give the gate its first bias: at -6 the shortcut is all but open."""
+        """Set the gate's initial bias: at -6 the shortcut is almost fully open."""
         if self.gate is not None and self.gate.bias is not None:
             nn.init.constant_(self.gate.bias, self.gate_bias)
 
@@ -167,7 +170,7 @@ class Unit(nn.Module):
 
     Where the shape changes, and everywhere with `conv_shortcut`, the shortcut is a 1x1 convolution of what the first
     convolution sees, with batch norm where the branch ends in one. `opens` marks the first unit of a network, before
-    which the stem's activation stands already, for branch and shortcut alike (section 4).
+    which the stem's activation stands already, for both branch and shortcut (section 4).
     """
 
     def __init__(self, in_channels: int, convs: tuple[Conv, ...], stride: int, design: Design, *, opens: bool) -> None:
@@ -199,7 +202,7 @@ class Unit(nn.Module):
 
 
 class _Units(Net):
-    """What both networks do alike: a stem, stages of units, the activation after the last of them, a linear layer."""
+    """What both networks share: a stem, stages of units, the activation after the last of them, a linear layer."""
 
     def __init__(
         self, classes: int, in_channels: int, stem: list[nn.Module], rows: list[Stage], design: Design
@@ -217,7 +220,7 @@ class _Units(Net):
         self.head = nn.Linear(after, classes)
         self.stages = ("stem", *names, "last")
         self.feature_channels = self.embedding_size = after
-        initialise(self)
+        he_normal(self)
         for module in self.modules():
             if isinstance(module, Addition):
                 module.start_gate()
@@ -227,7 +230,7 @@ class CifarPreActResNet(_Units):
     """The CIFAR network: a 3x3 convolution, three stages of units, global average pooling, a linear layer.
 
     `depth` is 6n + 2 of basic units or, with `bottleneck`, 9n + 2. `activation` is a case of Table 2, `shortcut` one of
-    Table 1, `gate_bias` the first bias of its gates. 32x32 images in the paper; any size of at least 8 is accepted.
+    Table 1, `gate_bias` the initial bias of its gates. 32x32 images in the paper; any size of at least 8 is accepted.
     Raises RequestError for a depth that is not of that form or above 1202, or a gate bias outside -20 to 20.
     """
 
@@ -254,7 +257,7 @@ class CifarPreActResNet(_Units):
             raise RequestError(f"gate_bias must lie in -20 to 20, not {gate_bias}")
         rows = list(cifar_stages((depth - 2) // layers, bottleneck))
         first = rows[0].in_channels
-        stem = [nn.Conv2d(in_channels, first, 3, padding=1, bias=False), *activations("BN,ReLU", first)]
+        stem = [nn.Conv2d(in_channels, first, 3, padding=1, bias=False), *activations(STEM, first)]
         super().__init__(classes, in_channels, stem, rows, Design(activation, shortcut, gate_bias, stride_in))
 
 
@@ -274,7 +277,7 @@ class PreActResNet(_Units):
         rows = list(stages(depth))
         first = rows[0].in_channels
         conv = nn.Conv2d(in_channels, first, 7, 2, padding=3, bias=False)
-        stem = [conv, *activations("BN,ReLU", first), nn.MaxPool2d(3, 2, padding=1)]
+        stem = [conv, *activations(STEM, first), nn.MaxPool2d(3, 2, padding=1)]
         super().__init__(classes, in_channels, stem, rows, Design("full_preactivation", "original", 0.0, stride_in))
 
 

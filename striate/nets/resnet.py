@@ -16,6 +16,8 @@ from striate.errors import RequestError
 from striate.layers.conv import ConvNormAct
 from striate.layers.shortcut import ZeroPadShortcut
 from striate.nets.base import Net, Variant
+from striate.nets.cells import Conv, Convs, LayerCount
+from striate.nets.initialise import he_normal
 from striate.tables import table, turned
 
 # Table 1: a block of 18 and 34 layers, one of 50, 101 and 152, and how many of them each depth has. A 3x3 max pooling
@@ -40,8 +42,8 @@ CIFAR_TABLE = """
 class Row(NamedTuple):
     layer_name: str
     output_size: int
-    basic: str
-    bottleneck: str
+    basic: Convs
+    bottleneck: Convs
     n18: int
     n34: int
     n50: int
@@ -51,7 +53,7 @@ class Row(NamedTuple):
 
 class CifarRow(NamedTuple):
     output_map_size: int
-    layers: str
+    layers: LayerCount
     filters: int
 
 
@@ -60,13 +62,6 @@ CIFAR_ROWS = table(CifarRow, turned(CIFAR_TABLE))
 Depth = Literal[18, 34, 50, 101, 152]
 Option = Literal["A", "B", "C"]
 StrideIn = Literal["1x1", "3x3"]
-
-
-class Conv(NamedTuple):
-    """One convolution of a block."""
-
-    kernel: int
-    channels: int
 
 
 class Stage(NamedTuple):
@@ -78,18 +73,12 @@ class Stage(NamedTuple):
     blocks: int
 
 
-def convolutions(cell: str, width: float = 1.0) -> tuple[Conv, ...]:
-    """The convolutions of a cell such as `3x3,64;3x3,64`, `width` times as wide."""
-    pairs = (conv.split(",") for conv in cell.split(";"))
-    return tuple(Conv(int(kernel.split("x")[0]), max(1, round(int(channels) * width))) for kernel, channels in pairs)
-
-
 def stages(depth: int, width: float = 1.0) -> Iterator[Stage]:
     """conv2_x to conv5_x as stages, for a depth of Table 1. The stride of conv2_x is that of its pooling."""
     above = ROWS[0]
-    (before,) = convolutions(above.basic, width)
+    (before,) = above.basic.scaled(width)
     for row in ROWS[1:]:
-        convs = convolutions(row.basic if depth < 50 else row.bottleneck, width)
+        convs = (row.basic if depth < 50 else row.bottleneck).scaled(width)
         stride = 1 if row.layer_name == "conv2_x" else above.output_size // row.output_size
         yield Stage(before.channels, convs, stride, getattr(row, f"n{depth}"))
         above, before = row, convs[-1]
@@ -100,7 +89,7 @@ def cifar_stages(depth: int) -> Iterator[Stage]:
     n = (depth - 2) // 6
     above = CIFAR_ROWS[0]
     for row in CIFAR_ROWS:
-        layers = n * int(row.layers.removeprefix("1+").removesuffix("n"))
+        layers = n * row.layers.times
         stride = above.output_map_size // row.output_map_size
         yield Stage(above.filters, (Conv(3, row.filters),) * 2, stride, layers // 2)
         above = row
@@ -188,7 +177,7 @@ class ResNet(Net):
             raise RequestError(f"width must be above 0 and at most 8, not {width}")
         super().__init__()
         self.in_channels = in_channels
-        (first,) = convolutions(ROWS[0].basic, width)
+        (first,) = ROWS[0].basic.scaled(width)
         self.conv1 = ConvNormAct(in_channels, first.channels, first.kernel, stride=2)
         parts: list[tuple[str, nn.Module]] = [("pool", nn.MaxPool2d(3, 2, padding=1))]
         for row, stage in zip(ROWS[1:], stages(depth, width), strict=True):
@@ -199,7 +188,7 @@ class ResNet(Net):
         self.feature_channels = self.embedding_size = stage.convs[-1].channels
         self.head = nn.Linear(self.embedding_size, classes)
         self.stages = tuple(row.layer_name for row in ROWS)
-        initialise(self)
+        he_normal(self)
 
 
 class CifarResNet(Net):
@@ -233,16 +222,7 @@ class CifarResNet(Net):
         self.head = nn.Linear(last.filters, classes)
         self.stages = ("stem", "stage1", "stage2", "stage3")
         self.feature_channels = self.embedding_size = last.filters
-        initialise(self)
-
-
-def initialise(net: nn.Module) -> None:
-    """Normal weights of variance 2 / fan-in, biases zero: He et al. 2015, arXiv:1502.01852, equation 10."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+        he_normal(self)
 
 
 VARIANTS = {

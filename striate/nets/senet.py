@@ -12,13 +12,13 @@ from torch import nn
 
 from striate.errors import RequestError
 from striate.layers.squeeze_excitation import SqueezeExcitation
-from striate.nets import resnet
 from striate.nets.base import Net, Variant
 from striate.nets.bn_inception import BNInception, Inception
+from striate.nets.initialise import he_normal
 from striate.nets.mobilenet_v1 import MobileNetV1, SeparableConv
 from striate.nets.preact_resnet import CifarPreActResNet, Unit
-from striate.nets.resnet import Block, CifarResNet, Depth, ResNet
-from striate.nets.summary import output_shapes
+from striate.nets.resnet import Block, CifarResNet, ResNet
+from striate.nets.shapes import output_shapes
 from striate.tables import table
 
 # Table 1, the column of SE-ResNet-50: the blocks of ResNet-50, and in each the two fully connected layers.
@@ -74,7 +74,7 @@ def squeeze_excite(net: Net, places: Places = PLACES, *, reduction: int = 16, bi
         raise RequestError(f"{net.name} has none of the blocks that squeeze-and-excitation can be put into: {known}")
     for part, (channels, *_) in output_shapes(net, parts).items():
         layer = SqueezeExcitation(channels, max(1, channels // reduction), bias=bias)
-        resnet.initialise(layer)
+        he_normal(layer)
         _append(net, part, layer)
 
 
@@ -91,76 +91,15 @@ def _append(net: nn.Module, name: str, layer: nn.Module) -> None:
     net.get_submodule(above).add_module(place, followed)
 
 
-class SEResNet(ResNet):
-    """ResNet of `depth` layers with squeeze-and-excitation in every block; options as there and in squeeze_excite."""
-
-    table = f"{resnet.TABLE}{TABLE}"
-
-    def __init__(
-        self,
-        *,
-        classes: int = 1000,
-        in_channels: int = 3,
-        depth: Depth = 50,
-        reduction: int = 16,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(classes=classes, in_channels=in_channels, depth=depth)
-        squeeze_excite(self, reduction=reduction, bias=bias)
-
-
-class SECifarResNet(CifarResNet):
-    """The CIFAR ResNet of `depth` layers with squeeze-and-excitation; options as there and in squeeze_excite."""
-
-    def __init__(
-        self, *, classes: int = 10, in_channels: int = 3, depth: int = 20, reduction: int = 16, bias: bool = True
-    ) -> None:
-        super().__init__(classes=classes, in_channels=in_channels, depth=depth)
-        squeeze_excite(self, reduction=reduction, bias=bias)
-
-
-class SEPreActResNet(CifarPreActResNet):
-    """The pre-activation CIFAR ResNet with squeeze-and-excitation; options as there and in squeeze_excite."""
-
-    def __init__(
-        self,
-        *,
-        classes: int = 10,
-        in_channels: int = 3,
-        depth: int = 110,
-        bottleneck: bool = False,
-        reduction: int = 16,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(classes=classes, in_channels=in_channels, depth=depth, bottleneck=bottleneck)
-        squeeze_excite(self, reduction=reduction, bias=bias)
-
-
-class SEBNInception(BNInception):
-    """BN-Inception with squeeze-and-excitation behind every module; options as in squeeze_excite."""
-
-    def __init__(self, *, classes: int = 1000, in_channels: int = 3, reduction: int = 16, bias: bool = True) -> None:
-        super().__init__(classes=classes, in_channels=in_channels)
-        squeeze_excite(self, reduction=reduction, bias=bias)
-
-
-class SEMobileNetV1(MobileNetV1):
-    """MobileNet with squeeze-and-excitation behind every separable convolution; options as in squeeze_excite."""
-
-    def __init__(self, *, classes: int = 1000, in_channels: int = 3, reduction: int = 16, bias: bool = True) -> None:
-        super().__init__(classes=classes, in_channels=in_channels)
-        squeeze_excite(self, reduction=reduction, bias=bias)
-
-
 VARIANTS = {
-    **{f"se_resnet{depth}": Variant(SEResNet, {"depth": depth}) for depth in (50, 101, 152)},
-    "se_resnet50_lecture": Variant(SEResNet, {"depth": 50, "bias": False}),
-    "se_bn_inception": Variant(SEBNInception, {}),
-    "se_mobilenet_v1": Variant(SEMobileNetV1, {}),
-    "se_preact_resnet110": Variant(SEPreActResNet, {"depth": 110}),
-    "se_preact_resnet164": Variant(SEPreActResNet, {"depth": 164, "bottleneck": True}),
-    "se_resnet20": Variant(SECifarResNet, {"depth": 20}),
-    "se_resnet_tiny": Variant(SECifarResNet, {"depth": 8}),
+    **{f"se_resnet{depth}": Variant(ResNet, {"depth": depth}, squeeze_excite, TABLE) for depth in (50, 101, 152)},
+    "se_resnet50_lecture": Variant(ResNet, {"depth": 50, "bias": False}, squeeze_excite, TABLE),
+    "se_bn_inception": Variant(BNInception, {}, squeeze_excite),
+    "se_mobilenet_v1": Variant(MobileNetV1, {}, squeeze_excite),
+    "se_preact_resnet110": Variant(CifarPreActResNet, {"depth": 110}, squeeze_excite),
+    "se_preact_resnet164": Variant(CifarPreActResNet, {"depth": 164, "bottleneck": True}, squeeze_excite),
+    "se_resnet20": Variant(CifarResNet, {"depth": 20}, squeeze_excite),
+    "se_resnet_tiny": Variant(CifarResNet, {"depth": 8}, squeeze_excite),
 }
 
 # The paper's fully connected layers have biases (28,088,024 parameters in SE-ResNet-50); lectures and many libraries

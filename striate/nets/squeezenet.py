@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from striate.layers.conv import ConvAct
 from striate.nets.base import Net, Variant
+from striate.nets.initialise import caffe_xavier
 from striate.nets.options import check_dropout, check_width, scaled
 from striate.tables import table
 
@@ -117,10 +118,10 @@ class SqueezeNet(Net):
     """The layers of Table 1 and global average pooling.
 
     `classifier` is the paper's "map", conv10 with a map for each class whose mean is its score: `features` gives these
-    maps, `embed` the scores, and `head` does nothing. "linear" leaves conv10 out and puts a linear layer on the mean of
-    fire9's maps, to learn other classes on features that stay. `border` puts a border of zeros around what conv10 sees,
-    so that its maps are 15 x 15 and not 13 x 13: for nothing, but the authors' version 1.0 was trained so. `bypass`
-    leads the input around every second Fire module, the simple bypass of section 6. `width` multiplies all maps but the
+    maps, `embed` the logits, and `head` does nothing. "linear" leaves conv10 out and puts a linear layer on the mean of
+    fire9's maps, to train on other classes with frozen features. `border` pads conv10's input with zeros,
+    so that its maps are 15 x 15 and not 13 x 13: no use, but the authors' version 1.0 was trained so. `bypass` adds the
+    input of every second Fire module to its output, the simple bypass of section 6. `width` multiplies all maps but the
     classes, `dropout` is the share of fire9's output dropped in training. conv1 has no padding and pooling rounds up,
     as in Caffe. Any size of at least `minimum_size` is accepted.
     Raises RequestError for a width outside (0, 8] or a dropout outside [0, 1).
@@ -150,20 +151,23 @@ class SqueezeNet(Net):
         self.stages = tuple(layer.name for layer in layers)
         below = layers[-1].channels
         self.head: nn.Module
+        last: nn.Conv2d | nn.Linear
         if classifier == "map":
-            conv10 = nn.Conv2d(below, classes, 1, padding=int(border))
-            parts = OrderedDict(dropout=nn.Dropout(dropout), conv=conv10, act=nn.ReLU())
+            last = nn.Conv2d(below, classes, 1, padding=int(border))
+            parts = OrderedDict(dropout=nn.Dropout(dropout), conv=last, act=nn.ReLU())
             self.conv10 = nn.Sequential(parts)
             self.stages += ("conv10",)
             self.head = nn.Identity()
         else:
             self.dropout = nn.Dropout(dropout)
-            self.head = nn.Linear(below, classes)
+            self.head = last = nn.Linear(below, classes)
         self.feature_channels = self.embedding_size = classes if classifier == "map" else below
-        _initialise(self)
+        # As the authors' definition for Caffe.
+        caffe_xavier(self)
+        nn.init.normal_(last.weight, std=0.01)
         if classifier == "map" and classes < 1000:
             # A few maps could all start below zero, where the last ReLU passes no gradient back.
-            nn.init.ones_(conv10.bias)
+            nn.init.ones_(last.bias)
 
     def embed(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> the mean of the last map [N, embedding_size]; see `classifier`."""
@@ -184,19 +188,6 @@ def _module(layer: Layer, bypass: bool) -> nn.Module:
     if layer.name.startswith("maxpool"):
         return nn.MaxPool2d(layer.kernel, layer.stride, ceil_mode=True)
     return ConvAct(layer.in_channels, layer.channels, layer.kernel, stride=layer.stride, padding=0)
-
-
-@torch.no_grad()
-def _initialise(net: nn.Module) -> None:
-    """As the authors' definition for Caffe: uniform of variance 1 / fan-in, the last layer normal of 0.01, biases 0."""
-    for name, module in net.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            bound = (3 / module.weight[0].numel()) ** 0.5
-            module.weight.uniform_(-bound, bound)
-            if name.startswith(("conv10", "head")):
-                module.weight.normal_(0, 0.01)
-            if module.bias is not None:
-                module.bias.zero_()
 
 
 VARIANTS = {

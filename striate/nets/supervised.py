@@ -1,4 +1,4 @@
-"""Classifiers that look at the maps on the way: deep supervision, in training only."""
+"""Auxiliary classifiers on intermediate feature maps: deep supervision, in training only."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from striate.nets.base import Net
 
 
 class Supervised(Net):
-    """A classifier with auxiliary heads, which send the loss's gradient in halfway up.
+    """A classifier with auxiliary heads, whose losses add a gradient to the intermediate stages.
 
-    `auxiliary_heads` names, by stage, the head that looks at what leaves the stage; it is empty for a network that was
-    made without. `forward`, `embed` and `features` do not run them, and ask no more of an image than without them.
+    `auxiliary_heads` names, by stage, the head on that stage's feature map; it is empty for a network that was made
+    without. `forward`, `embed`, `features` and `maps` do not run them, and need no larger an image than without them.
     Source: Szegedy et al. 2014, arXiv:1409.4842, section 5.
     """
 
@@ -25,18 +25,14 @@ class Supervised(Net):
         return self._pooled(self.features(x))
 
     def forward_aux(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Images [N, in_channels, H, W] -> scores [N, classes], and those of each auxiliary head, the lowest first.
+        """Images [N, in_channels, H, W] -> logits [N, classes], and those of each auxiliary head, the lowest first.
 
         The loss adds the auxiliary heads' losses, each times a weight (0.3 in the paper); a network without heads gives
         an empty list. Raises RequestError for images that are too small, for the network or for a head.
         """
-        self.check(x)
-        auxiliary = []
-        for stage in self.stages:
-            x = getattr(self, stage)(x)
-            if stage in self.auxiliary_heads:
-                auxiliary.append(getattr(self, self.auxiliary_heads[stage])(x))
-        return self.head(self._pooled(x)), auxiliary
+        maps = self.maps(x)
+        auxiliary = [getattr(self, head)(maps[stage]) for stage, head in self.auxiliary_heads.items()]
+        return self.head(self._pooled(maps[self.stages[-1]])), auxiliary
 
     def _pooled(self, features: Tensor) -> Tensor:
         vector: Tensor = self.dropout(features.mean((2, 3)))

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from striate.layers.conv import ConvAct
 from striate.layers.lrn import LRN
 from striate.nets.base import Net, Variant
+from striate.nets.cells import ColumnLayer
+from striate.nets.initialise import glorot_uniform
 from striate.nets.options import check_dropout, check_width, scaled
 from striate.tables import table
 
@@ -49,16 +51,16 @@ Configuration = Literal["A", "A_LRN", "B", "C", "D", "E"]
 
 
 class Row(NamedTuple):
-    A: str
-    A_LRN: str
-    B: str
-    C: str
-    D: str
-    E: str
+    A: ColumnLayer
+    A_LRN: ColumnLayer
+    B: ColumnLayer
+    C: ColumnLayer
+    D: ColumnLayer
+    E: ColumnLayer
 
 
 ROWS = table(Row, TABLE)
-COLUMNS: dict[str, tuple[str, ...]] = dict(zip(get_args(Configuration), zip(*ROWS, strict=True), strict=True))
+COLUMNS: dict[str, tuple[ColumnLayer, ...]] = dict(zip(get_args(Configuration), zip(*ROWS, strict=True), strict=True))
 
 
 class Layer(NamedTuple):
@@ -72,16 +74,15 @@ class Layer(NamedTuple):
 def stages(configuration: Configuration, in_channels: int = 3, width: float = 1.0) -> Iterator[tuple[Layer, ...]]:
     """The column's five stages, each the layers down to its max-pooling; input channels are the row before's."""
     stage: list[Layer] = []
-    for cell in COLUMNS[configuration]:
-        kind, _, channels = cell.partition("-")
+    for kind, kernel, channels in COLUMNS[configuration]:
         if kind == "maxpool":
             yield tuple(stage)
             stage = []
         elif kind == "LRN":
             stage.append(Layer(0, in_channels, in_channels))
-        elif kind.startswith("conv"):
-            maps = scaled(int(channels), width)
-            stage.append(Layer(int(kind.removeprefix("conv")), in_channels, maps))
+        elif kind == "conv":
+            maps = scaled(channels, width)
+            stage.append(Layer(kernel, in_channels, maps))
             in_channels = maps
 
 
@@ -120,13 +121,12 @@ class VGG(Net):
         self.feature_channels = made[-1][-1].channels
         shrunk = 2 ** len(made)
         places = (input_size[0] // shrunk) * (input_size[1] // shrunk)
-        full = [cell.removeprefix("FC-") for cell in COLUMNS[configuration] if cell.startswith("FC-")]
-        fc6, fc7 = (scaled(int(units), width) for units in full[:-1])
+        fc6, fc7, _ = (scaled(cell.channels, width) for cell in COLUMNS[configuration] if cell.kind == "FC")
         self.fc6 = nn.Sequential(nn.Linear(self.feature_channels * places, fc6), nn.ReLU(), nn.Dropout(dropout))
         self.fc7 = nn.Sequential(nn.Linear(fc6, fc7), nn.ReLU(), nn.Dropout(dropout))
         self.embedding_size = fc7
         self.head = nn.Linear(fc7, classes)
-        _initialise(self)
+        glorot_uniform(self)  # Section 3.1 found it to do without pre-training.
 
     def embed(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> the activations of fc7 [N, embedding_size], with dropout in training."""
@@ -146,15 +146,6 @@ def _stage(layers: tuple[Layer, ...], batch_norm: bool) -> nn.Sequential:
     return stage
 
 
-def _initialise(net: nn.Module) -> None:
-    """Glorot and Bengio 2010, equation 16, which section 3.1 found to do without pre-training; biases zero."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-
-
 VARIANTS = {
     "vgg11": Variant(VGG, {"configuration": "A"}),
     "vgg11_lrn": Variant(VGG, {"configuration": "A_LRN"}),
@@ -170,7 +161,7 @@ VARIANTS = {
     "vgg_tiny": Variant(VGG, {"configuration": "A", "width": 1 / 16}),
 }
 
-# Deviations: none in the layers. The paper trains A from normal weights and begins the deeper networks with A's first
-# four convolutions and its fully connected layers; here all begin as the paper says it found out later. It tests fully
+# Deviations: none in the layers. The paper trains A from normal weights and starts the deeper networks from A's first
+# four convolutions and its fully connected layers; here all start as the paper found out later. It tests fully
 # connected layers as convolutions over a larger image, here they see one size. The batch-normalised networks are not
 # the paper's, which is of before batch normalisation, but its readers'; they keep the biases. vgg_tiny is ours.

@@ -1,4 +1,4 @@
-"""The report: self-contained HTML pages that say how good a run is, how sound a folder is, how runs compare.
+"""The report: self-contained HTML pages that say how good a run is, how clean a data set is, how runs compare.
 
 What a page says is plain data; a function renders it:
 `striate.sections.Report` and `page.render`, for a run or a user's own study; `audit.content.AuditPage` and

@@ -14,7 +14,7 @@ EPOCH = "epoch"
 CURVES: tuple[tuple[str, str, Tone, Format], ...] = (  # key of a row, title, tone, how its values are written
     ("accuracy", "Validation accuracy", "good", "percent"),
     ("average_precision", "Validation mean average precision", "good", "percent"),
-    ("error", "Validation mean absolute error", "good", "number"),
+    ("error", "Validation mean absolute error", "good", "digits"),
     ("loss", "Training loss", "bad", "loss"),
     ("held_out_loss", "Validation loss", "good", "loss"),
 )

@@ -112,9 +112,9 @@ class Plot:
 
     def dot(self, x: float, y: float, tone: str, radius: float, title: str = "") -> None:
         """A point."""
-        told = f"><title>{title}</title></circle>" if title else "/>"
+        hint = f"><title>{title}</title></circle>" if title else "/>"
         self.parts.append(
-            f'<circle class="{tone}" cx="{self.across(x):.1f}" cy="{self.down(y):.1f}" r="{radius:g}"{told}'
+            f'<circle class="{tone}" cx="{self.across(x):.1f}" cy="{self.down(y):.1f}" r="{radius:g}"{hint}'
         )
 
     def bar(self, x: tuple[float, float], y: float, tone: str = "", gap: float = 1.0) -> None:

@@ -58,7 +58,7 @@ def percent(share: float | None) -> str:
 
 
 def fitting(rows: Iterable[str], most: int, room: int = LIST_ROOM) -> list[str]:
-    """The first rows of HTML, at most `most` of them and at most `room` letters: a page stays small whatever comes."""
+    """The first rows of HTML, at most `most` of them and at most `room` letters: a page stays small."""
     kept: list[str] = []
     for row in itertools.islice(rows, most):
         room -= len(row)

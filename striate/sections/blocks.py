@@ -184,7 +184,7 @@ class Bars(Block):
     """Values by name as horizontal bars, the largest filling its row."""
 
     rows: tuple[tuple[str, float], ...]
-    form: Format = "number"
+    form: Format = "digits"
 
 
 @dataclass(frozen=True)

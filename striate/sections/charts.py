@@ -113,7 +113,7 @@ class Intervals(Block):
 
     title: Words
     dots: tuple[Dot, ...]
-    form: Format = "number"
+    form: Format = "digits"
     mean: tuple[float, Range] | None = None
     mean_names: tuple[str, str] = ("mean", "95 % interval of the mean")
 

@@ -13,7 +13,7 @@ from typing import Literal
 NO_BREAK, THIN, MINUS, DASH = "\u00a0", "\u202f", "\u2212", "\u2013"
 LONGEST_NAME = 400  # letters: a longer name loses its middle
 
-Format = Literal["percent", "number", "plain", "loss", "count", "seconds"]
+Format = Literal["percent", "digits", "plain", "loss", "count", "seconds"]
 
 
 def formatted(value: float, form: Format) -> str:
@@ -22,7 +22,7 @@ def formatted(value: float, form: Format) -> str:
         return DASH
     if form == "percent":
         return percent(value)
-    if form == "number":
+    if form == "digits":
         return quantity(value)
     if form == "loss":
         return f"{value:.3f}" if value < 10 else f"{value:.4g}"

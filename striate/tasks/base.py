@@ -282,25 +282,25 @@ class Task(ABC):
     @abstractmethod
     def loss(
         self,
-        name: str = "auto",
+        name: str | None = None,
         targets: Targets | None = None,
         *,
         label_smoothing: float = 0.0,
         prior: NDArray[Any] | None = None,
     ) -> Loss:
-        """The loss of that name; "auto" is the task's own. targets: of the training images, where it needs a scale.
+        """The loss of that name; None: the task's own. targets: of the training images, where it needs a scale.
 
         label_smoothing, prior: of classes. Raises RequestError for a loss that does not go with the task.
         """
 
-    def loss_name(self, name: str) -> str:
+    def loss_name(self, name: str | None) -> str:
         """The loss that a name stands for. Raises RequestError for one that does not go with the task."""
-        name = self.losses[0] if name == "auto" else name
+        name = self.losses[0] if name is None else name
         if name not in self.losses:
-            raise unknown(f"loss of the task {self.kind!r}", name, ("auto", *self.losses))
+            raise unknown(f"loss of the task {self.kind!r}", name, self.losses)
         return name
 
-    def standardisation(self, targets: Targets, loss: str = "auto") -> Standardisation | None:
+    def standardisation(self, targets: Targets, loss: str | None = None) -> Standardisation | None:
         """How targets are standardised for training with a loss, so that one learning rate serves all units.
 
         None where they are not: predictions then are no quantities.

@@ -195,7 +195,7 @@ class Classification(Task):
 
     def loss(
         self,
-        name: str = "auto",
+        name: str | None = None,
         targets: Targets | None = None,
         *,
         label_smoothing: float = 0.0,

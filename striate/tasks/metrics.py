@@ -1,4 +1,4 @@
-"""What is measured of answers: shares with their intervals, ranking, calibration, errors. NumPy only."""
+"""Metrics of predictions: shares with their intervals, ranking, calibration, errors. NumPy only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def percent(share: float) -> str:
 
 
 def auroc(positives: ArrayLike, negatives: ArrayLike) -> float:
-    """The chance that a positive's score is above a negative's, ties counted half; NaN where either has none.
+    """The probability that a positive's score is above a negative's, ties counted half; NaN where either has none.
 
     The area under the receiver operating characteristic, as the Mann-Whitney statistic (Hanley, McNeil 1982).
     """
@@ -40,7 +40,7 @@ def auroc(positives: ArrayLike, negatives: ArrayLike) -> float:
 
 
 def precision_recall(scores: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Precision and recall as the threshold falls past each distinct score, highest first; empty without a positive."""
+    """Precision and recall at each distinct score as the threshold, highest first; empty without a positive."""
     values, true = np.asarray(scores, np.float64).ravel(), np.asarray(truth).ravel().astype(bool)
     if not true.any():
         return np.zeros(0), np.zeros(0)
@@ -58,9 +58,9 @@ def average_precision(scores: ArrayLike, truth: ArrayLike) -> float:
 
 
 def best_threshold(scores: ArrayLike, truth: ArrayLike) -> float:
-    """The probability from which on a label is best taken as given: the greatest F1; a half without a positive.
+    """The threshold with the greatest F1; a half without a positive.
 
-    Midway between the last score taken and the first one left, so that it does not hang on one image's last digit.
+    Midway between the lowest score above it and the highest below, not to depend on one image's last digit.
     """
     values, true = np.asarray(scores, np.float64).ravel(), np.asarray(truth).ravel().astype(bool)
     if not true.any():
@@ -74,9 +74,9 @@ def best_threshold(scores: ArrayLike, truth: ArrayLike) -> float:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Answers sorted into ten equal ranges of confidence. error: the expected calibration error (Naeini et al. 2015).
+    """Predictions in ten equal bins of confidence. error: the expected calibration error (Naeini et al. 2015).
 
-    counts [10], confidence [10] and accuracy [10]: images, mean confidence and share right of each; NaN where empty.
+    counts [10], confidence [10] and accuracy [10]: images, mean confidence and accuracy of each; NaN where empty.
     """
 
     counts: NDArray[np.int64]
@@ -86,15 +86,15 @@ class Calibration:
 
 
 def calibration(confidence: ArrayLike, right: ArrayLike) -> Calibration:
-    """How far confidence [N], from 0 to 1, is borne out by what was right [N]."""
-    sure, true = np.asarray(confidence, np.float64).ravel(), np.asarray(right, np.float64).ravel()
-    place = np.minimum((sure * 10).astype(np.int64), 9)
+    """Confidence [N], from 0 to 1, against which predictions were right [N]."""
+    confident, true = np.asarray(confidence, np.float64).ravel(), np.asarray(right, np.float64).ravel()
+    place = np.minimum((confident * 10).astype(np.int64), 9)
     counts = np.bincount(place, minlength=10)
     with np.errstate(invalid="ignore"):
-        mean_sure = np.bincount(place, sure, 10) / counts
+        mean_confidence = np.bincount(place, confident, 10) / counts
         mean_right = np.bincount(place, true, 10) / counts
-    error = float(np.nansum(counts * np.abs(mean_sure - mean_right)) / max(1, len(sure)))
-    return Calibration(counts, mean_sure, mean_right, error)
+    error = float(np.nansum(counts * np.abs(mean_confidence - mean_right)) / max(1, len(confident)))
+    return Calibration(counts, mean_confidence, mean_right, error)
 
 
 def mean_interval(values: ArrayLike) -> tuple[float, float]:
@@ -109,7 +109,7 @@ def mean_interval(values: ArrayLike) -> tuple[float, float]:
 def bootstrap_interval(
     score: Callable[[NDArray[np.int64]], float], count: int, draws: int = 200
 ) -> tuple[float, float]:
-    """The 95 % interval of a score of `count` images over draws of them with putting back (Efron 1979).
+    """The 95 % interval of a score of `count` images over samples of them with replacement (Efron 1979).
 
     score: from the rows drawn. The same images give the same interval. Draws whose score is NaN are left out; (-inf,
     inf) where all are.

@@ -238,7 +238,7 @@ class Multilabel(Task):
 
     def loss(
         self,
-        name: str = "auto",
+        name: str | None = None,
         targets: Targets | None = None,
         *,
         label_smoothing: float = 0.0,

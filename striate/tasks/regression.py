@@ -163,7 +163,7 @@ class Regression(Task):
 
     def loss(
         self,
-        name: str = "auto",
+        name: str | None = None,
         targets: Targets | None = None,
         *,
         label_smoothing: float = 0.0,
@@ -173,7 +173,7 @@ class Regression(Task):
         chosen = _LOSSES[self.loss_name(name)]
         return chosen() if targets is None else chosen(chosen.standardisation(targets).scale)
 
-    def standardisation(self, targets: Targets, loss: str = "auto") -> Standardisation | None:
+    def standardisation(self, targets: Targets, loss: str | None = None) -> Standardisation | None:
         """Mean and standard deviation, or with "huber" their robust forms."""
         return _LOSSES[self.loss_name(loss)].standardisation(targets)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def score_form(metric: Metric) -> Format:
     """How a value of the metric is written."""
-    return "percent" if metric.share else "number"
+    return "percent" if metric.share else "digits"
 
 
 def headline(evaluation: Evaluation, context: ReportContext) -> Headline:

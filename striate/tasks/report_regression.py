@@ -58,7 +58,7 @@ def headline(evaluation: RegressionEvaluation, context: ReportContext) -> Headli
                 f"training targets has an error of {quantity(base)}; this run's is {better}.",
                 "quiet",
             ),
-            Bars((("this run", score), ("mean baseline", base)), "number"),
+            Bars((("this run", score), ("mean baseline", base)), "digits"),
         ),
     )
 

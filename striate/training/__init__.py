@@ -3,6 +3,6 @@
 from striate.training.evaluation import score
 from striate.training.examples import Examples
 from striate.training.loop import fit
-from striate.training.run import EpochReport
+from striate.training.loop_state import EpochReport
 
 __all__ = ["EpochReport", "Examples", "fit", "score"]

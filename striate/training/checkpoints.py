@@ -18,7 +18,7 @@ import torch
 from striate.errors import RequestError, Stopped, WorkError
 from striate.storage import read_sealed, write_sealed
 from striate.training.hooks import Hook
-from striate.training.run import Run
+from striate.training.loop_state import LoopState
 from striate.training.state import about, put_back, saved
 
 _NAME = re.compile(r"step-(\d{9,})(-best)?\.checkpoint")
@@ -28,9 +28,9 @@ class Checkpoints(Hook):
     """Saves the run into `folder`, and puts a run that begins where the last good checkpoint there was.
 
     It is the last hook of a run, because what a later one remembers would be saved a step too early.
-    seconds, steps: how often, 0: not by that; also after every epoch that is the best, and after the last. keep: how
+    seconds, steps: how often, None: not by that; also after every epoch that is the best, and after the last. keep: how
     many of the last are kept, the best one beside them. identity: what must be the same for the run to be the same,
-    as JSON values by name, such as the settings and the data. stop: asked after every step for the signal that asks
+    as JSON values by name, such as the recipe and the data. stop: asked after every step for the signal that asks
     the run to stop, 0 while none does; the run is then saved, and raises Stopped, `advice` at the end of its line.
     A checkpoint that cannot be written is told, and the one before stays; a damaged one is told and passed over.
     """
@@ -39,8 +39,8 @@ class Checkpoints(Hook):
         self,
         folder: Path,
         *,
-        seconds: float = 60.0,
-        steps: int = 0,
+        seconds: float | None = 60.0,
+        steps: int | None = None,
         keep: int = 2,
         identity: Mapping[str, Any] | None = None,
         stop: Callable[[], int] = lambda: 0,
@@ -53,71 +53,71 @@ class Checkpoints(Hook):
         self.best: float | None = None
         self.refused = False  # whether the last one could not be written
 
-    def start(self, run: Run) -> None:
+    def start(self, loop: LoopState) -> None:
         """Go on from the last good checkpoint; every process from the first one's.
 
         Raises RequestError for the checkpoint of another run, and where other hooks come after this one.
         """
-        if run.hooks[-1] is not self:
+        if loop.hooks[-1] is not self:
             raise RequestError("Checkpoints must be the last of the hooks: what a later one remembers would be lost")
-        if wrong := _different(run.world.told(self.identity), self.identity):
-            raise RequestError(f"process {run.world.rank + 1} is not given what the first is: {wrong}")
-        content = run.world.told(self._newest(run) if run.world.first else None)
+        if wrong := _different(loop.world.told(self.identity), self.identity):
+            raise RequestError(f"process {loop.world.rank + 1} is not given what the first is: {wrong}")
+        content = loop.world.told(self._newest(loop) if loop.world.first else None)
         if content is None:
             return
         known = about(content)
         _require_same(known["identity"], self.identity)
-        for name, value in _surroundings(run).items():
+        for name, value in _surroundings(loop).items():
             was = known["surroundings"].get(name)
             if was != value:
-                run.say(f"resumed where {name} is {value} and was {was}: the last bits of the weights may differ")
+                loop.say(f"resumed where {name} is {value} and was {was}: the last bits of the weights may differ")
                 break
-        put_back(run, content)
-        for report in run.reports:
-            self._is_best(run, report.score)
-        run.say(f"resumed {_after(run)}" if not run.finished else "resumed at the end of training")
+        put_back(loop, content)
+        for report in loop.reports:
+            self._is_best(loop, report.score)
+        loop.say(f"resumed {_after(loop)}" if not loop.finished else "resumed at the end of training")
 
-    def step_done(self, run: Run) -> None:
+    def step_done(self, loop: LoopState) -> None:
         """Save where it is time to; stop where that is asked."""
-        by_steps = self.steps and run.step % self.steps == 0
+        by_steps = self.steps and loop.step % self.steps == 0
         by_time = self.seconds and time.monotonic() - self.last >= self.seconds
-        if not self._stopped(run) and (by_steps or by_time):
-            self._save(run)
+        if not self._stopped(loop) and (by_steps or by_time):
+            self._save(loop)
 
-    def epoch_done(self, run: Run) -> None:
+    def epoch_done(self, loop: LoopState) -> None:
         """Save the best epoch so far, and the last; stop where that is asked."""
-        best = self._is_best(run, run.reports[-1].score)
-        if best or run.finished:
-            self._save(run, best=best)
-        self._stopped(run)
+        best = self._is_best(loop, loop.reports[-1].score)
+        if best or loop.finished:
+            self._save(loop, best=best)
+        self._stopped(loop)
 
-    def _stopped(self, run: Run) -> bool:
+    def _stopped(self, loop: LoopState) -> bool:
         """False; where any process is asked to stop, all do after this step, the first saves, and Stopped is raised."""
-        signal = run.world.highest(self.stop())
+        signal = loop.world.highest(self.stop())
         if signal:
-            kept = "saved" if self._save(run) else "not saved"
-            raise Stopped(f"stopped {_after(run)}, and {kept}{self.advice}" if run.world.first else "", 128 + signal)
+            kept = "saved" if self._save(loop) else "not saved"
+            raise Stopped(f"stopped {_after(loop)}, and {kept}{self.advice}" if loop.world.first else "", 128 + signal)
         return False
 
-    def _is_best(self, run: Run, score: float | None) -> bool:
-        best = score is not None and (self.best is None or run.examples.task.metric.better(score, self.best))
+    def _is_best(self, loop: LoopState, score: float | None) -> bool:
+        best = score is not None and (self.best is None or loop.examples.task.metric.better(score, self.best))
         self.best = score if best else self.best
         return best
 
-    def _save(self, run: Run, *, best: bool = False) -> bool:
+    def _save(self, loop: LoopState, *, best: bool = False) -> bool:
         """Whether it could be written; the first refusal in a row is told."""
         self.last = time.monotonic()
-        if not run.world.first:
+        if not loop.world.first:
             return True
-        known = {"identity": self.identity, "surroundings": _surroundings(run)}
-        path = self.folder / f"step-{run.step:09d}{'-best' if best else ''}.checkpoint"
+        known = {"identity": self.identity, "surroundings": _surroundings(loop)}
+        path = self.folder / f"step-{loop.step:09d}{'-best' if best else ''}.checkpoint"
         try:
-            write_sealed(path, saved(run, known))
+            write_sealed(path, saved(loop, known))
         except WorkError as error:
             left = self._files()
             good = f"the one of step {_step(left[-1])} is still good" if left else "there is none yet"
             if not self.refused:
-                run.say(f"no checkpoint {_after(run)}: {error}; {good}, and training goes on")
+                loop.say(f"no checkpoint {_after(loop)}: {error}; {good}, and training goes on")
             self.refused = True
             return False
         self.refused = False
@@ -138,12 +138,12 @@ class Checkpoints(Hook):
         # Of one step, the best was saved later than the other: its epoch is validated.
         return sorted(named, key=lambda path: (_step(path), path.stem.endswith("-best")))
 
-    def _newest(self, run: Run) -> bytes | None:
+    def _newest(self, loop: LoopState) -> bytes | None:
         for path in reversed(self._files()):
             content = read_sealed(path)
             if content is not None:
                 return content
-            run.say(f"the checkpoint {path.name} is damaged, and passed over")
+            loop.say(f"the checkpoint {path.name} is damaged, and passed over")
             _remove(path)  # or it would count among the last that are kept
         return None
 
@@ -158,11 +158,11 @@ def _step(path: Path) -> int:
     return int(found.group(1)) if found else -1
 
 
-def _after(run: Run) -> str:
+def _after(loop: LoopState) -> str:
     """What is learnt already, in words."""
-    if run.batch:
-        return f"after epoch {run.epoch + 1}, batch {run.batch} of {run.steps}"
-    return f"after epoch {run.epoch} of {run.epochs}"
+    if loop.batch:
+        return f"after epoch {loop.epoch + 1}, batch {loop.batch} of {loop.steps}"
+    return f"after epoch {loop.epoch} of {loop.epochs}"
 
 
 def _require_same(was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -180,14 +180,14 @@ def _different(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return ""
 
 
-def _surroundings(run: Run) -> dict[str, Any]:
+def _surroundings(loop: LoopState) -> dict[str, Any]:
     """What beside the run's own choices decides the last bits of its weights."""
     return {
         **_versions(),
         "the number of threads": torch.get_num_threads(),
         "the processor": f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}",
-        "the device": torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else "cpu",
-        "the number of processes": run.world.size,
+        "the device": torch.cuda.get_device_name(loop.device) if loop.device.type == "cuda" else "cpu",
+        "the number of processes": loop.world.size,
     }
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from striate.recipe import Settings
+from striate.recipe import Recipe
+from striate.recipe.schedules import WithWarmup
 from striate.tasks import Loss
 
 # Shares of what there is to learn: the loss at chance level less the lowest there can be.
@@ -72,14 +73,14 @@ def reach_of(
     return Reach(loss.chance(targets, outputs, weights), loss.floor(targets, outputs, weights), times)
 
 
-def diagnose(curve: Sequence[Mapping[str, float]], settings: Settings, reach: Reach) -> list[Remark]:
+def diagnose(curve: Sequence[Mapping[str, float]], recipe: Recipe, reach: Reach) -> list[Remark]:
     """What the rows of a curve say, the gravest first; [] for a healthy run, or one of fewer than three epochs.
 
     A row has "loss" and "learning_rate" of an epoch, and "held_out_loss" where images were held out.
     """
     if len(curve) < FEWEST or not reach.chance > reach.floor or not all(map(math.isfinite, _of(curve, "loss"))):
         return []
-    seen = _Seen(curve, settings, reach)
+    seen = _Seen(curve, recipe, reach)
     found = [sign(seen) for sign in (_flat, _diverging, _over_fitting, _noisy, _plateau, _under_fitting)]
     remarks = [remark for remark in found if remark]
     if remarks and remarks[0].kind in ("rate too low", "dead", "diverging"):
@@ -90,8 +91,8 @@ def diagnose(curve: Sequence[Mapping[str, float]], settings: Settings, reach: Re
 class _Seen:
     """A curve as shares of what there is to learn: `left` 1 is chance level, 0 every prediction right."""
 
-    def __init__(self, curve: Sequence[Mapping[str, float]], settings: Settings, reach: Reach) -> None:
-        self.settings, self.rates = settings, _of(curve, "learning_rate")
+    def __init__(self, curve: Sequence[Mapping[str, float]], recipe: Recipe, reach: Reach) -> None:
+        self.recipe, self.rates = recipe, _of(curve, "learning_rate")
         self.loss = _of(curve, "loss")
         self.left = [reach.left(loss) for loss in self.loss]
         self.last = max(2, len(curve) // 4)  # epochs at the end that are looked at together
@@ -116,14 +117,14 @@ def _flat(seen: _Seen) -> Remark | None:
         rested = max(seen.left[-seen.last :]) - min(seen.left[-seen.last :]) < STILL
         if not (rested and NOTHING <= seen.end <= 1 + STILL and seen.left[0] > seen.end):
             return None
-    rate, own = seen.settings.peak, Settings(optimizer=seen.settings.optimizer).peak
+    rate, own = seen.recipe.optimizer.peak, seen.recipe.optimizer.OWN_LR
     if rate < own / LOW or (rate < own and seen.falls()):
         stood = f"the training loss stood at {seen.loss[-1]:.3g} from the first epoch to the last"
-        do = f"raise learning_rate from {rate:g}, or have it found: learning_rate = 'auto'"
+        do = f"raise the learning rate from {rate:g}, or have it found: optimizer.lr = 'auto'"
         return Remark("rate too low", "The learning rate is too low", stood, do)
     rest = f"the training loss came to rest at {seen.loss[-1]:.3g}, where every image gets the same answer"
-    causes = f"a learning_rate of {rate:g} that is too high, a dead net, or labels that do not go with the images"
-    return Remark("dead", "Nothing was learnt", rest, f"likely {causes}: sanity = 16 tells which")
+    causes = f"a learning rate of {rate:g} that is too high, a dead net, or labels that do not go with the images"
+    return Remark("dead", "Nothing was learnt", rest, f"likely {causes}: train.overfit_batch = 16 tells which")
 
 
 def _diverging(seen: _Seen) -> Remark | None:
@@ -137,9 +138,10 @@ def _diverging(seen: _Seen) -> Remark | None:
         how = f"went up to {highest:.3g}, and the net has not recovered: it ended at {seen.loss[-1]:.3g}"
     else:
         return None
-    rate, warmup = seen.settings.peak, seen.settings.warmup_epochs
-    clip = "" if seen.settings.clip_norm else ", or clip_norm = 1"
-    what = f"take a lower learning_rate than {rate:g}, more warmup_epochs than {warmup:g}{clip}"
+    rate, schedule = seen.recipe.optimizer.peak, seen.recipe.schedule
+    warmup = f", a longer warm-up than {schedule.warmup_epochs:g} epochs" if isinstance(schedule, WithWarmup) else ""
+    clip = "" if seen.recipe.train.clip_norm else ", or clip gradients: train.clip_norm = 1"
+    what = f"take a lower learning rate than {rate:g}{warmup}{clip}"
     return Remark("diverging", "The training diverges", f"its loss {how}", what)
 
 
@@ -165,7 +167,8 @@ def _noisy(seen: _Seen) -> Remark | None:
     # Both losses, where there are two: augmentation makes that of training noisy, over-fitting lets the other one rise.
     if len(seen.left) <= 2 * FEWEST or not all(_jumps(one) for one in (seen.left, seen.held) if one):
         return None
-    do = f"take a lower learning_rate than {seen.settings.peak:g}, or a larger batch than {seen.settings.batch}"
+    rate, batch = seen.recipe.optimizer.peak, seen.recipe.train.batch
+    do = f"take a lower learning rate than {rate:g}, or a larger batch than {batch}"
     rose = f"in {_jumps(seen.left)} of {len(seen.left) - 1} epochs the training loss rose"
     return Remark("noisy", "The training is noisy", rose, do)
 
@@ -185,7 +188,9 @@ def _plateau(seen: _Seen) -> Remark | None:
     if abs(before - after) > SLOW:
         return None
     stayed = f"over its last {third} epochs the loss stayed at {seen.loss[-1]:.3g}, at the full rate"
-    return Remark("plateau", "The training stands still", stayed, "let the rate drop: schedule = 'step' or 'cosine'")
+    return Remark(
+        "plateau", "The training stands still", stayed, "let the rate drop: schedule.name = 'step' or 'cosine'"
+    )
 
 
 def _under_fitting(seen: _Seen) -> Remark | None:
@@ -193,9 +198,10 @@ def _under_fitting(seen: _Seen) -> Remark | None:
     if min(seen.end, held) < MUCH:
         return None
     falling = ", and falling" if seen.left[-1] < seen.left[-2] - SLOW else ""
+    rate = seen.recipe.optimizer.peak
     do = (
-        f"train for more epochs than {len(seen.loss)}, at a higher learning_rate than {seen.settings.peak:g} if it "
-        "learns smoothly, or take a larger net, less augmentation, less regularisation"
+        f"train for more epochs than {len(seen.loss)}, at a higher learning rate than {rate:g} if the loss falls "
+        "smoothly, or take a larger net, less augmentation, less regularisation"
     )
     ended = f"at the end the training loss is still {seen.loss[-1]:.3g}{falling}"
     return Remark("under-fitting", "It under-fits", ended, do)

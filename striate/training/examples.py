@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.errors import RequestError
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.tasks import Classification, Loss, Targets, Task
 
 Values = Sequence[float] | Tensor
+# images uint8 [B, C, H, W], their sample numbers int64 [B], seed, epoch -> images of the same shape and type
+AugmentFunction = Callable[[Tensor, NDArray[np.int64], int, int], Tensor]
 
 UNNAMED = Classification(("",))
 
@@ -33,6 +35,8 @@ class Examples:
     among: int64 [N], where among more images these are; None: they are all of them, M is N.
     sample_weights [N]: how much each image counts in the loss, as a share of their mean; None: all alike.
     sampling_weights [N]: how often each image comes in an epoch, as a share of their mean; None: once each.
+    augment: an own function for training images, after the recipe's augmentation and before normalisation. It draws by
+      seed, epoch and sample number, so that a resumed run draws the same.
     """
 
     images: Tensor
@@ -45,6 +49,7 @@ class Examples:
     among: Tensor | None = None
     sample_weights: Tensor | None = None
     sampling_weights: NDArray[np.float64] | None = None
+    augment: AugmentFunction | None = None
 
     def __post_init__(self) -> None:
         _check_targets(self.images, self.targets, self.task, self.among)
@@ -78,38 +83,38 @@ class Examples:
             return torch.ones(len(self))
         return (self.sample_weights.double() / self.sample_weights.double().mean()).float()
 
-    def loss(self, settings: Settings, *, smoothed: bool = True) -> Loss:
-        """The loss that the settings name for the task, in the scale of these targets; `smoothed`: of labels.
+    def loss(self, recipe: Recipe, *, smoothed: bool = True) -> Loss:
+        """The loss that the recipe names for the task, in the scale of these targets; `smoothed`: of labels.
 
         Raises RequestError for one that does not go with the task.
         """
         weights = self.relative_weights().double().numpy()
-        return training_loss(self.task, self.targets.cpu().numpy(), settings, weights=weights, smoothed=smoothed)
+        return training_loss(self.task, self.targets.cpu().numpy(), recipe, weights=weights, smoothed=smoothed)
 
 
 def training_loss(
     task: Task,
     targets: Targets,
-    settings: Settings,
+    recipe: Recipe,
     *,
     weights: NDArray[np.float64] | None = None,
     smoothed: bool = True,
 ) -> Loss:
-    """The loss that the settings name for a task, in the scale of the training targets [N]; `smoothed`: of labels.
+    """The loss that the recipe names for a task, in the scale of the training targets [N]; `smoothed`: of labels.
 
     weights [N]: how much each image counts in the classes' frequencies. Raises RequestError for what does not go with
     the task.
     """
     if not smoothed:
-        return task.loss(settings.loss, targets)
+        return task.loss(recipe.loss.name, targets)
     prior = None
-    if settings.smooth_towards == "frequency":
+    if recipe.loss.smoothing_prior == "frequency":
         if not task.one_class:
-            what = "smooth_towards 'frequency' goes with one class an image"
+            what = "loss.smoothing_prior 'frequency' goes with one class an image"
             raise RequestError(f"{what}, not with the task {task.kind!r}")
         counts = np.bincount(targets, weights)
         prior = counts / counts.sum()
-    return task.loss(settings.loss, targets, label_smoothing=settings.label_smoothing, prior=prior)
+    return task.loss(recipe.loss.name, targets, label_smoothing=recipe.loss.smoothing, prior=prior)
 
 
 def _check_targets(images: Tensor, targets: Tensor, task: Task, among: Tensor | None) -> None:

@@ -9,22 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import WorkError
-from striate.recipe import Settings
+from striate.recipe import Recipe
+from striate.recipe.schedules import WithWarmup
 
 
 class NotFinite(WorkError):  # noqa: N818  (said of a number)
     """A loss or a parameter is not a finite number: where training must stop, and where a trial has seen enough."""
 
 
-def not_finite(net: nn.Module, x: Tensor, where: str, settings: Settings) -> NotFinite:
+def not_finite(net: nn.Module, x: Tensor, where: str, recipe: Recipe) -> NotFinite:
     """The error for a loss that is not finite on the batch `x` [B, C, H, W]: where, why, and what would help."""
-    return NotFinite(f"the loss is not a finite number at {where}: {culprit(net, x)}; {_advice(settings)}")
+    return NotFinite(f"the loss is not a finite number at {where}: {culprit(net, x)}; {_advice(recipe)}")
 
 
-def check_weights(net: nn.Module, where: str, settings: Settings) -> None:
+def check_weights(net: nn.Module, where: str, recipe: Recipe) -> None:
     """Raise NotFinite unless every parameter is finite: the last step of all is followed by no loss that would tell."""
     if name := _spoilt(net):
-        raise NotFinite(f"the parameter {name!r} is not finite at {where}; {_advice(settings)}")
+        raise NotFinite(f"the parameter {name!r} is not finite at {where}; {_advice(recipe)}")
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -44,10 +45,11 @@ def culprit(net: nn.Module, x: Tensor) -> str:
     return "the layers are finite, only the loss is not"
 
 
-def _advice(settings: Settings) -> str:
-    advice = f"try a lower learning_rate than {settings.peak:g} or more warmup_epochs than"
-    advice += f" {settings.warmup_epochs:g}"
-    return advice + (', or train_precision "float32"' if settings.train_precision == "bfloat16" else "")
+def _advice(recipe: Recipe) -> str:
+    schedule, advice = recipe.schedule, f"try a lower learning rate than {recipe.optimizer.peak:g}"
+    if isinstance(schedule, WithWarmup):
+        advice += f" or a longer warm-up than {schedule.warmup_epochs:g} epochs"
+    return advice + (', or train.precision = "float32"' if recipe.train.precision == "bfloat16" else "")
 
 
 def _spoilt(net: nn.Module) -> str:

@@ -6,7 +6,6 @@ Source: Smith 2017, arXiv:1506.01186, section 3.3 (the range test), with the rat
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 import statistics
 from collections.abc import Iterator, Sequence
@@ -16,14 +15,15 @@ import numpy as np
 from torch import nn
 
 from striate.errors import WorkError
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.training.batches import SampleOrder
 from striate.training.examples import Examples
 from striate.training.failure import NotFinite
 from striate.training.hooks import Hook
+from striate.training.learner import LossFunction
 from striate.training.loop import learn, left_as_it_was
+from striate.training.loop_state import LoopState, Sums
 from striate.training.optimizers import Rates
-from striate.training.run import Run, Sums
 from striate.training.schedule import Schedule
 from striate.training.techniques import techniques
 from striate.training.world import ALONE
@@ -59,17 +59,23 @@ class Found:
 
 
 def find_rate(
-    net: nn.Module, examples: Examples, settings: Settings, *, rates: Rates | None = None, hooks: Sequence[Hook] = ()
+    net: nn.Module,
+    examples: Examples,
+    recipe: Recipe,
+    *,
+    rates: Rates | None = None,
+    hooks: Sequence[Hook] = (),
+    loss: LossFunction | None = None,
 ) -> Found:
     """The learning rate to train `net` with, tried on a copy: `net` and the random state are left as they were.
 
-    200 rates from 1e-8 to 1, one batch each, with the settings' optimizer and techniques and in the loop's own order
-    and augmentation; the trial ends early where the loss explodes. `rates`, `hooks`: as in `fit`; the
+    200 rates from 1e-8 to 1, one batch each, with the recipe's optimizer and techniques and in the loop's own order
+    and augmentation; the trial ends early where the loss explodes. `rates`, `hooks`, `loss`: as in `fit`; the
     hooks are copied, too.
     Raises WorkError where the loss falls at no rate, and so nothing can be found.
     """
-    trial = _Trial(net, examples, settings, rates, hooks)
-    with left_as_it_was(trial.run):
+    trial = _Trial(net, examples, recipe, rates, hooks, loss)
+    with left_as_it_was(trial.loop):
         losses = trial.losses()
     return read(trial.tried[: len(losses)], losses)
 
@@ -83,7 +89,9 @@ def read(rates: Sequence[float], losses: Sequence[float]) -> Found:
     last = min(range(STILL, len(curve)), key=curve.__getitem__, default=0)
     fall = start - curve[last]
     tried = f"over {len(losses)} batches, at rates from {rates[0]:.0e} to {rates[len(losses) - 1]:.2g}"
-    advice = "see with --sanity whether the net learns at all and whether the labels fit, or give a learning_rate"
+    advice = (
+        "see with --overfit-batch whether the net trains at all and whether the labels fit, or give a learning rate"
+    )
     if len(losses) <= STILL or fall < max(SURE * noise, FALL * start):
         rose = len(losses) < POINTS
         seen = f"rose from {start:.3g} and had not fallen before" if rose else f"stayed at about {start:.3g}"
@@ -99,31 +107,38 @@ class _Trial:
     """A run of POINTS steps on a copy of the network, over as many epochs as that takes."""
 
     def __init__(
-        self, net: nn.Module, examples: Examples, settings: Settings, rates: Rates | None, hooks: Sequence[Hook]
+        self,
+        net: nn.Module,
+        examples: Examples,
+        recipe: Recipe,
+        rates: Rates | None,
+        hooks: Sequence[Hook],
+        loss: LossFunction | None,
     ) -> None:
         self.tried = np.geomspace(LOWEST, HIGHEST, POINTS).tolist()
         # Compiling would take longer than the trial, and the best epoch and the averaged weights are of no use to it.
-        settings = dataclasses.replace(
-            settings, learning_rate=HIGHEST, schedule="constant", compile="no", ema=0.0, take="last", patience=0
+        recipe = recipe.for_trial().updated(
+            {"optimizer.lr": HIGHEST, "schedule.name": "constant", "train.compile": "no"}
         )
         copied, own = copy.deepcopy((net, list(hooks)))  # at once: a hook may hold a part of the network
-        self.run = Run(copied, examples, settings, [*techniques(settings, validated=False), *own], rates, ALONE)
-        self.run.schedule = _Rising(settings, self.tried)
+        hooks = [*techniques(recipe, validated=False), *own]
+        self.loop = LoopState(copied, examples, recipe, hooks, rates, ALONE, loss)
+        self.loop.schedule = _Rising(recipe, self.tried)
 
     def losses(self) -> list[float]:
         """The mean loss of every batch, until it explodes."""
-        run, found, lowest = self.run, list[float](), math.inf
-        for hook in run.hooks:
-            hook.start(run)
+        loop, found, lowest = self.loop, list[float](), math.inf
+        for hook in loop.hooks:
+            hook.start(loop)
         for batch in self._batches():
-            run.sums = Sums()
+            loop.sums = Sums()
             try:
-                learn(run, batch)
+                learn(loop, batch)
             except NotFinite:
                 if not found:
                     raise  # no rate has to do with it
                 break
-            found.append(run.sums.loss / run.sums.seen)
+            found.append(loop.sums.loss / loop.sums.seen)
             now = averaged(found)[-1]
             lowest = min(lowest, now)
             start = statistics.fmean(found[:STILL])
@@ -133,20 +148,20 @@ class _Trial:
         return found
 
     def _batches(self) -> Iterator[SampleOrder]:
-        run = self.run
+        loop = self.loop
         while True:
-            run.net.train()
-            for hook in run.hooks:
-                hook.epoch_begins(run)
-            yield from run.batches_left()
-            run.epoch, run.batch = run.epoch + 1, 0
+            loop.net.train()
+            for hook in loop.hooks:
+                hook.epoch_begins(loop)
+            yield from loop.batches_left()
+            loop.epoch, loop.batch = loop.epoch + 1, 0
 
 
 class _Rising(Schedule):
     """The rates to be tried, one a step."""
 
-    def __init__(self, settings: Settings, tried: Sequence[float]) -> None:
-        super().__init__(settings, 1, len(tried))
+    def __init__(self, recipe: Recipe, tried: Sequence[float]) -> None:
+        super().__init__(recipe, 1, len(tried))
         self.tried = tried
 
     def rate(self, step: int) -> float:

@@ -1,19 +1,24 @@
-"""Where a technique may step into the loop.
+"""Where a technique may act in the training loop.
 
-    start                          the run is made; nothing is learnt yet. A resumed run is put where it was
+    start                          the loop is made, nothing is trained; a resumed run continues from its checkpoint
     for each epoch:
         epoch_begins               the network is in training mode
         for each batch:
-            (rates are set; every micro-batch goes forward and backward)
-            gradients_ready        the batch's whole gradient stands in the parameters
-            (the optimizer steps)
-            step_done              run.batch batches of the epoch are learnt
-        (held-out images are evaluated, by run.eval_net)
-        epoch_done                 the report of the epoch is the last of run.reports
+            (learning rates are set)
+            for each micro-batch:
+                batch_ready        the images are augmented and normalised; may return others
+                (forward)
+                loss_ready         logits and the summed loss are computed; may return another loss
+                (backward)
+            gradients_ready        the gradient of the whole batch is in the parameters
+            (optimizer step)
+            step_done              loop.batch batches of the epoch are done
+        (held-out images are evaluated, by loop.eval_net)
+        epoch_done                 the report of the epoch is the last of loop.reports
     end                            the network becomes what the run leaves
 
-A technique is a function first; a hook is the place where it is called. All that a hook remembers goes through
-`tensors`, `facts` and `restore`, so that a run that was killed goes on as if it had not been.
+A technique is a function first; a hook is the place where it is called. Everything that a hook remembers goes through
+`tensors`, `facts` and `restore`, so that a run that was killed resumes exactly.
 """
 
 from __future__ import annotations
@@ -24,42 +29,54 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from striate.training.run import Run
+    from striate.training.loop_state import LoopState
+    from striate.training.view import Shown
 
 
 class Hook:
-    """Does nothing at every point; a technique overrides those it needs. `name` tells its state from others'."""
+    """Does nothing at every point; a technique overrides those it needs.
+
+    name: tells its state from that of others in a checkpoint; a hook that remembers something needs one.
+    """
 
     name = ""
 
-    def start(self, run: Run) -> None:
-        """The run is made; nothing is learnt yet."""
+    def start(self, loop: LoopState) -> None:
+        """The loop is made, nothing is trained."""
 
-    def epoch_begins(self, run: Run) -> None:
+    def epoch_begins(self, loop: LoopState) -> None:
         """The network is in training mode."""
 
-    def gradients_ready(self, run: Run) -> None:
-        """The batch's whole gradient stands in the parameters."""
+    def batch_ready(self, loop: LoopState, shown: Shown) -> Shown:
+        """The images of a micro-batch, as the network will see them, or others in their place."""
+        return shown
 
-    def step_done(self, run: Run) -> None:
+    def loss_ready(self, loop: LoopState, logits: Tensor, loss: Tensor) -> Tensor:
+        """The loss summed over a micro-batch [], from its logits [B, outputs]; or another in its place."""
+        return loss
+
+    def gradients_ready(self, loop: LoopState) -> None:
+        """The gradient of the whole batch is in the parameters."""
+
+    def step_done(self, loop: LoopState) -> None:
         """The optimizer has stepped."""
 
-    def epoch_done(self, run: Run) -> None:
-        """The epoch's report is the last of `run.reports`."""
+    def epoch_done(self, loop: LoopState) -> None:
+        """The epoch's report is the last of `loop.reports`."""
 
-    def end(self, run: Run) -> None:
+    def end(self, loop: LoopState) -> None:
         """The network becomes what the run leaves."""
 
-    def note(self, run: Run, line: str) -> None:
+    def note(self, loop: LoopState, line: str) -> None:
         """The loop has a line for the user."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """What it remembers, in tensors by name."""
+        """What it remembers, tensors by name."""
         return {}
 
     def facts(self) -> dict[str, Any]:
-        """What it remembers beside them, as JSON values."""
+        """What else it remembers, as JSON values."""
         return {}
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Remember what `tensors` and `facts` gave, in a process that begins anew."""
+        """Remember what `tensors` and `facts` gave, in a new process."""

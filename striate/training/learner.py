@@ -37,8 +37,10 @@ class Learner(nn.Module):
 
 def loss_of(
     learner: nn.Module, shown: Shown, view: View, each: LossFunction, *, auxiliary: float, precision: str
-) -> Tensor:
-    """The summed loss of the images shown, as they count; auxiliary heads count `auxiliary` times as much.
+) -> tuple[Tensor, Tensor]:
+    """The logits [B, outputs] of the images shown, and their summed, weighted loss.
+
+    The losses of auxiliary heads are multiplied by `auxiliary`.
 
     Under mix-up an image has two parts: its losses are mixed as the images are. Source of the auxiliary weight 0.3:
     Szegedy et al. 2014, arXiv:1409.4842, section 5.
@@ -51,4 +53,4 @@ def loss_of(
         total = total + (scale * each(logits, targets)).sum()
         for other in others:
             total = total + auxiliary * (scale * each(other, targets)).sum()
-    return total
+    return logits, total

@@ -10,37 +10,39 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from striate.errors import RequestError, unknown
-from striate.recipe import Settings
-from striate.recipe.settings import OPTIMIZERS
+from striate.recipe import Recipe
+from striate.recipe import optimizers as chosen
 
 Rates = Callable[[str], float]  # a parameter's name -> its share of the learning rate
 
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
 
-def optimizer_for(net: nn.Module, settings: Settings, rates: Rates | None = None) -> Optimizer:
-    """The optimizer that the settings name, over `parameter_groups`; its rates are set by the loop, step by step.
+def optimizer_for(net: nn.Module, recipe: Recipe, rates: Rates | None = None) -> Optimizer:
+    """The optimizer that the recipe names, over `parameter_groups`; its rates are set by the loop, step by step.
 
     "sgd" has no momentum; "momentum" is Polyak's and "nesterov" Nesterov's, as Sutskever et al. 2013 write them;
     RMSprop (Tieleman, Hinton 2012), Adam (Kingma, Ba 2015, arXiv:1412.6980), AdamW (Loshchilov, Hutter 2019,
     arXiv:1711.05101): as the library has them. Put `net` into its memory format before: the optimizer's own tensors
     take the format of the parameters.
     """
-    groups = parameter_groups(net, settings.weight_decay, everything=settings.decay == "all", rates=rates)
+    one = recipe.optimizer
+    groups = parameter_groups(net, one.weight_decay, everything=one.decay_norm_and_bias, rates=rates)
     if not groups:
         raise RequestError("there is nothing to learn: every parameter of the network is frozen")
-    name, rate, momentum = settings.optimizer, settings.peak, settings.momentum
-    square, epsilon = settings.square_decay, settings.epsilon or 1e-8
-    if name in ("sgd", "momentum", "nesterov"):
+    match one:
         # Never fused=True: torch 2.13's fused SGD on a CPU computes a wrong update, silently, where the formats differ.
-        momentum = 0.0 if name == "sgd" else momentum
-        return SGD(groups, lr=rate, momentum=momentum, nesterov=name == "nesterov" and momentum > 0)
-    if name == "rmsprop":
-        return RMSprop(groups, lr=rate, alpha=square or 0.99, eps=epsilon, momentum=momentum)
-    if name in ("adam", "adamw"):
-        kind = Adam if name == "adam" else AdamW
-        return kind(groups, lr=rate, betas=(momentum, square or 0.999), eps=epsilon)
-    raise unknown("optimizer", name, OPTIMIZERS)
+        case chosen.SGD():
+            return SGD(groups, lr=one.peak)
+        case chosen.Momentum() | chosen.Nesterov():
+            nesterov = isinstance(one, chosen.Nesterov) and one.momentum > 0
+            return SGD(groups, lr=one.peak, momentum=one.momentum, nesterov=nesterov)
+        case chosen.RMSprop():
+            return RMSprop(groups, lr=one.peak, alpha=one.alpha, eps=one.epsilon, momentum=one.momentum)
+        case chosen.Adam():  # AdamW is one, too
+            kind = AdamW if isinstance(one, chosen.AdamW) else Adam
+            return kind(groups, lr=one.peak, betas=(one.beta1, one.beta2), eps=one.epsilon)
+    raise unknown("optimizer", one.name, chosen.OPTIMIZERS)
 
 
 def parameter_groups(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +10,12 @@ from itertools import islice
 
 from torch import nn
 
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.training.examples import Examples
 from striate.training.hooks import Hook
 from striate.training.loop import learn, left_as_it_was
+from striate.training.loop_state import LoopState
 from striate.training.optimizers import Rates
-from striate.training.run import Run
 from striate.training.world import ALONE
 
 STEPS = 4  # of a trial; the first warms up and is not counted
@@ -27,9 +26,9 @@ PAYS = 0.9  # a choice must take at most this share of the time, because it chan
 
 @dataclass(frozen=True)
 class Pace:
-    """What was chosen, and why. seconds: of a step, by what was tried; empty where the settings left nothing open."""
+    """What was chosen, and why. seconds: of a step, by what was tried; empty where the recipe left nothing open."""
 
-    train_precision: str
+    precision: str
     compile: str
     seconds: dict[str, float]
 
@@ -37,22 +36,22 @@ class Pace:
         """The choice and what it was made from, for the user."""
         tried = ", ".join(f"{1000 * taken:.3g} ms in {name}" for name, taken in self.seconds.items())
         compiled = ", compiled" if self.compile == "yes" else ""
-        return f"Learning in {self.train_precision}{compiled}: a step takes {tried}"
+        return f"Training in {self.precision}{compiled}: a step takes {tried}"
 
 
 def fastest(
-    net: nn.Module, examples: Examples, settings: Settings, *, rates: Rates | None = None, hooks: Sequence[Hook] = ()
+    net: nn.Module, examples: Examples, recipe: Recipe, *, rates: Rates | None = None, hooks: Sequence[Hook] = ()
 ) -> Pace:
-    """The settings' `train_precision` and `compile` where they say so, else by trial; `net` is left as it was.
+    """The recipe's `train.precision` and `train.compile` where they say so, else by trial; `net` is left as it was.
 
     A run of less than half a minute is not tried, nor is compiling for one of less than twenty. bfloat16 is chosen, or
     compiling, where a step takes at most nine tenths of the time. `rates`, `hooks`: as in `fit`, the hooks on a copy.
     """
-    precision, compiled = settings.train_precision, settings.compile
+    precision, compiled = recipe.train.precision, recipe.train.compile
     seconds: dict[str, float] = {}
 
     def step(name: str, precision: str, compiled: str) -> float:
-        changed = dataclasses.replace(settings, train_precision=precision, compile=compiled)
+        changed = recipe.updated({"train": {"precision": precision, "compile": compiled}})
         seconds[name] = _step_seconds(net, examples, changed, rates, hooks)
         return seconds[name]
 
@@ -60,7 +59,7 @@ def fastest(
         return Pace(precision, compiled, {})
     first = "bfloat16" if precision == "bfloat16" else "float32"
     best = step(first, first, "no")
-    steps = settings.chosen_epochs(len(examples)) * -(-len(examples) // settings.batch)
+    steps = recipe.train.chosen_epochs(len(examples)) * -(-len(examples) // recipe.train.batch)
     if precision == "auto":
         precision = "float32"
         if steps * best > SHORT and (taken := step("bfloat16", "bfloat16", "no")) < PAYS * best:
@@ -76,19 +75,19 @@ def fastest(
 
 
 def _step_seconds(
-    net: nn.Module, examples: Examples, settings: Settings, rates: Rates | None, hooks: Sequence[Hook]
+    net: nn.Module, examples: Examples, recipe: Recipe, rates: Rates | None, hooks: Sequence[Hook]
 ) -> float:
     """The least seconds of a step, after the first."""
-    settings = dataclasses.replace(settings, learning_rate=1e-6, ema=0.0, take="last", patience=0)
+    recipe = recipe.for_trial().updated({"optimizer.lr": 1e-6})
     copied, own = copy.deepcopy((net, list(hooks)))  # at once: a hook may hold a part of the network
-    run = Run(copied, examples, settings, own, rates, ALONE)
+    loop = LoopState(copied, examples, recipe, own, rates, ALONE)
     taken = []
-    with left_as_it_was(run):
+    with left_as_it_was(loop):
         copied.train()
-        for hook in run.hooks:
-            hook.epoch_begins(run)
-        for batch in islice(run.batches_left(), STEPS):
+        for hook in loop.hooks:
+            hook.epoch_begins(loop)
+        for batch in islice(loop.batches_left(), STEPS):
             begun = time.perf_counter()
-            learn(run, batch)
+            learn(loop, batch)
             taken.append(time.perf_counter() - begun)
     return min(taken[1:] or taken)

@@ -16,7 +16,8 @@ from torch import nn
 
 from striate.data.augment.keyed import permutation
 from striate.errors import WorkError
-from striate.recipe import Settings
+from striate.recipe import Recipe
+from striate.recipe.augment import NO_AUGMENTATION
 from striate.training.batches import min_batch_of
 from striate.training.evaluation import Validation, validate
 from striate.training.examples import Examples
@@ -24,8 +25,8 @@ from striate.training.failure import NotFinite
 from striate.training.hooks import Hook
 from striate.training.learner import LossFunction
 from striate.training.loop import fit
+from striate.training.loop_state import LoopState
 from striate.training.optimizers import Rates
-from striate.training.run import Run
 from striate.training.view import View
 
 STEPS = 300  # until the few are known by heart, at most
@@ -67,40 +68,41 @@ class ByHeart:
 
     def line(self) -> str:
         """The same, for the user."""
-        return f"Sanity: {self.images} images learnt by heart in {self.steps} steps"
+        return f"Overfitted a batch of {self.images} images in {self.steps} steps"
 
 
-def first_loss(net: nn.Module, examples: Examples, settings: Settings) -> FirstLoss:
+def first_loss(net: nn.Module, examples: Examples, recipe: Recipe) -> FirstLoss:
     """The mean loss of the images of a first batch, without augmentation or smoothing, before anything is learnt.
 
     Normalisation goes by the batch, as in the first step: running averages have seen nothing yet.
     """
-    rows = torch.from_numpy(permutation(settings.seed, 0, len(examples))[: settings.batch])
+    rows = torch.from_numpy(permutation(recipe.seed, 0, len(examples))[: recipe.train.batch])
     trial = copy.deepcopy(net).train()
     view = View(examples, next(trial.parameters()).device)
     with torch.random.fork_rng(devices=[view.device] if view.device.type == "cuda" else []), torch.no_grad():
-        torch.manual_seed(settings.seed)
+        torch.manual_seed(recipe.seed)
         logits = trial(view.plain(rows)).float()
-    each = examples.loss(settings, smoothed=False)
+    each = examples.loss(recipe, smoothed=False)
     loss = float(each(logits, view.targets[rows.to(view.device)]).mean())
     expected = each.untrained(logits.shape[1])
     return FirstLoss(loss, None) if expected is None else FirstLoss(loss, *expected)
 
 
 def learn_by_heart(
-    net: nn.Module, examples: Examples, settings: Settings, *, images: int = 16, rates: Rates | None = None
+    net: nn.Module, examples: Examples, recipe: Recipe, *, images: int = 16, rates: Rates | None = None
 ) -> ByHeart:
     """Have a copy of `net` learn a few images of several classes to 100 %, without augmentation, smoothing or decay.
 
     A net, a loss and a rate that cannot do that will learn nothing from many images either. `rates`: as in `fit`.
     Raises WorkError where it does not within STEPS steps: with what was reached, and the likely causes.
     """
-    few = _few(examples, max(images, min_batch_of(net)), settings.seed)
+    few = _few(examples, max(images, min_batch_of(net)), recipe.seed)
     trial = copy.deepcopy(net)
-    plain = dataclasses.replace(
-        settings, epochs=STEPS, batch=max(len(few), settings.accumulate), schedule="constant", warmup_epochs=0.0,
-        weight_decay=0.0, label_smoothing=0.0, augment="none", ema=0.0, take="last", patience=0, compile="no",
-    )  # fmt: skip
+    plain = recipe.for_trial().updated({
+        "train": {"epochs": STEPS, "batch": max(len(few), recipe.train.accumulate), "compile": "no"},
+        "schedule": {"name": "constant", "warmup_epochs": 0.0},
+        "optimizer.weight_decay": 0.0, "loss.label_smoothing": 0.0, "augment": NO_AUGMENTATION,
+    })  # fmt: skip
     loss = examples.loss(plain)  # in the scale of all targets, and not of the few
     known = _Known(few, examples, loss)
     try:
@@ -108,7 +110,7 @@ def learn_by_heart(
     except NotFinite as error:
         raise WorkError(f"the check by {len(few)} images failed: {error}") from error
     if not known.reached:
-        raise WorkError(known.failure(settings))
+        raise WorkError(known.failure(recipe))
     return ByHeart(len(few), known.steps)
 
 
@@ -122,44 +124,44 @@ class _Known(Hook):
         self.best = Validation(math.nan, math.inf)
         self.silent: list[str] = []
 
-    def start(self, run: Run) -> None:
-        self.view = View(self.few, run.device)
+    def start(self, loop: LoopState) -> None:
+        self.view = View(self.few, loop.device)
 
-    def gradients_ready(self, run: Run) -> None:
-        trained = [(name, one) for name, one in run.net.named_parameters() if one.requires_grad and one.ndim > 1]
+    def gradients_ready(self, loop: LoopState) -> None:
+        trained = [(name, one) for name, one in loop.net.named_parameters() if one.requires_grad and one.ndim > 1]
         self.silent = [name for name, one in trained if one.grad is None or not one.grad.any()]
 
-    def epoch_done(self, run: Run) -> None:
-        self.steps = run.epoch
-        if run.epoch == 1:
-            self.first = run.reports[0].loss
-        found = validate(run.net, self.view, self.loss, precision=run.settings.train_precision)
-        self.last = run.reports[-1].loss
+    def epoch_done(self, loop: LoopState) -> None:
+        self.steps = loop.epoch
+        if loop.epoch == 1:
+            self.first = loop.reports[0].loss
+        found = validate(loop.net, self.view, self.loss, precision=loop.recipe.train.precision)
+        self.last = loop.reports[-1].loss
         if found.loss < self.best.loss:
             self.best = found
-        self.reached = run.over = self.few.task.fitted(found.score, self.every.targets.cpu().numpy())
+        self.reached = loop.over = self.few.task.fitted(found.score, self.every.targets.cpu().numpy())
 
-    def failure(self, settings: Settings) -> str:
+    def failure(self, recipe: Recipe) -> str:
         """What was reached, and why no more."""
         metric, count = self.few.task.metric, len(self.few)
         reached = f"the {metric.name} was {metric.text(self.best.score)}"
         moved = f"the loss went from {self.first:.3g} to {self.last:.3g}"
-        failed = f"not even {count} images were learnt by heart"
-        return f"{failed}: after {self.steps} steps {reached}, {moved}; {self._cause(settings)}"
+        failed = f"not even a batch of {count} images was overfitted"
+        return f"{failed}: after {self.steps} steps {reached}, {moved}; {self._cause(recipe)}"
 
-    def _cause(self, settings: Settings) -> str:
-        rate, fell = settings.peak, (self.first - self.last) / max(abs(self.first), 1e-9)
+    def _cause(self, recipe: Recipe) -> str:
+        rate, fell = recipe.optimizer.peak, (self.first - self.last) / max(abs(self.first), 1e-9)
         if _contradicting(self.few):
             return "likely cause: labels, as the same image is there twice with different ones"
         if fell < -0.05:
-            return f"likely cause: a learning_rate of {rate:g} that is too high"
+            return f"likely cause: a learning rate of {rate:g} that is too high"
         if self.silent:
             dead = f"a dead net, as no gradient reaches {self.silent[-1]!r}"
-            return f"likely cause: {dead}: badly begun, or killed by a learning_rate of {rate:g}"
+            return f"likely cause: {dead}: badly begun, or killed by a learning rate of {rate:g}"
         if fell < 0.05:
-            return f"likely cause: a learning_rate of {rate:g} that is too low"
+            return f"likely cause: a learning rate of {rate:g} that is too low"
         return (
-            f"likely causes: a learning_rate of {rate:g} that is too low or too high, labels that contradict each "
+            f"likely causes: a learning rate of {rate:g} that is too low or too high, labels that contradict each "
             "other, or a net that is too small"
         )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from striate.errors import RequestError, unknown
-from striate.recipe import Settings
-from striate.recipe.settings import SCHEDULES
+from striate.errors import RequestError
+from striate.recipe import Recipe
+from striate.recipe.schedules import Cosine, OneCycle, Step, WithWarmup
 
 # One-cycle, as Smith and Topin have it: the rise's share of the run, where it starts and ends as a share of the peak,
 # and how far momentum falls while the rate rises.
@@ -20,35 +20,34 @@ class Schedule:
     equation 5 (cosine, without restarts); Smith, Topin 2017, arXiv:1708.07120 (one-cycle).
     """
 
-    def __init__(self, settings: Settings, epochs: int, steps: int) -> None:
-        if settings.schedule not in SCHEDULES:
-            raise unknown("schedule", settings.schedule, SCHEDULES)
-        self.settings, self.epochs, self.steps = settings, epochs, steps
+    def __init__(self, recipe: Recipe, epochs: int, steps: int) -> None:
+        self.recipe, self.epochs, self.steps = recipe, epochs, steps
         self.total = epochs * steps
         # At most half of the run, or a short one would end before its rate has come down.
-        self.warmup = min(round(settings.warmup_epochs * steps), self.total // 2)
+        warmup = recipe.schedule.warmup_epochs if isinstance(recipe.schedule, WithWarmup) else 0.0
+        self.warmup = min(round(warmup * steps), self.total // 2)
 
     def rate(self, step: int) -> float:
         """The learning rate of `step`, from 0 to the last of the run; never zero before a drop to nothing."""
-        return self.settings.peak * self.share(step)
+        return self.recipe.optimizer.peak * self.share(step)
 
     def share(self, step: int) -> float:
         """The same as a share of the peak. Raises RequestError for a step outside the run."""
         if not 0 <= step < self.total:
             raise RequestError(f"a run of {self.total} steps has steps 0 to {self.total - 1}, not {step}")
-        name = self.settings.schedule
-        if name == "one-cycle":
+        schedule = self.recipe.schedule
+        if isinstance(schedule, OneCycle):
             return self._one_cycle(step)
         if step < self.warmup:  # linear: the first step has 1 / warmup, the last the peak
             return (step + 1) / self.warmup
-        if name == "cosine":
+        if isinstance(schedule, Cosine):
             return _cosine(1.0, 0.0, (step - self.warmup) / (self.total - self.warmup))
-        return self._dropped(step) if name == "step" else 1.0
+        return self._dropped(schedule, step) if isinstance(schedule, Step) else 1.0
 
     def momentum(self, step: int) -> float:
         """The momentum of `step`: of one-cycle it falls as the rate rises, and comes back; else it stays."""
-        momentum = self.settings.momentum
-        if self.settings.schedule != "one-cycle":
+        momentum = self.recipe.optimizer.gradient_momentum
+        if not isinstance(self.recipe.schedule, OneCycle):
             return momentum
         swing = min(SWING, momentum)
         rising, done = self._phase(step)
@@ -65,15 +64,15 @@ class Schedule:
             return True, step / top
         return False, (step - top) / max(1, self.total - 1 - top)
 
-    def _dropped(self, step: int) -> float:
-        settings, epoch = self.settings, step / self.steps
-        if settings.drop_every:
+    def _dropped(self, schedule: Step, step: int) -> float:
+        epoch = step / self.steps
+        if schedule.step_epochs is not None:
             # A hair more, or 4.8 epochs would not be reached by two times 2.4.
-            drops = math.floor(epoch / settings.drop_every + 1e-9)
+            drops = math.floor(epoch / schedule.step_epochs + 1e-9)
         else:
-            points = [drop * self.epochs if drop < 1 else drop for drop in settings.drops]
+            points = [drop * self.epochs if drop < 1 else drop for drop in schedule.drops]
             drops = sum(epoch >= point - 1e-9 for point in points)
-        return settings.drop_factor**drops
+        return schedule.gamma**drops
 
 
 def _cosine(start: float, end: float, done: float) -> float:

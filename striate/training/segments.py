@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-from striate.layers.recompute import recompute
+from striate.layers.checkpointing import checkpointed
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def _segmented(chain: nn.Sequential, length: int) -> Callable[[Tensor], Tensor]:
 
     def forward(x: Tensor) -> Tensor:
         for part in parts:
-            x = recompute(part, x)
+            x = checkpointed(part, x)
         return x
 
     return forward

@@ -12,30 +12,30 @@ import torch
 from torch import Tensor
 
 from striate.errors import RequestError
-from striate.training.run import EpochReport, Run, Sums
+from striate.training.loop_state import EpochReport, LoopState, Sums
 
 State = dict[str, Tensor]
 
 _FORMAT = 1  # of what stands in a checkpoint
 
 
-def saved(run: Run, about: Mapping[str, Any]) -> bytes:
+def saved(loop: LoopState, about: Mapping[str, Any]) -> bytes:
     """The run as bytes; `about` goes with it, for who reads it."""
-    tensors = {name: tensor.detach() for name, tensor in _tensors(run)}
+    tensors = {name: tensor.detach() for name, tensor in _tensors(loop)}
     facts = {
         "format": _FORMAT,
         "about": dict(about),
-        "epoch": run.epoch,
-        "batch": run.batch,
-        "accumulate": run.accumulate,
-        "over": run.over,
-        "sums": dataclasses.asdict(run.sums),
-        "reports": [dataclasses.asdict(report) for report in run.reports],
-        "hooks": {hook.name: hook.facts() for hook in run.hooks if hook.name},
+        "epoch": loop.epoch,
+        "batch": loop.batch,
+        "accumulate": loop.accumulate,
+        "over": loop.over,
+        "sums": dataclasses.asdict(loop.sums),
+        "reports": [dataclasses.asdict(report) for report in loop.reports],
+        "hooks": {hook.name: hook.facts() for hook in loop.hooks if hook.name},
         # A tensor's memory format decides which kernels run, and so the last bits of what they answer.
         "strides": {name: list(tensor.stride()) for name, tensor in tensors.items()},
-        "numbers": _numbers(run),
-        "rates": [group["lr"] for group in run.optimizer.param_groups],  # what an epoch that is over reports
+        "numbers": _numbers(loop),
+        "rates": [group["lr"] for group in loop.optimizer.param_groups],  # what an epoch that is over reports
     }
     # Copies, because safetensors refuses tensors that share memory, as a buffer may with another.
     content = {
@@ -51,33 +51,35 @@ def about(content: bytes) -> dict[str, Any]:
     return found
 
 
-def put_back(run: Run, content: bytes) -> None:
+def put_back(loop: LoopState, content: bytes) -> None:
     """Make `run`, freshly begun with the same arguments, the one that was saved; its network is in eval mode.
 
     Raises RequestError where the network is another one.
     """
     facts, tensors = _facts(content), safetensors.torch.load(content)
-    _require_fit(run, tensors)
+    _require_fit(loop, tensors)
     strides: dict[str, list[int]] = facts["strides"]
     laid = {
         name: torch.empty_strided(tensor.shape, strides[name], dtype=tensor.dtype).copy_(tensor)
         for name, tensor in tensors.items()
     }
     with torch.no_grad():
-        for name, tensor in _of_net(run):
+        for name, tensor in _of_net(loop):
             tensor.copy_(laid[name])
-    run.net.eval()  # as between epochs: the loop trains it again where there is something left to learn
-    _put_optimizer(run, laid, facts["numbers"])
-    for group, rate in zip(run.optimizer.param_groups, facts["rates"], strict=True):
+    loop.net.eval()  # as between epochs: the loop trains it again where there is something left to learn
+    _put_optimizer(loop, laid, facts["numbers"])
+    for group, rate in zip(loop.optimizer.param_groups, facts["rates"], strict=True):
         group["lr"] = rate
-    for hook in run.hooks:
+    for hook in loop.hooks:
         if hook.name:
             prefix = f"hook.{hook.name}."
             mine = {name.removeprefix(prefix): tensor for name, tensor in laid.items() if name.startswith(prefix)}
-            hook.restore({name: tensor.to(run.device) for name, tensor in mine.items()}, facts["hooks"][hook.name])
-    run.epoch, run.batch, run.accumulate, run.over = (facts[name] for name in ("epoch", "batch", "accumulate", "over"))
-    run.sums = Sums(**facts["sums"])
-    run.reports[:] = [EpochReport(**report) for report in facts["reports"]]
+            hook.restore({name: tensor.to(loop.device) for name, tensor in mine.items()}, facts["hooks"][hook.name])
+    loop.epoch, loop.batch, loop.accumulate, loop.over = (
+        facts[name] for name in ("epoch", "batch", "accumulate", "over")
+    )
+    loop.sums = Sums(**facts["sums"])
+    loop.reports[:] = [EpochReport(**report) for report in facts["reports"]]
 
 
 def _facts(content: bytes) -> dict[str, Any]:
@@ -91,8 +93,8 @@ def _facts(content: bytes) -> dict[str, Any]:
     return found
 
 
-def _require_fit(run: Run, tensors: State) -> None:
-    expected = {name: list(tensor.shape) for name, tensor in _of_net(run)}
+def _require_fit(loop: LoopState, tensors: State) -> None:
+    expected = {name: list(tensor.shape) for name, tensor in _of_net(loop)}
     found = {name: list(tensor.shape) for name, tensor in tensors.items() if name.startswith("net.")}
     for name in sorted({*expected, *found}):
         if expected.get(name) != found.get(name):
@@ -102,45 +104,45 @@ def _require_fit(run: Run, tensors: State) -> None:
             )
 
 
-def _tensors(run: Run) -> Iterator[tuple[str, Tensor]]:
-    yield from _of_net(run)
-    for place, values in _optimizer_states(run):
+def _tensors(loop: LoopState) -> Iterator[tuple[str, Tensor]]:
+    yield from _of_net(loop)
+    for place, values in _optimizer_states(loop):
         for key, value in values.items():
             if isinstance(value, Tensor):
                 yield f"optimizer.{place}.{key}", value
-    for hook in run.hooks:
+    for hook in loop.hooks:
         for name, tensor in hook.tensors().items():
             yield f"hook.{hook.name}.{name}", tensor
 
 
-def _of_net(run: Run) -> Iterator[tuple[str, Tensor]]:
-    for name, tensor in (*run.net.named_parameters(), *run.net.named_buffers()):
+def _of_net(loop: LoopState) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in (*loop.net.named_parameters(), *loop.net.named_buffers()):
         yield f"net.{name}", tensor
 
 
-def _optimizer_states(run: Run) -> Iterator[tuple[int, dict[str, Any]]]:
+def _optimizer_states(loop: LoopState) -> Iterator[tuple[int, dict[str, Any]]]:
     """The optimizer's state of each parameter, by the parameter's place in its groups; {} where it has none yet."""
-    parameters = [parameter for group in run.optimizer.param_groups for parameter in group["params"]]
+    parameters = [parameter for group in loop.optimizer.param_groups for parameter in group["params"]]
     for place, parameter in enumerate(parameters):
-        yield place, run.optimizer.state.get(parameter, {})
+        yield place, loop.optimizer.state.get(parameter, {})
 
 
-def _numbers(run: Run) -> dict[str, dict[str, Any]]:
+def _numbers(loop: LoopState) -> dict[str, dict[str, Any]]:
     """What is no tensor in the optimizer's state."""
     return {
         str(place): {key: value for key, value in values.items() if not isinstance(value, Tensor)}
-        for place, values in _optimizer_states(run)
+        for place, values in _optimizer_states(loop)
     }
 
 
-def _put_optimizer(run: Run, laid: State, numbers: dict[str, dict[str, Any]]) -> None:
-    run.optimizer.state.clear()
+def _put_optimizer(loop: LoopState, laid: State, numbers: dict[str, dict[str, Any]]) -> None:
+    loop.optimizer.state.clear()
     found: dict[int, dict[str, Any]] = {int(place): dict(values) for place, values in numbers.items() if values}
     for name, tensor in laid.items():
         if name.startswith("optimizer."):
             _, number, key = name.split(".", 2)
             # Adam counts its steps in a tensor on the CPU, whatever the parameter's device.
-            found.setdefault(int(number), {})[key] = tensor if key == "step" else tensor.to(run.device)
-    parameters = [parameter for group in run.optimizer.param_groups for parameter in group["params"]]
+            found.setdefault(int(number), {})[key] = tensor if key == "step" else tensor.to(loop.device)
+    parameters = [parameter for group in loop.optimizer.param_groups for parameter in group["params"]]
     for place, values in found.items():
-        run.optimizer.state[parameters[place]] = values
+        loop.optimizer.state[parameters[place]] = values

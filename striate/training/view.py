@@ -13,6 +13,7 @@ from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment, mixing
 from striate.data.augment.statistics import measure
 from striate.data.augment.warp import plain
+from striate.errors import RequestError
 from striate.training.batches import SampleOrder
 from striate.training.examples import Examples, Values
 
@@ -31,14 +32,14 @@ class Shown:
 
 
 class View:
-    """Examples as a network on `device` sees them; `augment` is the text of an `Augmentation`, drawn for `seed`.
-
-    "auto" is none: who knows the images has chosen before.
+    """Examples as a network on `device` sees them; `augmentation` is drawn for `seed`, None: there is none.
 
     Only the rows asked for are read; where there is room for the images on the device, they are kept there.
     """
 
-    def __init__(self, examples: Examples, device: torch.device, *, augment: str = "none", seed: int = 0) -> None:
+    def __init__(
+        self, examples: Examples, device: torch.device, augmentation: Augmentation | None = None, *, seed: int = 0
+    ) -> None:
         self.examples, self.device, self.seed = examples, device, seed
         self.mean, self.std = (
             torch.as_tensor(value, dtype=torch.float32).to(device) for value in (examples.mean, examples.std)
@@ -46,7 +47,7 @@ class View:
         dtype = torch.float32 if examples.targets.is_floating_point() else torch.int64
         self.targets = examples.targets.to(device, dtype)
         self.sample_weights = examples.relative_weights().to(device)
-        self.augmentation = Augmentation.from_text("none" if augment == "auto" else augment)
+        self.augmentation = augmentation or Augmentation()
         images = examples.images
         self.images = images.to(device) if images.nbytes <= KEEP else images
         self._lighting = _lighting(images, examples.among) if self.augmentation.lighting else None
@@ -80,7 +81,17 @@ class View:
             blank=self.mean,
             lighting=self._lighting,
         )
+        if self.examples.augment is not None:
+            images = self._checked(self.examples.augment(images, some.keys, self.seed, epoch), images)
         return normalised(images, self.mean, self.std), rows.to(self.device)
+
+    @staticmethod
+    def _checked(images: Tensor, given: Tensor) -> Tensor:
+        """What an own augmentation returned. Raises RequestError for another shape or type than it was given."""
+        if not isinstance(images, Tensor) or images.shape != given.shape or images.dtype != torch.uint8:
+            found = f"{images.dtype} {list(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
+            raise RequestError(f"an own augmentation returns uint8 {list(given.shape)}, as it is given, not {found}")
+        return images
 
     def _read(self, rows: Tensor) -> Tensor:
         rows = rows if self.examples.among is None else self.examples.among[rows]

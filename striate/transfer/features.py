@@ -1,4 +1,4 @@
-"""Features of images under a frozen trunk, computed once and kept on disk under everything that decides them."""
+"""Features of images under a frozen backbone, computed once and kept on disk under everything that decides them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from striate.data.sources.base import Source
-from striate.inference.engine import BATCH, Engine, engine_version
+from striate.inference.engine import engine_version
 from striate.model import Model
-from striate.pixels import Images
 from striate.storage import cache_root, read_sealed, sha256_of, write_sealed
 
 
 class FeatureCache:
-    """Features by image hash, for one trunk, preprocessing, engine, version, precision and source."""
+    """Features by image hash, for one backbone, preprocessing, engine, version, precision and source."""
 
     def __init__(self, source: Source, model: Model, engine: str, precision: str) -> None:
-        facts = [model.trunk_key, model.pixels.as_dict(), engine, engine_version(engine), precision, source.identity]
+        facts = [model.backbone_key, model.pixels.as_dict(), engine, engine_version(engine), precision, source.identity]
         name = sha256_of(json.dumps(facts, sort_keys=True).encode())
         self.path: Path = cache_root() / "features" / f"{name[:32]}.safetensors"
         self.rows: dict[str, NDArray[np.float32]] = {}
@@ -45,32 +44,3 @@ class FeatureCache:
             names = np.frombuffer(b"".join(bytes.fromhex(digest) for digest in kept), np.uint8).reshape(len(kept), -1)
             content = safetensors.numpy.save({"digests": names, "features": self.matrix(kept)})
             write_sealed(self.path, content)
-
-
-class FeatureWriter:
-    """Collects crops and runs them through an engine a batch at a time."""
-
-    def __init__(self, cache: FeatureCache) -> None:
-        self.cache = cache
-        self._waiting: dict[str, Images] = {}
-
-    def add(self, digest: str, crop: Images) -> None:
-        """One more image; equal images are run once."""
-        if digest not in self.cache.rows:
-            self._waiting[digest] = crop
-
-    @property
-    def waiting(self) -> int:
-        """How many images have not been run."""
-        return len(self._waiting)
-
-    def run(self, engine: Engine, *, everything: bool = False) -> int:
-        """Run full batches, or everything that waits; returns how many images were run."""
-        ran = 0
-        while len(self._waiting) >= BATCH or (everything and self._waiting):
-            digests = list(self._waiting)[:BATCH]
-            answers = engine.run(np.stack([self._waiting.pop(digest) for digest in digests]))
-            for digest, answer in zip(digests, answers, strict=True):
-                self.cache.rows[digest] = answer
-            ran += len(digests)
-        return ran

@@ -33,14 +33,14 @@ class HeadData:
     """What a head is fitted to.
 
     features [N, D]. targets: as the task has them. weights [N]: how much each image counts; None: all alike.
-    loss: one of the task's; "auto" is its own. Raises RequestError for another one.
+    loss: one of the task's; None: its own. Raises RequestError for another one.
     """
 
     features: NDArray[np.float32]
     targets: Targets
     task: Task
     weights: NDArray[np.float64] | None = None
-    loss: str = "auto"
+    loss: str | None = None
 
     def __post_init__(self) -> None:
         self.task.loss_name(self.loss)

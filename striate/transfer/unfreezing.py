@@ -16,8 +16,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from striate.nets.base import Net
 from striate.training.hooks import Hook
+from striate.training.loop_state import LoopState
 from striate.training.optimizers import Rates
-from striate.training.run import Run
 
 OPENING = 1 / 3  # of the run: in it the stages open, one after another
 
@@ -61,27 +61,27 @@ def opens(level: int, unfreeze: int, epochs: int) -> int:
 class Unfreezing(Hook):
     """Opens the stages of `net` one after another; what is closed is below the gradient and as in prediction.
 
-    It works from the run's epoch alone, so a resumed run needs nothing of it. norms: of frozen stages, "kept" or
-    "measured": their statistics do not move; "moving": they follow the batches. Those of the stages that are learnt
-    are kept too: their scale and shift are learnt, but a few dozen steps on small batches make worse statistics than
-    ImageNet did.
+    It works from the run's epoch alone, so a resumed run needs nothing of it. batch_norm: of frozen stages, "frozen"
+    or "recalibrated": their statistics do not move; "trained": they follow the batches. Those of the stages that are
+    trained are frozen too: their scale and shift are trained, but a few dozen steps on small batches make worse
+    statistics than ImageNet did.
     """
 
-    def __init__(self, net: Net, unfreeze: int, norms: str) -> None:
-        self.net, self.unfreeze, self.norms = net, unfreeze, norms
+    def __init__(self, net: Net, unfreeze: int, batch_norm: str) -> None:
+        self.net, self.unfreeze, self.batch_norm = net, unfreeze, batch_norm
         self.levels = levels(net)
 
-    def epoch_begins(self, run: Run) -> None:
+    def epoch_begins(self, loop: LoopState) -> None:
         """Open what is to be open in this epoch, and put the rest out of the gradient's way."""
         for name, parameter in self.net.named_parameters():
-            parameter.requires_grad_(run.epoch >= opens(self.levels[name], self.unfreeze, run.epochs))
+            parameter.requires_grad_(loop.epoch >= opens(self.levels[name], self.unfreeze, loop.epochs))
         for place, name in enumerate(reversed(self.net.stages), 1):
             stage = getattr(self.net, name)
-            stage.train(run.epoch >= opens(place, self.unfreeze, run.epochs))
+            stage.train(loop.epoch >= opens(place, self.unfreeze, loop.epochs))
             for norm in _norms(stage):
-                norm.train(self.norms == "moving" and place > self.unfreeze)
+                norm.train(self.batch_norm == "trained" and place > self.unfreeze)
 
-    def end(self, run: Run) -> None:
+    def end(self, loop: LoopState) -> None:
         """Leave a network like any other: all of it can be learnt."""
         self.net.requires_grad_(True)
 

@@ -11,6 +11,7 @@ import numpy as np
 from striate import model as model_room
 from striate.errors import RequestError, nearest
 from striate.model import Model
+from striate.nets.catalog import check_registered
 from striate.tasks import Classification
 from striate.weights.classes import imagenet_names
 from striate.weights.kept import kept_nets, kept_path
@@ -52,11 +53,11 @@ def pretrained(net: str) -> Model:
     Raises RequestError where there are no weights, or where the net takes no linear head.
     """
     if is_model_file(net):
-        return _with_linear_head(model_room.read(Path(net)))
-    return _with_linear_head(_named(net))
+        return _with_linear_head(_read(Path(net)))
+    return _with_linear_head(named_model(net))
 
 
-def _named(net: str) -> Model:
+def named_model(net: str) -> Model:
     """The model that a net's name stands for."""
     return published_model(net) if net in SOURCES else model_room.read(kept_path(net))
 
@@ -90,9 +91,16 @@ def open_model(name: str | os.PathLike[str]) -> Model:
             raise RequestError(f"the folder {str(name)!r} holds no model.safetensors")
     if not path.exists():
         if has_weights(str(name)):
-            return _named(str(name))
+            return named_model(str(name))
         known = [*SOURCES, *kept_nets()]
         near = nearest(str(name), known)
         hint = f"did you mean {near[0]!r}?" if near else f"nets with weights here: {', '.join(known)}"
         raise RequestError(f"no model file {str(name)!r}; {hint}")
-    return model_room.read(path)
+    return _read(path)
+
+
+def _read(path: Path) -> Model:
+    """A model file whose net can be made here. Raises RequestError for an own net that was not registered."""
+    model = model_room.read(path)
+    check_registered(model.net)
+    return model

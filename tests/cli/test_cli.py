@@ -14,7 +14,7 @@ import pytest
 
 import striate
 from striate.cli.main import parser
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 
 VERBS = list(next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction)).choices)
 
@@ -68,10 +68,10 @@ WRONG = [
     ("nets 'resnt*'", "no net matches 'resnt*'; did you mean 'resnet"),
     ("show lenet6", "unknown net 'lenet6'; did you mean 'lenet5'"),
     ("train faces --net resnt20", "unknown net 'resnt20'; did you mean 'resnet20'"),
-    ("train faces --set epoch=3", "unknown recipe key 'epoch'; did you mean 'epochs'"),
-    ("train faces --set epochs", "--set takes key=value, not 'epochs'"),
-    ("train faces --set epochs=x", "recipe key 'epochs' takes int, not 'x'"),
-    ("train faces --set momentum=2", "momentum must lie in 0 to 0.9999, not 2.0"),
+    ("train faces --set epoch=3", "unknown recipe key 'epoch'; did you mean 'train.epochs'"),
+    ("train faces --set epochs", "--set takes KEY=VALUE, such as train.batch=32, not 'epochs'"),
+    ("train faces --set train.epochs=x", "train.epochs takes a whole number from 1 to 100000, not 'x'"),
+    ("train faces --set optimizer.momentum=2", "optimizer.momentum takes a number from 0 to 0.9999, not '2'"),
     ("train faces --recipe nowhere.toml", "cannot read the recipe 'nowhere.toml'"),
     ("train", "train needs DATA"),
     ("train face", "no folder or file 'face'; did you mean the named set 'faces'?"),

@@ -14,9 +14,9 @@ def test_show_prints_the_table_and_the_columns(cli) -> None:
     code, out, err = cli("show", "lenet5")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert "60,000 parameters, 326,520 multiply-adds at 1x32x32, 78.1 kB kept in training" in lines
+    assert "60,000 parameters, 326,520 multiply-adds at 1x32x32, 78.1 kB of activations in training" in lines
     columns = [line.split() for line in lines[next(n for n, line in enumerate(lines) if line.startswith("stage ")) :]]
-    assert columns[0] == ["stage", "output", "parameters", "multiply-adds", "field", "kept"]
+    assert columns[0] == ["stage", "output", "parameters", "multiply-adds", "field", "memory"]
     assert columns[3] == ["c3", "16x10x10", "1,516", "150,000", "14", "11,104"]
     assert columns[7][:5] == ["head", "10", "0", "840", "all"]
     assert any("nor of 2 Subsampling (44 parameters)" in line for line in lines)
@@ -26,7 +26,7 @@ def test_show_prints_the_table_and_the_columns(cli) -> None:
 
 def test_show_says_which_part_of_the_table_the_net_is(cli) -> None:
     assert "made by VGG(configuration='D')" in cli("show", "vgg16")[1].splitlines()
-    shown = json.loads(cli("show", "resnet50", "--set", "depth=101", "--json")[1])
+    shown = json.loads(cli("show", "resnet50", "--option", "depth=101", "--json")[1])
     assert "depth=101" in shown["made"] and "depth=50" not in shown["made"]
 
 
@@ -49,21 +49,21 @@ def test_show_as_json(cli) -> None:
     assert code == 0 and facts["parameters"] == 269_722
     assert facts["stages"][2] == {
         "name": "stage2", "output": [32, 16, 16], "parameters": 51_072, "madds": 12_976_128,
-        "receptive_field": [37, 37], "gated": False, "kept": 393_216, "training_only": False,
+        "receptive_field": [37, 37], "gated": False, "activation_bytes": 393_216, "training_only": False,
     }  # fmt: skip
     assert facts["stages"][-1]["receptive_field"] is None
     assert facts["uncounted"] == [{"kind": "BatchNorm2d", "number": 19, "parameters": 1376, "madds": 0}]
-    assert facts["kept"] == sum(row["kept"] for row in facts["stages"])
+    assert facts["activation_bytes"] == sum(row["activation_bytes"] for row in facts["stages"])
 
 
 def test_show_for_another_size_classes_and_options(cli) -> None:
-    options = "--input-size 64 48 --classes 100 --set depth=8 --set residual=false --json"
+    options = "--input-size 64 48 --classes 100 --option depth=8 --option residual=false --json"
     code, out, _ = cli("show", "resnet20", *options.split())
     facts = json.loads(out)
     assert code == 0 and facts["options"] == {"depth": 8, "residual": False}
     assert [row["output"] for row in facts["stages"]][-2:] == [[64, 16, 12], [100]]
     assert facts["parameters"] == 75_290 + 65 * 90
-    code, out, _ = cli("show", "efficientnet_lite0", "--set", "width=0.5")
+    code, out, _ = cli("show", "efficientnet_lite0", "--option", "width=0.5")
     assert code == 0 and "4,652,008" not in out
 
 
@@ -84,9 +84,9 @@ def test_show_draws_a_page(cli, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("show resnet20 --set dept=8", "unknown option of resnet20: 'dept'; did you mean 'depth'?"),
-        ("show resnet20 --set depth", "an option of a net is option=value, not 'depth'"),
-        ("show resnet20 --set depth=x", "option depth of resnet20 must be a whole number, not 'x'"),
+        ("show resnet20 --option dept=8", "unknown option of resnet20: 'dept'; did you mean 'depth'?"),
+        ("show resnet20 --option depth", "an option of a network is NAME=VALUE, not 'depth'"),
+        ("show resnet20 --option depth=x", "option depth of resnet20 must be a whole number, not 'x'"),
         ("show resnet20 --input-size 4 32", "resnet20 needs images of at least 8 x 8 pixels, not 4 x 32"),
         ("show resnet20 --classes 0", "classes must be a whole number from 1"),
         ("nets --year 20152016", "--year takes 2015, 2015..2017, 2015.. or ..2017, not '20152016'"),

@@ -38,17 +38,19 @@ def test_every_file_of_the_catalogue_is_tried() -> None:
 
 @pytest.mark.parametrize(("file", "name"), FAMILIES)
 def test_a_family_end_to_end(file: str, name: str, pictures: Path, tmp_path: Path) -> None:
-    recipe = Recipe(
-        net=name,
-        strategy="scratch",
-        engine="torch",
-        precision="float32",
-        compile="no",
-        augment="none",
-        epochs=2,
-        batch=4,
-        learning_rate=0.003,
-        warmup_epochs=0.0,
+    recipe = Recipe().updated(
+        {
+            "net.name": name,
+            "strategy": "scratch",
+            "inference.engine": "torch",
+            "inference.precision": "float32",
+            "train.compile": "no",
+            "augment": {"preset": "none"},
+            "train.epochs": 2,
+            "train.batch": 4,
+            "optimizer.lr": 0.003,
+            "schedule.warmup_epochs": 0.0,
+        }
     )
     run = train(pictures, out=tmp_path / "run", recipe=recipe)
     assert (run.model.net, run.predictor.classes) == (name, ("bars", "discs"))

@@ -1,13 +1,17 @@
-"""An augmentation is what its words say: read, written and read again, and refused with what would have been right."""
+"""An augmentation is what its keys say: built from a recipe's table, shown as keys, and refused where it cannot be."""
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from augmenting import augmentation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from striate.data.augment.augmentation import FILLS, PRESETS, Augmentation, pixels_of
+from striate.data.augment.augmentation import Augmentation, pixels_of
 from striate.errors import RequestError
+from striate.recipe.augment import PRESETS, Augment
 
 UNIT = st.floats(0, 1)
 
@@ -25,55 +29,65 @@ ANY = st.builds(
     rotate=st.floats(0, 180),
     shift=UNIT | st.integers(1, 4096),
     elastic=st.floats(0, 100),
-    fill=st.sampled_from(FILLS),
+    fill=st.sampled_from(("black", "edge", "mirror")),
     colour=st.integers(0, 255),
     lighting=st.floats(0, 10),
     cutout=UNIT | st.integers(1, 4096),
-    drop=st.floats(0, 0.95),
+    pixel_dropout=st.floats(0, 0.95),
     mixup=st.floats(0, 10),
 )
 
 
 @given(ANY)
-def test_text_is_read_back_as_the_same_value(chosen: Augmentation) -> None:
-    assert Augmentation.from_text(chosen.text()) == chosen
+def test_the_label_is_read_back_as_the_same_value(chosen: Augmentation) -> None:
+    assert augmentation(chosen.label()) == chosen
 
 
 @given(st.lists(st.tuples(st.integers(1, 8192), st.floats(1e-6, 1e6)), min_size=1, max_size=5))
 def test_sizes_are_read_back(sizes: list[tuple[int, float]]) -> None:
-    chosen = Augmentation(sizes=tuple(sizes))
-    assert Augmentation.from_text(chosen.text()) == chosen
+    chosen = Augmentation(shorter_side=tuple(sizes))
+    assert augmentation(chosen.label()) == chosen
 
 
-@given(st.text(max_size=40) | st.from_regex(r"[a-z]{1,8}(=[0-9.:,e-]{0,12})?( [a-z]+=[0-9.]*)?", fullmatch=True))
+@given(st.text(max_size=40) | st.from_regex(r"[a-z]{1,8}(=[][0-9.,e-]{0,12})?( [a-z]+=[0-9.]*)?", fullmatch=True))
 def test_any_text_is_an_augmentation_or_one_line(text: str) -> None:
     try:
-        chosen = Augmentation.from_text(text)
+        chosen = augmentation(text)
     except RequestError as error:
         assert str(error).isprintable() or not text.isprintable()
     else:
-        assert Augmentation.from_text(chosen.text()) == chosen
+        assert augmentation(chosen.label()) == chosen
 
 
-def test_words_as_a_user_writes_them() -> None:
-    assert Augmentation.from_text("") == Augmentation.from_text("none") == Augmentation()
-    assert Augmentation().text() == "none"
-    assert Augmentation.from_text("shift+flip") == Augmentation(shift=1 / 16, flip=0.5)
-    chosen = Augmentation.from_text("photo rotate=10  scale=0.9..1.1 flip=0")
+def test_keys_as_a_user_writes_them() -> None:
+    assert augmentation("") == augmentation("none") == Augmentation()
+    assert Augmentation().label() == "none"
+    assert augmentation("shift+flip") == Augmentation(shift=1 / 16, flip=0.5)
+    chosen = augmentation("photo rotate=10  scale=0.9,1.1 flip=0")
     assert (chosen.crop, chosen.rotate, chosen.scale, chosen.flip) == ((0.35, 1.0), 10, (0.9, 1.1), 0)
     # The lecture's multi-scale training: windows of 128 from four sizes.
-    lecture = Augmentation.from_text("flip=0.5 sizes=144:0.5,188:0.2,256:0.2,130:0.1")
-    assert lecture.sizes == ((144, 0.5), (188, 0.2), (256, 0.2), (130, 0.1))
-    assert Augmentation.from_text("sizes=256").sizes == ((256, 1.0),)
-    assert Augmentation.from_text("cutout=8 flip=0.5").text() == "flip=0.5 cutout=8"
+    lecture = augmentation("flip=0.5 shorter_side=[[144,0.5],[188,0.2],[256,0.2],[130,0.1]]")
+    assert lecture.shorter_side == ((144, 0.5), (188, 0.2), (256, 0.2), (130, 0.1))
+    assert augmentation("shorter_side=256").shorter_side == ((256, 1.0),)
+    assert augmentation("shorter_side=256,288").shorter_side == ((256, 1.0), (288, 1.0))
+    assert augmentation("cutout=8 flip=0.5").label() == "flip=0.5 cutout=8"
+
+
+def test_auto_is_filled_in_by_who_knows_the_data() -> None:
+    table = Augment(rotate=10)
+    assert Augmentation.of(table) == Augmentation(rotate=10)
+    assert Augmentation.of(table, {"shift": 2, "flip": 0.5}) == Augmentation(shift=2, flip=0.5, rotate=10)
+    settled = table.settled({"shift": 2})
+    assert settled == Augment(preset="none", shift=2, rotate=10)
+    assert Augment(preset="photo").settled({"shift": 2}) == Augment(preset="photo")
 
 
 def test_transforms_are_named_and_parted() -> None:
-    chosen = Augmentation.from_text("mixup=0.2 rotate=5 elastic=1 smooth=8 fill=mirror")
+    chosen = augmentation("mixup=0.2 rotate=5 elastic=1 elastic_sigma=8 fill=mirror")
     assert chosen.transforms == ["rotate", "elastic", "mixup"]
-    assert chosen.only("elastic").text() == "elastic=1 smooth=8 fill=mirror"
-    assert chosen.only("rotate").text() == "rotate=5 fill=mirror"
-    assert [name for name, preset in PRESETS.items() if preset.resamples] == ["distortions", "photo"]
+    assert chosen.only("elastic").label() == "elastic=1 elastic_sigma=8 fill=mirror"
+    assert chosen.only("rotate").label() == "rotate=5 fill=mirror"
+    assert [name for name in PRESETS if augmentation(name).resamples] == ["distortions", "photo"]
 
 
 def test_lengths_are_pixels_or_a_share() -> None:
@@ -85,29 +99,28 @@ def test_lengths_are_pixels_or_a_share() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("rotat=10", "unknown augmentation 'rotat'; did you mean 'rotate'?"),
+        ("rotat=10", "unknown key 'rotat' in [augment]: did you mean 'rotate'?"),
         ("flip", "unknown augmentation 'flip'; did you mean 'flip=...'"),
         ("shft", "unknown augmentation 'shft'; did you mean 'shift'"),
-        ("flip=1.5", "flip must lie in 0 to 1, not 1.5"),
-        ("flip=nan", "flip must lie in 0 to 1, not nan"),
-        ("rotate=ten", "rotate takes a number, not 'ten'"),
-        ("rotate=", "rotate takes a number, not ''"),
-        ("scale=1.2", "scale takes 0.8..1.2, not '1.2'"),
-        ("scale=1.2..0.8", r"scale takes the least and the most, not 1.2..0.8"),
-        ("scale=0..2", "scale must lie in 0.1 to 10, not 0.0"),
-        ("shift=1.5", "shift counts in whole pixels or levels, not 1.5"),
-        ("colour=2.5", "colour takes a number, not '2.5'"),
-        ("colour=-1", "colour takes a number, not '-1'"),
-        ("sizes=256:x", "sizes takes 144:0.5,188:0.5, not '256:x'"),
-        ("sizes=256:0", "sizes need shares above 0, not 256:0"),
-        ("sizes=256 crop=0.1..1", "takes crop or sizes, not both"),
-        ("fill=white", "unknown augmentation fill 'white'; known: black, edge, mirror"),
-        ("smooth=8", "smooth says how elastic is done, so name elastic too"),
-        ("aspect=1..1", "aspect says how crop is done, so name crop too"),
-        ("flip=0.5 rotate=1 flip=0.2", "names 'flip' twice"),
-        ("mixup=11", "mixup must lie in 0 to 10"),
+        ("flip=1.5", "augment.flip takes a number from 0 to 1, not '1.5'"),
+        ("flip=nan", "augment.flip takes a number from 0 to 1, not 'nan'"),
+        ("rotate=ten", "augment.rotate takes a number from 0 to 180, not 'ten'"),
+        ("scale=1.2", "augment.scale takes a range [least, most] from 0.1 to 10, not '1.2'"),
+        ("scale=1.2,0.8", "augment.scale takes a range [least, most] from 0.1 to 10, not '1.2,0.8'"),
+        ("scale=0,2", "augment.scale takes a range [least, most] from 0.1 to 10, not '0,2'"),
+        ("shift=1.5", "augment.shift takes a number from 0 to 4096, whole from 1 on, not '1.5'"),
+        ("colour=2.5", "augment.colour takes a whole number from 0 to 255, not '2.5'"),
+        ("colour=-1", "augment.colour takes a whole number from 0 to 255, not '-1'"),
+        ("shorter_side=[[256,", "augment.shorter_side takes a list of whole numbers, or of pairs [number, share]"),
+        ("shorter_side=[[256,0]]", "augment.shorter_side takes a list of whole numbers, or of pairs"),
+        ("shorter_side=256 crop=0.1,1", "augment.crop and augment.shorter_side both say which window is cropped"),
+        ("fill=white", "unknown augment.fill 'white'; known: black, edge, mirror"),
+        ("elastic_sigma=8", "augment.elastic_sigma says how augment.elastic is done, so give augment.elastic too"),
+        ("aspect=1,1", "augment.aspect says how augment.crop is done, so give augment.crop too"),
+        ("flip=0.5 rotate=1 flip=0.2", "augment.flip is given twice"),
+        ("mixup=11", "augment.mixup takes a number from 0 to 10"),
     ],
 )
-def test_wrong_words_are_refused(text: str, words: str) -> None:
-    with pytest.raises(RequestError, match=words.replace("(", r"\(")):
-        Augmentation.from_text(text)
+def test_wrong_keys_and_values_are_refused(text: str, words: str) -> None:
+    with pytest.raises(RequestError, match=re.escape(words)):
+        augmentation(text)

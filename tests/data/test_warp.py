@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from augmenting import augmentation
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -85,9 +86,9 @@ def test_resampling_whole_pixels_is_gathering_them(fill: str) -> None:
     grid = sampling_grid(draws, chosen, windows, moves, (30, 37), (30, 37), images.device)
     assert torch.equal(resampled(images, grid, fill), gathered(images, windows, moves, chosen))
     # One size alone is the plain random crop: whole pixels, and resampling would give the same.
-    crop = Augmentation(sizes=((30, 1.0),), flip=0.5)
+    crop = Augmentation(shorter_side=((30, 1.0),), flip=0.5)
     exact = augment(images, samples, crop, seed=3, epoch=1, size=(20, 20))
-    almost = Augmentation(sizes=((30, 1.0),), flip=0.5, scale=(1, 1 + 1e-9))
+    almost = Augmentation(shorter_side=((30, 1.0),), flip=0.5, scale=(1, 1 + 1e-9))
     turned = augment(images, samples, almost, seed=3, epoch=1, size=(20, 20))
     assert torch.equal(exact, turned)
     for number in range(10):
@@ -123,7 +124,7 @@ def test_the_plain_view_is_what_prediction_sees() -> None:
 def test_augmenting_a_larger_image_by_nothing_is_the_plain_view() -> None:
     images = pictures(5, height=40, width=50)
     for text in ("none", "flip=0", "mixup=1"):
-        out = augment(images, np.arange(5), Augmentation.from_text(text), seed=0, epoch=0, size=(21, 22), fraction=0.9)
+        out = augment(images, np.arange(5), augmentation(text), seed=0, epoch=0, size=(21, 22), fraction=0.9)
         assert torch.equal(out, plain(images, (21, 22), 0.9))
     # A shift reads on in the image where there is more of it.
     moved = augment(images, np.arange(5), Augmentation(shift=3), seed=0, epoch=0, size=(20, 25), fraction=0.5)
@@ -210,7 +211,7 @@ def test_sizes_are_drawn_with_their_shares() -> None:
 
     # The lecture's: windows of 128 from an image resized to 144, 188, 256 or 130.
     image = pictures(1, height=256, width=300).expand(5000, -1, -1, -1)
-    chosen = Augmentation.from_text("sizes=144:0.5,188:0.2,256:0.2,130:0.1")
+    chosen = augmentation("shorter_side=[[144,0.5],[188,0.2],[256,0.2],[130,0.1]]")
     windows = draw_windows(Draws(0, 0, np.arange(5000)), chosen, image, (128, 128), 1.0)
     sides, counts = np.unique(np.round(128 * 256 / windows.height).astype(int), return_counts=True)
     assert sides.tolist() == [130, 144, 188, 256]

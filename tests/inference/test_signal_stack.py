@@ -31,12 +31,12 @@ def test_what_was_put_there_within_is_taken_away() -> None:
 
 SCRIPT = """
 import signal, numpy
-from striate.inference.classifier import Classifier
+from striate.inference.predictor import Predictor
 from striate.model import read
 import pathlib, sys
-model = Classifier(read(pathlib.Path(sys.argv[1])), engine="openvino")
+model = Predictor(read(pathlib.Path(sys.argv[1])), engine="openvino")
 for n in (1, 40):
-    model.answers(numpy.zeros((n, model.model.pixels.height, model.model.pixels.width, 3), numpy.uint8))
+    model.predictions(numpy.zeros((n, model.model.pixels.height, model.model.pixels.width, 3), numpy.uint8))
 del model
 signal.signal(signal.SIGINT, lambda *given: print("taken"))
 signal.raise_signal(signal.SIGINT)

@@ -18,7 +18,8 @@ from striate.inference.openvino_engine import import_openvino
 from striate.interop import onnx_graph, openvino_graph
 from striate.jobs import export as job
 from striate.jobs.load import load
-from striate.jobs.train import Run, train
+from striate.jobs.run import Run
+from striate.jobs.train import train
 from striate.pixels import Pixels
 
 SIZES = [(50, 37), (37, 50), (24, 24), (61, 20), (8, 9), (33, 32), (1, 1), (64, 5)]

@@ -18,9 +18,17 @@ from scenes import scene
 from striate import Recipe, RequestError, audit, train
 from striate.data.audit.decisions import apply_decisions, read_decisions
 from striate.data.opening import open_source
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 
-QUICK = Recipe(strategy="scratch", net="lenet5_plain", epochs=1, engine="torch", augment="none")
+QUICK = Recipe().updated(
+    {
+        "strategy": "scratch",
+        "net.name": "lenet5_plain",
+        "train.epochs": 1,
+        "inference.engine": "torch",
+        "augment": {"preset": "none"},
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +88,7 @@ def test_only_what_can_do_no_harm_is_decided_beforehand(fixes: Path) -> None:
 
 def test_the_fix_list_as_it_is_drops_the_copy_and_nothing_else(dirty: Path, fixes: Path, tmp_path: Path) -> None:
     heard = Listening()
-    recipe = QUICK.changed({"decisions": str(fixes)})
+    recipe = QUICK.updated({"data.decisions": str(fixes)})
     run = train(dirty, out=tmp_path / "run", recipe=recipe, progress=heard)
     assert "Decided: 1 dropped." in heard.lines
     plain = audit(dirty)
@@ -108,7 +116,7 @@ def decided(dirty: Path, fixes: Path, tmp_path_factory: pytest.TempPathFactory) 
     csv_manifest(folder / "mine.csv", list(rows[0]), [*(list(row.values()) for row in rows), *extra])
     heard = Listening()
     with contextlib.chdir(folder):
-        run = train(dirty, out=folder / "run", recipe=QUICK.changed({"decisions": "mine.csv"}), progress=heard)
+        run = train(dirty, out=folder / "run", recipe=QUICK.updated({"data.decisions": "mine.csv"}), progress=heard)
     return run, heard.lines
 
 
@@ -168,8 +176,8 @@ def test_decisions_go_on_top_of_a_saved_split(dirty: Path, tmp_path: Path) -> No
     held = next(entry.item.key for entry in first.audit.usable if part_of(first, entry.item.key) == "val")
     path = csv_manifest(tmp_path / "d.csv", ("path", "decision", "to"), [(held, "move", "train")])
     with pytest.raises(RequestError, match="cannot move to train: the data have no parts"):
-        train(data, out=tmp_path / "run", recipe=QUICK.changed({"decisions": str(path)}))
-    recipe = QUICK.changed({"decisions": str(path), "split": str(first.folder / "split.csv")})
+        train(data, out=tmp_path / "run", recipe=QUICK.updated({"data.decisions": str(path)}))
+    recipe = QUICK.updated({"data.decisions": str(path), "data.split": str(first.folder / "split.csv")})
     run = train(data, out=tmp_path / "run", recipe=recipe)
     assert part_of(run, held) == "train"
     assert run.evaluation.total == first.evaluation.total - 1
@@ -198,7 +206,7 @@ def test_a_run_that_fails_takes_the_decisions_away_with_it(dirty: Path, tmp_path
     rows = [(path.relative_to(dirty).as_posix(), "drop", "") for path in dirty.glob("*/bars/*.*")]
     path = csv_manifest(tmp_path / "d.csv", ("path", "decision", "to"), rows)
     with pytest.raises(RequestError, match="has one class, 'discs'"):
-        train(dirty, out=tmp_path / "run", recipe=QUICK.changed({"decisions": str(path)}))
+        train(dirty, out=tmp_path / "run", recipe=QUICK.updated({"data.decisions": str(path)}))
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -211,7 +219,7 @@ def test_decisions_on_other_data_or_of_no_meaning_are_refused(dirty: Path, tmp_p
     ):
         path = csv_manifest(tmp_path / "d.csv", header, [row])
         with pytest.raises(RequestError, match=words):
-            train(dirty, out=tmp_path / "run", recipe=QUICK.changed({"decisions": str(path)}))
+            train(dirty, out=tmp_path / "run", recipe=QUICK.updated({"data.decisions": str(path)}))
         assert not (tmp_path / "run").exists()
 
 
@@ -277,7 +285,7 @@ def test_following_every_doubt_is_understood(tmp_path: Path) -> None:
     assert found.findings[0].kind == "label-error"
     rows = follow(tmp_path / "d.csv", tmp_path / "mine.csv")
     assert sum("label-error" in row["found"] and row["to"] != "" for row in rows) >= 2
-    train(data, out=tmp_path / "run", recipe=QUICK.changed({"decisions": str(tmp_path / "mine.csv")}))
+    train(data, out=tmp_path / "run", recipe=QUICK.updated({"data.decisions": str(tmp_path / "mine.csv")}))
 
 
 @pytest.mark.parametrize(

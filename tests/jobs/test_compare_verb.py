@@ -11,9 +11,18 @@ from drawings import blocks, csv_manifest, draw, strict_json
 
 from striate import Recipe, RequestError, train
 from striate.jobs.compare import compare, summary
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 
-QUICK = Recipe(strategy="scratch", net="lenet5_plain", epochs=2, batch=16, engine="torch", augment="none")
+QUICK = Recipe().updated(
+    {
+        "strategy": "scratch",
+        "net.name": "lenet5_plain",
+        "train.epochs": 2,
+        "train.batch": 16,
+        "inference.engine": "torch",
+        "augment": {"preset": "none"},
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,16 +33,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     made = draw(root / "drawings", 30)
     sides = csv_manifest(root / "side.csv", ("path", "number:side"), [(f"drawings/{d.path}", d.side) for d in made])
     changes: dict[str, dict[str, object]] = {
-        "untaught": {"epochs": 1, "learning_rate": 1e-9},
-        "taught": {"epochs": 12},
-        "elsewhere": {"epochs": 12, "seed": 1},
-        "folds": {"folds": 2},
-        "same folds": {"folds": 2, "momentum": 0.8},
-        "again": {"split": str(root / "taught" / "split.csv"), "seed": 5},
+        "untaught": {"train.epochs": 1, "optimizer.lr": 1e-9},
+        "taught": {"train.epochs": 12},
+        "elsewhere": {"train.epochs": 12, "seed": 1},
+        "folds": {"data.folds": 2},
+        "same folds": {"data.folds": 2, "optimizer.momentum": 0.8},
+        "again": {"data.split": str(root / "taught" / "split.csv"), "seed": 5},
     }
-    found = {name: train(data, out=root / name, recipe=QUICK.changed(values)) for name, values in changes.items()}
+    found = {name: train(data, out=root / name, recipe=QUICK.updated(values)) for name, values in changes.items()}
     more = blocks(root / "more", {"low": 40, "high": 42}, seed=1)
-    found["other folds"] = train(more, out=root / "other folds", recipe=QUICK.changed({"folds": 2}))
+    found["other folds"] = train(more, out=root / "other folds", recipe=QUICK.updated({"data.folds": 2}))
     return {**found, "number": train(sides, out=root / "number", recipe=QUICK)}
 
 

@@ -9,12 +9,21 @@ import pytest
 from drawings import blocks, csv_manifest, draw, sections, split_rows, strict_json
 
 from striate import Recipe, evaluate, train
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.model import read
 
 RECIPES = {
-    "scratch": Recipe(strategy="scratch", net="lenet5_plain", epochs=2, batch=8, engine="torch", augment="none"),
-    "features": Recipe(strategy="features", engine="openvino"),
+    "scratch": Recipe().updated(
+        {
+            "strategy": "scratch",
+            "net.name": "lenet5_plain",
+            "train.epochs": 2,
+            "train.batch": 8,
+            "inference.engine": "torch",
+            "augment": {"preset": "none"},
+        }
+    ),
+    "features": Recipe().updated({"strategy": "features", "inference.engine": "openvino"}),
 }
 both = pytest.mark.parametrize("strategy", ["scratch", "features"])
 
@@ -43,7 +52,7 @@ def test_nothing_is_held_out(strategy: str, column: str, tmp_path: Path, cli) ->
     assert "Not evaluated" in whole(run)["result"]
     assert "not measured" in run.evaluation.lines()[0]
     again = tmp_path / "again"
-    changes = ["--set", f"strategy={strategy}", "--set", "epochs=1"] + (
+    changes = ["--set", f"strategy={strategy}", "--set", "train.epochs=1"] + (
         ["--net", "lenet5_plain"] if strategy == "scratch" else []
     )
     code, out, err = cli("train", data, "--out", again, *changes, "--json")
@@ -91,7 +100,7 @@ def test_a_label_that_no_held_out_image_has(strategy: str, tmp_path: Path, cli) 
 def test_numbers_that_are_all_the_same(strategy: str, tmp_path: Path) -> None:
     made = draw(tmp_path / "d", 20)
     data = csv_manifest(tmp_path / "all.csv", ("path", "number"), [(f"d/{d.path}", 41.5) for d in made])
-    run = train(data, out=tmp_path / "run", recipe=RECIPES[strategy].changed({"learning_rate": 0.01}))
+    run = train(data, out=tmp_path / "run", recipe=RECIPES[strategy].updated({"optimizer.lr": 0.01}))
     assert run.evaluation.total == 4
     assert run.metrics["r2"] is None
     assert run.evaluation.score < (1.5 if strategy == "scratch" else 1e-3)
@@ -136,8 +145,8 @@ def test_folds_with_strangers(strategy: str, tmp_path: Path) -> None:
     (tmp_path / "others").mkdir()
     for number in range(6):
         scene(number % 2, number, (40, 32)).save(tmp_path / "others" / f"{number}.png")
-    changes = {"folds": 3, "strangers": str(tmp_path / "others"), "epochs": 6}
-    run = train(data, out=tmp_path / "run", recipe=RECIPES[strategy].changed(changes))
+    changes = {"data": {"folds": 3, "ood": str(tmp_path / "others")}, "train.epochs": 6}
+    run = train(data, out=tmp_path / "run", recipe=RECIPES[strategy].updated(changes))
     assert run.result.evidence.ood is not None
     assert (
         len(run.result.evidence.ood.in_distribution) == 40
@@ -153,19 +162,19 @@ def test_folds_with_strangers(strategy: str, tmp_path: Path) -> None:
 @both
 def test_a_saved_split_is_kept_with_folds_and_without(strategy: str, tmp_path: Path) -> None:
     data = blocks(tmp_path / "set", {"low": 20, "high": 20})
-    first = train(data, out=tmp_path / "first", recipe=RECIPES[strategy].changed({"seed": 3}))
-    split = {"split": str(first.folder / "split.csv"), "seed": 9}
-    again = train(data, out=tmp_path / "again", recipe=RECIPES[strategy].changed(split))
+    first = train(data, out=tmp_path / "first", recipe=RECIPES[strategy].updated({"seed": 3}))
+    split = {"data.split": str(first.folder / "split.csv"), "seed": 9}
+    again = train(data, out=tmp_path / "again", recipe=RECIPES[strategy].updated(split))
     assert (again.folder / "split.csv").read_bytes() == (first.folder / "split.csv").read_bytes()
-    folded = train(data, out=tmp_path / "folded", recipe=RECIPES[strategy].changed({**split, "folds": 4}))
+    folded = train(data, out=tmp_path / "folded", recipe=RECIPES[strategy].updated({**split, "data.folds": 4}))
     before = {row["path"]: row["part"] for row in split_rows(first.folder)}
     after = split_rows(folded.folder)
     assert {row["path"]: row["part"] for row in after} == before
     assert {row["fold"] for row in after if row["part"] == "train"} == set("0123")
     assert {row["fold"] for row in after if row["part"] == "val"} == {""}
     # The folds of a run are drawn again from its own split.
-    same = {**split, "split": str(folded.folder / "split.csv"), "folds": 4}
-    once_more = train(data, out=tmp_path / "more", recipe=RECIPES[strategy].changed(same))
+    same = {**split, "data.split": str(folded.folder / "split.csv"), "data.folds": 4}
+    once_more = train(data, out=tmp_path / "more", recipe=RECIPES[strategy].updated(same))
     assert split_rows(once_more.folder) == after
     assert once_more.metrics["folds"]["scores"] == folded.metrics["folds"]["scores"]
 
@@ -173,8 +182,8 @@ def test_a_saved_split_is_kept_with_folds_and_without(strategy: str, tmp_path: P
 @both
 def test_balance_with_folds_counts_the_classes_of_the_other_folds(strategy: str, tmp_path: Path) -> None:
     data = blocks(tmp_path / "set", {"low": 36, "high": 6})
-    changes = {"folds": 3, "balance": "weights", "epochs": 8}
-    run = train(data, out=tmp_path / "run", recipe=RECIPES[strategy].changed(changes))
+    changes = {"data": {"folds": 3, "balance": "weights"}, "train.epochs": 8}
+    run = train(data, out=tmp_path / "run", recipe=RECIPES[strategy].updated(changes))
     assert run.evaluation.total == 42
     assert run.metrics["per_class"]["high"]["recall"] >= 0.8
     whole(run)

@@ -235,7 +235,13 @@ def test_what_is_kept_is_what_the_nets_name_stands_for(
 def test_a_file_of_a_net_without_a_linear_head_says_so(photos: Path, tmp_path: Path) -> None:
     from striate import Recipe
 
-    run = train(photos, out=tmp_path / "run", recipe=Recipe(strategy="scratch", net="lenet5", epochs=1, engine="torch"))
+    run = train(
+        photos,
+        out=tmp_path / "run",
+        recipe=Recipe().updated(
+            {"strategy": "scratch", "net.name": "lenet5", "train.epochs": 1, "inference.engine": "torch"}
+        ),
+    )
     with pytest.raises(RequestError, match="lenet5 ends in no linear layer"):
         train(photos, net=str(run.folder / "model.safetensors"), out=tmp_path / "next")
 
@@ -248,7 +254,7 @@ def test_the_published_cifar_checkpoints(test_data: Path, tmp_path: Path) -> Non
     assert done.model.classes == CIFAR10
     with np.load(test_data / "cifar10_lossless_5k.npz") as data:
         images, labels = data["xte"][:300], data["yte"][:300]
-    answers = load(tmp_path / "model.safetensors", engine="torch").answers(images)
+    answers = load(tmp_path / "model.safetensors", engine="torch").predictions(images)
     assert (answers.argmax(axis=1) == labels).mean() > 0.88
 
 

@@ -18,7 +18,7 @@ from striate.data.opening import open_source
 from striate.data.pack.source import open_pack
 from striate.errors import RequestError, WorkError
 from striate.jobs.pack import pack
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.progress import Progress
 
 
@@ -164,7 +164,9 @@ def test_training_from_a_pack_splits_as_from_the_files(tmp_path: Path) -> None:
 
     data = pictures(tmp_path / "s", [(32, 32)] * 12)
     made = pack(data).source.path
-    recipe = Recipe(strategy="scratch", net="lenet5_plain", epochs=1, engine="torch")
+    recipe = Recipe().updated(
+        {"strategy": "scratch", "net.name": "lenet5_plain", "train.epochs": 1, "inference.engine": "torch"}
+    )
     for name, source in (("files", data), ("pack", made)):
         train(source, out=tmp_path / name, recipe=recipe)
     files, packed = ((tmp_path / name / "split.csv").read_text() for name in ("files", "pack"))

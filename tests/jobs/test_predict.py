@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from striate import RequestError, evaluate, load
 from striate.jobs.predict import predict
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 
 
 def images(photos: Path) -> list[Path]:
@@ -21,18 +22,18 @@ def images(photos: Path) -> list[Path]:
 def test_files_and_folders_in_the_order_asked(trained: Run, photos: Path) -> None:
     paths = images(photos)
     done = predict(trained.folder, [paths[5], paths[0], photos / "val"])
-    assert [answer.source for answer in done.answers] == [str(path) for path in (paths[5], paths[0], *paths)]
+    assert [answer.source for answer in done.predictions] == [str(path) for path in (paths[5], paths[0], *paths)]
     assert done.failed == []
-    assert np.array_equal(done.answers[1].probabilities, done.answers[2].probabilities) or np.allclose(
-        done.answers[1].probabilities, done.answers[2].probabilities, atol=1e-5
+    assert np.array_equal(done.predictions[1].probabilities, done.predictions[2].probabilities) or np.allclose(
+        done.predictions[1].probabilities, done.predictions[2].probabilities, atol=1e-5
     )
 
 
 def test_predict_agrees_with_the_runs_own_answers(trained: Run, photos: Path) -> None:
     done = predict(trained.folder, [photos / "val"])
-    rows = np.stack([answer.probabilities for answer in done.answers])
+    rows = np.stack([answer.probabilities for answer in done.predictions])
     keys = [entry.item.key for entry in trained.audit.usable if entry.item.part == "val"]
-    assert [answer.source for answer in done.answers] == [str(photos / key) for key in keys]
+    assert [answer.source for answer in done.predictions] == [str(photos / key) for key in keys]
     assert np.allclose(rows, trained.evaluation.predictions, atol=1e-4)
 
 
@@ -40,7 +41,7 @@ def test_engines_and_precisions_agree(trained: Run, photos: Path) -> None:
     paths = images(photos)[:4]
     rows = {
         (engine, precision): np.stack(
-            [a.probabilities for a in predict(trained.folder, paths, engine=engine, precision=precision).answers]
+            [a.probabilities for a in predict(trained.folder, paths, engine=engine, precision=precision).predictions]
         )
         for engine, precision in [("openvino", "float32"), ("torch", "float32"), ("openvino", "bfloat16")]
     }
@@ -71,9 +72,9 @@ def test_a_folder_without_images_and_no_files_at_all(trained: Run, tmp_path: Pat
 
 
 def test_published_weights_predict_by_name(trained: Run, photos: Path) -> None:
-    classifier = load("efficientnet_lite0")
-    assert len(classifier.classes) == 1000
-    assert classifier.predict(images(photos)[0])[0].probabilities.shape == (1000,)
+    predictor = load("efficientnet_lite0")
+    assert len(predictor.classes) == 1000
+    assert predictor.predict(images(photos)[0])[0].probabilities.shape == (1000,)
 
 
 @pytest.mark.parametrize(
@@ -151,3 +152,43 @@ def test_nothing_usable_to_evaluate_on(trained: Run, tmp_path: Path) -> None:
         (tmp_path / name / "bad.jpg").write_bytes(b"")
     with pytest.raises(RequestError, match="no usable image to evaluate on"):
         evaluate(trained.folder, tmp_path)
+
+
+# Folders
+
+
+def test_a_folder_is_walked_as_training_walks_it(trained: Run, photos: Path, tmp_path: Path, cli) -> None:
+    good = images(photos)
+    for name in ("a.jpg", "noending", "photo.txt", "z.jpg.1", "deep/er/b.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(good[0], tmp_path / name)
+    for name in (".ipynb_checkpoints/a.jpg", "@eaDir/a.jpg", "__MACOSX/._a.jpg", ".hidden.jpg", "notes.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"words" if name == "notes.md" else good[1].read_bytes())
+    (tmp_path / "dir.jpg").mkdir()
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.jpg")  # opened, it would wait for a writer that never comes
+    code, out, _ = cli("predict", trained.folder, tmp_path, "--json")
+    answer = json.loads(out)
+    assert code == 1
+    assert [str(Path(row["file"]).relative_to(tmp_path)) for row in answer["predictions"]] == [
+        "a.jpg", "deep/er/b.jpg", "noending", "photo.txt", "z.jpg.1",
+    ]  # fmt: skip
+    assert [row["file"] for row in answer["failed"]] == [str(tmp_path / "bad.jpg")]
+    kinds = {str(Path(row["path"]).relative_to(tmp_path)): row["kind"] for row in answer["set_aside"]}
+    assert {key: kind for key, kind in kinds.items() if key != "pipe.jpg"} == {
+        ".hidden.jpg": "hidden", ".ipynb_checkpoints": "hidden", "@eaDir": "junk", "__MACOSX": "junk",
+        "notes.md": "other-file",
+    }  # fmt: skip
+    code, out, _ = cli("predict", trained.folder, tmp_path)
+    assert out.splitlines()[-1].startswith("Set aside: ")
+
+
+def test_many_files_are_predicted_in_order_and_alike_one_by_one(trained: Run, photos: Path) -> None:
+    paths = images(photos) * 3
+    done = predict(trained.folder, paths)
+    assert [one.source for one in done.predictions] == [str(path) for path in paths]
+    alone = {path: trained.predictor.predict(path)[0].probabilities for path in set(paths)}
+    for path, one in zip(paths, done.predictions, strict=True):
+        assert np.allclose(one.probabilities, alone[path], atol=1e-5)

@@ -18,14 +18,14 @@ import pytest
 from drawings import Listening, blocks
 
 from striate import Recipe, RequestError, WorkError, storage, train
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.learning.run_folder import RunFolder
 
 Cli = Callable[..., tuple[int, str, str]]
 
 SETTINGS = {
-    "epochs": 4, "batch": 8, "folds": 2, "net": "lenet5_plain", "strategy": "scratch", "engine": "torch", "ema": 0.8,
-    "take": "last", "checkpoint_steps": 1, "augment": "shift=1",
+    "strategy": "scratch", "net.name": "lenet5_plain", "train.epochs": 4, "train.batch": 8, "train.ema_decay": 0.8,
+    "data.folds": 2, "inference.engine": "torch", "checkpoint.steps": 1, "augment.preset": "none", "augment.shift": 1,
 }  # fmt: skip
 OPTIONS = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
 
@@ -62,7 +62,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that was never stopped."""
-    return train(data, out=tmp_path_factory.mktemp("whole") / "run", recipe=Recipe.from_mapping(SETTINGS))
+    return train(data, out=tmp_path_factory.mktemp("whole") / "run", recipe=Recipe().updated(SETTINGS))
 
 
 def model(folder: Path) -> bytes:
@@ -168,7 +168,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_step(
 
 def test_features_run_again(trained: Run, photos: Path, tmp_path: Path, cli: Cli, monkeypatch) -> None:
     undo = at_write(monkeypatch, "audit.json", ask(signal.SIGTERM))
-    words = ["train", photos, "--out", tmp_path / "run", "--strategy", "features", "--set", "engine=openvino"]
+    words = ["train", photos, "--out", tmp_path / "run", "--strategy", "features", "--set", "inference.engine=openvino"]
     code, _, err = cli(*words)
     assert code == 143 and "resume with" in err and "recipe.toml" in left(tmp_path / "run")
     undo()
@@ -264,7 +264,7 @@ def test_killed_before_its_recipe_the_folder_may_be_used_again(data: Path, whole
     (run / ".recipe.toml.x.part").write_text("half")
     with pytest.raises(RequestError, match="killed before there was anything to resume, so begin it again"):
         train(resume=run)
-    train(data, out=run, recipe=Recipe.from_mapping({**SETTINGS, "folds": 0, "epochs": 1}))
+    train(data, out=run, recipe=Recipe().updated({**SETTINGS, "data.folds": None, "train.epochs": 1}))
     assert left(run) == left(whole.folder)
     events = [json.loads(line)["event"] for line in (run / "log.jsonl").read_text().splitlines()]
     assert events == ["plan", "epoch", "done"]

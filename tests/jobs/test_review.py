@@ -44,7 +44,7 @@ def test_asking_for_more_folds_than_groups_is_still_refused(photos: Path, tmp_pa
         tmp_path / "few.csv", photos, "label", lambda photo, n: photo.parent.name, group=lambda photo, n: n % 3
     )
     with pytest.raises(RequestError, match="5 folds need"):
-        train(data, out=tmp_path / "run", recipe=Recipe(folds=5))
+        train(data, out=tmp_path / "run", recipe=Recipe().updated({"data.folds": 5}))
 
 
 def test_thresholds_do_not_depend_on_held_out_labels(photos: Path, tmp_path: Path) -> None:
@@ -58,7 +58,9 @@ def test_thresholds_do_not_depend_on_held_out_labels(photos: Path, tmp_path: Pat
             split=lambda photo, n: "val" if n % 4 == 0 else "train",
         )  # fmt: skip
         learned = train(
-            data, out=tmp_path / f"run {len(found)}", recipe=Recipe(strategy="features", precision="float32")
+            data,
+            out=tmp_path / f"run {len(found)}",
+            recipe=Recipe().updated({"strategy": "features", "inference.precision": "float32"}),
         )
         found.append(learned.model.task.decision_thresholds)
     assert len(set(found[0])) > 0 and found[0] == found[1]
@@ -144,7 +146,7 @@ def test_damaged_records_of_a_run_are_one_line_or_left_out(photos: Path, tmp_pat
 
 
 def test_strangers_in_a_folder_that_cannot_be_named(photos: Path, tmp_path: Path, cli: Cli) -> None:
-    code, _, errors = cli("train", str(photos), "--strangers", "n" * 300, "--out", str(tmp_path / "run"))
+    code, _, errors = cli("train", str(photos), "--ood", "n" * 300, "--out", str(tmp_path / "run"))
     assert code == 2 and "is no folder" in errors.splitlines()[-1]
 
 
@@ -179,7 +181,7 @@ def test_what_the_audit_suggests_of_labels_can_be_decided(photos: Path, tmp_path
 def test_settings_of_another_strategy_are_told(photos: Path, tmp_path: Path, cli: Cli) -> None:
     arguments = ["--epochs", "3", "--augment", "flip=0.5", "--strategy", "features", "--out", str(tmp_path / "run")]
     code, _, errors = cli("train", str(photos), *arguments)
-    assert code == 0 and "not used by the strategy features: epochs, augment" in errors
+    assert code == 0 and "not used by the strategy features: augment.flip, train.epochs" in errors
 
 
 def test_a_wrong_augmentation_is_refused_whatever_the_strategy(photos: Path, tmp_path: Path, cli: Cli) -> None:
@@ -192,10 +194,14 @@ def test_a_run_keeps_the_decisions_byte_for_byte_and_takes_them_away_if_it_fails
     first = sorted((photos / "train").rglob("*.jpg"))[0].relative_to(photos).as_posix()
     fixes = tmp_path / "fixes.csv"
     fixes.write_bytes(f'path,decision,to\r\n{first},drop,\r\n"a\r\nb",drop,\r\n'.encode())
-    train(photos, out=tmp_path / "run", recipe=Recipe(decisions=str(fixes)))
+    train(photos, out=tmp_path / "run", recipe=Recipe().updated({"data.decisions": str(fixes)}))
     assert (tmp_path / "run" / "decisions.csv").read_bytes() == fixes.read_bytes()
     with pytest.raises(RequestError, match="is no folder"):
-        train(photos, out=tmp_path / "failed", recipe=Recipe(decisions=str(fixes), strangers="nowhere"))
+        train(
+            photos,
+            out=tmp_path / "failed",
+            recipe=Recipe().updated({"data.decisions": str(fixes), "data.ood": "nowhere"}),
+        )
     assert not (tmp_path / "failed").exists()
 
 
@@ -210,7 +216,7 @@ def test_the_curve_watches_val_and_leaves_test_to_the_end(tmp_path: Path) -> Non
     np.savez(tmp_path / "three.npz", **arrays)
     run = train(
         tmp_path / "three.npz", out=tmp_path / "run", net="lenet5_plain", strategy="scratch", epochs=4,
-        recipe=Recipe(augment="none"),
+        recipe=Recipe().updated({"augment": {"preset": "none"}}),
     )  # fmt: skip
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines()]
     watched = [line["accuracy"] for line in log if line["event"] == "epoch"]
@@ -218,7 +224,7 @@ def test_the_curve_watches_val_and_leaves_test_to_the_end(tmp_path: Path) -> Non
 
 
 def test_a_net_that_cannot_tell_strangers_is_refused_before_it_learns(photos: Path, tmp_path: Path, cli: Cli) -> None:
-    arguments = ["--net", "lenet5", "--strangers", str(photos), "--epochs", "1", "--out", str(tmp_path / "run")]
+    arguments = ["--net", "lenet5", "--ood", str(photos), "--epochs", "1", "--out", str(tmp_path / "run")]
     code, _, errors = cli("train", "mnist-5k", *arguments)
     assert code == 2 and "ends in no linear layer" in errors
     assert "Training" not in errors and "grey" not in errors
@@ -239,16 +245,25 @@ def test_a_balance_that_is_even_is_not_multiplied(tmp_path: Path, counts: tuple[
 def test_folds_from_scratch_are_answered_by_the_engine_that_is_named(
     tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from striate.inference import classifier
+    from striate.inference import predictor
 
     opened = []
-    real = classifier.open_engine
+    real = predictor.open_engine
     monkeypatch.setattr(
-        classifier, "open_engine", lambda model, name, how: opened.append(name) or real(model, name, how)
+        predictor, "open_engine", lambda model, name, how: opened.append(name) or real(model, name, how)
     )
     generator = np.random.default_rng(0)
     np.savez(tmp_path / "a.npz", images=generator.integers(0, 255, (40, 32, 32), np.uint8), labels=np.arange(40) % 2)
-    recipe = Recipe(engine=engine, folds=2, augment="none", strategy="scratch", net="lenet5_plain", epochs=1)
+    recipe = Recipe().updated(
+        {
+            "inference.engine": engine,
+            "data.folds": 2,
+            "augment": {"preset": "none"},
+            "strategy": "scratch",
+            "net.name": "lenet5_plain",
+            "train.epochs": 1,
+        }
+    )
     run = train(tmp_path / "a.npz", out=tmp_path / "run", recipe=recipe)
     assert len(opened) >= 3 and set(opened) == {engine}
     assert run.metrics["engine"].startswith(engine)

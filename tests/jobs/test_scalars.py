@@ -15,7 +15,16 @@ from drawings import blocks
 from striate import Recipe, RequestError, WorkError, train
 from striate.jobs.scalars import write_scalars
 
-QUICK = Recipe(strategy="scratch", net="lenet5_plain", epochs=3, batch=16, engine="torch", augment="none")
+QUICK = Recipe().updated(
+    {
+        "strategy": "scratch",
+        "net.name": "lenet5_plain",
+        "train.epochs": 3,
+        "train.batch": 16,
+        "inference.engine": "torch",
+        "augment": {"preset": "none"},
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +55,7 @@ def single(value: float) -> float:
 
 
 def test_the_scalars_are_those_of_the_log(data: Path, tmp_path: Path, cli) -> None:  # type: ignore[no-untyped-def]
-    arguments = ["--strategy", "scratch", "--net", "lenet5_plain", "--epochs", 3, "--set", "engine=torch"]
+    arguments = ["--strategy", "scratch", "--net", "lenet5_plain", "--epochs", 3, "--set", "inference.engine=torch"]
     code, _, err = cli("train", data, "--out", tmp_path / "run", "--tensorboard", *arguments)
     assert code == 0, err
     events = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
@@ -67,12 +76,12 @@ def test_the_scalars_are_those_of_the_log(data: Path, tmp_path: Path, cli) -> No
 
 
 def test_without_the_flag_nothing_is_left(data: Path, tmp_path: Path) -> None:
-    train(data, out=tmp_path / "run", recipe=QUICK.changed({"epochs": 1}))
+    train(data, out=tmp_path / "run", recipe=QUICK.updated({"train.epochs": 1}))
     assert not (tmp_path / "run" / "tensorboard").exists()
 
 
 def test_features_have_figures_and_no_curve(data: Path, tmp_path: Path) -> None:
-    recipe = Recipe(strategy="features", engine="openvino")
+    recipe = Recipe().updated({"strategy": "features", "inference.engine": "openvino"})
     run = train(data, out=tmp_path / "run", recipe=recipe, tensorboard=True)
     told = scalars(run.folder / "tensorboard")
     assert told["measured/accuracy"] == {0: single(run.evaluation.score)}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from augmenting import augmentation
 from PIL import Image
 
 from striate.data.augment.augmentation import Augmentation
@@ -40,7 +41,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_row_shows_the_plain_image_and_its_draws(digits: Path, tmp_path: Path) -> None:
-    done = augment(digits, out=tmp_path / "sheet.png", augment="flip=0.5 shift=3")
+    done = augment(digits, out=tmp_path / "sheet.png", augment={"flip": 0.5, "shift": 3})
     assert done.rows == ("flip=0.5", "shift=3", "flip=0.5 shift=3")
     assert done.size == (28, 28)
     images = np.load(digits)["images"]
@@ -57,7 +58,7 @@ def test_a_row_shows_the_plain_image_and_its_draws(digits: Path, tmp_path: Path)
 
 
 def test_mixup_shows_a_partner(digits: Path, tmp_path: Path) -> None:
-    augment(digits, out=tmp_path / "sheet.png", augment="mixup=1")
+    augment(digits, out=tmp_path / "sheet.png", augment={"mixup": 1})
     plain, *draws = cells(tmp_path / "sheet.png", 0).astype(float)
     images = np.load(digits)["images"].astype(float)
     for draw in draws:
@@ -72,8 +73,8 @@ def test_mixup_shows_a_partner(digits: Path, tmp_path: Path) -> None:
 
 def test_every_transform_there_is_has_a_row(photos: Path, tmp_path: Path) -> None:
     done = augment(photos, out=tmp_path / "sheet.png", size=32)
-    shown = [name for text in done.rows for name in Augmentation.from_text(text).transforms]
-    assert sorted(shown) == sorted(set(Augmentation.names()) - {"aspect", "smooth", "fill"})
+    shown = [name for text in done.rows for name in augmentation(text).transforms]
+    assert sorted(shown) == sorted(set(Augmentation.names()) - {"aspect", "elastic_sigma", "fill"})
     assert len(typical(224)) == len(done.rows) == len(shown)
     again = augment(photos, out=tmp_path / "again.png", size=32)
     other = augment(photos, out=tmp_path / "other.png", size=32, seed=1)
@@ -85,7 +86,7 @@ def test_every_transform_there_is_has_a_row(photos: Path, tmp_path: Path) -> Non
 
 def test_words_are_broken_and_never_cut() -> None:
     pictures = np.zeros((2, 28, 28, 1), np.uint8)
-    long = " ".join(["sizes=144:0.5,188:0.2"] * 9)
+    long = " ".join(["shorter_side=[[144,0.5],[188,0.2]]"] * 9)
     for row in (Row(long, "all of it together", pictures), Row("flip=0.5", "mirrored, " * 30, pictures)):
         sheet = np.asarray(drawn([row], "A name that is longer than the two small pictures that it stands above"))
         paper = sheet[0, 0]
@@ -94,8 +95,8 @@ def test_words_are_broken_and_never_cut() -> None:
 
 
 def test_every_words_are_a_sentence_with_its_values() -> None:
-    chosen = Augmentation.from_text("sizes=144:1,188:3 rotate=5 fill=mirror cutout=8 shift=0.0625")
-    assert chosen.words("sizes") == "resized to a shorter side of 144 (25 %), 188 (75 %), then cut out anywhere"
+    chosen = augmentation("shorter_side=[[144,1],[188,3]] rotate=5 fill=mirror cutout=8 shift=0.0625")
+    assert chosen.words("shorter_side") == "resized to a shorter side of 144 (25 %), 188 (75 %), then cut out anywhere"
     assert chosen.words("rotate") == "turned by up to 5 degrees either way, its mirror image coming in"
     assert chosen.words("cutout") == "a square of 8 pixels blanked, anywhere"
     assert chosen.words("shift") == "shifted by up to 6.25 % of the side along each axis, its mirror image coming in"
@@ -109,7 +110,7 @@ def test_images_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="none of the 2 images tried in data can be read; see `striate audit`"):
         augment(tmp_path / "data", out=tmp_path / "sheet.png")
     Image.new("RGB", (60, 50), "red").save(tmp_path / "data" / "ant" / "good.png")
-    done = augment(tmp_path / "data", out=tmp_path / "sheet.png", augment="flip=0.5")
+    done = augment(tmp_path / "data", out=tmp_path / "sheet.png", augment={"flip": 0.5})
     assert done.unreadable == 2
     assert len(open_source(tmp_path / "data").items) == 3
 
@@ -117,11 +118,11 @@ def test_images_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"augment": "flp=0.5"}, "unknown augmentation 'flp'; did you mean 'flip'"),
-        ({"augment": "none"}, "'none' changes nothing"),
+        ({"augment": {"flp": 0.5}}, r"unknown key 'flp' in \[augment\]: did you mean 'flip'"),
+        ({"augment": {"preset": "none"}}, "this augmentation changes nothing"),
         ({"out": "sheet.jpg"}, r"its name ends in .png, unlike 'sheet.jpg'"),
         ({"size": -1}, "1 to 2048 pixels a side, not -1"),
-        ({"augment": "sizes=8"}, "resized to 8 has no window of 28x28"),
+        ({"augment": {"shorter_side": [8]}}, "resized to 8 has no window of 28x28"),
     ],
 )
 def test_wrong_requests_say_what_was_given(digits: Path, tmp_path: Path, change: dict[str, object], words: str) -> None:
@@ -131,10 +132,10 @@ def test_wrong_requests_say_what_was_given(digits: Path, tmp_path: Path, change:
 
 
 def test_the_verb(digits: Path, tmp_path: Path, cli: Callable[..., tuple[int, str, str]]) -> None:
-    code, out, _ = cli("augment", digits, "--out", tmp_path / "sheet.png", "--augment", "rotate=10 flip=0.5")
+    code, out, _ = cli("augment", digits, "--out", tmp_path / "sheet.png", "--augment", "rotate=10", "flip=0.5")
     assert code == 0
     assert out.splitlines()[1:] == ["  flip=0.5", "  rotate=10", "  flip=0.5 rotate=10"]
     code, out, _ = cli("augment", digits, "--out", tmp_path / "sheet.png", "--augment", "rotate=10", "--json")
     assert json.loads(out)["rows"] == ["rotate=10"]
     code, _, err = cli("augment", digits, "--augment", "rotate=200")
-    assert (code, err.splitlines()[-1]) == (2, "striate: augmentation rotate must lie in 0 to 180, not 200.0")
+    assert (code, err.splitlines()[-1]) == (2, "striate: augment.rotate takes a number from 0 to 180, not '200'")

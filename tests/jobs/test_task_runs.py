@@ -10,13 +10,22 @@ import pytest
 from drawings import Drawing, csv_manifest, draw, json_manifest, sections, split_rows, strict_json
 
 from striate import Recipe, RequestError, evaluate, export, load, train
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.model import read
 from striate.tasks.multilabel import MultilabelEvaluation
 from striate.tasks.regression import RegressionEvaluation
 
-SCRATCH = Recipe(strategy="scratch", net="lenet5_plain", epochs=20, batch=16, engine="torch", augment="none")
-FEATURES = Recipe(strategy="features", engine="openvino")
+SCRATCH = Recipe().updated(
+    {
+        "strategy": "scratch",
+        "net.name": "lenet5_plain",
+        "train.epochs": 20,
+        "train.batch": 16,
+        "inference.engine": "torch",
+        "augment": {"preset": "none"},
+    }
+)
+FEATURES = Recipe().updated({"strategy": "features", "inference.engine": "openvino"})
 COLUMNS = {"multilabel": "labels", "regression": "number"}
 RECIPES = {"scratch": SCRATCH, "features": FEATURES}
 
@@ -160,20 +169,20 @@ def test_predict_says_labels_or_a_value(case: Case, cli) -> None:  # type: ignor
     answers = case.run.evaluation.predictions[:12]
     for row, line, answer, file in zip(rows, text.splitlines(), answers, files, strict=True):
         assert row["file"] == str(file)
-        assert "known" not in row and "distance" not in row
+        assert "in_distribution" not in row and "distance" not in row
         if case.kind == "multilabel":
             task = case.run.model.task
             limits = task.decision_thresholds
             given = [n for n, share, limit in zip(task.names, answer, limits, strict=True) if share >= limit]
             assert row["label"] == (", ".join(given) or "none")
-            assert row["probability"] == pytest.approx(float(answer.max()), abs=1e-4)
+            assert row["confidence"] == pytest.approx(float(answer.max()), abs=1e-4)
             assert row["probabilities"] == pytest.approx({"left": answer[0], "top": answer[1]}, abs=1e-4)
             assert line.startswith(f"{file}: {row['label']} (")
             assert "value" not in row
         else:
             assert row["name"] == "side"
             assert row["value"] == pytest.approx(float(answer[0]), abs=1e-3)
-            assert "probability" not in row and "probabilities" not in row
+            assert "confidence" not in row and "probabilities" not in row
             assert line == f"{file}: side {row['value']:.4g}"
     if case.kind == "multilabel":
         right = sum(
@@ -235,7 +244,7 @@ def test_huber_is_not_led_astray_by_wild_numbers(
     data = csv_manifest(tmp_path / "wild.csv", ("path", "number", "split"), rows)
     errors = {}
     for loss in ("mse", "huber"):
-        recipe = RECIPES[strategy].changed({"loss": loss, "epochs": 10})
+        recipe = RECIPES[strategy].updated({"loss.name": loss, "train.epochs": 10})
         run = train(data, out=tmp_path / loss, recipe=recipe)
         errors[loss] = run.evaluation.score
         assert f'loss = "{loss}"' in (run.folder / "recipe.toml").read_text()
@@ -247,7 +256,7 @@ def test_huber_is_not_led_astray_by_wild_numbers(
 
 def refused(words: str, data: Path, out: Path, **changes: object) -> None:
     with pytest.raises(RequestError, match=words) as caught:
-        train(data, out=out, recipe=SCRATCH.changed(changes))
+        train(data, out=out, recipe=SCRATCH.updated(changes))
     assert "\n" not in str(caught.value)
     assert not out.exists()
 
@@ -264,10 +273,10 @@ def test_what_does_not_go_with_the_task_is_refused(made: tuple[Path, list[Drawin
         refused(f"{words} 'multilabel'", given["labels csv"], out, balance=balance)
         refused(f"{words} 'regression'", given["number csv"], out, balance=balance)
     for strategy, net in (("scratch", "lenet5_plain"), ("features", "")):
-        changes = {"strategy": strategy, "net": net, "loss": "huber"}
+        changes = {"strategy": strategy, "net.name": net, "loss.name": "huber"}
         refused("huber", by_class, out, **changes)
         refused("huber", given["labels csv"], out, **changes)
-    refused("ends in a linear layer; choose another net", given["number csv"], out, net="lenet5")
+    refused("ends in a linear layer; choose another net", given["number csv"], out, **{"net.name": "lenet5"})
 
 
 def test_a_loss_that_does_not_go_with_the_task_is_refused_before_any_image_is_read(
@@ -281,8 +290,9 @@ def test_a_loss_that_does_not_go_with_the_task_is_refused_before_any_image_is_re
     monkeypatch.setattr(FileSource, "read", unread)
     rows = [(drawing.path, "|".join(drawing.labels)) for drawing in draw(tmp_path, 20)]
     data = csv_manifest(tmp_path / "few.csv", ("path", "labels"), rows)
-    for strategy, net in (("scratch", "lenet5_plain"), ("features", "")):
-        refused("huber", data, tmp_path / "run", strategy=strategy, net=net, loss="huber")
+    for strategy, net in (("scratch", "lenet5_plain"), ("features", None)):
+        changes = {"strategy": strategy, "net.name": net, "loss.name": "huber"}
+        refused("huber", data, tmp_path / "run", **changes)
 
 
 @pytest.mark.parametrize("case", ["multilabel scratch csv"], indirect=True)
@@ -303,5 +313,5 @@ def test_a_model_is_not_measured_on_another_task(case: Case, made: tuple[Path, l
     with pytest.raises(RequestError, match=r"the model has no label 'bottom' \('.*001\.png'\)"):
         evaluate(case.run.folder, odd)
     other = csv_manifest(tmp_path / "other.csv", ("path", "labels"), [(root / "000.png", "up|down")])
-    with pytest.raises(RequestError, match=r"none of the classes of .* is one of the model's \(left, top, \.\.\.\)"):
+    with pytest.raises(RequestError, match=r"none of the labels of .* is one of the model's \(left, top, \.\.\.\)"):
         evaluate(case.run.folder, other)

@@ -12,7 +12,7 @@ from scenes import scene
 
 from striate import Recipe, evaluate, load, train
 from striate.data.augment.crops import ten_crops
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 
 
 @pytest.fixture(scope="module", params=["classification", "regression"])
@@ -30,20 +30,28 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     data = csv_manifest(
         root / "all.csv", ("path", "label" if request.param == "classification" else "number", "split"), rows
     )
-    recipe = Recipe(strategy="scratch", net="lenet5_plain", epochs=4, batch=8, engine="torch")
+    recipe = Recipe().updated(
+        {
+            "strategy": "scratch",
+            "net.name": "lenet5_plain",
+            "train.epochs": 4,
+            "train.batch": 8,
+            "inference.engine": "torch",
+        }
+    )
     return train(data, out=root / "run", recipe=recipe), data, held
 
 
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_it_is_the_mean_over_ten_views(case: tuple[Run, Path, list[Path]], engine: str) -> None:
     run, data, held = case
-    classifier = load(run.folder, engine=engine)
-    pixels = classifier.model.pixels
+    predictor = load(run.folder, engine=engine)
+    pixels = predictor.model.pixels
     expected = []
     for path in held:
         views = ten_crops(Image.open(path).convert("RGB"), pixels)
         assert views.shape == (10, 32, 32, 1)
-        expected.append(np.stack([classifier.answers(view[None])[0] for view in views]).mean(axis=0))
+        expected.append(np.stack([predictor.predictions(view[None])[0] for view in views]).mean(axis=0))
     done = evaluate(run.folder, data, ten_crop=True, engine=engine).evaluation
     assert (done.part, done.total) == ("val", 12)
     assert np.allclose(done.predictions, expected, rtol=1e-4, atol=1e-5)

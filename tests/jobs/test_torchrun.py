@@ -73,7 +73,9 @@ def undisturbed(place: Path) -> tuple[Path, str, str]:
 def test_two_processes_leave_what_one_leaves(undisturbed: tuple[Path, str, str], place: Path) -> None:
     folder, out, err = undisturbed
     alone = train(
-        place / "photos", out=place / "alone", recipe=Recipe(net="lenet5_plain", strategy="scratch", epochs=2)
+        place / "photos",
+        out=place / "alone",
+        recipe=Recipe().updated({"net.name": "lenet5_plain", "strategy": "scratch", "train.epochs": 2}),
     )
     together, one = events(folder, "epoch"), events(alone.folder, "epoch")
     assert len(together) == 2
@@ -89,7 +91,7 @@ def test_two_processes_leave_what_one_leaves(undisturbed: tuple[Path, str, str],
 
 def test_lost_processes_do_not_change_the_model(undisturbed: tuple[Path, str, str], place: Path) -> None:
     script = str(Path(__file__).with_name("lost.py"))
-    command = ONE_MACHINE.replace("-m striate", script).replace("--out run", "--out lost --set checkpoint_steps=1")
+    command = ONE_MACHINE.replace("-m striate", script).replace("--out run", "--out lost --set checkpoint.steps=1")
     ended(torchrun(command, place))
     assert len(events(place / "lost", "plan")) == 1
     assert len(events(place / "lost", "resume")) == 2
@@ -144,7 +146,7 @@ def test_two_hosts_of_which_one_loses_its_process_leave_what_two_processes_leave
     for number, host in enumerate(two_hosts, 1):
         command = TWO_MACHINES.replace("torchrun", f"torchrun --local-addr 10.0.0.{number}")
         command = command.replace("-m striate", f"--rdzv-conf is_host={int(number == 1)} {script}")
-        command = command.replace("--out run", "--out hosts --set checkpoint_steps=1")
+        command = command.replace("--out run", "--out hosts --set checkpoint.steps=1")
         surroundings = {"GLOO_SOCKET_IFNAME": "cable", "STRIATE_CACHE": str(tmp_path / f"cache-{number}")}
         launched.append(torchrun(command, place, *host, **surroundings))
     told = ended(*launched)

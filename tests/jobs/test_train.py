@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from striate import Recipe, RequestError, WorkError, audit, evaluate, load, storage, train
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.learning.run_folder import next_free
 from striate.model import read
 from striate.progress import Progress
@@ -43,7 +43,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def scratch(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    recipe = Recipe(net="lenet5_plain", strategy="scratch", epochs=6, batch=16)
+    recipe = Recipe().updated({"net.name": "lenet5_plain", "strategy": "scratch", "train.epochs": 6, "train.batch": 16})
     return train(digits, out=tmp_path_factory.mktemp("scratch") / "run", recipe=recipe)
 
 
@@ -225,7 +225,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
     ("changes", "words"),
     [
         ({"net": "resnet21"}, "resnet20"), ({"net": "resnet20", "strategy": "features"}, "efficientnet_lite0"),
-        ({"strategy": "feature"}, "features"), ({"epochs": -1}, "0 to 100000"), ({"seed": 2**31}, "seed must lie"),
+        ({"strategy": "feature"}, "features"), ({"epochs": -1}, "1 to 100000"), ({"seed": 2**31}, "seed takes"),
     ],
 )  # fmt: skip
 def test_wrong_requests_are_refused_before_anything_is_made(

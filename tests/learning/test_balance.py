@@ -21,8 +21,17 @@ from striate.transfer.head import HeadData, fit_head
 
 TWO, THREE = Classification(("a", "b")), Classification(("a", "b", "c"))
 RECIPES = {
-    "scratch": Recipe(strategy="scratch", net="lenet5_plain", epochs=3, batch=16, engine="torch", augment="none"),
-    "features": Recipe(strategy="features", engine="openvino"),
+    "scratch": Recipe().updated(
+        {
+            "strategy": "scratch",
+            "net.name": "lenet5_plain",
+            "train.epochs": 3,
+            "train.batch": 16,
+            "inference.engine": "torch",
+            "augment": {"preset": "none"},
+        }
+    ),
+    "features": Recipe().updated({"strategy": "features", "inference.engine": "openvino"}),
 }
 
 
@@ -69,7 +78,7 @@ def test_there_must_be_classes() -> None:
         with pytest.raises(RequestError, match=f"balance 'weights' goes with one class an image; .*{task.kind!r}"):
             check_balance(task, "weights")
     with pytest.raises(RequestError, match="unknown balance 'weight'; did you mean 'weights'"):
-        TheRecipe(balance="weight")
+        TheRecipe().updated({"data.balance": "weight"})
 
 
 # The head
@@ -116,7 +125,7 @@ def test_balance_raises_the_recall_of_a_rare_class(strategy: str, rare: Path, tm
     recalls, balanced = {}, {}
     runs = {}
     for balance in ("none", "weights", "sampling"):
-        recipe = RECIPES[strategy].changed({"balance": balance})
+        recipe = RECIPES[strategy].updated({"data.balance": balance})
         runs[balance] = run = train(rare, out=tmp_path / balance, recipe=recipe)
         assert isinstance(run.evaluation, ClassificationEvaluation)
         recalls[balance], balanced[balance] = run.evaluation.recalls["rare"], run.evaluation.balanced_accuracy
@@ -130,6 +139,6 @@ def test_balance_raises_the_recall_of_a_rare_class(strategy: str, rare: Path, tm
 
 
 def test_the_manifests_weights_do_the_same(rare: Path, tmp_path: Path) -> None:
-    balanced = train(rare, out=tmp_path / "b", recipe=RECIPES["features"].changed({"balance": "weights"}))
+    balanced = train(rare, out=tmp_path / "b", recipe=RECIPES["features"].updated({"data.balance": "weights"}))
     weighed = train(rare.with_name("weighed.csv"), out=tmp_path / "w", recipe=RECIPES["features"])
     assert np.allclose(balanced.evaluation.predictions, weighed.evaluation.predictions, atol=1e-3)

@@ -9,15 +9,19 @@ import pytest
 from drawings import Listening, blocks, csv_manifest, draw, sections
 
 from striate import Recipe, WorkError, train
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.learning.run_folder import RunFolder
 
 RECIPE = Recipe.from_mapping(
     {
-        "strategy": "scratch", "net": "lenet5_plain", "learning_rate": "auto", "sanity": 6, "epochs": 3, "batch": 16,
-        "engine": "torch", "augment": "none",
+        "strategy": "scratch",
+        "net": {"name": "lenet5_plain"},
+        "optimizer": {"lr": "auto"},
+        "train": {"overfit_batch": 6, "epochs": 3, "batch": 16},
+        "inference": {"engine": "torch"},
+        "augment": {"preset": "none"},
     }
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,21 +45,23 @@ def events(run: Run, event: str) -> list[dict[str, object]]:
 
 
 def test_each_check_is_told_in_a_line(run: Run, told: Listening) -> None:
-    found = [line for line in told.lines if line.startswith(("First loss", "Learning rate", "Sanity"))]
-    assert [line.split()[0] for line in found] == ["First", "Learning", "Sanity:"]
-    assert "ln 3 = 1.1" in found[0] and "6 images learnt by heart" in found[2]
+    found = [line for line in told.lines if line.startswith(("First loss", "Learning rate", "Overfitted"))]
+    assert [line.split()[0] for line in found] == ["First", "Learning", "Overfitted"]
+    assert "ln 3 = 1.1" in found[0] and "a batch of 6 images" in found[2]
 
 
 def test_the_rate_found_is_settled(run: Run) -> None:
     kept = Recipe.from_file(run.folder / "recipe.toml")
     (logged,) = events(run, "checks")
-    assert kept.learning_rate == run.model.training["learning_rate"] == logged["finder"]["rate"] > 0  # type: ignore[index]
+    assert kept.optimizer.lr == run.model.training["optimizer.lr"] == logged["finder"]["rate"] > 0  # type: ignore[index]
     assert run.evaluation.score > 0.9 and run.metrics["remarks"] == []
 
 
 def test_the_report_draws_how_it_was_found(run: Run) -> None:
     part = sections((run.folder / "report.html").read_text("utf-8"))["training"]
-    assert "Checks before training" in part and "Training loss by learning rate" in part and "learnt by heart" in part
+    assert (
+        "Checks before training" in part and "Training loss by learning rate" in part and "Overfitted a batch" in part
+    )
     assert part.count("<polyline") >= 3 and 'class="span"' in part and 'class="limit"' in part
 
 
@@ -67,25 +73,25 @@ def test_a_resumed_run_does_not_check_again(run: Run, data: Path, tmp_path: Path
         folder._log.write('{"event": "cut sh')
     said = Listening()
     again = train(resume=tmp_path / "run", progress=said)
-    assert not [line for line in said.lines if line.startswith(("First loss", "Learning rate", "Sanity"))]
-    assert again.model.training["learning_rate"] == run.model.training["learning_rate"]
+    assert not [line for line in said.lines if line.startswith(("First loss", "Learning rate", "Overfitted"))]
+    assert again.model.training["optimizer.lr"] == run.model.training["optimizer.lr"]
     part = sections((again.folder / "report.html").read_text("utf-8"))["training"]
-    assert "Training loss by learning rate" in part and "learnt by heart" in part
+    assert "Training loss by learning rate" in part and "Overfitted a batch" in part
 
 
 def test_a_net_that_does_not_learn_stops_before_the_run(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("striate.training.sanity.STEPS", 3)
-    recipe = RECIPE.changed({"learning_rate": 1e-9})
-    with pytest.raises(WorkError, match=r"not even 6 images were learnt by heart.*too low"):
+    recipe = RECIPE.updated({"optimizer.lr": 1e-9})
+    with pytest.raises(WorkError, match=r"not even a batch of 6 images was overfitted.*too low"):
         train(data, out=tmp_path / "run", recipe=recipe)
     assert not (tmp_path / "run").exists()
 
 
 def test_what_the_curve_says_is_told_and_reported(data: Path, tmp_path: Path) -> None:
     said = Listening()
-    recipe = RECIPE.changed({"learning_rate": 1e-8, "sanity": 0})
+    recipe = RECIPE.updated({"optimizer.lr": 1e-8, "train.overfit_batch": None})
     run = train(data, out=tmp_path / "run", recipe=recipe, progress=said)
     assert [line for line in said.lines if line.startswith("The learning rate is too low: the training loss stood at")]
     assert run.metrics["remarks"] == run.as_dict()["remarks"] == ["rate too low"]
@@ -98,7 +104,7 @@ def test_a_number_is_checked_in_its_own_units(tmp_path: Path) -> None:
     rows = [(one.path, 1000 * one.side) for one in drawings]
     manifest = csv_manifest(tmp_path / "drawings" / "sides.csv", ["path", "number"], rows)
     said = Listening()
-    recipe = RECIPE.changed({"epochs": 3})
+    recipe = RECIPE.updated({"train.epochs": 3})
     run = train(manifest, out=tmp_path / "run", recipe=recipe, progress=said)
-    assert [line for line in said.lines if line.startswith("Sanity: 6 images")]
-    assert 0 < run.model.training["learning_rate"] < 1
+    assert [line for line in said.lines if line.startswith("Overfitted a batch of 6 images")]
+    assert 0 < run.model.training["optimizer.lr"] < 1

@@ -14,9 +14,10 @@ from drawings import Listening, csv_manifest
 from PIL import Image
 from safetensors.numpy import save
 from scenes import scene
+from striate.training.run import Run as LoopRun
 
 from striate import Recipe, load, train
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.learning.strategies import finetune
 from striate.model import read
 from striate.nets.build import create
@@ -24,13 +25,23 @@ from striate.nets.state import arrays_of
 from striate.pixels import Pixels
 from striate.progress import Progress, Step
 from striate.storage import cache_root, sha256_of, write_bytes
-from striate.training.run import Run as LoopRun
 from striate.transfer.unfreezing import measure_norms
 from striate.weights.models import published_model
 from striate.weights.registry import SOURCES, Source
 
 NET = "efficientnet_lite_tiny"
-RECIPE = Recipe(strategy="finetune", net=NET, epochs=3, batch=8, unfreeze=3, engine="torch", learning_rate=0.05, seed=1)
+RECIPE = Recipe().updated(
+    {
+        "strategy": "finetune",
+        "net.name": NET,
+        "train.epochs": 3,
+        "train.batch": 8,
+        "finetune.unfreeze": 3,
+        "inference.engine": "torch",
+        "optimizer.lr": 0.05,
+        "seed": 1,
+    }
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -98,8 +109,8 @@ def test_the_curve_begins_with_the_head_alone_and_the_report_says_what_was_learn
     assert "then they were trained on too" in page(run)
 
 
-def test_its_trunk_is_its_own_and_both_engines_answer_alike(run: Run, scenes: Path) -> None:
-    assert run.model.trunk_key != published_model(NET).trunk_key
+def test_its_backbone_is_its_own_and_both_engines_agree(run: Run, scenes: Path) -> None:
+    assert run.model.backbone_key != published_model(NET).backbone_key
     images = sorted((scenes / "val").rglob("*.png"))
     answers = [
         np.stack([one.probabilities for one in load(run.folder, engine=engine).predict(images)])
@@ -112,11 +123,14 @@ def test_its_trunk_is_its_own_and_both_engines_answer_alike(run: Run, scenes: Pa
 def test_where_learning_the_net_does_not_help_the_head_alone_is_left(scenes: Path, tmp_path: Path) -> None:
     told = Listening()
     harmed = train(
-        scenes, out=tmp_path / "harmed", recipe=RECIPE.changed({"learning_rate": 50.0, "clip_norm": 0.0}), progress=told
+        scenes,
+        out=tmp_path / "harmed",
+        recipe=RECIPE.updated({"optimizer.lr": 50.0, "train.clip_norm": None}),
+        progress=told,
     )
-    head = train(scenes, out=tmp_path / "head", recipe=RECIPE.changed({"strategy": "features"}))
+    head = train(scenes, out=tmp_path / "head", recipe=RECIPE.updated({"strategy": "features"}))
     assert any("it did not help" in line for line in told.lines)
-    assert harmed.model.trunk_key == published_model(NET).trunk_key
+    assert harmed.model.backbone_key == published_model(NET).backbone_key
     assert harmed.model.training["unfrozen"] == []
     np.testing.assert_allclose(harmed.evaluation.predictions, head.evaluation.predictions, atol=1e-5)
 
@@ -145,7 +159,7 @@ class CutOff(Progress):
 
 @pytest.mark.parametrize("what", ["Training", "Training again"])
 def test_a_run_that_was_cut_off_leaves_the_same_file(what: str, run: Run, scenes: Path, tmp_path: Path) -> None:
-    often = RECIPE.changed({"checkpoint_steps": 1})
+    often = RECIPE.updated({"checkpoint.steps": 1})
     with pytest.raises(Power):
         train(scenes, out=tmp_path / "run", recipe=often, progress=CutOff(what))
     assert not (tmp_path / "run" / "model.safetensors").exists()
@@ -155,7 +169,7 @@ def test_a_run_that_was_cut_off_leaves_the_same_file(what: str, run: Run, scenes
 
 
 def test_every_fold_has_a_net_of_its_own(scenes: Path, tmp_path: Path) -> None:
-    folded = train(scenes / "train", out=tmp_path / "run", recipe=RECIPE.changed({"folds": 2, "epochs": 1}))
+    folded = train(scenes / "train", out=tmp_path / "run", recipe=RECIPE.updated({"data.folds": 2, "train.epochs": 1}))
     assert len(folded.result.cross_validation.folds) == 2
     assert folded.evaluation.total == 24
 
@@ -177,7 +191,7 @@ def test_other_tasks(kind: str, scenes: Path, tmp_path: Path) -> None:
 def test_a_number_is_learnt_on_from_where_the_head_stood(scenes: Path, tmp_path: Path) -> None:
     rows = [(path, 1000 + 50 * int(path.stem), path.parts[-3]) for path in sorted(scenes.rglob("*.png"))]
     data = csv_manifest(tmp_path / "data.csv", ("path", "number:steps", "split"), rows)
-    done = train(data, out=tmp_path / "run", recipe=RECIPE.changed({"learning_rate": 1e-7, "epochs": 1}))
+    done = train(data, out=tmp_path / "run", recipe=RECIPE.updated({"optimizer.lr": 1e-7, "train.epochs": 1}))
     events = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     first, last = (event["error"] for event in events if event["event"] == "epoch")
     assert done.model.task.kind == "regression"
@@ -194,7 +208,7 @@ def test_norms(norms: str, scenes: Path, tmp_path: Path, monkeypatch: pytest.Mon
         hook.row |= {"held_out_loss": 1e9}
 
     monkeypatch.setattr(finetune._AtStart, "start", hopeless)
-    done = train(scenes, out=tmp_path / "run", recipe=RECIPE.changed({"norms": norms}))
+    done = train(scenes, out=tmp_path / "run", recipe=RECIPE.updated({"finetune.batch_norm": norms}))
     before, after = published_model(NET).tensors, done.model.tensors
     moved = {
         name.partition(".")[0] for name in after if "running" in name and not np.array_equal(before[name], after[name])
@@ -205,12 +219,12 @@ def test_norms(norms: str, scenes: Path, tmp_path: Path, monkeypatch: pytest.Mon
 def test_from_the_command_line(cli, scenes: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     code, out, _ = cli(
         "train", scenes, "--strategy", "finetune", "--net", NET, "--out", tmp_path / "run", "--epochs", 1,
-        "--set", "unfreeze=1", "--set", "engine=torch",
+        "--set", "finetune.unfreeze=1", "--set", "inference.engine=torch",
     )  # fmt: skip
     assert code == 0 and "Accuracy" in out
     settled = Recipe.from_file(tmp_path / "run" / "recipe.toml")
-    assert (settled.strategy, settled.learning_rate, settled.augment) == ("finetune", 0.01, "crop=0.5..1 flip=0.5")
-    assert settled.label_smoothing == 0
+    assert (settled.strategy, settled.optimizer.lr, settled.loss.label_smoothing) == ("finetune", 0.01, 0)
+    assert settled.augment.merged() == {"crop": (0.5, 1.0), "flip": 0.5}
 
 
 @pytest.mark.parametrize(("affordable", "strategy"), [(600.0, "finetune"), (0.0, "features")])
@@ -219,7 +233,7 @@ def test_auto_looks_closer_at_many_images_and_says_what_it_found(
 ) -> None:
     monkeypatch.setattr("striate.learning.planning.MANY", 32)
     monkeypatch.setattr("striate.learning.planning.AFFORDABLE", affordable)
-    done = train(scenes, out=tmp_path / "run", recipe=RECIPE.changed({"strategy": "auto", "epochs": 1}))
+    done = train(scenes, out=tmp_path / "run", recipe=RECIPE.updated({"strategy": "auto", "train.epochs": 1}))
     assert done.plan.strategy == done.model.strategy == strategy
     assert f"different from the pretraining data of {NET}" in done.plan.why and "about 1 minute" in done.plan.why
     assert ("--strategy finetune" in done.plan.why) == (strategy == "features")
@@ -228,10 +242,10 @@ def test_auto_looks_closer_at_many_images_and_says_what_it_found(
 
 def test_no_few_images_are_learnt_by_heart_under_a_head_that_knows_them(scenes: Path, tmp_path: Path) -> None:
     told = Listening()
-    recipe = RECIPE.changed({"epochs": 1, "sanity": 4, "learning_rate": "auto"})
+    recipe = RECIPE.updated({"train.epochs": 1, "train.overfit_batch": 4, "optimizer.lr": "auto"})
     run = train(scenes, out=tmp_path / "run", recipe=recipe, progress=told)
-    assert "Set, but not used by the strategy finetune: sanity" in told.lines
+    assert "Set, but not used by the strategy finetune: train.overfit_batch" in told.lines
     assert not any("by heart" in line or line.startswith("First loss") for line in told.lines)
     assert any(line.startswith("Learning rate") for line in told.lines)
     written = Recipe.from_file(run.folder / "recipe.toml")
-    assert 0 < written.learning_rate == run.model.training["learning_rate"] < 1
+    assert 0 < written.optimizer.lr == run.model.training["optimizer.lr"] < 1

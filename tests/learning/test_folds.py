@@ -17,7 +17,7 @@ from striate import Recipe, RequestError, evaluate, train
 from striate.data.audit.audit import Audit, Usable
 from striate.data.audit.memory import Record
 from striate.data.sources.base import Item
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.learning.result import CrossValidation, cross_validated
 from striate.learning.split import Split
 from striate.learning.trainer import Fitted, Trainer
@@ -25,8 +25,17 @@ from striate.tasks import Multilabel
 from striate.tasks.metrics import mean_interval, percent
 from striate.tasks.multilabel import MultilabelEvaluation
 
-FEATURES = Recipe(strategy="features", engine="openvino")
-SCRATCH = Recipe(strategy="scratch", net="lenet5_plain", epochs=6, batch=16, engine="torch", augment="none")
+FEATURES = Recipe().updated({"strategy": "features", "inference.engine": "openvino"})
+SCRATCH = Recipe().updated(
+    {
+        "strategy": "scratch",
+        "net.name": "lenet5_plain",
+        "train.epochs": 6,
+        "train.batch": 16,
+        "inference.engine": "torch",
+        "augment": {"preset": "none"},
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +46,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folded(places: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(places, out=tmp_path_factory.mktemp("folded") / "run", recipe=FEATURES.changed({"folds": 4}))
+    return train(places, out=tmp_path_factory.mktemp("folded") / "run", recipe=FEATURES.updated({"data.folds": 4}))
 
 
 def test_every_image_is_measured_once(folded: Run) -> None:
@@ -95,9 +104,9 @@ def test_random_labels_come_out_at_chance(strategy: str, tmp_path: Path) -> None
     recipe = (
         FEATURES
         if strategy == "features"
-        else SCRATCH.changed({"epochs": 25, "weight_decay": 0.0, "label_smoothing": 0.0})
+        else SCRATCH.updated({"train.epochs": 25, "optimizer.weight_decay": 0.0, "loss.label_smoothing": 0.0})
     )
-    run = train(data, out=tmp_path / "run", recipe=recipe.changed({"folds": 4}))
+    run = train(data, out=tmp_path / "run", recipe=recipe.updated({"data.folds": 4}))
     assert run.evaluation.total == 80
     assert 0.3 <= run.evaluation.accuracy <= 0.7
     if strategy == "scratch":
@@ -115,7 +124,7 @@ def test_each_net_from_scratch_learns_from_the_other_folds_only(
         return honest(trainer, rows, *rest)
 
     monkeypatch.setattr(Trainer, "fit", watched)
-    run = train(places, out=tmp_path / "run", recipe=SCRATCH.changed({"folds": 3}))
+    run = train(places, out=tmp_path / "run", recipe=SCRATCH.updated({"data.folds": 3}))
     folds = np.array([int(row["fold"]) for row in split_rows(run.folder)])
     held = [set(np.flatnonzero(folds == fold).tolist()) for fold in range(3)]
     assert sorted(map(len, held)) == [20, 20, 20]
@@ -140,7 +149,7 @@ def with_split(places: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("strategy", ["features", "scratch"])
 def test_a_given_split_is_kept_and_the_folds_lie_in_train(strategy: str, with_split: Path, tmp_path: Path) -> None:
-    recipe = (FEATURES if strategy == "features" else SCRATCH).changed({"folds": 3})
+    recipe = FEATURES if strategy == "features" else SCRATCH.updated({"data.folds": 3})
     run = train(with_split, out=tmp_path / "run", recipe=recipe)
     assert (run.evaluation.part, run.evaluation.total) == ("test", 15)
     assert sum(fold.total for fold in run.result.cross_validation.folds) == 45 == run.metrics["folds"]["images"]
@@ -167,7 +176,7 @@ def test_twins_and_groups_stay_in_one_fold(places: Path, tmp_path: Path) -> None
     group = {path: f"patient {number % 17}" if number % 3 else "" for number, path in enumerate(paths)}
     rows = [(path, path.split("/")[0], group[path]) for path in paths]
     data = csv_manifest(root / "all.csv", ("path", "label", "group"), rows)
-    run = train(data, out=tmp_path / "run", recipe=FEATURES.changed({"folds": 4}))
+    run = train(data, out=tmp_path / "run", recipe=FEATURES.updated({"data.folds": 4}))
     fold = {row["path"]: row["fold"] for row in split_rows(run.folder)}
     assert set(fold) == set(paths) and set(fold.values()) == set("0123")
     assert all(fold[one] == fold[other] for one, other in twins.items())
@@ -186,7 +195,7 @@ def test_folds_of_other_tasks(kind: str, tmp_path: Path) -> None:
     column = "labels" if kind == "labels" else "number:side"
     rows = [(f"d/{d.path}", "|".join(d.labels) if kind == "labels" else d.side) for d in made]
     data = csv_manifest(tmp_path / "all.csv", ("path", column), rows)
-    run = train(data, out=tmp_path / "run", recipe=FEATURES.changed({"folds": 3}))
+    run = train(data, out=tmp_path / "run", recipe=FEATURES.updated({"data.folds": 3}))
     sizes = [fold.total for fold in run.result.cross_validation.folds]
     assert run.evaluation.total == sum(sizes) == 45
     assert max(sizes) - min(sizes) <= 2  # several labels an image do not share out evenly
@@ -206,7 +215,7 @@ def test_a_fold_without_any_label_has_no_score_and_spoils_none(tmp_path: Path, c
     assert told["mean"] == max(score or 0 for score in told["scores"])
     for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines():
         strict_json(line)
-    run = train(data, out=tmp_path / "again", recipe=FEATURES.changed({"folds": 3}))
+    run = train(data, out=tmp_path / "again", recipe=FEATURES.updated({"data.folds": 3}))
     assert isinstance(run.evaluation, MultilabelEvaluation) and run.evaluation.total == 20
     assert cli("compare", tmp_path / "run", tmp_path / "again", "--out", tmp_path / "c.html", "--json")[0] == 0
 
@@ -218,9 +227,9 @@ def test_too_few_or_too_many_folds_are_refused(places: Path, tmp_path: Path, cli
     code, _, err = cli("train", places, "--out", tmp_path / "run", "--folds", 1)
     assert code == 2 and err == "striate: folds must be 0, for one held-out part, or at least 2, not 1\n"
     with pytest.raises(RequestError, match="folds must lie in 0 to 100, not 101"):
-        Recipe(folds=101)
+        Recipe().updated({"data.folds": 101})
     with pytest.raises(RequestError, match=r"61 folds need as many images, .*; there are 60"):
-        train(places, out=tmp_path / "run", recipe=FEATURES.changed({"folds": 61}))
+        train(places, out=tmp_path / "run", recipe=FEATURES.updated({"data.folds": 61}))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -21,15 +21,24 @@ from striate.data.pack.writing import pack_pixels
 from striate.data.sources import base as sources
 from striate.data.sources.files import FileSource
 from striate.data.sources.folder import open_folder
-from striate.inference.classifier import Classifier
-from striate.jobs import run_report
+from striate.inference.predictor import Predictor
+from striate.jobs.reporting import pictures
 from striate.learning import image_cache, trainer
 from striate.learning.image_cache import cache_images
 from striate.pixels import Pixels
 from striate.progress import Progress
 from striate.training.examples import Examples
 
-SCRATCH = Recipe(strategy="scratch", net="lenet5_plain", epochs=2, batch=16, engine="torch", augment="none")
+SCRATCH = Recipe().updated(
+    {
+        "strategy": "scratch",
+        "net.name": "lenet5_plain",
+        "train.epochs": 2,
+        "train.batch": 16,
+        "inference.engine": "torch",
+        "augment": {"preset": "none"},
+    }
+)
 GREY = Pixels(32, 32, 1, mean=(127.5,), std=(127.5,))
 
 
@@ -75,7 +84,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     monkeypatch.setattr(FileSource, "read", counted_read)
     monkeypatch.setattr(FileSource, "decode", counted_decode)
-    monkeypatch.setattr(run_report, "look", counted_look)
+    monkeypatch.setattr(pictures, "look", counted_look)
     return calls
 
 
@@ -93,7 +102,7 @@ def test_a_second_run_opens_no_jpeg(jpegs: Path, own_cache: Path, tmp_path: Path
 
 
 def test_more_epochs_decode_no_more(jpegs: Path, own_cache: Path, tmp_path: Path, counted: Counter[str]) -> None:
-    train(jpegs, out=tmp_path / "run", recipe=SCRATCH.changed({"epochs": 7, "folds": 2}))
+    train(jpegs, out=tmp_path / "run", recipe=SCRATCH.updated({"train.epochs": 7, "data.folds": 2}))
     assert counted["decode"] == 44 + counted["pictured"]
 
 
@@ -173,20 +182,22 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, torch.Te
 def test_the_training_crop_is_the_prediction_crop_byte_for_byte(
     net: str, jpegs: Path, own_cache: Path, tmp_path: Path, fitted: list[tuple[torch.Tensor, torch.Tensor]]
 ) -> None:
-    run = train(jpegs, out=tmp_path / "run", recipe=SCRATCH.changed({"net": net, "epochs": 1}))
+    run = train(jpegs, out=tmp_path / "run", recipe=SCRATCH.updated({"net.name": net, "train.epochs": 1}))
     ((images, among),) = fitted
     learnt = images[among].permute(0, 2, 3, 1).numpy()
     keys = [entry.item.key for entry in run.audit.usable if entry.item.part == "train"]
     assert learnt.dtype == np.uint8 and len(learnt) == len(keys) == 32
-    classifier = load(run.folder)
+    predictor = load(run.folder)
     for key, crop in zip(keys, learnt, strict=True):
-        assert classifier.crop(jpegs / key, key).tobytes() == crop.tobytes()
+        assert predictor.crop(jpegs / key, key).tobytes() == crop.tobytes()
 
 
 def test_augmentation_that_zooms_has_larger_images(
     jpegs: Path, own_cache: Path, tmp_path: Path, fitted: list[tuple[torch.Tensor, torch.Tensor]]
 ) -> None:
-    run = train(jpegs, out=tmp_path / "run", recipe=SCRATCH.changed({"augment": "crop=0.3..1"}))
+    run = train(
+        jpegs, out=tmp_path / "run", recipe=SCRATCH.updated({"augment": {"preset": "none", "crop": [0.3, 1.0]}})
+    )
     ((images, among),) = fitted
     assert tuple(images.shape[1:]) == (1, 37, 37) and len(among) == 32  # 8/7 of 32
     sizes = sorted(open_pack(path).images.shape[1] for path in (own_cache / "packs").glob("*.pack"))
@@ -200,7 +211,11 @@ def test_augmentation_that_zooms_has_larger_images(
 
 
 def test_augmentation_that_does_not_zoom_has_one_pack(jpegs: Path, own_cache: Path, tmp_path: Path) -> None:
-    train(jpegs, out=tmp_path / "run", recipe=SCRATCH.changed({"augment": "flip=0.5 shift=2", "epochs": 1}))
+    train(
+        jpegs,
+        out=tmp_path / "run",
+        recipe=SCRATCH.updated({"augment": {"preset": "none", "flip": 0.5, "shift": 2}, "train.epochs": 1}),
+    )
     assert len(list((own_cache / "packs").glob("*.pack"))) == 1
 
 
@@ -226,7 +241,7 @@ def test_cached_images_know_their_images_whatever_was_left_out(jpegs: Path, own_
 
 @pytest.mark.parametrize("normalise", ["mean-image", "mean-pixel"])
 def test_engines_and_evaluate_agree_on_a_model_of_its_own_mean(normalise: str, jpegs: Path, tmp_path: Path) -> None:
-    recipe = SCRATCH.changed({"normalise": normalise, "epochs": 4})
+    recipe = SCRATCH.updated({"input.normalise": normalise, "train.epochs": 4})
     run = train(jpegs, out=tmp_path / "run", recipe=recipe)
     model = load(run.folder).model
     crops = np.stack([run.predictor.crop(path, path.name) for path in sorted((jpegs / "train").rglob("*.jpg"))])
@@ -237,8 +252,8 @@ def test_engines_and_evaluate_agree_on_a_model_of_its_own_mean(normalise: str, j
         assert model.mean_image is None
     assert model.pixels.mean[0] == pytest.approx(crops.mean(), abs=1e-3)
     scores = [
-        one.scores(one.embed(crops))
-        for one in (Classifier(model, engine=engine, precision="float32") for engine in ("torch", "openvino"))
+        one.logits(one.embed(crops))
+        for one in (Predictor(model, engine=engine, precision="float32") for engine in ("torch", "openvino"))
     ]
     assert np.abs(scores[0] - scores[1]).max() <= 1e-4 * np.abs(scores[0]).max()
     for engine in ("torch", "openvino"):

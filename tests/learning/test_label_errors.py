@@ -16,7 +16,7 @@ from striate.data.sources.base import Item
 from striate.learning.label_errors import label_errors
 from striate.tasks import Classification, Multilabel, Regression, Target, Task
 
-FEATURES = Recipe(strategy="features", engine="openvino")
+FEATURES = Recipe().updated({"strategy": "features", "inference.engine": "openvino"})
 
 
 def audited(task: Task, *targets: Target) -> Audit:
@@ -101,7 +101,7 @@ def test_an_audit_of_labels_names_the_wrong_ones_first(mislabelled: tuple[Path, 
 @pytest.mark.parametrize("folds", [0, 3])
 def test_the_report_of_a_run_lists_them(folds: int, mislabelled: tuple[Path, set[str]], tmp_path: Path) -> None:
     root, planted = mislabelled
-    run = train(root, out=tmp_path / "run", recipe=FEATURES.changed({"folds": folds}))
+    run = train(root, out=tmp_path / "run", recipe=FEATURES.updated({"data.folds": folds}))
     told = sections((run.folder / "report.html").read_text("utf-8"))["label-errors"]
     assert "Likely label errors" in told
     assert all(path in told for path in planted)
@@ -110,8 +110,11 @@ def test_the_report_of_a_run_lists_them(folds: int, mislabelled: tuple[Path, set
 
 def test_nets_from_scratch_doubt_fold_by_fold(mislabelled: tuple[Path, set[str]], tmp_path: Path) -> None:
     root, planted = mislabelled
-    changes = {"strategy": "scratch", "net": "lenet5_plain", "epochs": 10, "batch": 16, "folds": 3, "augment": "none"}
-    run = train(root, out=tmp_path / "run", recipe=FEATURES.changed(changes))
+    changes = {
+        "strategy": "scratch", "net.name": "lenet5_plain", "train": {"epochs": 10, "batch": 16}, "data.folds": 3,
+        "augment.preset": "none",
+    }  # fmt: skip
+    run = train(root, out=tmp_path / "run", recipe=FEATURES.updated(changes))
     told = sections((run.folder / "report.html").read_text("utf-8"))["label-errors"]
     assert all(path in told for path in planted)
 

@@ -1,4 +1,4 @@
-"""None of these: a folder of strangers, from training to predict's words and the exported graph."""
+"""A folder of OOD images, from training to predict's output and the exported graph."""
 
 from __future__ import annotations
 
@@ -12,14 +12,23 @@ from PIL import Image
 from scenes import scene
 
 from striate import Recipe, RequestError, evaluate, export, load, train
-from striate.inference.classifier import NONE_OF_THESE
+from striate.inference.predictor import OUT_OF_DISTRIBUTION
 from striate.jobs.predict import predict
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.model import read
 from striate.tasks.metrics import auroc
 
-FEATURES = Recipe(strategy="features", engine="openvino")
-SCRATCH = Recipe(strategy="scratch", net="lenet5_plain", epochs=12, batch=16, engine="torch", augment="none")
+FEATURES = Recipe().updated({"strategy": "features", "inference.engine": "openvino"})
+SCRATCH = Recipe().updated(
+    {
+        "strategy": "scratch",
+        "net.name": "lenet5_plain",
+        "train.epochs": 12,
+        "train.batch": 16,
+        "inference.engine": "torch",
+        "augment": {"preset": "none"},
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +51,7 @@ def strange(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(request: pytest.FixtureRequest, known: Path, strange: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     recipe = FEATURES if request.param == "features" else SCRATCH
     out = tmp_path_factory.mktemp("run") / "run"
-    return train(known, out=out, recipe=recipe.changed({"strangers": str(strange)}))
+    return train(known, out=out, recipe=recipe.updated({"data.ood": str(strange)}))
 
 
 def test_strangers_are_measured(run: Run) -> None:
@@ -60,32 +69,32 @@ def test_strangers_are_measured(run: Run) -> None:
         strict_json(line)
 
 
-def test_predict_says_none_of_these(run: Run, known: Path, strange: Path, cli) -> None:  # type: ignore[no-untyped-def]
+def test_predict_marks_out_of_distribution_images(run: Run, known: Path, strange: Path, cli) -> None:  # type: ignore[no-untyped-def]
     assert run.result.evidence.ood is not None
     code, out, _ = cli("predict", run.folder, strange, "--json")
     rows = strict_json(out)["predictions"]
     assert code == 0 and len(rows) == 16
     limit = run.result.evidence.ood.threshold
     for row in rows:
-        assert row["known"] == (row["distance"] <= limit)
-        assert (row["label"] == NONE_OF_THESE) == (not row["known"])
+        assert row["in_distribution"] == (row["distance"] <= limit)
+        assert (row["label"] == OUT_OF_DISTRIBUTION) == (not row["in_distribution"])
         assert sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-5)
-    assert sum(not row["known"] for row in rows) >= 14
+    assert sum(not row["in_distribution"] for row in rows) >= 14
     assert sorted(row["distance"] for row in rows) == pytest.approx(
         sorted(run.result.evidence.ood.out_of_distribution.tolist()), abs=1e-4
     )
-    mine = predict(run.folder, [known]).answers
+    mine = predict(run.folder, [known]).predictions
     assert sum(answer.label == Path(answer.source).parent.name for answer in mine) >= 100
-    assert sum(answer.known is True for answer in mine) >= 100
-    code, out, _ = cli("predict", run.folder, *(row["file"] for row in rows if not row["known"]))
-    assert all(": none of these, or else " in line for line in out.splitlines())
+    assert sum(answer.in_distribution is True for answer in mine) >= 100
+    code, out, _ = cli("predict", run.folder, *(row["file"] for row in rows if not row["in_distribution"]))
+    assert all(": out of distribution, otherwise " in line for line in out.splitlines())
 
 
-def test_the_model_file_holds_what_tells_them(run: Run, known: Path) -> None:
+def test_the_model_file_holds_the_detector(run: Run, known: Path) -> None:
     model = read(run.folder / "model.safetensors")
-    assert {"strangers.bank", "strangers.limit"} <= model.extras.keys()
-    assert model.extras["strangers.bank"].dtype == np.float16
-    assert len(model.extras["strangers.bank"]) == 96  # the training images
+    assert {"ood.bank", "ood.threshold"} <= model.extras.keys()
+    assert model.extras["ood.bank"].dtype == np.float16
+    assert len(model.extras["ood.bank"]) == 96  # the training images
     for name, tensor in run.model.extras.items():
         assert np.array_equal(tensor, model.extras[name])
     paths = sorted(known.rglob("*.png"))[:6]
@@ -103,17 +112,17 @@ def test_the_page_tells_of_them(run: Run) -> None:
     assert "Out-of-distribution detection" in told and "others" in told
 
 
-def test_the_limit_hangs_on_training_images_only(
+def test_the_threshold_depends_on_training_images_only(
     run: Run, known: Path, strange: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    # Strangers that look just as the classes do would, had they a say, push the limit anywhere.
+    # OOD images that look like the classes would move the threshold if they were used to set it.
     others = tmp_path_factory.mktemp("like") / "strangers"
     shutil.copytree(known / "low", others)
     recipe = FEATURES if run.model.strategy == "features" else SCRATCH
-    again = train(known, out=others.parent / "run", recipe=recipe.changed({"strangers": str(others)}))
+    again = train(known, out=others.parent / "run", recipe=recipe.updated({"data.ood": str(others)}))
     assert again.result.evidence.ood is not None and run.result.evidence.ood is not None
     assert again.result.evidence.ood.threshold == run.result.evidence.ood.threshold
-    assert np.array_equal(again.model.extras["strangers.bank"], run.model.extras["strangers.bank"])
+    assert np.array_equal(again.model.extras["ood.bank"], run.model.extras["ood.bank"])
     assert np.array_equal(again.result.evidence.ood.in_distribution, run.result.evidence.ood.in_distribution)
     assert again.result.evidence.ood.auroc < 0.8
 
@@ -121,8 +130,8 @@ def test_the_limit_hangs_on_training_images_only(
 def test_without_strangers_nothing_is_refused(known: Path, strange: Path, tmp_path: Path) -> None:
     plain = train(known, out=tmp_path / "run", recipe=FEATURES)
     assert plain.result.evidence.ood is None and not plain.model.extras and "ood" not in plain.metrics
-    answers = predict(plain.folder, [strange]).answers
-    assert {answer.known for answer in answers} == {None}
+    answers = predict(plain.folder, [strange]).predictions
+    assert {answer.in_distribution for answer in answers} == {None}
     assert {answer.label for answer in answers} <= {"low", "high"}
     assert "ood" not in sections((plain.folder / "report.html").read_text("utf-8"))
 
@@ -131,7 +140,7 @@ def test_the_exported_graph_gives_the_distances(known: Path, strange: Path, tmp_
     import onnx
     import onnxruntime
 
-    recipe = SCRATCH.changed({"strangers": str(strange)})
+    recipe = SCRATCH.updated({"data.ood": str(strange)})
     run = train(known, out=tmp_path / "run", recipe=recipe)
     done = export(run.folder, to="onnx", out=tmp_path / "m.onnx")
     assert done.outputs == ("probabilities [N, 2]", "distances [N]")
@@ -147,7 +156,7 @@ def test_the_exported_graph_gives_the_distances(known: Path, strange: Path, tmp_
         assert np.abs(probabilities[0] - ours.probabilities).max() <= 0.02
     facts = {entry.key: entry.value for entry in onnx.load(tmp_path / "m.onnx").metadata_props}
     assert run.result.evidence.ood is not None
-    assert float(facts["limit"]) == pytest.approx(run.result.evidence.ood.threshold, rel=1e-5)
+    assert float(facts["ood_threshold"]) == pytest.approx(run.result.evidence.ood.threshold, rel=1e-5)
 
 
 # Refusals
@@ -168,7 +177,7 @@ def test_strangers_that_cannot_be_used_are_refused(recipe: Recipe, known: Path, 
         ("broken", "no image of the OOD folder 'broken' can be read"),
     ):
         with pytest.raises(RequestError, match=words) as caught:
-            train(known, out=tmp_path / "run", recipe=recipe.changed({"strangers": str(tmp_path / name)}))
+            train(known, out=tmp_path / "run", recipe=recipe.updated({"data.ood": str(tmp_path / name)}))
         assert "\n" not in str(caught.value)
     # What was learnt from nothing before the strangers were met is kept: with a folder that can be read it is resumed.
     kept = [tmp_path / "run"] if recipe is SCRATCH else []
@@ -176,7 +185,7 @@ def test_strangers_that_cannot_be_used_are_refused(recipe: Recipe, known: Path, 
 
 
 def test_a_net_without_a_linear_head_is_refused(known: Path, strange: Path, tmp_path: Path) -> None:
-    changes = {"net": "lenet5", "strangers": str(strange), "epochs": 1}
+    changes = {"net.name": "lenet5", "data.ood": str(strange), "train.epochs": 1}
     with pytest.raises(RequestError, match="lenet5 ends in no linear layer, so it has no feature space"):
-        train(known, out=tmp_path / "run", recipe=SCRATCH.changed(changes))
+        train(known, out=tmp_path / "run", recipe=SCRATCH.updated(changes))
     assert list(tmp_path.iterdir()) == []

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.inference.classifier import Classifier
 from striate.inference.openvino_engine import has_bfloat16
+from striate.inference.predictor import Predictor
 from striate.jobs.train import train
 from striate.learning import extraction
 from striate.recipe import Recipe
@@ -36,7 +36,7 @@ def test_many_images_are_described_in_bfloat16_and_checked(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(extraction, "BFLOAT16_FROM", 10)
-    run = train(folder, out=tmp_path / "run", recipe=Recipe(engine="openvino"))
+    run = train(folder, out=tmp_path / "run", recipe=Recipe().updated({"inference.engine": "openvino"}))
     assert run.metrics["precision"] == "bfloat16"
     assert run.predictor.precision == "bfloat16"
 
@@ -46,12 +46,12 @@ def test_where_bfloat16_changes_answers_float32_is_used_and_said(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(extraction, "BFLOAT16_FROM", 10)
-    honest = Classifier.answers
+    honest = Predictor.predictions
 
-    def shifted(classifier: Classifier, crops: np.ndarray) -> np.ndarray:
-        return honest(classifier, crops)[:, ::-1]  # as if every answer had turned over
+    def shifted(predictor: Predictor, crops: np.ndarray) -> np.ndarray:
+        return honest(predictor, crops)[:, ::-1]  # as if every answer had turned over
 
-    monkeypatch.setattr(extraction.Classifier, "answers", shifted)
-    run = train(folder, out=tmp_path / "run", recipe=Recipe(engine="openvino"))
+    monkeypatch.setattr(extraction.Predictor, "predictions", shifted)
+    run = train(folder, out=tmp_path / "run", recipe=Recipe().updated({"inference.engine": "openvino"}))
     assert run.metrics["precision"] == "float32"
     assert "float32 was used" in (run.folder / "report.html").read_text("utf-8")

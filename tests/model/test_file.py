@@ -20,7 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from striate.errors import RequestError
-from striate.inference.classifier import Classifier
+from striate.inference.predictor import Predictor
 from striate.model import Model, read, write
 from striate.pixels import Pixels
 from striate.storage import sha256_of
@@ -120,7 +120,7 @@ def rewritten(change: Callable[[dict[str, Any]], object], model: Model | None = 
 
 def test_everything_comes_back() -> None:
     assert same(read_bytes(GOOD), small())
-    assert read_bytes(GOOD).trunk_key == small().trunk_key
+    assert read_bytes(GOOD).backbone_key == small().backbone_key
 
 
 def test_equal_models_make_equal_files() -> None:
@@ -280,7 +280,7 @@ def test_task_and_extras_come_back(tmp_path: Path) -> None:
     again = read(tmp_path / "m")
     assert again.task == first.task and again.extras.keys() == extras.keys()
     assert all(np.array_equal(again.extras[name], extras[name]) for name in extras)
-    assert first.trunk_key == again.trunk_key != small().trunk_key  # a mean image changes what the net sees
+    assert first.backbone_key == again.backbone_key != small().backbone_key  # a mean image changes what the net sees
 
 
 def test_a_mean_image_of_another_size_is_refused() -> None:
@@ -305,7 +305,7 @@ WRONG: dict[str, Callable[[dict[str, Any]], object]] = {
     "a class that is no text": lambda header: header.update(classes=[1, 2]),
     "too many classes": lambda header: header.update(classes=["x"] * 100_001),
     "a head that is not there": lambda header: header.update(head="tail"),
-    "a head that is a trunk": lambda header: header.update(head="stem"),
+    "a head that is a backbone": lambda header: header.update(head="stem"),
     "pixels of nothing": lambda header: header.update(pixels={}),
     "pixels of words": lambda header: header["pixels"].update(mean=["a", "b", "c"]),
     "pixels of infinity": lambda header: header["pixels"].update(std=[float("inf")] * 3),
@@ -421,4 +421,4 @@ LYING_NETS: dict[str, Callable[[dict[str, Any]], object]] = {
 def test_a_net_that_does_not_fit_its_file_is_refused(change: Callable[[dict[str, Any]], object], engine: str) -> None:
     model = read_bytes(rewritten(change, small(aliases={})))
     with pytest.raises(RequestError):
-        Classifier(model, engine=engine).answers(np.zeros((1, 32, 32, 3), np.uint8))
+        Predictor(model, engine=engine).predictions(np.zeros((1, 32, 32, 3), np.uint8))

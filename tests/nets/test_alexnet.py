@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from striate.anatomy.summary import describe
 from striate.errors import RequestError
 from striate.layers.lrn import LRN
 from striate.nets.alexnet import ALEXNET, ROWS
 from striate.nets.build import create, net_class
 from striate.nets.catalog import entry
-from striate.nets.summary import describe
 
 # Parameters and multiply-adds of bvlc_alexnet, layer by layer, from Caffe's definition.
 CAFFES = {

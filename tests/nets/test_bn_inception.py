@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from striate.anatomy.summary import describe, parameters
 from striate.nets.bn_inception import ROWS, Inception, stages
 from striate.nets.build import create
-from striate.nets.summary import describe, parameters
 
 # As printed, these contradict the widths beside them, or are the size of the module's input.
 MISPRINTED = {
@@ -22,7 +22,7 @@ MISPRINTED = {
 def test_every_stage_has_the_papers_size() -> None:
     counted = {row.name: row.output for row in describe("bn_inception")}
     for row in ROWS[:-1]:
-        height, width, channels = map(int, row.output.split("x"))
+        height, width, channels = row.output
         printed = (channels, height, width)
         assert counted[row.stage] == MISPRINTED.get(row.stage, printed)
         assert (counted[row.stage] != printed) == (row.stage in MISPRINTED)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from striate.anatomy.summary import parameters
 from striate.errors import RequestError
 from striate.nets.build import create
-from striate.nets.summary import parameters
 
 
 def test_defaults_are_the_catalogues() -> None:

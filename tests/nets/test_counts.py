@@ -11,11 +11,12 @@ import pytest
 import torch
 
 import striate.nets
+from striate.anatomy import summary
 from striate.errors import RequestError
 from striate.layers.conv import ConvNormAct
-from striate.nets import catalog, summary
+from striate.nets import catalog
 from striate.nets.build import create, variants
-from striate.nets.trace import hooks
+from striate.nets.shapes import forward_hooks
 
 ALL = catalog.entries(tiny=True)
 
@@ -109,7 +110,7 @@ def test_counting_leaves_a_net_as_it_was() -> None:
 
 def test_hooks_come_off_after_an_error() -> None:
     net = ConvNormAct(3, 4, 3)
-    with pytest.raises(RuntimeError), hooks() as (before, after):
+    with pytest.raises(RuntimeError), forward_hooks() as (before, after):
         before(net, lambda *_: None)
         after(net, lambda *_: None)
         raise RuntimeError

@@ -1,4 +1,4 @@
-"""The dense networks against the tables of their paper, and their memory-saving way against the usual one."""
+"""The dense networks against the tables of their paper, and their memory-efficient form against the usual one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from striate.anatomy.summary import describe, parameters
 from striate.errors import RequestError
 from striate.nets import catalog
 from striate.nets.build import create
-from striate.nets.densenet import CIFAR_ROWS, CifarDenseNet, DenseBlock, DenseLayer, DenseNet, Stage, Way
-from striate.nets.summary import describe, parameters
+from striate.nets.densenet import CIFAR_ROWS, CifarDenseNet, DenseBlock, DenseLayer, DenseNet, LayerOptions, Stage
 
 # Counted from other builds of the same networks; that facts.json is what the code makes is tested in test_counts.
 KNOWN = {
@@ -71,7 +71,7 @@ def test_the_first_convolution_has_16_filters_or_with_b_and_c_two_growth_rates()
 
 @pytest.mark.parametrize("bottleneck", [False, True])
 def test_a_layer_sees_all_before_it(bottleneck: bool) -> None:
-    block = DenseBlock(Stage(5, 4, 3, 0), Way(bottleneck, 0.0, False)).eval()
+    block = DenseBlock(Stage(5, 4, 3, 0), LayerOptions(bottleneck, 0.0, False)).eval()
     x = torch.randn(2, 5, 6, 6)
     seen = x
     for layer in block:
@@ -95,7 +95,7 @@ def test_saving_memory_changes_no_number(options: dict[str, object]) -> None:
     found = []
     for saving in (False, True):
         torch.manual_seed(0)
-        found.append(step(CifarDenseNet(depth=22, growth_rate=4, memory_saving=saving, **options)))  # type: ignore[arg-type]
+        found.append(step(CifarDenseNet(depth=22, growth_rate=4, memory_efficient=saving, **options)))  # type: ignore[arg-type]
     usual, saved = found
     assert len(usual) == len(saved)
     for one, other in zip(usual, saved, strict=True):
@@ -104,7 +104,7 @@ def test_saving_memory_changes_no_number(options: dict[str, object]) -> None:
 
 def kept_for_backward(depth: int, saving: bool) -> int:
     """Bytes of maps that stand in memory between forward and backward; weights and statistics are not among them."""
-    net = CifarDenseNet(depth=depth, growth_rate=2, memory_saving=saving)
+    net = CifarDenseNet(depth=depth, growth_rate=2, memory_efficient=saving)
     kept: dict[int, Tensor] = {}
     # What is recomputed keeps its inputs, the layers' outputs, without asking a hook.
     for module in net.modules():
@@ -135,9 +135,9 @@ def test_memory_grows_with_the_depth_and_not_with_its_square() -> None:
 def test_every_layer_of_the_imagenet_network_saves_memory_if_asked() -> None:
     for saving in (False, True):
         with torch.device("meta"):
-            net = DenseNet(memory_saving=saving)
+            net = DenseNet(memory_efficient=saving)
         layers = [module for module in net.modules() if isinstance(module, DenseLayer)]
-        assert [layer.memory_saving for layer in layers] == [saving] * (6 + 12 + 24 + 16)
+        assert [layer.memory_efficient for layer in layers] == [saving] * (6 + 12 + 24 + 16)
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from striate.anatomy.summary import StageRow, describe, module_madds, parameters, stage_rows
 from striate.errors import RequestError
 from striate.layers.lrn import LRN
 from striate.nets.build import create
 from striate.nets.googlenet import ROWS, GoogLeNet, Inception, NaiveInception, stages
-from striate.nets.summary import StageRow, describe, module_madds, parameters, stage_rows
 from striate.recipe import Recipe
 
 # Parameters and multiply-adds of BVLC/caffe's models/bvlc_googlenet/deploy.prototxt, counted apart from this code.
@@ -47,7 +47,7 @@ def test_every_stage_has_the_papers_size_and_caffes_counts() -> None:
     counted = by_name("googlenet_no_aux")
     for row in ROWS:
         if row.stage in counted:
-            height, width, channels = map(int, row.output.split("x"))
+            height, width, channels = row.output
             assert counted[row.stage].output == (channels, height, width)
     for stage, expected in CAFFE.items():
         assert (counted[stage].parameters, counted[stage].madds) == expected
@@ -58,7 +58,7 @@ def test_the_printed_costs_are_met_but_for_those_of_other_widths() -> None:
     net = meta("googlenet_no_aux", 224)
     counted = by_name("googlenet_no_aux")
     for row in ROWS:
-        if row.params == "0" or row.stage == "linear":
+        if row.params == "-" or row.stage == "linear":
             continue
         stage = net.get_submodule(row.stage)
         weights = sum(one.weight.numel() for one in stage.modules() if isinstance(one, nn.Conv2d))
@@ -144,4 +144,4 @@ def test_biases_start_where_caffes_do() -> None:
 
 def test_the_recipe_is_one() -> None:
     recipe = Recipe.from_toml((files("striate.nets") / "recipes" / "googlenet.toml").read_text(encoding="utf-8"))
-    assert (recipe.drop_every, recipe.drop_factor, recipe.auxiliary) == (8, 0.96, 0.3)
+    assert (recipe.schedule.step_epochs, recipe.schedule.gamma, recipe.loss.aux_weight) == (8, 0.96, 0.3)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+from striate.anatomy.inception_blocks import block_costs, blocks
+from striate.anatomy.summary import describe, madds, module_madds, parameters
 from striate.errors import RequestError
 from striate.nets.build import create
-from striate.nets.inception_blocks import block_costs, blocks
 from striate.nets.inception_v3 import ROWS, InceptionV3, pooled_path
-from striate.nets.summary import describe, madds, module_madds, parameters
 from striate.recipe import Recipe
 
 # Convolutions of one module of each kind, in -> out and kernel, as forward hooks found them in a port.
@@ -38,7 +38,7 @@ def meta(name: str, size: int = 299) -> InceptionV3:
 def test_what_leaves_a_row_is_what_the_next_one_takes() -> None:
     outputs = {row.name: row.output for row in describe("inception_v3_no_aux")}
     for row, below in itertools.pairwise(ROWS[:-1]):
-        height, width, channels = map(int, below.input.split("x"))
+        height, width, channels = below.input
         assert outputs[row.stage] == (channels, height, width)
 
 
@@ -146,5 +146,6 @@ def test_size_of_the_image_is_no_part_of_the_net() -> None:
 
 def test_the_recipe_is_one() -> None:
     recipe = Recipe.from_toml((files("striate.nets") / "recipes" / "inception_v3.toml").read_text(encoding="utf-8"))
-    assert (recipe.optimizer, recipe.square_decay, recipe.epsilon) == ("rmsprop", 0.9, 1.0)
-    assert (recipe.drop_every, recipe.drop_factor, recipe.clip_norm, recipe.label_smoothing) == (2, 0.94, 2.0, 0.1)
+    assert (recipe.optimizer.name, recipe.optimizer.alpha, recipe.optimizer.epsilon) == ("rmsprop", 0.9, 1.0)
+    assert (recipe.schedule.step_epochs, recipe.schedule.gamma) == (2, 0.94)
+    assert (recipe.train.clip_norm, recipe.loss.label_smoothing) == (2.0, 0.1)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from striate.anatomy.summary import describe
 from striate.layers.rbf import RBF
 from striate.layers.table_conv import TableConv2d
 from striate.nets.build import create
 from striate.nets.lenet import GRID, ROWS, class_codes
-from striate.nets.summary import describe
 
 
 def test_the_grid_is_the_papers() -> None:

@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from striate.anatomy.summary import describe, madds
 from striate.errors import RequestError
 from striate.nets import mobilenet_v1, mobilenet_v2
 from striate.nets.base import Net
 from striate.nets.build import create
 from striate.nets.catalog import entry
 from striate.nets.mobilenet_v2 import InvertedResidual, round_channels
-from striate.nets.summary import describe, madds
 
 # Counted from independent builds; written out, so that facts.json and the code cannot drift together.
 KNOWN = {
@@ -60,13 +60,13 @@ def test_one_stride_of_the_first_table_contradicts_its_sizes() -> None:
     contradicting = [
         number
         for number, (row, below) in enumerate(zip(rows, (*rows[1:], rows[-1]), strict=True))
-        if row.stride != row.side // below.side
+        if row.stride != row.input.height // below.input.height
     ]
     assert contradicting == [len(rows) - 2]
     assert rows[-2].type == "conv_dw"
-    assert rows[-2].input == "7x7x1024"
+    assert rows[-2].input == (7, 7, 1024)
     for row, below in itertools.pairwise(rows):
-        assert below.input.split("x")[-1] == str(row.channels)
+        assert below.input.channels == row.filter.channels
 
 
 def test_the_first_nets_stages_are_the_tables() -> None:
@@ -114,8 +114,8 @@ def test_weights_start_cut_off_at_two_deviations() -> None:
 
 def test_the_second_nets_stages_are_the_tables() -> None:
     stages = describe("mobilenet_v2")[:-1]
-    inputs = [f"{stage.output[1]}x{stage.output[0]}" for stage in stages]
-    assert ["224x3", *inputs[:-1]] == [row.input for row in mobilenet_v2.ROWS]
+    inputs = [(stage.output[1], stage.output[2], stage.output[0]) for stage in stages]
+    assert [(224, 224, 3), *inputs[:-1]] == [row.input for row in mobilenet_v2.ROWS]
     assert stages[-1].output == (1280, 7, 7)
     blocks = [module for module in on_meta("mobilenet_v2").modules() if isinstance(module, InvertedResidual)]
     assert len(blocks) == sum(row.n for row in mobilenet_v2.ROWS[1:-1]) == 17

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from striate.anatomy.summary import madds, parameters
 from striate.nets.build import create, net_class
 from striate.nets.catalog import entry
 from striate.nets.nin import ROWS
-from striate.nets.summary import madds, parameters
 
 
 @pytest.mark.parametrize("name", ["nin_cifar", "nin_imagenet"])

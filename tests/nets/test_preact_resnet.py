@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from striate.anatomy.summary import madds, parameters
 from striate.errors import RequestError
 from striate.nets import catalog, preact_resnet
 from striate.nets.build import create
+from striate.nets.cells import Conv
 from striate.nets.preact_resnet import ACTIVATION_ROWS, SHORTCUT_ROWS, CifarPreActResNet, Design, Unit
-from striate.nets.resnet import Conv
-from striate.nets.summary import madds, parameters
 
 # Counted from other builds of the same networks; that facts.json is what the code makes is tested in test_counts.
 KNOWN = {

@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from striate.anatomy.summary import describe, parameters, stage_rows
 from striate.errors import RequestError
 from striate.layers.conv import ConvNormAct
 from striate.layers.shortcut import ZeroPadShortcut
 from striate.nets import catalog
 from striate.nets.build import create
-from striate.nets.resnet import Block, Conv, ResNet, convolutions
-from striate.nets.summary import describe, parameters, stage_rows
+from striate.nets.cells import Conv, Convs
+from striate.nets.resnet import Block, ResNet
 
 # Counted from other builds of the same networks; that facts.json is what the code makes is tested in test_counts.
 KNOWN = {
@@ -66,8 +67,8 @@ def test_a_name_counts_the_layers_with_weights() -> None:
 
 
 def test_a_cell_is_read_and_widened() -> None:
-    assert convolutions("1x1,64;3x3,64;1x1,256") == (Conv(1, 64), Conv(3, 64), Conv(1, 256))
-    assert convolutions("7x7,64", 0.125) == (Conv(7, 8),)
+    assert Convs.parse("1x1,64;3x3,64;1x1,256") == (Conv(1, 64), Conv(3, 64), Conv(1, 256))
+    assert Convs.parse("7x7,64").scaled(0.125) == (Conv(7, 8),)
 
 
 @pytest.mark.parametrize(("stride_in", "strides"), [("1x1", [2, 1, 1]), ("3x3", [1, 2, 1])])

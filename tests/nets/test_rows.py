@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-import striate.nets
-from striate.nets import catalog, summary
+from striate.anatomy import summary
+from striate.nets import catalog
 from striate.nets.base import Net
 from striate.nets.build import create
 
-PAPERS = json.loads(Path(striate.nets.__file__).with_name("facts.json").read_text("utf-8"))
-ROWS = [row for paper in PAPERS for row in paper.get("rows", [])]
+PAPERS = catalog.papers()
+ROWS = [row for _, paper in PAPERS for row in paper.get("rows", [])]
 MAPPED = [row for row in ROWS if "net" in row]
 
 
@@ -38,7 +38,7 @@ def test_rows_are_named_once_and_have_a_net_or_a_reason() -> None:
 
 @pytest.mark.parametrize("file", sorted({entry.file for entry in catalog.entries()} - {"efficientnet_lite"}))
 def test_every_papers_file_has_rows(file: str) -> None:
-    assert any(paper.get("rows") for paper in PAPERS if paper["file"] == file)
+    assert any(paper.get("rows") for module, paper in PAPERS if module == file)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import striate.nets
+from striate.anatomy.summary import describe, madds, parameters
 from striate.errors import RequestError
 from striate.layers.squeeze_excitation import SqueezeExcitation
 from striate.layers.table_conv import TableConv2d
@@ -17,7 +18,6 @@ from striate.nets.build import create
 from striate.nets.catalog import entry
 from striate.nets.mobilenet_v1 import SeparableConv
 from striate.nets.senet import ROWS, squeeze_excite
-from striate.nets.summary import describe, madds, parameters
 
 
 def layers(net: nn.Module) -> list[SqueezeExcitation]:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from striate.anatomy.summary import madds, parameters, stage_rows
 from striate.nets.build import create, net_class
 from striate.nets.catalog import entry
 from striate.nets.squeezenet import ROWS, Fire
-from striate.nets.summary import madds, parameters, stage_rows
 
 
 def on_meta(name: str, **options: object) -> Any:

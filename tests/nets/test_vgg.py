@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from striate.anatomy.summary import describe
 from striate.layers.lrn import LRN
 from striate.nets.build import create, variants
-from striate.nets.summary import describe
 from striate.nets.vgg import COLUMNS, stages
 
 FULL = 123_633_664  # Multiply-adds of the three fully connected layers at 224 x 224.

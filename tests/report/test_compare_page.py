@@ -73,7 +73,7 @@ def test_other_images_are_warned_of_loudly_and_nothing_is_best() -> None:
 
 
 def test_of_errors_the_smaller_is_better() -> None:
-    fields = {"higher_is_better": False, "score_form": "number", "score_name": "mean absolute error"}
+    fields = {"higher_is_better": False, "score_form": "digits", "score_name": "mean absolute error"}
     runs = [run("a", 0, score=6.2, interval=(5.8, 6.6), **fields), run("b", 0, score=9.1, interval=(8, 10), **fields)]
     assert Comparison(tuple(runs)).verdict() == "a is best"
     assert "6.20" in comparison_text(runs)

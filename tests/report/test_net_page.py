@@ -109,7 +109,7 @@ def test_the_page_holds_all_and_loads_nothing() -> None:
     html = page()
     tags = [tag for tag, _ in inspect(html).tags]
     assert tags.count("svg") == 3
-    for words in ("1  &lt;2&gt;", "said &amp; done", "<b>3 &times;</b>", "each sees all before it", "15+"):
+    for words in ("1  &lt;2&gt;", "said &amp; done", "<b>3 &times;</b>", "input of each: all outputs before it", "15+"):
         assert words in html
     assert "in training only, from s" in html and "paper: 1,900" in html
     assert ">1,881<" in plain(html) and ">4,368<" in plain(html)  # sums

@@ -263,7 +263,7 @@ def test_folds_their_mean_and_the_pooled_score() -> None:
     assert "All predictions pooled: <b>82.0 %</b> (73.3 % to 88.3 %)" in page
     assert "The folds differ</a>From 70.0 % to 90.0 %" in page
     assert page.count("<circle") == 6
-    numbers = FoldScores((2, 2), (6.5, 7.5), 7.0, (5.5, 8.5), "number")
+    numbers = FoldScores((2, 2), (6.5, 7.5), 7.0, (5.5, 8.5), "digits")
     page = plain(render(report_of(fold_section(numbers))))
     assert "Mean of 2 folds: <b>7.00</b> (95 % interval 0.647 to 13.4)" in page  # 7 - 12.706 x 0.5
     assert "All predictions pooled: <b>7.00</b> (5.50 to 8.50)" in page

@@ -19,7 +19,7 @@ from striate import Recipe, RequestError, compare, evaluate, export, load, train
 from striate.data.pack.source import open_pack
 from striate.data.pack.writing import write_pack
 from striate.data.sources.base import Item, Oddity
-from striate.jobs.train import Run
+from striate.jobs.run import Run
 from striate.model import read
 from striate.pixels import Decoded, Pixels, decode
 from striate.tasks import Answer, Evaluation, Loss, Metric, Standardisation, Target, Targets, Task, Wording, register
@@ -129,10 +129,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 RECIPES = {
-    "scratch": Recipe(
-        strategy="scratch", net="lenet5_plain", epochs=25, batch=20, augment="none", engine="torch", sanity=4
+    "scratch": Recipe().updated(
+        {
+            "strategy": "scratch",
+            "net.name": "lenet5_plain",
+            "train.epochs": 25,
+            "train.batch": 20,
+            "augment": {"preset": "none"},
+            "inference.engine": "torch",
+            "train.overfit_batch": 4,
+        }
     ),
-    "features": Recipe(strategy="features", engine="openvino"),
+    "features": Recipe().updated({"strategy": "features", "inference.engine": "openvino"}),
 }
 
 
@@ -165,7 +173,7 @@ def test_its_model_predicts_and_evaluates(run: Run, data: Path, tmp_path: Path) 
     source = open_pack(data)
     content = source.decode(source.read(source.items[100]), 0).image
     (found,) = model.predict([content])
-    assert found.label == f"{found.value[0]:.3g}, {found.value[1]:.3g}" and math.isnan(found.probability)
+    assert found.label == f"{found.value[0]:.3g}, {found.value[1]:.3g}" and math.isnan(found.confidence)
     np.testing.assert_allclose(found.value, run.evaluation.predictions[0], atol=0.5)
 
 

@@ -18,31 +18,66 @@ from torch import Tensor, nn
 
 from striate import storage
 from striate.errors import RequestError, Stopped, WorkError
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.training import checkpoints, state
 from striate.training.checkpoints import Checkpoints
 from striate.training.examples import Examples
 from striate.training.hooks import Hook
 from striate.training.loop import fit
-from striate.training.run import EpochReport, Run
+from striate.training.loop_state import EpochReport, LoopState
 
 IMAGES, BATCH, EPOCHS = 21, 8, 3
 STEPS = 3  # of an epoch
 LAST = EPOCHS * STEPS
-PLAIN = Settings(
-    epochs=EPOCHS, batch=BATCH, learning_rate=0.02, augment="none", warmup_epochs=1, train_precision="float32"
+PLAIN = Recipe().updated(
+    {
+        "train.epochs": EPOCHS,
+        "train.batch": BATCH,
+        "optimizer.lr": 0.02,
+        "augment": {"preset": "none"},
+        "schedule.warmup_epochs": 1,
+        "train.precision": "float32",
+    }
 )
 CASES = {
-    "nesterov": {"optimizer": "nesterov"},
-    "nesterov bfloat16": {"optimizer": "nesterov", "train_precision": "bfloat16", "ema": 0.8},
-    "rmsprop": {"optimizer": "rmsprop", "augment": "flip=0.5 shift=1", "take": "best"},
-    "rmsprop bfloat16": {"optimizer": "rmsprop", "train_precision": "bfloat16", "recompute": "sqrt"},
-    "adam": {"optimizer": "adam", "augment": "mixup=0.4", "ema": 0.9},
-    "adam bfloat16": {"optimizer": "adam", "train_precision": "bfloat16", "accumulate": 3},
-    "adamw": {"optimizer": "adamw", "ema": 0.9, "take": "best", "accumulate": 2},
-    "adamw bfloat16": {"optimizer": "adamw", "train_precision": "bfloat16", "schedule": "one-cycle", "take": "best"},
-    "momentum over soon": {"optimizer": "momentum", "patience": 1, "schedule": "one-cycle", "learning_rate": 0.1},
-    "sgd, chances and mix-up": {"optimizer": "sgd", "augment": "mixup=0.2 flip=0.5", "decay": "all", "chances": True},
+    "nesterov": {"optimizer.name": "nesterov"},
+    "nesterov bfloat16": {"optimizer.name": "nesterov", "train.precision": "bfloat16", "train.ema_decay": 0.8},
+    "rmsprop": {
+        "optimizer.name": "rmsprop",
+        "augment": {"preset": "none", "flip": 0.5, "shift": 1},
+        "train.keep_checkpoint": "best",
+    },
+    "rmsprop bfloat16": {
+        "optimizer.name": "rmsprop",
+        "train.precision": "bfloat16",
+        "train.gradient_checkpointing": "sqrt",
+    },
+    "adam": {"optimizer.name": "adam", "augment": {"preset": "none", "mixup": 0.4}, "train.ema_decay": 0.9},
+    "adam bfloat16": {"optimizer.name": "adam", "train.precision": "bfloat16", "train.accumulate": 3},
+    "adamw": {
+        "optimizer.name": "adamw",
+        "train.ema_decay": 0.9,
+        "train.keep_checkpoint": "best",
+        "train.accumulate": 2,
+    },
+    "adamw bfloat16": {
+        "optimizer.name": "adamw",
+        "train.precision": "bfloat16",
+        "schedule.name": "one-cycle",
+        "train.keep_checkpoint": "best",
+    },
+    "momentum over soon": {
+        "optimizer.name": "momentum",
+        "train.patience": 1,
+        "schedule.name": "one-cycle",
+        "optimizer.lr": 0.1,
+    },
+    "sgd, chances and mix-up": {
+        "optimizer.name": "sgd",
+        "augment": {"preset": "none", "mixup": 0.2, "flip": 0.5},
+        "optimizer.decay_norm_and_bias": True,
+        "chances": True,
+    },
 }
 
 
@@ -89,24 +124,24 @@ class Listening(Hook):
         self.lines: list[str] = []
         self.after, self.seen = after, 0
 
-    def step_done(self, run: Run) -> None:
+    def step_done(self, loop: LoopState) -> None:
         self.seen += 1
         if self.seen == self.after:
             raise SystemError("killed")
 
-    def note(self, run: Run, line: str) -> None:
+    def note(self, loop: LoopState, line: str) -> None:
         self.lines.append(line)
 
 
 def learnt(case: Mapping[str, Any], folder: Path | None, *, killed_after: int = 0, **options: Any) -> Learnt:
-    """A run on the case's settings with a fresh network, going on from what there is in `folder`."""
+    """A run on the case's recipe with a fresh network, going on from what there is in `folder`."""
     changes = {name: value for name, value in case.items() if name != "chances"}
-    settings = dataclasses.replace(PLAIN, **changes)
+    recipe = PLAIN.updated(changes)
     net, listening = made_net(), Listening(killed_after)
     hooks: list[Hook] = [listening]
     if folder is not None:
         hooks.append(Checkpoints(folder, **{"seconds": 0, "steps": 1, "keep": 1000, "identity": case, **options}))
-    reports = fit(net, noise(0, chances="chances" in case), settings, held_out=noise(1), hooks=hooks)
+    reports = fit(net, noise(0, chances="chances" in case), recipe, held_out=noise(1), hooks=hooks)
     assert not net.training and net[0].weight.is_contiguous(memory_format=torch.channels_last)
     timeless = [dataclasses.replace(report, seconds=0.0, images_per_second=0.0) for report in reports]
     return Learnt({name: tensor.clone() for name, tensor in net.state_dict().items()}, timeless, listening.lines)
@@ -245,8 +280,8 @@ def test_the_last_and_the_best_are_kept(keep: int, tmp_path: Path) -> None:
     kept: list[list[str]] = []
 
     class Looking(Hook):
-        def epoch_begins(self, run: Run) -> None:
-            kept.append(sorted(path.stem for path in tmp_path.iterdir()) if run.epoch else [])
+        def epoch_begins(self, loop: LoopState) -> None:
+            kept.append(sorted(path.stem for path in tmp_path.iterdir()) if loop.epoch else [])
 
     hooks = [Looking(), Checkpoints(tmp_path, seconds=0, steps=1, keep=keep)]
     fit(made_net(), noise(0), PLAIN, held_out=lambda net: next(scores), hooks=hooks)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.tasks import Classification, Regression
 from striate.tasks.losses import BinaryCrossEntropy, CrossEntropy
 from striate.training.diagnosis import Reach, diagnose, reach_of
@@ -18,7 +18,7 @@ from striate.training.examples import Examples, training_loss
 from striate.training.loop import fit
 
 REACH = Reach(2.3)
-CONSTANT = Settings(schedule="constant")
+CONSTANT = Recipe().updated({"schedule.name": "constant"})
 
 Digits = tuple[Tensor, Tensor, Tensor, Tensor]
 Row = dict[str, float]
@@ -33,9 +33,9 @@ def drawn(loss: list[float], held: list[float] | None = None, rates: list[float]
     return [row | {"held_out_loss": one} for row, one in zip(rows, held, strict=True)] if held else rows
 
 
-def kinds(loss: list[float], held: list[float] | None = None, settings: Settings = Settings()) -> list[str]:  # noqa: B008
-    rates = [settings.peak] * len(loss) if settings.schedule == "constant" else None
-    return [remark.kind for remark in diagnose(drawn(loss, held, rates), settings, REACH)]
+def kinds(loss: list[float], held: list[float] | None = None, recipe: Recipe = Recipe()) -> list[str]:  # noqa: B008
+    rates = [recipe.optimizer.peak] * len(loss) if recipe.schedule.name == "constant" else None
+    return [remark.kind for remark in diagnose(drawn(loss, held, rates), recipe, REACH)]
 
 
 FALLING = [1.4, 0.6, 0.4, 0.3, 0.24, 0.2, 0.18, 0.17, 0.165, 0.16]
@@ -57,25 +57,27 @@ def test_divergence() -> None:
     assert kinds([1.0, 0.8, 0.7, 0.9, 1.5, 1.9]) == ["diverging"]
     assert kinds([9.0, 8.0, 7.0, 6.0, 5.0]) == ["diverging"]
     assert kinds([2.9, 50.0, 30.0, 10.0, 2.2, 1.9]) == ["diverging"]
-    said = diagnose(drawn([1.0, 0.8, 1.5, 1.9]), Settings(clip_norm=0, learning_rate=2), REACH)[0].line()
-    assert said.startswith("The training diverges: its loss rose from 0.8 to 1.9; take a lower learning_rate than 2")
+    said = diagnose(drawn([1.0, 0.8, 1.5, 1.9]), Recipe().updated({"train.clip_norm": None, "optimizer.lr": 2}), REACH)[
+        0
+    ].line()
+    assert said.startswith("The training diverges: its loss rose from 0.8 to 1.9; take a lower learning rate than 2")
     assert "clip_norm = 1" in said
-    assert "clip_norm" not in diagnose(drawn([1.0, 0.8, 1.5, 1.9]), Settings(), REACH)[0].line()
+    assert "clip_norm" not in diagnose(drawn([1.0, 0.8, 1.5, 1.9]), Recipe(), REACH)[0].line()
 
 
 def test_a_flat_curve_is_too_low_a_rate_or_a_dead_net() -> None:
     flat = [2.31, 2.3, 2.305, 2.3, 2.301]
     assert kinds(flat) == ["dead"]
-    assert kinds(flat, settings=Settings(learning_rate=1e-5)) == ["rate too low"]
-    assert kinds([2.39, 2.38, 2.37, 2.36, 2.355], settings=Settings(learning_rate=0.01)) == ["rate too low"]
-    assert kinds(flat, settings=Settings(optimizer="adam", learning_rate=1e-3)) == ["dead"]
-    assert kinds(flat, settings=Settings(optimizer="adam", learning_rate=1e-6)) == ["rate too low"]
+    assert kinds(flat, recipe=Recipe().updated({"optimizer.lr": 1e-5})) == ["rate too low"]
+    assert kinds([2.39, 2.38, 2.37, 2.36, 2.355], recipe=Recipe().updated({"optimizer.lr": 0.01})) == ["rate too low"]
+    assert kinds(flat, recipe=Recipe().updated({"optimizer.name": "adam", "optimizer.lr": 1e-3})) == ["dead"]
+    assert kinds(flat, recipe=Recipe().updated({"optimizer.name": "adam", "optimizer.lr": 1e-6})) == ["rate too low"]
     assert kinds([60.0, 2.31, 2.3, 2.31, 2.3]) == ["dead"]  # killed in the first epoch
 
 
 def test_over_fitting_and_what_helps_in_its_order() -> None:
     rising = [0.9, 0.6, 0.5, 0.52, 0.6, 0.7, 0.8, 0.85, 0.9, 0.9]
-    (found,) = diagnose(drawn(FALLING, rising), Settings(), REACH)
+    (found,) = diagnose(drawn(FALLING, rising), Recipe(), REACH)
     assert (
         found.kind == "over-fitting" and "after epoch 3 the loss on held-out images rose from 0.5 to 0.9" in found.seen
     )
@@ -87,14 +89,14 @@ def test_over_fitting_and_what_helps_in_its_order() -> None:
 
 def test_a_plateau_at_the_full_rate() -> None:
     stands = [1.8, 1.2, 0.9, 0.8, 0.8, 0.801, 0.8, 0.799, 0.8, 0.8]
-    assert kinds(stands, settings=CONSTANT) == ["plateau"]
+    assert kinds(stands, recipe=CONSTANT) == ["plateau"]
     assert kinds(stands) == []  # there the rate had fallen
-    assert kinds([loss / 10 for loss in stands], settings=CONSTANT) == []  # as good as learnt
+    assert kinds([loss / 10 for loss in stands], recipe=CONSTANT) == []  # as good as learnt
 
 
 def test_under_fitting_and_noise() -> None:
     assert kinds([2.2, 2.0, 1.9, 1.8, 1.7]) == ["under-fitting"]
-    assert "still 1.7, and falling" in diagnose(drawn([2.2, 2.0, 1.9, 1.8, 1.7]), Settings(), REACH)[0].seen
+    assert "still 1.7, and falling" in diagnose(drawn([2.2, 2.0, 1.9, 1.8, 1.7]), Recipe(), REACH)[0].seen
     assert kinds([2.2, 2.0, 1.9, 1.8, 1.7], [1.4, 0.9, 0.7, 0.5, 0.4]) == []  # only augmentation makes it hard
     jumping = [1.0, 0.7, 0.9, 0.6, 0.8, 0.5, 0.8, 0.5, 0.7]
     assert kinds(jumping) == kinds(jumping, jumping) == ["noisy"]
@@ -111,7 +113,7 @@ def test_the_reach_is_from_chance_level_to_perfect_predictions() -> None:
     assert reach_of(plain, rare, outputs=2).chance == pytest.approx(0.3251, abs=1e-4)
     weights = np.where(rare == 1, 9.0, 1.0)
     assert reach_of(plain, rare, outputs=2, weights=weights).chance == pytest.approx(math.log(2))
-    prior = Settings(label_smoothing=0.1, smooth_towards="frequency")
+    prior = Recipe().updated({"loss.label_smoothing": 0.1, "loss.smoothing_prior": "frequency"})
     by_frequency = training_loss(Classification(("a", "b")), rare, prior)
     assert reach_of(by_frequency, rare, outputs=2).chance == pytest.approx(0.3251, abs=1e-4)
     labels = np.array([[0.0, 1], [1, 1]])
@@ -121,10 +123,10 @@ def test_the_reach_is_from_chance_level_to_perfect_predictions() -> None:
     assert 0 < reach_of(task.loss("huber", ages), ages, outputs=1).chance < math.inf
 
 
-def run(net: nn.Module, examples: Examples, held: Examples, settings: Settings) -> list[str]:
-    rows = [dataclasses.asdict(report) for report in fit(net, examples, settings, held_out=held)]
-    reach = reach_of(examples.loss(settings), examples.targets.numpy(), outputs=10)
-    return [remark.kind for remark in diagnose(rows, settings, reach)]
+def run(net: nn.Module, examples: Examples, held: Examples, recipe: Recipe) -> list[str]:
+    rows = [dataclasses.asdict(report) for report in fit(net, examples, recipe, held_out=held)]
+    reach = reach_of(examples.loss(recipe), examples.targets.numpy(), outputs=10)
+    return [remark.kind for remark in diagnose(rows, recipe, reach)]
 
 
 def net_of(squash: type[nn.Module] = nn.ReLU) -> nn.Sequential:
@@ -134,21 +136,21 @@ def net_of(squash: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     )
 
 
-QUICK = Settings(epochs=6, batch=50, augment="none")
+QUICK = Recipe().updated({"train.epochs": 6, "train.batch": 50, "augment": {"preset": "none"}})
 
 REAL = [
     (QUICK, []),
-    (dataclasses.replace(QUICK, augment="shift=1 mixup=0.2", optimizer="adamw"), []),
-    (dataclasses.replace(QUICK, learning_rate=10, clip_norm=0, warmup_epochs=0), ["diverging"]),
-    (dataclasses.replace(QUICK, learning_rate=1e-7), ["rate too low"]),
+    (QUICK.updated({"augment": {"preset": "none", "shift": 1, "mixup": 0.2}, "optimizer.name": "adamw"}), []),
+    (QUICK.updated({"optimizer.lr": 10, "train.clip_norm": None, "schedule.warmup_epochs": 0}), ["diverging"]),
+    (QUICK.updated({"optimizer.lr": 1e-7}), ["rate too low"]),
 ]
 
 
-@pytest.mark.parametrize(("settings", "told"), REAL)
-def test_real_runs(settings: Settings, told: list[str], digits: Digits) -> None:
+@pytest.mark.parametrize(("recipe", "told"), REAL)
+def test_real_runs(recipe: Recipe, told: list[str], digits: Digits) -> None:
     learnt, held = (Examples(images, labels, [33.0], [78.0]) for images, labels in (digits[:2], digits[2:]))
-    wild = settings.peak > 1  # so high that a net without bounds would not even end in numbers
-    assert run(net_of(nn.Tanh if wild else nn.ReLU), learnt, held, settings) == told
+    wild = recipe.optimizer.peak > 1  # so high that a net without bounds would not even end in numbers
+    assert run(net_of(nn.Tanh if wild else nn.ReLU), learnt, held, recipe) == told
 
 
 def test_thirty_images_of_noise_are_over_fitted() -> None:
@@ -162,7 +164,7 @@ def test_thirty_images_of_noise_are_over_fitted() -> None:
         )
         for count in (30, 100)
     )
-    assert run(net_of(), noise, held, dataclasses.replace(QUICK, epochs=30, batch=10)) == ["over-fitting"]
+    assert run(net_of(), noise, held, QUICK.updated({"train.epochs": 30, "train.batch": 10})) == ["over-fitting"]
 
 
 def test_a_dead_net_learns_nothing(digits: Digits) -> None:
@@ -170,4 +172,4 @@ def test_a_dead_net_learns_nothing(digits: Digits) -> None:
     nn.init.constant_(net[0].bias, -100.0)  # type: ignore[arg-type]
     nn.init.zeros_(net[3].bias)  # type: ignore[arg-type]
     learnt = Examples(digits[0][:500], digits[1][:500], [33.0], [78.0])
-    assert run(net, learnt, learnt, dataclasses.replace(QUICK, epochs=4)) == ["dead"]
+    assert run(net, learnt, learnt, QUICK.updated({"train.epochs": 4})) == ["dead"]

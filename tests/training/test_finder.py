@@ -11,14 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import RequestError, WorkError
-from striate.recipe import Settings
-from striate.recipe.settings import FINDER
+from striate.recipe import Recipe
 from striate.training.examples import Examples
 from striate.training.finder import POINTS, Found, averaged, find_rate, read
 from striate.training.loop import fit
 from striate.training.plain import fit_plain
 
-SETTINGS = Settings(batch=16, augment="shift=1", learning_rate=FINDER, epochs=2, warmup_epochs=0)
+SETTINGS = Recipe().updated(
+    {
+        "train.batch": 16,
+        "augment": {"preset": "none", "shift": 1},
+        "optimizer.lr": "auto",
+        "train.epochs": 2,
+        "schedule.warmup_epochs": 0,
+    }
+)
 RATES = [10 ** (-8 + 8 * place / (POINTS - 1)) for place in range(POINTS)]
 
 Digits = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -53,7 +60,7 @@ def test_the_trial_goes_over_powers_of_ten(found: Found) -> None:
 
 def test_the_rate_found_learns_and_those_far_from_it_do_not(found: Found, learnt: tuple[Examples, Examples]) -> None:
     def score(rate: float) -> float:
-        reports = fit(net_of(), learnt[0], dataclasses.replace(SETTINGS, learning_rate=rate), held_out=learnt[1])
+        reports = fit(net_of(), learnt[0], SETTINGS.updated({"optimizer.lr": rate}), held_out=learnt[1])
         assert reports[-1].score is not None
         return reports[-1].score
 
@@ -75,7 +82,7 @@ def test_the_net_and_the_random_state_are_left_alone(found: Found, learnt: tuple
 
 def test_it_stops_where_the_loss_explodes(learnt: tuple[Examples, Examples]) -> None:
     plain = nn.Sequential(nn.Flatten(), nn.Linear(196, 50), nn.ReLU(), nn.Linear(50, 10))
-    found = find_rate(plain, learnt[0], dataclasses.replace(SETTINGS, clip_norm=0.0, momentum=0.99))
+    found = find_rate(plain, learnt[0], SETTINGS.updated({"train.clip_norm": None, "optimizer.momentum": 0.99}))
     assert len(found.rates) < POINTS
     assert found.rate < found.high < found.rates[-1]
 
@@ -92,7 +99,9 @@ def test_a_net_that_learns_at_no_rate_is_refused(learnt: tuple[Examples, Example
         net[5].bias.zero_()
     net.requires_grad_(False)
     net[0].weight.requires_grad_(True)
-    with pytest.raises(WorkError, match=r"no learning rate found: over 200 batches.*stayed at about 2\.3.*--sanity"):
+    with pytest.raises(
+        WorkError, match=r"no learning rate found: over 200 batches.*stayed at about 2\.3.*--overfit-batch"
+    ):
         find_rate(net, learnt[0], SETTINGS)
 
 
@@ -114,5 +123,5 @@ def test_the_average_does_not_lean_to_its_start() -> None:
 
 def test_the_loop_itself_takes_only_a_number(learnt: tuple[Examples, Examples]) -> None:
     for trainer in (fit, fit_plain):
-        with pytest.raises(RequestError, match="'auto' stands for a rate still to be found"):
+        with pytest.raises(RequestError, match="'auto' is a learning rate that is still to be found"):
             trainer(net_of(), learnt[0], SETTINGS)  # type: ignore[operator]

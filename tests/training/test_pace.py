@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 
 import pytest
 import torch
 from training_cases import QUICK, noise, same, small_net
 
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.training import pace
 from striate.training.pace import fastest
 
-OPEN = dataclasses.replace(QUICK, train_precision="auto", compile="auto")
+OPEN = QUICK.updated({"train.precision": "auto", "train.compile": "auto"})
 
 
 @pytest.fixture
@@ -21,8 +20,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], float]:
     """Seconds a step by (precision, compile), to be filled in by a test; and a net that is never run."""
     seconds: dict[tuple[str, str], float] = {}
 
-    def step_seconds(net: object, examples: object, settings: Settings, rates: object, hooks: object) -> float:
-        found = seconds[settings.train_precision, settings.compile]
+    def step_seconds(net: object, examples: object, recipe: Recipe, rates: object, hooks: object) -> float:
+        found = seconds[recipe.train.precision, recipe.train.compile]
         if found < 0:
             raise RuntimeError("no compiler")
         return found
@@ -47,24 +46,24 @@ def test_what_pays_is_chosen(
 ) -> None:
     clock |= seconds
     found = fastest(small_net(), noise(128), OPEN)  # 2 epochs of 4 steps
-    assert (found.train_precision, found.compile) == chosen
+    assert (found.precision, found.compile) == chosen
     assert len(found.seconds) == len([taken for taken in seconds.values() if taken > 0])
     assert all(f"{1000 * taken:.3g} ms" in found.line() for taken in seconds.values() if taken > 0)
 
 
 def test_what_is_settled_is_not_tried(clock: dict[tuple[str, str], float]) -> None:
-    settled = dataclasses.replace(QUICK, train_precision="bfloat16", compile="no")
+    settled = QUICK.updated({"train.precision": "bfloat16", "train.compile": "no"})
     assert fastest(small_net(), noise(64), settled) == pace.Pace("bfloat16", "no", {})
     clock[("bfloat16", "no")] = 1.0
-    half = dataclasses.replace(QUICK, train_precision="bfloat16", compile="auto")
-    assert fastest(small_net(), noise(64), half).train_precision == "bfloat16"
+    half = QUICK.updated({"train.precision": "bfloat16", "train.compile": "auto"})
+    assert fastest(small_net(), noise(64), half).precision == "bfloat16"
 
 
 def test_a_trial_leaves_everything_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "SHORT", 0.0)
     net = small_net(dropout=0.5)
     before, random = copy.deepcopy(net), torch.get_rng_state()
-    found = fastest(net, noise(200), dataclasses.replace(OPEN, compile="no"))
+    found = fastest(net, noise(200), OPEN.updated({"train.compile": "no"}))
     assert set(found.seconds) == {"float32", "bfloat16"}
     assert all(taken > 0 for taken in found.seconds.values())
     assert same(net, before)

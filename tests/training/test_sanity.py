@@ -11,12 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import WorkError
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.tasks import Multilabel, Regression
 from striate.training.examples import Examples
 from striate.training.sanity import first_loss, learn_by_heart
 
-SETTINGS = Settings(batch=64, augment="shift=2 mixup=0.5", learning_rate=0.05, ema=0.99, patience=3, epochs=7)
+SETTINGS = Recipe().updated(
+    {
+        "train.batch": 64,
+        "augment": {"preset": "none", "shift": 2, "mixup": 0.5},
+        "optimizer.lr": 0.05,
+        "train.ema_decay": 0.99,
+        "train.patience": 3,
+        "train.epochs": 7,
+    }
+)
 
 Digits = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -41,7 +50,7 @@ def test_a_few_images_are_learnt_by_heart_on_a_copy(learnt: Examples) -> None:
     state = torch.get_rng_state()
     found = learn_by_heart(net, learnt, SETTINGS, images=20)
     assert found.images == 20 and 1 < found.steps < 100
-    assert found.line() == f"Sanity: 20 images learnt by heart in {found.steps} steps"
+    assert found.line() == f"Overfitted a batch of 20 images in {found.steps} steps"
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -50,14 +59,14 @@ def test_they_are_of_several_classes(learnt: Examples, monkeypatch: pytest.Monke
     monkeypatch.setattr("striate.training.sanity.STEPS", 2)
     rare = Examples(learnt.images, (torch.arange(500) >= 497).long(), [33.0], [78.0])
     with pytest.raises(
-        WorkError, match=r"not even 6 images were learnt by heart: after 2 steps the accuracy was [0-9.]+ %"
+        WorkError, match=r"not even a batch of 6 images was overfitted: after 2 steps the accuracy was [0-9.]+ %"
     ):
-        learn_by_heart(net_of(2), rare, dataclasses.replace(SETTINGS, learning_rate=1e-9), images=6)
+        learn_by_heart(net_of(2), rare, SETTINGS.updated({"optimizer.lr": 1e-9}), images=6)
 
 
 FAILURES = [
-    ({"learning_rate": 1e-7}, False, r"2 steps.*likely cause: a learning_rate of 1e-07 that is too low"),
-    ({"learning_rate": 50.0, "clip_norm": 0.0}, False, "a learning_rate of 50 that is too high"),
+    ({"optimizer.lr": 1e-7}, False, r"2 steps.*likely cause: a learning rate of 1e-07 that is too low"),
+    ({"optimizer.lr": 50.0, "train.clip_norm": None}, False, "a learning rate of 50 that is too high"),
     ({}, True, r"likely cause: a dead net, as no gradient reaches '3\.weight'"),
 ]
 
@@ -68,7 +77,7 @@ def test_the_likely_cause_is_named(
 ) -> None:
     monkeypatch.setattr("striate.training.sanity.STEPS", 2)
     with pytest.raises(WorkError, match=told):
-        learn_by_heart(net_of(dead=dead), learnt, dataclasses.replace(SETTINGS, **changed))  # type: ignore[arg-type]
+        learn_by_heart(net_of(dead=dead), learnt, SETTINGS.updated(changed))
 
 
 def test_one_image_with_two_labels_is_told(learnt: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +88,7 @@ def test_one_image_with_two_labels_is_told(learnt: Examples, monkeypatch: pytest
 
 
 def test_a_loss_that_is_not_finite_is_told(learnt: Examples) -> None:
-    wild = dataclasses.replace(SETTINGS, learning_rate=1000.0, clip_norm=0.0, momentum=0.99)
+    wild = SETTINGS.updated({"optimizer.lr": 1000.0, "train.clip_norm": None, "optimizer.momentum": 0.99})
     deep = nn.Sequential(nn.Flatten(), nn.Linear(196, 50), nn.Linear(50, 50), nn.Linear(50, 10))
     with pytest.raises(WorkError, match="the check by 16 images failed: the loss is not a finite number"):
         learn_by_heart(deep, learnt, wild)
@@ -91,7 +100,7 @@ def test_labels_and_numbers_are_learnt_by_heart_too(learnt: Examples) -> None:
     labels = dataclasses.replace(learnt, targets=several, task=Multilabel(("a", "b", "c")))
     assert learn_by_heart(net_of(2), labels, SETTINGS, images=8).images == 8
     numbers = dataclasses.replace(learnt, targets=digits.float(), task=Regression(("n",)))
-    few = dataclasses.replace(SETTINGS, learning_rate=0.01)
+    few = SETTINGS.updated({"optimizer.lr": 0.01})
     assert learn_by_heart(net_of(1), numbers, few, images=8).images == 8
 
 

@@ -11,26 +11,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from striate.errors import RequestError
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.training.schedule import Schedule
 
 
-def rates(epochs: int, steps: int, **more: Any) -> list[float]:
-    schedule = Schedule(Settings(**{"warmup_epochs": 0.0, **more}), epochs, steps)
+def rates(epochs: int, steps: int, lr: float | None = None, **more: Any) -> list[float]:
+    schedule = Schedule(
+        Recipe().updated({"optimizer.lr": lr, "schedule": {"warmup_epochs": 0.0, **more}}), epochs, steps
+    )
     return [schedule.rate(step) for step in range(epochs * steps)]
 
 
 def test_the_values_of_a_short_run() -> None:
     cosine = [0.2 * (1 + math.cos(math.pi * part)) for part in (0, 0.25, 0.5, 0.75)]
-    assert rates(8, 1, learning_rate=0.4, warmup_epochs=4.0) == pytest.approx([0.1, 0.2, 0.3, 0.4, *cosine])
-    assert rates(8, 1, learning_rate=0.4, schedule="constant", warmup_epochs=2.0) == [0.2, *[0.4] * 7]
+    assert rates(8, 1, lr=0.4, warmup_epochs=4.0) == pytest.approx([0.1, 0.2, 0.3, 0.4, *cosine])
+    assert rates(8, 1, lr=0.4, name="constant", warmup_epochs=2.0) == [0.2, *[0.4] * 7]
 
 
 @given(st.data(), st.integers(1, 10_000), st.floats(1e-6, 10))
 def test_rises_to_the_peak_and_falls_from_it(data: st.DataObject, total: int, peak: float) -> None:
     warmup = data.draw(st.integers(0, 1000))
     step = data.draw(st.integers(0, total - 1))
-    schedule = Schedule(Settings(learning_rate=peak, warmup_epochs=float(warmup)), total, 1)
+    schedule = Schedule(Recipe().updated({"optimizer.lr": peak, "schedule.warmup_epochs": float(warmup)}), total, 1)
     rate = schedule.rate(step)
     assert 0 < rate <= peak
     if step + 1 < total:
@@ -44,7 +46,7 @@ def test_rises_to_the_peak_and_falls_from_it(data: st.DataObject, total: int, pe
 def test_cosine_agrees_with_torch_after_the_warm_up() -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)
     theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=50)
-    for rate in rates(50, 1, learning_rate=0.3):
+    for rate in rates(50, 1, lr=0.3):
         assert rate == pytest.approx(theirs.get_last_lr()[0])
         optimizer.step()
         theirs.step()
@@ -57,7 +59,9 @@ def test_one_cycle_agrees_with_torch_in_rate_and_momentum(optimizer: str) -> Non
     theirs = torch.optim.lr_scheduler.OneCycleLR(
         sgd, 0.3, total_steps=101, base_momentum=0.8, max_momentum=0.9, final_div_factor=1e4 / 25
     )
-    mine = Schedule(Settings(learning_rate=0.3, schedule="one-cycle", optimizer=optimizer), 101, 1)
+    mine = Schedule(
+        Recipe().updated({"optimizer.lr": 0.3, "schedule.name": "one-cycle", "optimizer.name": optimizer}), 101, 1
+    )
     # Torch puts the top a step earlier, so the two are compared where they are: at the ends and near the top.
     assert mine.rate(0) == pytest.approx(0.3 / 25)
     assert max(mine.rate(step) for step in range(101)) == pytest.approx(0.3)
@@ -70,15 +74,15 @@ def test_one_cycle_agrees_with_torch_in_rate_and_momentum(optimizer: str) -> Non
 
 
 def test_steps_fall_at_epochs_or_shares_or_every_so_many() -> None:
-    by_share = rates(8, 2, learning_rate=1.0, schedule="step", drop_at="0.5 0.75", drop_factor=0.1)
+    by_share = rates(8, 2, lr=1.0, name="step", milestones=[0.5, 0.75], gamma=0.1)
     assert by_share == pytest.approx([1.0] * 8 + [0.1] * 4 + [0.01] * 4)
-    by_epoch = rates(8, 2, learning_rate=1.0, schedule="step", drop_at="1 7.5", drop_factor=0.5)
+    by_epoch = rates(8, 2, lr=1.0, name="step", milestones=[1, 7.5], gamma=0.5)
     assert by_epoch == pytest.approx([1.0] * 2 + [0.5] * 13 + [0.25])
-    every = rates(6, 5, learning_rate=1.0, schedule="step", drop_every=2.4, drop_factor=0.97)
+    every = rates(6, 5, lr=1.0, name="step", step_epochs=2.4, gamma=0.97)
     assert every == pytest.approx([0.97 ** (step // 12) for step in range(30)])
 
 
 @pytest.mark.parametrize("step", [-1, 10])
 def test_a_step_outside_the_run_is_refused(step: int) -> None:
     with pytest.raises(RequestError, match=f"steps 0 to 9, not {step}"):
-        Schedule(Settings(), 10, 1).rate(step)
+        Schedule(Recipe(), 10, 1).rate(step)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from augmenting import augmentation
 from torch import Tensor, nn
 from training_cases import QUICK, examples, flat, noise, same, small_net, some
 
-from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment, mixing
 from striate.data.augment.keyed import permutation
 from striate.errors import RequestError
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.tasks import Multilabel, Regression, Standardisation
 from striate.training.batches import sample_order
 from striate.training.evaluation import score
@@ -35,11 +35,13 @@ def test_learns_several_labels(digits: tuple[Tensor, Tensor, Tensor, Tensor]) ->
 
     net = small_net()
     net[-1] = nn.Linear(16 * 9, 3)
-    settings = Settings(epochs=4, batch=50, learning_rate=0.1, augment="shift=1")
+    recipe = Recipe().updated(
+        {"train.epochs": 4, "train.batch": 50, "optimizer.lr": 0.1, "augment": {"preset": "none", "shift": 1}}
+    )
     pair = (held_images, told(held_labels))
     held = examples(*pair, task=Multilabel(("even", "large", "round")))
     reports = fit(
-        net, examples(images, told(labels), task=Multilabel(("even", "large", "round"))), settings, held_out=held
+        net, examples(images, told(labels), task=Multilabel(("even", "large", "round"))), recipe, held_out=held
     )
     assert reports[-1].loss < 0.6 * reports[0].loss
     final = reports[-1].score
@@ -61,9 +63,11 @@ def test_learns_a_number_in_its_own_units(digits: tuple[Tensor, Tensor, Tensor, 
     bare = small_net()
     bare[-1] = nn.Linear(16 * 9, 1)
     net = StandardisedTarget(bare, Standardisation((origin,), (unit,)))
-    settings = Settings(epochs=4, batch=50, learning_rate=0.05, augment="none", loss=loss)
+    recipe = Recipe().updated(
+        {"train.epochs": 4, "train.batch": 50, "optimizer.lr": 0.05, "augment": {"preset": "none"}, "loss.name": loss}
+    )
     held = examples(held_images, held_ink.double(), task=Regression(("ink",)))
-    reports = fit(net, examples(images, ink.double(), task=Regression(("ink",))), settings, held_out=held)
+    reports = fit(net, examples(images, ink.double(), task=Regression(("ink",))), recipe, held_out=held)
     final = reports[-1].score
     assert final is not None
     assert final < 0.25 * (held_ink - origin).abs().mean()
@@ -76,20 +80,22 @@ def test_learns_a_number_in_its_own_units(digits: tuple[Tensor, Tensor, Tensor, 
     assert final == pytest.approx((before[:, 0] - held_ink).abs().mean().item(), rel=1e-3)
 
 
-def plain_losses(net: nn.Module, settings: Settings, steps: list[tuple[Tensor, list[tuple[Tensor, Tensor]]]]) -> None:
+def plain_losses(net: nn.Module, recipe: Recipe, steps: list[tuple[Tensor, list[tuple[Tensor, Tensor]]]]) -> None:
     """Steps written out: each a batch x, and pairs of labels and how much each image's loss with them counts."""
     optimizer = torch.optim.SGD(net.parameters(), lr=1, momentum=0.9, nesterov=True)
     for step, (x, parts) in enumerate(steps):
         each = sum(F.cross_entropy(net(x), labels, reduction="none") * shares for labels, shares in parts)
         for group in optimizer.param_groups:
-            group["lr"] = Schedule(settings, 1, len(steps)).rate(step)
+            group["lr"] = Schedule(recipe, 1, len(steps)).rate(step)
         optimizer.zero_grad()
         assert isinstance(each, Tensor)
         each.mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
 
-PLAIN = dataclasses.replace(QUICK, label_smoothing=0, weight_decay=0, clip_norm=0, epochs=1, seed=3)
+PLAIN = QUICK.updated(
+    {"loss.label_smoothing": 0, "optimizer.weight_decay": 0, "train.clip_norm": None, "train.epochs": 1, "seed": 3}
+)
 
 
 def test_weights_count_as_shares_of_their_mean() -> None:
@@ -109,11 +115,11 @@ def test_weights_count_as_shares_of_their_mean() -> None:
 
 def test_mixup_mixes_images_and_losses() -> None:
     images, labels = some(64)
-    settings = dataclasses.replace(PLAIN, augment="mixup=0.4 shift=2 flip=0.5")
+    recipe = PLAIN.updated({"augment": {"preset": "none", "mixup": 0.4, "shift": 2, "flip": 0.5}})
     net, plain = small_net(norm=False), small_net(norm=False)
-    fit(net, examples(images, labels), settings)
+    fit(net, examples(images, labels), recipe)
     epoch = sample_order(64, seed=3, epoch=0)
-    moved = Augmentation.from_text("shift=2 flip=0.5")
+    moved = augmentation("shift=2 flip=0.5")
     # Whoever an image is mixed with looks as in its own turn.
     x = (augment(images, np.arange(64), moved, seed=3, epoch=0).float() - 33) / 78
     steps = []
@@ -124,10 +130,10 @@ def test_mixup_mixes_images_and_losses() -> None:
         mine, scale = torch.from_numpy(rows), keep[:, None, None, None]
         mixed = x[mine] * scale + x[others] * (1 - scale)
         steps.append((mixed, [(labels[mine], keep), (labels[others], 1 - keep)]))
-    plain_losses(plain, settings, steps)
+    plain_losses(plain, recipe, steps)
     torch.testing.assert_close(flat(net), flat(plain), rtol=1e-4, atol=1e-5)
     again = small_net(norm=False)
-    fit(again, examples(images, labels), settings)
+    fit(again, examples(images, labels), recipe)
     assert same(net, again)
 
 
@@ -150,14 +156,14 @@ def test_a_memory_map_of_larger_images_learns_as_the_images_in_memory(
     np.save(tmp_path / "pack.npy", packed)
     view = torch.from_numpy(np.load(tmp_path / "pack.npy", mmap_mode="r+")).permute(0, 3, 1, 2)
     labels = some(65)[1]
-    settings = dataclasses.replace(QUICK, augment="crop=0.3..1 flip=0.5 cutout=3")
+    recipe = QUICK.updated({"augment": {"preset": "none", "crop": [0.3, 1.0], "flip": 0.5, "cutout": 3}})
     mapped = examples(view, labels, size=(14, 14), fraction=0.7)
     nets = [small_net() for _ in range(3)]
-    reports = fit(nets[0], mapped, settings, held_out=mapped)
+    reports = fit(nets[0], mapped, recipe, held_out=mapped)
     copied = torch.from_numpy(packed).permute(0, 3, 1, 2).contiguous()
-    fit(nets[1], dataclasses.replace(mapped, images=copied), settings)
+    fit(nets[1], dataclasses.replace(mapped, images=copied), recipe)
     monkeypatch.setattr("striate.training.view.KEEP", 0)
-    fit(nets[2], mapped, settings)
+    fit(nets[2], mapped, recipe)
     assert same(nets[0], nets[1])
     assert same(nets[0], nets[2])
     # Held-out images of the larger size are cut out in the centre, as prediction does.
@@ -167,13 +173,13 @@ def test_a_memory_map_of_larger_images_learns_as_the_images_in_memory(
 def test_learning_among_more_images_is_learning_a_copy_of_them() -> None:
     images, labels = some(65)
     among = torch.from_numpy(permutation(1, 0, 65)[:40])
-    settings = dataclasses.replace(QUICK, augment="lighting=3 cutout=4 mixup=0.3")
+    recipe = QUICK.updated({"augment": {"preset": "none", "lighting": 3, "cutout": 4, "mixup": 0.3}})
     nets = small_net(), small_net()
     weights = torch.arange(1.0, 41)
     placed = examples(images, labels[among], among=among, sample_weights=weights)
     copied = examples(images[among], labels[among], sample_weights=weights)
-    one = fit(nets[0], placed, settings)
-    other = fit(nets[1], copied, settings, held_out=copied)
+    one = fit(nets[0], placed, recipe)
+    other = fit(nets[1], copied, recipe, held_out=copied)
     assert same(*nets)
     assert one[-1].loss == other[-1].loss
     assert other[-1].score == score(nets[0], placed)
@@ -187,7 +193,7 @@ def test_a_mean_image_is_taken_off() -> None:
     seen = []
     net = small_net()
     net.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    fit(net, examples(images, labels, mean=mean, std=[70.0]), dataclasses.replace(PLAIN, batch=64))
+    fit(net, examples(images, labels, mean=mean, std=[70.0]), PLAIN.updated({"train.batch": 64}))
     torch.testing.assert_close(seen[0].mean(0), torch.zeros(1, 14, 14), atol=1e-6, rtol=0)
     torch.testing.assert_close(seen[0].sum(), ((images.float() - mean) / 70).sum(), atol=1e-2, rtol=0)
 
@@ -198,9 +204,32 @@ def test_lighting_is_measured_on_the_images_to_learn_from() -> None:
     seen = []
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 196, 10))
     net.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    settings = dataclasses.replace(PLAIN, batch=64, augment="lighting=8")
-    fit(net, examples(grey, some(64)[1], mean=[0.0] * 3, std=[1.0] * 3), settings)
+    recipe = PLAIN.updated({"train.batch": 64, "augment": {"preset": "none", "lighting": 8}})
+    fit(net, examples(grey, some(64)[1], mean=[0.0] * 3, std=[1.0] * 3), recipe)
     order = torch.from_numpy(permutation(3, 0, 64))
     moved = seen[0] - grey[order].float()
     assert moved.abs().max() > 3
     assert (moved == moved[:, :1, :1, :1]).all()
+
+
+def test_an_own_loss_takes_the_place_of_the_tasks() -> None:
+    images, labels = some(64)
+
+    def focal(logits: Tensor, targets: Tensor) -> Tensor:
+        each = F.cross_entropy(logits, targets, reduction="none")
+        return (1 - torch.exp(-each)) ** 2 * each
+
+    nets = small_net(norm=False), small_net(norm=False), small_net(norm=False)
+    held = examples(images, labels)
+    own = fit(nets[0], examples(images, labels), PLAIN, held_out=held, loss=focal)
+    fit(
+        nets[1],
+        examples(images, labels),
+        PLAIN,
+        loss=lambda logits, targets: F.cross_entropy(logits, targets, reduction="none"),
+    )
+    plain = fit(nets[2], examples(images, labels), PLAIN, held_out=held)
+    assert own[-1].held_out_loss is not None and plain[-1].held_out_loss is not None
+    assert own[-1].loss < plain[-1].loss and own[-1].held_out_loss < plain[-1].held_out_loss
+    assert not same(nets[0], nets[2])
+    torch.testing.assert_close(flat(nets[1]), flat(nets[2]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -13,12 +12,12 @@ from torch import Tensor, nn
 from training_cases import QUICK, examples, flat, noise, same, small_net, some
 
 from striate.errors import RequestError, WorkError
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.tasks import Regression
 from striate.training.hooks import Hook
 from striate.training.loop import fit
+from striate.training.loop_state import LoopState
 from striate.training.optimizers import optimizer_for, parameter_groups
-from striate.training.run import Run
 
 
 class Listening(Hook):
@@ -29,11 +28,11 @@ class Listening(Hook):
         self.weights: list[Tensor] = []
         self.rates: list[list[float]] = []
 
-    def step_done(self, run: Run) -> None:
-        self.weights.append(flat(run.net))
-        self.rates.append([group["lr"] for group in run.optimizer.param_groups])
+    def step_done(self, loop: LoopState) -> None:
+        self.weights.append(flat(loop.net))
+        self.rates.append([group["lr"] for group in loop.optimizer.param_groups])
 
-    def note(self, run: Run, line: str) -> None:
+    def note(self, loop: LoopState, line: str) -> None:
         self.lines.append(line)
 
 
@@ -47,16 +46,26 @@ LIBRARY: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
     "adam": lambda net: torch.optim.Adam(net.parameters(), lr=0.01, betas=(0.8, 0.95), eps=0.1, weight_decay=0.1),
     "adamw": lambda net: torch.optim.AdamW(net.parameters(), lr=0.01, betas=(0.8, 0.95), eps=0.1, weight_decay=0.1),
 }
+OWN: dict[str, dict[str, float]] = {
+    "sgd": {},
+    "momentum": {"momentum": 0.8},
+    "nesterov": {"momentum": 0.8},
+    "rmsprop": {"momentum": 0.8, "alpha": 0.95, "epsilon": 0.1},
+    "adam": {"beta1": 0.8, "beta2": 0.95, "epsilon": 0.1},
+    "adamw": {"beta1": 0.8, "beta2": 0.95, "epsilon": 0.1},
+}
 
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_an_optimizer_is_the_librarys(name: str) -> None:
-    settings = Settings(
-        optimizer=name, learning_rate=0.01, momentum=0.8, square_decay=0.95, epsilon=0.1, weight_decay=0.1, decay="all"
+    recipe = Recipe().updated(
+        {
+            "optimizer": {"name": name, "lr": 0.01, "weight_decay": 0.1, "decay_norm_and_bias": True, **OWN[name]},
+        }
     )
     mine, theirs = small_net(), small_net()
     images, labels = some(16)
-    for net, optimizer in ((mine, optimizer_for(mine, settings)), (theirs, LIBRARY[name](theirs))):
+    for net, optimizer in ((mine, optimizer_for(mine, recipe)), (theirs, LIBRARY[name](theirs))):
         for _ in range(3):
             optimizer.zero_grad()
             F.cross_entropy(net(images.float() / 255), labels).backward()  # type: ignore[no-untyped-call]
@@ -66,8 +75,9 @@ def test_an_optimizer_is_the_librarys(name: str) -> None:
 
 
 def test_an_optimizer_has_a_rate_of_its_own() -> None:
-    assert [Settings(optimizer=name).peak for name in LIBRARY] == [0.1, 0.1, 0.1, 1e-3, 1e-3, 1e-3]
-    assert Settings(optimizer="adam", learning_rate=0.5).peak == 0.5
+    peaks = [Recipe().updated({"optimizer.name": name}).optimizer.peak for name in LIBRARY]
+    assert peaks == [0.1, 0.1, 0.1, 1e-3, 1e-3, 1e-3]
+    assert Recipe().updated({"optimizer.name": "adam", "optimizer.lr": 0.5}).optimizer.peak == 0.5
 
 
 def test_rates_differ_by_parameter_and_nought_is_frozen() -> None:
@@ -76,7 +86,7 @@ def test_rates_differ_by_parameter_and_nought_is_frozen() -> None:
 
     net, listening = small_net(norm=False), Listening()
     before = copy.deepcopy(net)
-    fit(net, noise(64), dataclasses.replace(QUICK, schedule="constant"), hooks=[listening], rates=share)
+    fit(net, noise(64), QUICK.updated({"schedule.name": "constant"}), hooks=[listening], rates=share)
     assert {tuple(sorted(set(rates))) for rates in listening.rates} == {(0.025, 0.05)}
     assert torch.equal(net[0].weight, before[0].weight)
     assert not torch.equal(net[4].weight, before[4].weight)
@@ -87,11 +97,11 @@ def test_rates_differ_by_parameter_and_nought_is_frozen() -> None:
 
 @pytest.mark.parametrize("accumulate", [2, 3, 32])
 def test_a_batch_in_pieces_is_the_same_batch(accumulate: int) -> None:
-    settings = dataclasses.replace(QUICK, augment="mixup=0.4 shift=2")
+    recipe = QUICK.updated({"augment": {"preset": "none", "mixup": 0.4, "shift": 2}})
     whole, pieces, sizes = small_net(norm=False), small_net(norm=False), list[int]()
-    one = fit(whole, noise(65), settings)
+    one = fit(whole, noise(65), recipe)
     pieces.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
-    other = fit(pieces, noise(65), dataclasses.replace(settings, accumulate=accumulate))
+    other = fit(pieces, noise(65), recipe.updated({"train.accumulate": accumulate}))
     assert [report.loss for report in other] == pytest.approx([report.loss for report in one], rel=1e-5)
     torch.testing.assert_close(flat(pieces), flat(whole), rtol=1e-4, atol=1e-5)
     assert max(sizes) == -(-32 // accumulate)
@@ -100,15 +110,15 @@ def test_a_batch_in_pieces_is_the_same_batch(accumulate: int) -> None:
 def test_no_piece_is_too_small_for_batch_norm() -> None:
     net, sizes = small_net(), list[int]()
     net.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
-    fit(net, noise(35), dataclasses.replace(QUICK, accumulate=20))
+    fit(net, noise(35), QUICK.updated({"train.accumulate": 20}))
     assert sizes == [2] * 16 + [3] + [2] * 16 + [3]
 
 
 def test_the_average_of_the_weights_is_judged_and_left() -> None:
     net, listening, judged = small_net(norm=False), Listening(), list[Tensor]()
     start = flat(net)
-    settings = dataclasses.replace(QUICK, epochs=3, ema=0.6)
-    reports = fit(net, noise(64), settings, held_out=lambda shown: judged.append(flat(shown)) or 0.5, hooks=[listening])
+    recipe = QUICK.updated({"train.epochs": 3, "train.ema_decay": 0.6})
+    reports = fit(net, noise(64), recipe, held_out=lambda shown: judged.append(flat(shown)) or 0.5, hooks=[listening])
     average = start
     for step, weights in enumerate(listening.weights, start=1):
         kept = min(0.6, (1 + step) / (10 + step))
@@ -117,14 +127,14 @@ def test_the_average_of_the_weights_is_judged_and_left() -> None:
     torch.testing.assert_close(judged[-1], average)
     assert not torch.equal(judged[-1], listening.weights[-1])
     plain = small_net(norm=False)
-    assert [report.loss for report in fit(plain, noise(64), dataclasses.replace(settings, ema=0))] == [
+    assert [report.loss for report in fit(plain, noise(64), recipe.updated({"train.ema_decay": None}))] == [
         report.loss for report in reports
     ]
 
 
 def test_running_statistics_are_averaged_too() -> None:
     net = small_net()
-    fit(net, noise(64), dataclasses.replace(QUICK, ema=0.99))
+    fit(net, noise(64), QUICK.updated({"train.ema_decay": 0.99}))
     assert net[1].running_mean.abs().sum() > 0
     assert net[1].num_batches_tracked == 4
 
@@ -143,37 +153,37 @@ class Scripted:
 def test_the_best_epoch_is_left() -> None:
     judge = Scripted(0.1, 0.7, 0.7, 0.2)
     net = small_net()
-    fit(net, noise(64), dataclasses.replace(QUICK, epochs=4, take="best"), held_out=judge)
+    fit(net, noise(64), QUICK.updated({"train.epochs": 4, "train.keep_checkpoint": "best"}), held_out=judge)
     assert torch.equal(flat(net), judge.weights[1])
     last = Scripted(0.1, 0.7, 0.7, 0.2)
-    fit(net, noise(64), dataclasses.replace(QUICK, epochs=4), held_out=last)
+    fit(net, noise(64), QUICK.updated({"train.epochs": 4}), held_out=last)
     assert torch.equal(flat(net), last.weights[3])
 
 
 def test_patience_ends_a_run_that_no_longer_gets_better() -> None:
     judge, listening, net = Scripted(0.1, 0.7, 0.6, 0.5, 0.9), Listening(), small_net()
-    settings = dataclasses.replace(QUICK, epochs=5, patience=2)
-    reports = fit(net, noise(64), settings, held_out=judge, hooks=[listening])
+    recipe = QUICK.updated({"train.epochs": 5, "train.patience": 2})
+    reports = fit(net, noise(64), recipe, held_out=judge, hooks=[listening])
     assert len(reports) == 4
     assert torch.equal(flat(net), judge.weights[1])
     assert listening.lines == ["stopped after epoch 4: none was better than epoch 2 in 2"]
     errors = Scripted(5.0, 4.0, 6.0, 6.0, 1.0)
     numbers = examples(some(64)[0], some(64)[1].double(), task=Regression(("n",)))
     head = nn.Sequential(nn.Flatten(), nn.Linear(196, 1))
-    fit(head, numbers, settings, held_out=errors)
+    fit(head, numbers, recipe, held_out=errors)
     assert torch.equal(flat(head), errors.weights[1])  # of errors the least is the best
 
 
 def test_a_score_that_is_none_is_never_the_best() -> None:
     judge, net = Scripted(float("nan"), 0.2, 0.1), small_net()
-    fit(net, noise(64), dataclasses.replace(QUICK, epochs=3, take="best"), held_out=judge)
+    fit(net, noise(64), QUICK.updated({"train.epochs": 3, "train.keep_checkpoint": "best"}), held_out=judge)
     assert torch.equal(flat(net), judge.weights[1])
 
 
 def test_the_best_needs_held_out_images() -> None:
-    for change in ({"patience": 3}, {"take": "best"}):
+    for change in ({"train.patience": 3}, {"train.keep_checkpoint": "best"}):
         with pytest.raises(RequestError, match="needs held-out images"):
-            fit(small_net(), noise(), dataclasses.replace(QUICK, **change))
+            fit(small_net(), noise(), QUICK.updated(change))
 
 
 class Deep(nn.Module):
@@ -202,7 +212,11 @@ def test_recomputing_changes_memory_and_nothing_else() -> None:
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            fit(net, noise(16), dataclasses.replace(QUICK, epochs=1, batch=16, recompute=recompute))
+            fit(
+                net,
+                noise(16),
+                QUICK.updated({"train.epochs": 1, "train.batch": 16, "train.gradient_checkpointing": recompute}),
+            )
         kept.append(sum(saved))
     assert same(*nets)
     # Of 23 links, segments of 4: kept from forward are the maps between them, and not the links' own.
@@ -214,9 +228,9 @@ def test_the_average_of_a_recomputed_net_is_judged_by_its_own_layers() -> None:
     judged: dict[str, list[Tensor]] = {"none": [], "sqrt": []}
     x = torch.randn(2, 1, 14, 14, generator=torch.Generator().manual_seed(3))
     for recompute, seen in judged.items():
-        settings = dataclasses.replace(QUICK, batch=16, ema=0.9, recompute=recompute)
+        recipe = QUICK.updated({"train.batch": 16, "train.ema_decay": 0.9, "train.gradient_checkpointing": recompute})
 
-        fit(Deep(), noise(32), settings, held_out=lambda net, to=seen: to.append(net(x).detach()) or 0.5)
+        fit(Deep(), noise(32), recipe, held_out=lambda net, to=seen: to.append(net(x).detach()) or 0.5)
     for plain, recomputed in zip(*judged.values(), strict=True):
         torch.testing.assert_close(recomputed, plain)
 
@@ -242,9 +256,17 @@ class Heads(nn.Module):
 @pytest.mark.parametrize("weight", [0.0, 0.3])
 def test_auxiliary_heads_count_by_their_weight(weight: float) -> None:
     images, labels = some(32)
-    settings = dataclasses.replace(QUICK, epochs=1, auxiliary=weight, label_smoothing=0, clip_norm=0, weight_decay=0)
+    recipe = QUICK.updated(
+        {
+            "train.epochs": 1,
+            "loss.aux_weight": weight,
+            "loss.label_smoothing": 0,
+            "train.clip_norm": None,
+            "optimizer.weight_decay": 0,
+        }
+    )
     net, plain = Heads(), Heads()
-    report = fit(net, examples(images, labels), settings)[0]
+    report = fit(net, examples(images, labels), recipe)[0]
     x = (images.float() - 33) / 78
     scores, others = plain.forward_aux(x)
     loss = F.cross_entropy(scores, labels) + weight * sum(F.cross_entropy(other, labels) for other in others)
@@ -306,11 +328,13 @@ def test_smoothing_towards_frequencies_is_for_classes() -> None:
     labels = (torch.arange(32) >= 24).long()
     net, plain = nn.Sequential(nn.Flatten(), nn.Linear(196, 2)), nn.Sequential(nn.Flatten(), nn.Linear(196, 2))
     plain.load_state_dict(net.state_dict())
-    settings = dataclasses.replace(QUICK, epochs=1, label_smoothing=0.2, smooth_towards="frequency", clip_norm=0)
-    loss = fit(net, examples(images, labels), settings)[0].loss
+    recipe = QUICK.updated(
+        {"train.epochs": 1, "loss.label_smoothing": 0.2, "loss.smoothing_prior": "frequency", "train.clip_norm": None}
+    )
+    loss = fit(net, examples(images, labels), recipe)[0].loss
     wanted = 0.8 * F.one_hot(labels, 2) + 0.2 * torch.tensor([0.75, 0.25])
     by_hand = -(wanted * plain((images.float() - 33) / 78).log_softmax(1)).sum(1).mean()
     assert loss == pytest.approx(by_hand.item(), rel=1e-5)
     numbers = examples(images, labels.double(), task=Regression(("n",)))
     with pytest.raises(RequestError, match="goes with one class an image, not with the task 'regression'"):
-        fit(nn.Sequential(nn.Flatten(), nn.Linear(196, 1)), numbers, settings)
+        fit(nn.Sequential(nn.Flatten(), nn.Linear(196, 1)), numbers, recipe)

@@ -19,14 +19,23 @@ from torch import Tensor, nn
 from training_cases import examples, flat, noise, same, small_net, some
 
 from striate.errors import StriateError
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.training.checkpoints import Checkpoints
 from striate.training.hooks import Hook
 from striate.training.loop import fit
-from striate.training.run import EpochReport, Run
+from striate.training.loop_state import EpochReport, LoopState
 from striate.training.world import ALONE, World, joined
 
-QUICK = Settings(epochs=3, batch=32, learning_rate=0.05, warmup_epochs=0, augment="shift=1 mixup=0.4", seed=3)
+QUICK = Recipe().updated(
+    {
+        "train.epochs": 3,
+        "train.batch": 32,
+        "optimizer.lr": 0.05,
+        "schedule.warmup_epochs": 0,
+        "augment": {"preset": "none", "shift": 1, "mixup": 0.4},
+        "seed": 3,
+    }
+)
 
 
 class TwoHeads(nn.Module):
@@ -62,13 +71,13 @@ class Case:
 
     net: Callable[[], nn.Module]
     n: int
-    settings: Settings = QUICK
+    recipe: Recipe = QUICK
     chances: bool = False
 
     def run(self, world: World = ALONE, **more: Any) -> tuple[nn.Module, list[EpochReport]]:
-        settings, images = self.settings, some(self.n + 20)
+        recipe, images = self.recipe, some(self.n + 20)
         if world.size == 1 and "hooks" not in more:
-            settings = dataclasses.replace(settings, accumulate=2 * settings.accumulate)
+            recipe = recipe.updated({"train.accumulate": 2 * recipe.train.accumulate})
         chances = np.arange(1.0, self.n + 1) if self.chances else None
         learnt, held = (
             examples(images[0][: self.n], images[1][: self.n], sampling_weights=chances),
@@ -76,22 +85,24 @@ class Case:
         )
         torch.manual_seed(0)
         net = self.net()
-        return net, fit(net, learnt, settings, held_out=held, world=world, **more)
+        return net, fit(net, learnt, recipe, held_out=held, world=world, **more)
 
 
 CASES = {
     # 65 images: two batches of 32, and one that is smaller than the number of processes.
     "a last batch of one": Case(lambda: small_net(norm=False), 65),
     "as many as divide": Case(lambda: small_net(norm=False), 64),
-    "dropout, in pieces": Case(
-        lambda: small_net(norm=False, dropout=0.5), 67, dataclasses.replace(QUICK, accumulate=2)
-    ),
+    "dropout, in pieces": Case(lambda: small_net(norm=False, dropout=0.5), 67, QUICK.updated({"train.accumulate": 2})),
     "batch norm": Case(small_net, 67),  # the last batch of 3 is one piece for both
-    "two heads, chances, average": Case(TwoHeads, 61, dataclasses.replace(QUICK, ema=0.9, auxiliary=0.3), chances=True),
+    "two heads, chances, average": Case(
+        TwoHeads, 61, QUICK.updated({"train.ema_decay": 0.9, "loss.aux_weight": 0.3}), chances=True
+    ),
     "best epoch": Case(
         lambda: small_net(norm=False),
         61,
-        dataclasses.replace(QUICK, epochs=9, patience=1, take="best", optimizer="adam"),
+        QUICK.updated(
+            {"train.epochs": 9, "train.patience": 1, "train.keep_checkpoint": "best", "optimizer.name": "adam"}
+        ),
     ),
     "a layer left out": Case(LeavesOut, 64),
 }
@@ -117,7 +128,7 @@ class _Counts(Hook):
     def __init__(self) -> None:
         self.steps = 0
 
-    def step_done(self, run: Run) -> None:
+    def step_done(self, loop: LoopState) -> None:
         self.steps += 1
 
 
@@ -133,7 +144,7 @@ def learnt(world: World, folder: Path) -> dict[str, Any]:
 
 def stopped(world: World, folder: Path) -> dict[str, Any]:
     """A run that the second process is asked to stop in its second epoch, resumed; against one never stopped."""
-    case, told = Case(lambda: small_net(dropout=0.5), 90, dataclasses.replace(QUICK, optimizer="adam")), {}
+    case, told = Case(lambda: small_net(dropout=0.5), 90, QUICK.updated({"optimizer.name": "adam"})), {}
     counts = _Counts()
 
     def asked() -> int:
@@ -188,7 +199,7 @@ def other_data(world: World, folder: Path) -> dict[str, Any]:
 def _failing(world: World, spoil: Callable[[Tensor], Tensor]) -> dict[str, Any]:
     net = small_net(norm=False)
     net.insert(0, Bad(world.rank, spoil))
-    fit(net, noise(64), dataclasses.replace(QUICK, augment="none"), world=world)
+    fit(net, noise(64), QUICK.updated({"augment": {"preset": "none"}}), world=world)
     return {}
 
 

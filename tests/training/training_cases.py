@@ -7,11 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.training.examples import Examples
 
 MEAN, STD = [33.0], [78.0]
-QUICK = Settings(epochs=2, batch=32, learning_rate=0.05, augment="none", warmup_epochs=0)
+QUICK = Recipe().updated(
+    {
+        "train.epochs": 2,
+        "train.batch": 32,
+        "optimizer.lr": 0.05,
+        "augment": {"preset": "none"},
+        "schedule.warmup_epochs": 0,
+    }
+)
 
 
 def small_net(seed: int = 0, *, norm: bool = True, dropout: float = 0.0) -> nn.Sequential:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from striate.data.sources.folder import open_folder
+from striate.learning import extraction
+from striate.learning.extraction import FeatureExtractor, extract
 from striate.model import Model
 from striate.pixels import Images
+from striate.progress import Progress
 from striate.tasks import Classification
-from striate.transfer.features import FeatureCache, FeatureWriter
+from striate.transfer.features import FeatureCache
 from striate.weights.models import published_model
 
 
@@ -47,21 +51,21 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-def digest(number: int) -> str:
-    return f"{number:064x}"
-
-
-def test_equal_images_run_once_and_come_back_from_disk(model: Model, folder: Path) -> None:
+def test_equal_images_run_once_and_come_back_from_disk(
+    model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copyfile(folder / "a" / "1.png", folder / "a" / "2.png")
+    Image.new("RGB", (8, 8), "green").save(folder / "b" / "2.png")
     source = open_folder(folder)
-    cache, engine = FeatureCache(source, model, "openvino", "float32"), Counting()
-    writer = FeatureWriter(cache)
-    for number in (1, 2, 1, 3):
-        writer.add(digest(number), np.full((2, 2, 3), number, np.uint8))
-    assert writer.run(engine) == 0  # no full batch yet
-    assert writer.run(engine, everything=True) == 3 == engine.images
-    cache.save([digest(number) for number in (1, 2, 3, 1)])
+    engine = Counting()
+    monkeypatch.setattr(extraction, "open_engine", lambda *_: engine)
+    pairs, cache = extract(source, FeatureExtractor(model, "openvino", "float32"), Progress())
+    assert len(pairs) == 4 and engine.images == len(cache.rows) == 3
     again = FeatureCache(source, model, "openvino", "float32")
-    assert np.array_equal(again.matrix([digest(3), digest(1)]), [[3] * 4, [1] * 4])
+    found = again.matrix(record.digest for _, record in pairs)
+    assert np.array_equal(found[0], found[1]) and len(np.unique(found, axis=0)) == 3
+    extract(source, FeatureExtractor(model, "openvino", "float32"), Progress())
+    assert engine.images == 3
 
 
 def test_another_preprocessing_precision_engine_or_weight_is_another_cache(model: Model, folder: Path) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from striate.nets.base import Net
 from striate.nets.build import create
-from striate.recipe import Settings
+from striate.recipe import Recipe
 from striate.training.examples import Examples
 from striate.training.loop import fit
 from striate.transfer.unfreezing import Unfreezing, learnt_stages, measure_norms, opens, rates
@@ -29,10 +29,18 @@ def examples() -> Examples:
     return Examples(images, torch.tensor([0, 1] * 4), MEAN, STD)
 
 
-def learn(net: Net, *, norms: str = "kept", unfreeze: int = 2, epochs: int = 2) -> None:
-    settings = Settings(epochs=epochs, batch=4, learning_rate=0.1, train_precision="float32", compile="no")
-    hook = Unfreezing(net, unfreeze, norms)
-    fit(net, examples(), settings, hooks=[hook], rates=rates(net, unfreeze, 0.5))
+def learn(net: Net, *, batch_norm: str = "frozen", unfreeze: int = 2, epochs: int = 2) -> None:
+    recipe = Recipe().updated(
+        {
+            "train.epochs": epochs,
+            "train.batch": 4,
+            "optimizer.lr": 0.1,
+            "train.precision": "float32",
+            "train.compile": "no",
+        }
+    )
+    hook = Unfreezing(net, unfreeze, batch_norm)
+    fit(net, examples(), recipe, hooks=[hook], rates=rates(net, unfreeze, 0.5))
 
 
 def state(net: Net) -> dict[str, Tensor]:
@@ -88,13 +96,13 @@ def test_no_stage_is_learnt_where_none_is_unfrozen(net: Net) -> None:
 
 def test_kept_norms_keep_the_statistics_of_the_published_net(net: Net) -> None:
     before = state(net)
-    learn(net, norms="kept")
+    learn(net, batch_norm="frozen")
     assert moved(before, state(net), "running") == set()
 
 
 def test_moving_norms_of_frozen_stages_follow_the_batches(net: Net) -> None:
     before = state(net)
-    learn(net, norms="moving")
+    learn(net, batch_norm="trained")
     assert moved(before, state(net), "running") == set(FROZEN)
 
 
@@ -108,5 +116,5 @@ def test_measured_norms_are_those_of_the_images_and_stay(net: Net) -> None:
     assert torch.allclose(net.stage1.norm.running_mean, first, atol=1e-5)
     assert net.stage1.norm.momentum == pytest.approx(0.01)
     assert not net.training
-    learn(net, norms="measured")
+    learn(net, batch_norm="recalibrated")
     assert moved(measured, state(net), "running") == set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.answer import MODEL, SOURCES, Answer, engine_options, terminal_progress
+from striate.cli.answer import MODEL, SOURCES, Answer, engine_options, own_net_option, terminal_progress
 from striate.errors import printable
 
 HELP = "measure a model on labelled images"
@@ -20,6 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ten-crop", action="store_true", help="the mean of ten views an image: ten times the work")
     engine_options(parser)
+    own_net_option(parser)
 
 
 def run(chosen: argparse.Namespace) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.answer import MODEL, Answer, terminal_progress
+from striate.cli.answer import MODEL, Answer, own_net_option, terminal_progress
 
 HELP = "write a graph that runs without Striate"
 EXAMPLE = "striate export run --to onnx"
@@ -18,6 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", metavar="DATA", help="images to compare answers on (default: what it was trained on)"
     )
+    own_net_option(parser)
 
 
 def run(chosen: argparse.Namespace) -> Answer:

@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--year", metavar="FROM..TO", help="only papers of these years: 2015, 2015..2017, 2015..")
     parser.add_argument("--max-parameters", metavar="N", help="at most so many parameters: 5M, 300k, 1000000")
     parser.add_argument("--max-madds", metavar="N", help="at most so many multiply-adds: 600M, 1.5G")
-    parser.add_argument("--weights", action="store_true", help="only nets with weights at hand, published or imported")
+    parser.add_argument("--weights", action="store_true", help="only nets with weights here, published or imported")
 
 
 def run(chosen: argparse.Namespace) -> Answer:
@@ -31,7 +31,7 @@ def run(chosen: argparse.Namespace) -> Answer:
     import dataclasses
 
     from striate.jobs.catalogue import error
-    from striate.jobs.catalogue import nets as job
+    from striate.jobs.catalogue import list_nets as job
 
     found = job(
         chosen.pattern,

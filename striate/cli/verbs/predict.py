@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from striate.cli.answer import MODEL, Answer, engine_options, terminal_progress
+from striate.cli.answer import MODEL, Answer, engine_options, own_net_option, terminal_progress
 from striate.errors import printable
 
 if TYPE_CHECKING:
-    from striate.inference.classifier import Prediction
+    from striate.inference.predictor import Prediction
 
-HELP = "say what is in image files"
+HELP = "predict what is in image files"
 EXAMPLE = "striate predict run/model.safetensors new.jpg"
 
 
@@ -20,30 +20,35 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help=MODEL)
     parser.add_argument("files", nargs="+", help="image files, or folders of them")
     engine_options(parser)
+    own_net_option(parser)
 
 
 def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
+    from striate.data.audit.audit import set_aside_line
     from striate.jobs.predict import predict as job
 
     done = job(
         chosen.model, chosen.files, engine=chosen.engine, precision=chosen.precision, progress=terminal_progress()
     )
-    lines = [f"{printable(one.source)}: {_line(one)}" for one in done.answers]
+    lines = [f"{printable(one.source)}: {_line(one)}" for one in done.predictions]
     lines += [f"not predicted: {printable(why)}" for _, why in done.failed]
-    rows = [_row(one) for one in done.answers]
+    rows = [_row(one) for one in done.predictions]
     failed = [{"file": path, "why": why} for path, why in done.failed]
+    if done.set_aside:
+        lines.append(set_aside_line(done.set_aside))
     # A wrong request when nothing could be used; failed work when some was lost.
-    code = 0 if not done.failed else (1 if done.answers else 2)
-    return Answer("\n".join(lines), {"predictions": rows, "failed": failed}, code)
+    code = 0 if not done.failed else (1 if done.predictions else 2)
+    aside = [{"path": one.path, "kind": one.kind, "why": one.why} for one in done.set_aside]
+    return Answer("\n".join(lines), {"predictions": rows, "failed": failed, "set_aside": aside}, code)
 
 
 def _line(one: Prediction) -> str:
-    return f"{one.label}, or else {one.answer.line}" if one.known is False else one.answer.line
+    return f"{one.label}, otherwise {one.answer.line}" if one.in_distribution is False else one.answer.line
 
 
 def _row(one: Prediction) -> dict[str, Any]:
     row: dict[str, Any] = {"file": one.source, "label": one.label, **one.answer.facts}
-    if one.known is not None:
-        row |= {"known": one.known, "distance": one.distance}
+    if one.in_distribution is not None:
+        row |= {"in_distribution": one.in_distribution, "distance": one.distance}
     return row

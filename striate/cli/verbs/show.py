@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input-size", nargs=2, type=int, metavar=("H", "W"), help="height and width of the image")
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the net's constructor"
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the network's constructor"
     )
     parser.add_argument("--html", metavar="FILE", help="write a page with every stage drawn")
 
@@ -28,16 +28,21 @@ def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
     from striate.jobs.catalogue import show as job
     from striate.jobs.net_page import amount, remarks
-    from striate.recipe.options import options_of
+    from striate.recipe.changing import options
 
-    options = options_of(chosen.set)
-    facts = job(chosen.net, input_size=chosen.input_size, classes=chosen.classes, options=options, html=chosen.html)
+    facts = job(
+        chosen.net,
+        input_size=chosen.input_size,
+        classes=chosen.classes,
+        options=options(chosen.option),
+        html=chosen.html,
+    )
     height, width = facts["input_size"]
     lines = [
         f"{facts['name']}: {facts['title']} ({facts['year']})",
         facts["paper"],
         f"{facts['parameters']:,} parameters, {facts['madds']:,} multiply-adds "
-        f"at {facts['in_channels']}x{height}x{width}, {amount(facts['kept'])} kept in training",
+        f"at {facts['in_channels']}x{height}x{width}, {amount(facts['activation_bytes'])} of activations in training",
         f"made by {facts['made']}",
         "",
         facts["table"].rstrip(),
@@ -54,11 +59,13 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The derived columns, each as wide as it needs."""
     from striate.jobs.net_page import field
 
-    cells = [("stage", "output", "parameters", "multiply-adds", "field", "kept")]
+    cells = [("stage", "output", "parameters", "multiply-adds", "field", "memory")]
     for row in rows:
         name = f"{row['name']} (in training)" if row["training_only"] else row["name"]
         shape = "x".join(str(side) for side in row["output"])
-        cells.append((name, shape, f"{row['parameters']:,}", f"{row['madds']:,}", field(row), f"{row['kept']:,}"))
+        numbers = (f"{row[column]:,}" for column in ("parameters", "madds", "activation_bytes"))
+        parameters, madds, memory = numbers
+        cells.append((name, shape, parameters, madds, field(row), memory))
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     return [
         "  ".join(

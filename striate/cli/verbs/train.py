@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from striate.cli.answer import SOURCES, Answer, terminal_progress
-from striate.recipe.settings import OPTIMIZERS
+from striate.recipe.keys import STRATEGIES
+from striate.recipe.optimizers import OPTIMIZERS
+from striate.recipe.schedules import SCHEDULES
 
 if TYPE_CHECKING:
     from striate.recipe import Recipe
 
-# Recipe keys that have a flag of their own.
-FLAGS = (
-    "net", "strategy", "epochs", "seed", "folds", "split", "decisions", "balance", "strangers", "augment",
-    "learning_rate", "batch", "optimizer", "patience", "sanity",
-)  # fmt: skip
+# Flags of their own, and the keys of the recipe that they set.
+FLAGS = {
+    "net": "net.name", "strategy": "strategy", "epochs": "train.epochs", "lr": "optimizer.lr", "batch": "train.batch",
+    "optimizer": "optimizer.name", "schedule": "schedule.name", "patience": "train.patience",
+    "overfit_batch": "train.overfit_batch", "seed": "seed", "folds": "data.folds", "split": "data.split",
+    "decisions": "data.decisions", "balance": "data.balance", "ood": "data.ood",
+}  # fmt: skip
 PAPER = "paper"  # in place of a recipe's file
 
-HELP = "learn a model and leave a run folder"
+HELP = "train a model and leave a run folder"
 EXAMPLE = "striate train photos/ --out run"
 
 
@@ -28,36 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="RUN", help="new or empty folder for the results (default: a new one under runs/)"
     )
-    parser.add_argument("--net", help="network, as 'striate nets' lists them (default: chosen)")
-    parser.add_argument(
-        "--strategy", choices=["auto", "features", "finetune", "scratch"], help="how to learn (default: auto)"
-    )
-    parser.add_argument("--epochs", type=int, help="passes over the training images (scratch, finetune)")
-    parser.add_argument(
-        "--lr", "--learning-rate", dest="learning_rate", metavar="RATE",
-        help="peak learning rate, or 'auto' to have it found by a trial (default: the optimizer's own)",
-    )  # fmt: skip
-    parser.add_argument("--batch", type=int, help="images a step (default: 64)")
-    parser.add_argument("--optimizer", choices=OPTIMIZERS, help="what makes a step of a gradient (default: nesterov)")
-    parser.add_argument(
-        "--patience",
-        type=int,
-        metavar="EPOCHS",
-        help="stop after so many epochs without a better one, and keep the best",
-    )
-    parser.add_argument(
-        "--sanity", type=_images, nargs="?", const=16, metavar="IMAGES",
-        help="before the run, check that a few images are learnt by heart (alone: 16)",
-    )  # fmt: skip
-    parser.add_argument("--seed", type=int, help="seed of the split and of every draw (default: 0)")
-    parser.add_argument("--folds", type=int, metavar="K", help="cross-validate in K folds: each image measured once")
-    parser.add_argument("--split", metavar="FILE", help="split.csv of an earlier run, to be split the same")
-    parser.add_argument("--decisions", metavar="FILE", help="what to drop, relabel or move: see 'striate audit --help'")
-    parser.add_argument("--balance", choices=["none", "weights", "sampling"], help="make rare classes count as others")
-    parser.add_argument("--strangers", metavar="FOLDER", help="images of none of the classes: learn to say so")
-    parser.add_argument(
-        "--augment", help="how training images are varied: see 'striate augment --help' (scratch, finetune)"
-    )
+    _keys(parser)
     parser.add_argument(
         "--resume", metavar="RUN", help="go on with a run that was stopped or killed, as if it had not been"
     )
@@ -70,14 +45,50 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        dest="settings",
-        help="a key of recipe.toml, such as batch=32; repeatable",
+        dest="assignments",
+        help="a key of the recipe, such as train.batch=32; repeatable; 'striate recipe' lists them",
     )
+
+
+def _keys(parser: argparse.ArgumentParser) -> None:
+    """The flags that set a key of the recipe."""
+    parser.add_argument(
+        "--net", help="network, as 'striate nets' lists them, or your own, as FILE.py:CLASS (default: chosen)"
+    )
+    parser.add_argument(
+        "--net-option", metavar="NAME=VALUE", action="append", default=[],
+        help="an option of the network's constructor, such as width=0.5; repeatable (scratch)",
+    )  # fmt: skip
+    parser.add_argument("--strategy", choices=["auto", *STRATEGIES], help="how to train (default: auto)")
+    parser.add_argument("--epochs", type=int, help="passes over the training images (scratch, finetune)")
+    parser.add_argument("--lr", help="peak learning rate, or 'auto': found by a range test (default: the optimizer's)")
+    parser.add_argument("--batch", type=int, help="batch size (default: 64)")
+    parser.add_argument("--optimizer", choices=list(OPTIMIZERS), help="optimizer (default: nesterov)")
+    parser.add_argument("--schedule", choices=list(SCHEDULES), help="how the learning rate changes (default: cosine)")
+    parser.add_argument(
+        "--patience", type=int, metavar="EPOCHS",
+        help="early stopping: epochs without a better one; the best one's weights are kept",
+    )  # fmt: skip
+    parser.add_argument(
+        "--overfit-batch", type=_images, nargs="?", const=16, metavar="IMAGES",
+        help="before the run, check that a small batch can be overfitted (alone: 16 images)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, help="seed of the split and of everything random (default: 0)")
+    parser.add_argument("--folds", type=int, metavar="K", help="cross-validate in K folds: each image measured once")
+    parser.add_argument("--split", metavar="FILE", help="split.csv of an earlier run, to be split the same")
+    parser.add_argument("--decisions", metavar="FILE", help="what to drop, relabel or move: see 'striate audit --help'")
+    parser.add_argument("--balance", choices=["none", "weights", "sampling"], help="balance the classes")
+    parser.add_argument("--ood", metavar="FOLDER", help="images of none of the classes: fit and measure OOD detection")
+    parser.add_argument(
+        "--augment", metavar="KEY=VALUE", nargs="+", default=[],
+        help="keys of [augment], such as rotate=10, or a preset before them (scratch, finetune): see 'striate recipe "
+        "augment'",
+    )  # fmt: skip
 
 
 def _images(given: str) -> int:
     if not given.isdigit():
-        raise argparse.ArgumentTypeError(f"takes a number of images, not {given!r}; what to learn from goes before it")
+        raise argparse.ArgumentTypeError(f"takes a number of images, not {given!r}; the data go before it")
     return int(given)
 
 
@@ -87,20 +98,23 @@ def run(chosen: argparse.Namespace) -> Answer:
 
     from striate.errors import RequestError
     from striate.jobs.train import train as job
+    from striate.nets.catalog import is_import_path
     from striate.recipe import Recipe
 
     if chosen.recipe == PAPER:
         recipe = _of_paper(chosen)
     else:
         recipe = Recipe.from_file(Path(chosen.recipe)) if chosen.recipe else Recipe()
-    given = {key: getattr(chosen, key) for key in FLAGS if getattr(chosen, key) is not None}
-    recipe = recipe.with_settings(chosen.settings).changed(given)
+    given = _given(chosen)
+    recipe = recipe.updated(given)
     if chosen.resume:
-        if chosen.data or chosen.out or chosen.recipe or chosen.settings or given:
+        if is_import_path(given.get("net.name", "")):  # imported, so that the run can be resumed
+            del given["net.name"]
+        if chosen.data or chosen.out or chosen.recipe or given:
             raise RequestError(
-                "--resume RUN goes on with the recipe that the run was begun with, and takes no other option"
+                "--resume RUN goes on with the recipe that the run was started with, and takes no other option"
             )
-    elif not (chosen.data or recipe.data):
+    elif not (chosen.data or recipe.data.path):
         raise RequestError(f"train needs DATA: a {SOURCES}")
     progress = terminal_progress()
     if chosen.resume:
@@ -135,12 +149,21 @@ def run(chosen: argparse.Namespace) -> Answer:
     return Answer("\n".join(lines), run.as_dict())
 
 
+def _given(chosen: argparse.Namespace) -> dict[str, Any]:
+    """The keys of the recipe that the command line sets; a key's own flag goes over --set."""
+    from striate.recipe.changing import assigned, augment_keys, options
+
+    given = assigned(chosen.assignments)
+    given |= {f"augment.{name}": value for name, value in augment_keys(chosen.augment).items()}
+    given |= {f"net.options.{name}": value for name, value in options(chosen.net_option).items()}
+    return given | {key: getattr(chosen, flag) for flag, key in FLAGS.items() if getattr(chosen, flag) is not None}
+
+
 def _of_paper(chosen: argparse.Namespace) -> Recipe:
     from striate.errors import RequestError
     from striate.nets.papers import paper_recipe
-    from striate.recipe import Recipe
 
-    net = chosen.net or Recipe().with_settings(chosen.settings).net
+    net = _given(chosen).get("net.name")
     if not net:
         raise RequestError("--recipe paper needs --net: the network whose paper is meant (a file: --recipe ./paper)")
     return paper_recipe(net)

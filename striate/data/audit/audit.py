@@ -79,11 +79,16 @@ class Audit:
 
     def last_line(self) -> str:
         """What was set aside, in one line for the end of the screen."""
-        if not self.set_aside:
-            return "Nothing was set aside."
-        kinds = Counter(oddity.kind for oddity in self.set_aside)
-        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        return f"Set aside: {listed} ({few([oddity.path for oddity in self.set_aside])})."
+        return set_aside_line(self.set_aside)
+
+
+def set_aside_line(oddities: Sequence[Oddity]) -> str:
+    """How many of each kind were set aside, with a few paths, in one line."""
+    if not oddities:
+        return "Nothing was set aside."
+    kinds = Counter(oddity.kind for oddity in oddities)
+    listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return f"Set aside: {listed} ({few([oddity.path for oddity in oddities])})."
 
 
 def audit(

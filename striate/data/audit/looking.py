@@ -7,13 +7,8 @@ nobody wrote to since is not even read, unless its crop is wanted, and one seen 
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
-from threading import Event
 from typing import Protocol
 
 from PIL import Image
@@ -21,6 +16,7 @@ from PIL import Image
 from striate.data.audit.likeness import sketch
 from striate.data.audit.memory import Memory, Record
 from striate.data.sources.base import Item, Source
+from striate.data.threads import in_order
 from striate.pixels import Images, UnreadableImage
 from striate.storage import sha256_of
 
@@ -38,9 +34,6 @@ class Cropping(Protocol):
     def apply(self, image: Image.Image) -> Images:
         """uint8 [..., H, W, C]."""
         ...
-
-
-_CHUNK = 8  # images a task: large enough that handing tasks over costs nothing, small enough that few crops wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +67,7 @@ def look(
             return Looked(item, known, None), stamp
         return _read(source, pixels, item, wanted, memory), stamp
 
-    for looked, stamp in _in_order(one, source.items if items is None else items):
+    for looked, stamp in in_order(one, source.items if items is None else items):
         if memory and looked.record.digest:
             memory.remember(looked.item.key, stamp, looked.record)
         yield looked
@@ -108,30 +101,3 @@ def digest_of(source: Source, content: bytes) -> str:
     """What the content is remembered under: its SHA-256, or the one that the source knows."""
     known = told(source, content)
     return known.digest if known else sha256_of(content)
-
-
-Result = tuple[Looked, str]
-
-
-def _in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`work` on a thread a core (Pillow decodes outside Python's lock), at most a window ahead of the reader."""
-    workers = min(8, os.cpu_count() or 1)
-    pending: deque[Future[list[Result]]] = deque()
-    stopped = Event()
-
-    def chunk(some: list[Item]) -> list[Result]:
-        return [work(item) for item in some if not stopped.is_set()]
-
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            rest = iter(items)
-            while some := list(islice(rest, _CHUNK)):
-                pending.append(pool.submit(chunk, some))
-                if len(pending) >= 2 * workers:
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
-        finally:
-            stopped.set()  # the reader stopped early, or an image raised: do not decode the rest
-            for future in pending:
-                future.cancel()

@@ -12,7 +12,7 @@ import PIL
 from numpy.typing import NDArray
 from safetensors import numpy as safetensors
 
-from striate.data.sources.base import Source
+from striate.data.sources.base import IN_MEMORY, Source
 from striate.storage import cache_root, read_sealed, sha256_of, write_sealed
 
 _POLICY = 2  # raise it when decoding's policies or what is measured change: remembered records are then made anew
@@ -44,6 +44,7 @@ class Memory:
         name = sha256_of(f"{source.identity}|{PIL.__version__}|{_POLICY}".encode("utf-8", "surrogateescape"))
         self.path: Path = cache_root() / "audit" / f"{name[:32]}.safetensors"
         self.records: dict[str, Record] = {}
+        self._in_memory = source.identity.startswith(IN_MEMORY)
         self._stamps: dict[str, tuple[str, str]] = {}  # by key: stamp and digest
         self._seen: set[str] = set()  # keys of this pass: of other files the stamp is dropped
         content = read_sealed(self.path)
@@ -68,7 +69,12 @@ class Memory:
             self._as_stored = False
 
     def save(self, digests: Collection[str]) -> None:
-        """Keep the records of these digests; others have left the source. Raises WorkError where the disk refuses."""
+        """Save the records of these digests; others have left the source. Raises WorkError where the disk refuses.
+
+        Nothing is saved of data in memory: looking at them again costs little, and they may never be given again.
+        """
+        if self._in_memory:
+            return
         wanted = set(digests)
         records = {digest: record for digest, record in self.records.items() if digest in wanted}
         stamps = {

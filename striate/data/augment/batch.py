@@ -61,7 +61,7 @@ def augment(
         some = moved_and_resampled(some, chosen, draws, size, fraction)
         some = recoloured(some, chosen, draws, lighting) if chosen.colour or chosen.lighting else some
         some = cut_out(some, chosen.cutout, draws, blanks) if chosen.cutout else some
-        return dropped(some, chosen.drop, draws, blanks) if chosen.drop else some
+        return dropped(some, chosen.pixel_dropout, draws, blanks) if chosen.pixel_dropout else some
 
     # On a CPU a few images at a time: what is in between then stays in the cache, in memory that is used again.
     step = max(1, _AT_ONCE // images[0].numel()) if images.device.type == "cpu" else len(images)

@@ -68,10 +68,10 @@ class Moves:
 
 def moved_and_resampled(images: Tensor, chosen: Augmentation, draws: Draws, size: Size, fraction: float) -> Tensor:
     """The geometry of `chosen`: `images` [B, C, Hs, Ws] -> [B, C, *size], dtype and device kept."""
-    if not (chosen.resamples or chosen.sizes or chosen.shift or chosen.flip):
+    if not (chosen.resamples or chosen.shorter_side or chosen.shift or chosen.flip):
         return plain(images, size, fraction)
     moves = draw_moves(draws, chosen, size)
-    if not (chosen.resamples or chosen.sizes):
+    if not (chosen.resamples or chosen.shorter_side):
         if _window(images, size, fraction) != size:
             # Resized as for prediction, by a filter that takes in every pixel.
             images, fraction = plain(images, size, fraction), 1.0
@@ -120,7 +120,7 @@ def draw_windows(draws: Draws, chosen: Augmentation, images: Tensor, size: Size,
         height, width = np.minimum(np.sqrt(area / aspect), across[0]), np.minimum(np.sqrt(area * aspect), across[1])
         top = draws.between(Stream.CROP_DOWN, 0, 1) * (across[0] - height)
         return Windows(top, draws.between(Stream.CROP_RIGHT, 0, 1) * (across[1] - width), height, width)
-    if chosen.sizes:
+    if chosen.shorter_side:
         return _windows_of_sizes(draws, chosen, across, size)
     window = _window(images, size, fraction)
     places = [float((side - part) // 2) for side, part in zip(across, window, strict=True)]
@@ -128,15 +128,15 @@ def draw_windows(draws: Draws, chosen: Augmentation, images: Tensor, size: Size,
 
 
 def _windows_of_sizes(draws: Draws, chosen: Augmentation, across: Size, size: Size) -> Windows:
-    sides = np.array([side for side, _ in chosen.sizes])
+    sides = np.array([side for side, _ in chosen.shorter_side])
     shrinks = min(across) / sides  # source pixels a pixel of the resized image, for each size
     spares = [np.floor(length / shrinks + 1e-9) - out for length, out in zip(across, size, strict=True)]
     if (small := np.minimum(*spares) < 0).any():  # whether or not it is drawn this time
         wanted = f"{size[0]}x{size[1]}"
         raise RequestError(
-            f"augmentation sizes: an image resized to {sides[small][0]} has no window of {wanted} pixels"
+            f"augment.shorter_side: an image resized to {sides[small][0]} has no window of {wanted} pixels"
         )
-    shares = np.cumsum([share for _, share in chosen.sizes])
+    shares = np.cumsum([share for _, share in chosen.shorter_side])
     draw = draws.between(Stream.SIZE, 0, shares[-1])
     place = np.minimum(np.searchsorted(shares, draw, side="right"), len(sides) - 1)
     shrink = shrinks[place]
@@ -205,7 +205,7 @@ def sampling_grid(
     y, x = ((torch.arange(side, device=device) + (0.5 - side / 2)) for side in size)
     across, down = x.view(1, 1, -1), y.view(1, -1, 1)
     if chosen.elastic:
-        field = elastic_field(draws, chosen.elastic, chosen.smooth, size, device)
+        field = elastic_field(draws, chosen.elastic, chosen.elastic_sigma, size, device)
         across, down = across + field[:, 0], down + field[:, 1]
     grid = torch.empty((len(draws.samples), *size, 2), device=device)
     for axis, (by_x, by_y), start, extent, whole, out in (

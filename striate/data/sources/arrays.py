@@ -60,7 +60,7 @@ def from_arrays(
 
     `classes`: what the labels 0, 1, ... are called; by default each label that occurs is a class named by its value.
     """
-    checked = [(part, _checked_images(name, images), labels) for part, images, labels in parts]
+    checked = [(part, checked_images(name, images), labels) for part, images, labels in parts]
     if len({images.shape[1:] for _, images, _ in checked}) != 1:
         raise RequestError(f"{name}: the parts hold images of different sizes")
     for _, images, labels in checked:
@@ -86,7 +86,8 @@ def from_arrays(
     return ArraySource(name, identity, images, Classification(tuple(classes) or tuple(map(str, values))), items)
 
 
-def _checked_images(name: str, images: NDArray[Any]) -> NDArray[np.uint8]:
+def checked_images(name: str, images: NDArray[Any]) -> NDArray[np.uint8]:
+    """The images as uint8 [N, H, W] or [N, H, W, 3]. Raises RequestError for anything else."""
     if images.ndim == 4 and images.shape[-1] == 1:
         images = images[..., 0]
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3):

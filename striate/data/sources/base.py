@@ -10,11 +10,12 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from striate.pixels import Decoded
 from striate.tasks import Target, Task
 
+IN_MEMORY = "memory:"  # how the identity of data given from Python begins: they leave with the process
 PARTS = ("train", "val", "test")
 PART_NAMES = {  # what folders and manifests call the parts
     **dict.fromkeys(("train", "training"), "train"),
@@ -55,8 +56,15 @@ class Oddity:
     why: str
 
 
+@runtime_checkable
 class Source(Protocol):
-    """Labelled images to look at."""
+    """Labelled images to look at: what a source of one's own offers, to be given to `train` and the others as data.
+
+    A frozen dataclass does it; nothing need be inherited. `items` are listed at once, and cheap; `read` is called from
+    several threads. A source of image files leaves `decode` to `striate.pixels.decode`. Three more are optional:
+    `stamp(item) -> str`, a file's state ("" for unknown), saves reading what has not changed; `notes`, lines for the
+    user; `record_of(content)`, what is known of the content without decoding.
+    """
 
     @property
     def name(self) -> str:
@@ -103,9 +111,48 @@ def with_items(
 
     `task`: what the items' targets are from now on, where that changes too.
     """
-    changed: Any = cast(Any, source)  # every source is a frozen dataclass with these three fields
-    fields = {"items": tuple(items), "oddities": (*source.oddities, *oddities), "task": task or source.task}
-    return cast(Source, dataclasses.replace(changed, **fields))
+    fields: dict[str, Any] = {
+        "items": tuple(items), "oddities": (*source.oddities, *oddities), "task": task or source.task,
+    }  # fmt: skip
+    if dataclasses.is_dataclass(source) and fields.keys() <= {item.name for item in dataclasses.fields(source)}:
+        return cast(Source, dataclasses.replace(cast(Any, source), **fields))
+    return _Changed(source, **fields)
+
+
+@dataclass(frozen=True)
+class _Changed:
+    """A source that is no dataclass, with other items."""
+
+    source: Source
+    items: tuple[Item, ...]
+    oddities: tuple[Oddity, ...]
+    task: Task
+
+    @property
+    def name(self) -> str:
+        """The source's."""
+        return self.source.name
+
+    @property
+    def identity(self) -> str:
+        """The source's."""
+        return self.source.identity
+
+    def read(self, item: Item) -> bytes:
+        """As the source reads it."""
+        return self.source.read(item)
+
+    def decode(self, content: bytes, at_least: int) -> Decoded:
+        """As the source decodes it."""
+        return self.source.decode(content, at_least)
+
+    def peek(self, item: Item) -> tuple[int, int, int] | None:
+        """As the source peeks at it."""
+        return self.source.peek(item)
+
+    def __getattr__(self, name: str) -> Any:
+        """What else the source offers, such as `stamp` or `notes`."""
+        return getattr(object.__getattribute__(self, "source"), name)
 
 
 def notes_of(source: Source) -> tuple[str, ...]:

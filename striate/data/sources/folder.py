@@ -137,7 +137,7 @@ def open_images(root: Path) -> FileSource:
     except OSError as error:
         raise RequestError(f"cannot read the folder {str(root)!r}: {error.strerror or error}") from error
     if not walk.files:
-        raise RequestError(f"no images in {str(root)!r}")
+        raise RequestError(f"no images in the folder {str(root)!r}")
     name = root.resolve().name
     items = tuple(Item(key, 0) for key, _, _ in walk.files)
     return FileSource(root, name, f"{root.resolve()}|images", Classification((name,)), items, tuple(walk.oddities))

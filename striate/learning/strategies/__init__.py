@@ -6,6 +6,7 @@ import dataclasses
 
 from striate.data.sources.base import Source
 from striate.learning.context import RunContext
+from striate.learning.extensions import Extensions
 from striate.learning.planning import DataSummary, Plan
 from striate.learning.processes import Processes
 from striate.learning.result import TrainResult
@@ -13,21 +14,27 @@ from striate.recipe import Recipe
 
 
 def train_as_planned(
-    source: Source, plan: Plan, summary: DataSummary, recipe: Recipe, context: RunContext
+    source: Source,
+    plan: Plan,
+    summary: DataSummary,
+    recipe: Recipe,
+    context: RunContext,
+    extensions: Extensions,
 ) -> TrainResult:
     """Train by the strategy of the plan. Raises RequestError for data that are not fit to train on."""
+    extensions.require_gradient_steps(plan.strategy)
     if plan.strategy == "scratch":
         from striate.learning.strategies import scratch  # imports torch
 
-        return scratch.train(source, plan, summary, recipe, context)
+        return scratch.train(source, plan, summary, recipe, context, extensions)
     context = _single_process(context)
     if plan.strategy == "finetune":
         from striate.learning.strategies import finetune  # imports torch
 
-        return finetune.train(source, plan, recipe, context)
+        return finetune.train(source, plan, recipe, context, extensions)
     from striate.learning.strategies import features
 
-    return features.train(source, plan, recipe, context)
+    return features.train(source, plan, recipe, context, extensions)
 
 
 def _single_process(context: RunContext) -> RunContext:

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from striate.data.audit.audit import audit
 from striate.data.sources.base import Source
-from striate.inference.classifier import Classifier
+from striate.inference.predictor import Predictor
 from striate.learning.balance import balance_note
 from striate.learning.context import RunContext
+from striate.learning.extensions import Extensions
 from striate.learning.extraction import bfloat16_differs, extract
 from striate.learning.head import fit_on, out_of_fold_predictions, task_with_thresholds, with_head
 from striate.learning.ood import OODEvaluation, atypical, open_ood, with_ood_detector
@@ -21,9 +22,9 @@ from striate.recipe import Recipe
 from striate.transfer.head import Head
 
 
-def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext) -> TrainResult:
+def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, extensions: Extensions) -> TrainResult:
     """Fit a head on the features of `plan.net`. Raises RequestError for data that are not fit to train on."""
-    ood = open_ood(recipe.strangers)
+    ood = open_ood(recipe.data.ood)
     prepared = prepare_features(source, plan.net, recipe, context)
     head, model = _fitted(prepared, context)
     reason = _against_bfloat16(prepared, model, context)
@@ -36,12 +37,12 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext) -> Tr
     assert features is not None
     with context.clock.stage("predict out of fold"):
         out_of_fold = out_of_fold_predictions(split, features.matrix, prepared.recipe, head.C)
-    evaluation, folds = evaluated(split, model.task, _predictions(prepared, model), out_of_fold)
+    evaluation, folds = evaluated(split, model.task, _predictions(prepared, model), out_of_fold, extensions.metrics)
     extractor = features.extractor
     notes = (extractor.note, *balance_note(recipe), f"{reason}; float32 was used" if reason else "")
     return TrainResult(
         model=model,
-        recipe=prepared.recipe.changed({"precision": extractor.precision}),
+        recipe=prepared.recipe.updated({"inference.precision": extractor.precision}),
         split=split,
         evaluation=evaluation,
         engine=extractor.described,
@@ -71,7 +72,7 @@ def _against_bfloat16(prepared: Prepared, model: Model, context: RunContext) -> 
     """Why bfloat16, which was tried because the precision was left open, cannot be used; "" where it can."""
     features, split = prepared.features, prepared.split
     assert features is not None
-    if prepared.recipe.precision != "auto" or features.extractor.precision != "bfloat16":
+    if prepared.recipe.inference.precision != "auto" or features.extractor.precision != "bfloat16":
         return ""
     held_out = split.entries(split.held_out_rows) or split.audit.usable
     with context.clock.stage("check bfloat16"):
@@ -100,4 +101,4 @@ def _predictions(prepared: Prepared, model: Model) -> NDArray[np.float32]:
     features = prepared.features.matrix[prepared.split.held_out_rows]
     if not len(features):
         return np.zeros((0, model.task.outputs), np.float32)
-    return model.task.predictions(Classifier(model).scores(features))
+    return model.task.predictions(Predictor(model).logits(features))

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from striate.data.augment.augmentation import Augmentation
 from striate.data.sources.base import Source
 from striate.data.splits import folds_of, possible_folds
-from striate.inference.trunks import net_of
+from striate.inference.backbones import net_of
 from striate.learning.context import RunContext
 from striate.learning.evaluating import evaluate, train_with_folds
+from striate.learning.extensions import Extensions
 from striate.learning.head import fit_on, out_of_fold_predictions, task_with_thresholds, with_head
 from striate.learning.ood import open_ood
 from striate.learning.planning import Plan
@@ -29,24 +30,24 @@ from striate.nets.base import Net
 from striate.recipe import Recipe
 from striate.training.evaluation import validate
 from striate.training.hooks import Hook
-from striate.training.run import Run
+from striate.training.loop_state import LoopState
 from striate.training.view import View, normalised
 from striate.transfer.head import Head
 from striate.transfer.unfreezing import Unfreezing, learnt_stages, measure_norms, rates
 
-EPOCHS, RATE, AUGMENT = 4, 0.01, "crop=0.5..1 flip=0.5"  # benchmarks/finetune.py
+EPOCHS, RATE, AUGMENT = 4, 0.01, {"crop": (0.5, 1.0), "flip": 0.5}  # benchmarks/finetune.py
 ASIDE = 6  # one of so many parts of the training images tells whether fine-tuning has helped
 FEW = 1000  # images: of fewer, each counts, and the part set aside is trained on too afterwards
 AT_ONCE = 32  # images, where they only go forward
-_IN_PLACE = {"flip", "colour", "lighting", "cutout", "drop", "mixup"}  # need nothing from outside the crop
+_IN_PLACE = {"flip", "colour", "lighting", "cutout", "pixel_dropout", "mixup"}  # need nothing from outside the crop
 
 
-def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext) -> TrainResult:
+def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, extensions: Extensions) -> TrainResult:
     """Fit a head on `plan.net`, then train it and the stages next to it. Raises RequestError where that cannot be.
 
     Where training images set aside show that fine-tuning did not help, the model is the pretrained net with that head.
     """
-    ood = open_ood(recipe.strangers)
+    ood = open_ood(recipe.data.ood)
     prepared = prepare_features(source, plan.net, _with_defaults(recipe), context)
     features, split, recipe = prepared.features, prepared.split, prepared.recipe
     assert features is not None
@@ -56,18 +57,18 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext) -> Tr
         task = task_with_thresholds(split, features.matrix, recipe, c)
     with context.clock.stage("predict out of fold"):
         out_of_fold = out_of_fold_predictions(split, features.matrix, recipe, c)
-    moves = set(Augmentation.from_text(recipe.augment).transforms) - _IN_PLACE
+    moves = set(Augmentation.of(recipe.augment).transforms) - _IN_PLACE
     prepared = with_images(prepared, context, larger=bool(moves))
     backbone = features.extractor.backbone
-    trained = train_with_folds(Trainer(backbone.net, prepared, context, pretrained.initial), pretrained.fit)
+    trained = train_with_folds(Trainer(backbone.net, prepared, context, pretrained.initial, extensions), pretrained.fit)
     if trained.out_of_fold is None:
         trained = dataclasses.replace(trained, out_of_fold=out_of_fold)
     model = dataclasses.replace(trained.fitted.model, task=task)
-    tuned = model.trunk_key != backbone.trunk_key
+    tuned = model.backbone_key != backbone.backbone_key
     facts: dict[str, Any] = {
-        "label_smoothing": recipe.label_smoothing,
+        "loss.label_smoothing": recipe.loss.smoothing,
         "C": c,
-        "unfrozen": learnt_stages(net_of(backbone), recipe.unfreeze) if tuned else [],
+        "unfrozen": learnt_stages(net_of(backbone), recipe.finetune.unfreeze) if tuned else [],
         "weights": backbone.training,
     }
     return evaluate(trained, model, ood, facts)
@@ -76,16 +77,15 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext) -> Tr
 def _with_defaults(recipe: Recipe) -> Recipe:
     """What this strategy fills in.
 
-    Label smoothing that was left at its default is for training from scratch; here it would pull the head away from
+    Label smoothing, where it is unset, is for training from scratch; here it would pull the head away from
     the probabilities that it was fitted to: the loss on other images then grew from the first epoch on.
     """
-    unset = recipe.label_smoothing == Recipe().label_smoothing
-    return recipe.changed(
+    return recipe.updated(
         {
-            "epochs": recipe.epochs or EPOCHS,
-            "learning_rate": recipe.learning_rate or RATE,
-            "augment": AUGMENT if recipe.augment == "auto" else recipe.augment,
-            "label_smoothing": 0.0 if unset else recipe.label_smoothing,
+            "train.epochs": recipe.train.epochs or EPOCHS,
+            "optimizer.lr": recipe.optimizer.lr or RATE,
+            "augment": recipe.augment.settled(AUGMENT),
+            "loss.label_smoothing": recipe.loss.label_smoothing or 0.0,
         }
     )
 
@@ -111,13 +111,13 @@ class Pretrained:
         """The pretrained net with a head fitted to the images at `rows`, to be unfrozen from the top."""
         recipe = trainer.recipe
         net = net_of(self.model(trainer, rows))
-        if recipe.norms == "measured":
-            measure_norms(net, recipe.unfreeze, _batches(trainer, rows))
+        if recipe.finetune.batch_norm == "recalibrated":
+            measure_norms(net, recipe.finetune.unfreeze, _batches(trainer, rows))
             matrix = np.full(self.features.matrix.shape, np.nan, np.float32)
             matrix[rows] = _embedded(net, _batches(trainer, rows))
             _put_head(net, fit_on(trainer.data.split, matrix, recipe, rows))
-        shares = rates(net, recipe.unfreeze, recipe.rate_decay)
-        hook = Unfreezing(net, recipe.unfreeze, recipe.norms)
+        shares = rates(net, recipe.finetune.unfreeze, recipe.finetune.layer_decay)
+        hook = Unfreezing(net, recipe.finetune.unfreeze, recipe.finetune.batch_norm)
         return InitialState(net, trainer.data.pixels, rates=shares, hooks=(hook,), fitted=True)
 
     def fit(self, trainer: Trainer, rows: list[int], held_out: list[int], on_epoch: OnEpoch, stage: str) -> Fitted:
@@ -137,7 +137,7 @@ class Pretrained:
         if after >= before:
             said += ", so it did not help: the model is the pretrained net with a new head"
             model = self.model(trainer, rows)
-        elif len(rows) < FEW and trainer.recipe.take == "last" and not trainer.recipe.patience:
+        elif len(rows) < FEW and not trainer.recipe.train.keeps_best:
             said += "; then they were trained on too"
             again = "again" if stage == "train" else f"{stage}-again"
             model = trainer.fit(rows, [], lambda row: None, again).model
@@ -151,10 +151,10 @@ class _AtStart(Hook):
         self.trainer, self.rows, self.on_epoch = trainer, rows, on_epoch
         self.row: Row = {}
 
-    def start(self, run: Run) -> None:
-        view = View(self.trainer.evaluation_examples(self.rows), run.device)
-        found = validate(run.net.eval(), view, run.held_out_loss, precision=run.settings.train_precision)
-        self.row = {"epoch": 0, run.examples.task.metric.curve_key: found.score, "held_out_loss": found.loss}
+    def start(self, loop: LoopState) -> None:
+        view = View(self.trainer.evaluation_examples(self.rows), loop.device)
+        found = validate(loop.net.eval(), view, loop.held_out_loss, precision=loop.recipe.train.precision)
+        self.row = {"epoch": 0, loop.examples.task.metric.curve_key: found.score, "held_out_loss": found.loss}
         self.on_epoch(self.row)
 
 
@@ -168,7 +168,7 @@ def _aside(trainer: Trainer, rows: list[int]) -> list[int]:
 def _chosen(trainer: Trainer, history: tuple[Row, ...]) -> Row:
     """The epoch whose weights the training left."""
     metric, chosen = trainer.task.metric, history[-1]
-    if trainer.recipe.take == "best" or trainer.recipe.patience:
+    if trainer.recipe.train.keeps_best:
         for row in reversed(history):  # the first of equals
             chosen = chosen if metric.better(chosen[metric.curve_key], row[metric.curve_key]) else row
     return chosen

@@ -14,6 +14,7 @@ from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.learning.context import RunContext
 from striate.learning.evaluating import Trained, evaluate, train_with_folds
+from striate.learning.extensions import Extensions
 from striate.learning.ood import open_ood
 from striate.learning.planning import DataSummary, Plan, scratch_pixels
 from striate.learning.prepare import Prepared, prepare_images
@@ -23,23 +24,25 @@ from striate.model import Model
 from striate.nets.build import check_options, create
 from striate.pixels import Pixels
 from striate.recipe import Recipe
-from striate.recipe.options import options_of
+from striate.recipe.augment import Augment
 from striate.tasks import Task
 
 
-def train(source: Source, plan: Plan, summary: DataSummary, recipe: Recipe, context: RunContext) -> TrainResult:
+def train(
+    source: Source, plan: Plan, summary: DataSummary, recipe: Recipe, context: RunContext, extensions: Extensions
+) -> TrainResult:
     """Train `plan.net` from random weights. Raises RequestError for data that are not fit to train on."""
     _check(recipe, plan.net)
-    ood, pixels = open_ood(recipe.strangers), scratch_pixels(plan.net, summary)
+    ood, pixels = open_ood(recipe.data.ood), scratch_pixels(plan.net, summary)
     if ood and not has_embedding(plan.net, source.task, pixels):
         raise RequestError(
             f"{plan.net} ends in no linear layer, so it has no feature space to detect OOD images in; "
             "choose another net, or leave out --ood"
         )
-    recipe = recipe.changed({"augment": chosen_augment(recipe.augment, pixels)})
-    larger = Augmentation.from_text(recipe.augment).zooms and summary.side > pixels.height
+    recipe = recipe.updated({"augment": chosen_augment(recipe.augment, pixels)})
+    larger = Augmentation.of(recipe.augment).zooms and summary.side > pixels.height
     prepared = _with_epochs(prepare_images(source, pixels, recipe, context, larger=larger))
-    trained = train_with_folds(Trainer(plan.net, prepared, context, random_weights))
+    trained = train_with_folds(Trainer(plan.net, prepared, context, random_weights, extensions))
     with context.clock.stage("predict"):
         model = _with_thresholds(trained)
     return evaluate(trained, model, ood, {})
@@ -49,25 +52,23 @@ def random_weights(trainer: Trainer, rows: list[int]) -> InitialState:
     """Random weights, and the normalisation measured on the images at `rows`."""
     recipe = trainer.recipe
     found = measure(trainer.images.exact_array, trainer.images.places[rows])
-    centre, deviation = found.normalisation(recipe.normalise)
+    centre, deviation = found.normalisation(recipe.input.normalise)
     pixels = dataclasses.replace(trainer.data.pixels, mean=tuple(found.mean.tolist()), std=tuple(deviation.tolist()))
     net = create(
         trainer.net,
         classes=trainer.task.outputs,
         in_channels=pixels.channels,
         input_size=(pixels.height, pixels.width),
-        options=options_of(recipe.options.split()),
+        options=recipe.net.options,
     )
-    return InitialState(net, pixels, centre.astype(np.float32) if recipe.normalise == "mean-image" else None)
+    return InitialState(net, pixels, centre.astype(np.float32) if recipe.input.normalise == "mean-image" else None)
 
 
-def chosen_augment(augment: str, pixels: Pixels) -> str:
-    """What training images are augmented by, where that is left open."""
-    if augment != "auto":
-        return augment
+def chosen_augment(augment: Augment, pixels: Pixels) -> Augment:
+    """How training images are augmented, with the preset "auto" chosen."""
     # Digits and grey drawings are not mirrored; a sixteenth is half of what He et al. shift CIFAR's 32 pixels by.
-    words = f"shift={max(1, min(pixels.height, pixels.width) // 16)}"
-    return words + (" flip=0.5" if pixels.channels == 3 else "")
+    shift: dict[str, float] = {"shift": max(1, min(pixels.height, pixels.width) // 16)}
+    return augment.settled(shift | ({"flip": 0.5} if pixels.channels == 3 else {}))
 
 
 def has_embedding(net: str, task: Task, pixels: Pixels) -> bool:
@@ -77,19 +78,19 @@ def has_embedding(net: str, task: Task, pixels: Pixels) -> bool:
 
 def _check(recipe: Recipe, net: str) -> None:
     """Raise RequestError for what cannot be, before anything is decoded."""
-    if recipe.folds and (recipe.patience or recipe.take == "best"):
-        what = "patience" if recipe.patience else "take = 'best'"
+    if recipe.data.folds and recipe.train.keeps_best:
+        what = "train.patience" if recipe.train.patience else "train.keep_checkpoint = 'best'"
         raise RequestError(
-            f"{what} would choose the epoch by the images that a fold is measured on; with folds, give epochs"
+            f"{what} would choose the epoch by the images that a fold is measured on; with folds, give train.epochs"
         )
-    check_options(net, options_of(recipe.options.split()))
+    check_options(net, recipe.net.options)
 
 
 def _with_epochs(prepared: Prepared) -> Prepared:
     """The same data with the number of epochs chosen by the number of training images, where it is left open."""
     recipe = prepared.recipe
-    epochs = recipe.chosen_epochs(len(prepared.split.rows("train")))
-    return dataclasses.replace(prepared, recipe=recipe.changed({"epochs": epochs}))
+    epochs = recipe.train.chosen_epochs(len(prepared.split.rows("train")))
+    return dataclasses.replace(prepared, recipe=recipe.updated({"train.epochs": epochs}))
 
 
 def _with_thresholds(trained: Trained) -> Model:
@@ -111,4 +112,4 @@ def _for_thresholds(
         rows = np.flatnonzero(np.isfinite(out_of_fold[:, 0])).tolist()
         return rows, out_of_fold[rows]
     rows = split.rows("val") if split.held_out_part == "test" and split.rows("val") else split.rows("train")
-    return rows, trainer.predictor(model).answers(trainer.images.exact(rows))
+    return rows, trainer.predictor(model).predictions(trainer.images.exact(rows))

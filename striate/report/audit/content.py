@@ -113,7 +113,7 @@ def plans(page: AuditPage) -> dict[str, Plan]:
     """The plan of every file that the findings name, in the order in which they name them first.
 
     The suggestion is that of the first, most serious finding that has one, but for an image on which there is nothing
-    to be seen: no other label mends that. It is decided at once only where it is safe.
+    to be seen: no other label helps there. It is preset only where it is safe.
     """
     first: dict[str, Entry] = {}
     found: dict[str, dict[str, None]] = {}

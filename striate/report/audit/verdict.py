@@ -1,4 +1,4 @@
-"""How sound a folder is, in a word, two sentences and the three most useful things to do. Plain text."""
+"""The quality of a data set in a word and two sentences, and the three most useful things to do. Plain text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from striate.report.audit.words import LOOK, SERIOUS, WORDS, heading, level
 from striate.sections.wording import counted, images, percent
 
 STEPS = 3
-A_LOT = 0.02  # share of images that serious findings are about, from which on a folder is not sound
+A_LOT = 0.02  # share of images that serious findings are about, from which on they are serious problems
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Box:
-    """One box of a drawing. `tone` is one of TONES in `drawing`; `inputs` are numbers of the boxes whose answers go in.
+    """One box of a drawing. `tone` is one of TONES in `drawing`; `inputs` are numbers of the boxes whose outputs go in.
 
     A number that no box of the same block has stands for what comes from outside of it.
     """

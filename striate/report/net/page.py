@@ -32,20 +32,20 @@ STYLE = figures.CSS + drawing.CSS + CSS
 
 
 def render_net(page: NetPage) -> str:
-    """The whole page: facts, the paper's table, every stage drawn, and the derived columns."""
-    links = (("table", "The paper's table"), ("drawing", "Drawn"), ("derived", "Counted"))
+    """The whole page: facts, the paper's table, the diagram of every stage, and the derived columns."""
+    links = (("table", "The paper's table"), ("drawing", "Architecture"), ("derived", "Stages"))
     parts = (
         frame.contents(links),
         f"<section><dl>{''.join(_fact(*fact) for fact in page.facts)}</dl></section>",
         frame.section("table", "The paper's table", "", f"<pre>{text(page.table, lines=True)}</pre>"),
         frame.section(
             "drawing",
-            "Drawn",
-            "From left to right, as it is run. Values below a name: "
-            "channels x height x width of what leaves the stage.",
+            "Architecture",
+            "From left to right, in the order of the forward pass. Below a name: the output shape of the stage, "
+            "channels x height x width.",
             _stages(page.stages),
         ),
-        frame.section("derived", "Counted", "", _derived(page)),
+        frame.section("derived", "Stages", "", _derived(page)),
     )
     return frame.document(text(page.name), text(page.lead), f"<main>{''.join(parts)}</main>", STYLE)
 
@@ -73,7 +73,7 @@ def _block(block: Block) -> str:
     if block.times == 1 and not block.dense:
         return f'<figure class="block">{drawing.drawn(block)}</figure>'
     times = f"<b>{block.times} &times;</b> " if block.times > 1 else ""
-    dense = "sees all before it" if block.times == 1 else "each sees all before it"
+    dense = "input: all outputs before it" if block.times == 1 else "input of each: all outputs before it"
     said = f"<figcaption>{times}{dense if block.dense else ''}</figcaption>"
     return f'<figure class="block many">{said}{drawing.drawn(block)}</figure>'
 
@@ -83,7 +83,7 @@ def _shape(sides: Sequence[int]) -> str:
 
 
 def _derived(page: NetPage) -> str:
-    heads = ("Output", "Parameters", "Multiply-adds", "", "Receptive field", "Kept in training")
+    heads = ("Output", "Parameters", "Multiply-adds", "", "Receptive field", "Activation memory")
     cells = "".join(f'<th scope="col" class="num">{head}</th>' if head else '<td class="fill"></td>' for head in heads)
     most = max((stage.madds for stage in page.stages), default=0) or 1
     rows = "".join(

@@ -1,0 +1,1 @@
+"""Analysis of networks: operations traced, cost counted, receptive fields, block diagrams. Papers do not read it."""

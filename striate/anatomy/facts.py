@@ -1,0 +1,81 @@
+"""The facts files of the catalogue, counted: `python -m striate.anatomy.facts [PAPER ...]` writes them again.
+
+A file of `striate/nets/facts` belongs to the module of that name in `striate/nets`. It is a list of papers. What is
+written by hand: the paper, the published numbers and the rows of reference tables. What is counted here, from the nets
+themselves: `parameters`, and `madds`, the multiply-adds of one image of `input_size`. To add a net, write its entry
+with `{}` and run the command; a test recounts every file.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from striate.anatomy.summary import madds, parameters
+from striate.nets.build import instantiate, variants
+from striate.nets.catalog import FACTS
+from striate.storage import write_text
+
+_WIDTH = 120
+
+
+def recounted(path: Path) -> str:
+    """The text of a facts file with its networks counted again."""
+    papers = json.loads(path.read_text(encoding="utf-8"))
+    for paper in papers:
+        for name, net in paper["nets"].items():
+            height, width = net.get("input_size", paper["input_size"])
+            with torch.device("meta"):
+                made = instantiate(
+                    variants(path.stem)[name],
+                    classes=net.get("classes", paper["classes"]),
+                    in_channels=net.get("in_channels", paper["in_channels"]),
+                    input_size=(height, width),
+                )
+            paper["nets"][name] = {"parameters": parameters(made), "madds": madds(made, (height, width))} | {
+                key: value for key, value in net.items() if key not in ("parameters", "madds")
+            }
+    return _text(papers)
+
+
+def _text(papers: Sequence[Mapping[str, Any]]) -> str:
+    """JSON with a line for each net and each row, and a further one for what does not fit."""
+    return "[\n" + ",\n".join(_paper(paper) for paper in papers) + "\n]\n"
+
+
+def _paper(paper: Mapping[str, Any]) -> str:
+    lines = [f"    {_json(key)}: {_json(value)}" for key, value in paper.items() if key not in ("nets", "rows")]
+    nets = ",\n".join(_net(name, net) for name, net in paper["nets"].items())
+    lines.append(f'    "nets": {{\n{nets}\n    }}')
+    if "rows" in paper:
+        rows = ",\n".join(f"      {_json(row)}" for row in paper["rows"])
+        lines.append(f'    "rows": [\n{rows}\n    ]')
+    return "  {\n" + ",\n".join(lines) + "\n  }"
+
+
+def _net(name: str, net: Mapping[str, Any]) -> str:
+    line = f"      {_json(name)}: {_json(net)}"
+    if len(line) <= _WIDTH or "published" not in net:
+        return line
+    counted = {key: value for key, value in net.items() if key != "published"}
+    return f'      {_json(name)}: {_json(counted)[:-1]},\n        "published": {_json(net["published"])}}}'
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def main(names: Sequence[str]) -> None:
+    """Write the facts files of the modules `names` again, or all of them."""
+    for path in sorted(FACTS.glob("*.json")):
+        if not names or path.stem in names:
+            write_text(path, recounted(path))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

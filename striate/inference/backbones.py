@@ -1,0 +1,47 @@
+"""The torch module of a model file: built, loaded and checked, ready for an engine or an export."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from striate.errors import RequestError
+from striate.model import Model
+from striate.nets.backbone import Backbone, Normalise
+from striate.nets.base import Net
+from striate.nets.build import create
+from striate.nets.catalog import check_registered
+from striate.nets.state import load_arrays
+from striate.pixels import Images
+
+
+def net_of(model: Model) -> Net:
+    """The network with its weights, in eval mode. Raises RequestError where file and net do not fit."""
+    strange = model.options.keys() - {"classes", "in_channels", "input_size", "options"}
+    if strange:
+        raise RequestError(f"the model's options hold {sorted(strange)}, which create does not take")
+    check_registered(model.net)
+    net = create(model.net, **model.options)
+    pixels = model.pixels
+    if pixels.channels != net.in_channels or min(pixels.height, pixels.width) < net.minimum_size:
+        raise RequestError(
+            f"the model's pixels, {pixels.channels}x{pixels.height}x{pixels.width}, do not fit {model.net!r}, which "
+            f"takes {net.in_channels} channels of at least {net.minimum_size} x {net.minimum_size} pixels"
+        )
+    load_arrays(net, model.tensors, model.aliases)
+    return net.eval()
+
+
+def backbone_of(model: Model) -> nn.Module:
+    """uint8 images in, embedding out (logits, where the net has no linear head)."""
+    net = net_of(model)
+    return Backbone(net, model.pixels, embedding=bool(model.head), mean_image=model.mean_image).eval()
+
+
+def normalised(crops: Images, model: Model) -> Tensor:
+    """uint8 crops [N, H, W, C] as the model's network takes them: float32 [N, C, H, W]."""
+    # A copy, because decoded images may be read-only and torch warns of those.
+    normalise: nn.Module = Normalise(model.pixels, model.mean_image)
+    found: Tensor = normalise(torch.from_numpy(np.array(crops)))
+    return found

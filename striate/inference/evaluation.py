@@ -1,0 +1,113 @@
+"""Evaluation of a model on a source of labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.data.audit.audit import Audit, audit
+from striate.data.audit.looking import Record, look
+from striate.data.augment.crops import TenCrops
+from striate.data.sources.base import Item, Source
+from striate.data.splits import measured_part
+from striate.errors import RequestError
+from striate.inference.engine import engine_version, in_batches
+from striate.inference.predictor import Predictor
+from striate.pixels import Images
+from striate.progress import Progress
+from striate.tasks import Evaluation, Target, Task
+
+
+@dataclass(frozen=True, eq=False)
+class ModelEvaluation:
+    """What a model is worth on labelled images. audit: of the images that it was measured on."""
+
+    evaluation: Evaluation
+    audit: Audit
+    predictor: Predictor
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as JSON values; shares are 0..1."""
+        engine = self.predictor.engine_name
+        return {
+            **self.evaluation.as_dict(),
+            "engine": f"{engine} {engine_version(engine)}",
+            "precision": self.predictor.precision,
+            "set_aside": self.audit.as_dict()["set_aside"],
+        }
+
+
+def evaluate(
+    predictor: Predictor, source: Source, *, part: str = "", ten_crop: bool = False, progress: Progress | None = None
+) -> ModelEvaluation:
+    """Measure a model on a source.
+
+    part: "train", "val" or "test"; by default the held-out one, or all images where there are no parts.
+    ten_crop: predict each image by the mean of ten views of it, as AlexNet was measured; ten times the work.
+    Raises RequestError where the data are of another task, or no class of theirs is one of the model's.
+    """
+    task, pixels = predictor.model.task, predictor.model.pixels
+    index = _shared_names(task, source)
+    part = _part_of(source, part)
+    items = [item for item in source.items if item.part == part]
+    pairs: list[tuple[Item, Record]] = []
+
+    def usable() -> Iterator[tuple[Target, Images]]:
+        for looked in look(source, TenCrops(pixels) if ten_crop else pixels, items=items):
+            bar.advance()
+            pairs.append((looked.item, looked.record))
+            if looked.crop is not None:
+                yield _in_the_models_order(looked.item, source.task, index, task), looked.crop
+
+    def predictions(crops: Images) -> NDArray[np.float32]:
+        """[N, outputs] of crops [N, H, W, C]; of views [N, V, H, W, C], the mean over the views."""
+        views = predictor.predictions(crops.reshape(-1, *crops.shape[-3:]))
+        return np.asarray(views.reshape(len(crops), -1, views.shape[1]).mean(axis=1))
+
+    with (progress or Progress()).bar("Evaluating", len(items)) as bar:
+        found = list(in_batches(predictions, usable()))
+    if not found:
+        raise RequestError(f"no usable image to evaluate on in {source.name!r}")
+    measured = task.evaluate(part, np.stack([row for _, row in found]), task.collate(target for target, _ in found))
+    return ModelEvaluation(measured, audit(source, pairs, trained_only=False), predictor)
+
+
+def _shared_names(task: Task, source: Source) -> dict[int, int]:
+    """The data's name indices -> the model's, of the names that both have.
+
+    Raises RequestError where the two are of different tasks, or share no name.
+    """
+    if source.task.kind != task.kind:
+        raise RequestError(f"the model's task is {task.kind!r}, and that of {source.name!r} is {source.task.kind!r}")
+    theirs = {name: index for index, name in enumerate(task.names)}
+    shared = {index: theirs[name] for index, name in enumerate(source.task.names) if name in theirs}
+    if task.wording.names_listed and not shared:
+        raise RequestError(
+            f"none of the {task.wording.many} of {source.name!r} ({', '.join(source.task.names[:3])}, ...) "
+            f"is one of the model's ({', '.join(task.names[:3])}, ...)"
+        )
+    return shared
+
+
+def _in_the_models_order(item: Item, theirs: Task, index: dict[int, int], task: Task) -> Target:
+    """The item's target by the model's indices. Raises RequestError for a name that the model does not have."""
+    if not task.wording.names_listed:
+        return item.target
+    for place in theirs.indices(item.target):
+        if place not in index:
+            raise RequestError(f"the model has no {task.wording.one} {theirs.names[place]!r} ({item.key!r})")
+    return theirs.reindexed(item.target, index)
+
+
+def _part_of(source: Source, asked: str) -> str:
+    """The part to measure on. Raises RequestError for one that the data do not have."""
+    given = {item.part for item in source.items}
+    part = asked or measured_part(sorted(given))
+    if part and part not in given:
+        known = ", ".join(sorted(filter(None, given))) or "none"
+        raise RequestError(f"{source.name!r} has no part {part!r}; it has {known}")
+    return part

@@ -1,0 +1,118 @@
+"""A finished run: its folder, what is written to it, and the value that `striate.train` returns."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from striate.data.audit.audit import Audit
+from striate.data.sources.base import Source
+from striate.data.splits import split_csv
+from striate.inference.predictor import Predictor
+from striate.jobs.reporting.run_report import run_report
+from striate.learning.context import RunContext
+from striate.learning.extensions import Extensions
+from striate.learning.metrics import metrics_of
+from striate.learning.planning import Plan
+from striate.learning.result import TrainResult
+from striate.learning.run_folder import MODEL, RECIPE, REPORT
+from striate.model import Model, write
+from striate.report.page import render
+from striate.tasks import Evaluation
+
+REMARKS = 2  # on the training curve, printed after training; the report has them all
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run: its folder, why it was trained as it was, the result, and its figures as JSON values."""
+
+    folder: Path
+    plan: Plan
+    result: TrainResult
+    metrics: dict[str, Any]
+
+    @property
+    def model(self) -> Model:
+        """The model as written to the run folder."""
+        return self.result.model
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The headline: the evaluation on images the model was not trained on."""
+        return self.result.evaluation
+
+    @property
+    def audit(self) -> Audit:
+        """What was found in the data."""
+        return self.result.split.audit
+
+    @property
+    def predictor(self) -> Predictor:
+        """The model, ready to predict."""
+        return Predictor(self.model)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The run as JSON values."""
+        return {
+            "run": str(self.folder),
+            "model": str(self.folder / MODEL),
+            "report": str(self.folder / REPORT),
+            "net": self.model.net,
+            "strategy": self.model.strategy,
+            "why": self.plan.why,
+            "classes": list(self.model.classes),
+            "images": len(self.audit.usable),
+            "set_aside": len(self.audit.set_aside),
+            **self.metrics,
+        }
+
+
+def written(result: TrainResult, source: Source, plan: Plan, context: RunContext, extensions: Extensions) -> Run:
+    """Write everything of the run: the model last, because where it exists the run is finished."""
+    folder, clock, recipe, split = context.folder, context.clock, result.recipe, result.split
+    metrics = metrics_of(result)
+    training = {
+        "data": recipe.data.path,
+        "images": len(split.rows("train")),
+        "seed": recipe.seed,
+        **result.facts,
+        **extensions.names(),
+    }
+    model = dataclasses.replace(result.model, metrics=metrics, training=training, versions=_versions())
+    result = dataclasses.replace(result, model=model)
+    folder.write_text(RECIPE, recipe.toml())
+    folder.write_text("audit.json", json.dumps(split.audit.as_dict(), indent=1))
+    folder.write_text("split.csv", split_csv(split.audit, split.parts, split.folds))
+    with clock.stage("write the report"):
+        folder.write_text(REPORT, render(run_report(source, plan, result, dict(clock.stages))))
+    with clock.stage("write the model"):
+        write(folder.path / MODEL, model)
+    remarks = result.evidence.remarks
+    if result.history:
+        metrics = metrics | {"remarks": [remark.kind for remark in remarks]}
+    metrics = metrics | {"seconds": round(clock.total, 3)}
+    context.log("done", {**metrics, "stages": {name: round(seconds, 3) for name, seconds in clock.stages.items()}})
+    for line in (
+        *(finding.line() for finding in split.audit.findings),
+        *(remark.line() for remark in remarks[:REMARKS]),
+        *result.notes,
+    ):
+        context.progress.say(line)
+    return Run(folder.path, plan, result, metrics)
+
+
+def _versions() -> dict[str, str]:
+    """Versions of what decides the predictions, read without importing anything."""
+    found = {"python": platform.python_version()}
+    for name in ("striate", "numpy", "pillow", "torch", "openvino"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,146 @@
+"""The cells of the papers' tables that are more than a number or a word, each read by its class.
+
+`parse` takes a cell as printed and raises ValueError for one that is written otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple, Self
+
+
+def _matched(pattern: str, text: str, example: str) -> re.Match[str]:
+    if found := re.fullmatch(pattern, text):
+        return found
+    raise ValueError(f"expected a cell such as {example}")
+
+
+class Patch(NamedTuple):
+    """Kernel and stride of a convolution or a pooling, printed `7x7/2`."""
+
+    kernel: int
+    stride: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the cell."""
+        found = _matched(r"(\d+)x\1/(\d+)", text, "7x7/2")
+        return cls(int(found[1]), int(found[2]))
+
+
+class MapSize(NamedTuple):
+    """Height, width and channels of a map, printed `28x28x192`, or `28x192` where it is square."""
+
+    height: int
+    width: int
+    channels: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the cell."""
+        found = _matched(r"(\d+)x(?:(\d+)x)?(\d+)", text, "28x28x192 or 28x192")
+        return cls(int(found[1]), int(found[2] or found[1]), int(found[3]))
+
+
+class Filter(NamedTuple):
+    """Kernel and output channels of a convolution, printed `3x3x3x32`, or `3x3x32` where it is depthwise."""
+
+    kernel: int
+    channels: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the cell."""
+        found = _matched(r"(\d+)x\1(?:x\d+)?x(\d+)", text, "3x3x3x32 or 3x3x32")
+        return cls(int(found[1]), int(found[2]))
+
+
+class Conv(NamedTuple):
+    """One convolution of a block."""
+
+    kernel: int
+    channels: int
+
+
+class Convs(tuple[Conv, ...]):
+    """The convolutions of a block, printed `1x1,64;3x3,64;1x1,256`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the cell."""
+        found = (_matched(r"(\d+)x\1,(\d+)", conv, "1x1,64;3x3,64") for conv in text.split(";"))
+        return cls(Conv(int(one[1]), int(one[2])) for one in found)
+
+    def scaled(self, width: float) -> Convs:
+        """The same, `width` times as wide."""
+        return Convs(Conv(kernel, max(1, round(channels * width))) for kernel, channels in self)
+
+
+class Parts(tuple[str, ...]):
+    """What stands one after another, printed `conv-relu-pool` or `BN,ReLU`; a dash is nothing."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the cell."""
+        return cls(() if text == "-" else re.split("[-,]", text))
+
+
+class LayerCount(NamedTuple):
+    """A number of layers that grows with n, printed `2n` or `1+2n`: `extra` and how many times n."""
+
+    extra: int
+    times: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the cell."""
+        found = _matched(r"(?:(\d+)\+)?(\d+)n", text, "1+2n")
+        return cls(int(found[1] or 0), int(found[2]))
+
+
+class StridedKind(NamedTuple):
+    """A kind of stage with its stride, printed `inception` or `inception/2`."""
+
+    name: str
+    stride: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the cell."""
+        found = _matched(r"(\w+)(?:/(\d+))?", text, "inception/2")
+        return cls(found[1], int(found[2] or 1))
+
+
+class ColumnLayer(NamedTuple):
+    """A layer of VGG's columns: `conv3-64`, `FC-4096`, `LRN`, `maxpool`; a dot is none.
+
+    `kind` is "conv", "FC", "LRN", "maxpool" or "". `kernel` is of convolutions, `channels` of them and of FC, else 0.
+    """
+
+    kind: str
+    kernel: int
+    channels: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the cell."""
+        if text in ("LRN", "maxpool", "."):
+            return cls("" if text == "." else text, 0, 0)
+        found = _matched(r"(conv|FC)(\d*)-(\d+)", text, "conv3-64, FC-4096, LRN, maxpool or .")
+        return cls(found[1], int(found[2] or 0), int(found[3]))
+
+
+class DepthName(NamedTuple):
+    """A network named for its depth, printed `densenet121`."""
+
+    name: str
+    depth: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the cell."""
+        return cls(text, int(_matched(r"[a-z]+(\d+)", text, "densenet121")[1]))

@@ -1,0 +1,64 @@
+"""Shapes without numbers: a copy of a module on the meta device, and what leaves its parts."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from striate.nets.base import Net
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+PreHook = Callable[[nn.Module, tuple[Tensor, ...]], None]
+Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]
+
+
+def meta_copy(module: AnyModule) -> AnyModule:
+    """A copy whose tensors are on the meta device: they have a shape and hold no values, so that it needs no memory."""
+    memo: dict[int, object] = {}
+    for parameter in module.parameters():
+        memo[id(parameter)] = nn.Parameter(parameter.detach().to("meta"))
+    for buffer in module.buffers():
+        memo[id(buffer)] = buffer.to("meta")
+    return copy.deepcopy(module, memo)
+
+
+@contextlib.contextmanager
+def forward_hooks() -> Iterator[tuple[Callable[[nn.Module, PreHook], None], Callable[[nn.Module, Hook], None]]]:
+    """Yields two functions, which register a forward pre-hook and a forward hook on a module.
+
+    All of them are removed when the context ends, also after an error.
+    """
+    handles: list[RemovableHandle] = []
+    try:
+        yield (
+            lambda module, hook: handles.append(module.register_forward_pre_hook(hook)),
+            lambda module, hook: handles.append(module.register_forward_hook(hook)),
+        )
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def output_shapes(net: Net, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """The output shape, without the batch, of each of the modules `names` for an image of `minimum_size`.
+
+    Names are dotted, as in `named_modules`; modules that `features` does not run are left out.
+    """
+    copied = meta_copy(net).eval()
+    shapes: dict[str, tuple[int, ...]] = {}
+    with forward_hooks() as (_, after):
+        for name in names:
+            after(copied.get_submodule(name), shape_into(shapes, name))
+        copied.features(torch.empty(1, net.in_channels, net.minimum_size, net.minimum_size, device="meta"))
+    return shapes
+
+
+def shape_into(shapes: dict[str, tuple[int, ...]], name: str) -> Hook:
+    """A forward hook that writes its module's output shape, without the batch, into `shapes[name]`."""
+    return lambda module, inputs, output: shapes.update({name: tuple(output.shape[1:])})

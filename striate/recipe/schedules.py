@@ -1,0 +1,79 @@
+"""The `[schedule]` of a recipe, how the learning rate changes: one dataclass a choice, with only its own keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from striate.errors import RequestError
+from striate.recipe.keys import LOOP, Table, key
+
+
+@dataclass(frozen=True)
+class Schedule(Table):
+    """What every schedule is."""
+
+    TABLE: ClassVar[str] = "schedule"
+    STRATEGIES: ClassVar[tuple[str, ...]] = LOOP
+    name: ClassVar[str] = ""
+
+
+@dataclass(frozen=True)
+class WithWarmup(Schedule):
+    """A schedule that is preceded by a linear warm-up."""
+
+    warmup_epochs: float = key(1.0, "linear warm-up before the schedule", unit="epochs", low=0, high=1000)
+
+
+@dataclass(frozen=True)
+class Constant(WithWarmup):
+    """The peak throughout."""
+
+    name: ClassVar[str] = "constant"
+
+
+@dataclass(frozen=True)
+class Step(WithWarmup):
+    """The learning rate is multiplied by `gamma` at each of the milestones, or every `step_epochs`."""
+
+    name: ClassVar[str] = "step"
+    milestones: tuple[float, ...] | None = key(
+        None,
+        "when the learning rate drops: epochs, or below 1 shares of the run; unset: [0.5, 0.75]",
+        unit="epochs",
+        low=1e-6,
+        high=1e6,
+    )
+    step_epochs: float | None = key(
+        None, "epochs from one drop to the next, in place of milestones", unit="epochs", low=1e-3, high=1000
+    )
+    gamma: float = key(0.1, "factor of a drop", low=1e-6, high=1)
+
+    def check(self) -> None:
+        """Drops are given one way, not both."""
+        if self.milestones is not None and self.step_epochs is not None:
+            raise RequestError(
+                "schedule.milestones and schedule.step_epochs both say when the learning rate drops: give one"
+            )
+
+    @property
+    def drops(self) -> tuple[float, ...]:
+        """The milestones where there are any, else the default ones."""
+        return (0.5, 0.75) if self.milestones is None else self.milestones
+
+
+@dataclass(frozen=True)
+class Cosine(WithWarmup):
+    """Half a cosine, from the peak to 0."""
+
+    name: ClassVar[str] = "cosine"
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Up to the peak and down again in one cycle, momentum the other way round."""
+
+    name: ClassVar[str] = "one-cycle"
+
+
+SCHEDULES: dict[str, type[Schedule]] = {kind.name: kind for kind in (Constant, Step, Cosine, OneCycle)}

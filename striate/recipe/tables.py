@@ -1,0 +1,170 @@
+"""The tables of a recipe that have no choices of their own: data, net, input, loss, train and the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from striate.errors import RequestError
+from striate.recipe.keys import LOOP, Table, key
+
+_STEPS = 2500  # that an unset number of epochs aims at, within 10 to 100
+_SMOOTHING = 0.05  # where label_smoothing is left out
+
+
+@dataclass(frozen=True)
+class Data(Table):
+    """What is trained and measured on."""
+
+    TABLE: ClassVar[str] = "data"
+
+    path: str | None = key(None, "folder, manifest, arrays, pack or named data set")
+    split: str | None = key(None, "split.csv of an earlier run, to be split the same")
+    decisions: str | None = key(None, "decisions.csv: which images to drop, relabel or move")
+    held_out: float = key(0.2, "share held out where the data bring no split", low=0.01, high=0.9)
+    folds: int | None = key(None, "cross-validate in so many folds; unset: one held-out part", low=2, high=100)
+    balance: str = key(
+        "none", "balance the classes by weights of the loss, or by sampling", choices=("none", "weights", "sampling")
+    )
+    ood: str | None = key(None, "folder of images of none of the classes: fit and measure OOD detection")
+
+
+@dataclass(frozen=True)
+class Net(Table):
+    """The network, and the options of its constructor."""
+
+    TABLE: ClassVar[str] = "net"
+
+    name: str | None = key(None, "name of the network, or model file; unset: chosen with the strategy")
+    options: dict[str, Any] = key({}, "options of the network's constructor", strategies=("scratch",))  # noqa: RUF009  (a field)
+
+
+@dataclass(frozen=True)
+class Input(Table):
+    """How images are normalised."""
+
+    TABLE: ClassVar[str] = "input"
+    STRATEGIES: ClassVar[tuple[str, ...]] = ("scratch",)
+
+    normalise: str = key("channel", "what is subtracted", choices=("channel", "mean-pixel", "mean-image"))
+
+
+@dataclass(frozen=True)
+class Loss(Table):
+    """What training minimises."""
+
+    TABLE: ClassVar[str] = "loss"
+    STRATEGIES: ClassVar[tuple[str, ...]] = LOOP
+
+    name: str | None = key(
+        None,
+        "loss; unset: the task's own",
+        choices=("cross-entropy", "binary-cross-entropy", "mse", "huber"),
+        strategies=("features", *LOOP),
+    )
+    label_smoothing: float | None = key(
+        None, "mass moved from the true class; unset: 0.05, in finetune 0", low=0, high=0.9
+    )
+    smoothing_prior: str = key(
+        "uniform", "to all classes alike, or by their frequency", choices=("uniform", "frequency")
+    )
+    aux_weight: float = key(0.3, "weight of each auxiliary head's loss", low=0, high=10)
+
+    @property
+    def smoothing(self) -> float:
+        """`label_smoothing`, or its default where it is unset."""
+        return _SMOOTHING if self.label_smoothing is None else self.label_smoothing
+
+
+@dataclass(frozen=True)
+class Train(Table):
+    """The training loop."""
+
+    TABLE: ClassVar[str] = "train"
+    STRATEGIES: ClassVar[tuple[str, ...]] = LOOP
+
+    epochs: int | None = key(None, "passes over the training images; unset: chosen", low=1, high=100_000)
+    batch: int = key(64, "batch size", unit="images", low=1, high=65_536)
+    accumulate: int = key(1, "micro-batches of a batch, whose gradients add up, for less memory", low=1, high=65_536)
+    clip_norm: float | None = key(1.0, "clip gradients to this norm; none: off", low=1e-6, high=1e6)
+    ema_decay: float | None = key(
+        None, "decay of the exponential moving average of the weights; unset: off", low=1e-6, high=0.999999
+    )
+    keep_checkpoint: str = key("last", "the epoch whose weights the model gets", choices=("last", "best"))
+    patience: int | None = key(
+        None, "early stopping: epochs without a better one; unset: off", unit="epochs", low=1, high=100_000
+    )
+    precision: str = key("auto", "of a training step; auto: measured", choices=("auto", "float32", "bfloat16"))
+    compile: str = key("auto", "torch.compile; auto: measured", choices=("auto", "no", "yes"))
+    gradient_checkpointing: str = key(
+        "none", "recompute activations in the backward pass, for less memory", choices=("none", "sqrt")
+    )
+    overfit_batch: int | None = key(
+        None,
+        "images of a small batch that is overfitted first, as a check; unset: none",
+        low=1,
+        high=1000,
+        strategies=("scratch",),
+    )
+
+    def check(self) -> None:
+        """A micro-batch has at least one image."""
+        if self.accumulate > self.batch:
+            raise RequestError(f"train.accumulate is at most train.batch, {self.batch}, not {self.accumulate}")
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the model gets the weights of the best epoch: asked for, or by early stopping."""
+        return self.keep_checkpoint == "best" or self.patience is not None
+
+    def chosen_epochs(self, images: int) -> int:
+        """`epochs`, or where they are unset as many as make about 2,500 steps of so many images: 10 to 100."""
+        return self.epochs or min(100, max(10, round(_STEPS * self.batch / max(1, images))))
+
+
+@dataclass(frozen=True)
+class Finetune(Table):
+    """What fine-tuning a pretrained network does beside training."""
+
+    TABLE: ClassVar[str] = "finetune"
+    STRATEGIES: ClassVar[tuple[str, ...]] = ("finetune",)
+
+    unfreeze: int = key(2, "stages trained below the head, from the top", low=0, high=1000)
+    layer_decay: float = key(0.5, "learning rate of a stage, as a share of the one above", low=1e-6, high=1)
+    batch_norm: str = key(
+        "frozen",
+        "running statistics of frozen stages: ImageNet's, measured on the data, or updated by the batches",
+        choices=("frozen", "recalibrated", "trained"),
+    )
+
+
+@dataclass(frozen=True)
+class Head(Table):
+    """The linear head on a frozen network."""
+
+    TABLE: ClassVar[str] = "head"
+    STRATEGIES: ClassVar[tuple[str, ...]] = ("features", "finetune")
+
+    cv_folds: int = key(5, "cross-validation folds that choose the head's regularisation", low=2, high=50)
+
+
+@dataclass(frozen=True)
+class Checkpoint(Table):
+    """How often a run is saved while it trains."""
+
+    TABLE: ClassVar[str] = "checkpoint"
+    STRATEGIES: ClassVar[tuple[str, ...]] = LOOP
+
+    seconds: float | None = key(60.0, "between checkpoints; none: by steps alone", unit="seconds", low=1e-3, high=1e6)
+    steps: int | None = key(None, "between checkpoints; unset: by time alone", unit="steps", low=1, high=10**9)
+    keep: int = key(2, "checkpoints kept while it runs", low=1, high=1000)
+
+
+@dataclass(frozen=True)
+class Inference(Table):
+    """How predictions are made: those of the run, and those of the saved model by default."""
+
+    TABLE: ClassVar[str] = "inference"
+
+    precision: str = key("auto", "of inference", choices=("auto", "float32", "bfloat16"))
+    engine: str = key("auto", "inference engine", choices=("auto", "openvino", "torch"))

@@ -1,0 +1,27 @@
+"""Techniques of a training run, one file each: a function, then the hook that calls it."""
+
+from __future__ import annotations
+
+from striate.errors import RequestError
+from striate.recipe import Recipe
+from striate.training.hooks import Hook
+from striate.training.techniques.best_epoch import BestEpoch
+from striate.training.techniques.clipping import GradientClipping
+from striate.training.techniques.ema import WeightAveraging
+
+__all__ = ["BestEpoch", "GradientClipping", "WeightAveraging", "techniques"]
+
+
+def techniques(recipe: Recipe, *, validated: bool) -> list[Hook]:
+    """The hooks that the recipe asks for. Raises RequestError for what needs held-out images where there are none."""
+    hooks: list[Hook] = []
+    if recipe.train.clip_norm:
+        hooks.append(GradientClipping(recipe.train.clip_norm))
+    if recipe.train.ema_decay:
+        hooks.append(WeightAveraging(recipe.train.ema_decay))
+    if recipe.train.keeps_best:
+        if not validated:
+            what = "train.patience" if recipe.train.patience else "train.keep_checkpoint = 'best'"
+            raise RequestError(f"{what} needs held-out images: without them no epoch is better than another")
+        hooks.append(BestEpoch(recipe.train.patience))
+    return hooks
