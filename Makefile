@@ -1,4 +1,5 @@
-# make demo: the main job on data that comes with the packages.   make test: lint, types, tests.
+# make demo: train on data that comes with the packages.   make test: lint, types, documentation, tests.
+# make docs: the documentation site, docs/_build/index.html.
 # Each makes its own virtual environment and installs what it needs.
 
 PYTHON ?= python3
@@ -6,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test test-full bench peers lint types clean
+.PHONY: demo test test-full bench peers lint types docs clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -27,10 +28,14 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-test: lint types
+# Warnings are errors: a broken link or a docstring that cannot be read fails the build.
+docs: $(STAMP)
+	$(BIN)/sphinx-build -q -W --keep-going -d docs/_build/.doctrees docs docs/_build
+
+test: lint types docs
 	$(BIN)/python -m pytest
 
-test-full: lint types
+test-full: lint types docs
 	$(BIN)/python -m pytest -m ''
 
 # Measures first light's figures; PEERS="--peer-python PYTHON --fastai SCRIPT" puts the peers in between.
@@ -52,4 +57,4 @@ peers: $(PEERS_VENV)/installed
 	PYTHONPATH=$(CURDIR) $(PEERS_BIN)/python benchmarks/parity.py
 
 clean:
-	rm -rf $(VENV) demo build *.egg-info
+	rm -rf $(VENV) demo build docs/_build *.egg-info

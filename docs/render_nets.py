@@ -15,7 +15,7 @@ PAGES = Path(__file__).parent / "nets"
 SOURCES = Path(striate.nets.__file__).parent
 MADE = "Made from `striate/nets` by `python docs/render_nets.py`."
 
-# What the papers say, in words; other keys are told as they are.
+# What the papers say, in words; other keys are printed as they are.
 _SAID = {"parameters": "{:,} parameters", "madds": "{:,} multiply-adds", "error": "{} % error"}
 _SAID |= {"top5_error": "{} % top-5 error", "connections": "{:,} connections"}
 _SAID |= {"memory": "from memory, not checked"}
@@ -30,6 +30,7 @@ def rendered() -> Iterator[tuple[str, str]]:
     for file, nets in files.items():
         names = ", ".join(f"`{net.name}`" for net in nets if not net.tiny)
         lines.append(f"| [{nets[0].title}]({file}.md) | {nets[0].year} | {names} |")
+    lines += ["", "```{toctree}", ":hidden:", "", *files, "```"]
     yield "README.md", "\n".join(lines) + "\n"
     for file, nets in files.items():
         yield f"{file}.md", page(file, nets)
@@ -60,7 +61,7 @@ def _tables(nets: Sequence[Entry]) -> Iterator[str]:
         if net.tiny or table in told:
             continue
         told.add(table)
-        yield from (f"## The table of {net.name}", "", "```", table.rstrip("\n"), "```", "")
+        yield from (f"## The table of {net.name}", "", "```text", table.rstrip("\n"), "```", "")
         shown = show(net.name)
         height, width = shown["input_size"]
         yield f"Derived, for an image of {shown['in_channels']} x {height} x {width} and {shown['classes']:,} classes:"

@@ -1,4 +1,4 @@
-"""What all tests share: a cache of their own, real photographs where they are at hand, one run trained once."""
+"""What all tests share: a cache of their own, photographs (without them tests are skipped), one trained run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from scenes import scene
+from named_tests import (  # noqa: F401  the hooks that mark tests, and compare a full run with what the documentation names
+    pytest_collection_modifyitems,
+    pytest_deselected,
+    pytest_runtest_logreport,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+)
 
 DATA = Path(os.environ.get("STRIATE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -38,26 +44,15 @@ def test_data() -> Path:
     return DATA
 
 
-def synthetic_photos(root: Path, counts: dict[str, int]) -> None:
-    """Class folders of scenes under each part of `counts`."""
-    for offset, (part, count) in enumerate(counts.items()):
-        for kind, name in enumerate(("discs", "bars")):
-            folder = root / part / name
-            folder.mkdir(parents=True)
-            for number in range(count):
-                scene(kind, 1000 * offset + number).save(folder / f"{number:02d}.jpg", quality=90)
-
-
 @pytest.fixture(scope="session")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """train/ (2 x 20) and val/ (2 x 8) of photographs: ants and bees where they are at hand, else made-up scenes."""
+def photos(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photographs of ants and bees, train/ (2 x 20) and val/ (2 x 8). Where they are missing, tests are skipped."""
+    if not (test_data / "hymenoptera").is_dir():
+        pytest.skip(f"no photographs: {test_data} has no folder hymenoptera")
     root = tmp_path_factory.mktemp("photos") / "insects"
-    if not (DATA / "hymenoptera").is_dir():
-        synthetic_photos(root, {"train": 20, "val": 8})
-        return root
     for part, count in (("train", 20), ("val", 8)):
         for name in ("ants", "bees"):
-            files = sorted((DATA / "hymenoptera" / part / name).glob("*.jpg"))[:count]
+            files = sorted((test_data / "hymenoptera" / part / name).glob("*.jpg"))[:count]
             (root / part / name).mkdir(parents=True)
             for file in files:
                 shutil.copyfile(file, root / part / name / file.name)

@@ -1,29 +1,63 @@
-"""What was promised is held by a test that exists, or says why it is missing."""
+"""What was promised is held by tests that exist and can run, or says why it is missing."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from named_tests import ROOT, kind_of, missing, named_in, rendered_by, rows, wrong_in_door
 
-ROOT = Path(__file__).parents[1]
-ITEMS = tomllib.loads((ROOT / "docs" / "coverage.toml").read_text("utf-8"))["item"]
+ITEMS = rows("coverage")
+IDS = [item["promise"][:50] for item in ITEMS]
 
 
-@pytest.mark.parametrize("item", ITEMS, ids=lambda item: item["promise"][:50])
-def test_promise_is_kept_or_explained(item: dict[str, str]) -> None:
+@pytest.mark.parametrize("item", ITEMS, ids=IDS)
+def test_promise_is_kept_or_explained(item: dict[str, Any]) -> None:
     assert item.keys() <= {"work", "promise", "door", "test", "missing"}
     assert item["work"] and item["promise"] and item["door"]
     assert ("test" in item) != ("missing" in item)
-    if "test" in item:
-        path, _, name = item["test"].partition("::")
-        text = (ROOT / path).read_text("utf-8")
-        assert f"def {name or 'test_'}" in text, f"{item['test']} holds no such test"
-    else:
-        assert len(item["missing"]) > 20
+    assert "test" in item or len(item["missing"]) > 20
+
+
+def test_every_test_named_exists_and_can_run() -> None:
+    wrong = [f"{item['promise'][:60]!r}\n    {line}" for item in ITEMS for line in missing(named_in(item))]
+    assert not wrong, "docs/coverage.toml names tests that cannot hold their row:\n" + "\n".join(wrong)
+
+
+EXAMPLES = """
+import pytest
+
+def test_fine(): ...
+
+@pytest.mark.skip(reason="always")
+def test_marked(): ...
+
+def test_first_thing():
+    "Skipped in its body."
+    pytest.skip("always")
+"""
+
+
+def test_a_name_that_names_no_test_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "test_some.py").write_text(EXAMPLES)
+    assert missing([f"{tmp_path}/test_some.py::test_fine"]) == []
+    for name, why in (
+        ("test_some.py", "name the test, as path::test"),
+        ("test_none.py::test_fine", "there is no such file"),
+        ("test_some.py::test_fin", "no such test; is it test_fine"),
+        ("test_some.py::test_marked", "always skipped"),
+        ("test_some.py::test_first_thing", "always skipped"),
+    ):
+        (line,) = missing([f"{tmp_path}/{name}"])
+        assert name in line and why in line
+
+
+def test_every_test_is_a_unit_or_an_end_to_end_test(request: pytest.FixtureRequest) -> None:
+    for item in request.session.items:
+        assert [mark.name for mark in item.iter_markers() if mark.name in ("unit", "end_to_end")] == [kind_of(item)]
 
 
 def test_the_records_name_command_machine_versions_and_runs() -> None:
@@ -35,10 +69,19 @@ def test_the_records_name_command_machine_versions_and_runs() -> None:
         assert all({"what", "command", "n"} <= row.keys() for row in record["rows"]), path.name
 
 
+def test_every_door_exists() -> None:
+    doors = ((item["promise"], item["door"]) for item in ITEMS if "door" in item and "missing" not in item)
+    assert [(row, door, wrong) for row, door in doors if (wrong := wrong_in_door(door))] == []
+
+
 def test_the_page_is_rendered_from_the_rows() -> None:
-    script = ROOT / "docs" / "render_coverage.py"
-    spec = importlib.util.spec_from_file_location("render_coverage", script)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert (ROOT / "docs" / "coverage.md").read_text("utf-8") == module.rendered(), "run python docs/render_coverage.py"
+    text = (ROOT / "docs" / "coverage.md").read_text("utf-8")
+    assert text == rendered_by("render_coverage"), "run python docs/render_coverage.py"
+
+
+def test_the_extra_for_the_documentation_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    pins = (ROOT / "constraints.txt").read_text("utf-8")
+    for requirement in project["optional-dependencies"]["docs"]:
+        name = requirement.partition(">")[0]
+        assert f"\n{name}==" in pins, f"constraints.txt pins no {name}"

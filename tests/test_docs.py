@@ -1,44 +1,37 @@
-"""Every command that the documentation shows is run, in order, on real photographs where they are at hand."""
+"""Every code block of the documentation is run, page by page, or says why not."""
 
 from __future__ import annotations
 
 import csv
 import json
 import re
-import shlex
 import shutil
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from documentation import PAGES, ROOT, Block, Cli, blocks, run
+from named_tests import rendered_by
 from PIL import Image
 from scenes import scene
 
 NOT_POINTS = ("name", "note", "tensors", "facts", "restore")  # what a hook has beside the points of the loop
-PAGES = {page.name: page.read_text("utf-8") for page in sorted((Path(__file__).parents[1] / "docs").glob("*.md"))}
-BLOCKS = [
-    block for text in PAGES.values() for block in re.findall(r"<!-- run -->\n```\n(.*?)```", text, flags=re.DOTALL)
-]
-PYTHON = [
-    block
-    for text in PAGES.values()
-    for block in re.findall(r"<!-- run python -->\n```python\n(.*?)```", text, flags=re.DOTALL)
-]
+NOTEBOOK = ROOT / "docs" / "first_hour.ipynb"
+# The first hour is run as its notebook, which holds the same code.
+RUN = [page for page in PAGES if page.stem != NOTEBOOK.stem and any(block.is_run for block in blocks(page))]
 
 
-@pytest.fixture(scope="module")
-def place(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """photos/ with a copy in it, two manifests of them, and a folder of strangers."""
-    root = tmp_path_factory.mktemp("docs")
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text("utf-8")
+
+
+def _places(photos: Path, root: Path) -> None:
+    """What the pages name: photos/ with a copy in it, two manifests of them, new.jpg, and images of other things."""
     for source in sorted(photos.rglob("*.jpg")):
         part, name = source.relative_to(photos).parts[:2]
         (root / "photos" / part / name).mkdir(parents=True, exist_ok=True)
         count = len(list((root / "photos" / part / name).iterdir()))
         shutil.copyfile(source, root / "photos" / part / name / f"{count:02d}.jpg")
-    names = sorted(entry.name for entry in (root / "photos" / "train").iterdir())
-    if "bees" not in names:  # made-up scenes stand in for the insects
-        for part in ("train", "val"):
-            (root / "photos" / part / names[0]).rename(root / "photos" / part / "bees")
     images = sorted((root / "photos").rglob("*.jpg"))
     with open(root / "insects.csv", "w", newline="") as file:
         rows = csv.writer(file)
@@ -52,45 +45,89 @@ def place(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             with Image.open(path) as image:
                 width = image.width
             file.write(json.dumps({"path": path.relative_to(root).as_posix(), "number:width": width}) + "\n")
+    shutil.copyfile(images[0], root / "new.jpg")
     shutil.copyfile(images[0], images[0].with_name("copy.jpg"))
     (root / "strangers").mkdir()
     for number in range(6):
         scene(1, 500 + number).save(root / "strangers" / f"{number}.png")
+
+
+@pytest.fixture(scope="module")
+def place(photos: Path, test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all data that the pages name; each page is run in a copy."""
+    from striate.data.sources.named import faces
+
+    root = tmp_path_factory.mktemp("docs")
+    _places(photos, root)
+    (root / "hymenoptera").symlink_to(test_data / "hymenoptera")
+    source = faces()
+    Image.open(Path(source.identity) / source.items[0].key).save(root / "face.png")
     return root
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=[block.split("#")[0].strip() for block in BLOCKS])
-def test_commands_run(
-    block: str, place: Path, cli: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("path", RUN, ids=[path.relative_to(ROOT).as_posix() for path in RUN])
+def test_the_blocks_of_a_page_run(
+    path: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.chdir(place)
-    for line in block.strip().splitlines():
-        command, *arguments = shlex.split(line, comments=True)
-        assert command == "striate"
-        code, out, err = cli(*arguments)
-        assert code == 0, f"{line}\n{err}"
-        assert out.strip()
+    wanted = [block for block in blocks(path) if block.is_run]
+    folder = tmp_path / "page"
+    if any(re.search(r"photos|hymenoptera|insects|new\.jpg|face\.png", block.text) for block in wanted):
+        shutil.copytree(request.getfixturevalue("place"), folder, symlinks=True)
+    else:
+        folder.mkdir()
+    monkeypatch.chdir(folder)
+    namespace: dict[str, Any] = {"__name__": "page"}
+    for block in wanted:
+        run(block, cli, namespace)
+    if path.stem == "README":
+        _export_predicts_as_the_model(namespace)
 
 
-@pytest.mark.parametrize("block", PYTHON, ids=[block.splitlines()[0] for block in PYTHON])
-def test_python_runs(block: str, capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(block, "a page of the documentation", "exec"), {"__name__": "page"})
-    assert capsys.readouterr().out.strip()
+def _export_predicts_as_the_model(namespace: dict[str, Any]) -> None:
+    answer, probabilities = namespace["answer"], namespace["probabilities"][0]
+    assert answer.label == namespace["classes"][probabilities.argmax()] == "face"
+    assert abs(answer.probability - probabilities.max()) <= 0.02
+
+
+def test_the_notebook_runs(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    cells = json.loads(NOTEBOOK.read_text("utf-8"))["cells"]
+    for number, cell in enumerate(cell for cell in cells if cell["cell_type"] == "code"):
+        run(Block(NOTEBOOK, number, "python", "".join(cell["source"]), "run"), cli, namespace)
+    accuracy = namespace["accuracy"]
+    assert isinstance(accuracy, float) and accuracy > 0.7
+
+
+def test_the_notebook_is_rendered_from_its_page() -> None:
+    assert NOTEBOOK.read_text("utf-8") == rendered_by("render_notebook"), "run python docs/render_notebook.py"
+
+
+def test_every_block_is_run_or_says_why_not() -> None:
+    unmarked = [block.where for path in PAGES for block in blocks(path) if not (block.is_run or block.is_explained)]
+    assert unmarked == [], "put <!-- run --> or <!-- not run: the reason --> above these blocks"
 
 
 def test_the_page_on_training_names_every_hook_and_every_key_of_the_loop() -> None:
     from striate.recipe import keys_called
     from striate.training.hooks import Hook
 
-    page = PAGES["training.md"]
+    text = page("training.md")
     points = [name for name in vars(Hook) if not name.startswith("_") and name not in NOT_POINTS]
-    assert all(re.search(rf"^ *{point}\b", page, flags=re.MULTILINE) for point in points)
+    assert all(re.search(rf"^ *{point}\b", text, flags=re.MULTILINE) for point in points)
     tables = ("optimizer", "schedule", "loss", "train")
     keys = {key.field for key in keys_called() if key.table in tables} - {"name", "epochs", "overfit_batch"}
-    assert [key for key in sorted(keys) if not re.search(rf"[`.]{key}\b", page)] == []
+    assert [key for key in sorted(keys) if not re.search(rf"[`.]{key}\b", text)] == []
 
 
 def test_the_page_names_every_named_set() -> None:
     from striate.data.sources.named import NAMED
 
-    assert all(f"`{name}`" in PAGES["data.md"] for name in NAMED)
+    assert all(f"`{name}`" in page("data.md") for name in NAMED)
+
+
+def test_make_test_builds_the_site() -> None:
+    """Warnings are errors there: a broken link, a page that no list of pages names, a docstring that cannot be read."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert re.search(r"^test: .*\bdocs\b", makefile, flags=re.MULTILINE)
+    assert re.search(r"sphinx-build .*-W\b", makefile)

@@ -1,8 +1,9 @@
-"""Each room imports lower ranks only: the list of the house, read against every import there is, lazy ones too."""
+"""Each room imports lower ranks only: the tables of docs/architecture.md against every import, lazy ones too."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,24 +13,17 @@ import striate
 
 ROOT = Path(striate.__file__).parent
 
-RANKS = """
-0: errors sections storage torchrun progress tables recipe pixels nets.catalog
-1: tasks
-2: layers data report model
-3: nets training
-4: anatomy weights inference
-5: transfer interop
-6: learning
-7: jobs
-8: cli sklearn __init__ __main__
-"""
-DATA = """sources augment threads
-audit
-pack splits
-opening
-dataset
-"""
-RANK = {room: int(line[0]) for line in RANKS.split("\n") if line for room in line[2:].split()}
+PAGE = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text("utf-8")
+
+
+def ranks(heading: str) -> dict[str, int]:
+    """The table under a heading of docs/architecture.md: names with their ranks."""
+    section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return {name: int(rank) for rank, name in re.findall(r"^\| (\d+) \| `([^`]+)` \|", section, flags=re.MULTILINE)}
+
+
+RANK = ranks("Rooms and ranks")
+DATA_RANK = ranks("Within data")
 TOP = {room for room, rank in RANK.items() if rank == max(RANK.values())}  # the package's faces know each other
 FILES = sorted(ROOT.rglob("*.py"))
 
@@ -84,7 +78,7 @@ def ours(names: list[str]) -> set[str]:
 @pytest.mark.parametrize("path", FILES, ids=[name_of(path) for path in FILES])
 def test_a_room_imports_lower_ranks_only(path: Path) -> None:
     room = room_of(name_of(path))
-    assert room in RANK, f"{room!r} has no rank; rooms are listed in the design"
+    assert room in RANK, f"{room!r} has no rank: docs/architecture.md lists the rooms"
     for other in ours(imported(path)) - {room}:
         if {room, other} <= TOP or other == "errors":  # below all others; it imports none of them
             continue
@@ -118,12 +112,11 @@ def test_data_and_report_know_no_net() -> None:
 
 
 def test_within_data_the_arrows_go_one_way_too() -> None:
-    order = {name: rank for rank, names in enumerate(DATA.split("\n")) for name in names.split()}
     for path in (ROOT / "data").rglob("*.py"):
         inner = path.relative_to(ROOT / "data").with_suffix("").parts[0]
         for module in imported(path):
             if module.startswith("striate.data.") and (other := module.split(".")[2]) != inner:
-                assert order[other] < order[inner], f"{name_of(path)} imports {module}"
+                assert DATA_RANK[other] < DATA_RANK[inner], f"{name_of(path)} imports {module}"
 
 
 def test_no_room_is_empty() -> None:

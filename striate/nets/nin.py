@@ -123,6 +123,9 @@ class NetworkInNetwork(Net):
         self.head = nn.Identity() if classifier == "map" else nn.Linear(self.embedding_size, classes)
         # The first author's definitions; at other widths the deviation makes up for the number of inputs.
         normal(self, 0.05 / math.sqrt(width))
+        if classifier == "map" and classes < 10:
+            # A few maps could all start below zero, where the last ReLU passes no gradient back.
+            nn.init.ones_(self.get_submodule(f"{blocks[-1].name}.mlp2.conv").bias)
 
 
 class ImageNetNetworkInNetwork(NetworkInNetwork):
@@ -151,3 +154,5 @@ VARIANTS = {
 # cuda-convnet, which pools by the maximum throughout, as the paper says; his later one for Caffe averages after
 # mlpconv2. nin_imagenet is not in the paper but the first author's model of the Caffe Model Zoo; there conv1, the
 # convolution of mlpconv3 and the last layer start from a deviation of 0.01, here all from 0.05. nin_tiny is ours.
+# With fewer than CIFAR-10's ten classes the biases of the class maps start at 1, not 0: all of a few maps could start
+# below zero, where ReLU gives zero and passes no gradient back, and the net would never train.

@@ -165,6 +165,9 @@ class SqueezeNet(Net):
         # As the authors' definition for Caffe.
         caffe_xavier(self)
         nn.init.normal_(last.weight, std=0.01)
+        if classifier == "map" and classes < 1000:
+            # A few maps could all start below zero, where the last ReLU passes no gradient back.
+            nn.init.ones_(last.bias)
 
     def embed(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> the mean of the last map [N, embedding_size]; see `classifier`."""
@@ -191,12 +194,12 @@ VARIANTS = {
     "squeezenet1_0": Variant(SqueezeNet, {"border": True}),
     "squeezenet1_0_bypass": Variant(SqueezeNet, {"border": True, "bypass": True}),
     "squeezenet1_1": Variant(SqueezeNet11, {}),
-    "squeezenet_tiny": Variant(SqueezeNet, {"border": True, "width": 1 / 16}),
+    "squeezenet_tiny": Variant(SqueezeNet, {"border": True, "width": 1 / 8}),
 }
 
 # Deviations of squeezenet1_0: the border around conv10, which Table 1 does not have and the authors' definition and
 # weights do; border=False is the table to the letter. The paper says 224 x 224 pixels, from which conv1's own 111
 # places cannot be had; the definition has 227. The repository's 1.72 "GFLOPS" are twice the 861,339,936 multiply-adds,
 # border included; its 0.72 for version 1.1 lie between twice those at 224 and at 227. squeezenet_tiny is ours.
-# With two or three classes all of conv10's initial maps can be negative, where ReLU gives zero and no gradient: such a
-# net does not train, and needs another seed, or classifier="linear".
+# With fewer than the paper's 1,000 classes conv10's biases start at 1, not 0: with two or three classes all maps could
+# start below zero, where ReLU gives zero and passes no gradient back, and the net would never train.

@@ -114,3 +114,13 @@ def test_weights_begin_as_the_authors_definition_says() -> None:
             assert not module.bias.any()
             deviation = 0.01 if name.startswith("conv10") else module.weight[0].numel() ** -0.5
             assert float(module.weight.detach().std()) == pytest.approx(deviation, rel=0.1)
+
+
+@pytest.mark.parametrize(("tiny", "maps"), [("squeezenet_tiny", "conv10.conv"), ("nin_tiny", "mlpconv3.mlp2.conv")])
+def test_two_classes_train_from_any_seed(tiny: str, maps: str) -> None:
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for seed in range(10):
+        torch.manual_seed(seed)
+        net = create(tiny, classes=2).eval()
+        nn.functional.cross_entropy(net(images), torch.tensor([0, 0, 0, 1])).backward()
+        assert all(rows.any() for rows in net.get_submodule(maps).weight.grad), seed

@@ -1,0 +1,26 @@
+"""The documentation site: `make docs` builds it into docs/_build."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+_project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+
+project = _project["name"].capitalize()
+version = release = _project["version"]
+copyright = "the authors of Striate, Apache-2.0"  # noqa: A001  Sphinx's own name
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"{project} {version}"
+html_show_sphinx = False
+
+myst_heading_anchors = 3  # links to headings, as a code host makes them
+
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_member_order = "groupwise"
+python_use_unqualified_type_names = True
+default_role = "code"  # docstrings write `name`, as Markdown does
