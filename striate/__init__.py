@@ -36,10 +36,12 @@ if TYPE_CHECKING:
     from striate.nets.own import register
     from striate.recipe import Recipe
     from striate.sklearn import ImageClassifier
+    from striate.training.hooks import Hook
     from striate.weights.create import create
 
 __version__ = "0.1.0"
 __all__ = [
+    "Hook",
     "ImageClassifier",
     "Recipe",
     "RequestError",
@@ -67,6 +69,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Hook": "training.hooks",
     "ImageClassifier": "sklearn",
     "Recipe": "recipe",
     "RequestError": "errors",

@@ -1,4 +1,4 @@
-"""Nothing that a training puts on a network stays on it, whether the training ends or fails at any point of the loop."""
+"""Nothing that training puts on a network stays on it, whether the loop ends or fails at any point."""
 
 from __future__ import annotations
 
