@@ -8,7 +8,6 @@ import torch
 from augmenting import augmentation
 from torch import Tensor
 
-from striate.data.augment.augmentation import Augmentation
 from striate.errors import RequestError
 from striate.recipe.augment import Augment
 from striate.tasks import Classification, Multilabel, Regression, Task
