@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from augmenting import augmentation
 from torch import Tensor
 
 from striate.errors import RequestError
@@ -33,7 +32,7 @@ def test_what_is_shown_of_an_image_does_not_depend_on_the_batch(chances: np.ndar
         pixel_dropout=0.1,
     )  # fmt: skip
     some_of = Examples(images, torch.zeros(23, dtype=torch.int64), [90.0] * 3, [60.0] * 3, size=(12, 12))
-    view = View(some_of, torch.device("cpu"), augmentation(words), seed=3)
+    view = View(some_of, torch.device("cpu"), Augmentation.of(augment), seed=3)
     epoch = sample_order(23, seed=3, epoch=1, weights=chances)
     whole = view.learn(epoch, epoch, 1)
     assert [len(part) for part, _ in whole.parts] == [23, 23]
