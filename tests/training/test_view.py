@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from striate.data.augment.augmentation import Augmentation
 from striate.errors import RequestError
 from striate.recipe.augment import Augment
 from striate.tasks import Classification, Multilabel, Regression, Task
