@@ -8,6 +8,7 @@ with `{}` and run the command; a test recounts every file.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -29,18 +30,19 @@ def recounted(path: Path) -> str:
     papers = json.loads(path.read_text(encoding="utf-8"))
     for paper in papers:
         for name, net in paper["nets"].items():
-            height, width = net.get("input_size", paper["input_size"])
-            with torch.device("meta"):
-                made = instantiate(
-                    variants(path.stem)[name],
-                    classes=net.get("classes", paper["classes"]),
-                    in_channels=net.get("in_channels", paper["in_channels"]),
-                    input_size=(height, width),
-                )
-            paper["nets"][name] = {"parameters": parameters(made), "madds": madds(made, (height, width))} | {
-                key: value for key, value in net.items() if key not in ("parameters", "madds")
-            }
+            asked = {key: net.get(key, paper[key]) for key in ("classes", "in_channels", "input_size")}
+            found = counts(path.stem, name, asked["classes"], asked["in_channels"], tuple(asked["input_size"]))
+            by_hand = {key: value for key, value in net.items() if key not in ("parameters", "madds")}
+            paper["nets"][name] = {"parameters": found[0], "madds": found[1]} | by_hand
     return _text(papers)
+
+
+@functools.cache
+def counts(file: str, name: str, classes: int, in_channels: int, input_size: tuple[int, int]) -> tuple[int, int]:
+    """Parameters and multiply-adds of the network `name` of a module, counted on the meta device."""
+    with torch.device("meta"):
+        net = instantiate(variants(file)[name], classes=classes, in_channels=in_channels, input_size=input_size)
+    return parameters(net), madds(net, input_size)
 
 
 def _text(papers: Sequence[Mapping[str, Any]]) -> str:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor, nn
 
-import striate.nets
 from striate.anatomy.summary import describe, madds, parameters
 from striate.errors import RequestError
 from striate.layers.squeeze_excitation import SqueezeExcitation
 from striate.layers.table_conv import TableConv2d
 from striate.nets.build import create
-from striate.nets.catalog import entry
+from striate.nets.catalog import entry, papers
 from striate.nets.mobilenet_v1 import SeparableConv
 from striate.nets.senet import ROWS, squeeze_excite
 
@@ -140,8 +136,7 @@ def test_what_cannot_be_done_is_refused() -> None:
 
 
 def test_rows_of_published_numbers_name_nets_that_there_are() -> None:
-    papers = json.loads(Path(striate.nets.__file__).with_name("facts.json").read_text(encoding="utf-8"))
-    mine = [paper for paper in papers if paper["file"] in ("mobilenet_v1", "mobilenet_v2", "efficientnet", "senet")]
-    for paper in mine:
+    files = ("mobilenet_v1", "mobilenet_v2", "efficientnet", "senet")
+    for paper in (paper for file, paper in papers() if file in files and "rows" in paper):
         for row in paper["rows"]:
             assert row.get("why_not") or row["net"] in paper["nets"], row
