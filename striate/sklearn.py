@@ -23,7 +23,7 @@ from striate.recipe import Recipe
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
+    from sklearn.utils.validation import assert_all_finite, check_array, check_is_fitted, column_or_1d, validate_data
 except ImportError as error:
     raise ImportError("striate.sklearn needs scikit-learn: pip install 'striate[sklearn]'") from error
 
@@ -85,6 +85,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError("requires y to be passed, but the target y is None")
         values = self._checked(X, fitting=True)
         targets = column_or_1d(y, warn=True)
+        assert_all_finite(targets, input_name="y", estimator_name=type(self).__name__)
         check_classification_targets(targets)
         if len(targets) != len(values):
             raise ValueError(f"X holds {len(values)} images, and y {len(targets)} labels; one label each is needed")

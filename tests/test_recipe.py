@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from striate.errors import RequestError
@@ -60,6 +60,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
     return Recipe().updated(changes)
 
 
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(recipes())
 def test_toml_reads_back_unchanged(recipe: Recipe) -> None:
     assert Recipe.from_toml(recipe.toml()) == recipe

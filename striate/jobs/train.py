@@ -37,7 +37,7 @@ from striate.learning.strategies import train_as_planned
 from striate.progress import Progress
 from striate.recipe import Recipe
 from striate.recipe.optimizers import Optimizer
-from striate.tasks.base import MetricFunction
+from striate.tasks.values import MetricFunction
 from striate.weights.models import is_model_file
 
 if TYPE_CHECKING:  # they import torch

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from striate.errors import RequestError
-from striate.tasks.base import MetricFunction
+from striate.tasks.values import MetricFunction
 
 if TYPE_CHECKING:  # they import torch, and not every strategy does
     from striate.training.examples import AugmentFunction

@@ -9,8 +9,8 @@ import numpy as np
 
 from striate.data.splits import leaked
 from striate.learning.result import CrossValidation, TrainResult
-from striate.tasks.base import or_none
 from striate.tasks.metrics import mean_interval
+from striate.tasks.values import or_none
 
 
 def metrics_of(result: TrainResult) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from striate.model import Model
 from striate.pixels import Images
 from striate.recipe import Recipe
 from striate.tasks import Evaluation, Task
-from striate.tasks.base import NONE, MetricFunction
+from striate.tasks.base import NONE
 from striate.tasks.report_common import CROSS_VALIDATED
+from striate.tasks.values import MetricFunction
 
 if TYPE_CHECKING:  # they import torch, and not every strategy does
     from striate.learning.checks import Checks

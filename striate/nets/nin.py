@@ -125,7 +125,7 @@ class NetworkInNetwork(Net):
         normal(self, 0.05 / math.sqrt(width))
         if classifier == "map" and classes < 10:
             # A few maps could all start below zero, where the last ReLU passes no gradient back.
-            nn.init.ones_(self.get_submodule(f"{blocks[-1].name}.mlp2.conv").bias)
+            nn.init.ones_(self.get_parameter(f"{blocks[-1].name}.mlp2.conv.bias"))
 
 
 class ImageNetNetworkInNetwork(NetworkInNetwork):

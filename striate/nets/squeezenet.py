@@ -167,6 +167,7 @@ class SqueezeNet(Net):
         nn.init.normal_(last.weight, std=0.01)
         if classifier == "map" and classes < 1000:
             # A few maps could all start below zero, where the last ReLU passes no gradient back.
+            assert last.bias is not None
             nn.init.ones_(last.bias)
 
     def embed(self, x: Tensor) -> Tensor:

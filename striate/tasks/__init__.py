@@ -1,11 +1,12 @@
 """Tasks: what a model predicts for an image, one file a task. NumPy only at import."""
 
-from striate.tasks.base import Answer, Evaluation, LabelError, Metric, Strata, Target, Targets, Task, Wording
+from striate.tasks.base import Evaluation, Task
 from striate.tasks.classification import Classification
 from striate.tasks.losses import Loss, Standardisation
 from striate.tasks.multilabel import Multilabel
 from striate.tasks.registry import register, task_from_dict
 from striate.tasks.regression import Regression
+from striate.tasks.values import Answer, LabelError, Metric, Strata, Target, Targets, Wording
 
 __all__ = [
     "Answer",

@@ -14,24 +14,23 @@ from numpy.typing import NDArray
 from striate.errors import RequestError, printable
 from striate.sections import Headline, Section, Step
 from striate.tasks import report_classification
-from striate.tasks.base import (
+from striate.tasks.base import Evaluation, Task
+from striate.tasks.losses import CrossEntropy, Loss
+from striate.tasks.metrics import percent, wilson
+from striate.tasks.report_common import ReportContext
+from striate.tasks.values import (
     Agreement,
     Answer,
-    Evaluation,
     LabelError,
     Metric,
     Predictions,
     Strata,
     Target,
     Targets,
-    Task,
     Wording,
     probability_facts,
     probability_line,
 )
-from striate.tasks.losses import CrossEntropy, Loss
-from striate.tasks.metrics import percent, wilson
-from striate.tasks.report_common import ReportContext
 
 WEAKEST = 5  # classes named on the command line, the weakest first
 

@@ -15,25 +15,24 @@ from numpy.typing import NDArray
 from striate.errors import RequestError, printable
 from striate.sections import Headline, Section, Step
 from striate.tasks import report_multilabel
-from striate.tasks.base import (
+from striate.tasks.base import Evaluation, Task
+from striate.tasks.losses import BinaryCrossEntropy, Loss
+from striate.tasks.metrics import average_precision, best_threshold, bootstrap_interval, percent
+from striate.tasks.report_common import ReportContext
+from striate.tasks.values import (
     Agreement,
     Answer,
-    Evaluation,
     LabelError,
     Metric,
     Predictions,
     Strata,
     Target,
     Targets,
-    Task,
     Wording,
     or_none,
     probability_facts,
     probability_line,
 )
-from striate.tasks.losses import BinaryCrossEntropy, Loss
-from striate.tasks.metrics import average_precision, best_threshold, bootstrap_interval, percent
-from striate.tasks.report_common import ReportContext
 
 WEAKEST = 5  # labels named on the command line, the weakest first
 HALF = 0.5  # a label's threshold until one is chosen

@@ -13,22 +13,11 @@ from numpy.typing import NDArray
 from striate.errors import RequestError, printable
 from striate.sections import Headline, Section, Step
 from striate.tasks import report_regression
-from striate.tasks.base import (
-    Answer,
-    Evaluation,
-    LabelError,
-    Metric,
-    Predictions,
-    Strata,
-    Target,
-    Targets,
-    Task,
-    Wording,
-    or_none,
-)
+from striate.tasks.base import Evaluation, Task
 from striate.tasks.losses import MAD_TO_STD, MSE, ErrorLoss, Huber, Loss, Standardisation
 from striate.tasks.metrics import mean_interval
 from striate.tasks.report_common import ReportContext
+from striate.tasks.values import Answer, LabelError, Metric, Predictions, Strata, Target, Targets, Wording, or_none
 
 LARGEST = 1e30  # of a target, either way: predictions and losses are float32, and squares of errors must be finite
 BINS = 10  # of the targets' range, each with the same share of the images: what a split is stratified by

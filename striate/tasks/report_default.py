@@ -10,7 +10,8 @@ from striate.sections.wording import Format, first_names, formatted, images, num
 from striate.tasks.report_common import ReportContext, evaluated_on, not_evaluated
 
 if TYPE_CHECKING:
-    from striate.tasks.base import Evaluation, Metric, Task
+    from striate.tasks.base import Evaluation, Task
+    from striate.tasks.values import Metric
 
 
 def score_form(metric: Metric) -> Format:

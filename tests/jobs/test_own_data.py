@@ -105,7 +105,7 @@ def test_arrays_train_as_files_do(run: Run) -> None:
     assert run.model.classes == ("0", "1") and run.evaluation.total == 16 and run.evaluation.score >= 0.9
     assert {path.name for path in run.folder.iterdir()} >= {"model.safetensors", "report.html", "split.csv"}
     recipe = Recipe.from_file(run.folder / "recipe.toml")
-    assert recipe.data == ""
+    assert recipe.data.path is None
     plan = json.loads((run.folder / "log.jsonl").read_text().splitlines()[0])
     assert plan["event"] == "plan" and plan["identity"].startswith("memory:")
 

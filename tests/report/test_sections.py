@@ -311,6 +311,10 @@ def test_findings_stand_with_their_pictures_and_files() -> None:
     assert "<b>Near-duplicates</b>: 2" in page and "near-duplicate: why" in page
     assert "<summary>1 group</summary><ul><li><code>odd</code> = <code>b</code></li></ul>" in page
     assert page.count("data:image") == 2
+    rare = Finding("odd-format", "kept", "why", ("c",), remarks=("GIF",))
+    page = render(report_of(data_section(findings(rare), Album(["c"], SMALL))))
+    assert page.count("data:image") == 1 and "<code>c (GIF)</code>" in page
+    page = plain(render(report_of(data_section(audit, Album(["odd", "b", "c"], SMALL)))))
     assert "<summary>File</summary><ul><li><code>c</code></li></ul>" in page
     assert "<li><code>train/broken.jpg</code>: truncated: the file ends too early</li>" in page
     assert leak_step(audit.findings) == []  # worth a look, and not what spoils an evaluation

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as peer
 
@@ -27,6 +27,7 @@ SCORED = st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=2, max_s
 
 
 @given(SCORED)
+@settings(deadline=None)
 def test_ranking_figures_are_scikit_learns(rows: list[tuple[int, bool]]) -> None:
     scores, truth = np.array([row[0] / 8 for row in rows]), np.array([row[1] for row in rows])
     assert math.isclose(average_precision(scores, truth), peer.average_precision_score(truth, scores))
@@ -34,6 +35,7 @@ def test_ranking_figures_are_scikit_learns(rows: list[tuple[int, bool]]) -> None
 
 
 @given(SCORED)
+@settings(deadline=None)
 def test_the_best_threshold_has_the_best_f1(rows: list[tuple[int, bool]]) -> None:
     scores, truth = np.array([row[0] / 8 for row in rows]), np.array([row[1] for row in rows])
     chosen = peer.f1_score(truth, scores >= best_threshold(scores, truth), zero_division=0)

@@ -186,7 +186,8 @@ def test_the_command_line_speaks_of_it(run: Run, tmp_path: Path, cli) -> None:  
 
 
 def test_it_is_reported_and_compared(run: Run, tmp_path: Path) -> None:
-    assert "spots" in (run.folder / "report.html").read_text("utf-8")
+    page = (run.folder / "report.html").read_text("utf-8")
+    assert "Mean distance" in page and "Worst errors" in page and "spots" in page
     side_by_side = compare([run.folder, run.folder], out=tmp_path / "comparison.html")
     assert side_by_side.runs[0].score_name == "mean distance"
     assert side_by_side.runs[0].score == pytest.approx(run.evaluation.score)

@@ -6,12 +6,12 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from striate.errors import RequestError
 from striate.tasks import Classification, Multilabel, Regression, Target, Task, register, task_from_dict
-from striate.tasks.base import sigmoid, softmax
+from striate.tasks.values import sigmoid, softmax
 
 COLOURS = ("red", "green", "blue")
 
@@ -22,6 +22,7 @@ def test_softmax_keeps_its_feet() -> None:
 
 
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20))
+@settings(deadline=None)
 def test_sigmoid_never_overflows_and_is_symmetric(values: list[float]) -> None:
     logits = np.array(values, np.float32)
     assert np.isfinite(sigmoid(logits)).all()
@@ -64,7 +65,7 @@ def test_it_comes_back_from_json(task: Task) -> None:
     ("values", "words"),
     [
         ({"kind": "classificaton"}, "is not registered; did you mean 'classification'"),
-        ({"kind": "point"}, "is not registered"),
+        ({"kind": "polygon"}, "is not registered"),
         ({"kind": ["classification"]}, "is not registered"),
         ({"kind": "classification", "thresholds": [0.5] * 3}, "has no 'thresholds'"),
         ({"kind": "multilabel", "thresholds": [0.5]}, "one from 0 to 1 each"),
@@ -109,7 +110,7 @@ def test_what_is_no_target() -> None:
 def test_an_answer_in_words() -> None:
     one = Classification(COLOURS).answer(np.array([0.1, 0.7, 0.2], np.float32))
     assert (one.label, one.value, one.line) == ("green", None, "green 70.0 %, blue 20.0 %, red 10.0 %")
-    assert one.confidence == one.facts["probability"] == pytest.approx(0.7)
+    assert one.confidence == one.facts["confidence"] == pytest.approx(0.7)
     several = Multilabel(COLOURS).answer(np.array([0.6, 0.1, 0.5], np.float32))
     assert several.label == "red, blue" and several.line == "red, blue (red 60.0 %, blue 50.0 %, green 10.0 %)"
     number = Regression(("age",)).answer(np.array([41.5], np.float32))

@@ -162,7 +162,7 @@ def test_a_net_with_auxiliary_heads_that_has_learnt_nothing_does_not_diverge() -
     rows = [{"loss": loss, "learning_rate": 0.1} for loss in losses]
     kinds: dict[int, list[Any]] = {}
     for heads in (0, 2):
-        reach = reach_of(CrossEntropy(), targets, outputs=3, times=1 + recipe.auxiliary * heads)
+        reach = reach_of(CrossEntropy(), targets, outputs=3, times=1 + recipe.loss.aux_weight * heads)
         kinds[heads] = [remark.kind for remark in diagnose(rows, recipe, reach)]
     assert kinds == {0: ["diverging"], 2: ["dead"]}
 

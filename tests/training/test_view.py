@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from striate.data.augment.augmentation import Augmentation
 from striate.errors import RequestError
+from striate.recipe.augment import Augment
 from striate.tasks import Classification, Multilabel, Regression, Task
 from striate.training.batches import batches, sample_order
 from striate.training.examples import Examples
@@ -26,9 +28,12 @@ def test_normalised() -> None:
 @pytest.mark.parametrize("chances", [None, np.arange(23.0)])
 def test_what_is_shown_of_an_image_does_not_depend_on_the_batch(chances: np.ndarray | None) -> None:
     images = torch.randint(0, 256, (23, 3, 20, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    words = "mixup=0.5 crop=0.3,1 flip=0.5 rotate=9 elastic=1 colour=9 lighting=0.1 cutout=3 pixel_dropout=0.1"
+    augment = Augment(
+        preset="none", mixup=0.5, crop=(0.3, 1), flip=0.5, rotate=9, elastic=1, colour=9, lighting=0.1, cutout=3,
+        pixel_dropout=0.1,
+    )  # fmt: skip
     some_of = Examples(images, torch.zeros(23, dtype=torch.int64), [90.0] * 3, [60.0] * 3, size=(12, 12))
-    view = View(some_of, torch.device("cpu"), augment=words, seed=3)
+    view = View(some_of, torch.device("cpu"), Augmentation.of(augment), seed=3)
     epoch = sample_order(23, seed=3, epoch=1, weights=chances)
     whole = view.learn(epoch, epoch, 1)
     assert [len(part) for part, _ in whole.parts] == [23, 23]

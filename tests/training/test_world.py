@@ -103,7 +103,7 @@ def test_a_signal_to_one_stops_both_and_the_run_goes_on_bit_for_bit(found: Found
             "no_memory",
             "WorkError",
             "out of memory at epoch 2, batch 1 of 2, with 16 images at once in process 2 of 2: "
-            "set accumulate = 2, with which a step learns from as many images in smaller micro-batches",
+            "set train.accumulate = 2, with which a step learns from as many images in smaller micro-batches",
         ),
         (
             "other_data",

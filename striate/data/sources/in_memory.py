@@ -21,6 +21,7 @@ from striate.data.sources.base import IN_MEMORY, PARTS, Item, Oddity
 from striate.errors import RequestError, unknown
 from striate.pixels import Decoded, Images, upright
 from striate.tasks import Classification, Multilabel, Regression, Target, Task
+from striate.tasks.regression import LARGEST
 
 TARGET = "target"  # what the number of a regression is called
 
@@ -154,10 +155,10 @@ def _task_of(targets: NDArray[Any], classes: tuple[str, ...]) -> tuple[Task, lis
         names = classes if len(classes) == targets.shape[1] else tuple(map(str, range(targets.shape[1])))
         return Multilabel(names), [tuple(np.flatnonzero(row).tolist()) for row in targets]
     if targets.ndim == 1 and targets.dtype.kind == "f":
-        task, numbers = Regression((TARGET,)), targets.astype(np.float64).tolist()
-        if wrong := [number for number in numbers if not task.is_target(number)]:
-            raise RequestError(f"the targets of a regression must be finite numbers of usual size, not {wrong[0]!r}")
-        return task, numbers
+        numbers = targets.astype(np.float64).tolist()
+        if wrong := [number for number in numbers if not abs(number) <= LARGEST]:
+            raise RequestError(f"targets of a regression must be finite and within {LARGEST:g}, not {wrong[0]!r}")
+        return Regression((TARGET,)), numbers
     if targets.ndim == 1 and targets.dtype.kind in "biuU":
         values: list[Any] = sorted(set(targets.tolist()))
         named = targets.dtype.kind in "iu" and classes and 0 <= values[0] <= values[-1] < len(classes)

@@ -36,7 +36,7 @@ def _entry(finding: Finding, pictures: Pictures) -> Entry:
     shown = _shown(finding, pictures)
     grouped = {path for group in finding.groups for path in group}
     blocks: list[Block] = [_strip(finding, group[:A_GROUP], shown) for group in finding.groups[:GROUPS]]
-    blocks.append(_strip(finding, [path for path in dict.fromkeys(finding.listed) if path not in grouped], shown))
+    blocks.append(_strip(finding, [path for path in shown if path not in grouped], shown))
     blocks = [strip for strip in blocks if isinstance(strip, Strip) and strip.pictures]
     listed = [(Code(path),) for path in finding.listed[:LISTED]]
     title = "Examples" if len(listed) < len(finding.paths) else f"All {number(len(listed))} files"

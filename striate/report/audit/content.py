@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from striate.tasks.base import Wording
+from striate.tasks.values import Wording
 
 DECISIONS = {
     "keep": "leave it as it is",

@@ -37,7 +37,7 @@ class Block:
 class StageRow:
     """A stage: the shape that leaves it, its costs, what a place of its map sees, and its blocks.
 
-    `kept` is bytes; `note` says what is unusual about it, or nothing.
+    `activation_bytes` is what training saves for backward per image; `note` says what is unusual about it, or nothing.
     """
 
     name: str
@@ -45,7 +45,7 @@ class StageRow:
     parameters: int
     madds: int
     field: str
-    kept: int
+    activation_bytes: int
     note: str
     blocks: Sequence[Block]
 

@@ -90,10 +90,13 @@ def _derived(page: NetPage) -> str:
         f'<tr><th scope="row">{text(stage.name)}{_note(stage)}</th>'
         f'<td class="num">{_shape(stage.output)}</td><td class="num">{number(stage.parameters)}</td>'
         f'<td class="num">{number(stage.madds)}</td><td class="fill">{meter(stage.madds / most)}</td>'
-        f'<td class="num">{text(stage.field)}</td><td class="num">{number(stage.kept)}</td></tr>'
+        f'<td class="num">{text(stage.field)}</td><td class="num">{number(stage.activation_bytes)}</td></tr>'
         for stage in page.stages
     )
-    sums = [number(sum(getattr(stage, what) for stage in page.stages)) for what in ("parameters", "madds", "kept")]
+    sums = [
+        number(sum(getattr(stage, what) for stage in page.stages))
+        for what in ("parameters", "madds", "activation_bytes")
+    ]
     foot = (
         f'<tfoot><tr><th scope="row">all</th><td></td><td class="num">{sums[0]}</td><td class="num">{sums[1]}</td>'
         f'<td class="fill"></td><td></td><td class="num">{sums[2]}</td></tr></tfoot>'
