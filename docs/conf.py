@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 _project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
 
@@ -11,7 +14,7 @@ project = _project["name"].capitalize()
 version = release = _project["version"]
 copyright = "the authors of Striate, Apache-2.0"  # noqa: A001  Sphinx's own name
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"{project} {version}"
