@@ -14,7 +14,6 @@ from drawings import Listening, csv_manifest
 from PIL import Image
 from safetensors.numpy import save
 from scenes import scene
-from striate.training.run import Run as LoopRun
 
 from striate import Recipe, load, train
 from striate.jobs.run import Run
@@ -25,6 +24,7 @@ from striate.nets.state import arrays_of
 from striate.pixels import Pixels
 from striate.progress import Progress, Step
 from striate.storage import cache_root, sha256_of, write_bytes
+from striate.training.loop_state import LoopState as LoopRun
 from striate.transfer.unfreezing import measure_norms
 from striate.weights.models import published_model
 from striate.weights.registry import SOURCES, Source
