@@ -13,8 +13,8 @@ from striate.recipe import Recipe
 from striate.recipe.optimizers import AUTO
 from striate.training.diagnosis import Remark, diagnose, reach_of
 from striate.training.finder import Found, find_rate
+from striate.training.overfit import first_loss, overfit_batch
 from striate.training.pace import fastest
-from striate.training.sanity import first_loss, learn_by_heart
 
 EVENT = "checks"  # in log.jsonl
 TIMED = {"train.precision": "float32", "train.compile": "no"}  # keys that timed steps decide; what is plain
@@ -102,7 +102,7 @@ def _tried(trainer: Trainer, rows: list[int]) -> Checks:
         recipe = recipe.updated({"optimizer.lr": found.rate})
         report(found.line())
     if images := _overfitted(recipe):
-        overfit = learn_by_heart(ready.module, ready.examples, recipe, images=images, rates=ready.rates)
+        overfit = overfit_batch(ready.module, ready.examples, recipe, images=images, rates=ready.rates)
         report(overfit.line())
     return Checks(tuple(lines), found)
 

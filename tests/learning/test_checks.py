@@ -82,7 +82,7 @@ def test_a_resumed_run_does_not_check_again(run: Run, data: Path, tmp_path: Path
 def test_a_net_that_does_not_learn_stops_before_the_run(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("striate.training.sanity.STEPS", 3)
+    monkeypatch.setattr("striate.training.overfit.STEPS", 3)
     recipe = RECIPE.updated({"optimizer.lr": 1e-9})
     with pytest.raises(WorkError, match=r"not even a batch of 6 images was overfitted.*too low"):
         train(data, out=tmp_path / "run", recipe=recipe)

@@ -1,4 +1,4 @@
-"""Two checks before a run: what the loss is before anything is learnt, and whether a few images can be learnt by heart.
+"""Two checks before a run: the loss before training against chance level, and whether a small batch can be overfitted.
 
 Both are tried on copies of the network, which stays as it was, as does the random state.
 """
@@ -29,8 +29,8 @@ from striate.training.loop_state import LoopState
 from striate.training.optimizers import Rates
 from striate.training.view import View
 
-STEPS = 300  # until the few are known by heart, at most
-OFF = 1.5  # times the loss of knowing nothing, or its part, from which on a first loss is strange
+STEPS = 300  # until the batch is overfitted, at most
+OFF = 1.5  # times chance level, or its part, from which on a first loss is strange
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class FirstLoss:
 
 
 @dataclass(frozen=True)
-class ByHeart:
-    """So many images were learnt by heart, in so many steps."""
+class Overfitted:
+    """A batch of so many images was overfitted, in so many steps."""
 
     images: int
     steps: int
@@ -72,7 +72,7 @@ class ByHeart:
 
 
 def first_loss(net: nn.Module, examples: Examples, recipe: Recipe) -> FirstLoss:
-    """The mean loss of the images of a first batch, without augmentation or smoothing, before anything is learnt.
+    """The mean loss of the images of a first batch, without augmentation or smoothing, before training.
 
     Normalisation goes by the batch, as in the first step: running averages have seen nothing yet.
     """
@@ -88,12 +88,12 @@ def first_loss(net: nn.Module, examples: Examples, recipe: Recipe) -> FirstLoss:
     return FirstLoss(loss, None) if expected is None else FirstLoss(loss, *expected)
 
 
-def learn_by_heart(
+def overfit_batch(
     net: nn.Module, examples: Examples, recipe: Recipe, *, images: int = 16, rates: Rates | None = None
-) -> ByHeart:
-    """Have a copy of `net` learn a few images of several classes to 100 %, without augmentation, smoothing or decay.
+) -> Overfitted:
+    """Overfit a copy of `net` on a few images of several classes to 100 %, without augmentation, smoothing or decay.
 
-    A net, a loss and a rate that cannot do that will learn nothing from many images either. `rates`: as in `fit`.
+    A net, a loss and a learning rate that cannot do that will not fit many images either. `rates`: as in `fit`.
     Raises WorkError where it does not within STEPS steps: with what was reached, and the likely causes.
     """
     few = _few(examples, max(images, min_batch_of(net)), recipe.seed)
@@ -111,7 +111,7 @@ def learn_by_heart(
         raise WorkError(f"the check by {len(few)} images failed: {error}") from error
     if not known.reached:
         raise WorkError(known.failure(recipe))
-    return ByHeart(len(few), known.steps)
+    return Overfitted(len(few), known.steps)
 
 
 class _Known(Hook):

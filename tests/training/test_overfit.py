@@ -1,4 +1,4 @@
-"""The checks before a run: what the first loss should be, and a few images learnt by heart, or why they were not."""
+"""The checks before a run: what the first loss should be, and a small batch overfitted, or why it was not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from striate.errors import WorkError
 from striate.recipe import Recipe
 from striate.tasks import Multilabel, Regression
 from striate.training.examples import Examples
-from striate.training.sanity import first_loss, learn_by_heart
+from striate.training.overfit import first_loss, overfit_batch
 
 SETTINGS = Recipe().updated(
     {
@@ -43,12 +43,12 @@ def learnt(digits: Digits) -> Examples:
     return Examples(digits[0][:500], digits[1][:500], [33.0], [78.0])
 
 
-def test_a_few_images_are_learnt_by_heart_on_a_copy(learnt: Examples) -> None:
+def test_a_small_batch_is_overfitted_on_a_copy(learnt: Examples) -> None:
     net = net_of()
     before = copy.deepcopy(net.state_dict())
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    found = learn_by_heart(net, learnt, SETTINGS, images=20)
+    found = overfit_batch(net, learnt, SETTINGS, images=20)
     assert found.images == 20 and 1 < found.steps < 100
     assert found.line() == f"Overfitted a batch of 20 images in {found.steps} steps"
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
@@ -56,12 +56,12 @@ def test_a_few_images_are_learnt_by_heart_on_a_copy(learnt: Examples) -> None:
 
 
 def test_they_are_of_several_classes(learnt: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("striate.training.sanity.STEPS", 2)
+    monkeypatch.setattr("striate.training.overfit.STEPS", 2)
     rare = Examples(learnt.images, (torch.arange(500) >= 497).long(), [33.0], [78.0])
     with pytest.raises(
         WorkError, match=r"not even a batch of 6 images was overfitted: after 2 steps the accuracy was [0-9.]+ %"
     ):
-        learn_by_heart(net_of(2), rare, SETTINGS.updated({"optimizer.lr": 1e-9}), images=6)
+        overfit_batch(net_of(2), rare, SETTINGS.updated({"optimizer.lr": 1e-9}), images=6)
 
 
 FAILURES = [
@@ -75,42 +75,42 @@ FAILURES = [
 def test_the_likely_cause_is_named(
     changed: dict[str, float], dead: bool, told: str, learnt: Examples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("striate.training.sanity.STEPS", 2)
+    monkeypatch.setattr("striate.training.overfit.STEPS", 2)
     with pytest.raises(WorkError, match=told):
-        learn_by_heart(net_of(dead=dead), learnt, SETTINGS.updated(changed))
+        overfit_batch(net_of(dead=dead), learnt, SETTINGS.updated(changed))
 
 
 def test_one_image_with_two_labels_is_told(learnt: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("striate.training.sanity.STEPS", 2)
+    monkeypatch.setattr("striate.training.overfit.STEPS", 2)
     twice = Examples(learnt.images[:1].expand(4, 1, 14, 14), torch.tensor([0, 1, 2, 3]), [33.0], [78.0])
     with pytest.raises(WorkError, match="the same image is there twice with different ones"):
-        learn_by_heart(net_of(), twice, SETTINGS)
+        overfit_batch(net_of(), twice, SETTINGS)
 
 
 def test_a_loss_that_is_not_finite_is_told(learnt: Examples) -> None:
     wild = SETTINGS.updated({"optimizer.lr": 1000.0, "train.clip_norm": None, "optimizer.momentum": 0.99})
     deep = nn.Sequential(nn.Flatten(), nn.Linear(196, 50), nn.Linear(50, 50), nn.Linear(50, 10))
     with pytest.raises(WorkError, match="the check by 16 images failed: the loss is not a finite number"):
-        learn_by_heart(deep, learnt, wild)
+        overfit_batch(deep, learnt, wild)
 
 
-def test_labels_and_numbers_are_learnt_by_heart_too(learnt: Examples) -> None:
+def test_several_labels_and_numbers_are_overfitted_too(learnt: Examples) -> None:
     digits = learnt.targets
     several = torch.stack([digits < 5, digits % 2 == 0], 1).float()
     labels = dataclasses.replace(learnt, targets=several, task=Multilabel(("a", "b", "c")))
-    assert learn_by_heart(net_of(2), labels, SETTINGS, images=8).images == 8
+    assert overfit_batch(net_of(2), labels, SETTINGS, images=8).images == 8
     numbers = dataclasses.replace(learnt, targets=digits.float(), task=Regression(("n",)))
     few = SETTINGS.updated({"optimizer.lr": 0.01})
-    assert learn_by_heart(net_of(1), numbers, few, images=8).images == 8
+    assert overfit_batch(net_of(1), numbers, few, images=8).images == 8
 
 
 def test_images_among_more_are_those_meant(learnt: Examples) -> None:
     among = torch.arange(100, 140)
     some = dataclasses.replace(learnt, targets=learnt.targets[among], among=among)
-    assert learn_by_heart(net_of(), some, SETTINGS, images=16).images == 16
+    assert overfit_batch(net_of(), some, SETTINGS, images=16).images == 16
 
 
-def test_the_first_loss_is_that_of_knowing_nothing(learnt: Examples) -> None:
+def test_the_first_loss_is_chance_level(learnt: Examples) -> None:
     found = first_loss(net_of(), learnt, SETTINGS)
     assert found.expected == pytest.approx(math.log(10)) and not found.strange
     assert found.line() == f"First loss {found.loss:.3g}; chance level is ln 10 = 2.3"
