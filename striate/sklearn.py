@@ -41,7 +41,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     net : "auto" or a network's name, as `striate.list_nets` lists them.
     strategy : "auto", "features" (a linear head on a pretrained network), "finetune" or "scratch".
     epochs, lr, batch : passes over the images, peak learning rate, images a step; None: chosen by Striate.
-    augment : "auto", "none", a preset or words, as the recipe's key has it.
+    augment : "auto", "none" or another preset of the recipe's table [augment].
     seed : of everything random; equal seeds give equal models.
     image_shape : (height, width) or (height, width, 3) of flat X [N, D]. None: D values are laid out row by row in the
         smallest square that holds them, the rest black. A convolution sees neighbours together, so give the shape.
