@@ -56,7 +56,7 @@ def test_page_text_and_json(runs: dict[str, Run], tmp_path: Path, cli) -> None: 
     assert f"{100 * two.evaluation.score:.1f}" in lines[2] and "16" in lines[2].split()
     assert f"{two.folder} is best." in out
     assert "Warning" not in out
-    assert "  epochs: 1 | 12" in out and "  learning_rate: " in out and "  seed:" not in out
+    assert "  train.epochs: 1 | 12" in out and "  optimizer.lr: " in out and "  seed:" not in out
     assert lines[-1] == f"Page {tmp_path / 'c.html'}"
     page = html.unescape((tmp_path / "c.html").read_text("utf-8"))
     assert f"{two.folder} is best" in page and str(one.folder) in page and "<script" not in page
