@@ -198,8 +198,8 @@ def test_a_number_is_learnt_on_from_where_the_head_stood(scenes: Path, tmp_path:
     assert first == pytest.approx(last, rel=1e-3)
 
 
-@pytest.mark.parametrize("norms", ["recalibrated", "trained"])
-def test_norms(norms: str, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("batch_norm", ["recalibrated", "trained"])
+def test_batch_norm(batch_norm: str, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = finetune._AtStart.start
 
     def hopeless(hook: finetune._AtStart, run: LoopState) -> None:
