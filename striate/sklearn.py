@@ -1,6 +1,6 @@
-"""A scikit-learn classifier of images: `ImageClassifier().fit(X, y).predict(X)`, in pipelines, searches and scores.
+"""A scikit-learn classifier of images: `ImageClassifier().fit(X, y).predict(X)`, in pipelines, searches and scorers.
 
-Needs scikit-learn, which is no dependency of its own: pip install 'striate[sklearn]'.
+Needs scikit-learn, an optional dependency: pip install 'striate[sklearn]'.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ try:
 except ImportError as error:
     raise ImportError("striate.sklearn needs scikit-learn: pip install 'striate[sklearn]'") from error
 
-# Checks of scikit-learn's `check_estimator` that this classifier is known to fail, each with its reason. There is none:
-# flat X is taken, so that every check runs. `fit` has no sample_weight: its check asks that a weight of two equals two
-# copies of an image, which no minibatch training does.
+# Checks of scikit-learn's `check_estimator` that this classifier is known to fail, each with its reason. There are none:
+# flat X is accepted, so that every check runs. `fit` has no sample_weight: its check requires that a weight of two
+# equals two copies of an image, which does not hold for minibatch training.
 EXPECTED_FAILED_CHECKS: dict[str, str] = {}
 
 
@@ -40,17 +40,17 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     net : "auto" or a network's name, as `striate.list_nets` lists them.
     strategy : "auto", "features" (a linear head on a pretrained network), "finetune" or "scratch".
-    epochs, lr, batch : passes over the images, peak learning rate, images a step; None: chosen by Striate.
+    epochs, lr, batch : passes over the images, peak learning rate, batch size; None: chosen by Striate.
     augment : "auto", "none" or another preset of the recipe's table [augment].
-    seed : of everything random; equal seeds give equal models.
+    seed : random seed; equal seeds give equal models.
     image_shape : (height, width) or (height, width, 3) of flat X [N, D]. None: D values are laid out row by row in the
-        smallest square that holds them, the rest black. A convolution sees neighbours together, so give the shape.
-    engine : what predicts, "auto", "openvino" or "torch".
+        smallest square that holds them, padded with black. A convolution needs the true neighbours: give the shape.
+    engine : inference engine, "auto", "openvino" or "torch".
 
     Attributes
     ----------
-    classes_ : the labels, sorted.  n_features_in_ : values an image.  model_ : the trained `striate.model.Model`.
-    predictor_ : the `Predictor` of it, and so `predictor_.net`, the torch module.
+    classes_ : the labels, sorted.  n_features_in_ : values per image.  model_ : the trained `striate.model.Model`.
+    predictor_ : its `Predictor`; `predictor_.net` is the torch module.
 
     X is uint8 [N, H, W] or [N, H, W, 3], or flat [N, D]. Values of other types are scaled so that the least and the
     largest value of the training data become 0 and 255. All of X is trained on; nothing is held out.
