@@ -29,14 +29,14 @@ RULES = ("crop", "squash", "centre")
 LUMA = (19595, 38470, 7471)  # Pillow's integer weights of red, green and blue (ITU-R 601), over 65536
 
 POLICIES = {
-"exif-rotated": "rotated by the EXIF orientation",
+    "exif-rotated": "rotated by the EXIF orientation",
     "cmyk": "converted from CMYK to RGB",
     "16-bit": "converted from 16 to 8 bits by dropping the low byte",
     "high-range": "32-bit values, scaled to 8 bits by the minimum and maximum of the image",
     "palette": "palette converted to RGB",
     "alpha": "transparency composited over white",
     "animated": "first frame used",
-"grey": "greyscale converted to RGB",
+    "grey": "greyscale converted to RGB",
     "other-mode": "converted to RGB",
 }
 
@@ -73,7 +73,7 @@ def decode(content: bytes, *, at_least: int = 0) -> Decoded:
         raise UnreadableImage("empty", "zero bytes")
     try:
         with warnings.catch_warnings():
-# Pillow warns of invalid EXIF, palettes and sizes; what matters of these is checked and reported here.
+            # Pillow warns of invalid EXIF, palettes and sizes; what matters of these is checked and reported here.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content)) as opened:
                 return _decode_opened(opened, at_least)
@@ -97,7 +97,7 @@ def peek(path: Path) -> tuple[int, int, int] | None:
             warnings.simplefilter("ignore")
             with Image.open(path) as opened:
                 return *opened.size, 1 if opened.mode in ("L", "1", "I", "F") or opened.mode.startswith("I;16") else 3
-except Exception:  # as in decode: a decoder may raise anything; the error is reported when the file is decoded
+    except Exception:  # as in decode: a decoder may raise anything; the error is reported when the file is decoded
         return None
 
 
@@ -233,7 +233,7 @@ class Pixels:
     def apply(self, image: Image.Image) -> Images:
         """Crop and resize an RGB image: uint8 [height, width, channels], not yet normalised.
 
-All sizes are computed in integers, so that exported graphs can reproduce them exactly.
+        All sizes are computed in integers, so that exported graphs can reproduce them exactly.
         """
         source = image if self.channels == 3 else image.convert("L")
         resample = FILTERS[self.filter]

@@ -27,9 +27,9 @@ try:
 except ImportError as error:
     raise ImportError("striate.sklearn needs scikit-learn: pip install 'striate[sklearn]'") from error
 
-# Checks of scikit-learn's `check_estimator` that this classifier is known to fail, each with its reason. There are none:
-# flat X is accepted, so that every check runs. `fit` has no sample_weight: its check requires that a weight of two
-# equals two copies of an image, which does not hold for minibatch training.
+# Checks of scikit-learn's `check_estimator` that this classifier is known to fail, each with its reason. There are
+# none: flat X is accepted, so that every check runs. `fit` has no sample_weight: its check requires that a weight of
+# two equals two copies of an image, which does not hold for minibatch training.
 EXPECTED_FAILED_CHECKS: dict[str, str] = {}
 
 
@@ -88,13 +88,15 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         assert_all_finite(targets, input_name="y", estimator_name=type(self).__name__)
         check_classification_targets(targets)
         if len(targets) != len(values):
-            raise ValueError(f"X holds {len(values)} images, and y {len(targets)} labels; one label each is needed")
+            raise ValueError(
+                f"X holds {len(values)} images, and y {len(targets)} labels; one label per image is needed"
+            )
         self.classes_, encoded = np.unique(targets, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"a classifier needs at least two classes; y has one class, {self.classes_[0]!r}")
         self._range = (float(values.min()), float(values.max()))
         with tempfile.TemporaryDirectory(prefix="striate-fit-") as folder:
-            # As a part of its own nothing of it is held out.
+            # Given as the part "train", so that nothing is held out.
             data = {"train": (self._images(values), encoded)}
             run = train(data, out=Path(folder) / "run", recipe=self._recipe())
         self.model_: Model = run.model
@@ -117,19 +119,19 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the engine, which belongs to its process."""
+        """The state without the engine, which belongs to its process."""
         state = dict(super().__getstate__())
         state.pop("predictor_", None)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """With an engine of this process."""
+        """Restore, with an engine of this process."""
         super().__setstate__(state)
         if "model_" in state:
             self.predictor_ = Predictor(self.model_, engine=self.engine)
 
     def __sklearn_tags__(self) -> Any:
-        """Flat and image-shaped X are taken."""
+        """Flat and image-shaped X are accepted."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags

@@ -125,13 +125,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         answer = _module(chosen.verb).run(chosen)
         text = json.dumps(answer.json) if chosen.json else answer.text
         encoding = sys.stdout.encoding or "utf-8"
-# A path may not be valid text, and the terminal's encoding may lack a character.
+        # A path may not be valid text, and the terminal's encoding may lack a character.
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
         return int(answer.code)
     except StriateError as error:
         line = " ".join(str(error).split())
         mine = place()
-if line:  # of several processes that stop, one reports; an error of another process names its rank
+        if line:  # of several processes that stop, one reports; an error of another process names its rank
             print(f"striate{f' ({mine})' if mine.rank else ''}: {line}", file=sys.stderr)
         if as_json and not mine.rank:
             print(json.dumps({"error": line}))
@@ -139,6 +139,6 @@ if line:  # of several processes that stop, one reports; an error of another pro
     except KeyboardInterrupt:
         print("striate: stopped", file=sys.stderr)
         return 130
-except BrokenPipeError:  # the reader, such as `head`, closed the pipe
+    except BrokenPipeError:  # the reader, such as `head`, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -14,7 +14,9 @@ EXAMPLE = "striate audit photos/ --html audit.html --fix-list decisions.csv"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     parser.add_argument("data", help=SOURCES)
-    parser.add_argument("--labels", action="store_true", help="also search for label errors, by out-of-fold predictions")
+    parser.add_argument(
+        "--labels", action="store_true", help="also search for label errors, by out-of-fold predictions"
+    )
     parser.add_argument("--html", metavar="FILE", help="write an interactive page of thumbnails")
     parser.add_argument(
         "--fix-list", metavar="FILE", help="write suggested decisions, to be edited and passed to train --decisions"

@@ -14,7 +14,9 @@ EXAMPLE = "striate compare runs/photos runs/photos-2 --out comparison.html"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run folders of striate train; two or more")
-    parser.add_argument("--out", metavar="FILE", default="comparison.html", help="the page to write (default: comparison.html)")
+    parser.add_argument(
+        "--out", metavar="FILE", default="comparison.html", help="the page to write (default: comparison.html)"
+    )
 
 
 def run(chosen: argparse.Namespace) -> Answer:

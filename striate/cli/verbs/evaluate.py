@@ -18,7 +18,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--part", choices=["train", "val", "test"], default="", help="default: the held-out part, or all images"
     )
-    parser.add_argument("--ten-crop", action="store_true", help="average the predictions of ten crops per image: ten times the compute")
+    parser.add_argument(
+        "--ten-crop", action="store_true", help="average the predictions of ten crops per image: ten times the compute"
+    )
     engine_options(parser)
     own_net_option(parser)
 

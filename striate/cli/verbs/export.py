@@ -16,7 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", choices=["onnx", "openvino"], required=True, help="the format")
     parser.add_argument("--out", metavar="FILE", help="file to write (default: next to the model)")
     parser.add_argument(
-"--images", metavar="DATA", help="images to compare predictions on (default: the training data)"
+        "--images", metavar="DATA", help="images to compare predictions on (default: the training data)"
     )
     own_net_option(parser)
 

@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         dest="source",
         required=True,
         choices=["torchvision", "timm", "pytorchcv", "caffe", "akamaster"],
-help="library that the weights are from",
+        help="library that the weights are from",
     )
     parser.add_argument("--out", metavar="MODEL", help="the model file to write, .safetensors")
     parser.add_argument(
@@ -54,7 +54,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         known = f"It is the published file {done.published.file}"
         known += f", with {done.published.top1:.2f} % top-1 as published." if done.published.top1 else "."
     else:
-known = "Its checksum matches no known published file; the default preprocessing is used."
+        known = "Its checksum matches no known published file; the default preprocessing is used."
     path = done.paths[0]
     lines = [
         f"Wrote {' and '.join(map(str, done.paths))}: {done.model.net}, {len(done.model.classes):,} classes.",

@@ -23,7 +23,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--year", metavar="FROM..TO", help="year of the paper: 2015, 2015..2017, 2015..")
     parser.add_argument("--max-parameters", metavar="N", help="maximum number of parameters: 5M, 300k, 1000000")
     parser.add_argument("--max-madds", metavar="N", help="maximum number of multiply-adds: 600M, 1.5G")
-    parser.add_argument("--weights", action="store_true", help="only nets with available weights, published or imported")
+    parser.add_argument(
+        "--weights", action="store_true", help="only nets with available weights, published or imported"
+    )
 
 
 def run(chosen: argparse.Namespace) -> Answer:

@@ -16,12 +16,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", help=SOURCES)
     parser.add_argument("--out", metavar="FILE", help="the .pack file to write (default: NAME.pack next to the data)")
     parser.add_argument(
-        "--size", type=int, metavar="PIXELS", help="size of the packed images (default: 256, or the original size if smaller)"
+        "--size",
+        type=int,
+        metavar="PIXELS",
+        help="size of the packed images (default: 256, or the original size if smaller)",
     )
     parser.add_argument(
         "--rule",
         choices=["crop", "squash", "centre"],
-help="crop: centre crop (default); squash: resize ignoring the aspect; centre: shrink to fit and pad",
+        help="crop: centre crop (default); squash: resize ignoring the aspect; centre: shrink to fit and pad",
     )
 
 

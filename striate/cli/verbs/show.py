@@ -43,13 +43,13 @@ def run(chosen: argparse.Namespace) -> Answer:
         facts["paper"],
         f"{facts['parameters']:,} parameters, {facts['madds']:,} multiply-adds "
         f"at {facts['in_channels']}x{height}x{width}, {amount(facts['activation_bytes'])} of activations in training",
-f"constructor {facts['made']}",
+        f"constructor {facts['made']}",
         "",
         facts["table"].rstrip(),
         "",
         *_columns(facts["stages"]),
         "",
-*(f"({remark})" for remark in remarks(facts)),
+        *(f"({remark})" for remark in remarks(facts)),
     ]
     lines += [f"Page {printable(chosen.html)}"] if chosen.html else []
     return Answer("\n".join(lines), facts)

@@ -38,7 +38,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tensorboard", action="store_true", help="also write the training curves for TensorBoard")
     parser.add_argument(
-        "--recipe", metavar="FILE", help="recipe file, such as an earlier run's recipe.toml; 'paper': that of the paper of --net"
+        "--recipe",
+        metavar="FILE",
+        help="recipe file, such as an earlier run's recipe.toml; 'paper': that of the paper of --net",
     )
     parser.add_argument(
         "--set",
@@ -46,7 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         dest="assignments",
-help="set a recipe key, such as train.batch=32; repeatable; 'striate recipe' lists them",
+        help="set a recipe key, such as train.batch=32; repeatable; 'striate recipe' lists them",
     )
 
 
@@ -67,16 +69,18 @@ def _keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--schedule", choices=list(SCHEDULES), help="how the learning rate changes (default: cosine)")
     parser.add_argument(
         "--patience", type=int, metavar="EPOCHS",
-help="early stopping: epochs without improvement; the weights of the best epoch are restored",
+        help="early stopping: epochs without improvement; the weights of the best epoch are restored",
     )  # fmt: skip
     parser.add_argument(
         "--overfit-batch", type=_images, nargs="?", const=16, metavar="IMAGES",
-help="before the run, check that a small batch can be overfitted (default: 16 images)",
+        help="before the run, check that a small batch can be overfitted (default: 16 images)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, help="random seed, also of the split (default: 0)")
     parser.add_argument("--folds", type=int, metavar="K", help="K-fold cross-validation: each image is evaluated once")
     parser.add_argument("--split", metavar="FILE", help="split.csv of an earlier run, to reuse its split")
-    parser.add_argument("--decisions", metavar="FILE", help="images to drop, relabel or move: see 'striate audit --help'")
+    parser.add_argument(
+        "--decisions", metavar="FILE", help="images to drop, relabel or move: see 'striate audit --help'"
+    )
     parser.add_argument("--balance", choices=["none", "weights", "sampling"], help="balance the classes")
     parser.add_argument("--ood", metavar="FOLDER", help="out-of-distribution images: fit and evaluate OOD detection")
     parser.add_argument(
@@ -111,9 +115,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         if is_import_path(given.get("net.name", "")):  # imported, so that the run can be resumed
             del given["net.name"]
         if chosen.data or chosen.out or chosen.recipe or given:
-            raise RequestError(
-"--resume RUN uses the recipe that the run was started with, and takes no other option"
-            )
+            raise RequestError("--resume RUN uses the recipe that the run was started with, and takes no other option")
     elif not (chosen.data or recipe.data.path):
         raise RequestError(f"train needs DATA: a {SOURCES}")
     progress = terminal_progress()
@@ -165,5 +167,7 @@ def _of_paper(chosen: argparse.Namespace) -> Recipe:
 
     net = _given(chosen).get("net.name")
     if not net:
-        raise RequestError("--recipe paper needs --net, the network of the paper (for a file of this name: --recipe ./paper)")
+        raise RequestError(
+            "--recipe paper needs --net, the network of the paper (for a file of this name: --recipe ./paper)"
+        )
     return paper_recipe(net)
