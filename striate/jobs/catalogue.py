@@ -24,7 +24,7 @@ def list_nets(
     max_madds: int | None = None,
     weights: bool = False,
 ) -> list[Entry]:
-    """The networks whose name matches a glob, in the catalogue's order or sorted in ascending order; no torch is loaded.
+    """The networks whose name matches a glob, in the catalogue's order or sorted ascending; no torch is loaded.
 
     `[net.name for net in list_nets("resnet*")]` are names that `create` takes.
 

@@ -197,7 +197,7 @@ def _started(request: _Request, processes: Processes) -> tuple[Recipe, Path | No
             recipe = Recipe.from_file(resume / RECIPE)
             if recipe.data.path is None and request.data is None:
                 raise RequestError(
-                    f"the run {str(resume)!r} was started on data given from Python, and needs the same data to resume: "
+                    f"the run {str(resume)!r} was started on data from Python, and needs the same data to resume: "
                     "striate.train(data, resume=...)"
                 )
         else:
