@@ -108,7 +108,7 @@ def test_the_blocks_of_a_page_run(
 def _export_predicts_as_the_model(namespace: dict[str, Any]) -> None:
     answer, probabilities = namespace["answer"], namespace["probabilities"][0]
     assert answer.label == namespace["classes"][probabilities.argmax()] == "face"
-    assert abs(answer.probability - probabilities.max()) <= 0.02
+    assert abs(answer.confidence - probabilities.max()) <= 0.02
 
 
 def test_the_notebook_runs(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
