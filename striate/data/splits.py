@@ -1,4 +1,4 @@
-"""Which images are learnt from and which are held out. A split the user gave is never changed.
+"""Which images are trained on and which are held out. A split the user gave is never changed.
 
 Images that belong together (equal ones, near-duplicates, one group of the user's) stay on one side, or in one fold.
 """
@@ -31,7 +31,7 @@ def split(found: Audit, held_out: float, seed: int) -> list[str]:
 
     Made here: of each class (label, tenth of the numbers), `held_out` of the images go to "val", at least one unless
     images that belong together do not allow it; a class of a single image, and images that belong together under
-    different classes without being of one group, are learnt from only. Depends on the images' content and the seed,
+    different classes without being of one group, are trained on only. Depends on the images' content and the seed,
     not on file names or order.
     """
     usable = found.usable
@@ -176,7 +176,7 @@ def split_csv(audit: Audit, parts: Sequence[str], folds: NDArray[np.int64] | Non
 def apply_split(source: Source, path: Path) -> tuple[Source, list[str]]:
     """The source with the parts that a saved split.csv gives, and lines for the user on what does not match it.
 
-    Images that the file does not name are learnt from. Raises RequestError for a file that is no split, or that names
+    Images that the file does not name are trained on. Raises RequestError for a file that is no split, or that names
     none of the images.
     """
     saved = read_split(path)
@@ -188,7 +188,7 @@ def apply_split(source: Source, path: Path) -> tuple[Source, list[str]]:
     gone = saved.keys() - {item.key for item in source.items}
     lines = []
     if new:
-        lines.append(f"{len(new)} images are not in the saved split and are learnt from, e.g. {new[0]!r}")
+        lines.append(f"{len(new)} images are not in the saved split and are trained on, e.g. {new[0]!r}")
     if gone:
         lines.append(f"{len(gone)} images of the saved split are not here any more, e.g. {min(gone)!r}")
     return with_items(source, items), lines

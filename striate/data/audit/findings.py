@@ -30,7 +30,7 @@ SET_ASIDE = {
     "no-class": "an image outside the class folders has no class",
     "no-part": "lies beside train/ and val/",
     "empty-class": "a class needs an image",
-    "unseen-class": "a class without training images cannot be learnt",
+    "unseen-class": "a class without training images cannot be trained on",
     "missing-file": "the manifest names it, but there is no such file",
     "bad-row": "the manifest's row cannot be used",
     "dropped": "dropped by a decisions file",
@@ -51,7 +51,7 @@ KEPT = {
     "huge": "far larger than the other images: slow to read, and perhaps a scan or a poster",
     "odd-aspect": "far longer than it is wide, or the other way round: a strip or a banner?",
     "imbalance": "at most a fifth as many training images as the largest class has",
-    "tiny-class": "a single image: learnt from, never measured",
+    "tiny-class": "a single image: trained on, never evaluated on",
 }
 
 # What these rest on: of hymenoptera's, imagenet_samples' and coil20_att's 1,997 good photographs none spreads less than
@@ -105,7 +105,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """An image that can be learnt from."""
+    """An image that can be trained on."""
 
     item: Item
     record: Record

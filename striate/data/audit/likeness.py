@@ -3,7 +3,7 @@
 Each image leaves a print, a grey thumbnail made at its one decoding. Candidates are found by comparing the low
 frequencies of all prints, block by block; each is then confirmed on the pixels of its two prints, laid over one another
 at the best of a few crops. What the images of a folder have in common (a frame, black bars, the round field of an
-instrument) is left out of that comparison: it is learnt from the folder itself. Small images are left alone: three
+instrument) is left out of that comparison: it is estimated from the folder itself. Small images are left alone: three
 quarters of MNIST's digits have a neighbour that looks the same.
 """
 
