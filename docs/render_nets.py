@@ -55,12 +55,12 @@ def _tables(nets: Sequence[Entry]) -> Iterator[str]:
     """Each table of the file once, with the columns derived from it for the first network that is made from it."""
     from striate.anatomy.summary import table_text
 
-    told: set[str] = set()
+    printed: set[str] = set()
     for net in nets:
         table = table_text(net.name)
-        if net.tiny or table in told:
+        if net.tiny or table in printed:
             continue
-        told.add(table)
+        printed.add(table)
         yield from (f"## The table of {net.name}", "", "```text", table.rstrip("\n"), "```", "")
         shown = show(net.name)
         height, width = shown["input_size"]
