@@ -73,7 +73,7 @@ def _tables(nets: Sequence[Entry]) -> Iterator[str]:
             numbers = f"{row['parameters']:,} | {row['madds']:,} | {field(row)} | {row['activation_bytes']:,}"
             yield f"| {name} | {shape} | {numbers} |"
         yield ""
-        yield from (f"- {remark}" for said in remarks(shown) if not said.startswith("more:"))
+        yield from (f"- {remark}" for remark in remarks(shown) if not remark.startswith("more:"))
         yield from ("", f"`striate show {net.name} --html {net.name}.html` draws it.", "")
 
 
