@@ -1,1 +1,1 @@
-"""Analysis of networks: operations traced, cost counted, receptive fields, block diagrams. Papers do not read it."""
+"""Analysis of networks: operations traced, cost counted, receptive fields, block diagrams. Not imported by the papers' files."""
