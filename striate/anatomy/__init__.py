@@ -1,1 +1,1 @@
-"""Analysis of networks: operations traced, cost counted, receptive fields, block diagrams. Not imported by the papers' files."""
+"""Analysis of networks: traces, costs, receptive fields, block diagrams. The papers' files do not import it."""

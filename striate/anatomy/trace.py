@@ -51,7 +51,7 @@ class Cost(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """The steps in order; for each child of the module, the step that computes its output; what was counted; and products
+    """The steps in order; for each child of the module, the step of its output; what was counted; and products
     that are part of no layer with a rule, so not counted.
     """
 

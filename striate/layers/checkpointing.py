@@ -31,7 +31,8 @@ def checkpointing(*modules: nn.Module) -> Iterator[None]:
     of the largest part. Raises RequestError for a part that is inside another.
     """
     for module in modules:
-        # Recomputed after the context, the outer part would call the inner one without checkpointing, unlike the first time.
+        # Recomputed after the context, the outer part would call the inner one without checkpointing, unlike the first
+        # time.
         if sum(module in set(other.modules()) for other in modules) > 1:
             raise RequestError(f"checkpointed modules must not be inside one another: {type(module).__name__} is")
     changed: list[nn.Module] = []

@@ -1,4 +1,4 @@
-"""Basic blocks: convolution and activation until 2015; convolution, normalisation, activation in most networks since."""
+"""Basic blocks: convolution and activation until 2015; with normalisation in between in most networks since."""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ class TableConv2d(nn.Module):
         self.kernel = kernel
         linked = [row[output] for output in range(self.out_channels) for row in grid]
         self.links = sum(linked)
-        # The index of each position's weight in the dense kernel; positions without a link share the zeros after the last.
+        # The index of each position's weight in the dense kernel; positions without a link share the zeros after the
+        # last.
         numbers = iter(range(self.links))
         position = torch.tensor([next(numbers) if link else self.links for link in linked])
         self.register_buffer("position", position, persistent=False)

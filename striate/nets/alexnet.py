@@ -20,8 +20,9 @@ from striate.nets.initialise import normal_with_biases
 from striate.nets.options import check_dropout, check_width, scaled
 from striate.tables import table
 
-# Section 3.5 and Figure 2. Each of two GPUs has half of the maps: the input of a layer is all maps, or only those of its tower.
-# `size` is that of the layer's maps; norm is local response normalisation, pool the maximum over 3 x 3 at stride 2.
+# Section 3.5 and Figure 2. Each of two GPUs has half of the maps: the input of a layer is all maps, or only those of
+# its tower. `size` is that of the layer's maps; norm is local response normalisation, pool the maximum over 3 x 3 at
+# stride 2.
 ALEXNET = """
     layer  kernel  stride  padding  maps  sees  size  order
     conv1  11      4       0        96    all   55    conv-relu-norm-pool
@@ -126,8 +127,8 @@ class AlexNet(Net):
     """The two-tower network of 2012: five convolutions, three fully connected layers, ReLU, dropout.
 
     `width` multiplies all maps but the classes, `dropout` is the dropout rate of fc6 and fc7. Images are
-    227 x 227: the paper states 224, which does not give its 55 positions of conv1. The size of fc6 follows from `input_size`, so
-    a network takes images of that size only. `embed` gives fc7's activations; `head` is fc8.
+    227 x 227: the paper states 224, which does not give its 55 positions of conv1. The size of fc6 follows from
+    `input_size`, so a network takes images of that size only. `embed` gives fc7's activations; `head` is fc8.
     Raises RequestError for a width outside (0, 8] or a dropout outside [0, 1).
     """
 
@@ -222,10 +223,10 @@ VARIANTS = {
     "caffenet128": Variant(CaffeNet128, {}),
 }
 
-# Deviations. alexnet: 227 pixels where the paper states 224 (see the class). The towers are groups of one convolution, so
-# their maps are adjacent in one tensor, and normalisation crosses the boundary between them. The paper scales
-# activations by 0.5 in testing; here they are scaled up in training, which is equivalent. Its
-# 60 million parameters are 60,965,224. caffenet: normalises with Caffe's constants (see LRN) and starts from Caffe's
-# weights and biases. alexnet_one_tower: the paper describes the net only briefly; layers and dropout are the PyTorch
-# library's, the initialisation is alexnet's. caffenet128: its authors start from LSUV, which needs images; here
-# from Caffe's initialisation. alexnet_tiny is ours, for tests.
+# Deviations. alexnet: 227 pixels where the paper states 224 (see the class). The towers are groups of one convolution,
+# so their maps are adjacent in one tensor, and normalisation crosses the boundary between them. The paper scales
+# activations by 0.5 in testing; here they are scaled up in training, which is equivalent. Its 60 million parameters are
+# 60,965,224. caffenet: normalises with Caffe's constants (see LRN) and starts from Caffe's weights and biases.
+# alexnet_one_tower: the paper describes the net only briefly; layers and dropout are the PyTorch library's, the
+# initialisation is alexnet's. caffenet128: its authors start from LSUV, which needs images; here from Caffe's
+# initialisation. alexnet_tiny is ours, for tests.

@@ -168,11 +168,12 @@ VARIANTS = {
     "bn_inception_tiny": Variant(BNInception, {"width": 0.125}),
 }
 
-# Where Figure 5 contradicts itself, its widths are used. The branches of 4c and 4d add up to 608 channels and not to the 576
-# printed, those of 4e then to 1056 and not 1024, and 3c and 4e print the size of their input. The authors' later code
-# (TF-slim's inception_v2) has 576, with projections of 96; the Caffe and PyTorch ports, and the SE-BN-Inception
-# of the SENet paper, have the widths as printed, and so has this network.
-# Deviations: conv1 is a plain convolution, as in the ports; the authors' was separable, with depth multiplier 8. The
-# ports keep a bias before each batch normalisation, where it has no effect: 11,295,240 parameters, 11,285,224 here.
-# No dropout and no local response normalisation, as in section 4.2.1, and no auxiliary heads, which the appendix does
-# not mention. bn_inception_tiny is ours, for tests.
+# Where Figure 5 contradicts itself, its widths are used. The branches of 4c and 4d add up to 608 channels and not to
+# the 576 printed, those of 4e then to 1056 and not 1024, and 3c and 4e print the size of their input. The authors'
+# later code (TF-slim's inception_v2) has 576, with projections of 96; the Caffe and PyTorch ports, and the
+# SE-BN-Inception of the SENet paper, have the widths as printed, and so has this network.
+# Deviations: conv1 is a plain
+# convolution, as in the ports; the authors' was separable, with depth multiplier 8. The ports keep a bias before each
+# batch normalisation, where it has no effect: 11,295,240 parameters, 11,285,224 here. No dropout and no local response
+# normalisation, as in section 4.2.1, and no auxiliary heads, which the appendix does not mention. bn_inception_tiny is
+# ours, for tests.

@@ -74,7 +74,7 @@ def instantiate(
 
 
 def check_options(name: str, options: Mapping[str, object]) -> None:
-    """Raise RequestError for options that the network `name` does not have, or of another type, before it is created."""
+    """Raise RequestError for options that the network `name` does not have, or of another type, before creating it."""
     _options(known(name), options)
 
 

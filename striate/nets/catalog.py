@@ -81,7 +81,7 @@ _short_names: dict[str, str] = {}
 
 
 def entries(pattern: str = "*", *, tiny: bool = False) -> list[Entry]:
-    """The networks whose name matches the glob `pattern`, in the order of the papers; tiny variants only with `tiny`."""
+    """The networks whose name matches the glob `pattern`, in the papers' order; tiny variants only with `tiny`."""
     return [entry for entry in _catalogue().values() if fnmatchcase(entry.name, pattern) and (tiny or not entry.tiny)]
 
 

@@ -204,10 +204,10 @@ class DenseNet(_DenseNet):
 class CifarDenseNet(_DenseNet):
     """The networks of Table 2: a 3x3 convolution, three dense blocks of equally many layers, a linear layer.
 
-    `depth` is 3n + 4 or, with `bottleneck` (B), 6n + 4. `compression` is the factor of the number of maps in a transition (C:
-    0.5). The first convolution has 16 filters, with B and C two growth rates. `dropout` (0.2 in the paper where data
-    are not augmented) and `memory_efficient` are as in DenseNet. 32x32 images in the paper; any size of at least 8 is
-    accepted. Raises RequestError for another depth, or a value out of its range.
+    `depth` is 3n + 4 or, with `bottleneck` (B), 6n + 4. `compression` is the factor of the number of maps in a
+    transition (C: 0.5). The first convolution has 16 filters, with B and C two growth rates. `dropout` (0.2 in the
+    paper where data are not augmented) and `memory_efficient` are as in DenseNet. 32x32 images in the paper; any size
+    of at least 8 is accepted. Raises RequestError for another depth, or a value out of its range.
     """
 
     table = CIFAR_TABLE

@@ -127,7 +127,7 @@ class EfficientNet(Net):
     """The stages of Table 1, scaled; global average pooling, dropout, a linear layer.
 
     `width` and `depth` multiply channels and layers. In training, `dropout` is the dropout rate of the pooled vector,
-    and `drop_path` the stochastic-depth rate of the last block; it grows linearly with depth.
+    and `drop_path` the stochastic-depth rate, which grows linearly with depth: see `drop_paths`.
     Images as in the table of scales; any size of at least 32 is accepted. Raises RequestError for a width or depth
     outside (0, 8], a dropout or drop_path outside [0, 1).
     """

@@ -279,5 +279,5 @@ VARIANTS = {
 # and 51M and not 1072K and 54M; a K is 1024 in several rows. All rows add up to 1.50 G multiply-adds in the paper, and
 # with the plain conv1 of its Figure 3, built here, to 1.58 G.
 # Deviations: none in the layers. Left open by the paper and taken from the Caffe team's training: the constants of the
-# local response normalisation, pooling that rounds up, initialisation. googlenet_naive illustrates the paper's argument and is not
-# a published network: Figure 2a in every place of Figure 2b. googlenet_tiny is ours, for tests.
+# local response normalisation, pooling that rounds up, initialisation. googlenet_naive illustrates the paper's argument
+# and is not a published network: Figure 2a in every place of Figure 2b. googlenet_tiny is ours, for tests.

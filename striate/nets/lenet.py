@@ -116,8 +116,8 @@ class LeNet5(Net):
     `connections` of C3: the paper's "table", or "full". `subsampling`: "trainable" (sum, coefficient, bias, then
     squashing), "squashed" (average, then squashing) or "average". `squashing`: "scaled_tanh" is 1.7159 tanh(2/3 a).
     `output`: "rbf" logits are minus the squared distance to each class's code, "linear" is for a softmax.
-    Images are 32 x 32, background -0.1 and ink 1.175 in the paper. On a larger image C5 has more than one position, and the
-    input of F6 is their mean. `embed` gives F6's 84 activations.
+    Images are 32 x 32, background -0.1 and ink 1.175 in the paper. On a larger image C5 has more than one position, and
+    the input of F6 is their mean. `embed` gives F6's 84 activations.
     """
 
     table = f"{LAYERS}{CONNECTIONS}"

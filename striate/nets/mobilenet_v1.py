@@ -144,9 +144,8 @@ VARIANTS = {
     "mobilenet_v1_tiny": Variant(MobileNetV1, {"width": 0.25, "shallow": True}),
 }
 
-# Table 1 prints stride 2 for its last depthwise row, whose input and output are both 7x7: an error, the stride is 1. All
-# other printed strides agree with the sizes.
-# Not in the paper, from the authors' code (tensorflow/models, research/slim): SAME padding, the norms' epsilon 1e-3 and
-# the initialisation. Deviations from that code: it clips its ReLU at 6, has dropout of 0.001 on the pooled vector,
-# and a momentum of 0.9997 in batch norm, for runs of millions of steps; here ReLU as in the paper, no dropout,
-# and torch's 0.9. mobilenet_v1_tiny is ours, for tests.
+# Table 1 prints stride 2 for its last depthwise row, whose input and output are both 7x7: an error, the stride is 1.
+# All other printed strides agree with the sizes. Not in the paper, from the authors' code (tensorflow/models,
+# research/slim): SAME padding, the norms' epsilon 1e-3 and the initialisation. Deviations from that code: it clips its
+# ReLU at 6, has dropout of 0.001 on the pooled vector, and a momentum of 0.9997 in batch norm, for runs of millions of
+# steps; here ReLU as in the paper, no dropout, and torch's 0.9. mobilenet_v1_tiny is ours, for tests.

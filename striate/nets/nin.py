@@ -92,10 +92,10 @@ class NetworkInNetwork(Net):
     """The mlpconv layers of the table for CIFAR-10, and global average pooling.
 
     `classifier` is the paper's "map", a map for each class whose mean is its logit: `features` gives these maps,
-    `embed` the logits, and `head` is the identity. "linear" has a linear layer on the mean of the maps below in place of
-    the last 1 x 1 convolution, to train on other classes with frozen features. `width` multiplies all maps but the
-    classes; `dropout` is the dropout rate after pooling. 32 x 32 images in the paper; any
-    size of at least `minimum_size` is accepted.
+    `embed` the logits, and `head` is the identity. "linear" has a linear layer on the mean of the maps below in place
+    of the last 1 x 1 convolution, to train on other classes with frozen features. `width` multiplies all maps but the
+    classes; `dropout` is the dropout rate after pooling. 32 x 32 images in the paper; any size of at least
+    `minimum_size` is accepted.
     Raises RequestError for a width outside (0, 8] or a dropout outside [0, 1).
     """
 

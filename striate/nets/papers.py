@@ -13,7 +13,7 @@ FOLDER = Path(__file__).with_name("recipes")
 
 
 def paper_recipe(net: str) -> Recipe:
-    """The training recipe of the paper of `net`, as far as recipe keys can express it; the header of its file lists the rest.
+    """The training recipe of the paper of `net`, as far as recipe keys express it; its file's header has the rest.
 
     Raises RequestError for a net without a paper's recipe, with a list of those that have one.
     """

@@ -42,7 +42,8 @@ ACTIVATIONS = """
     full_preactivation       BN,ReLU  BN,ReLU  -        -               6.37
 """
 
-# The networks are those of the first ResNet paper. CIFAR: n units a stage, so 6n + 2 layers of basic or 9n + 2 of bottleneck units.
+# The networks are those of the first ResNet paper. CIFAR: n units a stage, so 6n + 2 layers of basic or 9n + 2 of
+# bottleneck units.
 CIFAR_TABLE = """
     output_map_size  basic          bottleneck
     32               3x3,16;3x3,16  1x1,16;3x3,16;1x1,64

@@ -105,8 +105,8 @@ VARIANTS = {
 # The paper's fully connected layers have biases (28,088,024 parameters in SE-ResNet-50); lectures and many libraries
 # omit them (28,071,976): se_resnet50_lecture. The paper counts the additions of every pooling, too (3.87 G for
 # SE-ResNet-50, 572 M for SE-MobileNet); here, as in all files, they are not counted (3.860 G, 569 M).
-# The CIFAR networks of Tables 4 and 5 are assumed to be the pre-activation ones, whose errors are those of the paper's baselines.
-# Inception is BN-Inception, as in Table 2. Where SE is in SE-MobileNet the paper does not state: after each
-# separable convolution gives its 4.7 M.
-# Not included: SE in VGG-16, Inception-ResNet-v2, ShuffleNet, ResNeXt and in the wide and Shake-Shake networks, SENet-154.
-# se_resnet20 and se_resnet_tiny (depth 8) are ours, for small machines and for tests.
+# The CIFAR networks of Tables 4 and 5 are assumed to be the pre-activation ones, whose errors are those of the paper's
+# baselines. Inception is BN-Inception, as in Table 2. Where SE is in SE-MobileNet the paper does not state: after each
+# separable convolution gives its 4.7 M. Not included: SE in VGG-16, Inception-ResNet-v2, ShuffleNet, ResNeXt and in the
+# wide and Shake-Shake networks, SENet-154. se_resnet20 and se_resnet_tiny (depth 8) are ours, for small machines and
+# for tests.

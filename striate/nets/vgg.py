@@ -162,6 +162,7 @@ VARIANTS = {
 }
 
 # Deviations: none in the layers. The paper trains A from normal weights and starts the deeper networks from A's first
-# four convolutions and its fully connected layers; here all start from Glorot's initialisation, as the paper later recommends. It applies fully
-# connected layers as convolutions to larger images in testing, here they take one size. The batch-normalised networks are not
-# the paper's, which is older than batch normalisation; they keep the biases. vgg_tiny is ours.
+# four convolutions and its fully connected layers; here all start from Glorot's initialisation, as the paper later
+# recommends. It applies fully connected layers as convolutions to larger images in testing, here they take one size.
+# The batch-normalised networks are not the paper's, which is older than batch normalisation; they keep the biases.
+# vgg_tiny is ours.
