@@ -1,4 +1,4 @@
-"""What is measured and checked before a net is trained, and what its training curve shows afterwards."""
+"""Measurements and checks before a net is trained, and the diagnosis of its training curve afterwards."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from striate.training.overfit import first_loss, overfit_batch
 from striate.training.pace import fastest
 
 EVENT = "checks"  # in log.jsonl
-TIMED = {"train.precision": "float32", "train.compile": "no"}  # keys that timed steps decide; what is plain
+TIMED = {"train.precision": "float32", "train.compile": "no"}  # keys chosen by timed steps; the defaults without timing
 
 
 @dataclass(frozen=True)
 class Checks:
-    """lines: what was checked, for the user. found: the learning-rate range test, where the rate was left to it."""
+    """lines: results of the checks, for the user. found: the learning-rate range test, if it was used."""
 
     lines: tuple[str, ...] = ()
     found: Found | None = None
@@ -42,12 +42,11 @@ class Checks:
 
 
 def checked(trainer: Trainer, rows: list[int]) -> tuple[Trainer, Checks]:
-    """The trainer with the choices made that need timed or trial steps on the images at `rows`, and what was checked.
+    """The trainer with all choices that need timed or trial steps on the images at `rows`, and the checks.
 
-    The precision and compiling of a step by timing, the learning rate by a range test, where the recipe leaves them
-    open; and a small batch overfitted, where the recipe asks for it. They are recorded at once, so that a resumed run
-    checks nothing again and makes the same choices. Raises WorkError where no learning rate is found, or the small
-    batch cannot be overfitted.
+    Precision and compiling are chosen by timing and the learning rate by a range test, unless they are set; a small
+    batch is overfitted if the recipe requests it. The choices are recorded at once, so that a resumed run repeats no
+    check. Raises WorkError if no learning rate is found, or the small batch cannot be overfitted.
     """
     context, recipe = trainer.context, _timed(trainer, rows)
     trainer = trainer.with_recipe(recipe)
@@ -65,11 +64,11 @@ def checked(trainer: Trainer, rows: list[int]) -> tuple[Trainer, Checks]:
 
 
 def _timed(trainer: Trainer, rows: list[int]) -> Recipe:
-    """The recipe with the precision and compiling of a training step chosen by timing, where they are open."""
+    """The recipe with the precision and compiling of a training step chosen by timing, unless they are set."""
     context, recipe = trainer.context, trainer.recipe
     if "auto" not in (recipe.train.precision, recipe.train.compile):
         return recipe
-    if small_step(trainer.net, recipe.train.batch):  # nothing to gain, and the choice would be chance
+    if small_step(trainer.net, recipe.train.batch):  # nothing to gain, and the choice would be random
         return recipe.updated({key: plain for key, plain in TIMED.items() if recipe.value(key) == "auto"})
     with context.clock.stage("check"), threads_for(trainer.net, recipe.train.batch):
         ready = trainer.ready(rows)
@@ -108,14 +107,14 @@ def _tried(trainer: Trainer, rows: list[int]) -> Checks:
 
 
 def _overfitted(recipe: Recipe) -> int:
-    """Images of the batch to be overfitted first, 0 for none: a head that was fitted before knows them already."""
+    """Size of the batch to overfit first, 0 for none: a head that was fitted before predicts it already."""
     return recipe.train.overfit_batch or 0 if recipe.strategy == "scratch" else 0
 
 
 def curve_remarks(trainer: Trainer, rows: list[int], history: tuple[Row, ...]) -> tuple[Remark, ...]:
-    """What the training curve of a net trained on the images at `rows` shows, the most serious first.
+    """Findings in the training curve of a net trained on the images at `rows`, most serious first.
 
-    Nothing of a net that started from pretrained weights: its curve starts where others end.
+    None for a net that started from pretrained weights: its curve starts where others end.
     """
     if trainer.recipe.strategy != "scratch":
         return ()

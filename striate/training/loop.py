@@ -1,4 +1,4 @@
-"""The training loop: `fit` goes through the epochs, `learn` through a batch. What may step in stands in `hooks`."""
+"""The training loop: `fit` iterates over epochs, `train_step` trains on a batch. `hooks` lists the extension points."""
 
 from __future__ import annotations
 
@@ -37,19 +37,20 @@ def fit(
 ) -> list[EpochReport]:
     """Train `net` in place, on its own device, and report each epoch; afterwards it is channels-last and in eval mode.
 
-    `held_out` is evaluated after every epoch: examples, or a function from the network, in eval mode, to its score.
-    `loss`: an own one in place of the task's: a callable from logits [N, outputs] and targets to losses [N].
-    `hooks` come after those of the recipe's techniques. `rates`: a parameter's share of the learning rate, by name.
-    `world`: the processes that do this together, each with the same arguments. A batch is dealt out to them by seed,
-    epoch and image, one process's micro-batch being every n-th image. Each sums losses and gradients of its own images,
-    DistributedDataParallel averages over the processes in the order of its ring, and the loop has scaled what it
-    averages, so that the step is that of the batch's mean loss. One process computes the same but for the order of
-    these sums. Batch normalisation is within a micro-batch, so n processes train as one does with accumulate = n, but
-    their running statistics are those of the first process alone, whose network is evaluated and saved.
-    A last batch of one image is left out where there is batch normalisation. The same seed gives the same weights, bit
-    for bit, on the same machine, thread count and versions; the caller's random state is left as it was.
-    Raises RequestError for what does not go together, WorkError at the first loss or parameter that is not finite, or
-    where the memory does not hold the smallest micro-batch.
+    `held_out` is evaluated after every epoch: examples, or a function that takes the network, in eval mode, and returns
+    its score. `loss`: a custom loss in place of the task's: a callable from logits [N, outputs] and targets to losses
+    [N]. `hooks` run after those of the recipe's techniques. `rates`: from a parameter's name to its learning rate
+    multiplier. `world`: the processes that train together, each with the same arguments. A batch is split among them by
+    seed, epoch
+    and image: a process's micro-batch is every n-th image. Each sums losses and gradients of its own images,
+    DistributedDataParallel averages over the processes in the order of its ring, and the loop scales the losses so that
+    the step is that of the batch's mean loss. One process computes the same except for the order of these sums. Batch
+    normalisation is per micro-batch, so n processes train as one does with accumulate = n, but the running statistics
+    are those of the first process alone, whose network is evaluated and saved.
+    A last batch of one image is dropped if the network has batch normalisation. The same seed gives the same weights,
+    bit for bit, on the same machine, thread count and versions; the caller's random state does not change.
+    Raises RequestError for arguments that do not match, WorkError at the first loss or parameter that is not finite, or
+    if the memory does not hold the smallest micro-batch.
     """
     hooks = [*techniques(recipe, validated=held_out is not None), *hooks]
     loop = LoopState(net, examples, recipe, hooks, rates, world, loss)
@@ -77,7 +78,7 @@ def fit(
 
 
 def learn(loop: LoopState, batch: SampleOrder) -> None:
-    """Train on one batch, in as many micro-batches as the memory asks for."""
+    """Train on one batch, in as many micro-batches as the memory requires."""
     loop.set_rates()
     while True:
         try:
@@ -86,7 +87,7 @@ def learn(loop: LoopState, batch: SampleOrder) -> None:
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
-        loop.split_further(len(batch))  # outside the handler, which would keep what the failed pass holds
+        loop.split_further(len(batch))  # outside the handler, which would keep the failed pass's tensors alive
     for hook in loop.hooks:
         hook.gradients_ready(loop)
     loop.optimizer.step()
@@ -96,11 +97,12 @@ def learn(loop: LoopState, batch: SampleOrder) -> None:
 
 
 def _gradient(loop: LoopState, batch: SampleOrder) -> float:
-    """Put the gradient of the batch's mean loss into the parameters; the summed loss of this process's images."""
+    """Set the parameters' gradients to that of the batch's mean loss; returns the summed loss of this process's
+    images."""
     loop.optimizer.zero_grad()
     micro_batches, total, recipe, counts = loop.dealt(batch), 0.0, loop.recipe, 1.0
     if not micro_batches:
-        # All processes exchange gradients: this one takes part with images of another, which count nothing.
+        # All processes exchange gradients: this one takes part with images of another, with weight 0.
         micro_batches, counts = [(loop.world.rank, batch.of(slice(loop.min_batch)))], 0.0
     for number, (micro_batch, some) in enumerate(micro_batches):
         loop.seed_layers(micro_batch)
@@ -116,7 +118,7 @@ def _gradient(loop: LoopState, batch: SampleOrder) -> float:
                 loss = hook.loss_ready(loop, logits, loss)
             if not loss.isfinite():
                 raise not_finite(loop.net, shown.x, loop.where, recipe)
-            # Processes average their gradients; the batch's is their sum.
+            # DDP averages gradients over processes; the batch's gradient is their sum.
             (loss * (counts * loop.world.size / len(batch))).backward()  # type: ignore[no-untyped-call]
         total += counts * loss.item()
     return total
@@ -136,7 +138,7 @@ def _validated(loop: LoopState, validated: View | Validator | None) -> tuple[flo
 
 @contextmanager
 def _alone_until(loop: LoopState, *, last: bool) -> Iterator[None]:
-    """Gradients are exchanged once a batch, with its last micro-batch."""
+    """Gradients are exchanged once per batch, with its last micro-batch."""
     with ExitStack() as stack:
         if loop.world.size > 1 and not last:
             stack.enter_context(loop.learner.no_sync())  # type: ignore[operator]
@@ -145,7 +147,7 @@ def _alone_until(loop: LoopState, *, last: bool) -> Iterator[None]:
 
 @contextmanager
 def left_as_it_was(loop: LoopState) -> Iterator[None]:
-    """Whatever happens within it, the caller's random state comes back, and no hook of ours stays on the network."""
+    """Restores the caller's random state and removes our hooks from the network, whatever happens within it."""
     with torch.random.fork_rng(devices=[loop.device] if loop.device.type == "cuda" else []):
         try:
             yield

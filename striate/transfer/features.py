@@ -1,4 +1,5 @@
-"""Features of images under a frozen backbone, computed once and kept on disk under everything that decides them."""
+"""Features of images under a frozen backbone, computed once and cached on disk under a key of everything they depend
+on."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ class FeatureCache:
         self.path: Path = cache_root() / "features" / f"{name[:32]}.safetensors"
         self.rows: dict[str, NDArray[np.float32]] = {}
         content = read_sealed(self.path)
-        if content is not None:  # else every feature is computed again
+        if content is not None:  # otherwise every feature is computed again
             stored = safetensors.numpy.load(content)
             for digest, row in zip(stored["digests"], stored["features"], strict=True):
                 self.rows[digest.tobytes().hex()] = row
@@ -38,7 +39,7 @@ class FeatureCache:
         return np.stack([self.rows[digest] for digest in digests])
 
     def save(self, digests: Iterable[str]) -> None:
-        """Keep the rows of these digests on disk; other images have left the source."""
+        """Write the rows of these digests to disk; other images are no longer in the source."""
         kept = [digest for digest in dict.fromkeys(digests) if digest in self.rows]
         if kept:
             names = np.frombuffer(b"".join(bytes.fromhex(digest) for digest in kept), np.uint8).reshape(len(kept), -1)

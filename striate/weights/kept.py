@@ -1,4 +1,4 @@
-"""Weights that were imported and kept: where they lie, and of which networks; read without numpy."""
+"""Imported weights: their folder and networks; works without numpy."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from striate.storage import cache_root
 
 
 def kept_path(net_name: str) -> Path:
-    """Where `striate import --keep` puts the model file by which a network's name then stands for its weights."""
+    """Where `striate import --keep` puts the model file with a network's default weights."""
     return _folder() / f"{net_name}.safetensors"
 
 
 def kept_nets() -> list[str]:
-    """The networks whose names stand for weights that were imported and kept, in alphabetical order."""
+    """The networks with imported weights, in alphabetical order."""
     return sorted(path.stem for path in _folder().glob("*.safetensors"))
 
 
