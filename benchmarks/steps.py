@@ -24,7 +24,7 @@ from striate.recipe import Recipe
 from striate.training.examples import Examples
 from striate.training.loop import learn
 from striate.training.loop_state import Run
-from striate.training.pace import fastest
+from striate.training.step_timing import choose_fastest
 from striate.training.world import ALONE
 
 SIZES = {"resnet20": (32, 128), "efficientnet_lite0": (128, 32)}
@@ -56,8 +56,8 @@ def ours(name: str, compiled: str) -> tuple[Turn, str]:
             "augment": {"preset": "none", "shift": size // 16, "flip": 0.5},
         }
     )
-    pace = fastest(net, examples, recipe)
-    recipe = recipe.updated({"train": {"precision": pace.precision, "compile": pace.compile}})
+    timing = choose_fastest(net, examples, recipe)
+    recipe = recipe.updated({"train": {"precision": timing.precision, "compile": timing.compile}})
     run = Run(net, examples, recipe, [], None, ALONE)
 
     def turn() -> float:
@@ -68,7 +68,7 @@ def ours(name: str, compiled: str) -> tuple[Turn, str]:
         run.epoch, run.batch = run.epoch + 1, 0
         return taken / STEPS
 
-    return turn, f"{pace.precision}, compile {pace.compile}"
+    return turn, f"{timing.precision}, compile {timing.compile}"
 
 
 def plain(name: str, *, fast: bool = False) -> Turn:

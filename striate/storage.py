@@ -84,28 +84,28 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode("utf-8", "surrogateescape"))
 
 
-def sealed(content: bytes) -> bytes:
+def with_checksum(content: bytes) -> bytes:
     """Content for a cache, after a line with its checksum."""
     return sha256_of(content).encode() + b"\n" + content
 
 
-def unsealed(stored: bytes) -> bytes | None:
-    """The inverse of `sealed`; None for damaged content, which must be computed again."""
+def without_checksum(stored: bytes) -> bytes | None:
+    """The inverse of `with_checksum`; None for damaged content, which must be computed again."""
     checksum, newline, content = stored.partition(b"\n")
     return content if newline and checksum == sha256_of(content).encode() else None
 
 
-def read_sealed(path: Path) -> bytes | None:
-    """The content that `write_sealed` wrote; None if it is missing or damaged."""
+def read_checked(path: Path) -> bytes | None:
+    """The content that `write_checked` wrote; None if it is missing or damaged."""
     try:
-        return unsealed(path.read_bytes())
+        return without_checksum(path.read_bytes())
     except OSError:
         return None
 
 
-def write_sealed(path: Path, content: bytes) -> None:
+def write_checked(path: Path, content: bytes) -> None:
     """`write_bytes` for a cache, with a checksum that detects damage."""
-    write_bytes(path, sealed(content))
+    write_bytes(path, with_checksum(content))
 
 
 def sha256_of(content: bytes | memoryview) -> str:

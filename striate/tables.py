@@ -33,7 +33,7 @@ def table(row_type: type[Row], text: str) -> tuple[Row, ...]:
     return tuple(row_type(*_cells(number, cells, readers)) for number, cells in lines)
 
 
-def turned(text: str) -> str:
+def transposed(text: str) -> str:
     """The transposed table, for a table that its paper prints with one column per row.
 
     Raises ValueError, with the line, if the lines have different numbers of cells.

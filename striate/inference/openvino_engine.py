@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from striate.errors import WorkError
 from striate.inference.engine import engine_version
-from striate.inference.signal_stack import signal_stack_kept
+from striate.inference.signal_stack import preserved_signal_stack
 from striate.model import Model
 from striate.pixels import Images, Pixels
 from striate.storage import cache_root, fill_folder_atomically
@@ -44,7 +44,7 @@ class OpenVinoEngine:
         openvino = import_openvino()
         self.precision = precision
         self.version = engine_version("openvino")
-        with signal_stack_kept():
+        with preserved_signal_stack():
             self._compiled = _made(openvino, model, precision)
             self._request = self._compiled.create_infer_request()
 

@@ -19,7 +19,7 @@ class _Stack(ctypes.Structure):
 
 
 @contextmanager
-def signal_stack_kept() -> Iterator[None]:
+def preserved_signal_stack() -> Iterator[None]:
     """Restores this thread's alternate signal stack at the end; takes a few microseconds. Linux only."""
     if sys.platform != "linux":
         yield

@@ -14,7 +14,7 @@ import onnx
 import torch
 from onnx import TensorProto, compose, helper, numpy_helper
 
-from striate.interop.answering import Answering, output_names, properties
+from striate.interop.output_layers import OutputLayers, output_names, properties
 from striate.model import Model
 from striate.pixels import LUMA, Pixels
 
@@ -22,7 +22,7 @@ OPSET = 18  # the first with an antialiased Resize
 
 
 def onnx_graph(model: Model) -> onnx.ModelProto:
-    """The whole model as ONNX: "images" uint8 [N, height, width, 3] -> `answering.output_names`."""
+    """The whole model as ONNX: "images" uint8 [N, height, width, 3] -> `output_layers.output_names`."""
     network = _network(model)
     front = _Front(model.pixels).model(network)
     whole = compose.merge_models(front, network, io_map=[("prepared", "pixels")])
@@ -39,7 +39,7 @@ def _network(model: Model) -> onnx.ModelProto:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # deprecations inside the exporter, not caused by the user
         program = torch.onnx.export(
-            Answering(model).eval(),
+            OutputLayers(model).eval(),
             (example,),
             dynamo=True,
             input_names=["pixels"],

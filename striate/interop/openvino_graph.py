@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from striate.inference.openvino_engine import convert, import_openvino
-from striate.interop.answering import Answering, output_names, properties
+from striate.interop.output_layers import OutputLayers, output_names, properties
 from striate.model import Model
 from striate.pixels import LUMA, Pixels
 
 
 def openvino_graph(model: Model) -> Any:
-    """The whole model as an OpenVINO graph: "images" uint8 [N, height, width, 3] -> `answering.output_names`."""
+    """The whole model as an OpenVINO graph: "images" uint8 [N, height, width, 3] -> `output_layers.output_names`."""
     openvino = import_openvino()
-    graph = convert(Answering(model).eval(), model.pixels)
+    graph = convert(OutputLayers(model).eval(), model.pixels)
     ops = importlib.import_module("openvino.opset15")
     images = ops.parameter([-1, -1, -1, 3], np.uint8, name="images")
     images.output(0).set_names({"images"})

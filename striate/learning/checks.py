@@ -11,10 +11,10 @@ from striate.learning.result import Row
 from striate.learning.trainer import Trainer, on_meta, small_step, threads_for
 from striate.recipe import Recipe
 from striate.recipe.optimizers import AUTO
-from striate.training.diagnosis import Remark, diagnose, reach_of
-from striate.training.finder import Found, find_rate
+from striate.training.diagnosis import Remark, diagnose, loss_range
+from striate.training.finder import RangeTest, find_lr
 from striate.training.overfit import first_loss, overfit_batch
-from striate.training.pace import fastest
+from striate.training.step_timing import choose_fastest
 
 EVENT = "checks"  # in log.jsonl
 TIMED = {"train.precision": "float32", "train.compile": "no"}  # keys chosen by timed steps; the defaults without timing
@@ -25,7 +25,7 @@ class Checks:
     """lines: results of the checks, for the user. found: the learning-rate range test, if it was used."""
 
     lines: tuple[str, ...] = ()
-    found: Found | None = None
+    found: RangeTest | None = None
 
     @classmethod
     def from_facts(cls, facts: dict[str, Any]) -> Checks:
@@ -34,14 +34,14 @@ class Checks:
         if found is None:
             return cls(lines)
         rates, losses = tuple(found["rates"]), tuple(found["losses"])
-        return cls(lines, Found(rates, losses, found["low"], found["high"], found["rate"]))
+        return cls(lines, RangeTest(rates, losses, found["low"], found["high"], found["rate"]))
 
     def facts(self) -> dict[str, Any]:
         """As JSON values, for the log."""
         return {"lines": self.lines, "finder": None if self.found is None else dataclasses.asdict(self.found)}
 
 
-def checked(trainer: Trainer, rows: list[int]) -> tuple[Trainer, Checks]:
+def run_checks(trainer: Trainer, rows: list[int]) -> tuple[Trainer, Checks]:
     """The trainer with all choices that need timed or trial steps on the images at `rows`, and the checks.
 
     Precision and compiling are chosen by timing and the learning rate by a range test, unless they are set; a small
@@ -72,10 +72,10 @@ def _timed(trainer: Trainer, rows: list[int]) -> Recipe:
         return recipe.updated({key: plain for key, plain in TIMED.items() if recipe.value(key) == "auto"})
     with context.clock.stage("check"), threads_for(trainer.net, recipe.train.batch):
         ready = trainer.ready(rows)
-        pace = fastest(ready.module, ready.examples, recipe, rates=ready.rates, hooks=ready.state.hooks)
-    if len(pace.seconds) > 1:
-        context.progress.say(pace.line())
-    return recipe.updated({"train": {"precision": pace.precision, "compile": pace.compile}})
+        chosen = choose_fastest(ready.module, ready.examples, recipe, rates=ready.rates, hooks=ready.state.hooks)
+    if len(chosen.seconds) > 1:
+        context.progress.say(chosen.line())
+    return recipe.updated({"train": {"precision": chosen.precision, "compile": chosen.compile}})
 
 
 def _tried(trainer: Trainer, rows: list[int]) -> Checks:
@@ -90,7 +90,7 @@ def _tried(trainer: Trainer, rows: list[int]) -> Checks:
     if _overfitted(recipe):
         report(first_loss(ready.module, ready.examples, recipe).line())
     if recipe.optimizer.lr == AUTO:
-        found = find_rate(
+        found = find_lr(
             ready.module,
             ready.examples,
             recipe,
@@ -122,5 +122,5 @@ def curve_remarks(trainer: Trainer, rows: list[int], history: tuple[Row, ...]) -
     weights = sample_weights(task, split.entries(rows), trainer.recipe.data.balance)
     heads = len(getattr(on_meta(trainer.net, task, trainer.data.pixels), "auxiliary_heads", ()))
     loss, times = trainer.loss(rows), 1 + trainer.recipe.loss.aux_weight * heads
-    reach = reach_of(loss, split.targets(rows), outputs=task.outputs, weights=weights, times=times)
+    reach = loss_range(loss, split.targets(rows), outputs=task.outputs, weights=weights, times=times)
     return tuple(diagnose(list(history), trainer.recipe, reach))

@@ -15,7 +15,7 @@ from striate.data.augment.augmentation import Augmentation
 from striate.data.sources.base import Source
 from striate.inference.engine import engine_version
 from striate.inference.predictor import Predictor
-from striate.learning.checks import checked, curve_remarks
+from striate.learning.checks import curve_remarks, run_checks
 from striate.learning.ood import REFERENCE, OODEvaluation, atypical, with_ood_detector
 from striate.learning.result import Evidence, TrainResult, evaluated
 from striate.learning.trainer import Fitted, OnEpoch, Trainer
@@ -28,7 +28,7 @@ Floats = NDArray[np.float32]
 Fit = Callable[[Trainer, list[int], list[int], OnEpoch, str], Fitted]
 
 
-def plainly(trainer: Trainer, rows: list[int], held_out: list[int], on_epoch: OnEpoch, stage: str) -> Fitted:
+def fit_trainer(trainer: Trainer, rows: list[int], held_out: list[int], on_epoch: OnEpoch, stage: str) -> Fitted:
     """Train on `rows` and evaluate on `held_out` after each epoch: `Trainer.fit`."""
     return trainer.fit(rows, held_out, on_epoch, stage)
 
@@ -47,10 +47,10 @@ class Trained:
     evidence: Evidence
 
 
-def train_with_folds(trainer: Trainer, fit: Fit = plainly) -> Trained:
+def train_with_folds(trainer: Trainer, fit: Fit = fit_trainer) -> Trained:
     """Run the checks before training, train the folds, if there are any, then the model."""
     split, context, rows = trainer.data.split, trainer.context, trainer.data.split.rows("train")
-    trainer, checks = checked(trainer, rows)
+    trainer, checks = run_checks(trainer, rows)
     out_of_fold = None
     if split.folds is not None:
         with context.clock.stage("train the folds"):

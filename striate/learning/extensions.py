@@ -12,7 +12,7 @@ from striate.tasks.values import MetricFunction
 if TYPE_CHECKING:  # they import torch, which not every strategy needs
     from striate.training.examples import AugmentFunction
     from striate.training.hooks import Hook
-    from striate.training.learner import LossFunction
+    from striate.training.training_module import LossFunction
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.nets.catalog import USUAL_SIZE, Entry, known
 from striate.pixels import Pixels
-from striate.weights.kept import kept_nets
+from striate.weights.imported import imported_nets
 from striate.weights.models import DEFAULT_BACKBONE, is_model_file
 from striate.weights.peers import sources_of
 from striate.weights.registry import SOURCES, has_weights
@@ -100,7 +100,7 @@ def without_weights(strategy: str, net: str) -> str:
         how = "no library has weights that fit"
     return (
         f"strategy {strategy!r} needs weights, and there are none for {net!r} here; {how}; "
-        f"nets that have them: {', '.join([*SOURCES, *kept_nets()])}"
+        f"nets that have them: {', '.join([*SOURCES, *imported_nets()])}"
     )
 
 

@@ -56,7 +56,7 @@ def prepare_features(source: Source, net: str, recipe: Recipe, context: RunConte
     with context.clock.stage("backbone"):
         asked = recipe.inference
         extractor = feature_extractor(pretrained(net), asked.engine, asked.precision, len(source.items))
-    with context.clock.stage("look and extract features"):
+    with context.clock.stage("read and extract features"):
         pairs, cache = extract(source, extractor, context.progress)
     split = _split(source, pairs, recipe, context)
     features = Features(extractor, cache, features_of(split.audit.usable, cache))
@@ -68,7 +68,7 @@ def in_float32(prepared: Prepared, context: RunContext) -> Prepared:
     assert prepared.features is not None
     recipe = prepared.recipe.updated({"inference.precision": "float32"})
     extractor = dataclasses.replace(prepared.features.extractor, precision="float32")
-    with context.clock.stage("look and extract features"):
+    with context.clock.stage("read and extract features"):
         _, cache = extract(prepared.source, extractor, context.progress)
     features = Features(extractor, cache, features_of(prepared.split.audit.usable, cache))
     return dataclasses.replace(prepared, recipe=recipe, features=features)

@@ -34,7 +34,7 @@ class Processes:
 
     def broadcast(self, value: T) -> T:
         """The first process's `value`, in every process."""
-        received: T = value if self.world is None else self.world.told(value)
+        received: T = value if self.world is None else self.world.broadcast(value)
         return received
 
     @contextmanager
@@ -64,7 +64,7 @@ def joined_processes() -> Iterator[Processes]:
     try:
         with joined() as world:
             # A machine only counts the restarts that its own processes caused.
-            yield Processes(world, restarted=world.highest(mine.restarts) > 0)
+            yield Processes(world, restarted=world.max(mine.restarts) > 0)
     except SystemExit as done:
         # At once: torch 2.13's threads can abort the interpreter's shutdown, which torchrun takes for a failure.
         sys.stdout.flush()

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 
 from striate.errors import RequestError, Stopped, WorkError
-from striate.storage import read_sealed, write_sealed
+from striate.storage import read_checked, write_checked
 from striate.training.hooks import Hook
 from striate.training.loop_state import LoopState
-from striate.training.state import about, put_back, saved
+from striate.training.state import read_metadata, restore_state, serialised
 
 _NAME = re.compile(r"step-(\d{9,})(-best)?\.checkpoint")
 
@@ -60,19 +60,19 @@ class Checkpoints(Hook):
         """
         if loop.hooks[-1] is not self:
             raise RequestError("Checkpoints must be the last of the hooks: the state of a later one would be lost")
-        if wrong := _different(loop.world.told(self.identity), self.identity):
+        if wrong := _different(loop.world.broadcast(self.identity), self.identity):
             raise RequestError(f"process {loop.world.rank + 1} has other arguments than the first: {wrong}")
-        content = loop.world.told(self._newest(loop) if loop.world.first else None)
+        content = loop.world.broadcast(self._newest(loop) if loop.world.first else None)
         if content is None:
             return
-        known = about(content)
+        known = read_metadata(content)
         _require_same(known["identity"], self.identity)
         for name, value in _surroundings(loop).items():
             was = known["surroundings"].get(name)
             if was != value:
                 loop.say(f"resumed where {name} is {value} and was {was}: the last bits of the weights may differ")
                 break
-        put_back(loop, content)
+        restore_state(loop, content)
         for report in loop.reports:
             self._is_best(loop, report.score)
         loop.say(f"resumed {_after(loop)}" if not loop.finished else "resumed at the end of training")
@@ -93,7 +93,7 @@ class Checkpoints(Hook):
 
     def _stopped(self, loop: LoopState) -> bool:
         """False; if any process was requested to stop, the first one saves, and all raise Stopped after this step."""
-        signal = loop.world.highest(self.stop())
+        signal = loop.world.max(self.stop())
         if signal:
             kept = "saved" if self._save(loop) else "not saved"
             raise Stopped(f"stopped {_after(loop)}, and {kept}{self.advice}" if loop.world.first else "", 128 + signal)
@@ -112,7 +112,7 @@ class Checkpoints(Hook):
         known = {"identity": self.identity, "surroundings": _surroundings(loop)}
         path = self.folder / f"step-{loop.step:09d}{'-best' if best else ''}.checkpoint"
         try:
-            write_sealed(path, saved(loop, known))
+            write_checked(path, serialised(loop, known))
         except WorkError as error:
             left = self._files()
             good = f"that of step {_step(left[-1])} is still valid" if left else "there is none yet"
@@ -140,7 +140,7 @@ class Checkpoints(Hook):
 
     def _newest(self, loop: LoopState) -> bytes | None:
         for path in reversed(self._files()):
-            content = read_sealed(path)
+            content = read_checked(path)
             if content is not None:
                 return content
             loop.say(f"the checkpoint {path.name} is damaged and was skipped")

@@ -35,7 +35,7 @@ LOW = 100  # factor below the optimizer's default learning rate: a low one
 
 
 @dataclass(frozen=True)
-class Reach:
+class LossRange:
     """The range of a training loss. chance: the loss of the best constant prediction; floor: that of perfect
     predictions, above 0 with label smoothing; both for one head. times: how many such losses the training loss adds up,
     with auxiliary heads.
@@ -64,17 +64,17 @@ class Remark:
         return f"{self.what}: {self.seen}; {self.do}"
 
 
-def reach_of(
+def loss_range(
     loss: Loss, targets: NDArray[Any], *, outputs: int, weights: NDArray[Any] | None = None, times: float = 1.0
-) -> Reach:
+) -> LossRange:
     """The reach of the training loss on `targets`, as the loop takes them, for a number of outputs.
 
-    `weights` [N]: of the images. times: as in `Reach`.
+    `weights` [N]: of the images. times: as in `LossRange`.
     """
-    return Reach(loss.chance(targets, outputs, weights), loss.floor(targets, outputs, weights), times)
+    return LossRange(loss.chance(targets, outputs, weights), loss.floor(targets, outputs, weights), times)
 
 
-def diagnose(curve: Sequence[Mapping[str, float]], recipe: Recipe, reach: Reach) -> list[Remark]:
+def diagnose(curve: Sequence[Mapping[str, float]], recipe: Recipe, reach: LossRange) -> list[Remark]:
     """The findings in a curve, most serious first; [] for a healthy run, or one of fewer than three epochs.
 
     A row has "loss" and "learning_rate" of an epoch, and "held_out_loss" where images were held out.
@@ -92,7 +92,7 @@ def diagnose(curve: Sequence[Mapping[str, float]], recipe: Recipe, reach: Reach)
 class _Seen:
     """A curve as shares of the reducible loss: `left` 1 is chance level, 0 perfect predictions."""
 
-    def __init__(self, curve: Sequence[Mapping[str, float]], recipe: Recipe, reach: Reach) -> None:
+    def __init__(self, curve: Sequence[Mapping[str, float]], recipe: Recipe, reach: LossRange) -> None:
         self.recipe, self.rates = recipe, _of(curve, "learning_rate")
         self.loss = _of(curve, "loss")
         self.left = [reach.left(loss) for loss in self.loss]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.training.examples import Examples
-from striate.training.learner import LossFunction
+from striate.training.training_module import LossFunction
 from striate.training.view import View
 
 

@@ -60,7 +60,7 @@ class Examples:
             raise RequestError(f"both sides of size must be at least 1, not {self.size}")
         channels = self.images.shape[1]
         mean, std = (torch.as_tensor(value, dtype=torch.float32) for value in (self.mean, self.std))
-        fits = mean.shape in ((channels,), (channels, *self.shown)) and std.shape == (channels,)
+        fits = mean.shape in ((channels,), (channels, *self.input_size)) and std.shape == (channels,)
         if not fits or not bool((std > 0).all()):
             given = f"{_told(self.mean)} and {_told(self.std)}"
             raise RequestError(f"{channels} channels need as many means, and stds above 0, not {given}")
@@ -74,7 +74,7 @@ class Examples:
         return len(self.targets)
 
     @property
-    def shown(self) -> tuple[int, int]:
+    def input_size(self) -> tuple[int, int]:
         """Height and width of the network's input."""
         return self.size if min(self.size) else (self.images.shape[2], self.images.shape[3])
 

@@ -19,12 +19,12 @@ class NotFinite(WorkError):  # noqa: N818  (named after the value)
 
 def not_finite(net: nn.Module, x: Tensor, where: str, recipe: Recipe) -> NotFinite:
     """The error for a loss that is not finite on the batch `x` [B, C, H, W]: location, cause and advice."""
-    return NotFinite(f"the loss is not a finite number at {where}: {culprit(net, x)}; {_advice(recipe)}")
+    return NotFinite(f"the loss is not a finite number at {where}: {first_non_finite(net, x)}; {_advice(recipe)}")
 
 
 def check_weights(net: nn.Module, where: str, recipe: Recipe) -> None:
     """Raise NotFinite unless every parameter is finite: no loss after the last step would show it."""
-    if name := _spoilt(net):
+    if name := _non_finite_parameter(net):
         raise NotFinite(f"the parameter {name!r} is not finite at {where}; {_advice(recipe)}")
 
 
@@ -34,11 +34,11 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def culprit(net: nn.Module, x: Tensor) -> str:
+def first_non_finite(net: nn.Module, x: Tensor) -> str:
     """What is not finite first in a forward pass of `x` [B, C, H, W]: input, parameter, layer, or only the loss."""
     if not x.isfinite().all():
         return "the input is not finite either: check the images, mean and std"
-    if name := _spoilt(net):
+    if name := _non_finite_parameter(net):
         return f"an earlier step made the parameter {name!r} non-finite"
     if name := _first_layer(net, x):
         return f"it starts in layer {name!r}"
@@ -52,7 +52,7 @@ def _advice(recipe: Recipe) -> str:
     return advice + (', or train.precision = "float32"' if recipe.train.precision == "bfloat16" else "")
 
 
-def _spoilt(net: nn.Module) -> str:
+def _non_finite_parameter(net: nn.Module) -> str:
     return next((name for name, parameter in net.named_parameters() if not parameter.isfinite().all()), "")
 
 

@@ -21,12 +21,12 @@ from striate.training.batches import SampleOrder
 from striate.training.examples import Examples
 from striate.training.failure import NotFinite
 from striate.training.hooks import Hook
-from striate.training.learner import LossFunction
-from striate.training.loop import learn, left_as_it_was
+from striate.training.loop import preserved_state, train_step
 from striate.training.loop_state import LoopState, Sums
 from striate.training.optimizers import Rates
 from striate.training.schedule import Schedule
 from striate.training.techniques import techniques
+from striate.training.training_module import LossFunction
 from striate.training.world import ALONE
 
 POINTS, LOWEST, HIGHEST = 200, 1e-8, 1.0
@@ -39,7 +39,7 @@ BEGUN, MOST = 0.1, 0.95  # shares of the whole fall that bound the interval
 
 
 @dataclass(frozen=True)
-class Found:
+class RangeTest:
     """The learning rates tried, rising, and the averaged loss at each, until the trial ended.
 
     Between `low` and `high` the loss falls; `rate` is between them, and is the one to train with.
@@ -59,7 +59,7 @@ class Found:
         )
 
 
-def find_rate(
+def find_lr(
     net: nn.Module,
     examples: Examples,
     recipe: Recipe,
@@ -67,7 +67,7 @@ def find_rate(
     rates: Rates | None = None,
     hooks: Sequence[Hook] = (),
     loss: LossFunction | None = None,
-) -> Found:
+) -> RangeTest:
     """The learning rate for `net`, found on a copy: `net` and the random state do not change.
 
     200 learning rates from 1e-8 to 1, one batch each, with the recipe's optimizer and techniques and the loop's sample
@@ -76,12 +76,12 @@ def find_rate(
     Raises WorkError if the loss falls at no learning rate.
     """
     trial = _Trial(net, examples, recipe, rates, hooks, loss)
-    with left_as_it_was(trial.loop):
+    with preserved_state(trial.loop):
         losses = trial.losses()
     return read(trial.tried[: len(losses)], losses)
 
 
-def read(rates: Sequence[float], losses: Sequence[float]) -> Found:
+def read(rates: Sequence[float], losses: Sequence[float]) -> RangeTest:
     """Evaluate the losses of a trial, one per learning rate. Raises WorkError if there is no clear fall."""
     curve = averaged(losses)
     still = losses[:STILL]
@@ -99,7 +99,7 @@ def read(rates: Sequence[float], losses: Sequence[float]) -> Found:
     high = min(place for place in range(last + 1) if curve[place] <= start - MOST * fall)
     best = float(f"{rates[high] / LAG:.2g}")  # the curve is no more precise
     best = min(max(best, rates[low]), rates[high])
-    return Found(tuple(rates[: len(losses)]), tuple(curve), rates[low], rates[high], best)
+    return RangeTest(tuple(rates[: len(losses)]), tuple(curve), rates[low], rates[high], best)
 
 
 class _Trial:
@@ -132,7 +132,7 @@ class _Trial:
         for batch in self._batches():
             loop.sums = Sums()
             try:
-                learn(loop, batch)
+                train_step(loop, batch)
             except NotFinite:
                 if not found:
                     raise  # not caused by the learning rate

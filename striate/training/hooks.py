@@ -30,7 +30,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from striate.training.loop_state import LoopState
-    from striate.training.view import Shown
+    from striate.training.view import MicroBatch
 
 
 class Hook:
@@ -47,9 +47,9 @@ class Hook:
     def epoch_begins(self, loop: LoopState) -> None:
         """The network is in training mode."""
 
-    def batch_ready(self, loop: LoopState, shown: Shown) -> Shown:
+    def batch_ready(self, loop: LoopState, batch: MicroBatch) -> MicroBatch:
         """The network's input for a micro-batch; returns it, or others in its place."""
-        return shown
+        return batch
 
     def loss_ready(self, loop: LoopState, logits: Tensor, loss: Tensor) -> Tensor:
         """The loss [] summed over a micro-batch with logits [B, outputs]; returns it, or another in its place."""

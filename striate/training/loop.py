@@ -14,10 +14,10 @@ from striate.training.evaluation import validate
 from striate.training.examples import Examples
 from striate.training.failure import check_weights, not_finite, out_of_memory
 from striate.training.hooks import Hook
-from striate.training.learner import LossFunction, loss_of
 from striate.training.loop_state import EpochReport, LoopState
 from striate.training.optimizers import Rates
 from striate.training.techniques import techniques
+from striate.training.training_module import LossFunction, loss_of
 from striate.training.view import View
 from striate.training.world import ALONE, World
 
@@ -55,7 +55,7 @@ def fit(
     hooks = [*techniques(recipe, validated=held_out is not None), *hooks]
     loop = LoopState(net, examples, recipe, hooks, rates, world, loss)
     validated = View(held_out, loop.device) if isinstance(held_out, Examples) else held_out
-    with left_as_it_was(loop):
+    with preserved_state(loop):
         for hook in loop.hooks:
             hook.start(loop)
         while not loop.finished:
@@ -64,7 +64,7 @@ def fit(
                 hook.epoch_begins(loop)
             for batch in loop.batches_left():
                 with loop.timed():
-                    learn(loop, batch)
+                    train_step(loop, batch)
                 for hook in loop.hooks:
                     hook.step_done(loop)
             check_weights(net, f"the end of epoch {loop.epoch + 1}", recipe)
@@ -77,7 +77,7 @@ def fit(
     return loop.reports
 
 
-def learn(loop: LoopState, batch: SampleOrder) -> None:
+def train_step(loop: LoopState, batch: SampleOrder) -> None:
     """Train on one batch, in as many micro-batches as the memory requires."""
     loop.set_rates()
     while True:
@@ -91,7 +91,7 @@ def learn(loop: LoopState, batch: SampleOrder) -> None:
     for hook in loop.hooks:
         hook.gradients_ready(loop)
     loop.optimizer.step()
-    loop.sums.loss += loop.world.summed([loss])[0]
+    loop.sums.loss += loop.world.sum([loss])[0]
     loop.sums.seen += len(batch)
     loop.batch += 1
 
@@ -100,24 +100,24 @@ def _gradient(loop: LoopState, batch: SampleOrder) -> float:
     """Set the parameters' gradients to that of the batch's mean loss; returns the summed loss of this process's
     images."""
     loop.optimizer.zero_grad()
-    micro_batches, total, recipe, counts = loop.dealt(batch), 0.0, loop.recipe, 1.0
+    micro_batches, total, recipe, counts = loop.own_micro_batches(batch), 0.0, loop.recipe, 1.0
     if not micro_batches:
         # All processes exchange gradients: this one takes part with images of another, with weight 0.
         micro_batches, counts = [(loop.world.rank, batch.of(slice(loop.min_batch)))], 0.0
     for number, (micro_batch, some) in enumerate(micro_batches):
         loop.seed_layers(micro_batch)
-        shown = loop.view.learn(some, loop.whole(), loop.epoch)
+        micro = loop.view.training_batch(some, loop.order(), loop.epoch)
         for hook in loop.hooks:
-            shown = hook.batch_ready(loop, shown)
+            micro = hook.batch_ready(loop, micro)
         with _alone_until(loop, last=number == len(micro_batches) - 1):
             logits, loss = loss_of(
-                loop.learner, shown, loop.view, loop.loss,
+                loop.training_module, micro, loop.view, loop.loss,
                 auxiliary=recipe.loss.aux_weight, precision=recipe.train.precision,
             )  # fmt: skip
             for hook in loop.hooks:
                 loss = hook.loss_ready(loop, logits, loss)
             if not loss.isfinite():
-                raise not_finite(loop.net, shown.x, loop.where, recipe)
+                raise not_finite(loop.net, micro.x, loop.where, recipe)
             # DDP averages gradients over processes; the batch's gradient is their sum.
             (loss * (counts * loop.world.size / len(batch))).backward()  # type: ignore[no-untyped-call]
         total += counts * loss.item()
@@ -126,13 +126,13 @@ def _gradient(loop: LoopState, batch: SampleOrder) -> float:
 
 def _validated(loop: LoopState, validated: View | Validator | None) -> tuple[float | None, float | None]:
     """Score and loss on held-out images, the same in every process."""
-    loop.world.align(loop.eval_net)
+    loop.world.broadcast_buffers(loop.eval_net)
     found: tuple[float | None, float | None] = (None, None)
     if loop.world.first and isinstance(validated, View):
         found = validate(loop.eval_net, validated, loop.held_out_loss, precision=loop.recipe.train.precision)
     elif loop.world.first and validated is not None and not isinstance(validated, View):
         found = validated(loop.eval_net), None
-    score, loss = loop.world.told(found)
+    score, loss = loop.world.broadcast(found)
     return score, loss
 
 
@@ -141,12 +141,12 @@ def _alone_until(loop: LoopState, *, last: bool) -> Iterator[None]:
     """Gradients are exchanged once per batch, with its last micro-batch."""
     with ExitStack() as stack:
         if loop.world.size > 1 and not last:
-            stack.enter_context(loop.learner.no_sync())  # type: ignore[operator]
+            stack.enter_context(loop.training_module.no_sync())  # type: ignore[operator]
         yield
 
 
 @contextmanager
-def left_as_it_was(loop: LoopState) -> Iterator[None]:
+def preserved_state(loop: LoopState) -> Iterator[None]:
     """Restores the caller's random state and removes our hooks from the network, whatever happens within it."""
     with torch.random.fork_rng(devices=[loop.device] if loop.device.type == "cuda" else []):
         try:

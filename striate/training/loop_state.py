@@ -20,10 +20,10 @@ from striate.training.batches import SampleOrder, batches, count, micro_batches,
 from striate.training.depthwise import fast_depthwise
 from striate.training.examples import Examples
 from striate.training.hooks import Hook
-from striate.training.learner import Learner, LossFunction
 from striate.training.optimizers import Rates, optimizer_for
 from striate.training.schedule import Schedule
 from striate.training.segments import in_segments
+from striate.training.training_module import LossFunction, TrainingModule
 from striate.training.view import View
 from striate.training.world import World
 
@@ -88,7 +88,7 @@ class LoopState:
         self.epochs = recipe.train.chosen_epochs(len(examples))
         self.steps = count(len(examples), recipe.train.batch, min_batch=self.min_batch)
         self.schedule = Schedule(recipe, self.epochs, self.steps)
-        self.learner = self._wrapped()
+        self.training_module = self._wrapped()
         self.eval_net: nn.Module = net
         self.accumulate = recipe.train.accumulate
         self.epoch = self.batch = 0
@@ -121,7 +121,7 @@ class LoopState:
         """The current batch, in words."""
         return f"epoch {self.epoch + 1}, batch {self.batch + 1} of {self.steps}"
 
-    def whole(self) -> SampleOrder:
+    def order(self) -> SampleOrder:
         """The sample order of the current epoch."""
         if self._order is None or self._order[0] != self.epoch:
             weights = self.examples.sampling_weights
@@ -131,7 +131,7 @@ class LoopState:
 
     def batches_left(self) -> Iterator[SampleOrder]:
         """The batches of this epoch that are still to be trained on."""
-        for number, batch in enumerate(batches(self.whole(), self.recipe.train.batch, min_batch=self.min_batch)):
+        for number, batch in enumerate(batches(self.order(), self.recipe.train.batch, min_batch=self.min_batch)):
             if number >= self.batch:
                 yield batch
 
@@ -147,7 +147,7 @@ class LoopState:
             else:
                 group["momentum"] = momentum
 
-    def dealt(self, batch: SampleOrder) -> list[tuple[int, SampleOrder]]:
+    def own_micro_batches(self, batch: SampleOrder) -> list[tuple[int, SampleOrder]]:
         """This process's micro-batches of a batch, each with its number among all of them.
 
         Micro-batch i of the n = accumulate x processes has every n-th image from i on, so that one process with n
@@ -206,19 +206,19 @@ class LoopState:
         return _Timed(self.sums)
 
     def _wrapped(self) -> nn.Module:
-        learner: nn.Module = Learner(self.net)
+        module: nn.Module = TrainingModule(self.net)
         if self.world.size > 1:
             # A net may skip layers in a step. And without find_unused_parameters DDP would rebuild its buckets after
             # the first step, so that the sums of a resumed run would differ in the last bits from an uninterrupted one.
             # One parameter is never used, or DDP would warn, in every process, that it found none.
-            learner.register_parameter("never_used", nn.Parameter(torch.zeros((), device=self.device)))
-            learner = wrapped = DistributedDataParallel(
-                learner, device_ids=[self.device] if self.world.on_gpu else None, find_unused_parameters=True
+            module.register_parameter("never_used", nn.Parameter(torch.zeros((), device=self.device)))
+            module = wrapped = DistributedDataParallel(
+                module, device_ids=[self.device] if self.world.on_gpu else None, find_unused_parameters=True
             )
             wrapped.broadcast_buffers = False  # at every step; they are not trained: see `World.broadcast_buffers`
         if self.recipe.train.compile == "yes":
-            learner = torch.compile(learner)  # type: ignore[assignment]
-        return learner
+            module = torch.compile(module)  # type: ignore[assignment]
+        return module
 
 
 @dataclass

@@ -23,10 +23,10 @@ from striate.training.evaluation import Validation, validate
 from striate.training.examples import Examples
 from striate.training.failure import NotFinite
 from striate.training.hooks import Hook
-from striate.training.learner import LossFunction
 from striate.training.loop import fit
 from striate.training.loop_state import LoopState
 from striate.training.optimizers import Rates
+from striate.training.training_module import LossFunction
 from striate.training.view import View
 
 STEPS = 300  # maximum, to overfit the batch
@@ -42,7 +42,7 @@ class FirstLoss:
     words: str = ""
 
     @property
-    def strange(self) -> bool:
+    def suspicious(self) -> bool:
         """Whether the two differ by more than the factor OFF."""
         return self.expected is not None and not self.expected / OFF <= self.loss <= self.expected * OFF
 
@@ -51,7 +51,7 @@ class FirstLoss:
         if self.expected is None:
             return f"First loss {self.loss:.3g}"
         line = f"First loss {self.loss:.3g}; chance level is {self.words} = {self.expected:.3g}"
-        if not self.strange:
+        if not self.suspicious:
             return line
         why = "the initial weights are too large, or the images are not normalised" if self.loss > self.expected else (
             "the net predicts the labels already: a leak in the image files, or weights trained on these images"
@@ -105,7 +105,7 @@ def overfit_batch(
         "optimizer.weight_decay": 0.0, "loss.label_smoothing": 0.0, "augment": NO_AUGMENTATION,
     })  # fmt: skip
     loss = examples.loss(plain)  # in the scale of all targets, not of these few
-    known = _Known(few, examples, loss)
+    known = _StopWhenFitted(few, examples, loss)
     try:
         fit(trial, few, plain, hooks=[known], rates=rates, loss=loss)
     except NotFinite as error:
@@ -115,7 +115,7 @@ def overfit_batch(
     return Overfitted(len(few), known.steps)
 
 
-class _Known(Hook):
+class _StopWhenFitted(Hook):
     """Ends the run once every image is predicted correctly."""
 
     def __init__(self, few: Examples, every: Examples, loss: LossFunction) -> None:

@@ -33,7 +33,7 @@ def fit_plain(net: nn.Module, examples: Examples, recipe: Recipe) -> list[float]
         for batch in drawn:
             for group in optimizer.param_groups:
                 group["lr"] = schedule.rate(step)
-            shown = view.learn(batch, order, epoch)
+            shown = view.training_batch(batch, order, epoch)
             logits = net(shown.x)
             weights = view.sample_weights
             each = [share * weights[rows] * loss_of(logits, view.targets[rows]) for rows, share in shown.parts]

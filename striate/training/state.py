@@ -19,7 +19,7 @@ State = dict[str, Tensor]
 _FORMAT = 1  # of a checkpoint's content
 
 
-def saved(loop: LoopState, about: Mapping[str, Any]) -> bytes:
+def serialised(loop: LoopState, about: Mapping[str, Any]) -> bytes:
     """The run as bytes; `about` is stored with it, as metadata."""
     tensors = {name: tensor.detach() for name, tensor in _tensors(loop)}
     facts = {
@@ -45,13 +45,13 @@ def saved(loop: LoopState, about: Mapping[str, Any]) -> bytes:
     return written
 
 
-def about(content: bytes) -> dict[str, Any]:
+def read_metadata(content: bytes) -> dict[str, Any]:
     """The metadata of a saved run."""
     found: dict[str, Any] = _facts(content)["about"]
     return found
 
 
-def put_back(loop: LoopState, content: bytes) -> None:
+def restore_state(loop: LoopState, content: bytes) -> None:
     """Restore the saved state into `loop`, just made with the same arguments; its network is then in eval mode.
 
     Raises RequestError for another network.

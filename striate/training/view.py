@@ -21,7 +21,7 @@ KEEP = 4 * 2**30  # bytes of images that are copied to the network's device; mor
 
 
 @dataclass(frozen=True)
-class Shown:
+class MicroBatch:
     """The network's input for a micro-batch. x: float32 [B, C, H, W], normalised.
 
     parts: what it is mixed from: indices into the data set, int64 [B], and their share, float32 [B].
@@ -54,19 +54,21 @@ class View:
 
     def plain(self, rows: Tensor) -> Tensor:
         """The images at `rows`, int64 [B], as for prediction: float32 [B, C, H, W], normalised."""
-        return normalised(plain(self._read(rows), self.examples.shown, self.examples.fraction), self.mean, self.std)
+        return normalised(
+            plain(self._read(rows), self.examples.input_size, self.examples.fraction), self.mean, self.std
+        )
 
-    def learn(self, some: SampleOrder, whole: SampleOrder, epoch: int) -> Shown:
+    def training_batch(self, some: SampleOrder, whole: SampleOrder, epoch: int) -> MicroBatch:
         """The samples `some` of an epoch, augmented, and with mixup mixed with partners from the `whole` epoch."""
         x, rows, alpha = *self._augmented(some, epoch), self.augmentation.mixup
         if not alpha:
-            return Shown(x, [(rows, torch.ones(len(x), device=self.device))])
+            return MicroBatch(x, [(rows, torch.ones(len(x), device=self.device))])
         keep = mixing(some.keys, alpha, seed=self.seed, epoch=epoch)
         share = torch.from_numpy(keep).to(self.device, torch.float32)
         # A partner is augmented as in its own batch: its random draws have the same keys.
         other, partners = self._augmented(whole.of(some.partners), epoch)
         scale = share.view(-1, 1, 1, 1)
-        return Shown(x * scale + other * (1 - scale), [(rows, share), (partners, 1 - share)])
+        return MicroBatch(x * scale + other * (1 - scale), [(rows, share), (partners, 1 - share)])
 
     def _augmented(self, some: SampleOrder, epoch: int) -> tuple[Tensor, Tensor]:
         rows = torch.from_numpy(some.rows)
@@ -76,7 +78,7 @@ class View:
             self.augmentation,
             seed=self.seed,
             epoch=epoch,
-            size=self.examples.shown,
+            size=self.examples.input_size,
             fraction=self.examples.fraction,
             blank=self.mean,
             lighting=self._lighting,

@@ -21,8 +21,8 @@ from striate.torchrun import Place, place
 
 # Timeout of a collective: the first process may have to decode a large data set. A failed process is noticed at once:
 # its connections close, and torchrun ends the others.
-PATIENCE = timedelta(days=2)
-PAUSE = 0.02  # seconds between two polls of the store
+TIMEOUT = timedelta(days=2)
+POLL_SECONDS = 0.02  # seconds between two polls of the store
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class World:
         """Whether this is the process that writes, validates and logs."""
         return self.rank == 0
 
-    def told(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """The first process's `value`, in every process."""
         if self.size == 1:
             return value
@@ -49,33 +49,33 @@ class World:
         dist.broadcast_object_list(box, src=0)  # type: ignore[no-untyped-call, unused-ignore]
         return box[0]
 
-    def summed(self, numbers: list[float]) -> list[float]:
+    def sum(self, numbers: list[float]) -> list[float]:
         """The numbers summed over all processes."""
         return numbers if self.size == 1 else self._reduced(numbers, dist.ReduceOp.SUM)
 
-    def highest(self, number: int) -> int:
+    def max(self, number: int) -> int:
         """The maximum over all processes."""
         return number if self.size == 1 else int(self._reduced([number], dist.ReduceOp.MAX)[0])
 
-    def align(self, net: nn.Module) -> None:
+    def broadcast_buffers(self, net: nn.Module) -> None:
         """Broadcast the first process's buffers: until now each process has its own running statistics."""
         if self.size > 1:
             for buffer in net.buffers():
                 dist.broadcast(buffer, src=0)
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Barrier: continue once every process is here."""
         if self.size > 1:
-            self.summed([0.0])
+            self.sum([0.0])
 
     @contextmanager
     def in_turn(self) -> Iterator[None]:
         """Run the block in the first process of each machine, then in the others, which find its caches filled."""
         if self.local:
-            self.wait()
+            self.barrier()
         yield
         if not self.local:
-            self.wait()
+            self.barrier()
 
     @property
     def on_gpu(self) -> bool:
@@ -110,7 +110,7 @@ def joined() -> Iterator[World]:
         torch.cuda.set_device(device)
     try:
         dist.init_process_group(
-            "nccl" if gpu else "gloo", store=_store(mine), rank=mine.rank, world_size=mine.size, timeout=PATIENCE
+            "nccl" if gpu else "gloo", store=_store(mine), rank=mine.rank, world_size=mine.size, timeout=TIMEOUT
         )
         yield World(mine.rank, mine.size, device, mine.local)
     except RuntimeError as error:
@@ -134,12 +134,12 @@ def _store(mine: Place) -> Any:
     others = range(1, mine.size)
     if mine.rank:
         store.set(f"mark/{mine.rank}", mark)
-        while mark not in (told := json.loads(store.get("told")))["marks"]:
-            time.sleep(PAUSE)
-        store.set(f"{told['name']}/{mine.rank}", "found")
-        return dist.PrefixStore(told["name"], store)  # type: ignore[attr-defined, unused-ignore]
+        while mark not in (published := json.loads(store.get("published")))["marks"]:
+            time.sleep(POLL_SECONDS)
+        store.set(f"{published['name']}/{mine.rank}", "found")
+        return dist.PrefixStore(published["name"], store)  # type: ignore[attr-defined, unused-ignore]
     while not store.check([f"{mark}/{rank}" for rank in others]):
         marks = [store.get(f"mark/{rank}").decode() for rank in others]
-        store.set("told", json.dumps({"name": mark, "marks": marks}))
-        time.sleep(PAUSE)
+        store.set("published", json.dumps({"name": mark, "marks": marks}))
+        time.sleep(POLL_SECONDS)
     return dist.PrefixStore(mark, store)  # type: ignore[attr-defined, unused-ignore]

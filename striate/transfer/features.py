@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from striate.data.sources.base import Source
 from striate.inference.engine import engine_version
 from striate.model import Model
-from striate.storage import cache_root, read_sealed, sha256_of, write_sealed
+from striate.storage import cache_root, read_checked, sha256_of, write_checked
 
 
 class FeatureCache:
@@ -25,7 +25,7 @@ class FeatureCache:
         name = sha256_of(json.dumps(facts, sort_keys=True).encode())
         self.path: Path = cache_root() / "features" / f"{name[:32]}.safetensors"
         self.rows: dict[str, NDArray[np.float32]] = {}
-        content = read_sealed(self.path)
+        content = read_checked(self.path)
         if content is not None:  # otherwise every feature is computed again
             stored = safetensors.numpy.load(content)
             for digest, row in zip(stored["digests"], stored["features"], strict=True):
@@ -44,4 +44,4 @@ class FeatureCache:
         if kept:
             names = np.frombuffer(b"".join(bytes.fromhex(digest) for digest in kept), np.uint8).reshape(len(kept), -1)
             content = safetensors.numpy.save({"digests": names, "features": self.matrix(kept)})
-            write_sealed(self.path, content)
+            write_checked(self.path, content)

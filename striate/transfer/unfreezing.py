@@ -43,12 +43,12 @@ def rates(net: Net, unfreeze: int, decay: float) -> Rates:
     return lambda name: decay ** level[name] if level[name] <= unfreeze else 0.0
 
 
-def learnt_stages(net: Net, unfreeze: int) -> list[str]:
+def trained_stages(net: Net, unfreeze: int) -> list[str]:
     """The names of the stages that are trained, from the top."""
     return list(reversed(net.stages))[:unfreeze]
 
 
-def opens(level: int, unfreeze: int, epochs: int) -> int:
+def unfreeze_epoch(level: int, unfreeze: int, epochs: int) -> int:
     """The epoch, from 0, in which the stage `level` below the head is unfrozen; `epochs`, so never, beyond `unfreeze`.
 
     The head and the last stage are trained from the first epoch on, because the head was fitted before.
@@ -74,10 +74,10 @@ class Unfreezing(Hook):
     def epoch_begins(self, loop: LoopState) -> None:
         """Unfreeze the stages of this epoch, and detach the rest from the gradient."""
         for name, parameter in self.net.named_parameters():
-            parameter.requires_grad_(loop.epoch >= opens(self.levels[name], self.unfreeze, loop.epochs))
+            parameter.requires_grad_(loop.epoch >= unfreeze_epoch(self.levels[name], self.unfreeze, loop.epochs))
         for place, name in enumerate(reversed(self.net.stages), 1):
             stage = getattr(self.net, name)
-            stage.train(loop.epoch >= opens(place, self.unfreeze, loop.epochs))
+            stage.train(loop.epoch >= unfreeze_epoch(place, self.unfreeze, loop.epochs))
             for norm in _norms(stage):
                 norm.train(self.batch_norm == "trained" and place > self.unfreeze)
 
@@ -87,7 +87,7 @@ class Unfreezing(Hook):
 
 
 @torch.no_grad()
-def measure_norms(net: Net, unfreeze: int, batches: Iterable[Tensor]) -> None:
+def recalibrate_batch_norms(net: Net, unfreeze: int, batches: Iterable[Tensor]) -> None:
     """Recalibrate the batch norms of the frozen stages: mean and variance of these images in place of ImageNet's.
 
     batches: normalised, each [B, C, H, W]. Each norm gets the average over the batches, in one pass in which every

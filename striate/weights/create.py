@@ -15,7 +15,7 @@ from striate.nets import build
 from striate.nets.base import Net
 from striate.nets.catalog import entry
 from striate.nets.state import arrays_of, load_arrays
-from striate.weights.kept import kept_nets
+from striate.weights.imported import imported_nets
 from striate.weights.models import named_model, open_model
 from striate.weights.peers import sources_of
 from striate.weights.registry import SOURCES, has_weights
@@ -78,7 +78,7 @@ def _weights(name: str, weights: str | os.PathLike[str]) -> Model:
             how = f"; import them: striate import FILE --net {name} --from {libraries[0]} --keep" if libraries else ""
             raise RequestError(
                 f"there are no weights for {name!r} here{how}; networks with weights: "
-                f"{', '.join([*SOURCES, *kept_nets()])}"
+                f"{', '.join([*SOURCES, *imported_nets()])}"
             )
         return named_model(name)
     path = Path(weights)

@@ -22,7 +22,7 @@ from striate.pixels import Pixels
 from striate.storage import cache_root, package_folder, sha256_of, write_bytes
 from striate.tables import table
 from striate.weights.fitting import Arrays, Rename, fitted, renamed
-from striate.weights.kept import kept_path
+from striate.weights.imported import imported_path
 
 # Modules of lukemelas' PyTorch EfficientNet (theirs) and of ours; blocks are numbered consecutively there, by stage
 # here, so {b} becomes {block} in `_lite_rules`.
@@ -101,7 +101,7 @@ def source(net_name: str) -> Source:
 
 def has_weights(net_name: str) -> bool:
     """Whether there are weights for a network's name: published in a package, or imported."""
-    return net_name in SOURCES or kept_path(net_name).is_file()
+    return net_name in SOURCES or imported_path(net_name).is_file()
 
 
 def load_published(net_name: str) -> dict[str, npt.NDArray[np.generic]]:

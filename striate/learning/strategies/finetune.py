@@ -33,7 +33,7 @@ from striate.training.hooks import Hook
 from striate.training.loop_state import LoopState
 from striate.training.view import View, normalised
 from striate.transfer.head import Head
-from striate.transfer.unfreezing import Unfreezing, learnt_stages, measure_norms, rates
+from striate.transfer.unfreezing import Unfreezing, rates, recalibrate_batch_norms, trained_stages
 
 EPOCHS, RATE, AUGMENT = 4, 0.01, {"crop": (0.5, 1.0), "flip": 0.5}  # benchmarks/finetune.py
 ASIDE = 6  # the training images are split into this many parts; one shows whether fine-tuning helped
@@ -68,7 +68,7 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, exten
     facts: dict[str, Any] = {
         "loss.label_smoothing": recipe.loss.smoothing,
         "C": c,
-        "unfrozen": learnt_stages(net_of(backbone), recipe.finetune.unfreeze) if tuned else [],
+        "unfrozen": trained_stages(net_of(backbone), recipe.finetune.unfreeze) if tuned else [],
         "weights": backbone.training,
     }
     return evaluate(trained, model, ood, facts)
@@ -112,7 +112,7 @@ class Pretrained:
         recipe = trainer.recipe
         net = net_of(self.model(trainer, rows))
         if recipe.finetune.batch_norm == "recalibrated":
-            measure_norms(net, recipe.finetune.unfreeze, _batches(trainer, rows))
+            recalibrate_batch_norms(net, recipe.finetune.unfreeze, _batches(trainer, rows))
             matrix = np.full(self.features.matrix.shape, np.nan, np.float32)
             matrix[rows] = _embedded(net, _batches(trainer, rows))
             _put_head(net, fit_on(trainer.data.split, matrix, recipe, rows))

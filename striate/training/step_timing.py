@@ -13,7 +13,7 @@ from torch import nn
 from striate.recipe import Recipe
 from striate.training.examples import Examples
 from striate.training.hooks import Hook
-from striate.training.loop import learn, left_as_it_was
+from striate.training.loop import preserved_state, train_step
 from striate.training.loop_state import LoopState
 from striate.training.optimizers import Rates
 from striate.training.world import ALONE
@@ -25,7 +25,7 @@ PAYS = 0.9  # a choice must be at least this much faster, because it changes the
 
 
 @dataclass(frozen=True)
-class Pace:
+class StepTiming:
     """What was chosen, and why. seconds: per step, by setting tried; empty if the recipe fixes both."""
 
     precision: str
@@ -39,9 +39,9 @@ class Pace:
         return f"Training in {self.precision}{compiled}: a step takes {tried}"
 
 
-def fastest(
+def choose_fastest(
     net: nn.Module, examples: Examples, recipe: Recipe, *, rates: Rates | None = None, hooks: Sequence[Hook] = ()
-) -> Pace:
+) -> StepTiming:
     """The recipe's `train.precision` and `train.compile` where they are set, otherwise by timing; `net` is unchanged.
 
     Nothing is timed for a run under half a minute, nor is compiling for one under twenty minutes. bfloat16 or compiling
@@ -56,7 +56,7 @@ def fastest(
         return seconds[name]
 
     if "auto" not in (precision, compiled):
-        return Pace(precision, compiled, {})
+        return StepTiming(precision, compiled, {})
     first = "bfloat16" if precision == "bfloat16" else "float32"
     best = step(first, first, "no")
     steps = recipe.train.chosen_epochs(len(examples)) * -(-len(examples) // recipe.train.batch)
@@ -71,7 +71,7 @@ def fastest(
                 compiled = "yes" if step(f"{precision}, compiled", precision, "yes") < PAYS * best else "no"
             except Exception:
                 compiled = "no"
-    return Pace(precision, compiled, seconds)
+    return StepTiming(precision, compiled, seconds)
 
 
 def _step_seconds(
@@ -82,12 +82,12 @@ def _step_seconds(
     copied, own = copy.deepcopy((net, list(hooks)))  # at once: a hook may hold a part of the network
     loop = LoopState(copied, examples, recipe, own, rates, ALONE)
     taken = []
-    with left_as_it_was(loop):
+    with preserved_state(loop):
         copied.train()
         for hook in loop.hooks:
             hook.epoch_begins(loop)
         for batch in islice(loop.batches_left(), STEPS):
             begun = time.perf_counter()
-            learn(loop, batch)
+            train_step(loop, batch)
             taken.append(time.perf_counter() - begun)
     return min(taken[1:] or taken)

@@ -40,7 +40,7 @@ def properties(model: Model) -> dict[str, str]:
     return found
 
 
-class Answering(nn.Module):
+class OutputLayers(nn.Module):
     """Pixels [N, H, W, C], integers 0..255 at the network's input size -> the outputs of `output_names`.
 
     Probabilities [N, outputs] (which sum to 1 for classification), or values [N, 1]; distances [N].

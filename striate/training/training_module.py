@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.training.view import Shown, View
+from striate.training.view import MicroBatch, View
 
 LossFunction = Callable[
     [Tensor, Tensor], Tensor
 ]  # logits [N, outputs] and targets -> losses [N]: a `Loss`, or a custom one
 
 
-class Learner(nn.Module):
+class TrainingModule(nn.Module):
     """`net` in training: images [B, C, H, W] -> its logits, and those of its auxiliary heads if it has any.
 
     A module, because torch.compile and DistributedDataParallel wrap only a module's forward.
@@ -36,7 +36,7 @@ class Learner(nn.Module):
 
 
 def loss_of(
-    learner: nn.Module, shown: Shown, view: View, each: LossFunction, *, auxiliary: float, precision: str
+    module: nn.Module, micro: MicroBatch, view: View, each: LossFunction, *, auxiliary: float, precision: str
 ) -> tuple[Tensor, Tensor]:
     """The logits [B, outputs] of a micro-batch, and its summed, weighted loss.
 
@@ -44,10 +44,10 @@ def loss_of(
     With mixup an image has two parts: the losses are mixed as the images are. Source of the auxiliary weight 0.3:
     Szegedy et al. 2014, arXiv:1409.4842, section 5.
     """
-    with torch.autocast(shown.x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        logits, others = learner(shown.x)
-    total = torch.zeros((), device=shown.x.device)
-    for rows, share in shown.parts:
+    with torch.autocast(micro.x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        logits, others = module(micro.x)
+    total = torch.zeros((), device=micro.x.device)
+    for rows, share in micro.parts:
         scale, targets = share * view.sample_weights[rows], view.targets[rows]
         total = total + (scale * each(logits, targets)).sum()
         for other in others:

@@ -7,12 +7,12 @@ from pathlib import Path
 from striate.storage import cache_root
 
 
-def kept_path(net_name: str) -> Path:
+def imported_path(net_name: str) -> Path:
     """Where `striate import --keep` puts the model file with a network's default weights."""
     return _folder() / f"{net_name}.safetensors"
 
 
-def kept_nets() -> list[str]:
+def imported_nets() -> list[str]:
     """The networks with imported weights, in alphabetical order."""
     return sorted(path.stem for path in _folder().glob("*.safetensors"))
 
