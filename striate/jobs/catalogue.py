@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from striate.errors import RequestError, nearest, unknown
 from striate.nets.catalog import Entry, entries, entry
-from striate.weights.kept import kept_nets
+from striate.weights.imported import imported_nets
 
 Order = Literal["year", "parameters", "madds", "error", "name"]
 
@@ -33,7 +33,7 @@ def list_nets(
     on different data do not compare, and those without a published error are left out.
     Raises RequestError, with near names, where no name matches, and for an order that there is not.
     """
-    kept = set(kept_nets())
+    kept = set(imported_nets())
     found = [
         dataclasses.replace(net, weights="imported") if net.name in kept and not net.weights else net
         for net in entries(pattern)
