@@ -20,7 +20,7 @@ from scenes import scene
 
 from striate.nets import catalog
 
-NOT_POINTS = ("name", "note", "tensors", "facts", "restore")  # what a hook has beside the points of the loop
+NOT_POINTS = ("name", "note", "tensors", "facts", "restore")  # what a hook has besides the points of the loop
 NOTEBOOK = ROOT / "docs" / "first_hour.ipynb"
 # The first hour is run as its notebook, which holds the same code.
 RUN = [page for page in PAGES if page.stem != NOTEBOOK.stem and any(block.is_run for block in blocks(page))]
@@ -52,9 +52,9 @@ def _places(photos: Path, root: Path) -> None:
             file.write(json.dumps({"path": path.relative_to(root).as_posix(), "number:width": width}) + "\n")
     shutil.copyfile(images[0], root / "new.jpg")
     shutil.copyfile(images[0], images[0].with_name("copy.jpg"))
-    (root / "strangers").mkdir()
+    (root / "other").mkdir()
     for number in range(6):
-        scene(1, 500 + number).save(root / "strangers" / f"{number}.png")
+        scene(1, 500 + number).save(root / "other" / f"{number}.png")
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +106,9 @@ def test_the_blocks_of_a_page_run(
 
 
 def _export_predicts_as_the_model(namespace: dict[str, Any]) -> None:
-    answer, probabilities = namespace["answer"], namespace["probabilities"][0]
-    assert answer.label == namespace["classes"][probabilities.argmax()] == "face"
-    assert abs(answer.probability - probabilities.max()) <= 0.02
+    prediction, probabilities = namespace["prediction"], namespace["probabilities"][0]
+    assert prediction.label == namespace["classes"][probabilities.argmax()] == "face"
+    assert abs(prediction.confidence - probabilities.max()) <= 0.02
 
 
 def test_the_notebook_runs(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

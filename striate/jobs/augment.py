@@ -162,7 +162,7 @@ def _row(images: Images, place: int, chosen: Augmentation, side: int, seed: int)
     cells = [view.plain(torch.tensor([place]))]
     for epoch in range(EPOCHS):
         whole = sample_order(len(images), seed=seed, epoch=epoch)
-        cells.append(view.learn(whole.of(np.flatnonzero(whole.rows == place)), whole, epoch).x)
+        cells.append(view.training_batch(whole.of(np.flatnonzero(whole.rows == place)), whole, epoch).x)
     names = chosen.transforms
     words = chosen.words(names[0]) if len(names) == 1 else "all transforms together"
     return Row(chosen.label(), words, _shown(torch.cat(cells), mean))

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from striate.errors import RequestError, nearest, unknown
 from striate.nets.catalog import Entry, entries, entry
-from striate.weights.kept import kept_nets
+from striate.weights.imported import imported_nets
 
 Order = Literal["year", "parameters", "madds", "error", "name"]
 
@@ -33,7 +33,7 @@ def list_nets(
     as errors on different data cannot be compared, and those without a published error are left out.
     Raises RequestError, with the nearest names, if no name matches, and for an unknown order.
     """
-    kept = set(kept_nets())
+    kept = set(imported_nets())
     found = [
         dataclasses.replace(net, weights="imported") if net.name in kept and not net.weights else net
         for net in entries(pattern)

@@ -114,8 +114,8 @@ def _beside(given: Path, model: Model, to: str) -> Path:
 def _write_onnx(model: Model, path: Path) -> GraphOutputs:
     import onnxruntime
 
-    from striate.interop.answering import output_names
     from striate.interop.onnx_graph import onnx_graph
+    from striate.interop.output_layers import output_names
 
     path.write_bytes(onnx_graph(model).SerializeToString())
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -16,7 +16,7 @@ from striate.progress import Progress
 from striate.tasks import Classification
 from striate.weights.checkpoints import Checkpoint, read_checkpoint
 from striate.weights.classes import CIFAR10, imagenet_names
-from striate.weights.kept import kept_path
+from striate.weights.imported import imported_path
 from striate.weights.keys import PublishedRow
 from striate.weights.peers import Offer, classifier_of, converted, offered, sources_of
 
@@ -113,7 +113,7 @@ def _places(out: str | os.PathLike[str] | None, net: str, file: Path, *, keep: b
     """The files to write. Raises RequestError if there is none, or one is the checkpoint itself."""
     paths = [Path(out)] if out else []
     if keep:
-        paths.append(kept_path(net))
+        paths.append(imported_path(net))
     if not paths:
         raise RequestError("no output is given: --out MODEL.safetensors, or --keep")
     if paths[0].suffix != ".safetensors":

@@ -43,7 +43,7 @@ from striate.weights.models import is_model_file
 if TYPE_CHECKING:  # they import torch
     from striate.training.examples import AugmentFunction
     from striate.training.hooks import Hook
-    from striate.training.learner import LossFunction
+    from striate.training.training_module import LossFunction
 
 Place = str | os.PathLike[str] | None
 

@@ -49,7 +49,7 @@ class Optimizer(Table):
         if isinstance(self.lr, str):
             raise RequestError(
                 "optimizer.lr 'auto' is not a number yet: run the range test "
-                "striate.training.finder.find_rate, as striate train does, or give a number"
+                "striate.training.finder.find_lr, as striate train does, or give a number"
             )
         return self.OWN_LR if self.lr is None else self.lr
 

@@ -18,7 +18,7 @@ from striate.data.audit.memory import Record
 from striate.data.sources.base import Item, Oddity, Source
 from striate.errors import RequestError, WorkError, printable
 from striate.progress import Progress
-from striate.storage import cache_root, read_sealed, sha256_of, write_sealed
+from striate.storage import cache_root, read_checked, sha256_of, write_checked
 from striate.tasks import Task
 
 _MANY = 5_000  # thumbnails: from here on the comparison shows progress, and its result is cached
@@ -137,14 +137,14 @@ def _cached_groups(source: Source, prints: Sequence[bytes], progress: Progress) 
     """`near_groups`, cached on disk until one of the thumbnails changes."""
     name = sha256_of(f"near|{source.identity}".encode("utf-8", "surrogateescape"))
     path, state = cache_root() / "audit" / f"{name[:32]}.json", sha256_of(b"".join(prints))
-    content = read_sealed(path)
+    content = read_checked(path)
     if content is not None and (kept := json.loads(content))["of"] == state:
         groups: list[list[int]] = kept["groups"]
         return groups
     with progress.bar("Comparing the images", len(prints)) as bar:
         groups = near_groups(prints, bar.advance)
     with contextlib.suppress(WorkError):  # the cache of records has failed as well, and that is reported
-        write_sealed(path, json.dumps({"of": state, "groups": groups}).encode())
+        write_checked(path, json.dumps({"of": state, "groups": groups}).encode())
     return groups
 
 

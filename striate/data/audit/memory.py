@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import numpy as safetensors
 
 from striate.data.sources.base import IN_MEMORY, Source
-from striate.storage import cache_root, read_sealed, sha256_of, write_sealed
+from striate.storage import cache_root, read_checked, sha256_of, write_checked
 
 _POLICY = 2  # increment when the decoding policies or the records change: cached records are then discarded
 
@@ -47,7 +47,7 @@ class Memory:
         self._in_memory = source.identity.startswith(IN_MEMORY)
         self._stamps: dict[str, tuple[str, str]] = {}  # by key: stamp and digest
         self._seen: set[str] = set()  # keys of this pass: stamps of other files are dropped
-        content = read_sealed(self.path)
+        content = read_checked(self.path)
         if content is not None:  # else every image is decoded again
             self.records, self._stamps = _unpacked(safetensors.load(content))
         self._as_stored = content is not None
@@ -84,7 +84,7 @@ class Memory:
         }
         if self._as_stored and len(records) == len(self.records) and len(stamps) == len(self._stamps):
             return
-        write_sealed(self.path, safetensors.save(_packed(records, stamps)))
+        write_checked(self.path, safetensors.save(_packed(records, stamps)))
         self._as_stored = True
 
 
