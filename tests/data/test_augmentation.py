@@ -113,7 +113,7 @@ def test_lengths_are_pixels_or_a_share() -> None:
         ("colour=-1", "augment.colour takes a whole number from 0 to 255, not '-1'"),
         ("shorter_side=[[256,", "augment.shorter_side takes a list of whole numbers, or of pairs [number, share]"),
         ("shorter_side=[[256,0]]", "augment.shorter_side takes a list of whole numbers, or of pairs"),
-        ("shorter_side=256 crop=0.1,1", "augment.crop and augment.shorter_side both say which window is cropped"),
+        ("shorter_side=256 crop=0.1,1", "augment.crop and augment.shorter_side both set the random crop"),
         ("fill=white", "unknown augment.fill 'white'; known: black, edge, mirror"),
         ("elastic_sigma=8", "augment.elastic_sigma says how augment.elastic is done, so give augment.elastic too"),
         ("aspect=1,1", "augment.aspect says how augment.crop is done, so give augment.crop too"),

@@ -125,7 +125,7 @@ BAD = {
     "label": ({"data_batch_2.bin": records(TEST[:1], [10])}, "holds the label 10; there are 10 classes"),
     "no names": ({"batches.meta.txt": b"\n"}, "must name 1 to 256 classes"),
     "same names": ({"batches.meta.txt": b"a\na\n"}, "each once"),
-    "names no text": ({"batches.meta.txt": b"\xff\xfe"}, "is no text"),
+    "names no text": ({"batches.meta.txt": b"\xff\xfe"}, "is not text"),
 }
 
 
@@ -140,7 +140,7 @@ def test_missing_names_and_foreign_archives(tmp_path: Path) -> None:
     without = {name: content for name, content in TEN.items() if name != "batches.meta.txt"}
     with pytest.raises(RequestError, match=r"lacks batches\.meta\.txt"):
         open_source(folder(tmp_path / "set", without))
-    with pytest.raises(RequestError, match=r"is no CIFAR: expected data_batch_1\.bin"):
+    with pytest.raises(RequestError, match=r"is not CIFAR: expected data_batch_1\.bin"):
         open_source(archive(tmp_path / "photos.tar.gz", {"a.jpg": b"x"}))
 
 
@@ -174,9 +174,9 @@ HOSTILE = {
     "hard link": (member("data_batch_1.bin", tarfile.LNKTYPE, "/etc/passwd"), "a link or device"),
     "device": (member("data_batch_1.bin", tarfile.CHRTYPE), "a link or device"),
     "pipe": (member("data_batch_1.bin", tarfile.FIFOTYPE), "a link or device"),
-    "absolute": (member("/data_batch_1.bin", size=5), "a name that leads elsewhere"),
-    "above": (member("a/../../data_batch_1.bin", size=5), "a name that leads elsewhere"),
-    "windows": (member("C:\\data_batch_1.bin", size=5), "a name that leads elsewhere"),
+    "absolute": (member("/data_batch_1.bin", size=5), "a path outside the target folder"),
+    "above": (member("a/../../data_batch_1.bin", size=5), "a path outside the target folder"),
+    "windows": (member("C:\\data_batch_1.bin", size=5), "a path outside the target folder"),
 }
 
 

@@ -129,7 +129,7 @@ def test_labels_and_numbers(tmp_path: Path, fix: Path) -> None:
     changed, _ = apply_decisions(open_manifest(tmp_path / "n.csv"), decided(fix, "0.png,relabel,-2.5,,"))
     assert [item.target for item in changed.items] == [-2.5, 2.0]
     for number in ("x", "nan", ""):
-        with pytest.raises(RequestError, match=r"line 2 of the decisions .* is no number"):
+        with pytest.raises(RequestError, match=r"line 2 of the decisions .* is not a number"):
             apply_decisions(open_manifest(tmp_path / "n.csv"), decided(fix, f"0.png,relabel,{number},,"))
 
 

@@ -295,7 +295,7 @@ BAD_LINES = {
     "array": (b'[{"path": "a.png"}]\n', "a JSON list in line 1; one object a line"),
     "number": (b"3\n", "a JSON int in line 1"),
     "cut": (b'{"path": "a.png", "label": "x"}\n{"path": "b', "no JSON object in line 2"),
-    "deep": (b"[" * 100_000, "nesting beyond reason"),
+    "deep": (b"[" * 100_000, "nesting too large"),
     "digits": (b'{"path": "a.png", "label": ' + b"9" * 5000 + b"}", "numbers or nesting"),
     "nothing in it": (b"{}\n", "no column path (or file, filename, image); it has none"),
 }

@@ -414,9 +414,9 @@ def test_near_twins_stay_on_one_side() -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("path,part\na.jpg,train\na.jpg,val\n", "another part than before"),
+        ("path,part\na.jpg,train\na.jpg,val\n", "another part than an earlier line"),
         ("path,part\na.jpg,trian\n", "line 2"),
-        ("path,class\na.jpg,x\n", "must name the columns"),
+        ("path,class\na.jpg,x\n", "must have the columns"),
         ("", "is empty"),
         ("path,part\na\0,val\n", "NUL"),
     ],

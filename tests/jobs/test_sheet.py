@@ -87,7 +87,7 @@ def test_every_transform_there_is_has_a_row(photos: Path, tmp_path: Path) -> Non
 def test_words_are_broken_and_never_cut() -> None:
     pictures = np.zeros((2, 28, 28, 1), np.uint8)
     long = " ".join(["shorter_side=[[144,0.5],[188,0.2]]"] * 9)
-    for row in (Row(long, "all of it together", pictures), Row("flip=0.5", "mirrored, " * 30, pictures)):
+    for row in (Row(long, "all transforms together", pictures), Row("flip=0.5", "mirrored, " * 30, pictures)):
         sheet = np.asarray(drawn([row], "A name that is longer than the two small pictures that it stands above"))
         paper = sheet[0, 0]
         for margin in (sheet[:, :20], sheet[:, -20:], sheet[:20], sheet[-20:]):
@@ -119,7 +119,7 @@ def test_images_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
     ("change", "words"),
     [
         ({"augment": {"flp": 0.5}}, r"unknown key 'flp' in \[augment\]: did you mean 'flip'"),
-        ({"augment": {"preset": "none"}}, "this augmentation changes nothing"),
+        ({"augment": {"preset": "none"}}, "this augmentation has no transform"),
         ({"out": "sheet.jpg"}, r"its name ends in .png, unlike 'sheet.jpg'"),
         ({"size": -1}, "1 to 2048 pixels a side, not -1"),
         ({"augment": {"shorter_side": [8]}}, "resized to 8 has no window of 28x28"),

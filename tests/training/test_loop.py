@@ -299,7 +299,7 @@ def test_errors_name_the_given_value() -> None:
         ({"schedule": {"name": "step", "milestones": "82 123"}}, "milestones takes a list of rising numbers"),
         ({"schedule": {"name": "step", "milestones": [0.75, 0.5]}}, "milestones takes a list of rising numbers"),
         ({"schedule": {"name": "step", "milestones": [], "gamma": 1}}, "milestones takes a list of rising numbers"),
-        ({"schedule": {"name": "step", "milestones": [9], "step_epochs": 3}}, "both say when .*: give one"),
+        ({"schedule": {"name": "step", "milestones": [9], "step_epochs": 3}}, "both set when .*: give one"),
         ({"train": {"batch": 8, "accumulate": 9}}, "train.accumulate is at most train.batch, 8, not 9"),
     ],
 )
