@@ -356,7 +356,7 @@ def test_a_wrong_checksum_is_removed_and_refused(one: Publisher, cache: Path, cl
     right = one.files["cifar.tar.gz"]
     one.files["cifar.tar.gz"] = right[:-1] + bytes([right[-1] ^ 1])
     code, _, err = cli("fetch", "cifar10")
-    assert code == 1 and "has not the checksum sha256:" in err and "the file was removed" in err
+    assert code == 1 and "the checksum is not sha256:" in err and "the file was removed" in err
     assert len(err.strip().splitlines()) == 2  # what is fetched, and the error
     assert left(cache) == []
     one.files["cifar.tar.gz"] = right
@@ -365,7 +365,7 @@ def test_a_wrong_checksum_is_removed_and_refused(one: Publisher, cache: Path, cl
 
 def test_an_error_of_the_server_names_the_address(one: Publisher) -> None:
     one.files.clear()
-    with pytest.raises(WorkError, match=rf"{one.address}cifar\.tar\.gz: 404 Not Found; if you have it, say --from"):
+    with pytest.raises(WorkError, match=rf"{one.address}cifar\.tar\.gz: 404 Not Found; if you have it, use --from"):
         fetch("cifar10")
     assert len(one.asked) == 1
     one.status = 503
@@ -578,7 +578,7 @@ def test_a_folder_without_the_originals(wrong: str, one: Publisher, tmp_path: Pa
     code, _, err = cli("fetch", "cifar10", "--from", place)
     why = {
         "other": "is not the published cifar.tar.gz",
-        "missing": "holds no cifar.tar.gz",
+        "missing": "contains no cifar.tar.gz",
         "nowhere": "no such folder",
     }
     assert code == 2 and why[wrong] in err and one.asked == []
@@ -610,7 +610,7 @@ def test_two_at_once_do_not_write_to_one_file(one: Publisher, cache: Path) -> No
     (cache / "sets" / ".fetching").mkdir(parents=True)
     with open(cache / "sets" / ".fetching" / "cifar10.lock", "wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(WorkError, match="another 'striate fetch cifar10' is at work"):
+        with pytest.raises(WorkError, match="another 'striate fetch cifar10' is running"):
             fetch("cifar10")
     assert fetch("cifar10").images == 6
 

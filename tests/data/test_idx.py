@@ -78,7 +78,7 @@ def test_a_folder_of_several_sets_asks_which(tmp_path: Path) -> None:
     first = put(tmp_path, "emnist-letters-train")
     put(tmp_path, "emnist-digits-train")
     with pytest.raises(
-        RequestError, match="holds 2 IDX sets; name the images of one, such as emnist-digits-train-images"
+        RequestError, match="holds 2 IDX sets; give the images of one, such as emnist-digits-train-images"
     ):
         open_source(tmp_path)
     assert len(open_source(first).items) == 6
@@ -105,8 +105,8 @@ def test_mnist_as_it_was_published(test_data: Path, tmp_path: Path) -> None:
 
 
 BAD = {
-    "empty": (b"", "not an IDX file: it begins with nothing"),
-    "text": (b"path,label\n", "not an IDX file: it begins with 70 61 74 68"),
+    "empty": (b"", "not an IDX file: it starts with nothing"),
+    "text": (b"path,label\n", "not an IDX file: it starts with 70 61 74 68"),
     "labels": (idx(LABELS), "1-dimensional values of type 0x08"),
     "floats": (idx(IMAGES, kind=13), "type 0x0d"),
     "short header": (idx(IMAGES)[:11], "ends within its header"),
@@ -140,7 +140,7 @@ def test_missing_partners(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="contains labels; give the file of images"):
         open_source(labels)
     labels.unlink()
-    with pytest.raises(RequestError, match="no labels beside it: train-labels-idx1-ubyte is missing"):
+    with pytest.raises(RequestError, match="has no labels: train-labels-idx1-ubyte is missing"):
         open_source(images)
 
 

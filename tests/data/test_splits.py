@@ -371,7 +371,7 @@ def test_a_split_that_is_not_there_or_cut_off(tmp_path: Path) -> None:
 
 def test_a_split_of_other_images_is_refused(tmp_path: Path) -> None:
     path = saved_as(tmp_path, "path,part\nelse/x.png,train\n")
-    with pytest.raises(RequestError, match=r"names no image of 'set'; it begins with 'else/x.png'"):
+    with pytest.raises(RequestError, match=r"lists no image of 'set'; its first is 'else/x.png'"):
         apply_split(listed(["a.png", "b.png"]), path)  # type: ignore[arg-type]
 
 

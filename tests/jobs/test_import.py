@@ -191,7 +191,7 @@ def test_a_wrong_request_is_refused_before_anything_is_read(net: Net, tmp_path: 
         with pytest.raises(RequestError, match="cannot be imported"):
             import_weights(tmp_path / name, **asked)  # type: ignore[arg-type]
     torch.save(foreign(net), path)
-    with pytest.raises(RequestError, match="tell 7 classes apart, and 2 names are given"):
+    with pytest.raises(RequestError, match="have 7 classes, but 2 names are given"):
         import_weights(path, **asked, classes=("a", "b"))  # type: ignore[arg-type]
     own = tmp_path / "own.safetensors"
     save_file(foreign(net), own)

@@ -103,7 +103,7 @@ def test_what_is_no_target() -> None:
     assert not Classification(COLOURS).is_target(3) and not Classification(COLOURS).is_target(True)
     assert not Multilabel(COLOURS).is_target((0, 3)) and not Multilabel(COLOURS).is_target(0)
     assert not Regression(("n",)).is_target(float("nan")) and not Regression(("n",)).is_target("3")
-    with pytest.raises(ValueError, match="is no number"):
+    with pytest.raises(ValueError, match="is not a number"):
         Regression(("n",)).parsed("1e40", COLOURS.index)
 
 
