@@ -111,7 +111,7 @@ def test_images_that_are_not_here(folder: Source, fix: Path, tmp_path: Path) -> 
     assert lines == [
         "Decided: nothing to change.",
         "1 decided images are set aside already, e.g. 'train/loose.png'",
-        "2 decided images are not here, e.g. 'gone.png'",
+        "2 decided images do not exist, e.g. 'gone.png'",
     ]
 
 

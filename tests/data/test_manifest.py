@@ -170,11 +170,11 @@ BAD_ROWS = {
     "short": ("c.png,x", "bad-row", "2 fields where the header has 4"),
     "long": ("c.png,x,,,,", "bad-row", "6 fields where the header has 4"),
     "split": ("c.png,x,tset,", "bad-row", "did you mean 'test'"),
-    "weight": ("c.png,x,,heavy", "bad-row", "'heavy' is no number"),
+    "weight": ("c.png,x,,heavy", "bad-row", "'heavy' is not a number"),
     "zero": ("c.png,x,,0", "bad-row", "not above 0"),
     "negative": ("c.png,x,,-1", "bad-row", "not above 0"),
     "infinite": ("c.png,x,,inf", "bad-row", "not finite"),
-    "grouped": ("c.png,x,,1_000", "bad-row", "no number"),
+    "grouped": ("c.png,x,,1_000", "bad-row", "not a number"),
     "too long a name": (f"{'n' * 5000},x,,", "missing-file", "too long"),
 }
 
@@ -279,7 +279,7 @@ BAD_FILES = {
     "two paths": (b"path,file,label\na.png,a.png,x\n", "two columns for the path, 'path' and 'file'"),
     "all missing": (b"path,label\nq.png,x\n", "lists no usable image; e.g. 'q.png', line 2: No such file"),
     "no labels": (b"path,labels\na.png,\n", "gives no image a label"),
-    "binary": (b"\x89PNG\r\n\x1a\n\0\0\0", "no text: a NUL byte in line 3"),
+    "binary": (b"\x89PNG\r\n\x1a\n\0\0\0", "not text: a NUL byte in line 3"),
     "nul": (b"path,label\na.png,x\0\n", "a NUL byte in line 2"),
     "latin-1": (b"path,label\na.png,caf\xe9\n", "not UTF-8: line 2 holds the byte 0xe9"),
     "utf-16": ("path,label\na.png,x\n".encode("utf-16"), "is UTF-16; save it as UTF-8"),
@@ -292,7 +292,7 @@ BAD_FILES = {
 }  # fmt: skip
 BAD_LINES = {
     "no json": (b"path,label\n", "no JSON object in line 1"),
-    "array": (b'[{"path": "a.png"}]\n', "a JSON list in line 1; one object a line"),
+    "array": (b'[{"path": "a.png"}]\n', "a JSON list in line 1; one object per line"),
     "number": (b"3\n", "a JSON int in line 1"),
     "cut": (b'{"path": "a.png", "label": "x"}\n{"path": "b', "no JSON object in line 2"),
     "deep": (b"[" * 100_000, "nesting too large"),

@@ -356,7 +356,7 @@ def test_an_unknown_part_is_refused_with_its_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "path\nx\n", "\0\n"])
 def test_what_is_no_split_is_refused(text: str, tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"split\.csv' is (no split: .* path and part|empty|no text)"):
+    with pytest.raises(RequestError, match=r"split\.csv' is (not a split: .* path and part|empty|not text)"):
         read_split(saved_as(tmp_path, text))
 
 
@@ -383,7 +383,7 @@ def test_new_and_vanished_images_are_told(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert lines == [
         "2 images are not in the saved split and are trained on, e.g. 'new'",
-        "2 images of the saved split are not here any more, e.g. 'also gone'",
+        "2 images of the saved split no longer exist, e.g. 'also gone'",
     ]
 
 
