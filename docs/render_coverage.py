@@ -9,8 +9,8 @@ from typing import Any
 DOCS = Path(__file__).parent
 INTRODUCTION = """# What works and what does not
 
-One row for each promise, with the command or function and the tests that hold it. Rows without a test are listed at the
-end, each with its reason. Made from `coverage.toml` by `python docs/render_coverage.py`.
+One row for each feature, with the command or function and the tests that check it. Features without a test are listed
+at the end, each with its reason. Generated from `coverage.toml` by `python docs/render_coverage.py`.
 """
 
 
@@ -19,10 +19,10 @@ def rendered() -> str:
     items = tomllib.loads((DOCS / "coverage.toml").read_text("utf-8"))["item"]
     lines = [INTRODUCTION]
     for work in dict.fromkeys(item["work"] for item in items):
-        lines += [f"## {work[0].upper()}{work[1:]}", "", "| promise | command or function | tests |", "|---|---|---|"]
+        lines += [f"## {work[0].upper()}{work[1:]}", "", "| feature | command or function | tests |", "|---|---|---|"]
         lines += [_row(item, tests(item)) for item in items if item["work"] == work and "test" in item]
         lines += [""]
-    lines += ["## Missing", "", "| promise | command or function | reason |", "|---|---|---|"]
+    lines += ["## Missing", "", "| feature | command or function | reason |", "|---|---|---|"]
     lines += [_row(item, item["missing"]) for item in items if "missing" in item]
     return "\n".join(lines) + "\n"
 

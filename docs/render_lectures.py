@@ -1,4 +1,4 @@
-"""Render docs/lectures.toml as docs/lectures.md: what each row of the lectures has become."""
+"""Render docs/lectures.toml as docs/lectures.md: where each row of the lectures is in Striate."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ DOCS = Path(__file__).parent
 INTRODUCTION = """# From lecture to command
 
 One row for each system, technique, experiment, figure and piece of advice that the lectures name: the command or
-function that offers it, with the tests that hold it; or the work that will bring it; or the reason why it is left out.
-Made from `lectures.toml` by `python docs/render_lectures.py`.
+function for it, with the tests that check it; or the work in which it is planned; or the reason why it is left out.
+Generated from `lectures.toml` by `python docs/render_lectures.py`.
 """
 PARTS = {
     "A": "History and context",
@@ -43,7 +43,7 @@ def rendered() -> str:
     counts = [sum(key in item for item in items) for key in ("door", "later", "missing")]
     lines = [
         INTRODUCTION,
-        f"Of {len(items)} rows {counts[0]} are here, {counts[1]} come later and {counts[2]} are left out.",
+        f"Of {len(items)} rows {counts[0]} are available, {counts[1]} are planned and {counts[2]} are left out.",
         "",
     ]
     for letter, name in PARTS.items():
@@ -54,13 +54,13 @@ def rendered() -> str:
 
 
 def where(item: dict[str, Any]) -> str:
-    """The last cell of a row: its door and its tests, or when it comes, or why it does not."""
+    """The last cell of a row: its command and tests, the planned work, or the reason why it is left out."""
     return "<br>".join(_where(item))
 
 
 def _where(item: dict[str, Any]) -> Iterator[str]:
     if "later" in item:
-        yield f"later: {item['later']}"
+        yield f"planned: {item['later']}"
     elif "missing" in item:
         yield f"left out: {item['missing']}"
     else:

@@ -13,12 +13,12 @@ from striate.nets.catalog import Entry, entries
 
 PAGES = Path(__file__).parent / "nets"
 SOURCES = Path(striate.nets.__file__).parent
-MADE = "Made from `striate/nets` by `python docs/render_nets.py`."
+MADE = "Generated from `striate/nets` by `python docs/render_nets.py`."
 
-# What the papers say, in words; other keys are printed as they are.
-_SAID = {"parameters": "{:,} parameters", "madds": "{:,} multiply-adds", "error": "{} % error"}
-_SAID |= {"top5_error": "{} % top-5 error", "connections": "{:,} connections"}
-_SAID |= {"memory": "from memory, not checked"}
+# The published figures as text; other keys are printed as they are.
+_PUBLISHED = {"parameters": "{:,} parameters", "madds": "{:,} multiply-adds", "error": "{} % error"}
+_PUBLISHED |= {"top5_error": "{} % top-5 error", "connections": "{:,} connections"}
+_PUBLISHED |= {"memory": "from memory, not checked"}
 
 
 def rendered() -> Iterator[tuple[str, str]]:
@@ -37,7 +37,7 @@ def rendered() -> Iterator[tuple[str, str]]:
 
 
 def page(file: str, nets: Sequence[Entry]) -> str:
-    """The page of one file: what is cited, the tables with derived columns, the names, recipes, deviations."""
+    """The page of one file: what is cited, the tables with computed columns, the names, recipes, deviations."""
     source = (SOURCES / f"{file}.py").read_text("utf-8")
     first = nets[0]
     lines = [f"# {first.title}", "", MADE, "", *_cited(source), "", f"The file: [`striate/nets/{file}.py`]"]
@@ -52,19 +52,19 @@ def _cited(source: str) -> list[str]:
 
 
 def _tables(nets: Sequence[Entry]) -> Iterator[str]:
-    """Each table of the file once, with the columns derived from it for the first network that is made from it."""
+    """Each table of the file once, with the columns computed for the first network that is built from it."""
     from striate.anatomy.summary import table_text
 
-    told: set[str] = set()
+    shown_tables: set[str] = set()
     for net in nets:
         table = table_text(net.name)
-        if net.tiny or table in told:
+        if net.tiny or table in shown_tables:
             continue
-        told.add(table)
+        shown_tables.add(table)
         yield from (f"## The table of {net.name}", "", "```text", table.rstrip("\n"), "```", "")
         shown = show(net.name)
         height, width = shown["input_size"]
-        yield f"Derived, for an image of {shown['in_channels']} x {height} x {width} and {shown['classes']:,} classes:"
+        yield f"Computed for an image of {shown['in_channels']} x {height} x {width} and {shown['classes']:,} classes:"
         yield from ("", "| stage | output | parameters | multiply-adds | receptive field | activation memory, bytes |")
         yield "|---|---:|---:|---:|---:|---:|"
         for row in shown["stages"]:
@@ -73,7 +73,7 @@ def _tables(nets: Sequence[Entry]) -> Iterator[str]:
             numbers = f"{row['parameters']:,} | {row['madds']:,} | {field(row)} | {row['activation_bytes']:,}"
             yield f"| {name} | {shape} | {numbers} |"
         yield ""
-        yield from (f"- {said}" for said in remarks(shown) if not said.startswith("more:"))
+        yield from (f"- {remark}" for remark in remarks(shown) if not remark.startswith("more:"))
         yield from ("", f"`striate show {net.name} --html {net.name}.html` draws it.", "")
 
 
@@ -81,16 +81,16 @@ def _names(nets: Sequence[Entry]) -> Iterator[str]:
     yield from ("## Names", "", "| name | input | parameters | multiply-adds | published |", "|---|---:|---:|---:|---|")
     for net in nets:
         shape = " x ".join(str(side) for side in (net.in_channels, *net.input_size))
-        said = "for tests" if net.tiny else _published(net)
-        yield f"| `{net.name}` | {shape} | {net.parameters:,} | {net.madds:,} | {said} |"
+        published = "for tests" if net.tiny else _published(net)
+        yield f"| `{net.name}` | {shape} | {net.parameters:,} | {net.madds:,} | {published} |"
     yield ""
     if with_weights := [f"`{net.name}` ({net.weights})" for net in nets if net.weights]:
-        yield from (f"Published weights at hand: {', '.join(with_weights)}.", "")
+        yield from (f"Published weights available: {', '.join(with_weights)}.", "")
 
 
 def _published(net: Entry) -> str:
-    said = (_SAID.get(key, "{}").format(value) for key, value in net.published.items())
-    return ", ".join(said).replace("|", "\\|")
+    figures = (_PUBLISHED.get(key, "{}").format(value) for key, value in net.published.items())
+    return ", ".join(figures).replace("|", "\\|")
 
 
 def _recipes(nets: Sequence[Entry]) -> Iterator[str]:
@@ -120,7 +120,7 @@ def closing_comment(source: str) -> str:
 
 
 def write() -> None:
-    """Write all pages, and remove those of files that are no more."""
+    """Write all pages, and remove those of files that no longer exist."""
     pages = dict(rendered())
     PAGES.mkdir(exist_ok=True)
     for name, text in pages.items():

@@ -3,7 +3,7 @@
 A block of commands or Python stands behind a comment: `<!-- run -->`, or `<!-- not run: the reason -->`. The blocks of
 a page are run in order, in one folder and one Python namespace. In a block of commands every line is a command; where
 lines begin with `$ `, those are, and the others are exactly what is printed. In Python a comment behind `print(...)`
-is a line that is printed.
+is a line that is printed. `<!-- file: NAME -->` stands above a block that is saved as a file.
 """
 
 from __future__ import annotations
@@ -45,7 +45,12 @@ class Block:
 
     @property
     def is_run(self) -> bool:
-        return self.mark == "run"
+        return self.mark == "run" or bool(self.file)
+
+    @property
+    def file(self) -> str:
+        """The name under which it is saved, not run; "" for others."""
+        return self.mark.removeprefix("file: ") if self.mark.startswith("file: ") else ""
 
     @property
     def is_explained(self) -> bool:
@@ -63,6 +68,9 @@ def blocks(page: Path) -> Iterator[Block]:
 
 def run(block: Block, cli: Cli, namespace: dict[str, Any]) -> None:
     """Run a block in the current folder. Raises AssertionError, or what the Python raises."""
+    if block.file:
+        Path(block.file).write_text(block.text, "utf-8")
+        return
     if block.language == "python":
         _run_python(block, namespace)
         return
@@ -87,7 +95,7 @@ def run(block: Block, cli: Cli, namespace: dict[str, Any]) -> None:
 def _run_python(block: Block, namespace: dict[str, Any]) -> None:
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        exec(compile(block.text, block.where, "exec"), namespace)
+        exec(compile(block.text, block.where, "exec", dont_inherit=True), namespace)
     for shown in re.findall(r"^print\(.*\)  # (.*)$", block.text, flags=re.MULTILINE):
         assert shown in out.getvalue().splitlines(), f"{block.where}: {shown!r} was not printed"
 

@@ -6,6 +6,9 @@ import csv
 import json
 import re
 import shutil
+import sys
+import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,9 @@ from named_tests import rendered_by
 from PIL import Image
 from scenes import scene
 
-NOT_POINTS = ("name", "note", "tensors", "facts", "restore")  # what a hook has beside the points of the loop
+from striate.nets import catalog
+
+NOT_POINTS = ("name", "note", "tensors", "facts", "restore")  # what a hook has besides the points of the loop
 NOTEBOOK = ROOT / "docs" / "first_hour.ipynb"
 # The first hour is run as its notebook, which holds the same code.
 RUN = [page for page in PAGES if page.stem != NOTEBOOK.stem and any(block.is_run for block in blocks(page))]
@@ -47,9 +52,9 @@ def _places(photos: Path, root: Path) -> None:
             file.write(json.dumps({"path": path.relative_to(root).as_posix(), "number:width": width}) + "\n")
     shutil.copyfile(images[0], root / "new.jpg")
     shutil.copyfile(images[0], images[0].with_name("copy.jpg"))
-    (root / "strangers").mkdir()
+    (root / "other").mkdir()
     for number in range(6):
-        scene(1, 500 + number).save(root / "strangers" / f"{number}.png")
+        scene(1, 500 + number).save(root / "other" / f"{number}.png")
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +70,23 @@ def place(photos: Path, test_data: Path, tmp_path_factory: pytest.TempPathFactor
     return root
 
 
+@pytest.fixture(autouse=True)
+def nothing_stays_registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Networks that a page registers, and the modules that it imports from its folder, go with it."""
+    monkeypatch.setattr(catalog, "_own", {})
+    monkeypatch.setattr(catalog, "_short_names", {})
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    sys.modules.pop("my_net", None)
+
+
+def _module(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The names of a new module, in which a page is run as in a script."""
+    module = types.ModuleType("page")
+    monkeypatch.setitem(sys.modules, "page", module)
+    return module.__dict__
+
+
 @pytest.mark.parametrize("path", RUN, ids=[path.relative_to(ROOT).as_posix() for path in RUN])
 def test_the_blocks_of_a_page_run(
     path: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
@@ -76,7 +98,7 @@ def test_the_blocks_of_a_page_run(
     else:
         folder.mkdir()
     monkeypatch.chdir(folder)
-    namespace: dict[str, Any] = {"__name__": "page"}
+    namespace = _module(monkeypatch)
     for block in wanted:
         run(block, cli, namespace)
     if path.stem == "README":
@@ -84,14 +106,14 @@ def test_the_blocks_of_a_page_run(
 
 
 def _export_predicts_as_the_model(namespace: dict[str, Any]) -> None:
-    answer, probabilities = namespace["answer"], namespace["probabilities"][0]
-    assert answer.label == namespace["classes"][probabilities.argmax()] == "face"
-    assert abs(answer.probability - probabilities.max()) <= 0.02
+    prediction, probabilities = namespace["prediction"], namespace["probabilities"][0]
+    assert prediction.label == namespace["classes"][probabilities.argmax()] == "face"
+    assert abs(prediction.confidence - probabilities.max()) <= 0.02
 
 
 def test_the_notebook_runs(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    namespace: dict[str, Any] = {"__name__": "__main__"}
+    namespace = _module(monkeypatch)
     cells = json.loads(NOTEBOOK.read_text("utf-8"))["cells"]
     for number, cell in enumerate(cell for cell in cells if cell["cell_type"] == "code"):
         run(Block(NOTEBOOK, number, "python", "".join(cell["source"]), "run"), cli, namespace)

@@ -15,7 +15,7 @@ LATER = {
     "inspecting nets, benchmarks and teaching pages",
     "interchange",
     "studies",
-    "the atlas, second wing",
+    "more networks",
     "training methods, transfer and tuning",
     "weights, int8 and speed",
 }

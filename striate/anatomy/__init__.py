@@ -1,1 +1,1 @@
-"""Analysis of networks: operations traced, cost counted, receptive fields, block diagrams. Papers do not read it."""
+"""Analysis of networks: traces, costs, receptive fields, block diagrams. The papers' files do not import it."""

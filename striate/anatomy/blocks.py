@@ -14,7 +14,7 @@ from torch import nn
 from striate.anatomy.trace import Step, Trace
 from striate.nets.base import Net
 
-_DRAWN = 16  # units that one drawing holds
+_DRAWN = 16  # largest number of units of a drawing
 
 _BESIDE = ("batch_norm", "layer_norm", "group_norm", "instance_norm")
 _ACTIVATIONS = (
@@ -30,8 +30,8 @@ _SPOKEN = {"batch_norm": "BN", "relu": "ReLU", "hardtanh": "ReLU6", "relu6": "Re
 class Unit:
     """One box: a layer with the normalisation and the activation that follow it, or a place where values join.
 
-    `kind` is "convolution", "depthwise", "pooling", "linear", "join", "norm" (what stands alone) or "other"; `inputs`
-    are numbers of other units (0 is the image). `size` is height and width of the map that leaves it, None without.
+    `kind` is "convolution", "depthwise", "pooling", "linear", "join", "norm" (on its own) or "other"; `inputs`
+    are numbers of other units (0 is the image). `size` is height and width of its output map, None without.
     """
 
     number: int
@@ -51,9 +51,9 @@ class Unit:
 
 
 class Block(NamedTuple):
-    """Units that belong together, in order; `times` of the kind stand one after the other.
+    """Units that belong together, in order; `times` equal blocks in sequence.
 
-    `dense`: it does not only see what leaves the block before it, but also what left earlier ones.
+    `dense`: its input is the output of all earlier blocks, not only of the previous one.
     """
 
     name: str
@@ -92,13 +92,13 @@ def stages(net: Net, traced: Trace) -> list[Stage]:
 def _blocks(net: Net, stage: str, units: list[Unit]) -> list[Block]:
     """The stage divided into its blocks, repeated ones counted."""
     blocks: list[Block] = []
-    pieces = _cut(net, stage, units)
-    chain = _is_chain([piece for _, piece in pieces])
-    for name, piece in pieces:
-        if blocks and _likeness(blocks[-1].units) == _likeness(piece):
+    parts = _cut(net, stage, units)
+    chain = _is_chain([part for _, part in parts])
+    for name, part in parts:
+        if blocks and _likeness(blocks[-1].units) == _likeness(part):
             blocks[-1] = blocks[-1]._replace(times=blocks[-1].times + 1)
         else:
-            blocks.append(Block(name, 1, not chain and bool(blocks), piece))
+            blocks.append(Block(name, 1, not chain and bool(blocks), part))
     return blocks
 
 
@@ -108,15 +108,13 @@ def _cut(net: Net, name: str, units: list[Unit]) -> list[tuple[str, list[Unit]]]
     What is larger than can be drawn is cut in any case.
     """
     depth = name.count(".") + 2
-    pieces = [
-        (child, list(piece)) for child, piece in groupby(units, lambda unit: ".".join(unit.path.split(".")[:depth]))
-    ]
-    if len(pieces) == 1:
-        child = pieces[0][0]
+    parts = [(child, list(part)) for child, part in groupby(units, lambda unit: ".".join(unit.path.split(".")[:depth]))]
+    if len(parts) == 1:
+        child = parts[0][0]
         return _cut(net, child, units) if child.count(".") == depth - 1 and len(units) > 1 else [(name, units)]
     container = isinstance(net.get_submodule(name), nn.Sequential | nn.ModuleList)
-    in_a_row = container and any(map(_is_block, (piece for _, piece in pieces))) and _is_chain([p for _, p in pieces])
-    return pieces if in_a_row or len(units) > _DRAWN else [(name, units)]
+    in_a_row = container and any(map(_is_block, (part for _, part in parts))) and _is_chain([p for _, p in parts])
+    return parts if in_a_row or len(units) > _DRAWN else [(name, units)]
 
 
 def _is_block(units: Sequence[Unit]) -> bool:
@@ -124,11 +122,11 @@ def _is_block(units: Sequence[Unit]) -> bool:
     return sum(unit.kind in ("convolution", "depthwise", "join", "linear", "other") for unit in units) > 1
 
 
-def _is_chain(pieces: Sequence[Sequence[Unit]]) -> bool:
-    """Whether each piece sees nothing but itself and the end of the one before."""
-    for before, piece in pairwise(pieces):
-        own = {unit.number for unit in piece}
-        if {number for unit in piece for number in unit.inputs} - own != {before[-1].number}:
+def _is_chain(parts: Sequence[Sequence[Unit]]) -> bool:
+    """Whether the inputs of each part are its own units and the last one of the previous part."""
+    for before, part in pairwise(parts):
+        own = {unit.number for unit in part}
+        if {number for unit in part for number in unit.inputs} - own != {before[-1].number}:
             return False
     return True
 
@@ -169,7 +167,7 @@ def _units(net: Net, steps: Sequence[Step]) -> list[Unit]:
 
 
 def _grow(unit: Unit, step: Step, inputs: tuple[int, ...]) -> None:
-    """Take up one more step of the same layer; what leaves the unit is what leaves its last step."""
+    """Add a step of the same layer; the output of the unit is that of its last step."""
     unit.inputs = tuple(dict.fromkeys(number for number in (*unit.inputs, *inputs) if number != unit.number))
     if unit.kind == "norm" or not unit.after:
         unit.channels = step.output[1] if len(step.output) > 1 else 1
@@ -177,7 +175,7 @@ def _grow(unit: Unit, step: Step, inputs: tuple[int, ...]) -> None:
 
 
 def _follows(step: Step, label: str, host: Unit, users: Mapping[int, int]) -> bool:
-    """Whether what stands alone may go into the box before it: nothing else sees that, and it is of the same part."""
+    """Whether a step may join the box before it: it is its only user, and of the same part."""
     if any(users[number] > 1 for number in step.inputs):
         return False
     if host.kind == "join":

@@ -1,4 +1,4 @@
-"""Compound scaling (EfficientNet) by its formula alone, beside the networks that were published.
+"""Compound scaling (EfficientNet) by its formula alone, compared with the published networks.
 
 Mingxing Tan, Quoc V. Le, ICML 2019. arXiv:1905.11946, section 3.3, equation 3.
 """
@@ -15,7 +15,7 @@ from striate.nets.efficientnet import DEPTH_BASE, RESOLUTION_BASE, ROWS, SCALE_R
 
 
 class Compound(NamedTuple):
-    """A published network beside what compound scaling by itself makes of B0 with the same `phi`."""
+    """A published network and the result of pure compound scaling of B0 with the same `phi`."""
 
     phi: int
     net: str
@@ -32,7 +32,7 @@ class Compound(NamedTuple):
 
 
 def compound_scaling(phis: Iterable[int] = range(len(SCALE_ROWS))) -> list[Compound]:
-    """Equation 3 taken at its word beside the published networks, a row for each of `phis`: the number in the name.
+    """Equation 3 compared with the published networks, a row for each of `phis`: the number in the name.
 
     Pure: depth 1.2^phi, width 1.1^phi, resolution 224 x 1.15^phi to the nearest pixel; channels and layers are rounded
     as everywhere. Parameters and multiply-adds are counted, each network at its own resolution.

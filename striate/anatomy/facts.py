@@ -1,7 +1,7 @@
 """The facts files of the catalogue, counted: `python -m striate.anatomy.facts [PAPER ...]` writes them again.
 
 A file of `striate/nets/facts` belongs to the module of that name in `striate/nets`. It is a list of papers. What is
-written by hand: the paper, the published numbers and the rows of reference tables. What is counted here, from the nets
+written manually: the paper, the published numbers and the rows of reference tables. What is counted here, from the nets
 themselves: `parameters`, and `madds`, the multiply-adds of one image of `input_size`. To add a net, write its entry
 with `{}` and run the command; a test recounts every file.
 """
@@ -30,10 +30,10 @@ def recounted(path: Path) -> str:
     papers = json.loads(path.read_text(encoding="utf-8"))
     for paper in papers:
         for name, net in paper["nets"].items():
-            asked = {key: net.get(key, paper[key]) for key in ("classes", "in_channels", "input_size")}
-            found = counts(path.stem, name, asked["classes"], asked["in_channels"], tuple(asked["input_size"]))
-            by_hand = {key: value for key, value in net.items() if key not in ("parameters", "madds")}
-            paper["nets"][name] = {"parameters": found[0], "madds": found[1]} | by_hand
+            given = {key: net.get(key, paper[key]) for key in ("classes", "in_channels", "input_size")}
+            found = counts(path.stem, name, given["classes"], given["in_channels"], tuple(given["input_size"]))
+            manual = {key: value for key, value in net.items() if key not in ("parameters", "madds")}
+            paper["nets"][name] = {"parameters": found[0], "madds": found[1]} | manual
     return _text(papers)
 
 

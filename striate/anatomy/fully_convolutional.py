@@ -88,7 +88,7 @@ def fully_convolutional(net: Net, input_size: Sequence[int] | None = None) -> Fu
     body = nn.Sequential(*(own.get_submodule(stage) for stage in own.stages))
     at_last = trace_module(body, (net.in_channels, height, width)).steps[-1]
     if at_last.field is None:
-        raise RequestError(f"{net.name} has no last map to be looked at place by place")
+        raise RequestError(f"{net.name} has no last map to apply the head to, position by position")
     head = _Head(net.name, at_last.output)
     for node in _after(own):
         head.add(node, own)
@@ -96,7 +96,7 @@ def fully_convolutional(net: Net, input_size: Sequence[int] | None = None) -> Fu
 
 
 class _Tracer(fx.Tracer):
-    """Stages and layers are seen as they are, all else is taken apart."""
+    """Stages and layers are leaves of the traced graph, everything else is traced."""
 
     def __init__(self, stages: Sequence[str]) -> None:
         super().__init__()

@@ -29,8 +29,9 @@ class BlockCost(NamedTuple):
 def block_costs(in_channels: int = 768, size: int = 17, *, reduced: int = 128, channels: int = 192) -> list[BlockCost]:
     """The forms of the block on a map of `in_channels` x `size` x `size`, by default that of Inception-v3's middle.
 
-    Each of the four paths gives `channels` channels, and reductions leave `reduced`; every convolution is followed by
-    batch normalisation, whose parameters count, too. The naive block alone has no reductions, and passes its input on.
+    Each of the four paths has `channels` output channels, and reductions have `reduced`; every convolution is followed
+    by batch normalisation, whose parameters count, too. The naive block alone has no reductions, and passes its input
+    on.
     """
     with torch.device("meta"):
         made = [(name, sees, block.eval()) for name, sees, block in blocks(in_channels, reduced, channels)]

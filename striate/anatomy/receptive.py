@@ -11,10 +11,10 @@ Pair = tuple[int, int]
 class Field(NamedTuple):
     """The receptive field of one position of a map, in pixels of the image, down and across.
 
-    Place number i sees the pixels from `first + i * jump` on, `size` of them; what lies outside the image is padding,
-    so the size is that of a place in the middle of an image that is large enough. `gated` says that the map is also
+    Position i depends on the pixels from `first + i * jump` on, `size` of them; what lies outside the image is padding,
+    so the size is that of a central position in a large enough image. `gated` means that the map is also
     multiplied with, or added to, something that sees the whole image (squeeze-and-excitation): the field is then that
-    of the path without the gate. None, in the place of a field, stands for the whole image.
+    of the path without the gate. None instead of a field means the whole image.
     """
 
     first: Pair
@@ -27,14 +27,14 @@ PIXEL = Field((0, 0), (1, 1), (1, 1), False)
 
 
 class Operand(NamedTuple):
-    """A value that comes from the image: its shape, and what it sees."""
+    """A value computed from the image: its shape and its receptive field."""
 
     shape: tuple[int, ...]
     field: Field | None
 
 
 def seen(op: str, given: Mapping[str, Any], operands: Sequence[Operand], output: tuple[int, ...]) -> Field | None:
-    """What the output of an operation sees; `op` and the names in `given` are torch's.
+    """The receptive field of an operation's output; `op` and the names in `given` are torch's.
 
     Of several values (a sum, a concatenation) it is all that any of them sees. An operation that is not known and
     changes the map's size is taken to see the whole image, as what has no map any more does.
@@ -119,7 +119,7 @@ def _sliced(operand: Operand, given: Mapping[str, Any]) -> Field | None:
 
 
 def _together(operands: Sequence[Operand], output: tuple[int, ...]) -> Field | None:
-    """All that any of several maps of one size sees; a value without places beside them is a gate."""
+    """The union of the fields of several maps of one size; a value without positions among them is a gate."""
     maps = [field for shape, field in operands if field is not None and shape[-2:] == output[-2:]]
     if not maps:
         return None

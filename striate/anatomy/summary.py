@@ -44,7 +44,7 @@ class StageRow(NamedTuple):
 
 
 class Uncounted(NamedTuple):
-    """What the multiply-adds leave out: layers of one kind that hold parameters, or products outside of any layer.
+    """What the multiply-adds do not include: layers of one kind that have parameters, or products outside of any layer.
 
     `madds` is known for products only, and 0 for layers; `parameters` of layers only.
     """
@@ -94,7 +94,7 @@ def module_madds(module: nn.Module, shape: Sequence[int]) -> int:
 
 
 def uncounted(net: Net, traced: Trace) -> list[Uncounted]:
-    """The layers that hold parameters but have no rule, by kind, and the products outside of layers, by place."""
+    """The layers with parameters but without a rule, by kind, and the products outside of layers, by module."""
     layers = [
         module for module in net.modules() if any(True for _ in module.parameters(False)) and not has_rule(module)
     ]
@@ -164,7 +164,7 @@ def training_pass(net: Net, input_size: Sequence[int]) -> tuple[dict[str, tuple[
     stored: Counter[str] = Counter()
     running = [next(name for name, _ in net.named_children())]
     known = {parameter.untyped_storage()._cdata for parameter in training.parameters()}
-    held: list[Tensor] = []  # else another tensor could take the place of one that is gone, and be thought the same
+    held: list[Tensor] = []  # else a new tensor could reuse the address of a freed one
 
     def save(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()

@@ -17,7 +17,7 @@ from striate.anatomy.receptive import PIXEL, Field, Operand, seen
 from striate.nets.base import Net
 from striate.nets.shapes import Hook, PreHook, forward_hooks, meta_copy
 
-# What multiplies and adds, in torch's names, and how many inputs go into one output.
+# The operations that multiply and add, in torch's names, and how many inputs go into one output.
 _PRODUCTS: Mapping[str, Callable[[Mapping[str, Any]], int]] = {
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), lambda given: int(given["weight"][0].numel())),
     "linear": lambda given: int(given["weight"].shape[-1]),
@@ -29,7 +29,7 @@ _PRODUCTS: Mapping[str, Callable[[Mapping[str, Any]], int]] = {
 
 
 class Step(NamedTuple):
-    """One operation: `op` in torch's own name, `module` the innermost module that asked for it, `visit` its how many-th
+    """One operation: `op` in torch's own name, `module` the innermost module that called it, `visit` its how many-th
     call; `inputs` are the numbers of the steps whose values go in (0 is the image), `output` the shape that comes out.
     """
 
@@ -51,7 +51,7 @@ class Cost(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """The steps in order; for each child of the module, the step whose value leaves it; what was counted; and products
+    """The steps in order; for each child of the module, the step of its output; what was counted; and products
     that are part of no layer with a rule, so not counted.
     """
 
@@ -62,7 +62,7 @@ class Trace(NamedTuple):
 
 
 def trace(net: Net, input_size: Sequence[int]) -> Trace:
-    """What `forward` does with one image of `input_size` (height, width), in evaluation mode. `net` is left as it is.
+    """What `forward` does with one image of `input_size` (height, width), in evaluation mode. `net` is not changed.
 
     Raises RequestError for an image that is too small.
     """
@@ -88,7 +88,7 @@ def trace_module(module: nn.Module, shape: Sequence[int], method: str = "") -> T
             before(part, _enter(stack, path))
             after(part, _leave(stack, path, found.counted))
         for path, part in still.named_children():
-            after(part, watch.leaves(path))
+            after(part, watch.output_of(path))
         with torch.inference_mode(), watch:
             (getattr(still, method) if method else still)(image)
     return found
@@ -137,13 +137,13 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's
         self.modules, self.stack, self.found = modules, stack, found
-        # By identity: an operation in place returns the same tensor. It is held, so that no other gets its identity.
+        # By identity: an operation in place returns the same tensor. It is stored, so that no other gets its identity.
         self.made_by: dict[int, tuple[Tensor, Step]] = {}
         start = Step(0, "image", "", 0, (), tuple(image.shape), PIXEL)
         self.made_by[id(image)] = (image, start)
 
-    def leaves(self, path: str) -> Hook:
-        """A hook that notes which step made what leaves a module."""
+    def output_of(self, path: str) -> Hook:
+        """A hook that records the step that computes a module's output."""
 
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             if id(output) in self.made_by:
@@ -175,7 +175,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
             self.made_by[id(value)] = (value, step)
 
     def _weigh(self, op: str, given: Mapping[str, Any], output: Tensor) -> None:
-        """Note a product that no module on the way down to it counts."""
+        """Record a product that no enclosing module counts."""
         if op in _PRODUCTS and not any(has_rule(self.modules[path]) for path, _ in self.stack):
             self.found.uncounted.append(Cost(self.stack[-1][0], op, output.numel() * _PRODUCTS[op](given)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,41 +16,49 @@ from striate.data.sources.base import Item, Source
 from striate.data.splits import measured_part
 from striate.errors import RequestError
 from striate.inference.engine import engine_version, in_batches
-from striate.inference.predictor import Predictor
-from striate.pixels import Images
+from striate.pixels import Images, Pixels
 from striate.progress import Progress
 from striate.tasks import Evaluation, Target, Task
+from striate.tasks.base import NONE
+from striate.tasks.values import MetricFunction
 
 
 @dataclass(frozen=True, eq=False)
 class ModelEvaluation:
-    """The evaluation of a model on labelled images. audit: of the images that it was evaluated on."""
+    """The evaluation of a model on labelled images. audit: of these images. engine, precision: of inference."""
 
     evaluation: Evaluation
     audit: Audit
-    predictor: Predictor
+    engine: str
+    precision: str
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as JSON values; shares are 0..1."""
-        engine = self.predictor.engine_name
         return {
             **self.evaluation.as_dict(),
-            "engine": f"{engine} {engine_version(engine)}",
-            "precision": self.predictor.precision,
+            "engine": f"{self.engine} {engine_version(self.engine)}",
+            "precision": self.precision,
             "set_aside": self.audit.as_dict()["set_aside"],
         }
 
 
-def evaluate(
-    predictor: Predictor, source: Source, *, part: str = "", ten_crop: bool = False, progress: Progress | None = None
-) -> ModelEvaluation:
-    """Evaluate a model on a source.
+def evaluate_on(
+    source: Source,
+    task: Task,
+    pixels: Pixels,
+    predict: Callable[[Images], NDArray[np.float32]],
+    *,
+    part: str = "",
+    ten_crop: bool = False,
+    metrics: Mapping[str, MetricFunction] = NONE,
+    progress: Progress | None = None,
+) -> tuple[Evaluation, Audit]:
+    """Evaluate a model of this task on the images of a source: its predictions by `predict`, from crops by `pixels`.
 
     part: "train", "val" or "test"; by default the held-out one, or all images if there are no parts.
     ten_crop: average the predictions over ten views of each image, as for AlexNet; ten times the work.
     Raises RequestError if the data have another task, or none of the model's classes.
     """
-    task, pixels = predictor.model.task, predictor.model.pixels
     index = _shared_names(task, source)
     part = _part_of(source, part)
     items = [item for item in source.items if item.part == part]
@@ -65,15 +73,15 @@ def evaluate(
 
     def predictions(crops: Images) -> NDArray[np.float32]:
         """[N, outputs] of crops [N, H, W, C]; of views [N, V, H, W, C], the mean over the views."""
-        views = predictor.predictions(crops.reshape(-1, *crops.shape[-3:]))
+        views = predict(crops.reshape(-1, *crops.shape[-3:]))
         return np.asarray(views.reshape(len(crops), -1, views.shape[1]).mean(axis=1))
 
     with (progress or Progress()).bar("Evaluating", len(items)) as bar:
         found = list(in_batches(predictions, usable()))
     if not found:
         raise RequestError(f"no usable image to evaluate on in {source.name!r}")
-    measured = task.evaluate(part, np.stack([row for _, row in found]), task.collate(target for target, _ in found))
-    return ModelEvaluation(measured, audit(source, pairs, trained_only=False), predictor)
+    rows, targets = np.stack([row for _, row in found]), task.collate(target for target, _ in found)
+    return task.evaluate(part, rows, targets, metrics=metrics), audit(source, pairs, trained_only=False)
 
 
 def _shared_names(task: Task, source: Source) -> dict[int, int]:

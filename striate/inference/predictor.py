@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from striate.model import Model
 from striate.pixels import Decoded, Images, UnreadableImage, upright
 from striate.progress import Progress
 from striate.tasks import Answer
+from striate.tasks.values import MetricFunction
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -152,13 +153,29 @@ class Predictor:
             yield self._prediction(name, row, distance)
 
     def evaluate(
-        self, data: Data, *, part: str = "", ten_crop: bool = False, progress: Progress | None = None
+        self,
+        data: Data,
+        *,
+        part: str = "",
+        ten_crop: bool = False,
+        metrics: Mapping[str, MetricFunction] | None = None,
+        progress: Progress | None = None,
     ) -> ModelEvaluation:
         """Evaluate the model on labelled images: see `striate.evaluate`."""
         from striate.data.opening import open_source
-        from striate.inference.evaluation import evaluate
+        from striate.inference.evaluation import ModelEvaluation, evaluate_on
 
-        return evaluate(self, open_source(data), part=part, ten_crop=ten_crop, progress=progress)
+        evaluation, found = evaluate_on(
+            open_source(data),
+            self.model.task,
+            self.model.pixels,
+            self.predictions,
+            part=part,
+            ten_crop=ten_crop,
+            metrics=metrics or {},
+            progress=progress,
+        )
+        return ModelEvaluation(evaluation, found, self.engine_name, self.precision)
 
     def crop(self, image: AnyImage, name: str) -> Images:
         """The network's input for one image, before normalisation: uint8 [H, W, C]."""

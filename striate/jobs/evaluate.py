@@ -1,14 +1,15 @@
-"""Evaluate: how good a model is on labelled images."""
+"""Evaluate: the quality of a model on labelled images."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
-from striate.data.opening import Data, open_source
-from striate.inference import evaluation
+from striate.data.opening import Data
 from striate.inference.evaluation import ModelEvaluation
 from striate.jobs.load import load
 from striate.progress import Progress
+from striate.tasks.values import MetricFunction
 
 
 def evaluate(
@@ -17,15 +18,17 @@ def evaluate(
     *,
     part: str = "",
     ten_crop: bool = False,
+    metrics: Mapping[str, MetricFunction] | None = None,
     engine: str = "auto",
     precision: str = "auto",
     progress: Progress | None = None,
 ) -> ModelEvaluation:
-    """Measure a model on labelled images: `data` as for `striate.train`.
+    """Evaluate a model on labelled images: `data` as for `striate.train`.
 
-    part: "train", "val" or "test"; by default the held-out one, or all images where there are no parts.
-    ten_crop: predict each image by the mean of ten views of it, as AlexNet was measured; ten times the work.
-    Raises RequestError where the data are of another task, or no class of theirs is one of the model's.
+    part: "train", "val" or "test"; by default the held-out one, or all images if there are no parts.
+    ten_crop: average the predictions of ten crops of each image, as AlexNet was evaluated; ten times the compute.
+    metrics: custom functions (predictions, targets) -> float, by name.
+    Raises RequestError if the data have another task, or share no class with the model.
     """
     predictor = load(model, engine=engine, precision=precision)
-    return evaluation.evaluate(predictor, open_source(data), part=part, ten_crop=ten_crop, progress=progress)
+    return predictor.evaluate(data, part=part, ten_crop=ten_crop, metrics=metrics, progress=progress)

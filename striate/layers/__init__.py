@@ -1,1 +1,1 @@
-"""The layers that networks are built from, one file per layer. A layer knows no network."""
+"""The layers that networks are built from, one file per layer. Layers are independent of networks."""

@@ -1,4 +1,4 @@
-"""Paths side by side over the same map."""
+"""Parallel paths over the same map."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class Branches(nn.ModuleDict):
-    """Named paths that all see the same input; their outputs are concatenated, in order, by channels.
+    """Named paths with the same input; their outputs are concatenated, in order, by channels.
 
-    The paths must agree on the size of their maps: it is they that pad. Input [N, C, H, W], output [N, C', h, w], where
-    C' is the sum of the paths' channels. Source: Szegedy et al. 2014, arXiv:1409.4842, Figure 2.
+    The output maps of all paths must have the same size; padding is up to the paths. Input [N, C, H, W], output [N, C',
+    h, w], where C' is the sum of the paths' channels. Source: Szegedy et al. 2014, arXiv:1409.4842, Figure 2.
     """
 
     def forward(self, x: Tensor) -> Tensor:

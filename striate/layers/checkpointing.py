@@ -16,9 +16,9 @@ def checkpointed(module: nn.Module, *inputs: Tensor) -> Tensor:
     """`module(*inputs)` with gradient checkpointing: only the inputs are stored, and backward runs the module again.
 
     Outputs and gradients equal those of the plain call bit for bit: the second run draws the same random numbers, and
-    only the first run updates buffers (the running statistics of batch norm). The module must not hold a layer whose
-    output in training depends on a buffer that it changes. Where no gradient is recorded, or under a tracer or
-    compiler, it is the plain call. Source: Chen, Xu, Zhang, Guestrin 2016, arXiv:1604.06174.
+    only the first run updates buffers (the running statistics of batch norm). The module must not contain a layer whose
+    output in training depends on a buffer that it changes. Without gradients, or under a tracer or compiler,
+    it is the plain call. Source: Chen, Xu, Zhang, Guestrin 2016, arXiv:1604.06174.
     """
     return _checkpointed(module, module, *inputs)
 
@@ -31,7 +31,8 @@ def checkpointing(*modules: nn.Module) -> Iterator[None]:
     of the largest part. Raises RequestError for a part that is inside another.
     """
     for module in modules:
-        # Run again after the context, the outer one would find the inner one plain, which it was not the first time.
+        # Recomputed after the context, the outer part would call the inner one without checkpointing, unlike the first
+        # time.
         if sum(module in set(other.modules()) for other in modules) > 1:
             raise RequestError(f"checkpointed modules must not be inside one another: {type(module).__name__} is")
     changed: list[nn.Module] = []
@@ -62,7 +63,7 @@ def _checkpointed(module: nn.Module, call: Callable[..., Tensor], *inputs: Tenso
 
 
 class _FrozenBuffers:
-    """While it is entered, what forward writes to a buffer goes to a copy; it can be entered again.
+    """A reentrant context in which writes of forward to buffers go to copies.
 
     Turning `track_running_stats` off would be simpler, but then batch norm saves fewer tensors for backward than it did
     the first time, and the checkpoint refuses that.

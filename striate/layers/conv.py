@@ -1,4 +1,4 @@
-"""The bricks: convolution and activation until 2015; convolution, normalisation, activation in nearly all since."""
+"""Basic blocks: convolution and activation until 2015; with normalisation in between in most networks since."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from striate.errors import RequestError
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution with TensorFlow's SAME padding: an n x n map becomes ceil(n / stride), whatever n is.
+    """A convolution with TensorFlow's SAME padding: an n x n map becomes ceil(n / stride), for every n.
 
     The padding a stride needs depends on the map's size and may be odd; the odd pixel then goes to the right and the
     bottom. Torch's own padding is fixed and symmetric, so with stride 2 the windows are shifted: weights trained in
@@ -45,17 +45,17 @@ class SameConv2d(nn.Conv2d):
         return super().forward(x)
 
     def _padding(self, size: int, axis: int) -> tuple[int, int]:
-        """Pixels before and after; arithmetic without branches, so that a traced graph holds it for every size."""
+        """Pixels before and after; arithmetic without branches, so that a traced graph is valid for every size."""
         total = self.kernel_size[axis] - 1 - (size - 1) % self.stride[axis]
         return total // 2, total - total // 2
 
 
 class ConvNormAct(nn.Sequential):
-    """Convolution without bias, normalisation, activation; the parts are called `conv`, `norm` and `act`.
+    """Convolution without bias, normalisation, activation; its parts are `conv`, `norm` and `act`.
 
     `kernel` is one side of a square, or (height, width). `padding` is "half" (kernel // 2 on every side, as Caffe and
     Torch do), "same" (TensorFlow's, see SameConv2d) or "valid" (none).
-    `norm` makes the normalisation from a number of channels; `act` makes the activation, None leaves it out.
+    `norm` makes the normalisation from a number of channels; `act` makes the activation, None omits it.
     Input [N, in, H, W], output [N, out, H', W'].
     """
 
@@ -85,10 +85,10 @@ class ConvNormAct(nn.Sequential):
 
 
 class ConvAct(nn.Sequential):
-    """Convolution with bias, then ReLU: the brick from before batch normalisation; its parts are `conv` and `act`.
+    """Convolution with bias, then ReLU: the block used before batch normalisation; its parts are `conv` and `act`.
 
-    `padding` is pixels on every side, None for half of the kernel. `norm` makes a normalisation, called `norm`, from a
-    number of channels and puts it in between; the bias stays, as in the nets that were given one afterwards.
+    `padding` is pixels on every side, None for half of the kernel. `norm` makes a normalisation from a
+    number of channels, which is inserted in between as `norm`; the bias remains, as in the published nets.
     Input [N, in, H, W], output [N, out, H', W'].
     """
 

@@ -9,7 +9,7 @@ from striate.errors import RequestError
 
 
 def check_rate(rate: float) -> None:
-    """Raise RequestError unless the share of paths that is dropped lies in [0, 1)."""
+    """Raise RequestError unless the rate of dropped paths is in [0, 1)."""
     if not 0 <= rate < 1:
         raise RequestError(f"the rate of dropped paths must be at least 0 and below 1, not {rate}")
 
@@ -17,10 +17,10 @@ def check_rate(rate: float) -> None:
 class DropPath(nn.Module):
     """In training, all zeros for a share `rate` of the images, and the input / (1 - rate) for the others.
 
-    So the expectation is the input, which is what passes in evaluation. To stand at the end of a residual branch,
-    before the addition. Input and output [N, ...]. Raises RequestError for a rate outside [0, 1).
-    Source: Huang et al. 2016 (arXiv:1603.09382), there for the whole batch at once and scaled in evaluation instead;
-    an image at a time and scaled in training, as in the code of EfficientNet (tensorflow/tpu, `drop_connect`).
+    So the expectation is the input, which is the output in evaluation. For the end of a residual branch, before the
+    addition. Input and output [N, ...]. Raises RequestError for a rate outside [0, 1).
+    Source: Huang et al. 2016 (arXiv:1603.09382), there for the whole batch and scaled in evaluation;
+    here for each image and scaled in training, as in the code of EfficientNet (tensorflow/tpu, `drop_connect`).
     """
 
     def __init__(self, rate: float) -> None:

@@ -9,12 +9,12 @@ from striate.errors import RequestError
 
 
 class LRN(nn.Module):
-    """a / (k + alpha * S)^beta, where S sums the squares of the `size` channels around a, at the same place.
+    """a / (k + alpha * S)^beta, where S sums the squares of the `size` channels around a, at the same position.
 
     `alpha` is the paper's: it multiplies the sum. In torch and in Caffe `alpha` is divided by `size` first, and Caffe's
     k is 1; Caffe's "local_size 5, alpha 1e-4, beta 0.75" is therefore LRN(alpha=1e-4 / 5, k=1) here. Beyond the first
     and the last channel there are zeros. Any shape [N, C, H, W], which does not change. Raises RequestError for a size
-    that has no middle. Source: Krizhevsky, Sutskever, Hinton 2012, section 3.3, with its constants.
+    that is even. Source: Krizhevsky, Sutskever, Hinton 2012, section 3.3, with its constants.
     """
 
     def __init__(self, size: int = 5, *, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0) -> None:

@@ -10,7 +10,7 @@ class RBF(nn.Module):
 
     `codes` is [classes, features], a buffer: saved with the model, not trained. Input [N, features], output
     [N, classes], never above 0. Source: LeCun, Bottou, Bengio, Haffner 1998, section II.B, equation 7 (there without
-    the minus, as a penalty; with it, the largest score wins, as in every other network).
+    the minus, as a penalty; with it, the largest logit wins, as in other networks).
     """
 
     codes: Tensor

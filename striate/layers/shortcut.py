@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class ZeroPadShortcut(nn.Module):
-    """Option A: the identity, taken at every `stride`-th pixel, with channels of zeros for those that are new.
+    """Option A: the identity, taken at every `stride`-th pixel, with zeros for the new channels.
 
-    Half of the zero channels stand before the old channels and half after. Where they stand is a matter of numbering
-    only; the published PyTorch checkpoints have it so. Input [N, in, H, W], output [N, out, ceil(H/s), ceil(W/s)].
+    Half of the zero channels come before the old channels and half after. Their position only numbers the channels;
+    it is that of the published PyTorch checkpoints. Input [N, in, H, W], output [N, out, ceil(H/s), ceil(W/s)].
     Source: He, Zhang, Ren, Sun 2015, section 3.3 (option A) and 4.2.
     """
 

@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation: each channel scaled by a gate that sees all channels."""
+"""Squeeze-and-excitation: each channel scaled by a gate computed from all channels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class SqueezeExcitation(nn.Module):
-    """Each channel times a number from 0 to 1 that the means of all channels decide.
+    """Each channel times a number from 0 to 1, computed from the means of all channels.
 
     Squeeze: the mean of each channel over its pixels. Excite: a fully connected layer down to `squeezed` numbers,
     `act`, one back up to all channels, sigmoid. Scale: the input times that. The two layers are written as 1x1

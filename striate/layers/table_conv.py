@@ -1,4 +1,4 @@
-"""A convolution in which a table says which output map sees which input map."""
+"""A convolution with a table of connections between input and output maps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class TableConv2d(nn.Module):
         self.kernel = kernel
         linked = [row[output] for output in range(self.out_channels) for row in grid]
         self.links = sum(linked)
-        # Where each place of the dense kernel finds its weight; places without a link share the zeros after the last.
+        # The index of each position's weight in the dense kernel; positions without a link share the zeros after the
+        # last.
         numbers = iter(range(self.links))
         position = torch.tensor([next(numbers) if link else self.links for link in linked])
         self.register_buffer("position", position, persistent=False)
@@ -53,7 +54,7 @@ class TableConv2d(nn.Module):
         return F.conv2d(x, self.dense_weight(), self.bias)
 
     def multiply_adds(self, output: Tensor) -> int:
-        """Multiply-adds an image costs: the links only, since a link that is not there is not computed in the paper."""
+        """Multiply-adds an image costs: the links only, since the paper computes nothing else."""
         return self.links * self.kernel * self.kernel * output.shape[-2] * output.shape[-1]
 
     def extra_repr(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from striate.learning.balance import sample_weights
-from striate.learning.result import Row
+from striate.learning.history import Row
 from striate.learning.trainer import Trainer, on_meta, small_step, threads_for
 from striate.recipe import Recipe
 from striate.recipe.optimizers import AUTO

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.learning.history import Row
 from striate.learning.ood import OODEvaluation
 from striate.learning.split import Split
 from striate.model import Model
@@ -25,7 +26,6 @@ if TYPE_CHECKING:  # they import torch, which not every strategy needs
 
 
 Floats = NDArray[np.float32]
-Row = dict[str, float]  # one epoch of the training history
 
 
 @dataclass(frozen=True, eq=False)

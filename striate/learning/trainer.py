@@ -22,9 +22,9 @@ from striate.inference.predictor import Predictor
 from striate.learning.balance import sample_weights
 from striate.learning.context import RunContext
 from striate.learning.extensions import Extensions
+from striate.learning.history import Row, note_of, row_of
 from striate.learning.image_cache import CachedImages
 from striate.learning.prepare import Prepared
-from striate.learning.result import Row
 from striate.model import Model
 from striate.nets.base import Net
 from striate.nets.build import create
@@ -37,7 +37,7 @@ from striate.training.checkpoints import Checkpoints
 from striate.training.examples import Examples, training_loss
 from striate.training.hooks import Hook
 from striate.training.loop import fit
-from striate.training.loop_state import EpochReport, LoopState
+from striate.training.loop_state import LoopState
 from striate.training.optimizers import Rates
 from striate.training.standardised import StandardisedTarget
 from striate.training.world import ALONE
@@ -150,7 +150,7 @@ class Trainer:
         if isinstance(ready.module, StandardisedTarget):
             assert isinstance(ready.state.net.head, nn.Linear)  # or the target would not be standardised
             ready.module.fold(ready.state.net.head)
-        return Fitted(self._model(ready.state), tuple(_row(report, self.task) for report in reports))
+        return Fitted(self._model(ready.state), tuple(row_of(report, self.task) for report in reports))
 
     def ready(self, rows: list[int]) -> Ready:
         """The start of a training on the images at `rows`."""
@@ -288,27 +288,13 @@ class _Reporting(Hook):
 
     def epoch_done(self, loop: LoopState) -> None:
         report = loop.reports[-1]
-        self.on_epoch(_row(report, self.task))
-        self.bar.note(_note(report, self.task))
+        self.on_epoch(row_of(report, self.task))
+        self.bar.note(note_of(report, self.task))
         self.bar.advance()
         self.shown = loop.epoch
 
     def note(self, loop: LoopState, line: str) -> None:
         self.say(line)
-
-
-def _row(report: EpochReport, task: Task) -> Row:
-    """A row of the history, with the score under the metric's name."""
-    row = {key: value for key, value in dataclasses.asdict(report).items() if value is not None}
-    if "score" in row:
-        row[task.metric.curve_key] = row.pop("score")
-    return row
-
-
-def _note(report: EpochReport, task: Task) -> str:
-    if report.score is None:
-        return f"loss {report.loss:.3f}"
-    return f"loss {report.loss:.3f}, held-out {task.metric.name} {task.metric.text(report.score)}"
 
 
 def small_step(net: str, batch: int) -> bool:

@@ -1,4 +1,4 @@
-"""The networks: one paper is one file, and the paper's own table stands at its top.
+"""The networks: one file for each paper, with the paper's table at its top.
 
-`striate.nets.catalog` lists them without torch; `striate.nets.build.create` makes one by its name.
+`striate.nets.catalog` lists them without torch; `striate.nets.build.create` makes one by name.
 """

@@ -1,4 +1,4 @@
-"""ImageNet Classification with Deep Convolutional Neural Networks: AlexNet, and the nets that go by its name.
+"""ImageNet Classification with Deep Convolutional Neural Networks: AlexNet and its variants.
 
 Alex Krizhevsky, Ilya Sutskever, Geoffrey Hinton. Advances in Neural Information Processing Systems 25, 2012; sections
 3.3 to 3.5 and Figure 2.
@@ -20,8 +20,9 @@ from striate.nets.initialise import normal_with_biases
 from striate.nets.options import check_dropout, check_width, scaled
 from striate.tables import table
 
-# Section 3.5 and Figure 2. Each of two GPUs holds half of the maps: a layer sees all of them, or only its own tower's.
-# `size` is that of the layer's maps; norm is local response normalisation, pool the maximum over 3 x 3 at stride 2.
+# Section 3.5 and Figure 2. Each of two GPUs has half of the maps: the input of a layer is all maps, or only those of
+# its tower. `size` is that of the layer's maps; norm is local response normalisation, pool the maximum over 3 x 3 at
+# stride 2.
 ALEXNET = """
     layer  kernel  stride  padding  maps  sees  size  order
     conv1  11      4       0        96    all   55    conv-relu-norm-pool
@@ -35,7 +36,7 @@ ALEXNET = """
 """
 
 # Jia et al. 2014, Caffe: Convolutional Architecture for Fast Feature Embedding, arXiv:1408.5093: models/
-# bvlc_reference_caffenet. Pooling stands before normalisation, which makes the latter four times cheaper.
+# bvlc_reference_caffenet. Pooling comes before normalisation, which makes the latter four times cheaper.
 CAFFENET = ALEXNET.replace("norm-pool", "pool-norm")
 
 # Krizhevsky 2014, One weird trick for parallelizing convolutional neural networks, arXiv:1404.5997: one tower, fewer
@@ -97,7 +98,7 @@ class Layer(NamedTuple):
 def stages(
     rows: tuple[Row, ...], in_channels: int, input_size: tuple[int, int], *, width: float = 1.0, ceil: bool = True
 ) -> Iterator[Layer]:
-    """The rows as layers, fc8 apart; inputs are the maps of the row before, and fc6's places those that are left.
+    """The rows as layers, without fc8; inputs are the maps of the previous row, for fc6 all their positions.
 
     `ceil`: whether pooling rounds its output's size up.
     """
@@ -125,9 +126,9 @@ def _after(
 class AlexNet(Net):
     """The two-tower network of 2012: five convolutions, three fully connected layers, ReLU, dropout.
 
-    `width` multiplies all maps but the classes, `dropout` is the share of fc6 and fc7 dropped in training. Images are
-    227 x 227: the paper says 224, from which its own 55 places of conv1 cannot be had. fc6 is as large as the map that
-    `input_size` leaves, so a network takes images of that one size. `embed` gives fc7's activations; `head` is fc8.
+    `width` multiplies all maps but the classes, `dropout` is the dropout rate of fc6 and fc7. Images are
+    227 x 227: the paper states 224, which does not give its 55 positions of conv1. The size of fc6 follows from
+    `input_size`, so a network takes images of that size only. `embed` gives fc7's activations; `head` is fc8.
     Raises RequestError for a width outside (0, 8] or a dropout outside [0, 1).
     """
 
@@ -162,7 +163,7 @@ class AlexNet(Net):
         self.feature_channels, self.embedding_size = conv5.outputs, fc7.outputs
         full = self.full_deviation
         lifted = dict.fromkeys(("conv2", "conv4", "conv5", "fc"), self.lift)
-        # At other widths than the paper's the deviation makes up for the number of inputs.
+        # At other widths than the paper's the deviation is adapted to the number of inputs.
         normal_with_biases(self, lambda name: (full if name.startswith("fc") else 0.01) / math.sqrt(width), lifted)
 
     def embed(self, x: Tensor) -> Tensor:
@@ -198,9 +199,9 @@ class CaffeNet(AlexNet):
 
 
 class AlexNetOneTower(AlexNet):
-    """AlexNet on one GPU, as it is mostly met today: no towers, no normalisation. Source: arXiv:1404.5997.
+    """AlexNet on one GPU, its most common form today: no towers, no normalisation. Source: arXiv:1404.5997.
 
-    Images are 224 x 224. Dropout stands before fc6 and fc7, so what `embed` gives is never dropped.
+    Images are 224 x 224. Dropout comes before fc6 and fc7, so the output of `embed` is never dropped.
     """
 
     table = ONE_TOWER
@@ -209,7 +210,7 @@ class AlexNetOneTower(AlexNet):
 
 
 class CaffeNet128(CaffeNet):
-    """CaffeNet for 128 x 128 pixels, on which 200 choices were compared. Source: arXiv:1606.02228, section 2."""
+    """CaffeNet for 128 x 128 pixels, used to compare 200 design choices. Source: arXiv:1606.02228, section 2."""
 
     table = CAFFENET_128
 
@@ -222,10 +223,10 @@ VARIANTS = {
     "caffenet128": Variant(CaffeNet128, {}),
 }
 
-# Deviations. alexnet: 227 pixels where the paper says 224 (see the class). The towers are groups of one convolution, so
-# their maps lie side by side in one tensor, and normalisation, by its formula, reaches over the seam. The paper scales
-# by 0.5 in the test what it drops in training; here what is left is scaled up in training, which is equivalent. Its
-# 60 million parameters are 60,965,224. caffenet: normalises with Caffe's constants (see LRN) and starts from Caffe's
-# weights and biases. alexnet_one_tower: the paper gives the net in passing; layers and dropout are the PyTorch
-# library's, the initialisation is alexnet's. caffenet128: its authors start from LSUV, which needs images and is no
-# part of a network; here from Caffe's. alexnet_tiny is ours, for tests.
+# Deviations. alexnet: 227 pixels where the paper states 224 (see the class). The towers are groups of one convolution,
+# so their maps are adjacent in one tensor, and normalisation crosses the boundary between them. The paper scales
+# activations by 0.5 in testing; here they are scaled up in training, which is equivalent. Its 60 million parameters are
+# 60,965,224. caffenet: normalises with Caffe's constants (see LRN) and starts from Caffe's weights and biases.
+# alexnet_one_tower: the paper describes the net only briefly; layers and dropout are the PyTorch library's, the
+# initialisation is alexnet's. caffenet128: its authors start from LSUV, which needs images; here from Caffe's
+# initialisation. alexnet_tiny is ours, for tests.

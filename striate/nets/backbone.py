@@ -1,4 +1,4 @@
-"""What an engine runs: uint8 images in, normalisation inside, the embedding (or the logits) out."""
+"""The module that an engine runs: uint8 images to the embedding (or the logits), with normalisation inside."""
 
 from __future__ import annotations
 

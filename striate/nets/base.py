@@ -21,9 +21,9 @@ class Net(nn.Module):
     head      -> [N, classes], the logits; replace it to train on other classes
 
     A network whose fully connected layers are as large as its last map takes images of one size: its `input_size`,
-    which the constructor was given. All others take any size of at least `minimum_size`, and have None there.
+    an argument of the constructor. All others take any size of at least `minimum_size`; their `input_size` is None.
 
-    `create` (in `striate.nets.build`) fills in `name` and `options`, from which the same network can be made again.
+    `create` (in `striate.nets.build`) sets `name` and `options`, from which the same network can be created again.
     """
 
     table: ClassVar[str]  # The paper's table, as printed at the top of the file.
@@ -59,20 +59,21 @@ class Net(nn.Module):
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         """Images [N, in_channels, H, W] -> the feature map [N, c, h, w] of each stage by its name, in order."""
         maps: dict[str, Tensor] = {}
-        self._run_stages(x, maps)
+        self._run_stages(x, maps.__setitem__)
         return maps
 
-    def _run_stages(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> Tensor:
+    def _run_stages(self, x: Tensor, visit: Callable[[str, Tensor], None] | None = None) -> Tensor:
+        """The last map; `visit` is called with each stage's name and map as soon as it is computed."""
         self.check(x)
         for stage in self.stages:
             x = getattr(self, stage)(x)
-            if maps is not None:
-                maps[stage] = x
+            if visit is not None:
+                visit(stage, x)
         return x
 
     def check(self, x: Tensor) -> None:
         """Raise RequestError unless `x` is a batch of images that this network accepts."""
-        # A tracer sees shapes that have no value yet; its example input was checked before.
+        # Under a tracer shapes have no value yet; its example input was checked before.
         if torch._C._get_tracing_state() is not None or torch.compiler.is_compiling() or isinstance(x, fx.Proxy):
             return
         if x.ndim != 4 or x.shape[1] != self.in_channels:
@@ -89,8 +90,8 @@ class Variant(NamedTuple):
     """A named network of a paper.
 
     net         the class
-    options     keyword arguments of its constructor, beside classes, channels and size, and of `then`
-    then        a function that changes the network in place once it is made; its keyword-only arguments are options too
+    options     keyword arguments of its constructor, besides classes, channels and size, and of `then`
+    then        a function that changes the network in place afterwards; its keyword-only arguments are options too
     then_table  the table of `then`'s paper, printed below that of the class
     """
 

@@ -18,7 +18,7 @@ from striate.nets.initialise import he_normal
 from striate.nets.options import check_width, scaled
 from striate.tables import table
 
-# Figure 5. `d3x3r` and `d3x3` are the branch of two 3x3 convolutions, which stands for GoogLeNet's 5x5; `proj` is the
+# Figure 5. `d3x3r` and `d3x3` are the branch of two 3x3 convolutions in place of GoogLeNet's 5x5; `proj` is the
 # 1x1 projection after the pooling, 0 where the pooled input passes through. Output as printed: see the last comment.
 TABLE = """
     stage        type         patch  output      depth  #1x1  #3x3r  #3x3  d3x3r  d3x3  pool  proj
@@ -122,7 +122,7 @@ class Inception(Branches):
 
 def _pooling(pool: str, stride: int) -> nn.Module:
     if stride == 2:
-        # As pooling that rounds up, but for an odd n it gives (n + 1) / 2 too; nothing beyond the edge is the largest.
+        # As pooling that rounds up, but for an odd n it gives (n + 1) / 2 too; padding is never the maximum.
         return nn.Sequential(nn.ConstantPad2d((0, 2, 0, 2), float("-inf")), nn.MaxPool2d(3, 2))
     return nn.AvgPool2d(3, 1, 1) if pool == "avg" else nn.MaxPool2d(3, 1, 1)
 
@@ -147,7 +147,7 @@ class BNInception(Net):
         self.feature_channels = self.embedding_size = plan[-1].channels
         self.head = nn.Linear(self.embedding_size, classes)
         self.stages = tuple(stage.name for stage in plan)
-        he_normal(self)  # The paper does not say.
+        he_normal(self)  # The paper does not state it.
 
 
 def _layers(stage: Stage) -> nn.Module:
@@ -168,11 +168,12 @@ VARIANTS = {
     "bn_inception_tiny": Variant(BNInception, {"width": 0.125}),
 }
 
-# The widths rule where Figure 5 contradicts itself. The branches of 4c and 4d add up to 608 channels and not to the 576
-# printed, those of 4e then to 1056 and not 1024, and 3c and 4e print the size of their input. The authors' later code
-# (TF-slim's inception_v2) makes 576 true with projections of 96; the Caffe and PyTorch ports, and the SE-BN-Inception
-# of the SENet paper, have the widths as printed, and so has this network.
-# Deviations: conv1 is a plain convolution, as in the ports; the authors' was separable, with depth multiplier 8. The
-# ports keep a bias before each batch normalisation, where it does nothing: 11,295,240 parameters for 11,285,224 here.
-# No dropout and no local response normalisation, as in section 4.2.1, and no auxiliary heads, which the appendix does
-# not mention. bn_inception_tiny is ours, for tests.
+# Where Figure 5 contradicts itself, its widths are used. The branches of 4c and 4d add up to 608 channels and not to
+# the 576 printed, those of 4e then to 1056 and not 1024, and 3c and 4e print the size of their input. The authors'
+# later code (TF-slim's inception_v2) has 576, with projections of 96; the Caffe and PyTorch ports, and the
+# SE-BN-Inception of the SENet paper, have the widths as printed, and so has this network.
+# Deviations: conv1 is a plain
+# convolution, as in the ports; the authors' was separable, with depth multiplier 8. The ports keep a bias before each
+# batch normalisation, where it has no effect: 11,295,240 parameters, 11,285,224 here. No dropout and no local response
+# normalisation, as in section 4.2.1, and no auxiliary heads, which the appendix does not mention. bn_inception_tiny is
+# ours, for tests.

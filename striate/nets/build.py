@@ -13,7 +13,7 @@ from striate.nets.base import Net, Variant
 from striate.nets.catalog import USUAL_SIZE, Entry, OwnEntry, entry, known
 from striate.nets.own import make_own
 
-# Beyond these a request is a slip, and would rather exhaust the memory than train.
+# Larger values are taken for mistakes: they would exhaust the memory.
 LARGEST_CLASSES = 100_000
 LARGEST_CHANNELS = 1024
 LARGEST_SIZE = 16_384
@@ -31,12 +31,12 @@ def create(
 ) -> Net:
     """Make the network `name`, freshly initialised from torch's global generator.
 
-    `name` is one of the catalogue, or of a network that was registered (see `striate.register`). What is None is as the
-    catalogue or the registration has it. `input_size` (height, width) is checked against what the network accepts.
-    `options` are the constructor's own keywords. The network's `name` and `options` are what makes it again:
-    `create(net.name, **net.options)`; both can be written as JSON.
-    Raises RequestError, before anything is allocated, for an unknown name or option (with the nearest right ones) and
-    for a value that is out of range or of the wrong type.
+    `name` is a network of the catalogue or a registered one (see `striate.register`). Arguments that are None are taken
+    from the catalogue or the registration. `input_size` (height, width) is checked against what the network accepts.
+    `options` are further keyword arguments of the constructor. `create(net.name, **net.options)` creates the same
+    network again; both attributes can be written as JSON.
+    Raises RequestError, before anything is allocated, for an unknown name or option (with suggestions) and for a value
+    that is out of range or of the wrong type.
     """
     facts = known(name)
     classes = facts.classes if classes is None else classes
@@ -62,7 +62,7 @@ def instantiate(
     input_size: tuple[int, int],
     options: Mapping[str, object] | None = None,
 ) -> Net:
-    """A named network of a paper, with `options` in place of its own; nothing is checked here."""
+    """A named network of a paper, with `options` overriding its own; nothing is checked here."""
     chosen = {**variant.options, **(options or {})}
     after = {name: chosen.pop(name) for name in variant.then_options if name in chosen}
     constructor: Callable[..., Net] = variant.net
@@ -74,7 +74,7 @@ def instantiate(
 
 
 def check_options(name: str, options: Mapping[str, object]) -> None:
-    """Raise RequestError for options that the network `name` does not have, or of another type, before it is made."""
+    """Raise RequestError for options that the network `name` does not have, or of another type, before creating it."""
     _options(known(name), options)
 
 
@@ -125,12 +125,12 @@ def _options(facts: Entry | OwnEntry, options: Mapping[str, object] | None) -> d
         if option not in hints:
             raise unknown(f"option of {facts.name}:", option, hints)
         if not _fits(value, hints[option]):
-            raise RequestError(f"option {option} of {facts.name} must be {_spoken(hints[option])}, not {value!r}")
+            raise RequestError(f"option {option} of {facts.name} must be {_type_text(hints[option])}, not {value!r}")
     return dict(options or {})
 
 
 def _option_types(facts: Entry | OwnEntry) -> dict[str, Any]:
-    """The options of a network with their types; of an own one, Any where the argument has no annotation."""
+    """The options of a network with their types; of a registered one, Any where the argument has no annotation."""
     if isinstance(facts, OwnEntry):
         return facts.option_types()
     variant = variant_of(facts.name)
@@ -143,7 +143,7 @@ def _option_types(facts: Entry | OwnEntry) -> dict[str, Any]:
 
 
 def _fits(value: object, hint: Any) -> bool:
-    """Whether a value is what the constructor's annotation says; a bool is no number."""
+    """Whether a value has the type of the constructor's annotation; a bool is not a number."""
     if hint is Any:
         return True
     if get_origin(hint) is Literal:
@@ -155,8 +155,8 @@ def _fits(value: object, hint: Any) -> bool:
     return isinstance(value, hint)
 
 
-def _spoken(hint: Any) -> str:
+def _type_text(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return " or ".join(repr(choice) for choice in get_args(hint))
-    spoken = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-    return spoken.get(hint, str(hint))
+    texts = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    return texts.get(hint, str(hint))

@@ -22,9 +22,9 @@ class Entry:
     """One network of the catalogue.
 
     `parameters` and `madds` (multiply-adds of one image of `input_size`, height and width) are counted, exactly;
-    `published` holds what the paper says, with its `source`. `file` is the module in `striate.nets`; `weights` names
+    `published` holds what the paper states, with its `source`. `file` is the module in `striate.nets`; `weights` names
     the data that published weights were trained on, if there are any; `recipe` names the paper's training recipe, a
-    file of `nets/recipes`; `tiny` marks the small siblings made for tests.
+    file of `nets/recipes`; `tiny` marks the small variants for tests.
     """
 
     name: str
@@ -46,10 +46,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class OwnEntry:
-    """A network of the user's own, registered in this process.
+    """A user's network, registered in this process.
 
     `name` is the import path of its constructor, `package.module:Attribute`. `build` is the constructor; `classes`,
-    `in_channels` and `input_size` (height, width) are used where nothing else is asked for, None: there is no default.
+    `in_channels` and `input_size` (height, width) are the defaults; None: there is no default.
     """
 
     name: str
@@ -72,21 +72,21 @@ class OwnEntry:
         return inspect.signature(self.build).parameters
 
 
-CLASSES = ("classes", "num_classes")  # what a constructor may call the number of outputs
+CLASSES = ("classes", "num_classes")  # possible names of the argument for the number of outputs
 CHANNELS = ("in_channels", "in_chans")
 _ARGUMENTS = (*CLASSES, *CHANNELS, "input_size")
-USUAL_SIZE = (224, 224)  # height and width of an image, where a registered network names none
+USUAL_SIZE = (224, 224)  # height and width of an image, where a registered network gives none
 _own: dict[str, OwnEntry] = {}
 _short_names: dict[str, str] = {}
 
 
 def entries(pattern: str = "*", *, tiny: bool = False) -> list[Entry]:
-    """The networks whose name matches the glob `pattern`, in the order of the papers; tiny siblings only if asked."""
+    """The networks whose name matches the glob `pattern`, in the papers' order; tiny variants only with `tiny`."""
     return [entry for entry in _catalogue().values() if fnmatchcase(entry.name, pattern) and (tiny or not entry.tiny)]
 
 
 def entry(name: str) -> Entry:
-    """The network of that name. Raises RequestError with the nearest right names for one that is not there."""
+    """The network of that name. Raises RequestError with suggestions for an unknown name."""
     known = _catalogue()
     if name not in known:
         raise unknown("net", name, known)
@@ -96,7 +96,7 @@ def entry(name: str) -> Entry:
 def known(name: str) -> Entry | OwnEntry:
     """A network of the catalogue, or one that was registered in this process, by its import path or its short name.
 
-    Raises RequestError with the nearest right names for one that is neither.
+    Raises RequestError with suggestions for a name that is neither.
     """
     if own := _own.get(_short_names.get(name, name)):
         return own
@@ -113,7 +113,7 @@ def is_import_path(name: str) -> bool:
 
 
 def check_registered(name: str) -> None:
-    """Raise RequestError where a model file's net is an import path that was not registered in this process."""
+    """Raise RequestError if a model file's net is an import path that was not registered in this process."""
     if is_import_path(name) and name not in _own:
         raise RequestError(f"the model file names the net {name!r}, which {_not_registered(name)}")
 
@@ -136,7 +136,7 @@ def _not_registered(name: str) -> str:
 
 
 def add_own(own: OwnEntry, short_name: str | None) -> None:
-    """Let `known` find a registered network, by its import path and by its short name, if it has one.
+    """Add a registered network, which `known` finds by its import path and by its short name, if it has one.
 
     Raises RequestError for a short name that another network has.
     """

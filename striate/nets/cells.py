@@ -1,6 +1,6 @@
-"""The cells of the papers' tables that are more than a number or a word, each read by its class.
+"""The cells of the papers' tables that are more than a number or a word, each parsed by its class.
 
-`parse` takes a cell as printed and raises ValueError for one that is written otherwise.
+`parse` takes a cell as printed and raises ValueError for any other form.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Convs(tuple[Conv, ...]):
 
 
 class Parts(tuple[str, ...]):
-    """What stands one after another, printed `conv-relu-pool` or `BN,ReLU`; a dash is nothing."""
+    """Layers in sequence, printed `conv-relu-pool` or `BN,ReLU`; a dash is none."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""The contract of a network, as a function: what a module must do to be trained, saved, exported and compared here."""
+"""The contract of a network as a function: what a module must do to be trained, saved, exported and compared."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HALF_CLOSE = 0.05  # the same for bfloat16
 
 
 class Failure(NamedTuple):
-    """What a network does not keep: the name of the check, what was found, and what to do."""
+    """A violation of the contract: the name of the check, what was found, and what to do."""
 
     check: str
     found: str
@@ -40,7 +40,7 @@ Found = Iterator[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Subject:
-    """What is checked. `make` makes it again with (classes, in_channels, size); None where a module was given."""
+    """What is checked. `make` creates it again with (classes, in_channels, size); None where a module was given."""
 
     net: nn.Module
     classes: int
@@ -53,11 +53,11 @@ class Subject:
         """The same images at every call, [count, channels, height, width]."""
         generator = torch.Generator().manual_seed(1)
         shape = (count, channels or self.in_channels, *(size or self.size))
-        # Drawn image by image, so that a smaller batch holds the same first images.
+        # Drawn image by image, so that a smaller batch has the same first images.
         return torch.stack([torch.randn(shape[1:], generator=generator) for _ in range(count)])
 
     def seeded(self, seed: int = 0) -> nn.Module:
-        """The network made with this seed; a copy, where a module was given."""
+        """The network created with this seed; a copy if a module was given."""
         torch.manual_seed(seed)
         return copy.deepcopy(self.net) if self.make is None else self.make(self.classes, self.in_channels, self.size)
 
@@ -69,17 +69,17 @@ def check_net(
     in_channels: int | None = None,
     input_size: Sequence[int] | None = None,
 ) -> list[Failure]:
-    """Check the contract on any network; what fails, in words, and what to do. An empty list: everything passes.
+    """Check the contract on any network: what fails and what to do. An empty list: everything passes.
 
     net: a name, the constructor of a network of your own (as `striate.register` takes it), or a module; a module alone
-    cannot be made again, so it is not checked with other seeds, classes and channels, and must have `classes` outputs.
-    in_channels, input_size (height, width): of the images it is tried on; by default its own, else 3 and 64 x 64.
+    cannot be created again, so it is not checked with other seeds, classes and channels, and must have `classes`
+    outputs. in_channels, input_size (height, width): of the test images; by default the network's, else 3 and 64 x 64.
     Checked, on random images: logits [N, classes]; a finite gradient, not all zero, for every parameter; the state
-    loads into another network and gives the same logits; a seed decides everything; in evaluation mode images do not
-    depend on one another and nothing changes; other numbers of classes and channels; images that are too small give an
-    error or right logits; channels_last and bfloat16; tracing and export with any batch size. For a `Net`, also that
-    `maps`, `features`, `embed` and `head` agree, and which sizes it takes.
-    torch's random state is left as it was.
+    loads into another network and gives the same logits; a seed determines everything; in evaluation mode the logits of
+    an image do not depend on the batch and nothing changes; other numbers of classes and channels; images that are too
+    small give an error or correct logits; channels_last and bfloat16; tracing and export with any batch size. For a
+    `Net`, also that `maps`, `features`, `embed` and `head` agree, and which sizes it takes.
+    torch's random state is restored.
     Raises RequestError for a name that is unknown or a constructor that cannot be called this way.
     """
     with torch.random.fork_rng(devices=[]):
@@ -93,7 +93,7 @@ def check_net(
                 said = f": {lines[0]}" if lines else ""
                 failures.append(Failure(name, f"{type(error).__name__}{said}", _ADVICE))
             if failures and name == "logits":
-                break  # nothing else could be understood
+                break  # the other checks need logits
     return failures
 
 
@@ -250,7 +250,7 @@ def _refusals(subject: Subject) -> Found:
     small = torch.zeros(1, channels, 1, 1)
     try:
         logits = net(small)
-    except Exception:  # whatever says that it is too small
+    except Exception:  # any error for an image that is too small
         return
     if list(logits.shape) != [1, subject.classes] or not torch.isfinite(logits).all():
         yield "an image of one pixel gives no error and no right logits", "raise ValueError for images too small"
@@ -299,11 +299,11 @@ def _export(subject: Subject) -> Found:
     }
     advice = "let forward follow shapes and not values: no branches on tensors, no fixed batch size"
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the tracer suspects is measured below
+        warnings.simplefilter("ignore")  # the tracer's warnings are tested below
         for what, make in graphs.items():
             try:
                 far = gap(net(images), make()(images))
-            except Exception as error:  # torch's, for code that it cannot follow
+            except Exception as error:  # torch's, for code that cannot be traced
                 yield f"it cannot be {what} for any batch size ({type(error).__name__})", advice
             else:
                 if far >= CLOSE:

@@ -32,7 +32,7 @@ TABLE = """
 """
 
 # Table 2, the networks for CIFAR: `depth` layers in all, three dense blocks of equally many on maps of 32, 16 and 8.
-# B: a 1x1 convolution to 4k maps comes before each 3x3 one. C: transitions keep only half of the maps.
+# B: a 1x1 convolution to 4k maps comes before each 3x3 one. C: transitions halve the number of maps.
 CIFAR_TABLE = """
     network             B    C    depth  growth_rate  parameters
     densenet40_k12      no   no   40     12           1.0M
@@ -104,7 +104,7 @@ class NormActConv(nn.Sequential):
 
 
 class LayerOptions(NamedTuple):
-    """How every layer of a network is made: with a bottleneck, with dropout, memory-efficient."""
+    """The options of every layer of a network: bottleneck, dropout, memory-efficient."""
 
     bottleneck: bool
     dropout: float
@@ -143,7 +143,7 @@ class DenseBlock(nn.Sequential):
 
 
 class _DenseNet(Net):
-    """What both networks share: a stem, dense blocks with transitions between them, a linear layer."""
+    """The base of both networks: a stem, dense blocks with transitions between them, a linear layer."""
 
     def __init__(
         self, classes: int, in_channels: int, stem: nn.Module, rows: list[Stage], options: LayerOptions
@@ -170,9 +170,9 @@ class _DenseNet(Net):
 class DenseNet(_DenseNet):
     """The network of Table 1; `depth` is one of its networks'.
 
-    `dropout` is the share dropped after every convolution but the first, none in the paper's ImageNet networks.
-    `memory_efficient` uses gradient checkpointing for each layer's concatenation, batch norm and ReLU: the same numbers
-    in a tenth to two fifths more time, with memory that grows with the depth and not with its square.
+    `dropout` is the dropout rate after every convolution but the first, zero in the paper's ImageNet networks.
+    `memory_efficient` uses gradient checkpointing for each layer's concatenation, batch norm and ReLU: the same
+    results in 10 to 40 % more time, with memory that grows linearly with the depth and not with its square.
     224x224 images in the paper; any size of at least 32 is accepted. Raises RequestError for a dropout outside [0, 1).
     """
 
@@ -204,10 +204,10 @@ class DenseNet(_DenseNet):
 class CifarDenseNet(_DenseNet):
     """The networks of Table 2: a 3x3 convolution, three dense blocks of equally many layers, a linear layer.
 
-    `depth` is 3n + 4 or, with `bottleneck` (B), 6n + 4. `compression` is the share of maps that a transition keeps (C:
-    0.5). The first convolution has 16 filters, with B and C two growth rates. `dropout` (0.2 in the paper where data
-    are not augmented) and `memory_efficient` are as in DenseNet. 32x32 images in the paper; any size of at least 8 is
-    accepted. Raises RequestError for another depth, or a value out of its range.
+    `depth` is 3n + 4 or, with `bottleneck` (B), 6n + 4. `compression` is the factor of the number of maps in a
+    transition (C: 0.5). The first convolution has 16 filters, with B and C two growth rates. `dropout` (0.2 in the
+    paper where data are not augmented) and `memory_efficient` are as in DenseNet. 32x32 images in the paper; any size
+    of at least 8 is accepted. Raises RequestError for another depth, or a value out of its range.
     """
 
     table = CIFAR_TABLE
@@ -260,5 +260,5 @@ VARIANTS = {
 
 # densenet161 is the authors' (liuzhuang13/DenseNet), not in Table 1 of the last version, and so are the wide
 # densenet_bc40; densenet_tiny is ours, for tests. The authors' Torch code starts every CIFAR network with 2k filters;
-# the paper's text, and its parameters, need 16 for those that are not BC. Initialisation is He et al. 2015's, as said
-# in section 4.2. Deviations: none.
+# the paper's text, and its parameters, need 16 for those that are not BC. Initialisation is He et al. 2015's, as in
+# section 4.2. Deviations: none.

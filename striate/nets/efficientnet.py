@@ -36,7 +36,7 @@ TABLE = """
     9      Conv      1          1       7           1280      1
 """
 
-# What B0 is multiplied with, as the authors' code has it (tensorflow/tpu, models/official/efficientnet).
+# The scaling factors of B0, from the authors' code (tensorflow/tpu, models/official/efficientnet).
 SCALES = """
     net  width  depth  resolution  dropout
     b0   1.0    1.0    224         0.2
@@ -90,7 +90,7 @@ class Stage(NamedTuple):
 
 
 def stages(rows: Iterable[Row], in_channels: int = 3) -> Iterator[Stage]:
-    """Rows, scaled or not, as stages: a stride is what leads to the next resolution, inputs are the row before's."""
+    """Rows, scaled or not, as stages: strides follow from the resolutions, input channels are the previous row's."""
     rows = tuple(rows)
     for row, below in zip(rows, (*rows[1:], rows[-1]), strict=True):
         stride = row.resolution // below.resolution
@@ -103,9 +103,9 @@ Conv = partial(ConvNormAct, padding="same", norm=partial(nn.BatchNorm2d, eps=1e-
 
 
 class MBConv(InvertedResidual):
-    """MobileNetV2's inverted residual, its wide map weighed by squeeze-and-excitation before it is narrowed.
+    """MobileNetV2's inverted residual, with squeeze-and-excitation on the expanded map.
 
-    Squeezed to a quarter of the block's own input channels, not of the wide map's (the authors' code; section 4).
+    Squeezed to a quarter of the block's input channels, not of the expanded map's (the authors' code; section 4).
     """
 
     def __init__(
@@ -126,8 +126,8 @@ class MBConv(InvertedResidual):
 class EfficientNet(Net):
     """The stages of Table 1, scaled; global average pooling, dropout, a linear layer.
 
-    `width` and `depth` multiply channels and layers. In training, `dropout` is the share of the pooled vector that is
-    dropped, and `drop_path` grows with depth to the share of images that pass a block by its shortcut alone.
+    `width` and `depth` multiply channels and layers. In training, `dropout` is the dropout rate of the pooled vector,
+    and `drop_path` the stochastic-depth rate, which grows linearly with depth: see `drop_paths`.
     Images as in the table of scales; any size of at least 32 is accepted. Raises RequestError for a width or depth
     outside (0, 8], a dropout or drop_path outside [0, 1).
     """
@@ -135,7 +135,7 @@ class EfficientNet(Net):
     table = TABLE
     minimum_size = 32
 
-    # With `scaled`, what a family after this one may do otherwise.
+    # A later family may override this and `scaled`.
     act: ClassVar[type[nn.Module]] = nn.SiLU
     block: ClassVar[type[InvertedResidual]] = MBConv
 
@@ -188,10 +188,10 @@ class EfficientNet(Net):
 
 
 def drop_paths(net: nn.Module, rate: float) -> None:
-    """Put stochastic depth into every inverted residual of `net` that has a shortcut, before its addition.
+    """Add stochastic depth to every inverted residual of `net` that has a shortcut, before the addition.
 
-    Of n blocks, those without shortcut counted, block i (from 0) is left out for a share rate * i / n of the images,
-    in training only. Parameters keep their names. Raises RequestError for a rate outside [0, 1).
+    Of n blocks (including those without shortcut), block i (from 0) is dropped for a share rate * i / n of the images,
+    in training only. The names of parameters do not change. Raises RequestError for a rate outside [0, 1).
     Source: section 5.2 (survival probability 0.8) and the authors' code.
     """
     check_rate(rate)

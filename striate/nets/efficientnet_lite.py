@@ -16,7 +16,7 @@ from striate.nets.base import Variant
 from striate.nets.efficientnet import EfficientNet, Row, Stage
 from striate.nets.mobilenet_v2 import InvertedResidual
 
-# Table 1 of the paper (EfficientNet-B0), as it stands in efficientnet.py.
+# Table 1 of the paper (EfficientNet-B0), from efficientnet.py.
 ROWS = efficientnet.ROWS
 
 

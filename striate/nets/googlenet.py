@@ -97,7 +97,7 @@ class Stage(NamedTuple):
 def stages(in_channels: int = 3, width: float = 1.0, *, naive: bool = False) -> Iterator[Stage]:
     """The rows up to the last map as stages, `width` times as wide.
 
-    A naive module has no projection after its pooling, and so passes all of its input on beside what it adds.
+    A naive module has no projection after its pooling, so its output contains all of its input channels.
     """
     for row in ROWS:
         if row.type not in ("convolution", "max_pool", "inception"):
@@ -117,7 +117,7 @@ class Inception(Branches):
     """The module with dimension reductions (Figure 2b): [N, in_channels, H, W] -> [N, sum of four widths, H, W].
 
     1x1 convolutions have three uses in it: alone, to group what is correlated at one place (section 3); before a larger
-    convolution, to make it cheap; after the pooling, to choose how many channels it gives.
+    convolution, to make it cheap; after the pooling, to choose its number of channels.
     """
 
     def __init__(self, in_channels: int, widths: Widths) -> None:
@@ -132,7 +132,7 @@ class Inception(Branches):
 
 
 class NaiveInception(Branches):
-    """The naive module (Figure 2a): the same filters straight on the input, and the pooled input as it is.
+    """The naive module (Figure 2a): the same filters directly on the input, and the pooled input as it is.
 
     Output [N, widths.n1x1 + widths.n3x3 + widths.n5x5 + in_channels, H, W]: more channels after every module.
     """
@@ -151,7 +151,7 @@ class NaiveInception(Branches):
 class AuxiliaryHead(nn.Module):
     """Section 5: 5x5 average pooling of stride 3, 128 1x1 filters, a layer of 1024, 70 % dropout, a linear layer.
 
-    `size` is the map's height and width, which the full layer fixes; `width` scales 128 and 1024. Input
+    `size` is the map's height and width, fixed by the fully connected layer; `width` scales 128 and 1024. Input
     [N, in_channels, *size], output [N, classes]. Raises RequestError for a map that pools to another size.
     """
 
@@ -179,7 +179,7 @@ class AuxiliaryHead(nn.Module):
 
 
 def _pooled(size: Sequence[int]) -> tuple[int, ...]:
-    """Height and width of what 5x5 pooling of stride 3 leaves of a map."""
+    """Height and width of a map after 5x5 pooling of stride 3."""
     return tuple((side - 5) // 3 + 1 for side in size)
 
 
@@ -187,7 +187,7 @@ class GoogLeNet(Supervised):
     """The stages of the table, global average pooling, dropout, a linear layer; two auxiliary heads if `auxiliary`.
 
     `module` is "reduced" (Figure 2b, the paper's network) or "naive" (Figure 2a in its place everywhere); `width`
-    multiplies all channels; `dropout` is the share of the pooled vector dropped in training. 224x224 images in the
+    multiplies all channels; `dropout` is the dropout rate of the pooled vector. 224x224 images in the
     paper; any size of at least 32 is accepted, but auxiliary heads take images of about `input_size` only, which
     must be at least 79. Raises RequestError for a width outside (0, 8] or a dropout outside [0, 1), or for auxiliary
     heads on smaller images.
@@ -222,11 +222,11 @@ class GoogLeNet(Supervised):
         self.head = nn.Linear(self.embedding_size, classes)
         self.stages = tuple(stage.name for stage in plan)
         self.auxiliary_heads = AUXILIARY if auxiliary else {}
-        caffe_xavier(self, bias=0.2)  # The paper does not say; so the Caffe team's training of it.
+        caffe_xavier(self, bias=0.2)  # The paper does not state it; so the Caffe team's training of it.
 
 
 def _heads(plan: Sequence[Stage], input_size: Sequence[int]) -> dict[Stage, tuple[int, int]]:
-    """The stages that have an auxiliary head, with the size of the map that leaves them."""
+    """The stages that have an auxiliary head, with the size of their output map."""
     sizes = {stage: (_side(plan, stage, input_size[0]), _side(plan, stage, input_size[1])) for stage in plan}
     heads = {stage: size for stage, size in sizes.items() if stage.name in AUXILIARY}
     if min(side for size in heads.values() for side in size) < 5:
@@ -239,7 +239,7 @@ def _heads(plan: Sequence[Stage], input_size: Sequence[int]) -> dict[Stage, tupl
 
 
 def _side(plan: Sequence[Stage], last: Stage, side: int) -> int:
-    """The side of the map that leaves `last`, for an image of that side: pooling rounds up, a convolution pads."""
+    """The side of the output map of `last`, for an image of that side: pooling rounds up, a convolution pads."""
     for stage in plan:
         if stage.type == "max_pool":
             side = -((3 - side) // 2) + 1
@@ -274,10 +274,10 @@ VARIANTS = {
     "googlenet_tiny": Variant(GoogLeNet, {"width": 0.125}),
 }
 
-# Where Table 1's own numbers are not those of its widths, the widths rule: conv1's 2.7K and 34M are those of the
+# Where other numbers of Table 1 contradict its widths, the widths are used: conv1's 2.7K and 34M are those of the
 # separable convolution (depth multiplier 8) that the authors trained, 4c has 509,440 weights and not 463K, 5a 1,042,432
 # and 51M and not 1072K and 54M; a K is 1024 in several rows. All rows add up to 1.50 G multiply-adds in the paper, and
 # with the plain conv1 of its Figure 3, built here, to 1.58 G.
 # Deviations: none in the layers. Left open by the paper and taken from the Caffe team's training: the constants of the
-# local response normalisation, pooling that rounds up, initialisation. googlenet_naive is the paper's argument and no
-# network of its own: Figure 2a in every place of Figure 2b. googlenet_tiny is ours, for tests.
+# local response normalisation, pooling that rounds up, initialisation. googlenet_naive illustrates the paper's argument
+# and is not a published network: Figure 2a in every place of Figure 2b. googlenet_tiny is ours, for tests.

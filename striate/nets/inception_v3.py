@@ -21,9 +21,9 @@ from striate.nets.options import check_dropout, check_width, scaled
 from striate.nets.supervised import Supervised
 from striate.tables import table
 
-# Table 1, a row for each module, with the widths that the paper leaves to its supplement. A module has four paths: 1x1;
+# Table 1, a row for each module, with the widths from the paper's supplement. A module has four paths: 1x1;
 # `short`, with one n x n convolution or what it is factorised into; `long`, with two; pooling. `r`: the 1x1 reduction
-# before. A row's input is what the rows above lead to.
+# before. The input of a row is the output of the previous one.
 TABLE = """
     stage    type      patch  input        #1x1  short_r  short  long_r  long  pool
     conv1a   conv      3x3/2  299x299x3    -     -        32     -       -     -
@@ -110,7 +110,7 @@ Kernel = int | tuple[int, int]
 
 
 def path(in_channels: int, *layers: tuple[int, Kernel]) -> nn.Sequential:
-    """Convolutions one after another, each given by its channels and kernel; the map keeps its size."""
+    """Convolutions in sequence, each given by its channels and kernel; the map keeps its size."""
     convolutions = []
     for channels, kernel in layers:
         convolutions.append(Conv(in_channels, channels, kernel))
@@ -119,7 +119,7 @@ def path(in_channels: int, *layers: tuple[int, Kernel]) -> nn.Sequential:
 
 
 def pooled_path(in_channels: int, channels: int) -> nn.Sequential:
-    """Average pooling, which does not count the border as zeros, and a projection."""
+    """Average pooling, without counting the padding, and a projection."""
     return nn.Sequential(nn.AvgPool2d(3, 1, 1, count_include_pad=False), *path(in_channels, (channels, 1)))
 
 
@@ -175,11 +175,11 @@ def _split(in_channels: int, channels: int, n: int) -> Branches:
 
 
 class Figure10(Branches):
-    """Half the grid without a bottleneck: paths of stride 2 beside pooling.
+    """Half the grid without a bottleneck: paths of stride 2 in parallel with pooling.
 
     [N, in_channels, H, W] -> [N, channels, h, w], h = (H - 3) // 2 + 1. Pooling first would narrow the network before
-    it widens, pooling last would cost four times as much (section 5). Without a reduction, the short path stands
-    straight on the input, and the long one is of 3x3; with one, the long path starts with 1 x n and n x 1.
+    it widens, pooling last would cost four times as much (section 5). Without a reduction, the short path starts
+    directly on the input, and the long one is of 3x3; with one, the long path starts with 1 x n and n x 1.
     """
 
     def __init__(self, in_channels: int, widths: Widths, n: int) -> None:
@@ -199,8 +199,8 @@ MODULES = {"figure5": Figure5, "figure6": Figure6, "figure7": Figure7, "figure10
 class AuxiliaryHead(nn.Module):
     """Figure 8: 5x5 average pooling of stride 3, 128 1x1 filters, 768 filters over all of the 5x5 map, a linear layer.
 
-    Both convolutions are batch-normalised, which is what makes the head a regulariser (section 4). `size` is the map's
-    height and width: where less than 5x5 is left of it, the filters are as large as what is left. Input
+    Both convolutions are batch-normalised, which makes the head a regulariser (section 4). `size` is the map's
+    height and width: if pooling makes it smaller than 5x5, the filters are as large as the pooled map. Input
     [N, in_channels, H, W], output [N, classes]. Raises RequestError for a map smaller than `size`.
     """
 
@@ -227,7 +227,7 @@ class AuxiliaryHead(nn.Module):
 class InceptionV3(Supervised):
     """The stages of the table, global average pooling, dropout, a linear layer; an auxiliary head if `auxiliary`.
 
-    `width` multiplies all channels; `dropout` is the share of the pooled vector dropped in training. 299x299 images in
+    `width` multiplies all channels; `dropout` is the dropout rate of the pooled vector. 299x299 images in
     the paper; any size of at least 75 is accepted, with an auxiliary head an `input_size` of at least 107. Raises
     RequestError for a width outside (0, 8] or a dropout outside [0, 1), or for an auxiliary head on smaller images.
     """
@@ -267,11 +267,11 @@ class InceptionV3(Supervised):
         self.feature_channels = self.embedding_size = plan[-1].channels
         self.head = nn.Linear(self.embedding_size, classes)
         self.stages = tuple(stage.name for stage in plan)
-        he_normal(self)  # The paper does not say.
+        he_normal(self)  # The paper does not state it.
 
 
 def _side(plan: Sequence[Stage], side: int) -> int:
-    """The side of the map that the auxiliary head sees, for an image of that side."""
+    """The side of the auxiliary head's input map, for an image of that side."""
     for stage in plan:
         if stage.type in ("conv", "pool"):
             side = (side - stage.kernel) // stage.stride + 1
@@ -304,5 +304,5 @@ VARIANTS = {
 # Figure 6 the short path starts with the row, 1 x 7, and the long one with the column. The paper counts 4.8 G
 # multiply-adds (Table 3), the layers have 5.7 G.
 # Deviations: batch normalisation has a gain, as in the ports, where the authors' release has only an offset before a
-# ReLU (17,216 parameters fewer). Left open by the paper and taken from the release: epsilon and dropout; the averages
-# of the batch normalisation move as torch's do. inception_v3_tiny is ours, for tests.
+# ReLU (17,216 parameters fewer). Left open by the paper and taken from the release: epsilon and dropout; the momentum
+# of batch normalisation is torch's. inception_v3_tiny is ours, for tests.

@@ -1,7 +1,7 @@
 """The initial weights of the papers, by name. Each function changes the module in place, without a gradient.
 
 They draw from torch's global generator, layer by layer in the order of `named_modules`, for every convolution and
-linear layer; a layer's bias is zero where nothing else is said.
+linear layer; biases are zero unless stated otherwise.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def truncated_normal(net: nn.Module, deviation: float = 0.09) -> None:
 def normal_with_biases(net: nn.Module, deviations: Callable[[str], float], biases: Mapping[str, float]) -> None:
     """Normal weights, and a bias other than zero where the first ReLUs need an input above zero.
 
-    deviations: from a layer's name to the standard deviation of its weights. biases: by the beginning of a layer's
+    deviations: from a layer's name to the standard deviation of its weights. biases: by the prefix of a layer's
     name; zero for the others. Source: Krizhevsky, Sutskever, Hinton 2012, section 5.
     """
     for name, layer in _layers(net):
@@ -92,7 +92,7 @@ def normal_with_biases(net: nn.Module, deviations: Callable[[str], float], biase
 
 @torch.no_grad()
 def uniform_by_fan_in(net: nn.Module, bound: Callable[[int], float]) -> None:
-    """Weights and biases uniform in +- a bound that depends on the fan-in; also of LeNet's own layers."""
+    """Weights and biases uniform in +- a bound that depends on the fan-in; also of LeNet's special layers."""
     for module in net.modules():
         if isinstance(module, TableConv2d):
             module.draw_uniform([bound(fan_in) for fan_in in module.fan_in])

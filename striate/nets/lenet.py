@@ -86,7 +86,7 @@ class Block(NamedTuple):
 
 
 def stages(in_channels: int = 1, connections: Literal["table", "full"] = "table") -> Iterator[Block]:
-    """The rows as blocks, from C1 to F6; inputs are the maps of the row before."""
+    """The rows as blocks, from C1 to F6; inputs are the maps of the previous row."""
     inputs = in_channels
     for row in ROWS[:-1]:
         links = GRID if row.layer == "C3" and connections == "table" else None
@@ -103,7 +103,7 @@ def digit_codes() -> list[list[float]]:
 
 
 def class_codes(classes: int, length: int) -> Tensor:
-    """Codes [classes, length] of +-1: the drawn digits for ten classes, else coins tossed with a fixed seed."""
+    """Codes [classes, length] of +-1: the drawn digits for ten classes, otherwise random signs from a fixed seed."""
     if classes == len(drawn := digit_codes()):
         return torch.tensor(drawn)
     coins = np.random.default_rng(1998).integers(0, 2, size=(classes, length))
@@ -111,13 +111,13 @@ def class_codes(classes: int, length: int) -> Tensor:
 
 
 class LeNet5(Net):
-    """LeNet-5, as the paper has it or as it is commonly simplified.
+    """LeNet-5, as in the paper or in its common simplifications.
 
     `connections` of C3: the paper's "table", or "full". `subsampling`: "trainable" (sum, coefficient, bias, then
     squashing), "squashed" (average, then squashing) or "average". `squashing`: "scaled_tanh" is 1.7159 tanh(2/3 a).
     `output`: "rbf" logits are minus the squared distance to each class's code, "linear" is for a softmax.
-    Images are 32 x 32, background -0.1 and ink 1.175 in the paper. On a larger image C5 has more than one place, and F6
-    sees their mean. `embed` gives F6's 84 activations.
+    Images are 32 x 32, background -0.1 and ink 1.175 in the paper. On a larger image C5 has more than one position, and
+    the input of F6 is their mean. `embed` gives F6's 84 activations.
     """
 
     table = f"{LAYERS}{CONNECTIONS}"
@@ -176,6 +176,6 @@ VARIANTS = {
 
 # Deviations of lenet5: the drawings are ours, after the paper's Figure 3, whose bitmaps are not available; any
 # other number of classes takes random codes; the logits are minus the paper's penalties. lenet5_lecture and
-# lenet5_plain are what courses and libraries call LeNet-5: the first keeps the table of connections and squashes after
+# lenet5_plain are what courses and libraries call LeNet-5: the first has the table of connections and squashes after
 # pooling; the second connects C3 in full and pools without squashing. From the paper's small initial weights these two,
-# with plain tanh and a softmax, do not start to learn; they take the first author's rule for plain tanh instead.
+# with plain tanh and a softmax, do not train; they use the first author's rule for plain tanh instead.

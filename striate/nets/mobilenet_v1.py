@@ -67,7 +67,7 @@ class Stage(NamedTuple):
 def stages(in_channels: int = 3, width: float = 1.0, *, shallow: bool = False) -> Iterator[Stage]:
     """The first convolution, then each depthwise row with the 1x1 row below it, `width` times as wide.
 
-    Strides are what leads from a row's input to the next row's. `shallow` leaves out the rows that stand five times.
+    Strides follow from the sizes of the rows. `shallow` omits the row that is repeated five times.
     """
     sides = [row.input.height for row in (*ROWS, ROWS[-1])]
     stride = 1
@@ -85,7 +85,7 @@ Conv = partial(ConvNormAct, padding="same", norm=partial(nn.BatchNorm2d, eps=1e-
 
 
 class SeparableConv(nn.Sequential):
-    """A 3x3 convolution of each channel by itself, then a 1x1 convolution that mixes the channels: Figure 3, right."""
+    """A depthwise 3x3 convolution, then a 1x1 convolution: Figure 3, right."""
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class MobileNetV1(Net):
     """A convolution, thirteen separable convolutions, global average pooling, a linear layer.
 
     `width` multiplies the channels (the paper's alpha); its rho is the size of the image: 224, 192, 160 or 128 in the
-    paper, any size of at least 32 is accepted. `shallow` leaves out the five layers of 512 channels (Table 5), and
+    paper, any size of at least 32 is accepted. `shallow` omits the five layers of 512 channels (Table 5), and
     "full" for `convolution` puts 3x3 convolutions in place of the separable ones (Table 4).
     Raises RequestError for a width outside (0, 8].
     """
@@ -144,9 +144,8 @@ VARIANTS = {
     "mobilenet_v1_tiny": Variant(MobileNetV1, {"width": 0.25, "shallow": True}),
 }
 
-# Table 1 prints stride 2 for its last depthwise row, whose input and output are both 7x7: a slip, the stride is 1. All
-# other strides printed are those that the sizes give.
-# Not in the paper, from the authors' code (tensorflow/models, research/slim): SAME padding, the norms' epsilon 1e-3 and
-# the initialisation. Deviations from that code: it clips its ReLU at 6, drops one in a thousand of the pooled vector,
-# and averages the norms' statistics at 0.9997 for a run of millions of steps; here ReLU as in the paper, no dropout,
-# and torch's 0.9. mobilenet_v1_tiny is ours, for tests.
+# Table 1 prints stride 2 for its last depthwise row, whose input and output are both 7x7: an error, the stride is 1.
+# All other printed strides agree with the sizes. Not in the paper, from the authors' code (tensorflow/models,
+# research/slim): SAME padding, the norms' epsilon 1e-3 and the initialisation. Deviations from that code: it clips its
+# ReLU at 6, has dropout of 0.001 on the pooled vector, and a momentum of 0.9997 in batch norm, for runs of millions of
+# steps; here ReLU as in the paper, no dropout, and torch's 0.9. mobilenet_v1_tiny is ours, for tests.

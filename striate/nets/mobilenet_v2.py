@@ -58,7 +58,7 @@ class Stage(NamedTuple):
 def stages(in_channels: int = 3, width: float = 1.0) -> Iterator[Stage]:
     """The rows as stages, `width` times as wide, except the last, which is never narrower than in the table.
 
-    Input channels are the row before's; the expansion of the two plain convolutions is 0, for there is none.
+    Input channels are the previous row's; the expansion of the two plain convolutions is 0: there is none.
     """
     for row in ROWS:
         channels = round_channels(row.c * (max(1.0, width) if row is ROWS[-1] else width))
@@ -76,9 +76,9 @@ Conv = partial(mobilenet_v1.Conv, act=nn.ReLU6)
 
 
 class InvertedResidual(nn.Module):
-    """Widen, filter each channel by itself, narrow without activation; add the input if it fits: Figure 4(d), Table 1.
+    """Expansion, depthwise convolution, linear projection; with a shortcut if the shapes agree: Figure 4(d), Table 1.
 
-    `conv` makes a convolution with norm and activation; an expansion of 1 does without the first.
+    `conv` makes a convolution with norm and activation; with an expansion of 1 the first is omitted.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(Net):
     """The stages of the table, global average pooling, dropout, a linear layer.
 
-    `width` multiplies the channels; `dropout` is the share of the pooled vector dropped in training. 224x224 images in
+    `width` multiplies the channels; `dropout` is the dropout rate of the pooled vector. 224x224 images in
     Table 2; any size of at least 32 is accepted. Raises RequestError for a width outside (0, 8] or a dropout outside
     [0, 1).
     """
@@ -152,9 +152,9 @@ VARIANTS = {
     "mobilenet_v2_tiny": Variant(MobileNetV2, {"width": 0.1}),
 }
 
-# Table 4 says 3.4 M parameters; Table 2 has 3,504,872 with a linear layer for 1000 classes. (The authors' repository
-# says 3.47 M, which leaves out the norms' 34,112.) For width 1.4 the paper says 6.9 M and 585 M multiply-adds where
-# table and rounding have 6,108,776 and 582,195,824; the repository says 6.06 M and 582 M, again without the norms.
+# Table 4 states 3.4 M parameters; Table 2 has 3,504,872 with a linear layer for 1000 classes. (The authors' repository
+# states 3.47 M, which leaves out the norms' 34,112.) For width 1.4 the paper states 6.9 M and 585 M multiply-adds where
+# table and rounding have 6,108,776 and 582,195,824; the repository states 6.06 M and 582 M, again without the norms.
 # Not in the paper, from the authors' code (tensorflow/models, research/slim): rounding to 8, SAME padding, the norms'
-# epsilon 1e-3, dropout, initialisation. Deviation from that code: it averages the norms' statistics at 0.997; here at
-# torch's 0.9, with which a short run can be evaluated, too. mobilenet_v2_tiny is ours, for tests.
+# epsilon 1e-3, dropout, initialisation. Deviation from that code: its momentum in batch norm is 0.997; here it is
+# torch's 0.9, so that short runs can be evaluated too. mobilenet_v2_tiny is ours, for tests.

@@ -19,7 +19,7 @@ from striate.nets.initialise import normal
 from striate.nets.options import check_dropout, check_width, scaled
 from striate.tables import table
 
-# An mlpconv layer is a convolution and a small multilayer perceptron at each of its places, which is two 1 x 1
+# An mlpconv layer is a convolution and a small multilayer perceptron at each of its positions, which is two 1 x 1
 # convolutions, mlp1 and mlp2. `size` is that of its maps; maxpool is the maximum over 3 x 3 at stride 2, rounding up.
 # The last mlp2 has a map for each class, and the map's average is the class's score.
 CIFAR = """
@@ -54,7 +54,7 @@ ROWS = {text: table(Row, text) for text in (CIFAR, IMAGENET)}
 
 
 class Block(NamedTuple):
-    """The arguments of one mlpconv layer: `channels` of its convolution, of mlp1 and, if it is there, of mlp2."""
+    """The arguments of one mlpconv layer: `channels` of its convolution, of mlp1 and, if present, of mlp2."""
 
     name: str
     in_channels: int
@@ -68,7 +68,7 @@ class Block(NamedTuple):
 def stages(
     rows: tuple[Row, ...], in_channels: int = 3, classes: int | None = None, width: float = 1.0
 ) -> Iterator[Block]:
-    """The rows as blocks; input channels are the row before's. The last mlp2 has `classes` maps; None leaves it out."""
+    """The rows as blocks; input channels are the previous row's. The last mlp2 has `classes` maps; None omits it."""
     for row in rows:
         conv, mlp1, mlp2 = (scaled(maps, width) for maps in (row.conv, row.mlp1, row.mlp2))
         channels: tuple[int, ...] = (conv, mlp1, mlp2)
@@ -91,11 +91,11 @@ class MlpConv(nn.Sequential):
 class NetworkInNetwork(Net):
     """The mlpconv layers of the table for CIFAR-10, and global average pooling.
 
-    `classifier` is the paper's "map", a map for each class whose mean is its score: `features` gives these maps,
-    `embed` the logits, and `head` does nothing. "linear" has a linear layer on the mean of the maps below in place of
-    the last 1 x 1 convolution, to train on other classes with frozen features. `width` multiplies all maps but the
-    classes; `dropout` is the share of the pooled maps' values dropped in training. 32 x 32 images in the paper; any
-    size of at least `minimum_size` is accepted.
+    `classifier` is the paper's "map", a map for each class whose mean is its logit: `features` gives these maps,
+    `embed` the logits, and `head` is the identity. "linear" has a linear layer on the mean of the maps below in place
+    of the last 1 x 1 convolution, to train on other classes with frozen features. `width` multiplies all maps but the
+    classes; `dropout` is the dropout rate after pooling. 32 x 32 images in the paper; any size of at least
+    `minimum_size` is accepted.
     Raises RequestError for a width outside (0, 8] or a dropout outside [0, 1).
     """
 
@@ -121,10 +121,10 @@ class NetworkInNetwork(Net):
         self.stages = tuple(block.name for block in blocks)
         self.feature_channels = self.embedding_size = blocks[-1].channels[-1]
         self.head = nn.Identity() if classifier == "map" else nn.Linear(self.embedding_size, classes)
-        # The first author's definitions; at other widths the deviation makes up for the number of inputs.
+        # The first author's definitions; at other widths the deviation is adapted to the number of inputs.
         normal(self, 0.05 / math.sqrt(width))
         if classifier == "map" and classes < 10:
-            # A few maps could all start below zero, where the last ReLU passes no gradient back.
+            # A few maps could all start below zero, where the gradient of the last ReLU is zero.
             nn.init.ones_(self.get_parameter(f"{blocks[-1].name}.mlp2.conv.bias"))
 
 
@@ -151,8 +151,8 @@ VARIANTS = {
 }
 
 # Deviations of nin_cifar: none. The paper names no widths; they are those of the first author's definition for
-# cuda-convnet, which pools by the maximum throughout, as the paper says; his later one for Caffe averages after
+# cuda-convnet, which pools by the maximum throughout, as the paper states; his later one for Caffe averages after
 # mlpconv2. nin_imagenet is not in the paper but the first author's model of the Caffe Model Zoo; there conv1, the
 # convolution of mlpconv3 and the last layer start from a deviation of 0.01, here all from 0.05. nin_tiny is ours.
 # With fewer than CIFAR-10's ten classes the biases of the class maps start at 1, not 0: all of a few maps could start
-# below zero, where ReLU gives zero and passes no gradient back, and the net would never train.
+# below zero, where output and gradient of ReLU are zero, and the net would never train.

@@ -6,13 +6,13 @@ from striate.errors import RequestError
 
 
 def check_width(width: float) -> None:
-    """Raise RequestError unless the multiplier of the numbers of channels lies in (0, 8]."""
+    """Raise RequestError unless the multiplier of the numbers of channels is in (0, 8]."""
     if not 0 < width <= 8:
         raise RequestError(f"width must be above 0 and at most 8, not {width}")
 
 
 def check_dropout(dropout: float) -> None:
-    """Raise RequestError unless the share that is dropped lies in [0, 1)."""
+    """Raise RequestError unless the dropout rate is in [0, 1)."""
     if not 0 <= dropout < 1:
         raise RequestError(f"dropout must be at least 0 and below 1, not {dropout}")
 

@@ -1,4 +1,4 @@
-"""Networks of the user's own: registered by their constructor, then made, trained, saved and loaded like the others.
+"""User-defined networks: registered by their constructor, then created, trained, saved and loaded like the others.
 
     class MyNet(nn.Module):
         def __init__(self, classes: int, in_channels: int = 3): ...
@@ -7,8 +7,8 @@
     striate.register(MyNet)                             # or @striate.register above the class
     striate.train("photos/", net=MyNet)
 
-A model file names the constructor by its import path, `package.module:MyNet`. Nothing is imported because a file says
-so: the file is opened where the constructor was registered before, and refused elsewhere.
+A model file names the constructor by its import path, `package.module:MyNet`. Loading a file never imports
+code: the file is opened if the constructor was registered before, and refused otherwise.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ Build = TypeVar("Build", bound=Callable[..., nn.Module])
 def register(
     build: Build, *, name: str | None = None, in_channels: int | None = None, input_size: Sequence[int] | None = None
 ) -> Build:
-    """Make a network of your own known by its constructor, a class or a function of a module; returns the constructor.
+    """Register your own network by its constructor, a class or a function of a module; returns the constructor.
 
-    The constructor is called with keyword arguments: `classes` (or `num_classes`), the number of outputs, which it must
-    take; `in_channels` (or `in_chans`) and `input_size` (height, width), where it takes them; options of its own. It
-    returns any `nn.Module` whose `forward` turns images [N, in_channels, H, W] into logits [N, classes].
-    A module that ends in a linear layer, called once, also offers the layer as `head` and what goes into it as `embed`,
-    and so heads, embeddings and out-of-distribution detection; others give logits only. A subclass of `Net` is used as
-    it is. `check_net` says whether a network keeps the contract.
+    The constructor is called with keyword arguments: `classes` (or `num_classes`), the number of outputs, which is
+    required; `in_channels` (or `in_chans`) and `input_size` (height, width), if it takes them; further options. It
+    returns any `nn.Module` whose `forward` maps images [N, in_channels, H, W] into logits [N, classes].
+    If a module ends in a linear layer, called once, the layer becomes `head` and its input `embed`, which allows new
+    heads, embeddings and out-of-distribution detection; other modules give logits only. A subclass of `Net` is used as
+    it is. `check_net` checks whether a network fulfils the contract.
 
-    name: a short name, beside the import path. in_channels, input_size: what is used where nothing is asked for;
-    None: the defaults of the constructor's own arguments, else 3 channels and a size that is chosen from the data.
+    name: a short name, in addition to the import path. in_channels, input_size: the defaults; None: those of the
+    constructor's arguments, else 3 channels and a size that is chosen from the data.
     Raises RequestError for a constructor that cannot be named or called this way, and for a name that is taken.
     """
     path = import_path(build)
@@ -71,9 +71,9 @@ def register(
 
 
 def import_path(build: Callable[..., Any]) -> str:
-    """The import path of a constructor, `package.module:Attribute`; that of a script's is named after its file.
+    """The import path of a constructor, `package.module:Attribute`; that of a script is named after its file.
 
-    Raises RequestError for what has none: an instance, a lambda, or what is defined inside a function.
+    Raises RequestError for what has none: an instance, a lambda, or a local class or function.
     """
     module, attribute = getattr(build, "__module__", None), getattr(build, "__qualname__", None)
     if isinstance(build, nn.Module) or not callable(build) or not module or not attribute:
@@ -94,7 +94,7 @@ def _described(build: object) -> str:
 
 
 def net_name(net: str | Callable[..., nn.Module]) -> str:
-    """The name by which `create` finds a network; a constructor is registered, if it was not before."""
+    """The name by which `create` finds a network; a constructor is registered if necessary."""
     if isinstance(net, str):
         return net
     path = import_path(net)
@@ -106,10 +106,10 @@ def net_name(net: str | Callable[..., nn.Module]) -> str:
 
 
 def import_net(named: str) -> str:
-    """Import and register what the user named as `my_module.py:MyNet` or `package.module:MyNet`; its import path.
+    """Import and register `my_module.py:MyNet` or `package.module:MyNet`; returns the import path.
 
     Only for a name that the user typed: importing runs the module's code.
-    Raises RequestError for a file, module or attribute that is not there.
+    Raises RequestError for a file, module or attribute that does not exist.
     """
     where, _, attribute = named.rpartition(":")
     module = _file_module(Path(where)) if where.endswith(".py") else _module(where)
@@ -150,11 +150,11 @@ def _file_module(path: Path) -> ModuleType:
 
 
 class OwnNet(Net):
-    """A module of the user's own as a `Net`: `body`, and `head`, its last linear layer where it ends in one.
+    """A user's module as a `Net`: `body`, and `head`, its last linear layer if it ends in one.
 
-    The layer is taken out of the module, and an identity left in its place: so `body` gives the embedding, and the
-    state's names are `head.*` and `body.*`. A module that does not end in a linear layer is all body; its head is the
-    identity. There are no stages: which part makes which map is not known. `unwrapped` gives the module back.
+    The layer is replaced by an identity in the module, so that `body` gives the embedding; the names of the state are
+    `head.*` and `body.*`. If a module does not end in a linear layer, `body` is the whole module and `head` the
+    identity. There are no stages, because the feature maps are unknown. `unwrapped` returns the original module.
     """
 
     table = ""
@@ -178,11 +178,11 @@ class OwnNet(Net):
         return vector
 
     def features(self, x: Tensor) -> Tensor:
-        """Raises RequestError: a module of one's own has no stages. A subclass of `Net` that lists them has."""
+        """Raises RequestError: a user's module has no stages, unless it is a subclass of `Net` that lists them."""
         raise RequestError(f"{self.name} lists no stages, so it offers no feature maps; make it a subclass of Net")
 
     def unwrapped(self) -> nn.Module:
-        """The module as its constructor made it, with the head in its place; this wrapper is not to be used again."""
+        """The original module, with the head in its place; do not use this wrapper afterwards."""
         if self.head_name:
             _replace(self.body, self.head_name, self.head)
         return self.body
@@ -191,7 +191,7 @@ class OwnNet(Net):
 def make_own(
     own: OwnEntry, *, classes: int, in_channels: int, input_size: Sequence[int], options: Mapping[str, object]
 ) -> Net:
-    """A registered network. Raises RequestError for channels that its constructor cannot be asked for."""
+    """A registered network. Raises RequestError for channels that its constructor does not take."""
     size = (int(input_size[0]), int(input_size[1]))
     given: dict[str, Any] = {own.argument(*CLASSES) or "classes": classes, **options}
     if channels := own.argument(*CHANNELS):
@@ -209,7 +209,7 @@ def make_own(
 
 
 def last_linear(module: nn.Module, shape: Sequence[int]) -> str:
-    """The name of the linear layer whose output is the module's own, for images of `shape`; "" where there is none.
+    """The name of the linear layer whose output is the module's output, for images of `shape`; "" where there is none.
 
     Found by a pass on the meta device. The layer must be called once, and the module must run without it.
     """
@@ -230,7 +230,7 @@ def last_linear(module: nn.Module, shape: Sequence[int]) -> str:
         with torch.no_grad():
             below = copied(images)
         return names[0] if below.ndim == 2 and len(below) == len(images) else ""
-    except Exception:  # the module's own code, which need not run on the meta device: then it has logits only
+    except Exception:  # the module's code need not run on the meta device: then it has logits only
         return ""
 
 

@@ -13,15 +13,15 @@ FOLDER = Path(__file__).with_name("recipes")
 
 
 def paper_recipe(net: str) -> Recipe:
-    """How the paper of `net` trains it, as far as the keys of a recipe can say; the head of its file says what differs.
+    """The training recipe of the paper of `net`, as far as recipe keys express it; its file's header has the rest.
 
-    Raises RequestError for a net whose paper's recipe is not here, with those that have one.
+    Raises RequestError for a net without a paper's recipe, with a list of those that have one.
     """
     return Recipe.from_file(paper_file(net)).updated({"net.name": net})
 
 
 def paper_measured(net: str) -> Measured | None:
-    """What our own runs of that recipe have measured, None before the first. Raises RequestError as `paper_recipe`."""
+    """The results of our own runs of that recipe, None without any. Raises RequestError as `paper_recipe`."""
     return measured_in(paper_file(net).read_text("utf-8"))
 
 

@@ -18,7 +18,7 @@ from striate.nets.initialise import he_normal
 from striate.nets.resnet import Stage, StrideIn
 from striate.tables import table
 
-# Table 1 and Figure 2, the shortcuts: what the shortcut and the residual branch are multiplied with before they are
+# Table 1 and Figure 2, the shortcuts: the factors of the shortcut and the residual branch before they are
 # added. g is a gate, sigmoid(1x1 convolution + bias). Error in per cent of ResNet-110 on CIFAR-10, with the original
 # order of activations. The paper tries other factors and biases too.
 SHORTCUTS = """
@@ -42,7 +42,8 @@ ACTIVATIONS = """
     full_preactivation       BN,ReLU  BN,ReLU  -        -               6.37
 """
 
-# The networks are the earlier paper's. CIFAR: n units a stage, so 6n + 2 layers of basic or 9n + 2 of bottleneck units.
+# The networks are those of the first ResNet paper. CIFAR: n units a stage, so 6n + 2 layers of basic or 9n + 2 of
+# bottleneck units.
 CIFAR_TABLE = """
     output_map_size  basic          bottleneck
     32               3x3,16;3x3,16  1x1,16;3x3,16;1x1,64
@@ -105,7 +106,7 @@ Activation = Literal[
 
 
 def cifar_stages(units: int, bottleneck: bool) -> Iterator[Stage]:
-    """The rows of the CIFAR table as stages, for `units` units a stage; the first convolution is apart."""
+    """The rows of the CIFAR table as stages, for `units` units a stage; without the first convolution."""
     in_channels, size = CIFAR_ROWS[0].basic[0].channels, CIFAR_ROWS[0].output_map_size
     for row in CIFAR_ROWS:
         convs = row.bottleneck if bottleneck else row.basic
@@ -128,7 +129,7 @@ def activations(parts: Parts, channels: int) -> list[nn.Module]:
 
 
 class Design(NamedTuple):
-    """How every unit of a network is made: a case of Table 2, one of Table 1, the gates' bias, the strided layer."""
+    """The options of every unit of a network: a case of Table 2, one of Table 1, the gates' bias, the strided layer."""
 
     activation: Activation
     shortcut: Shortcut
@@ -137,7 +138,7 @@ class Design(NamedTuple):
 
 
 class Addition(nn.Module):
-    """The sum of shortcut and residual branch, each weighted as its row of Table 1 says.
+    """The sum of shortcut and residual branch, weighted by a row of Table 1.
 
     `x` is the gate's input: that of the unit. `gate_bias` is the gate's initial bias. Source: section 3.1.
     """
@@ -169,8 +170,8 @@ class Unit(nn.Module):
     """A residual unit: convolutions with the activations of a row of Table 2, and a shortcut of a row of Table 1.
 
     Where the shape changes, and everywhere with `conv_shortcut`, the shortcut is a 1x1 convolution of what the first
-    convolution sees, with batch norm where the branch ends in one. `opens` marks the first unit of a network, before
-    which the stem's activation stands already, for both branch and shortcut (section 4).
+    convolution sees, with batch norm where the branch ends in one. `opens` marks the first unit of a network, whose
+    activation is that of the stem, for both branch and shortcut (section 4).
     """
 
     def __init__(self, in_channels: int, convs: tuple[Conv, ...], stride: int, design: Design, *, opens: bool) -> None:
@@ -202,7 +203,7 @@ class Unit(nn.Module):
 
 
 class _Units(Net):
-    """What both networks share: a stem, stages of units, the activation after the last of them, a linear layer."""
+    """The base of both networks: a stem, stages of units, the activation after the last of them, a linear layer."""
 
     def __init__(
         self, classes: int, in_channels: int, stem: list[nn.Module], rows: list[Stage], design: Design
@@ -290,10 +291,10 @@ VARIANTS = {
     "preact_resnet_tiny": Variant(CifarPreActResNet, {"depth": 11, "bottleneck": True}),
 }
 
-# Choices where the paper leaves it open: shortcuts between shapes are 1x1 convolutions (the authors' code), and where a
+# Choices that the paper leaves open: shortcuts between shapes are 1x1 convolutions (the authors' code), and where a
 # shortcut of Table 1 meets a change of shape, its weights are put on that convolution. The first activation comes
-# before the first unit divides (section 4), so it is in its shortcut too; some reimplementations of the 110 layers put
-# it into the branch alone, with as many parameters. The paper gives 10.2 M parameters for 1001 layers; there are
+# before the first unit branches (section 4), so it is in its shortcut too; some reimplementations of the 110 layers put
+# it into the branch alone, with equally many parameters. The paper states 10.2 M parameters for 1001 layers; there are
 # 10,327,706. CIFAR units have the stride in the first 1x1 convolution, as the authors' code has it; ImageNet units in
 # the 3x3 one, as the code that published ResNet-200 (fb.resnet.torch); `stride_in` changes it.
 # preact_resnet_tiny is ours, for tests.

@@ -85,7 +85,7 @@ def stages(depth: int, width: float = 1.0) -> Iterator[Stage]:
 
 
 def cifar_stages(depth: int) -> Iterator[Stage]:
-    """The rows of the CIFAR table as stages, for `depth` = 6n + 2 layers; the first convolution is apart."""
+    """The rows of the CIFAR table as stages, for `depth` = 6n + 2 layers; without the first convolution."""
     n = (depth - 2) // 6
     above = CIFAR_ROWS[0]
     for row in CIFAR_ROWS:
@@ -98,7 +98,7 @@ def cifar_stages(depth: int) -> Iterator[Stage]:
 class Block(nn.Module):
     """Convolutions, each with batch norm and ReLU, and the shortcut around them; the last ReLU comes after the sum.
 
-    `shortcut` says what it is (section 4.1): A, the identity, with zeros for new channels; B, a 1x1 convolution
+    `shortcut` is one of section 4.1: A, the identity, with zeros for new channels; B, a 1x1 convolution
     where the shape changes, else the identity; C, a 1x1 convolution everywhere; None, there is none (a plain network).
     The stride is that of the first convolution, or with `stride_in` "3x3" of the first 3x3 one.
     Source: Figures 2 and 5.
@@ -151,11 +151,11 @@ def _blocks(stage: Stage, shortcut: Option | None, stride_in: StrideIn = "1x1") 
 
 
 class ResNet(Net):
-    """The network of Table 1; the parts are called as its rows are, and the pooling is the first of conv2_x.
+    """The network of Table 1; the stages have the names of its rows; the pooling is part of conv2_x.
 
     `residual=False` gives the plain network, layer for layer the same but without shortcuts; `shortcut` is A, B or C of
-    section 4.1. `stride_in` says which convolution of a bottleneck has the stride: the first 1x1 one as in the paper,
-    or the 3x3 one as most have it since. `width` multiplies all filters. 224x224 images in the paper; any size of at
+    section 4.1. `stride_in` is the convolution of a bottleneck that has the stride: the first 1x1 one as in the paper,
+    or the 3x3 one, as in most later code. `width` multiplies all filters. 224x224 images in the paper; any size of at
     least 32 is accepted. Raises RequestError for a width outside (0, 8].
     """
 
@@ -240,10 +240,10 @@ VARIANTS = {
     },
 }
 
-# Deviations. CIFAR: none in the layers; which channels the zeros of option A become is said by no one and chosen here
+# Deviations. CIFAR: none in the layers; the position of the zero channels of option A is not stated and chosen here
 # (see ZeroPadShortcut), and so is the linear layer's initialisation, which follows the convolutions'. ImageNet: the
-# authors' Caffe models pool 112 to 56 with windows that hang over the right and lower edge, ours are padded by a pixel;
-# their ResNet-50 has a bias in its first convolution (64 parameters more), which no other of theirs has.
-# The paper's error of 27.88 % for 18 layers is resnet18_a's; it has none for option B, which everyone else publishes.
-# The _modern networks are not the paper's: its multiply-adds are met with the stride in the 1x1 convolution.
-# resnet8, plain8 (n = 1) and resnet_tiny are ours, for tests; plain32 is in Figure 6, with no number of its own.
+# authors' Caffe models pool 112 to 56 with windows that cross the right and lower edge, ours are padded by a pixel;
+# their ResNet-50 has a bias in its first convolution (64 parameters more), which none of their other networks has.
+# The paper's error of 27.88 % for 18 layers is resnet18_a's; it has none for option B, which others publish.
+# The _modern networks are not the paper's: its multiply-adds result with the stride in the 1x1 convolution.
+# resnet8, plain8 (n = 1) and resnet_tiny are ours, for tests; plain32 is in Figure 6, without a figure for its error.

@@ -43,7 +43,7 @@ class Row(NamedTuple):
 
 ROWS = table(Row, TABLE)
 
-# Section 3, Figures 2 and 3: behind which part of a block squeeze-and-excitation stands. In a residual block it is the
+# Section 3, Figures 2 and 3: the part of a block that squeeze-and-excitation follows. In a residual block it is the
 # last of the branch, before the addition; elsewhere the whole block, "".
 Places = Mapping[type[nn.Module], Callable[[Any], str]]
 PLACES: Places = {
@@ -55,12 +55,12 @@ PLACES: Places = {
 
 
 def squeeze_excite(net: Net, places: Places = PLACES, *, reduction: int = 16, bias: bool = True) -> None:
-    """Put squeeze-and-excitation into every block of `net` whose class is among `places`.
+    """Add squeeze-and-excitation to every block of `net` whose class is among `places`.
 
-    `places` says, for a class of block, the name of that part of a block behind which the layer goes. `reduction` (the
-    paper's r) is by how much channels are squeezed; without `bias`, the layers have none. Weights are drawn as the
-    paper draws all of its own (He et al. 2015), biases are zero. Parameters of the net keep their values and, where the
-    part is a sequence, their names. Raises RequestError for a net that has none of the blocks, or a reduction below 1.
+    `places` maps a class of block to the name of the part after which the layer is inserted. `reduction` (the paper's
+    r) divides the number of channels; `bias` gives the layers a bias. Weights are initialised as in the paper (He et
+    al. 2015), biases are zero. Parameters of the net keep their values and, where the part is a sequence, their
+    names. Raises RequestError for a net that has none of the blocks, or a reduction below 1.
     """
     if reduction < 1:
         raise RequestError(f"reduction must be at least 1, not {reduction}")
@@ -79,7 +79,7 @@ def squeeze_excite(net: Net, places: Places = PLACES, *, reduction: int = 16, bi
 
 
 def _append(net: nn.Module, name: str, layer: nn.Module) -> None:
-    """Let the module `name` of `net` be followed by `layer`."""
+    """Insert `layer` after the module `name` of `net`."""
     module = net.get_submodule(name)
     if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
         module.add_module("excitation", layer)
@@ -103,10 +103,10 @@ VARIANTS = {
 }
 
 # The paper's fully connected layers have biases (28,088,024 parameters in SE-ResNet-50); lectures and many libraries
-# leave them out (28,071,976): se_resnet50_lecture. The paper counts the additions of every pooling, too (3.87 G for
+# omit them (28,071,976): se_resnet50_lecture. The paper counts the additions of every pooling, too (3.87 G for
 # SE-ResNet-50, 572 M for SE-MobileNet); here, as in all files, they are not counted (3.860 G, 569 M).
-# The CIFAR networks of Tables 4 and 5 are taken to be the pre-activation ones, whose errors the paper's baselines have.
-# Inception is BN-Inception, as in Table 2. Where SE stands in SE-MobileNet the paper does not say: behind each
-# separable convolution gives its 4.7 M.
-# Left out: SE in VGG-16, Inception-ResNet-v2, ShuffleNet, ResNeXt and in the wide and Shake-Shake networks, SENet-154.
-# se_resnet20 and se_resnet_tiny (depth 8) are ours, for small machines and for tests.
+# The CIFAR networks of Tables 4 and 5 are assumed to be the pre-activation ones, whose errors are those of the paper's
+# baselines. Inception is BN-Inception, as in Table 2. Where SE is in SE-MobileNet the paper does not state: after each
+# separable convolution gives its 4.7 M. Not included: SE in VGG-16, Inception-ResNet-v2, ShuffleNet, ResNeXt and in the
+# wide and Shake-Shake networks, SENet-154. se_resnet20 and se_resnet_tiny (depth 8) are ours, for small machines and
+# for tests.

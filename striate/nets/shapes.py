@@ -1,4 +1,4 @@
-"""Shapes without numbers: a copy of a module on the meta device, and what leaves its parts."""
+"""Shapes without values: a copy of a module on the meta device, and the output shapes of its parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]
 
 
 def meta_copy(module: AnyModule) -> AnyModule:
-    """A copy whose tensors are on the meta device: they have a shape and hold no values, so that it needs no memory."""
+    """A copy whose tensors are on the meta device: they have a shape but no values and need no memory."""
     memo: dict[int, object] = {}
     for parameter in module.parameters():
         memo[id(parameter)] = nn.Parameter(parameter.detach().to("meta"))

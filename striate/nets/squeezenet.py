@@ -21,7 +21,7 @@ from striate.tables import table
 
 # Table 1, without its columns about compression. A Fire module squeezes to s1x1 maps and expands to e1x1 + e3x3.
 # `size` is that of the output from images of 227 x 227; parameters are weights and biases; 0 is an empty cell. All
-# convolutions have ReLU; the average of each of conv10's maps (avgpool10) is a class's score.
+# convolutions have ReLU; the average of each of conv10's maps (avgpool10) is a class's logit.
 V1_0 = """
     layer      size  channels  kernel  stride  s1x1  e1x1  e3x3  parameters
     conv1      111   96        7       2       0     0     0     14208
@@ -85,7 +85,7 @@ class Layer(NamedTuple):
 
 
 def stages(rows: tuple[Row, ...], in_channels: int = 3, width: float = 1.0) -> Iterator[Layer]:
-    """The rows as layers, conv10 apart; input channels are the row before's."""
+    """The rows as layers, without conv10; input channels are the previous row's."""
     for row in rows[:-1]:
         fire, channels = None, scaled(row.channels, width)
         if row.s1x1:
@@ -96,7 +96,7 @@ def stages(rows: tuple[Row, ...], in_channels: int = 3, width: float = 1.0) -> I
 
 
 class Fire(nn.Module):
-    """Squeeze by 1 x 1, then expand by 1 x 1 and, beside it, 3 x 3; ReLU after each.
+    """Squeeze by 1 x 1, then expand by 1 x 1 and, in parallel, 3 x 3; ReLU after each.
 
     `bypass` adds the input where it has as many maps as the output. Source: section 3.2, Figure 1; section 6, Figure 2.
     """
@@ -117,12 +117,12 @@ class Fire(nn.Module):
 class SqueezeNet(Net):
     """The layers of Table 1 and global average pooling.
 
-    `classifier` is the paper's "map", conv10 with a map for each class whose mean is its score: `features` gives these
-    maps, `embed` the logits, and `head` does nothing. "linear" leaves conv10 out and puts a linear layer on the mean of
+    `classifier` is the paper's "map", conv10 with a map for each class whose mean is its logit: `features` gives these
+    maps, `embed` the logits, and `head` is the identity. "linear" replaces conv10 by a linear layer on the mean of
     fire9's maps, to train on other classes with frozen features. `border` pads conv10's input with zeros,
-    so that its maps are 15 x 15 and not 13 x 13: no use, but the authors' version 1.0 was trained so. `bypass` adds the
+    so that its maps are 15 x 15 and not 13 x 13, as the authors' version 1.0 was trained. `bypass` adds the
     input of every second Fire module to its output, the simple bypass of section 6. `width` multiplies all maps but the
-    classes, `dropout` is the share of fire9's output dropped in training. conv1 has no padding and pooling rounds up,
+    classes, `dropout` is the dropout rate after fire9. conv1 has no padding and pooling rounds up,
     as in Caffe. Any size of at least `minimum_size` is accepted.
     Raises RequestError for a width outside (0, 8] or a dropout outside [0, 1).
     """
@@ -166,7 +166,7 @@ class SqueezeNet(Net):
         caffe_xavier(self)
         nn.init.normal_(last.weight, std=0.01)
         if classifier == "map" and classes < 1000:
-            # A few maps could all start below zero, where the last ReLU passes no gradient back.
+            # A few maps could all start below zero, where the gradient of the last ReLU is zero.
             assert last.bias is not None
             nn.init.ones_(last.bias)
 
@@ -199,8 +199,8 @@ VARIANTS = {
 }
 
 # Deviations of squeezenet1_0: the border around conv10, which Table 1 does not have and the authors' definition and
-# weights do; border=False is the table to the letter. The paper says 224 x 224 pixels, from which conv1's own 111
-# places cannot be had; the definition has 227. The repository's 1.72 "GFLOPS" are twice the 861,339,936 multiply-adds,
-# border included; its 0.72 for version 1.1 lie between twice those at 224 and at 227. squeezenet_tiny is ours.
+# weights do; border=False is exactly the table. The paper states 224 x 224 pixels, which does not give conv1's 111
+# positions; the definition has 227. The repository's 1.72 "GFLOPS" are twice the 861,339,936 multiply-adds,
+# border included; its 0.72 for version 1.1 is between twice those at 224 and at 227. squeezenet_tiny is ours.
 # With fewer than the paper's 1,000 classes conv10's biases start at 1, not 0: with two or three classes all maps could
-# start below zero, where ReLU gives zero and passes no gradient back, and the net would never train.
+# start below zero, where output and gradient of ReLU are zero, and the net would never train.

@@ -29,7 +29,7 @@ def arrays_of(net: nn.Module) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
 
 
 def load_arrays(net: nn.Module, arrays: Mapping[str, NDArray[Any]], aliases: Mapping[str, str] | None = None) -> None:
-    """Put arrays into the net's state, every name and shape exactly. Raises RequestError naming what differs."""
+    """Load arrays into the net's state; all names and shapes must match. Raises RequestError naming what differs."""
     complete = dict(arrays) | {name: arrays[owner] for name, owner in (aliases or {}).items()}
     wanted = net.state_dict()
     missing, extra = sorted(wanted.keys() - complete.keys()), sorted(complete.keys() - wanted.keys())

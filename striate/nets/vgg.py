@@ -64,7 +64,7 @@ COLUMNS: dict[str, tuple[ColumnLayer, ...]] = dict(zip(get_args(Configuration), 
 
 
 class Layer(NamedTuple):
-    """The arguments of one convolution; kernel 0 stands for local response normalisation."""
+    """The arguments of one convolution; kernel 0 means local response normalisation."""
 
     kernel: int
     in_channels: int
@@ -72,7 +72,7 @@ class Layer(NamedTuple):
 
 
 def stages(configuration: Configuration, in_channels: int = 3, width: float = 1.0) -> Iterator[tuple[Layer, ...]]:
-    """The column's five stages, each the layers down to its max-pooling; input channels are the row before's."""
+    """The column's five stages, each the layers down to its max-pooling; input channels are the previous row's."""
     stage: list[Layer] = []
     for kind, kernel, channels in COLUMNS[configuration]:
         if kind == "maxpool":
@@ -90,9 +90,9 @@ class VGG(Net):
     """A column of the table: five stages of convolutions, three fully connected layers, ReLU, dropout.
 
     `configuration` is the column. `batch_norm` normalises between each convolution and its ReLU. `width` multiplies all
-    maps but the classes, `dropout` is the share of fc6 and fc7 dropped in training. Images are 224 x 224 in the paper,
-    whose last map is 7 x 7; fc6 is as large as the map that `input_size` leaves, so a network takes images of that one
-    size. `embed` gives fc7's activations; `head` is fc8. `stage3.conv2` is what is elsewhere called conv3_2.
+    maps but the classes, `dropout` is the dropout rate of fc6 and fc7. Images are 224 x 224 in the paper,
+    whose last map is 7 x 7; the size of fc6 follows from `input_size`, so a network takes images of that size
+    only. `embed` gives fc7's activations; `head` is fc8. `stage3.conv2` is called conv3_2 elsewhere.
     Raises RequestError for a width outside (0, 8] or a dropout outside [0, 1).
     """
 
@@ -162,6 +162,7 @@ VARIANTS = {
 }
 
 # Deviations: none in the layers. The paper trains A from normal weights and starts the deeper networks from A's first
-# four convolutions and its fully connected layers; here all start as the paper found out later. It tests fully
-# connected layers as convolutions over a larger image, here they see one size. The batch-normalised networks are not
-# the paper's, which is of before batch normalisation, but its readers'; they keep the biases. vgg_tiny is ours.
+# four convolutions and its fully connected layers; here all start from Glorot's initialisation, as the paper later
+# recommends. It applies fully connected layers as convolutions to larger images in testing, here they take one size.
+# The batch-normalised networks are not the paper's, which is older than batch normalisation; they keep the biases.
+# vgg_tiny is ours.

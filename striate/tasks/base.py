@@ -7,6 +7,7 @@ predictions, evaluation, report and export follow from it. A new task is one cla
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import RequestError, printable, unknown
-from striate.sections import Headline, Section, Step
-from striate.tasks import report_default
+from striate.sections import Gallery, Headline, Picture, Section, Step, Strong, Text
+from striate.sections.wording import formatted, images
 from striate.tasks.losses import Loss, Standardisation
-from striate.tasks.report_common import SHOWN, ReportContext
+from striate.tasks.report_common import SHOWN, ReportContext, evaluated_on, not_evaluated, score_form
 from striate.tasks.values import (
     ACTIVATIONS,
     Agreement,
@@ -294,11 +295,25 @@ class Task(ABC):
 
     def headline(self, evaluation: Any, context: ReportContext) -> Headline:
         """The first thing in a report; by default the metric with its interval."""
-        return report_default.headline(evaluation, context)
+        metric, form = self.metric, score_form(self.metric)
+        title = metric.name[:1].upper() + metric.name[1:]
+        if not evaluation.total or math.isnan(evaluation.score):
+            return not_evaluated(title)
+        blocks = [Text(("Over ", Strong(images(evaluation.total)), *evaluated_on(evaluation.part)))]
+        if all(map(math.isfinite, evaluation.interval)):
+            low, high = (formatted(end, form) for end in evaluation.interval)
+            blocks.append(Text(f"95 % confidence interval: {low} to {high}.", "quiet"))
+        return Headline(title, formatted(evaluation.score, form), tuple(blocks))
 
     def report_sections(self, evaluation: Any, context: ReportContext) -> tuple[Section, ...]:
-        """The task's own sections of a report; by default the worst predictions."""
-        return report_default.report_sections(evaluation, context)
+        """The task's own sections of a report; by default the worst predictions, where there are pictures of them."""
+        if not context.examples:
+            return ()
+        pictures = tuple(
+            Picture(one.image, ("predicted ", Strong(self.answer(evaluation.predictions[one.row]).label)), one.path)
+            for one in context.examples
+        )
+        return (Section("mistakes", "Worst errors", (Gallery(pictures),), "The worst predictions first."),)
 
     def next_steps(self, evaluation: Any, context: ReportContext) -> tuple[Step, ...]:
         """What to look at next, the most useful first; by default nothing of the task's own."""

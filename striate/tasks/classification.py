@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.errors import RequestError, printable
+from striate.errors import RequestError
 from striate.sections import Headline, Section, Step
-from striate.tasks import report_classification
+from striate.tasks import classification_evaluation as report
 from striate.tasks.base import Evaluation, Task
+from striate.tasks.classification_evaluation import ClassificationEvaluation
 from striate.tasks.losses import CrossEntropy, Loss
-from striate.tasks.metrics import percent, wilson
 from striate.tasks.report_common import ReportContext
 from striate.tasks.values import (
     Agreement,
@@ -31,104 +29,6 @@ from striate.tasks.values import (
     probability_facts,
     probability_line,
 )
-
-WEAKEST = 5  # classes named on the command line, the weakest first
-
-
-class ClassificationEvaluation(Evaluation):
-    """Accuracy, with the recall of each class."""
-
-    @cached_property
-    def predicted(self) -> NDArray[np.int64]:
-        """The predicted class, [N]."""
-        return self.predictions.argmax(axis=1) if self.total else np.zeros(0, np.int64)
-
-    @property
-    def correct(self) -> int:
-        """Correct predictions."""
-        return int((self.predicted == self.targets).sum())
-
-    @cached_property
-    def confusion(self) -> NDArray[np.int64]:
-        """Counts [classes, classes], rows the true class, columns the predicted one."""
-        table = np.zeros((self.task.outputs, self.task.outputs), np.int64)
-        np.add.at(table, (self.targets, self.predicted), 1)
-        return table
-
-    @property
-    def accuracy(self) -> float:
-        """Share of correct predictions, 0..1; NaN where nothing was evaluated."""
-        return self.correct / self.total if self.total else math.nan
-
-    @property
-    def score(self) -> float:
-        """The accuracy."""
-        return self.accuracy
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of the accuracy."""
-        return wilson(self.correct, self.total)
-
-    @property
-    def recalls(self) -> dict[str, float]:
-        """Recall of each class that has an image."""
-        counts, right = self.confusion.sum(axis=1), np.diag(self.confusion)
-        shares = zip(self.task.names, counts, right, strict=True)
-        return {name: float(hit / count) for name, count, hit in shares if count}
-
-    @property
-    def balanced_accuracy(self) -> float:
-        """Mean recall of the classes that have an image; NaN where nothing was evaluated."""
-        return float(np.mean(list(self.recalls.values()))) if self.recalls else math.nan
-
-    def details(self) -> dict[str, Any]:
-        """Accuracy, its interval, balanced accuracy and the classes one by one."""
-        if not self.total:
-            return {"correct": 0, "accuracy": None}
-        return {
-            "correct": self.correct,
-            "accuracy": self.accuracy,
-            "interval": list(self.interval),
-            "balanced_accuracy": self.balanced_accuracy,
-            "per_class": self._per_class(),
-        }
-
-    def _per_class(self) -> dict[str, dict[str, Any]]:
-        rows = {}
-        for place, name in enumerate(self.task.names):
-            count, right = int(self.confusion[place].sum()), int(self.confusion[place, place])
-            if count:
-                rows[name] = {"count": count, "recall": right / count, "interval": list(wilson(right, count))}
-        return rows
-
-    def rows(self) -> dict[str, str]:
-        """The recall of each class."""
-        found = {}
-        for name, row in self._per_class().items():
-            low, high = row["interval"]
-            within = f"95 % interval {percent(low)} to {percent(high)}"
-            found[name] = f"{percent(row['recall'])} of {row['count']:,} ({within})"
-        return found
-
-    def lines(self) -> list[str]:
-        """Accuracy with its interval; balanced accuracy with the weakest classes."""
-        if not self.total:
-            return ["Accuracy not measured: nothing is held out"]
-        low, high = self.interval
-        where = f"{self.correct:,} of {self.where()}"
-        weakest = sorted(self.recalls.items(), key=lambda row: row[1])
-        listed = ", ".join(f"{printable(name)} ({percent(recall)})" for name, recall in weakest[:WEAKEST])
-        more = f" and {len(weakest) - WEAKEST} more" if len(weakest) > WEAKEST else ""
-        return [
-            f"Accuracy {percent(self.accuracy)} ({where}; 95 % interval {percent(low)} to {percent(high)})",
-            f"Balanced {percent(self.balanced_accuracy)}; recognised: {listed}{more}",
-        ]
-
-    def errors(self) -> NDArray[np.float64]:
-        """The confidence of a wrong prediction."""
-        confidence = self.predictions[np.arange(self.total), self.predicted] if self.total else np.zeros(0)
-        return np.where(self.predicted != self.targets, confidence, 0.0).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -150,7 +50,7 @@ class Classification(Task):
     activation: ClassVar[str] = "softmax"
     output_name: ClassVar[str] = "probabilities"
     one_class: ClassVar[bool] = True
-    report_examples: ClassVar[int] = report_classification.EXAMPLES
+    report_examples: ClassVar[int] = report.EXAMPLES
 
     def collate(self, targets: Iterable[Target]) -> Targets:
         """int64 [N]."""
@@ -228,13 +128,13 @@ class Classification(Task):
         return sorted(found, key=lambda error: error.label_probability)
 
     def headline(self, evaluation: ClassificationEvaluation, context: ReportContext) -> Headline:
-        """See `report_classification`."""
-        return report_classification.headline(evaluation, context)
+        """See `classification_evaluation`."""
+        return report.headline(evaluation, context)
 
     def report_sections(self, evaluation: ClassificationEvaluation, context: ReportContext) -> tuple[Section, ...]:
-        """See `report_classification`."""
-        return report_classification.report_sections(evaluation, context)
+        """See `classification_evaluation`."""
+        return report.report_sections(evaluation, context)
 
     def next_steps(self, evaluation: ClassificationEvaluation, context: ReportContext) -> tuple[Step, ...]:
-        """See `report_classification`."""
-        return report_classification.next_steps(evaluation, context)
+        """See `classification_evaluation`."""
+        return report.next_steps(evaluation, context)

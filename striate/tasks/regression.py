@@ -12,73 +12,18 @@ from numpy.typing import NDArray
 
 from striate.errors import RequestError, printable
 from striate.sections import Headline, Section, Step
-from striate.tasks import report_regression
+from striate.tasks import regression_evaluation as report
 from striate.tasks.base import Evaluation, Task
 from striate.tasks.losses import MAD_TO_STD, MSE, ErrorLoss, Huber, Loss, Standardisation
-from striate.tasks.metrics import mean_interval
+from striate.tasks.regression_evaluation import RegressionEvaluation
 from striate.tasks.report_common import ReportContext
-from striate.tasks.values import Answer, LabelError, Metric, Predictions, Strata, Target, Targets, Wording, or_none
+from striate.tasks.values import Answer, LabelError, Metric, Predictions, Strata, Target, Targets, Wording
 
 LARGEST = 1e30  # of a target, either way: predictions and losses are float32, and squares of errors must be finite
 BINS = 10  # of the targets' range, each with the same share of the images: what a split is stratified by
 FAR = 4  # robust standard deviations of the errors: beyond, a target is probably wrong
 
 _LOSSES: dict[str, type[ErrorLoss]] = {"mse": MSE, "huber": Huber}
-
-
-class RegressionEvaluation(Evaluation):
-    """The mean absolute error, in the target's units."""
-
-    def residuals(self) -> NDArray[np.float64]:
-        """Prediction less target, [N], in the target's units."""
-        return self.predictions[:, 0].astype(np.float64) - np.asarray(self.targets, np.float64)
-
-    @property
-    def score(self) -> float:
-        """The mean absolute error; the smaller the better."""
-        return float(self.errors().mean()) if self.total else math.nan
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Student's 95 % interval of the mean absolute error."""
-        low, high = mean_interval(self.errors())
-        return max(0.0, low), high
-
-    @property
-    def r2(self) -> float:
-        """The coefficient of determination; NaN where all targets are the same."""
-        spread = ((self.targets - self.targets.mean()) ** 2).sum() if self.total else 0.0
-        return 1 - float((self.residuals() ** 2).sum() / spread) if spread > 0 else math.nan
-
-    def details(self) -> dict[str, Any]:
-        """Errors in the target's units, and R2."""
-        if not self.total:
-            return {"mean_absolute_error": None}
-        low, high = self.interval
-        return {
-            "name": self.task.names[0],
-            "mean_absolute_error": self.score,
-            "interval": [low, or_none(high)],
-            "root_mean_square_error": float(np.sqrt((self.residuals() ** 2).mean())),
-            "median_absolute_error": float(np.median(self.errors())),
-            "r2": or_none(self.r2),
-        }
-
-    def lines(self) -> list[str]:
-        """The error in the target's units, beside the spread of the target itself."""
-        if not self.total:
-            return ["Error not measured: nothing is held out"]
-        low, high = self.interval
-        within = f"; 95 % interval {low:.3g} to {high:.3g}" if math.isfinite(high) else ""
-        spread = float(np.abs(self.targets - self.targets.mean()).mean())
-        return [
-            f"{printable(self.task.names[0])}: off by {self.score:.3g} on average ({self.where()}{within})",
-            f"Always predicting their mean would be off by {spread:.3g}",
-        ]
-
-    def errors(self) -> NDArray[np.float64]:
-        """The absolute error."""
-        return np.abs(self.residuals())
 
 
 @dataclass(frozen=True)
@@ -184,13 +129,13 @@ class Regression(Task):
         return found
 
     def headline(self, evaluation: RegressionEvaluation, context: ReportContext) -> Headline:
-        """See `report_regression`."""
-        return report_regression.headline(evaluation, context)
+        """See `regression_evaluation`."""
+        return report.headline(evaluation, context)
 
     def report_sections(self, evaluation: RegressionEvaluation, context: ReportContext) -> tuple[Section, ...]:
-        """See `report_regression`."""
-        return report_regression.report_sections(evaluation, context)
+        """See `regression_evaluation`."""
+        return report.report_sections(evaluation, context)
 
     def next_steps(self, evaluation: RegressionEvaluation, context: ReportContext) -> tuple[Step, ...]:
-        """See `report_regression`."""
-        return report_regression.next_steps(evaluation, context)
+        """See `regression_evaluation`."""
+        return report.next_steps(evaluation, context)

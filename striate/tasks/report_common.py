@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.sections import Headline, Strong, Text
+from striate.sections.wording import Format
+from striate.tasks.values import Metric
 
 CROSS_VALIDATED = "cross-validated"  # the part's name where the headline is that of all folds
 SHOWN = 12  # of the worst predictions
@@ -50,3 +52,8 @@ def evaluated_on(part: str) -> tuple[Piece, ...]:
 def not_evaluated(title: str) -> Headline:
     """The headline of a run that held nothing out."""
     return Headline(title, "Not evaluated", (Text("No images were held out, so the test performance is unknown."),))
+
+
+def score_form(metric: Metric) -> Format:
+    """How a value of the metric is written."""
+    return "percent" if metric.share else "digits"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from striate import RequestError, open_data
+from striate import RequestError, open_data, train
 from striate.jobs.run import Run
 from striate.pixels import Pixels
 
@@ -46,9 +46,8 @@ def test_the_split_is_that_of_train(trained: Run, photos: Path, tmp_path: Path) 
     for path in sorted((photos / "train").rglob("*.jpg")):
         (flat / path.parent.name).mkdir(parents=True, exist_ok=True)
         (flat / path.parent.name / path.name).write_bytes(path.read_bytes())
-    from striate import Recipe, train
-
-    run = train(flat, out=tmp_path / "run", recipe=Recipe(strategy="features", engine="openvino", seed=3))
+    recipe = {"inference.engine": "openvino"}
+    run = train(flat, out=tmp_path / "run", strategy="features", seed=3, recipe=recipe)
     with open(run.folder / "split.csv", encoding="utf-8", newline="") as file:
         parts = {row["path"]: row["part"] for row in csv.DictReader(file)}
     data = open_data(flat, seed=3)

@@ -382,7 +382,7 @@ def test_new_and_vanished_images_are_told(tmp_path: Path) -> None:
         ("a", "val"), ("new", "train"), ("b", "train"), ("odd", "train"),
     ]  # fmt: skip
     assert lines == [
-        "2 images are not in the saved split and are learnt from, e.g. 'new'",
+        "2 images are not in the saved split and are trained on, e.g. 'new'",
         "2 images of the saved split are not here any more, e.g. 'also gone'",
     ]
 

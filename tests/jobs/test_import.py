@@ -227,7 +227,7 @@ def test_what_is_kept_is_what_the_nets_name_stands_for(
     file = train(photos, net=str(imported_path("squeezenet1_1")), out=tmp_path / "other")
     assert file.plan.strategy == "features"
     assert np.array_equal(file.model.tensors["head.weight"], model.tensors["head.weight"])
-    assert f'net = "{imported_path("squeezenet1_1")}"' in (tmp_path / "other" / "recipe.toml").read_text()
+    assert f'name = "{imported_path("squeezenet1_1")}"' in (tmp_path / "other" / "recipe.toml").read_text()
     with pytest.raises(RequestError, match="starts from random weights"):
         train(photos, net=str(imported_path("squeezenet1_1")), strategy="scratch", out=tmp_path / "third")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Cli
+from documentation import Cli
 
 from striate.data.audit.decisions import apply_decisions, read_decisions
 from striate.data.opening import open_source

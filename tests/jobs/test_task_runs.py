@@ -51,7 +51,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Drawing]]
 
 
 def manifests(root: Path, made: list[Drawing]) -> dict[str, Path]:
-    """Every kind of target in both formats; the first 96 images are learnt from."""
+    """Every kind of target in both formats; the first 96 images are trained on."""
     parts = ["train"] * 96 + ["val"] * 40
     rows = list(zip(made, parts, strict=True))
     return {

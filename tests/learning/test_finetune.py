@@ -201,8 +201,8 @@ def test_regression_continues_from_the_fitted_head(scenes: Path, tmp_path: Path)
     assert first == pytest.approx(last, rel=1e-3)
 
 
-@pytest.mark.parametrize("norms", ["recalibrated", "trained"])
-def test_batch_norm_options(norms: str, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("batch_norm", ["recalibrated", "trained"])
+def test_batch_norm_options(batch_norm: str, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = finetune._AtStart.start
 
     def hopeless(hook: finetune._AtStart, run: LoopState) -> None:
@@ -211,7 +211,7 @@ def test_batch_norm_options(norms: str, scenes: Path, tmp_path: Path, monkeypatc
         hook.row |= {"held_out_loss": 1e9}
 
     monkeypatch.setattr(finetune._AtStart, "start", hopeless)
-    done = train(scenes, out=tmp_path / "run", recipe=RECIPE.updated({"finetune.batch_norm": norms}))
+    done = train(scenes, out=tmp_path / "run", recipe=RECIPE.updated({"finetune.batch_norm": batch_norm}))
     before, after = published_model(NET).tensors, done.model.tensors
     moved = {
         name.partition(".")[0] for name in after if "running" in name and not np.array_equal(before[name], after[name])
@@ -248,7 +248,7 @@ def test_overfit_batch_is_not_used_with_a_fitted_head(scenes: Path, tmp_path: Pa
     recipe = RECIPE.updated({"train.epochs": 1, "train.overfit_batch": 4, "optimizer.lr": "auto"})
     run = train(scenes, out=tmp_path / "run", recipe=recipe, progress=told)
     assert "Set, but not used by the strategy finetune: train.overfit_batch" in told.lines
-    assert not any("Overfitted" in line or line.startswith("First loss") for line in told.lines)
+    assert not any(line.startswith(("Overfitted", "First loss")) for line in told.lines)
     assert any(line.startswith("Learning rate") for line in told.lines)
     written = Recipe.from_file(run.folder / "recipe.toml")
     assert 0 < written.optimizer.lr == run.model.training["optimizer.lr"] < 1

@@ -24,9 +24,9 @@ from striate.learning.ood import OODEvaluation
 from striate.report.page import render
 from striate.sections import ConfusionMatrix, Section, Step
 from striate.tasks import LabelError, Regression, Task, metrics
-from striate.tasks import report_classification as classification
-from striate.tasks import report_multilabel as multilabel
-from striate.tasks import report_regression as regression
+from striate.tasks import classification_evaluation as classification
+from striate.tasks import multilabel_evaluation as multilabel
+from striate.tasks import regression_evaluation as regression
 from striate.tasks.report_common import Example, ReportContext
 
 SMALL = picture(12, 9)

@@ -275,7 +275,7 @@ def _key(value: Any, root: Path) -> str:
 
 
 def _with_one_split(rows: list[_Row], aside: list[Oddity], notes: list[str]) -> list[_Row]:
-    """Where some rows name a split, those that name none are neither learnt from nor measured: they are set aside."""
+    """Where some rows name a split, those that name none are neither trained on nor measured: they are set aside."""
     parts = {row.part for row in rows}
     if parts == {"train"}:
         notes.append("every row is for training, which is no split")

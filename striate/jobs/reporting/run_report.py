@@ -1,4 +1,4 @@
-"""A finished run as a report: the task's own sections, and those that every task has."""
+"""The report of a finished run: the sections of the task, and those of every task."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from striate.learning.label_errors import label_errors as find_label_errors
 from striate.learning.planning import Plan
 from striate.learning.result import TrainResult
 from striate.sections import Fact, Report, Section, Step
-from striate.sections.wording import number
-from striate.tasks import Evaluation
-from striate.tasks.report_common import Example, ReportContext
-from striate.tasks.report_default import names_fact, score_form
+from striate.sections.wording import first_names, number
+from striate.tasks import Evaluation, Task
+from striate.tasks.report_common import Example, ReportContext, score_form
 
-STEPS = 4  # of what to look at next
+STEPS = 4  # most next steps
 
 
 def run_report(source: Source, plan: Plan, result: TrainResult, timings: Mapping[str, float]) -> Report:
@@ -119,3 +118,10 @@ def _facts(plan: Plan, result: TrainResult) -> tuple[Fact, ...]:
         Fact("Network", result.model.net, result.engine),
         Fact("Training strategy", plan.strategy, plan.why, wide=True),
     )
+
+
+def names_fact(task: Task) -> Fact:
+    """The number and names of the classes or labels; or the name of the regression target."""
+    if not task.wording.names_listed:
+        return Fact("Target", first_names(task.names))
+    return Fact(task.wording.many.capitalize(), number(len(task.names)), first_names(task.names))

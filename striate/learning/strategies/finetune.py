@@ -20,10 +20,11 @@ from striate.learning.context import RunContext
 from striate.learning.evaluating import evaluate, train_with_folds
 from striate.learning.extensions import Extensions
 from striate.learning.head import fit_on, out_of_fold_predictions, task_with_thresholds, with_head
+from striate.learning.history import Row
 from striate.learning.ood import open_ood
 from striate.learning.planning import Plan
 from striate.learning.prepare import Features, prepare_features, with_images
-from striate.learning.result import Row, TrainResult
+from striate.learning.result import TrainResult
 from striate.learning.trainer import Fitted, InitialState, OnEpoch, Trainer
 from striate.model import Model
 from striate.nets.base import Net

@@ -1,13 +1,15 @@
-"""What a report says of a regression: the mean absolute error against a baseline, residuals, the largest errors."""
+"""The evaluation of a regression, and what a report says of it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.errors import printable
 from striate.sections import (
     Bars,
     Fact,
@@ -24,13 +26,68 @@ from striate.sections import (
     Text,
 )
 from striate.sections.wording import counted, images, percent, plain, quantity
+from striate.tasks.base import Evaluation
+from striate.tasks.metrics import mean_interval
 from striate.tasks.report_common import BEATEN, SHOWN, Example, ReportContext, evaluated_on, not_evaluated
-
-if TYPE_CHECKING:
-    from striate.tasks.regression import RegressionEvaluation
+from striate.tasks.values import or_none
 
 SHRUNK = 0.75  # slope of predicted over true values below which predictions shrink towards the mean
 BIASED = 0.5  # share of the mean absolute error that a bias must reach
+
+
+class RegressionEvaluation(Evaluation):
+    """The mean absolute error, in the target's units."""
+
+    def residuals(self) -> NDArray[np.float64]:
+        """Prediction less target, [N], in the target's units."""
+        return self.predictions[:, 0].astype(np.float64) - np.asarray(self.targets, np.float64)
+
+    @property
+    def score(self) -> float:
+        """The mean absolute error; the smaller the better."""
+        return float(self.errors().mean()) if self.total else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Student's 95 % interval of the mean absolute error."""
+        low, high = mean_interval(self.errors())
+        return max(0.0, low), high
+
+    @property
+    def r2(self) -> float:
+        """The coefficient of determination; NaN where all targets are the same."""
+        spread = ((self.targets - self.targets.mean()) ** 2).sum() if self.total else 0.0
+        return 1 - float((self.residuals() ** 2).sum() / spread) if spread > 0 else math.nan
+
+    def details(self) -> dict[str, Any]:
+        """Errors in the target's units, and R2."""
+        if not self.total:
+            return {"mean_absolute_error": None}
+        low, high = self.interval
+        return {
+            "name": self.task.names[0],
+            "mean_absolute_error": self.score,
+            "interval": [low, or_none(high)],
+            "root_mean_square_error": float(np.sqrt((self.residuals() ** 2).mean())),
+            "median_absolute_error": float(np.median(self.errors())),
+            "r2": or_none(self.r2),
+        }
+
+    def lines(self) -> list[str]:
+        """The error in the target's units, beside the spread of the target itself."""
+        if not self.total:
+            return ["Error not measured: nothing is held out"]
+        low, high = self.interval
+        within = f"; 95 % interval {low:.3g} to {high:.3g}" if math.isfinite(high) else ""
+        spread = float(np.abs(self.targets - self.targets.mean()).mean())
+        return [
+            f"{printable(self.task.names[0])}: off by {self.score:.3g} on average ({self.where()}{within})",
+            f"Always predicting their mean would be off by {spread:.3g}",
+        ]
+
+    def errors(self) -> NDArray[np.float64]:
+        """The absolute error."""
+        return np.abs(self.residuals())
 
 
 def baseline_error(evaluation: RegressionEvaluation, train_targets: NDArray[Any]) -> float:

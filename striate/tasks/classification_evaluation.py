@@ -1,13 +1,17 @@
-"""What a report says of a classifier: accuracy, errors, confusion matrix, per-class metrics, calibration."""
+"""The evaluation of a classifier, and what a report says of it: errors, confusion matrix, classes, calibration."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from striate.errors import printable
 from striate.sections import (
     Bar,
     CellPicture,
@@ -26,17 +30,112 @@ from striate.sections import (
     Text,
 )
 from striate.sections.wording import images, number, percent
+from striate.tasks.base import Evaluation
 from striate.tasks.metrics import Calibration, calibration, wilson
 from striate.tasks.report_common import BEATEN, SHOWN, Example, ReportContext, evaluated_on, not_evaluated
-
-if TYPE_CHECKING:
-    from striate.tasks.classification import ClassificationEvaluation
 
 EXAMPLES = 232  # images of the worst predictions: the first are shown, the others stand behind the confusion matrix
 CONFIDENT = 0.9
 MISCALIBRATED, ENOUGH = 0.07, 100  # expected calibration error worth a step, of so many predictions at least
 WIDE = 0.1  # an interval of the accuracy that hardly lets runs be compared
 BEHIND = 0.02  # a recall that far below the accuracy is a weak class
+WEAKEST = 5  # classes named on the command line, the weakest first
+
+
+class ClassificationEvaluation(Evaluation):
+    """Accuracy, with the recall of each class."""
+
+    @cached_property
+    def predicted(self) -> NDArray[np.int64]:
+        """The predicted class, [N]."""
+        return self.predictions.argmax(axis=1) if self.total else np.zeros(0, np.int64)
+
+    @property
+    def correct(self) -> int:
+        """Correct predictions."""
+        return int((self.predicted == self.targets).sum())
+
+    @cached_property
+    def confusion(self) -> NDArray[np.int64]:
+        """Counts [classes, classes], rows the true class, columns the predicted one."""
+        table = np.zeros((self.task.outputs, self.task.outputs), np.int64)
+        np.add.at(table, (self.targets, self.predicted), 1)
+        return table
+
+    @property
+    def accuracy(self) -> float:
+        """Share of correct predictions, 0..1; NaN where nothing was evaluated."""
+        return self.correct / self.total if self.total else math.nan
+
+    @property
+    def score(self) -> float:
+        """The accuracy."""
+        return self.accuracy
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the accuracy."""
+        return wilson(self.correct, self.total)
+
+    @property
+    def recalls(self) -> dict[str, float]:
+        """Recall of each class that has an image."""
+        counts, right = self.confusion.sum(axis=1), np.diag(self.confusion)
+        shares = zip(self.task.names, counts, right, strict=True)
+        return {name: float(hit / count) for name, count, hit in shares if count}
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the classes that have an image; NaN where nothing was evaluated."""
+        return float(np.mean(list(self.recalls.values()))) if self.recalls else math.nan
+
+    def details(self) -> dict[str, Any]:
+        """Accuracy, its interval, balanced accuracy and the classes one by one."""
+        if not self.total:
+            return {"correct": 0, "accuracy": None}
+        return {
+            "correct": self.correct,
+            "accuracy": self.accuracy,
+            "interval": list(self.interval),
+            "balanced_accuracy": self.balanced_accuracy,
+            "per_class": self._per_class(),
+        }
+
+    def _per_class(self) -> dict[str, dict[str, Any]]:
+        rows = {}
+        for place, name in enumerate(self.task.names):
+            count, right = int(self.confusion[place].sum()), int(self.confusion[place, place])
+            if count:
+                rows[name] = {"count": count, "recall": right / count, "interval": list(wilson(right, count))}
+        return rows
+
+    def rows(self) -> dict[str, str]:
+        """The recall of each class."""
+        found = {}
+        for name, row in self._per_class().items():
+            low, high = row["interval"]
+            within = f"95 % interval {percent(low)} to {percent(high)}"
+            found[name] = f"{percent(row['recall'])} of {row['count']:,} ({within})"
+        return found
+
+    def lines(self) -> list[str]:
+        """Accuracy with its interval; balanced accuracy with the weakest classes."""
+        if not self.total:
+            return ["Accuracy not measured: nothing is held out"]
+        low, high = self.interval
+        where = f"{self.correct:,} of {self.where()}"
+        weakest = sorted(self.recalls.items(), key=lambda row: row[1])
+        listed = ", ".join(f"{printable(name)} ({percent(recall)})" for name, recall in weakest[:WEAKEST])
+        more = f" and {len(weakest) - WEAKEST} more" if len(weakest) > WEAKEST else ""
+        return [
+            f"Accuracy {percent(self.accuracy)} ({where}; 95 % interval {percent(low)} to {percent(high)})",
+            f"Balanced {percent(self.balanced_accuracy)}; recognised: {listed}{more}",
+        ]
+
+    def errors(self) -> NDArray[np.float64]:
+        """The confidence of a wrong prediction."""
+        confidence = self.predictions[np.arange(self.total), self.predicted] if self.total else np.zeros(0)
+        return np.where(self.predicted != self.targets, confidence, 0.0).astype(np.float64)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,17 @@
-"""What a report says of a multilabel classifier: average precision, errors, per-label metrics, curves."""
+"""The evaluation of several labels an image, and what a report says of it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.errors import printable
 from striate.sections import (
     Axis,
     Bar,
@@ -28,14 +31,111 @@ from striate.sections import (
     Words,
 )
 from striate.sections.wording import counted, images, number, percent, quantity
-from striate.tasks.metrics import precision_recall
+from striate.tasks.base import Evaluation
+from striate.tasks.metrics import average_precision, bootstrap_interval, precision_recall
 from striate.tasks.report_common import SHOWN, Example, ReportContext, evaluated_on, not_evaluated
-
-if TYPE_CHECKING:
-    from striate.tasks.multilabel import MultilabelEvaluation
+from striate.tasks.values import or_none
 
 PANELS = 12  # precision-recall curves
 FEW = 10  # held-out images of a label: with fewer its metrics are uncertain
+WEAKEST = 5  # labels named on the command line, the weakest first
+
+
+@dataclass(frozen=True, eq=False)
+class MultilabelEvaluation(Evaluation):
+    """Mean average precision, with the figures of each label at its threshold."""
+
+    @cached_property
+    def predicted(self) -> NDArray[np.bool_]:
+        """Which labels are predicted, [N, labels]."""
+        limits = np.array(self.task.decision_thresholds, np.float32) if self.thresholds is None else self.thresholds
+        return np.asarray(self.predictions >= limits)
+
+    @cached_property
+    def average_precisions(self) -> NDArray[np.float64]:
+        """Of each label; NaN for one that no image has."""
+        return self._ranked(np.arange(self.total))
+
+    def _ranked(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        predictions, targets = self.predictions[rows], self.targets[rows] > 0
+        columns = range(predictions.shape[1])
+        return np.array([average_precision(predictions[:, place], targets[:, place]) for place in columns])
+
+    @property
+    def score(self) -> float:
+        """The mean over the labels that an image has."""
+        return _mean_of_known(self.average_precisions)
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """Its 95 % interval over other images of the kind, by the bootstrap."""
+        draws = int(np.clip(4e6 / max(1, self.predictions.size), 40, 200))  # of many images fewer tell as much
+        low, high = bootstrap_interval(lambda rows: _mean_of_known(self._ranked(rows)), self.total, draws)
+        return max(0.0, low), min(1.0, high)
+
+    @property
+    def all_right(self) -> int:
+        """Images with every label right."""
+        return int((self.errors() == 0).sum())
+
+    def at_threshold(self, place: int) -> tuple[float, float, float]:
+        """Precision, recall and F1 of a label at its threshold; NaN where it divides by zero."""
+        given, true = self.predicted[:, place], self.targets[:, place] > 0
+        hits = int((given & true).sum())
+        precision = hits / given.sum() if given.any() else math.nan
+        recall = hits / true.sum() if true.any() else math.nan
+        both = given.sum() + true.sum()
+        return float(precision), float(recall), float(2 * hits / both) if both else math.nan
+
+    def details(self) -> dict[str, Any]:
+        """Mean average precision and the labels one by one, at their thresholds."""
+        if not self.total:
+            return {"mean_average_precision": None}
+        rows = {}
+        for place, (name, ranked) in enumerate(zip(self.task.names, self.average_precisions, strict=True)):
+            precision, recall, f1 = self.at_threshold(place)
+            rows[name] = {
+                "count": int(self.targets[:, place].sum()),
+                "average_precision": or_none(ranked),
+                "threshold": self.task.decision_thresholds[place],
+                "precision": or_none(precision),
+                "recall": or_none(recall),
+                "f1": or_none(f1),
+            }
+        headline = {"mean_average_precision": or_none(self.score), "interval": list(map(or_none, self.interval))}
+        return {**headline, "all_right": self.all_right, "per_label": rows}
+
+    def rows(self) -> dict[str, str]:
+        """The average precision of each label."""
+        found = {}
+        for place, (name, ranked) in enumerate(zip(self.task.names, self.average_precisions, strict=True)):
+            shown = percent(ranked) if math.isfinite(ranked) else "-"
+            found[name] = f"{int(self.targets[:, place].sum()):,} images, average precision {shown}"
+        return found
+
+    def lines(self) -> list[str]:
+        """The mean with the weakest labels; images that are right in every label."""
+        if not self.total:
+            return ["Mean average precision not measured: nothing is held out"]
+        ranked = [(name, value) for name, value in zip(self.task.names, self.average_precisions, strict=True)]
+        weakest = sorted((row for row in ranked if math.isfinite(row[1])), key=lambda row: row[1])
+        if not weakest:
+            return [f"Mean average precision not measured: none of the {self.where()} has a label"]
+        listed = ", ".join(f"{printable(name)} ({percent(value)})" for name, value in weakest[:WEAKEST])
+        more = f" and {len(weakest) - WEAKEST} more" if len(weakest) > WEAKEST else ""
+        count = "1 label" if len(weakest) == 1 else f"{len(weakest)} labels"
+        low, high = self.interval
+        where = f"{self.where()}; 95 % interval {percent(low)} to {percent(high)}"
+        return [
+            f"Mean average precision {percent(self.score)} over {count} ({where})",
+            f"Every label right on {self.all_right:,} of them; by label: {listed}{more}",
+        ]
+
+    def errors(self) -> NDArray[np.float64]:
+        """How many labels are wrong, and among equals by how much."""
+        wrong = self.predicted != (self.targets > 0)
+        apart = np.abs(self.predictions - self.targets)
+        return np.asarray(np.where(wrong, 1 + apart, 0).sum(axis=1), np.float64)
 
 
 def headline(evaluation: MultilabelEvaluation, context: ReportContext) -> Headline:
@@ -187,3 +287,8 @@ def next_steps(evaluation: MultilabelEvaluation, context: ReportContext) -> tupl
     if not wrong:
         steps.append(Step("input", "Test on harder images", "No errors here: try another day, camera or place."))
     return tuple(steps)
+
+
+def _mean_of_known(values: NDArray[np.float64]) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else math.nan
