@@ -1,8 +1,8 @@
 """Measure the audit's figures and write a record: python benchmarks/audit.py --cifar FOLDER [--parts ...]
 
 FOLDER is the unpacked cifar10_jpeg.tar.xz: 60,000 files in train/ and test/. Times are of whole processes, each first
-time with a cache of its own; the files lie in the page cache. `--parts` chooses what to measure; rows measured again
-replace the day's.
+time with a new cache; the files are in the page cache. `--parts` selects what to measure; rows measured again replace
+those of the same day.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Row = dict[str, object]
 
 
 def speed(scratch: Path, folder: Path, cold: int, warm: int) -> list[Row]:
-    """The 60,000 files without and with what an earlier run remembers, and the photographs."""
+    """The 60,000 files with a cold and a warm cache, and the photographs."""
     rows = []
     for what, data in (("CIFAR-10-JPEG, 60,000 files", folder), ("hymenoptera, 398 files", DATA / "hymenoptera")):
         command = [STRIATE, "audit", str(data), "--json"]
@@ -49,7 +49,7 @@ def saved(image: Image.Image, form: str = "JPEG", quality: int = 90) -> bytes:
 
 
 def cropped(image: Image.Image, left: int, top: int) -> Image.Image:
-    """95 % of each side; left and top in halves of the room there is."""
+    """95 % of each side; left and top in halves of the margin."""
     width, height = round(image.width * 0.95), round(image.height * 0.95)
     x, y = left * (image.width - width) // 2, top * (image.height - height) // 2
     return image.crop((x, y, x + width, y + height))
@@ -76,18 +76,18 @@ COPIES: dict[str, Callable[[Image.Image], bytes]] = {
 
 
 def print_of(content: bytes) -> bytes:
-    """The print as the audit takes it."""
+    """The perceptual hash as the audit computes it."""
     decoded = decode(content, at_least=SIDE)
     return sketch(decoded.image, decoded.size)[1]
 
 
 def framed(image: Image.Image) -> Image.Image:
-    """The photograph in a white frame, as every other one."""
+    """The photograph in a white frame, the same for all."""
     return ImageOps.expand(image.resize((256, 256)), 26, "white")
 
 
 def likeness() -> list[Row]:
-    """Recall and precision on copies planted among all photographs, and what is found among the originals."""
+    """Recall and precision on planted copies among all photographs, and matches among the originals."""
     files = sorted(file for name in ("hymenoptera", "imagenet_samples") for file in (DATA / name).rglob("*.jp*g"))
     contents = [file.read_bytes() for file in files]
     images = [decode(content).image for content in contents]
@@ -97,7 +97,7 @@ def likeness() -> list[Row]:
         {"what": "near-duplicates among the photographs themselves", "groups": near_groups(prints), **originals}
     )
     alike = near_groups([print_of(saved(framed(image))) for image in images])
-    rows.append({"what": "near-duplicates among them in one white frame", "groups": alike, **originals})
+    rows.append({"what": "near-duplicates among them in the same white frame", "groups": alike, **originals})
     for kind, copy in COPIES.items():
         groups = near_groups(prints + [print_of(copy(image)) for image in images])
         right = sum(group == [group[0], group[0] + len(prints)] for group in groups)
@@ -107,7 +107,7 @@ def likeness() -> list[Row]:
 
 
 def many_prints(count: int = 60_000) -> Row:
-    """The comparison alone: prints of random windows of the photographs."""
+    """The comparison alone: perceptual hashes of random windows of the photographs."""
     generator = np.random.default_rng(0)
     files = sorted((DATA / "hymenoptera").rglob("*.jpg"))
     grey = [Image.open(file).convert("L").reduce(2) for file in files]
@@ -135,7 +135,7 @@ def main() -> None:
     chosen = options.parse_args()
     parts = chosen.parts or ("speed", "likeness", "many")
     if "speed" in parts and not chosen.cifar:
-        options.error("the speed needs --cifar FOLDER")
+        options.error("the part 'speed' needs --cifar FOLDER")
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as scratch:
         if "speed" in parts:
@@ -143,7 +143,7 @@ def main() -> None:
     rows += likeness() if "likeness" in parts else []
     rows += [many_prints()] if "many" in parts else []
     if os.getloadavg()[0] > (os.cpu_count() or 1) + 1:
-        note = "other work ran on the machine at the time: slower than on a quiet one"
+        note = "with other load on the machine: slower than on an idle one"
         rows = [{**new, "note": note} if "seconds" in str(new.keys()) else new for new in rows]
     for new in rows:
         print(json.dumps(new))

@@ -1,10 +1,10 @@
-"""Measure what a training step of a DenseNet keeps in memory, by depth: python benchmarks/densenet_memory.py
+"""Measure the memory of a training step of a DenseNet by depth: python benchmarks/densenet_memory.py
 
-Growth rate 12, 32 x 32 images, one thread; plain networks and BC ones, as usual and saving memory. Each is a process of
-its own: the peak of its resident memory less what stood there after the imports, less weights and gradients, which no
-way of computing can save. The C library is told to give large blocks back to the system once they are freed,
-so that the peak is what the step needs; left to itself it keeps them in pieces: that is measured too, and is more.
-Straight means that a parabola through the points hardly sags below its chord.
+Growth rate 12, 32 x 32 images, one thread; plain networks and BC ones, with and without the memory-efficient
+implementation. Each runs in a separate process: its peak resident memory minus that after the imports, minus weights
+and gradients. The C library is configured to return large blocks to the system as soon as they are freed, so that the
+peak is what the step needs; its default, which fragments and needs more, is measured too. Linear means that a parabola
+through the points is hardly below its chord.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from recording import write_record
 
 DEPTHS = (40, 100, 160, 220, 250)
-# BC or not, saving memory or not, large blocks given back or not
+# BC or not, memory-efficient or not, large blocks returned or not
 WAYS = (
     (True, True, True),
     (True, False, True),
@@ -34,12 +34,12 @@ GROWTH_RATE, BATCH = 12, 8
 
 
 def megabytes_at_peak() -> float:
-    """The most resident memory that this process has had."""
+    """The peak resident memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measure_here(depth: int, compact: bool, saving: bool) -> dict[str, float]:
-    """A step in this process, and the processor's time for it."""
+    """A step in this process, and its CPU time."""
     import torch
     import torch.nn.functional as F
 
@@ -53,7 +53,7 @@ def measure_here(depth: int, compact: bool, saving: bool) -> dict[str, float]:
     net = CifarDenseNet(
         depth=depth, growth_rate=GROWTH_RATE, bottleneck=compact, compression=compression, memory_efficient=saving
     )
-    # Gradients stand there from the start, so that they are there at the peak, whenever that is, and can be taken off.
+    # Gradients exist from the start, so that they are part of the peak, whenever that is, and can be subtracted.
     for parameter in net.parameters():
         parameter.grad = torch.full_like(parameter, 0.0)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
@@ -69,7 +69,7 @@ def measure_here(depth: int, compact: bool, saving: bool) -> dict[str, float]:
 
 
 def measure(depth: int, compact: bool, saving: bool, returning: bool) -> dict[str, float]:
-    """`measure_here` in a process of its own; `returning` fixes glibc's threshold, which else moves up with use."""
+    """`measure_here` in a separate process; `returning` fixes glibc's threshold, which otherwise grows with use."""
     environment = dict(os.environ) | ({"MALLOC_MMAP_THRESHOLD_": "65536"} if returning else {})
     command = [sys.executable, str(Path(__file__)), "--one", str(depth), str(int(compact)), str(int(saving))]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
@@ -78,7 +78,7 @@ def measure(depth: int, compact: bool, saving: bool, returning: bool) -> dict[st
 
 
 def curve(kept: list[float]) -> dict[str, float]:
-    """How straight the memory is over the depth: what a line leaves unexplained, and the bend of a parabola."""
+    """How linear the memory is in the depth: the residual of a line, and the curvature of a parabola."""
     depths = np.array(DEPTHS, float)
     line = np.polyfit(depths, kept, 1)
     off = np.abs(np.polyval(line, depths) - kept).max()
@@ -91,9 +91,9 @@ def curve(kept: list[float]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure every depth, network and way, and write the record."""
+    """Measure every depth, network and setting, and write the record."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--one", nargs=3, type=int, help="depth, BC or not, saving memory or not: measure in here")
+    options.add_argument("--one", nargs=3, type=int, help="DEPTH BC EFFICIENT: measure in this process")
     chosen = options.parse_args()
     if chosen.one:
         depth, compact, saving = chosen.one
@@ -102,9 +102,9 @@ def main() -> None:
     rows: list[dict[str, object]] = []
     for compact, saving, returning in WAYS:
         found = [measure(depth, compact, saving, returning) for depth in DEPTHS]
-        name = f"DenseNet{'-BC' if compact else ''} k=12, {'saving memory' if saving else 'as usual'}"
-        name += "" if returning else ", blocks kept by the C library"
-        row: dict[str, object] = {"what": f"{name}: megabytes kept in a step of {BATCH} images, by depth"}
+        name = f"DenseNet{'-BC' if compact else ''} k=12, {'memory-efficient' if saving else 'default'}"
+        name += "" if returning else ", default malloc"
+        row: dict[str, object] = {"what": f"{name}: megabytes of activations in a step of {BATCH} images, by depth"}
         row |= {"command": "benchmarks/densenet_memory.py", "n": 1, "depths": list(DEPTHS)}
         for key, digits in (("kept", 1), ("peak", 1), ("weights", 1), ("cpu_seconds", 2), ("loss", 6)):
             row[key] = [round(one[key], digits) for one in found]

@@ -1,8 +1,8 @@
-"""Measure fine-tuning against the linear head it begins from: python benchmarks/finetune.py [DATA_SET ...]
+"""Measure fine-tuning against the linear head it starts from: python benchmarks/finetune.py [DATA_SET ...]
 
-Both strategies with the same seeds: images right, and the paired difference with its 95 % interval. hymenoptera: the
-split that it brings; faces: a split for each seed. Then how sure the published net's own classes are of images of
-several kinds, which is what "auto" goes by. Seconds are worth something only where nothing else runs.
+Both strategies with the same seeds: correct images, and the paired difference with its 95 % interval. hymenoptera: its
+own split; faces: a split per seed. Then the published net's confidence on images of several kinds, which strategy
+"auto" uses. Seconds are only meaningful on an idle machine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NEAR = ("imagenet_samples", "hymenoptera", "coil20_att/coil20", "coil20_att/att_
 
 
 def right(data: Path, out: Path, strategy: str, seed: int) -> tuple[int, int, float, bool]:
-    """Images right, of how many, seconds, and whether what was learnt below the head was kept."""
+    """Correct images, their total, seconds, and whether the fine-tuned weights were used."""
     from striate.jobs.train import train
     from striate.recipe import Recipe
     from striate.weights.models import published_model
@@ -57,14 +57,14 @@ def paired(name: str, scratch: Path) -> dict[str, object]:
         "learnt_net_kept": [row[3] for row in found["finetune"]],
         "features_seconds": [round(row[2], 1) for row in found["features"]],
         "finetune_seconds": [round(row[2], 1) for row in found["finetune"]],
-        "busy": "other work held both cores: no seconds to compare" if os.getloadavg()[0] > 2 else "",
+        "busy": "other load on both cores: seconds not comparable" if os.getloadavg()[0] > 2 else "",
         "threads": torch.get_num_threads(),
         "load_average": round(os.getloadavg()[0], 1),
     }
 
 
 def nearness() -> dict[str, object]:
-    """How sure the published net's own classes are, a data set."""
+    """The mean confidence of the published net, per data set."""
     from striate.data.sources.folder import open_images
     from striate.data.sources.named import open_named
     from striate.learning.planning import DEFAULT_BACKBONE

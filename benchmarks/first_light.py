@@ -1,8 +1,10 @@
-"""Measure first light's figures and write a record: python benchmarks/first_light.py [--peer-python PYTHON] [--runs 5]
+"""Measure end-to-end times and accuracies and write a record: python benchmarks/first_light.py [--peer-python PYTHON]
+[--runs 5]
 
-Whole processes, alternating, medians. `--parts` chooses what to measure; rows measured again replace the day's.
+Whole processes, alternating, medians. `--parts` selects what to measure; rows measured again replace those of the same
+day.
 `--peer-python` is the interpreter of an environment with torch, scikit-learn, efficientnet_lite_pytorch and, for
-`--fastai SCRIPT`, fastai; its runs stand between ours.
+`--fastai SCRIPT`, fastai; its runs alternate with ours.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ STRIATE = str(Path(sys.executable).with_name("striate"))
 
 
 def timed(command: list[str], cache: Path) -> dict[str, float | str]:
-    """Seconds, peak megabytes and output of a whole process."""
+    """Seconds, peak megabytes and output of a process."""
     wrapper = (
         "import json,resource,subprocess,sys,time;t=time.perf_counter();"
         "p=subprocess.run(sys.argv[1:],capture_output=True,text=True);"
@@ -39,7 +41,7 @@ def timed(command: list[str], cache: Path) -> dict[str, float | str]:
 
 
 def row(what: str, command: str, runs: list[dict[str, float | str]], **more: object) -> dict[str, object]:
-    """A row of the record: median, least and most seconds."""
+    """A row of the record: median, minimum and maximum seconds."""
     seconds = [float(run["seconds"]) for run in runs]
     found = {
         "what": what,
@@ -56,7 +58,7 @@ def row(what: str, command: str, runs: list[dict[str, float | str]], **more: obj
 
 
 def photographs(scratch: Path, runs: int, peer: str, fastai: str) -> list[dict[str, object]]:
-    """The main job, three ways of being warm, with the peer's script in between."""
+    """The main job with three states of the caches, alternating with the peer's script."""
     data, kinds = (
         str(DATA / "hymenoptera"),
         ("first use on a machine", "new folder, backbone compiled", "same folder again"),

@@ -1,8 +1,8 @@
-"""Measure what training from scratch reaches: python benchmarks/learning.py [--parts mnist distortions cifar]
+"""Measure the accuracy of training from scratch: python benchmarks/learning.py [--parts mnist distortions cifar]
 
-mnist: LeNet-5 on all of MNIST, 20 epochs, images as they are, three seeds; distortions: the same with `--augment
-distortions`. cifar: ResNet-20 on CIFAR-10-JPEG in what a 20-minute budget buys. Each run is `striate train` in a
-process of its own, kept under --runs; one that was cut off is resumed, one that is finished is not run again.
+mnist: LeNet-5 on all of MNIST, 20 epochs, without augmentation, three seeds; distortions: the same with `--augment
+distortions`. cifar: ResNet-20 on CIFAR-10-JPEG within 20 minutes. Each run is a `striate train` process, saved under
+--runs; an interrupted one is resumed, a finished one is not repeated.
 `--folder` names the unpacked folder of CIFAR-10-JPEG.
 """
 
@@ -41,7 +41,7 @@ PARTS = {
 
 
 def mnist(runs: Path) -> Path:
-    """All of MNIST under the names that a source of arrays has."""
+    """All of MNIST, as a file of arrays with the names that Striate reads."""
     path = runs / "mnist.npz"
     if not path.exists():
         data = np.load(DATA / "mnist.npz")
@@ -50,7 +50,7 @@ def mnist(runs: Path) -> Path:
 
 
 def run(data: Path, out: Path, options: tuple[str, ...], seed: int) -> dict[str, float]:
-    """Accuracy and seconds of a run, made now or before."""
+    """Accuracy and seconds of a run, new or existing."""
     done = _done(out)
     if not done:
         begin = [str(data), "--out", str(out), "--seed", str(seed), *options]
@@ -65,18 +65,18 @@ def _done(out: Path) -> dict[str, float]:
     events = [json.loads(line) for line in log.read_text("utf-8").splitlines()] if log.exists() else []
     if not events or events[-1]["event"] != "done":
         return {}
-    # A run that was resumed has seconds for each part of it; those of its epochs are all there.
+    # A resumed run logs its seconds per part; those of its epochs are complete.
     learning = sum({row["epoch"]: row["seconds"] for row in events if row["event"] == "epoch"}.values())
     return {"accuracy": events[-1]["accuracy"], "seconds": events[-1]["seconds"], "learning": learning}
 
 
 def main() -> None:
-    """Make the runs that are not there, and write the record."""
+    """Do the missing runs, and write the record."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     options.add_argument("--runs", type=Path, default=Path("runs") / "learning")
     options.add_argument("--folder", type=Path, default=Path("cifar10-jpeg"), help="CIFAR-10-JPEG, unpacked")
-    options.add_argument("--note", default="", help="what else the machine did")
+    options.add_argument("--note", default="", help="other load on the machine")
     chosen = options.parse_args()
     chosen.runs.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, object]] = []

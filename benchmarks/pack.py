@@ -1,8 +1,8 @@
-"""Measure packed against un-packed epochs and write a record: python benchmarks/pack.py [--runs 5] [--parts ...]
+"""Measure packed against unpacked epochs and write a record: python benchmarks/pack.py [--runs 5] [--parts ...]
 
-On the photographs of hymenoptera, in one process, packed and un-packed taking turns, medians. What is un-packed is
-decoded as `look` does it: on all cores, ahead of the net. Each packed epoch is also a proof: the benchmark fails if one
-reads a file of the source, or lets Pillow open anything. Rows measured again replace the day's.
+On the photographs of hymenoptera, in one process, packed and unpacked alternating, medians. Unpacked images are decoded
+as by `look`: on all cores, ahead of the net. The benchmark fails if a packed epoch reads a file of the source, or lets
+Pillow open anything. Rows measured again replace those of the same day.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from striate.training.view import normalised
 PARTS = ("making", "batches", "training")
 BATCH = 32
 NEUTRAL = (127.5,) * 3
-Batch = tuple[torch.Tensor, NDArray[np.int64]]  # uint8 [B, C, H, W], and the places of the items
+Batch = tuple[torch.Tensor, NDArray[np.int64]]  # uint8 [B, C, H, W], and the indices of the items
 
 opened = [0]  # images that Pillow has opened
 _opening = Image.open
@@ -52,7 +52,7 @@ Image.open = _counted  # type: ignore[assignment]
 
 
 class Counted:
-    """A source that counts what is read of it."""
+    """A source that counts its reads."""
 
     def __init__(self, source: Source) -> None:
         self.source, self.reads = source, 0
@@ -66,7 +66,7 @@ class Counted:
 
 
 def packed_batches(images: NDArray[np.uint8], epoch: int) -> Iterator[Batch]:
-    """An epoch of batches in a drawn order, gathered from the map."""
+    """An epoch of batches in random order, gathered from the memory map."""
     order = permutation(0, epoch, len(images))
     for start in range(0, len(order), BATCH):
         chosen = order[start : start + BATCH]
@@ -96,7 +96,7 @@ def seconds_of(batches: Iterator[Batch], step: Callable[[Batch], object] = len) 
 
 
 def stepping(net_name: str, pixels: Pixels, labels: torch.Tensor, classes: int) -> Callable[[Batch], None]:
-    """A step of plain SGD with a net that keeps what it learns from call to call."""
+    """A step of plain SGD with a net that stays in training from call to call."""
     torch.manual_seed(0)
     net = create(net_name, classes=classes, in_channels=3, input_size=(pixels.height, pixels.width))
     net.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -113,7 +113,7 @@ def stepping(net_name: str, pixels: Pixels, labels: torch.Tensor, classes: int) 
 
 
 def rows_of(what: str, runs: dict[str, list[tuple[float, float]]], images: int) -> list[dict[str, object]]:
-    """A row for packed and one for un-packed."""
+    """A row for packed and one for unpacked."""
     found = []
     middle = {kind: statistics.median(seconds for seconds, _ in times) for kind, times in runs.items()}
     for kind, times in runs.items():
@@ -139,7 +139,7 @@ def rows_of(what: str, runs: dict[str, list[tuple[float, float]]], images: int) 
 def compared(
     what: str, source: Counted, pixels: Pixels, runs: int, step: Callable[[Batch], object] = len
 ) -> list[dict[str, object]]:
-    """Epochs from the pack and from the files, taking turns; one of each beforehand is not counted."""
+    """Epochs from the pack and from the files, alternating, after one uncounted warm-up of each."""
     packed = automatic_pack(source, pixels)  # type: ignore[arg-type]
     items = [item for item, record in packed.pairs if not record.problem]
     times: dict[str, list[tuple[float, float]]] = {"packed": [], "un-packed": []}
@@ -147,10 +147,10 @@ def compared(
         before = source.reads, opened[0]
         first = seconds_of(packed_batches(packed.images, run), step)
         if (source.reads, opened[0]) != before:
-            raise SystemExit("a packed epoch has read or opened an image file")
+            raise SystemExit("a packed epoch read or opened an image file")
         second = seconds_of(decoded_batches(source, items, pixels, run), step)  # type: ignore[arg-type]
         if source.reads != before[0] + len(items):
-            raise SystemExit("the count of files does not count")
+            raise SystemExit("the file counter does not work")
         if run:
             times["packed"].append(first)
             times["un-packed"].append(second)
@@ -185,7 +185,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--runs", type=int, default=5)
     options.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    options.add_argument("--note", default="", help="what else ran on the machine, for the record")
+    options.add_argument("--note", default="", help="other load on the machine, for the record")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["STRIATE_CACHE"] = folder
@@ -193,7 +193,7 @@ def main() -> None:
         rows = making(source.source, Path(folder), chosen.runs) if "making" in chosen.parts else []
         for side in (224, 64) if "batches" in chosen.parts else ():
             rows += compared(f"batches of {BATCH} at {side}", source, Pixels(side, side), chosen.runs)
-        torch.set_num_threads(1)  # threads that wait for one another measure what else runs on the machine
+        torch.set_num_threads(1)  # waiting threads would measure the machine's other load
         labels = torch.tensor([item.target for item in source.source.items])
         for net, side in (("lenet5_plain", 32), ("resnet20", 64)) if "training" in chosen.parts else ():
             pixels = Pixels(side, side)

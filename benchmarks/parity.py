@@ -1,9 +1,10 @@
-"""Our networks beside other libraries': the same weights, the same answers. `make peers` runs it in their environment.
+"""Parity with other libraries: the same weights give the same outputs. `make peers` runs it in their environment.
 
-Each row takes a network of torchvision, timm or pytorchcv as it is freshly initialised, makes its batch norms those of
-a network that has been trained (see unsettle), brings the weights over by the key map that `striate import` uses, and
-compares the scores of two images in evaluation, for two seeds; auxiliary heads too. Passed: no score differs by more
-than 1e-4 of the largest, where the scores of two images differ by 1e-2 at least. Rows measured again replace the day's.
+Each row takes a freshly initialised network of torchvision, timm or pytorchcv, gives its batch norms statistics like
+those of a trained network (see unsettle), imports the weights by the key map of `striate import`, and compares the
+logits of two images in eval mode, for two seeds; also those of auxiliary heads. Passed: no logit differs by more than
+1e-4 of the largest, and the logits of the two images differ by at least 1e-2. Rows measured again replace those of the
+same day.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from striate.tables import table
 from striate.weights.peers import converted, key_map_of
 
 LIMIT = 1e-4
-TELLING = 1e-2  # two images must differ by so much, or a network that looks at nothing would agree too
+TELLING = 1e-2  # two images must differ by this much, or a network that ignores its input would agree too
 SEEDS = (0, 1)
 PACKAGES = ("torch", "torchvision", "timm", "pytorchcv", "numpy")
 
 
 class Pair(NamedTuple):
-    """change: what is changed first, a key of CHANGES, because the two differ in it by what their authors say."""
+    """change: a documented difference to remove first, a key of CHANGES."""
 
     net: str
     library: str
@@ -114,14 +115,14 @@ PAIRS = table(
 )
 CHANGES = {
     "-": "",
-    "border": "ours counts the border of average pooling, as theirs does and the authors' code does not",
-    "same": "theirs made with TensorFlow's padding and epsilon 1e-3, as the authors' code has them",
-    "relu": "theirs made with TensorFlow's padding, epsilon 1e-3 and a ReLU that is not clipped",
+    "border": "ours includes the padding in average pooling, as theirs does and the authors' code does not",
+    "same": "theirs made with TensorFlow's padding and epsilon 1e-3, as in the authors' code",
+    "relu": "theirs made with TensorFlow's padding, epsilon 1e-3 and ReLU instead of ReLU6",
 }
 
 
 def with_operators() -> torch.library.Library | None:
-    """Let torchvision be imported: beside a CPU build of torch its operators do not load, and two are asked for."""
+    """Make torchvision importable: with a CPU build of torch its operators do not load, and two are needed."""
     try:
         importlib.import_module("torchvision")
         return None
@@ -153,10 +154,11 @@ def made(pair: Pair) -> nn.Module:
 
 @torch.no_grad()
 def unsettle(net: nn.Module, x: Tensor) -> None:
-    """Give every batch norm statistics near those of `x` [N, 3, H, W], so that no signal dies, and all else a value.
+    """Give every batch norm statistics near those of `x` [N, 3, H, W], so that no signal vanishes, and random
+    parameters.
 
-    Means are moved by a normal share of the deviation, variances multiplied by 0.5 to 1.5; scales are 0.5 to 1.5,
-    shifts normal, and so are biases.
+    Means are shifted by a normally distributed share of the standard deviation, variances multiplied by 0.5 to 1.5;
+    scales are 0.5 to 1.5; shifts and biases are normally distributed.
     """
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
@@ -191,23 +193,23 @@ def transplanted(peer: nn.Module, pair: Pair) -> nn.Module:
 
 
 def size_of(pair: Pair) -> int:
-    """The side of an image: the network's own; of SqueezeNet what the other libraries' last pooling takes."""
+    """The side of an image: the network's own; for SqueezeNet that of the other libraries' last pooling."""
     return 224 if pair.net.startswith("squeezenet") else entry(pair.net).input_size[0]
 
 
 def images(side: int) -> Tensor:
-    """Two images of smooth colours: of white noise, every large average would be the same."""
+    """Two images of smooth colours: for white noise, every large average would be the same."""
     return 2 * F.interpolate(torch.randn(2, 3, 7, 7), (side, side), mode="bilinear")
 
 
 def apart(one: Tensor, other: Tensor) -> float:
-    """The largest difference as a share of the largest score."""
+    """The largest difference as a share of the largest logit."""
     return float((one - other).abs().max() / other.abs().max())
 
 
 @torch.inference_mode()
 def differences(peer: nn.Module, net: nn.Module, x: Tensor) -> dict[str, float]:
-    """Of the scores and, where both have them, of the auxiliary heads' scores; and of the two images' own."""
+    """Of the logits and, if both have them, the auxiliary logits; and between the two images."""
     theirs = peer(x)
     found = {"images": apart(theirs[0], theirs[1]), "scores": apart(net(x), theirs)}
     auxiliary = getattr(peer, "AuxLogits", None)
@@ -216,12 +218,12 @@ def differences(peer: nn.Module, net: nn.Module, x: Tensor) -> dict[str, float]:
         handle = peer.Mixed_6e.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
         peer(x)
         handle.remove()
-        found["auxiliary scores"] = apart(net.forward_aux(x)[1][0], auxiliary(seen[0]))
+        found["auxiliary logits"] = apart(net.forward_aux(x)[1][0], auxiliary(seen[0]))
     return found
 
 
 def row_of(pair: Pair, version: Callable[[str], str]) -> dict[str, object]:
-    """Measure a pair."""
+    """Compare a pair."""
     largest: dict[str, float] = {}
     telling = float("inf")
     for seed in SEEDS:
@@ -252,7 +254,7 @@ def row_of(pair: Pair, version: Callable[[str], str]) -> dict[str, object]:
 
 
 def main() -> None:
-    """Measure all pairs, or those of the nets named, and write the record. Exit code 1 where one does not agree."""
+    """Measure all pairs, or those of the nets named, and write the record. Exit code 1 if one does not agree."""
     from importlib.metadata import version
 
     options = argparse.ArgumentParser(description=__doc__)
@@ -260,7 +262,7 @@ def main() -> None:
     options.add_argument("--threads", type=int, default=1)
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
-    kept = with_operators()  # for as long as it is kept
+    kept = with_operators()  # registered while this object is alive
     rows = []
     for pair in PAIRS:
         if chosen.nets and pair.net not in chosen.nets:
@@ -271,8 +273,8 @@ def main() -> None:
     del kept
     failed = [str(row["what"]) for row in rows if not row["passed"]]
     if failed:
-        raise SystemExit(f"different answers: {', '.join(failed)}")
-    print(f"{len(rows)} pairs agree within {LIMIT:g} of the largest score")
+        raise SystemExit(f"different outputs: {', '.join(failed)}")
+    print(f"{len(rows)} pairs agree within {LIMIT:g} of the largest logit")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Measure what a step of a deep stack keeps in memory, by depth, recomputing or not: python benchmarks/recompute.py
+"""Measure the memory of a training step by depth, with and without gradient checkpointing: python
+benchmarks/recompute.py
 
 Pre-activation ResNets of 50 to 800 layers on 32 x 32 images, through the loop that `striate train` runs, one thread.
-Each is a process of its own: the peak of its resident memory less what stood there after the imports, less weights and
-gradients, which no way of computing can save. The exponent is the slope of the logarithms: 1 is in proportion to the
-depth, 0.5 its square root.
+Each runs in a separate process: its peak resident memory minus that after the imports, minus weights and gradients,
+which checkpointing cannot save. The exponent is the slope of the logarithms: 1 is proportional to the depth, 0.5 to its
+square root.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ BATCH = 16
 
 
 def measure_here(depth: int, recompute: str) -> dict[str, float]:
-    """A step in this process, and the processor's time for it."""
+    """A step in this process, and its CPU time."""
     import torch
 
     from striate.nets.preact_resnet import CifarPreActResNet
@@ -46,7 +47,7 @@ def measure_here(depth: int, recompute: str) -> dict[str, float]:
     before = megabytes_at_peak()
     torch.manual_seed(0)
     net = CifarPreActResNet(depth=depth)
-    for parameter in net.parameters():  # gradients stand there from the start, so that they can be taken off
+    for parameter in net.parameters():  # gradients exist from the start, so that they can be subtracted
         parameter.grad = torch.full_like(parameter, 0.0)
     begun = time.process_time()
     loss = fit(net, examples, recipe)[0].loss
@@ -56,7 +57,7 @@ def measure_here(depth: int, recompute: str) -> dict[str, float]:
 
 
 def measure(depth: int, recompute: str) -> dict[str, float]:
-    """`measure_here` in a process of its own, where the C library gives large blocks back once they are freed."""
+    """`measure_here` in a separate process, where the C library returns large blocks as soon as they are freed."""
     command = [sys.executable, str(Path(__file__)), "--one", str(depth), recompute]
     environment = dict(os.environ) | {"MALLOC_MMAP_THRESHOLD_": "65536"}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
@@ -65,7 +66,7 @@ def measure(depth: int, recompute: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure every depth both ways, and write the record."""
+    """Measure every depth with and without, and write the record."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--one", nargs=2, metavar=("DEPTH", "RECOMPUTE"), help="measure in this process")
     chosen = options.parse_args()
@@ -76,7 +77,7 @@ def main() -> None:
     for recompute in ("none", "sqrt"):
         found = [measure(depth, recompute) for depth in DEPTHS]
         row: dict[str, object] = {
-            "what": f"pre-activation ResNet, recompute = {recompute}: megabytes kept in a step of {BATCH}, by depth",
+            "what": f"pre-activation ResNet, gradient checkpointing {recompute}: MB in a step of {BATCH}, by depth",
             "command": "benchmarks/recompute.py", "n": 1, "depths": list(DEPTHS),
         }  # fmt: skip
         for key, digits in (("kept", 1), ("weights", 1), ("cpu_seconds", 2), ("loss", 6)):

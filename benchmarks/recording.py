@@ -1,4 +1,4 @@
-"""What the benchmarks share: where data and records lie, what machine this is, and how a record is written."""
+"""Shared by the benchmarks: folders of data and records, the machine's description, and writing records."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def machine() -> str:
 
 
 def write_record(name: str, rows: list[dict[str, object]], packages: Sequence[str]) -> None:
-    """Write the day's record of a benchmark, with the versions of `packages`; rows measured again replace the day's."""
+    """Write the day's record of a benchmark, with the versions of `packages`; rows measured again replace those of the
+    same day."""
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     path = ROOT / "benchmarks" / "records" / f"{date}-{name}.json"
     before = json.loads(path.read_text())["rows"] if path.exists() else []

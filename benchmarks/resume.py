@@ -1,11 +1,10 @@
 """Kill small runs at random moments, resume them, compare: python benchmarks/resume.py [--start fork] [--kills 100]
 
-Runs of four kinds, taking turns, on drawings that the script makes. A process of a run is killed by SIGKILL at a random
-moment: most of them while it learns and writes a checkpoint at every step or two, some of them before and after. Then
-the run is resumed, and perhaps killed again, until it ends. Its model.safetensors must then equal, byte for byte, that
-of a run of its kind that was never stopped: the benchmark fails at the first that does not. The record
-is of what was done when the kills or the minutes were reached. "spawn" starts every process from nothing; "fork" spares
-it the imports, so that nearly all of its short life is the run.
+Runs of four kinds, alternating, on generated drawings. A run's process is killed by SIGKILL at a random moment: mostly
+while it trains and writes a checkpoint at every step or two, sometimes before or after. Then the run is resumed, and
+perhaps killed again, until it ends. Its model.safetensors must then equal, byte for byte, that of an uninterrupted run
+of its kind: the benchmark fails at the first difference. It ends at the given number of kills or minutes. "spawn"
+starts every process anew; "fork" saves the imports, so that nearly all of a process's time is the run.
 """
 
 from __future__ import annotations
@@ -49,23 +48,23 @@ KINDS = {
         ("train.epochs=3", "checkpoint.steps=2", "optimizer.name=adamw", "train.precision=bfloat16"),
     ),
 }  # fmt: skip
-AGAIN = 0.6  # the chance that a process which resumes is killed, too
-ANYWHERE = 0.2  # the share of kills that fall anywhere in a process's life, its start and its end included
+AGAIN = 0.6  # the probability that a resumed process is killed too
+ANYWHERE = 0.2  # the share of kills at any time of a process, including its start and end
 
 
 @dataclass
-class Told:
-    """What came of the runs of one kind."""
+class Outcome:
+    """The results of the runs of one kind."""
 
     start: str
-    seconds: float = 0.0  # of a whole run
+    seconds: float = 0.0  # of an uninterrupted run
     learning: float = 0.0  # of those, from the first checkpoint on
     runs: int = 0
     equal: int = 0
     kills: int = 0
     resumed: int = 0
     in_a_write: int = 0
-    steps: list[int] = field(default_factory=list)  # of the newest checkpoint, kill by kill
+    steps: list[int] = field(default_factory=list)  # of the newest checkpoint, per kill
 
 
 def main() -> None:
@@ -75,21 +74,21 @@ def main() -> None:
     options.add_argument("--kills", type=int, default=100)
     options.add_argument("--minutes", type=float, default=60)
     options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--note", default="", help="what else ran on the machine, for the record")
+    options.add_argument("--note", default="", help="other load on the machine, for the record")
     chosen = options.parse_args()
-    draw, told = random.Random(chosen.seed), {kind: Told(chosen.start) for kind in KINDS}
+    draw, outcome = random.Random(chosen.seed), {kind: Outcome(chosen.start) for kind in KINDS}
     if chosen.start == "fork":
-        from striate.learning import scratch as _  # noqa: F401  (for the processes that are forked)
+        from striate.learning.strategies import scratch as _  # noqa: F401  (for the processes that are forked)
     end = time.monotonic() + 60 * chosen.minutes
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         for name, channels in (("grey", 1), ("colour", 3)):
             drawings(scratch / name, channels)
-        while (kills := sum(found.kills for found in told.values())) < chosen.kills and time.monotonic() < end:
-            kind = min(KINDS, key=lambda name: told[name].kills)
-            one(scratch, kind, told[kind], draw)
-            print(f"{kills} kills before; {kind}: {told[kind].equal} equal of {told[kind].runs}", flush=True)
-    rows = [row(kind, found, chosen.note) for kind, found in told.items() if found.runs]
+        while (kills := sum(found.kills for found in outcome.values())) < chosen.kills and time.monotonic() < end:
+            kind = min(KINDS, key=lambda name: outcome[name].kills)
+            one(scratch, kind, outcome[kind], draw)
+            print(f"{kills} kills before; {kind}: {outcome[kind].equal} equal of {outcome[kind].runs}", flush=True)
+    rows = [row(kind, found, chosen.note) for kind, found in outcome.items() if found.runs]
     write_record("resume", rows, ("striate", "torch", "numpy", "safetensors"))
 
 
@@ -104,35 +103,35 @@ def drawings(root: Path, channels: int) -> None:
             Image.fromarray(image.squeeze()).save(root / name / f"{number:02d}.png")
 
 
-def one(scratch: Path, kind: str, told: Told, draw: random.Random) -> None:
-    """A run that is killed at least once, and its comparison with one that was never stopped."""
+def one(scratch: Path, kind: str, outcome: Outcome, draw: random.Random) -> None:
+    """A run that is killed at least once, and its comparison with an uninterrupted one."""
     whole = scratch / "whole" / kind.replace(", ", "-")
     for _ in range(0 if whole.exists() else 2):  # the first also packs the images
         shutil.rmtree(whole, ignore_errors=True)
-        begun, process = time.monotonic(), started(scratch, kind, whole, told.start)
+        begun, process = time.monotonic(), started(scratch, kind, whole, outcome.start)
         while process.is_alive() and not checkpoints(whole):
             time.sleep(0.005)
         learning = time.monotonic()
         process.join()
-        require(process.exitcode == 0, "the run that is never stopped failed", scratch)
-        told.seconds, told.learning = time.monotonic() - begun, time.monotonic() - learning
+        require(process.exitcode == 0, "the uninterrupted run failed", scratch)
+        outcome.seconds, outcome.learning = time.monotonic() - begun, time.monotonic() - learning
     run, struck = scratch / "killed", 0
     shutil.rmtree(run, ignore_errors=True)
     while not (run / "model.safetensors").exists():
-        process = started(scratch, kind, run, told.start)
-        told.resumed += (run / "recipe.toml").exists()
+        process = started(scratch, kind, run, outcome.start)
+        outcome.resumed += (run / "recipe.toml").exists()
         if not struck or draw.random() < AGAIN:
-            struck += strike(process, run, told, draw)
+            struck += strike(process, run, outcome, draw)
         process.join()
         require(process.exitcode in (0, -signal.SIGKILL), "a resumed run failed", scratch)
-    told.runs += struck > 0
+    outcome.runs += struck > 0
     equal = (run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
-    require(equal, f"{kind}: the resumed run ended with another model", scratch)
-    told.equal += struck > 0
+    require(equal, f"{kind}: the resumed run gave another model", scratch)
+    outcome.equal += struck > 0
 
 
 def started(scratch: Path, kind: str, run: Path, start: str) -> BaseProcess:
-    """A process that begins the run, or goes on with it."""
+    """A process that starts the run, or resumes it."""
     data, net, settings = KINDS[kind]
     if (run / "recipe.toml").exists():
         words = ["--resume", str(run)]
@@ -145,7 +144,7 @@ def started(scratch: Path, kind: str, run: Path, start: str) -> BaseProcess:
 
 
 def work(words: list[str], scratch: Path) -> None:
-    """The command line; what it says is kept for who looks into a failure."""
+    """The command line, with its output saved for debugging."""
     os.environ["STRIATE_CACHE"] = str(scratch / "cache")
     with open(scratch / "words.txt", "wb") as file:
         for stream in (1, 2):
@@ -153,23 +152,24 @@ def work(words: list[str], scratch: Path) -> None:
     sys.exit(striate(words))
 
 
-def strike(process: BaseProcess, run: Path, told: Told, draw: random.Random) -> bool:
-    """Kill the process at a random moment of its life or, more often, of the time that it learns; whether in time."""
+def strike(process: BaseProcess, run: Path, outcome: Outcome, draw: random.Random) -> bool:
+    """Kill the process at a random moment of its life or, more often, of its training; returns whether it was in
+    time."""
     before = checkpoints(run)
     if draw.random() < ANYWHERE:
-        moment = draw.uniform(0, told.seconds)
+        moment = draw.uniform(0, outcome.seconds)
     else:
         while checkpoints(run) == before and process.is_alive():
             time.sleep(0.002)
-        moment = draw.uniform(0, told.learning / 2)  # less than all, or many would be done before
+        moment = draw.uniform(0, outcome.learning / 2)  # half, or many would have ended before
     process.join(moment)
     process.kill()
     process.join()
     if process.exitcode != -signal.SIGKILL:
-        return False  # it was done before
-    told.kills += 1
-    told.in_a_write += any(run.rglob(".*.part"))
-    told.steps.append(max((int(name[5:14]) for name in checkpoints(run)), default=-1))
+        return False  # it had ended before
+    outcome.kills += 1
+    outcome.in_a_write += any(run.rglob(".*.part"))
+    outcome.steps.append(max((int(name[5:14]) for name in checkpoints(run)), default=-1))
     return True
 
 
@@ -178,31 +178,31 @@ def checkpoints(run: Path) -> list[str]:
     return sorted(path.name for path in run.glob("checkpoints/*/*.checkpoint"))
 
 
-def row(kind: str, told: Told, note: str) -> dict[str, object]:
-    """What the record says of a kind."""
+def row(kind: str, outcome: Outcome, note: str) -> dict[str, object]:
+    """The record of a kind."""
     found: dict[str, object] = {
-        "what": f"{kind}, {told.start}",
-        "command": f"benchmarks/resume.py --start {told.start}",
+        "what": f"{kind}, {outcome.start}",
+        "command": f"benchmarks/resume.py --start {outcome.start}",
         "settings": " ".join((*COMMON, *KINDS[kind][2])),
-        "n": told.runs,
-        "equal": told.equal,
-        "kills": told.kills,
-        "kills_in_a_write": told.in_a_write,
-        "kills_before_a_checkpoint": told.steps.count(-1),
-        "different_steps": len(set(told.steps)),
-        "median_step": statistics.median(told.steps) if told.steps else None,
-        "processes_resumed": told.resumed,
-        "seconds_of_a_run_never_stopped": round(told.seconds, 1),
-        "seconds_that_it_learns": round(told.learning, 1),
+        "n": outcome.runs,
+        "equal": outcome.equal,
+        "kills": outcome.kills,
+        "kills_in_a_write": outcome.in_a_write,
+        "kills_before_a_checkpoint": outcome.steps.count(-1),
+        "different_steps": len(set(outcome.steps)),
+        "median_step": statistics.median(outcome.steps) if outcome.steps else None,
+        "processes_resumed": outcome.resumed,
+        "seconds_of_a_run_never_stopped": round(outcome.seconds, 1),
+        "seconds_that_it_learns": round(outcome.learning, 1),
     }
     print(json.dumps(found))
     return found | ({"note": note} if note else {})
 
 
 def require(true: bool, what: str, scratch: Path) -> None:
-    """Stop the benchmark where something is not as it must be, with the last process's words."""
+    """Stop the benchmark, with the last process's output, if a condition does not hold."""
     if not true:
-        raise SystemExit(f"{what}; the last process said:\n{(scratch / 'words.txt').read_text()}")
+        raise SystemExit(f"{what}; the last process's output:\n{(scratch / 'words.txt').read_text()}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Measure a training step beside the peers': python benchmarks/steps.py [--runs 5] [--nets resnet20 ...]
+"""Measure a training step against other libraries: python benchmarks/steps.py [--runs 5] [--nets resnet20 ...]
 
 Run by the peers' Python, with this project on PYTHONPATH (`make peers` sets both up). ResNet-20 at 32 x 32, batch 128,
 and EfficientNet-Lite0 at 128 x 128, batch 32, SGD with Nesterov momentum, float images already in memory for the peers,
-uint8 for us; every side trains a net of the same architecture from the same catalogue, in one process, taking turns.
-Rows: plain PyTorch as its tutorials write it; timm's loop (its train script's defaults: optimizer factory, smoothed
-loss) and fastai's Learner as documented; each with its own fast flags (bfloat16, channels last); and ours as `striate
-train` runs it, augmentation (shift and flip) included, after the trial that it makes itself.
+uint8 for us; all train a net of the same architecture from the same catalogue, in one process, alternating.
+Rows: plain PyTorch as in its tutorials; timm's loop (its train script's defaults: optimizer factory, label smoothing)
+and fastai's Learner as documented; each also with its fast flags (bfloat16, channels last); and ours as `striate train`
+runs it, including augmentation (shift and flip), after its own timing trial.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from striate.recipe import Recipe
 from striate.training.examples import Examples
 from striate.training.loop import learn
 from striate.training.loop_state import Run
-from striate.training.pace import fastest
+from striate.training.step_timing import choose_fastest
 from striate.training.world import ALONE
 
 SIZES = {"resnet20": (32, 128), "efficientnet_lite0": (128, 32)}
-STEPS = 4  # of one turn
+STEPS = 4  # per turn
 CLASSES = 10
 
-Turn = Callable[[], float]  # seconds a step
+Turn = Callable[[], float]  # seconds per step
 
 
 def data(size: int, batch: int) -> tuple[Tensor, Tensor]:
@@ -56,23 +56,23 @@ def ours(name: str, compiled: str) -> tuple[Turn, str]:
             "augment": {"preset": "none", "shift": size // 16, "flip": 0.5},
         }
     )
-    pace = fastest(net, examples, recipe)
-    recipe = recipe.updated({"train": {"precision": pace.precision, "compile": pace.compile}})
+    timing = choose_fastest(net, examples, recipe)
+    recipe = recipe.updated({"train": {"precision": timing.precision, "compile": timing.compile}})
     run = Run(net, examples, recipe, [], None, ALONE)
 
     def turn() -> float:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         for step in run.batches_left():
             learn(run, step)
-        taken = time.perf_counter() - begun
+        taken = time.perf_counter() - started
         run.epoch, run.batch = run.epoch + 1, 0
         return taken / STEPS
 
-    return turn, f"{pace.precision}, compile {pace.compile}"
+    return turn, f"{timing.precision}, compile {timing.compile}"
 
 
 def plain(name: str, *, fast: bool = False) -> Turn:
-    """What the tutorials write; with `fast`, channels last and autocast as they say further on."""
+    """As in the tutorials; with `fast`, their channels last and autocast."""
     size, batch = SIZES[name]
     images, labels = data(size, batch)
     x = (images.float() - 127.5) / 127.5
@@ -83,7 +83,7 @@ def plain(name: str, *, fast: bool = False) -> Turn:
     loss_of = nn.CrossEntropyLoss()
 
     def turn() -> float:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         for inputs, targets in zip(x.split(batch), labels.split(batch), strict=True):
             optimizer.zero_grad()
             with torch.autocast("cpu", torch.bfloat16, enabled=fast):
@@ -91,7 +91,7 @@ def plain(name: str, *, fast: bool = False) -> Turn:
             loss.backward()
             optimizer.step()
             loss.item()
-        return (time.perf_counter() - begun) / STEPS
+        return (time.perf_counter() - started) / STEPS
 
     return turn
 
@@ -112,7 +112,7 @@ def timm_loop(name: str, *, fast: bool = False) -> Turn:
     loss_of, meter = LabelSmoothingCrossEntropy(0.1), AverageMeter()
 
     def turn() -> float:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         for inputs, targets in zip(x.split(batch), labels.split(batch), strict=True):
             if fast:
                 inputs = inputs.contiguous(memory_format=torch.channels_last)
@@ -122,7 +122,7 @@ def timm_loop(name: str, *, fast: bool = False) -> Turn:
             optimizer.step()
             optimizer.zero_grad()
             meter.update(loss.item(), len(inputs))
-        return (time.perf_counter() - begun) / STEPS
+        return (time.perf_counter() - started) / STEPS
 
     return turn
 
@@ -147,21 +147,21 @@ def fastai_loop(name: str, *, fast: bool = False) -> Turn:
         net.to(memory_format=torch.channels_last)
         plain_forward = net.forward
 
-        def forward(inputs: Tensor) -> Tensor:  # its mixed precision asks for a GPU, so autocast stands in
+        def forward(inputs: Tensor) -> Tensor:  # its mixed precision needs a GPU, so autocast is used instead
             with torch.autocast("cpu", torch.bfloat16):
                 return plain_forward(inputs.contiguous(memory_format=torch.channels_last)).float()
 
         net.forward = forward
 
     def turn() -> float:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         with learner.no_bar(), learner.no_logging():
             learner.fit(1, 0.1, cbs=[])
-        whole = time.perf_counter() - begun
-        begun = time.perf_counter()
+        whole = time.perf_counter() - started
+        started = time.perf_counter()
         with learner.no_bar(), learner.no_logging():
             learner.validate()
-        return (whole - (time.perf_counter() - begun)) / STEPS  # without the validation pass that fit makes
+        return (whole - (time.perf_counter() - started)) / STEPS  # without the validation pass that fit makes
 
     return turn
 
@@ -205,11 +205,11 @@ if __name__ == "__main__":
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--nets", nargs="+", default=list(SIZES))
     parser.add_argument("--no-peers", action="store_true", help="plain PyTorch alone")
-    parser.add_argument("--no-compile", action="store_true", help="without the row of a run long enough to compile for")
+    parser.add_argument("--no-compile", action="store_true", help="without the row of a run long enough for compiling")
     given = parser.parse_args()
     if not given.no_peers:
         from parity import with_operators
 
-        operators = with_operators()  # kept while anything that imports torchvision is used
+        operators = with_operators()  # must stay alive while anything that imports torchvision is used
     found = [measure(name, given.runs, not given.no_peers, not given.no_compile) for name in given.nets]
     write_record("steps", found, ["torch", "numpy"] + ([] if given.no_peers else ["timm", "fastai"]))

@@ -1,7 +1,7 @@
-"""Measure what the audit and the model say of doubtful data: python benchmarks/trust.py
+"""Measure label error detection and OOD detection: python benchmarks/trust.py
 
-Label errors: of 5 % flipped labels, how many stand in the first tenth of the ranking, on hymenoptera and mnist-5k.
-Strangers: how well ants and bees are told from images of two hundred other things.
+Label errors: of 5 % flipped labels, the share in the first tenth of the ranking, on hymenoptera and mnist-5k.
+OOD detection: how well ants and bees are separated from images of two hundred other classes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FLIPPED = 0.05
 
 
 def found_in_the_first_tenth(data: Path, flipped: set[str]) -> float:
-    """The share of the flipped images that stand among the first tenth of the suspects."""
+    """The share of the flipped images in the first tenth of the ranking."""
     from striate.data.opening import open_source
     from striate.jobs.examining import examine
     from striate.progress import Progress
@@ -49,7 +49,7 @@ def hymenoptera(scratch: Path, seed: int) -> float:
 
 
 def digits(scratch: Path, seed: int) -> float:
-    """Digits given another label."""
+    """Digits with another label."""
     from striate.data.sources.named import open_named
 
     source = open_named("mnist-5k")
@@ -62,20 +62,20 @@ def digits(scratch: Path, seed: int) -> float:
     return found_in_the_first_tenth(path, {f"image/{place:04d}" for place in chosen})
 
 
-def strangers(scratch: Path, seed: int) -> dict[str, float]:
+def ood(scratch: Path, seed: int) -> dict[str, float]:
     """Ants and bees against one photograph each of 200 classes of ImageNet, ants among them."""
     from striate.jobs.train import train
     from striate.recipe import Recipe
 
-    folder = scratch / "strangers"
+    folder = scratch / "ood"
     if not folder.exists():
         folder.mkdir()
         for path in (DATA / "imagenet_samples").glob("*.jp*g"):
             shutil.copyfile(path, folder / path.name)
     recipe = Recipe().updated({"data.ood": str(folder), "seed": seed})
     run = train(DATA / "hymenoptera", out=scratch / f"run{seed}", recipe=recipe)
-    assert run.strangers is not None
-    return {key: value for key, value in run.strangers.as_dict().items() if isinstance(value, float)}
+    assert run.ood is not None
+    return {key: value for key, value in run.ood.as_dict().items() if isinstance(value, float)}
 
 
 def main() -> None:
@@ -90,8 +90,8 @@ def main() -> None:
             row |= {"command": "striate audit DATA --labels", "n": runs, "shares": shares}
             rows.append(row | {"mean": round(statistics.mean(shares), 4)})
             print(json.dumps(rows[-1]), flush=True)
-        met = strangers(scratch, 0)
-        row = {"what": "strangers: ants and bees against imagenet_samples", "n": 1, **met}
+        met = ood(scratch, 0)
+        row = {"what": "OOD detection: ants and bees against imagenet_samples", "n": 1, **met}
         rows.append(row | {"command": "striate train hymenoptera --ood imagenet_samples"})
         print(json.dumps(rows[-1]), flush=True)
     write_record("trust", rows, ("striate", "openvino", "numpy", "pillow", "scipy"))

@@ -5,10 +5,10 @@
     run = striate.train("photos/", out="run")           # audited, trained, evaluated, with a report
     predictor = striate.load("run/model.safetensors")   # everything that is needed is in that file
     predictor.predict(["new.jpg"])                      # labels and probabilities
-    net = striate.create("lenet5")                      # a torch module, as its paper has it
-    data = striate.open_data("photos/")                 # images, targets and split for a loop of one's own
+    net = striate.create("lenet5")                      # a torch module, as in its paper
+    data = striate.open_data("photos/")                 # images, targets and split for your own training loop
 
-Importing this imports nothing heavy: each name is fetched when it is first used.
+Importing this imports nothing heavy: each name is imported on first use.
 """
 
 from __future__ import annotations

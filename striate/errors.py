@@ -1,4 +1,4 @@
-"""The two ways a request can end badly, the nearest right answer to a wrong name, and text that fits a line."""
+"""Exception classes, suggestions for a wrong name, and text that fits a line."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Iterable
 
 
 class StriateError(Exception):
-    """Base of every error Striate raises on purpose; its text is one line a user can act on."""
+    """Base class of all Striate exceptions; the message is one line that a user can act on."""
 
     exit_code = 1
 
 
 class RequestError(StriateError, ValueError):
-    """The request was wrong: what was given, and what would have been accepted. Exit code 2."""
+    """The request was wrong; the message has the given value and what is accepted. Exit code 2."""
 
     exit_code = 2
 
 
 class WorkError(StriateError, RuntimeError):
-    """The request was right, but the work failed. Exit code 1."""
+    """The request was valid, but the work failed. Exit code 1."""
 
     exit_code = 1
 
 
 class Stopped(StriateError):  # noqa: N818  (nothing went wrong)
-    """The user or the system asked the work to stop, and all of it was saved. Exit code 130 or 143, as in shells."""
+    """A signal requested a stop, and the work so far was saved. Exit code 130 or 143, as in shells."""
 
     def __init__(self, message: str, exit_code: int = 130) -> None:
         super().__init__(message)
@@ -33,13 +33,13 @@ class Stopped(StriateError):  # noqa: N818  (nothing went wrong)
 
 
 def nearest(value: str, choices: Iterable[str], limit: int = 3) -> list[str]:
-    """The up to `limit` choices that look most like `value`, best first; empty when none is near."""
+    """Up to `limit` choices most similar to `value`, best first; empty if none is similar."""
     lowered = {choice.lower(): choice for choice in choices}
     return [lowered[match] for match in difflib.get_close_matches(value.lower(), lowered, n=limit, cutoff=0.5)]
 
 
 def unknown(what: str, value: str, choices: Iterable[str]) -> RequestError:
-    """The error for a name that is not among `choices`, with the nearest right ones."""
+    """The error for a name that is not among `choices`, with the most similar ones."""
     known = list(choices)
     near = nearest(value, known)
     if near:
@@ -51,5 +51,5 @@ def unknown(what: str, value: str, choices: Iterable[str]) -> RequestError:
 
 
 def printable(text: str) -> str:
-    """Text that stays on its line: control characters and undecodable bytes as escapes, all else as it is."""
+    """Text that fits on one line: control characters and undecodable bytes are escaped."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -1,7 +1,7 @@
-"""THE preprocessing: from a file's bytes to what the network sees, the same in every verb and engine.
+"""The preprocessing: from a file's bytes to the network input, the same in every verb and engine.
 
-Two steps. `decode` turns any image file into upright 8-bit RGB and says what it had to do. `Pixels`, a value that is
-stored in the model file, crops and resizes to the network's size and holds the normalisation. NumPy and Pillow only.
+Two steps. `decode` turns any image file into upright 8-bit RGB and lists the conversions. `Pixels`, which is stored in
+the model file, crops and resizes to the input size and holds the normalisation. NumPy and Pillow only.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from striate.errors import RequestError, unknown
 
 Images = NDArray[np.uint8]
 
-MAX_PIXELS = 178_956_970  # refuse larger headers unread: Pillow's own limit for a decompression bomb
+MAX_PIXELS = 178_956_970  # larger images are not decoded: Pillow's limit for a decompression bomb
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 RULES = ("crop", "squash", "centre")
 
-LUMA = (19595, 38470, 7471)  # Pillow's whole-number weights of red, green and blue (ITU-R 601), over 65536
+LUMA = (19595, 38470, 7471)  # Pillow's integer weights of red, green and blue (ITU-R 601), over 65536
 
 POLICIES = {
-    "exif-rotated": "turned upright as the camera's EXIF orientation says",
+    "exif-rotated": "rotated by the EXIF orientation",
     "cmyk": "converted from CMYK to RGB",
-    "16-bit": "brought from 16 to 8 bits by dropping the low byte",
-    "high-range": "32-bit values, brought to 8 bits from the image's own minimum and maximum",
-    "palette": "palette colours looked up",
-    "alpha": "laid over white",
+    "16-bit": "converted from 16 to 8 bits by dropping the low byte",
+    "high-range": "32-bit values, scaled to 8 bits by the minimum and maximum of the image",
+    "palette": "palette converted to RGB",
+    "alpha": "transparency composited over white",
     "animated": "first frame used",
-    "grey": "grey used as equal red, green and blue",
+    "grey": "greyscale converted to RGB",
     "other-mode": "converted to RGB",
 }
 
 
-class UnreadableImage(Exception):  # noqa: N818  (it is no error of the program's)
-    """An image that cannot be used; `kind` is the finding it is listed under, the text says why."""
+class UnreadableImage(Exception):  # noqa: N818  (the file is at fault, not the program)
+    """An image that cannot be used; `kind` is the kind of its finding, the text is the reason."""
 
     def __init__(self, kind: str, why: str) -> None:
         super().__init__(why)
@@ -73,14 +73,14 @@ def decode(content: bytes, *, at_least: int = 0) -> Decoded:
         raise UnreadableImage("empty", "zero bytes")
     try:
         with warnings.catch_warnings():
-            # Pillow warns of doubtful EXIF, palettes and sizes; what matters of these is checked and said here.
+            # Pillow warns of invalid EXIF, palettes and sizes; what matters of these is checked and reported here.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content)) as opened:
                 return _decode_opened(opened, at_least)
     except Image.DecompressionBombError:
         raise UnreadableImage("bomb", f"declares more than {MAX_PIXELS:,} pixels") from None
     except UnidentifiedImageError:
-        raise UnreadableImage("not-an-image", "content is no image format that is known") from None
+        raise UnreadableImage("not-an-image", "the content is no known image format") from None
     except UnreadableImage:
         raise
     except MemoryError:
@@ -91,13 +91,13 @@ def decode(content: bytes, *, at_least: int = 0) -> Decoded:
 
 
 def peek(path: Path) -> tuple[int, int, int] | None:
-    """Width, height and channels (1 for grey) that a file's header declares; None where there is no readable one."""
+    """Width, height and channels (1 for grey) from a file's header; None if it cannot be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as opened:
                 return *opened.size, 1 if opened.mode in ("L", "1", "I", "F") or opened.mode.startswith("I;16") else 3
-    except Exception:  # as in decode: whatever a decoder raises, the file is judged when it is decoded
+    except Exception:  # as in decode: a decoder may raise anything; the error is reported when the file is decoded
         return None
 
 
@@ -113,7 +113,7 @@ def _decode_opened(opened: Image.Image, at_least: int) -> Decoded:
             opened.draft(opened.mode, (size[0] // reduction, size[1] // reduction))
     # An MPO's further frames are a camera's previews.
     notes = ["animated"] if form != "MPO" and getattr(opened, "n_frames", 1) > 1 else []
-    # Pillow reads 16-bit colour as 8-bit; only the stored layout still tells.
+    # Pillow reads 16-bit colour as 8-bit; only the stored layout shows it.
     if any(";16" in str(tile[3]) for tile in getattr(opened, "tile", ())) and not opened.mode.startswith("I"):
         notes.append("16-bit")
     image, conversions = upright(opened)
@@ -165,11 +165,11 @@ def _to_rgb(image: Image.Image) -> tuple[Image.Image, list[str]]:
 
 @dataclass(frozen=True)
 class Pixels:
-    """How an RGB image becomes the network's input; part of the model file.
+    """The preprocessing of an RGB image to the network's input; part of the model file.
 
     height, width: of the input, in pixels. channels: 3, or 1 for grey (ITU-R 601 luma, Pillow's integer rule).
     rule: "crop" takes the centred square of `fraction` of the shorter side and resizes it; "squash" resizes all of the
-    image, whatever its aspect; "centre" never enlarges: larger images are shrunk to fit, then laid centred on `fill`.
+    image, ignoring the aspect; "centre" never enlarges: larger images are shrunk to fit, then padded with `fill`.
     filter: Pillow's resize filter, on uint8. mean, std: per channel on the 0..255 scale: input = (pixel - mean) / std.
     """
 
@@ -190,7 +190,7 @@ class Pixels:
             raise unknown("resize filter", str(self.filter), FILTERS)
         for name in ("height", "width"):
             if not (type(getattr(self, name)) is int and 1 <= getattr(self, name) <= 8192):
-                raise RequestError(f"pixels.{name} must be a whole number from 1 to 8192, not {getattr(self, name)!r}")
+                raise RequestError(f"pixels.{name} must be an integer from 1 to 8192, not {getattr(self, name)!r}")
         whole = type(self.channels) is int and type(self.fill) is int
         if not whole or self.channels not in (1, 3) or not 0.001 <= self.fraction <= 1 or not 0 <= self.fill <= 255:
             raise RequestError("pixels takes 1 or 3 channels, a fraction from 0.001 to 1 and a fill in 0..255")
@@ -204,7 +204,7 @@ class Pixels:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Pixels:
-        """The value that `as_dict` gave. Raises RequestError for anything else."""
+        """The inverse of `as_dict`. Raises RequestError for anything else."""
         names = {item.name for item in dataclasses.fields(cls)}
         if not isinstance(values, dict) or not {"height", "width"} <= values.keys() <= names:
             raise RequestError(f"pixels takes the keys {', '.join(sorted(names))}")
@@ -217,23 +217,23 @@ class Pixels:
             raise RequestError(f"pixels holds a value of the wrong type: {error}") from None
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as plain JSON values."""
+        """All fields as JSON values."""
         return dataclasses.asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
 
     @property
     def at_least(self) -> int:
-        """What to pass to `decode`, so that a reduced decoding leaves twice the size that is needed after cropping."""
+        """The argument of `decode`, so that a reduced decoding keeps twice the size needed after cropping."""
         longer = max(self.height, self.width)
         return round(longer / self.fraction) if self.rule == "crop" else longer
 
     def decode(self, content: bytes) -> Decoded:
-        """`decode` at the size this preprocessing needs."""
+        """`decode` at the size that this preprocessing needs."""
         return decode(content, at_least=self.at_least)
 
     def apply(self, image: Image.Image) -> Images:
         """Crop and resize an RGB image: uint8 [height, width, channels], not yet normalised.
 
-        All sizes are whole-number arithmetic, so that exported graphs can repeat it exactly.
+        All sizes are computed in integers, so that exported graphs can reproduce them exactly.
         """
         source = image if self.channels == 3 else image.convert("L")
         resample = FILTERS[self.filter]
@@ -257,15 +257,15 @@ class Pixels:
 
 
 def crop_side(shorter: int, fraction: float) -> int:
-    """The centred square's side: `fraction` (in whole thousandths) of the shorter side, rounded half up, at least 1."""
+    """The side of the centre crop: `fraction` (rounded to thousandths) of the shorter side, half up, at least 1."""
     return max(1, (shorter * round(fraction * 1000) * 2 + 1000) // 2000)
 
 
 def fitted_size(width: int, height: int, to_width: int, to_height: int) -> tuple[int, int]:
-    """Width and height shrunk, never enlarged, to fit into to_width x to_height, aspect kept, rounded half up."""
+    """Width and height shrunk, never enlarged, to fit into to_width x to_height, same aspect, rounded half up."""
     if width <= to_width and height <= to_height:
         return width, height
-    # The side that binds is the one whose ratio is larger: width / to_width against height / to_height.
+    # The limiting side is the one with the larger ratio: width / to_width or height / to_height.
     over, under = (width, to_width) if width * to_height >= height * to_width else (height, to_height)
     shrunk = [max(1, (2 * side * under + over) // (2 * over)) for side in (width, height)]
     return min(shrunk[0], to_width), min(shrunk[1], to_height)

@@ -1,4 +1,4 @@
-"""How long work tells of itself: jobs speak to a Progress; the command line shows it, Python stays silent."""
+"""Progress reports of long work: jobs call a Progress; the command line shows it, Python is silent by default."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Protocol
 
 
 class Step(Protocol):
-    """A bar under way."""
+    """A progress bar in use."""
 
     def advance(self, amount: int = 1) -> None:
         """`amount` more of the total is done."""
 
     def note(self, text: str) -> None:
-        """A few words beside the bar, such as the loss."""
+        """A short text next to the bar, such as the loss."""
 
 
 class Progress:
-    """Says nothing; the command line's subclass shows lines and bars on standard error."""
+    """Shows nothing; the command line's subclass shows lines and bars on standard error."""
 
     def say(self, line: str) -> None:
-        """One line a user should read."""
+        """Show a line to the user."""
 
     @contextmanager
     def bar(self, what: str, total: int) -> Iterator[Step]:
-        """A bar of `total` units for the length of the `with` block."""
+        """A progress bar of `total` units during the `with` block."""
         yield _SilentStep()
 
 

@@ -1,6 +1,6 @@
-"""A scikit-learn classifier of images: `ImageClassifier().fit(X, y).predict(X)`, in pipelines, searches and scores.
+"""A scikit-learn classifier of images: `ImageClassifier().fit(X, y).predict(X)`, in pipelines, searches and scorers.
 
-Needs scikit-learn, which is no dependency of its own: pip install 'striate[sklearn]'.
+Needs scikit-learn, an optional dependency: pip install 'striate[sklearn]'.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ try:
 except ImportError as error:
     raise ImportError("striate.sklearn needs scikit-learn: pip install 'striate[sklearn]'") from error
 
-# Checks of scikit-learn's `check_estimator` that this classifier is known to fail, each with its reason. There is none:
-# flat X is taken, so that every check runs. `fit` has no sample_weight: its check asks that a weight of two equals two
-# copies of an image, which no minibatch training does.
+# Checks of scikit-learn's `check_estimator` that this classifier is known to fail, each with its reason. There are
+# none: flat X is accepted, so that every check runs. `fit` has no sample_weight: its check requires that a weight of
+# two equals two copies of an image, which does not hold for minibatch training.
 EXPECTED_FAILED_CHECKS: dict[str, str] = {}
 
 
@@ -40,17 +40,17 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     net : "auto" or a network's name, as `striate.list_nets` lists them.
     strategy : "auto", "features" (a linear head on a pretrained network), "finetune" or "scratch".
-    epochs, lr, batch : passes over the images, peak learning rate, images a step; None: chosen by Striate.
+    epochs, lr, batch : passes over the images, peak learning rate, batch size; None: chosen by Striate.
     augment : "auto", "none" or another preset of the recipe's table [augment].
-    seed : of everything random; equal seeds give equal models.
+    seed : random seed; equal seeds give equal models.
     image_shape : (height, width) or (height, width, 3) of flat X [N, D]. None: D values are laid out row by row in the
-        smallest square that holds them, the rest black. A convolution sees neighbours together, so give the shape.
-    engine : what predicts, "auto", "openvino" or "torch".
+        smallest square that holds them, padded with black. A convolution needs the true neighbours: give the shape.
+    engine : inference engine, "auto", "openvino" or "torch".
 
     Attributes
     ----------
-    classes_ : the labels, sorted.  n_features_in_ : values an image.  model_ : the trained `striate.model.Model`.
-    predictor_ : the `Predictor` of it, and so `predictor_.net`, the torch module.
+    classes_ : the labels, sorted.  n_features_in_ : values per image.  model_ : the trained `striate.model.Model`.
+    predictor_ : its `Predictor`; `predictor_.net` is the torch module.
 
     X is uint8 [N, H, W] or [N, H, W, 3], or flat [N, D]. Values of other types are scaled so that the least and the
     largest value of the training data become 0 and 255. All of X is trained on; nothing is held out.
@@ -88,13 +88,15 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         assert_all_finite(targets, input_name="y", estimator_name=type(self).__name__)
         check_classification_targets(targets)
         if len(targets) != len(values):
-            raise ValueError(f"X holds {len(values)} images, and y {len(targets)} labels; one label each is needed")
+            raise ValueError(
+                f"X holds {len(values)} images, and y {len(targets)} labels; one label per image is needed"
+            )
         self.classes_, encoded = np.unique(targets, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"a classifier needs at least two classes; y has one class, {self.classes_[0]!r}")
         self._range = (float(values.min()), float(values.max()))
         with tempfile.TemporaryDirectory(prefix="striate-fit-") as folder:
-            # As a part of its own nothing of it is held out.
+            # Given as the part "train", so that nothing is held out.
             data = {"train": (self._images(values), encoded)}
             run = train(data, out=Path(folder) / "run", recipe=self._recipe())
         self.model_: Model = run.model
@@ -117,19 +119,19 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the engine, which belongs to its process."""
+        """The state without the engine, which belongs to its process."""
         state = dict(super().__getstate__())
         state.pop("predictor_", None)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """With an engine of this process."""
+        """Restore, with an engine of this process."""
         super().__setstate__(state)
         if "model_" in state:
             self.predictor_ = Predictor(self.model_, engine=self.engine)
 
     def __sklearn_tags__(self) -> Any:
-        """Flat and image-shaped X are taken."""
+        """Flat and image-shaped X are accepted."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags

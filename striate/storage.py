@@ -1,4 +1,4 @@
-"""Where files go and how they get there: the cache folder, whole-or-nothing writes, content hashes."""
+"""Files: the cache folder, atomic writes, content hashes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from striate.errors import WorkError
 
 
 def cache_root() -> Path:
-    """The folder of all caches: `STRIATE_CACHE`, else the platform's own place. Not created here."""
+    """The folder of all caches: `STRIATE_CACHE`, else the platform's default. Not created here."""
     chosen = os.environ.get("STRIATE_CACHE")
     if chosen:
         return Path(chosen).expanduser()
@@ -27,17 +27,18 @@ def cache_root() -> Path:
 
 
 def package_folder(package: str) -> Path | None:
-    """Where an installed package lies, found without importing it; None where it is not installed."""
+    """The folder of an installed package, found without importing it; None if it is not installed."""
     spec = importlib.util.find_spec(package)
     places = spec.submodule_search_locations if spec else None
     return Path(places[0]) if places else None
 
 
 def write_atomically(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Let `fill` write to a temporary file beside `path`, sync it, then rename it: the old file or the new, never half.
+    """Let `fill` write to a temporary file next to `path`, sync it, then rename it: the old file or the new, never
+    half.
 
-    This is the one seam through which results and caches reach the disk.
-    Raises WorkError, naming the path, when the disk is full or the folder cannot be written; nothing is left behind.
+    All results and caches are written through this function.
+    Raises WorkError, with the path, if the disk is full or the folder cannot be written; no temporary file remains.
     """
     temporary = None
     try:
@@ -47,7 +48,7 @@ def write_atomically(path: Path, fill: Callable[[BinaryIO], object]) -> None:
             fill(file)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes private files; results get the permissions any new file would have.
+        # mkstemp makes private files; results get the default permissions of new files.
         umask = os.umask(0)
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)
@@ -61,7 +62,7 @@ def write_atomically(path: Path, fill: Callable[[BinaryIO], object]) -> None:
 
 
 def publish(part: Path, path: Path) -> None:
-    """Give a file that was written in steps its name: synced, renamed, and the folder synced. Raises OSError."""
+    """Rename a finished temporary file to `path`: sync it, rename it, and sync the folder. Raises OSError."""
     with open(part, "rb") as file:
         os.fsync(file.fileno())
     part.replace(path)
@@ -83,28 +84,28 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode("utf-8", "surrogateescape"))
 
 
-def sealed(content: bytes) -> bytes:
-    """Content for a cache, with a checksum line before it."""
+def with_checksum(content: bytes) -> bytes:
+    """Content for a cache, after a line with its checksum."""
     return sha256_of(content).encode() + b"\n" + content
 
 
-def unsealed(stored: bytes) -> bytes | None:
-    """What `sealed` was given; None for anything that is not wholly what was written, and so must be made again."""
+def without_checksum(stored: bytes) -> bytes | None:
+    """The inverse of `with_checksum`; None for damaged content, which must be computed again."""
     checksum, newline, content = stored.partition(b"\n")
     return content if newline and checksum == sha256_of(content).encode() else None
 
 
-def read_sealed(path: Path) -> bytes | None:
-    """The content that `write_sealed` put there; None where there is none, or not wholly."""
+def read_checked(path: Path) -> bytes | None:
+    """The content that `write_checked` wrote; None if it is missing or damaged."""
     try:
-        return unsealed(path.read_bytes())
+        return without_checksum(path.read_bytes())
     except OSError:
         return None
 
 
-def write_sealed(path: Path, content: bytes) -> None:
-    """`write_bytes` for a cache: what is damaged afterwards is not believed."""
-    write_bytes(path, sealed(content))
+def write_checked(path: Path, content: bytes) -> None:
+    """`write_bytes` for a cache, with a checksum that detects damage."""
+    write_bytes(path, with_checksum(content))
 
 
 def sha256_of(content: bytes | memoryview) -> str:
@@ -121,7 +122,7 @@ def sha256_of_file(path: Path) -> str:
 def fill_folder_atomically(folder: Path, fill: Callable[[Path], object]) -> None:
     """Let `fill` write files into a temporary folder, then rename it to `folder`: all of it appears, or nothing.
 
-    Where another process made the folder meanwhile, that one is kept. Raises WorkError where the disk refuses.
+    If another process made the folder meanwhile, that one remains. Raises WorkError if the disk cannot be written.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

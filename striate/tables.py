@@ -1,7 +1,7 @@
-"""A paper's table, written as text, becomes typed rows; a printed grid of X and dots becomes booleans.
+"""Parse a paper's table, written as text, into typed rows, and a printed grid of X and dots into booleans.
 
-A network file starts with its paper's own table. Reading it is strict: a typing error fails at import, with the line
-that is wrong, and does not silently make another network.
+A network module starts with its paper's table. Parsing is strict: a typing error fails at import, with the wrong
+line, instead of silently making another network.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _TRUTH = {"yes": True, "true": True, "no": False, "false": False}
 
 
 def table(row_type: type[Row], text: str) -> tuple[Row, ...]:
-    """Read a table: a header line, then one line per row, cells parted by white space, empty lines skipped.
+    """Read a table: a header line, then one line per row, cells separated by white space, empty lines skipped.
 
     `row_type` is a NamedTuple or a dataclass; the header must be exactly its field names, in order. A field is int,
-    float, str, bool (yes/no, true/false), any type with a classmethod `parse(text)`, which raises ValueError for text
-    that it cannot read, or `X | None` of one of these, where "-" is None. Cells therefore hold no blanks.
+    float, str, bool (yes/no, true/false), any type with a classmethod `parse(text)`, which raises ValueError for
+    invalid text, or `X | None` of one of these, where "-" is None. So cells contain no blanks.
     Raises ValueError, with the line's number within `text` and its content, for a wrong header, a row with too many or
     too few cells, or a cell that is not of its field's type; TypeError for a row type that cannot be read this way.
     """
@@ -33,23 +33,23 @@ def table(row_type: type[Row], text: str) -> tuple[Row, ...]:
     return tuple(row_type(*_cells(number, cells, readers)) for number, cells in lines)
 
 
-def turned(text: str) -> str:
-    """The same table with rows and columns exchanged, for a table that its paper prints lying on its side.
+def transposed(text: str) -> str:
+    """The transposed table, for a table that its paper prints with one column per row.
 
-    Raises ValueError, with the line, when the lines have different numbers of cells.
+    Raises ValueError, with the line, if the lines have different numbers of cells.
     """
     lines = list(_lines(text))
     for number, cells in lines:
         if len(cells) != len(lines[0][1]):
-            raise ValueError(f"line {number}: {len(cells)} cells where {len(lines[0][1])} stand above: {_quote(cells)}")
+            raise ValueError(f"line {number}: {len(cells)} cells, but {len(lines[0][1])} above: {_quote(cells)}")
     return "\n".join(" ".join(column) for column in zip(*(cells for _, cells in lines), strict=True))
 
 
 def grid(text: str) -> tuple[tuple[bool, ...], ...]:
     """Read a printed grid: `X` is True and `.` is False, with or without blanks between them.
 
-    A first line without any X or dot is taken as the columns' labels, and a first word of a row that is neither X nor
-    dot as the row's label; labels are checked for number and dropped.
+    A first line without any X or dot has the column labels, and a first word of a row that is neither X nor dot is
+    the row's label; the number of labels is checked, and they are dropped.
     Returns rows of equal length, as printed. Raises ValueError, with the line, for anything else.
     """
     labels: list[str] | None = None
@@ -60,7 +60,7 @@ def grid(text: str) -> tuple[tuple[bool, ...], ...]:
             continue
         marks = words if _is_marks(words[0]) else words[1:]
         if not marks or not all(_is_marks(word) for word in marks):
-            raise ValueError(f"line {number}: a row of the grid holds X and dots only: {_quote(words)}")
+            raise ValueError(f"line {number}: a row of the grid may only have X and dots: {_quote(words)}")
         row = tuple(mark == "X" for mark in "".join(marks))
         width = len(rows[0]) if rows else len(labels or row)
         if len(row) != width:
@@ -87,7 +87,7 @@ def _is_marks(word: str) -> bool:
 
 
 def _readers(row_type: type[object]) -> dict[str, Callable[[str], object]]:
-    """Field name -> the function that reads its cell, in the order of the fields."""
+    """Field name -> the function that parses its cell, in the order of the fields."""
     if dataclasses.is_dataclass(row_type):
         names = tuple(field.name for field in dataclasses.fields(row_type))
     else:
@@ -104,7 +104,7 @@ def _readers(row_type: type[object]) -> dict[str, Callable[[str], object]]:
 
 
 def _reader(hint: object) -> Callable[[str], object] | None:
-    """The function that reads a cell of this type; None for a type that has none."""
+    """The function that parses a cell of this type; None for an unsupported type."""
     known: dict[object, Callable[[str], object]] = {int: int, float: float, str: str, bool: _truth}
     if hint in known:
         return known[hint]

@@ -1,4 +1,4 @@
-"""What torchrun tells the processes that it starts, read from the environment without importing torch."""
+"""The environment variables that torchrun sets for its processes, read without importing torch."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Place:
-    """A process among `size`: its number `rank` from 0, and `local`, that among those of its machine.
+    """A process among `size`: its `rank` from 0, and `local`, its rank on its machine.
 
-    restarts: how often torchrun has started them anew because one was lost, as far as this machine knows.
+    restarts: how often torchrun restarted the processes because one on this machine failed.
     """
 
     rank: int = 0

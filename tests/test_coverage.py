@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import named_tests
 import pytest
 from named_tests import ROOT, kind_of, missing, named_in, rendered_by, rows, wrong_in_door
 
@@ -53,6 +57,38 @@ def test_a_name_that_names_no_test_is_reported(tmp_path: Path) -> None:
     ):
         (line,) = missing([f"{tmp_path}/{name}"])
         assert name in line and why in line
+
+
+def test_a_full_run_fails_where_a_named_test_did_not_run(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "tests").mkdir()
+    names = ["test_ran", "test_skipped", "test_slow", "test_left_out"]
+    rows = "".join(f'[[item]]\ntest = "tests/test_some.py::{name}"\n' for name in names)
+    (tmp_path / "docs" / "coverage.toml").write_text(rows)
+    (tmp_path / "docs" / "lectures.toml").write_text("item = []\n")
+    shutil.copyfile(ROOT / "tests" / "named_tests.py", tmp_path / "tests" / "named_tests.py")
+    hooks = [name for name in vars(named_tests) if name.startswith("pytest_")]
+    (tmp_path / "tests" / "conftest.py").write_text(f"from named_tests import {', '.join(hooks)}\n")
+    (tmp_path / "tests" / "test_some.py").write_text(
+        "import pytest\n"
+        "def test_ran(): ...\n"
+        "def test_skipped(): pytest.skip('no data')\n"
+        "@pytest.mark.slow\ndef test_slow(): ...\n"
+        "if False:\n    def test_left_out(): ...\n"
+    )
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\ntestpaths = tests\naddopts = -m 'not slow'\nmarkers =\n  slow\n  unit\n  end_to_end\n"
+    )
+
+    def printed(*arguments: str) -> tuple[int, list[str]]:
+        command = [sys.executable, "-m", "pytest", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return done.returncode, [line for line in done.stdout.splitlines() if line.startswith("NOT RUN")]
+
+    code, lines = printed()
+    assert code == 1
+    assert len(lines) == 1 and "tests/test_some.py::test_left_out" in lines[0]
+    assert printed("tests/test_some.py") == (0, [])
 
 
 def test_every_test_is_a_unit_or_an_end_to_end_test(request: pytest.FixtureRequest) -> None:

@@ -1,4 +1,4 @@
-"""Errors: exit codes, one line, and the nearest right answer."""
+"""Errors: exit codes, one line, and suggestions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_nearest_name_comes_first(given_name: str, near: str) -> None:
     assert nearest(given_name, ["resnet20", "lenet5", "AlexNet"])[0] == near
 
 
-def test_nothing_near_lists_what_is_known() -> None:
+def test_without_a_near_name_the_known_ones_are_listed() -> None:
     assert nearest("zebra", ["resnet20", "lenet5"]) == []
     assert str(unknown("net", "zebra", ["resnet20", "lenet5"])) == "unknown net 'zebra'; known: resnet20, lenet5"
     many = [f"q{number}" for number in range(40)]
@@ -31,7 +31,7 @@ def test_nothing_near_lists_what_is_known() -> None:
 
 
 @given(st.text(), st.lists(st.text(max_size=8), max_size=20))
-def test_whatever_is_given_the_answer_names_it(value: str, known: list[str]) -> None:
+def test_the_message_names_the_given_value(value: str, known: list[str]) -> None:
     assert set(nearest(value, known)) <= set(known)
     error = unknown("net", value, known)
     assert isinstance(error, RequestError)
@@ -47,5 +47,5 @@ def test_whatever_is_given_the_answer_names_it(value: str, known: list[str]) -> 
         ("a\x1b[31m", "a\\x1b[31m"),
     ],
 )
-def test_printable_escapes_only_what_would_leave_the_line(text: str, shown: str) -> None:
+def test_printable_escapes_only_what_does_not_fit_on_a_line(text: str, shown: str) -> None:
     assert printable(text) == shown

@@ -1,4 +1,4 @@
-"""Storage: the old file or the new, never half; and one clear line when the disk does not allow it."""
+"""Storage: the old file or the new, never half; and one clear line if the disk fails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def full_disk(*_: object, **__: object) -> NoReturn:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_the_cache_is_where_it_is_told_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_cache_folder_follows_the_environment_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "not made"))
     assert storage.cache_root() == tmp_path / "not made"
     assert not (tmp_path / "not made").exists()
@@ -31,7 +31,7 @@ def test_the_cache_is_where_it_is_told_to_be(monkeypatch: pytest.MonkeyPatch, tm
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the XDG rule is Linux's")
-def test_without_a_word_the_cache_is_the_platforms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_by_default_the_cache_is_the_platforms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("STRIATE_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -40,7 +40,7 @@ def test_without_a_word_the_cache_is_the_platforms(monkeypatch: pytest.MonkeyPat
     assert storage.cache_root() == tmp_path / "xdg" / "striate"
 
 
-def test_a_file_is_written_whole_with_ordinary_permissions(tmp_path: Path) -> None:
+def test_a_file_is_written_atomically_with_default_permissions(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "er" / "file.bin"
     storage.write_bytes(path, b"content")
     assert path.read_bytes() == b"content"
@@ -51,7 +51,7 @@ def test_a_file_is_written_whole_with_ordinary_permissions(tmp_path: Path) -> No
     assert [entry.name for entry in path.parent.iterdir()] == ["file.bin"]
 
 
-def test_text_keeps_the_bytes_of_a_name_that_is_no_text(tmp_path: Path) -> None:
+def test_text_preserves_undecodable_bytes_of_a_file_name(tmp_path: Path) -> None:
     storage.write_text(tmp_path / "t", b"caf\xe9".decode("utf-8", "surrogateescape"))
     assert (tmp_path / "t").read_bytes() == b"caf\xe9"
 
@@ -111,12 +111,12 @@ def test_a_long_name_can_be_written(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_folder_is_written_atomically(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "folder"
     storage.fill_folder_atomically(folder, lambda place: (place / "x").write_text("1"))
     assert (folder / "x").read_text() == "1"
     storage.fill_folder_atomically(folder, lambda place: (place / "x").write_text("2"))
-    assert (folder / "x").read_text() == "1"  # the one that was there first is kept
+    assert (folder / "x").read_text() == "1"  # the first one remains
 
     def broken(place: Path) -> None:
         (place / "x").write_text("half")
@@ -138,9 +138,9 @@ def test_hashes_of_bytes_and_files_agree(content: bytes) -> None:
 
 
 @given(st.binary(max_size=200), st.integers(0, 300), st.integers(1, 255))
-def test_a_sealed_content_comes_back_whole_or_not_at_all(content: bytes, place: int, flip: int) -> None:
-    stored = bytearray(storage.sealed(content))
-    assert storage.unsealed(bytes(stored)) == content
+def test_content_with_a_checksum_is_read_back_or_rejected(content: bytes, place: int, flip: int) -> None:
+    stored = bytearray(storage.with_checksum(content))
+    assert storage.without_checksum(bytes(stored)) == content
     stored[place % len(stored)] ^= flip
-    assert storage.unsealed(bytes(stored)) is None
-    assert storage.unsealed(bytes(stored[: place % len(stored)])) is None
+    assert storage.without_checksum(bytes(stored)) is None
+    assert storage.without_checksum(bytes(stored[: place % len(stored)])) is None

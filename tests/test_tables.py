@@ -1,4 +1,4 @@
-"""Tables and grids read back exactly, and say which line is wrong."""
+"""Tables and grids are parsed exactly, and errors name the line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from striate.tables import grid, table, turned
+from striate.tables import grid, table, transposed
 
 
 class Row(NamedTuple):
@@ -37,13 +37,13 @@ def test_reads_typed_rows() -> None:
 
 
 @given(ROWS)
-def test_what_is_printed_is_read_back(rows: list[Row]) -> None:
+def test_printed_rows_are_read_back(rows: list[Row]) -> None:
     text = "\n".join(["name number rate wide", *(" ".join(map(str, row)) for row in rows)])
     assert table(Row, text) == tuple(rows)
 
 
 @given(st.text())
-def test_any_text_is_read_or_refused_with_a_line(text: str) -> None:
+def test_any_text_is_parsed_or_refused_with_a_line(text: str) -> None:
     for read in (lambda: table(Pair, text), lambda: grid(text)):
         try:
             read()
@@ -99,7 +99,7 @@ def test_cells_of_any_type_with_parse_and_empty_cells() -> None:
         table(Cells, "size kernel other\n2x3 x -")
 
 
-def test_a_field_that_no_cell_can_be_is_refused() -> None:
+def test_an_unsupported_field_type_is_refused() -> None:
     class Wrong(NamedTuple):
         both: int | str
 
@@ -107,11 +107,11 @@ def test_a_field_that_no_cell_can_be_is_refused() -> None:
         table(Wrong, "both\n1")
 
 
-def test_a_table_lying_on_its_side_is_turned() -> None:
-    assert table(Pair, turned("left 1 3\nright 2 4")) == (Pair(1, 2), Pair(3, 4))
-    assert turned("") == ""
-    with pytest.raises(ValueError, match="line 2: 1 cells where 2 stand above"):
-        turned("a b\nc")
+def test_a_table_is_transposed() -> None:
+    assert table(Pair, transposed("left 1 3\nright 2 4")) == (Pair(1, 2), Pair(3, 4))
+    assert transposed("") == ""
+    with pytest.raises(ValueError, match="line 2: 1 cells, but 2 above"):
+        transposed("a b\nc")
 
 
 def test_grids_with_and_without_labels_and_blanks() -> None:
@@ -133,7 +133,7 @@ def test_grids_are_read_back(rows: list[tuple[bool, ...]]) -> None:
         ("", "line 1: the grid is empty"),
         ("X.\nX", "line 2: 1 marks where 2 were expected: 'X'"),
         ("0 1 2\nX X", "line 2: 2 marks where 3 were expected"),
-        ("X.\nX O", "line 2: a row of the grid holds X and dots only: 'X O'"),
+        ("X.\nX O", "line 2: a row of the grid may only have X and dots: 'X O'"),
     ],
 )
 def test_a_bad_grid_is_refused_with_its_line(text: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""What a practitioner writes in thirty lines: torch eager features and scikit-learn. python torch_sklearn.py DATA"""
+"""A practitioner's thirty lines: features by torch in eager mode and scikit-learn. python torch_sklearn.py DATA"""
 
 import sys
 import time

@@ -1,1 +1,1 @@
-"""The command line: parse, call a job, show what it gave."""
+"""The command line: parse, call a job, print the result."""

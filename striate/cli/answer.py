@@ -1,4 +1,4 @@
-"""What verbs share: the answer that one gives, and arguments that several take."""
+"""What verbs share: their output, and common arguments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODEL = "model file, run folder, or a net with published weights"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a verb shows: text for people, JSON for programs, and the exit code."""
+    """The output of a verb: text for people, JSON for programs, and the exit code."""
 
     text: str
     json: dict[str, Any]
@@ -34,13 +34,13 @@ def terminal_progress() -> Progress:
 
 
 def own_net_option(parser: argparse.ArgumentParser) -> None:
-    """--net, for a model whose net is the user's own: the command line imports it before the verb runs."""
-    parser.add_argument("--net", metavar=OWN_NET, help="where the model's own net is defined, to be imported")
+    """--net, for a model of a user-defined net: the command line imports it before the verb runs."""
+    parser.add_argument("--net", metavar=OWN_NET, help="where the user-defined net of the model is, to be imported")
 
 
 def engine_options(parser: argparse.ArgumentParser) -> None:
     """--engine and --precision."""
-    parser.add_argument("--engine", choices=["auto", "openvino", "torch"], default="auto", help="what runs the net")
+    parser.add_argument("--engine", choices=["auto", "openvino", "torch"], default="auto", help="inference engine")
     parser.add_argument(
-        "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="auto: as the model was measured"
+        "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="auto: as the model was evaluated"
     )

@@ -1,4 +1,4 @@
-"""`striate`: the parser of all verbs, exit codes, and the promise of one clear line for an error."""
+"""`striate`: the parser of all verbs, exit codes, and one clear line for an error."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ VERBS = (
 )
 
 _EXAMPLES = """examples:
-  striate train photos/ --out run        learn from a folder with one sub-folder per class
-  striate predict run new.jpg            what is in new.jpg?
-  striate audit photos/ --html a.html    what is wrong with these images? a page to act on
-  striate nets 'resnet*'                 the networks whose name begins with resnet
+  striate train photos/ --out run        train on a folder with one subfolder per class
+  striate predict run new.jpg            predict the class of an image
+  striate audit photos/ --html a.html    check the data; write an interactive page
+  striate nets 'resnet*'                 list the networks whose name starts with resnet
 
-`striate VERB --help` shows a verb's options and an example. STRIATE_CACHE says where caches live.
-Exit codes: 0 done, 1 the work failed, 2 the request was wrong.
+`striate VERB --help` shows a verb's options and an example. STRIATE_CACHE sets the cache folder.
+Exit codes: 0 success, 1 failure, 2 invalid request.
 """
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse with one line for an error, and the nearest right verb or option."""
+    """argparse with one line for an error, and the nearest valid verb or option."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """As argparse does, but an option that is unknown is answered here, where the verb's own options are known."""
+        """As argparse does, but an unknown option is reported here, where the options of the verb are known."""
         chosen, left = super().parse_known_args(args, namespace)
         if left:
             wrong = next((word for word in left if word.startswith("-")), "")
             if not wrong:
-                self.error(f"not expected: {' '.join(left)}")
+                self.error(f"unexpected arguments: {' '.join(left)}")
             raise unknown("option", wrong.partition("=")[0], self._option_string_actions)
         return chosen, left
 
@@ -82,12 +82,12 @@ def _verb(verbs: argparse._SubParsersAction[_Parser], name: str, what: str, exam
 
 
 def _module(verb: str) -> types.ModuleType:
-    """The file of a verb; `import` is a word that Python keeps to itself."""
+    """The module of a verb; `import` is a reserved word of Python."""
     return importlib.import_module(f"striate.cli.verbs.{'import_weights' if verb == 'import' else verb}")
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line's grammar."""
+    """The parser of the command line."""
     top = _Parser(
         prog="striate",
         description="A workbench for convolutional networks.",
@@ -125,13 +125,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         answer = _module(chosen.verb).run(chosen)
         text = json.dumps(answer.json) if chosen.json else answer.text
         encoding = sys.stdout.encoding or "utf-8"
-        # A path need not be text, and a terminal need not have every letter.
+        # A path may not be valid text, and the terminal's encoding may lack a character.
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
         return int(answer.code)
     except StriateError as error:
         line = " ".join(str(error).split())
         mine = place()
-        if line:  # of several processes that stop, one speaks; what went wrong in another is told as its own
+        if line:  # of several processes that stop, one reports; an error of another process names its rank
             print(f"striate{f' ({mine})' if mine.rank else ''}: {line}", file=sys.stderr)
         if as_json and not mine.rank:
             print(json.dumps({"error": line}))
@@ -139,6 +139,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("striate: stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

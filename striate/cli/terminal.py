@@ -1,4 +1,4 @@
-"""Progress on a terminal: rich's bars on standard error, plain lines where that is no terminal."""
+"""Progress on a terminal: rich's bars on standard error, plain lines where that is not a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from striate.progress import Progress, Step
 
 
 class TerminalProgress(Progress):
-    """Shows lines always, and bars where somebody watches."""
+    """Prints lines always, and bars if the stream is a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -21,7 +21,7 @@ class TerminalProgress(Progress):
 
     @contextmanager
     def bar(self, what: str, total: int) -> Iterator[Step]:
-        """A bar with time left."""
+        """A bar with the remaining time."""
         if not self.stream.isatty():
             with super().bar(what, total) as step:
                 yield step

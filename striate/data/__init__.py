@@ -1,1 +1,1 @@
-"""Images on their way to a net: sources, audit, splits, augmentation, packs. Knows no net."""
+"""The data pipeline: sources, audit, splits, augmentation, packs. Independent of networks."""

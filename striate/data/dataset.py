@@ -1,4 +1,4 @@
-"""Labelled images for a loop of one's own: `open_data` gives images, targets and the split that `train` uses."""
+"""Labelled images for a custom training loop: `open_data` gives images, targets and the split that `train` uses."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class ImageDataset(Sequence[tuple[Images, Any]]):
     @overload
     def __getitem__(self, index: slice, /) -> ImageDataset: ...
     def __getitem__(self, index: int | slice, /) -> tuple[Images, Any] | ImageDataset:
-        """One image and its target, or a part of the dataset. Raises RequestError where the file is gone or damaged."""
+        """One image and its target, or a slice of the dataset. Raises RequestError if the file is missing or damaged."""
         if isinstance(index, slice):
             return ImageDataset(self.source, self.task, self.entries[index])
         entry, target = self.entries[index], self.targets[index]
@@ -81,7 +81,7 @@ class ImageDataset(Sequence[tuple[Images, Any]]):
 
         size: height and width in pixels, or one number for both. channels: 3, or 1 for grey. rule: as in
         `striate.pixels.Pixels`: "crop" (the centred square), "squash" or "centre". Decoded on several threads.
-        Raises RequestError for a size or rule that there is not, or an image that can no longer be read.
+        Raises RequestError for an invalid size or rule, or an image that can no longer be read.
         """
         height, width = (size, size) if isinstance(size, int) else size
         neutral = (127.5,) * channels
@@ -96,7 +96,7 @@ class ImageDataset(Sequence[tuple[Images, Any]]):
 
 @dataclass(frozen=True, eq=False)
 class SplitData:
-    """Data as `train` would use them. parts: "train", and "val" or "test" or both. audit: what was found in them."""
+    """Data as `train` would use them. parts: "train", and "val" or "test" or both. audit: its findings."""
 
     source: Source
     audit: Audit
@@ -119,12 +119,12 @@ class SplitData:
 
     @property
     def val(self) -> ImageDataset:
-        """The validation images. Raises RequestError where the data have none, but a test part."""
+        """The validation images. Raises RequestError if the data have a test part only."""
         return self._part("val")
 
     @property
     def test(self) -> ImageDataset:
-        """The test images. Raises RequestError where the data have none."""
+        """The test images. Raises RequestError if the data have none."""
         return self._part("test")
 
     def _part(self, name: str) -> ImageDataset:
@@ -141,25 +141,25 @@ def open_data(
     split: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> SplitData:
-    """Images, targets and split of `data`, for a loop of one's own: what `striate.train` accepts and how it splits.
+    """Images, targets and split of `data`, for a custom training loop; data and split as of `striate.train`.
 
-    held_out, seed: share of each class that is held out as "val", and the seed of the draw, where the data come without
-    a split; equal and near-equal images stay on one side. split: a split.csv of an earlier run, to be split the same.
-    Every image is looked at once; what cannot be used is listed in `audit.set_aside`.
-    Raises RequestError for what is no data, or where no image can be used.
+    held_out, seed: fraction of each class that is held out as "val", and the random seed, if the data have no split;
+    duplicates and near-duplicates stay on one side. split: a split.csv of an earlier run, to reuse its split.
+    Every image is read once; what cannot be used is listed in `audit.set_aside`.
+    Raises RequestError for data that cannot be opened, or without a usable image.
     """
     source = open_source(data)
     if not 0 < held_out < 1:
-        raise RequestError(f"held_out is a share between 0 and 1, not {held_out!r}")
+        raise RequestError(f"held_out is a fraction between 0 and 1, not {held_out!r}")
     if split is not None:
         source, _ = apply_split(source, Path(split))
     memory = Memory(source)
-    with (progress or Progress()).bar("Looking at the images", len(source.items)) as bar:
+    with (progress or Progress()).bar("Reading the images", len(source.items)) as bar:
         pairs = []
         for looked in look(source, Pixels(SIDE, SIDE), wanted=lambda digest: False, memory=memory):
             pairs.append((looked.item, looked.record))
             bar.advance()
-    with contextlib.suppress(WorkError):  # a cache that cannot be written costs the next call its time
+    with contextlib.suppress(WorkError):  # without the cache only the next call is slower
         memory.save([record.digest for _, record in pairs])
     found = audit(source, pairs, progress=progress)
     if not found.usable:

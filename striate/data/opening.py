@@ -1,4 +1,4 @@
-"""From what a user names to a source."""
+"""Opening data: from a path, name, arrays or Dataset to a source."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class LabelledImages(Protocol):
 
 
 # A path or a named set; (images, targets) as arrays; a Dataset; either of them by part, such as {"train": ..., "val":
-# ...}; or a source of one's own.
+# ...}; or a custom source.
 Data = str | os.PathLike[str] | tuple[Any, Any] | LabelledImages | Mapping[str, Any] | Source
 
 
 def open_source(data: Data) -> Source:
-    """The source behind a path or a named set, arrays, a Dataset, or the source itself.
+    """The source of a path or a named set, arrays, a Dataset, or the source itself.
 
-    Raises RequestError saying what would be accepted.
+    Raises RequestError that lists what is accepted.
     """
     if isinstance(data, (str, os.PathLike)):
         return _open_path(data)
@@ -60,10 +60,10 @@ def path_of(data: Data) -> Path | None:
 def _open_path(data: str | os.PathLike[str]) -> Source:
     path = Path(data)
     if not os.fspath(data):
-        raise RequestError(f"no data was named; give {ACCEPTED}, or a named set ({', '.join(NAMED)})")
+        raise RequestError(f"no data was given; give {ACCEPTED}, or a named set ({', '.join(NAMED)})")
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
-    except OSError as error:  # a name that is too long, a folder that may not be entered
+    except OSError as error:  # name too long, or no permission
         raise RequestError(f"cannot read {str(data)!r}: {error.strerror or error}") from error
     if is_folder:
         return _open_folder(path)
@@ -95,7 +95,7 @@ def _open_folder(path: Path) -> Source:
 
 
 def _open_file(path: Path) -> Source | None:
-    """The file as a source; None where its name is that of no format here."""
+    """The file as a source; None for an unknown format."""
     name = path.name.lower()
     if name.endswith(".npz"):
         return open_npz(path)
@@ -109,7 +109,7 @@ def _open_file(path: Path) -> Source | None:
 
 
 def _could_be_opened(path: Path) -> bool:
-    """Whether this, found where no class folder is, may be what was meant."""
+    """Whether this subfolder or file may be what was meant."""
     try:
         if path.is_dir():
             names = [entry.name for entry in path.iterdir()]
@@ -125,7 +125,7 @@ def _right_ending(path: Path) -> str:
 
 
 def _nearest(path: Path) -> str:
-    """The named set, or the neighbour of that path, that looks most like it."""
+    """A hint: the named set or the neighbouring path with the most similar name."""
     if near := nearest(str(path), NAMED, 1):
         return f"did you mean the named set {near[0]!r}?"
     try:

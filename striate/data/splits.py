@@ -1,6 +1,6 @@
-"""Which images are trained on and which are held out. A split the user gave is never changed.
+"""Train/validation splits and cross-validation folds. A split given by the user is never changed.
 
-Images that belong together (equal ones, near-duplicates, one group of the user's) stay on one side, or in one fold.
+Images that belong together (duplicates, near-duplicates, one group) stay on one side, or in one fold.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Places = list[int]
 
 
 def split(found: Audit, held_out: float, seed: int) -> list[str]:
-    """The part of each usable image: "train", "val" or "test", as given, or a stratified "train" and "val" made here.
+    """The part of each usable image: "train", "val" or "test", as given, or else a stratified "train" and "val".
 
-    Made here: of each class (label, tenth of the numbers), `held_out` of the images go to "val", at least one unless
-    images that belong together do not allow it; a class of a single image, and images that belong together under
-    different classes without being of one group, are trained on only. Depends on the images' content and the seed,
-    not on file names or order.
+    Stratified: of each class (label, decile of a regression target), the fraction `held_out` goes to "val", at least
+    one image unless images that belong together do not allow it. A class of a single image, and duplicates under
+    different classes that are not of one group, are only trained on. Depends on the images' content and the seed, not
+    on file names or order.
     """
     usable = found.usable
     if any(entry.item.part for entry in usable):
@@ -55,9 +55,9 @@ def split(found: Audit, held_out: float, seed: int) -> list[str]:
         if not grouped and task.one_class and (counts > 0).sum() > 1:
             continue
         if ((left - counts) < (counts > 0)).any():
-            continue  # the last ones of a class stay in training, so that none is held out whole
+            continue  # the last ones of a class stay in training, so that no class is held out entirely
         if grouped or overlapping:
-            # Large or many-sided units seldom fit exactly: taken if they bring the part nearer to what is wanted.
+            # Large units or those of many classes seldom fit exactly: taken if they bring the part nearer to the target.
             fits = np.abs(held + counts - wanted).sum() < np.abs(held - wanted).sum()
         else:
             fits = bool((held + counts <= wanted).all())
@@ -71,7 +71,7 @@ def split(found: Audit, held_out: float, seed: int) -> list[str]:
 def folds_of(found: Audit, folds: int, seed: int, places: Sequence[int] | None = None) -> NDArray[np.int64]:
     """The fold, 0 to folds - 1, of each usable image; -1 for those not among `places` (default: all).
 
-    Stratified as `split` is. Raises RequestError where the images form fewer units than folds.
+    Stratified as in `split`. Raises RequestError if the images form fewer units than folds.
     """
     chosen = set(range(len(found.usable)) if places is None else places)
     strata = strata_of(found.task, found.usable).table.astype(np.float64)
@@ -85,7 +85,7 @@ def folds_of(found: Audit, folds: int, seed: int, places: Sequence[int] | None =
     result = np.full(len(found.usable), -1, np.int64)
     for unit in sorted(units, key=len, reverse=True):  # large ones while there is room; the sort is stable
         counts = share[unit].sum(axis=0)
-        # The fold that has least of what this unit brings; of equal ones the smallest.
+        # The fold with the fewest images of this unit's classes; of equal ones the smallest.
         best = min(range(folds), key=lambda fold: (round(float(load[fold] @ (counts > 0)), 9), sizes[fold], fold))
         load[best] += counts
         sizes[best] += len(unit)
@@ -94,21 +94,21 @@ def folds_of(found: Audit, folds: int, seed: int, places: Sequence[int] | None =
 
 
 def possible_folds(found: Audit, wanted: int, places: Sequence[int] | None = None) -> int:
-    """`wanted`, or fewer where the images (of `places`, default: all) form fewer units that must stay together."""
+    """`wanted`, or fewer if the images (of `places`, default: all) form fewer units that must stay together."""
     chosen = set(range(len(found.usable)) if places is None else places)
     units = units_of(found.usable, found.twins())
     return min(wanted, sum(not chosen.isdisjoint(unit) for unit in units))
 
 
 def strata_of(task: Task, usable: Sequence[Usable]) -> Strata:
-    """What a split of these images keeps in proportion."""
+    """The strata of these images, whose proportions a split preserves."""
     return task.strata(task.collate(entry.item.target for entry in usable))
 
 
 def _shuffled(found: Audit, seed: int) -> list[Places]:
     """The units in an order drawn from the seed; before that by content, so that names and order do not matter.
 
-    Class by class, those of several classes last: a class's draw then does not hang on what other ones look like.
+    Class by class, those of several classes last: the draw of a class does not depend on other classes.
     """
     usable = found.usable
     units = units_of(usable, found.twins())
@@ -147,12 +147,12 @@ def units_of(usable: Sequence[Usable], twins: Iterable[Sequence[int]] = (), *, g
 
 
 def measured_part(parts: Sequence[str]) -> str:
-    """The part that accuracy is reported on: "test" where there is one, else "val"; "" where nothing is held out."""
+    """The part that is evaluated: "test" if there is one, else "val"; "" if nothing is held out."""
     return next((part for part in ("test", "val") if part in parts), "")
 
 
 def leaked(found: Audit, parts: Sequence[str], measured: str) -> NDArray[np.bool_]:
-    """For each image of the measured part, in order: whether it, or a near-duplicate of it, is also in training."""
+    """For each image of the evaluated part, in order: whether it, or a near-duplicate of it, is also in training."""
     marked = np.zeros(len(parts), bool)
     for unit in units_of(found.usable, found.twins(), groups=False):
         if any(parts[place] == "train" for place in unit):
@@ -161,9 +161,9 @@ def leaked(found: Audit, parts: Sequence[str], measured: str) -> NDArray[np.bool
 
 
 def split_csv(audit: Audit, parts: Sequence[str], folds: NDArray[np.int64] | None = None) -> str:
-    """The split as CSV: path, class, part, fold, and for what was set aside the reason. `apply_split` reads it."""
+    """The split as CSV: path, class, part, fold, and the reason for files set aside. `apply_split` reads it."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text)  # with CRLF, as the standard for CSV has it: a name may hold either of the two
+    writer = csv.writer(text)  # with CRLF, the standard of CSV: a name may contain either of the two
     writer.writerow(COLUMNS)
     for place, (entry, part) in enumerate(zip(audit.usable, parts, strict=True)):
         fold = "" if folds is None or folds[place] < 0 else str(folds[place])
@@ -174,23 +174,23 @@ def split_csv(audit: Audit, parts: Sequence[str], folds: NDArray[np.int64] | Non
 
 
 def apply_split(source: Source, path: Path) -> tuple[Source, list[str]]:
-    """The source with the parts that a saved split.csv gives, and lines for the user on what does not match it.
+    """The source with the parts of a saved split.csv, and lines for the user on what does not match it.
 
-    Images that the file does not name are trained on. Raises RequestError for a file that is no split, or that names
+    Images that the file does not list are trained on. Raises RequestError for a file that is no split, or that lists
     none of the images.
     """
     saved = read_split(path)
     new = [item.key for item in source.items if item.key not in saved]
     if len(new) == len(source.items):
         first = next(iter(saved), "")
-        raise RequestError(f"the split {str(path)!r} names no image of {source.name!r}; it begins with {first!r}")
+        raise RequestError(f"the split {str(path)!r} lists no image of {source.name!r}; its first is {first!r}")
     items = [replace(item, part=saved.get(item.key, "train")) for item in source.items]
     gone = saved.keys() - {item.key for item in source.items}
     lines = []
     if new:
         lines.append(f"{len(new)} images are not in the saved split and are trained on, e.g. {new[0]!r}")
     if gone:
-        lines.append(f"{len(gone)} images of the saved split are not here any more, e.g. {min(gone)!r}")
+        lines.append(f"{len(gone)} images of the saved split no longer exist, e.g. {min(gone)!r}")
     return with_items(source, items), lines
 
 
@@ -198,7 +198,7 @@ def read_split(path: Path) -> dict[str, str]:
     """Path -> part of a saved split. Raises RequestError, with the line, for anything else."""
     table = read_table(path, "split", COLUMNS, errors="surrogateescape")
     if not {"path", "part"} <= set(table.columns):
-        raise RequestError(f"{str(path)!r} is no split: its first line must name the columns path and part")
+        raise RequestError(f"{str(path)!r} is not a split: its first line must have the columns path and part")
     saved: dict[str, str] = {}
     for line, fields in table.rows:
         row = dict(zip(table.columns, fields, strict=False))
@@ -208,5 +208,7 @@ def read_split(path: Path) -> dict[str, str]:
         if part not in PARTS:
             raise unknown(f"part in line {line} of {str(path)!r}:", part, PARTS)
         if saved.setdefault(image, part) != part:
-            raise RequestError(f"line {line} of the split {str(path)!r} puts {image!r} into another part than before")
+            raise RequestError(
+                f"line {line} of the split {str(path)!r} assigns {image!r} to another part than an earlier line"
+            )
     return saved

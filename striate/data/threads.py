@@ -10,16 +10,16 @@ from itertools import islice
 from threading import Event
 from typing import TypeVar
 
-CHUNK = 8  # items a task: large enough that handing tasks over costs nothing, small enough that few results wait
+CHUNK = 8  # items per task: large enough for little overhead, small enough for few waiting results
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`work` of each item, in order, on one thread a core (Pillow decodes outside Python's lock).
+    """`work` of each item, in order, on one thread per core (Pillow releases the GIL while decoding).
 
-    At most a window of results is computed ahead of the reader. What `work` raises is raised here, in its place.
+    A bounded number of results is computed in advance. An exception of `work` is raised here, in order.
     """
     workers = min(8, os.cpu_count() or 1)
     pending: deque[Future[list[Result]]] = deque()

@@ -17,7 +17,7 @@ from striate.pixels import Images
 
 
 def net_of(model: Model) -> Net:
-    """The network with its weights, in eval mode. Raises RequestError where file and net do not fit."""
+    """The network with its weights, in eval mode. Raises RequestError if file and net do not match."""
     strange = model.options.keys() - {"classes", "in_channels", "input_size", "options"}
     if strange:
         raise RequestError(f"the model's options hold {sorted(strange)}, which create does not take")
@@ -34,14 +34,14 @@ def net_of(model: Model) -> Net:
 
 
 def backbone_of(model: Model) -> nn.Module:
-    """uint8 images in, embedding out (logits, where the net has no linear head)."""
+    """From uint8 images to embeddings (logits, if the net has no linear head)."""
     net = net_of(model)
     return Backbone(net, model.pixels, embedding=bool(model.head), mean_image=model.mean_image).eval()
 
 
 def normalised(crops: Images, model: Model) -> Tensor:
-    """uint8 crops [N, H, W, C] as the model's network takes them: float32 [N, C, H, W]."""
-    # A copy, because decoded images may be read-only and torch warns of those.
+    """uint8 crops [N, H, W, C] as the network's input: float32 [N, C, H, W]."""
+    # A copy, because decoded images may be read-only, which torch warns about.
     normalise: nn.Module = Normalise(model.pixels, model.mean_image)
     found: Tensor = normalise(torch.from_numpy(np.array(crops)))
     return found

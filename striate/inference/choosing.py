@@ -1,4 +1,4 @@
-"""Choosing what runs the net: OpenVINO on a CPU, torch on a GPU or where OpenVINO is missing."""
+"""Choosing the engine: OpenVINO on a CPU, torch on a GPU or without OpenVINO."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from striate.model import Model
 
 
 def choose_engine(wanted: str = "auto") -> tuple[str, str]:
-    """The engine's name, and a line to tell the user ("" when there is nothing to tell)."""
+    """The engine's name, and a message for the user, or ""."""
     if wanted not in ("auto", "openvino", "torch"):
         raise unknown("engine", wanted, ("auto", "openvino", "torch"))
     installed = importlib.util.find_spec("openvino") is not None
@@ -28,7 +28,7 @@ def choose_engine(wanted: str = "auto") -> tuple[str, str]:
 
 
 def gpu_present() -> bool:
-    """Whether an NVIDIA driver answers with a device. Asks the driver: importing torch to find out takes seconds."""
+    """Whether an NVIDIA driver reports a device. Asks the driver, because importing torch takes seconds."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
         count = ctypes.c_int(0)

@@ -1,4 +1,4 @@
-"""What an engine is: it runs the backbone of one model."""
+"""The interface of an engine, which runs the backbone of one model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from striate.pixels import Images
 
-BATCH = 8  # images a call; measured on two cores: larger batches fall out of the cache and are slower
+BATCH = 8  # images per call; measured on two cores: larger batches fall out of the cache and are slower
 PRECISIONS = ("float32", "bfloat16")
 
 Key = TypeVar("Key")
@@ -41,7 +41,7 @@ def in_batches(
 ) -> Iterator[tuple[Key, Row]]:
     """Each key with its row of `run`'s output, in order.
 
-    `run`: uint8 [N, ...] of up to `size` crops of one shape -> N rows. Crops are taken as they are needed.
+    `run`: uint8 [N, ...] of up to `size` crops of one shape -> N rows. Crops are consumed lazily.
     """
     rest = iter(crops)
     while batch := list(islice(rest, size)):

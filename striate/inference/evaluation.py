@@ -55,9 +55,9 @@ def evaluate_on(
 ) -> tuple[Evaluation, Audit]:
     """Evaluate a model of this task on the images of a source: its predictions by `predict`, from crops by `pixels`.
 
-    part: "train", "val" or "test"; by default the held-out one, or all images where there are no parts.
-    ten_crop: predict each image by the mean of ten views of it, as AlexNet was measured; ten times the work.
-    Raises RequestError where the data are of another task, or no class of theirs is one of the model's.
+    part: "train", "val" or "test"; by default the held-out one, or all images if there are no parts.
+    ten_crop: average the predictions over ten views of each image, as for AlexNet; ten times the work.
+    Raises RequestError if the data have another task, or none of the model's classes.
     """
     index = _shared_names(task, source)
     part = _part_of(source, part)
@@ -85,9 +85,9 @@ def evaluate_on(
 
 
 def _shared_names(task: Task, source: Source) -> dict[int, int]:
-    """The data's name indices -> the model's, of the names that both have.
+    """The data's class indices -> the model's, for the names that both have.
 
-    Raises RequestError where the two are of different tasks, or share no name.
+    Raises RequestError for different tasks, or without a common name.
     """
     if source.task.kind != task.kind:
         raise RequestError(f"the model's task is {task.kind!r}, and that of {source.name!r} is {source.task.kind!r}")
@@ -112,7 +112,7 @@ def _in_the_models_order(item: Item, theirs: Task, index: dict[int, int], task: 
 
 
 def _part_of(source: Source, asked: str) -> str:
-    """The part to measure on. Raises RequestError for one that the data do not have."""
+    """The part to evaluate on. Raises RequestError for one that the data do not have."""
     given = {item.part for item in source.items}
     part = asked or measured_part(sorted(given))
     if part and part not in given:

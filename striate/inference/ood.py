@@ -17,7 +17,7 @@ from striate.model import Model
 
 NEIGHBOURS = 5
 LARGEST = 4000  # training images stored in the model file: 10 MB for a net with 1,280 features
-ACCEPTED = 0.95  # share of the training images, each measured against the others, that lie within the threshold
+ACCEPTED = 0.95  # share of the training images, each compared with the others, that are within the threshold
 _BANK, _THRESHOLD = "ood.bank", "ood.threshold"
 
 
@@ -30,7 +30,7 @@ class OODDetector:
 
     @classmethod
     def fit(cls, embeddings: NDArray[np.float32], seed: int = 0) -> OODDetector:
-        """From the embeddings [N, D] of training images alone: no OOD image influences the threshold."""
+        """Fit to the embeddings [N, D] of training images only: no OOD image influences the threshold."""
         chosen = np.random.default_rng(seed).permutation(len(embeddings))[:LARGEST]
         bank = _unit(embeddings[np.sort(chosen)]).astype(np.float16)
         threshold = np.quantile(distances_among(embeddings[np.sort(chosen)]), ACCEPTED)
@@ -38,9 +38,9 @@ class OODDetector:
 
     @classmethod
     def of(cls, model: Model) -> OODDetector | None:
-        """The model's own; None for a model without one, which takes every image for one of its classes.
+        """The model's detector; None for a model without one, which assigns every image to one of its classes.
 
-        Raises RequestError where the two tensors do not fit the model.
+        Raises RequestError if the two tensors do not fit the model.
         """
         if _BANK not in model.extras:
             return None
@@ -56,7 +56,7 @@ class OODDetector:
         return {_BANK: self.bank, _THRESHOLD: np.array([self.threshold], np.float32)}
 
     def distances(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Of embeddings [N, D], [N]: 0 for a training image's own embedding, 1 where it is orthogonal to all."""
+        """Of embeddings [N, D], [N]: 0 for a training image's own embedding, 1 if it is orthogonal to all."""
         bank = self.bank.astype(np.float32)
         return np.concatenate([1 - _kth(near) for near in _similarities(embeddings, bank)] or [np.zeros(0, np.float32)])
 
@@ -71,8 +71,8 @@ def distances_to(embeddings: NDArray[np.float32], others: NDArray[np.float32]) -
     parts = []
     for near in _similarities(embeddings, _unit(others)):
         copies = near > 1 - 1e-6
-        near[copies] = -1  # itself, and copies of itself, would make any image look in-distribution
-        # Of fewer others than neighbours the farthest counts, not a copy's -1: no threshold at a distance of 2.
+        near[copies] = -1  # an image itself and its copies would make any image in-distribution
+        # With fewer others than neighbours the farthest is used, not a copy's -1, which would give a distance of 2.
         left = np.clip(near.shape[1] - copies.sum(axis=1), 1, NEIGHBOURS)
         nearest = -np.sort(-np.partition(near, -min(NEIGHBOURS, near.shape[1]), axis=1)[:, -NEIGHBOURS:], axis=1)
         parts.append(1 - nearest[np.arange(len(near)), left - 1])
@@ -80,7 +80,7 @@ def distances_to(embeddings: NDArray[np.float32], others: NDArray[np.float32]) -
 
 
 def _similarities(embeddings: NDArray[np.float32], bank: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """Cosines of embeddings to the unit vectors of a bank, a block of rows at a time: all at once may not fit."""
+    """Cosines of embeddings to the unit vectors of a bank, a block of rows at a time, to limit memory."""
     for start in range(0, len(embeddings), 1024):
         yield _unit(embeddings[start : start + 1024]) @ bank.T
 

@@ -1,6 +1,6 @@
 """The OpenVINO engine: the backbone as a compiled graph, cached under the backbone's key.
 
-A model whose backbone is in the cache runs without torch. The graph is built once, with torch, by OpenVINO's converter.
+A model whose backbone is in the cache runs without torch. The graph is built once, by torch and OpenVINO's converter.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from numpy.typing import NDArray
 
 from striate.errors import WorkError
 from striate.inference.engine import engine_version
-from striate.inference.signal_stack import signal_stack_kept
+from striate.inference.signal_stack import preserved_signal_stack
 from striate.model import Model
 from striate.pixels import Images, Pixels
 from striate.storage import cache_root, fill_folder_atomically
 
 
 def import_openvino() -> Any:
-    """The openvino package with its telemetry blocked: its converter would otherwise send without asking."""
+    """The openvino package with its telemetry blocked: its converter would otherwise send data without asking."""
     if "openvino" not in sys.modules:
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     return importlib.import_module("openvino")
 
 
 def has_bfloat16() -> bool:
-    """Whether this processor computes in bfloat16."""
+    """Whether this processor supports bfloat16."""
     return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
@@ -44,7 +44,7 @@ class OpenVinoEngine:
         openvino = import_openvino()
         self.precision = precision
         self.version = engine_version("openvino")
-        with signal_stack_kept():
+        with preserved_signal_stack():
             self._compiled = _made(openvino, model, precision)
             self._request = self._compiled.create_infer_request()
 
@@ -59,7 +59,7 @@ def _made(openvino: Any, model: Model, precision: str) -> Any:
     try:
         return _compile(openvino, folder, precision)
     except (RuntimeError, OSError):
-        # Not there yet, or damaged in the cache: build it again; a second failure is real.
+        # Missing or damaged in the cache: build it again; a second failure is real.
         shutil.rmtree(folder, ignore_errors=True)
         try:
             return _build(openvino, model, folder, precision)
@@ -80,7 +80,7 @@ def _settings(precision: str) -> dict[str, str]:
 
 
 def _build(openvino: Any, model: Model, folder: Path, precision: str) -> Any:
-    """Convert the backbone with torch, keep the graph in the cache if that can be written, and compile it."""
+    """Convert the backbone with torch, save the graph to the cache if that can be written, and compile it."""
     from striate.inference.backbones import backbone_of
 
     graph = convert(backbone_of(model), model.pixels)
@@ -88,13 +88,13 @@ def _build(openvino: Any, model: Model, folder: Path, precision: str) -> Any:
     def fill(place: Path) -> None:
         try:
             openvino.save_model(graph, str(place / "backbone.xml"), compress_to_fp16=False)
-        except RuntimeError as error:  # how OpenVINO says that a file could not be written
+        except RuntimeError as error:  # OpenVINO's error for a file that could not be written
             raise OSError(str(error).splitlines()[0]) from error
 
     try:
         fill_folder_atomically(folder, fill)
     except WorkError:
-        # A cache that cannot be written costs the next process its time, and this one nothing.
+        # A cache that cannot be written only costs the next process time.
         return openvino.Core().compile_model(graph, "CPU", _settings(precision))
     return _compile(openvino, folder, precision)
 
@@ -106,7 +106,7 @@ def convert(module: Any, pixels: Pixels) -> Any:
 
     example = torch.zeros(2, pixels.height, pixels.width, pixels.channels, dtype=torch.uint8)
     with warnings.catch_warnings(), torch.no_grad():
-        # The converter traces with torch.jit, which torch calls deprecated; the tracer's remarks are not the user's.
+        # The converter traces with torch.jit, which torch calls deprecated; the tracer's warnings are not for the user.
         warnings.simplefilter("ignore")
         # Traced here, because the converter would trace twice to compare.
         traced = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The predictor: a model, an engine, and the way from image files to named probabilities."""
+"""The predictor: a model and an engine, from image files to named probabilities."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ AnyImage = str | Path | Image.Image | Images
 class Prediction:
     """The prediction for one image.
 
-    answer: what the task makes of the network's outputs. distance: from the training images in feature space, and
-    in_distribution: whether it is within the OOD detector's threshold; None for a model without a detector.
+    answer: the task's interpretation of the network's outputs. distance: from the training images in feature space;
+    in_distribution: whether it is within the OOD detector's threshold; both None for a model without a detector.
     """
 
     source: str
@@ -51,30 +51,30 @@ class Prediction:
 
     @property
     def label(self) -> str:
-        """In words: the class, the labels, the number; "out of distribution" where the detector says so."""
+        """As text: the class, the labels or the value; "out of distribution" if the detector rejects the image."""
         return OUT_OF_DISTRIBUTION if self.in_distribution is False else self.answer.label
 
     @property
     def confidence(self) -> float:
-        """The probability of the predicted class, or of the most probable label; NaN where the task has none."""
+        """The probability of the predicted class, or of the most probable label; NaN for regression."""
         return self.answer.confidence
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
-        """Of all classes (summing to 1) or of each label, in the model's order; empty where the task has none."""
+        """Of all classes (summing to 1) or of each label, in the model's order; empty for regression."""
         return self.answer.probabilities
 
     @property
     def value(self) -> Any:
-        """The predicted number; None where the task predicts names."""
+        """The predicted value of regression; otherwise None."""
         return self.answer.value
 
 
 class Predictor:
     """A model ready to predict. `striate.load` makes one.
 
-    engine: "auto", "openvino" or "torch". precision: "float32", "bfloat16", or "auto", the one its metrics were
-    measured with. The engine opens at the first image.
+    engine: "auto", "openvino" or "torch". precision: "float32", "bfloat16", or "auto", that of its metrics. The engine
+    is opened at the first image.
     """
 
     def __init__(self, model: Model, *, engine: str = "auto", precision: str = "auto") -> None:
@@ -97,8 +97,8 @@ class Predictor:
     def net(self) -> Net:
         """The network as a torch module, on the CPU and in eval mode: `net(transform(images))` are the logits.
 
-        Made with the model's weights when first used. It shares nothing with the engine: training it, or moving it to
-        a GPU, does not change what `predict` says.
+        Built with the model's weights when first used. It shares nothing with the engine: training it, or moving it to
+        a GPU, does not change the predictions of `predict`.
         """
         from striate.inference.backbones import net_of
 
@@ -107,7 +107,7 @@ class Predictor:
     def transform(self, images: Iterable[AnyImage] | str | Path) -> Tensor:
         """Images as `net` takes them: float32 [N, channels, height, width], cropped, resized and normalised.
 
-        The same images, and the same preprocessing, as `predict`. Raises RequestError as it does.
+        It takes the same images, and does the same preprocessing, as `predict`. Raises RequestError as it does.
         """
         from striate.inference.backbones import normalised
 
@@ -126,7 +126,7 @@ class Predictor:
             return embeddings
         weight = self.model.tensors[f"{self.model.head}.weight"]
         bias = self.model.tensors.get(f"{self.model.head}.bias")
-        if weight.shape[1] != embeddings.shape[1]:  # the net may come from a cache, where nobody saw this head
+        if weight.shape[1] != embeddings.shape[1]:  # the net may come from a cache, which does not check this head
             raise RequestError(f"the model's head takes {weight.shape[1]} features; its net has {embeddings.shape[1]}")
         logits: NDArray[np.float32] = embeddings @ weight.T
         return logits if bias is None else logits + bias
@@ -134,21 +134,21 @@ class Predictor:
     def predictions(self, crops: Images) -> NDArray[np.float32]:
         """uint8 crops [N, H, W, C], as `Pixels.apply` makes them -> the task's predictions [N, outputs].
 
-        Probabilities over the classes, or of each label; for regression, the number.
+        Probabilities over the classes, or of each label; for regression, the values.
         """
         if len(crops) == 0:
             return np.zeros((0, len(self.classes)), np.float32)
         return self.model.task.predictions(self.logits(self.embed(crops)))
 
     def predict(self, images: Iterable[AnyImage] | str | Path) -> list[Prediction]:
-        """Predict image files, Pillow images or uint8 RGB arrays [H, W, 3]. One path alone is one image.
+        """Predict image files, Pillow images or uint8 RGB arrays [H, W, 3]. A single path is one image.
 
         Raises RequestError, naming the image, for one that cannot be read.
         """
         return list(self.predict_crops(self._cropped(images)))
 
     def predict_crops(self, crops: Iterable[tuple[str, Images]]) -> Iterator[Prediction]:
-        """A prediction for each (name, uint8 crop [H, W, C]), a batch at a time: crops are taken as they are needed."""
+        """A prediction for each (name, uint8 crop [H, W, C]), a batch at a time; crops are consumed lazily."""
         for name, (row, distance) in in_batches(self._rows, crops):
             yield self._prediction(name, row, distance)
 
@@ -178,7 +178,7 @@ class Predictor:
         return ModelEvaluation(evaluation, found, self.engine_name, self.precision)
 
     def crop(self, image: AnyImage, name: str) -> Images:
-        """Exactly what the network sees of one image, before normalisation: uint8 [H, W, C]."""
+        """The network's input for one image, before normalisation: uint8 [H, W, C]."""
         if isinstance(image, np.ndarray):
             if (
                 image.dtype != np.uint8
@@ -191,7 +191,7 @@ class Predictor:
         if isinstance(image, Image.Image):
             try:
                 return self.model.pixels.apply(upright(image)[0])
-            except OSError as error:  # an image that was opened is only read now
+            except OSError as error:  # Pillow reads an opened image only now
                 raise RequestError(f"cannot use {name}: {error}") from error
         return self.model.pixels.apply(self._decoded(Path(image)).image)
 
@@ -206,12 +206,12 @@ class Predictor:
         def one(pair: tuple[str, AnyImage]) -> tuple[str, Images]:
             return pair[0], self.crop(pair[1], pair[0])
 
-        # A Pillow image may be given twice, and is not safe to load from two threads.
+        # The same Pillow image may occur twice, and is not safe to load from two threads.
         files = all(isinstance(item, (str, os.PathLike)) for item in items)
         return in_order(one, named) if files and len(items) > 1 else map(one, named)
 
     def _rows(self, crops: Images) -> list[tuple[NDArray[np.float32], float | None]]:
-        """Of each crop its row of predictions, and its distance where there is a detector."""
+        """For each crop its row of predictions, and its distance if there is a detector."""
         embeddings = self.embed(crops)
         rows = self.model.task.predictions(self.logits(embeddings))
         detector = self.ood_detector

@@ -1,7 +1,7 @@
-"""Keeps a native library from leaving its signal stack behind, on which the next signal would end the process.
+"""Restores the signal stack after a native library call that leaves its own behind, which crashes on the next signal.
 
-OpenVINO 2026.4 gives the thread that compiles a graph an alternate signal stack, on processors with AMX, and frees its
-memory again. Python takes signals on the alternate stack, so that a Ctrl-C after that ended in a segmentation fault.
+OpenVINO 2026.4 sets an alternate signal stack in the thread that compiles a graph, on processors with AMX, and frees
+its memory. Python handles signals on the alternate stack, so a later Ctrl-C ended in a segmentation fault.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class _Stack(ctypes.Structure):
 
 
 @contextmanager
-def signal_stack_kept() -> Iterator[None]:
-    """After it, this thread's alternate signal stack is what it was before; a few microseconds. On Linux alone."""
+def preserved_signal_stack() -> Iterator[None]:
+    """Restores this thread's alternate signal stack at the end; takes a few microseconds. Linux only."""
     if sys.platform != "linux":
         yield
         return

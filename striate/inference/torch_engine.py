@@ -1,4 +1,4 @@
-"""The torch engine: the backbone in eval mode, channels-last, on the GPU where there is one."""
+"""The torch engine: the backbone in eval mode, channels-last, on the GPU if there is one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TorchEngine:
     def run(self, images: Images) -> NDArray[np.float32]:
         """uint8 [N, H, W, C] -> float32 [N, D]."""
         with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            # A copy, because decoded images may be read-only and torch warns of those.
+            # A copy, because decoded images may be read-only, which torch warns about.
             answer = self.backbone(torch.from_numpy(np.array(images)).to(self.device))
         result: NDArray[np.float32] = answer.float().cpu().numpy()
         return result

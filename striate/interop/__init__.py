@@ -1,1 +1,1 @@
-"""Models in other formats: graphs that take uint8 RGB images of any size and answer probabilities, without Striate."""
+"""Models in other formats: graphs from uint8 RGB images of any size to probabilities, usable without Striate."""

@@ -1,6 +1,6 @@
-"""Export to ONNX: PyTorch's exporter writes the network, this file the preprocessing in front of it.
+"""Export to ONNX: PyTorch's exporter writes the network, this module the preprocessing before it.
 
-`Resize` with antialias is ONNX's form of what Pillow does; sizes and crops repeat `Pixels.apply` in whole numbers.
+ONNX's `Resize` with antialias is equivalent to Pillow's; sizes and crops repeat `Pixels.apply` in integers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import onnx
 import torch
 from onnx import TensorProto, compose, helper, numpy_helper
 
-from striate.interop.answering import Answering, output_names, properties
+from striate.interop.output_layers import OutputLayers, output_names, properties
 from striate.model import Model
 from striate.pixels import LUMA, Pixels
 
@@ -22,7 +22,7 @@ OPSET = 18  # the first with an antialiased Resize
 
 
 def onnx_graph(model: Model) -> onnx.ModelProto:
-    """The whole model as ONNX: "images" uint8 [N, height, width, 3] -> what `answering.output_names` says."""
+    """The whole model as ONNX: "images" uint8 [N, height, width, 3] -> `output_layers.output_names`."""
     network = _network(model)
     front = _Front(model.pixels).model(network)
     whole = compose.merge_models(front, network, io_map=[("prepared", "pixels")])
@@ -35,11 +35,11 @@ def onnx_graph(model: Model) -> onnx.ModelProto:
 def _network(model: Model) -> onnx.ModelProto:
     pixels = model.pixels
     example = torch.zeros(2, pixels.height, pixels.width, pixels.channels)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # its remarks on its own progress
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # its progress messages
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # deprecations inside the exporter, none of them the user's
+        warnings.simplefilter("ignore")  # deprecations inside the exporter, not caused by the user
         program = torch.onnx.export(
-            Answering(model).eval(),
+            OutputLayers(model).eval(),
             (example,),
             dynamo=True,
             input_names=["pixels"],
@@ -48,7 +48,7 @@ def _network(model: Model) -> onnx.ModelProto:
             opset_version=OPSET,
             verbose=False,
         )
-    assert program is not None  # None only from the exporter's older form
+    assert program is not None  # None only from the old exporter
     network: onnx.ModelProto = program.model_proto
     return network
 
@@ -77,7 +77,7 @@ class _Front:
         return name
 
     def model(self, network: onnx.ModelProto) -> onnx.ModelProto:
-        """The graph "images" -> "prepared", of the network's own version of ONNX."""
+        """The graph "images" -> "prepared", in the network's version of ONNX."""
         pixels, channels = self.pixels, self.pixels.channels
         images = "images" if channels == 3 else self._grey("images")
         if pixels.rule == "crop":
@@ -110,7 +110,7 @@ class _Front:
         return self.add("Div", self.add("Add", total, half), self.constant(np.array(65536, np.int32)))
 
     def _sides(self, images: str) -> tuple[str, str]:
-        """Height and width of [N, H, W, C], each an int64 vector of one."""
+        """Height and width of [N, H, W, C], each int64 [1]."""
         return self.add("Shape", images, start=1, end=2), self.add("Shape", images, start=2, end=3)
 
     def _crop(self, images: str) -> str:
@@ -125,11 +125,11 @@ class _Front:
         )
 
     def _resize(self, values: str, height: str, width: str) -> str:
-        """Pillow's resize: across, then down, with whole and clipped values after each."""
+        """Pillow's resize: horizontal, then vertical, with values rounded and clipped after each."""
         mode = {"bilinear": "linear", "bicubic": "cubic"}[self.pixels.filter]
-        # Pillow's cubic, which cuts weights off at the border and scales the others up.
+        # Pillow's cubic, which drops weights outside the image and rescales the others.
         cubic = {"cubic_coeff_a": -0.5, "exclude_outside": 1} if mode == "cubic" else {}
-        # All four sides are named: with `axes`, ONNX Runtime mixes up sizes where it moves a Transpose past a Resize.
+        # All four axes are given: with `axes`, ONNX Runtime mixes up sizes where it moves a Transpose past a Resize.
         batch_and_channels = self.add("Shape", values, start=0, end=2)
         for down in (self.add("Shape", values, start=2, end=3), height):
             sizes = self.add("Concat", batch_and_channels, down, width, axis=0)
@@ -140,7 +140,7 @@ class _Front:
         return values
 
     def _centre(self, values: str, images: str) -> str:
-        """Shrink to fit, never enlarge, and lay centred: `fitted_size`, written so that an image that fits stays."""
+        """Shrink to fit, never enlarge, and centre: `fitted_size`, written so that an image that fits is unchanged."""
         height, width = self._sides(images)
         to_height, to_width = self.whole(self.pixels.height), self.whole(self.pixels.width)
         binds = self.add("GreaterOrEqual", self.add("Mul", width, to_height), self.add("Mul", height, to_width))

@@ -1,6 +1,6 @@
-"""Export to OpenVINO: its converter writes the network, this file the preprocessing in front of it.
+"""Export to OpenVINO: its converter writes the network, this module the preprocessing before it.
 
-OpenVINO has resizing modes that repeat Pillow's; sizes and crops repeat `Pixels.apply` in whole numbers.
+OpenVINO has resize modes equivalent to Pillow's; sizes and crops repeat `Pixels.apply` in integers.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from striate.inference.openvino_engine import convert, import_openvino
-from striate.interop.answering import Answering, output_names, properties
+from striate.interop.output_layers import OutputLayers, output_names, properties
 from striate.model import Model
 from striate.pixels import LUMA, Pixels
 
 
 def openvino_graph(model: Model) -> Any:
-    """The whole model as an OpenVINO graph: "images" uint8 [N, height, width, 3] -> `answering.output_names`."""
+    """The whole model as an OpenVINO graph: "images" uint8 [N, height, width, 3] -> `output_layers.output_names`."""
     openvino = import_openvino()
-    graph = convert(Answering(model).eval(), model.pixels)
+    graph = convert(OutputLayers(model).eval(), model.pixels)
     ops = importlib.import_module("openvino.opset15")
     images = ops.parameter([-1, -1, -1, 3], np.uint8, name="images")
     images.output(0).set_names({"images"})
@@ -43,7 +43,7 @@ class _Front:
         self.pixels = pixels
 
     def prepared(self, images: Any) -> Any:
-        """uint8 [N, H, W, 3] -> uint8 [N, height, width, channels], as `Pixels.apply` gives it."""
+        """uint8 [N, H, W, 3] -> uint8 [N, height, width, channels], as `Pixels.apply` returns it."""
         ops, pixels = self.ops, self.pixels
         if pixels.channels == 1:
             images = self._grey(images)
@@ -57,13 +57,13 @@ class _Front:
             values = self._resize(values, self._whole(pixels.height), self._whole(pixels.width))
         whole = ops.convert(ops.transpose(values, np.array([0, 2, 3, 1])), "u8")
         target = np.array([0, pixels.height, pixels.width, pixels.channels], np.int64)
-        return ops.reshape(whole, target, special_zero=True)  # states the shape that the network was converted for
+        return ops.reshape(whole, target, special_zero=True)  # fixes the shape that the network was converted for
 
     def _whole(self, value: int) -> Any:
         return self.ops.constant(np.array([value], np.int64))
 
     def _grey(self, images: Any) -> Any:
-        """Pillow's whole-number luma, in float32: the largest sum, 255 * 65536 + 32768, is still exact there."""
+        """Pillow's integer luma, in float32: the largest sum, 255 * 65536 + 32768, is still exact there."""
         ops = self.ops
         weighted = ops.multiply(ops.convert(images, "f32"), np.array(LUMA, np.float32))
         total = ops.reduce_sum(weighted, np.array([3]), keep_dims=True)
@@ -71,7 +71,7 @@ class _Front:
         return ops.floor(shifted)
 
     def _sides(self, images: Any) -> tuple[Any, Any]:
-        """Height and width of [N, H, W, C], each a vector of one."""
+        """Height and width of [N, H, W, C], each [1]."""
         shape, axis = self.ops.shape_of(images, "i64"), np.array(0, np.int64)
         return tuple(self.ops.gather(shape, np.array([place], np.int64), axis) for place in (1, 2))
 
@@ -86,7 +86,7 @@ class _Front:
         )
 
     def _resize(self, values: Any, height: Any, width: Any) -> Any:
-        """Pillow's resize: across, then down, with whole and clipped values after each."""
+        """Pillow's resize: horizontal, then vertical, with values rounded and clipped after each."""
         ops, mode = self.ops, f"{self.pixels.filter}_pillow"
         for axis, size in ((3, width), (2, height)):
             values = ops.interpolate(values, size, mode, "sizes", axes=np.array([axis], np.int64), cube_coeff=-0.5)
@@ -94,7 +94,7 @@ class _Front:
         return values
 
     def _centre(self, values: Any, height: Any, width: Any) -> Any:
-        """Shrink to fit, never enlarge, and lay centred: `fitted_size`, written so that an image that fits stays."""
+        """Shrink to fit, never enlarge, and centre: `fitted_size`, written so that an image that fits is unchanged."""
         ops, whole = self.ops, self._whole
         to_height, to_width = whole(self.pixels.height), whole(self.pixels.width)
         binds = ops.greater_equal(ops.multiply(width, to_height), ops.multiply(height, to_width))

@@ -1,1 +1,1 @@
-"""The one place where rooms meet: what Python, the command line and any server call."""
+"""The jobs behind the public functions and the verbs: the layer that combines all packages."""

@@ -1,4 +1,4 @@
-"""Audit: what is in the data, and what to do about it, as a value, a page and a decisions file."""
+"""Audit: check the data; the result as a value, a page and a decisions file."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def audit(
     fix_list: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Audit:
-    """Look at every image of `data` (as for `striate.train`) once and say what was found.
+    """Check every image of `data` (as for `striate.train`) once and report what was found.
 
-    `labels`: also describe the images by a pretrained net and doubt the labels that nets which had not seen the image
-    find unlikely. `html`: write a page of thumbnails to act on. `fix_list`: write a decisions file for
-    `striate train --decisions`, with what is suggested. Raises RequestError for what is no source, and
-    for an output that would replace the data.
+    `labels`: also search for label errors, by out-of-fold predictions on the features of a pretrained net. `html`:
+    write an interactive page of thumbnails. `fix_list`: write a decisions file for `striate train --decisions`, with
+    the suggestions. Raises RequestError for data that cannot be opened, and for an output that would overwrite the
+    data.
     """
     progress = progress or Progress()
     if html and fix_list and Path(html).absolute() == Path(fix_list).absolute():

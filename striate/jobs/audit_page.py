@@ -1,4 +1,4 @@
-"""From an audit to its page's content: thumbnails, and what to suggest for each file."""
+"""From an audit to the content of its page: thumbnails, and the suggestion for each file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from striate.tasks import Task
 PICTURES = 400  # thumbnails decoded for the page, at most
 SIDE = 112  # pixels of a thumbnail's longer side
 LISTED = 2000  # files of a finding that become entries
-_DROP = ("blank", "tiny", "odd-format")  # suggested to be dropped, after a look
+_DROP = ("blank", "tiny", "odd-format")  # suggested to be dropped, after a check
 
 
 def audit_page(examined: Examined) -> AuditPage:
@@ -45,7 +45,7 @@ def audit_page(examined: Examined) -> AuditPage:
 
 
 class _Thumbnails:
-    """Pictures of the first files that are asked for, whole and upright."""
+    """Pictures of the first files that are requested, uncropped and upright."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -103,11 +103,11 @@ def _finding(finding: Finding, examined: Examined, usable: dict[str, Usable], pi
     )
 
 
-Suggestion = tuple[str, str, bool]  # decision, to, whether it can do no harm
+Suggestion = tuple[str, str, bool]  # decision, to, whether it is safe
 
 
 def _suggestions(finding: Finding, examined: Examined, usable: dict[str, Usable]) -> dict[str, Suggestion]:
-    """What to do about the files of a finding, by path."""
+    """The suggestions for the files of a finding, by path."""
     task = examined.found.task
     if finding.kind == LABEL_ERROR:
         better = {examined.found.usable[one.index].item.key: task.written(one.target) for one in examined.label_errors}
@@ -122,13 +122,13 @@ def _suggestions(finding: Finding, examined: Examined, usable: dict[str, Usable]
         elif finding.kind.endswith("leak"):
             found |= {item.key: ("drop", "", False) for item in items if item.part == "train"}
         elif len({(item.target, item.part) for item in items}) == 1:
-            # Equal bytes, one class, one part: nothing is lost with the later ones. Near-duplicates may be wanted.
+            # Equal bytes, one class, one part: dropping the later ones is safe. Near-duplicates may be wanted.
             found |= {item.key: ("drop", "", finding.kind == "duplicate") for item in items[1:]}
     return found
 
 
 def _to_the_majority(items: Sequence[Item], task: Task) -> dict[str, Suggestion]:
-    """Those of another class than most of their twins: that class. Without a majority nothing can be suggested."""
+    """Relabel copies of another class to the majority class; without a majority drop all of them."""
     targets = Counter(item.target for item in items)
     target, count = targets.most_common(1)[0]
     if count * 2 <= len(items):

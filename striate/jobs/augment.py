@@ -1,4 +1,4 @@
-"""A sheet of what the network will see: a row a transform, the plain image first, then a draw an epoch."""
+"""A sheet of augmented images: one row per transform, the plain image first, then one draw per epoch."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from striate.training.examples import Examples
 from striate.training.view import View
 
 EPOCHS = 7
-IMAGES = 24  # at most, spread over the source: one a row, and partners and colours to draw from
-PHOTOGRAPH = 224  # pixels: what a photograph is shown at, unless another size is asked for
-_SPARE = 8, 7  # images are held a little larger than the network sees them, as the paper of AlexNet has it: 256 to 224
+IMAGES = 24  # at most, spread over the source: one per row, also as mixup partners and for the colour statistics
+PHOTOGRAPH = 224  # pixels: the default size for photographs
+_SPARE = 8, 7  # images are stored a little larger than the network input, as in the AlexNet paper: 256 to 224
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """What was drawn. rows: the keys of each row's augmentation. size: height and width of what the network sees."""
+    """The sheet. rows: the keys of each row's augmentation. size: height and width of the network input."""
 
     path: Path
     rows: tuple[str, ...]
@@ -46,7 +46,7 @@ class Sheet:
     unreadable: int
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """All fields as JSON values."""
         plain = {"rows": list(self.rows), "size": list(self.size), "unreadable": self.unreadable}
         return {"sheet": str(self.path), **plain}
 
@@ -62,27 +62,27 @@ def augment(
 ) -> Sheet:
     """Write the sheet for some images of `data` to `out`, a PNG file.
 
-    `augment`: keys of a recipe's `[augment]`: a row for each transform alone, and one for all together; None shows
-    every transform there is with a typical value. `size`: pixels a side of what the network sees; 0: that of
-    small images themselves, 224 for photographs. What is drawn goes through the code that training uses.
-    Raises RequestError for a wrong key or value, a name that is no PNG's, and data without an image that can be read.
+    `augment`: keys of a recipe's `[augment]`: one row for each transform alone, and one for all together; None shows
+    every transform with a typical value. `size`: side of the network input in pixels; 0: the images' size if they are
+    small, 224 for photographs. The images are augmented by the same code as in training.
+    Raises RequestError for an invalid key or value, a name without .png, and data without a readable image.
     """
     path, progress = Path(out), progress or Progress()
     if path.suffix.lower() != ".png":
-        raise RequestError(f"the sheet is a PNG file, so its name ends in .png, unlike {str(out)!r}")
+        raise RequestError(f"the sheet is a PNG file: its name must end in .png, not {str(out)!r}")
     if not 0 <= size <= 2048:
-        raise RequestError(f"the sheet shows images of 1 to 2048 pixels a side, not {size}")
-    asked = _asked(augment)
-    if asked and not asked.transforms:
-        raise RequestError("this augmentation changes nothing, so there is nothing to show")
+        raise RequestError(f"size must be from 1 to 2048 pixels, not {size}")
+    given = _given(augment)
+    if given and not given.transforms:
+        raise RequestError("this augmentation has no transform, so there is nothing to show")
     source = open_source(data)
     require_apart(path, data, source)
     seen = summarise(source)
     side = size or (seen.largest if 0 < seen.largest <= SMALL else PHOTOGRAPH)
     images, unreadable = _some_images(source, _pixels(side, seen))
     if unreadable:
-        progress.say(f"{unreadable} of the images tried could not be read; `striate audit` says why")
-    chosen = _rows(asked) if asked else typical(side)
+        progress.say(f"{unreadable} of the images tried could not be read; `striate audit` lists the reasons")
+    chosen = _rows(given) if given else typical(side)
     rows = []
     with progress.bar("Drawing", len(chosen)) as bar, _one_thread():
         for place, one in enumerate(chosen):
@@ -94,7 +94,7 @@ def augment(
 
 
 def typical(side: int) -> list[Augmentation]:
-    """Every transform alone, with a value that is usual for images of `side` pixels."""
+    """Every transform alone, with a typical value for images of `side` pixels."""
     sides = tuple((round(side * ratio), share) for ratio, share in ((1.125, 0.5), (1.5, 0.3), (2, 0.2)))
     elastic = (1.4, 4.0) if side <= SMALL else (float(f"{side / 64:.2g}"), float(side // 16))
     return [
@@ -106,19 +106,19 @@ def typical(side: int) -> list[Augmentation]:
     ]  # fmt: skip
 
 
-def _asked(augment: Augment | Mapping[str, Any] | None) -> Augmentation | None:
+def _given(augment: Augment | Mapping[str, Any] | None) -> Augmentation | None:
     if augment is None or isinstance(augment, Augment):
         return None if augment is None else Augmentation.of(augment)
     return Augmentation.of(Recipe(augment=NO_AUGMENTATION).updated({"augment": augment}).augment)
 
 
-def _rows(asked: Augmentation) -> list[Augmentation]:
-    alone = [asked.only(name) for name in asked.transforms]
-    return [*alone, asked] if len(alone) > 1 else alone
+def _rows(given: Augmentation) -> list[Augmentation]:
+    alone = [given.only(name) for name in given.transforms]
+    return [*alone, given] if len(alone) > 1 else alone
 
 
 def _pixels(side: int, seen: DataSummary) -> Pixels:
-    """How images are held: small ones as they are, larger ones as squares with a little to spare."""
+    """How images are stored: small ones at their size, larger ones as squares with a small margin."""
     channels = 1 if seen.grey else 3
     neutral = (0.0,) * channels, (1.0,) * channels
     if 0 < seen.largest <= side:
@@ -128,7 +128,7 @@ def _pixels(side: int, seen: DataSummary) -> Pixels:
 
 
 def _some_images(source: Source, pixels: Pixels) -> tuple[Images, int]:
-    """Up to IMAGES of the source, evenly spread, uint8 [N, H, W, C], and how many that were tried cannot be read."""
+    """Up to IMAGES of the source, evenly spaced, uint8 [N, H, W, C], and how many of those tried cannot be read."""
     crops, unreadable = [], 0
     for place in np.unique(np.linspace(0, len(source.items) - 1, IMAGES).round().astype(int)):
         try:
@@ -137,13 +137,13 @@ def _some_images(source: Source, pixels: Pixels) -> tuple[Images, int]:
             unreadable += 1
     if not crops:
         raise RequestError(f"none of the {unreadable} images tried in {source.name} can be read; see `striate audit`")
-    # Neighbours in a source are of one class; a row each should show several.
+    # Neighbours in a source are of one class; the rows should show several classes.
     return np.stack(crops)[np.argsort(np.arange(len(crops)) * 5 % len(crops), kind="stable")], unreadable
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """An image at a time is too little for threads: they would spend their time waiting for each other."""
+    """Single images are too little work for several threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -154,17 +154,17 @@ def _one_thread() -> Iterator[None]:
 
 def _row(images: Images, place: int, chosen: Augmentation, side: int, seed: int) -> Row:
     """The image at `place`, plain and as drawn in the first epochs."""
-    mean = measure(images).mean.tolist()  # blanked values are left at the mean, as in training
+    mean = measure(images).mean.tolist()  # blanked values are set to the mean, as in training
     tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
-    untold = torch.zeros(len(images), dtype=torch.int64)
-    examples = Examples(tensor, untold, mean, [1.0] * len(mean), size=(side, side))
+    unused = torch.zeros(len(images), dtype=torch.int64)  # targets
+    examples = Examples(tensor, unused, mean, [1.0] * len(mean), size=(side, side))
     view = View(examples, torch.device("cpu"), chosen, seed=seed)
     cells = [view.plain(torch.tensor([place]))]
     for epoch in range(EPOCHS):
         whole = sample_order(len(images), seed=seed, epoch=epoch)
-        cells.append(view.learn(whole.of(np.flatnonzero(whole.rows == place)), whole, epoch).x)
+        cells.append(view.training_batch(whole.of(np.flatnonzero(whole.rows == place)), whole, epoch).x)
     names = chosen.transforms
-    words = chosen.words(names[0]) if len(names) == 1 else "all of it together"
+    words = chosen.words(names[0]) if len(names) == 1 else "all transforms together"
     return Row(chosen.label(), words, _shown(torch.cat(cells), mean))
 
 

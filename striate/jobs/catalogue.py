@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from striate.errors import RequestError, nearest, unknown
 from striate.nets.catalog import Entry, entries, entry
-from striate.weights.kept import kept_nets
+from striate.weights.imported import imported_nets
 
 Order = Literal["year", "parameters", "madds", "error", "name"]
 
@@ -24,16 +24,16 @@ def list_nets(
     max_madds: int | None = None,
     weights: bool = False,
 ) -> list[Entry]:
-    """The networks whose name matches a glob, in the catalogue's order or sorted, the least first; no torch is loaded.
+    """The networks whose name matches a glob, in the catalogue's order or sorted ascending; no torch is loaded.
 
     `[net.name for net in list_nets("resnet*")]` are names that `create` takes.
 
-    The `weights` of one whose weights were imported and kept are "imported". `year`: from and to, both included.
-    `weights`: only those with weights here, published or imported. Sorted by "error", nets stand by data set, as errors
-    on different data do not compare, and those without a published error are left out.
-    Raises RequestError, with near names, where no name matches, and for an order that there is not.
+    `weights` is "imported" for a net whose weights were imported into the cache. `year`: from and to, both included.
+    `weights`: only nets with available weights, published or imported. Sorted by "error", nets are grouped by data set,
+    as errors on different data cannot be compared, and those without a published error are left out.
+    Raises RequestError, with the nearest names, if no name matches, and for an unknown order.
     """
-    kept = set(kept_nets())
+    kept = set(imported_nets())
     found = [
         dataclasses.replace(net, weights="imported") if net.name in kept and not net.weights else net
         for net in entries(pattern)
@@ -58,7 +58,7 @@ def list_nets(
 
 
 def error(net: Entry) -> float | None:
-    """The published top-1 error in percent, None where the paper has none."""
+    """The published top-1 error in percent, or None."""
     published = net.published.get("error")
     return float(published) if isinstance(published, int | float) else None
 
@@ -77,12 +77,12 @@ def show(
     options: Mapping[str, object] | None = None,
     html: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
-    """A network's facts, its paper's table, and derived columns by stage; nothing is computed and no memory taken.
+    """A network's facts, its paper's table, and derived columns by stage; on the meta device, without any weights.
 
-    `input_size` (height, width), `classes` and `options` are those of `striate.create`. The answer holds the
-    catalogue's facts with what was asked in their place, `made` (the class and its options, which say what of the
-    table is this network), `table`, `stages` (rows of `striate.anatomy.summary.StageRow`), `activation_bytes`
-    (activation memory of one image in training) and `uncounted`. `html`: a page with every stage drawn.
+    `input_size` (height, width), `classes` and `options` are those of `striate.create`. The result has the catalogue's
+    facts with the given values in their place, `made` (the constructor call, which selects this network from the
+    table), `table`, `stages` (rows of `striate.anatomy.summary.StageRow`), `activation_bytes` (activation memory of
+    one image in training) and `uncounted`. `html`: a page with every stage drawn.
     Raises RequestError for an unknown name or option and for a value out of range.
     """
     facts = entry(name)

@@ -24,7 +24,7 @@ from striate.storage import sha256_of, write_text
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs side by side. text: the page in short."""
+    """Runs side by side. text: a summary for the terminal."""
 
     page: Path
     runs: tuple[RunSummary, ...]
@@ -32,9 +32,10 @@ class Comparison:
 
 
 def compare(runs: Sequence[str | os.PathLike[str]], *, out: str | os.PathLike[str] = "comparison.html") -> Comparison:
-    """Set run folders side by side, and write a page of it.
+    """Compare run folders, and write a page.
 
-    Raises RequestError for fewer than two runs, for a folder that is none, and for a page over a file of one of them.
+    Raises RequestError for fewer than two runs, for a folder that is no run, and for a page that would overwrite a file
+    of a run.
     """
     require_outside(Path(out), map(Path, runs))
     summaries = tuple(summary(Path(run)) for run in runs)
@@ -44,10 +45,10 @@ def compare(runs: Sequence[str | os.PathLike[str]], *, out: str | os.PathLike[st
 
 
 def summary(folder: Path) -> RunSummary:
-    """One run folder in short. Raises RequestError where it is none."""
+    """The summary of a run folder. Raises RequestError if it is not one."""
     path = folder / "model.safetensors"
     if not path.is_file():
-        raise RequestError(f"{str(folder)!r} is no run folder: it holds no model.safetensors")
+        raise RequestError(f"{str(folder)!r} is not a run folder: it has no model.safetensors")
     model = read(path)
     recipe = _text(folder / "recipe.toml")
     events = _events(folder / "log.jsonl")
@@ -89,7 +90,7 @@ def _text(path: Path) -> str:
 
 
 def _data_of(recipe: str) -> str:
-    """What was trained on; "" where the recipe cannot be read."""
+    """The training data; "" if the recipe cannot be read."""
     try:
         return Recipe.from_toml(recipe).data.path or ""
     except RequestError:
@@ -97,7 +98,7 @@ def _data_of(recipe: str) -> str:
 
 
 def _events(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log; a last one that was cut off is left out."""
+    """The events of a log; a truncated last line is ignored."""
     events = []
     for line in _text(path).splitlines():
         try:
@@ -122,7 +123,7 @@ def _parameters(model: Model) -> int:
 
 
 def _held_out(path: Path, part: str) -> str:
-    """A digest of which images were measured on; "" where the run measured none."""
+    """A digest of the evaluated images; "" if the run evaluated none."""
     if not path.is_file() or not part:
         return ""
     table = read_table(path, "split", COLUMNS, errors="surrogateescape")

@@ -1,4 +1,4 @@
-"""Evaluate: how good a model is on labelled images."""
+"""Evaluate: the quality of a model on labelled images."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def evaluate(
 ) -> ModelEvaluation:
     """Evaluate a model on labelled images: `data` as for `striate.train`.
 
-    part: "train", "val" or "test"; by default the held-out one, or all images where there are no parts.
-    ten_crop: predict each image by the mean of ten views of it, as AlexNet was evaluated; ten times the work.
-    metrics: own functions (predictions, targets) -> float, by name.
-    Raises RequestError where the data are of another task, or no class of theirs is one of the model's.
+    part: "train", "val" or "test"; by default the held-out one, or all images if there are no parts.
+    ten_crop: average the predictions of ten crops of each image, as AlexNet was evaluated; ten times the compute.
+    metrics: custom functions (predictions, targets) -> float, by name.
+    Raises RequestError if the data have another task, or share no class with the model.
     """
     predictor = load(model, engine=engine, precision=precision)
     return predictor.evaluate(data, part=part, ten_crop=ten_crop, metrics=metrics, progress=progress)

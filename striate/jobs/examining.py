@@ -1,4 +1,4 @@
-"""Examine: a source audited and, if asked, searched for label errors."""
+"""Examine: audit a source and, if requested, search for label errors."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from striate.pixels import Pixels
 from striate.progress import Progress
 from striate.tasks import LabelError
 
-# No crop is made. A JPEG decoded at an eighth is still read to its last byte; its print wants 64 pixels.
+# No crop is made. A JPEG decoded at 1/8 is still read to its last byte; its thumbnail needs 64 pixels.
 _UNUSED = Pixels(SIDE, SIDE)
 
 
 @dataclass(frozen=True, eq=False)
 class Examined:
-    """A source after its audit. label_errors: the likeliest first; empty where they were not searched for."""
+    """A source after its audit. label_errors: the likeliest first; empty if not requested."""
 
     source: Source
     found: Audit
@@ -28,16 +28,16 @@ class Examined:
 
 
 def examine(source: Source, *, labels: bool, progress: Progress) -> Examined:
-    """Look and, if asked, doubt the labels."""
+    """Audit and, if requested, search for label errors."""
     for note in notes_of(source):
         progress.say(note)
     if labels:
-        from striate.learning.label_audit import audit_labels  # brings the pretrained net and its engine along
+        from striate.learning.label_audit import audit_labels  # imports the pretrained net and its engine
 
         return Examined(source, *audit_labels(source, progress))
     memory = Memory(source)
     pairs = []
-    with progress.bar("Looking at the images", len(source.items)) as bar:
+    with progress.bar("Reading the images", len(source.items)) as bar:
         for looked in look(source, _UNUSED, wanted=lambda digest: False, memory=memory):
             pairs.append((looked.item, looked.record))
             bar.advance()

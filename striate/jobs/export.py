@@ -1,4 +1,4 @@
-"""Export: a graph that runs without Striate, written only if it gives the answers of `striate predict`."""
+"""Export: a graph that runs without Striate, written only if its predictions agree with `striate predict`."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from striate.storage import write_bytes
 from striate.weights.models import open_model
 
 FORMATS = ("onnx", "openvino")
-AGREEMENT = 0.995  # of answers: top-1, or the labels given
-DIFFERENCE = 0.02  # of any probability, or of a number as a share of the numbers' spread
-COMPARED = 128  # images, at most; at least 100, smaller copies included
+AGREEMENT = 0.995  # of predictions: top-1, or the predicted labels
+DIFFERENCE = 0.02  # of any probability; for regression, as a fraction of the standard deviation
+COMPARED = 128  # images, at most; at least 100, with smaller copies
 
-Answers = Callable[[Images], list[NDArray[np.float32]]]  # what the graph's outputs say, in order
+GraphOutputs = Callable[[Images], list[NDArray[np.float32]]]  # the outputs of the graph, in order
 
 
 @dataclass(frozen=True)
 class Exported:
-    """path: the file written. agreement: share of equal answers (top-1, labels given, numbers within the difference).
+    """path: the file written. agreement: fraction of equal predictions (top-1, predicted labels, or values).
 
-    Classes that the model itself cannot tell apart, their probabilities within 0.02, are equal answers.
-    difference: the largest of any probability or distance, or of a number as a share of the numbers' spread.
+    Classes whose probabilities differ by at most 0.02 count as tied. difference: the largest of any probability or
+    distance, or of a regression output as a fraction of the standard deviation.
     """
 
     path: Path
@@ -48,7 +48,7 @@ class Exported:
     difference: float
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """All fields as JSON values."""
         return {
             "path": str(self.path),
             "outputs": list(self.outputs),
@@ -66,10 +66,11 @@ def export(
     images: Data | None = None,
     progress: Progress | None = None,
 ) -> Exported:
-    """Export a model to "onnx" or "openvino": uint8 RGB [N, height, width, 3] in, probabilities or numbers out.
+    """Export a model to "onnx" or "openvino": uint8 RGB [N, height, width, 3] in, probabilities or values out.
 
-    The graph is compared with `striate predict` on images of `images` (default: the data the model was trained on).
-    Raises WorkError, and writes nothing, where answers agree on under 99.5 % or a probability differs by over 0.02.
+    The graph is compared with `striate predict` on images of `images` (default: the training data of the model).
+    Raises WorkError, and writes nothing, if under 99.5 % of the predictions agree or a probability differs by over
+    0.02.
     """
     if to not in FORMATS:
         raise unknown("export format", to, FORMATS)
@@ -82,12 +83,12 @@ def export(
     with tempfile.TemporaryDirectory(prefix="striate-export-") as folder:
         draft = Path(folder) / f"model{_suffix(to)}"
         progress.say(f"Writing the {to} graph")
-        answers = _write_onnx(opened, draft) if to == "onnx" else _write_openvino(opened, draft)
-        count, agreement, difference = _compare(Predictor(opened), source, answers, progress)
+        graph = _write_onnx(opened, draft) if to == "onnx" else _write_openvino(opened, draft)
+        count, agreement, difference = _compare(Predictor(opened), source, graph, progress)
         if agreement < AGREEMENT or difference > DIFFERENCE:
             raise WorkError(
-                f"the {to} graph is not written: on {count} images its answers agree with striate predict on "
-                f"{100 * agreement:.1f} % (needed: {100 * AGREEMENT} %), and differ by up to "
+                f"the {to} graph is not written: on {count} images {100 * agreement:.1f} % of its predictions agree "
+                f"with striate predict (required: {100 * AGREEMENT} %), and they differ by up to "
                 f"{difference:.3f} (allowed: {DIFFERENCE})"
             )
         for part in sorted(Path(folder).iterdir()):  # OpenVINO's weights, .bin, before the .xml that needs them
@@ -110,24 +111,24 @@ def _beside(given: Path, model: Model, to: str) -> Path:
     return given.with_suffix(_suffix(to)) if given.exists() else Path(f"{model.net}{_suffix(to)}")
 
 
-def _write_onnx(model: Model, path: Path) -> Answers:
+def _write_onnx(model: Model, path: Path) -> GraphOutputs:
     import onnxruntime
 
-    from striate.interop.answering import output_names
     from striate.interop.onnx_graph import onnx_graph
+    from striate.interop.output_layers import output_names
 
     path.write_bytes(onnx_graph(model).SerializeToString())
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda images: [np.asarray(answer) for answer in session.run(output_names(model), {"images": images})]
+    return lambda images: [np.asarray(output) for output in session.run(output_names(model), {"images": images})]
 
 
-def _write_openvino(model: Model, path: Path) -> Answers:
+def _write_openvino(model: Model, path: Path) -> GraphOutputs:
     from striate.inference.openvino_engine import import_openvino
     from striate.interop.openvino_graph import openvino_graph
 
     openvino = import_openvino()
     openvino.save_model(openvino_graph(model), str(path), compress_to_fp16=False)
-    # float32 is said, because OpenVINO would else choose bfloat16 on processors that have it.
+    # float32 is set, because OpenVINO would otherwise choose bfloat16 on processors that have it.
     compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda images: [np.array(compiled([images])[output]) for output in compiled.outputs]
 
@@ -138,26 +139,26 @@ def _comparison_source(model: Model, images: Data | None) -> Source:
     data = str(model.training.get("data") or "")
     if not data:
         raise RequestError(
-            "an export is compared on images first, and the model was not trained on a path; name images with --images"
+            "an export is first checked on images, and the model was not trained on a path; give images with --images"
         )
     try:
         return open_source(data)
     except RequestError as error:
         raise RequestError(
-            f"an export is compared on images first, and {str(data)!r}, which the model was trained on, is not there "
-            "any more; name a folder of images with --images"
+            f"an export is first checked on images, and the training data {str(data)!r} no longer exist; give a folder "
+            "of images with --images"
         ) from error
 
 
-def _compare(predictor: Predictor, source: Source, answers: Answers, progress: Progress) -> tuple[int, float, float]:
-    """How many images were compared, the share of equal answers, and the largest difference."""
+def _compare(predictor: Predictor, source: Source, graph: GraphOutputs, progress: Progress) -> tuple[int, float, float]:
+    """The number of images compared, the fraction of equal predictions, and the largest difference."""
     step = max(1, len(source.items) // COMPARED)
     chosen = source.items[::step][:COMPARED]
-    # Few images are compared at further sizes as well, until there are a hundred.
+    # Few images are also compared at other sizes, until there are a hundred.
     further = math.ceil(100 / len(chosen)) - 1
     scales = [1.0, *np.linspace(0.5, 0.95, further, endpoint=False).tolist()]
     expected, found = [], []
-    with progress.bar("Comparing answers", len(chosen)) as bar:
+    with progress.bar("Comparing predictions", len(chosen)) as bar:
         for item in chosen:
             bar.advance()
             try:
@@ -168,21 +169,21 @@ def _compare(predictor: Predictor, source: Source, answers: Answers, progress: P
                 continue  # the audit lists it
             for scale in scales:
                 reference, given = (seen, whole) if scale == 1 else (_scaled(whole, scale),) * 2
-                expected.append(_said(predictor, predictor.model.pixels.apply(reference)))
-                found.append([answer[0] for answer in answers(np.array(given)[None])])
+                expected.append(_reference(predictor, predictor.model.pixels.apply(reference)))
+                found.append([output[0] for output in graph(np.array(given)[None])])
     if len(expected) < 100:
         raise RequestError(
-            f"only {len(expected)} comparisons could be made, and 100 are needed; name more images with --images"
+            f"only {len(expected)} comparisons could be made, and 100 are needed; give more images with --images"
         )
     agreement, difference = _agreement(predictor.model, expected, found)
     return len(expected), agreement, difference
 
 
-def _said(predictor: Predictor, crop: Images) -> list[NDArray[np.float32]]:
-    """What `striate predict` says of a crop: what the graph's outputs should."""
+def _reference(predictor: Predictor, crop: Images) -> list[NDArray[np.float32]]:
+    """The prediction of `striate predict` for a crop: the expected outputs of the graph."""
     embedding = predictor.embed(crop[None])
-    said = [predictor.model.task.predictions(predictor.logits(embedding))[0]]
-    return said + ([predictor.ood_detector.distances(embedding)[0]] if predictor.ood_detector else [])
+    outputs = [predictor.model.task.predictions(predictor.logits(embedding))[0]]
+    return outputs + ([predictor.ood_detector.distances(embedding)[0]] if predictor.ood_detector else [])
 
 
 def _agreement(

@@ -1,4 +1,4 @@
-"""Fetch: bring a named set's original files here, check them, and prove that they read. The one verb that downloads."""
+"""Fetch: download the original files of a named set and check them. The only verb that downloads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from striate.storage import fill_folder_atomically
 
 @dataclass(frozen=True)
 class Fetched:
-    """A named set that is here. bytes and files: of its originals. images: how many it holds."""
+    """A named set on this machine. bytes and files: of its originals. images: their number."""
 
     name: str
     folder: Path
@@ -32,21 +32,21 @@ class Fetched:
     images: int
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as JSON values."""
+        """All fields as JSON values."""
         return asdict(self) | {"folder": str(self.folder)}
 
 
 def fetch(name: str, *, source: str | os.PathLike[str] = "", progress: Progress | None = None) -> Fetched:
     """Fetch the named set from its publisher, or the same files from `source`: a folder, a file, or a mirror's address.
 
-    What is here already is opened and kept. Raises RequestError for an unknown set or for files that are not the
-    originals, WorkError where a download failed; what came so far is kept, and gone on with the next time.
+    A set that exists already is not fetched again. Raises RequestError for an unknown set or for files that are not the
+    originals, WorkError if a download failed; a partial download is saved, and resumed the next time.
     """
     progress = progress or Progress()
     if name not in ORIGINALS:
         if name in NAMED:
             raise RequestError(
-                f"{name!r} comes inside a package and needs no fetching; to fetch: {', '.join(ORIGINALS)}"
+                f"{name!r} is part of a package and needs no download; sets to fetch: {', '.join(ORIGINALS)}"
             )
         raise unknown("set to fetch", name, ORIGINALS)
     folder = set_folder(name)
@@ -62,15 +62,15 @@ def fetch(name: str, *, source: str | os.PathLike[str] = "", progress: Progress 
 
 @contextmanager
 def _alone(name: str, folder: Path) -> Iterator[None]:
-    """Holds the set for this process, so that no two write to one partial file. Raises WorkError where one does."""
+    """Lock the set for this process, so that no two write to one partial file. Raises WorkError if it is locked."""
     try:
         import fcntl
-    except ImportError:  # Windows: there two at once end in a checksum that is wrong, which is told
+    except ImportError:  # Windows: there, two processes at once end in a checksum error
         yield
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # The lock goes with the process, however that ends; the empty file stays.
+        # The lock ends with the process; the empty file stays.
         file = open(folder / f"{name}.lock", "ab")  # noqa: SIM115
     except OSError as error:
         raise WorkError(f"could not write {str(folder)!r}: {error.strerror or error}") from error
@@ -78,38 +78,38 @@ def _alone(name: str, folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise WorkError(f"another 'striate fetch {name}' is at work; wait for it to end") from error
+            raise WorkError(f"another 'striate fetch {name}' is running; wait for it to end") from error
         yield
 
 
 def _found(name: str, folder: Path, progress: Progress) -> int:
-    """How many images of the set are here; 0 where it is not here, or no longer reads and is removed."""
+    """The number of images of the set; 0 if it is not here, or was unreadable and is removed."""
     if not folder.is_dir():
         return 0
     try:
         images = _prove(name, folder)
     except WorkError as error:
-        progress.say(f"What was fetched before does not read ({error}); it is fetched anew.")
+        progress.say(f"The files fetched before cannot be read ({error}); fetching them again.")
         try:
             shutil.rmtree(folder)
         except OSError as refused:
             raise WorkError(f"cannot remove {str(folder)!r}: {refused.strerror or refused}") from refused
         return 0
-    progress.say(f"{name} is here already.")
+    progress.say(f"{name} exists already.")
     return images
 
 
 def _bring(name: str, source: str, waiting: Path, progress: Progress) -> None:
-    """All the set's originals into the folder `waiting`, each with the right checksum."""
+    """Copy or download the set's originals to the folder `waiting`, with verified checksums."""
     originals = ORIGINALS[name].files
     remote = source.lower().startswith(("http://", "https://"))
     local = Path(source).expanduser() if source and not remote else None
     if local is not None and not local.exists():
-        raise RequestError(f"--from {source!r}: no such folder, and no http address")
+        raise RequestError(f"--from {source!r}: no such folder or file, and not an http address")
     total = sum(original.size for original in originals)
     progress.say(f"Fetching {name}: {total / 1e6:.1f} MB from {source or urlsplit(originals[0].addresses[0]).netloc}")
     if any(original.checksum.startswith("md5:") for original in originals):
-        progress.say("Only an MD5 of it is published: a check against damage, not against deceit.")
+        progress.say("Only an MD5 checksum is published: it detects damage, not tampering.")
     with progress.bar(f"Fetching {name}", total) as bar:
         for original in originals:
             bar.note(original.file)
@@ -124,7 +124,7 @@ def _mirrored(original: Original, mirror: str) -> tuple[str, ...]:
 
 
 def _settle(name: str, waiting: Path, folder: Path) -> int:
-    """Unpack or move what came to where it stays, once it is proven to read; returns how many images it holds."""
+    """Unpack or copy the files to their final folder, once they can be read; returns the number of images."""
     images = 0
 
     def fill(place: Path) -> None:
@@ -144,7 +144,7 @@ def _settle(name: str, waiting: Path, folder: Path) -> int:
 
 
 def _prove(name: str, folder: Path) -> int:
-    """Open the set and decode its first image; returns how many it has. Raises WorkError."""
+    """Open the set and decode its first image; returns the number of images. Raises WorkError."""
     try:
         found = open_set(name, folder)
         found.decode(found.read(found.items[0]), 1)

@@ -1,4 +1,4 @@
-"""Import: a checkpoint of another library becomes a model file, or nothing is written."""
+"""Import: convert a checkpoint of another library to a model file."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from striate.progress import Progress
 from striate.tasks import Classification
 from striate.weights.checkpoints import Checkpoint, read_checkpoint
 from striate.weights.classes import CIFAR10, imagenet_names
-from striate.weights.kept import kept_path
+from striate.weights.imported import imported_path
 from striate.weights.keys import PublishedRow
 from striate.weights.peers import Offer, classifier_of, converted, offered, sources_of
 
 
 @dataclass(frozen=True, eq=False)
 class Imported:
-    """A checkpoint that is a model now. paths: the files written. published: what is known of the file, if it is known.
+    """A converted checkpoint. paths: the files written. published: the published file it equals, if known.
 
-    what: what the file was, in words.
+    what: the format of the checkpoint, as text.
     """
 
     paths: tuple[Path, ...]
@@ -34,7 +34,7 @@ class Imported:
     published: PublishedRow | None
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as JSON values."""
+        """All fields as JSON values."""
         return {
             "paths": [str(path) for path in self.paths],
             "net": self.model.net,
@@ -57,13 +57,13 @@ def import_weights(
     classes: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Imported:
-    """Make a model file of another library's checkpoint for the network `net`.
+    """Convert another library's checkpoint for the network `net` to a model file.
 
-    `source`: "torchvision", "timm", "pytorchcv", "caffe" or "akamaster". `out`: the model file; without it, and with
-    `keep`, the model is kept in the cache, where the name `net` stands for its weights from then on. `classes`: their
-    names; by default ImageNet's where there are a thousand, CIFAR-10's for its networks, else numbers.
-    Nothing is downloaded and nothing in the file is run. Raises RequestError, and writes nothing, where the weights are
-    not those of `net`.
+    `source`: "torchvision", "timm", "pytorchcv", "caffe" or "akamaster". `out`: the model file. `keep`: save the model
+    in the cache, so that the name `net` loads its weights from then on. `classes`: their names; by default ImageNet's
+    for a thousand classes, CIFAR-10's for its networks, else numbers.
+    Nothing is downloaded and no code in the file is run. Raises RequestError, and writes nothing, if the weights do not
+    fit `net`.
     """
     progress = progress or Progress()
     entry(net)
@@ -101,7 +101,7 @@ def import_weights(
 
 
 def _fitting(checkpoint: Checkpoint, net: str, refused: str) -> Iterator[str]:
-    """The other libraries by whose rules the checkpoint does become `net`."""
+    """The other libraries whose key names fit the checkpoint."""
     for library in sources_of(net):
         with contextlib.suppress(WorkError):
             if library != refused:
@@ -110,24 +110,24 @@ def _fitting(checkpoint: Checkpoint, net: str, refused: str) -> Iterator[str]:
 
 
 def _places(out: str | os.PathLike[str] | None, net: str, file: Path, *, keep: bool) -> tuple[Path, ...]:
-    """The files to write. Raises RequestError where there is none, or one would be the checkpoint itself."""
+    """The files to write. Raises RequestError if there is none, or one is the checkpoint itself."""
     paths = [Path(out)] if out else []
     if keep:
-        paths.append(kept_path(net))
+        paths.append(imported_path(net))
     if not paths:
-        raise RequestError("say where the model goes: --out MODEL.safetensors, or --keep")
+        raise RequestError("no output is given: --out MODEL.safetensors, or --keep")
     if paths[0].suffix != ".safetensors":
-        raise RequestError(f"a model file ends in .safetensors, unlike {str(paths[0])!r}")
+        raise RequestError(f"the name of a model file must end in .safetensors, not {str(paths[0])!r}")
     for path in paths:
         if path.exists() and file.exists() and path.samefile(file):
-            raise RequestError(f"{str(path)!r} is what would be read, and is not written over; name another file")
+            raise RequestError(f"{str(path)!r} is the input, and is not overwritten; give another file")
     return tuple(paths)
 
 
 def _names(count: int, offer: Offer, classes: Sequence[str] | None) -> tuple[str, ...]:
     if classes is not None:
         if len(classes) != count:
-            raise RequestError(f"the weights tell {count} classes apart, and {len(classes)} names are given")
+            raise RequestError(f"the weights have {count} classes, but {len(classes)} names are given")
         return tuple(classes)
     if count == 1000:
         return imagenet_names()

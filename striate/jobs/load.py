@@ -1,4 +1,4 @@
-"""Load: a model ready to predict."""
+"""Load: open a model for prediction."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from striate.weights.models import open_model
 
 
 def load(name: str | os.PathLike[str], *, engine: str = "auto", precision: str = "auto") -> Predictor:
-    """A predictor ready to predict, from a model file, a run folder or the name of a net with published weights."""
+    """A predictor, from a model file, a run folder or the name of a net with published weights."""
     return Predictor(open_model(name), engine=engine, precision=precision)

@@ -1,4 +1,4 @@
-"""From a network to the content of its page, and what is said of it in text and there alike."""
+"""From a network to the content of its page, and the remarks shared by page and text."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def net_page(shown: Mapping[str, Any], net: Net) -> NetPage:
     ]
     lead = f"{shown['title']} ({shown['year']}), {shown['paper']}"
     facts = [(name, _apart(value), _apart(rest)) for name, value, rest in _facts(shown)]
-    return NetPage(shown["name"], lead, shown["table"], facts, rows, [_apart(said) for said in remarks(shown)])
+    return NetPage(shown["name"], lead, shown["table"], facts, rows, [_apart(remark) for remark in remarks(shown)])
 
 
-def _apart(said: str) -> str:
-    """Thousands as the page's table has them: 12 345, the gap narrow and unbreakable."""
-    return re.sub(r"(?<=\d),(?=\d{3})", "\u202f", said)
+def _apart(text: str) -> str:
+    """Thousands separated as in the page's table: 12 345, by a narrow no-break space."""
+    return re.sub(r"(?<=\d),(?=\d{3})", "\u202f", text)
 
 
 def _note(row: Mapping[str, Any], above: str, drawn: Mapping[str, Stage]) -> str:
-    """What is unusual about a stage: that only training runs it, or that it does not look at the one above it."""
+    """What is unusual about a stage: it only runs in training, or its input is not the stage above it."""
     source = drawn[row["name"]].source if row["name"] in drawn else ""
-    said = ["in training only"] if row["training_only"] else []
-    return ", ".join([*said, f"from {source}"] if source not in ("", above) else said)
+    notes = ["in training only"] if row["training_only"] else []
+    return ", ".join([*notes, f"from {source}"] if source not in ("", above) else notes)
 
 
 def _drawn(stage: Stage) -> list[Block]:
@@ -61,42 +61,42 @@ def _drawn(stage: Stage) -> list[Block]:
 def _facts(shown: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     published = shown["published"]
     height, width = shown["input_size"]
-    said = {key: f"paper: {value:,}" for key, value in published.items() if isinstance(value, int)}
+    stated = {key: f"paper: {value:,}" for key, value in published.items() if isinstance(value, int)}
     own = not shown["options"] and shown["classes"]
     facts = [
         ("Image", f"{shown['in_channels']} \u00d7 {height} \u00d7 {width}", f"{shown['classes']:,} classes"),
-        ("Parameters", f"{shown['parameters']:,}", said.get("parameters", "") if own else ""),
-        ("Multiply-adds", f"{shown['madds']:,}", said.get("madds", "") if own else ""),
-        ("Activation memory", f"{amount(shown['activation_bytes'])}", "of one image in training, in float32"),
+        ("Parameters", f"{shown['parameters']:,}", stated.get("parameters", "") if own else ""),
+        ("Multiply-adds", f"{shown['madds']:,}", stated.get("madds", "") if own else ""),
+        ("Activation memory", f"{amount(shown['activation_bytes'])}", "per image in training, in float32"),
     ]
     errors = {"error": "{} %", "top5_error": "{} % top-5"}
-    if told := ", ".join(text.format(published[key]) for key, text in errors.items() if key in published):
+    if known := ", ".join(text.format(published[key]) for key, text in errors.items() if key in published):
         rest = [str(published[key]) for key in ("data", "protocol", "source") if key in published]
         rest += ["from memory, not checked"] if published.get("memory") else []
-        facts.append(("Published error", told, ", ".join(rest)))
-    return [*facts, ("Made by", shown["made"], f"striate/nets/{shown['file']}.py")]
+        facts.append(("Published error", known, ", ".join(rest)))
+    return [*facts, ("Constructor", shown["made"], f"striate/nets/{shown['file']}.py")]
 
 
 def remarks(shown: Mapping[str, Any]) -> list[str]:
-    """What the columns do not tell by themselves."""
-    said = []
+    """Notes on the columns."""
+    notes = []
     if any(row["gated"] for row in shown["stages"]):
-        said.append("+: a gate (squeeze-and-excitation, say) sees the whole image too; the number is without it")
+        notes.append("+: a gate such as squeeze-and-excitation also sees the whole image; the number is without it")
     left_out = [
         f"{each['number']} {each['kind']} ({each['parameters']:,} parameters)"
         if each["parameters"]
         else f"{each['kind']} ({each['madds']:,})"
         for each in shown["uncounted"]
     ]
-    also = f", nor of {', '.join(left_out)}" if left_out else ""
-    said.append(f"multiply-adds: none of biases, activations, pooling and sums{also}")
-    said.append("memory: activation memory of one image in a training step, in bytes of float32")
-    said.append(f"more: docs/nets/{shown['file']}.md")
-    return said
+    also = f", nor {', '.join(left_out)}" if left_out else ""
+    notes.append(f"multiply-adds: not counting biases, activations, pooling and sums{also}")
+    notes.append("memory: activation memory per image in a training step, in bytes of float32")
+    notes.append(f"more: docs/nets/{shown['file']}.md")
+    return notes
 
 
 def field(row: Mapping[str, Any]) -> str:
-    """A receptive field as one says it: 32 for 32 x 32, "all" for the whole image, with + where a gate sees that."""
+    """A receptive field as text: 32 for 32 x 32, "all" for the whole image, with + if a gate sees the whole image."""
     if row["receptive_field"] is None:
         return "all"
     down, across = row["receptive_field"]
@@ -104,7 +104,7 @@ def field(row: Mapping[str, Any]) -> str:
 
 
 def amount(size: int) -> str:
-    """Bytes in the unit that suits them: 1.5 MB, of a million bytes."""
+    """Bytes in a suitable unit: 1.5 MB, of a million bytes."""
     for power, unit in ((3, "GB"), (2, "MB"), (1, "kB")):
         if size >= 1000**power:
             share = size / 1000**power

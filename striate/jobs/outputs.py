@@ -1,4 +1,4 @@
-"""Where results may go: never over what was read."""
+"""Checks of output paths: inputs are never overwritten."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from striate.errors import RequestError
 
 
 def require_apart(out: Path, data: Data, source: Source) -> None:
-    """Raise RequestError where writing `out` would replace the data: their file, or one of their images."""
+    """Raise RequestError if writing `out` would overwrite the data: their file, or one of their images."""
     given = path_of(data)
     root: Path | None = getattr(source, "root", given.parent if given else None)
     same_name = (root / item.key for item in source.items if root and item.key.rpartition("/")[2] == out.name)
     if any(_same(out, file) for file in (*([given] if given else []), *same_name)):
-        raise RequestError(f"{str(out)!r} is what would be read, and is not written over; name another file")
+        raise RequestError(f"{str(out)!r} is the input, and is not overwritten; give another file")
 
 
 def require_outside(out: Path, folders: Iterable[Path]) -> None:
-    """Raise RequestError where `out` is a file that one of these folders already holds."""
+    """Raise RequestError if `out` is an existing file of one of these folders."""
     for folder in folders:
         if out.exists() and _same(out.parent, folder):
-            raise RequestError(f"{str(out)!r} belongs to the run {str(folder)!r}, and is not written over")
+            raise RequestError(f"{str(out)!r} belongs to the run {str(folder)!r}, and is not overwritten")
 
 
 def _same(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
-    except (OSError, ValueError):  # not there, or a name that no file can have
+    except (OSError, ValueError):  # missing, or an invalid file name
         return False

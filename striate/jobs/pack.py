@@ -1,4 +1,4 @@
-"""Pack: decode all images of a source once, into one file that training, audit and evaluation open at once."""
+"""Pack: decode all images of a source once, into one file that training, audit and evaluation open immediately."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from striate.pixels import Pixels
 from striate.progress import Progress
 
 SIZE = 256  # pixels: near the training size of most nets for photographs, with room for random crops
-SMALL = 64  # pixels: images up to here are packed as they are
+SMALL = 64  # pixels: images up to this size are packed unchanged
 
 
 @dataclass(frozen=True, eq=False)
 class Packing:
-    """A pack that was made, and what was found in its images."""
+    """A pack that was written, and the audit of its images."""
 
     source: PackSource
     audit: Audit
 
     def words(self) -> str:
-        """What was packed, where, and how large it is, in one line."""
+        """What was packed, where, and its size, in one line."""
         return made_line(self.source)
 
     def as_dict(self) -> dict[str, Any]:
@@ -55,12 +55,12 @@ def pack(
     rule: str | None = None,
     progress: Progress | None = None,
 ) -> Packing:
-    """Pack the images of `data` (as for `striate.train`) into `out`, by default NAME.pack beside the data.
+    """Pack the images of `data` (as for `striate.train`) into `out`, by default NAME.pack next to the data.
 
-    size: of the packed images' sides, by default 256, or less where most images are smaller; images of up to 64 pixels
-    are packed as they are. rule: as in `Pixels`, by default "crop", the centred square. Stopped at any point, the same
-    call goes on. A pack that lies at `out` is replaced, nothing else is.
-    Raises RequestError for what cannot be packed as asked, WorkError where the disk refuses.
+    size: of the packed images, by default 256, or less if most images are smaller; images of up to 64 pixels are packed
+    unchanged. rule: as in `Pixels`, by default "crop", the centre crop. If interrupted, the same call resumes. An
+    existing pack at `out` is replaced, any other file is not.
+    Raises RequestError for an invalid request, WorkError if writing fails.
     """
     progress = progress or Progress()
     source = open_source(data)
@@ -73,29 +73,29 @@ def pack(
 
 def _beside(data: Data, source: Source) -> Path:
     path = path_of(data)
-    folder = path.resolve().parent if path and path.exists() else Path()  # named sets and arrays lie nowhere
+    folder = path.resolve().parent if path and path.exists() else Path()  # named sets and arrays have no folder
     return folder / f"{source.name}{SUFFIX}"
 
 
 def _require_free(path: Path, data: Data) -> None:
-    """Raise RequestError unless `path` may be written: nothing is there, or an earlier pack that is not the data."""
+    """Raise RequestError unless `path` may be written: it does not exist, or is an earlier pack and not the data."""
     if path.suffix != SUFFIX:
-        raise RequestError(f"a pack's name ends in {SUFFIX}, and {str(path)!r} does not; --out names the file")
+        raise RequestError(f"the name of a pack must end in {SUFFIX}, not {str(path)!r}; give it with --out")
     if not path.exists():
         return
     given = path_of(data)
     if given and given.exists() and path.samefile(given):
-        raise RequestError(f"{str(path)!r} is what would be packed; name another file with --out")
+        raise RequestError(f"{str(path)!r} is the input; give another file with --out")
     try:
         open_pack(path, check=False)
     except RequestError as error:
         raise RequestError(
-            f"{str(path)!r} is in the way, and is not replaced as it is no whole pack ({error}); --out names another"
+            f"{str(path)!r} exists, and is not overwritten as it is not a valid pack ({error}); give another with --out"
         ) from error
 
 
 def _pixels(source: Source, size: int | None, rule: str | None, progress: Progress) -> Pixels:
-    """What to pack: nothing is enlarged unless it was asked for."""
+    """The preprocessing of the pack: nothing is enlarged unless requested."""
     seen = summarise(source)
     if not seen.side:
         raise RequestError(f"none of the images of {source.name!r} that were tried can be read; see 'striate audit'")
@@ -104,7 +104,7 @@ def _pixels(source: Source, size: int | None, rule: str | None, progress: Progre
     neutral = (127.5,) * channels
     if seen.largest <= SMALL and size is None and rule is None:
         sizes = [shape for item in source.items if (shape := source.peek(item)) is not None]
-        # A few larger ones among them are shrunk, rather than all the others framed.
+        # A few larger images are shrunk, rather than padding all the others.
         width, height = (max(min(shape[axis], SMALL) for shape in sizes) for axis in (0, 1))
         return Pixels(height, width, channels, "centre", mean=neutral, std=neutral)
     if size is not None and size > seen.side:

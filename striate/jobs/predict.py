@@ -1,4 +1,4 @@
-"""Predict: what a model says of image files."""
+"""Predict: the predictions of a model for image files."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from striate.progress import Progress
 
 @dataclass(frozen=True)
 class Predictions:
-    """The predictions, in the order asked.
+    """The predictions, in the order of the files.
 
-    failed: (path, why) of image files that could not be used. set_aside: what in the folders was not taken for an
-    image, such as hidden and other files.
+    failed: (path, why) of image files that could not be used. set_aside: entries of the folders that are not images,
+    such as hidden and other files.
     """
 
     predictions: list[Prediction]
@@ -39,7 +39,7 @@ def predict(
     precision: str = "auto",
     progress: Progress | None = None,
 ) -> Predictions:
-    """Predict image files; a folder stands for the images in it, found as training finds them.
+    """Predict image files; a folder stands for the images in it, found as in training.
 
     Files are read and decoded on several threads. What cannot be used is listed in `failed`.
     Raises RequestError for a folder without images.

@@ -1,4 +1,4 @@
-"""A finished run: its folder, what is written to it, and the value that `striate.train` returns."""
+"""A finished run: writing its folder, and the value that `striate.train` returns."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from striate.model import Model, write
 from striate.report.page import render
 from striate.tasks import Evaluation
 
-REMARKS = 2  # on the training curve, printed after training; the report has them all
+REMARKS = 2  # on the training curve, printed after training; the report has all of them
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished run: its folder, why it was trained as it was, the result, and its figures as JSON values."""
+    """A finished run: its folder, the plan and its reasons, the result, and the metrics as JSON values."""
 
     folder: Path
     plan: Plan
@@ -44,17 +44,17 @@ class Run:
 
     @property
     def evaluation(self) -> Evaluation:
-        """The headline: the evaluation on images the model was not trained on."""
+        """The evaluation on held-out images."""
         return self.result.evaluation
 
     @property
     def audit(self) -> Audit:
-        """What was found in the data."""
+        """The audit of the data."""
         return self.result.split.audit
 
     @property
     def predictor(self) -> Predictor:
-        """The model, ready to predict."""
+        """A predictor of the model."""
         return Predictor(self.model)
 
     def as_dict(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Run:
 
 
 def written(result: TrainResult, source: Source, plan: Plan, context: RunContext, extensions: Extensions) -> Run:
-    """Write everything of the run: the model last, because where it exists the run is finished."""
+    """Write all files of the run: the model last, because its existence marks a finished run."""
     folder, clock, recipe, split = context.folder, context.clock, result.recipe, result.split
     metrics = metrics_of(result)
     training = {
@@ -108,7 +108,7 @@ def written(result: TrainResult, source: Source, plan: Plan, context: RunContext
 
 
 def _versions() -> dict[str, str]:
-    """Versions of what decides the predictions, read without importing anything."""
+    """Versions of the packages that affect predictions, read without importing them."""
     found = {"python": platform.python_version()}
     for name in ("striate", "numpy", "pillow", "torch", "openvino"):
         try:

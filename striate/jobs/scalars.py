@@ -1,4 +1,4 @@
-"""A run's figures for TensorBoard, where somebody asks for them."""
+"""The curves and metrics of a run for TensorBoard, if requested."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from striate.errors import RequestError, WorkError
 
 
 def require_writer() -> Any:
-    """The package that writes TensorBoard's files. Raises RequestError saying what to install."""
+    """The package that writes TensorBoard's files. Raises RequestError with the package to install."""
     try:
         return importlib.import_module("tensorboardX")
     except ImportError:
@@ -22,7 +22,7 @@ def require_writer() -> Any:
 def write_scalars(
     folder: Path, curve: Sequence[Mapping[str, float]], metrics: Mapping[str, Any], seconds: Mapping[str, float]
 ) -> None:
-    """Write curve (by epoch), figures and seconds by stage as scalars below `folder`. Raises WorkError."""
+    """Write curve (by epoch), metrics and seconds by stage as scalars below `folder`. Raises WorkError."""
     package = require_writer()
     try:
         with package.SummaryWriter(str(folder), write_to_disk=True) as writer:

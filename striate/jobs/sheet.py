@@ -1,4 +1,4 @@
-"""Rows of pictures with words above them, as one Pillow image."""
+"""Rows of pictures with captions above them, as one Pillow image."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-CELL = 224  # pixels a picture is shown at, at most; a smaller one is enlarged by a whole number
+CELL = 224  # maximum size of a picture in pixels; a smaller one is enlarged by an integer factor
 _GAP, _MARGIN, _LINE = 8, 28, 24
 _PAPER, _INK, _MUTED = "#fbfaf7", "#1d1d1b", "#6b6a66"
 
 
 @dataclass(frozen=True)
 class Row:
-    """Pictures uint8 [B, H, W, C], the plain one first; `name` and `words` stand above them."""
+    """Pictures uint8 [B, H, W, C], the plain one first; `name` and `words` are above them."""
 
     name: str
     words: str
@@ -23,7 +23,7 @@ class Row:
 
 
 def drawn(rows: list[Row], title: str) -> Image.Image:
-    """The sheet, RGB: the title, the columns' heads, and every row under its words."""
+    """The sheet, RGB: the title, the column heads, and every row under its caption."""
     fonts = {size: ImageFont.load_default(size) for size in (15, 17, 24)}
     columns = len(rows[0].pictures)
     cell = _shown_at(rows[0].pictures[0]).size
@@ -37,7 +37,7 @@ def drawn(rows: list[Row], title: str) -> Image.Image:
     for number, line in enumerate(titles):
         pen.text((_MARGIN, _MARGIN + 34 * number), line, _INK, fonts[24])
     for column in range(columns):
-        words = "without" if column == 0 else f"epoch {column}"
+        words = "original" if column == 0 else f"epoch {column}"
         pen.text((_MARGIN + column * (cell[0] + _GAP), top - _LINE - 8), words, _MUTED, fonts[15])
     for row, lines in zip(rows, heads, strict=True):
         for line in lines:
@@ -57,13 +57,13 @@ def _shown_at(picture: NDArray[np.uint8]) -> Image.Image:
     if longest > CELL:
         image.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
         return image
-    # Enlarged with its pixels square: blurring would show what is not there.
+    # Nearest-neighbour, so that the pixels stay visible.
     times = max(1, CELL * 3 // 4 // longest)
     return image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
 
 
 def _lines(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> list[str]:
-    """`text` broken at spaces so that each line fits, if it has spaces to break at."""
+    """`text` wrapped at spaces so that each line fits, where possible."""
     lines = [""]
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}" if lines[-1] else word

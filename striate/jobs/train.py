@@ -1,4 +1,4 @@
-"""Train: open the data, train by the strategy that fits it, and write a run folder."""
+"""Train: open the data, choose a strategy, train, and write a run folder."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from striate.weights.models import is_model_file
 if TYPE_CHECKING:  # they import torch
     from striate.training.examples import AugmentFunction
     from striate.training.hooks import Hook
-    from striate.training.learner import LossFunction
+    from striate.training.training_module import LossFunction
 
 Place = str | os.PathLike[str] | None
 
@@ -72,22 +72,22 @@ def train(
 
     data: a path (a folder of class folders, a manifest, a pack, ...) or a named set; arrays (images, targets), uint8
       [N, H, W] or [N, H, W, 3]; a `torch.utils.data.Dataset` of (image, target); either of them by part, such as
-      {"train": ..., "val": ...}; or a source of one's own: see `striate.data.opening`.
+      {"train": ..., "val": ...}; or a custom source: see `striate.data.opening`.
     out: the run folder, new or empty; by default a new one under runs/.
     net: a name, a model file, or the constructor of your own network, which is registered (see `striate.register`).
-    strategy: "auto", "features", "finetune" or "scratch". epochs, batch, seed: as their keys of the recipe.
+    strategy: "auto", "features", "finetune" or "scratch". epochs, batch, seed: as the recipe keys of these names.
     lr: the peak learning rate, or "auto": found by a range test. optimizer: a name, or a table of `striate.recipe`.
-    augment: a preset, keys of the table [augment], or an own function (images uint8 [B, C, H, W], sample numbers [B],
-      seed, epoch) -> images. loss: a name, or an own function (logits [N, outputs], targets) -> losses [N].
+    augment: a preset, keys of the table [augment], or a function (images uint8 [B, C, H, W], sample indices [B],
+      seed, epoch) -> images. loss: a name, or a function (logits [N, outputs], targets) -> losses [N].
     recipe: a Recipe, nested mappings, or the path of a recipe file; the arguments above override its keys.
-    hooks: own techniques, see `striate.training.hooks`. metrics: own functions (predictions, targets) -> float by name.
-    resume: the folder of a run that was stopped or killed, which then ends as if it had not been. It takes no other
-      choice; data given from Python, own hooks, losses, augmentations and metrics are given again.
-    tensorboard: also write its scalars to the run folder.
+    hooks: see `striate.training.hooks`. metrics: custom functions (predictions, targets) -> float by name.
+    resume: the folder of a run that was stopped or killed; the result is that of an uninterrupted run. No other choice
+      is accepted; data from Python and custom hooks, losses, augmentations and metrics must be given again.
+    tensorboard: also write scalars for TensorBoard to the run folder.
 
-    Under torchrun the processes train together. The first one does all the rest and returns the run; the others leave
-    by SystemExit(0) when it needs them no more. Restarted by torchrun, it resumes the run in `out`.
-    Raises RequestError for what cannot be done as asked, WorkError where the work failed.
+    Under torchrun the processes train together (data-parallel). The first one does everything else and returns the run;
+    the others exit by SystemExit(0) when training ends. Restarted by torchrun, it resumes the run in `out`.
+    Raises RequestError for an invalid request, WorkError if the work failed.
     """
     path = data if isinstance(data, (str, os.PathLike)) else None
     extensions = Extensions(
@@ -96,7 +96,8 @@ def train(
         augment if callable(augment) else None,
         dict(metrics or {}),
     )
-    asked = {
+
+    given_keys = {
         "data.path": os.fspath(path) if path else None,
         "net.name": _net_name(net),
         "strategy": strategy,
@@ -107,12 +108,14 @@ def train(
         "loss.name": loss if isinstance(loss, str) else None,
         "seed": seed,
     }
-    chosen: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
+    chosen: dict[str, Any] = {key: value for key, value in given_keys.items() if value is not None}
     if optimizer is not None:
-        # First, because another optimizer is made with its own defaults.
+        # First, because another optimizer resets the table to its defaults.
         chosen = ({"optimizer.name": optimizer} if isinstance(optimizer, str) else {"optimizer": optimizer}) | chosen
     if resume is not None and (chosen or out or recipe):
-        raise RequestError("a run is resumed with the recipe that it was started with: give resume without choices")
+        raise RequestError(
+            "a run is resumed with the recipe that it was started with: give resume without other choices"
+        )
     if tensorboard:
         require_writer()
     given = None if path is not None or data is None else data
@@ -123,7 +126,7 @@ def train(
 
 @dataclass(frozen=True, eq=False)
 class _Request:
-    """What `train` was asked for. data: where it is no path, and no recipe can name it."""
+    """The arguments of `train`. data: data from Python, which no recipe can name."""
 
     chosen: Mapping[str, Any]
     recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str] | None
@@ -137,7 +140,7 @@ def _train(request: _Request, progress: Progress, processes: Processes, tensorbo
     clock = Clock()
     recipe, resume = _started(request, processes)
     with clock.stage("open the data"):
-        source, notes = open_as_asked(recipe, (recipe.data.path or "") if request.data is None else request.data)
+        source, notes = open_for_training(recipe, (recipe.data.path or "") if request.data is None else request.data)
         if resume is not None and request.data is not None:
             _require_same_data(resume, source)
         summary = summarise(source)
@@ -146,7 +149,7 @@ def _train(request: _Request, progress: Progress, processes: Processes, tensorbo
     with _claimed(resume, request.out, source, processes) as folder:
         context = RunContext(folder, clock, progress, processes)
         recipe = _recorded(recipe, source, plan, context, resumed=resume is not None)
-        notes += ["This run was stopped and resumed: its seconds are those since then."] if resume else []
+        notes += ["This run was interrupted and resumed: its seconds are those since then."] if resume else []
         with context.stoppable():
             result = train_as_planned(source, plan, summary, recipe, context, request.extensions)
             result = dataclasses.replace(result, notes=(*notes, *result.notes))
@@ -157,7 +160,7 @@ def _train(request: _Request, progress: Progress, processes: Processes, tensorbo
 
 
 def _net_name(net: str | Callable[..., Any] | None) -> str | None:
-    """The name that a recipe has for a network; an own constructor is registered."""
+    """The name of a network in a recipe; a custom constructor is registered."""
     if net is None or isinstance(net, str):
         return net
     from striate.nets.own import net_name
@@ -165,26 +168,26 @@ def _net_name(net: str | Callable[..., Any] | None) -> str | None:
     return net_name(net)
 
 
-def open_as_asked(recipe: Recipe, data: Data) -> tuple[Source, list[str]]:
-    """`data` as split and decided on by the files that the recipe names, and lines for the user.
+def open_for_training(recipe: Recipe, data: Data) -> tuple[Source, list[str]]:
+    """`data` with the split and the decisions of the recipe applied, and lines for the user.
 
-    Raises RequestError for what does not go with the task of the data.
+    Raises RequestError for keys that do not fit the task of the data.
     """
     source = open_source(data)
     notes = list(notes_of(source))
     if recipe.data.split:  # first, because decisions may move an image to another part
-        source, said = apply_split(source, Path(recipe.data.split))
-        notes += said
+        source, lines = apply_split(source, Path(recipe.data.split))
+        notes += lines
     if recipe.data.decisions:
-        source, said = apply_decisions(source, read_decisions(Path(recipe.data.decisions)))
-        notes += said
+        source, lines = apply_decisions(source, read_decisions(Path(recipe.data.decisions)))
+        notes += lines
     check_balance(source.task, recipe.data.balance)
     source.task.loss_name(recipe.loss.name)
     return source, notes
 
 
 def _started(request: _Request, processes: Processes) -> tuple[Recipe, Path | None]:
-    """The recipe, and the run to resume, if any; every process takes the first one's."""
+    """The recipe, and the run to resume, if any; broadcast from the first process."""
     recipe, resume = Recipe(), request.resume
     if processes.first:
         if processes.restarted and request.out is not None and unfinished(request.out):
@@ -194,13 +197,13 @@ def _started(request: _Request, processes: Processes) -> tuple[Recipe, Path | No
             recipe = Recipe.from_file(resume / RECIPE)
             if recipe.data.path is None and request.data is None:
                 raise RequestError(
-                    f"the run {str(resume)!r} was started on data given from Python, and goes on with the same data: "
+                    f"the run {str(resume)!r} was started on data from Python, and needs the same data to resume: "
                     "striate.train(data, resume=...)"
                 )
         else:
             recipe = _as_recipe(request.recipe)
             if request.extensions.augment is not None and recipe.augment == Recipe().augment:
-                recipe = recipe.updated({"augment.preset": "none"})  # the own function stands in its place
+                recipe = recipe.updated({"augment.preset": "none"})  # replaced by the custom function
             recipe = recipe.updated(request.chosen)
     return processes.broadcast((recipe, resume))
 
@@ -214,18 +217,18 @@ def _as_recipe(given: Recipe | Mapping[str, Any] | str | os.PathLike[str] | None
 
 
 def _require_same_data(run: Path, source: Source) -> None:
-    """Raise RequestError where the run was started on other data than these, which were given from Python."""
+    """Raise RequestError if the run was started on other data than these, which were given from Python."""
     before = first_logged(run, "plan").get("identity", source.identity)
     if before != source.identity:
-        raise RequestError(f"the run {str(run)!r} was started on other data, and is resumed only on the same")
+        raise RequestError(f"the run {str(run)!r} was started on other data, and can only be resumed on the same")
 
 
 def _planned(
     source: Source, summary: DataSummary, recipe: Recipe, resume: Path | None, clock: Clock, processes: Processes
 ) -> Plan:
-    """What will be trained; every process takes the first one's plan."""
+    """The training plan; broadcast from the first process."""
     plan = choose(summary, recipe.strategy, recipe.net.name or "")
-    if resume is not None and processes.first:  # the recipe has the choice, and the log the reason
+    if resume is not None and processes.first:  # the choice is in the recipe, the reason in the log
         plan = dataclasses.replace(plan, why=str(first_logged(resume, "plan").get("why", plan.why)))
     if processes.first and needs_similarity(plan, summary, recipe.strategy):
         with clock.stage("measure similarity"):
@@ -234,7 +237,7 @@ def _planned(
 
 
 def _announced(source: Source, plan: Plan, recipe: Recipe, progress: Progress) -> list[str]:
-    """Say what is trained on and how; return lines on keys that are set and not used."""
+    """Report the data and the strategy; return lines on keys that are set but not used."""
     progress.say(f"{source.name}: {len(source.items):,} images {source.task.describe()}")
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     notes = []
@@ -252,7 +255,7 @@ def _claimed(resume: Path | None, out: Path | None, source: Source, processes: P
 
 
 def _recorded(recipe: Recipe, source: Source, plan: Plan, context: RunContext, *, resumed: bool) -> Recipe:
-    """The recipe with the plan's choices and absolute paths, written down: with it the run resumes, or runs again."""
+    """The recipe with the plan's choices and absolute paths, saved: the run can be resumed or repeated with it."""
     facts = {"data": recipe.data.path, "identity": source.identity, **dataclasses.asdict(plan)}
     context.log("resume" if resumed else "plan", facts)
     if resumed:
@@ -267,7 +270,7 @@ def _recorded(recipe: Recipe, source: Source, plan: Plan, context: RunContext, *
     for key in ("data.split", "data.decisions", "data.ood"):
         if recipe.value(key):
             filled[key] = str(Path(recipe.value(key)).resolve())
-    if recipe.data.decisions:  # now, while it is what was read; its bytes, because a name may hold any line end
+    if recipe.data.decisions:  # copied now, before it can change; as bytes, because a name may contain any line end
         content = Path(recipe.data.decisions).read_bytes()
         context.folder.write_text(DECISIONS, content.decode("utf-8", "surrogateescape"))
     return context.recorded(recipe.updated(filled))

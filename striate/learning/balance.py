@@ -1,4 +1,4 @@
-"""Sample weights: those of the manifest, and classes brought into balance."""
+"""Sample weights: those of the manifest, and class balancing."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from striate.tasks import Task
 
 
 def sample_weights(task: Task, entries: list[Usable], balance: str, *, own: bool = True) -> NDArray[np.float64] | None:
-    """The weights [N] of training images, with mean 1; None where all are equal.
+    """The weights [N] of training images, with mean 1; None if all are equal.
 
-    own: include the weights given for single images; without, only the balance counts, as where the loss has those
-    weights already. balance "weights" or "sampling": every class counts the same, whatever its number of images.
-    Raises RequestError where there are no classes to balance.
+    own: include the weights given for single images; False if the loss has them already. balance "weights" or
+    "sampling": every class has the same total weight, whatever its number of images.
+    Raises RequestError if there are no classes to balance.
     """
     weights = np.array([entry.item.weight if own else 1.0 for entry in entries], np.float64)
     if balance != "none":
@@ -29,13 +29,14 @@ def sample_weights(task: Task, entries: list[Usable], balance: str, *, own: bool
 
 
 def check_balance(task: Task, balance: str) -> None:
-    """Raise RequestError where there are no classes to balance."""
+    """Raise RequestError if there are no classes to balance."""
     if balance != "none" and not task.one_class:
-        raise RequestError(f"balance {balance!r} goes with one class an image; here the task is {task.kind!r}")
+        raise RequestError(f"balance {balance!r} needs single-label classification; the task here is {task.kind!r}")
 
 
 def balance_note(recipe: Recipe) -> list[str]:
-    """A line where a linear head, which is fitted to convergence and draws no samples, was asked to sample."""
+    """A line for the user if sampling was requested for a linear head, which is fitted to convergence without
+    sampling."""
     if recipe.data.balance == "sampling":
         return ["balance 'sampling': a linear head is fitted to all images at once, so class weights were used"]
     return []

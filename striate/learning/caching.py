@@ -1,4 +1,4 @@
-"""Caches save time; a cache that cannot be written must not fail the work."""
+"""Caches save time; a cache that cannot be written must not fail the run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from striate.progress import Progress
 
 
 def try_to_save(save: Callable[[], None], progress: Progress) -> None:
-    """Save to a cache; where that fails, say so and go on."""
+    """Save to a cache; if that fails, report it and continue."""
     try:
         save()
     except WorkError as error:

@@ -1,4 +1,4 @@
-"""What is measured and checked before a net is trained, and what its training curve shows afterwards."""
+"""Measurements and checks before a net is trained, and the diagnosis of its training curve afterwards."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from striate.learning.history import Row
 from striate.learning.trainer import Trainer, on_meta, small_step, threads_for
 from striate.recipe import Recipe
 from striate.recipe.optimizers import AUTO
-from striate.training.diagnosis import Remark, diagnose, reach_of
-from striate.training.finder import Found, find_rate
+from striate.training.diagnosis import Remark, diagnose, loss_range
+from striate.training.finder import RangeTest, find_lr
 from striate.training.overfit import first_loss, overfit_batch
-from striate.training.pace import fastest
+from striate.training.step_timing import choose_fastest
 
 EVENT = "checks"  # in log.jsonl
-TIMED = {"train.precision": "float32", "train.compile": "no"}  # keys that timed steps decide; what is plain
+TIMED = {"train.precision": "float32", "train.compile": "no"}  # keys chosen by timed steps; the defaults without timing
 
 
 @dataclass(frozen=True)
 class Checks:
-    """lines: what was checked, for the user. found: the learning-rate range test, where the rate was left to it."""
+    """lines: results of the checks, for the user. found: the learning-rate range test, if it was used."""
 
     lines: tuple[str, ...] = ()
-    found: Found | None = None
+    found: RangeTest | None = None
 
     @classmethod
     def from_facts(cls, facts: dict[str, Any]) -> Checks:
@@ -34,20 +34,19 @@ class Checks:
         if found is None:
             return cls(lines)
         rates, losses = tuple(found["rates"]), tuple(found["losses"])
-        return cls(lines, Found(rates, losses, found["low"], found["high"], found["rate"]))
+        return cls(lines, RangeTest(rates, losses, found["low"], found["high"], found["rate"]))
 
     def facts(self) -> dict[str, Any]:
         """As JSON values, for the log."""
         return {"lines": self.lines, "finder": None if self.found is None else dataclasses.asdict(self.found)}
 
 
-def checked(trainer: Trainer, rows: list[int]) -> tuple[Trainer, Checks]:
-    """The trainer with the choices made that need timed or trial steps on the images at `rows`, and what was checked.
+def run_checks(trainer: Trainer, rows: list[int]) -> tuple[Trainer, Checks]:
+    """The trainer with all choices that need timed or trial steps on the images at `rows`, and the checks.
 
-    The precision and compiling of a step by timing, the learning rate by a range test, where the recipe leaves them
-    open; and a small batch overfitted, where the recipe asks for it. They are recorded at once, so that a resumed run
-    checks nothing again and makes the same choices. Raises WorkError where no learning rate is found, or the small
-    batch cannot be overfitted.
+    Precision and compiling are chosen by timing and the learning rate by a range test, unless they are set; a small
+    batch is overfitted if the recipe requests it. The choices are recorded at once, so that a resumed run repeats no
+    check. Raises WorkError if no learning rate is found, or the small batch cannot be overfitted.
     """
     context, recipe = trainer.context, _timed(trainer, rows)
     trainer = trainer.with_recipe(recipe)
@@ -65,18 +64,18 @@ def checked(trainer: Trainer, rows: list[int]) -> tuple[Trainer, Checks]:
 
 
 def _timed(trainer: Trainer, rows: list[int]) -> Recipe:
-    """The recipe with the precision and compiling of a training step chosen by timing, where they are open."""
+    """The recipe with the precision and compiling of a training step chosen by timing, unless they are set."""
     context, recipe = trainer.context, trainer.recipe
     if "auto" not in (recipe.train.precision, recipe.train.compile):
         return recipe
-    if small_step(trainer.net, recipe.train.batch):  # nothing to gain, and the choice would be chance
+    if small_step(trainer.net, recipe.train.batch):  # nothing to gain, and the choice would be random
         return recipe.updated({key: plain for key, plain in TIMED.items() if recipe.value(key) == "auto"})
     with context.clock.stage("check"), threads_for(trainer.net, recipe.train.batch):
         ready = trainer.ready(rows)
-        pace = fastest(ready.module, ready.examples, recipe, rates=ready.rates, hooks=ready.state.hooks)
-    if len(pace.seconds) > 1:
-        context.progress.say(pace.line())
-    return recipe.updated({"train": {"precision": pace.precision, "compile": pace.compile}})
+        chosen = choose_fastest(ready.module, ready.examples, recipe, rates=ready.rates, hooks=ready.state.hooks)
+    if len(chosen.seconds) > 1:
+        context.progress.say(chosen.line())
+    return recipe.updated({"train": {"precision": chosen.precision, "compile": chosen.compile}})
 
 
 def _tried(trainer: Trainer, rows: list[int]) -> Checks:
@@ -91,7 +90,7 @@ def _tried(trainer: Trainer, rows: list[int]) -> Checks:
     if _overfitted(recipe):
         report(first_loss(ready.module, ready.examples, recipe).line())
     if recipe.optimizer.lr == AUTO:
-        found = find_rate(
+        found = find_lr(
             ready.module,
             ready.examples,
             recipe,
@@ -108,14 +107,14 @@ def _tried(trainer: Trainer, rows: list[int]) -> Checks:
 
 
 def _overfitted(recipe: Recipe) -> int:
-    """Images of the batch to be overfitted first, 0 for none: a head that was fitted before knows them already."""
+    """Size of the batch to overfit first, 0 for none: a head that was fitted before predicts it already."""
     return recipe.train.overfit_batch or 0 if recipe.strategy == "scratch" else 0
 
 
 def curve_remarks(trainer: Trainer, rows: list[int], history: tuple[Row, ...]) -> tuple[Remark, ...]:
-    """What the training curve of a net trained on the images at `rows` shows, the most serious first.
+    """Findings in the training curve of a net trained on the images at `rows`, most serious first.
 
-    Nothing of a net that started from pretrained weights: its curve starts where others end.
+    None for a net that started from pretrained weights: its curve starts where others end.
     """
     if trainer.recipe.strategy != "scratch":
         return ()
@@ -123,5 +122,5 @@ def curve_remarks(trainer: Trainer, rows: list[int], history: tuple[Row, ...]) -
     weights = sample_weights(task, split.entries(rows), trainer.recipe.data.balance)
     heads = len(getattr(on_meta(trainer.net, task, trainer.data.pixels), "auxiliary_heads", ()))
     loss, times = trainer.loss(rows), 1 + trainer.recipe.loss.aux_weight * heads
-    reach = reach_of(loss, split.targets(rows), outputs=task.outputs, weights=weights, times=times)
+    reach = loss_range(loss, split.targets(rows), outputs=task.outputs, weights=weights, times=times)
     return tuple(diagnose(list(history), trainer.recipe, reach))

@@ -22,9 +22,9 @@ from striate.recipe import Recipe
 
 @dataclass
 class StopRequest:
-    """The number of the signal that asked the run to stop, 0 for none; and whether the loop polls for it.
+    """The number of the signal that requested a stop, 0 for none; and whether the loop polls for it.
 
-    Where nothing polls, the signal ends the work at once.
+    Without polling, the signal ends the run at once.
     """
 
     signal: int = 0
@@ -36,9 +36,9 @@ class StopRequest:
 
 @dataclass(frozen=True, eq=False)
 class RunContext:
-    """What a strategy needs beside the data and the recipe.
+    """What a strategy needs besides the data and the recipe.
 
-    reported: log errors already shown to the user, each of which is shown once.
+    reported: log errors already shown to the user; each is shown once.
     """
 
     folder: RunFolder
@@ -59,7 +59,7 @@ class RunContext:
 
     @property
     def advice(self) -> str:
-        """How to resume the run, appended to what is said of its stop."""
+        """How to resume the run, appended to the message that it stopped."""
         return f"; resume with: striate train --resume {shlex.quote(str(self.folder.path))}"
 
     def checkpoints(self, stage: str) -> Path:
@@ -67,23 +67,23 @@ class RunContext:
         return self.folder.path / CHECKPOINTS / stage
 
     def recorded(self, recipe: Recipe) -> Recipe:
-        """The first process's `recipe`, written to the run folder: a resumed run does not choose again."""
+        """The first process's `recipe`, written to the run folder: a resumed run makes the same choices."""
         shared = self.processes.broadcast(recipe)
         self.folder.write_text(RECIPE, shared.toml())
         return shared
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
-        """Within it, Ctrl-C and SIGTERM raise Stopped with a line on how to resume; a second signal acts as usual.
+        """Within it, Ctrl-C and SIGTERM raise Stopped with advice on how to resume; a second signal acts as usual.
 
-        At once; but within `polling` they only set `stop`, which the loop reads between two steps.
+        Immediately; but within `polling` they only set `stop`, which the loop reads between two steps.
         Outside the main thread, where Python delivers no signals, nothing changes.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         before = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
-        # What is ignored, as under nohup, stays ignored; None is a handler of another language, and stays too.
+        # An ignored signal, as under nohup, stays ignored; None is a handler not set from Python, and stays too.
         before = {kind: handler for kind, handler in before.items() if handler not in (signal.SIG_IGN, None)}
 
         def restore() -> None:
@@ -94,7 +94,7 @@ class RunContext:
             again, self.stop.signal = self.stop.signal, number
             if again or not self.stop.polled:
                 restore()
-                raise KeyboardInterrupt  # not Stopped, which an `except Exception` on the way would take for an error
+                raise KeyboardInterrupt  # not Stopped, which an `except Exception` on the way would catch
 
         for kind in before:
             signal.signal(kind, ask)
@@ -107,7 +107,7 @@ class RunContext:
 
     @contextmanager
     def polling(self) -> Iterator[None]:
-        """Within it the loop reads `stop` between two steps; a signal after its last look ends the run here."""
+        """Within it the loop reads `stop` between two steps; a signal after its last poll ends the run here."""
         self.stop.polled = True
         try:
             yield

@@ -1,4 +1,4 @@
-"""Train a net, its folds first, and evaluate it on what it was not trained on."""
+"""Train a net, its folds first, and evaluate it on images that it was not trained on."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from striate.data.augment.augmentation import Augmentation
 from striate.data.sources.base import Source
 from striate.inference.engine import engine_version
 from striate.inference.predictor import Predictor
-from striate.learning.checks import checked, curve_remarks
+from striate.learning.checks import curve_remarks, run_checks
 from striate.learning.ood import REFERENCE, OODEvaluation, atypical, with_ood_detector
 from striate.learning.result import Evidence, TrainResult, evaluated
 from striate.learning.trainer import Fitted, OnEpoch, Trainer
 from striate.model import Model
 
-# Keys that a run chooses where they are left open, and that the model file states.
+# Keys that a run chooses unless they are set, and that the model file records.
 CHOSEN = ("train.epochs", "train.precision", "train.compile")
 
 Floats = NDArray[np.float32]
 Fit = Callable[[Trainer, list[int], list[int], OnEpoch, str], Fitted]
 
 
-def plainly(trainer: Trainer, rows: list[int], held_out: list[int], on_epoch: OnEpoch, stage: str) -> Fitted:
-    """Train on `rows` and look at `held_out` after each epoch: `Trainer.fit`."""
+def fit_trainer(trainer: Trainer, rows: list[int], held_out: list[int], on_epoch: OnEpoch, stage: str) -> Fitted:
+    """Train on `rows` and evaluate on `held_out` after each epoch: `Trainer.fit`."""
     return trainer.fit(rows, held_out, on_epoch, stage)
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A trained net, its recipe and history, and predictions by others of its kind.
+    """A trained net, its recipe and history, and the out-of-fold predictions.
 
-    trainer: with every choice made. out_of_fold [usable, outputs]: by nets not trained on the image; None without.
+    trainer: with every choice made. out_of_fold [usable, outputs]: by nets not trained on the image; None without
+    folds.
     """
 
     trainer: Trainer
@@ -46,16 +47,16 @@ class Trained:
     evidence: Evidence
 
 
-def train_with_folds(trainer: Trainer, fit: Fit = plainly) -> Trained:
-    """Check what is to be checked, train the folds, where there are any, then the model."""
+def train_with_folds(trainer: Trainer, fit: Fit = fit_trainer) -> Trained:
+    """Run the checks before training, train the folds, if there are any, then the model."""
     split, context, rows = trainer.data.split, trainer.context, trainer.data.split.rows("train")
-    trainer, checks = checked(trainer, rows)
+    trainer, checks = run_checks(trainer, rows)
     out_of_fold = None
     if split.folds is not None:
         with context.clock.stage("train the folds"):
             out_of_fold = _fold_by_fold(trainer, fit)
     with context.clock.stage("train"):
-        # Where there is a "test" part, nobody looks at it before the end.
+        # A "test" part is not used before the end.
         fitted = fit(
             trainer, rows, split.rows("val") or split.held_out_rows, lambda r: context.log("epoch", r), "train"
         )
@@ -114,9 +115,9 @@ def _fold_by_fold(trainer: Trainer, fit: Fit) -> Floats:
 def _by_embedding(
     trainer: Trainer, predictor: Predictor, ood: Source | None
 ) -> tuple[Model, Floats | None, OODEvaluation | None]:
-    """The model, how atypical each image is, and, where OOD images are given, the evaluation of the model's detector.
+    """The model, how atypical each image is, and, if OOD images are given, the evaluation of the model's detector.
 
-    By the embedding below the linear head, where the net has one.
+    Both use the embedding before the linear head, if the net has one.
     """
     split, model = trainer.data.split, predictor.model
     trained, held_out = split.rows("train"), split.held_out_rows
@@ -124,7 +125,7 @@ def _by_embedding(
     rows = list(range(len(split.parts))) if few else sorted({*trained, *held_out}) if ood else []
     if not rows or not model.head:
         return model, None, None
-    embedded = predictor.embed(trainer.images.exact(rows))  # each image once, whatever it is needed for
+    embedded = predictor.embed(trainer.images.exact(rows))  # each image once, for all uses
     distances = atypical(embedded) if few else None
     if ood is None:
         return model, distances, None

@@ -1,4 +1,4 @@
-"""What a caller brings beside the recipe: own hooks, loss, augmentation and metrics, as callables."""
+"""A caller's own hooks, loss, augmentation and metrics, as callables that extend the recipe."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 from striate.errors import RequestError
 from striate.tasks.values import MetricFunction
 
-if TYPE_CHECKING:  # they import torch, and not every strategy does
+if TYPE_CHECKING:  # they import torch, which not every strategy needs
     from striate.training.examples import AugmentFunction
     from striate.training.hooks import Hook
-    from striate.training.learner import LossFunction
+    from striate.training.training_module import LossFunction
 
 
 @dataclass(frozen=True, eq=False)
 class Extensions:
-    """hooks: called after those of the recipe. loss: logits [N, outputs], targets -> losses [N].
+    """hooks: run after those of the recipe. loss: logits [N, outputs], targets -> losses [N].
 
-    augment: images uint8 [B, C, H, W], sample numbers [B], seed, epoch -> images, in place of the recipe's own choice
-    and after what its [augment] table asks for. metrics: predictions, targets -> float, by name.
-    Callables cannot be written to a recipe: they are recorded by name, and a resumed run is given them again.
+    augment: images uint8 [B, C, H, W], sample numbers [B], seed, epoch -> images, in place of the recipe's
+    automatic choice and after its [augment] table. metrics: predictions, targets -> float, by name.
+    Callables cannot be written to a recipe: they are recorded by name, and must be given again to resume.
     """
 
     hooks: tuple[Hook, ...] = ()
@@ -30,7 +30,7 @@ class Extensions:
     metrics: Mapping[str, MetricFunction] = field(default_factory=dict)
 
     def names(self) -> dict[str, Any]:
-        """What was given, by name: for the model file, the log and checkpoints. Empty where nothing was."""
+        """The extensions' names, for the model file, the log and checkpoints. Empty if there are none."""
         found: dict[str, Any] = {
             "hooks": [name_of(type(hook)) for hook in self.hooks],
             "loss": name_of(self.loss) if self.loss else None,
@@ -40,7 +40,7 @@ class Extensions:
         return {key: value for key, value in found.items() if value}
 
     def require_gradient_steps(self, strategy: str) -> None:
-        """Raise RequestError where the strategy takes no gradient steps, and a given hook would never be called."""
+        """Raise RequestError if the strategy takes no gradient steps, so that a hook would never be called."""
         given = [name for name in ("hooks", "loss", "augment") if getattr(self, name)]
         if given and strategy == "features":
             raise RequestError(

@@ -21,14 +21,14 @@ from striate.pixels import Images
 from striate.progress import Progress
 from striate.transfer.features import FeatureCache
 
-BFLOAT16_FROM = 1000  # images: from here on the time that bfloat16 saves is worth checking its predictions
+BFLOAT16_FROM = 1000  # images: from here on bfloat16 saves more time than checking its predictions takes
 CHECKED = 256  # images that bfloat16 is checked on
-AHEAD = 512  # crops that may wait while the engine opens (150 kB each)
+AHEAD = 512  # crops that may be queued while the engine opens (150 kB each)
 
 
 @dataclass(frozen=True)
 class FeatureExtractor:
-    """A frozen net and the engine that runs it. note: a line for the user on the engine, or ""."""
+    """A frozen net and the engine that runs it. note: a line for the user about the engine, or ""."""
 
     backbone: Model
     engine: str
@@ -42,7 +42,7 @@ class FeatureExtractor:
 
 
 def feature_extractor(backbone: Model, engine: str, precision: str, images: int) -> FeatureExtractor:
-    """The engine and precision for so many images; precision "auto" tries bfloat16 where it would save time."""
+    """The engine and precision for a number of images; precision "auto" tries bfloat16 if it would save time."""
     name, note = choose_engine(engine)
     if precision == "auto":
         precision = "float32"
@@ -56,9 +56,9 @@ def feature_extractor(backbone: Model, engine: str, precision: str, images: int)
 def extract(
     source: Source, extractor: FeatureExtractor, progress: Progress
 ) -> tuple[list[tuple[Item, Record]], FeatureCache]:
-    """Records of all items, and a cache that holds the features of every usable image.
+    """Records of all items, and a cache with the features of every usable image.
 
-    The engine opens beside the first decoding, and only if a feature is missing.
+    The engine opens in parallel with the first decoding, and only if a feature is missing.
     """
     memory, cache = Memory(source), FeatureCache(source, extractor.backbone, extractor.engine, extractor.precision)
     pairs: list[tuple[Item, Record]] = []
@@ -74,7 +74,7 @@ def extract(
                 found.add(looked.record.digest)
                 yield looked.record.digest, looked.crop
 
-    with ThreadPoolExecutor(1) as opener, progress.bar("Looking at the images", len(source.items)) as bar:
+    with ThreadPoolExecutor(1) as opener, progress.bar("Reading the images", len(source.items)) as bar:
         engine = _OpeningEngine(extractor, opener, lambda: bar.note("opening the network"))
         for digest, row in in_batches(engine.run, engine.ahead(missing())):
             cache.rows[digest] = row
@@ -86,7 +86,7 @@ def extract(
 
 
 class _OpeningEngine:
-    """An engine that opens on its own thread from the first crop on, while further images are decoded."""
+    """An engine that opens on a thread from the first crop on, while further images are decoded."""
 
     def __init__(self, extractor: FeatureExtractor, opener: ThreadPoolExecutor, on_wait: Callable[[], None]) -> None:
         self._extractor, self._opener, self._on_wait = extractor, opener, on_wait

@@ -1,4 +1,4 @@
-"""The linear head on extracted features: fitted on a split, its out-of-fold predictions, its place in a model."""
+"""The linear head on extracted features: fitting on a split, out-of-fold predictions, and the model with it."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def head_data(split: Split, features: Floats, rows: list[int], recipe: Recipe) -
 def out_of_fold_predictions(split: Split, features: Floats, recipe: Recipe, c: float) -> Floats:
     """Predictions [usable, outputs] by heads that were not fitted to the image.
 
-    With folds, of the images in them. Without, of all images, held-out ones included: these predictions judge labels,
-    and are no headline. NaN for images outside, and for all where the images must stay together.
+    With folds, of the images in them. Without, of all images, including held-out ones: these predictions are for
+    finding label errors, not for the headline metric. NaN for other images, and for all if groups must stay together.
     """
     predictions = np.full((len(split.parts), split.audit.task.outputs), np.nan, np.float32)
     fold = split.folds
@@ -52,10 +52,9 @@ def out_of_fold_predictions(split: Split, features: Floats, recipe: Recipe, c: f
 
 
 def task_with_thresholds(split: Split, features: Floats, recipe: Recipe, c: float) -> Task:
-    """The task; of labels, with thresholds measured on training images, each by a head not fitted to it.
+    """The task; for multilabel, with thresholds fitted on out-of-fold predictions of training images.
 
-    Held-out images have no part in it: they are only measured on. A half for all where training images must stay
-    together.
+    Held-out images are not used: they are for evaluation only. All 0.5 if groups of training images must stay together.
     """
     task, rows = split.audit.task, split.rows("train")
     count = possible_folds(split.audit, recipe.head.cv_folds, rows)

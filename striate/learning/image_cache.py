@@ -22,7 +22,7 @@ from striate.learning.caching import try_to_save
 from striate.pixels import Images, Pixels
 from striate.progress import Progress
 
-LARGEST = 8 * 2**30  # bytes of crops that are held in memory where no pack can be written
+LARGEST = 8 * 2**30  # bytes of crops that are held in memory if no pack can be written
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class ImageCache:
     """Every item of a source, decoded.
 
     pairs: each item and its record. exact: the usable images in order, uint8 [M, H, W, C], cropped as for prediction.
-    larger: the same images at a larger size, for augmentation that zooms; or `exact` again.
+    larger: the same images at a larger size, for augmentation that zooms, or `exact` itself.
     """
 
     pairs: list[tuple[Item, Record]]
@@ -46,7 +46,7 @@ class ImageCache:
 
 @dataclass(frozen=True, eq=False)
 class CachedImages:
-    """The usable images of an audit. places [usable]: where in the arrays each is. Arrays: see `ImageCache`."""
+    """The usable images of an audit. places [usable]: index of each in the arrays. Arrays: see `ImageCache`."""
 
     places: np.ndarray[tuple[int], np.dtype[np.int64]]
     exact_array: Images
@@ -54,7 +54,7 @@ class CachedImages:
 
     @property
     def zoomed_out(self) -> bool:
-        """Whether the training images show more than prediction sees."""
+        """Whether the training images have a margin around the prediction crop."""
         return self.larger_array.shape[1:3] != self.exact_array.shape[1:3]
 
     def exact(self, rows: Sequence[int]) -> Images:
@@ -62,20 +62,20 @@ class CachedImages:
         return np.asarray(self.exact_array[self.places[list(rows)]])
 
     def training_tensor(self) -> Tensor:
-        """All images as uint8 [M, C, Hs, Ws], a view: only what is indexed is read."""
+        """All images as uint8 [M, C, Hs, Ws], a view: only indexed rows are read."""
         return _tensor(self.larger_array)
 
     def evaluation_tensor(self) -> Tensor:
-        """The same at the size of prediction."""
+        """The same at the prediction size."""
         return _tensor(self.exact_array)
 
     def indices(self, rows: Sequence[int]) -> Tensor:
-        """Where in those tensors the images of `rows` are, int64."""
+        """Indices into those tensors of the images of `rows`, int64."""
         return torch.from_numpy(self.places[list(rows)])
 
 
 def cache_images(source: Source, pixels: Pixels, *, larger: bool, progress: Progress) -> ImageCache:
-    """Decode everything once, or find it decoded. `larger`: also at a size above the network's input."""
+    """Decode everything once, or reuse the pack. `larger`: also at a size above the network's input size."""
     memory = Memory(source)
     if isinstance(source, ArraySource | ImageListSource):
         cache = _in_memory(source, pixels, memory, progress)
@@ -84,7 +84,7 @@ def cache_images(source: Source, pixels: Pixels, *, larger: bool, progress: Prog
             packed = automatic_pack(source, pixels, progress=progress, memory=memory)
             wide = automatic_pack(source, pack_pixels(pixels), progress=progress, memory=memory) if larger else packed
             cache = ImageCache(packed.pairs, packed.images, wide.images)
-        except WorkError as error:  # a cache that cannot be written must not fail the work
+        except WorkError as error:  # a cache that cannot be written must not fail the run
             need = len(source.items) * pixels.height * pixels.width * pixels.channels
             if need > LARGEST:
                 raise
@@ -96,7 +96,7 @@ def cache_images(source: Source, pixels: Pixels, *, larger: bool, progress: Prog
 
 def _in_memory(source: Source, pixels: Pixels, memory: Memory, progress: Progress) -> ImageCache:
     pairs, crops = [], []
-    with progress.bar("Looking at the images", len(source.items)) as bar:
+    with progress.bar("Reading the images", len(source.items)) as bar:
         for looked in look(source, pixels, memory=memory):
             pairs.append((looked.item, looked.record))
             crops += [looked.crop] if looked.crop is not None else []
@@ -106,7 +106,7 @@ def _in_memory(source: Source, pixels: Pixels, memory: Memory, progress: Progres
 
 
 def _tensor(images: Images) -> Tensor:
-    # A memory map is read-only, which torch warns of; nothing here writes to it.
+    # A memory map is read-only, which torch warns about; nothing here writes to it.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return torch.from_numpy(images).permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""An audit that looks for label errors: labels are compared with out-of-fold predictions on pretrained features."""
+"""An audit for label errors: labels are compared with out-of-fold predictions on pretrained features."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from striate.recipe import Recipe
 from striate.tasks import LabelError
 from striate.weights.models import DEFAULT_BACKBONE, published_model
 
-_WHY = "models that were not trained on the image predict otherwise: check them, the most likely label errors first"
+_WHY = "models that were not trained on the image predict another label: check them, the most likely errors first"
 
 
 def audit_labels(source: Source, progress: Progress) -> tuple[Audit, list[LabelError]]:
-    """The audit, made in the pass that extracts features by a pretrained net, and likely label errors, likeliest first.
+    """The audit, made while extracting features with a pretrained net, and label errors, the most likely first.
 
-    Raises RequestError for data that are not fit to train on.
+    Raises RequestError for data that cannot be trained on.
     """
     extractor = feature_extractor(published_model(DEFAULT_BACKBONE), "auto", "auto", len(source.items))
     pairs, cache = extract(source, extractor, progress)

@@ -1,6 +1,6 @@
-"""Label errors: images whose label is unlikely under models that were not trained on them, the likeliest errors first.
+"""Label errors: images whose label is unlikely under models that were not trained on them, the most likely first.
 
-The ranking is the task's own: see `Task.label_errors`.
+The ranking depends on the task: see `Task.label_errors`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from striate.data.audit.audit import Audit
 from striate.tasks import LabelError
 
-LABEL_ERROR = "label-error"  # the kind of finding that they are
+LABEL_ERROR = "label-error"  # the kind of the finding
 
 
 def label_errors(found: Audit, out_of_fold: NDArray[np.float32]) -> list[LabelError]:
-    """Images whose label is probably wrong, the likeliest first; `index` is that into `audit.usable`.
+    """Images whose label is probably wrong, the most likely first; `index` is an index into `audit.usable`.
 
     out_of_fold [usable, outputs]: predictions by models that were not trained on the image; NaN for images without one.
     """

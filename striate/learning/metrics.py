@@ -14,7 +14,7 @@ from striate.tasks.values import or_none
 
 
 def metrics_of(result: TrainResult) -> dict[str, Any]:
-    """The headline, and beside it those without leaked images, of the folds, and of OOD detection."""
+    """The headline metrics, and those without leaked images, of the folds, and of OOD detection."""
     metrics = {**result.evaluation.as_dict(), "engine": result.engine, "precision": result.precision}
     metrics |= _without_leaks(result)
     if result.cross_validation is not None:
@@ -25,9 +25,9 @@ def metrics_of(result: TrainResult) -> dict[str, Any]:
 
 
 def _of_folds(folds: CrossValidation) -> dict[str, Any]:
-    """Every fold's score, their mean with its interval, and that of all folds together."""
+    """Every fold's score, their mean with its confidence interval, and that of all folds pooled."""
     scores = [fold.score for fold in folds.folds]
-    known = [score for score in scores if math.isfinite(score)]  # a fold may hold no image with any label
+    known = [score for score in scores if math.isfinite(score)]  # a fold may have no image with any label
     pooled, (low, high) = folds.pooled, mean_interval(known)
     low, high = pooled.task.metric.clipped(low, high)
     return {
@@ -40,7 +40,7 @@ def _of_folds(folds: CrossValidation) -> dict[str, Any]:
 
 
 def _without_leaks(result: TrainResult) -> dict[str, Any]:
-    """The score on held-out images that are not in training too, where there are such leaks."""
+    """The score on held-out images that are not also training images, if there are such leaks."""
     evaluation, split = result.evaluation, result.split
     if not evaluation.total or not split.held_out_part:
         return {}

@@ -19,18 +19,18 @@ from striate.inference.predictor import Predictor
 from striate.model import Model
 from striate.tasks.metrics import auroc
 
-REFERENCE = 2000  # images that the others are compared with: more take long and hardly change which are far off
+REFERENCE = 2000  # images used as reference: more take long and hardly change which are atypical
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class OODEvaluation:
-    """How well the images of a folder, which show none of the classes, are told from held-out images by distance.
+    """How well images of a folder, which show none of the classes, are separated from held-out images by distance.
 
     paths [M]: of the usable OOD images. threshold: the distance from which an image counts as OOD. in_distribution
     [N] and out_of_distribution [M]: distances of held-out images and of the folder's. predicted [M]: the class that
-    each OOD image would be given.
+    each OOD image would get.
     """
 
     source: Source
@@ -54,7 +54,7 @@ class OODEvaluation:
 
 
 def atypical(embeddings: Floats) -> Floats:
-    """How far each image [N] is from its nearest neighbours, in multiples of the median: 1 is ordinary."""
+    """The distance of each image [N] from its nearest neighbours, in multiples of the median: 1 is typical."""
     if len(embeddings) <= REFERENCE:
         found = distances_among(embeddings)
     else:
@@ -64,15 +64,15 @@ def atypical(embeddings: Floats) -> Floats:
 
 
 def open_ood(folder: str | None) -> Source | None:
-    """The images of a folder of OOD images; None where no folder is named. Raises RequestError for what is none."""
+    """The images of a folder of OOD images; None without a folder. Raises RequestError if it is not a folder."""
     if not folder:
         return None
     try:
         is_folder = Path(folder).is_dir()
-    except OSError:  # a name that is too long, a folder that may not be entered
+    except OSError:  # a name that is too long, a folder without permission
         is_folder = False
     if not is_folder:
-        raise RequestError(f"--ood takes a folder of images that show none of the classes; {folder!r} is no folder")
+        raise RequestError(f"--ood takes a folder of images that show none of the classes; {folder!r} is not a folder")
     return open_images(Path(folder))
 
 
@@ -82,7 +82,7 @@ def with_ood_detector(
     """The model with an OOD detector fitted to the embeddings `train` [T, D], and its evaluation on `source`.
 
     found: path and embedding of the usable OOD images. They are compared with held-out images [N, D]; without any,
-    with training images, each left out. Raises RequestError where no OOD image can be used.
+    with training images, leave-one-out. Raises RequestError if no OOD image can be used.
     """
     if not found:
         raise RequestError(f"no image of the OOD folder {source.name!r} can be read")

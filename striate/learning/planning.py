@@ -1,8 +1,8 @@
 """Choosing the strategy: a linear head on pretrained features, fine-tuning, or training from scratch; and why.
 
 The choice depends on how many images there are and how similar they are to the pretraining data, as in the table of
-Stanford's CS231n notes on transfer learning: few, a linear head; many and similar, fine-tune the top; many and
-different, fine-tune more.
+Stanford's CS231n notes on transfer learning: few: a linear head; many and similar: fine-tune the top; many and
+different: fine-tune more.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.nets.catalog import USUAL_SIZE, Entry, known
 from striate.pixels import Pixels
-from striate.weights.kept import kept_nets
+from striate.weights.imported import imported_nets
 from striate.weights.models import DEFAULT_BACKBONE, is_model_file
 from striate.weights.peers import sources_of
 from striate.weights.registry import SOURCES, has_weights
 
-SMALL = 40  # pixels: below this, features of photographs help little
-SMALL_IMAGES = 64  # pixels: an own net without an input size takes images of up to this side as they are
-MANY = 1000  # images: from here on, it pays to measure how similar they are to the pretraining data
+SMALL = 40  # pixels: below this, features pretrained on photographs help little
+SMALL_IMAGES = 64  # pixels: a custom net without an input size takes images of up to this side unresized
+MANY = 1000  # images: from here on, it is worth measuring how similar they are to the pretraining data
 MORE = 5000  # images: from here on, fine-tuning helps even on similar images
-# The mean top-1 confidence of the net's own thousand classes: 0.78 on ImageNet's photographs and 0.69 on ants and bees,
-# but 0.32 on objects on a turntable and on CIFAR-10, 0.20 on grey faces, 0.14 on digits (and on noise).
+# Mean top-1 confidence over the net's pretraining classes: 0.78 on ImageNet's photographs and 0.69 on ants and bees,
+# but 0.32 on objects on a turntable and on CIFAR-10, 0.20 on grey faces, 0.14 on digits and on noise.
 SIMILAR = 0.5
-AFFORDABLE = 600.0  # seconds: what takes longer is chosen only when asked for
-ENOUGH_FROM_SCRATCH = 2000  # small images: from here on, a small net trained from scratch is better
+AFFORDABLE = 600.0  # seconds: longer training is chosen only on request
+ENOUGH_FROM_SCRATCH = 2000  # small images: from here on, a small net from scratch is better
 
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What file headers say before anything is decoded. side: median of the shorter sides, pixels. count: images."""
+    """Summary of the file headers, before anything is decoded. side: median shorter side, pixels. count: images."""
 
     count: int
     side: int
@@ -42,7 +42,7 @@ class DataSummary:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be trained, and why, in words for the user."""
+    """What will be trained, and why, as text for the user."""
 
     strategy: str
     net: str
@@ -61,21 +61,21 @@ def summarise(source: Source, sample: int = 64) -> DataSummary:
 
 
 def choose(seen: DataSummary, strategy: str, net: str) -> Plan:
-    """The plan for what was asked; "auto" and "" leave it to the data. Raises RequestError for what cannot be."""
+    """The plan for a request; "auto" and "" choose by the data. Raises RequestError for an impossible one."""
     if is_model_file(net):
         if strategy == "scratch":
             raise RequestError(f"strategy 'scratch' starts from random weights; {net!r} is a model file: name its net")
         asked = strategy != "auto"
-        return Plan(strategy if asked else "features", net, "asked for" if asked else f"{net} has its weights")
+        return Plan(strategy if asked else "features", net, "requested" if asked else f"{net} has weights")
     if net:
         net = known(net).name
     if strategy in ("features", "finetune"):
         backbone = net or DEFAULT_BACKBONE
         if not has_weights(backbone):
             raise RequestError(without_weights(strategy, backbone))
-        return Plan(strategy, backbone, "asked for")
+        return Plan(strategy, backbone, "requested")
     if strategy == "scratch":
-        return Plan("scratch", net or _net_for(seen), "asked for")
+        return Plan("scratch", net or _net_for(seen), "requested")
     if net:
         if has_weights(net):
             return Plan("features", net, f"{net} has weights pretrained on {_data_of(net)}")
@@ -91,37 +91,37 @@ def choose(seen: DataSummary, strategy: str, net: str) -> Plan:
 
 
 def without_weights(strategy: str, net: str) -> str:
-    """What a user is told where a strategy has no weights of `net` to start from: how to get them."""
+    """The error message if there are no weights of `net` for a strategy: how to get them."""
     libraries = sources_of(net)
     if libraries:
         others = f" (or {', '.join(libraries[1:])})" if libraries[1:] else ""
         how = f"import them from a file: striate import FILE --net {net} --from {libraries[0]} --keep{others}"
     else:
-        how = "no library's weights fit it"
+        how = "no library has weights that fit"
     return (
         f"strategy {strategy!r} needs weights, and there are none for {net!r} here; {how}; "
-        f"nets that have them: {', '.join([*SOURCES, *kept_nets()])}"
+        f"nets that have them: {', '.join([*SOURCES, *imported_nets()])}"
     )
 
 
 def needs_similarity(plan: Plan, seen: DataSummary, strategy: str) -> bool:
-    """Whether the plan depends on how similar the images are to the pretraining data: left open, and many images."""
+    """Whether the plan depends on the similarity to the pretraining data: strategy "auto", and many images."""
     return strategy == "auto" and plan.strategy == "features" and seen.count >= MANY
 
 
 def worth_finetuning(seen: DataSummary, confidence: float) -> bool:
-    """Whether so many images, with this mean confidence of the net's own classes, call for more than a head."""
+    """Whether this number of images and mean confidence over the pretraining classes call for more than a head."""
     return confidence < SIMILAR or seen.count >= MORE
 
 
 def with_similarity(plan: Plan, seen: DataSummary, confidence: float, seconds: float) -> Plan:
-    """The plan once similarity is measured; `seconds`: expected for fine-tuning, where `worth_finetuning`.
+    """The plan after measuring similarity; `seconds`: expected for fine-tuning, if `worth_finetuning`.
 
-    Fine-tuning is chosen where it takes ten minutes at most; otherwise it is suggested.
+    Fine-tuning is chosen if it takes ten minutes at most; otherwise it is suggested.
     """
     like = "similar to" if confidence >= SIMILAR else "different from"
     found = (
-        f"{seen.count:,} images, {like} the pretraining data of {plan.net} (mean confidence of its own classes "
+        f"{seen.count:,} images, {like} the pretraining data of {plan.net} (mean confidence over its own classes "
         f"{100 * confidence:.0f} %)"
     )
     if not worth_finetuning(seen, confidence):
@@ -139,7 +139,7 @@ def _data_of(net: str) -> str:
 
 
 def _size_for(seen: DataSummary) -> tuple[int, int]:
-    """Height and width for an own net that names no input size: small images as they are, else the usual size."""
+    """Height and width for a custom net without an input size: small images unresized, else the usual size."""
     return (seen.largest, seen.largest) if 0 < seen.largest <= SMALL_IMAGES else USUAL_SIZE
 
 
@@ -150,9 +150,9 @@ def _net_for(seen: DataSummary) -> str:
 
 
 def scratch_pixels(net: str, seen: DataSummary) -> Pixels:
-    """The preprocessing for training `net` from scratch: nothing enlarged that fits, photographs cropped square.
+    """The preprocessing for training `net` from scratch: small images are not enlarged, photographs cropped square.
 
-    The normalisation is a placeholder here; training measures it on its images.
+    The normalisation is a placeholder; training measures it on its images.
     """
     facts = known(net)
     height, width = facts.input_size or _size_for(seen)

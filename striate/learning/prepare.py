@@ -1,4 +1,4 @@
-"""Prepare: look at every image once, audit, split, and hold ready what a strategy trains on."""
+"""Preparation: read every image once, audit, split, and make what a strategy trains on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # it imports torch
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """The usable images under a frozen backbone. matrix [usable, D]: float32."""
+    """The features of the usable images under a frozen backbone. matrix [usable, D]: float32."""
 
     extractor: FeatureExtractor
     cache: FeatureCache
@@ -38,8 +38,8 @@ class Features:
 class Prepared:
     """Data ready to train on.
 
-    recipe: with every choice made that the data decide. pixels: the preprocessing. features: under a pretrained
-    backbone, for strategies that begin from one. images: decoded, for strategies that train the net.
+    recipe: with the choices that depend on the data. pixels: the preprocessing. features: under a pretrained
+    backbone, for strategies that start from one. images: decoded, for strategies that train the net.
     """
 
     source: Source
@@ -51,11 +51,12 @@ class Prepared:
 
 
 def prepare_features(source: Source, net: str, recipe: Recipe, context: RunContext) -> Prepared:
-    """Every image looked at and run through the pretrained `net`. Raises RequestError for data not fit to train on."""
+    """Read every image and run it through the pretrained `net`. Raises RequestError for data that cannot be trained
+    on."""
     with context.clock.stage("backbone"):
         asked = recipe.inference
         extractor = feature_extractor(pretrained(net), asked.engine, asked.precision, len(source.items))
-    with context.clock.stage("look and extract features"):
+    with context.clock.stage("read and extract features"):
         pairs, cache = extract(source, extractor, context.progress)
     split = _split(source, pairs, recipe, context)
     features = Features(extractor, cache, features_of(split.audit.usable, cache))
@@ -63,20 +64,20 @@ def prepare_features(source: Source, net: str, recipe: Recipe, context: RunConte
 
 
 def in_float32(prepared: Prepared, context: RunContext) -> Prepared:
-    """The same data with features extracted again in float32."""
+    """The same data with the features extracted again in float32."""
     assert prepared.features is not None
     recipe = prepared.recipe.updated({"inference.precision": "float32"})
     extractor = dataclasses.replace(prepared.features.extractor, precision="float32")
-    with context.clock.stage("look and extract features"):
+    with context.clock.stage("read and extract features"):
         _, cache = extract(prepared.source, extractor, context.progress)
     features = Features(extractor, cache, features_of(prepared.split.audit.usable, cache))
     return dataclasses.replace(prepared, recipe=recipe, features=features)
 
 
 def prepare_images(source: Source, pixels: Pixels, recipe: Recipe, context: RunContext, *, larger: bool) -> Prepared:
-    """Every image decoded for training. `larger`: also at a size above the input, for augmentation that zooms.
+    """Decode every image for training. `larger`: also at a size above the input size, for augmentation that zooms.
 
-    Raises RequestError for data not fit to train on.
+    Raises RequestError for data that cannot be trained on.
     """
     from striate.learning.image_cache import cache_images
 
@@ -87,7 +88,7 @@ def prepare_images(source: Source, pixels: Pixels, recipe: Recipe, context: RunC
 
 
 def with_images(prepared: Prepared, context: RunContext, *, larger: bool) -> Prepared:
-    """The same data with its images decoded for training, too."""
+    """The same data, with its images decoded for training."""
     from striate.learning.image_cache import cache_images
 
     with context.clock.stage("decode for training"):

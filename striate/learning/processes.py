@@ -1,4 +1,4 @@
-"""The processes that torchrun started, as a job sees them; without torch where there is only one."""
+"""The processes that torchrun started, as a job uses them; without importing torch if there is only one."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Processes:
-    """world: of those that train together; None for a single process.
+    """world: the process group; None for a single process.
 
-    restarted: whether torchrun restarted them because one was lost.
+    restarted: whether torchrun restarted them because one failed.
     """
 
     world: World | None = None
@@ -34,12 +34,12 @@ class Processes:
 
     def broadcast(self, value: T) -> T:
         """The first process's `value`, in every process."""
-        received: T = value if self.world is None else self.world.told(value)
+        received: T = value if self.world is None else self.world.broadcast(value)
         return received
 
     @contextmanager
     def in_turn(self) -> Iterator[None]:
-        """The first process of each machine runs the block, then the others: what it caches is there by then."""
+        """Run the block in the first process of each machine, then in the others, which find its caches filled."""
         if self.world is None:
             yield
             return
@@ -47,14 +47,14 @@ class Processes:
             yield
 
     def others_end(self) -> None:
-        """End every process but the first, as one whose work is done: raises SystemExit(0) there."""
+        """End every process but the first successfully: raises SystemExit(0) there."""
         if not self.first:
             raise SystemExit(0)
 
 
 @contextmanager
 def joined_processes() -> Iterator[Processes]:
-    """The processes that torchrun started, joined; imports torch where there are several."""
+    """The processes that torchrun started, joined; imports torch if there are several."""
     mine = place()
     if mine.size == 1:
         yield Processes(restarted=mine.restarts > 0)
@@ -63,10 +63,10 @@ def joined_processes() -> Iterator[Processes]:
 
     try:
         with joined() as world:
-            # A machine knows only of the restarts that its own processes caused.
-            yield Processes(world, restarted=world.highest(mine.restarts) > 0)
+            # A machine only counts the restarts that its own processes caused.
+            yield Processes(world, restarted=world.max(mine.restarts) > 0)
     except SystemExit as done:
-        # At once: torch 2.13's threads can abort the interpreter's shutdown, which torchrun takes for a lost process.
+        # At once: torch 2.13's threads can abort the interpreter's shutdown, which torchrun takes for a failure.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(int(done.code or 0))

@@ -1,4 +1,4 @@
-"""What a strategy returns: a model, its evaluation on images it was not trained on, and the evidence beside it."""
+"""What a strategy returns: a model, its evaluation on images it was not trained on, and the evidence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from striate.tasks.base import NONE
 from striate.tasks.report_common import CROSS_VALIDATED
 from striate.tasks.values import MetricFunction
 
-if TYPE_CHECKING:  # they import torch, and not every strategy does
+if TYPE_CHECKING:  # they import torch, which not every strategy needs
     from striate.learning.checks import Checks
     from striate.training.diagnosis import Remark
 
@@ -30,7 +30,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class CrossValidation:
-    """folds: an evaluation a fold. pooled: all folds together, each image once, by a model not trained on it."""
+    """folds: one evaluation per fold. pooled: of all out-of-fold predictions together."""
 
     folds: tuple[Evaluation, ...]
     pooled: Evaluation
@@ -38,13 +38,13 @@ class CrossValidation:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What is known beside the headline; each None or empty where there is nothing of the kind.
+    """Results besides the headline metric; each is None or empty if not available.
 
     out_of_fold [usable, outputs]: predictions by models that were not trained on the image; NaN for images without.
-    distances [usable]: how far each image is from its nearest neighbours in feature space, in multiples of the median.
+    distances [usable]: of each image from its nearest neighbours in feature space, in multiples of the median.
     ood: how well images of a given folder are detected as out-of-distribution. views: from an index into
-    `audit.usable` to that image, plain and augmented, uint8 [V, H, W, C]. checks: what was checked before training.
-    remarks: what the training curve shows, the most serious first.
+    `audit.usable` to that image, plain and augmented, uint8 [V, H, W, C]. checks: before training.
+    remarks: findings in the training curve, most serious first.
     """
 
     out_of_fold: Floats | None = None
@@ -59,8 +59,8 @@ class Evidence:
 class TrainResult:
     """A finished training.
 
-    recipe: with every choice made; it runs the same again. evaluation: the headline. history: a row an epoch.
-    engine: name and version in words. precision: of inference. facts: what the strategy chose, as JSON values, for the
+    recipe: with every choice made; it reproduces the run. evaluation: the headline. history: one row per epoch.
+    engine: name and version. precision: of inference. facts: the strategy's choices, as JSON values, for the
     model file and the log. notes: lines for the user.
     """
 
@@ -80,10 +80,10 @@ class TrainResult:
 def evaluated(
     split: Split, task: Task, predictions: Floats, out_of_fold: Floats | None, metrics: Mapping[str, MetricFunction]
 ) -> tuple[Evaluation, CrossValidation | None]:
-    """The headline, and the cross-validation where there are folds.
+    """The headline evaluation, and the cross-validation if there are folds.
 
     predictions [held out, outputs]: of the held-out part, in order. out_of_fold [usable, outputs]: see `Evidence`.
-    The headline is the held-out part's, or all folds' together where nothing is held out.
+    The headline is that of the held-out part, or the pooled one if nothing is held out.
     """
     folds = None
     if split.folds is not None and out_of_fold is not None:
@@ -97,7 +97,7 @@ def evaluated(
 def cross_validated(
     split: Split, task: Task, out_of_fold: Floats, metrics: Mapping[str, MetricFunction] = NONE
 ) -> CrossValidation:
-    """Each fold's evaluation, and that of all folds together. metrics: own ones by name."""
+    """Each fold's evaluation, and that of all folds pooled. metrics: custom ones by name."""
     assert split.folds is not None
     limits = _thresholds_of_others(split, task, out_of_fold) if task.decision_thresholds else None
 
@@ -110,7 +110,7 @@ def cross_validated(
 
 
 def _thresholds_of_others(split: Split, task: Task, out_of_fold: Floats) -> NDArray[np.float64]:
-    """Each image's thresholds [usable, labels], measured on the other folds, so that its own label has no part."""
+    """Each image's thresholds [usable, labels], fitted on the other folds, so that its own label is not used."""
     assert split.folds is not None
     limits = np.full(out_of_fold.shape, np.nan)
     for fold in range(split.fold_count):

@@ -1,4 +1,4 @@
-"""The run folder: claimed empty, filled file by file, taken away again where nothing came of the run."""
+"""The run folder: created empty, filled file by file, removed if the run fails without a result."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from striate.storage import write_text
 LOG, RECIPE, MODEL, CHECKPOINTS = "log.jsonl", "recipe.toml", "model.safetensors", "checkpoints"
 DECISIONS, REPORT = "decisions.csv", "report.html"
 
-_BEFORE_MODEL = ("audit.json", "split.csv", DECISIONS, REPORT, RECIPE)  # beside the log
+_BEFORE_MODEL = ("audit.json", "split.csv", DECISIONS, REPORT, RECIPE)  # besides the log
 
 
 class RunFolder:
-    """A folder for one run. The model comes last into it: where that is, the run is finished.
+    """A folder for one run. The model is written last: a folder with a model is a finished run.
 
-    As a context manager it removes what little it wrote when a new run fails with nothing to go on from: no checkpoint,
-    and no model. Of a run that was asked to stop it keeps everything.
-    Raises RequestError where the folder is in use: another run's results are never written over.
+    As a context manager it removes what it wrote if a new run fails with nothing to resume from: no checkpoint and no
+    model. A run that was requested to stop keeps everything.
+    Raises RequestError if the folder is in use: another run's results are never overwritten.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,15 +34,15 @@ class RunFolder:
             if path.exists() and not path.is_dir():
                 raise RequestError(f"the output {str(path)!r} is a file; --out takes a new or empty folder")
             present = sorted(entry.name for entry in path.iterdir()) if path.exists() else []
-            unborn = os.name == "posix" and _unborn(present)  # elsewhere no lock tells whether it was killed
+            unborn = os.name == "posix" and _unborn(present)  # elsewhere no lock shows whether it was killed
             if present and not unborn:
                 raise RequestError(
                     f"the output folder {str(path)!r} is in use ({len(present)} entries, e.g. {present[0]!r}); "
-                    "choose another with --out" + (", or go on with --resume" if unfinished(path) else "")
+                    "choose another with --out" + (", or continue it with --resume" if unfinished(path) else "")
                 )
             self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
-            # "x": of two runs that start at once on one folder, one gets it.
+            # "x": of two runs that start at once on the same folder, only one gets it.
             self._log = open(path / LOG, "a" if unborn else "x", encoding="utf-8")  # noqa: SIM115  (closed in __exit__)
         except FileExistsError:
             raise RequestError(f"the output folder {str(path)!r} is in use by another run") from None
@@ -55,9 +55,9 @@ class RunFolder:
 
     @classmethod
     def reopened(cls, path: Path) -> RunFolder:
-        """The folder of a run that was stopped or killed, to go on with.
+        """The folder of a stopped or killed run, to resume.
 
-        Raises RequestError where there is none, where it is finished, or where it is still going.
+        Raises RequestError if there is none, if it is finished, or if it is still running.
         """
         require_unfinished(path)
         folder = cls.__new__(cls)
@@ -74,11 +74,11 @@ class RunFolder:
 
     @property
     def saved(self) -> bool:
-        """Whether there is a checkpoint to go on from."""
+        """Whether there is a checkpoint to resume from."""
         return any(self.path.glob(f"{CHECKPOINTS}/*/*.checkpoint"))
 
     def log(self, event: str, facts: dict[str, Any]) -> None:
-        """One more line of log.jsonl."""
+        """Append a line to log.jsonl."""
         try:
             self._log.write(json.dumps({"time": round(time.time(), 3), "event": event, **facts}) + "\n")
             self._log.flush()
@@ -86,7 +86,7 @@ class RunFolder:
             raise WorkError(f"cannot write the log in {str(self.path)!r}: {error.strerror or error}") from error
 
     def logged(self, event: str) -> dict[str, Any] | None:
-        """The facts of the last line of log.jsonl on an event; None without one. A line cut short is passed over."""
+        """The facts of the last line of log.jsonl for an event; None without one. A truncated line is skipped."""
         found = None
         for line in (self.path / LOG).read_text("utf-8", "replace").splitlines():
             with contextlib.suppress(ValueError):
@@ -95,7 +95,7 @@ class RunFolder:
         return found
 
     def write_text(self, name: str, text: str) -> None:
-        """A file of the run, whole or not at all."""
+        """Write a file of the run atomically."""
         write_text(self.path / name, text)
 
     def __enter__(self) -> RunFolder:
@@ -108,21 +108,21 @@ class RunFolder:
         in_vain = kind is not None and not issubclass(kind, Stopped)
         in_vain = in_vain and self._new and not finished and not self.saved
         if finished or in_vain:
-            shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)  # they have served
+            shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)  # no longer needed
         if in_vain:
             for name in _BEFORE_MODEL:
                 (self.path / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # a full disk was reported where the line was written
-            self._log.close()  # after what needs the lock that goes with it
+            self._log.close()  # last, because closing it releases the lock
         if in_vain:
-            with contextlib.suppress(OSError):  # somebody else put something there meanwhile
+            with contextlib.suppress(OSError):  # another process put something there meanwhile
                 (self.path / LOG).unlink(missing_ok=True)
                 for folder in self._made:
                     folder.rmdir()
 
 
 class FollowerFolder(RunFolder):
-    """The run folder in a process that does not own it: what it would write is left to the one that does."""
+    """The run folder in a process that does not own it: nothing is written; the owner does that."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -143,23 +143,23 @@ class FollowerFolder(RunFolder):
 
 
 def unfinished(path: Path) -> bool:
-    """Whether a folder holds a run that was begun and not finished."""
+    """Whether a folder has a run that was started and not finished."""
     return (path / RECIPE).is_file() and not (path / MODEL).exists()
 
 
 def require_unfinished(path: Path) -> None:
-    """Raise RequestError unless the folder holds a run that can be gone on with, saying why."""
+    """Raise RequestError, with the reason, unless the folder has a run that can be resumed."""
     if (path / MODEL).exists():
-        shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)  # where it was killed right after its last file
+        shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)  # if it was killed right after its last file
         raise RequestError(f"the run {str(path)!r} is finished: there is nothing to resume")
     if not unfinished(path):
         begun = path.is_dir() and _unborn([entry.name for entry in path.iterdir()])
-        why = "; it was killed before there was anything to resume, so begin it again" if begun else ""
-        raise RequestError(f"{str(path)!r} is no run to resume: it holds no {RECIPE}{why}")
+        why = "; it was killed before there was anything to resume, so start it again" if begun else ""
+        raise RequestError(f"{str(path)!r} is not a run to resume: it has no {RECIPE}{why}")
 
 
 def first_logged(path: Path, event: str) -> dict[str, Any]:
-    """The facts of the first line of a run's log.jsonl that tells of `event`; {} where there is none."""
+    """The facts of the first line of a run's log.jsonl for `event`; {} if there is none."""
     with contextlib.suppress(OSError), open(path / LOG, encoding="utf-8", errors="replace") as lines:
         for line in lines:
             with contextlib.suppress(ValueError):
@@ -170,25 +170,25 @@ def first_logged(path: Path, event: str) -> dict[str, Any]:
 
 
 def _unborn(present: list[str]) -> bool:
-    """Whether entries are what is left of a run that was killed before its recipe was written down."""
+    """Whether the entries are those of a run that was killed before its recipe was written."""
     return LOG in present and all(name in (LOG, DECISIONS) or name.endswith(".part") for name in present)
 
 
 def _sweep(path: Path) -> None:
-    """Remove what writes that were killed have left."""
+    """Remove temporary files of killed writes."""
     for left in path.rglob(".*.part"):
         left.unlink(missing_ok=True)
 
 
 def _end_at_a_line(log: Path) -> None:
-    """Cut off a last line that a full disk has kept from being whole."""
+    """Truncate an incomplete last line, which a full disk may leave."""
     content = log.read_bytes()
     if not content.endswith(b"\n"):
         os.truncate(log, content.rfind(b"\n") + 1)
 
 
 def _lock(log: TextIO, path: Path) -> None:
-    """Hold the run's log for this process; the system lets go of it however the process ends."""
+    """Lock the run's log for this process; the system releases the lock when the process ends."""
     try:
         import fcntl
     except ImportError:  # not on Windows
@@ -197,11 +197,11 @@ def _lock(log: TextIO, path: Path) -> None:
         fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         log.close()
-        raise RequestError(f"the run {str(path)!r} is still going, in another process") from None
+        raise RequestError(f"the run {str(path)!r} is still running, in another process") from None
 
 
 def next_free(name: str) -> Path:
-    """A folder under runs/ that is not there yet: runs/name, runs/name-2, ..."""
+    """A folder under runs/ that does not exist yet: runs/name, runs/name-2, ..."""
     safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name).strip(".-") or "run"
     number = 1
     while (path := Path("runs") / (safe if number == 1 else f"{safe}-{number}")).exists():

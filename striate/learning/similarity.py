@@ -1,4 +1,4 @@
-"""How similar the images are to a net's pretraining data, and how long fine-tuning would take: measured on a few."""
+"""Similarity of the images to a net's pretraining data, and the time for fine-tuning, both measured on a few images."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from striate.recipe.augment import NO_AUGMENTATION
 from striate.weights.models import open_model, pretrained
 
 LOOKED = 64  # images
-STEP = 16  # images a timed step
+STEP = 16  # images per timed step
 
 
 def planned_by_similarity(source: Source, plan: Plan, seen: DataSummary, recipe: Recipe) -> Plan:
-    """The plan once some of the images went through its net; unchanged where none of them can be read."""
+    """The plan after running some of the images through its net; unchanged if none can be read."""
     confidence = mean_confidence(source, plan.net, recipe.inference.engine)
     if confidence is None:
         return plan
@@ -26,7 +26,7 @@ def planned_by_similarity(source: Source, plan: Plan, seen: DataSummary, recipe:
 
 
 def mean_confidence(source: Source, net: str, engine: str = "auto") -> float | None:
-    """The mean of the highest probability that the pretrained net gives any of its own classes, of up to 64 images."""
+    """The mean top-1 probability of the pretrained net over its own classes, on up to 64 images."""
     model = open_model(net)
     items = source.items[:: max(1, len(source.items) // LOOKED)][:LOOKED]
     crops = [one.crop for one in look(source, model.pixels, items=items) if one.crop is not None]
@@ -36,7 +36,7 @@ def mean_confidence(source: Source, net: str, engine: str = "auto") -> float | N
 
 
 def finetuning_seconds(net: str, images: int, recipe: Recipe) -> float:
-    """What fine-tuning on so many images is expected to take, from a step on noise."""
+    """The expected time of fine-tuning on a number of images, from a timed step on noise."""
     import torch
 
     from striate.inference.backbones import net_of
@@ -58,4 +58,4 @@ def finetuning_seconds(net: str, images: int, recipe: Recipe) -> float:
         hooks=[Unfreezing(made, chosen.unfreeze, chosen.batch_norm)],
         rates=rates(made, chosen.unfreeze, chosen.layer_decay),
     )  # fmt: skip
-    return (recipe.train.epochs or EPOCHS) * images * reports[-1].seconds / STEP  # the first step also warms up
+    return (recipe.train.epochs or EPOCHS) * images * reports[-1].seconds / STEP  # the first is a warm-up

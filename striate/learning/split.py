@@ -1,4 +1,4 @@
-"""Which images are trained on and which are measured on."""
+"""The split into training images and held-out images or folds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from striate.tasks import Targets
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The usable images of an audit by part. parts [usable]: of each image. folds [usable]: -1 for images outside."""
+    """The usable images of an audit by part. parts [usable]: of each image. folds [usable]: -1 for images in no
+    fold."""
 
     audit: Audit
     parts: list[str]
@@ -23,8 +24,9 @@ class Split:
 
     @classmethod
     def make(cls, found: Audit, recipe: Recipe) -> Split:
-        """As the recipe says. With folds, a split that comes with the data is kept, and the folds are made within
-        "train"; otherwise every image is trained on, and measured by models that were not trained on it."""
+        """By the recipe. With folds, a split that comes with the data is retained, and the folds are made within
+        "train"; without one, every image is in a fold, and is predicted by a model that was not trained on it.
+        """
         given = any(entry.item.part for entry in found.usable)
         if not recipe.data.folds:
             return cls(found, split(found, recipe.data.held_out, recipe.seed))
@@ -34,7 +36,7 @@ class Split:
 
     @property
     def held_out_part(self) -> str:
-        """The part that the headline is measured on; "" where nothing is held out."""
+        """The part of the headline metric; "" if nothing is held out."""
         return measured_part(self.parts)
 
     def rows(self, part: str) -> list[int]:
@@ -48,13 +50,13 @@ class Split:
 
     @property
     def measured_rows(self) -> list[int]:
-        """Indices of the images that the headline is about: the held-out part, or all folds where there is none."""
+        """Indices of the images of the headline metric: the held-out part, or all folds without one."""
         if not self.held_out_part and self.folds is not None:
             return np.flatnonzero(self.folds >= 0).tolist()
         return self.held_out_rows
 
     def fold_rows(self, fold: int) -> tuple[list[int], list[int]]:
-        """Indices of the images that fold number `fold` (from 0) trains on, and of those it is measured on."""
+        """Indices of the images that fold number `fold` (from 0) trains on, and of those it is evaluated on."""
         assert self.folds is not None
         inside = self.folds == fold
         return np.flatnonzero((self.folds >= 0) & ~inside).tolist(), np.flatnonzero(inside).tolist()

@@ -1,4 +1,4 @@
-"""Training one net on decoded images: what the strategies "scratch" and "finetune" share."""
+"""Training one net on decoded images: shared by the strategies "scratch" and "finetune"."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from striate.training.standardised import StandardisedTarget
 from striate.training.world import ALONE
 
 SMALL_STEP = 2**28  # multiply-adds of a batch: LeNet-5's 64 images are a tenth, ResNet-20's ten times as many
-VIEWS = 5  # augmented views of an image, beside the plain one
+VIEWS = 5  # augmented views of an image, besides the plain one
 
 Floats = NDArray[np.float32]
 OnEpoch = Callable[[Row], None]
@@ -52,8 +52,8 @@ OnEpoch = Callable[[Row], None]
 class InitialState(NamedTuple):
     """What training starts from. mean_image [H, W, C]: subtracted in place of the mean of `pixels`.
 
-    rates: each parameter's share of the learning rate, by its name in `net`; None: all equal. hooks: of the strategy.
-    fitted: the head of `net` already predicts the task, numbers in their own units.
+    rates: each parameter's learning rate multiplier, by its name in `net`; None: all equal. hooks: of the strategy.
+    fitted: the head of `net` already predicts the task, regression targets in their own units.
     """
 
     net: Net
@@ -65,7 +65,7 @@ class InitialState(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """A training about to start: the initial state, and module, images and rates as the loop takes them."""
+    """A training ready to start: the initial state, and module, images and learning rate multipliers for `fit`."""
 
     state: InitialState
     module: nn.Module
@@ -74,7 +74,7 @@ class Ready(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """A trained model and its history, a row an epoch. notes: lines for the user."""
+    """A trained model and its history, one row per epoch. notes: lines for the user."""
 
     model: Model
     history: tuple[Row, ...]
@@ -83,10 +83,10 @@ class Fitted(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Trainer:
-    """Trains `net` on prepared data; `fit` does it for one set of images after another.
+    """Trains `net` on prepared data; `fit` can be called for several sets of images.
 
-    initial: from the indices of the training images to what training starts from. extensions: of the caller.
-    hooks: called after those of the recipe, the strategy and the caller.
+    initial: from the indices of the training images to their initial state. extensions: of the caller.
+    hooks: run after those of the recipe, the strategy and the caller.
     """
 
     net: str
@@ -103,7 +103,7 @@ class Trainer:
 
     @property
     def task(self) -> Task:
-        """What is predicted."""
+        """The task of the data."""
         return self.data.split.audit.task
 
     @property
@@ -119,7 +119,7 @@ class Trainer:
     def fit(self, rows: list[int], held_out: list[int], on_epoch: OnEpoch, stage: str = "train") -> Fitted:
         """Train on the images at `rows`, and evaluate each epoch on those at `held_out`.
 
-        `stage` names the checkpoints: where there are any, training continues from the last.
+        `stage` names the checkpoints: if there are any, training resumes from the last.
         """
         recipe, context = self.recipe, self.context
         ready = self.ready(rows)
@@ -148,7 +148,7 @@ class Trainer:
                 world=context.processes.world or ALONE,
             )
         if isinstance(ready.module, StandardisedTarget):
-            assert isinstance(ready.state.net.head, nn.Linear)  # or there were no such module
+            assert isinstance(ready.state.net.head, nn.Linear)  # or the target would not be standardised
             ready.module.fold(ready.state.net.head)
         return Fitted(self._model(ready.state), tuple(row_of(report, self.task) for report in reports))
 
@@ -162,7 +162,7 @@ class Trainer:
         return Ready(state, module, self.training_examples(rows, state), rates)
 
     def evaluation_examples(self, rows: list[int], state: InitialState | None = None) -> Examples:
-        """The images at `rows` as prediction sees them, normalised as `state` has it, or else as `data.pixels`."""
+        """The images at `rows` as for prediction, normalised as in `state`, or else as in `data.pixels`."""
         pixels = self.data.pixels if state is None else state.pixels
         mean_image = None if state is None else state.mean_image
         return Examples(
@@ -176,7 +176,7 @@ class Trainer:
         )
 
     def training_examples(self, rows: list[int], state: InitialState) -> Examples:
-        """The images at `rows` at the size to augment from, with sample weights and sampling weights."""
+        """The images at `rows` at the size for augmentation, with sample weights and sampling weights."""
         sampling, entries = self.recipe.data.balance == "sampling", self.data.split.entries(rows)
         weights = sample_weights(self.task, entries, "none" if sampling else self.recipe.data.balance)
         return dataclasses.replace(
@@ -195,21 +195,21 @@ class Trainer:
         return training_loss(self.task, split.targets(rows), self.recipe, weights=weights)
 
     def _standardised(self, state: InitialState, rows: list[int]) -> tuple[nn.Module, Rates | None]:
-        """The net with its outputs in the targets' units, where the task standardises these, and its rates."""
+        """The net with its outputs in the targets' units, if the task standardises them, and the multipliers for it."""
         net, rates = state.net, state.rates
         standard = self.task.standardisation(self.data.split.targets(rows), self.recipe.loss.name)
         if standard is None:
             return net, rates
         head = net.head
         if not isinstance(head, nn.Linear) or head.bias is None:
-            raise RequestError(f"{self.task.kind} needs a net that ends in a linear layer; choose another net")
+            raise RequestError(f"{self.task.kind} needs a net that ends in a linear layer; choose another one")
         module = StandardisedTarget(net, standard).to(head.weight.device)
         if state.fitted:
             module.unfold(head)
         return module, None if rates is None else lambda name: rates(name.removeprefix("net."))
 
     def views(self, row: int) -> Images:
-        """An image as prediction sees it, then as the first epochs augment it: uint8 [1 + VIEWS, H, W, C]."""
+        """An image as for prediction, then as augmented in the first epochs: uint8 [1 + VIEWS, H, W, C]."""
         chosen = dataclasses.replace(Augmentation.of(self.recipe.augment), mixup=0.0)
         image = self.images.training_tensor()[self.images.indices([row])]
         seed, size = self.recipe.seed, (self.data.pixels.height, self.data.pixels.width)
@@ -221,13 +221,13 @@ class Trainer:
         return np.concatenate([self.images.exact([row]), augmented])
 
     def predictor(self, model: Model) -> Predictor:
-        """The model in the recipe's engine and precision: float32 where that is left open."""
+        """The model in the recipe's engine and precision: float32 unless it is set."""
         precision = "float32" if self.recipe.inference.precision == "auto" else self.recipe.inference.precision
         return Predictor(model, engine=self.recipe.inference.engine, precision=precision)
 
     @property
     def _fraction(self) -> float:
-        """The share of the side of a training image that prediction sees: there may be more around."""
+        """The share of a training image's side that prediction uses: there may be a margin."""
         return self.data.pixels.fraction if self.images.zoomed_out else 1.0
 
     def _checkpoints(self, stage: str, rows: list[int], held_out: list[int]) -> Checkpoints:
@@ -248,7 +248,7 @@ class Trainer:
         )
 
     def _digest(self, parts: list[list[int]]) -> str:
-        """Of the training and held-out images: how many, and a hash of their order, targets and pixels."""
+        """Identifies the training and held-out images: counts, and a hash of their order, targets and pixels."""
         digest, split = hashlib.sha256(repr(self.data.pixels).encode()), self.data.split
         for rows in parts:
             digest.update(b"part\n")
@@ -256,7 +256,7 @@ class Trainer:
                 digest.update(usable.record.digest.encode())
             digest.update(np.ascontiguousarray(split.targets(rows)).tobytes())
         trained, held_out = map(len, parts)
-        return f"{trained:,} images and {held_out:,} held out, hash {digest.hexdigest()[:16]}"
+        return f"{trained:,} training images and {held_out:,} held out, hash {digest.hexdigest()[:16]}"
 
     def _model(self, state: InitialState) -> Model:
         net = state.net
@@ -270,20 +270,20 @@ class Trainer:
             head="head" if isinstance(net.head, nn.Linear) else "",
             extras={} if state.mean_image is None else {"mean_image": state.mean_image},
             aliases=aliases,
-            memory_format="channels_last",  # as the loop leaves it
+            memory_format="channels_last",  # as after training
             strategy=self.recipe.strategy,
         )
 
 
 class _Reporting(Hook):
-    """Reports the run as it goes: a row an epoch, the progress bar, and the loop's own lines."""
+    """Reports a running training: a row per epoch, the progress bar, and the loop's messages."""
 
     def __init__(self, task: Task, on_epoch: OnEpoch, bar: Step, say: Callable[[str], Any]) -> None:
         self.task, self.on_epoch, self.bar, self.say = task, on_epoch, bar, say
         self.shown = 0
 
     def epoch_begins(self, loop: LoopState) -> None:
-        self.bar.advance(loop.epoch - self.shown)  # a resumed run has epochs behind it
+        self.bar.advance(loop.epoch - self.shown)  # a resumed run starts with finished epochs
         self.shown = loop.epoch
 
     def epoch_done(self, loop: LoopState) -> None:
@@ -304,7 +304,7 @@ def small_step(net: str, batch: int) -> bool:
 
 
 def on_meta(net: str, task: Task, pixels: Pixels) -> Net:
-    """The net of that name on torch's meta device: its structure without weights."""
+    """The net of that name on torch's meta device, without memory for weights."""
     with torch.device("meta"):
         size = (pixels.height, pixels.width)
         return create(net, classes=task.outputs, in_channels=pixels.channels, input_size=size)
@@ -314,7 +314,7 @@ def on_meta(net: str, task: Task, pixels: Pixels) -> Net:
 def threads_for(net: str, batch: int) -> Iterator[None]:
     """One thread for steps so small that threads would mostly wait for each other; otherwise all.
 
-    By size and not by a trial, because the number of threads decides the last bits of the weights.
+    Decided by size, not by timing, because the number of threads changes the last bits of the weights.
     """
     before = torch.get_num_threads()
     if small_step(net, batch):

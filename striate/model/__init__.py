@@ -1,4 +1,4 @@
-"""The single-file model: everything needed to use a trained network, in one safetensors file. Imports no torch."""
+"""The single-file model: a trained network with all it needs, in one safetensors file. Imports no torch."""
 
 from striate.model.file import Model, read, write
 

@@ -1,7 +1,7 @@
 """The model file: one `.safetensors` file, weights and a small JSON header, no pickle anywhere.
 
-The header says what the file is: net and options, class names, pixels, how it was trained, what was measured and with
-which engine. Each tensor has a SHA-256 in it, which is against damage and is no signature.
+The header describes the file: net and options, class names, preprocessing, training, metrics and the engine that
+measured them. It has a SHA-256 of each tensor, which detects damage and is not a signature.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from striate.storage import sha256_of, write_bytes
 from striate.tasks import Task, task_from_dict
 
 FORMAT = 3
-_EXTRA = "extra/"  # before the names of extras in the file: no module's name holds a slash
+_EXTRA = "extra/"  # prefix of extras' names in the file: no module name contains a slash
 MAX_CLASSES = 100_000
 _HEADER_LIMIT = 100_000_000  # safetensors' own
 
@@ -37,12 +37,12 @@ Tensors = dict[str, NDArray[Any]]
 class Model:
     """A trained network as data.
 
-    net, options: what `create` is given; of a net of the user's own, `net` is its constructor's import path. task: what
-    is asked, with the names of the outputs. pixels: the preprocessing.
-    tensors: the network's state by name. head: name of the linear layer that ends the net, "" where it has none.
+    net, options: the arguments of `create`; for a custom net, `net` is its constructor's import path. task: with the
+    names of the outputs. pixels: the preprocessing.
+    tensors: the network's state by name. head: name of the linear layer that ends the net, "" if it has none.
     aliases: names that share another name's tensor. memory_format: of convolution weights in training.
     extras: further tensors: "mean_image" [H, W, C], subtracted in place of the mean, and the OOD detector's.
-    strategy, training, metrics, versions: where it came from and what was measured, as JSON values.
+    strategy, training, metrics, versions: its origin and its metrics, as JSON values.
     """
 
     net: str
@@ -66,17 +66,17 @@ class Model:
 
     @cached_property
     def checksums(self) -> dict[str, str]:
-        """SHA-256 of each tensor's kind, shape and bytes, by name."""
+        """SHA-256 of each tensor's dtype, shape and bytes, by name."""
         return {name: _checksum(tensor) for name, tensor in sorted(self.tensors.items())}
 
     @property
     def mean_image(self) -> NDArray[np.float32] | None:
-        """The mean image [H, W, C] on the 0..255 scale, where the network's input has one subtracted."""
+        """The mean image [H, W, C] on the 0..255 scale, if one is subtracted from the network's input."""
         return self.extras.get("mean_image")
 
     @cached_property
     def backbone_key(self) -> str:
-        """Names all that decides the embedding: net, input normalisation and every tensor below the head.
+        """A key of everything that determines the embedding: net, input normalisation and every tensor before the head.
 
         Models that differ only in their linear head share it, and so share one compiled graph and one feature cache.
         """
@@ -90,12 +90,12 @@ class Model:
         return sha256_of(json.dumps(facts, sort_keys=True).encode())
 
     def in_head(self, name: str) -> bool:
-        """Whether the tensor of that name belongs to the linear head."""
+        """Whether the tensor with that name belongs to the linear head."""
         return bool(self.head) and name.startswith(f"{self.head}.")
 
 
 def write(path: Path, model: Model) -> None:
-    """Write the model file, whole or not at all."""
+    """Write the model file atomically."""
     extras = {_EXTRA + name: tensor for name, tensor in model.extras.items()}
     plain = {item.name: getattr(model, item.name) for item in dataclasses.fields(model)}
     header = {
@@ -112,13 +112,13 @@ def write(path: Path, model: Model) -> None:
 
 
 def read(path: Path) -> Model:
-    """Read and check a model file. Raises RequestError, naming the file and what is wrong with it."""
+    """Read and check a model file. Raises RequestError, with the file's name and the defect."""
     name = repr(str(path))
     try:
         content = path.read_bytes()
     except OSError as error:
         raise RequestError(f"cannot read the model {name}: {error.strerror or error}") from error
-    # A safetensors file begins with its header's length, which may look like either mark, and then a brace.
+    # A safetensors file starts with its header's length, which may look like either signature, and then a brace.
     if content[8:9] != b"{" and (content[:2] == b"PK" or content[:1] == b"\x80"):
         raise RequestError(
             f"{name} is a pickle, which could run code when opened; Striate opens only .safetensors model files"
@@ -136,7 +136,7 @@ def _header(content: bytes, name: str) -> dict[str, Any]:
     length = struct.unpack("<Q", content[:8])[0] if len(content) >= 8 else _HEADER_LIMIT + 1
     if length > min(_HEADER_LIMIT, len(content) - 8):
         raise RequestError(
-            f"{name} is no model file, or is truncated: it does not begin with a whole safetensors header"
+            f"{name} is not a model file, or is truncated: it does not start with a complete safetensors header"
         )
     try:
         outer = json.loads(content[8 : 8 + length])
@@ -144,14 +144,14 @@ def _header(content: bytes, name: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise RequestError(f"the model file {name} is damaged: its header is not JSON") from error
     except (KeyError, TypeError):
-        raise RequestError(f"{name} holds tensors, but is not a Striate model: it names no net and no pixels") from None
+        raise RequestError(f"{name} has tensors, but is not a Striate model: it has no net and no pixels") from None
     try:
         header = json.loads(text)
     except (ValueError, TypeError, RecursionError) as error:
         raise RequestError(f"the model file {name} is damaged: its description is not JSON") from error
     if not isinstance(header, dict) or type(header.get("format")) is not int:
         raise RequestError(f"the model file {name} is damaged: its description has no format number")
-    # Before the checksum, which another format may compute in another way.
+    # Before the checksum, which another format may compute differently.
     if header["format"] != FORMAT:
         hint = "upgrade Striate to open it" if header["format"] > FORMAT else "train or import the model again"
         raise RequestError(f"{name} has model format {header['format']}, and this Striate reads {FORMAT}; {hint}")
@@ -167,25 +167,23 @@ _KINDS: dict[str, type] = {
 
 
 def _checked(header: dict[str, Any], tensors: Tensors, name: str) -> Model:
-    """The model that header and tensors describe, if they agree with each other."""
+    """The model from header and tensors, if they are consistent."""
     for key, kind in _KINDS.items():
         if not isinstance(header.get(key), kind):
-            raise RequestError(f"the model file {name} is damaged: {key!r} is missing or of the wrong kind")
+            raise RequestError(f"the model file {name} is damaged: {key!r} is missing or of the wrong type")
     classes = header["classes"]
     if not 1 <= len(classes) <= MAX_CLASSES or not all(isinstance(entry, str) for entry in classes):
-        raise RequestError(
-            f"the model file {name} names {len(classes)} classes; 1 to {MAX_CLASSES:,} names are accepted"
-        )
+        raise RequestError(f"the model file {name} has {len(classes)} classes; 1 to {MAX_CLASSES:,} are accepted")
     if header["options"].get("classes", len(classes)) != len(classes):
         raise RequestError(
-            f"the model file {name} is refused: its options ask for {header['options']['classes']!r} classes, "
-            f"and it names {len(classes)}"
+            f"the model file {name} is refused: its options have {header['options']['classes']!r} classes, "
+            f"and it has {len(classes)} class names"
         )
     checksums = header.pop("checksums")
     if checksums.keys() != tensors.keys():
         raise RequestError(f"the model file {name} is damaged: tensors are missing or were added")
     if not all(isinstance(owner, str) and owner in tensors for owner in header["aliases"].values()):
-        raise RequestError(f"the model file {name} is damaged: an alias names a tensor that is not there")
+        raise RequestError(f"the model file {name} is damaged: an alias refers to a missing tensor")
     for tensor_name, tensor in tensors.items():
         if checksums[tensor_name] != _checksum(tensor):
             raise RequestError(f"the model file {name} is damaged: tensor {tensor_name!r} does not match its checksum")
@@ -210,5 +208,5 @@ def _checked(header: dict[str, Any], tensors: Tensors, name: str) -> Model:
 
 def _checksum(tensor: NDArray[Any]) -> str:
     content = sha256_of(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data)
-    # With its kind and shape, as the same bytes read as another kind are another tensor.
+    # With dtype and shape, because the same bytes with another dtype are another tensor.
     return sha256_of(f"{tensor.dtype.str} {list(tensor.shape)} {content}".encode())

@@ -59,15 +59,16 @@ class Net(nn.Module):
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         """Images [N, in_channels, H, W] -> the feature map [N, c, h, w] of each stage by its name, in order."""
         maps: dict[str, Tensor] = {}
-        self._run_stages(x, maps)
+        self._run_stages(x, maps.__setitem__)
         return maps
 
-    def _run_stages(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> Tensor:
+    def _run_stages(self, x: Tensor, visit: Callable[[str, Tensor], None] | None = None) -> Tensor:
+        """The last map; `visit` is called with each stage's name and map as soon as it is computed."""
         self.check(x)
         for stage in self.stages:
             x = getattr(self, stage)(x)
-            if maps is not None:
-                maps[stage] = x
+            if visit is not None:
+                visit(stage, x)
         return x
 
     def check(self, x: Tensor) -> None:

@@ -18,7 +18,7 @@ from striate.layers.shortcut import ZeroPadShortcut
 from striate.nets.base import Net, Variant
 from striate.nets.cells import Conv, Convs, LayerCount
 from striate.nets.initialise import he_normal
-from striate.tables import table, turned
+from striate.tables import table, transposed
 
 # Table 1: a block of 18 and 34 layers, one of 50, 101 and 152, and how many of them each depth has. A 3x3 max pooling
 # with stride 2 opens conv2_x; global average pooling and a linear layer follow.
@@ -58,7 +58,7 @@ class CifarRow(NamedTuple):
 
 
 ROWS = table(Row, TABLE)
-CIFAR_ROWS = table(CifarRow, turned(CIFAR_TABLE))
+CIFAR_ROWS = table(CifarRow, transposed(CIFAR_TABLE))
 Depth = Literal[18, 34, 50, 101, 152]
 Option = Literal["A", "B", "C"]
 StrideIn = Literal["1x1", "3x3"]

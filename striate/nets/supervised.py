@@ -30,9 +30,14 @@ class Supervised(Net):
         The loss adds the auxiliary heads' losses, each times a weight (0.3 in the paper); without heads the list is
         empty. Raises RequestError for images that are too small, for the network or for a head.
         """
-        maps = self.maps(x)
-        auxiliary = [getattr(self, head)(maps[stage]) for stage, head in self.auxiliary_heads.items()]
-        return self.head(self._pooled(maps[self.stages[-1]])), auxiliary
+        auxiliary: list[Tensor] = []
+
+        def run_head(stage: str, maps: Tensor) -> None:
+            if stage in self.auxiliary_heads:
+                auxiliary.append(getattr(self, self.auxiliary_heads[stage])(maps))
+
+        last = self._run_stages(x, run_head)
+        return self.head(self._pooled(last)), auxiliary
 
     def _pooled(self, features: Tensor) -> Tensor:
         vector: Tensor = self.dropout(features.mean((2, 3)))

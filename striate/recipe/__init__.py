@@ -1,7 +1,7 @@
 """The training recipe: every choice of a run as one typed value, in nested tables.
 
-Python, a TOML file and the command line all fill this same tree, by the same code. Unknown keys are refused with the
-nearest right one.
+Python, a TOML file and the command line all fill this same tree, by the same code. An unknown key is an error, with
+the nearest valid one.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from striate.recipe.tree import TABLES, every_key, name_key
 
 __all__ = ["STRATEGIES", "Augment", "Key", "Measured", "Recipe", "keys_called"]
 
-_APART = ("data.path", "data.split", "data.decisions")  # where files lie
+_APART = ("data.path", "data.split", "data.decisions")  # where files are
 
 
 @dataclass(frozen=True)
 class Recipe(Table):
-    """What `striate train` runs. A key that is left out is unset: off, or chosen for you and reported.
+    """What `striate train` runs. A key that is left out is unset: off, or chosen automatically and reported.
 
     Raises RequestError for values that a key does not take.
     """
 
-    strategy: str = key("auto", "how to train", choices=("auto", *STRATEGIES))
-    seed: int = key(0, "seed of the split and of everything random", low=0, high=2**31 - 1)
+    strategy: str = key("auto", "training strategy", choices=("auto", *STRATEGIES))
+    seed: int = key(0, "random seed, also of the split", low=0, high=2**31 - 1)
     data: Data = field(default=Data())
     net: Net = field(default_factory=Net)
     input: Input = field(default=Input())
@@ -51,7 +51,7 @@ class Recipe(Table):
     inference: Inference = field(default=Inference())
 
     def check(self) -> None:
-        """Each table is a table of its kind."""
+        """Check the type of each table."""
         for name, kind in TABLES.items():
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"Recipe.{name} is a {kind.__name__}, not {getattr(self, name)!r}")
@@ -80,18 +80,18 @@ class Recipe(Table):
     def updated(self, changes: Mapping[str, Any]) -> Self:
         """This recipe with other values for some keys: {"optimizer.lr": 0.1}, or nested mappings, or whole tables.
 
-        Given `augment.preset`, that table starts again from it. Another `optimizer.name` or `schedule.name` is that
-        choice with its own defaults; keys that both have stay.
+        `augment.preset` resets that table to the preset. Another `optimizer.name` or `schedule.name` has its own
+        defaults; keys that both have are retained.
         Raises RequestError as `from_mapping` does.
         """
         return dataclasses.replace(self, **changed(self, flattened(changes)))
 
     def assigned(self, words: Iterable[str]) -> Self:
-        """This recipe with `KEY=VALUE` put over it, as `--set` gives them; an empty value unsets a key."""
+        """This recipe updated by `KEY=VALUE` texts, as of `--set`; an empty value unsets a key."""
         return self.updated(assigned(words))
 
     def keys(self) -> list[Key]:
-        """Every key of this recipe, in order: of its optimizer and schedule, their own keys only."""
+        """Every key of this recipe, in order; for optimizer and schedule, those of the chosen one."""
         found = list(keys_of(type(self)))
         for name in TABLES:
             found += [*name_key(name), *keys_of(type(getattr(self, name)))]
@@ -106,18 +106,18 @@ class Recipe(Table):
         return {one.name: getattr(getattr(self, one.table) if one.table else self, one.field) for one in self.keys()}
 
     def idle(self, strategy: str) -> list[str]:
-        """Keys that were set to something, and that only other strategies than this one use."""
+        """Keys that are set, but not used by this strategy."""
         values = self.values()
         return [one.name for one in self.keys() if strategy not in one.strategies and values[one.name] != one.default]
 
     def choices(self) -> dict[str, Any]:
-        """What decides the weights, by key: all but where files lie, checkpoints, and inference."""
+        """What determines the weights, by key: all except file paths, checkpoints, and inference."""
         apart = ("checkpoint", "inference")
         values = self.values()
         return {one.name: values[one.name] for one in self.keys() if one.name not in _APART and one.table not in apart}
 
     def for_trial(self) -> Self:
-        """This recipe for a few steps on a copy: without what only the end of a run is for."""
+        """This recipe for a few trial steps: without what only matters at the end of a run."""
         return self.updated({"train": {"ema_decay": None, "keep_checkpoint": "last", "patience": None}})
 
     def toml(self) -> str:
@@ -126,9 +126,9 @@ class Recipe(Table):
 
 
 def keys_called(name: str = "") -> list[Key]:
-    """Every key that a recipe may have, with that of every optimizer and schedule; of one table, or one key, by name.
+    """Every key that a recipe may have, of all optimizers and schedules; or those of one table, or one key, by name.
 
-    Raises RequestError for an unknown name, with near ones.
+    Raises RequestError for an unknown name, with the nearest ones.
     """
     known = every_key(Recipe)
     found = [one for one in known if not name or name in (one.name, one.table)]
@@ -141,6 +141,6 @@ def keys_called(name: str = "") -> list[Key]:
 def read_file(path: Path) -> str:
     """The text of a recipe file. Raises RequestError where it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape")  # a path in it may be no text
+        return path.read_text(encoding="utf-8", errors="surrogateescape")  # a path in it may not be valid text
     except OSError as error:
         raise RequestError(f"cannot read the recipe {str(path)!r}: {error.strerror or error}") from error

@@ -1,4 +1,4 @@
-"""Changes to a recipe by dotted keys: the one way in which Python, TOML and the command line fill it."""
+"""Changes to a recipe by dotted keys: used by Python, TOML and the command line alike."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def flattened(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in values.items():
         if not isinstance(name, str):
-            raise RequestError(f"a key of a recipe is text, not {name!r}")
+            raise RequestError(f"a key of a recipe is a string, not {name!r}")
         dotted = f"{above}.{name}" if above else name
         if isinstance(value, Mapping):
             found |= flattened(value, dotted)
@@ -66,7 +66,7 @@ def options(words: Iterable[str]) -> dict[str, Any]:
 
 
 def _free(text: str) -> Any:
-    """The value that a text stands for, where no key says its type: true, a number, a list, or else the text."""
+    """Parse a text without a declared type: true, a number, a list, or else the text itself."""
     try:
         return json.loads(text.lower() if text.lower() in ("true", "false") else text)
     except ValueError:
@@ -82,7 +82,7 @@ def changed(recipe: Table, values: Mapping[str, Any]) -> dict[str, Any]:
         table, dot, field = dotted.partition(".")
         if not dot and table in TABLES:
             if not isinstance(value, TABLES[table]):
-                raise RequestError(f"[{table}] is a table with keys of its own, and takes no value such as {value!r}")
+                raise RequestError(f"[{table}] is a table of keys, and takes no value such as {value!r}")
             found[table] = value
         elif not dot and table in known:
             found[table] = value
@@ -116,7 +116,7 @@ def _table(recipe: Table, name: str, now: Table, values: dict[str, Any]) -> Tabl
 
 
 def _no_key(recipe: Table, table: str, kind: type[Table], field: str) -> RequestError:
-    """The error for a key that the table does not have: another choice's, another table's, or nobody's."""
+    """The error for a key that the table does not have: another choice's, another table's, or unknown."""
     fields = [one.field for one in keys_of(kind)]
     if table in CHOICES:
         if any(field in [one.field for one in keys_of(other)] for other in CHOICES[table].values()):
@@ -127,8 +127,8 @@ def _no_key(recipe: Table, table: str, kind: type[Table], field: str) -> Request
     if homes := _homes(recipe, field):
         return RequestError(f"{field!r} is not in [{table}]: it is {homes}")
     if near := nearest(field, fields):
-        said = " or ".join(repr(name) for name in near)
-        return RequestError(f"unknown key {field!r} in [{table}]: did you mean {said}?")
+        names = " or ".join(repr(name) for name in near)
+        return RequestError(f"unknown key {field!r} in [{table}]: did you mean {names}?")
     return unknown(f"key in [{table}]", field, fields)
 
 
@@ -147,5 +147,5 @@ def _misplaced(recipe: Table, dotted: str) -> RequestError:
 
 
 def _homes(recipe: Table, field: str) -> str:
-    """The full names of the keys called so, in words."""
+    """The full names of the keys with this field name, as text."""
     return " or ".join(dict.fromkeys(one.name for one in every_key(type(recipe)) if one.field == field))

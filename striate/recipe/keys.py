@@ -1,4 +1,4 @@
-"""What a key of a recipe is: type, default, range, unit and help; and how a value, or its text, becomes its type."""
+"""A key of a recipe: type, default, range, unit and help; and the conversion of values and texts to its type."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from striate.errors import RequestError, unknown
 
 STRATEGIES = ("features", "finetune", "scratch")
 LOOP = ("finetune", "scratch")  # the strategies that train by gradient steps
-NONE = "none"  # the text of an unset key that is set by default
+NONE = "none"  # the text that unsets a key with a default
 
-# Types of keys: how they are declared, their name, and what they take, in words.
+# Types of keys: the declaration, the name, and a description.
 _TYPES: dict[Any, tuple[str, str]] = {
     bool: ("bool", "true or false"),
-    int: ("int", "a whole number"),
+    int: ("int", "an integer"),
     float: ("float", "a number"),
     str: ("str", "text"),
-    tuple[float, float]: ("range", "a range [least, most]"),
-    tuple[float, ...]: ("list", "a list of rising numbers"),
-    tuple[tuple[int, float], ...]: ("weighted", "a list of whole numbers, or of pairs [number, share]"),
+    tuple[float, float]: ("range", "a range [min, max]"),
+    tuple[float, ...]: ("list", "a list of increasing numbers"),
+    tuple[tuple[int, float], ...]: ("weighted", "a list of integers, or of pairs [number, probability]"),
     dict[str, Any]: ("table", "a table of options"),
 }
 _WORDS = dict(_TYPES.values())
@@ -35,9 +35,9 @@ _WORDS = dict(_TYPES.values())
 class Key:
     """One key. name: dotted, such as "augment.rotate". type: bool, int, float, str, range, list, weighted or table.
 
-    default: None is unset. low, high: of its number or numbers. choices: the texts it may be; () for any.
-    words: texts that it may be in place of a number. optional: whether it may be None. strategies: those that read it.
-    of: the optimizers or schedules that have it; () for a key that is always there.
+    default: None is unset. low, high: range of its number or numbers. choices: the allowed texts; () for any.
+    words: texts allowed in place of a number. optional: whether it may be None. strategies: those that read it.
+    of: the optimizers or schedules that have it; () for a key that always exists.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Key:
 
     @property
     def range(self) -> str:
-        """What it may be, in short: "1 to 1000", "sgd | adam", or ""."""
+        """The allowed values, in short: "1 to 1000", "sgd | adam", or ""."""
         words = [*self.choices, *self.words] + ([NONE] if self.optional and self.default is not None else [])
         if math.isinf(self.low) or self.choices:
             return " | ".join(words)
@@ -74,16 +74,16 @@ class Key:
 
     @property
     def takes(self) -> str:
-        """What it takes, as part of a sentence."""
-        said = _WORDS[self.type] if not self.choices else "one of " + ", ".join(map(repr, self.choices))
+        """The allowed values, as part of a sentence."""
+        text = _WORDS[self.type] if not self.choices else "one of " + ", ".join(map(repr, self.choices))
         if not math.isinf(self.low):
-            said += f" from {self.low:g} to {self.high:g}"
+            text += f" from {self.low:g} to {self.high:g}"
         if self.whole:
-            said += ", whole" if self.whole == "all" else ", whole from 1 on"
-        return said + "".join(f", or {word!r}" for word in self.words)
+            text += ", an integer" if self.whole == "all" else ", an integer from 1 on"
+        return text + "".join(f", or {word!r}" for word in self.words)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON values; `low` and `high` are None where there is no range."""
+        """All fields as JSON values; `low` and `high` are None without a range."""
         facts = dataclasses.asdict(self)
         return facts | {side: None if math.isinf(facts[side]) else facts[side] for side in ("low", "high")}
 
@@ -102,7 +102,7 @@ def key(
 ) -> Any:
     """A field of a table that is a key of the recipe: see `Key`. strategies: None for those of its table.
 
-    whole: of a number, "all": it must be whole; "from 1": it must be whole unless it is below 1, a share.
+    whole: "all": a number must be an integer; "from 1": it must be one unless it is below 1, a fraction.
     """
     facts = {"help": help, "unit": unit, "low": low, "high": high, "choices": choices, "words": words, "whole": whole}
     facts["strategies"] = strategies
@@ -118,8 +118,8 @@ class Table:
     """
 
     TABLE: ClassVar[str] = ""
-    RESETS: ClassVar[str] = ""  # the key which, given, puts all others back to what it says
-    STRATEGIES: ClassVar[tuple[str, ...]] = STRATEGIES  # that read its keys, unless a key says otherwise
+    RESETS: ClassVar[str] = ""  # the key that, if given, resets all others
+    STRATEGIES: ClassVar[tuple[str, ...]] = STRATEGIES  # that read its keys, unless a key names its own
 
     def __post_init__(self) -> None:
         for one in keys_of(type(self)):
@@ -163,7 +163,7 @@ def _read(table: type[Table]) -> Iterator[Key]:
 def converted(key: Key, value: Any) -> Any:
     """A value from a file, a command line or Python as the type of its key.
 
-    Text becomes the number, list or truth it stands for; "none" is None for a number that may be unset.
+    Text is parsed to a number, list or bool; "none" is None for a number that may be unset.
     Raises RequestError for what the key does not take.
     """
     if key.optional and (value is None or (value == NONE and key.type != "str")):
@@ -183,7 +183,7 @@ def converted(key: Key, value: Any) -> Any:
 
 
 def _check_range(key: Key, found: Any) -> None:
-    """Raise ValueError for a number outside the key's range, and for one that must be whole."""
+    """Raise ValueError for a number outside the key's range, and for one that must be an integer."""
     if key.type in ("str", "bool", "table"):
         return
     numbers = [found]
@@ -213,7 +213,7 @@ def _number(kind: type[int] | type[float]) -> Callable[[Any], Any]:
         if isinstance(value, (bool, bytes)):
             raise ValueError
         found = kind(value)
-        if not isinstance(value, str) and found != value:  # a number must survive the conversion; NaN does not
+        if not isinstance(value, str) and found != value:  # the conversion must be lossless; NaN is refused
             raise ValueError
         return found
 
@@ -257,7 +257,7 @@ def _table(value: Any) -> dict[str, Any]:
 
 
 def _option(name: Any, value: Any) -> Any:
-    """A value of a free table: a truth, a finite number, text, or a list of those."""
+    """A value of a free table: a bool, a finite number, text, or a list of those."""
     if isinstance(value, (list, tuple)):
         return [_option(name, one) for one in value]
     fits = isinstance(value, (bool, str)) or (isinstance(value, (int, float)) and math.isfinite(value))

@@ -1,4 +1,4 @@
-"""What runs of a recipe have measured: the table [measured] that a recipe file may carry beside the recipe."""
+"""Measured results of a recipe: the table [measured] that a recipe file may contain besides the recipe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MEASURED = "measured"
 
 @dataclass(frozen=True)
 class Measured:
-    """Our own runs of a recipe. score: in words, such as "8.9 % error". seeds: one a run. seconds: of one run.
+    """Measured runs of a recipe. score: as text, such as "8.9 % error". seeds: one per run. seconds: of one run.
 
     machine: what it ran on. date: year-month-day. command: what was run.
     """
@@ -40,7 +40,7 @@ class Measured:
             raise RequestError(f"[{MEASURED}] lacks {', '.join(missing)}")
         seeds, seconds = values["seeds"], values["seconds"]
         if not (isinstance(seeds, list) and seeds and all(type(seed) is int for seed in seeds)):
-            raise RequestError(f"{MEASURED}.seeds takes a list of whole numbers, not {seeds!r}")
+            raise RequestError(f"{MEASURED}.seeds takes a list of integers, not {seeds!r}")
         if type(seconds) not in (int, float) or not 0 < seconds < float("inf"):
             raise RequestError(f"{MEASURED}.seconds takes a number above 0, not {seconds!r}")
         texts = {name: values[name] for name in ("score", "machine", "command")} | {"date": str(values["date"])}
@@ -50,16 +50,16 @@ class Measured:
         return cls(seeds=tuple(seeds), seconds=float(seconds), **texts)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """All fields as JSON values."""
         return dataclasses.asdict(self)
 
     def line(self) -> str:
-        """All of it, for the terminal."""
+        """One line for the terminal."""
         seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds"
         return f"{self.score} ({seeds}, {self.seconds:,.0f} s on {self.machine}, {self.date}): {self.command}"
 
 
 def measured_in(text: str) -> Measured | None:
-    """The table of a recipe file; None where it has none. Raises RequestError for a wrong one."""
+    """The table of a recipe file; None without one. Raises RequestError for an invalid one."""
     found = read_toml(text, "recipe").get(MEASURED)
     return None if found is None else Measured.from_mapping(found)

@@ -1,6 +1,6 @@
-"""The `[optimizer]` of a recipe: one dataclass a choice, with only its own keys.
+"""The `[optimizer]` of a recipe: one dataclass per optimizer, with only its own keys.
 
-Their defaults are torch's, but for the learning rate, the weight decay and the momentum.
+The defaults are torch's, except for the learning rate, the weight decay and the momentum.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import ClassVar
 from striate.errors import RequestError
 from striate.recipe.keys import LOOP, Table, key
 
-AUTO = "auto"  # a learning rate that a range test finds
+AUTO = "auto"  # a learning rate found by a range test
 
 
 def _momentum() -> float:
-    found: float = key(0.9, "share of the previous update that is kept", low=0, high=0.9999)
+    found: float = key(0.9, "momentum factor", low=0, high=0.9999)
     return found
 
 
@@ -26,36 +26,36 @@ def _epsilon() -> float:
 
 @dataclass(frozen=True)
 class Optimizer(Table):
-    """What every optimizer has."""
+    """The keys of every optimizer."""
 
     TABLE: ClassVar[str] = "optimizer"
     STRATEGIES: ClassVar[tuple[str, ...]] = LOOP
     name: ClassVar[str] = ""
-    OWN_LR: ClassVar[float] = 0.1  # the peak where `lr` is left out
+    OWN_LR: ClassVar[float] = 0.1  # the peak if `lr` is unset
 
     lr: float | str | None = key(
         None,
-        "peak learning rate; unset: the optimizer's own; auto: found by a range test",
+        "peak learning rate; unset: the optimizer's default; auto: found by a range test",
         low=1e-12,
         high=1000,
         words=(AUTO,),
     )
-    weight_decay: float = key(5e-4, "L2 penalty; of adamw, decoupled weight decay", low=0, high=1)
-    decay_norm_and_bias: bool = key(False, "whether normalisation layers and biases are decayed too")
+    weight_decay: float = key(5e-4, "L2 penalty; for adamw, decoupled weight decay", low=0, high=1)
+    decay_norm_and_bias: bool = key(False, "also decay normalisation layers and biases")
 
     @property
     def peak(self) -> float:
-        """The highest learning rate of the run. Raises RequestError for one that is still to be found."""
+        """The highest learning rate of the run. Raises RequestError for "auto"."""
         if isinstance(self.lr, str):
             raise RequestError(
-                "optimizer.lr 'auto' is a learning rate that is still to be found: find it by "
-                "striate.training.finder.find_rate, as striate train does, or give a number"
+                "optimizer.lr 'auto' is not a number yet: run the range test "
+                "striate.training.finder.find_lr, as striate train does, or give a number"
             )
         return self.OWN_LR if self.lr is None else self.lr
 
     @property
     def gradient_momentum(self) -> float:
-        """What a step keeps of the gradients before it: `momentum`, Adam's `beta1`, or 0."""
+        """The decay of earlier gradients: `momentum`, Adam's `beta1`, or 0."""
         return 0.0
 
 

@@ -1,4 +1,4 @@
-"""The `[schedule]` of a recipe, how the learning rate changes: one dataclass a choice, with only its own keys."""
+"""The `[schedule]` of a recipe, the learning-rate schedule: one dataclass per schedule, with only its own keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from striate.recipe.keys import LOOP, Table, key
 
 @dataclass(frozen=True)
 class Schedule(Table):
-    """What every schedule is."""
+    """The base of every schedule."""
 
     TABLE: ClassVar[str] = "schedule"
     STRATEGIES: ClassVar[tuple[str, ...]] = LOOP
@@ -20,14 +20,14 @@ class Schedule(Table):
 
 @dataclass(frozen=True)
 class WithWarmup(Schedule):
-    """A schedule that is preceded by a linear warm-up."""
+    """A schedule after a linear warm-up."""
 
     warmup_epochs: float = key(1.0, "linear warm-up before the schedule", unit="epochs", low=0, high=1000)
 
 
 @dataclass(frozen=True)
 class Constant(WithWarmup):
-    """The peak throughout."""
+    """Constant learning rate."""
 
     name: ClassVar[str] = "constant"
 
@@ -39,26 +39,26 @@ class Step(WithWarmup):
     name: ClassVar[str] = "step"
     milestones: tuple[float, ...] | None = key(
         None,
-        "when the learning rate drops: epochs, or below 1 shares of the run; unset: [0.5, 0.75]",
+        "when the learning rate drops: epochs, or below 1 fractions of the run; unset: [0.5, 0.75]",
         unit="epochs",
         low=1e-6,
         high=1e6,
     )
     step_epochs: float | None = key(
-        None, "epochs from one drop to the next, in place of milestones", unit="epochs", low=1e-3, high=1000
+        None, "epochs between drops, instead of milestones", unit="epochs", low=1e-3, high=1000
     )
-    gamma: float = key(0.1, "factor of a drop", low=1e-6, high=1)
+    gamma: float = key(0.1, "factor of each drop", low=1e-6, high=1)
 
     def check(self) -> None:
-        """Drops are given one way, not both."""
+        """Drops are given in one way, not both."""
         if self.milestones is not None and self.step_epochs is not None:
             raise RequestError(
-                "schedule.milestones and schedule.step_epochs both say when the learning rate drops: give one"
+                "schedule.milestones and schedule.step_epochs both set when the learning rate drops: give one"
             )
 
     @property
     def drops(self) -> tuple[float, ...]:
-        """The milestones where there are any, else the default ones."""
+        """The milestones, or the default ones."""
         return (0.5, 0.75) if self.milestones is None else self.milestones
 
 
@@ -71,7 +71,7 @@ class Cosine(WithWarmup):
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """Up to the peak and down again in one cycle, momentum the other way round."""
+    """One cycle up to the peak and down again, with momentum inversely."""
 
     name: ClassVar[str] = "one-cycle"
 

@@ -1,4 +1,4 @@
-"""The tables of a recipe that have no choices of their own: data, net, input, loss, train and the rest."""
+"""The tables of a recipe that have one form only: data, net, input, loss, train and others."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any, ClassVar
 from striate.errors import RequestError
 from striate.recipe.keys import LOOP, Table, key
 
-_STEPS = 2500  # that an unset number of epochs aims at, within 10 to 100
-_SMOOTHING = 0.05  # where label_smoothing is left out
+_STEPS = 2500  # target of an unset number of epochs, within 10 to 100 epochs
+_SMOOTHING = 0.05  # if label_smoothing is unset
 
 
 @dataclass(frozen=True)
 class Data(Table):
-    """What is trained and measured on."""
+    """The data, and how they are split."""
 
     TABLE: ClassVar[str] = "data"
 
     path: str | None = key(None, "folder, manifest, arrays, pack or named data set")
-    split: str | None = key(None, "split.csv of an earlier run, to be split the same")
-    decisions: str | None = key(None, "decisions.csv: which images to drop, relabel or move")
-    held_out: float = key(0.2, "share held out where the data bring no split", low=0.01, high=0.9)
-    folds: int | None = key(None, "cross-validate in so many folds; unset: one held-out part", low=2, high=100)
+    split: str | None = key(None, "split.csv of an earlier run, to reuse its split")
+    decisions: str | None = key(None, "decisions.csv: images to drop, relabel or move")
+    held_out: float = key(0.2, "fraction held out if the data have no split", low=0.01, high=0.9)
+    folds: int | None = key(None, "number of cross-validation folds; unset: one held-out part", low=2, high=100)
     balance: str = key(
         "none", "balance the classes by weights of the loss, or by sampling", choices=("none", "weights", "sampling")
     )
-    ood: str | None = key(None, "folder of images of none of the classes: fit and measure OOD detection")
+    ood: str | None = key(None, "folder of out-of-distribution images: fit and evaluate OOD detection")
 
 
 @dataclass(frozen=True)
@@ -46,33 +46,35 @@ class Input(Table):
     TABLE: ClassVar[str] = "input"
     STRATEGIES: ClassVar[tuple[str, ...]] = ("scratch",)
 
-    normalise: str = key("channel", "what is subtracted", choices=("channel", "mean-pixel", "mean-image"))
+    normalise: str = key(
+        "channel",
+        "normalisation: by channel, by the mean pixel, or by the mean image",
+        choices=("channel", "mean-pixel", "mean-image"),
+    )
 
 
 @dataclass(frozen=True)
 class Loss(Table):
-    """What training minimises."""
+    """The training loss."""
 
     TABLE: ClassVar[str] = "loss"
     STRATEGIES: ClassVar[tuple[str, ...]] = LOOP
 
     name: str | None = key(
         None,
-        "loss; unset: the task's own",
+        "loss; unset: the task's default",
         choices=("cross-entropy", "binary-cross-entropy", "mse", "huber"),
         strategies=("features", *LOOP),
     )
-    label_smoothing: float | None = key(
-        None, "mass moved from the true class; unset: 0.05, in finetune 0", low=0, high=0.9
-    )
+    label_smoothing: float | None = key(None, "label smoothing; unset: 0.05, in finetune 0", low=0, high=0.9)
     smoothing_prior: str = key(
-        "uniform", "to all classes alike, or by their frequency", choices=("uniform", "frequency")
+        "uniform", "distribution of the smoothed mass over the classes", choices=("uniform", "frequency")
     )
     aux_weight: float = key(0.3, "weight of each auxiliary head's loss", low=0, high=10)
 
     @property
     def smoothing(self) -> float:
-        """`label_smoothing`, or its default where it is unset."""
+        """`label_smoothing`, or its default if unset."""
         return _SMOOTHING if self.label_smoothing is None else self.label_smoothing
 
 
@@ -85,23 +87,23 @@ class Train(Table):
 
     epochs: int | None = key(None, "passes over the training images; unset: chosen", low=1, high=100_000)
     batch: int = key(64, "batch size", unit="images", low=1, high=65_536)
-    accumulate: int = key(1, "micro-batches of a batch, whose gradients add up, for less memory", low=1, high=65_536)
+    accumulate: int = key(1, "micro-batches per batch (gradient accumulation), for less memory", low=1, high=65_536)
     clip_norm: float | None = key(1.0, "clip gradients to this norm; none: off", low=1e-6, high=1e6)
     ema_decay: float | None = key(
         None, "decay of the exponential moving average of the weights; unset: off", low=1e-6, high=0.999999
     )
-    keep_checkpoint: str = key("last", "the epoch whose weights the model gets", choices=("last", "best"))
+    keep_checkpoint: str = key("last", "which epoch's weights the model gets", choices=("last", "best"))
     patience: int | None = key(
-        None, "early stopping: epochs without a better one; unset: off", unit="epochs", low=1, high=100_000
+        None, "early stopping: epochs without improvement; unset: off", unit="epochs", low=1, high=100_000
     )
-    precision: str = key("auto", "of a training step; auto: measured", choices=("auto", "float32", "bfloat16"))
+    precision: str = key("auto", "precision of training; auto: measured", choices=("auto", "float32", "bfloat16"))
     compile: str = key("auto", "torch.compile; auto: measured", choices=("auto", "no", "yes"))
     gradient_checkpointing: str = key(
         "none", "recompute activations in the backward pass, for less memory", choices=("none", "sqrt")
     )
     overfit_batch: int | None = key(
         None,
-        "images of a small batch that is overfitted first, as a check; unset: none",
+        "images of a small batch to overfit first, as a check; unset: no check",
         low=1,
         high=1000,
         strategies=("scratch",),
@@ -114,26 +116,28 @@ class Train(Table):
 
     @property
     def keeps_best(self) -> bool:
-        """Whether the model gets the weights of the best epoch: asked for, or by early stopping."""
+        """Whether the model gets the weights of the best epoch: requested, or by early stopping."""
         return self.keep_checkpoint == "best" or self.patience is not None
 
     def chosen_epochs(self, images: int) -> int:
-        """`epochs`, or where they are unset as many as make about 2,500 steps of so many images: 10 to 100."""
+        """`epochs`, or if unset as many as make about 2,500 steps for so many images: 10 to 100."""
         return self.epochs or min(100, max(10, round(_STEPS * self.batch / max(1, images))))
 
 
 @dataclass(frozen=True)
 class Finetune(Table):
-    """What fine-tuning a pretrained network does beside training."""
+    """Fine-tuning a pretrained network."""
 
     TABLE: ClassVar[str] = "finetune"
     STRATEGIES: ClassVar[tuple[str, ...]] = ("finetune",)
 
     unfreeze: int = key(2, "stages trained below the head, from the top", low=0, high=1000)
-    layer_decay: float = key(0.5, "learning rate of a stage, as a share of the one above", low=1e-6, high=1)
+    layer_decay: float = key(
+        0.5, "layer-wise learning-rate decay: factor from a stage to the one below", low=1e-6, high=1
+    )
     batch_norm: str = key(
         "frozen",
-        "running statistics of frozen stages: ImageNet's, measured on the data, or updated by the batches",
+        "running statistics of frozen stages: ImageNet's, re-estimated on the data, or updated by the batches",
         choices=("frozen", "recalibrated", "trained"),
     )
 
@@ -150,21 +154,23 @@ class Head(Table):
 
 @dataclass(frozen=True)
 class Checkpoint(Table):
-    """How often a run is saved while it trains."""
+    """How often a run is saved during training."""
 
     TABLE: ClassVar[str] = "checkpoint"
     STRATEGIES: ClassVar[tuple[str, ...]] = LOOP
 
-    seconds: float | None = key(60.0, "between checkpoints; none: by steps alone", unit="seconds", low=1e-3, high=1e6)
-    steps: int | None = key(None, "between checkpoints; unset: by time alone", unit="steps", low=1, high=10**9)
-    keep: int = key(2, "checkpoints kept while it runs", low=1, high=1000)
+    seconds: float | None = key(
+        60.0, "time between checkpoints; none: by steps only", unit="seconds", low=1e-3, high=1e6
+    )
+    steps: int | None = key(None, "steps between checkpoints; unset: by time only", unit="steps", low=1, high=10**9)
+    keep: int = key(2, "checkpoints kept during the run", low=1, high=1000)
 
 
 @dataclass(frozen=True)
 class Inference(Table):
-    """How predictions are made: those of the run, and those of the saved model by default."""
+    """Inference: for the run, and the default of the saved model."""
 
     TABLE: ClassVar[str] = "inference"
 
-    precision: str = key("auto", "of inference", choices=("auto", "float32", "bfloat16"))
+    precision: str = key("auto", "precision of inference", choices=("auto", "float32", "bfloat16"))
     engine: str = key("auto", "inference engine", choices=("auto", "openvino", "torch"))

@@ -1,4 +1,4 @@
-"""A recipe as TOML text: read, and written with a comment on each key."""
+"""Recipes as TOML text: reading, and writing with a comment on each key."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def written(keys: Sequence[Key], values: Mapping[str, Any]) -> str:
 
 
 def _comment(key: Key) -> str:
-    said = key.help + (f", in {key.unit}" if key.unit else "")
-    said += f" ({key.range})" if key.range else ""
-    return said + ("" if set(key.strategies) == set(STRATEGIES) else f"; {', '.join(key.strategies)}")
+    text = key.help + (f", in {key.unit}" if key.unit else "")
+    text += f" ({key.range})" if key.range else ""
+    return text + ("" if set(key.strategies) == set(STRATEGIES) else f"; {', '.join(key.strategies)}")
 
 
 def text_of(value: Any) -> str:

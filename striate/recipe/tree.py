@@ -1,4 +1,4 @@
-"""Which tables a recipe has, which of them are one of several choices, and every key there is."""
+"""The tables of a recipe, those with several choices, and all keys."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ TABLES: dict[str, type[Table]] = {
     )
 }  # fmt: skip
 
-# Tables that are one of several dataclasses, by their key `name`; and the name they have by default.
+# Tables that are one of several dataclasses, by their key `name`; and the default name.
 CHOICES: dict[str, Mapping[str, type[Table]]] = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 _DEFAULTS = {"optimizer": "nesterov", "schedule": "cosine"}
-_HELP = {"optimizer": "optimizer", "schedule": "how the learning rate changes"}
+_HELP = {"optimizer": "optimizer", "schedule": "learning-rate schedule"}
 
 
 def name_key(table: str) -> list[Key]:
@@ -33,7 +33,7 @@ def name_key(table: str) -> list[Key]:
 
 
 def every_key(root: type[Table]) -> list[Key]:
-    """Every key that a recipe of any choice may have; `of` says which choices have one that not all have."""
+    """Every key that a recipe may have, over all choices; `of` names the choices of a key that not all have."""
     found = list(keys_of(root))
     for name, kind in TABLES.items():
         found += name_key(name)

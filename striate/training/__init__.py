@@ -1,4 +1,4 @@
-"""The training loop and its techniques. It is given a module and examples, and knows no net."""
+"""The training loop and its techniques. It takes any module and examples, and depends on no particular net."""
 
 from striate.training.evaluation import score
 from striate.training.examples import Examples

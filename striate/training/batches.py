@@ -1,4 +1,4 @@
-"""The order of an epoch, cut into batches."""
+"""The sample order of an epoch, and its batches."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from striate.errors import RequestError
 
 @dataclass(frozen=True)
 class SampleOrder:
-    """The order in which samples come: int64 [n] each. rows: their indices in the data set.
+    """The order of samples: int64 [n] each. rows: their indices in the data set.
 
-    keys: name the random draws, the same as `rows` the first time an image comes in an epoch, others after that.
-    partners: whom mix-up mixes each with, an index among all samples of the epoch.
+    keys: of their random draws; equal to `rows` for an image's first occurrence in an epoch, others for repeats.
+    partners: which sample mixup mixes each with, an index into the epoch's samples.
     """
 
     rows: NDArray[np.int64]
@@ -30,28 +30,28 @@ class SampleOrder:
         return len(self.rows)
 
     def of(self, places: NDArray[np.int64] | slice) -> SampleOrder:
-        """The samples at some places."""
+        """The samples at these positions."""
         return SampleOrder(self.rows[places], self.keys[places], self.partners[places])
 
 
 def sample_order(samples: int, *, seed: int, epoch: int, weights: NDArray[np.float64] | None = None) -> SampleOrder:
-    """As many samples as there are images, in an order drawn for this seed and epoch.
+    """As many samples as images, in a random order for this seed and epoch.
 
-    Every image comes once; or, with sampling `weights` [samples], as often as its share of them says, rounded up or
-    down; over many epochs the average is its share (systematic sampling: Madow 1949).
-    Raises RequestError for weights that are none.
+    Every image comes once; or, with sampling `weights` [samples], in proportion to its weight, rounded up or down; over
+    many epochs the average is exact (systematic sampling: Madow 1949).
+    Raises RequestError for invalid weights.
     """
     order = permutation(seed, epoch, samples)
     partners = permutation(seed, epoch, samples, Stream.PARTNER)
     if weights is None:
         return SampleOrder(order, order, partners)
     if weights.shape != (samples,) or not np.isfinite(weights).all() or weights.min() < 0 or not weights.any():
-        raise RequestError(f"balanced sampling takes {samples} weights of 0 or more, not all 0")
+        raise RequestError(f"sampling needs {samples} weights, 0 or more and not all 0")
     shuffled = permutation(seed, epoch, samples, Stream.SPREAD)
     edges = np.cumsum(weights[shuffled], dtype=np.float64)
     points = np.arange(samples) + uniform(seed, epoch, 0, Stream.START)
     found = np.searchsorted(edges / edges[-1] * samples, points, side="right").clip(max=samples - 1)
-    first = np.searchsorted(found, found)  # the points are in order, so the samples of one image stand together
+    first = np.searchsorted(found, found)  # the points are sorted, so the samples of one image are contiguous
     rows = shuffled[found]
     keys = rows + samples * (np.arange(samples) - first)
     return SampleOrder(rows[order], keys[order], partners)
@@ -60,7 +60,7 @@ def sample_order(samples: int, *, seed: int, epoch: int, weights: NDArray[np.flo
 def batches(epoch: SampleOrder, batch: int, *, min_batch: int = 1) -> Iterator[SampleOrder]:
     """The samples of an epoch's batches; the last batch may be smaller.
 
-    A last batch of fewer than `min_batch` images is left out (other ones in every epoch), unless it is the only one.
+    A last batch of fewer than `min_batch` images is dropped (different ones each epoch), unless it is the only one.
     """
     for start in range(0, count(len(epoch), batch, min_batch=min_batch) * batch, batch):
         yield epoch.of(slice(start, start + batch))
@@ -73,11 +73,13 @@ def count(samples: int, batch: int, *, min_batch: int = 1) -> int:
 
 
 def micro_batches(batch: SampleOrder, parts: int, *, min_batch: int = 1) -> list[SampleOrder]:
-    """A batch as up to `parts` micro-batches of at least `min_batch` images; number i has every parts-th from i on."""
+    """A batch as up to `parts` micro-batches of at least `min_batch` images; micro-batch i has every parts-th image
+    from i on."""
     parts = max(1, min(parts, len(batch) // min_batch))
     return [batch.of(slice(part, None, parts)) for part in range(parts)]
 
 
 def min_batch_of(net: nn.Module) -> int:
-    """The fewest images that `net` should learn from at once: two, where batch normalisation divides by a variance."""
+    """The minimum number of images to train `net` on at once: 2 with batch normalisation, which divides by a
+    variance."""
     return 2 if any(isinstance(module, _BatchNorm) for module in net.modules()) else 1

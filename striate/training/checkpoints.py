@@ -1,4 +1,4 @@
-"""Checkpoints: when they are written, which are kept, and how a run that was stopped or killed goes on from one."""
+"""Checkpoints: when they are written, which are kept, and how a stopped or killed run resumes from one."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from typing import Any
 import torch
 
 from striate.errors import RequestError, Stopped, WorkError
-from striate.storage import read_sealed, write_sealed
+from striate.storage import read_checked, write_checked
 from striate.training.hooks import Hook
 from striate.training.loop_state import LoopState
-from striate.training.state import about, put_back, saved
+from striate.training.state import read_metadata, restore_state, serialised
 
 _NAME = re.compile(r"step-(\d{9,})(-best)?\.checkpoint")
 
 
 class Checkpoints(Hook):
-    """Saves the run into `folder`, and puts a run that begins where the last good checkpoint there was.
+    """Saves the run into `folder`, and resumes a run from the last valid checkpoint there.
 
-    It is the last hook of a run, because what a later one remembers would be saved a step too early.
-    seconds, steps: how often, None: not by that; also after every epoch that is the best, and after the last. keep: how
-    many of the last are kept, the best one beside them. identity: what must be the same for the run to be the same,
-    as JSON values by name, such as the recipe and the data. stop: asked after every step for the signal that asks
-    the run to stop, 0 while none does; the run is then saved, and raises Stopped, `advice` at the end of its line.
-    A checkpoint that cannot be written is told, and the one before stays; a damaged one is told and passed over.
+    It is the last hook of a run, because the state of a later one would be saved a step too early.
+    seconds, steps: interval, None: not by this measure; also after every best epoch and after the last. keep: number of
+    latest checkpoints kept, besides the best one. identity: what identifies the run, such as the recipe and the data,
+    as JSON values by name. stop: called after every step; returns the signal that requests a stop, or 0. The run is
+    then saved and raises Stopped, with `advice` at the end of its message.
+    A checkpoint that cannot be written is reported, and the one before is kept; a damaged one is reported and skipped.
     """
 
     def __init__(
@@ -51,49 +51,49 @@ class Checkpoints(Hook):
         self.stop, self.advice = stop, advice
         self.last = time.monotonic()
         self.best: float | None = None
-        self.refused = False  # whether the last one could not be written
+        self.refused = False  # whether the last write failed
 
     def start(self, loop: LoopState) -> None:
-        """Go on from the last good checkpoint; every process from the first one's.
+        """Resume from the last valid checkpoint; every process from that of the first.
 
-        Raises RequestError for the checkpoint of another run, and where other hooks come after this one.
+        Raises RequestError for the checkpoint of another run, and if other hooks come after this one.
         """
         if loop.hooks[-1] is not self:
-            raise RequestError("Checkpoints must be the last of the hooks: what a later one remembers would be lost")
-        if wrong := _different(loop.world.told(self.identity), self.identity):
-            raise RequestError(f"process {loop.world.rank + 1} is not given what the first is: {wrong}")
-        content = loop.world.told(self._newest(loop) if loop.world.first else None)
+            raise RequestError("Checkpoints must be the last of the hooks: the state of a later one would be lost")
+        if wrong := _different(loop.world.broadcast(self.identity), self.identity):
+            raise RequestError(f"process {loop.world.rank + 1} has other arguments than the first: {wrong}")
+        content = loop.world.broadcast(self._newest(loop) if loop.world.first else None)
         if content is None:
             return
-        known = about(content)
+        known = read_metadata(content)
         _require_same(known["identity"], self.identity)
         for name, value in _surroundings(loop).items():
             was = known["surroundings"].get(name)
             if was != value:
                 loop.say(f"resumed where {name} is {value} and was {was}: the last bits of the weights may differ")
                 break
-        put_back(loop, content)
+        restore_state(loop, content)
         for report in loop.reports:
             self._is_best(loop, report.score)
         loop.say(f"resumed {_after(loop)}" if not loop.finished else "resumed at the end of training")
 
     def step_done(self, loop: LoopState) -> None:
-        """Save where it is time to; stop where that is asked."""
+        """Save if it is due; stop if that was requested."""
         by_steps = self.steps and loop.step % self.steps == 0
         by_time = self.seconds and time.monotonic() - self.last >= self.seconds
         if not self._stopped(loop) and (by_steps or by_time):
             self._save(loop)
 
     def epoch_done(self, loop: LoopState) -> None:
-        """Save the best epoch so far, and the last; stop where that is asked."""
+        """Save the best epoch so far, and the last; stop if that was requested."""
         best = self._is_best(loop, loop.reports[-1].score)
         if best or loop.finished:
             self._save(loop, best=best)
         self._stopped(loop)
 
     def _stopped(self, loop: LoopState) -> bool:
-        """False; where any process is asked to stop, all do after this step, the first saves, and Stopped is raised."""
-        signal = loop.world.highest(self.stop())
+        """False; if any process was requested to stop, the first one saves, and all raise Stopped after this step."""
+        signal = loop.world.max(self.stop())
         if signal:
             kept = "saved" if self._save(loop) else "not saved"
             raise Stopped(f"stopped {_after(loop)}, and {kept}{self.advice}" if loop.world.first else "", 128 + signal)
@@ -105,19 +105,19 @@ class Checkpoints(Hook):
         return best
 
     def _save(self, loop: LoopState, *, best: bool = False) -> bool:
-        """Whether it could be written; the first refusal in a row is told."""
+        """Whether it could be written; the first of consecutive failures is reported."""
         self.last = time.monotonic()
         if not loop.world.first:
             return True
         known = {"identity": self.identity, "surroundings": _surroundings(loop)}
         path = self.folder / f"step-{loop.step:09d}{'-best' if best else ''}.checkpoint"
         try:
-            write_sealed(path, saved(loop, known))
+            write_checked(path, serialised(loop, known))
         except WorkError as error:
             left = self._files()
-            good = f"the one of step {_step(left[-1])} is still good" if left else "there is none yet"
+            good = f"that of step {_step(left[-1])} is still valid" if left else "there is none yet"
             if not self.refused:
-                loop.say(f"no checkpoint {_after(loop)}: {error}; {good}, and training goes on")
+                loop.say(f"no checkpoint {_after(loop)}: {error}; {good}; training continues")
             self.refused = True
             return False
         self.refused = False
@@ -132,24 +132,24 @@ class Checkpoints(Hook):
                 _remove(path)
 
     def _files(self) -> list[Path]:
-        """The checkpoints there are, in the order of their steps."""
+        """The existing checkpoints, ordered by step."""
         found = self.folder.iterdir() if self.folder.is_dir() else []
         named = (path for path in found if _NAME.fullmatch(path.name))
-        # Of one step, the best was saved later than the other: its epoch is validated.
+        # For the same step, the best was saved after the other, once its epoch was evaluated.
         return sorted(named, key=lambda path: (_step(path), path.stem.endswith("-best")))
 
     def _newest(self, loop: LoopState) -> bytes | None:
         for path in reversed(self._files()):
-            content = read_sealed(path)
+            content = read_checked(path)
             if content is not None:
                 return content
-            loop.say(f"the checkpoint {path.name} is damaged, and passed over")
-            _remove(path)  # or it would count among the last that are kept
+            loop.say(f"the checkpoint {path.name} is damaged and was skipped")
+            _remove(path)  # or it would count among the latest ones kept
         return None
 
 
 def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):  # one too many does no harm
+    with contextlib.suppress(OSError):  # a leftover does no harm
         path.unlink(missing_ok=True)
 
 
@@ -159,7 +159,7 @@ def _step(path: Path) -> int:
 
 
 def _after(loop: LoopState) -> str:
-    """What is learnt already, in words."""
+    """How far training is, in words."""
     if loop.batch:
         return f"after epoch {loop.epoch + 1}, batch {loop.batch} of {loop.steps}"
     return f"after epoch {loop.epoch} of {loop.epochs}"
@@ -168,12 +168,12 @@ def _after(loop: LoopState) -> str:
 def _require_same(was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     if wrong := _different(was, now):
         raise RequestError(
-            f"the checkpoint is of another run: {wrong}; resume with what it was begun with, or begin a new run"
+            f"the checkpoint is of another run: {wrong}; resume with its original settings, or start a new run"
         )
 
 
 def _different(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The first difference in words; none: nothing."""
+    """The first difference in words; "" if there is none."""
     for name in sorted({*was, *now}):
         if was.get(name) != now.get(name):
             return f"{name} was {was.get(name)!r} and is {now.get(name)!r}"
@@ -181,7 +181,7 @@ def _different(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _surroundings(loop: LoopState) -> dict[str, Any]:
-    """What beside the run's own choices decides the last bits of its weights."""
+    """What, besides the recipe and the data, determines the last bits of the weights."""
     return {
         **_versions(),
         "the number of threads": torch.get_num_threads(),
@@ -195,7 +195,7 @@ def _surroundings(loop: LoopState) -> dict[str, Any]:
 def _versions() -> dict[str, str]:
     found = {}
     for name in ("striate", "torch", "numpy", "pillow"):
-        with contextlib.suppress(PackageNotFoundError):  # Striate itself, used from its source
+        with contextlib.suppress(PackageNotFoundError):  # Striate itself, run from its source tree
             found[f"the version of {name}"] = version(name)
     return found
 

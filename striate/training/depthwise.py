@@ -1,8 +1,8 @@
-"""Depthwise convolutions at the speed that a CPU can learn them: in float32, large kernels' gradients in 3 x 3 parts.
+"""Fast training of depthwise convolutions on a CPU: in float32, with weight gradients of large kernels in 3 x 3 parts.
 
 Measured with torch 2.13 and oneDNN on processors with AMX: the weight gradient of a 5 x 5 depthwise convolution takes
-10 to 70 times as long as that of a 3 x 3, and in bfloat16 the gradients of strided and of 5 x 5 ones four times as long
-again, because no fast kernel exists for them. The same numbers come out of four 3 x 3 gradients on shifted inputs.
+10 to 70 times as long as that of a 3 x 3, and in bfloat16 the gradients of strided and of 5 x 5 ones take four times as
+long again, because there is no fast kernel for them. Four 3 x 3 gradients on shifted inputs give the same numbers.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Pair = tuple[int, int]
 
 @contextmanager
 def fast_depthwise(net: nn.Module) -> Iterator[None]:
-    """Within it, the depthwise convolutions of `net` are learnt this way on a CPU; their answers stay the same.
+    """Within it, the depthwise convolutions of `net` are trained this way on a CPU; their outputs do not change.
 
-    Those of at most 3 x 3 without a stride are fast as they are, and left alone. Under autocast to bfloat16 the others
-    take and give float32.
+    Those of at most 3 x 3 without a stride are fast already and are left unchanged. Under autocast to bfloat16 the
+    others compute in float32.
     """
     changed = [module for module in net.modules() if _is_slow(module)]
     try:
@@ -38,7 +38,7 @@ def fast_depthwise(net: nn.Module) -> Iterator[None]:
 
 
 def _is_slow(module: nn.Module) -> bool:
-    """Whether this is a depthwise convolution on a CPU for which some gradient has no fast kernel."""
+    """Whether this is a depthwise convolution on a CPU with a gradient that has no fast kernel."""
     return (
         isinstance(module, nn.Conv2d)
         and module.groups == module.in_channels == module.out_channels > 1
@@ -66,7 +66,7 @@ def _forward(module: nn.Conv2d) -> Callable[[Tensor, Tensor, Tensor | None], Ten
 
 
 class _Depthwise(torch.autograd.Function):
-    """A depthwise convolution whose weight gradient is put together from parts of at most 3 x 3."""
+    """A depthwise convolution whose weight gradient is assembled from parts of at most 3 x 3."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
@@ -86,7 +86,7 @@ class _Depthwise(torch.autograd.Function):
 
 
 def _to_weight(gradient: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
-    """The weight gradient: of each part of the kernel, that of a small kernel on the input from where it begins."""
+    """The weight gradient: each part of the kernel is a small kernel on the input shifted to the part's start."""
     found = torch.empty_like(weight)
     padded = F.pad(x, (padding[1], padding[1], padding[0], padding[0]))
     reach = [step * (side - 1) for step, side in zip(stride, gradient.shape[2:], strict=True)]
@@ -101,7 +101,7 @@ def _to_weight(gradient: Tensor, x: Tensor, weight: Tensor, stride: Pair, paddin
 
 
 def _parts(side: int) -> list[Pair]:
-    """(start, length) of parts that cover `side`, each 3 long if it can be; the last may lie over the one before."""
+    """(start, length) of parts that cover `side`, each 3 long if possible; the last may overlap the one before."""
     starts = sorted({min(start, max(0, side - _FAST)) for start in range(0, side, _FAST)})
     return [(start, min(_FAST, side)) for start in starts]
 

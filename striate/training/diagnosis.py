@@ -1,6 +1,6 @@
-"""What a learning curve says, in words: whether a run learnt, what went wrong, and what to do about it.
+"""Diagnosis of a learning curve: whether training worked, what went wrong, and what to do about it.
 
-The measures against over-fitting stand in the order in which they help most: more data, augmentation, another
+The measures against overfitting are ordered by how much they help: more data, augmentation, another
 architecture, regularisation, a smaller net.
 """
 
@@ -19,39 +19,40 @@ from striate.recipe import Recipe
 from striate.recipe.schedules import WithWarmup
 from striate.tasks import Loss
 
-# Shares of what there is to learn: the loss at chance level less the lowest there can be.
-NOTHING = 0.97  # still there at the end: nothing was learnt
-STILL = 0.05  # moved less: the loss stood
-RISE, TIMES = 0.1, 1.25  # above the lowest, and times it: the loss rises
-WILD = 2.0  # after the first epoch, and much left at the end: the rate was too high on the way
-MUCH = 0.5  # still there at the end: under-fitting
-DONE = 0.05  # less is there at the end: as good as learnt
-WORSE, WORSENED = 0.05, 1.15  # held-out loss above its lowest, share and times: over-fitting; ...
+# Shares of the reducible loss: the loss at chance level minus the lowest possible one.
+NOTHING = 0.97  # left at the end: nothing was learned
+STILL = 0.05  # moved less: the loss was constant
+RISE, TIMES = 0.1, 1.25  # above the lowest, and factor: the loss rises
+WILD = 2.0  # after the first epoch, and much left at the end: the learning rate was too high in between
+MUCH = 0.5  # left at the end: underfitting
+DONE = 0.05  # less is left at the end: as good as fitted
+WORSE, WORSENED = 0.05, 1.15  # held-out loss above its lowest, share and factor: overfitting; ...
 KNOWN = 0.1  # ... or less left of the training loss, and much of the held-out one
-JUMP, JUMPS = 0.03, 0.3  # a rise from an epoch to the next, and the share of such rises, and of their sum: noise
-SLOW = 0.015  # fallen less from the second third to the last: a plateau; more in the last epoch: still falling
+JUMP, JUMPS = 0.03, 0.3  # a rise between epochs, the share of such rises, and of their sum: noise
+SLOW = 0.015  # smaller fall from the second third to the last: a plateau; larger in the last epoch: still falling
 FEWEST = 3  # epochs that make a curve
-LOW = 100  # times below the optimizer's own rate: a low one
+LOW = 100  # factor below the optimizer's default learning rate: a low one
 
 
 @dataclass(frozen=True)
-class Reach:
-    """Where a training loss starts and ends. chance: the loss of the best constant prediction, whatever the image;
-    floor: that of perfect predictions, which label smoothing keeps above 0; both of one head. times: how many such
-    losses the training loss adds up, where auxiliary heads have a part in it."""
+class LossRange:
+    """The range of a training loss. chance: the loss of the best constant prediction; floor: that of perfect
+    predictions, above 0 with label smoothing; both for one head. times: how many such losses the training loss adds up,
+    with auxiliary heads.
+    """
 
     chance: float
     floor: float = 0.0
     times: float = 1.0
 
     def left(self, loss: float) -> float:
-        """The share of what there is to learn that a loss still has."""
+        """The share of the reducible loss that is left in `loss`."""
         return (loss / self.times - self.floor) / (self.chance - self.floor)
 
 
 @dataclass(frozen=True)
 class Remark:
-    """One thing a curve says. kind: for programs; what: in a few words; seen: in the curve; do: what would help."""
+    """One finding. kind: for programs; what: a short text; seen: the evidence in the curve; do: advice."""
 
     kind: str
     what: str
@@ -59,22 +60,22 @@ class Remark:
     do: str
 
     def line(self) -> str:
-        """All of it, for the terminal."""
+        """As one line, for the terminal."""
         return f"{self.what}: {self.seen}; {self.do}"
 
 
-def reach_of(
+def loss_range(
     loss: Loss, targets: NDArray[Any], *, outputs: int, weights: NDArray[Any] | None = None, times: float = 1.0
-) -> Reach:
-    """The reach of the training loss of `targets`, as the loop takes them, for so many outputs.
+) -> LossRange:
+    """The reach of the training loss on `targets`, as the loop takes them, for a number of outputs.
 
-    `weights` [N]: how much each image counts. times: as in `Reach`.
+    `weights` [N]: of the images. times: as in `LossRange`.
     """
-    return Reach(loss.chance(targets, outputs, weights), loss.floor(targets, outputs, weights), times)
+    return LossRange(loss.chance(targets, outputs, weights), loss.floor(targets, outputs, weights), times)
 
 
-def diagnose(curve: Sequence[Mapping[str, float]], recipe: Recipe, reach: Reach) -> list[Remark]:
-    """What the rows of a curve say, the gravest first; [] for a healthy run, or one of fewer than three epochs.
+def diagnose(curve: Sequence[Mapping[str, float]], recipe: Recipe, reach: LossRange) -> list[Remark]:
+    """The findings in a curve, most serious first; [] for a healthy run, or one of fewer than three epochs.
 
     A row has "loss" and "learning_rate" of an epoch, and "held_out_loss" where images were held out.
     """
@@ -84,25 +85,25 @@ def diagnose(curve: Sequence[Mapping[str, float]], recipe: Recipe, reach: Reach)
     found = [sign(seen) for sign in (_flat, _diverging, _over_fitting, _noisy, _plateau, _under_fitting)]
     remarks = [remark for remark in found if remark]
     if remarks and remarks[0].kind in ("rate too low", "dead", "diverging"):
-        return remarks[:1]  # the others follow from it
+        return remarks[:1]  # the others are consequences
     return remarks
 
 
 class _Seen:
-    """A curve as shares of what there is to learn: `left` 1 is chance level, 0 every prediction right."""
+    """A curve as shares of the reducible loss: `left` 1 is chance level, 0 perfect predictions."""
 
-    def __init__(self, curve: Sequence[Mapping[str, float]], recipe: Recipe, reach: Reach) -> None:
+    def __init__(self, curve: Sequence[Mapping[str, float]], recipe: Recipe, reach: LossRange) -> None:
         self.recipe, self.rates = recipe, _of(curve, "learning_rate")
         self.loss = _of(curve, "loss")
         self.left = [reach.left(loss) for loss in self.loss]
-        self.last = max(2, len(curve) // 4)  # epochs at the end that are looked at together
+        self.last = max(2, len(curve) // 4)  # epochs at the end that are taken together
         self.end = statistics.fmean(self.left[-self.last :])
         self.held_loss = _of(curve, "held_out_loss") if all("held_out_loss" in row for row in curve) else []
         self.held = [loss / reach.chance for loss in self.held_loss]
 
     @property
     def dropped(self) -> bool:
-        """Whether the rate had come down over the last third."""
+        """Whether the learning rate fell over the last third."""
         third = self.rates[-max(2, len(self.rates) // 3) :]
         return min(third) < 0.9 * max(self.rates)
 
@@ -113,18 +114,18 @@ class _Seen:
 
 def _flat(seen: _Seen) -> Remark | None:
     if min(seen.left[-seen.last :]) < NOTHING or max(seen.left) - min(seen.left) > STILL:
-        # A loss that was far too high before it came to rest there is no less flat.
+        # A loss that was far too high before it settled there is flat too.
         rested = max(seen.left[-seen.last :]) - min(seen.left[-seen.last :]) < STILL
         if not (rested and NOTHING <= seen.end <= 1 + STILL and seen.left[0] > seen.end):
             return None
     rate, own = seen.recipe.optimizer.peak, seen.recipe.optimizer.OWN_LR
     if rate < own / LOW or (rate < own and seen.falls()):
-        stood = f"the training loss stood at {seen.loss[-1]:.3g} from the first epoch to the last"
-        do = f"raise the learning rate from {rate:g}, or have it found: optimizer.lr = 'auto'"
+        stood = f"the training loss stayed at {seen.loss[-1]:.3g} from the first epoch to the last"
+        do = f"raise the learning rate from {rate:g}, or use the learning-rate finder: optimizer.lr = 'auto'"
         return Remark("rate too low", "The learning rate is too low", stood, do)
-    rest = f"the training loss came to rest at {seen.loss[-1]:.3g}, where every image gets the same answer"
-    causes = f"a learning rate of {rate:g} that is too high, a dead net, or labels that do not go with the images"
-    return Remark("dead", "Nothing was learnt", rest, f"likely {causes}: train.overfit_batch = 16 tells which")
+    rest = f"the training loss settled at {seen.loss[-1]:.3g}, the loss of the same prediction for every image"
+    causes = f"a learning rate of {rate:g} that is too high, a dead net, or labels that do not match the images"
+    return Remark("dead", "Nothing was learned", rest, f"likely {causes}: train.overfit_batch = 16 shows which")
 
 
 def _diverging(seen: _Seen) -> Remark | None:
@@ -133,15 +134,15 @@ def _diverging(seen: _Seen) -> Remark | None:
     if tail > before + RISE and tail > TIMES * before:
         how = f"rose from {min(seen.loss[: -seen.last]):.3g} to {seen.loss[-1]:.3g}"
     elif tail > TIMES:
-        how = f"ended at {seen.loss[-1]:.3g}, worse than guessing"
+        how = f"ended at {seen.loss[-1]:.3g}, worse than chance"
     elif max(seen.left[1:]) > WILD and seen.end > MUCH:
-        how = f"went up to {highest:.3g}, and the net has not recovered: it ended at {seen.loss[-1]:.3g}"
+        how = f"rose to {highest:.3g}, and the net has not recovered: it ended at {seen.loss[-1]:.3g}"
     else:
         return None
     rate, schedule = seen.recipe.optimizer.peak, seen.recipe.schedule
     warmup = f", a longer warm-up than {schedule.warmup_epochs:g} epochs" if isinstance(schedule, WithWarmup) else ""
     clip = "" if seen.recipe.train.clip_norm else ", or clip gradients: train.clip_norm = 1"
-    what = f"take a lower learning rate than {rate:g}{warmup}{clip}"
+    what = f"use a lower learning rate than {rate:g}{warmup}{clip}"
     return Remark("diverging", "The training diverges", f"its loss {how}", what)
 
 
@@ -160,21 +161,21 @@ def _over_fitting(seen: _Seen) -> Remark | None:
     else:
         return None
     measures = "more data, augmentation, another architecture, regularisation or dropout, a smaller net"
-    return Remark("over-fitting", "It over-fits", how, f"what helps, the best first: {measures}")
+    return Remark("over-fitting", "The net overfits", how, f"what helps, most effective first: {measures}")
 
 
 def _noisy(seen: _Seen) -> Remark | None:
-    # Both losses, where there are two: augmentation makes that of training noisy, over-fitting lets the other one rise.
+    # Both losses, if there are two: augmentation makes the training loss noisy, overfitting makes the other one rise.
     if len(seen.left) <= 2 * FEWEST or not all(_jumps(one) for one in (seen.left, seen.held) if one):
         return None
     rate, batch = seen.recipe.optimizer.peak, seen.recipe.train.batch
-    do = f"take a lower learning rate than {rate:g}, or a larger batch than {batch}"
+    do = f"use a lower learning rate than {rate:g}, or a larger batch than {batch}"
     rose = f"in {_jumps(seen.left)} of {len(seen.left) - 1} epochs the training loss rose"
     return Remark("noisy", "The training is noisy", rose, do)
 
 
 def _jumps(left: Sequence[float]) -> int:
-    """How often a curve rose; 0 where that is nothing to speak of."""
+    """How often a curve rose; 0 if that is negligible."""
     rises = [after - before for before, after in itertools.pairwise(left) if after > before + JUMP]
     many = len(rises) >= JUMPS * (len(left) - 1) and sum(rises) >= JUMPS * (max(left) - min(left))
     return len(rises) if many else 0
@@ -187,9 +188,12 @@ def _plateau(seen: _Seen) -> Remark | None:
     before, after = (statistics.fmean(part) for part in (seen.left[-2 * third : -third], seen.left[-third:]))
     if abs(before - after) > SLOW:
         return None
-    stayed = f"over its last {third} epochs the loss stayed at {seen.loss[-1]:.3g}, at the full rate"
+    stayed = f"over its last {third} epochs the loss stayed at {seen.loss[-1]:.3g}, at the full learning rate"
     return Remark(
-        "plateau", "The training stands still", stayed, "let the rate drop: schedule.name = 'step' or 'cosine'"
+        "plateau",
+        "The training has reached a plateau",
+        stayed,
+        "decay the learning rate: schedule.name = 'cosine'",
     )
 
 
@@ -201,10 +205,10 @@ def _under_fitting(seen: _Seen) -> Remark | None:
     rate = seen.recipe.optimizer.peak
     do = (
         f"train for more epochs than {len(seen.loss)}, at a higher learning rate than {rate:g} if the loss falls "
-        "smoothly, or take a larger net, less augmentation, less regularisation"
+        "smoothly, or use a larger net, less augmentation, less regularisation"
     )
     ended = f"at the end the training loss is still {seen.loss[-1]:.3g}{falling}"
-    return Remark("under-fitting", "It under-fits", ended, do)
+    return Remark("under-fitting", "The net underfits", ended, do)
 
 
 def _of(curve: Sequence[Mapping[str, float]], key: str) -> list[float]:

@@ -1,4 +1,4 @@
-"""How well a network does on held-out images after an epoch: the task's metric, and the loss beside it."""
+"""Evaluation on held-out images after an epoch: the task's metric and the loss."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.training.examples import Examples
-from striate.training.learner import LossFunction
+from striate.training.training_module import LossFunction
 from striate.training.view import View
 
 
@@ -22,14 +22,14 @@ class Validation(NamedTuple):
 def score(net: nn.Module, examples: Examples, *, precision: str = "float32", batch: int = 256) -> float:
     """The metric of the examples' task without augmentation, such as the accuracy: see `Task.metric`.
 
-    The network is used on its own device, in the mode it is in, so call `eval()` before.
+    The network runs on its own device in its current mode, so call `eval()` first.
     """
     view = View(examples, next(net.parameters()).device)
     return _score(examples, _logits(net, view, precision=precision, batch=batch))
 
 
 def validate(net: nn.Module, view: View, loss: LossFunction, *, precision: str, batch: int = 256) -> Validation:
-    """Metric and loss of a view's images; a `view` that is used again moves its images to the device once."""
+    """Metric and loss of a view's images; reusing a `view` moves its images to the device only once."""
     logits = _logits(net, view, precision=precision, batch=batch)
     with torch.no_grad():
         mean = float((loss(logits, view.targets) * view.sample_weights).mean())

@@ -1,4 +1,4 @@
-"""What a network is trained or evaluated on: images, their targets, and how a network sees them."""
+"""What a network is trained or evaluated on: images, targets and normalisation."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ UNNAMED = Classification(("",))
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """N images with targets. Raises RequestError for what does not go together.
+    """N images with targets. Raises RequestError for arguments that do not match.
 
     images: uint8 [M, C, Hs, Ws], of any strides, such as a view of a memory map: only the rows of a step are read.
     targets: as the task's `collate` gives them: of classification int64 [N], multilabel floats [N, labels] of 0 and 1,
       regression floats [N], for a network with outputs [N, 1].
-    mean, std: the network sees (image - mean) / std on the scale 0 .. 255: a number a channel, the mean also [C, H, W].
+    mean, std: the network's input is (image - mean) / std on the scale 0 .. 255: per channel, the mean also [C, H, W].
     task: what the network predicts; the names of its outputs are not used here.
-    size (height, width): of what the network sees, where the images are larger; (0, 0): as they are.
-    fraction: the share of their side that it sees without augmentation.
-    among: int64 [N], where among more images these are; None: they are all of them, M is N.
-    sample_weights [N]: how much each image counts in the loss, as a share of their mean; None: all alike.
-    sampling_weights [N]: how often each image comes in an epoch, as a share of their mean; None: once each.
-    augment: an own function for training images, after the recipe's augmentation and before normalisation. It draws by
-      seed, epoch and sample number, so that a resumed run draws the same.
+    size (height, width): of the network's input, if the images are larger; (0, 0): the images' own.
+    fraction: the share of the image's side that is used without augmentation.
+    among: int64 [N], indices of these examples in `images`; None: all of them, M = N.
+    sample_weights [N]: weight of each image in the loss, relative to their mean; None: all equal.
+    sampling_weights [N]: how often each image is drawn per epoch, relative to their mean; None: once each.
+    augment: a custom function for training images, applied after the recipe's augmentation and before normalisation.
+    Its random draws
+        depend on seed, epoch and sample number, so that a resumed run draws the same.
     """
 
     images: Tensor
@@ -56,37 +57,37 @@ class Examples:
         if not 0 < self.fraction <= 1:
             raise RequestError(f"fraction must be above 0 and at most 1, not {self.fraction}")
         if self.size != (0, 0) and min(self.size) < 1:
-            raise RequestError(f"size must be at least 1 each way, not {self.size}")
+            raise RequestError(f"both sides of size must be at least 1, not {self.size}")
         channels = self.images.shape[1]
         mean, std = (torch.as_tensor(value, dtype=torch.float32) for value in (self.mean, self.std))
-        fits = mean.shape in ((channels,), (channels, *self.shown)) and std.shape == (channels,)
+        fits = mean.shape in ((channels,), (channels, *self.input_size)) and std.shape == (channels,)
         if not fits or not bool((std > 0).all()):
             given = f"{_told(self.mean)} and {_told(self.std)}"
-            raise RequestError(f"{channels} channels need as many means and stds above 0, not {given}")
+            raise RequestError(f"{channels} channels need as many means, and stds above 0, not {given}")
         weights = self.sample_weights
         if weights is not None and (
             weights.shape != (len(self),) or not weights.isfinite().all() or weights.min() < 0 or not weights.any()
         ):
-            raise RequestError(f"{len(self)} training images need as many sample weights of 0 or more, not all 0")
+            raise RequestError(f"{len(self)} training images need as many sample weights, 0 or more and not all 0")
 
     def __len__(self) -> int:
         return len(self.targets)
 
     @property
-    def shown(self) -> tuple[int, int]:
-        """Height and width of what the network sees."""
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of the network's input."""
         return self.size if min(self.size) else (self.images.shape[2], self.images.shape[3])
 
     def relative_weights(self) -> Tensor:
-        """How much each image counts, as a share of the mean: float32 [N]."""
+        """The weight of each image relative to the mean: float32 [N]."""
         if self.sample_weights is None:
             return torch.ones(len(self))
         return (self.sample_weights.double() / self.sample_weights.double().mean()).float()
 
     def loss(self, recipe: Recipe, *, smoothed: bool = True) -> Loss:
-        """The loss that the recipe names for the task, in the scale of these targets; `smoothed`: of labels.
+        """The recipe's loss for the task, in the scale of these targets; `smoothed`: with label smoothing.
 
-        Raises RequestError for one that does not go with the task.
+        Raises RequestError for a loss that the task does not have.
         """
         weights = self.relative_weights().double().numpy()
         return training_loss(self.task, self.targets.cpu().numpy(), recipe, weights=weights, smoothed=smoothed)
@@ -100,18 +101,18 @@ def training_loss(
     weights: NDArray[np.float64] | None = None,
     smoothed: bool = True,
 ) -> Loss:
-    """The loss that the recipe names for a task, in the scale of the training targets [N]; `smoothed`: of labels.
+    """The recipe's loss for a task, in the scale of the training targets [N]; `smoothed`: with label smoothing.
 
-    weights [N]: how much each image counts in the classes' frequencies. Raises RequestError for what does not go with
-    the task.
+    weights [N]: of the images, for the class frequencies. Raises RequestError for options that the task does not
+    have.
     """
     if not smoothed:
         return task.loss(recipe.loss.name, targets)
     prior = None
     if recipe.loss.smoothing_prior == "frequency":
         if not task.one_class:
-            what = "loss.smoothing_prior 'frequency' goes with one class an image"
-            raise RequestError(f"{what}, not with the task {task.kind!r}")
+            what = "loss.smoothing_prior 'frequency' needs single-label classification"
+            raise RequestError(f"{what}, not the task {task.kind!r}")
         counts = np.bincount(targets, weights)
         prior = counts / counts.sum()
     return task.loss(recipe.loss.name, targets, label_smoothing=recipe.loss.smoothing, prior=prior)

@@ -1,4 +1,4 @@
-"""Where a number first stopped being finite, and what to do about it."""
+"""Where a value first became NaN or infinite, and what to do about it."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from striate.recipe import Recipe
 from striate.recipe.schedules import WithWarmup
 
 
-class NotFinite(WorkError):  # noqa: N818  (said of a number)
-    """A loss or a parameter is not a finite number: where training must stop, and where a trial has seen enough."""
+class NotFinite(WorkError):  # noqa: N818  (named after the value)
+    """A loss or a parameter is NaN or infinite: training stops, and a learning-rate trial ends."""
 
 
 def not_finite(net: nn.Module, x: Tensor, where: str, recipe: Recipe) -> NotFinite:
-    """The error for a loss that is not finite on the batch `x` [B, C, H, W]: where, why, and what would help."""
-    return NotFinite(f"the loss is not a finite number at {where}: {culprit(net, x)}; {_advice(recipe)}")
+    """The error for a loss that is not finite on the batch `x` [B, C, H, W]: location, cause and advice."""
+    return NotFinite(f"the loss is not a finite number at {where}: {first_non_finite(net, x)}; {_advice(recipe)}")
 
 
 def check_weights(net: nn.Module, where: str, recipe: Recipe) -> None:
-    """Raise NotFinite unless every parameter is finite: the last step of all is followed by no loss that would tell."""
-    if name := _spoilt(net):
+    """Raise NotFinite unless every parameter is finite: no loss after the last step would show it."""
+    if name := _non_finite_parameter(net):
         raise NotFinite(f"the parameter {name!r} is not finite at {where}; {_advice(recipe)}")
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory, of a GPU or of the machine, did not suffice."""
-    # On a CPU torch has no class of its own for it, but these words.
+    """Whether an error reports that the memory of a GPU or of the machine is exhausted."""
+    # On a CPU torch has no exception class for it, only this message.
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def culprit(net: nn.Module, x: Tensor) -> str:
-    """What first is not finite when `net` looks at `x` [B, C, H, W]: input, parameter, layer, or only the loss."""
+def first_non_finite(net: nn.Module, x: Tensor) -> str:
+    """What is not finite first in a forward pass of `x` [B, C, H, W]: input, parameter, layer, or only the loss."""
     if not x.isfinite().all():
-        return "the input is not finite either, so see to the images, mean and std"
-    if name := _spoilt(net):
-        return f"an earlier step spoilt the parameter {name!r}"
+        return "the input is not finite either: check the images, mean and std"
+    if name := _non_finite_parameter(net):
+        return f"an earlier step made the parameter {name!r} non-finite"
     if name := _first_layer(net, x):
-        return f"it begins in layer {name!r}"
-    return "the layers are finite, only the loss is not"
+        return f"it starts in layer {name!r}"
+    return "all layer outputs are finite, only the loss is not"
 
 
 def _advice(recipe: Recipe) -> str:
@@ -52,7 +52,7 @@ def _advice(recipe: Recipe) -> str:
     return advice + (', or train.precision = "float32"' if recipe.train.precision == "bfloat16" else "")
 
 
-def _spoilt(net: nn.Module) -> str:
+def _non_finite_parameter(net: nn.Module) -> str:
     return next((name for name, parameter in net.named_parameters() if not parameter.isfinite().all()), "")
 
 
@@ -68,7 +68,7 @@ def _first_layer(net: nn.Module, x: Tensor) -> str:
 
     handles = [module.register_forward_hook(hook(name)) for name, module in net.named_modules() if name]
     try:
-        # A module answers after those inside it, so the first name found is the innermost.
+        # A module's hook runs after those of the modules inside it, so the first name found is the innermost.
         with torch.no_grad():
             net(x)
     finally:

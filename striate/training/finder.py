@@ -1,6 +1,7 @@
-"""The learning-rate finder: a trial run over rising rates, and what its loss says about which of them learn.
+"""The learning-rate finder: a trial run over rising learning rates, and the range over which its loss falls.
 
-Source: Smith 2017, arXiv:1506.01186, section 3.3 (the range test), with the rate rising by the same factor every batch.
+Source: Smith 2017, arXiv:1506.01186, section 3.3 (the range test), with the learning
+rate rising by the same factor every batch.
 """
 
 from __future__ import annotations
@@ -20,28 +21,28 @@ from striate.training.batches import SampleOrder
 from striate.training.examples import Examples
 from striate.training.failure import NotFinite
 from striate.training.hooks import Hook
-from striate.training.learner import LossFunction
-from striate.training.loop import learn, left_as_it_was
+from striate.training.loop import preserved_state, train_step
 from striate.training.loop_state import LoopState, Sums
 from striate.training.optimizers import Rates
 from striate.training.schedule import Schedule
 from striate.training.techniques import techniques
+from striate.training.training_module import LossFunction
 from striate.training.world import ALONE
 
 POINTS, LOWEST, HIGHEST = 200, 1e-8, 1.0
-KEPT = 0.9  # of the averaged loss, a batch: single batches are noisy
-LAG = 3.0  # the average shows a fall some ten batches, a factor of three in the rate, after the rate that began it
-STILL = 20  # first batches, at rates that move nothing: what the loss is without learning, and how noisy
-EXPLODED = 2.0  # times the way down, back up; not in the first batches, whose loss moves by chance
-SURE, FALL = 3.0, 0.02  # what a fall must be at least: times the noise of the average, share of the loss
-BEGUN, MOST = 0.1, 0.95  # shares of the whole fall between which the interval lies
+KEPT = 0.9  # of the averaged loss, per batch: single batches are noisy
+LAG = 3.0  # the average shows a fall about ten batches late, a factor of three in the learning rate
+STILL = 20  # first batches, at negligible learning rates: the loss without training, and its noise
+EXPLODED = 2.0  # times the fall, back up; not in the first batches, whose loss moves by chance
+SURE, FALL = 3.0, 0.02  # minimum of a fall: times the noise of the average, share of the loss
+BEGUN, MOST = 0.1, 0.95  # shares of the whole fall that bound the interval
 
 
 @dataclass(frozen=True)
-class Found:
-    """Rates that were tried, rising, and the averaged loss at each, as far as the trial went.
+class RangeTest:
+    """The learning rates tried, rising, and the averaged loss at each, until the trial ended.
 
-    Between `low` and `high` the loss falls; `rate` lies between them, and is what to train with.
+    Between `low` and `high` the loss falls; `rate` is between them, and is the one to train with.
     """
 
     rates: tuple[float, ...]
@@ -51,14 +52,14 @@ class Found:
     rate: float
 
     def line(self) -> str:
-        """What was found, for the user."""
+        """The result, as a line for the user."""
         return (
             f"Learning rate {self.rate:.2g} found: in a trial of {len(self.rates)} batches the loss fell "
             f"between {self.low:.1g} and {self.high:.1g}"
         )
 
 
-def find_rate(
+def find_lr(
     net: nn.Module,
     examples: Examples,
     recipe: Recipe,
@@ -66,45 +67,43 @@ def find_rate(
     rates: Rates | None = None,
     hooks: Sequence[Hook] = (),
     loss: LossFunction | None = None,
-) -> Found:
-    """The learning rate to train `net` with, tried on a copy: `net` and the random state are left as they were.
+) -> RangeTest:
+    """The learning rate for `net`, found on a copy: `net` and the random state do not change.
 
-    200 rates from 1e-8 to 1, one batch each, with the recipe's optimizer and techniques and in the loop's own order
-    and augmentation; the trial ends early where the loss explodes. `rates`, `hooks`, `loss`: as in `fit`; the
-    hooks are copied, too.
-    Raises WorkError where the loss falls at no rate, and so nothing can be found.
+    200 learning rates from 1e-8 to 1, one batch each, with the recipe's optimizer and techniques and the loop's sample
+    order and augmentation; the trial ends early if the loss explodes. `rates`, `hooks`, `loss`: as in `fit`; the hooks
+    are copied.
+    Raises WorkError if the loss falls at no learning rate.
     """
     trial = _Trial(net, examples, recipe, rates, hooks, loss)
-    with left_as_it_was(trial.loop):
+    with preserved_state(trial.loop):
         losses = trial.losses()
     return read(trial.tried[: len(losses)], losses)
 
 
-def read(rates: Sequence[float], losses: Sequence[float]) -> Found:
-    """What the losses of a trial say, one a rate. Raises WorkError where there is no clear fall."""
+def read(rates: Sequence[float], losses: Sequence[float]) -> RangeTest:
+    """Evaluate the losses of a trial, one per learning rate. Raises WorkError if there is no clear fall."""
     curve = averaged(losses)
     still = losses[:STILL]
     start, noise = statistics.fmean(still), statistics.pstdev(still) * math.sqrt((1 - KEPT) / (1 + KEPT))
-    # Not among the first batches: there the average is of few, and low by chance.
+    # Not among the first batches: their average is over few values, and low by chance.
     last = min(range(STILL, len(curve)), key=curve.__getitem__, default=0)
     fall = start - curve[last]
-    tried = f"over {len(losses)} batches, at rates from {rates[0]:.0e} to {rates[len(losses) - 1]:.2g}"
-    advice = (
-        "see with --overfit-batch whether the net trains at all and whether the labels fit, or give a learning rate"
-    )
+    tried = f"over {len(losses)} batches, at learning rates from {rates[0]:.0e} to {rates[len(losses) - 1]:.2g}"
+    advice = "check with --overfit-batch whether the net trains at all and the labels fit, or set a learning rate"
     if len(losses) <= STILL or fall < max(SURE * noise, FALL * start):
         rose = len(losses) < POINTS
         seen = f"rose from {start:.3g} and had not fallen before" if rose else f"stayed at about {start:.3g}"
         raise WorkError(f"no learning rate found: {tried}, the loss {seen}; {advice}")
     low = max(place for place in range(last) if curve[place] > start - BEGUN * fall)
     high = min(place for place in range(last + 1) if curve[place] <= start - MOST * fall)
-    best = float(f"{rates[high] / LAG:.2g}")  # the curve does not tell more
+    best = float(f"{rates[high] / LAG:.2g}")  # the curve is no more precise
     best = min(max(best, rates[low]), rates[high])
-    return Found(tuple(rates[: len(losses)]), tuple(curve), rates[low], rates[high], best)
+    return RangeTest(tuple(rates[: len(losses)]), tuple(curve), rates[low], rates[high], best)
 
 
 class _Trial:
-    """A run of POINTS steps on a copy of the network, over as many epochs as that takes."""
+    """A run of POINTS steps on a copy of the network, over as many epochs as needed."""
 
     def __init__(
         self,
@@ -116,7 +115,7 @@ class _Trial:
         loss: LossFunction | None,
     ) -> None:
         self.tried = np.geomspace(LOWEST, HIGHEST, POINTS).tolist()
-        # Compiling would take longer than the trial, and the best epoch and the averaged weights are of no use to it.
+        # Compiling would take longer than the trial, and it does not use the best epoch or averaged weights.
         recipe = recipe.for_trial().updated(
             {"optimizer.lr": HIGHEST, "schedule.name": "constant", "train.compile": "no"}
         )
@@ -133,10 +132,10 @@ class _Trial:
         for batch in self._batches():
             loop.sums = Sums()
             try:
-                learn(loop, batch)
+                train_step(loop, batch)
             except NotFinite:
                 if not found:
-                    raise  # no rate has to do with it
+                    raise  # not caused by the learning rate
                 break
             found.append(loop.sums.loss / loop.sums.seen)
             now = averaged(found)[-1]
@@ -158,7 +157,7 @@ class _Trial:
 
 
 class _Rising(Schedule):
-    """The rates to be tried, one a step."""
+    """The learning rates to try, one per step."""
 
     def __init__(self, recipe: Recipe, tried: Sequence[float]) -> None:
         super().__init__(recipe, 1, len(tried))
@@ -169,7 +168,7 @@ class _Rising(Schedule):
 
 
 def averaged(losses: Sequence[float]) -> list[float]:
-    """The exponential average of a sequence up to each place, without the pull of where it starts (bias-corrected)."""
+    """The bias-corrected exponential moving average of a sequence."""
     total = weight = 0.0
     found = []
     for loss in losses:

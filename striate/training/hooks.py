@@ -1,4 +1,4 @@
-"""Where a technique may act in the training loop.
+"""The points of the training loop at which a technique may act.
 
     start                          the loop is made, nothing is trained; a resumed run continues from its checkpoint
     for each epoch:
@@ -15,10 +15,10 @@
             step_done              loop.batch batches of the epoch are done
         (held-out images are evaluated, by loop.eval_net)
         epoch_done                 the report of the epoch is the last of loop.reports
-    end                            the network becomes what the run leaves
+    end                            the network gets its final weights
 
-A technique is a function first; a hook is the place where it is called. Everything that a hook remembers goes through
-`tensors`, `facts` and `restore`, so that a run that was killed resumes exactly.
+A technique is a function first; a hook is where it is called. All state of a hook goes through
+`tensors`, `facts` and `restore`, so that a killed run resumes exactly.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from striate.training.loop_state import LoopState
-    from striate.training.view import Shown
+    from striate.training.view import MicroBatch
 
 
 class Hook:
     """Does nothing at every point; a technique overrides those it needs.
 
-    name: tells its state from that of others in a checkpoint; a hook that remembers something needs one.
+    name: identifies its state in a checkpoint; a hook with state needs one.
     """
 
     name = ""
@@ -47,12 +47,12 @@ class Hook:
     def epoch_begins(self, loop: LoopState) -> None:
         """The network is in training mode."""
 
-    def batch_ready(self, loop: LoopState, shown: Shown) -> Shown:
-        """The images of a micro-batch, as the network will see them, or others in their place."""
-        return shown
+    def batch_ready(self, loop: LoopState, batch: MicroBatch) -> MicroBatch:
+        """The network's input for a micro-batch; returns it, or others in its place."""
+        return batch
 
     def loss_ready(self, loop: LoopState, logits: Tensor, loss: Tensor) -> Tensor:
-        """The loss summed over a micro-batch [], from its logits [B, outputs]; or another in its place."""
+        """The loss [] summed over a micro-batch with logits [B, outputs]; returns it, or another in its place."""
         return loss
 
     def gradients_ready(self, loop: LoopState) -> None:
@@ -65,18 +65,18 @@ class Hook:
         """The epoch's report is the last of `loop.reports`."""
 
     def end(self, loop: LoopState) -> None:
-        """The network becomes what the run leaves."""
+        """Put the final weights into the network."""
 
     def note(self, loop: LoopState, line: str) -> None:
         """The loop has a line for the user."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """What it remembers, tensors by name."""
+        """Its state: tensors by name."""
         return {}
 
     def facts(self) -> dict[str, Any]:
-        """What else it remembers, as JSON values."""
+        """The rest of its state, as JSON values."""
         return {}
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Remember what `tensors` and `facts` gave, in a new process."""
+        """Restore the state that `tensors` and `facts` returned, in a new process."""

@@ -1,4 +1,4 @@
-"""A training run under way: everything that changes while it goes, in one place."""
+"""The state of a running training: everything that changes during a run, in one place."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ from striate.training.batches import SampleOrder, batches, count, micro_batches,
 from striate.training.depthwise import fast_depthwise
 from striate.training.examples import Examples
 from striate.training.hooks import Hook
-from striate.training.learner import Learner, LossFunction
 from striate.training.optimizers import Rates, optimizer_for
 from striate.training.schedule import Schedule
 from striate.training.segments import in_segments
+from striate.training.training_module import LossFunction, TrainingModule
 from striate.training.view import View
 from striate.training.world import World
 
-_MICRO_BATCHES = 2**17  # more than any batch has, so that each micro-batch has a seed of its own
+_MICRO_BATCHES = 2**17  # more than any batch has, so that each micro-batch has its own seed
 
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One epoch, in numbers.
+    """The figures of one epoch.
 
-    `epoch` counts from 1. `loss` is the mean over the images learnt from, each as the network was at its step.
-    `score` is the task's metric on the held-out images, and `held_out_loss` their loss,
-    or None. `learning_rate` is the last step's. `seconds` and `images_per_second` are of learning alone.
+    `epoch` counts from 1. `loss` is the mean over the training images, each at its step.
+    `score` is the task's metric on the held-out images and `held_out_loss` their loss; None without any.
+    `learning_rate` is that of the last step. `seconds` and `images_per_second` are of training alone, without
+    evaluation.
     """
 
     epoch: int
@@ -50,7 +51,7 @@ class EpochReport:
 
 @dataclass
 class Sums:
-    """Of the epoch under way: images seen by all processes, their summed loss, and seconds."""
+    """Totals of the current epoch: images seen by all processes, their summed loss, and seconds."""
 
     loss: float = 0.0
     seen: int = 0
@@ -58,11 +59,11 @@ class Sums:
 
 
 class LoopState:
-    """What is trained, with what, and how far it is.
+    """The network, its optimizer and data, and the progress.
 
-    epoch, batch: epochs done, and batches done of the epoch under way. step: steps done in all. accumulate: micro-
-    batches a batch, more than the recipe's where memory was short. eval_net: the network that held-out images are
-    evaluated by. over: set by a hook to end the run after this epoch.
+    epoch, batch: epochs done, and batches done of the current epoch. step: steps done in total. accumulate:
+    micro-batches per batch, more than the recipe's after running out of memory. eval_net: the network that is evaluated
+    on held-out images. over: set by a hook to end the run after this epoch.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class LoopState:
         self.net, self.examples, self.recipe, self.hooks, self.world = net, examples, recipe, list(hooks), world
         self.device = next(net.parameters()).device
         self.view = View(examples, self.device, Augmentation.of(recipe.augment), seed=recipe.seed)
-        # Before the optimizer is made: its own tensors take the format of the parameters.
+        # Before the optimizer is made: its state takes the parameters' memory format.
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # undeclared, but documented
         self.optimizer: Optimizer = optimizer_for(net, recipe, rates)
         self.loss: LossFunction = loss or examples.loss(recipe)
@@ -87,7 +88,7 @@ class LoopState:
         self.epochs = recipe.train.chosen_epochs(len(examples))
         self.steps = count(len(examples), recipe.train.batch, min_batch=self.min_batch)
         self.schedule = Schedule(recipe, self.epochs, self.steps)
-        self.learner = self._wrapped()
+        self.training_module = self._wrapped()
         self.eval_net: nn.Module = net
         self.accumulate = recipe.train.accumulate
         self.epoch = self.batch = 0
@@ -102,26 +103,26 @@ class LoopState:
             self._around.enter_context(in_segments(net))
 
     def release(self) -> None:
-        """Take off the network what was put on it for the run."""
+        """Remove from the network what was attached for the run."""
         self._around.close()
 
     @property
     def step(self) -> int:
-        """Steps done since the run began."""
+        """Steps done since the start of the run."""
         return self.epoch * self.steps + self.batch
 
     @property
     def finished(self) -> bool:
-        """Whether every epoch is learnt, or a hook has ended the run."""
+        """Whether every epoch is done, or a hook has ended the run."""
         return self.over or self.epoch >= self.epochs
 
     @property
     def where(self) -> str:
-        """The batch under way, in words."""
+        """The current batch, in words."""
         return f"epoch {self.epoch + 1}, batch {self.batch + 1} of {self.steps}"
 
-    def whole(self) -> SampleOrder:
-        """The order of the epoch under way."""
+    def order(self) -> SampleOrder:
+        """The sample order of the current epoch."""
         if self._order is None or self._order[0] != self.epoch:
             weights = self.examples.sampling_weights
             drawn = sample_order(len(self.examples), seed=self.recipe.seed, epoch=self.epoch, weights=weights)
@@ -129,13 +130,13 @@ class LoopState:
         return self._order[1]
 
     def batches_left(self) -> Iterator[SampleOrder]:
-        """The batches of this epoch that are not learnt yet."""
-        for number, batch in enumerate(batches(self.whole(), self.recipe.train.batch, min_batch=self.min_batch)):
+        """The batches of this epoch that are still to be trained on."""
+        for number, batch in enumerate(batches(self.order(), self.recipe.train.batch, min_batch=self.min_batch)):
             if number >= self.batch:
                 yield batch
 
     def set_rates(self) -> None:
-        """Give the optimizer the rate and the momentum of this step."""
+        """Set the optimizer's learning rate and momentum for this step."""
         rate, momentum = self.schedule.rate(self.step), self.schedule.momentum(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
@@ -146,11 +147,11 @@ class LoopState:
             else:
                 group["momentum"] = momentum
 
-    def dealt(self, batch: SampleOrder) -> list[tuple[int, SampleOrder]]:
+    def own_micro_batches(self, batch: SampleOrder) -> list[tuple[int, SampleOrder]]:
         """This process's micro-batches of a batch, each with its number among all of them.
 
-        Micro-batch i of the n = accumulate x processes has every n-th image from i on, so that one process that takes
-        a batch in n micro-batches sees the same ones as n processes. A process has none where images are too few.
+        Micro-batch i of the n = accumulate x processes has every n-th image from i on, so that one process with n
+        micro-batches has the same ones as n processes. A process has none if there are too few images.
         """
         size = self.world.size
         return list(enumerate(micro_batches(batch, self.accumulate * size, min_batch=self.min_batch)))[
@@ -158,42 +159,42 @@ class LoopState:
         ]
 
     def seed_layers(self, micro_batch: int) -> None:
-        """Seed what layers draw by the step and the micro-batch, never by what was drawn before."""
+        """Seed torch's generator, as for dropout, by the step and the micro-batch, independently of earlier draws."""
         torch.manual_seed(
             int(bits(self.recipe.seed, self.epoch, self.batch * _MICRO_BATCHES + micro_batch, Stream.NET))
         )
 
     def split_further(self, batch: int) -> None:
-        """Train on batches in twice as many micro-batches.
+        """Double the number of micro-batches per batch.
 
-        Raises WorkError where a micro-batch has the fewest images it may have, and where other processes wait for this
-        one in the middle of their exchange of gradients.
+        Raises WorkError if a micro-batch has the minimum number of images, or if other processes are waiting for this
+        one's gradients.
         """
         held = -(-batch // (self.accumulate * self.world.size))
         found = f"out of memory at {self.where}, with {held} image{'s' if held > 1 else ''} at once"
         if held <= self.min_batch:
             raise WorkError(
-                f"{found}: take a smaller net or smaller images, train.gradient_checkpointing = 'sqrt', or a machine "
+                f"{found}: use a smaller net or smaller images, train.gradient_checkpointing = 'sqrt', or a machine "
                 "with more memory"
             )
         if self.world.size > 1:
             raise WorkError(
                 f"{found} in process {self.world.rank + 1} of {self.world.size}: set train.accumulate = "
-                f"{2 * self.accumulate}, with which a step learns from as many images in smaller micro-batches"
+                f"{2 * self.accumulate}, which trains on the same batch in smaller micro-batches"
             )
         self.accumulate *= 2
         self.say(
-            f"out of memory with {held} images at once: going on with {-(-held // 2)}; "
-            f"a step still learns from {self.recipe.train.batch}"
+            f"out of memory with {held} images at once: continuing with {-(-held // 2)}; "
+            f"the batch size is still {self.recipe.train.batch}"
         )
 
     def say(self, line: str) -> None:
-        """Tell every hook a line that is for the user."""
+        """Pass a line for the user to every hook."""
         for hook in self.hooks:
             hook.note(self, line)
 
     def close_epoch(self, score: float | None, held_out_loss: float | None) -> None:
-        """Report the epoch, and go on to the next."""
+        """Report the epoch and start the next."""
         loss, seen, seconds = self.sums.loss, self.sums.seen, self.sums.seconds
         rate = self.optimizer.param_groups[0]["lr"]
         speed = seen / seconds if seconds else 0.0
@@ -201,23 +202,23 @@ class LoopState:
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, Sums()
 
     def timed(self) -> _Timed:
-        """Counts the seconds of a `with` block as the epoch's."""
+        """Adds the seconds of a `with` block to the epoch's."""
         return _Timed(self.sums)
 
     def _wrapped(self) -> nn.Module:
-        learner: nn.Module = Learner(self.net)
+        module: nn.Module = TrainingModule(self.net)
         if self.world.size > 1:
-            # A net may leave out layers for a step. And without finding them DDP would bundle gradients anew after the
-            # first step, so that the sums of a resumed run would differ in the last bits from one never stopped.
-            # One parameter is never used, or DDP would warn, in every process, that there was nothing to find.
-            learner.register_parameter("never_used", nn.Parameter(torch.zeros((), device=self.device)))
-            learner = wrapped = DistributedDataParallel(
-                learner, device_ids=[self.device] if self.world.on_gpu else None, find_unused_parameters=True
+            # A net may skip layers in a step. And without find_unused_parameters DDP would rebuild its buckets after
+            # the first step, so that the sums of a resumed run would differ in the last bits from an uninterrupted one.
+            # One parameter is never used, or DDP would warn, in every process, that it found none.
+            module.register_parameter("never_used", nn.Parameter(torch.zeros((), device=self.device)))
+            module = wrapped = DistributedDataParallel(
+                module, device_ids=[self.device] if self.world.on_gpu else None, find_unused_parameters=True
             )
-            wrapped.broadcast_buffers = False  # at every step; nothing is learnt by them: see `World.align`
+            wrapped.broadcast_buffers = False  # at every step; they are not trained: see `World.broadcast_buffers`
         if self.recipe.train.compile == "yes":
-            learner = torch.compile(learner)  # type: ignore[assignment]
-        return learner
+            module = torch.compile(module)  # type: ignore[assignment]
+        return module
 
 
 @dataclass

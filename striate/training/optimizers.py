@@ -1,4 +1,4 @@
-"""The library's optimizers over a network's parameters, weight decay and learning rates where they belong."""
+"""torch's optimizers over a network's parameters, with weight decay and learning rates per group."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from striate.errors import RequestError, unknown
 from striate.recipe import Recipe
 from striate.recipe import optimizers as chosen
 
-Rates = Callable[[str], float]  # a parameter's name -> its share of the learning rate
+Rates = Callable[[str], float]  # a parameter's name -> its learning rate multiplier
 
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
 
 def optimizer_for(net: nn.Module, recipe: Recipe, rates: Rates | None = None) -> Optimizer:
-    """The optimizer that the recipe names, over `parameter_groups`; its rates are set by the loop, step by step.
+    """The optimizer that the recipe names, over `parameter_groups`; the loop sets its learning rates step by step.
 
     "sgd" has no momentum; "momentum" is Polyak's and "nesterov" Nesterov's, as Sutskever et al. 2013 write them;
     RMSprop (Tieleman, Hinton 2012), Adam (Kingma, Ba 2015, arXiv:1412.6980), AdamW (Loshchilov, Hutter 2019,
-    arXiv:1711.05101): as the library has them. Put `net` into its memory format before: the optimizer's own tensors
-    take the format of the parameters.
+    arXiv:1711.05101): as in torch. Convert `net` to its memory format first: the optimizer's state takes
+    the parameters' format.
     """
     one = recipe.optimizer
     groups = parameter_groups(net, one.weight_decay, everything=one.decay_norm_and_bias, rates=rates)
     if not groups:
-        raise RequestError("there is nothing to learn: every parameter of the network is frozen")
+        raise RequestError("nothing to train: every parameter of the network is frozen")
     match one:
         # Never fused=True: torch 2.13's fused SGD on a CPU computes a wrong update, silently, where the formats differ.
         case chosen.SGD():
@@ -48,12 +48,13 @@ def optimizer_for(net: nn.Module, recipe: Recipe, rates: Rates | None = None) ->
 def parameter_groups(
     net: nn.Module, weight_decay: float, *, everything: bool = False, rates: Rates | None = None
 ) -> list[dict[str, Any]]:
-    """The trainable parameters as groups for an optimizer, by whether they decay and by their share of the rate.
+    """The trainable parameters as groups for an optimizer, by weight decay and learning rate multiplier.
 
-    Without decay, unless `everything` decays: all in a normalisation, biases, and any other parameter of fewer than two
-    axes, such as one scale a channel (He et al. 2018, arXiv:1812.01187, section 3.1, "no bias decay"). `rates` gives a
-    parameter's share of the learning rate by its name, 1 for all without it; those with 0 are in no group, nor are
-    frozen ones. A shared parameter is in once, where it comes first. Each group has `share`, the rest is torch's.
+    Without decay, unless `everything` decays: all in normalisation layers, biases, and any other parameter of fewer
+    than two axes, such as a scale per channel (He et al. 2018, arXiv:1812.01187, section 3.1, "no bias decay"). `rates`
+    gives a parameter's learning rate multiplier by its name, by default 1; parameters with 0 and frozen ones are in no
+    group. A shared parameter is in once, where it comes first. Each group has `share`, the multiplier, besides torch's
+    own keys.
     """
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     seen: set[nn.Parameter] = set()

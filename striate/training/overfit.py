@@ -1,6 +1,6 @@
-"""Two checks before a run: the loss before training against chance level, and whether a small batch can be overfitted.
+"""Two checks before a run: the initial loss against chance level, and overfitting a small batch.
 
-Both are tried on copies of the network, which stays as it was, as does the random state.
+Both run on copies of the network; the network and the random state do not change.
 """
 
 from __future__ import annotations
@@ -23,58 +23,58 @@ from striate.training.evaluation import Validation, validate
 from striate.training.examples import Examples
 from striate.training.failure import NotFinite
 from striate.training.hooks import Hook
-from striate.training.learner import LossFunction
 from striate.training.loop import fit
 from striate.training.loop_state import LoopState
 from striate.training.optimizers import Rates
+from striate.training.training_module import LossFunction
 from striate.training.view import View
 
-STEPS = 300  # until the batch is overfitted, at most
-OFF = 1.5  # times chance level, or its part, from which on a first loss is strange
+STEPS = 300  # maximum, to overfit the batch
+OFF = 1.5  # factor above or below chance level from which an initial loss is suspicious
 
 
 @dataclass(frozen=True)
 class FirstLoss:
-    """The loss before training, and that of chance level: ln(classes), or ln 2 a label; None: no such."""
+    """The loss before training, and that of chance level: ln(classes), or ln 2 per label; None for regression."""
 
     loss: float
     expected: float | None
     words: str = ""
 
     @property
-    def strange(self) -> bool:
-        """Whether the two are far apart."""
+    def suspicious(self) -> bool:
+        """Whether the two differ by more than the factor OFF."""
         return self.expected is not None and not self.expected / OFF <= self.loss <= self.expected * OFF
 
     def line(self) -> str:
-        """Both, for the user."""
+        """Both, as a line for the user."""
         if self.expected is None:
             return f"First loss {self.loss:.3g}"
         line = f"First loss {self.loss:.3g}; chance level is {self.words} = {self.expected:.3g}"
-        if not self.strange:
+        if not self.suspicious:
             return line
-        why = "the first weights are too large, or the images not normalised" if self.loss > self.expected else (
-            "the net knows the labels already: from the images' files, or from weights that have seen them"
+        why = "the initial weights are too large, or the images are not normalised" if self.loss > self.expected else (
+            "the net predicts the labels already: a leak in the image files, or weights trained on these images"
         )  # fmt: skip
         return f"{line}, which is far off: {why}"
 
 
 @dataclass(frozen=True)
 class Overfitted:
-    """A batch of so many images was overfitted, in so many steps."""
+    """A batch of `images` images was overfitted in `steps` steps."""
 
     images: int
     steps: int
 
     def line(self) -> str:
-        """The same, for the user."""
+        """As a line for the user."""
         return f"Overfitted a batch of {self.images} images in {self.steps} steps"
 
 
 def first_loss(net: nn.Module, examples: Examples, recipe: Recipe) -> FirstLoss:
-    """The mean loss of the images of a first batch, without augmentation or smoothing, before training.
+    """The mean loss on a first batch before training, without augmentation or label smoothing.
 
-    Normalisation goes by the batch, as in the first step: running averages have seen nothing yet.
+    Batch normalisation uses the batch's statistics, as in the first step: the running averages hold nothing yet.
     """
     rows = torch.from_numpy(permutation(recipe.seed, 0, len(examples))[: recipe.train.batch])
     trial = copy.deepcopy(net).train()
@@ -91,10 +91,11 @@ def first_loss(net: nn.Module, examples: Examples, recipe: Recipe) -> FirstLoss:
 def overfit_batch(
     net: nn.Module, examples: Examples, recipe: Recipe, *, images: int = 16, rates: Rates | None = None
 ) -> Overfitted:
-    """Overfit a copy of `net` on a few images of several classes to 100 %, without augmentation, smoothing or decay.
+    """Overfit a copy of `net` on a few images of several classes to 100 %, without augmentation, label smoothing or
+    weight decay.
 
-    A net, a loss and a learning rate that cannot do that will not fit many images either. `rates`: as in `fit`.
-    Raises WorkError where it does not within STEPS steps: with what was reached, and the likely causes.
+    A net, a loss and a learning rate that cannot do this will not fit many images either. `rates`: as in `fit`.
+    Raises WorkError if it fails within STEPS steps, with the score reached and the likely causes.
     """
     few = _few(examples, max(images, min_batch_of(net)), recipe.seed)
     trial = copy.deepcopy(net)
@@ -103,19 +104,19 @@ def overfit_batch(
         "schedule": {"name": "constant", "warmup_epochs": 0.0},
         "optimizer.weight_decay": 0.0, "loss.label_smoothing": 0.0, "augment": NO_AUGMENTATION,
     })  # fmt: skip
-    loss = examples.loss(plain)  # in the scale of all targets, and not of the few
-    known = _Known(few, examples, loss)
+    loss = examples.loss(plain)  # in the scale of all targets, not of these few
+    known = _StopWhenFitted(few, examples, loss)
     try:
         fit(trial, few, plain, hooks=[known], rates=rates, loss=loss)
     except NotFinite as error:
-        raise WorkError(f"the check by {len(few)} images failed: {error}") from error
+        raise WorkError(f"the check on {len(few)} images failed: {error}") from error
     if not known.reached:
         raise WorkError(known.failure(recipe))
     return Overfitted(len(few), known.steps)
 
 
-class _Known(Hook):
-    """Ends the run when every image is answered right."""
+class _StopWhenFitted(Hook):
+    """Ends the run once every image is predicted correctly."""
 
     def __init__(self, few: Examples, every: Examples, loss: LossFunction) -> None:
         self.few, self.every, self.loss = few, every, loss
@@ -142,7 +143,7 @@ class _Known(Hook):
         self.reached = loop.over = self.few.task.fitted(found.score, self.every.targets.cpu().numpy())
 
     def failure(self, recipe: Recipe) -> str:
-        """What was reached, and why no more."""
+        """The score reached, and the likely cause."""
         metric, count = self.few.task.metric, len(self.few)
         reached = f"the {metric.name} was {metric.text(self.best.score)}"
         moved = f"the loss went from {self.first:.3g} to {self.last:.3g}"
@@ -152,12 +153,12 @@ class _Known(Hook):
     def _cause(self, recipe: Recipe) -> str:
         rate, fell = recipe.optimizer.peak, (self.first - self.last) / max(abs(self.first), 1e-9)
         if _contradicting(self.few):
-            return "likely cause: labels, as the same image is there twice with different ones"
+            return "likely cause: contradicting labels: the same image occurs twice with different labels"
         if fell < -0.05:
             return f"likely cause: a learning rate of {rate:g} that is too high"
         if self.silent:
             dead = f"a dead net, as no gradient reaches {self.silent[-1]!r}"
-            return f"likely cause: {dead}: badly begun, or killed by a learning rate of {rate:g}"
+            return f"likely cause: {dead}: badly initialised, or destroyed by a learning rate of {rate:g}"
         if fell < 0.05:
             return f"likely cause: a learning rate of {rate:g} that is too low"
         return (
@@ -167,7 +168,7 @@ class _Known(Hook):
 
 
 def _few(examples: Examples, images: int, seed: int) -> Examples:
-    """Some of the examples, all alike in weight: class by class in turn, where there are classes."""
+    """A few examples of equal weight, taken from the classes in turn if there are classes."""
     order = permutation(seed, 0, len(examples))
     if examples.task.one_class:
         labels = examples.targets.cpu().numpy()[order]
@@ -183,7 +184,7 @@ def _few(examples: Examples, images: int, seed: int) -> Examples:
 
 
 def _contradicting(few: Examples) -> bool:
-    """Whether the same image is there with different targets."""
+    """Whether the same image occurs with different targets."""
     seen: dict[bytes, bytes] = {}
     for image, target in zip(few.images, few.targets, strict=True):
         told = target.cpu().numpy().tobytes()

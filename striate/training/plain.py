@@ -1,7 +1,7 @@
-"""The loop without anything around it, for reading: what `fit` does to the weights, and not a line more.
+"""The bare training loop, for reading: only what `fit` does to the weights.
 
-No hooks but clipping, no micro-batches, no memory formats, no checkpoints, one process, float32; no auxiliary
-heads, smoothing towards all classes alike, a momentum that stays. A test holds `fit` to the same loss curve.
+No hooks except clipping, no micro-batches, no memory formats, no checkpoints, one process, float32; no auxiliary
+heads, uniform label smoothing, constant momentum. A test checks that `fit` gives the same loss curve.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def fit_plain(net: nn.Module, examples: Examples, recipe: Recipe) -> list[float]
         for batch in drawn:
             for group in optimizer.param_groups:
                 group["lr"] = schedule.rate(step)
-            shown = view.learn(batch, order, epoch)
+            shown = view.training_batch(batch, order, epoch)
             logits = net(shown.x)
             weights = view.sample_weights
             each = [share * weights[rows] * loss_of(logits, view.targets[rows]) for rows, share in shown.parts]

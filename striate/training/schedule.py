@@ -8,13 +8,13 @@ from striate.errors import RequestError
 from striate.recipe import Recipe
 from striate.recipe.schedules import Cosine, OneCycle, Step, WithWarmup
 
-# One-cycle, as Smith and Topin have it: the rise's share of the run, where it starts and ends as a share of the peak,
-# and how far momentum falls while the rate rises.
+# One-cycle, as in Smith and Topin: the rise's share of the run, its start and end as a share of the peak,
+# and how far momentum falls while the learning rate rises.
 RISE, START, END, SWING = 0.3, 1 / 25, 1e-4, 0.1
 
 
 class Schedule:
-    """The rate and momentum of every step of a run of `epochs` epochs of `steps` steps.
+    """Learning rate and momentum of every step of a run of `epochs` epochs with `steps` steps each.
 
     Sources: Goyal et al. 2017, arXiv:1706.02677, section 2.2 (warm-up); Loshchilov, Hutter 2017, arXiv:1608.03983,
     equation 5 (cosine, without restarts); Smith, Topin 2017, arXiv:1708.07120 (one-cycle).
@@ -23,12 +23,12 @@ class Schedule:
     def __init__(self, recipe: Recipe, epochs: int, steps: int) -> None:
         self.recipe, self.epochs, self.steps = recipe, epochs, steps
         self.total = epochs * steps
-        # At most half of the run, or a short one would end before its rate has come down.
+        # At most half of the run, or a short run would end before its learning rate has fallen.
         warmup = recipe.schedule.warmup_epochs if isinstance(recipe.schedule, WithWarmup) else 0.0
         self.warmup = min(round(warmup * steps), self.total // 2)
 
     def rate(self, step: int) -> float:
-        """The learning rate of `step`, from 0 to the last of the run; never zero before a drop to nothing."""
+        """The learning rate of `step`, from 0 to the last of the run; never zero before the end."""
         return self.recipe.optimizer.peak * self.share(step)
 
     def share(self, step: int) -> float:
@@ -45,7 +45,8 @@ class Schedule:
         return self._dropped(schedule, step) if isinstance(schedule, Step) else 1.0
 
     def momentum(self, step: int) -> float:
-        """The momentum of `step`: of one-cycle it falls as the rate rises, and comes back; else it stays."""
+        """The momentum of `step`: with one-cycle it falls as the learning rate rises, and rises again; otherwise
+        constant."""
         momentum = self.recipe.optimizer.gradient_momentum
         if not isinstance(self.recipe.schedule, OneCycle):
             return momentum
@@ -58,7 +59,7 @@ class Schedule:
         return _cosine(START, 1.0, done) if rising else _cosine(1.0, END, done)
 
     def _phase(self, step: int) -> tuple[bool, float]:
-        """Whether the rate rises at `step`, and how much of the rise or the fall is done, 0 to 1."""
+        """Whether the learning rate rises at `step`, and the progress of the rise or fall, 0 to 1."""
         top = max(1, round(RISE * self.total))
         if step < top:
             return True, step / top
@@ -67,7 +68,7 @@ class Schedule:
     def _dropped(self, schedule: Step, step: int) -> float:
         epoch = step / self.steps
         if schedule.step_epochs is not None:
-            # A hair more, or 4.8 epochs would not be reached by two times 2.4.
+            # A small tolerance, or rounding would keep twice 2.4 epochs from reaching 4.8.
             drops = math.floor(epoch / schedule.step_epochs + 1e-9)
         else:
             points = [drop * self.epochs if drop < 1 else drop for drop in schedule.drops]

@@ -1,4 +1,5 @@
-"""Gradient checkpointing of a whole network: its chains in segments, so that memory grows as the root of the depth."""
+"""Gradient checkpointing of a whole network: its chains in segments, so that memory grows with the root of the
+depth."""
 
 from __future__ import annotations
 
@@ -14,18 +15,18 @@ from striate.layers.checkpointing import checkpointed
 
 @contextmanager
 def in_segments(net: nn.Module) -> Iterator[None]:
-    """Within it, every outermost chain of `net` is learnt in segments; backward may come after.
+    """Within it, every outermost chain of `net` is checkpointed in segments; backward may run afterwards.
 
-    A chain is an `nn.Sequential` whose links follow one another: not one with a forward of its own, as a dense block.
+    A chain is an `nn.Sequential` with its original forward: not a subclass that overrides it, such as a dense block.
 
-    Of n links in all, a segment has about sqrt(n): kept are the maps between segments, sqrt(n) of them, and while a
-    segment is gone through again, its own sqrt(n). Source: Chen, Xu, Zhang, Guestrin 2016, arXiv:1604.06174, section 4.
+    Of n links in total, a segment has about sqrt(n): stored are the sqrt(n) activations between segments and, while a
+    segment is recomputed, its own sqrt(n). Source: Chen, Xu, Zhang, Guestrin 2016, arXiv:1604.06174, section 4.
     """
     chains = list(_outermost(net))
     length = max(1, math.isqrt(sum(len(chain) for chain in chains)))
     try:
         for chain in chains:
-            chain.forward = _segmented(chain, length)  # type: ignore[method-assign]  # the instance's alone
+            chain.forward = _segmented(chain, length)  # type: ignore[method-assign]  # only this instance's
         yield
     finally:
         for chain in chains:
@@ -33,7 +34,7 @@ def in_segments(net: nn.Module) -> Iterator[None]:
 
 
 def plain_copy(net: nn.Module) -> nn.Module:
-    """A deep copy that stands by itself: what `in_segments` put on `net` runs the layers of `net` itself."""
+    """An independent deep copy: the forwards that `in_segments` sets on `net` would run the layers of `net` itself."""
     copied = copy.deepcopy(net)
     for module in copied.modules():
         vars(module).pop("forward", None)

@@ -1,4 +1,5 @@
-"""Targets standardised for training: a head starts near 0 with a spread of about 1, ages and prices do not."""
+"""Targets standardised for training: a new head's outputs are near 0 with a spread of about 1; ages and prices are
+not."""
 
 from __future__ import annotations
 
@@ -12,10 +13,10 @@ from striate.tasks import Standardisation
 
 
 class StandardisedTarget(nn.Module):
-    """`net`'s outputs times the scale, plus the centre of the training targets; one of each for each output.
+    """`net`'s outputs times the scale plus the centre of the training targets, per output.
 
-    So every prediction is in the targets' units, while the head is trained at the scale that it starts from. Afterwards
-    `fold` puts both into the head's weights, and `net` alone gives the same predictions.
+    Predictions are in the targets' units, while the head is trained at its initial scale. After training, `fold` moves
+    both into the head's weights, and `net` alone gives the same predictions.
     """
 
     def __init__(self, net: nn.Module, standardisation: Standardisation) -> None:
@@ -43,7 +44,7 @@ class StandardisedTarget(nn.Module):
 
     @torch.no_grad()
     def fold(self, head: nn.Linear) -> None:
-        """Put scale and centre into `head`, the last layer of `net`, in place; this wrapper then changes nothing more.
+        """Fold scale and centre into `head`, the last layer of `net`, in place; this wrapper is then the identity.
 
         Raises RequestError for a head without a bias.
         """
@@ -56,7 +57,7 @@ class StandardisedTarget(nn.Module):
 
     @torch.no_grad()
     def unfold(self, head: nn.Linear) -> None:
-        """Take scale and centre out of `head`, the last layer of `net`, in place: what `fold` undoes."""
+        """The inverse of `fold`: take scale and centre out of `head`, the last layer of `net`, in place."""
         head.weight.div_(self.scale[:, None])
         head.bias.sub_(self.centre).div_(self.scale)
 

@@ -1,4 +1,4 @@
-"""All that a run is, as tensors and JSON, and back: what a checkpoint holds. The restored run goes on bit for bit."""
+"""The state of a run as tensors and JSON, as a checkpoint holds it, and back. A restored run continues bit for bit."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from striate.training.loop_state import EpochReport, LoopState, Sums
 
 State = dict[str, Tensor]
 
-_FORMAT = 1  # of what stands in a checkpoint
+_FORMAT = 1  # of a checkpoint's content
 
 
-def saved(loop: LoopState, about: Mapping[str, Any]) -> bytes:
-    """The run as bytes; `about` goes with it, for who reads it."""
+def serialised(loop: LoopState, about: Mapping[str, Any]) -> bytes:
+    """The run as bytes; `about` is stored with it, as metadata."""
     tensors = {name: tensor.detach() for name, tensor in _tensors(loop)}
     facts = {
         "format": _FORMAT,
@@ -32,10 +32,10 @@ def saved(loop: LoopState, about: Mapping[str, Any]) -> bytes:
         "sums": dataclasses.asdict(loop.sums),
         "reports": [dataclasses.asdict(report) for report in loop.reports],
         "hooks": {hook.name: hook.facts() for hook in loop.hooks if hook.name},
-        # A tensor's memory format decides which kernels run, and so the last bits of what they answer.
+        # A tensor's memory format decides which kernels run, and so the last bits of their outputs.
         "strides": {name: list(tensor.stride()) for name, tensor in tensors.items()},
         "numbers": _numbers(loop),
-        "rates": [group["lr"] for group in loop.optimizer.param_groups],  # what an epoch that is over reports
+        "rates": [group["lr"] for group in loop.optimizer.param_groups],  # reported by a finished epoch
     }
     # Copies, because safetensors refuses tensors that share memory, as a buffer may with another.
     content = {
@@ -45,16 +45,16 @@ def saved(loop: LoopState, about: Mapping[str, Any]) -> bytes:
     return written
 
 
-def about(content: bytes) -> dict[str, Any]:
-    """What was said of a saved run."""
+def read_metadata(content: bytes) -> dict[str, Any]:
+    """The metadata of a saved run."""
     found: dict[str, Any] = _facts(content)["about"]
     return found
 
 
-def put_back(loop: LoopState, content: bytes) -> None:
-    """Make `run`, freshly begun with the same arguments, the one that was saved; its network is in eval mode.
+def restore_state(loop: LoopState, content: bytes) -> None:
+    """Restore the saved state into `loop`, just made with the same arguments; its network is then in eval mode.
 
-    Raises RequestError where the network is another one.
+    Raises RequestError for another network.
     """
     facts, tensors = _facts(content), safetensors.torch.load(content)
     _require_fit(loop, tensors)
@@ -66,7 +66,7 @@ def put_back(loop: LoopState, content: bytes) -> None:
     with torch.no_grad():
         for name, tensor in _of_net(loop):
             tensor.copy_(laid[name])
-    loop.net.eval()  # as between epochs: the loop trains it again where there is something left to learn
+    loop.net.eval()  # as between epochs: the loop sets training mode if there are steps left
     _put_optimizer(loop, laid, facts["numbers"])
     for group, rate in zip(loop.optimizer.param_groups, facts["rates"], strict=True):
         group["lr"] = rate
@@ -88,7 +88,7 @@ def _facts(content: bytes) -> dict[str, Any]:
     if found.get("format") != _FORMAT:
         raise RequestError(
             f"the checkpoint has format {found.get('format')}, and this Striate reads {_FORMAT}; "
-            "resume with the Striate that the run was begun with, or begin a new run"
+            "resume with the version of Striate that started the run, or start a new run"
         )
     return found
 
@@ -98,7 +98,7 @@ def _require_fit(loop: LoopState, tensors: State) -> None:
     found = {name: list(tensor.shape) for name, tensor in tensors.items() if name.startswith("net.")}
     for name in sorted({*expected, *found}):
         if expected.get(name) != found.get(name):
-            was, now = found.get(name, "not there"), expected.get(name, "not there")
+            was, now = found.get(name, "missing"), expected.get(name, "missing")
             raise RequestError(
                 f"the checkpoint is of another network: {name.removeprefix('net.')!r} was {was} and is {now}"
             )
@@ -128,7 +128,7 @@ def _optimizer_states(loop: LoopState) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _numbers(loop: LoopState) -> dict[str, dict[str, Any]]:
-    """What is no tensor in the optimizer's state."""
+    """The optimizer's state without its tensors."""
     return {
         str(place): {key: value for key, value in values.items() if not isinstance(value, Tensor)}
         for place, values in _optimizer_states(loop)

@@ -1,4 +1,4 @@
-"""From images in memory, or in a memory map, to what the network sees: rows read, augmented, normalised."""
+"""From images in memory, or in a memory map, to the network's input: rows read, augmented, normalised."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from striate.errors import RequestError
 from striate.training.batches import SampleOrder
 from striate.training.examples import Examples, Values
 
-KEEP = 4 * 2**30  # bytes of images that are kept on the network's device; more stay where they are
+KEEP = 4 * 2**30  # bytes of images that are copied to the network's device; more stay where they are
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What the network is shown in a step. x: float32 [B, C, H, W], normalised.
+class MicroBatch:
+    """The network's input for a micro-batch. x: float32 [B, C, H, W], normalised.
 
-    parts: what it is made of: places in the data set, int64 [B], and their share of it, float32 [B].
+    parts: what it is mixed from: indices into the data set, int64 [B], and their share, float32 [B].
     """
 
     x: Tensor
@@ -32,9 +32,9 @@ class Shown:
 
 
 class View:
-    """Examples as a network on `device` sees them; `augmentation` is drawn for `seed`, None: there is none.
+    """Examples as input for a network on `device`; `augmentation` is drawn by `seed`, None for none.
 
-    Only the rows asked for are read; where there is room for the images on the device, they are kept there.
+    Only the rows needed are read; images that fit on the device are copied there once.
     """
 
     def __init__(
@@ -53,20 +53,22 @@ class View:
         self._lighting = _lighting(images, examples.among) if self.augmentation.lighting else None
 
     def plain(self, rows: Tensor) -> Tensor:
-        """The images at `rows`, int64 [B], as prediction sees them: float32 [B, C, H, W], normalised."""
-        return normalised(plain(self._read(rows), self.examples.shown, self.examples.fraction), self.mean, self.std)
+        """The images at `rows`, int64 [B], as for prediction: float32 [B, C, H, W], normalised."""
+        return normalised(
+            plain(self._read(rows), self.examples.input_size, self.examples.fraction), self.mean, self.std
+        )
 
-    def learn(self, some: SampleOrder, whole: SampleOrder, epoch: int) -> Shown:
-        """The visits `some` of an epoch, augmented, and under mix-up mixed with partners among the `whole` epoch's."""
+    def training_batch(self, some: SampleOrder, whole: SampleOrder, epoch: int) -> MicroBatch:
+        """The samples `some` of an epoch, augmented, and with mixup mixed with partners from the `whole` epoch."""
         x, rows, alpha = *self._augmented(some, epoch), self.augmentation.mixup
         if not alpha:
-            return Shown(x, [(rows, torch.ones(len(x), device=self.device))])
+            return MicroBatch(x, [(rows, torch.ones(len(x), device=self.device))])
         keep = mixing(some.keys, alpha, seed=self.seed, epoch=epoch)
         share = torch.from_numpy(keep).to(self.device, torch.float32)
-        # A partner is augmented as when its own turn comes: the names of its draws are the same.
+        # A partner is augmented as in its own batch: its random draws have the same keys.
         other, partners = self._augmented(whole.of(some.partners), epoch)
         scale = share.view(-1, 1, 1, 1)
-        return Shown(x * scale + other * (1 - scale), [(rows, share), (partners, 1 - share)])
+        return MicroBatch(x * scale + other * (1 - scale), [(rows, share), (partners, 1 - share)])
 
     def _augmented(self, some: SampleOrder, epoch: int) -> tuple[Tensor, Tensor]:
         rows = torch.from_numpy(some.rows)
@@ -76,7 +78,7 @@ class View:
             self.augmentation,
             seed=self.seed,
             epoch=epoch,
-            size=self.examples.shown,
+            size=self.examples.input_size,
             fraction=self.examples.fraction,
             blank=self.mean,
             lighting=self._lighting,
@@ -87,10 +89,10 @@ class View:
 
     @staticmethod
     def _checked(images: Tensor, given: Tensor) -> Tensor:
-        """What an own augmentation returned. Raises RequestError for another shape or type than it was given."""
+        """The output of a custom augmentation. Raises RequestError unless shape and type are those of its input."""
         if not isinstance(images, Tensor) or images.shape != given.shape or images.dtype != torch.uint8:
             found = f"{images.dtype} {list(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
-            raise RequestError(f"an own augmentation returns uint8 {list(given.shape)}, as it is given, not {found}")
+            raise RequestError(f"an augmentation must return uint8 {list(given.shape)}, like its input, not {found}")
         return images
 
     def _read(self, rows: Tensor) -> Tensor:
@@ -101,8 +103,7 @@ class View:
 def normalised(images: Tensor, mean: Values, std: Values) -> Tensor:
     """(images - mean) / std in float32, channels-last.
 
-    `images` uint8 [B, C, H, W]; `mean` a number a channel or a tensor [C, H, W], `std` a number a channel, on the scale
-    0 .. 255.
+    `images` uint8 [B, C, H, W]; `mean` per channel or a tensor [C, H, W], `std` per channel, on the scale 0 .. 255.
     """
     centre, scale = (torch.as_tensor(value, dtype=torch.float32).to(images.device) for value in (mean, std))
     centre = centre.view(-1, 1, 1) if centre.ndim == 1 else centre
@@ -110,5 +111,5 @@ def normalised(images: Tensor, mean: Values, std: Values) -> Tensor:
 
 
 def _lighting(images: Tensor, among: Tensor | None) -> NDArray[np.float64]:
-    """The directions of PCA lighting, measured on the images to learn from."""
+    """The directions of PCA lighting, measured on the training images."""
     return measure(images.permute(0, 2, 3, 1).cpu().numpy(), None if among is None else among.numpy()).lighting

@@ -19,16 +19,17 @@ from torch.distributed.rendezvous import rendezvous
 from striate.errors import RequestError, StriateError, WorkError
 from striate.torchrun import Place, place
 
-# How long one may wait for another, such as for the first to decode a large data set. Who is lost is not waited for:
+# Timeout of a collective: the first process may have to decode a large data set. A failed process is noticed at once:
 # its connections close, and torchrun ends the others.
-PATIENCE = timedelta(days=2)
-PAUSE = 0.02  # seconds between two looks at who has come
+TIMEOUT = timedelta(days=2)
+POLL_SECONDS = 0.02  # seconds between two polls of the store
 
 
 @dataclass(frozen=True)
 class World:
-    """This process's place. rank: from 0; size: how many there are; device: what this one computes on; local: its
-    number among those of its machine."""
+    """This process's place. rank: from 0; size: number of processes; device: of this process; local: rank on its
+    machine.
+    """
 
     rank: int = 0
     size: int = 1
@@ -37,10 +38,10 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes, validates and speaks for all."""
+        """Whether this is the process that writes, validates and logs."""
         return self.rank == 0
 
-    def told(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """The first process's `value`, in every process."""
         if self.size == 1:
             return value
@@ -48,33 +49,33 @@ class World:
         dist.broadcast_object_list(box, src=0)  # type: ignore[no-untyped-call, unused-ignore]
         return box[0]
 
-    def summed(self, numbers: list[float]) -> list[float]:
-        """The sums of every process's numbers."""
+    def sum(self, numbers: list[float]) -> list[float]:
+        """The numbers summed over all processes."""
         return numbers if self.size == 1 else self._reduced(numbers, dist.ReduceOp.SUM)
 
-    def highest(self, number: int) -> int:
-        """The highest of every process's number."""
+    def max(self, number: int) -> int:
+        """The maximum over all processes."""
         return number if self.size == 1 else int(self._reduced([number], dist.ReduceOp.MAX)[0])
 
-    def align(self, net: nn.Module) -> None:
-        """Give every process the first one's buffers: running statistics are each process's own until now."""
+    def broadcast_buffers(self, net: nn.Module) -> None:
+        """Broadcast the first process's buffers: until now each process has its own running statistics."""
         if self.size > 1:
             for buffer in net.buffers():
                 dist.broadcast(buffer, src=0)
 
-    def wait(self) -> None:
-        """Go on when all have come here."""
+    def barrier(self) -> None:
+        """Barrier: continue once every process is here."""
         if self.size > 1:
-            self.summed([0.0])
+            self.sum([0.0])
 
     @contextmanager
     def in_turn(self) -> Iterator[None]:
-        """The first process of each machine goes through the block, then the others: what it caches is there then."""
+        """Run the block in the first process of each machine, then in the others, which find its caches filled."""
         if self.local:
-            self.wait()
+            self.barrier()
         yield
         if not self.local:
-            self.wait()
+            self.barrier()
 
     @property
     def on_gpu(self) -> bool:
@@ -92,10 +93,10 @@ ALONE = World()
 
 @contextmanager
 def joined() -> Iterator[World]:
-    """This process among those that torchrun started; alone without torchrun. The group is left again at the end.
+    """Join the process group that torchrun started, or run alone without torchrun; the group is destroyed at the end.
 
-    One process has one GPU, where there are GPUs; they speak over NCCL then, else over gloo.
-    Raises WorkError where another process is lost while this one waits for it.
+    One GPU per process, over NCCL, where there are GPUs; otherwise CPU, over gloo.
+    Raises WorkError if another process fails while this one waits for it.
     """
     gpu, mine = torch.cuda.is_available(), place()
     if mine.size == 1:
@@ -103,42 +104,42 @@ def joined() -> Iterator[World]:
         return
     if gpu and mine.local >= torch.cuda.device_count():
         count = torch.cuda.device_count()
-        raise RequestError(f"{mine.local + 1} processes on a machine of {count} GPUs: start one a GPU")
+        raise RequestError(f"{mine.local + 1} processes on a machine with {count} GPUs: start one process per GPU")
     device = torch.device("cuda", mine.local) if gpu else torch.device("cpu")
     if gpu:
         torch.cuda.set_device(device)
     try:
         dist.init_process_group(
-            "nccl" if gpu else "gloo", store=_store(mine), rank=mine.rank, world_size=mine.size, timeout=PATIENCE
+            "nccl" if gpu else "gloo", store=_store(mine), rank=mine.rank, world_size=mine.size, timeout=TIMEOUT
         )
         yield World(mine.rank, mine.size, device, mine.local)
     except RuntimeError as error:
         if isinstance(error, StriateError) or not (isinstance(error, dist.DistError) or "gloo" in str(error).lower()):
             raise
-        raise WorkError("another process has ended, or cannot be reached; where it had words, they say why") from error
+        raise WorkError("another process has ended or cannot be reached; its error message gives the cause") from error
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
 
 
 def _store(mine: Place) -> Any:
-    """Where the processes find each other's addresses: a part of torchrun's store that no earlier start has used.
+    """The rendezvous store: a prefix of torchrun's store that no earlier start has used.
 
-    torchrun (2.13) keeps its store when it starts processes anew, with the addresses of the dead in it; and machines
-    count restarts each for itself, so no number tells one start from another. So the first process draws a name, and
-    tells it together with the marks that it finds of the others, until each has found its own among them.
+    torchrun (2.13) keeps its store, with the addresses of ended processes, when it restarts processes; and each machine
+    counts restarts separately, so no counter identifies a start. So the first process draws a random name and publishes
+    it with the marks it has read from the others, until each of them has found its own mark there.
     """
     store, *_ = next(rendezvous("env://", mine.rank, mine.size))
     mark = uuid4().hex
     others = range(1, mine.size)
     if mine.rank:
         store.set(f"mark/{mine.rank}", mark)
-        while mark not in (told := json.loads(store.get("told")))["marks"]:
-            time.sleep(PAUSE)
-        store.set(f"{told['name']}/{mine.rank}", "found")
-        return dist.PrefixStore(told["name"], store)  # type: ignore[attr-defined, unused-ignore]
+        while mark not in (published := json.loads(store.get("published")))["marks"]:
+            time.sleep(POLL_SECONDS)
+        store.set(f"{published['name']}/{mine.rank}", "found")
+        return dist.PrefixStore(published["name"], store)  # type: ignore[attr-defined, unused-ignore]
     while not store.check([f"{mark}/{rank}" for rank in others]):
         marks = [store.get(f"mark/{rank}").decode() for rank in others]
-        store.set("told", json.dumps({"name": mark, "marks": marks}))
-        time.sleep(PAUSE)
+        store.set("published", json.dumps({"name": mark, "marks": marks}))
+        time.sleep(POLL_SECONDS)
     return dist.PrefixStore(mark, store)  # type: ignore[attr-defined, unused-ignore]

@@ -1,1 +1,1 @@
-"""Learning from a pretrained net: cached features, the linear head, the choice of a strategy."""
+"""Transfer learning: cached features, the linear head, gradual unfreezing."""

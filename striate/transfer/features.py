@@ -1,4 +1,5 @@
-"""Features of images under a frozen backbone, computed once and kept on disk under everything that decides them."""
+"""Features of images under a frozen backbone, computed once and cached on disk under a key of everything they depend
+on."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from striate.data.sources.base import Source
 from striate.inference.engine import engine_version
 from striate.model import Model
-from striate.storage import cache_root, read_sealed, sha256_of, write_sealed
+from striate.storage import cache_root, read_checked, sha256_of, write_checked
 
 
 class FeatureCache:
@@ -24,8 +25,8 @@ class FeatureCache:
         name = sha256_of(json.dumps(facts, sort_keys=True).encode())
         self.path: Path = cache_root() / "features" / f"{name[:32]}.safetensors"
         self.rows: dict[str, NDArray[np.float32]] = {}
-        content = read_sealed(self.path)
-        if content is not None:  # else every feature is computed again
+        content = read_checked(self.path)
+        if content is not None:  # otherwise every feature is computed again
             stored = safetensors.numpy.load(content)
             for digest, row in zip(stored["digests"], stored["features"], strict=True):
                 self.rows[digest.tobytes().hex()] = row
@@ -38,9 +39,9 @@ class FeatureCache:
         return np.stack([self.rows[digest] for digest in digests])
 
     def save(self, digests: Iterable[str]) -> None:
-        """Keep the rows of these digests on disk; other images have left the source."""
+        """Write the rows of these digests to disk; other images are no longer in the source."""
         kept = [digest for digest in dict.fromkeys(digests) if digest in self.rows]
         if kept:
             names = np.frombuffer(b"".join(bytes.fromhex(digest) for digest in kept), np.uint8).reshape(len(kept), -1)
             content = safetensors.numpy.save({"digests": names, "features": self.matrix(kept)})
-            write_sealed(self.path, content)
+            write_checked(self.path, content)

@@ -15,12 +15,12 @@ from striate.transfer.objective import Floats, minimum
 Folds = NDArray[np.int64]
 
 CS = tuple(float(10.0**power) for power in np.arange(-4.0, 1.01, 0.5))  # C: the inverse of the L2 penalty
-SEARCH_LIMIT = 4000  # images the search for C looks at: beyond, the choice hardly moves and the time does
+SEARCH_LIMIT = 4000  # images used to search for C: with more, the choice hardly changes, but the time grows
 
 
 @dataclass(frozen=True)
 class Head:
-    """weight [outputs, D] and bias [outputs], float32. C: the one chosen. scores: (C, loss) for each C tried."""
+    """weight [outputs, D] and bias [outputs], float32. C: as chosen. scores: (C, loss) for each C tried."""
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
@@ -32,8 +32,8 @@ class Head:
 class HeadData:
     """What a head is fitted to.
 
-    features [N, D]. targets: as the task has them. weights [N]: how much each image counts; None: all alike.
-    loss: one of the task's; None: its own. Raises RequestError for another one.
+    features [N, D]. targets: as the task collates them. weights [N]: of the images; None: all equal.
+    loss: one of the task's; None: its default. Raises RequestError for another one.
     """
 
     features: NDArray[np.float32]
@@ -49,9 +49,10 @@ class HeadData:
 def fit_head(data: HeadData, *, folds: int = 5, seed: int = 0, fold: Folds | None = None) -> Head:
     """Fit the head.
 
-    Minimises the summed loss plus |W|^2 / (2 C), biases free. C has the least loss over the folds, which are given by
-    `fold` [N] or drawn: of classes it is the log loss, because on few images accuracy moves in steps and is alike over
-    decades of C, where log loss has one smooth minimum.
+    Minimises the summed loss plus |W|^2 / (2 C), biases unpenalised. C minimises the loss over the folds, which are
+    given by `fold` [N] or drawn at random: for
+    classification the log loss, because on few images accuracy changes in steps and is equal over decades of C, while
+    log loss has one smooth minimum.
     """
     with _few_threads(data):
         problem = _Problem(data)
@@ -82,12 +83,12 @@ def fold_of(targets: Targets, folds: int, seed: int) -> Folds:
     for label in np.unique(labels):
         members = generator.permutation(np.flatnonzero(labels == label))
         fold[members] = (np.arange(len(members)) + offset) % folds
-        offset += len(members)  # so that small classes do not all fill the first folds
+        offset += len(members)  # so that small classes are not all in the first folds
     return fold
 
 
 class _Problem:
-    """What is minimised: features centred and rotated, targets standardised, both reversible."""
+    """The optimisation problem: features centred and rotated, targets standardised, both reversible."""
 
     def __init__(self, data: HeadData) -> None:
         self.centre = data.features.mean(axis=0, dtype=np.float64)
@@ -95,7 +96,7 @@ class _Problem:
         self.basis: Floats | None = None
         if len(x) < x.shape[1]:
             # Fewer images than features: rotated into the span of the images, which changes neither fit nor penalty,
-            # the problem has N unknowns an output instead of D.
+            # the problem has N unknowns per output instead of D.
             _, _, self.basis = np.linalg.svd(x.astype(np.float64), full_matrices=False)
             x = x @ self.basis.T
         self.x: Floats = x.astype(np.float64)
@@ -104,7 +105,7 @@ class _Problem:
         self.loss, self.targets, self.outputs = task.loss(data.loss), data.targets, task.outputs
         self.shift: Floats | float = 0.0
         self.scale: Floats | float = 1.0
-        # In their own standard deviations, so that one range of C serves metres and millimetres.
+        # In standard deviations, so that one range of C fits metres and millimetres.
         if standard := task.standardisation(data.targets, data.loss):
             self.targets = standard.apply(data.targets)
             self.shift, self.scale = np.array(standard.centre), np.array(standard.scale)
@@ -119,7 +120,7 @@ class _Problem:
         return minimum(self.x[rows], self.targets[rows], self.weights[rows], self.loss, c, start)
 
     def head(self, weight: Floats, bias: Floats, c: float, scores: tuple[tuple[float, float], ...]) -> Head:
-        """Weight and bias as they are over the features themselves, in the targets' own units."""
+        """Weight and bias for the original features, in the targets' units."""
         full = (weight if self.basis is None else weight @ self.basis) * np.reshape(self.scale, (-1, 1))
         offset = bias * self.scale + self.shift - full @ self.centre
         return Head(full.astype(np.float32), offset.astype(np.float32), c, scores)
@@ -135,7 +136,7 @@ def _choose(problem: _Problem, fold: Folds, seed: int) -> tuple[float, tuple[tup
     folds = [(inside, outside) for inside, outside in folds if inside.any()]
     starts: list[tuple[Floats, Floats] | None] = [None] * len(folds)
     mean: list[float] = []
-    for c in CS:  # from strong to weak: each fit starts at the one before
+    for c in CS:  # from strong to weak: each fit is warm-started from the one before
         total = 0.0
         for place, (inside, outside) in enumerate(folds):
             weight, bias = starts[place] = problem.fit(c, inside, starts[place])
@@ -143,14 +144,14 @@ def _choose(problem: _Problem, fold: Folds, seed: int) -> tuple[float, tuple[tup
             total += float(losses @ problem.weights[outside])
         mean.append(total / float(problem.weights[among].sum()))
         if len(mean) > 2 and mean[-1] > mean[-2] > mean[-3]:
-            break  # past the one minimum there is; and the weaker the penalty, the longer a fit takes
+            break  # past the only minimum; and weaker penalties take longer to fit
     return _least(mean), tuple(zip(CS, mean, strict=False))
 
 
 def _least(loss: Sequence[float]) -> float:
-    """The C of the least loss, by the parabola through the least one tried and its two neighbours.
+    """The C of the least loss, by a parabola through the best one tried and its two neighbours.
 
-    Without it two folds of chance decide between values a factor of three apart.
+    Without it, noise between folds would decide between values a factor of three apart.
     """
     place = int(np.argmin(loss))
     if not 0 < place < len(loss) - 1:
@@ -165,10 +166,10 @@ def _least(loss: Sequence[float]) -> float:
 @contextmanager
 def _few_threads(data: HeadData) -> Iterator[None]:
     # Imported here, where a head is fitted, because it takes a third of a second; and before the limit, which only
-    # reaches libraries that are loaded: SciPy brings a BLAS of its own.
+    # applies to loaded libraries: SciPy has its own BLAS.
     import scipy.optimize  # noqa: F401
     from threadpoolctl import threadpool_limits
 
-    # Products this small run slower on several threads, and many times slower when other work holds a core.
+    # Products this small run slower on several threads, and many times slower if other work uses a core.
     with threadpool_limits(1 if data.features.size < 2**24 else None, user_api="blas"):
         yield

@@ -1,4 +1,4 @@
-"""What a linear head minimises: the loss of its task, the squared weights beside it, and the minimiser."""
+"""The objective of a linear head, its task's loss plus an L2 penalty on the weights, and the minimiser."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def minimum(
     c: float,
     start: tuple[Floats, Floats],
 ) -> tuple[Floats, Floats]:
-    """Weight [outputs, D] and bias [outputs] of the least weighted sum of losses plus |W|^2 / (2 C).
+    """Weight [outputs, D] and bias [outputs] that minimise the weighted sum of losses plus |W|^2 / (2 C).
 
     `x` [N, D], `targets` as the loss takes them, `weights` [N]; the minimiser starts at `start`. With a loss that is
     the mean over independent outputs the penalty is a mean too, so that C means the same for one output as for many.

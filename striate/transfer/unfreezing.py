@@ -1,7 +1,7 @@
-"""Learning a pretrained net anew from the top: which stages, how fast, from which epoch on, and what their norms do.
+"""Fine-tuning a pretrained net from the top: which stages, at which rate, from which epoch on, and their batch norms.
 
 Sources: Howard, Ruder 2018, arXiv:1801.06146, sections 3.2 and 3.3 (discriminative rates, gradual unfreezing); Kumar et
-al. 2022, arXiv:2202.10054 (the head first, or the first steps spoil what the net knows).
+al. 2022, arXiv:2202.10054 (the head first, or the first steps distort the pretrained features).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from striate.training.hooks import Hook
 from striate.training.loop_state import LoopState
 from striate.training.optimizers import Rates
 
-OPENING = 1 / 3  # of the run: in it the stages open, one after another
+OPENING = 1 / 3  # of the run: during it the stages are unfrozen one after another
 
 HEAD = 0
 
@@ -27,7 +27,7 @@ HEAD = 0
 def levels(net: Net) -> dict[str, int]:
     """How many stages below the head each parameter is, by its name.
 
-    The head is 0, the last stage 1. What stands between the last map and the head is learnt with the last stage.
+    The head is 0, the last stage 1. Layers between the last feature map and the head belong to the last stage.
     """
     order = {name: place for place, name in enumerate(reversed(net.stages), 1)}
     order["head"] = HEAD
@@ -35,23 +35,23 @@ def levels(net: Net) -> dict[str, int]:
 
 
 def rates(net: Net, unfreeze: int, decay: float) -> Rates:
-    """Each parameter's share of the learning rate: 1 for the head, `decay` times that of the stage above, 0 if frozen.
+    """Each parameter's learning rate multiplier: 1 for the head, `decay` times that of the stage above, 0 if frozen.
 
-    The head and `unfreeze` stages are learnt.
+    The head and the top `unfreeze` stages are trained.
     """
     level = levels(net)
     return lambda name: decay ** level[name] if level[name] <= unfreeze else 0.0
 
 
-def learnt_stages(net: Net, unfreeze: int) -> list[str]:
-    """The names of the stages that are learnt, from the top."""
+def trained_stages(net: Net, unfreeze: int) -> list[str]:
+    """The names of the stages that are trained, from the top."""
     return list(reversed(net.stages))[:unfreeze]
 
 
-def opens(level: int, unfreeze: int, epochs: int) -> int:
-    """The epoch, from 0, in which the stage `level` below the head begins to be learnt; never, below `unfreeze`.
+def unfreeze_epoch(level: int, unfreeze: int, epochs: int) -> int:
+    """The epoch, from 0, in which the stage `level` below the head is unfrozen; `epochs`, so never, beyond `unfreeze`.
 
-    The head and the last stage are learnt from the first epoch on, because the head has been fitted before.
+    The head and the last stage are trained from the first epoch on, because the head was fitted before.
     """
     if level > unfreeze:
         return epochs
@@ -59,12 +59,12 @@ def opens(level: int, unfreeze: int, epochs: int) -> int:
 
 
 class Unfreezing(Hook):
-    """Opens the stages of `net` one after another; what is closed is below the gradient and as in prediction.
+    """Unfreezes the stages of `net` one after another; frozen stages get no gradient and run as in prediction.
 
-    It works from the run's epoch alone, so a resumed run needs nothing of it. batch_norm: of frozen stages, "frozen"
-    or "recalibrated": their statistics do not move; "trained": they follow the batches. Those of the stages that are
-    trained are frozen too: their scale and shift are trained, but a few dozen steps on small batches make worse
-    statistics than ImageNet did.
+    It depends on the epoch alone, so it has no state to resume. batch_norm: of the frozen stages; "frozen" or
+    "recalibrated": their statistics do not change; "trained": they follow the batches. In the trained stages the
+    statistics are frozen too: scale and shift are trained, but a few dozen steps on small batches give worse statistics
+    than ImageNet.
     """
 
     def __init__(self, net: Net, unfreeze: int, batch_norm: str) -> None:
@@ -72,26 +72,26 @@ class Unfreezing(Hook):
         self.levels = levels(net)
 
     def epoch_begins(self, loop: LoopState) -> None:
-        """Open what is to be open in this epoch, and put the rest out of the gradient's way."""
+        """Unfreeze the stages of this epoch, and detach the rest from the gradient."""
         for name, parameter in self.net.named_parameters():
-            parameter.requires_grad_(loop.epoch >= opens(self.levels[name], self.unfreeze, loop.epochs))
+            parameter.requires_grad_(loop.epoch >= unfreeze_epoch(self.levels[name], self.unfreeze, loop.epochs))
         for place, name in enumerate(reversed(self.net.stages), 1):
             stage = getattr(self.net, name)
-            stage.train(loop.epoch >= opens(place, self.unfreeze, loop.epochs))
+            stage.train(loop.epoch >= unfreeze_epoch(place, self.unfreeze, loop.epochs))
             for norm in _norms(stage):
                 norm.train(self.batch_norm == "trained" and place > self.unfreeze)
 
     def end(self, loop: LoopState) -> None:
-        """Leave a network like any other: all of it can be learnt."""
+        """Make all of the network trainable again."""
         self.net.requires_grad_(True)
 
 
 @torch.no_grad()
-def measure_norms(net: Net, unfreeze: int, batches: Iterable[Tensor]) -> None:
-    """Put the mean and variance of these images into the batch norms of the frozen stages, in place of ImageNet's.
+def recalibrate_batch_norms(net: Net, unfreeze: int, batches: Iterable[Tensor]) -> None:
+    """Recalibrate the batch norms of the frozen stages: mean and variance of these images in place of ImageNet's.
 
-    batches: of [B, C, H, W], as the net sees them. Each norm is given the average over the batches, in one pass in
-    which every frozen norm goes by its batch.
+    batches: normalised, each [B, C, H, W]. Each norm gets the average over the batches, in one pass in which every
+    frozen norm uses its batch's statistics.
     """
     norms = [norm for place, name in enumerate(reversed(net.stages), 1) if place > unfreeze
              for norm in _norms(getattr(net, name))]  # fmt: skip
@@ -102,7 +102,7 @@ def measure_norms(net: Net, unfreeze: int, batches: Iterable[Tensor]) -> None:
 
 @contextmanager
 def _averaging(net: Net, norms: list[_BatchNorm]) -> Iterator[None]:
-    """Within it, the norms take the plain average of the statistics of all batches; all else is as in prediction."""
+    """Within it, the norms accumulate the plain average of all batches' statistics; all else is as in prediction."""
     momenta = [norm.momentum for norm in norms]
     net.eval()
     try:

@@ -1,1 +1,1 @@
-"""Published weights: where they come from, how they are checked, and how their names become ours."""
+"""Published weights: sources, checksums, and renaming of parameters."""

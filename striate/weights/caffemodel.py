@@ -1,7 +1,7 @@
-"""Caffe's `.caffemodel`: layer names and their blobs, by a reader of as much protobuf as that takes.
+"""Caffe's `.caffemodel`: layer names and their blobs, by a minimal protobuf reader.
 
 Source: caffe.proto of BVLC/caffe (NetParameter, LayerParameter, V1LayerParameter, BlobProto) and the encoding's
-description. Nothing is allocated by what a length claims: every length is held against the bytes that are there.
+description. Every length is checked against the available bytes before anything is allocated.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from striate.errors import RequestError
 
-# Numbers of fields. A network has its layers as `layer`, before 2014 as `layers`; within these, name and blobs.
+# Field numbers. A network has its layers as `layer`, before 2014 as `layers`; within these, name and blobs.
 LAYER, LAYERS = 100, 2
 FIELDS = {LAYER: (1, 7), LAYERS: (4, 6)}
-# Within a blob: its values, its shape with the dimensions, and its four sides as they were before there were shapes.
+# Within a blob: its values, its shape with the dimensions, and the four sides of the old format without shapes.
 DATA, SHAPE, DIMENSIONS, OLD_SIDES = 5, 7, 1, (1, 2, 3, 4)
 _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 
@@ -30,9 +30,9 @@ class _Damaged(Exception):  # noqa: N818  (never leaves this file)
 
 
 def read_caffemodel(content: bytes) -> dict[str, Blob]:
-    """The blobs of every layer that has some, as `name.weight`, `name.bias`, and `name.2` and so on for more.
+    """The blobs of every layer that has any, as `name.weight`, `name.bias`, and `name.2` and so on for more.
 
-    Raises RequestError for bytes that are no such file.
+    Raises RequestError for bytes that are not such a file.
     """
     found: dict[str, Blob] = {}
     try:
@@ -43,9 +43,9 @@ def read_caffemodel(content: bytes) -> dict[str, Blob]:
             for place, blob in enumerate(blobs):
                 found[f"{name}.{('weight', 'bias')[place] if place < 2 else place}"] = blob
     except _Damaged as error:
-        raise RequestError(f"it is no caffemodel, or a damaged one: {error}") from None
+        raise RequestError(f"it is not a caffemodel, or is damaged: {error}") from None
     if not found:
-        raise RequestError("it is no caffemodel: no layer with weights is in it")
+        raise RequestError("it is not a caffemodel: no layer has weights")
     return found
 
 
@@ -102,7 +102,7 @@ def _dimensions(content: memoryview) -> list[int]:
 
 
 def _fields(content: memoryview) -> Iterator[Field]:
-    """The fields of a message, in order. Raises _Damaged where one reaches beyond its end."""
+    """The fields of a message, in order. Raises _Damaged if one reaches beyond its end."""
     place = 0
     while place < len(content):
         key, place = _varint(content, place)
@@ -124,7 +124,7 @@ def _fields(content: memoryview) -> Iterator[Field]:
 
 
 def _varint(content: memoryview, place: int) -> tuple[int, int]:
-    """A whole number of seven bits a byte, and where it ends."""
+    """A variable-length integer of seven bits per byte, and where it ends."""
     value = 0
     for step in range(10):
         if place >= len(content):

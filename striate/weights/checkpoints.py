@@ -1,4 +1,4 @@
-"""Foreign files of weights, read without letting them run anything."""
+"""Other libraries' weight files, read without executing any code in them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 PICKLES = (".pth", ".pt", ".th", ".bin", ".ckpt")
 ENDINGS = (".safetensors", *PICKLES, ".caffemodel")
-_INSIDE = ("state_dict", "model", "model_state_dict")  # where training scripts put the weights
+_INSIDE = ("state_dict", "model", "model_state_dict")  # keys that training scripts use for the weights
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds. what: in words for the user. checksums: of the whole file, by algorithm."""
+    """The content of a file. what: a description for the user. checksums: of the whole file, by algorithm."""
 
     what: str
     arrays: Arrays
@@ -33,10 +33,10 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a `.safetensors`, PyTorch or `.caffemodel` file. Numbers of less or more than 32 bits become float32.
+    """Read a `.safetensors`, PyTorch or `.caffemodel` file. Floats of other than 32 bits become float32.
 
-    A PyTorch file is a pickle: torch is let read tensors and plain containers out of it, and refuses all else.
-    Raises RequestError for a file that is not there, is of another kind, or is damaged.
+    A PyTorch file is a pickle: torch unpickles only tensors and plain containers from it (weights_only).
+    Raises RequestError for a file that does not exist, is of another kind, or is damaged.
     """
     ending = path.suffix.lower()
     if ending not in ENDINGS:
@@ -48,11 +48,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
     arrays: Arrays
     try:
         if ending == ".caffemodel":
-            what, arrays = "a Caffe model, read by its layers' names and blobs alone", {**read_caffemodel(content)}
+            what, arrays = "a Caffe model, of which only layer names and blobs were read", {**read_caffemodel(content)}
         elif ending == ".safetensors":
             what, arrays = "a safetensors file", _of_safetensors(content)
         else:
-            what, arrays = "a pickle, of which nothing but tensors and plain containers was let out", _of_torch(content)
+            what, arrays = "a pickle, of which only tensors and plain containers were read", _of_torch(content)
     except RequestError as error:
         raise RequestError(f"{str(path)!r} cannot be imported: {error}") from error
     checksums = {name: hashlib.new(name, content, usedforsecurity=False).hexdigest() for name in ("sha256", "sha1")}
@@ -66,7 +66,7 @@ def _of_safetensors(content: bytes) -> Arrays:
     try:
         state = load(content)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise RequestError(f"it is no safetensors file, or a damaged one: {error}") from error
+        raise RequestError(f"it is not a safetensors file, or is damaged: {error}") from error
     return _arrays(state)
 
 
@@ -79,18 +79,18 @@ def _of_torch(content: bytes) -> Arrays:
         reason = str(error).partition("Please file")[0]
         at = reason.find("Unsupported")
         told = " ".join(reason[max(at, 0) :].split())[:200] if at >= 0 else "it is damaged"
-        raise RequestError(f"as a pickle that holds more than weights it is not opened ({told})") from error
+        raise RequestError(f"it is a pickle with more than weights, and was not opened ({told})") from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        raise RequestError("no weights could be read from it: it is damaged, or no PyTorch checkpoint") from error
+        raise RequestError("no weights could be read from it: it is damaged, or not a PyTorch checkpoint") from error
     for name in _INSIDE:
         if isinstance(state, dict) and isinstance(state.get(name), dict):
             state = state[name]
             break
     if not isinstance(state, dict) or not state:
-        raise RequestError("it holds no dictionary of tensors")
+        raise RequestError("it has no dictionary of tensors")
     for key, tensor in state.items():
         if not isinstance(key, str) or not isinstance(tensor, torch.Tensor):
-            raise RequestError(f"{key!r} in it is no tensor; it must hold a state dictionary")
+            raise RequestError(f"{key!r} in it is not a tensor; it must be a state_dict")
     return _arrays(state)
 
 
@@ -100,6 +100,6 @@ def _arrays(state: dict[str, Tensor]) -> Arrays:
         try:
             whole = tensor.detach().float() if tensor.is_floating_point() else tensor.detach()
             arrays[key] = np.array(whole.numpy())
-        except (RuntimeError, TypeError) as error:  # sparse, quantised, or of no kind that an array can be
-            raise RequestError(f"its tensor {key!r} is of the kind {tensor.dtype}, {tensor.layout}") from error
+        except (RuntimeError, TypeError) as error:  # sparse, quantised, or of a type without an array
+            raise RequestError(f"its tensor {key!r} has unsupported type {tensor.dtype}, {tensor.layout}") from error
     return arrays

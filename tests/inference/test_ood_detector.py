@@ -1,4 +1,4 @@
-"""Distances in feature space, by hand; what is like many is near, and copies make nothing familiar."""
+"""Distances in feature space, computed by hand; copies of an image do not make it in-distribution."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from striate.weights.models import published_model
 AXES = np.eye(8, dtype=np.float32)
 
 
-def turned(*degrees: float) -> np.ndarray:
+def rotated(*degrees: float) -> np.ndarray:
     """Unit vectors of a plane."""
     angles = np.radians(degrees)
     return np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
@@ -23,35 +23,35 @@ def turned(*degrees: float) -> np.ndarray:
 
 def test_the_distance_is_one_minus_the_cosine_to_the_fifth_nearest() -> None:
     assert NEIGHBOURS == 5
-    others = turned(10, 20, 30, 40, 50, 60, 70)
-    assert distances_to(turned(0), others)[0] == pytest.approx(1 - np.cos(np.radians(50)), abs=1e-6)
-    assert distances_to(turned(45), others)[0] == pytest.approx(1 - np.cos(np.radians(25)), abs=1e-6)
-    assert distances_to(7 * turned(0), 3 * others)[0] == pytest.approx(1 - np.cos(np.radians(50)), abs=1e-6)
+    others = rotated(10, 20, 30, 40, 50, 60, 70)
+    assert distances_to(rotated(0), others)[0] == pytest.approx(1 - np.cos(np.radians(50)), abs=1e-6)
+    assert distances_to(rotated(45), others)[0] == pytest.approx(1 - np.cos(np.radians(25)), abs=1e-6)
+    assert distances_to(7 * rotated(0), 3 * others)[0] == pytest.approx(1 - np.cos(np.radians(50)), abs=1e-6)
 
 
-def test_among_themselves_none_is_its_own_neighbour() -> None:
-    found = distances_among(turned(0, 10, 20, 30, 40, 50))
+def test_no_image_is_its_own_neighbour() -> None:
+    found = distances_among(rotated(0, 10, 20, 30, 40, 50))
     expected = [50, 40, 30, 30, 40, 50]  # of six, the fifth nearest other is the furthest
     assert found == pytest.approx(1 - np.cos(np.radians(expected)), abs=1e-6)
 
 
 def test_fewer_than_five_others_count_as_many_as_there_are() -> None:
-    assert distances_to(turned(0), turned(30, 60))[0] == pytest.approx(0.5, abs=1e-6)
+    assert distances_to(rotated(0), rotated(30, 60))[0] == pytest.approx(0.5, abs=1e-6)
     assert distances_to(AXES[:1], AXES[1:2]).tolist() == [1.0]
     assert distances_to(AXES[:0], AXES).tolist() == []
 
 
-def test_copies_make_no_image_familiar() -> None:
-    # Nine copies of one lonely image, and a crowd of others: copies do not count as neighbours of each other.
-    crowd = turned(*range(0, 20, 2))
-    lonely = np.repeat(turned(150), 9, axis=0)
-    found = distances_among(np.concatenate([crowd, lonely]))
-    alone = distances_among(np.concatenate([crowd, lonely[:1]]))
+def test_copies_do_not_make_an_image_in_distribution() -> None:
+    # Nine copies of an outlier, and a cluster of others: copies do not count as neighbours of each other.
+    cluster = rotated(*range(0, 20, 2))
+    outlier = np.repeat(rotated(150), 9, axis=0)
+    found = distances_among(np.concatenate([cluster, outlier]))
+    alone = distances_among(np.concatenate([cluster, outlier[:1]]))
     assert found[10:] == pytest.approx([alone[10]] * 9, abs=1e-6)
     assert found[10:].min() > 10 * found[:10].max()
 
 
-def test_the_threshold_takes_in_95_of_100_training_images() -> None:
+def test_the_threshold_accepts_95_of_100_training_images() -> None:
     generator = np.random.default_rng(0)
     embeddings = generator.normal(1, 0.3, (200, 16)).astype(np.float32)
     detector = OODDetector.fit(embeddings)
@@ -59,7 +59,7 @@ def test_the_threshold_takes_in_95_of_100_training_images() -> None:
     assert (among <= detector.threshold).mean() == pytest.approx(0.95, abs=0.01)
     assert detector.bank.shape == (200, 16) and detector.bank.dtype == np.float16
     assert np.linalg.norm(detector.bank.astype(np.float32), axis=1) == pytest.approx(np.ones(200), abs=2e-3)
-    # New images like them lie within it as often, and images of another kind do not.
+    # New images like them are within it as often, and images of another kind are not.
     known = detector.distances(generator.normal(1, 0.3, (400, 16)).astype(np.float32))
     far = detector.distances(generator.normal(0, 1, (400, 16)).astype(np.float32))
     assert (known <= detector.threshold).mean() > 0.85
@@ -67,13 +67,13 @@ def test_the_threshold_takes_in_95_of_100_training_images() -> None:
 
 
 def test_distances_to_the_bank_are_those_by_hand() -> None:
-    bank = turned(10, 20, 30, 40, 50, 60).astype(np.float16)
-    found = OODDetector(bank, 0.1).distances(turned(0, 180))
+    bank = rotated(10, 20, 30, 40, 50, 60).astype(np.float16)
+    found = OODDetector(bank, 0.1).distances(rotated(0, 180))
     assert found == pytest.approx(1 - np.cos(np.radians([50, 160])), abs=2e-3)
     assert OODDetector(bank, 0.1).distances(np.zeros((0, 2), np.float32)).shape == (0,)
 
 
-def test_nothing_in_common_is_one_and_a_zero_is_no_error() -> None:
+def test_orthogonal_embeddings_have_distance_one_and_zero_is_allowed() -> None:
     detector = OODDetector(AXES[:6].astype(np.float16), 0.5)
     assert detector.distances(np.stack([AXES[7], np.zeros(8, np.float32)])).tolist() == [1.0, 1.0]
 
@@ -97,7 +97,7 @@ def test_blocks_of_rows_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("images", [2, 3, NEIGHBOURS, NEIGHBOURS + 1, 40])
-def test_a_threshold_from_few_images_still_rejects_what_is_nothing_like_them(images: int) -> None:
+def test_a_threshold_from_few_images_still_rejects_ood_images(images: int) -> None:
     known = np.eye(1, 32, dtype=np.float32) + 0.05 * np.random.default_rng(0).normal(size=(images, 32))
     detector = OODDetector.fit(known.astype(np.float32))
     assert detector.threshold < 0.5

@@ -1,4 +1,4 @@
-"""The predictor: engines agree, caches heal themselves, and every door gives the same answer."""
+"""The predictor: engines agree, damaged caches are rebuilt, and every input type gives the same prediction."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FAMILIES = ["lenet5", "lenet5_lecture", "lenet5_plain", "resnet8", "plain8", "ef
 
 
 def model_of(name: str, seed: int = 0, classes: int = 3) -> Model:
-    """A model of a small net with random weights that answers differently for different images."""
+    """A model of a small net with random weights whose predictions differ between images."""
     torch.manual_seed(seed)
     net = create(name, classes=classes)
     channels = net.in_channels
@@ -56,7 +56,7 @@ def crops(model: Model, photos: Path) -> np.ndarray:
 
 
 def apart(one: np.ndarray, other: np.ndarray) -> float:
-    """The largest difference, in terms of the answers' scale."""
+    """The largest difference, relative to the outputs' scale."""
     return float(np.abs(one - other).max() / np.abs(other).max())
 
 
@@ -67,10 +67,10 @@ def apart(one: np.ndarray, other: np.ndarray) -> float:
 def test_engines_agree_on_real_crops(name: str, photos: Path) -> None:
     model = model_of(name)
     images = crops(model, photos)
-    answers = {engine: Predictor(model, engine=engine).embed(images) for engine in ("torch", "openvino")}
-    assert answers["torch"].shape == answers["openvino"].shape and answers["torch"].dtype == np.float32
-    assert apart(answers["openvino"], answers["torch"]) <= 1e-4
-    scores = {engine: Predictor(model, engine=engine).logits(answer) for engine, answer in answers.items()}
+    predictions = {engine: Predictor(model, engine=engine).embed(images) for engine in ("torch", "openvino")}
+    assert predictions["torch"].shape == predictions["openvino"].shape and predictions["torch"].dtype == np.float32
+    assert apart(predictions["openvino"], predictions["torch"]) <= 1e-4
+    scores = {engine: Predictor(model, engine=engine).logits(prediction) for engine, prediction in predictions.items()}
     assert apart(scores["openvino"], scores["torch"]) <= 1e-4
 
 
@@ -97,7 +97,7 @@ def test_bfloat16_is_close(engine: str, photos: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
-def test_an_answer_does_not_depend_on_the_batch(engine: str, photos: Path) -> None:
+def test_a_prediction_does_not_depend_on_the_batch(engine: str, photos: Path) -> None:
     predictor = Predictor(model_of("resnet8"), engine=engine)
     images = crops(predictor.model, photos)
     alone = np.concatenate([predictor.embed(images[n : n + 1]) for n in range(len(images))])
@@ -133,7 +133,7 @@ def test_the_backbone_is_shared_by_models_that_differ_in_the_head_alone(
     ],
     ids=str,
 )  # fmt: skip
-def test_whatever_decides_the_embedding_changes_the_backbone_key(change: dict) -> None:
+def test_whatever_determines_the_embedding_changes_the_backbone_key(change: dict) -> None:
     model = model_of("resnet8")
     assert dataclasses.replace(model, **change).backbone_key != model.backbone_key
 
@@ -171,13 +171,13 @@ DAMAGES = [spoil_xml, drop_weights, cut_weights, spoil_blobs]
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_a_damaged_graph_is_built_anew(damage, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_graph_is_rebuilt(damage, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path))
     model = model_of("lenet5_plain")
     images = crops(model, photos)
     first = Predictor(model, engine="openvino").predictions(images)
     folder = tmp_path / "graphs" / model.backbone_key
-    if damage is not spoil_blobs:  # the compiled form is used as long as it is there
+    if damage is not spoil_blobs:  # the compiled form is used if it exists
         shutil.rmtree(folder / "compiled", ignore_errors=True)
     damage(folder)
     for _ in range(2):
@@ -200,7 +200,7 @@ def test_an_engine_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
         choose_engine("openvino")
 
 
-def test_wrong_engines_and_precisions_are_answered_with_the_nearest() -> None:
+def test_unknown_engines_and_precisions_get_suggestions() -> None:
     with pytest.raises(RequestError, match="did you mean 'openvino'"):
         Predictor(model_of("resnet8"), engine="open-vino")
     with pytest.raises(RequestError, match="did you mean 'bfloat16'"):
@@ -209,17 +209,17 @@ def test_wrong_engines_and_precisions_are_answered_with_the_nearest() -> None:
         _ = Predictor(dataclasses.replace(model_of("resnet8"), metrics={"precision": ["x"]})).engine
 
 
-# Doors
+# Input types
 
 
-def test_path_image_and_array_are_the_same_answer(photos: Path) -> None:
+def test_path_image_and_array_give_the_same_prediction(photos: Path) -> None:
     predictor = Predictor(model_of("resnet8"))
     path = files(photos)[0]
     image = predictor.model.pixels.decode(path.read_bytes()).image
-    answers = predictor.predict([path, str(path), image, np.asarray(image)])
-    assert [answer.source for answer in answers] == [str(path), str(path), "image 2", "image 3"]
-    assert all(np.array_equal(answer.probabilities, answers[0].probabilities) for answer in answers)
-    top = answers[0]
+    predictions = predictor.predict([path, str(path), image, np.asarray(image)])
+    assert [prediction.source for prediction in predictions] == [str(path), str(path), "image 2", "image 3"]
+    assert all(np.array_equal(prediction.probabilities, predictions[0].probabilities) for prediction in predictions)
+    top = predictions[0]
     assert top.label == predictor.classes[int(top.probabilities.argmax())]
     assert top.confidence == top.probabilities.max() and abs(float(top.probabilities.sum()) - 1) < 1e-5
     assert predictor.predict(path)[0].label == predictor.predict(str(path))[0].label == top.label
@@ -229,12 +229,12 @@ def test_many_images_keep_their_order(photos: Path) -> None:
     predictor = Predictor(model_of("lenet5_plain"))
     one, two = files(photos)[0], files(photos)[-1]
     many = predictor.predict([one, two] * 40)
-    assert [answer.source for answer in many] == [str(one), str(two)] * 40
+    assert [prediction.source for prediction in many] == [str(one), str(two)] * 40
     assert np.allclose(many[0].probabilities, many[78].probabilities, atol=1e-6)
     assert predictor.predict([]) == []
 
 
-def test_what_cannot_be_read_is_named(photos: Path, tmp_path: Path) -> None:
+def test_unreadable_images_are_named(photos: Path, tmp_path: Path) -> None:
     predictor = Predictor(model_of("lenet5_plain"))
     good = files(photos)[0]
     cases = {"empty.jpg": b"", "text.jpg": b"words", "cut.jpg": good.read_bytes()[:2000]}
@@ -256,18 +256,18 @@ def test_what_cannot_be_read_is_named(photos: Path, tmp_path: Path) -> None:
     ],
     ids=lambda array: f"{array.dtype}{list(array.shape)}",
 )  # fmt: skip
-def test_arrays_that_are_no_image_are_named(array: np.ndarray) -> None:
+def test_invalid_arrays_are_named(array: np.ndarray) -> None:
     with pytest.raises(RequestError, match="image 0: arrays must be uint8"):
         Predictor(model_of("lenet5_plain")).predict([array])
 
 
 def test_a_grey_array_is_an_image() -> None:
     grey = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
-    answers = Predictor(model_of("resnet8")).predict([grey, np.stack([grey] * 3, axis=-1)])
-    assert np.array_equal(answers[0].probabilities, answers[1].probabilities)
+    predictions = Predictor(model_of("resnet8")).predict([grey, np.stack([grey] * 3, axis=-1)])
+    assert np.array_equal(predictions[0].probabilities, predictions[1].probabilities)
 
 
-def test_batches_keep_keys_in_order_and_take_no_more_than_they_need() -> None:
+def test_batches_preserve_order_and_are_lazy() -> None:
     taken: list[int] = []
     sizes: list[int] = []
 

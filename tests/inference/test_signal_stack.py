@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from striate.inference.signal_stack import _Stack, signal_stack_kept
+from striate.inference.signal_stack import _Stack, preserved_signal_stack
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="alternate signal stacks are Linux's here")
 
@@ -19,9 +19,9 @@ def present() -> tuple[int | None, int]:
     return found.place, found.size
 
 
-def test_what_was_put_there_within_is_taken_away() -> None:
+def test_the_previous_signal_stack_is_restored() -> None:
     before, memory = present(), ctypes.create_string_buffer(1 << 16)
-    with pytest.raises(KeyError), signal_stack_kept():
+    with pytest.raises(KeyError), preserved_signal_stack():
         given = _Stack(ctypes.addressof(memory), 0, len(memory))
         assert ctypes.CDLL(None).sigaltstack(ctypes.byref(given), None) == 0
         assert present() == (given.place, given.size)
@@ -43,7 +43,7 @@ signal.raise_signal(signal.SIGINT)
 """
 
 
-def test_a_signal_after_inference_is_taken(trained, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_signal_after_inference_is_handled(trained, tmp_path) -> None:  # type: ignore[no-untyped-def]
     words = [sys.executable, "-c", SCRIPT, str(trained.folder / "model.safetensors")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "taken\n"), done.stderr

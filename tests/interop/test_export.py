@@ -1,4 +1,4 @@
-"""Exported graphs repeat Pillow and the network, and are refused where they do not."""
+"""Exported graphs reproduce Pillow and the network, and are refused if they do not."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def openvino_front(pixels: Pixels) -> Any:
 
 @pytest.mark.parametrize("pixels", RULES, ids=lambda pixels: f"{pixels.rule}-{pixels.filter}-{pixels.channels}")
 @pytest.mark.parametrize("front", [onnx_front, openvino_front])
-def test_preprocessing_in_the_graph_is_pillows(pixels: Pixels, front: Any) -> None:
+def test_preprocessing_in_the_graph_matches_pillow(pixels: Pixels, front: Any) -> None:
     answer = front(pixels)
     for width, height in SIZES:
         image = picture(width, height)
         found = answer(np.asarray(image)[None])[0].astype(np.int64)
         expected = pixels.apply(image).astype(np.int64)
         assert found.shape == expected.shape
-        # Within 1 nearly everywhere; up to 4 apart where width grows and height shrinks: Pillow then goes down first.
+        # Within 1 nearly everywhere; up to 4 if width grows and height shrinks: Pillow then resizes vertically first.
         assert np.abs(found - expected).mean() <= 0.3, (width, height)
 
 
@@ -81,7 +81,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.mark.parametrize(("to", "suffix"), [("onnx", ".onnx"), ("openvino", ".xml")])
-def test_exported_file_answers_as_predict(digits: Run, tmp_path: Path, to: str, suffix: str) -> None:
+def test_exported_file_predicts_like_predict(digits: Run, tmp_path: Path, to: str, suffix: str) -> None:
     done = job.export(digits.folder, to=to, out=tmp_path / f"model{suffix}")
     assert done.images >= 100 and done.agreement >= 0.995 and done.difference <= 0.02
     batch = np.stack([np.asarray(picture(40, 30)), np.asarray(picture(40, 30).rotate(180))])
@@ -112,13 +112,13 @@ def test_a_graph_that_disagrees_is_not_written(digits: Run, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize(("share", "agreement"), [(0.509, 1.0), (0.53, 0.0)])
-def test_a_tie_that_falls_the_other_way_is_no_disagreement(digits: Run, share: float, agreement: float) -> None:
+def test_a_tie_broken_differently_is_no_disagreement(digits: Run, share: float, agreement: float) -> None:
     ours, theirs = np.float32([[share, 1 - share]]), np.float32([[0.499, 0.501]])
     same, apart = job._agreement(digits.model, [[row] for row in ours], [[row] for row in theirs])
     assert same == agreement and apart == pytest.approx(share - 0.499, abs=1e-6)
 
 
-def test_requests_that_cannot_be_met(digits: Run, tmp_path: Path) -> None:
+def test_unsupported_exports_are_refused(digits: Run, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="onnx"):
         job.export(digits.folder, to="onxx")
     with pytest.raises(RequestError, match=r"\.onnx"):

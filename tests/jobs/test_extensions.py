@@ -29,7 +29,7 @@ def squares(count: int = 120) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 class Recording(Hook):
-    """Counts what it is shown; its count is part of a checkpoint."""
+    """Counts its batches; the count is part of a checkpoint."""
 
     name = "recording"
 
@@ -124,7 +124,7 @@ def test_a_resumed_run_needs_them_again(tmp_path: Path) -> None:
 
 
 def test_an_augmentation_that_changes_the_shape_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"an own augmentation returns uint8 \[32, 1, 32, 32\].*not torch.float32"):
+    with pytest.raises(RequestError, match=r"an augmentation must return uint8 \[32, 1, 32, 32\].*not torch.float32"):
         striate.train(
             squares(), out=tmp_path / "run", **CHOICES, augment=lambda images, samples, seed, epoch: images.float()
         )

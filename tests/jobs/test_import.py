@@ -19,7 +19,7 @@ from striate.nets.base import Net
 from striate.nets.build import create
 from striate.nets.state import load_arrays
 from striate.weights.classes import CIFAR10, imagenet_names
-from striate.weights.kept import kept_path
+from striate.weights.imported import imported_path
 
 NAMES = {  # of SqueezeNet 1.1's parts in torchvision, by ours
     "conv1.conv": "features.0",
@@ -130,15 +130,15 @@ def _without(state: State, name: str) -> State:
     [
         (lambda s: _without(s, "features.3.squeeze.bias"), r"fire2\.squeeze1x1\.conv\.bias is missing"),
         (lambda s: _without(s, "classifier.1.weight"), r"conv10\.conv\.weight is missing"),
-        (lambda s: {**s, "fc.weight": torch.zeros(1)}, "no rule says what 'fc' is called here"),
-        (lambda s: {**s, "features.0.scale": torch.zeros(1)}, r"conv1\.conv\.scale is left over"),
+        (lambda s: {**s, "fc.weight": torch.zeros(1)}, "no rule renames 'fc'"),
+        (lambda s: {**s, "features.0.scale": torch.zeros(1)}, r"conv1\.conv\.scale is unexpected"),
         (
             lambda s: {**s, "features.0.weight": torch.zeros(96, 3, 7, 7)},
             r"conv1\.conv\.weight is \(96, 3, 7, 7\), not \(64, 3, 3, 3\)",
         ),
         (lambda s: {"weights": s}, "'weights' in it is no tensor"),
-        (lambda s: {}, "holds no dictionary of tensors"),
-        (lambda s: {**s, "features.0.weight": s["features.0.weight"].to_sparse()}, "of the kind torch.float32"),
+        (lambda s: {}, "has no dictionary of tensors"),
+        (lambda s: {**s, "features.0.weight": s["features.0.weight"].to_sparse()}, "unsupported type torch.float32"),
     ],
 )
 def test_what_does_not_fit_is_told_by_name_and_nothing_is_written(net: Net, tmp_path: Path, cli, change, told) -> None:  # type: ignore[no-untyped-def]
@@ -212,9 +212,9 @@ def test_what_is_kept_is_what_the_nets_name_stands_for(
     asked = ("--net", "squeezenet1_1", "--from", "torchvision", "--keep", "--classes", names)
     code, out, err = cli("import", path, *asked, "--json")
     assert code == 0, err
-    assert "is a pickle, of which nothing but tensors and plain containers was let out" in err
+    assert "is a pickle, of which only tensors and plain containers were read" in err
     told = strict_json(out)
-    assert told["paths"] == [str(kept_path("squeezenet1_1"))] and told["classes"] == 7
+    assert told["paths"] == [str(imported_path("squeezenet1_1"))] and told["classes"] == 7
     assert load("squeezenet1_1").model.classes == tuple("abcdefg")
     run = train(photos, net="squeezenet1_1", strategy="features", out=tmp_path / "run")
     model = run.model
@@ -224,12 +224,12 @@ def test_what_is_kept_is_what_the_nets_name_stands_for(
     assert not [name for name in model.tensors if name.startswith("conv10")]
     assert evaluate(tmp_path / "run", photos).evaluation.total == 16
 
-    file = train(photos, net=str(kept_path("squeezenet1_1")), out=tmp_path / "other")
+    file = train(photos, net=str(imported_path("squeezenet1_1")), out=tmp_path / "other")
     assert file.plan.strategy == "features"
     assert np.array_equal(file.model.tensors["head.weight"], model.tensors["head.weight"])
-    assert f'name = "{kept_path("squeezenet1_1")}"' in (tmp_path / "other" / "recipe.toml").read_text()
+    assert f'name = "{imported_path("squeezenet1_1")}"' in (tmp_path / "other" / "recipe.toml").read_text()
     with pytest.raises(RequestError, match="starts from random weights"):
-        train(photos, net=str(kept_path("squeezenet1_1")), strategy="scratch", out=tmp_path / "third")
+        train(photos, net=str(imported_path("squeezenet1_1")), strategy="scratch", out=tmp_path / "third")
 
 
 def test_a_file_of_a_net_without_a_linear_head_says_so(photos: Path, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_file_of_a_net_without_a_linear_head_says_so(photos: Path, tmp_path: P
             {"strategy": "scratch", "net.name": "lenet5", "train.epochs": 1, "inference.engine": "torch"}
         ),
     )
-    with pytest.raises(RequestError, match="lenet5 ends in no linear layer"):
+    with pytest.raises(RequestError, match="lenet5 does not end in a linear layer"):
         train(photos, net=str(run.folder / "model.safetensors"), out=tmp_path / "next")
 
 

@@ -28,7 +28,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_epoch_is_chosen_by_what_a_fold_is_measured_on(
     data: Path, tmp_path: Path, change: dict[str, Any], word: str
 ) -> None:
-    with pytest.raises(RequestError, match=f"^{word} would choose the epoch by the images that a fold is measured on"):
+    with pytest.raises(RequestError, match=f"^{word} would choose the epoch on the images that a fold is evaluated on"):
         train(data, out=tmp_path / "run", recipe=RECIPE.updated({"data.folds": 2, **change}))
     assert not (tmp_path / "run").exists()
 

@@ -92,7 +92,7 @@ def test_a_model_that_is_not_there(name: str, words: str) -> None:
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"holds no model\.safetensors"):
+    with pytest.raises(RequestError, match=r"has no model\.safetensors"):
         load(tmp_path)
 
 

@@ -203,7 +203,7 @@ def test_a_full_disk_in_between_is_told_and_training_goes_on(
     monkeypatch.setattr(RunFolder, "log", log)
     code, _, err = cli("train", data, "--out", tmp_path / "run", *OPTIONS)
     assert code == 0 and model(tmp_path / "run") == model(whole.folder)
-    assert "the one of step 2 is still good, and training goes on" in err and err.count("cannot write the log") == 1
+    assert "that of step 2 is still valid; training continues" in err and err.count("cannot write the log") == 1
 
 
 @pytest.fixture
@@ -239,9 +239,9 @@ def test_changed_settings_are_refused(stopped: Path, cli: Cli, key: str, was: st
 def test_a_run_that_is_still_going_is_left_alone(stopped: Path, cli: Cli) -> None:
     with RunFolder.reopened(stopped):
         code, _, err = cli("train", "--resume", stopped)
-    assert code == 2 and "is still going, in another process" in err
+    assert code == 2 and "is still running, in another process" in err
     code, _, err = cli("train", stopped.parent / "data", "--out", stopped)
-    assert code == 2 and "or go on with --resume" in err
+    assert code == 2 and "or continue it with --resume" in err
 
 
 def test_a_finished_run_says_so(whole: Run, cli: Cli) -> None:
@@ -253,7 +253,7 @@ def test_a_finished_run_says_so(whole: Run, cli: Cli) -> None:
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none"):
-        with pytest.raises(RequestError, match=r"is no run to resume: it holds no recipe.toml$"):
+        with pytest.raises(RequestError, match=r"is not a run to resume: it has no recipe.toml$"):
             train(resume=folder)
 
 
@@ -262,7 +262,7 @@ def test_killed_before_its_recipe_the_folder_may_be_used_again(data: Path, whole
     run.mkdir()
     (run / "log.jsonl").write_text('{"event": "plan"}\n')
     (run / ".recipe.toml.x.part").write_text("half")
-    with pytest.raises(RequestError, match="killed before there was anything to resume, so begin it again"):
+    with pytest.raises(RequestError, match="killed before there was anything to resume, so start it again"):
         train(resume=run)
     train(data, out=run, recipe=Recipe().updated({**SETTINGS, "data.folds": None, "train.epochs": 1}))
     assert left(run) == left(whole.folder)

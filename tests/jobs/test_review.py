@@ -147,7 +147,7 @@ def test_damaged_records_of_a_run_are_one_line_or_left_out(photos: Path, tmp_pat
 
 def test_strangers_in_a_folder_that_cannot_be_named(photos: Path, tmp_path: Path, cli: Cli) -> None:
     code, _, errors = cli("train", str(photos), "--ood", "n" * 300, "--out", str(tmp_path / "run"))
-    assert code == 2 and "is no folder" in errors.splitlines()[-1]
+    assert code == 2 and "is not a folder" in errors.splitlines()[-1]
 
 
 def test_what_the_audit_suggests_of_labels_can_be_decided(photos: Path, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_run_keeps_the_decisions_byte_for_byte_and_takes_them_away_if_it_fails
     fixes.write_bytes(f'path,decision,to\r\n{first},drop,\r\n"a\r\nb",drop,\r\n'.encode())
     train(photos, out=tmp_path / "run", recipe=Recipe().updated({"data.decisions": str(fixes)}))
     assert (tmp_path / "run" / "decisions.csv").read_bytes() == fixes.read_bytes()
-    with pytest.raises(RequestError, match="is no folder"):
+    with pytest.raises(RequestError, match="is not a folder"):
         train(
             photos,
             out=tmp_path / "failed",
@@ -226,7 +226,7 @@ def test_the_curve_watches_val_and_leaves_test_to_the_end(tmp_path: Path) -> Non
 def test_a_net_that_cannot_tell_strangers_is_refused_before_it_learns(photos: Path, tmp_path: Path, cli: Cli) -> None:
     arguments = ["--net", "lenet5", "--ood", str(photos), "--epochs", "1", "--out", str(tmp_path / "run")]
     code, _, errors = cli("train", "mnist-5k", *arguments)
-    assert code == 2 and "ends in no linear layer" in errors
+    assert code == 2 and "does not end in a linear layer" in errors
     assert "Training" not in errors and "grey" not in errors
 
 

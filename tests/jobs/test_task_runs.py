@@ -269,7 +269,7 @@ def test_what_does_not_go_with_the_task_is_refused(made: tuple[Path, list[Drawin
     )
     out = tmp_path / "run"
     for balance in ("weights", "sampling"):
-        words = f"balance '{balance}' goes with one class an image; here the task is"
+        words = f"balance '{balance}' needs single-label classification; the task here is"
         refused(f"{words} 'multilabel'", given["labels csv"], out, balance=balance)
         refused(f"{words} 'regression'", given["number csv"], out, balance=balance)
     for strategy, net in (("scratch", "lenet5_plain"), ("features", "")):

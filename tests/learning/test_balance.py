@@ -1,4 +1,4 @@
-"""Balance and weights: rare classes are recognised again, and a weight of two is an image twice."""
+"""Balance and sample weights: recall of rare classes rises, and a weight of two equals an image twice."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def entries(*rows: tuple[int, float]) -> list[Usable]:
     return [Usable(Item(f"{n}", target, weight=weight), Record(f"{n}")) for n, (target, weight) in enumerate(rows)]
 
 
-# By hand
+# Computed by hand
 
 
-def test_nothing_to_weigh_is_none() -> None:
+def test_equal_weights_are_none() -> None:
     assert sample_weights(TWO, entries((0, 1), (1, 1), (1, 1)), "none") is None
-    assert sample_weights(TWO, entries((0, 3), (1, 3)), "none") is None  # alike is alike
-    assert sample_weights(TWO, entries((0, 1), (1, 1)), "weights") is None  # in balance already
+    assert sample_weights(TWO, entries((0, 3), (1, 3)), "none") is None  # equal weights
+    assert sample_weights(TWO, entries((0, 1), (1, 1)), "weights") is None  # balanced already
 
 
-def test_own_weights_have_a_mean_of_one() -> None:
+def test_sample_weights_have_a_mean_of_one() -> None:
     found = sample_weights(TWO, entries((0, 1), (1, 2), (1, 3)), "none")
     assert found is not None and found.tolist() == pytest.approx([0.5, 1, 1.5])
 
@@ -60,22 +60,22 @@ def test_every_class_has_the_same_sum(balance: str) -> None:
     assert found is not None and found.tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 1, 1, 2])
 
 
-def test_balance_goes_on_top_of_own_weights() -> None:
+def test_balance_is_applied_on_top_of_sample_weights() -> None:
     rows = entries((0, 1), (0, 3), (1, 5))
     both, balance = sample_weights(TWO, rows, "weights"), sample_weights(TWO, rows, "sampling", own=False)
     assert both is not None and both.tolist() == pytest.approx([0.375, 1.125, 1.5])
     assert balance is not None and balance.tolist() == pytest.approx([0.75, 0.75, 1.5])
 
 
-def test_a_class_without_images_weighs_nothing() -> None:
+def test_a_class_without_images_has_no_weight() -> None:
     found = sample_weights(THREE, entries((0, 1), (2, 1), (2, 1)), "weights")
     assert found is not None and found.tolist() == pytest.approx([1.5, 0.75, 0.75])
 
 
-def test_there_must_be_classes() -> None:
+def test_balance_needs_classes() -> None:
     for task in (Multilabel(("a", "b")), Regression(("n",))):
         check_balance(task, "none")
-        with pytest.raises(RequestError, match=f"balance 'weights' goes with one class an image; .*{task.kind!r}"):
+        with pytest.raises(RequestError, match=f"balance 'weights' needs single-label classification; .*{task.kind!r}"):
             check_balance(task, "weights")
     with pytest.raises(RequestError, match="unknown balance 'weight'; did you mean 'weights'"):
         TheRecipe().updated({"data.balance": "weight"})
@@ -84,7 +84,7 @@ def test_there_must_be_classes() -> None:
 # The head
 
 
-def test_a_weight_of_two_is_the_image_twice_for_the_head() -> None:
+def test_a_weight_of_two_equals_the_image_twice_for_the_head() -> None:
     generator = np.random.default_rng(1)
     features = generator.normal(size=(40, 60)).astype(np.float32)
     targets = (features[:, 0] + generator.normal(size=40) > 0).astype(np.int64)
@@ -99,12 +99,12 @@ def test_a_weight_of_two_is_the_image_twice_for_the_head() -> None:
     assert np.abs(scores[0] - scores[1]).max() <= 2e-3 * np.abs(scores[0]).max()
 
 
-# Whole runs: of two kinds of noise that overlap, one is rare
+# Whole runs: two overlapping kinds of noise, one of them rare
 
 
 @pytest.fixture(scope="module")
 def rare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A block in noise, a little brighter for "rare": 10 against 90 to learn from, 30 each held out."""
+    """A block in noise, a little brighter for "rare": 10 against 90 for training, 30 each held out."""
     root = tmp_path_factory.mktemp("rare")
     generator = np.random.default_rng(0)
     rows = []

@@ -1,4 +1,5 @@
-"""A run that finds its rate and tries a few images first: what it tells, settles and reports, and how it resumes."""
+"""A run with the learning-rate finder and an overfitted batch: what it logs, chooses and reports, and how it
+resumes."""
 
 from __future__ import annotations
 
@@ -30,13 +31,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told() -> Listening:
+def progress() -> Listening:
     return Listening()
 
 
 @pytest.fixture(scope="module")
-def run(data: Path, told: Listening, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(data, out=tmp_path_factory.mktemp("runs") / "checked", recipe=RECIPE, progress=told)
+def run(data: Path, progress: Listening, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(data, out=tmp_path_factory.mktemp("runs") / "checked", recipe=RECIPE, progress=progress)
 
 
 def events(run: Run, event: str) -> list[dict[str, object]]:
@@ -44,20 +45,20 @@ def events(run: Run, event: str) -> list[dict[str, object]]:
     return [line for line in lines if line["event"] == event]
 
 
-def test_each_check_is_told_in_a_line(run: Run, told: Listening) -> None:
-    found = [line for line in told.lines if line.startswith(("First loss", "Learning rate", "Overfitted"))]
+def test_each_check_is_logged_in_a_line(run: Run, progress: Listening) -> None:
+    found = [line for line in progress.lines if line.startswith(("First loss", "Learning rate", "Overfitted"))]
     assert [line.split()[0] for line in found] == ["First", "Learning", "Overfitted"]
     assert "ln 3 = 1.1" in found[0] and "a batch of 6 images" in found[2]
 
 
-def test_the_rate_found_is_settled(run: Run) -> None:
+def test_the_suggested_rate_is_recorded(run: Run) -> None:
     kept = Recipe.from_file(run.folder / "recipe.toml")
     (logged,) = events(run, "checks")
     assert kept.optimizer.lr == run.model.training["optimizer.lr"] == logged["finder"]["rate"] > 0  # type: ignore[index]
     assert run.evaluation.score > 0.9 and run.metrics["remarks"] == []
 
 
-def test_the_report_draws_how_it_was_found(run: Run) -> None:
+def test_the_report_plots_the_range_test(run: Run) -> None:
     part = sections((run.folder / "report.html").read_text("utf-8"))["training"]
     assert "Checks before training" in part and "Training loss by learning rate" in part
     assert "Overfitted a batch" in part
@@ -70,16 +71,16 @@ def test_a_resumed_run_does_not_check_again(run: Run, data: Path, tmp_path: Path
         (logged,) = events(run, "checks")
         folder.log("checks", {key: logged[key] for key in ("lines", "finder")})
         folder._log.write('{"event": "cut sh')
-    said = Listening()
-    again = train(resume=tmp_path / "run", progress=said)
-    assert not [line for line in said.lines if line.startswith(("First loss", "Learning rate", "Overfitted"))]
+    progress = Listening()
+    again = train(resume=tmp_path / "run", progress=progress)
+    assert not [line for line in progress.lines if line.startswith(("First loss", "Learning rate", "Overfitted"))]
     assert again.model.training["optimizer.lr"] == run.model.training["optimizer.lr"]
     part = sections((again.folder / "report.html").read_text("utf-8"))["training"]
     assert "Training loss by learning rate" in part
     assert "Overfitted a batch" in part
 
 
-def test_a_net_that_does_not_learn_stops_before_the_run(
+def test_a_net_that_does_not_train_stops_before_the_run(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("striate.training.overfit.STEPS", 3)
@@ -89,22 +90,22 @@ def test_a_net_that_does_not_learn_stops_before_the_run(
     assert not (tmp_path / "run").exists()
 
 
-def test_what_the_curve_says_is_told_and_reported(data: Path, tmp_path: Path) -> None:
-    said = Listening()
+def test_findings_in_the_curve_are_logged_and_reported(data: Path, tmp_path: Path) -> None:
+    progress = Listening()
     recipe = RECIPE.updated({"optimizer.lr": 1e-8, "train.overfit_batch": None})
-    run = train(data, out=tmp_path / "run", recipe=recipe, progress=said)
-    assert [line for line in said.lines if line.startswith("The learning rate is too low: the training loss stood at")]
+    run = train(data, out=tmp_path / "run", recipe=recipe, progress=progress)
+    assert [line for line in progress.lines if line.startswith("The learning rate is too low: the training loss stay")]
     assert run.metrics["remarks"] == run.as_dict()["remarks"] == ["rate too low"]
     page = sections((run.folder / "report.html").read_text("utf-8"))
     assert "The learning rate is too low" in page["result"] and "The learning rate is too low" in page["training"]
 
 
-def test_a_number_is_checked_in_its_own_units(tmp_path: Path) -> None:
+def test_regression_is_checked_in_the_targets_units(tmp_path: Path) -> None:
     drawings = draw(tmp_path / "drawings", 60)
     rows = [(one.path, 1000 * one.side) for one in drawings]
     manifest = csv_manifest(tmp_path / "drawings" / "sides.csv", ["path", "number"], rows)
-    said = Listening()
+    progress = Listening()
     recipe = RECIPE.updated({"train.epochs": 3})
-    run = train(manifest, out=tmp_path / "run", recipe=recipe, progress=said)
-    assert [line for line in said.lines if line.startswith("Overfitted a batch of 6 images")]
+    run = train(manifest, out=tmp_path / "run", recipe=recipe, progress=progress)
+    assert [line for line in progress.lines if line.startswith("Overfitted a batch of 6 images")]
     assert 0 < run.model.training["optimizer.lr"] < 1

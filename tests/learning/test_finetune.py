@@ -1,4 +1,5 @@
-"""Strategy "finetune", end to end: what is learnt, what stays, how it resumes, and what it is held against."""
+"""Strategy "finetune", end to end: what is trained, what is frozen, how it resumes, and its comparison with the
+head."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from striate.pixels import Pixels
 from striate.progress import Progress, Step
 from striate.storage import cache_root, sha256_of, write_bytes
 from striate.training.loop_state import LoopState
-from striate.transfer.unfreezing import measure_norms
+from striate.transfer.unfreezing import recalibrate_batch_norms
 from striate.weights.models import published_model
 from striate.weights.registry import SOURCES, Source
 
@@ -46,11 +47,13 @@ RECIPE = Recipe().updated(
 
 @pytest.fixture(scope="module", autouse=True)
 def published(session_cache: Path) -> Iterator[None]:
-    """The tiny net as if its weights were published: the cache holds them already. One thread: it is that small."""
+    """The tiny net with weights in the cache, as if they were published. One thread: it is that small."""
     torch.manual_seed(0)
     net = create(NET, classes=1000)
     seen = np.stack([np.asarray(scene(kind, seed, (64, 64))) for kind in range(2) for seed in range(100, 116)])
-    measure_norms(net, 0, [(torch.from_numpy(seen).permute(0, 3, 1, 2).float() - 127) / 128])  # or it tells nothing
+    recalibrate_batch_norms(
+        net, 0, [(torch.from_numpy(seen).permute(0, 3, 1, 2).float() - 127) / 128]
+    )  # or all outputs are equal
     tensors, _ = arrays_of(net)
     pixels = Pixels(64, 64, fraction=0.875, mean=(127.0,) * 3, std=(128.0,) * 3)
     known = Source("tiny", NET, "noise", "none", "none", "none", "0" * 64, "none", 0.1, "none", (), pixels)
@@ -66,7 +69,7 @@ def published(session_cache: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two kinds of made-up photographs: 24 to learn from, 8 held out."""
+    """Two kinds of made-up photographs: 24 for training, 8 held out."""
     root = tmp_path_factory.mktemp("scenes")
     for part, numbers in (("train", range(12)), ("val", range(12, 16))):
         for kind, name in enumerate(("discs", "bars")):
@@ -77,7 +80,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def picture(kind: int, number: int) -> Image.Image:
-    """A scene, of kind 1 with less red in it: what a net that was never trained can tell too."""
+    """A scene, of kind 1 with less red in it: which even an untrained net can separate."""
     red, green, blue = scene(kind, number).split()
     return Image.merge("RGB", (red.point(lambda level: level * (1 - 0.3 * kind)), green, blue))
 
@@ -91,7 +94,7 @@ def page(run: Run) -> str:
     return (run.folder / "report.html").read_text()
 
 
-def test_the_upper_stages_are_learnt_and_the_rest_is_the_published_net(run: Run) -> None:
+def test_the_upper_stages_are_trained_and_the_rest_is_the_pretrained_net(run: Run) -> None:
     before, after = published_model(NET).tensors, run.model.tensors
     learnt = {name.partition(".")[0] for name in after if not np.array_equal(before[name], after[name])}
     assert learnt == {"stage7", "stage8", "stage9", "head"}
@@ -100,7 +103,7 @@ def test_the_upper_stages_are_learnt_and_the_rest_is_the_published_net(run: Run)
     assert run.model.training["unfrozen"] == ["stage9", "stage8", "stage7"]
 
 
-def test_the_curve_begins_with_the_head_alone_and_the_report_says_what_was_learnt(run: Run) -> None:
+def test_the_curve_starts_with_the_head_alone_and_the_report_names_the_trained_stages(run: Run) -> None:
     events = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
     epochs = [event for event in events if event["event"] == "epoch"]
     assert [event["epoch"] for event in epochs] == [0, 1, 2, 3]
@@ -109,7 +112,7 @@ def test_the_curve_begins_with_the_head_alone_and_the_report_says_what_was_learn
     assert "then they were trained on too" in page(run)
 
 
-def test_its_backbone_is_its_own_and_both_engines_agree(run: Run, scenes: Path) -> None:
+def test_its_backbone_has_its_own_key_and_both_engines_agree(run: Run, scenes: Path) -> None:
     assert run.model.backbone_key != published_model(NET).backbone_key
     images = sorted((scenes / "val").rglob("*.png"))
     answers = [
@@ -120,7 +123,7 @@ def test_its_backbone_is_its_own_and_both_engines_agree(run: Run, scenes: Path) 
     assert (answers[0].argmax(1) == run.evaluation.predictions.argmax(1)).all()
 
 
-def test_where_learning_the_net_does_not_help_the_head_alone_is_left(scenes: Path, tmp_path: Path) -> None:
+def test_if_fine_tuning_does_not_help_the_pretrained_net_with_the_head_remains(scenes: Path, tmp_path: Path) -> None:
     told = Listening()
     harmed = train(
         scenes,
@@ -136,11 +139,11 @@ def test_where_learning_the_net_does_not_help_the_head_alone_is_left(scenes: Pat
 
 
 class Power(BaseException):
-    """What nobody catches."""
+    """An exception that nothing catches."""
 
 
 class CutOff(Progress):
-    """The power fails when the first epoch under the bar `what` is done."""
+    """Simulates a power failure after the first epoch under the bar `what`."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -158,7 +161,7 @@ class CutOff(Progress):
 
 
 @pytest.mark.parametrize("what", ["Training", "Training again"])
-def test_a_run_that_was_cut_off_leaves_the_same_file(what: str, run: Run, scenes: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_gives_the_same_file(what: str, run: Run, scenes: Path, tmp_path: Path) -> None:
     often = RECIPE.updated({"checkpoint.steps": 1})
     with pytest.raises(Power):
         train(scenes, out=tmp_path / "run", recipe=often, progress=CutOff(what))
@@ -168,7 +171,7 @@ def test_a_run_that_was_cut_off_leaves_the_same_file(what: str, run: Run, scenes
     assert resumed.checksums == run.model.checksums
 
 
-def test_every_fold_has_a_net_of_its_own(scenes: Path, tmp_path: Path) -> None:
+def test_every_fold_has_its_own_net(scenes: Path, tmp_path: Path) -> None:
     folded = train(scenes / "train", out=tmp_path / "run", recipe=RECIPE.updated({"data.folds": 2, "train.epochs": 1}))
     assert len(folded.result.cross_validation.folds) == 2
     assert folded.evaluation.total == 24
@@ -188,7 +191,7 @@ def test_other_tasks(kind: str, scenes: Path, tmp_path: Path) -> None:
     assert done.evaluation.total == 8
 
 
-def test_a_number_is_learnt_on_from_where_the_head_stood(scenes: Path, tmp_path: Path) -> None:
+def test_regression_continues_from_the_fitted_head(scenes: Path, tmp_path: Path) -> None:
     rows = [(path, 1000 + 50 * int(path.stem), path.parts[-3]) for path in sorted(scenes.rglob("*.png"))]
     data = csv_manifest(tmp_path / "data.csv", ("path", "number:steps", "split"), rows)
     done = train(data, out=tmp_path / "run", recipe=RECIPE.updated({"optimizer.lr": 1e-7, "train.epochs": 1}))
@@ -199,11 +202,11 @@ def test_a_number_is_learnt_on_from_where_the_head_stood(scenes: Path, tmp_path:
 
 
 @pytest.mark.parametrize("batch_norm", ["recalibrated", "trained"])
-def test_batch_norm(batch_norm: str, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_norm_options(batch_norm: str, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = finetune._AtStart.start
 
     def hopeless(hook: finetune._AtStart, run: LoopState) -> None:
-        """The head alone is made out to be hopeless: whether a net that never saw a photograph beats it is chance."""
+        """Make the head alone look bad: whether an untrained net beats it would be random."""
         honest(hook, run)
         hook.row |= {"held_out_loss": 1e9}
 
@@ -228,7 +231,7 @@ def test_from_the_command_line(cli, scenes: Path, tmp_path: Path) -> None:  # ty
 
 
 @pytest.mark.parametrize(("affordable", "strategy"), [(600.0, "finetune"), (0.0, "features")])
-def test_auto_looks_closer_at_many_images_and_says_what_it_found(
+def test_auto_measures_similarity_for_many_images_and_reports_it(
     affordable: float, strategy: str, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("striate.learning.planning.MANY", 32)
@@ -240,7 +243,7 @@ def test_auto_looks_closer_at_many_images_and_says_what_it_found(
     assert Recipe.from_file(tmp_path / "run" / "recipe.toml").strategy == strategy
 
 
-def test_no_few_images_are_learnt_by_heart_under_a_head_that_knows_them(scenes: Path, tmp_path: Path) -> None:
+def test_overfit_batch_is_not_used_with_a_fitted_head(scenes: Path, tmp_path: Path) -> None:
     told = Listening()
     recipe = RECIPE.updated({"train.epochs": 1, "train.overfit_batch": 4, "optimizer.lr": "auto"})
     run = train(scenes, out=tmp_path / "run", recipe=recipe, progress=told)

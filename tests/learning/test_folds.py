@@ -1,4 +1,5 @@
-"""Cross-validation: every image answered once, by a model that had not seen it; twins and groups stay together."""
+"""Cross-validation: every image is predicted once, by a model not trained on it; duplicates and groups stay
+together."""
 
 from __future__ import annotations
 
@@ -49,7 +50,7 @@ def folded(places: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(places, out=tmp_path_factory.mktemp("folded") / "run", recipe=FEATURES.updated({"data.folds": 4}))
 
 
-def test_every_image_is_measured_once(folded: Run) -> None:
+def test_every_image_is_predicted_once(folded: Run) -> None:
     assert (folded.evaluation.part, folded.evaluation.total) == ("cross-validated", 60)
     assert [fold.total for fold in folded.result.cross_validation.folds] == [15] * 4
     assert Counter(folded.evaluation.targets.tolist()) == {0: 36, 1: 24}
@@ -61,7 +62,7 @@ def test_every_image_is_measured_once(folded: Run) -> None:
     assert folded.model.training["images"] == 60
 
 
-def test_mean_interval_and_pooled_are_told(folded: Run) -> None:
+def test_mean_interval_and_pooled_score_are_reported(folded: Run) -> None:
     told = folded.metrics["folds"]
     scores = [fold.score for fold in folded.result.cross_validation.folds]
     assert told["scores"] == scores
@@ -88,7 +89,7 @@ def test_the_command_line_cross_validates(cli, places: Path, tmp_path: Path) -> 
 
 
 def noise(root: Path, count: int, size: int = 28) -> Path:
-    """Images of nothing under labels drawn at random, as many of each."""
+    """Noise images with random labels, equally many of each."""
     generator = np.random.default_rng(5)
     for number in range(count):
         path = root / ("heads" if number % 2 else "tails") / f"{number:03d}.png"
@@ -98,8 +99,8 @@ def noise(root: Path, count: int, size: int = 28) -> Path:
 
 
 @pytest.mark.parametrize("strategy", ["features", "scratch"])
-def test_random_labels_come_out_at_chance(strategy: str, tmp_path: Path) -> None:
-    # A model that had seen an image would know its label by heart: the final one, which has, does.
+def test_random_labels_give_chance_level(strategy: str, tmp_path: Path) -> None:
+    # A model trained on an image would memorise its label: the final one does.
     data = noise(tmp_path / "coins", 80)
     recipe = (
         FEATURES
@@ -113,7 +114,7 @@ def test_random_labels_come_out_at_chance(strategy: str, tmp_path: Path) -> None
         assert evaluate(run.folder, data).evaluation.accuracy >= 0.85
 
 
-def test_each_net_from_scratch_learns_from_the_other_folds_only(
+def test_each_net_from_scratch_is_trained_on_the_other_folds_only(
     places: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learnt: list[set[int]] = []
@@ -133,7 +134,7 @@ def test_each_net_from_scratch_learns_from_the_other_folds_only(
     assert [fold.total for fold in run.result.cross_validation.folds] == [20, 20, 20]
 
 
-# A split that the data bring
+# A split that comes with the data
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +149,7 @@ def with_split(places: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("strategy", ["features", "scratch"])
-def test_a_given_split_is_kept_and_the_folds_lie_in_train(strategy: str, with_split: Path, tmp_path: Path) -> None:
+def test_a_given_split_is_retained_and_the_folds_are_in_train(strategy: str, with_split: Path, tmp_path: Path) -> None:
     recipe = FEATURES if strategy == "features" else SCRATCH.updated({"data.folds": 3})
     run = train(with_split, out=tmp_path / "run", recipe=recipe)
     assert (run.evaluation.part, run.evaluation.total) == ("test", 15)
@@ -162,10 +163,10 @@ def test_a_given_split_is_kept_and_the_folds_lie_in_train(strategy: str, with_sp
     assert "Cross-validation" in page["folds"]
 
 
-# What belongs together
+# Duplicates and groups
 
 
-def test_twins_and_groups_stay_in_one_fold(places: Path, tmp_path: Path) -> None:
+def test_duplicates_and_groups_stay_in_one_fold(places: Path, tmp_path: Path) -> None:
     root = tmp_path / "set"
     shutil.copytree(places, root)
     twins = {}
@@ -198,13 +199,13 @@ def test_folds_of_other_tasks(kind: str, tmp_path: Path) -> None:
     run = train(data, out=tmp_path / "run", recipe=FEATURES.updated({"data.folds": 3}))
     sizes = [fold.total for fold in run.result.cross_validation.folds]
     assert run.evaluation.total == sum(sizes) == 45
-    assert max(sizes) - min(sizes) <= 2  # several labels an image do not share out evenly
+    assert max(sizes) - min(sizes) <= 2  # multilabel folds are not exactly equal
     assert run.metrics["folds"]["pooled"] == run.evaluation.score
     strict_json((run.folder / "log.jsonl").read_text().splitlines()[-1])
     assert "Cross-validation" in (run.folder / "report.html").read_text("utf-8")
 
 
-def test_a_fold_without_any_label_has_no_score_and_spoils_none(tmp_path: Path, cli) -> None:  # type: ignore[no-untyped-def]
+def test_a_fold_without_any_label_has_no_score_and_the_mean_ignores_it(tmp_path: Path, cli) -> None:  # type: ignore[no-untyped-def]
     made = draw(tmp_path / "d", 20, seed=3)
     rows = [(f"d/{d.path}", "rare" if number == 7 else "") for number, d in enumerate(made)]
     data = csv_manifest(tmp_path / "all.csv", ("path", "labels"), rows)
@@ -233,7 +234,7 @@ def test_too_few_or_too_many_folds_are_refused(places: Path, tmp_path: Path, cli
     assert list(tmp_path.iterdir()) == []
 
 
-def test_thresholds_that_folds_are_measured_by_come_from_the_other_folds() -> None:
+def test_a_folds_thresholds_are_fitted_on_the_other_folds() -> None:
     generator = np.random.default_rng(0)
     task = Multilabel(("a", "b"))
     fold = np.arange(60) % 3
@@ -249,7 +250,7 @@ def test_thresholds_that_folds_are_measured_by_come_from_the_other_folds() -> No
 
     before, after = measured(-1).folds, measured(1).folds
     assert all(isinstance(one, MultilabelEvaluation) and one.thresholds is not None for one in before + after)
-    assert np.array_equal(before[1].thresholds, after[1].thresholds)  # whatever its own targets are
+    assert np.array_equal(before[1].thresholds, after[1].thresholds)  # independent of its own targets
     assert not np.array_equal(before[0].thresholds, after[0].thresholds)
     assert np.abs(before[1].thresholds - [0.3, 0.7]).max() < 0.05
     assert [one.all_right for one in before] == [

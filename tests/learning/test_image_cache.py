@@ -1,4 +1,4 @@
-"""Decoded once: photographs are packed for many epochs and runs, and every engine sees the very pixels learnt from."""
+"""Decoded once: photographs are packed for many epochs and runs, and every engine gets exactly the training pixels."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def jpegs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of this test's own, and a file system whose clock is fine enough to trust at once."""
+    """A separate cache for this test, and file times trusted at once."""
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(sources, "TICK", -(10**15))
     return tmp_path / "cache"
@@ -65,7 +65,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often files of class folders are read and decoded, and how many pictures the report asks for."""
+    """How often files of class folders are read and decoded, and how many pictures the report requests."""
     calls: Counter[str] = Counter()
     read, decode = FileSource.read, FileSource.decode
 
@@ -96,7 +96,7 @@ def test_a_second_run_opens_no_jpeg(jpegs: Path, own_cache: Path, tmp_path: Path
     made = path.stat().st_ino
     counted.clear()
     second = train(jpegs, out=tmp_path / "two", recipe=SCRATCH)
-    assert counted["decode"] == counted["read"] == counted["pictured"] < 44  # the report's thumbnails, and no more
+    assert counted["decode"] == counted["read"] == counted["pictured"] < 44  # only the report's thumbnails
     assert path.stat().st_ino == made
     assert np.array_equal(second.evaluation.predictions, first.evaluation.predictions)
 
@@ -127,30 +127,30 @@ def refusing(*arguments: object, **more: object) -> None:
     raise OSError(28, "No space left on device")
 
 
-def test_without_a_pack_the_images_are_kept_in_memory(
+def test_without_a_pack_the_images_are_held_in_memory(
     jpegs: Path, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = train(jpegs, out=tmp_path / "plain", recipe=SCRATCH)
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "other cache"))
     monkeypatch.setattr(packing, "publish", refusing)
-    heard = Listening()
-    run = train(jpegs, out=tmp_path / "run", recipe=SCRATCH, progress=heard)
-    said = [line for line in heard.lines if "this run holds its images in memory" in line]
-    assert len(said) == 1 and "No space left on device" in said[0]
+    progress = Listening()
+    run = train(jpegs, out=tmp_path / "run", recipe=SCRATCH, progress=progress)
+    lines = [line for line in progress.lines if "this run holds its images in memory" in line]
+    assert len(lines) == 1 and "No space left on device" in lines[0]
     assert np.array_equal(run.evaluation.predictions, plain.evaluation.predictions)
 
 
 def test_a_cache_that_is_a_file(jpegs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cache").write_text("a file where the cache folder should be")
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
-    heard = Listening()
-    run = train(jpegs, out=tmp_path / "run", recipe=SCRATCH, progress=heard)
+    progress = Listening()
+    run = train(jpegs, out=tmp_path / "run", recipe=SCRATCH, progress=progress)
     assert run.evaluation.total == 12
-    assert sum("holds its images in memory" in line for line in heard.lines) == 1
-    assert sum("repeats that work" in line for line in heard.lines) == 1  # the records
+    assert sum("holds its images in memory" in line for line in progress.lines) == 1
+    assert sum("repeats that work" in line for line in progress.lines) == 1  # the records
 
 
-def test_what_does_not_fit_into_memory_either_is_an_error(
+def test_images_that_do_not_fit_into_memory_either_are_an_error(
     jpegs: Path, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packing, "publish", refusing)
@@ -165,7 +165,7 @@ def test_what_does_not_fit_into_memory_either_is_an_error(
 
 @pytest.fixture
 def fitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """The images, and the places among them, that the loop was given."""
+    """The images and indices given to the loop."""
     given: list[tuple[torch.Tensor, torch.Tensor]] = []
     honest = trainer.fit
 
@@ -219,7 +219,7 @@ def test_augmentation_that_does_not_zoom_has_one_pack(jpegs: Path, own_cache: Pa
     assert len(list((own_cache / "packs").glob("*.pack"))) == 1
 
 
-def test_cached_images_know_their_images_whatever_was_left_out(jpegs: Path, own_cache: Path, tmp_path: Path) -> None:
+def test_cached_images_are_right_whatever_was_excluded(jpegs: Path, own_cache: Path, tmp_path: Path) -> None:
     from striate.data.audit.audit import audit
 
     (jpegs / "train" / "bars" / "broken.jpg").write_bytes(b"\xff\xd8")
@@ -240,7 +240,7 @@ def test_cached_images_know_their_images_whatever_was_left_out(jpegs: Path, own_
 
 
 @pytest.mark.parametrize("normalise", ["mean-image", "mean-pixel"])
-def test_engines_and_evaluate_agree_on_a_model_of_its_own_mean(normalise: str, jpegs: Path, tmp_path: Path) -> None:
+def test_engines_and_evaluate_agree_on_a_model_with_its_own_mean(normalise: str, jpegs: Path, tmp_path: Path) -> None:
     recipe = SCRATCH.updated({"input.normalise": normalise, "train.epochs": 4})
     run = train(jpegs, out=tmp_path / "run", recipe=recipe)
     model = load(run.folder).model

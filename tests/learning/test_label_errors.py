@@ -1,4 +1,4 @@
-"""Label errors: wrong ones planted in a separable set come first, for every task."""
+"""Label errors: wrong labels planted in a separable set rank first, for every task."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def rows(*values: tuple[float, ...]) -> np.ndarray:
     return np.array(values, np.float32)
 
 
-# By hand
+# Computed by hand
 
 
-def test_classes_by_the_labels_own_probability() -> None:
+def test_classes_are_ranked_by_the_labels_probability() -> None:
     found = audited(Classification(("a", "b", "c")), 0, 1, 2, 0, 1)
     unseen = rows((0.9, 0.05, 0.05), (0.6, 0.3, 0.1), (0.1, 0.85, 0.05), (0.2, 0.3, 0.5), (np.nan,) * 3)
     told = label_errors(found, unseen)
@@ -41,7 +41,7 @@ def test_classes_by_the_labels_own_probability() -> None:
     assert [one.suggested_probability for one in told] == pytest.approx([0.85, 0.5, 0.6])
 
 
-def test_labels_by_the_least_believed_of_them() -> None:
+def test_multilabel_is_ranked_by_the_least_probable_label() -> None:
     task = Multilabel(("a", "b"), (0.5, 0.2))
     found = audited(task, (0,), (), (0, 1), (1,), (0,))
     unseen = rows((0.9, 0.1), (0.4, 0.7), (0.05, 0.9), (0.1, 0.3), (0.6, 0.25))
@@ -52,7 +52,7 @@ def test_labels_by_the_least_believed_of_them() -> None:
     assert [one.label_probability for one in told] == pytest.approx([0.05, 0.3, 0.6])
 
 
-def test_numbers_that_are_far_beyond_the_usual_error() -> None:
+def test_regression_flags_errors_far_beyond_the_usual() -> None:
     found = audited(Regression(("age",)), *(float(n) for n in range(20)))
     unseen = np.arange(20, dtype=np.float32)[:, None] + np.tile([[0.5], [-0.5]], (10, 1)).astype(np.float32)
     assert label_errors(found, unseen) == []
@@ -63,7 +63,7 @@ def test_numbers_that_are_far_beyond_the_usual_error() -> None:
 
 
 @pytest.mark.parametrize("task", [Classification(("a", "b")), Multilabel(("a", "b")), Regression(("n",))])
-def test_nothing_answered_is_nothing_doubted(task: Task) -> None:
+def test_without_predictions_there_are_no_label_errors(task: Task) -> None:
     target: Target = {"classification": 0, "multilabel": (0,), "regression": 1.0}[task.kind]
     assert label_errors(audited(task, target, target), np.full((2, task.outputs), np.nan, np.float32)) == []
     assert label_errors(audited(task), np.zeros((0, task.outputs), np.float32)) == []
@@ -74,7 +74,7 @@ def test_nothing_answered_is_nothing_doubted(task: Task) -> None:
 
 @pytest.fixture(scope="module")
 def mislabelled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str]]:
-    """Two easy classes of 30; four images of them lie in the wrong folder."""
+    """Two easy classes of 30; four of the images are in the wrong folder."""
     root = blocks(tmp_path_factory.mktemp("wrong") / "set", {"low": 30, "high": 30})
     planted = set()
     for name, other in (("low", "high"), ("high", "low")):
@@ -84,7 +84,7 @@ def mislabelled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str
     return root, planted
 
 
-def test_an_audit_of_labels_names_the_wrong_ones_first(mislabelled: tuple[Path, set[str]], cli) -> None:  # type: ignore[no-untyped-def]
+def test_an_audit_of_labels_ranks_the_wrong_ones_first(mislabelled: tuple[Path, set[str]], cli) -> None:  # type: ignore[no-untyped-def]
     root, planted = mislabelled
     found = audit(root, labels=True).findings[0]
     assert (found.kind, found.action) == ("label-error", "kept")
@@ -108,7 +108,7 @@ def test_the_report_of_a_run_lists_them(folds: int, mislabelled: tuple[Path, set
     assert sum(f"{name}/" in told for name in ("low", "high")) == 2
 
 
-def test_nets_from_scratch_doubt_fold_by_fold(mislabelled: tuple[Path, set[str]], tmp_path: Path) -> None:
+def test_nets_from_scratch_find_label_errors_by_folds(mislabelled: tuple[Path, set[str]], tmp_path: Path) -> None:
     root, planted = mislabelled
     changes = {
         "strategy": "scratch", "net.name": "lenet5_plain", "train": {"epochs": 10, "batch": 16}, "data.folds": 3,

@@ -38,12 +38,12 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def strange(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs of no class, some of them deeper down, and what is no image."""
+    """Photographs of no class, some in subfolders, and a file that is not an image."""
     root = tmp_path_factory.mktemp("strange") / "others"
     (root / "deep" / "er").mkdir(parents=True)
     for number in range(16):
         scene(number % 2, number, (40, 32)).save((root if number % 2 else root / "deep" / "er") / f"{number:02d}.jpg")
-    (root / "notes.txt").write_text("no image")
+    (root / "notes.txt").write_text("not an image")
     return root
 
 
@@ -54,7 +54,7 @@ def run(request: pytest.FixtureRequest, known: Path, strange: Path, tmp_path_fac
     return train(known, out=out, recipe=recipe.updated({"data.ood": str(strange)}))
 
 
-def test_strangers_are_measured(run: Run) -> None:
+def test_ood_images_are_evaluated(run: Run) -> None:
     met, told = run.result.evidence.ood, run.metrics["ood"]
     assert met is not None and told == met.as_dict() == run.model.metrics["ood"]
     assert (told["folder"], told["images"]) == ("others", 16)
@@ -107,7 +107,7 @@ def test_evaluating_counts_every_image_as_one_of_the_classes(run: Run, known: Pa
     assert measured.total == 120 and measured.score > 0.9
 
 
-def test_the_page_tells_of_them(run: Run) -> None:
+def test_the_report_shows_ood_detection(run: Run) -> None:
     told = sections((run.folder / "report.html").read_text("utf-8"))["ood"]
     assert "Out-of-distribution detection" in told and "others" in told
 
@@ -127,7 +127,7 @@ def test_the_threshold_depends_on_training_images_only(
     assert again.result.evidence.ood.auroc < 0.8
 
 
-def test_without_strangers_nothing_is_refused(known: Path, strange: Path, tmp_path: Path) -> None:
+def test_without_ood_images_nothing_is_rejected(known: Path, strange: Path, tmp_path: Path) -> None:
     plain = train(known, out=tmp_path / "run", recipe=FEATURES)
     assert plain.result.evidence.ood is None and not plain.model.extras and "ood" not in plain.metrics
     answers = predict(plain.folder, [strange]).predictions
@@ -163,7 +163,7 @@ def test_the_exported_graph_gives_the_distances(known: Path, strange: Path, tmp_
 
 
 @pytest.mark.parametrize("recipe", [FEATURES, SCRATCH], ids=["features", "scratch"])
-def test_strangers_that_cannot_be_used_are_refused(recipe: Recipe, known: Path, tmp_path: Path) -> None:
+def test_unusable_ood_folders_are_refused(recipe: Recipe, known: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "a.txt").write_text("x")
@@ -171,7 +171,7 @@ def test_strangers_that_cannot_be_used_are_refused(recipe: Recipe, known: Path, 
     (tmp_path / "broken" / "a.png").write_bytes(b"x")
     before = sorted(tmp_path.iterdir())
     for name, words in (
-        ("nothing", r"--ood takes a folder of images that show none of the classes; '.*nothing' is no folder"),
+        ("nothing", r"--ood takes a folder of images that show none of the classes; '.*nothing' is not a folder"),
         ("empty", "no image"),
         ("text", "no image"),
         ("broken", "no image of the OOD folder 'broken' can be read"),
@@ -179,13 +179,13 @@ def test_strangers_that_cannot_be_used_are_refused(recipe: Recipe, known: Path, 
         with pytest.raises(RequestError, match=words) as caught:
             train(known, out=tmp_path / "run", recipe=recipe.updated({"data.ood": str(tmp_path / name)}))
         assert "\n" not in str(caught.value)
-    # What was learnt from nothing before the strangers were met is kept: with a folder that can be read it is resumed.
+    # Training done before the OOD folder failed is saved: with a readable folder the run is resumed.
     kept = [tmp_path / "run"] if recipe is SCRATCH else []
     assert sorted(tmp_path.iterdir()) == sorted(before + kept)
 
 
 def test_a_net_without_a_linear_head_is_refused(known: Path, strange: Path, tmp_path: Path) -> None:
     changes = {"net.name": "lenet5", "data.ood": str(strange), "train.epochs": 1}
-    with pytest.raises(RequestError, match="lenet5 ends in no linear layer, so it has no feature space"):
+    with pytest.raises(RequestError, match="lenet5 does not end in a linear layer, so it has no feature space"):
         train(known, out=tmp_path / "run", recipe=SCRATCH.updated(changes))
     assert list(tmp_path.iterdir()) == []

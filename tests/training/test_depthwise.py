@@ -1,4 +1,4 @@
-"""Depthwise convolutions made fast give the same answers and gradients, and are left as they were."""
+"""Fast depthwise convolutions give the same outputs and gradients, and are restored afterwards."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def test_the_same_numbers(kernel: int | tuple[int, int], stride: int, bias: bool
     plain = gradients(conv, fast=False)
     for half in (False, True):
         for mine, theirs in zip(gradients(conv, fast=True, half=half), plain, strict=True):
-            # What is left alone is learnt in bfloat16 under autocast, as any convolution.
+            # Unchanged ones compute in bfloat16 under autocast, like any convolution.
             rough = half and stride == 1 and kernel in (1, 3)
             torch.testing.assert_close(mine, theirs, rtol=0.03 if rough else 1e-4, atol=0.3 if rough else 1e-4)
 
 
-def test_same_padding_is_kept() -> None:
+def test_same_padding_is_preserved() -> None:
     torch.manual_seed(0)
     conv = SameConv2d(6, 6, 5, stride=2, groups=6)
     for mine, theirs in zip(gradients(conv, fast=True), gradients(conv, fast=False), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
 
 
-def test_other_convolutions_are_not_touched_and_all_are_left_as_they_were() -> None:
+def test_other_convolutions_are_unchanged_and_all_are_restored() -> None:
     net = nn.Sequential(nn.Conv2d(6, 6, 5), nn.Conv2d(6, 12, 5, groups=6), nn.Conv2d(6, 6, 5, groups=6, dilation=2))
     deep = nn.Conv2d(6, 6, 5, groups=6)
     with pytest.raises(KeyError), fast_depthwise(net.append(deep)):

@@ -1,4 +1,4 @@
-"""Nothing that training puts on a network stays on it, whether the loop ends or fails at any point."""
+"""Everything that training attaches to a network is removed, whether the loop ends or fails at any point."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from striate.training.loop import fit
 
 POINTS = [name for name in vars(Hook) if not name.startswith("_") and callable(getattr(Hook, name))]
 POINTS = [name for name in POINTS if name not in ("tensors", "facts", "restore", "note")]
-# How each technique of the package is made; a new one without an entry here fails the test below.
+# Constructor arguments of each technique of the package; a new one without an entry here fails the test below.
 MADE: dict[str, tuple[Any, ...]] = {"GradientClipping": (1.0,), "WeightAveraging": (0.9,), "BestEpoch": (2,)}
 
 
@@ -31,7 +31,7 @@ def techniques() -> Iterator[type[Hook]]:
 
 
 TECHNIQUES = {hook.__name__: hook for hook in techniques()}
-# What the recipe puts on a network by itself.
+# What the recipe attaches to a network.
 RECIPES = {
     "plain": {},
     "gradient checkpointing": {"train.gradient_checkpointing": "sqrt"},
@@ -60,7 +60,7 @@ def attached(net: nn.Module) -> dict[str, Any]:
     return found
 
 
-def test_every_technique_is_made_here() -> None:
+def test_every_technique_has_constructor_arguments_here() -> None:
     assert TECHNIQUES.keys() == MADE.keys() and POINTS == [
         "start", "epoch_begins", "batch_ready", "loss_ready", "gradients_ready", "step_done", "epoch_done", "end",
     ]  # fmt: skip
@@ -69,7 +69,7 @@ def test_every_technique_is_made_here() -> None:
 @pytest.mark.parametrize("point", [None, *POINTS])
 @pytest.mark.parametrize("changes", RECIPES.values(), ids=RECIPES.keys())
 @pytest.mark.parametrize("technique", MADE)
-def test_nothing_stays_on_the_network(technique: str, changes: dict[str, Any], point: str | None) -> None:
+def test_nothing_remains_attached_to_the_network(technique: str, changes: dict[str, Any], point: str | None) -> None:
     net, examples = small_net(), noise()
     before, state = attached(net), torch.get_rng_state()
     hooks = [TECHNIQUES[technique](*MADE[technique]), *([Failing(point)] if point else [])]

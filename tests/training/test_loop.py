@@ -1,4 +1,4 @@
-"""The loop learns, repeats itself bit for bit, agrees with ten plain lines, and stops with words."""
+"""The loop trains, is deterministic bit for bit, agrees with a ten-line loop, and reports errors with their cause."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from striate.training.plain import fit_plain
 from striate.training.schedule import Schedule
 
 
-class Told(Hook):
+class Reports(Hook):
     def __init__(self) -> None:
         self.reports: list[EpochReport] = []
 
@@ -32,9 +32,9 @@ class Told(Hook):
         self.reports.append(loop.reports[-1])
 
 
-def test_learns_digits(digits: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
+def test_trains_on_digits(digits: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
     images, labels, *held_out = digits
-    net, told = small_net(), Told()
+    net, told = small_net(), Reports()
     recipe = Recipe().updated(
         {"train.epochs": 6, "train.batch": 50, "optimizer.lr": 0.1, "augment": {"preset": "none", "shift": 1}}
     )
@@ -55,7 +55,7 @@ def test_learns_digits(digits: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
     assert reports[-1].learning_rate == pytest.approx(Schedule(recipe, 6, 40).rate(239))
 
 
-def test_the_plain_twin_gives_the_same_curve() -> None:
+def test_the_plain_loop_gives_the_same_curve() -> None:
     images, labels = some(100)
     for augmented in ({"shift": 2}, {"shift": 2, "mixup": 0.4}):
         recipe = Recipe().updated(
@@ -72,13 +72,13 @@ def test_the_plain_twin_gives_the_same_curve() -> None:
         net, plain = small_net(), small_net()
         reports = fit(net, examples(images, labels), recipe)
         losses = fit_plain(plain, examples(images, labels), recipe)
-        # Not to the bit: the loop is channels-last, the twin is not.
+        # Not to the bit: `fit` is channels-last, the plain loop is not.
         assert [report.loss for report in reports] == pytest.approx(losses, rel=1e-4)
         for mine, theirs in zip(net.parameters(), plain.parameters(), strict=True):
             torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
 
 
-def test_the_plain_twin_is_what_anybody_would_write() -> None:
+def test_the_plain_loop_equals_a_handwritten_one() -> None:
     images, labels = some(100)
     recipe = Recipe().updated(
         {
@@ -128,7 +128,7 @@ def test_same_seed_same_weights_bit_for_bit() -> None:
     assert not same(nets[0], nets[2])
 
 
-def test_validating_or_not_does_not_change_the_weights() -> None:
+def test_evaluation_does_not_change_the_weights() -> None:
     images, labels = some()
     nets = small_net(dropout=0.5), small_net(dropout=0.5)
     modes = []
@@ -169,7 +169,7 @@ def test_batch_norm_over_vectors_survives_a_tail_of_one() -> None:
 
 
 class Bursts(nn.Module):
-    """Passes its input on, but has an infinity in the batch of the given number."""
+    """The identity, with an infinity in the batch of the given number."""
 
     def __init__(self, batch: int) -> None:
         super().__init__()
@@ -187,14 +187,14 @@ def test_stops_at_the_first_loss_that_is_not_finite() -> None:
         fit(net, noise(), QUICK)
     # 65 images are two batches of 32 here, so the fourth is the second epoch's last.
     assert str(caught.value) == (
-        "the loss is not a finite number at epoch 2, batch 2 of 2: it begins in layer '3'; "
+        "the loss is not a finite number at epoch 2, batch 2 of 2: it starts in layer '3'; "
         "try a lower learning rate than 0.05 or a longer warm-up than 0 epochs"
     )
     assert all(parameter.isfinite().all() for parameter in net.parameters())
     assert not any(module._forward_hooks for module in net.modules())
 
 
-def test_a_rate_too_high_says_what_would_help() -> None:
+def test_too_high_a_learning_rate_gives_advice() -> None:
     recipe = QUICK.updated({"optimizer.lr": 1e3, "train.clip_norm": None, "train.epochs": 10})
     with pytest.raises(
         WorkError, match=r"not a finite number at epoch \d+, batch \d+ of 3: .*lower learning rate than 1000"
@@ -202,7 +202,7 @@ def test_a_rate_too_high_says_what_would_help() -> None:
         fit(small_net(norm=False), noise(), recipe)
 
 
-def test_weights_spoilt_by_the_very_last_step_are_noticed() -> None:
+def test_weights_made_non_finite_by_the_last_step_are_noticed() -> None:
     net, linear = nn.Sequential(nn.Flatten()), nn.Linear(196, 10)
     net.append(linear)
     linear.weight.register_hook(lambda gradient: gradient / 0.0)  # type: ignore[no-untyped-call]
@@ -210,7 +210,7 @@ def test_weights_spoilt_by_the_very_last_step_are_noticed() -> None:
         fit(net, noise(32), QUICK.updated({"train.epochs": 1}))
 
 
-def test_a_gradient_is_cut_to_the_length_asked_for() -> None:
+def test_a_gradient_is_clipped_to_the_given_norm() -> None:
     moves = {}
     for clip_norm in (None, 0.01):
         net = small_net(norm=False)
@@ -268,7 +268,7 @@ def test_bfloat16_is_close_and_float32_weights_stay() -> None:
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
 
 
-def test_wrong_requests_say_what_was_given() -> None:
+def test_errors_name_the_given_value() -> None:
     images, labels = some(10)
     wrong = [
         (images.float(), labels, r"uint8 images .*not torch.float32 \[10, 1, 14, 14\]"),
@@ -283,7 +283,7 @@ def test_wrong_requests_say_what_was_given() -> None:
         with pytest.raises(RequestError, match="1 channels need as many"):
             examples(images, labels, std=std)
     for weights in (torch.ones(9), torch.zeros(10), torch.full((10,), -1.0), torch.full((10,), float("nan"))):
-        with pytest.raises(RequestError, match="10 training images need as many sample weights of 0 or more"):
+        with pytest.raises(RequestError, match="10 training images need as many sample weights, 0 or more"):
             examples(images, labels, sample_weights=weights)
 
 
@@ -311,7 +311,7 @@ def test_values_out_of_range_are_refused(change: dict[str, Any], words: str) -> 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"size": (0, 3)}, r"size must be at least 1 each way, not \(0, 3\)"),
+        ({"size": (0, 3)}, r"both sides of size must be at least 1, not \(0, 3\)"),
         ({"fraction": 1.1}, "fraction must be above 0 and at most 1, not 1.1"),
     ],
 )
@@ -320,7 +320,7 @@ def test_examples_out_of_range_are_refused(change: dict[str, Any], words: str) -
         noise(**change)
 
 
-def test_what_the_loop_cannot_do_is_refused() -> None:
+def test_unsupported_options_are_refused() -> None:
     with pytest.raises(RequestError, match="unknown key 'rotat' in \\[augment\\]: did you mean 'rotate'"):
         fit(small_net(), noise(), QUICK.updated({"augment": {"preset": "none", "rotat": 3}}))
     with pytest.raises(RequestError, match="unknown loss of the task 'classification' 'huber'; known: cross-entropy"):

@@ -1,4 +1,4 @@
-"""Where techniques meet: what must hold at the edges of the loop's recipe."""
+"""Combinations of techniques and edge cases of the loop's recipe."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from striate.recipe.optimizers import OPTIMIZERS
 from striate.tasks import Regression, Standardisation
 from striate.tasks.losses import CrossEntropy
 from striate.training.batches import SampleOrder
-from striate.training.diagnosis import diagnose, reach_of
-from striate.training.finder import POINTS, find_rate, read
+from striate.training.diagnosis import diagnose, loss_range
+from striate.training.finder import POINTS, find_lr, read
 from striate.training.hooks import Hook
 from striate.training.loop import fit
 from striate.training.loop_state import LoopState
 from striate.training.optimizers import optimizer_for
-from striate.training.pace import fastest
 from striate.training.plain import fit_plain
 from striate.training.segments import in_segments
 from striate.training.standardised import StandardisedTarget
+from striate.training.step_timing import choose_fastest
 
 
 class Joined(nn.Sequential):
-    """Links that each see what all before them made, as a dense block's do: no chain, though an `nn.Sequential`."""
+    """Layers that each take all earlier outputs, as in a dense block: no chain, though an `nn.Sequential`."""
 
     def forward(self, x: Tensor) -> Tensor:
         for link in self:
@@ -45,7 +45,7 @@ def joined() -> nn.Sequential:
 
 
 class Around(nn.Module):
-    """A network whose outermost `nn.Sequential` is no chain."""
+    """A network whose outermost `nn.Sequential` is not a chain."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Around(nn.Module):
         return scores
 
 
-def test_what_has_a_forward_of_its_own_is_no_chain() -> None:
+def test_a_sequential_with_its_own_forward_is_no_chain() -> None:
     plain, segmented = Around(), Around()
     with in_segments(segmented):
         assert "forward" not in vars(segmented.body)
@@ -66,7 +66,7 @@ def test_what_has_a_forward_of_its_own_is_no_chain() -> None:
     assert same(plain, segmented)
 
 
-def test_what_is_not_learnt_does_not_shorten_the_gradient() -> None:
+def test_frozen_parameters_do_not_count_in_gradient_clipping() -> None:
     recipe = QUICK.updated({"train.batch": 16, "train.clip_norm": 0.01})
     frozen, shared = small_net(norm=False), small_net(norm=False)
     for parameter in frozen[0].parameters():
@@ -86,7 +86,7 @@ class Momenta(Hook):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum"])
-def test_momentum_that_one_cycle_takes_to_nothing_comes_back(optimizer: str) -> None:
+def test_one_cycle_restores_momentum_from_zero(optimizer: str) -> None:
     momenta = Momenta()
     recipe = QUICK.updated(
         {
@@ -100,7 +100,7 @@ def test_momentum_that_one_cycle_takes_to_nothing_comes_back(optimizer: str) -> 
     assert momenta.seen[-1] == pytest.approx(0.0 if optimizer == "sgd" else 0.1)
 
 
-def test_a_first_batch_that_is_low_by_chance_is_no_fall() -> None:
+def test_a_low_loss_in_the_first_batch_is_no_fall() -> None:
     rates = np.geomspace(1e-8, 1, POINTS).tolist()
     noise = np.random.default_rng(0).normal(2.3, 0.1, POINTS)
     noise[0] = 2.0
@@ -108,12 +108,12 @@ def test_a_first_batch_that_is_low_by_chance_is_no_fall() -> None:
         read(rates, noise.tolist())
 
 
-def test_a_net_that_begins_spoilt_is_told_by_name() -> None:
+def test_a_non_finite_initial_parameter_is_named() -> None:
     net = small_net()
     with torch.no_grad():
         net[0].weight[0] = float("nan")
     with pytest.raises(WorkError, match=r"parameter '0\.weight'"):
-        find_rate(net, examples(*some(32)), QUICK)
+        find_lr(net, examples(*some(32)), QUICK)
 
 
 class Freezing(Hook):
@@ -128,18 +128,18 @@ class Freezing(Hook):
         self.begun += 1
 
 
-def test_a_trial_goes_by_copies_of_the_runs_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("striate.training.pace.SHORT", 0.0)
+def test_a_trial_uses_copies_of_the_runs_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("striate.training.step_timing.SHORT", 0.0)
     net, data = small_net(), examples(*some(64))
     hook = Freezing(net)
-    found = find_rate(net, data, QUICK.updated({"train.batch": 16}), hooks=[hook])
+    found = find_lr(net, data, QUICK.updated({"train.batch": 16}), hooks=[hook])
     assert found.rate > 0
-    fastest(net, data, QUICK.updated({"train.compile": "no"}), hooks=[hook])
+    choose_fastest(net, data, QUICK.updated({"train.compile": "no"}), hooks=[hook])
     assert hook.begun == 0 and all(parameter.requires_grad for parameter in net.parameters())
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_value_in_range_is_one_that_the_library_takes(name: str) -> None:
+def test_torch_accepts_every_value_in_range(name: str) -> None:
     for square, momentum in ((0.999999, 0.9999), (0.0, 0.0), (1e-6, 0.9)):
         values = {"alpha": square, "beta1": momentum, "beta2": square, "momentum": momentum, "epsilon": 0.0}
         fields = [key.field for key in keys_of(OPTIMIZERS[name])]
@@ -151,18 +151,18 @@ def test_every_value_in_range_is_one_that_the_library_takes(name: str) -> None:
 
 
 @pytest.mark.parametrize(("given", "words"), [("-2", "not '-2'"), ("0", "not '0'"), ("Auto", "or 'auto'")])
-def test_a_rate_to_be_found_is_asked_for_by_its_word(given: str, words: str) -> None:
+def test_the_learning_rate_finder_is_requested_by_auto(given: str, words: str) -> None:
     with pytest.raises(RequestError, match=words):
         Recipe().assigned([f"optimizer.lr={given}"])
 
 
-def test_a_net_with_auxiliary_heads_that_has_learnt_nothing_does_not_diverge() -> None:
+def test_an_untrained_net_with_auxiliary_heads_is_not_diverging() -> None:
     targets, recipe = np.arange(30) % 3, Recipe().updated({"loss.label_smoothing": 0.0})
-    losses = [2.2, 1.9, 1.8, 1.77, 1.6 * float(np.log(3))]  # what guessing costs, by one head and 0.3 times by two
+    losses = [2.2, 1.9, 1.8, 1.77, 1.6 * float(np.log(3))]  # chance level of one head plus 0.3 times two more
     rows = [{"loss": loss, "learning_rate": 0.1} for loss in losses]
     kinds: dict[int, list[Any]] = {}
     for heads in (0, 2):
-        reach = reach_of(CrossEntropy(), targets, outputs=3, times=1 + recipe.loss.aux_weight * heads)
+        reach = loss_range(CrossEntropy(), targets, outputs=3, times=1 + recipe.loss.aux_weight * heads)
         kinds[heads] = [remark.kind for remark in diagnose(rows, recipe, reach)]
     assert kinds == {0: ["diverging"], 2: ["dead"]}
 
@@ -185,7 +185,7 @@ class Numbered(nn.Module):
         return self(x), [self.other(self.body(x))]
 
 
-def test_auxiliary_heads_of_a_number_learn_too() -> None:
+def test_auxiliary_heads_of_regression_are_trained() -> None:
     images, _ = some(32)
     numbers = torch.linspace(100, 200, 32)
     net = Numbered()
@@ -200,7 +200,7 @@ def small_number() -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(196, 1))
 
 
-def test_python_takes_what_a_file_takes() -> None:
+def test_python_and_recipe_files_accept_the_same_values() -> None:
     asked = Recipe().updated({"optimizer.lr": "auto", "train.epochs": "3", "train.batch": 8.0})
     assert asked == Recipe().updated({"optimizer.lr": "auto", "train.epochs": 3, "train.batch": 8})
     assert isinstance(asked.train.batch, int)
@@ -209,18 +209,18 @@ def test_python_takes_what_a_file_takes() -> None:
             Recipe().updated(wrong)
 
 
-def test_the_plain_twin_takes_the_recipe_as_they_come() -> None:
+def test_the_plain_loop_matches_fit_with_default_recipes() -> None:
     recipe, data = Recipe().updated({"train.epochs": 2, "train.batch": 32}), examples(*some(64))
     expected = [report.loss for report in fit(small_net(), data, recipe)]
     assert fit_plain(small_net(), data, recipe) == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_loss_that_moves_by_chance_has_not_exploded(monkeypatch: pytest.MonkeyPatch) -> None:
-    losses = iter([0.001, 0.02, 0.02, 0.02] + [0.01] * (POINTS - 4))  # of a head that was fitted before
+def test_a_noisy_loss_has_not_exploded(monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = iter([0.001, 0.02, 0.02, 0.02] + [0.01] * (POINTS - 4))  # of a previously fitted head
 
-    def learnt(loop: LoopState, batch: SampleOrder) -> None:
+    def recorded(loop: LoopState, batch: SampleOrder) -> None:
         loop.sums.loss, loop.sums.seen, loop.batch = next(losses) * len(batch), len(batch), loop.batch + 1
 
-    monkeypatch.setattr("striate.training.finder.learn", learnt)
+    monkeypatch.setattr("striate.training.finder.train_step", recorded)
     with pytest.raises(WorkError, match="over 200 batches"):
-        find_rate(small_net(), examples(*some(64)), QUICK)
+        find_lr(small_net(), examples(*some(64)), QUICK)

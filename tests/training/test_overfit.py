@@ -1,4 +1,4 @@
-"""The checks before a run: what the first loss should be, and a small batch overfitted, or why it was not."""
+"""The checks before a run: the initial loss, and overfitting a small batch, or why it failed."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ def net_of(outputs: int = 10, *, dead: bool = False) -> nn.Sequential:
 
 
 @pytest.fixture(scope="module")
-def learnt(digits: Digits) -> Examples:
+def training(digits: Digits) -> Examples:
     return Examples(digits[0][:500], digits[1][:500], [33.0], [78.0])
 
 
-def test_a_small_batch_is_overfitted_on_a_copy(learnt: Examples) -> None:
+def test_a_small_batch_is_overfitted_on_a_copy(training: Examples) -> None:
     net = net_of()
     before = copy.deepcopy(net.state_dict())
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    found = overfit_batch(net, learnt, SETTINGS, images=20)
+    found = overfit_batch(net, training, SETTINGS, images=20)
     assert found.images == 20 and 1 < found.steps < 100
     assert found.line() == f"Overfitted a batch of 20 images in {found.steps} steps"
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_they_are_of_several_classes(learnt: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_batch_has_several_classes(training: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("striate.training.overfit.STEPS", 2)
-    rare = Examples(learnt.images, (torch.arange(500) >= 497).long(), [33.0], [78.0])
+    rare = Examples(training.images, (torch.arange(500) >= 497).long(), [33.0], [78.0])
     with pytest.raises(
         WorkError, match=r"not even a batch of 6 images was overfitted: after 2 steps the accuracy was [0-9.]+ %"
     ):
@@ -73,64 +73,64 @@ FAILURES = [
 
 @pytest.mark.parametrize(("changed", "dead", "told"), FAILURES)
 def test_the_likely_cause_is_named(
-    changed: dict[str, float], dead: bool, told: str, learnt: Examples, monkeypatch: pytest.MonkeyPatch
+    changed: dict[str, float], dead: bool, told: str, training: Examples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("striate.training.overfit.STEPS", 2)
     with pytest.raises(WorkError, match=told):
-        overfit_batch(net_of(dead=dead), learnt, SETTINGS.updated(changed))
+        overfit_batch(net_of(dead=dead), training, SETTINGS.updated(changed))
 
 
-def test_one_image_with_two_labels_is_told(learnt: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_image_with_two_labels_is_reported(training: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("striate.training.overfit.STEPS", 2)
-    twice = Examples(learnt.images[:1].expand(4, 1, 14, 14), torch.tensor([0, 1, 2, 3]), [33.0], [78.0])
-    with pytest.raises(WorkError, match="the same image is there twice with different ones"):
+    twice = Examples(training.images[:1].expand(4, 1, 14, 14), torch.tensor([0, 1, 2, 3]), [33.0], [78.0])
+    with pytest.raises(WorkError, match="the same image occurs twice with different labels"):
         overfit_batch(net_of(), twice, SETTINGS)
 
 
-def test_a_loss_that_is_not_finite_is_told(learnt: Examples) -> None:
+def test_a_loss_that_is_not_finite_is_reported(training: Examples) -> None:
     wild = SETTINGS.updated({"optimizer.lr": 1000.0, "train.clip_norm": None, "optimizer.momentum": 0.99})
     deep = nn.Sequential(nn.Flatten(), nn.Linear(196, 50), nn.Linear(50, 50), nn.Linear(50, 10))
-    with pytest.raises(WorkError, match="the check by 16 images failed: the loss is not a finite number"):
-        overfit_batch(deep, learnt, wild)
+    with pytest.raises(WorkError, match="the check on 16 images failed: the loss is not a finite number"):
+        overfit_batch(deep, training, wild)
 
 
-def test_several_labels_and_numbers_are_overfitted_too(learnt: Examples) -> None:
-    digits = learnt.targets
+def test_multilabel_and_regression_are_overfitted_too(training: Examples) -> None:
+    digits = training.targets
     several = torch.stack([digits < 5, digits % 2 == 0], 1).float()
-    labels = dataclasses.replace(learnt, targets=several, task=Multilabel(("a", "b", "c")))
+    labels = dataclasses.replace(training, targets=several, task=Multilabel(("a", "b", "c")))
     assert overfit_batch(net_of(2), labels, SETTINGS, images=8).images == 8
-    numbers = dataclasses.replace(learnt, targets=digits.float(), task=Regression(("n",)))
+    numbers = dataclasses.replace(training, targets=digits.float(), task=Regression(("n",)))
     few = SETTINGS.updated({"optimizer.lr": 0.01})
     assert overfit_batch(net_of(1), numbers, few, images=8).images == 8
 
 
-def test_images_among_more_are_those_meant(learnt: Examples) -> None:
+def test_indices_among_more_images_are_respected(training: Examples) -> None:
     among = torch.arange(100, 140)
-    some = dataclasses.replace(learnt, targets=learnt.targets[among], among=among)
+    some = dataclasses.replace(training, targets=training.targets[among], among=among)
     assert overfit_batch(net_of(), some, SETTINGS, images=16).images == 16
 
 
-def test_the_first_loss_is_chance_level(learnt: Examples) -> None:
-    found = first_loss(net_of(), learnt, SETTINGS)
-    assert found.expected == pytest.approx(math.log(10)) and not found.strange
+def test_the_initial_loss_is_chance_level(training: Examples) -> None:
+    found = first_loss(net_of(), training, SETTINGS)
+    assert found.expected == pytest.approx(math.log(10)) and not found.suspicious
     assert found.line() == f"First loss {found.loss:.3g}; chance level is ln 10 = 2.3"
     torch.manual_seed(1)
-    assert first_loss(net_of(), learnt, SETTINGS) == found
-    several = dataclasses.replace(learnt, targets=torch.zeros(500, 3), task=Multilabel(("a", "b", "c")))
+    assert first_loss(net_of(), training, SETTINGS) == found
+    several = dataclasses.replace(training, targets=torch.zeros(500, 3), task=Multilabel(("a", "b", "c")))
     assert first_loss(net_of(3), several, SETTINGS).expected == pytest.approx(math.log(2))
-    numbers = dataclasses.replace(learnt, targets=torch.zeros(500), task=Regression(("n",)))
+    numbers = dataclasses.replace(training, targets=torch.zeros(500), task=Regression(("n",)))
     assert first_loss(net_of(1), numbers, SETTINGS).expected is None
 
 
-def test_a_first_loss_far_off_is_a_warning(learnt: Examples) -> None:
+def test_an_initial_loss_far_from_chance_is_a_warning(training: Examples) -> None:
     loud = net_of()
     with torch.no_grad():
         loud[3].weight.mul_(50)
-    found = first_loss(loud, learnt, SETTINGS)
-    assert found.strange and "far off: the first weights are too large" in found.line()
-    knowing = nn.Sequential(nn.Flatten(), nn.Linear(196, 10))
-    nn.init.zeros_(knowing[1].weight)  # type: ignore[arg-type]
-    nn.init.zeros_(knowing[1].bias)  # type: ignore[arg-type]
-    knowing[1].bias.data[0] = 10
-    zeros = dataclasses.replace(learnt, targets=torch.zeros(500, dtype=torch.int64))
-    assert "knows the labels already" in first_loss(knowing, zeros, SETTINGS).line()
+    found = first_loss(loud, training, SETTINGS)
+    assert found.suspicious and "far off: the initial weights are too large" in found.line()
+    fitted = nn.Sequential(nn.Flatten(), nn.Linear(196, 10))
+    nn.init.zeros_(fitted[1].weight)  # type: ignore[arg-type]
+    nn.init.zeros_(fitted[1].bias)  # type: ignore[arg-type]
+    fitted[1].bias.data[0] = 10
+    zeros = dataclasses.replace(training, targets=torch.zeros(500, dtype=torch.int64))
+    assert "predicts the labels already" in first_loss(fitted, zeros, SETTINGS).line()

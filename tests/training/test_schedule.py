@@ -1,4 +1,4 @@
-"""Every schedule is a pure function of the step: known values, torch's own, and nothing beyond the run."""
+"""Every schedule is a pure function of the step: known values, agreement with torch, and no step outside the run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_rises_to_the_peak_and_falls_from_it(data: st.DataObject, total: int, pe
         assert rate <= after if step + 1 <= schedule.warmup else rate >= after
     if schedule.warmup:
         assert schedule.rate(schedule.warmup - 1) == peak
-        assert schedule.warmup <= total / 2  # or a short run would end before its rate has come down
+        assert schedule.warmup <= total / 2  # or a short run would end before its learning rate has fallen
 
 
 def test_cosine_agrees_with_torch_after_the_warm_up() -> None:
@@ -53,7 +53,7 @@ def test_cosine_agrees_with_torch_after_the_warm_up() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["nesterov", "adam"])
-def test_one_cycle_agrees_with_torch_in_rate_and_momentum(optimizer: str) -> None:
+def test_one_cycle_agrees_with_torch_in_learning_rate_and_momentum(optimizer: str) -> None:
     parameter = [torch.nn.Parameter(torch.zeros(1))]
     sgd = torch.optim.SGD(parameter, lr=0.3, momentum=0.9)
     theirs = torch.optim.lr_scheduler.OneCycleLR(
@@ -62,7 +62,7 @@ def test_one_cycle_agrees_with_torch_in_rate_and_momentum(optimizer: str) -> Non
     mine = Schedule(
         Recipe().updated({"optimizer.lr": 0.3, "schedule.name": "one-cycle", "optimizer.name": optimizer}), 101, 1
     )
-    # Torch puts the top a step earlier, so the two are compared where they are: at the ends and near the top.
+    # Torch's peak is a step earlier, so the two are compared at the ends and near the peak.
     assert mine.rate(0) == pytest.approx(0.3 / 25)
     assert max(mine.rate(step) for step in range(101)) == pytest.approx(0.3)
     assert mine.rate(100) == pytest.approx(0.3e-4)
@@ -73,7 +73,7 @@ def test_one_cycle_agrees_with_torch_in_rate_and_momentum(optimizer: str) -> Non
         theirs.step()
 
 
-def test_steps_fall_at_epochs_or_shares_or_every_so_many() -> None:
+def test_steps_at_milestones_or_shares_or_intervals() -> None:
     by_share = rates(8, 2, lr=1.0, name="step", milestones=[0.5, 0.75], gamma=0.1)
     assert by_share == pytest.approx([1.0] * 8 + [0.1] * 4 + [0.01] * 4)
     by_epoch = rates(8, 2, lr=1.0, name="step", milestones=[1, 7.5], gamma=0.5)

@@ -1,4 +1,5 @@
-"""The loop learns every kind of task, with weights, chances and mix-up, from memory maps as from memory."""
+"""The loop trains every kind of task, with sample weights, sampling weights and mixup, from memory maps and from
+memory."""
 
 from __future__ import annotations
 
@@ -25,12 +26,12 @@ from striate.training.schedule import Schedule
 from striate.training.standardised import StandardisedTarget
 
 
-def test_learns_several_labels(digits: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
+def test_trains_multilabel(digits: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
     # Of a digit: is it even, is it above 4, is it round?
     images, labels, held_images, held_labels = digits
     round_ones = torch.tensor([0, 6, 8, 9])
 
-    def told(of: Tensor) -> Tensor:
+    def labels_of(of: Tensor) -> Tensor:
         return torch.stack([of % 2 == 0, of > 4, torch.isin(of, round_ones)], 1).float()
 
     net = small_net()
@@ -38,10 +39,10 @@ def test_learns_several_labels(digits: tuple[Tensor, Tensor, Tensor, Tensor]) ->
     recipe = Recipe().updated(
         {"train.epochs": 4, "train.batch": 50, "optimizer.lr": 0.1, "augment": {"preset": "none", "shift": 1}}
     )
-    pair = (held_images, told(held_labels))
+    pair = (held_images, labels_of(held_labels))
     held = examples(*pair, task=Multilabel(("even", "large", "round")))
     reports = fit(
-        net, examples(images, told(labels), task=Multilabel(("even", "large", "round"))), recipe, held_out=held
+        net, examples(images, labels_of(labels), task=Multilabel(("even", "large", "round"))), recipe, held_out=held
     )
     assert reports[-1].loss < 0.6 * reports[0].loss
     final = reports[-1].score
@@ -55,8 +56,8 @@ def test_learns_several_labels(digits: tuple[Tensor, Tensor, Tensor, Tensor]) ->
 
 
 @pytest.mark.parametrize("loss", ["mse", "huber"])
-def test_learns_a_number_in_its_own_units(digits: tuple[Tensor, Tensor, Tensor, Tensor], loss: str) -> None:
-    # The share of ink, as if it were a price around 10,000: far from where a head starts.
+def test_trains_regression_in_the_targets_units(digits: tuple[Tensor, Tensor, Tensor, Tensor], loss: str) -> None:
+    # The share of ink, scaled like a price around 10,000: far from a head's initial outputs.
     images, _, held_images, _ = digits
     ink, held_ink = (10_000 + 100 * some.float().mean((1, 2, 3)) for some in (images, held_images))
     origin, unit = ink.mean().item(), ink.std().item()
@@ -81,7 +82,7 @@ def test_learns_a_number_in_its_own_units(digits: tuple[Tensor, Tensor, Tensor, 
 
 
 def plain_losses(net: nn.Module, recipe: Recipe, steps: list[tuple[Tensor, list[tuple[Tensor, Tensor]]]]) -> None:
-    """Steps written out: each a batch x, and pairs of labels and how much each image's loss with them counts."""
+    """Explicit steps: each a batch x, and pairs of labels and the weight of each image's loss for them."""
     optimizer = torch.optim.SGD(net.parameters(), lr=1, momentum=0.9, nesterov=True)
     for step, (x, parts) in enumerate(steps):
         each = sum(F.cross_entropy(net(x), labels, reduction="none") * shares for labels, shares in parts)
@@ -98,7 +99,7 @@ PLAIN = QUICK.updated(
 )
 
 
-def test_weights_count_as_shares_of_their_mean() -> None:
+def test_sample_weights_are_relative_to_their_mean() -> None:
     images, labels = some(64)
     weights = torch.arange(64.0)
     net, plain = small_net(norm=False), small_net(norm=False)
@@ -120,7 +121,7 @@ def test_mixup_mixes_images_and_losses() -> None:
     fit(net, examples(images, labels), recipe)
     epoch = sample_order(64, seed=3, epoch=0)
     moved = augmentation("shift=2 flip=0.5")
-    # Whoever an image is mixed with looks as in its own turn.
+    # A mixup partner is augmented as in its own batch.
     x = (augment(images, np.arange(64), moved, seed=3, epoch=0).float() - 33) / 78
     steps = []
     for start in (0, 32):
@@ -137,7 +138,7 @@ def test_mixup_mixes_images_and_losses() -> None:
     assert same(net, again)
 
 
-def test_chances_balance_what_is_seen() -> None:
+def test_sampling_weights_balance_the_samples() -> None:
     images = torch.cat([torch.zeros(90, 1, 14, 14), torch.full((10, 1, 14, 14), 255)]).to(torch.uint8)
     labels = (torch.arange(100) >= 90).long()
     seen = []
@@ -148,7 +149,7 @@ def test_chances_balance_what_is_seen() -> None:
     assert abs(sum(seen) - 100) <= 2  # half of two epochs of 100
 
 
-def test_a_memory_map_of_larger_images_learns_as_the_images_in_memory(
+def test_a_memory_map_of_larger_images_trains_like_images_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generator = np.random.default_rng(0)
@@ -166,11 +167,11 @@ def test_a_memory_map_of_larger_images_learns_as_the_images_in_memory(
     fit(nets[2], mapped, recipe)
     assert same(nets[0], nets[1])
     assert same(nets[0], nets[2])
-    # Held-out images of the larger size are cut out in the centre, as prediction does.
+    # Held-out images of the larger size are centre-cropped, as in prediction.
     assert reports[-1].score == score(nets[0], examples(view[:, :, 3:17, 3:17], labels))
 
 
-def test_learning_among_more_images_is_learning_a_copy_of_them() -> None:
+def test_training_on_indices_equals_training_on_a_copy() -> None:
     images, labels = some(65)
     among = torch.from_numpy(permutation(1, 0, 65)[:40])
     recipe = QUICK.updated({"augment": {"preset": "none", "lighting": 3, "cutout": 4, "mixup": 0.3}})
@@ -187,7 +188,7 @@ def test_learning_among_more_images_is_learning_a_copy_of_them() -> None:
         examples(images, labels, among=among)
 
 
-def test_a_mean_image_is_taken_off() -> None:
+def test_a_mean_image_is_subtracted() -> None:
     images, labels = some(64)
     mean = images.float().mean(0)
     seen = []
@@ -198,8 +199,8 @@ def test_a_mean_image_is_taken_off() -> None:
     torch.testing.assert_close(seen[0].sum(), ((images.float() - mean) / 70).sum(), atol=1e-2, rtol=0)
 
 
-def test_lighting_is_measured_on_the_images_to_learn_from() -> None:
-    # All their colour lies along one axis, so that is where the light moves, and nowhere else.
+def test_lighting_is_measured_on_the_training_images() -> None:
+    # All their colours are on one axis, so lighting moves only along it.
     grey = some(64)[0].expand(-1, 3, -1, -1) // 4 + 90
     seen = []
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 196, 10))
@@ -212,7 +213,7 @@ def test_lighting_is_measured_on_the_images_to_learn_from() -> None:
     assert (moved == moved[:, :1, :1, :1]).all()
 
 
-def test_an_own_loss_takes_the_place_of_the_tasks() -> None:
+def test_a_custom_loss_replaces_the_tasks() -> None:
     images, labels = some(64)
 
     def focal(logits: Tensor, targets: Tensor) -> Tensor:

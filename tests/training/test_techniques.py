@@ -1,4 +1,4 @@
-"""Each technique does to the weights what its definition says, and nothing where it is off."""
+"""Each technique changes the weights as defined, and not at all when it is off."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from striate.training.loop_state import LoopState
 from striate.training.optimizers import optimizer_for, parameter_groups
 
 
-class Listening(Hook):
-    """Keeps what the loop says, and the weights after every step."""
+class Recording(Hook):
+    """Records the loop's messages, and the weights after every step."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -57,7 +57,7 @@ OWN: dict[str, dict[str, float]] = {
 
 
 @pytest.mark.parametrize("name", LIBRARY)
-def test_an_optimizer_is_the_librarys(name: str) -> None:
+def test_an_optimizer_matches_torchs(name: str) -> None:
     recipe = Recipe().updated(
         {
             "optimizer": {"name": name, "lr": 0.01, "weight_decay": 0.1, "decay_norm_and_bias": True, **OWN[name]},
@@ -74,29 +74,29 @@ def test_an_optimizer_is_the_librarys(name: str) -> None:
     assert not torch.equal(flat(mine), flat(small_net()))
 
 
-def test_an_optimizer_has_a_rate_of_its_own() -> None:
+def test_an_optimizer_has_its_own_default_learning_rate() -> None:
     peaks = [Recipe().updated({"optimizer.name": name}).optimizer.peak for name in LIBRARY]
     assert peaks == [0.1, 0.1, 0.1, 1e-3, 1e-3, 1e-3]
     assert Recipe().updated({"optimizer.name": "adam", "optimizer.lr": 0.5}).optimizer.peak == 0.5
 
 
-def test_rates_differ_by_parameter_and_nought_is_frozen() -> None:
+def test_learning_rates_differ_by_parameter_and_zero_is_frozen() -> None:
     def share(name: str) -> float:
         return {"0": 0.0, "4": 0.5}.get(name.split(".")[0], 1.0)
 
-    net, listening = small_net(norm=False), Listening()
+    net, listening = small_net(norm=False), Recording()
     before = copy.deepcopy(net)
     fit(net, noise(64), QUICK.updated({"schedule.name": "constant"}), hooks=[listening], rates=share)
     assert {tuple(sorted(set(rates))) for rates in listening.rates} == {(0.025, 0.05)}
     assert torch.equal(net[0].weight, before[0].weight)
     assert not torch.equal(net[4].weight, before[4].weight)
     assert sorted(group["share"] for group in parameter_groups(net, 0.1, rates=share)) == [0.5, 0.5, 1.0, 1.0]
-    with pytest.raises(RequestError, match="nothing to learn"):
+    with pytest.raises(RequestError, match="nothing to train"):
         fit(net, noise(64), QUICK, rates=lambda name: 0.0)
 
 
 @pytest.mark.parametrize("accumulate", [2, 3, 32])
-def test_a_batch_in_pieces_is_the_same_batch(accumulate: int) -> None:
+def test_a_batch_in_micro_batches_is_the_same_batch(accumulate: int) -> None:
     recipe = QUICK.updated({"augment": {"preset": "none", "mixup": 0.4, "shift": 2}})
     whole, pieces, sizes = small_net(norm=False), small_net(norm=False), list[int]()
     one = fit(whole, noise(65), recipe)
@@ -107,15 +107,15 @@ def test_a_batch_in_pieces_is_the_same_batch(accumulate: int) -> None:
     assert max(sizes) == -(-32 // accumulate)
 
 
-def test_no_piece_is_too_small_for_batch_norm() -> None:
+def test_no_micro_batch_is_too_small_for_batch_norm() -> None:
     net, sizes = small_net(), list[int]()
     net.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
     fit(net, noise(35), QUICK.updated({"train.accumulate": 20}))
     assert sizes == [2] * 16 + [3] + [2] * 16 + [3]
 
 
-def test_the_average_of_the_weights_is_judged_and_left() -> None:
-    net, listening, judged = small_net(norm=False), Listening(), list[Tensor]()
+def test_the_averaged_weights_are_evaluated_and_become_final() -> None:
+    net, listening, judged = small_net(norm=False), Recording(), list[Tensor]()
     start = flat(net)
     recipe = QUICK.updated({"train.epochs": 3, "train.ema_decay": 0.6})
     reports = fit(net, noise(64), recipe, held_out=lambda shown: judged.append(flat(shown)) or 0.5, hooks=[listening])
@@ -140,7 +140,7 @@ def test_running_statistics_are_averaged_too() -> None:
 
 
 class Scripted:
-    """Scores by a list, and the weights they were given for."""
+    """Returns scores from a list, and records the weights."""
 
     def __init__(self, *scores: float) -> None:
         self.scores, self.weights = list(scores), list[Tensor]()
@@ -150,7 +150,7 @@ class Scripted:
         return self.scores[len(self.weights) - 1]
 
 
-def test_the_best_epoch_is_left() -> None:
+def test_the_best_epoch_is_the_final_one() -> None:
     judge = Scripted(0.1, 0.7, 0.7, 0.2)
     net = small_net()
     fit(net, noise(64), QUICK.updated({"train.epochs": 4, "train.keep_checkpoint": "best"}), held_out=judge)
@@ -160,8 +160,8 @@ def test_the_best_epoch_is_left() -> None:
     assert torch.equal(flat(net), last.weights[3])
 
 
-def test_patience_ends_a_run_that_no_longer_gets_better() -> None:
-    judge, listening, net = Scripted(0.1, 0.7, 0.6, 0.5, 0.9), Listening(), small_net()
+def test_patience_ends_a_run_without_improvement() -> None:
+    judge, listening, net = Scripted(0.1, 0.7, 0.6, 0.5, 0.9), Recording(), small_net()
     recipe = QUICK.updated({"train.epochs": 5, "train.patience": 2})
     reports = fit(net, noise(64), recipe, held_out=judge, hooks=[listening])
     assert len(reports) == 4
@@ -171,23 +171,23 @@ def test_patience_ends_a_run_that_no_longer_gets_better() -> None:
     numbers = examples(some(64)[0], some(64)[1].double(), task=Regression(("n",)))
     head = nn.Sequential(nn.Flatten(), nn.Linear(196, 1))
     fit(head, numbers, recipe, held_out=errors)
-    assert torch.equal(flat(head), errors.weights[1])  # of errors the least is the best
+    assert torch.equal(flat(head), errors.weights[1])  # for an error the lowest is the best
 
 
-def test_a_score_that_is_none_is_never_the_best() -> None:
+def test_none_or_nan_is_never_the_best_score() -> None:
     judge, net = Scripted(float("nan"), 0.2, 0.1), small_net()
     fit(net, noise(64), QUICK.updated({"train.epochs": 3, "train.keep_checkpoint": "best"}), held_out=judge)
     assert torch.equal(flat(net), judge.weights[1])
 
 
-def test_the_best_needs_held_out_images() -> None:
+def test_the_best_epoch_needs_held_out_images() -> None:
     for change in ({"train.patience": 3}, {"train.keep_checkpoint": "best"}):
         with pytest.raises(RequestError, match="needs held-out images"):
             fit(small_net(), noise(), QUICK.updated(change))
 
 
 class Deep(nn.Module):
-    """Twenty links with batch norm and dropout."""
+    """Twenty blocks with batch norm and dropout."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -202,7 +202,7 @@ class Deep(nn.Module):
         return scores
 
 
-def test_recomputing_changes_memory_and_nothing_else() -> None:
+def test_gradient_checkpointing_changes_only_memory() -> None:
     nets, kept = (Deep(), Deep()), []
     for net, recompute in zip(nets, ("none", "sqrt"), strict=True):
         saved: list[int] = []
@@ -219,12 +219,12 @@ def test_recomputing_changes_memory_and_nothing_else() -> None:
             )
         kept.append(sum(saved))
     assert same(*nets)
-    # Of 23 links, segments of 4: kept from forward are the maps between them, and not the links' own.
+    # 23 links in segments of 4: forward stores the activations between segments, and not those within.
     assert kept[1] < 0.2 * kept[0]
     assert all("forward" not in vars(module) for module in nets[1].modules())
 
 
-def test_the_average_of_a_recomputed_net_is_judged_by_its_own_layers() -> None:
+def test_the_average_of_a_checkpointed_net_is_evaluated_by_its_own_layers() -> None:
     judged: dict[str, list[Tensor]] = {"none": [], "sqrt": []}
     x = torch.randn(2, 1, 14, 14, generator=torch.Generator().manual_seed(3))
     for recompute, seen in judged.items():
@@ -254,7 +254,7 @@ class Heads(nn.Module):
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3])
-def test_auxiliary_heads_count_by_their_weight(weight: float) -> None:
+def test_auxiliary_losses_are_weighted(weight: float) -> None:
     images, labels = some(32)
     recipe = QUICK.updated(
         {
@@ -278,7 +278,7 @@ def test_auxiliary_heads_count_by_their_weight(weight: float) -> None:
 
 
 class Small(nn.Module):
-    """Runs out of memory on more than `most` images, as torch says it on a CPU or on a GPU."""
+    """Runs out of memory on more than `most` images, with torch's error on a CPU or on a GPU."""
 
     def __init__(self, most: int, error: Exception) -> None:
         super().__init__()
@@ -299,31 +299,29 @@ class Small(nn.Module):
         RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried"),
     ],
 )
-def test_where_memory_is_short_the_batch_is_learnt_in_pieces(error: Exception) -> None:
-    net, listening, plain = Small(10, error), Listening(), small_net(norm=False)
+def test_out_of_memory_splits_the_batch_into_micro_batches(error: Exception) -> None:
+    net, listening, plain = Small(10, error), Recording(), small_net(norm=False)
     fit(net, noise(64), QUICK, hooks=[listening])
     fit(plain, noise(64), QUICK)
     assert set(net.sizes) == {8}
     assert listening.lines == [
-        "out of memory with 32 images at once: going on with 16; a step still learns from 32",
-        "out of memory with 16 images at once: going on with 8; a step still learns from 32",
+        "out of memory with 32 images at once: continuing with 16; the batch size is still 32",
+        "out of memory with 16 images at once: continuing with 8; the batch size is still 32",
     ]
     torch.testing.assert_close(flat(net.net), flat(plain), rtol=1e-4, atol=1e-5)
 
 
-def test_where_one_image_is_too_much_the_run_ends_with_words() -> None:
-    with pytest.raises(
-        WorkError, match=r"out of memory at epoch 1, batch 1 of 2, with 1 image at once: take a smaller"
-    ):
+def test_out_of_memory_on_one_image_ends_the_run_with_advice() -> None:
+    with pytest.raises(WorkError, match=r"out of memory at epoch 1, batch 1 of 2, with 1 image at once: use a smaller"):
         fit(Small(0, torch.OutOfMemoryError("out of memory")), noise(64), QUICK)
 
 
-def test_another_error_is_not_taken_for_it() -> None:
+def test_another_error_is_not_taken_for_out_of_memory() -> None:
     with pytest.raises(RuntimeError, match="something else"):
         fit(Small(0, RuntimeError("something else")), noise(64), QUICK)
 
 
-def test_smoothing_towards_frequencies_is_for_classes() -> None:
+def test_smoothing_by_class_frequency_is_for_classification() -> None:
     images, _ = some(32)
     labels = (torch.arange(32) >= 24).long()
     net, plain = nn.Sequential(nn.Flatten(), nn.Linear(196, 2)), nn.Sequential(nn.Flatten(), nn.Linear(196, 2))
@@ -336,5 +334,5 @@ def test_smoothing_towards_frequencies_is_for_classes() -> None:
     by_hand = -(wanted * plain((images.float() - 33) / 78).log_softmax(1)).sum(1).mean()
     assert loss == pytest.approx(by_hand.item(), rel=1e-5)
     numbers = examples(images, labels.double(), task=Regression(("n",)))
-    with pytest.raises(RequestError, match="goes with one class an image, not with the task 'regression'"):
+    with pytest.raises(RequestError, match="needs single-label classification, not the task 'regression'"):
         fit(nn.Sequential(nn.Flatten(), nn.Linear(196, 1)), numbers, recipe)

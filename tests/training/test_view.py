@@ -1,4 +1,4 @@
-"""What goes in is checked, and what the network sees is (image - mean) / std."""
+"""Inputs are checked, and the network's input is (image - mean) / std."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def test_normalised() -> None:
     torch.testing.assert_close(normalised(images, mean, [2.0] * 3), (images.float() - mean) / 2)
 
 
-@pytest.mark.parametrize("chances", [None, np.arange(23.0)])
-def test_what_is_shown_of_an_image_does_not_depend_on_the_batch(chances: np.ndarray | None) -> None:
+@pytest.mark.parametrize("weights", [None, np.arange(23.0)])
+def test_the_augmentation_of_an_image_does_not_depend_on_the_batch(weights: np.ndarray | None) -> None:
     images = torch.randint(0, 256, (23, 3, 20, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     augment = Augment(
         preset="none", mixup=0.5, crop=(0.3, 1), flip=0.5, rotate=9, elastic=1, colour=9, lighting=0.1, cutout=3,
@@ -34,23 +34,23 @@ def test_what_is_shown_of_an_image_does_not_depend_on_the_batch(chances: np.ndar
     )  # fmt: skip
     some_of = Examples(images, torch.zeros(23, dtype=torch.int64), [90.0] * 3, [60.0] * 3, size=(12, 12))
     view = View(some_of, torch.device("cpu"), Augmentation.of(augment), seed=3)
-    epoch = sample_order(23, seed=3, epoch=1, weights=chances)
-    whole = view.learn(epoch, epoch, 1)
+    epoch = sample_order(23, seed=3, epoch=1, weights=weights)
+    whole = view.training_batch(epoch, epoch, 1)
     assert [len(part) for part, _ in whole.parts] == [23, 23]
     for batch in (1, 7):
-        shown = [view.learn(some, epoch, 1) for some in batches(epoch, batch)]
+        shown = [view.training_batch(some, epoch, 1) for some in batches(epoch, batch)]
         assert torch.equal(torch.cat([some.x for some in shown]), whole.x)
         for part in (0, 1):
             assert torch.equal(torch.cat([some.parts[part][0] for some in shown]), whole.parts[part][0])
             assert torch.equal(torch.cat([some.parts[part][1] for some in shown]), whole.parts[part][1])
-    if chances is not None:  # an image that comes twice looks different the second time
+    if weights is not None:  # an image that is drawn twice is augmented differently
         twice = [np.flatnonzero(epoch.rows == row) for row in range(23) if (epoch.rows == row).sum() > 1]
         assert twice
         assert not any(torch.equal(whole.x[places[0]], whole.x[places[1]]) for places in twice)
 
 
-def test_only_the_rows_asked_for_are_read() -> None:
-    # A tensor of 3 TB, all of one byte: reading more than the rows would not end well.
+def test_only_the_requested_rows_are_read() -> None:
+    # A tensor of 3 TB expanded from one byte: reading more than the rows would run out of memory.
     images = torch.zeros(1, 3, 1000, 1000, dtype=torch.uint8).expand(10**6, -1, -1, -1)
     untold = torch.zeros(10**6, dtype=torch.int64)
     view = View(Examples(images, untold, [1.0] * 3, [2.0] * 3, size=(8, 8)), torch.device("cpu"))
@@ -64,7 +64,7 @@ def test_only_the_rows_asked_for_are_read() -> None:
     [([1.0], [1.0, 1.0]), ([1.0, 1.0], [1.0]), ([1.0, 1.0], [0.0, 1.0]), (torch.zeros(2, 3, 3), [1.0, 1.0])],
 )
 def test_normalisation_that_does_not_fit_is_refused(mean: list[float] | Tensor, std: list[float]) -> None:
-    with pytest.raises(RequestError, match="2 channels need as many means and stds above 0"):
+    with pytest.raises(RequestError, match="2 channels need as many means, and stds above 0"):
         Examples(torch.zeros(1, 2, 4, 4, dtype=torch.uint8), torch.tensor([0]), mean, std)
 
 

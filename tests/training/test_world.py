@@ -1,4 +1,4 @@
-"""Two processes over gloo learn what one learns, stop together, go on bit for bit, and never wait for a lost one."""
+"""Two processes over gloo train like one, stop together, resume bit for bit, and never wait for a failed one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Found = dict[str, list[dict[str, Any]]]
 
 
 def free_ports(count: int) -> list[str]:
-    """Ports of this machine that nobody listens at."""
+    """Free ports of this machine."""
     with ExitStack() as open_ones:
         found = [open_ones.enter_context(socket.socket()) for _ in range(count)]
         for one in found:
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(folder: Path) -> Found:
-    """What each of two processes has found, by part; importing torch takes seconds, so one pair does everything."""
+    """The results of two processes, by part; importing torch takes seconds, so one pair does everything."""
     command = [
         sys.executable,
         "-W",
@@ -58,16 +58,16 @@ def found(folder: Path) -> Found:
     return {name: [json.loads((folder / f"{name}-{rank}.json").read_text()) for rank in "01"] for name in names}
 
 
-def test_all_are_told_the_same(found: Found) -> None:
+def test_values_are_broadcast_and_reduced(found: Found) -> None:
     for one in found["words"]:
-        assert one == {"told": "of process 0", "summed": [3.0, 1.0], "highest": 15, "in turn": "by the first"}
+        assert one == {"broadcast": "of process 0", "sum": [3.0, 1.0], "max": 15, "in turn": "by the first"}
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_two_processes_learn_what_one_learns(name: str, found: Found, folder: Path) -> None:
+def test_two_processes_train_like_one(name: str, found: Found, folder: Path) -> None:
     net, reports = CASES[name].run()
     alone = [[report.loss, report.score, report.held_out_loss] for report in reports]
-    first, second = (one[name] for one in found["learnt"])
+    first, second = (one[name] for one in found["trained"])
     assert first == second
     assert len(alone) == len(first)
     number = list(CASES).index(name)
@@ -81,12 +81,12 @@ def test_two_processes_learn_what_one_learns(name: str, found: Found, folder: Pa
 
 
 def test_early_stopping_stops_both(found: Found) -> None:
-    assert 1 < len(found["learnt"][0]["best epoch"]) < 9
+    assert 1 < len(found["trained"][0]["best epoch"]) < 9
 
 
-def test_a_signal_to_one_stops_both_and_the_run_goes_on_bit_for_bit(found: Found) -> None:
+def test_a_signal_to_one_stops_both_and_the_run_resumes_bit_for_bit(found: Found) -> None:
     first, second = found["stopped"]
-    assert first["said"] == "stopped after epoch 2, batch 1 of 3, and saved; go on"
+    assert first["said"] == "stopped after epoch 2, batch 1 of 3, and saved; resume"
     assert second["said"] == ""
     for one in found["stopped"]:
         assert (one["code"], one["steps"]) == (143, 4)
@@ -98,25 +98,25 @@ def test_a_signal_to_one_stops_both_and_the_run_goes_on_bit_for_bit(found: Found
 @pytest.mark.parametrize(
     ("part", "kind", "words"),
     [
-        ("not_finite", "NotFinite", "the loss is not a finite number at epoch 2, batch 1 of 2: it begins in layer '0'"),
+        ("not_finite", "NotFinite", "the loss is not a finite number at epoch 2, batch 1 of 2: it starts in layer '0'"),
         (
             "no_memory",
             "WorkError",
             "out of memory at epoch 2, batch 1 of 2, with 16 images at once in process 2 of 2: "
-            "set train.accumulate = 2, with which a step learns from as many images in smaller micro-batches",
+            "set train.accumulate = 2, which trains on the same batch in smaller micro-batches",
         ),
         (
             "other_data",
             "RequestError",
-            "process 2 is not given what the first is: data was 'digest 0' and is 'digest 1'",
+            "process 2 has other arguments than the first: data was 'digest 0' and is 'digest 1'",
         ),
     ],
 )
-def test_one_that_cannot_go_on_says_why_and_the_other_does_not_wait(
+def test_a_failing_process_reports_why_and_the_other_does_not_wait(
     part: str, kind: str, words: str, found: Found
 ) -> None:
     first, second = found[part]
     assert second["error"] == kind
     assert second["said"].startswith(words)
-    lost = "another process has ended, or cannot be reached; where it had words, they say why"
+    lost = "another process has ended or cannot be reached; its error message gives the cause"
     assert first == {"error": "WorkError", "said": lost}

@@ -1,4 +1,4 @@
-"""What two processes do together, to be compared with one: run as a program in each, results left as files.
+"""Runs two processes to compare with one: a program for each process that writes its results to files.
 
 python together.py FOLDER PORT PORT PORT, with RANK and WORLD_SIZE as torchrun sets them
 """
@@ -54,7 +54,7 @@ class TwoHeads(nn.Module):
 
 
 class LeavesOut(nn.Module):
-    """A net with a layer that most pieces do not go through."""
+    """A net with a layer that most micro-batches skip."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class LeavesOut(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A run of n images, and how one process does in pieces what two do: accumulate times as many pieces."""
+    """A run of n images, by two processes or by one with twice as many micro-batches."""
 
     net: Callable[[], nn.Module]
     n: int
@@ -79,22 +79,22 @@ class Case:
         if world.size == 1 and "hooks" not in more:
             recipe = recipe.updated({"train.accumulate": 2 * recipe.train.accumulate})
         chances = np.arange(1.0, self.n + 1) if self.chances else None
-        learnt, held = (
+        trained, held = (
             examples(images[0][: self.n], images[1][: self.n], sampling_weights=chances),
             examples(images[0][self.n :], images[1][self.n :]),
         )
         torch.manual_seed(0)
         net = self.net()
-        return net, fit(net, learnt, recipe, held_out=held, world=world, **more)
+        return net, fit(net, trained, recipe, held_out=held, world=world, **more)
 
 
 CASES = {
     # 65 images: two batches of 32, and one that is smaller than the number of processes.
     "a last batch of one": Case(lambda: small_net(norm=False), 65),
-    "as many as divide": Case(lambda: small_net(norm=False), 64),
-    "dropout, in pieces": Case(lambda: small_net(norm=False, dropout=0.5), 67, QUICK.updated({"train.accumulate": 2})),
-    "batch norm": Case(small_net, 67),  # the last batch of 3 is one piece for both
-    "two heads, chances, average": Case(
+    "a multiple of the batch": Case(lambda: small_net(norm=False), 64),
+    "dropout, accumulate": Case(lambda: small_net(norm=False, dropout=0.5), 67, QUICK.updated({"train.accumulate": 2})),
+    "batch norm": Case(small_net, 67),  # the last batch of 3 is one micro-batch for both
+    "two heads, sampling weights, average": Case(
         TwoHeads, 61, QUICK.updated({"train.ema_decay": 0.9, "loss.aux_weight": 0.3}), chances=True
     ),
     "best epoch": Case(
@@ -109,7 +109,7 @@ CASES = {
 
 
 class Bad(nn.Module):
-    """Passes its input on, until it spoils it in the second process's third step."""
+    """The identity, until it corrupts its input in the second process's third step."""
 
     def __init__(self, rank: int, spoil: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class _Counts(Hook):
         self.steps += 1
 
 
-def learnt(world: World, folder: Path) -> dict[str, Any]:
+def trained(world: World, folder: Path) -> dict[str, Any]:
     """Every case's curve and weights."""
     facts = {}
     for number, (name, case) in enumerate(CASES.items()):
@@ -143,7 +143,7 @@ def learnt(world: World, folder: Path) -> dict[str, Any]:
 
 
 def stopped(world: World, folder: Path) -> dict[str, Any]:
-    """A run that the second process is asked to stop in its second epoch, resumed; against one never stopped."""
+    """A run stopped by a signal to the second process in its second epoch, resumed, and an uninterrupted one."""
     case, told = Case(lambda: small_net(dropout=0.5), 90, QUICK.updated({"optimizer.name": "adam"})), {}
     counts = _Counts()
 
@@ -152,7 +152,7 @@ def stopped(world: World, folder: Path) -> dict[str, Any]:
 
     whole, curve = case.run(world, hooks=[])
     try:
-        case.run(world, hooks=[counts, Checkpoints(folder / "checkpoints", stop=asked, advice="; go on")])
+        case.run(world, hooks=[counts, Checkpoints(folder / "checkpoints", stop=asked, advice="; resume")])
     except StriateError as error:
         told = {"said": str(error), "code": error.exit_code, "steps": counts.steps}
     resumed, again = case.run(world, hooks=[Checkpoints(folder / "checkpoints")])
@@ -166,15 +166,15 @@ def stopped(world: World, folder: Path) -> dict[str, Any]:
 
 
 def words(world: World, folder: Path) -> dict[str, Any]:
-    """What is said to all between the processes."""
+    """Broadcasts and reductions between the processes."""
     with world.in_turn():
         if world.local == 0:
             (folder / "cached").write_text("by the first")
         seen = (folder / "cached").read_text()
     return {
-        "told": world.told(f"of process {world.rank}"),
-        "summed": world.summed([world.rank + 1.0, 0.5]),
-        "highest": world.highest(world.rank * 15),
+        "broadcast": world.broadcast(f"of process {world.rank}"),
+        "sum": world.sum([world.rank + 1.0, 0.5]),
+        "max": world.max(world.rank * 15),
         "in turn": seen,
     }
 
@@ -185,7 +185,7 @@ def not_finite(world: World, folder: Path) -> dict[str, Any]:
 
 
 def no_memory(world: World, folder: Path) -> dict[str, Any]:
-    """The second process's memory does not suffice."""
+    """The second process runs out of memory."""
     return _failing(world, _no_memory)
 
 
@@ -203,11 +203,11 @@ def _failing(world: World, spoil: Callable[[Tensor], Tensor]) -> dict[str, Any]:
     return {}
 
 
-PARTS = (words, learnt, stopped, not_finite, no_memory, other_data)
+PARTS = (words, trained, stopped, not_finite, no_memory, other_data)
 
 
 def main(folder: Path, ports: list[str]) -> None:
-    """Each part in a process of its own, forked where torch is imported already."""
+    """Each part in a separate process, forked after torch is imported."""
     torch.set_num_threads(1)
     for part, port in zip(PARTS, ports, strict=True):
         if child := os.fork():

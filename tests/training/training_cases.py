@@ -1,4 +1,4 @@
-"""A small net, some noise to learn, and what weights are compared by."""
+"""A small net, noise as training data, and comparison of weights."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def some(n: int = 65) -> tuple[Tensor, Tensor]:
 
 
 def examples(images: Tensor, targets: Tensor, *, mean: Any = MEAN, std: Any = STD, **more: Any) -> Examples:
-    """Images and targets as the loop takes them."""
+    """Images and targets as `Examples`."""
     return Examples(images, targets, mean, std, **more)
 
 
 def noise(n: int = 65, **more: Any) -> Examples:
-    """`some` images, to be learnt by heart."""
+    """`some` images, to overfit."""
     return examples(*some(n), **more)
 
 

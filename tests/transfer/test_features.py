@@ -1,4 +1,4 @@
-"""The feature cache: keyed by everything that decides a feature, and no worse for being damaged."""
+"""The feature cache: keyed by everything that determines a feature, and robust against damage."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-def test_equal_images_run_once_and_come_back_from_disk(
+def test_equal_images_run_once_and_are_read_from_disk(
     model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copyfile(folder / "a" / "1.png", folder / "a" / "2.png")
@@ -68,7 +68,7 @@ def test_equal_images_run_once_and_come_back_from_disk(
     assert engine.images == 3
 
 
-def test_another_preprocessing_precision_engine_or_weight_is_another_cache(model: Model, folder: Path) -> None:
+def test_preprocessing_precision_engine_and_weights_are_in_the_cache_key(model: Model, folder: Path) -> None:
     source = open_folder(folder)
     other_pixels = dataclasses.replace(model, pixels=dataclasses.replace(model.pixels, fraction=1.0))
     name = next(name for name in model.tensors if name.endswith("conv.weight"))
@@ -83,7 +83,7 @@ def test_another_preprocessing_precision_engine_or_weight_is_another_cache(model
     assert len(paths) == 5
 
 
-def test_another_head_is_the_same_cache(model: Model, folder: Path) -> None:
+def test_the_head_is_not_in_the_cache_key(model: Model, folder: Path) -> None:
     source = open_folder(folder)
     head = {"head.weight": model.tensors["head.weight"][:2], "head.bias": model.tensors["head.bias"][:2]}
     options = {**model.options, "classes": 2}

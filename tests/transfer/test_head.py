@@ -1,4 +1,4 @@
-"""The linear head: converged, as good as scikit-learn's, and steady where the data are odd."""
+"""The linear head: converged, as good as scikit-learn's, and robust for unusual data."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return data.data[:600].astype(np.float32) / 16, data.target[:600].astype(np.int64)
 
 
-def test_fit_is_scikit_learns_minimum(digits: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
+def test_fit_reaches_scikit_learns_minimum(digits: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
     x, y = digits[0].astype(np.float64), digits[1]
     weight, bias = minimum(x, y, np.ones(len(x)), CrossEntropy(), 0.1, zeros(10, x.shape[1]))
     theirs = LogisticRegression(C=0.1, tol=1e-10, max_iter=5000).fit(x, y)
     ours, reference = x @ weight.T + bias, theirs.decision_function(x)
-    # Only differences between classes have a meaning.
+    # Only differences between classes are determined.
     ours -= ours.mean(axis=1, keepdims=True)
     reference -= reference.mean(axis=1, keepdims=True)
     assert np.abs(ours - reference).max() < 2e-3 * np.abs(reference).max()
@@ -48,7 +48,7 @@ def test_head_generalises_as_well_as_scikit_learn(digits: tuple[NDArray[np.float
     assert right >= theirs - 0.01
     assert [c for c, _ in head.scores] == list(CS)[: len(head.scores)]
     least = min(head.scores, key=lambda row: row[1])[0]
-    assert least / 10**0.25 <= head.C <= least * 10**0.25  # within half a step of the least one tried
+    assert least / 10**0.25 <= head.C <= least * 10**0.25  # within half a step of the best one tried
 
 
 def test_fewer_images_than_features_gives_the_same_minimum() -> None:
@@ -89,10 +89,10 @@ def test_folds_are_stratified() -> None:
     assert sizes.max() - sizes.min() <= 2
 
 
-# Several labels, numbers, weights
+# Multilabel, regression, sample weights
 
 
-def test_labels_are_learnt_each_by_itself(digits: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
+def test_labels_are_fitted_independently(digits: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
     x, y = digits
     table = np.stack([y == 0, y >= 8, y == 7], axis=1).astype(np.float32)
     task = Multilabel(("nought", "large", "seven"))
@@ -104,7 +104,7 @@ def test_labels_are_learnt_each_by_itself(digits: tuple[NDArray[np.float32], NDA
     assert np.allclose(one.weight, alone.coef_, atol=5e-3 * np.abs(alone.coef_).max())
 
 
-def test_a_number_comes_in_its_own_units() -> None:
+def test_regression_is_in_the_targets_units() -> None:
     generator = np.random.default_rng(0)
     x = generator.normal(size=(300, 12)).astype(np.float32)
     truth = 1000 + 250 * x[:, 0] - 40 * x[:, 3]
@@ -113,7 +113,7 @@ def test_a_number_comes_in_its_own_units() -> None:
     assert np.abs(said[:, 0] - truth).max() < 5
 
 
-def test_huber_does_not_follow_a_few_wild_numbers() -> None:
+def test_huber_is_robust_to_a_few_outliers() -> None:
     generator = np.random.default_rng(1)
     x = generator.normal(size=(200, 3)).astype(np.float32)
     clean = 5 + 2 * x[:, 0].astype(np.float64)
@@ -127,7 +127,7 @@ def test_huber_does_not_follow_a_few_wild_numbers() -> None:
     assert errors["huber"] < 0.5 < 10 < errors["mse"]
 
 
-def test_a_weight_of_two_is_an_image_twice() -> None:
+def test_a_sample_weight_of_two_equals_the_image_twice() -> None:
     generator = np.random.default_rng(2)
     x = generator.normal(size=(40, 6)).astype(np.float32)
     y = (x[:, 0] + generator.normal(size=40) > 0).astype(np.int64)
@@ -139,16 +139,16 @@ def test_a_weight_of_two_is_an_image_twice() -> None:
     assert np.allclose(one[0], two[0], atol=1e-3)
 
 
-def test_out_of_fold_answers_come_from_heads_that_never_saw_the_image() -> None:
+def test_out_of_fold_predictions_are_by_heads_not_fitted_to_the_image() -> None:
     generator = np.random.default_rng(3)
-    x = generator.normal(size=(60, 80)).astype(np.float32)  # more features than images: a head can learn them by heart
+    x = generator.normal(size=(60, 80)).astype(np.float32)  # more features than images: a head can overfit them
     y = generator.integers(0, 2, 60)
     fold = fold_of(y, 5, seed=0)
     fold[:5] = -1
     data_ = HeadData(x, y, classes(2))
-    answers = out_of_fold(data_, fold, 10.0)
-    assert np.isnan(answers[:5]).all() and np.isfinite(answers[5:]).all()
-    assert (answers[5:].argmax(axis=1) == y[5:]).mean() < 0.75  # chance; a head that had seen them would be right
+    predictions = out_of_fold(data_, fold, 10.0)
+    assert np.isnan(predictions[:5]).all() and np.isfinite(predictions[5:]).all()
+    assert (predictions[5:].argmax(axis=1) == y[5:]).mean() < 0.75  # chance level; a head fitted to them would be right
     weight, bias = minimum(x.astype(np.float64), y, np.ones(60), CrossEntropy(), 10.0, zeros(2, x.shape[1]))
     assert ((x @ weight.T + bias).argmax(axis=1) == y).mean() > 0.9
 

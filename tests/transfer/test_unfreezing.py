@@ -1,4 +1,4 @@
-"""What is learnt of a pretrained net, how fast and from when on; and what the norms of the rest do meanwhile."""
+"""Gradual unfreezing: which stages are trained, at which rate and from when on; and the batch norms of the rest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from striate.nets.build import create
 from striate.recipe import Recipe
 from striate.training.examples import Examples
 from striate.training.loop import fit
-from striate.transfer.unfreezing import Unfreezing, learnt_stages, measure_norms, opens, rates
+from striate.transfer.unfreezing import Unfreezing, rates, recalibrate_batch_norms, trained_stages, unfreeze_epoch
 
 MEAN, STD = (127.0,) * 3, (128.0,) * 3
 FROZEN = [f"stage{number}" for number in range(1, 8)]  # with two stages unfrozen
@@ -29,7 +29,7 @@ def examples() -> Examples:
     return Examples(images, torch.tensor([0, 1] * 4), MEAN, STD)
 
 
-def learn(net: Net, *, batch_norm: str = "frozen", unfreeze: int = 2, epochs: int = 2) -> None:
+def train(net: Net, *, batch_norm: str = "frozen", unfreeze: int = 2, epochs: int = 2) -> None:
     recipe = Recipe().updated(
         {
             "train.epochs": epochs,
@@ -52,69 +52,69 @@ def moved(before: dict[str, Tensor], after: dict[str, Tensor], kind: str) -> set
     return {name.partition(".")[0] for name in before if kind in name and not before[name].equal(after[name])}
 
 
-def test_each_stage_has_a_share_of_the_rate_of_the_one_above(net: Net) -> None:
+def test_learning_rates_decay_from_stage_to_stage(net: Net) -> None:
     share = rates(net, 2, 0.3)
     assert share("head.weight") == share("head.bias") == 1
     assert share("stage9.conv.weight") == pytest.approx(0.3)
     assert share("stage8.0.project.norm.bias") == pytest.approx(0.09)
     assert share("stage7.0.project.conv.weight") == share("stage1.conv.weight") == 0
-    assert learnt_stages(net, 2) == ["stage9", "stage8"]
+    assert trained_stages(net, 2) == ["stage9", "stage8"]
 
 
-def test_stages_open_from_the_top_in_the_first_third_and_frozen_ones_never() -> None:
-    begun = [opens(level, 6, 12) for level in range(8)]
+def test_stages_are_unfrozen_from_the_top_in_the_first_third_and_frozen_ones_never() -> None:
+    begun = [unfreeze_epoch(level, 6, 12) for level in range(8)]
     assert begun[:2] == [0, 0]
     assert begun[:7] == sorted(begun[:7]) and begun[6] == 4
     assert begun[7] == 12
-    assert [opens(level, 3, 1) for level in range(5)] == [0, 0, 0, 0, 1]  # a single epoch learns all of them
+    assert [unfreeze_epoch(level, 3, 1) for level in range(5)] == [0, 0, 0, 0, 1]  # a single epoch trains all of them
 
 
-def test_only_what_is_unfrozen_is_learnt(net: Net) -> None:
+def test_only_unfrozen_stages_are_trained(net: Net) -> None:
     before = state(net)
-    learn(net)
+    train(net)
     assert moved(before, state(net), "weight") == {"stage8", "stage9", "head"}
-    assert all(parameter.requires_grad for parameter in net.parameters())  # a network like any other again
+    assert all(parameter.requires_grad for parameter in net.parameters())  # all trainable again
 
 
-def test_nothing_goes_backward_through_what_is_closed(net: Net) -> None:
+def test_no_gradient_is_computed_for_frozen_stages(net: Net) -> None:
     tracked: dict[str, list[bool]] = {name: [] for name in net.stages}
     for name in net.stages:
         getattr(net, name).register_forward_hook(
             lambda module, given, answer, name=name: tracked[name].append(answer.requires_grad)
         )
-    learn(net, epochs=3)
+    train(net, epochs=3)
     assert not any(any(tracked[name]) for name in FROZEN)
-    assert tracked["stage8"] == [False] * 2 + [True] * 4  # two batches an epoch; it opens in the second
+    assert tracked["stage8"] == [False] * 2 + [True] * 4  # two batches per epoch; it is unfrozen in the second
     assert tracked["stage9"] == [True] * 6
 
 
-def test_no_stage_is_learnt_where_none_is_unfrozen(net: Net) -> None:
+def test_no_stage_is_trained_if_none_is_unfrozen(net: Net) -> None:
     before = state(net)
-    learn(net, unfreeze=0)
+    train(net, unfreeze=0)
     assert moved(before, state(net), "weight") == {"head"}
 
 
-def test_kept_norms_keep_the_statistics_of_the_published_net(net: Net) -> None:
+def test_frozen_batch_norms_retain_the_pretrained_statistics(net: Net) -> None:
     before = state(net)
-    learn(net, batch_norm="frozen")
+    train(net, batch_norm="frozen")
     assert moved(before, state(net), "running") == set()
 
 
-def test_moving_norms_of_frozen_stages_follow_the_batches(net: Net) -> None:
+def test_trained_batch_norms_of_frozen_stages_follow_the_batches(net: Net) -> None:
     before = state(net)
-    learn(net, batch_norm="trained")
+    train(net, batch_norm="trained")
     assert moved(before, state(net), "running") == set(FROZEN)
 
 
-def test_measured_norms_are_those_of_the_images_and_stay(net: Net) -> None:
+def test_recalibrated_batch_norms_have_the_images_statistics(net: Net) -> None:
     before = state(net)
     seen = (examples().images.float() - 127) / 128
-    measure_norms(net, 2, torch.split(seen, 4))
+    recalibrate_batch_norms(net, 2, torch.split(seen, 4))
     measured = state(net)
     assert moved(before, measured, "running") == set(FROZEN)
     first = net.stage1.conv(seen).mean((0, 2, 3))
     assert torch.allclose(net.stage1.norm.running_mean, first, atol=1e-5)
     assert net.stage1.norm.momentum == pytest.approx(0.01)
     assert not net.training
-    learn(net, batch_norm="recalibrated")
+    train(net, batch_norm="recalibrated")
     assert moved(measured, state(net), "running") == set()

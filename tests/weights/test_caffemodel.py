@@ -1,4 +1,4 @@
-"""A .caffemodel, written here by the encoding's own rules, is read back; damaged bytes are refused or are arrays."""
+"""A .caffemodel, written here by the encoding's rules, is read back; damaged bytes are refused or give arrays."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ def test_layers_and_blobs_are_read_back(old: bool, packed: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
-        (b"", "no layer with weights"),
-        (b"not at all a network", "it is no caffemodel"),
+        (b"", "no layer has weights"),
+        (b"not at all a network", "it is not a caffemodel"),
         (field(100, field(7, field(5, b"12345"))), "not of four bytes each"),
         (field(100, field(7, field(7, field(1, varint(1 << 40))) )), r"a blob of shape \[1099511627776\] has 0 values"),
         (varint(100 << 3 | 2) + varint(1 << 60), "reaches beyond the end"),
@@ -84,8 +84,8 @@ def test_layers_and_blobs_are_read_back(old: bool, packed: bool) -> None:
         (field(100, field(7, field(7, field(1, b"\x01" * 40)))), "has 40 dimensions"),
     ],
 )  # fmt: skip
-def test_damage_is_told(content: bytes, told: str) -> None:
-    with pytest.raises(RequestError, match=told):
+def test_damage_is_reported(content: bytes, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
         read_caffemodel(content)
 
 
@@ -94,7 +94,7 @@ WHOLE = caffemodel(NET)
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255), st.integers(0, len(WHOLE)))
-def test_no_damage_does_more_than_be_refused(place: int, change: int, length: int) -> None:
+def test_damage_at_any_byte_is_refused_or_harmless(place: int, change: int, length: int) -> None:
     content = bytearray(WHOLE)
     content[place] ^= change
     _read_or_refuse(bytes(content))
@@ -103,7 +103,7 @@ def test_no_damage_does_more_than_be_refused(place: int, change: int, length: in
 
 @settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=300))
-def test_no_bytes_do_more_than_be_refused(content: bytes) -> None:
+def test_random_bytes_are_refused_or_harmless(content: bytes) -> None:
     _read_or_refuse(content)
     _read_or_refuse(field(100, content))
     _read_or_refuse(field(100, field(7, content)))

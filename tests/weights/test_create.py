@@ -67,7 +67,7 @@ def test_weights_of_a_run(trained: Run) -> None:
     assert np.array_equal(net.state_dict()["head.weight"].numpy(), trained.model.tensors["head.weight"])
 
 
-def test_a_net_of_one_size_keeps_the_size_of_its_weights(tmp_path: Path) -> None:
+def test_a_net_of_fixed_size_has_the_size_of_its_weights(tmp_path: Path) -> None:
     model = model_of("vgg_tiny")
     write(tmp_path / "m.safetensors", model)
     height, width = model.options["input_size"]
@@ -75,7 +75,7 @@ def test_a_net_of_one_size_keeps_the_size_of_its_weights(tmp_path: Path) -> None
         create("vgg_tiny", weights=tmp_path / "m.safetensors", input_size=(2 * height, 2 * width), classes=3)
 
 
-def test_weights_that_there_are_not(tmp_path: Path) -> None:
+def test_unavailable_weights_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "m.safetensors", model_of("resnet8"))
     (tmp_path / "m.pth").write_bytes(b"")
     cases = {
@@ -84,7 +84,7 @@ def test_weights_that_there_are_not(tmp_path: Path) -> None:
         "efficientnet_lite": ("imagenet", "did you mean 'efficientnet_lite0'"),
         "resnet8": ("imagnet", "did you mean 'imagenet'"),
         "plain8": (tmp_path / "m.safetensors", "holds weights of 'resnet8', not of 'plain8'"),
-        "vgg16": (tmp_path / "m.pth", "'striate import' makes one"),
+        "vgg16": (tmp_path / "m.pth", "'striate import' converts"),
     }
     for name, (weights, words) in cases.items():
         with pytest.raises(RequestError, match=words):

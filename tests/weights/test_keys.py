@@ -1,4 +1,4 @@
-"""Key maps: every name of a peer's state becomes another name of ours, and none of ours is left without one."""
+"""Key maps: every name of a peer's state maps to a different name of ours, and all of ours are covered."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_map_is_one_to_one(peer: Peer) -> None:
     key_map = key_map_of(peer.net, peer.library)
     assert len(set(peer.names)) == len(peer.names)
     found = renamed({name: np.zeros(0) for name in peer.names}, key_map.rules)
-    assert len(found) == len(peer.names), "two names of theirs became one"
+    assert len(found) == len(peer.names), "two of their names became one"
     ours = our_names(peer.net, dict(key_map.options))
     extra = set(found) - ours
     if key_map.norm_bias:
@@ -107,7 +107,7 @@ def test_a_map_from_caffe_is_one_to_one(net: str) -> None:
     assert set(found) == our_names(net, {})
 
 
-def test_auxiliary_heads_are_left_out_where_ours_has_none() -> None:
+def test_auxiliary_heads_are_dropped_if_ours_has_none() -> None:
     (peer,) = (peer for peer in PEERS if (peer.library, peer.net) == ("torchvision", "inception_v3"))
     found = renamed(dict.fromkeys(peer.names, np.zeros(0)), key_map_of("inception_v3_no_aux", "torchvision").rules)
     assert set(found) == our_names("inception_v3_no_aux", {})
@@ -121,11 +121,11 @@ def test_the_published_densenets_have_the_names_of_an_older_torch() -> None:
     assert set(found) == our_names("densenet121", {})
 
 
-def test_numbers_are_counted_on_and_words_kept() -> None:
+def test_numbers_are_incremented_and_words_copied() -> None:
     rules = [Rename("a{n}.{X}", "b{n+2}.{X}.{n-1}"), Rename("gone.{X}", "-")]
     found = renamed({"a3.3x3.weight": np.zeros(1), "gone.w.bias": np.zeros(1)}, rules)
     assert list(found) == ["b5.3x3.2.weight"]
-    with pytest.raises(WorkError, match=r"no rule says what 'ax.3x3', 'b' is called here"):
+    with pytest.raises(WorkError, match=r"no rule renames 'ax.3x3', 'b'"):
         renamed({"ax.3x3.weight": np.zeros(1), "b.bias": np.zeros(1), "b.weight": np.zeros(1)}, rules)
 
 
@@ -148,16 +148,16 @@ def test_every_published_row_has_rules_and_fits_its_net() -> None:
             for row in offer.rows:
                 pixels = offer.pixels(row)
                 size = entry(net).input_size[0]
-                # The SqueezeNets of the definitions take 227, those of the libraries were trained at 224.
+                # The original SqueezeNets take 227, those of the libraries were trained at 224.
                 assert pixels.height == pixels.width == (pixels.width if net.startswith("squeezenet") else size)
                 assert 0 <= row.top1 < 100
                 assert row.digits or library == "caffe" or row.file == "model.safetensors"
 
 
-def test_what_cannot_come_from_there_is_told() -> None:
+def test_unsupported_imports_are_refused_with_the_reason() -> None:
     with pytest.raises(RequestError, match="import it as resnet50_modern"):
         offered("resnet50", "torchvision")
-    with pytest.raises(RequestError, match="pads alike on all sides"):
+    with pytest.raises(RequestError, match="pads equally on all sides"):
         offered("mobilenet_v2", "torchvision")
     with pytest.raises(RequestError, match="from akamaster: resnet20, resnet32, resnet44, resnet56"):
         offered("lenet5", "akamaster")
@@ -167,7 +167,7 @@ def test_what_cannot_come_from_there_is_told() -> None:
     assert sources_of("lenet5") == []
 
 
-def test_a_bias_before_a_normalisation_goes_into_its_mean() -> None:
+def test_a_bias_before_a_normalisation_is_folded_into_its_mean() -> None:
     torch.manual_seed(0)
     net = create("bn_inception_tiny").eval()
     state = {key: tensor.numpy().copy() for key, tensor in net.state_dict().items()}

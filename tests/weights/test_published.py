@@ -1,4 +1,4 @@
-"""Published weights: checked, renamed, kept, and right about real pictures."""
+"""Published weights: checked, renamed, cached, and accurate on real photographs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "weights"
 
 
-def test_the_second_time_is_the_same_and_needs_no_torch(cache: Path) -> None:
+def test_the_cached_weights_are_equal_and_need_no_torch(cache: Path) -> None:
     first = load_published(NET)
     assert len(list(cache.iterdir())) == 1
     second = load_published(NET)
@@ -46,7 +46,7 @@ def test_the_second_time_is_the_same_and_needs_no_torch(cache: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_damaged_cache_is_not_believed(cache: Path) -> None:
+def test_a_damaged_cache_is_not_used(cache: Path) -> None:
     first = load_published(NET)
     (kept,) = cache.iterdir()
     content = bytearray(kept.read_bytes())
@@ -56,7 +56,7 @@ def test_a_damaged_cache_is_not_believed(cache: Path) -> None:
     assert all(np.array_equal(first[key], again[key]) for key in first)
 
 
-def test_another_file_or_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_or_a_missing_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     found = source(NET)
     monkeypatch.setitem(registry.SOURCES, NET, replace(found, sha256="0" * 64))
     with pytest.raises(WorkError, match=f"is not the published file: SHA-256 {found.sha256}, not 0000"):
@@ -73,16 +73,16 @@ def test_registry_and_catalogue_agree() -> None:
     assert all(net == found.net for net, found in registry.SOURCES.items())
 
 
-def test_weights_fit_strictly_or_not_at_all() -> None:
+def test_weights_are_matched_strictly() -> None:
     net = {key: tensor.numpy() for key, tensor in create("resnet8").state_dict().items()}
     assert fitted(dict(net), "resnet8").keys() == net.keys()
     with pytest.raises(WorkError, match=r"not the weights of resnet8: head.bias is missing$"):
         fitted({key: array for key, array in net.items() if key != "head.bias"}, "resnet8")
-    with pytest.raises(WorkError, match="other is left over"):
+    with pytest.raises(WorkError, match="other is unexpected"):
         fitted({**net, "other": net["head.bias"]}, "resnet8")
     with pytest.raises(WorkError, match=r"head.bias is \(1,\), not \(10,\)"):
         fitted({**net, "head.bias": net["head.bias"][:1]}, "resnet8")
-    with pytest.raises(WorkError, match="no rule says what 'tail' is called"):
+    with pytest.raises(WorkError, match="no rule renames 'tail'"):
         renamed({"tail.weight": net["head.bias"]}, [Rename("trunk{b}", "stage{b}")])
 
 
@@ -95,7 +95,7 @@ def test_thousand_names() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason="no ../shared/data/imagenet_samples here (STRIATE_TEST_DATA)")
-def test_nine_photographs_of_ten_are_named_right() -> None:
+def test_nine_of_ten_photographs_are_classified_correctly() -> None:
     found = source(NET)
     net = create(NET).eval()
     net.load_state_dict({key: torch.from_numpy(array) for key, array in load_published(NET).items()})
@@ -110,7 +110,7 @@ def test_nine_photographs_of_ten_are_named_right() -> None:
 
 
 def _pixels(photo: Path, size: int, fraction: float) -> torch.Tensor:
-    """Crop and resize written out once more, so that this test does not lean on the room of pixels."""
+    """A second implementation of crop and resize, so that this test does not depend on `striate.pixels`."""
     with Image.open(photo) as opened:
         image = opened.convert("RGB")
     half = fraction * min(image.size) / 2

@@ -1,4 +1,4 @@
-"""The published CIFAR-10 checkpoints make the errors they are known to make."""
+"""The published CIFAR-10 checkpoints reproduce their published errors."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_another_nets_weights_are_refused() -> None:
         import_resnet_checkpoint(checkpoint("resnet20"), "resnet32")
 
 
-def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "net.th"
     with pytest.raises(RequestError, match="is not a PyTorch checkpoint: No such file"):
         import_resnet_checkpoint(path, "resnet20")
@@ -64,5 +64,5 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="no weights could be read"):
         import_resnet_checkpoint(path, "resnet20")
     torch.save({"best_prec1": 91.7}, path)
-    with pytest.raises(RequestError, match="holds no 'state_dict' of tensors"):
+    with pytest.raises(RequestError, match="has no 'state_dict' of tensors"):
         import_resnet_checkpoint(path, "resnet20")

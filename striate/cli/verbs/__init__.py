@@ -1,4 +1,4 @@
-"""One file a verb: HELP and EXAMPLE, `arguments` for the parser, and `run`.
+"""One module per verb: HELP and EXAMPLE, `arguments` for the parser, and `run`.
 
-`run` calls a job and puts its answer into words; nothing heavy is imported before it.
+`run` calls a job and formats its result; nothing heavy is imported before it.
 """

@@ -7,17 +7,19 @@ import argparse
 from striate.cli.answer import SOURCES, Answer, terminal_progress
 from striate.errors import printable
 
-HELP = "look at every image and say what is wrong"
+HELP = "check every image and report problems"
 EXAMPLE = "striate audit photos/ --html audit.html --fix-list decisions.csv"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What the verb is given."""
+    """The verb's arguments."""
     parser.add_argument("data", help=SOURCES)
-    parser.add_argument("--labels", action="store_true", help="also doubt labels, by nets that had not seen the image")
-    parser.add_argument("--html", metavar="FILE", help="write a page of thumbnails to act on")
     parser.add_argument(
-        "--fix-list", metavar="FILE", help="write what is suggested, to be edited and given to train --decisions"
+        "--labels", action="store_true", help="also search for label errors, by out-of-fold predictions"
+    )
+    parser.add_argument("--html", metavar="FILE", help="write an interactive page of thumbnails")
+    parser.add_argument(
+        "--fix-list", metavar="FILE", help="write suggested decisions, to be edited and passed to train --decisions"
     )
 
 

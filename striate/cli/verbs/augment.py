@@ -7,22 +7,22 @@ import argparse
 from striate.cli.answer import SOURCES, Answer, terminal_progress
 from striate.errors import printable
 
-HELP = "show a sheet of what the network will see"
+HELP = "draw a sheet of augmented images as the network will see them"
 EXAMPLE = "striate augment photos/ --out sheet.png --augment flip=0.5 rotate=10"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What the verb is given."""
+    """The verb's arguments."""
     parser.add_argument("data", help=SOURCES)
     parser.add_argument("--out", metavar="FILE", default="augment.png", help="the PNG file (default: augment.png)")
     parser.add_argument(
         "--augment",
         nargs="+",
         metavar="KEY=VALUE",
-        help="keys of a recipe's [augment], or a preset before them (default: every transform there is)",
+        help="keys of a recipe's [augment], optionally after a preset (default: every transform)",
     )
-    parser.add_argument("--size", type=int, default=0, help="pixels a side that the network sees (default: chosen)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of every draw (default: 0)")
+    parser.add_argument("--size", type=int, default=0, help="network input size in pixels (default: chosen)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
 
 
 def run(chosen: argparse.Namespace) -> Answer:
@@ -38,5 +38,5 @@ def run(chosen: argparse.Namespace) -> Answer:
         seed=chosen.seed,
         progress=terminal_progress(),
     )
-    lines = [f"Sheet  {printable(str(done.path))}: {done.size[0]} x {done.size[1]} pixels seen, a row each for"]
+    lines = [f"Sheet  {printable(str(done.path))}: {done.size[0]} x {done.size[1]} pixels, one row for each of"]
     return Answer("\n".join([*lines, *(f"  {row}" for row in done.rows)]), done.as_dict())

@@ -7,18 +7,20 @@ import argparse
 from striate.cli.answer import MODEL, SOURCES, Answer, engine_options, own_net_option, terminal_progress
 from striate.errors import printable
 
-HELP = "measure a model on labelled images"
+HELP = "evaluate a model on labelled images"
 EXAMPLE = "striate evaluate run photos/ --part val"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What the verb is given."""
+    """The verb's arguments."""
     parser.add_argument("model", help=MODEL)
     parser.add_argument("data", help=SOURCES)
     parser.add_argument(
-        "--part", choices=["train", "val", "test"], default="", help="default: the held-out part, or all"
+        "--part", choices=["train", "val", "test"], default="", help="default: the held-out part, or all images"
     )
-    parser.add_argument("--ten-crop", action="store_true", help="the mean of ten views an image: ten times the work")
+    parser.add_argument(
+        "--ten-crop", action="store_true", help="average the predictions of ten crops per image: ten times the compute"
+    )
     engine_options(parser)
     own_net_option(parser)
 

@@ -11,12 +11,12 @@ EXAMPLE = "striate export run --to onnx"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What the verb is given."""
+    """The verb's arguments."""
     parser.add_argument("model", help=MODEL)
     parser.add_argument("--to", choices=["onnx", "openvino"], required=True, help="the format")
-    parser.add_argument("--out", metavar="FILE", help="where to write (default: beside the model)")
+    parser.add_argument("--out", metavar="FILE", help="file to write (default: next to the model)")
     parser.add_argument(
-        "--images", metavar="DATA", help="images to compare answers on (default: what it was trained on)"
+        "--images", metavar="DATA", help="images to compare predictions on (default: the training data)"
     )
     own_net_option(parser)
 
@@ -28,7 +28,7 @@ def run(chosen: argparse.Namespace) -> Answer:
     done = job(chosen.model, to=chosen.to, out=chosen.out, images=chosen.images, progress=terminal_progress())
     text = (
         f"Wrote {done.path}: uint8 RGB images [N, height, width, 3] in, {' and '.join(done.outputs)} out.\n"
-        f"On {done.images} images it gives the answers of striate predict: "
-        f"they agree on {100 * done.agreement:.1f} %, and differ by {done.difference:.4f} at most."
+        f"Checked against striate predict on {done.images} images: {100 * done.agreement:.1f} % of the predictions "
+        f"agree; the largest difference is {done.difference:.4f}."
     )
     return Answer(text, done.as_dict())

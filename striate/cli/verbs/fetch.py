@@ -6,17 +6,17 @@ import argparse
 
 from striate.cli.answer import Answer, terminal_progress
 
-HELP = "download a named data set; nothing else ever downloads"
+HELP = "download a named data set; no other verb downloads"
 EXAMPLE = "striate fetch fashion-mnist"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What the verb is given."""
+    """The verb's arguments."""
     parser.add_argument(
         "name", metavar="SET", help="mnist, fashion-mnist, cifar10, cifar100, hymenoptera or imagenette"
     )
     parser.add_argument(
-        "--from", dest="source", default="", metavar="FOLDER_OR_URL", help="the same files from a folder or a mirror"
+        "--from", dest="source", default="", metavar="FOLDER_OR_URL", help="folder or mirror to take the files from"
     )
 
 

@@ -6,12 +6,12 @@ import argparse
 
 from striate.cli.answer import Answer, terminal_progress
 
-HELP = "make a model file of another library's weights"
+HELP = "convert another library's weights to a model file"
 EXAMPLE = "striate import resnet18-f37072fd.pth --net resnet18 --from torchvision --out resnet18.safetensors"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What the verb is given."""
+    """The verb's arguments."""
     parser.add_argument("file", metavar="FILE", help="checkpoint: .safetensors, .pth, .pt, .th or .caffemodel")
     parser.add_argument("--net", required=True, help="network, as 'striate nets' lists them")
     parser.add_argument(
@@ -19,13 +19,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         dest="source",
         required=True,
         choices=["torchvision", "timm", "pytorchcv", "caffe", "akamaster"],
-        help="whose names the weights have",
+        help="library that the weights are from",
     )
     parser.add_argument("--out", metavar="MODEL", help="the model file to write, .safetensors")
     parser.add_argument(
-        "--keep", action="store_true", help="keep it in the cache too, so that --net NAME finds its weights"
+        "--keep", action="store_true", help="also save it in the cache, so that --net NAME finds its weights"
     )
-    parser.add_argument("--classes", metavar="FILE", help="names of the classes, one a line, in order")
+    parser.add_argument("--classes", metavar="FILE", help="class names, one per line, in order")
 
 
 def run(chosen: argparse.Namespace) -> Answer:
@@ -40,7 +40,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         try:
             classes = Path(chosen.classes).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise RequestError(f"cannot read the names of classes {chosen.classes!r}: {error}") from error
+            raise RequestError(f"cannot read the class names {chosen.classes!r}: {error}") from error
     done = job(
         chosen.file,
         net=chosen.net,
@@ -54,7 +54,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         known = f"It is the published file {done.published.file}"
         known += f", with {done.published.top1:.2f} % top-1 as published." if done.published.top1 else "."
     else:
-        known = "Its checksum is that of no published file known here; the pixels are those of the usual one."
+        known = "Its checksum matches no known published file; the default preprocessing is used."
     path = done.paths[0]
     lines = [
         f"Wrote {' and '.join(map(str, done.paths))}: {done.model.net}, {len(done.model.classes):,} classes.",

@@ -15,15 +15,17 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What the verb is given."""
-    parser.add_argument("pattern", nargs="?", default="*", metavar="GLOB", help="only names that match")
+    """The verb's arguments."""
+    parser.add_argument("pattern", nargs="?", default="*", metavar="GLOB", help="only matching names")
     parser.add_argument(
-        "--sort", choices=["year", "parameters", "madds", "error", "name"], help="the least first; default: by paper"
+        "--sort", choices=["year", "parameters", "madds", "error", "name"], help="ascending order; default: by paper"
     )
-    parser.add_argument("--year", metavar="FROM..TO", help="only papers of these years: 2015, 2015..2017, 2015..")
-    parser.add_argument("--max-parameters", metavar="N", help="at most so many parameters: 5M, 300k, 1000000")
-    parser.add_argument("--max-madds", metavar="N", help="at most so many multiply-adds: 600M, 1.5G")
-    parser.add_argument("--weights", action="store_true", help="only nets with weights here, published or imported")
+    parser.add_argument("--year", metavar="FROM..TO", help="year of the paper: 2015, 2015..2017, 2015..")
+    parser.add_argument("--max-parameters", metavar="N", help="maximum number of parameters: 5M, 300k, 1000000")
+    parser.add_argument("--max-madds", metavar="N", help="maximum number of multiply-adds: 600M, 1.5G")
+    parser.add_argument(
+        "--weights", action="store_true", help="only nets with available weights, published or imported"
+    )
 
 
 def run(chosen: argparse.Namespace) -> Answer:
@@ -42,7 +44,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         weights=chosen.weights,
     )
     if not found:
-        return Answer("no net is left: loosen what was asked", {"nets": []})
+        return Answer("no net matches these filters", {"nets": []})
     width = max(len(entry.name) for entry in found)
     by_error = chosen.sort == "error"
     across = max(len(str(entry.published.get("data", "-"))) for entry in found)

@@ -7,21 +7,24 @@ import argparse
 from striate.cli.answer import SOURCES, Answer, terminal_progress
 from striate.errors import printable
 
-HELP = "decode all images once into one file that opens at once"
+HELP = "decode all images once into one file that opens immediately"
 EXAMPLE = "striate pack photos/ --out photos.pack"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What the verb is given."""
+    """The verb's arguments."""
     parser.add_argument("data", help=SOURCES)
-    parser.add_argument("--out", metavar="FILE", help="the .pack file to write (default: NAME.pack beside the data)")
+    parser.add_argument("--out", metavar="FILE", help="the .pack file to write (default: NAME.pack next to the data)")
     parser.add_argument(
-        "--size", type=int, metavar="PIXELS", help="sides of the packed images (default: 256, or their own if smaller)"
+        "--size",
+        type=int,
+        metavar="PIXELS",
+        help="size of the packed images (default: 256, or the original size if smaller)",
     )
     parser.add_argument(
         "--rule",
         choices=["crop", "squash", "centre"],
-        help="crop: the centred square (default); squash: all of the image; centre: shrunk to fit, never enlarged",
+        help="crop: centre crop (default); squash: resize ignoring the aspect; centre: shrink to fit and pad",
     )
 
 

@@ -11,12 +11,12 @@ from striate.errors import printable
 if TYPE_CHECKING:
     from striate.inference.predictor import Prediction
 
-HELP = "predict what is in image files"
+HELP = "predict image files"
 EXAMPLE = "striate predict run/model.safetensors new.jpg"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What the verb is given."""
+    """The verb's arguments."""
     parser.add_argument("model", help=MODEL)
     parser.add_argument("files", nargs="+", help="image files, or folders of them")
     engine_options(parser)
@@ -37,7 +37,7 @@ def run(chosen: argparse.Namespace) -> Answer:
     failed = [{"file": path, "why": why} for path, why in done.failed]
     if done.set_aside:
         lines.append(set_aside_line(done.set_aside))
-    # A wrong request when nothing could be used; failed work when some was lost.
+    # An invalid request if no file could be predicted; a failure if some could not.
     code = 0 if not done.failed else (1 if done.predictions else 2)
     aside = [{"path": one.path, "kind": one.kind, "why": one.why} for one in done.set_aside]
     return Answer("\n".join(lines), {"predictions": rows, "failed": failed, "set_aside": aside}, code)

@@ -10,16 +10,16 @@ from striate.cli.answer import Answer
 if TYPE_CHECKING:
     from striate.recipe import Key
 
-HELP = "list the keys of a recipe, with what each may be"
+HELP = "list the keys of a recipe, with their types and defaults"
 EXAMPLE = "striate recipe augment"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What the verb is given."""
+    """The verb's arguments."""
     parser.add_argument(
         "key", nargs="?", default="", metavar="KEY|TABLE", help="a key such as train.batch, or a table (default: all)"
     )
-    parser.add_argument("--paper", metavar="NET", help="the recipe of a network's paper, and what runs of it measured")
+    parser.add_argument("--paper", metavar="NET", help="the recipe of a network's paper, and measured results")
 
 
 def run(chosen: argparse.Namespace) -> Answer:
@@ -41,7 +41,7 @@ def run(chosen: argparse.Namespace) -> Answer:
 
 
 def _lines(key: Key) -> list[str]:
-    """The key and what it is by default; below it what it may be, and who reads it."""
+    """The key with its default; below it the allowed values and the strategies that read it."""
     from striate.recipe.keys import STRATEGIES
     from striate.recipe.toml import text_of
 
@@ -57,6 +57,6 @@ def _of_paper(net: str) -> Answer:
 
     measured = paper_measured(net)
     text = paper_file(net).read_text("utf-8").rstrip()
-    lines = [text, "", f"# Measured: {measured.line()}" if measured else "# Measured: not yet, by us"]
+    lines = [text, "", f"# Measured: {measured.line()}" if measured else "# Measured: not yet"]
     facts = {"net": net, "recipe": paper_recipe(net).values(), "measured": measured.as_dict() if measured else None}
     return Answer("\n".join(lines), facts)

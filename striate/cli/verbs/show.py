@@ -9,14 +9,14 @@ from typing import Any
 from striate.cli.answer import Answer
 from striate.errors import printable
 
-HELP = "open a network as its paper's table"
+HELP = "show a network as the table of its paper"
 EXAMPLE = "striate show lenet5 --html lenet5.html"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What the verb is given."""
+    """The verb's arguments."""
     parser.add_argument("net", help="name, as 'striate nets' lists them")
-    parser.add_argument("--input-size", nargs=2, type=int, metavar=("H", "W"), help="height and width of the image")
+    parser.add_argument("--input-size", nargs=2, type=int, metavar=("H", "W"), help="height and width of the input")
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes")
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the network's constructor"
@@ -43,20 +43,20 @@ def run(chosen: argparse.Namespace) -> Answer:
         facts["paper"],
         f"{facts['parameters']:,} parameters, {facts['madds']:,} multiply-adds "
         f"at {facts['in_channels']}x{height}x{width}, {amount(facts['activation_bytes'])} of activations in training",
-        f"made by {facts['made']}",
+        f"constructor {facts['made']}",
         "",
         facts["table"].rstrip(),
         "",
         *_columns(facts["stages"]),
         "",
-        *(f"({said})" for said in remarks(facts)),
+        *(f"({remark})" for remark in remarks(facts)),
     ]
     lines += [f"Page {printable(chosen.html)}"] if chosen.html else []
     return Answer("\n".join(lines), facts)
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The derived columns, each as wide as it needs."""
+    """The derived columns, aligned."""
     from striate.jobs.net_page import field
 
     cells = [("stage", "output", "parameters", "multiply-adds", "field", "memory")]

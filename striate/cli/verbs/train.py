@@ -13,32 +13,34 @@ from striate.recipe.schedules import SCHEDULES
 if TYPE_CHECKING:
     from striate.recipe import Recipe
 
-# Flags of their own, and the keys of the recipe that they set.
+# Flags, and the recipe keys that they set.
 FLAGS = {
     "net": "net.name", "strategy": "strategy", "epochs": "train.epochs", "lr": "optimizer.lr", "batch": "train.batch",
     "optimizer": "optimizer.name", "schedule": "schedule.name", "patience": "train.patience",
     "overfit_batch": "train.overfit_batch", "seed": "seed", "folds": "data.folds", "split": "data.split",
     "decisions": "data.decisions", "balance": "data.balance", "ood": "data.ood",
 }  # fmt: skip
-PAPER = "paper"  # in place of a recipe's file
+PAPER = "paper"  # instead of a recipe file
 
-HELP = "train a model and leave a run folder"
+HELP = "train a model and write a run folder"
 EXAMPLE = "striate train photos/ --out run"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What the verb is given."""
+    """The verb's arguments."""
     parser.add_argument("data", nargs="?", default="", help=SOURCES)
     parser.add_argument(
         "--out", metavar="RUN", help="new or empty folder for the results (default: a new one under runs/)"
     )
     _keys(parser)
     parser.add_argument(
-        "--resume", metavar="RUN", help="go on with a run that was stopped or killed, as if it had not been"
+        "--resume", metavar="RUN", help="resume a run that was stopped or killed, with identical results"
     )
-    parser.add_argument("--tensorboard", action="store_true", help="also leave the curves for TensorBoard")
+    parser.add_argument("--tensorboard", action="store_true", help="also write the training curves for TensorBoard")
     parser.add_argument(
-        "--recipe", metavar="FILE", help="recipe.toml of an earlier run, your own, or 'paper': the paper's of --net"
+        "--recipe",
+        metavar="FILE",
+        help="recipe file, such as an earlier run's recipe.toml; 'paper': that of the paper of --net",
     )
     parser.add_argument(
         "--set",
@@ -46,7 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         dest="assignments",
-        help="a key of the recipe, such as train.batch=32; repeatable; 'striate recipe' lists them",
+        help="set a recipe key, such as train.batch=32; repeatable; 'striate recipe' lists them",
     )
 
 
@@ -67,28 +69,30 @@ def _keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--schedule", choices=list(SCHEDULES), help="how the learning rate changes (default: cosine)")
     parser.add_argument(
         "--patience", type=int, metavar="EPOCHS",
-        help="early stopping: epochs without a better one; the best one's weights are kept",
+        help="early stopping: epochs without improvement; the weights of the best epoch are restored",
     )  # fmt: skip
     parser.add_argument(
         "--overfit-batch", type=_images, nargs="?", const=16, metavar="IMAGES",
-        help="before the run, check that a small batch can be overfitted (alone: 16 images)",
+        help="before the run, check that a small batch can be overfitted (default: 16 images)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, help="seed of the split and of everything random (default: 0)")
-    parser.add_argument("--folds", type=int, metavar="K", help="cross-validate in K folds: each image measured once")
-    parser.add_argument("--split", metavar="FILE", help="split.csv of an earlier run, to be split the same")
-    parser.add_argument("--decisions", metavar="FILE", help="what to drop, relabel or move: see 'striate audit --help'")
+    parser.add_argument("--seed", type=int, help="random seed, also of the split (default: 0)")
+    parser.add_argument("--folds", type=int, metavar="K", help="K-fold cross-validation: each image is evaluated once")
+    parser.add_argument("--split", metavar="FILE", help="split.csv of an earlier run, to reuse its split")
+    parser.add_argument(
+        "--decisions", metavar="FILE", help="images to drop, relabel or move: see 'striate audit --help'"
+    )
     parser.add_argument("--balance", choices=["none", "weights", "sampling"], help="balance the classes")
-    parser.add_argument("--ood", metavar="FOLDER", help="images of none of the classes: fit and measure OOD detection")
+    parser.add_argument("--ood", metavar="FOLDER", help="out-of-distribution images: fit and evaluate OOD detection")
     parser.add_argument(
         "--augment", metavar="KEY=VALUE", nargs="+", default=[],
-        help="keys of [augment], such as rotate=10, or a preset before them (scratch, finetune): see 'striate recipe "
+        help="keys of [augment], such as rotate=10, optionally after a preset (scratch, finetune): see 'striate recipe "
         "augment'",
     )  # fmt: skip
 
 
 def _images(given: str) -> int:
     if not given.isdigit():
-        raise argparse.ArgumentTypeError(f"takes a number of images, not {given!r}; the data go before it")
+        raise argparse.ArgumentTypeError(f"takes a number of images, not {given!r}; put the data before it")
     return int(given)
 
 
@@ -111,9 +115,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         if is_import_path(given.get("net.name", "")):  # imported, so that the run can be resumed
             del given["net.name"]
         if chosen.data or chosen.out or chosen.recipe or given:
-            raise RequestError(
-                "--resume RUN goes on with the recipe that the run was started with, and takes no other option"
-            )
+            raise RequestError("--resume RUN uses the recipe that the run was started with, and takes no other option")
     elif not (chosen.data or recipe.data.path):
         raise RequestError(f"train needs DATA: a {SOURCES}")
     progress = terminal_progress()
@@ -141,7 +143,7 @@ def run(chosen: argparse.Namespace) -> Answer:
             f"rejected, {100 * facts['in_distribution_accepted']:.1f} % of the in-distribution images accepted"
         )
     lines += [
-        f"Engine {run.metrics['engine']}; {run.metrics['seconds']:.1f} s in all",
+        f"Engine {run.metrics['engine']}; {run.metrics['seconds']:.1f} s in total",
         f"Report {run.folder / 'report.html'}",
         f"Model  {run.folder / 'model.safetensors'}",
         run.audit.last_line(),
@@ -150,7 +152,7 @@ def run(chosen: argparse.Namespace) -> Answer:
 
 
 def _given(chosen: argparse.Namespace) -> dict[str, Any]:
-    """The keys of the recipe that the command line sets; a key's own flag goes over --set."""
+    """The recipe keys set by the command line; the flag of a key overrides --set."""
     from striate.recipe.changing import assigned, augment_keys, options
 
     given = assigned(chosen.assignments)
@@ -165,5 +167,7 @@ def _of_paper(chosen: argparse.Namespace) -> Recipe:
 
     net = _given(chosen).get("net.name")
     if not net:
-        raise RequestError("--recipe paper needs --net: the network whose paper is meant (a file: --recipe ./paper)")
+        raise RequestError(
+            "--recipe paper needs --net, the network of the paper (for a file of this name: --recipe ./paper)"
+        )
     return paper_recipe(net)

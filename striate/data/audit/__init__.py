@@ -1,1 +1,1 @@
-"""Whether images can be trusted: looked at once, compared, found fault with, decided on."""
+"""The data audit: one pass over the images, findings, near-duplicates, and decisions."""

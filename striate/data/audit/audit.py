@@ -1,4 +1,4 @@
-"""The audit: what is in a folder, what was set aside and why, what was converted and how. Nothing is silent."""
+"""The audit: what the data contain, what was set aside and why, what was converted and how. Nothing is dropped silently."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from striate.data.audit.memory import Record
 from striate.data.sources.base import Item, Oddity, Source
 from striate.errors import RequestError, WorkError, printable
 from striate.progress import Progress
-from striate.storage import cache_root, read_sealed, sha256_of, write_sealed
+from striate.storage import cache_root, read_checked, sha256_of, write_checked
 from striate.tasks import Task
 
-_MANY = 5_000  # prints: from here on comparing them takes long enough to be shown, and its outcome to be kept
+_MANY = 5_000  # thumbnails: from here on the comparison shows progress, and its result is cached
 
 
 @dataclass
 class Audit:
-    """The result. usable: items in order. findings: most serious first. near: groups of places of near-duplicates."""
+    """The result. usable: items in order. findings: most serious first. near: groups of indices of near-duplicates."""
 
     task: Task
     usable: list[Usable]
@@ -36,7 +36,7 @@ class Audit:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes or labels; of a number, its name."""
+        """Names of the classes or labels; for regression, the name of the target."""
         return self.task.names
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -48,7 +48,7 @@ class Audit:
         return {name: dict(counter) for name, counter in table.items()}
 
     def balance(self) -> str:
-        """How evenly the images to learn from are shared among the classes or labels, or the numbers spread; a line."""
+        """The class balance of the training images, or the distribution of regression targets, in one line."""
         if not self.usable:
             return "There is no usable image."
         if not self.task.wording.names_listed:
@@ -57,19 +57,19 @@ class Audit:
         fewest, low = min((count, name) for name, count in shares.items())
         largest, high = max((count, name) for name, count in shares.items())
         if fewest == largest:
-            return f"Balance: {largest:,} images to learn from in each."
+            return f"Balance: {largest:,} training images in each."
         times = f" ({largest / fewest:.1f} times as many)" if 0 < fewest <= largest / 1.2 else ""
         range_ = f"from {fewest:,} ({printable(low)}) to {largest:,} ({printable(high)})"
-        return f"Balance: {range_} images to learn from{times}."
+        return f"Balance: {range_} training images{times}."
 
     def twins(self) -> list[list[int]]:
-        """Groups of places in `usable` that show the same: images of equal bytes, and near-duplicates, in order."""
-        joined = {place for group in self.near for place in group}  # equal ones are in their near group whole
+        """Groups of indices in `usable` of duplicates and near-duplicates, in order."""
+        joined = {place for group in self.near for place in group}  # duplicates are part of a near-duplicate group
         equal = [group for group in equal_groups(self.usable) if len(group) > 1 and group[0] not in joined]
         return sorted([*self.near, *equal])
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON values; what `audit.json` holds."""
+        """All fields as JSON values; the content of `audit.json`."""
         return {
             "images": len(self.usable),
             "classes": self.counts(),
@@ -78,7 +78,7 @@ class Audit:
         }
 
     def last_line(self) -> str:
-        """What was set aside, in one line for the end of the screen."""
+        """What was set aside, in one line for the end of the output."""
         return set_aside_line(self.set_aside)
 
 
@@ -98,9 +98,9 @@ def audit(
     trained_only: bool = True,
     progress: Progress | None = None,
 ) -> Audit:
-    """Draw the audit from what the pass found; with `trained_only`, classes without a training image are set aside.
+    """The audit of the records of a pass; with `trained_only`, classes without a training image are set aside.
 
-    Raises nothing: an unusable source shows in `usable`.
+    Raises nothing: for an unusable source `usable` is empty.
     """
     pairs = list(looked)
     aside = list(source.oddities)
@@ -116,7 +116,7 @@ def audit(
 
 
 def equal_groups(usable: Sequence[Usable]) -> list[list[int]]:
-    """The places of each distinct image, by its bytes, in order."""
+    """The indices of each distinct image, by its bytes, in order."""
     same: dict[str, list[int]] = defaultdict(list)
     for place, entry in enumerate(usable):
         same[entry.record.digest].append(place)
@@ -124,34 +124,34 @@ def equal_groups(usable: Sequence[Usable]) -> list[list[int]]:
 
 
 def _near(source: Source, usable: Sequence[Usable], progress: Progress) -> list[list[int]] | None:
-    """Groups of places of near-duplicates, with the equal ones of each; None for more images than can be compared."""
+    """Groups of indices of near-duplicates, including duplicates; None for more images than can be compared."""
     distinct = [places for places in equal_groups(usable) if usable[places[0]].record.print]
     if len(distinct) > LIMIT:
         return None
     prints = [usable[places[0]].record.print for places in distinct]
-    groups = near_groups(prints) if len(prints) < _MANY else _remembered_groups(source, prints, progress)
+    groups = near_groups(prints) if len(prints) < _MANY else _cached_groups(source, prints, progress)
     return sorted(sorted(place for member in group for place in distinct[member]) for group in groups)
 
 
-def _remembered_groups(source: Source, prints: Sequence[bytes], progress: Progress) -> list[list[int]]:
-    """`near_groups`, kept on disk until one of the prints changes."""
+def _cached_groups(source: Source, prints: Sequence[bytes], progress: Progress) -> list[list[int]]:
+    """`near_groups`, cached on disk until one of the thumbnails changes."""
     name = sha256_of(f"near|{source.identity}".encode("utf-8", "surrogateescape"))
     path, state = cache_root() / "audit" / f"{name[:32]}.json", sha256_of(b"".join(prints))
-    content = read_sealed(path)
+    content = read_checked(path)
     if content is not None and (kept := json.loads(content))["of"] == state:
         groups: list[list[int]] = kept["groups"]
         return groups
     with progress.bar("Comparing the images", len(prints)) as bar:
         groups = near_groups(prints, bar.advance)
-    with contextlib.suppress(WorkError):  # the memory beside it has failed as well, and that is told
-        write_sealed(path, json.dumps({"of": state, "groups": groups}).encode())
+    with contextlib.suppress(WorkError):  # the cache of records has failed as well, and that is reported
+        write_checked(path, json.dumps({"of": state, "groups": groups}).encode())
     return groups
 
 
 def _with_learnable_classes(
     task: Task, usable: list[Usable], aside: list[Oddity], trained_only: bool
 ) -> tuple[Task, list[Usable]]:
-    """The task and images without the classes that no training image shows; those images are told of in `aside`."""
+    """The task and images without the classes that have no training image; those images are listed in `aside`."""
     trained = {e.item.target for e in usable if not trained_only or e.item.part in ("", "train")}
     for entry in usable:
         if entry.item.target not in trained:
@@ -170,7 +170,7 @@ def _with_learnable_classes(
 
 
 def require_learnable(result: Audit, name: str) -> None:
-    """Raise RequestError unless there are two classes and something to learn from each."""
+    """Raise RequestError unless there are two classes with training images."""
     if not result.usable:
         raise RequestError(f"no usable image in {name!r}: {result.last_line()}")
     if result.task.one_class and len(result.classes) < 2:

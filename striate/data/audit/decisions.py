@@ -1,7 +1,7 @@
-"""Decisions on single images: a CSV that the audit proposes, a person edits in any spreadsheet, and training honours.
+"""Decisions on single images: a CSV that the audit suggests, a person edits in any spreadsheet, and training applies.
 
-Columns: path, decision (keep or nothing, drop, relabel, move), to (the right class, labels joined by |, or number; or
-the part to move to), and, for the reader only, found and suggested.
+Columns: path, decision (keep or nothing, drop, relabel, move), to (the correct class, labels joined by |, or number; or
+the part to move to), and, for information only, found and suggested.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NEW = "+"  # before the name of a class that the data do not have yet
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the file as the audit proposes it. found: what is odd. suggested: what would put it right, in words."""
+    """A line of the file as the audit suggests it. found: the findings. suggested: the suggested fix, as text."""
 
     path: str
     decision: str = ""
@@ -38,7 +38,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Decision:
-    """What was decided of one image. kind: one of KINDS. to: as in the file, stripped."""
+    """The decision on one image. kind: one of KINDS. to: as in the file, stripped."""
 
     kind: str
     to: str = ""
@@ -46,12 +46,12 @@ class Decision:
     line: int = field(default=0, compare=False)
 
     def wrong(self, what: str) -> str:
-        """An error's text, with the place of the decision before it."""
+        """An error message, prefixed by the line of the decision."""
         return f"line {self.line} of the decisions {self.file!r}: {what}"
 
 
 def write_decisions(path: Path, rows: Iterable[Row]) -> None:
-    """Write the file. Raises WorkError where it cannot be written."""
+    """Write the file. Raises WorkError if it cannot be written."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)  # with CRLF, as the standard for CSV has it: a name may hold either of the two
     writer.writerow(COLUMNS)
@@ -60,11 +60,11 @@ def write_decisions(path: Path, rows: Iterable[Row]) -> None:
 
 
 def read_decisions(path: Path) -> dict[str, Decision]:
-    """Image -> what was decided of it. Raises RequestError, with the line, for what is no decision."""
+    """Image -> its decision. Raises RequestError, with the line, for an invalid one."""
     table = read_table(path, "decisions", COLUMNS, errors="surrogateescape")
     if not {"path", "decision", "to"} <= set(table.columns):
         raise RequestError(
-            f"{str(path)!r} holds no decisions: its first line must be {','.join(COLUMNS)}, "
+            f"{str(path)!r} is not a decisions file: its first line must be {','.join(COLUMNS)}, "
             f"not {printable(','.join(table.columns)[:100])}"
         )
     at = {name: place for place, name in enumerate(table.columns)}
@@ -80,15 +80,15 @@ def read_decisions(path: Path) -> dict[str, Decision]:
         if found.setdefault(image, decision) != decision:
             earlier = found[image]
             raise RequestError(
-                decision.wrong(f"{decision.kind} for {image!r}, for which line {earlier.line} decides {earlier.kind}")
+                decision.wrong(f"{decision.kind} for {image!r} contradicts {earlier.kind} in line {earlier.line}")
                 if decision.kind != earlier.kind
-                else decision.wrong(f"{image!r} goes to {decision.to!r}, in line {earlier.line} to {earlier.to!r}")
+                else decision.wrong(f"{decision.to!r} for {image!r} contradicts {earlier.to!r} in line {earlier.line}")
             )
     return found
 
 
 def _check(decision: Decision, image: str) -> None:
-    """Raise RequestError for what can be told to be wrong without the data."""
+    """Raise RequestError for errors that can be detected without the data."""
     where = f"decision in line {decision.line} of {decision.file!r}:"
     if decision.kind not in KINDS:
         raise unknown(where, decision.kind[:60], KINDS)
@@ -97,16 +97,15 @@ def _check(decision: Decision, image: str) -> None:
     if decision.kind == "move" and decision.to not in PARTS:
         raise unknown(f"part in line {decision.line} of {decision.file!r}:", decision.to[:60], PARTS)
     if decision.kind in ("keep", "drop") and decision.to:
-        said = f"{decision.kind} goes nowhere, but `to` is {decision.to[:60]!r}; write relabel or move, or empty it"
+        said = f"{decision.kind} takes no `to`, but it is {decision.to[:60]!r}; write relabel or move, or empty it"
         raise RequestError(decision.wrong(said))
 
 
 def apply_decisions(source: Source, decisions: Mapping[str, Decision]) -> tuple[Source, list[str]]:
-    """The source as decided, and lines for the user on what was done and what could not be.
+    """The source with the decisions applied, and lines for the user on what was done and what was not possible.
 
-    Dropped images are set aside. A class that the data do not have yet is made only where its name is written with a +
-    before it: a slip of the pen must not found a class. Raises RequestError, with the line, for an unknown class and
-    for a move where the data have no parts.
+    Dropped images are set aside. A new class is only created if its name is written with a + before it, so that a typo
+    creates none. Raises RequestError, with the line, for an unknown class and for a move if the data have no parts.
     """
     known = {item.key for item in source.items}
     active = {key: decision for key, decision in decisions.items() if key in known and decision.kind != "keep"}
@@ -132,7 +131,7 @@ def apply_decisions(source: Source, decisions: Mapping[str, Decision]) -> tuple[
 
 
 def _target(task: Task, names: list[str], decision: Decision) -> Target:
-    """The target that `to` names; a new class is put at the end of `names`. Raises RequestError."""
+    """The target named by `to`; a new class is appended to `names`. Raises RequestError."""
     try:
         return task.with_names(names).parsed(decision.to, lambda name: _place(names, name, decision))
     except ValueError as error:
@@ -154,7 +153,7 @@ def _place(names: list[str], name: str, decision: Decision) -> int:
 
 
 def _with_names(source: Source, names: Sequence[str], items: Sequence[Item]) -> tuple[Task, list[Item]]:
-    """The task and items with new names in their alphabetical place, and without those that no image has any more."""
+    """The task and items with new names in alphabetical order, and without names that no image has any more."""
     if not source.task.wording.names_listed:
         return source.task, list(items)
     task = source.task
@@ -180,7 +179,7 @@ def _notes(source: Source, decisions: Mapping[str, Decision], active: Mapping[st
     known = {item.key for item in source.items}
     for what, absent in (
         ("are set aside already", [key for key in decisions if key not in known and key in aside]),
-        ("are not here", [key for key in decisions if key not in known and key not in aside]),
+        ("do not exist", [key for key in decisions if key not in known and key not in aside]),
     ):
         if absent:
             lines.append(f"{len(absent)} decided images {what}, e.g. {printable(absent[0])!r}")

@@ -1,4 +1,4 @@
-"""What an audit says: each kind of finding, what is done about it, and from which figures on it is one."""
+"""The findings of an audit: their kinds, policies and thresholds."""
 
 from __future__ import annotations
 
@@ -20,61 +20,61 @@ from striate.tasks import Task
 SET_ASIDE = {
     "unreadable": "could not be read from disk",
     "empty": "zero bytes",
-    "truncated": "the file ends too early",
-    "damaged": "the content is broken",
-    "not-an-image": "named like an image, but holds something else",
+    "truncated": "the file is incomplete",
+    "damaged": "the content is corrupt",
+    "not-an-image": "named like an image, but has other content",
     "bomb": "declares more pixels than any photograph has",
-    "hidden": "hidden files and folders are no classes",
+    "hidden": "hidden files and folders are not classes",
     "junk": "left by an operating system or a tool",
-    "other-file": "no image file",
+    "other-file": "not an image file",
     "no-class": "an image outside the class folders has no class",
-    "no-part": "lies beside train/ and val/",
-    "empty-class": "a class needs an image",
+    "no-part": "is next to train/ and val/",
+    "empty-class": "a class needs at least one image",
     "unseen-class": "a class without training images cannot be trained on",
-    "missing-file": "the manifest names it, but there is no such file",
-    "bad-row": "the manifest's row cannot be used",
+    "missing-file": "in the manifest, but the file does not exist",
+    "bad-row": "the row of the manifest is invalid",
     "dropped": "dropped by a decisions file",
 }
 KEPT = {
     "contradiction": "the same bytes under different {targets}: one of them must be wrong",
     "near-contradiction": "nearly the same picture under different {targets}: one of them must be wrong",
-    "leak": "the same bytes in training and held-out images: scored with and without them",
-    "near-leak": "nearly the same picture in training and held-out images: scored with and without them",
-    "duplicate": "the same bytes more than once; kept on one side of a split that we make",
+    "leak": "the same bytes in training and held-out images: evaluated with and without them",
+    "near-leak": "nearly the same picture in training and held-out images: evaluated with and without them",
+    "duplicate": "the same bytes more than once; kept on one side of an automatic split",
     "near-duplicate": "nearly the same picture more than once: saved again, resized, cropped or mirrored; "
-    "kept on one side of a split that we make",
-    "not-compared": f"near-duplicates are looked for among at most {LIMIT:,} images; this many are too many",
-    "mistyped": "the ending names another format; the content decides",
+    "kept on one side of an automatic split",
+    "not-compared": f"near-duplicates are searched among at most {LIMIT:,} images; these are too many",
+    "mistyped": "the extension names another format; the content is used",
     "odd-format": "one of very few files of this format here: a placeholder or a drawing?",
-    "blank": "hardly any contrast: nothing to be seen on it",
+    "blank": "hardly any contrast",
     "tiny": "far smaller than the other images: a thumbnail or an icon?",
     "huge": "far larger than the other images: slow to read, and perhaps a scan or a poster",
-    "odd-aspect": "far longer than it is wide, or the other way round: a strip or a banner?",
+    "odd-aspect": "extreme aspect ratio: a strip or a banner?",
     "imbalance": "at most a fifth as many training images as the largest class has",
     "tiny-class": "a single image: trained on, never evaluated on",
 }
 
-# What these rest on: of hymenoptera's, imagenet_samples' and coil20_att's 1,997 good photographs none spreads less than
+# The basis of these thresholds: of hymenoptera's, imagenet_samples' and coil20_att's 1,997 good photographs none spreads less than
 # 15 grey levels (of CIFAR-10-JPEG's, 7.5); against its folder's median side none is smaller than 1/4.5 or larger than
 # 5.2 times; the longest is 3.4 times as long as wide, and 2.6 times as much so as its folder's median.
 _BLANK = 4.0  # grey levels of standard deviation
 _TIMES_SMALLER, _TINY = 5.0, 64  # than the median side, and with a shorter side of fewer pixels than this
 _TIMES_LARGER = 8.0
 _TIMES_LONGER, _STRIP = 3.0, 4.0  # in aspect than the median one, and at least this aspect
-_DEVIATIONS = 6.0  # a folder of many sizes is judged by its own spread: robust standard deviations of the logarithm
-_ENOUGH = 20  # images: of fewer, none can be said to lie apart
+_DEVIATIONS = 6.0  # for a folder of many sizes: robust standard deviations of the logarithm
+_ENOUGH = 20  # images: with fewer, no outlier can be identified
 _IMBALANCE = 5  # times as many images in the largest class
 
 Keys = tuple[str, ...]
-Remarked = tuple[str, str]  # a path, and a few words on it
+Remarked = tuple[str, str]  # a path, and a short remark on it
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something worth a user's look. action: "set aside", "kept" or "converted". explanation: the policy.
+    """A finding of the audit. action: "set aside", "kept" or "converted". explanation: the policy.
 
-    paths: of images or files; for "imbalance" names of classes. remarks: a few words on each path, or empty.
-    groups: where several images make one case, such as duplicates, which ones belong together; else empty.
+    paths: of images or files; for "imbalance" names of classes. remarks: a short remark on each path, or empty.
+    groups: paths that belong together, such as duplicates; else empty.
     """
 
     kind: str
@@ -86,7 +86,7 @@ class Finding:
 
     @property
     def listed(self) -> tuple[str, ...]:
-        """The paths with their remarks, for showing."""
+        """The paths with their remarks, for display."""
         pairs = zip(self.paths, self.remarks or ("",) * len(self.paths), strict=True)
         return tuple(f"{path} ({remark})" if remark else path for path, remark in pairs)
 
@@ -112,7 +112,7 @@ class Usable:
 
 
 def few(paths: Sequence[str], limit: int = 2) -> str:
-    """The first paths, on one line whatever they hold."""
+    """The first paths, on one line, escaped."""
     shown = ", ".join(printable(path) for path in paths[:limit])
     return shown + (f" and {len(paths) - limit} more" if len(paths) > limit else "")
 
@@ -137,9 +137,9 @@ def converted_findings(usable: Sequence[Usable]) -> list[Finding]:
 def kept_findings(
     task: Task, usable: Sequence[Usable], equal: Sequence[Sequence[int]], near: Sequence[Sequence[int]], compared: bool
 ) -> list[Finding]:
-    """What is told of and kept, the most serious first.
+    """Findings on images that are kept, the most serious first.
 
-    equal, near: places in `usable` of equal bytes, and of near-duplicates. compared: whether the latter were sought.
+    equal, near: indices in `usable` of duplicates, and of near-duplicates. compared: whether the latter were searched.
     """
     groups: dict[str, list[Keys]] = defaultdict(list)
     for members in equal:
@@ -150,7 +150,7 @@ def kept_findings(
             groups[f"near-{kind}"].append(tuple(usable[place].item.key for place in members))
     single: dict[str, list[Remarked]] = {
         "mistyped": [
-            (e.item.key, f"holds {e.record.format}") for e in usable if _mistyped(e.item.key, e.record.format)
+            (e.item.key, f"contains {e.record.format}") for e in usable if _mistyped(e.item.key, e.record.format)
         ],
         "odd-format": _odd_formats(usable),
         "blank": [(entry.item.key, "") for entry in usable if entry.record.spread < _BLANK],
@@ -169,7 +169,7 @@ def kept_findings(
 
 
 def _conflicts(items: Sequence[Item]) -> list[str]:
-    """What is wrong with items that show the same thing, beyond their being several."""
+    """Conflicts among duplicates: contradicting targets, or leakage between parts."""
     parts = {item.part for item in items}
     found = ["contradiction"] if len({item.target for item in items}) > 1 else []
     return found + (["leak"] if "train" in parts and parts & {"val", "test"} else [])
@@ -183,14 +183,14 @@ def _mistyped(key: str, form: str) -> bool:
 
 
 def _odd_formats(usable: Sequence[Usable]) -> list[Remarked]:
-    """Files whose format hardly anything else here has: at most 3 of them, and under 1 % of the images."""
+    """Files of a rare format: at most 3 of them, and under 1 % of the images."""
     counts = Counter(entry.record.format for entry in usable)
     rare = {form for form, count in counts.items() if count <= 3 and count * 100 < len(usable)}
     return [(entry.item.key, entry.record.format) for entry in usable if entry.record.format in rare]
 
 
 def _outliers(usable: Sequence[Usable]) -> dict[str, list[Remarked]]:
-    """Images that lie apart in size or aspect, each with its size; judged against all others."""
+    """Outliers in size or aspect ratio among the images, each with its size."""
     if len(usable) < _ENOUGH:
         return {}
     sizes = np.array([(entry.record.width, entry.record.height) for entry in usable], np.float64)
@@ -208,18 +208,18 @@ def _outliers(usable: Sequence[Usable]) -> dict[str, list[Remarked]]:
 
 
 def _apart(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far each value lies from the median, in logarithms."""
+    """The distance of each value from the median, in logarithms."""
     logs = np.log(values)
     return np.asarray(logs - np.median(logs))
 
 
 def _edge(apart: NDArray[np.float64], times: float) -> float:
-    """From which distance on a value is an outlier: `times` the median, or more where the values spread widely."""
+    """The distance from which on a value is an outlier: `times` the median, or more if the values vary widely."""
     return max(float(np.log(times)), _DEVIATIONS * 1.4826 * float(np.median(np.abs(apart))))
 
 
 def _class_sizes(task: Task, usable: Iterable[Usable]) -> dict[str, list[Remarked]]:
-    """Classes, or labels, with few images to learn from beside the others, and the images of those with only one."""
+    """Classes, or labels, with few training images compared with the others, and the images of those with only one."""
     keys: dict[int, list[str]] = defaultdict(list)
     for entry in usable:
         if entry.item.part in ("", "train"):

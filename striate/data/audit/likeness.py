@@ -1,10 +1,10 @@
 """Near-duplicates: the same photograph saved again, resized, cropped a little, mirrored, made lighter or darker.
 
-Each image leaves a print, a grey thumbnail made at its one decoding. Candidates are found by comparing the low
-frequencies of all prints, block by block; each is then confirmed on the pixels of its two prints, laid over one another
-at the best of a few crops. What the images of a folder have in common (a frame, black bars, the round field of an
-instrument) is left out of that comparison: it is estimated from the folder itself. Small images are left alone: three
-quarters of MNIST's digits have a neighbour that looks the same.
+Each image has a print, a grey thumbnail made when it is decoded. Candidates are found by comparing the low
+frequencies of all prints, block by block; each is then verified on the pixels of its two prints, aligned at the best
+of a few crops. What the images of a folder have in common (a frame, black bars, the round field of an instrument) is
+projected out first: it is estimated from the folder itself. Small images are not compared: three quarters of MNIST's
+digits have a near-identical neighbour.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-SMALLEST = 64  # pixels of an image's shorter side: below, likeness says nothing
-LIMIT = 200_000  # prints: time grows with their square; 60,000 take 26 s on two quiet cores, so these five minutes
+SMALLEST = 64  # pixels of an image's shorter side: below, similarity is not meaningful
+LIMIT = 200_000  # prints: time is quadratic; 60,000 take 26 s on two cores, so these five minutes
 SIDE = 32  # of a print, in pixels
 _FREQUENCIES = 8  # of the cosine transform, per axis, that candidates are compared by
 _CANDIDATE = 0.6
 _SURE, _LIKELY, _CONFIRMED = 0.99, 0.85, 0.88
-_ALONE = 0.95  # instead, where a folder is too small to learn from what its images have in common
+_ALONE = 0.95  # instead, if a folder is too small to estimate what its images have in common
 # Measured on the 597 photographs of hymenoptera and imagenet_samples, against copies of each: as candidates, corner
 # crops of 95 % reach 0.6 but for one in two hundred, and different photographs in one pair of 7,000. Without what is
 # common, crops agree to 0.88 or more (median 0.98), re-encodings, resizes and mirrored copies to 0.95 or more, and of
 # 357,006 pairs of different photographs none above 0.6. The same photographs in one white frame, in black bars or
-# behind a round mask agree to 0.98, but to 0.86 at most without what they have in common, learnt from 20 of them.
+# behind a round mask agree to 0.98, but to 0.86 at most without what they have in common, estimated from 20 of them.
 _LEARNT = 20  # prints for each common component: as many as are needed for the first
 _COMPONENTS = 8
-_CELLS = 16  # per axis, of the grid that two prints are laid over one another on
+_CELLS = 16  # per axis, of the grid on which two prints are compared
 _TEXTURE = 1.5  # grey levels: with less structure than this, only noise would be compared
-_NEIGHBOURS = 16  # candidates an image is confirmed against at most, the likest first
+_NEIGHBOURS = 16  # candidates verified per image, at most, the most similar first
 _BLOCK, _BATCH = 2048, 256
 
 Floats = NDArray[np.float32]
@@ -41,7 +41,7 @@ Pairs = tuple[Places, Places, NDArray[np.bool_]]  # place, place, whether as mir
 
 
 def sketch(image: Image.Image, size: tuple[int, int]) -> tuple[float, bytes]:
-    """The spread and the print of a decoded RGB image whose file says `size`.
+    """The contrast and the print of a decoded RGB image of the original `size`.
 
     spread: the standard deviation of luma, 0 to 127.5. print: 32 x 32 grey values, row by row; b"" for small images.
     Both are measured on the image reduced to 64 to 127 pixels, so that they hardly depend on the scale of decoding.
@@ -58,10 +58,10 @@ def sketch(image: Image.Image, size: tuple[int, int]) -> tuple[float, bytes]:
 
 
 def near_groups(prints: Sequence[bytes], advance: Callable[[int], None] = lambda rows: None) -> list[list[int]]:
-    """Groups of places whose prints are near-duplicates, of one another or of a third; each in order, singles left out.
+    """Groups of indices of near-duplicates (connected components); each in order, without singletons.
 
-    prints: of `sketch`; empty ones are like nothing. advance: told how many more have been compared with all others.
-    Exact search: each pair is looked at once, in blocks of matrix products. Memory: some 100 bytes a print beside them.
+    prints: of `sketch`; empty ones match nothing. advance: called with the number of further prints compared.
+    Exact search: each pair is compared once, in blocks of matrix products. Memory: about 100 more bytes per print.
     """
     places = np.array([place for place, content in enumerate(prints) if content], np.intp)
     if len(places) < 2:
@@ -87,7 +87,7 @@ def _cosines(count: int, cells: int) -> Floats:
 def _signatures(thumbs: Thumbs) -> tuple[Floats, Floats]:
     """Low frequencies of each print, as unit vectors in two halves: even and odd along the width.
 
-    Photographs' amplitudes fall with frequency; weighting each by its frequency lets all of them speak.
+    The amplitudes of photographs decrease with frequency; weighting each by its frequency balances them.
     """
     rows = _cosines(_FREQUENCIES, SIDE)
     steps = np.arange(_FREQUENCIES)
@@ -98,13 +98,13 @@ def _signatures(thumbs: Thumbs) -> tuple[Floats, Floats]:
         found[start : start + _BLOCK] = rows @ block @ rows.T * weight
     norm = np.linalg.norm(found, axis=(1, 2), keepdims=True)
     found /= np.maximum(norm, 1e-6)
-    found[norm[:, 0, 0] < _TEXTURE * SIDE] = 0  # like nothing, not even itself
+    found[norm[:, 0, 0] < _TEXTURE * SIDE] = 0  # matches nothing, not even itself
     halves = [np.ascontiguousarray(found[:, :, half::2]).reshape(len(thumbs), -1) for half in (0, 1)]
     return halves[0], halves[1]
 
 
 def _candidates(signatures: tuple[Floats, Floats], advance: Callable[[int], None]) -> Pairs:
-    """Pairs whose signatures agree, and whether as mirror images; the likest first."""
+    """Pairs whose signatures agree, and whether as mirror images; the most similar first."""
     even, odd = signatures
     found = []
     for start in range(0, len(even), _BLOCK):
@@ -137,7 +137,7 @@ def _alike(even: Floats, odd: Floats, rows: slice) -> Iterator[Columns]:
 
 
 def _strongest(parts: list[Columns]) -> Columns:
-    """At most `_NEIGHBOURS` candidates of each first place."""
+    """At most `_NEIGHBOURS` candidates of each first index."""
     one, other, score, mirrored = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((-score, one))
     one, other, score, mirrored = one[order], other[order], score[order], mirrored[order]
@@ -149,7 +149,7 @@ def _strongest(parts: list[Columns]) -> Columns:
 def _scored(thumbs: Thumbs, pairs: Pairs, common: Floats, label: Places, enough: float) -> Floats:
     """How well each pair agrees on pixels; those that agree to `enough` get one label, in place.
 
-    What has one label already is not compared, and scores 0.
+    Pairs that have one label already are not compared, and score 0.
     """
     scores = np.zeros(len(pairs[0]), np.float32)
     for start in range(0, len(scores), _BATCH):
@@ -167,8 +167,8 @@ def _scored(thumbs: Thumbs, pairs: Pairs, common: Floats, label: Places, enough:
 
 
 def _join_likely(thumbs: Thumbs, pairs: Pairs, scores: Floats, label: Places) -> None:
-    """Give one label, in place, to what is likely and stays so without what the folder's images have in common."""
-    _, originals = np.unique(label, return_index=True)  # a hundred copies of one image do not make it common
+    """Give one label, in place, to likely pairs that still agree without what the folder's images have in common."""
+    _, originals = np.unique(label, return_index=True)  # a hundred copies of one image count once
     alone = len(originals) < _LEARNT  # their mean would be the pictures themselves
     likely = scores >= (_ALONE if alone else _LIKELY)
     if likely.any():
@@ -205,7 +205,7 @@ def _window(offset: float, share: float) -> Floats:
 
 _WHOLE = _window(0, 1)
 _WINDOWS = np.stack([_WHOLE, *(_window(o, 0.95) for o in (0, 0.025, 0.05)), *(_window(o, 0.9) for o in (0, 0.05, 0.1))])
-# Three slow waves per axis are left out of the comparison: dark below and bright above is what photographs share.
+# Three low frequencies per axis are projected out: photographs share dark lower and bright upper halves.
 _SLOW = np.einsum("iy,jx->ijyx", _cosines(3, _CELLS), _cosines(3, _CELLS)).reshape(9, -1)
 
 

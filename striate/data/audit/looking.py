@@ -1,8 +1,8 @@
 """One pass over a source: every file read, hashed and decoded once, in parallel, in order, with bounded memory.
 
-The audit takes the record of each image and the learner its crop, so nothing is decoded twice. What was found of an
-image is remembered under the hash of its bytes, and the hash under what the file system says of the file: a file that
-nobody wrote to since is not even read, unless its crop is wanted, and one seen before under another name only hashed.
+The audit takes the record of each image and training its crop, so nothing is decoded twice. The record of an image is
+cached under the hash of its bytes, and the hash under the file's stamp (size, times): an unchanged file is not read
+again, unless its crop is wanted, and a renamed one is only hashed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ __all__ = ["Looked", "Memory", "Record", "look"]
 
 
 class Cropping(Protocol):
-    """How an image becomes a crop: `striate.pixels.Pixels`, or `striate.data.augment.crops.TenCrops`."""
+    """The preprocessing of an image to a crop: `striate.pixels.Pixels`, or `striate.data.augment.crops.TenCrops`."""
 
     @property
     def at_least(self) -> int:
-        """The size that a reduced decoding must leave twice of."""
+        """The minimum size, of which a reduced decoding must keep twice."""
         ...
 
     def apply(self, image: Image.Image) -> Images:
@@ -38,7 +38,7 @@ class Cropping(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """One item after the pass. crop: uint8 [H, W, C], None where it was not wanted or the image cannot be used."""
+    """One item after the pass. crop: uint8 [H, W, C], None if it was not wanted or the image cannot be used."""
 
     item: Item
     record: Record
@@ -53,15 +53,15 @@ def look(
     wanted: Callable[[str], bool] = lambda digest: True,
     memory: Memory | None = None,
 ) -> Iterator[Looked]:
-    """Look at the items (default: all) in order. `wanted(digest)` says whether an image's crop is needed.
+    """Read the items (default: all) in order. `wanted(digest)` decides whether the crop of an image is needed.
 
-    Where the source has a method `stamp(item) -> str`, a file's state such as size and times ("" for not known), an
-    item whose stamp is remembered is taken as unchanged.
+    If the source has a method `stamp(item) -> str`, a file's state such as size and times ("" for unknown), an item
+    with the cached stamp is taken as unchanged.
     """
     stamp_of: Callable[[Item], str] = getattr(source, "stamp", lambda item: "") if memory else lambda item: ""
 
     def one(item: Item) -> tuple[Looked, str]:
-        stamp = stamp_of(item)  # before reading: what is written meanwhile changes it
+        stamp = stamp_of(item)  # before reading: a later write changes it
         known = memory.unchanged(item.key, stamp) if memory else None
         if known is not None and (known.problem or not wanted(known.digest)):
             return Looked(item, known, None), stamp
@@ -74,7 +74,7 @@ def look(
 
 
 def _read(source: Source, pixels: Cropping, item: Item, wanted: Callable[[str], bool], memory: Memory | None) -> Looked:
-    """Read and hash; decode what is not known or wanted."""
+    """Read and hash; decode if the record is not cached or the crop is wanted."""
     try:
         content = source.read(item)
     except OSError as error:
@@ -92,12 +92,12 @@ def _read(source: Source, pixels: Cropping, item: Item, wanted: Callable[[str], 
 
 
 def told(source: Source, content: bytes) -> Record | None:
-    """What a source knows of the content without looking, by a method `record_of`: a pack tells of the originals."""
+    """The record that a source has without decoding, by a method `record_of`: a pack has those of the originals."""
     record_of: Callable[[bytes], Record | None] = getattr(source, "record_of", lambda content: None)
     return record_of(content)
 
 
 def digest_of(source: Source, content: bytes) -> str:
-    """What the content is remembered under: its SHA-256, or the one that the source knows."""
+    """The cache key of the content: its SHA-256, or the one of the source's record."""
     known = told(source, content)
     return known.digest if known else sha256_of(content)

@@ -1,4 +1,4 @@
-"""What was found of each image of a source, kept on disk between runs. Any damage to it costs time and nothing else."""
+"""A cache of the records of a source's images on disk. Damage to it only costs time."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from safetensors import numpy as safetensors
 
 from striate.data.sources.base import IN_MEMORY, Source
-from striate.storage import cache_root, read_sealed, sha256_of, write_sealed
+from striate.storage import cache_root, read_checked, sha256_of, write_checked
 
-_POLICY = 2  # raise it when decoding's policies or what is measured change: remembered records are then made anew
+_POLICY = 2  # increment when the decoding policies or the records change: cached records are then discarded
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was found of one image.
+    """The record of one image.
 
-    notes: keys of `striate.pixels.POLICIES`. problem: "" for a usable one, else the finding it is set aside under, and
-    why. spread, print: see `striate.data.audit.likeness.sketch`.
+    notes: keys of `striate.pixels.POLICIES`. problem: "" for a usable one, else the kind of its finding, and why.
+    spread, print: see `striate.data.audit.likeness.sketch`.
     """
 
     digest: str
@@ -38,7 +38,7 @@ class Record:
 
 
 class Memory:
-    """Records by content hash, and hashes by what the file system says of a file; kept on disk for one source."""
+    """Records by content hash, and hashes by file stamp; cached on disk for one source."""
 
     def __init__(self, source: Source) -> None:
         name = sha256_of(f"{source.identity}|{PIL.__version__}|{_POLICY}".encode("utf-8", "surrogateescape"))
@@ -46,8 +46,8 @@ class Memory:
         self.records: dict[str, Record] = {}
         self._in_memory = source.identity.startswith(IN_MEMORY)
         self._stamps: dict[str, tuple[str, str]] = {}  # by key: stamp and digest
-        self._seen: set[str] = set()  # keys of this pass: of other files the stamp is dropped
-        content = read_sealed(self.path)
+        self._seen: set[str] = set()  # keys of this pass: stamps of other files are dropped
+        content = read_checked(self.path)
         if content is not None:  # else every image is decoded again
             self.records, self._stamps = _unpacked(safetensors.load(content))
         self._as_stored = content is not None
@@ -58,7 +58,7 @@ class Memory:
         return self.records.get(before[1]) if before is not None and stamp and before[0] == stamp else None
 
     def remember(self, key: str, stamp: str, record: Record) -> None:
-        """Keep what was found of the file `key`; with a stamp, until the file changes."""
+        """Store the record of the file `key`; with a stamp, until the file changes."""
         self._seen.add(key)
         if record.digest not in self.records:
             self.records[record.digest] = record
@@ -69,9 +69,9 @@ class Memory:
             self._as_stored = False
 
     def save(self, digests: Collection[str]) -> None:
-        """Save the records of these digests; others have left the source. Raises WorkError where the disk refuses.
+        """Save the records of these digests; others are no longer in the source. Raises WorkError if writing fails.
 
-        Nothing is saved of data in memory: looking at them again costs little, and they may never be given again.
+        Nothing is saved for data in memory: reading them again is cheap, and they may never be given again.
         """
         if self._in_memory:
             return
@@ -84,7 +84,7 @@ class Memory:
         }
         if self._as_stored and len(records) == len(self.records) and len(stamps) == len(self._stamps):
             return
-        write_sealed(self.path, safetensors.save(_packed(records, stamps)))
+        write_checked(self.path, safetensors.save(_packed(records, stamps)))
         self._as_stored = True
 
 
@@ -92,7 +92,7 @@ Columns = dict[str, NDArray[np.generic]]
 
 
 def _packed(records: dict[str, Record], stamps: dict[str, tuple[str, str]]) -> Columns:
-    """As columns; what few images share (format, notes, problem and why) once in a list of kinds."""
+    """As columns; repeated values (format, notes, problem and why) are stored once in a list of kinds."""
     kinds: dict[tuple[str, tuple[str, ...], str, str], int] = {}
     of_kind = [kinds.setdefault((r.format, r.notes, r.problem, r.why), len(kinds)) for r in records.values()]
     place = {digest: index for index, digest in enumerate(records)}
@@ -110,7 +110,7 @@ def _packed(records: dict[str, Record], stamps: dict[str, tuple[str, str]]) -> C
 
 
 def _unpacked(columns: Columns) -> tuple[dict[str, Record], dict[str, tuple[str, str]]]:
-    """What `_packed` was given."""
+    """The inverse of `_packed`."""
     words = json.loads(columns["words"].tobytes())
     kinds = [(form, tuple(notes), problem, why) for form, notes, problem, why in words["kinds"]]
     digests = columns["digest"].tobytes().hex()

@@ -14,7 +14,7 @@ FAR = 1.5  # times the median distance
 
 
 def atypical_section(distances: NDArray[np.float32] | None, pictures: Pictures) -> Section | None:
-    """The images farthest from their nearest neighbours; None without any.
+    """The images farthest from their nearest neighbours; None if there are none.
 
     distances [usable]: in multiples of the median distance.
     """
@@ -41,7 +41,7 @@ def atypical_section(distances: NDArray[np.float32] | None, pictures: Pictures) 
 
 
 def atypical_step(section: Section | None) -> list[Step]:
-    """The advice to look at them."""
+    """The advice to check them."""
     if section is None:
         return []
     count = sum(len(block.pictures) for block in section.blocks if isinstance(block, Gallery))

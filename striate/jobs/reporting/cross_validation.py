@@ -16,8 +16,10 @@ APART = 0.1  # of two folds' scores that are shares
 
 @dataclass(frozen=True)
 class FoldScores:
-    """The folds of a cross-validation: of each the evaluated images and the score, and of all pooled the score with
-    its 95 % interval. form: how a score is written. title: what the score is called."""
+    """The folds of a cross-validation: images and score of each, and the pooled score with its 95 % interval.
+
+    form: number format of a score. title: its name.
+    """
 
     images: Sequence[int]
     scores: Sequence[float]
@@ -28,7 +30,7 @@ class FoldScores:
 
     @property
     def spread(self) -> tuple[float, float, float]:
-        """The mean of the folds and its 95 % interval, within what a score can be; NaN, -inf, inf for none."""
+        """The mean of the folds and its 95 % interval, clipped to the range of a score; NaN, -inf, inf for none."""
         known = [score for score in self.scores if math.isfinite(score)]
         low, high = mean_interval(known)
         if math.isfinite(low):
@@ -39,13 +41,13 @@ class FoldScores:
 def fold_section(found: FoldScores) -> Section:
     """Each fold's score, their mean, and the score of all predictions pooled."""
     (mean, low, high), form = found.spread, found.form
-    said: list[str | Strong] = [
+    text: list[str | Strong] = [
         f"Mean of {counted(len(found.scores), 'fold')}: ", Strong(formatted(mean, form))
     ]  # fmt: skip
     if math.isfinite(low):
-        said.append(f" (95 % interval {formatted(low, form)} to {formatted(high, form)})")
-    said += [". All predictions pooled: ", Strong(formatted(found.pooled, form))]
-    said.append(f" ({formatted(found.interval[0], form)} to {formatted(found.interval[1], form)}).")
+        text.append(f" (95 % interval {formatted(low, form)} to {formatted(high, form)})")
+    text += [". All predictions pooled: ", Strong(formatted(found.pooled, form))]
+    text.append(f" ({formatted(found.interval[0], form)} to {formatted(found.interval[1], form)}).")
     title, folds = found.title, list(zip(found.images, found.scores, strict=True))
     dots = [
         Dot(f"fold {number(place)}", score, more=f"of {number(images)}")
@@ -57,7 +59,7 @@ def fold_section(found: FoldScores) -> Section:
     rows = [(number(place), number(images), formatted(score, form)) for place, (images, score) in enumerate(folds, 1)]
     table = Table((Column("Fold"), Column("Images"), Column(title)), rows, ("fold", "folds"), "folds")
     lead = "Each fold is predicted by a model trained on all other folds."
-    return Section(ANCHOR, "Cross-validation", (Text(tuple(said), "large"), Grid((drawn, table))), lead)
+    return Section(ANCHOR, "Cross-validation", (Text(tuple(text), "large"), Grid((drawn, table))), lead)
 
 
 def fold_step(found: FoldScores) -> list[Step]:

@@ -68,7 +68,7 @@ def _group(group: Sequence[str]) -> tuple[str | Code, ...]:
 
 
 def leak_step(findings: Sequence[Finding]) -> list[Step]:
-    """The advice about the first finding that spoils what is measured."""
+    """The advice about the first finding that can invalidate the evaluation."""
     for finding in findings:
         if level(finding.kind, finding.action) == SERIOUS and finding.action == "kept":
             why = f"{counted(len(finding.paths), 'file')}: this can make the evaluation invalid."
@@ -77,9 +77,9 @@ def leak_step(findings: Sequence[Finding]) -> list[Step]:
 
 
 def set_aside_step(audit: Audit) -> list[Step]:
-    """The advice to look at files that are not used."""
+    """The advice to check the files that are not used."""
     count = len(audit.set_aside)
     if not count:
         return []
     title = f"{number(count)} file{'s were' if count > 1 else ' was'} set aside"
-    return [Step(ANCHOR, title, "See which ones and why, and whether they belong in the training.")]
+    return [Step(ANCHOR, title, "Check which ones and why, and whether they belong in the training data.")]

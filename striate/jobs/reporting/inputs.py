@@ -25,8 +25,8 @@ def input_section(train: Sequence[int], views: Callable[[int], Images] | None, p
     if views is not None:
         few = train[:: max(1, len(train) // AUGMENTED)][:AUGMENTED]
         strips = [_strip(place, views(place), pictures) for place in few]
-        said = "The framed image is not augmented. Each epoch draws new augmentations."
-        blocks += [Heading("Augmented"), Text(said, "quiet"), *strips]
+        note = "The framed image is not augmented. Each epoch draws new augmentations."
+        blocks += [Heading("Augmented"), Text(note, "quiet"), *strips]
     if not blocks:
         return Section(ANCHOR, "Network input", (Text("No pictures are available.", "quiet"),))
     lead = (

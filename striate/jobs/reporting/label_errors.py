@@ -13,7 +13,7 @@ ANCHOR, PICTURED = "label-errors", 24
 
 
 def label_error_section(found: Sequence[LabelError], pictures: Pictures) -> Section | None:
-    """The likely label errors, the likeliest first; None without any."""
+    """The likely label errors, the likeliest first; None if there are none."""
     if not found:
         return None
     crops = pictures.images(error.index for error in found[:PICTURED])

@@ -18,7 +18,7 @@ LOW = 0.8  # share of the OOD images detected below which that is a step
 
 
 def missed(found: OODEvaluation) -> list[int]:
-    """Places in `found.paths` of the OOD images that are accepted, the nearest ones first."""
+    """Indices in `found.paths` of the OOD images that are accepted, the nearest ones first."""
     return [
         place
         for place in np.argsort(found.out_of_distribution).tolist()
@@ -35,9 +35,10 @@ def missed_images(found: OODEvaluation, pixels: Pixels) -> dict[str, Images]:
 
 
 def ood_section(found: OODEvaluation, pictures: Mapping[str, Images]) -> Section:
-    """How well OOD images are detected, and those that are not. pictures: by path."""
+    """The quality of OOD detection, and the OOD images that are missed. pictures: by path."""
     facts = found.as_dict()
-    said = (
+
+    text = (
         f"Of {images(len(found.out_of_distribution))} in ",
         Strong(found.source.name),
         ", which show none of the classes, ",
@@ -55,7 +56,7 @@ def ood_section(found: OODEvaluation, pictures: Mapping[str, Images]) -> Section
         ("in distribution", "out of distribution"),
     )
     lead = f"An image whose distance to the training images is above {quantity(found.threshold)} is predicted as OOD."
-    blocks = (Grid((drawn, Text(said, "large"))),)
+    blocks = (Grid((drawn, Text(text, "large"))),)
     taken = tuple(
         Picture(pictures[path], ("predicted as ", Strong(found.predicted[place])), path)
         for place in missed(found)
@@ -66,7 +67,7 @@ def ood_section(found: OODEvaluation, pictures: Mapping[str, Images]) -> Section
 
 
 def ood_step(found: OODEvaluation) -> list[Step]:
-    """The advice where too few are detected."""
+    """The advice if too few are detected."""
     share = found.as_dict()["ood_rejected"]
     if share >= LOW:
         return []

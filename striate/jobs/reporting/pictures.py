@@ -16,7 +16,7 @@ class Pictures(Protocol):
     """Images by their index in `audit.usable`, with their files and targets."""
 
     def images(self, places: Iterable[int]) -> dict[int, Images]:
-        """Those that can be read, uint8 HxWx3 or HxW, in the order asked for."""
+        """Those that can be read, uint8 HxWx3 or HxW, in the given order."""
         ...
 
     def path(self, place: int) -> str:
@@ -24,7 +24,7 @@ class Pictures(Protocol):
         ...
 
     def target(self, place: int) -> str:
-        """The target in words."""
+        """The target as text."""
         ...
 
     def places(self) -> dict[str, int]:
@@ -40,7 +40,7 @@ class NetworkInputs:
         self._crops: dict[str, Images] = {}
 
     def images(self, places: Iterable[int]) -> dict[int, Images]:
-        """Those that can be read, in the order asked for."""
+        """Those that can be read, in the given order."""
         places = list(places)
         missing = [self._usable[place].item for place in places if self.path(place) not in self._crops]
         for looked in look(self._source, self._pixels, items=missing):
@@ -53,7 +53,7 @@ class NetworkInputs:
         return self._usable[place].item.key
 
     def target(self, place: int) -> str:
-        """The target in words."""
+        """The target as text."""
         return self._task.text(self._usable[place].item.target)
 
     def places(self) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""A finished run as a report: the task's own sections, and those that every task has."""
+"""The report of a finished run: the sections of the task, and those of every task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from striate.sections.wording import first_names, number
 from striate.tasks import Evaluation, Task
 from striate.tasks.report_common import Example, ReportContext, score_form
 
-STEPS = 4  # of what to look at next
+STEPS = 4  # most next steps
 
 
 def run_report(source: Source, plan: Plan, result: TrainResult, timings: Mapping[str, float]) -> Report:
@@ -121,7 +121,7 @@ def _facts(plan: Plan, result: TrainResult) -> tuple[Fact, ...]:
 
 
 def names_fact(task: Task) -> Fact:
-    """How many classes or labels there are, and which; or the name of what is predicted."""
+    """The number and names of the classes or labels; or the name of the regression target."""
     if not task.wording.names_listed:
         return Fact("Target", first_names(task.names))
     return Fact(task.wording.many.capitalize(), number(len(task.names)), first_names(task.names))

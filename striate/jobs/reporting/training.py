@@ -1,4 +1,4 @@
-"""The section of the training: curves and what they show, the checks before it, and where the time went."""
+"""The section of the training: curves and their diagnosis, the checks before training, and the time by stage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ANCHOR = "training"
 
 
 class Remark(Protocol):
-    """What a curve shows: in a few words, what was seen, and what to do about it."""
+    """A diagnosis of the training curve: a title, the observation, and the advice."""
 
     @property
     def what(self) -> str: ...
@@ -27,7 +27,7 @@ class Remark(Protocol):
 
 
 class RangeTest(Protocol):
-    """A learning-rate range test: rising rates, the averaged loss at each, where it falls, and the choice."""
+    """A learning-rate range test: increasing rates, the smoothed losses, the range where they fall, and the choice."""
 
     @property
     def rates(self) -> tuple[float, ...]: ...
@@ -49,7 +49,7 @@ def training_section(
     unfrozen: Sequence[str],
     timings: Mapping[str, float],
 ) -> Section:
-    """curve: a row an epoch. remarks: the most serious first. checks: lines on what was checked before training.
+    """curve: one row per epoch. remarks: the most serious first. checks: lines on the checks before training.
     unfrozen: stages of a pretrained net that were trained, from the top. timings: seconds by stage."""
     blocks: list[Block] = []
     if unfrozen:
@@ -67,7 +67,7 @@ def training_section(
 
 
 def rate_chart(found: RangeTest) -> Lines:
-    """The loss of the range test by learning rate. A loss that diverges is cut off."""
+    """The loss of the range test by learning rate. A diverging loss is clipped."""
     lowest, start = min(found.losses), float(np.mean(found.losses[:20]))
     top = min(max(found.losses), start + 0.6 * max(start - lowest, 1e-9))
     label = (
@@ -86,5 +86,5 @@ def rate_chart(found: RangeTest) -> Lines:
 
 
 def remark_step(remarks: Sequence[Remark]) -> list[Step]:
-    """The advice of the most serious remark; the others stand beside the curve."""
+    """The advice of the most serious remark; the others are next to the curve."""
     return [Step(ANCHOR, one.what, f"{sentence(one.seen)} {sentence(one.do)}", urgent=True) for one in remarks[:1]]

@@ -1,4 +1,4 @@
-"""One file a strategy; each composes the pieces of `striate.learning` into `train(...) -> TrainResult`."""
+"""One file per strategy; each composes the parts of `striate.learning` into `train(...) -> TrainResult`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def train_as_planned(
     context: RunContext,
     extensions: Extensions,
 ) -> TrainResult:
-    """Train by the strategy of the plan. Raises RequestError for data that are not fit to train on."""
+    """Train by the strategy of the plan. Raises RequestError for data that cannot be trained on."""
     extensions.require_gradient_steps(plan.strategy)
     if plan.strategy == "scratch":
         from striate.learning.strategies import scratch  # imports torch
@@ -38,7 +38,7 @@ def train_as_planned(
 
 
 def _single_process(context: RunContext) -> RunContext:
-    """The context of a strategy that needs one process: the others end here."""
+    """The context of a strategy that runs in one process: the others end here."""
     if (world := context.processes.world) is not None:
         context.progress.say(f"This strategy runs in one process: the others of the {world.size} end here.")
     context.processes.others_end()

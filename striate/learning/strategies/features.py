@@ -23,7 +23,7 @@ from striate.transfer.head import Head
 
 
 def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, extensions: Extensions) -> TrainResult:
-    """Fit a head on the features of `plan.net`. Raises RequestError for data that are not fit to train on."""
+    """Fit a head on the features of `plan.net`. Raises RequestError for data that cannot be trained on."""
     ood = open_ood(recipe.data.ood)
     prepared = prepare_features(source, plan.net, recipe, context)
     head, model = _fitted(prepared, context)
@@ -69,7 +69,7 @@ def _fitted(prepared: Prepared, context: RunContext) -> tuple[Head, Model]:
 
 
 def _against_bfloat16(prepared: Prepared, model: Model, context: RunContext) -> str:
-    """Why bfloat16, which was tried because the precision was left open, cannot be used; "" where it can."""
+    """Why bfloat16, which was tried because the precision is "auto", cannot be used; "" if it can."""
     features, split = prepared.features, prepared.split
     assert features is not None
     if prepared.recipe.inference.precision != "auto" or features.extractor.precision != "bfloat16":
@@ -82,7 +82,7 @@ def _against_bfloat16(prepared: Prepared, model: Model, context: RunContext) -> 
 def _with_ood(
     prepared: Prepared, model: Model, ood: Source | None, context: RunContext
 ) -> tuple[Model, OODEvaluation | None]:
-    """The model with an OOD detector, where OOD images are given, and its evaluation."""
+    """The model with an OOD detector, if OOD images are given, and its evaluation."""
     if ood is None:
         return model, None
     features, split = prepared.features, prepared.split

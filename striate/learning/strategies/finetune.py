@@ -1,4 +1,4 @@
-"""Strategy "finetune": the head first, as "features" fits it, then the upper stages of the pretrained net with it."""
+"""Strategy "finetune": first the head, as in "features", then the head with the upper stages of the pretrained net."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ from striate.training.hooks import Hook
 from striate.training.loop_state import LoopState
 from striate.training.view import View, normalised
 from striate.transfer.head import Head
-from striate.transfer.unfreezing import Unfreezing, learnt_stages, measure_norms, rates
+from striate.transfer.unfreezing import Unfreezing, rates, recalibrate_batch_norms, trained_stages
 
 EPOCHS, RATE, AUGMENT = 4, 0.01, {"crop": (0.5, 1.0), "flip": 0.5}  # benchmarks/finetune.py
-ASIDE = 6  # one of so many parts of the training images tells whether fine-tuning has helped
-FEW = 1000  # images: of fewer, each counts, and the part set aside is trained on too afterwards
-AT_ONCE = 32  # images, where they only go forward
-_IN_PLACE = {"flip", "colour", "lighting", "cutout", "pixel_dropout", "mixup"}  # need nothing from outside the crop
+ASIDE = 6  # the training images are split into this many parts; one shows whether fine-tuning helped
+FEW = 1000  # images: with fewer, the part set aside is trained on too afterwards
+AT_ONCE = 32  # images per batch without gradient
+_IN_PLACE = {"flip", "colour", "lighting", "cutout", "pixel_dropout", "mixup"}  # use nothing from outside the crop
 
 
 def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, extensions: Extensions) -> TrainResult:
-    """Fit a head on `plan.net`, then train it and the stages next to it. Raises RequestError where that cannot be.
+    """Fit a head on `plan.net`, then train it with the upper stages. Raises RequestError if that is impossible.
 
-    Where training images set aside show that fine-tuning did not help, the model is the pretrained net with that head.
+    If training images set aside show that fine-tuning did not help, the model is the pretrained net with that head.
     """
     ood = open_ood(recipe.data.ood)
     prepared = prepare_features(source, plan.net, _with_defaults(recipe), context)
@@ -69,17 +69,17 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, exten
     facts: dict[str, Any] = {
         "loss.label_smoothing": recipe.loss.smoothing,
         "C": c,
-        "unfrozen": learnt_stages(net_of(backbone), recipe.finetune.unfreeze) if tuned else [],
+        "unfrozen": trained_stages(net_of(backbone), recipe.finetune.unfreeze) if tuned else [],
         "weights": backbone.training,
     }
     return evaluate(trained, model, ood, facts)
 
 
 def _with_defaults(recipe: Recipe) -> Recipe:
-    """What this strategy fills in.
+    """The recipe with this strategy's defaults.
 
-    Label smoothing, where it is unset, is for training from scratch; here it would pull the head away from
-    the probabilities that it was fitted to: the loss on other images then grew from the first epoch on.
+    Default label smoothing is for training from scratch; here it would pull the head away from the probabilities that
+    it was fitted to: in measurements the held-out loss then rose from the first epoch on.
     """
     return recipe.updated(
         {
@@ -113,7 +113,7 @@ class Pretrained:
         recipe = trainer.recipe
         net = net_of(self.model(trainer, rows))
         if recipe.finetune.batch_norm == "recalibrated":
-            measure_norms(net, recipe.finetune.unfreeze, _batches(trainer, rows))
+            recalibrate_batch_norms(net, recipe.finetune.unfreeze, _batches(trainer, rows))
             matrix = np.full(self.features.matrix.shape, np.nan, np.float32)
             matrix[rows] = _embedded(net, _batches(trainer, rows))
             _put_head(net, fit_on(trainer.data.split, matrix, recipe, rows))
@@ -124,7 +124,7 @@ class Pretrained:
     def fit(self, trainer: Trainer, rows: list[int], held_out: list[int], on_epoch: OnEpoch, stage: str) -> Fitted:
         """A model fine-tuned on the images at `rows`, and its history on a part of them set aside, from epoch 0 on.
 
-        `held_out` is not looked at: it is what the model is evaluated on.
+        `held_out` is not used: the model is evaluated on it.
         """
         aside = _aside(trainer, rows)
         if not aside:
@@ -160,23 +160,23 @@ class _AtStart(Hook):
 
 
 def _aside(trainer: Trainer, rows: list[int]) -> list[int]:
-    """The part of the images that is set aside; none where they must stay together."""
+    """The part of the images that is set aside; none if groups must stay together."""
     audit, seed = trainer.data.split.audit, trainer.recipe.seed
     count = possible_folds(audit, ASIDE, rows)
     return [] if count < 2 else np.flatnonzero(folds_of(audit, count, seed, rows) == 0).tolist()
 
 
 def _chosen(trainer: Trainer, history: tuple[Row, ...]) -> Row:
-    """The epoch whose weights the training left."""
+    """The epoch of the final weights."""
     metric, chosen = trainer.task.metric, history[-1]
     if trainer.recipe.train.keeps_best:
-        for row in reversed(history):  # the first of equals
+        for row in reversed(history):  # the first on a tie
             chosen = chosen if metric.better(chosen[metric.curve_key], row[metric.curve_key]) else row
     return chosen
 
 
 def _batches(trainer: Trainer, rows: list[int]) -> Iterator[Tensor]:
-    """The images at `rows` as the net sees them, some at a time."""
+    """The images at `rows`, normalised, in batches."""
     pixels = trainer.data.pixels
     for start in range(0, len(rows), AT_ONCE):
         images = torch.from_numpy(trainer.images.exact(rows[start : start + AT_ONCE])).permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""Strategy "scratch": a net from random weights, trained by the loop on decoded images."""
+"""Strategy "scratch": a net from random weights, trained by gradient descent on decoded images."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from striate.tasks import Task
 def train(
     source: Source, plan: Plan, summary: DataSummary, recipe: Recipe, context: RunContext, extensions: Extensions
 ) -> TrainResult:
-    """Train `plan.net` from random weights. Raises RequestError for data that are not fit to train on."""
+    """Train `plan.net` from random weights. Raises RequestError for data that cannot be trained on."""
     _check(recipe, plan.net)
     ood, pixels = open_ood(recipe.data.ood), scratch_pixels(plan.net, summary)
     if ood and not has_embedding(plan.net, source.task, pixels):
         raise RequestError(
-            f"{plan.net} ends in no linear layer, so it has no feature space to detect OOD images in; "
-            "choose another net, or leave out --ood"
+            f"{plan.net} does not end in a linear layer, so it has no feature space to detect OOD images in; "
+            "choose another net, or omit --ood"
         )
     recipe = recipe.updated({"augment": chosen_augment(recipe.augment, pixels)})
     larger = Augmentation.of(recipe.augment).zooms and summary.side > pixels.height
@@ -65,36 +65,36 @@ def random_weights(trainer: Trainer, rows: list[int]) -> InitialState:
 
 
 def chosen_augment(augment: Augment, pixels: Pixels) -> Augment:
-    """How training images are augmented, with the preset "auto" chosen."""
-    # Digits and grey drawings are not mirrored; a sixteenth is half of what He et al. shift CIFAR's 32 pixels by.
+    """The augmentation of training images, with the preset "auto" resolved."""
+    # Digits and grey drawings are not flipped; a sixteenth is half the shift of He et al. on CIFAR's 32 pixels.
     shift: dict[str, float] = {"shift": max(1, min(pixels.height, pixels.width) // 16)}
     return augment.settled(shift | ({"flip": 0.5} if pixels.channels == 3 else {}))
 
 
 def has_embedding(net: str, task: Task, pixels: Pixels) -> bool:
-    """Whether the net of that name ends in a linear layer, and so has a feature space below it."""
+    """Whether the net of that name ends in a linear layer, and so has a feature space before it."""
     return isinstance(on_meta(net, task, pixels).head, nn.Linear)
 
 
 def _check(recipe: Recipe, net: str) -> None:
-    """Raise RequestError for what cannot be, before anything is decoded."""
+    """Raise RequestError for an invalid combination, before anything is decoded."""
     if recipe.data.folds and recipe.train.keeps_best:
         what = "train.patience" if recipe.train.patience else "train.keep_checkpoint = 'best'"
         raise RequestError(
-            f"{what} would choose the epoch by the images that a fold is measured on; with folds, give train.epochs"
+            f"{what} would choose the epoch on the images that a fold is evaluated on; with folds, set train.epochs"
         )
     check_options(net, recipe.net.options)
 
 
 def _with_epochs(prepared: Prepared) -> Prepared:
-    """The same data with the number of epochs chosen by the number of training images, where it is left open."""
+    """The same data with the number of epochs chosen by the number of training images, unless it is set."""
     recipe = prepared.recipe
     epochs = recipe.train.chosen_epochs(len(prepared.split.rows("train")))
     return dataclasses.replace(prepared, recipe=recipe.updated({"train.epochs": epochs}))
 
 
 def _with_thresholds(trained: Trained) -> Model:
-    """The model, with thresholds where its task has any: by the folds, else "val" beside a "test", else "train"."""
+    """The model, with thresholds if its task has any: from the folds, else "val" if there is a "test", else "train"."""
     model, trainer, out_of_fold = trained.fitted.model, trained.trainer, trained.out_of_fold
     if not model.task.decision_thresholds:
         return model
@@ -106,7 +106,7 @@ def _with_thresholds(trained: Trained) -> Model:
 def _for_thresholds(
     trainer: Trainer, model: Model, out_of_fold: NDArray[np.float32] | None
 ) -> tuple[list[int], NDArray[np.float32]]:
-    """Images whose predictions decide the thresholds, and those predictions."""
+    """The images that the thresholds are fitted on, and their predictions."""
     split = trainer.data.split
     if out_of_fold is not None:
         rows = np.flatnonzero(np.isfinite(out_of_fold[:, 0])).tolist()

@@ -13,7 +13,7 @@ __all__ = ["BestEpoch", "GradientClipping", "WeightAveraging", "techniques"]
 
 
 def techniques(recipe: Recipe, *, validated: bool) -> list[Hook]:
-    """The hooks that the recipe asks for. Raises RequestError for what needs held-out images where there are none."""
+    """The hooks of the recipe. Raises RequestError for one that needs held-out images if there are none."""
     hooks: list[Hook] = []
     if recipe.train.clip_norm:
         hooks.append(GradientClipping(recipe.train.clip_norm))
@@ -22,6 +22,6 @@ def techniques(recipe: Recipe, *, validated: bool) -> list[Hook]:
     if recipe.train.keeps_best:
         if not validated:
             what = "train.patience" if recipe.train.patience else "train.keep_checkpoint = 'best'"
-            raise RequestError(f"{what} needs held-out images: without them no epoch is better than another")
+            raise RequestError(f"{what} needs held-out images: without them epochs cannot be compared")
         hooks.append(BestEpoch(recipe.train.patience))
     return hooks

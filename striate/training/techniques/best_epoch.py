@@ -1,4 +1,4 @@
-"""Keeping the best epoch, and early stopping (Prechelt 1998, "Early stopping - but when?")."""
+"""Keeping the weights of the best epoch, and early stopping (Prechelt 1998, "Early stopping - but when?")."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from striate.training.techniques.weights import copy_into, weights_of
 
 
 def improves(score: float | None, best: float | None, better: Callable[[float, float], bool]) -> bool:
-    """Whether a held-out score beats the best so far; the first of equals stays, and NaN or None never does."""
+    """Whether a held-out score beats the best so far; on a tie the first one wins, and NaN or None never does."""
     return score is not None and not math.isnan(score) and (best is None or better(score, best))
 
 
 class BestEpoch(Hook):
-    """Leaves the weights of the epoch with the best held-out score, the first of equals.
+    """Keeps the weights of the epoch with the best held-out score, the first on a tie.
 
-    With `patience`, the run ends after so many epochs without a better one.
+    With `patience`, the run ends after that many epochs without improvement.
     """
 
     name = "best"

@@ -10,18 +10,19 @@ from striate.training.loop_state import LoopState
 
 
 def clip_gradients(optimizer: Optimizer, norm: float) -> None:
-    """Scale the gradient of the optimizer's parameters down to length `norm`, where it is longer.
+    """Scale the gradient of the optimizer's parameters down to norm `norm`, if it is larger.
 
-    Of these parameters alone: a frozen one may gather a gradient that nobody uses.
+    Only of these parameters: a frozen one may accumulate a gradient that is never used.
     """
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     nn.utils.clip_grad_norm_(trained, norm)
 
 
 class GradientClipping(Hook):
-    """Clips every batch's gradient to length `norm`.
+    """Clips every batch's gradient to norm `norm`.
 
-    With it one learning rate serves both a softmax and LeNet-5's distances, which otherwise diverge above 0.005.
+    With it the same learning rate works for a softmax and for LeNet-5's RBF distances, which otherwise diverge above
+    0.005.
     """
 
     name = "clipping"

@@ -25,7 +25,7 @@ def update_average(average: nn.Module, net: nn.Module, decay: float) -> None:
 
 
 class WeightAveraging(Hook):
-    """Averages the weights after every step, evaluates the average, and leaves it.
+    """Averages the weights after every step, evaluates the average, and keeps it as the final weights.
 
     After step t the decay is min(decay, (1 + t) / (10 + t)), so that a short run does not end near its initial weights
     (as TensorFlow's ExponentialMovingAverage does).

@@ -1,7 +1,7 @@
-"""What other libraries call the parameters of our networks: one file a library, one table a family.
+"""Other libraries' names for the parameters of our networks: one file per library, one table per family.
 
-Each file has `key_map(net)`, the rules for a network or None; `WEIGHTS`, what is published, read from the table beside
-the folder; and `DIFFERENT`, networks of ours whose namesakes there compute something else, with the reason.
+Each file has `key_map(net)`, the rules for a network or None; `WEIGHTS`, the published files, read from the table next
+to the folder; and `DIFFERENT`, networks whose namesakes there compute something else, with the reason.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from striate.weights.fitting import Rename
 
 @dataclass(frozen=True)
 class KeyMap:
-    """How a library's weights become a network of ours.
+    """How to import a library's weights into one of our networks.
 
-    options: of `create`, where the library's network is a variant. bgr: its images are blue, green, red. norm_bias: its
-    convolutions have a bias before each normalisation, which is taken off the mean that is subtracted next.
+    options: of `create`, if the library's network is a variant. bgr: its images are blue, green, red. norm_bias: its
+    convolutions have a bias before each normalisation, which is folded into the mean that is subtracted next.
     """
 
     rules: tuple[Rename, ...]
@@ -33,7 +33,7 @@ class KeyMap:
 class PublishedRow:
     """One line of a library's table of weights.
 
-    `peer` is its name of the network, `file` that of the weights. size and resize: pixels of the image, and of the
+    `peer` is its name for the network, `file` that of the weights. size and resize: pixels of the image, and of the
     shorter side before the crop, by a resize filter. `colour` is a key of NORMALISATIONS. top1: in per cent, as
     published; 0: not stated.
     """
@@ -49,19 +49,19 @@ class PublishedRow:
 
     @property
     def digits(self) -> str:
-        """The first digits of the file's checksum, which its name ends in; "" where it does not."""
+        """The first digits of the file's checksum, if its name ends in them; otherwise ""."""
         found = re.search(r"-([0-9a-f]{8})\.", self.file)
         return found[1] if found else ""
 
 
 def published(library: str) -> tuple[PublishedRow, ...]:
-    """The table of a library's weights. Its first lines, with `#`, say where the figures are from."""
+    """The table of a library's weights. Its first lines, with `#`, cite the sources of the figures."""
     text = (Path(__file__).parents[1] / f"published_{library}.txt").read_text(encoding="utf-8")
     return table(PublishedRow, "\n".join(line for line in text.splitlines() if not line.startswith("#")))
 
 
 def conv_norm(rules: Sequence[Rename], conv: str = "conv", norm: str = "bn") -> tuple[Rename, ...]:
-    """Each rule twice: for the convolution and the normalisation of a block, which are called conv and norm here."""
+    """Each rule twice: for the convolution and the normalisation of a block, called conv and norm here."""
     return tuple(
         Rename(f"{rule.theirs}.{theirs}", f"{rule.ours}.{ours}")
         for rule in rules

@@ -7,7 +7,7 @@ from striate.weights.resnet_checkpoint import KEYS
 
 
 def key_map(net: str) -> KeyMap | None:
-    """The rules for a network, None where there are none."""
+    """The rules for a network, or None."""
     return KeyMap(KEYS) if net in {row.net for row in WEIGHTS} else None
 
 

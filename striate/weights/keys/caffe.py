@@ -1,4 +1,4 @@
-"""Caffe's layer names, as the definitions of the Model Zoo have them, and the weights published for them."""
+"""Caffe's layer names, as in the definitions of the Model Zoo, and the weights published for them."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ NIN_IMAGENET = table(
 
 
 def key_map(net: str) -> KeyMap | None:
-    """The rules for a network, None where there are none."""
+    """The rules for a network, or None."""
     rules = {
         "squeezenet1_0": SQUEEZENET,
         "squeezenet1_1": SQUEEZENET,
@@ -98,7 +98,7 @@ def key_map(net: str) -> KeyMap | None:
 WEIGHTS = published("caffe")
 
 DIFFERENT = {
-    "alexnet": "Caffe's normalises responses with other constants than the paper",
-    **{f"resnet{depth}": "Caffe's pools with windows that hang over the edge, ours is padded by a pixel"
+    "alexnet": "Caffe's local response normalisation has other constants than the paper",
+    **{f"resnet{depth}": "Caffe's pools with windows beyond the edge (ceil mode), ours is padded by a pixel"
        for depth in (50, 101, 152)},
 }  # fmt: skip

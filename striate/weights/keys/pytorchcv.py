@@ -1,4 +1,4 @@
-"""pytorchcv's names (0.0.74, MIT), and the weights that it publishes."""
+"""pytorchcv's names (0.0.74, MIT), and its published weights."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CIFAR_RESNET_BLOCKS = table(
     """,
 )
 
-# The first normalisation stands in the first unit there, and in the stem here.
+# The first normalisation is in the first unit there, and in the stem here.
 CIFAR_PREACT_RESNET = table(
     Rename,
     """
@@ -96,7 +96,7 @@ ALEXNET = table(
     """,
 )
 
-# A stage begins with a pooling; its units are Fire modules, which are counted through here, from fire2 on.
+# A stage starts with a pooling; its units are Fire modules, which are numbered consecutively here, from fire2 on.
 SQUEEZENET = table(
     Rename,
     """
@@ -168,13 +168,13 @@ BN_INCEPTION = (
 
 
 def key_map(net: str) -> KeyMap | None:
-    """The rules for a network, None where there are none."""
+    """The rules for a network, or None."""
     if net in ("resnet50", "resnet101", "resnet152"):
         return KeyMap((*conv_norm(RESNET_BLOCKS), HEAD))
     if net in ("se_resnet50", "se_resnet101", "se_resnet152"):
         return KeyMap((*conv_norm(RESNET_BLOCKS), *SE_LAYERS, HEAD))
     if net in ("resnet20", "resnet56", "resnet110"):
-        # There, shortcuts between shapes are convolutions.
+        # There, shortcuts between different shapes are convolutions.
         return KeyMap((*conv_norm(CIFAR_RESNET_BLOCKS), HEAD), {"shortcut": "B"})
     if net in ("preact_resnet164", "preact_resnet1001"):
         return KeyMap(CIFAR_PREACT_RESNET, {"stride_in": "3x3"})
@@ -194,12 +194,12 @@ def key_map(net: str) -> KeyMap | None:
 
 WEIGHTS = published("pytorchcv")
 
-_PADDING = "pytorchcv's pads alike on all sides and ours as TensorFlow does, so the same weights look elsewhere"
-_FIRST = "pytorchcv's begins with two growth rates of filters, and the paper's, without compression, with 16"
+_PADDING = "pytorchcv's pads equally on all sides and ours like TensorFlow, so the same weights give other outputs"
+_FIRST = "pytorchcv's starts with two growth rates of filters, and the paper's, without compression, with 16"
 DIFFERENT = {
     **dict.fromkeys(("densenet40_k12", "densenet100_k12", "densenet100_k24"), _FIRST),
     "nin_cifar": "pytorchcv's pads before it pools; ours pools as Caffe does",
-    "preact_resnet110": "pytorchcv's first activation stands in the branch of the first unit alone",
+    "preact_resnet110": "pytorchcv's first activation is only in the branch of the first unit",
     "mobilenet_v1": _PADDING,
     "mobilenet_v2": _PADDING,
     **{f"resnet{depth}_modern": f"pytorchcv's resnet{depth} is the paper's: import it as resnet{depth}"

@@ -1,4 +1,4 @@
-"""timm's names (1.0.31, Apache-2.0), and weights that it publishes."""
+"""timm's names (1.0.31, Apache-2.0), and its published weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VGG_HEAD = table(
     """,
 )
 
-# A block of the first stage has no widening convolution, so its norms are counted otherwise.
+# A block of the first stage has no expansion convolution, so its norms are numbered differently.
 EFFICIENTNET = table(
     Rename,
     """
@@ -65,7 +65,7 @@ MOBILENET_V2 = table(
     """,
 )
 
-# A stage is there what has one number of channels, here a row of the paper's table.
+# A stage there has one number of channels; here it is a row of the paper's table.
 MOBILENET_V1 = tuple(
     Rename(rule.theirs.replace("BLOCK", place.theirs), rule.ours.replace("BLOCK", place.ours))
     for place in table(
@@ -98,7 +98,7 @@ MOBILENET_V1 = tuple(
     )
 )
 
-# The first normalisation stands in the first unit there, and in the stem here.
+# The first normalisation is in the first unit there, and in the stem here.
 PREACT_RESNET = table(
     Rename,
     """
@@ -119,7 +119,7 @@ PREACT_RESNET = table(
 
 
 def key_map(net: str) -> KeyMap | None:
-    """The rules for a network, None where there are none."""
+    """The rules for a network, or None."""
     if net in ("resnet18", "resnet34", "resnet50_modern", "resnet101_modern", "resnet152_modern"):
         return KeyMap(RESNET)
     if net in ("densenet121", "densenet161", "densenet169", "densenet201"):
@@ -139,10 +139,10 @@ def key_map(net: str) -> KeyMap | None:
 
 WEIGHTS = published("timm")
 
-_PADDING = "the weights that timm publishes were trained with padding alike on all sides, and ours pads as TensorFlow"
+_PADDING = "timm's published weights were trained with equal padding on all sides, and ours pads like TensorFlow"
 DIFFERENT = {
     **{net: f"timm's has the stride in the 3x3 convolution: import it as {net}_modern"
        for net in ("resnet50", "resnet101", "resnet152")},
     **{entry.name: _PADDING for entry in entries("mobilenet_v[12]*", tiny=True)},
-    "preact_resnet152": "timm pools before the first normalisation, which is the same only where no scale is negative",
+    "preact_resnet152": "timm pools before the first normalisation, which is equivalent only if no scale is negative",
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""torchvision's names (0.28, BSD-3-Clause), and the weights that it publishes."""
+"""torchvision's names (0.28, BSD-3-Clause), and its published weights."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ AUXILIARY = (
 )
 NO_AUXILIARY = (Rename("AuxLogits.{X}.{Y}", "-"), Rename("AuxLogits.fc", "-"))
 
-# Where the eight Fire modules stand in `features`, beside convolution, ReLU and pooling, which have a number too.
+# Indices of the eight Fire modules in `features`; convolution, ReLU and pooling have the others.
 FIRES = {"squeezenet1_0": (3, 4, 5, 7, 8, 9, 10, 12), "squeezenet1_1": (3, 4, 6, 7, 9, 10, 11, 12)}
 
 
@@ -106,7 +106,7 @@ def squeezenet_rules(net: str) -> tuple[Rename, ...]:
 
 
 def vgg_rules(net: str) -> tuple[Rename, ...]:
-    """Rules for the convolutions of a VGG network, which are counted through there with every ReLU and pooling."""
+    """Rules for the convolutions of a VGG network, which are numbered there together with every ReLU and pooling."""
     from striate.nets.vgg import VARIANTS, stages
 
     options = VARIANTS[net].options
@@ -123,13 +123,13 @@ def vgg_rules(net: str) -> tuple[Rename, ...]:
 
 
 def key_map(net: str) -> KeyMap | None:
-    """The rules for a network, None where there are none."""
+    """The rules for a network, or None."""
     if net in ("resnet18", "resnet34", "resnet50_modern", "resnet101_modern", "resnet152_modern"):
         return KeyMap(RESNET)
     if net in ("densenet121", "densenet161", "densenet169", "densenet201"):
         return KeyMap(DENSENET)
     if net in FIRES:
-        # There, as in the paper's table, version 1.0 has no border around what conv10 sees.
+        # There, as in the paper's table, version 1.0 has no padding before conv10.
         return KeyMap(squeezenet_rules(net), {"border": False})
     if net.removesuffix("_bn") in ("vgg11", "vgg13", "vgg16", "vgg19"):
         return KeyMap((*vgg_rules(net), *VGG_HEAD))
@@ -143,7 +143,7 @@ def key_map(net: str) -> KeyMap | None:
 WEIGHTS = published("torchvision")
 
 _STRIDE = "torchvision's has the stride in the 3x3 convolution: import it as {net}_modern"
-_PADDING = "torchvision's pads alike on all sides and ours as TensorFlow does, so the same weights look elsewhere"
+_PADDING = "torchvision's pads equally on all sides and ours like TensorFlow, so the same weights give other outputs"
 _BATCH_NORM = "torchvision's has batch normalisation, and 3x3 where the paper has 5x5"
 DIFFERENT = {
     **{net: _STRIDE.format(net=net) for net in ("resnet50", "resnet101", "resnet152")},

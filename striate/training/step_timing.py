@@ -1,4 +1,4 @@
-"""How a network is learnt fastest here: arithmetic and compilation, by measured steps on a copy."""
+"""The fastest way to train a network on this machine: precision and compilation, by timing steps on a copy."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from torch import nn
 from striate.recipe import Recipe
 from striate.training.examples import Examples
 from striate.training.hooks import Hook
-from striate.training.loop import learn, left_as_it_was
+from striate.training.loop import preserved_state, train_step
 from striate.training.loop_state import LoopState
 from striate.training.optimizers import Rates
 from striate.training.world import ALONE
 
-STEPS = 4  # of a trial; the first warms up and is not counted
+STEPS = 4  # per trial; the first is a warm-up and is not counted
 SHORT = 30.0  # seconds: a run that takes no longer is not worth a trial
-LONG = 1200.0  # seconds: from here on the minute that compiling takes may pay
-PAYS = 0.9  # a choice must take at most this share of the time, because it changes the last bits of the weights
+LONG = 1200.0  # seconds: from here on, the minute that compiling takes may pay off
+PAYS = 0.9  # a choice must be at least this much faster, because it changes the last bits of the weights
 
 
 @dataclass(frozen=True)
-class Pace:
-    """What was chosen, and why. seconds: of a step, by what was tried; empty where the recipe left nothing open."""
+class StepTiming:
+    """What was chosen, and why. seconds: per step, by setting tried; empty if the recipe fixes both."""
 
     precision: str
     compile: str
     seconds: dict[str, float]
 
     def line(self) -> str:
-        """The choice and what it was made from, for the user."""
+        """The choice and the timings behind it, as a line for the user."""
         tried = ", ".join(f"{1000 * taken:.3g} ms in {name}" for name, taken in self.seconds.items())
         compiled = ", compiled" if self.compile == "yes" else ""
         return f"Training in {self.precision}{compiled}: a step takes {tried}"
 
 
-def fastest(
+def choose_fastest(
     net: nn.Module, examples: Examples, recipe: Recipe, *, rates: Rates | None = None, hooks: Sequence[Hook] = ()
-) -> Pace:
-    """The recipe's `train.precision` and `train.compile` where they say so, else by trial; `net` is left as it was.
+) -> StepTiming:
+    """The recipe's `train.precision` and `train.compile` where they are set, otherwise by timing; `net` is unchanged.
 
-    A run of less than half a minute is not tried, nor is compiling for one of less than twenty. bfloat16 is chosen, or
-    compiling, where a step takes at most nine tenths of the time. `rates`, `hooks`: as in `fit`, the hooks on a copy.
+    Nothing is timed for a run under half a minute, nor is compiling for one under twenty minutes. bfloat16 or compiling
+    is chosen if a step takes at most nine tenths of the time. `rates`, `hooks`: as in `fit`; the hooks are copied.
     """
     precision, compiled = recipe.train.precision, recipe.train.compile
     seconds: dict[str, float] = {}
@@ -56,7 +56,7 @@ def fastest(
         return seconds[name]
 
     if "auto" not in (precision, compiled):
-        return Pace(precision, compiled, {})
+        return StepTiming(precision, compiled, {})
     first = "bfloat16" if precision == "bfloat16" else "float32"
     best = step(first, first, "no")
     steps = recipe.train.chosen_epochs(len(examples)) * -(-len(examples) // recipe.train.batch)
@@ -71,23 +71,23 @@ def fastest(
                 compiled = "yes" if step(f"{precision}, compiled", precision, "yes") < PAYS * best else "no"
             except Exception:
                 compiled = "no"
-    return Pace(precision, compiled, seconds)
+    return StepTiming(precision, compiled, seconds)
 
 
 def _step_seconds(
     net: nn.Module, examples: Examples, recipe: Recipe, rates: Rates | None, hooks: Sequence[Hook]
 ) -> float:
-    """The least seconds of a step, after the first."""
+    """The minimum time of a step in seconds, without the first."""
     recipe = recipe.for_trial().updated({"optimizer.lr": 1e-6})
     copied, own = copy.deepcopy((net, list(hooks)))  # at once: a hook may hold a part of the network
     loop = LoopState(copied, examples, recipe, own, rates, ALONE)
     taken = []
-    with left_as_it_was(loop):
+    with preserved_state(loop):
         copied.train()
         for hook in loop.hooks:
             hook.epoch_begins(loop)
         for batch in islice(loop.batches_left(), STEPS):
             begun = time.perf_counter()
-            learn(loop, batch)
+            train_step(loop, batch)
             taken.append(time.perf_counter() - begun)
     return min(taken[1:] or taken)

@@ -1,4 +1,4 @@
-"""The part of an exported graph that torch knows: from the cropped image to answers."""
+"""The part of an exported graph that torch exports: from the cropped image to predictions."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def output_names(model: Model) -> list[str]:
-    """What the graph gives: "probabilities" or "numbers", and "distances" of a model with an OOD detector."""
+    """The graph's outputs: "probabilities" or "numbers", and "distances" for a model with an OOD detector."""
     names = [model.task.output_name]
     return names + (["distances"] if OODDetector.of(model) else [])
 
 
 def properties(model: Model) -> dict[str, str]:
-    """What a user of the graph must know beside it: names of the outputs, and limits to hold the answers against."""
+    """The graph's metadata: class names, and thresholds to compare its outputs with."""
     found = {"classes": "\n".join(model.classes), "net": model.net, "task": model.task.kind}
     found |= model.task.metadata()
     if detector := OODDetector.of(model):
@@ -40,10 +40,10 @@ def properties(model: Model) -> dict[str, str]:
     return found
 
 
-class Answering(nn.Module):
-    """Pixels [N, H, W, C], 0..255 and whole, of the network's own size -> what `output_names` says.
+class OutputLayers(nn.Module):
+    """Pixels [N, H, W, C], integers 0..255 at the network's input size -> the outputs of `output_names`.
 
-    Probabilities [N, outputs] (which sum to 1 for a task of one class), or numbers [N, 1]; distances [N].
+    Probabilities [N, outputs] (which sum to 1 for classification), or values [N, 1]; distances [N].
     """
 
     def __init__(self, model: Model) -> None:
@@ -60,7 +60,7 @@ class Answering(nn.Module):
     bank: Tensor
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """The predictions, and the distances where the model has them."""
+        """The predictions, and the distances if the model has a detector."""
         embedding = self.backbone(pixels)
         predictions: Tensor = self.activation(self.head(embedding))
         if not self.neighbours:

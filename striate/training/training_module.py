@@ -1,4 +1,4 @@
-"""What goes forward in a training step: the network with its auxiliary heads, its activations kept or made anew."""
+"""The forward pass of a training step: the network with its auxiliary heads, and gradient checkpointing."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.training.view import Shown, View
+from striate.training.view import MicroBatch, View
 
 LossFunction = Callable[
     [Tensor, Tensor], Tensor
-]  # logits [N, outputs] and targets -> losses [N]: a `Loss`, or an own one
+]  # logits [N, outputs] and targets -> losses [N]: a `Loss`, or a custom one
 
 
-class Learner(nn.Module):
-    """`net` in training: images [B, C, H, W] -> its logits, and those of its auxiliary heads where it has any.
+class TrainingModule(nn.Module):
+    """`net` in training: images [B, C, H, W] -> its logits, and those of its auxiliary heads if it has any.
 
-    One module, because what wraps a network, such as torch.compile or DistributedDataParallel, wraps its forward alone.
+    A module, because torch.compile and DistributedDataParallel wrap only a module's forward.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -36,19 +36,18 @@ class Learner(nn.Module):
 
 
 def loss_of(
-    learner: nn.Module, shown: Shown, view: View, each: LossFunction, *, auxiliary: float, precision: str
+    module: nn.Module, micro: MicroBatch, view: View, each: LossFunction, *, auxiliary: float, precision: str
 ) -> tuple[Tensor, Tensor]:
-    """The logits [B, outputs] of the images shown, and their summed, weighted loss.
+    """The logits [B, outputs] of a micro-batch, and its summed, weighted loss.
 
     The losses of auxiliary heads are multiplied by `auxiliary`.
-
-    Under mix-up an image has two parts: its losses are mixed as the images are. Source of the auxiliary weight 0.3:
+    With mixup an image has two parts: the losses are mixed as the images are. Source of the auxiliary weight 0.3:
     Szegedy et al. 2014, arXiv:1409.4842, section 5.
     """
-    with torch.autocast(shown.x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        logits, others = learner(shown.x)
-    total = torch.zeros((), device=shown.x.device)
-    for rows, share in shown.parts:
+    with torch.autocast(micro.x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        logits, others = module(micro.x)
+    total = torch.zeros((), device=micro.x.device)
+    for rows, share in micro.parts:
         scale, targets = share * view.sample_weights[rows], view.targets[rows]
         total = total + (scale * each(logits, targets)).sum()
         for other in others:

@@ -1,0 +1,21 @@
+"""Imported weights: their folder and networks; works without numpy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from striate.storage import cache_root
+
+
+def imported_path(net_name: str) -> Path:
+    """Where `striate import --keep` puts the model file with a network's default weights."""
+    return _folder() / f"{net_name}.safetensors"
+
+
+def imported_nets() -> list[str]:
+    """The networks with imported weights, in alphabetical order."""
+    return sorted(path.stem for path in _folder().glob("*.safetensors"))
+
+
+def _folder() -> Path:
+    return cache_root() / "weights" / "imported"
