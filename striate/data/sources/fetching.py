@@ -125,7 +125,7 @@ def _whole(address: str, original: Original, target: Path, step: Step) -> None:
     kept.unlink(missing_ok=True)
     if not matches(original, part):
         part.unlink()
-        raise _NotThereError(f"what it gives has not the checksum {original.checksum}; it was removed")
+        raise _NotThereError(f"the checksum is not {original.checksum}; the file was removed")
     part.replace(target)
 
 
