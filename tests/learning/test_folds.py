@@ -226,8 +226,8 @@ def test_a_fold_without_any_label_has_no_score_and_the_mean_ignores_it(tmp_path:
 
 def test_too_few_or_too_many_folds_are_refused(places: Path, tmp_path: Path, cli) -> None:  # type: ignore[no-untyped-def]
     code, _, err = cli("train", places, "--out", tmp_path / "run", "--folds", 1)
-    assert code == 2 and "data.folds takes a whole number from 2 to 100, not 1" in err
-    with pytest.raises(RequestError, match=r"data\.folds takes a whole number from 2 to 100, not 101"):
+    assert code == 2 and "data.folds takes an integer from 2 to 100, not 1" in err
+    with pytest.raises(RequestError, match=r"data\.folds takes an integer from 2 to 100, not 101"):
         Recipe().updated({"data.folds": 101})
     with pytest.raises(RequestError, match=r"61 folds need as many images, .*; there are 60"):
         train(places, out=tmp_path / "run", recipe=FEATURES.updated({"data.folds": 61}))
