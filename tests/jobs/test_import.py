@@ -136,7 +136,7 @@ def _without(state: State, name: str) -> State:
             lambda s: {**s, "features.0.weight": torch.zeros(96, 3, 7, 7)},
             r"conv1\.conv\.weight is \(96, 3, 7, 7\), not \(64, 3, 3, 3\)",
         ),
-        (lambda s: {"weights": s}, "'weights' in it is no tensor"),
+        (lambda s: {"weights": s}, "'weights' in it is not a tensor"),
         (lambda s: {}, "has no dictionary of tensors"),
         (lambda s: {**s, "features.0.weight": s["features.0.weight"].to_sparse()}, "unsupported type torch.float32"),
     ],
