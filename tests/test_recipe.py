@@ -137,7 +137,7 @@ def test_a_wrong_choice_is_answered_with_the_nearest(key: Key) -> None:
 
 @pytest.mark.parametrize("value", ["text", [], 1.5, b"3", "1e999", "9" * 5000, True, 0, "0"])
 def test_wrong_types_are_refused(value: object) -> None:
-    with pytest.raises(RequestError, match=r"train.epochs takes a whole number from 1 to 100000, not"):
+    with pytest.raises(RequestError, match=r"train.epochs takes an integer from 1 to 100000, not"):
         Recipe.from_mapping({"train": {"epochs": value}})
 
 
@@ -170,7 +170,7 @@ WRONG = [
     ({"rotat": 3}, "unknown recipe key 'rotat'; did you mean 'augment.rotate'?"),
     ({"train": 3}, "[train] is a table with keys of its own, and takes no value such as 3"),
     ({"seed": {"x": 1}}, "'seed' is a key, not a table"),
-    ({"data": {"folds": 1}}, "data.folds takes a whole number from 2 to 100, not 1"),
+    ({"data": {"folds": 1}}, "data.folds takes an integer from 2 to 100, not 1"),
     ({"net": {"options": {"a b": 1}}}, "net.options takes a table of options, not {'a b': 1}"),
     ({"net": {"options": {"width": math.inf}}}, "net.options takes a table of options"),
     ({3: 1}, "a key of a recipe is text, not 3"),
@@ -284,7 +284,7 @@ def test_a_recipe_file_may_say_what_its_runs_have_measured() -> None:
     for was, now, words in (
         ("seconds = 120", "", "lacks seconds"),
         ("seeds", "seed", "unknown key in .measured. 'seed'; did you mean 'seeds'"),
-        ("[0, 1]", "2", "measured.seeds takes a list of whole numbers, not 2"),
+        ("[0, 1]", "2", "measured.seeds takes a list of integers, not 2"),
         ("120", "0", "measured.seconds takes a number above 0, not 0"),
         ('"2 cores"', "2", "measured.machine takes text, not 2"),
     ):

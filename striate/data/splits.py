@@ -46,18 +46,18 @@ def split(found: Audit, held_out: float, seed: int) -> list[str]:
     left, held = totals.copy(), np.zeros_like(totals)
     units = _shuffled(found, seed)
     if any(entry.item.group for entry in usable):
-        # Groups of several classes first, so that those of one can even out what these bring; the sort is stable.
+        # Groups of several classes first, so that those of one class can balance them; the sort is stable.
         units.sort(key=lambda members: -int((strata[members].sum(axis=0) > 0).sum()))
     for members in units:
         counts = strata[members].sum(axis=0)
         grouped = any(usable[place].item.group for place in members)
-        # Twins under different labels would be measured wrong whatever the answer.
+        # Duplicates under different labels would make any prediction wrong.
         if not grouped and task.one_class and (counts > 0).sum() > 1:
             continue
         if ((left - counts) < (counts > 0)).any():
             continue  # the last ones of a class stay in training, so that no class is held out entirely
         if grouped or overlapping:
-            # Large units or those of many classes seldom fit exactly: taken if they bring the part nearer to the target.
+            # Large units or those of many classes seldom fit exactly: taken if the part comes nearer to the target.
             fits = np.abs(held + counts - wanted).sum() < np.abs(held - wanted).sum()
         else:
             fits = bool((held + counts <= wanted).all())

@@ -3,5 +3,5 @@
 What a page says is plain data; a function renders it:
 `striate.sections.Report` and `page.render`, for a run or a user's own study; `audit.content.AuditPage` and
 `audit.page.render_audit`; `compare.summary.RunSummary` and `compare.page.render_comparison`, with `compare.text` for
-the terminal. The room knows no net and no task, and loads nothing heavy: the standard library, NumPy and Pillow.
+the terminal. The package depends on no net and no task, only on the standard library, NumPy and Pillow.
 """

@@ -1,4 +1,4 @@
-"""Tasks: what a model predicts for an image, one file a task. NumPy only at import."""
+"""Tasks: what a model predicts for an image, one module per task. NumPy only at import."""
 
 from striate.tasks.base import Evaluation, Task
 from striate.tasks.classification import Classification

@@ -1,7 +1,7 @@
-"""What a task is: the one interface through which every step knows what a model predicts.
+"""The interface of a task: what a model predicts, for every step from data to export.
 
-A task is a value: a frozen dataclass with the names of its outputs. Data sources carry it, the head's width, the loss,
-predictions, evaluation, report and export follow from it. A new task is one class, and `register`.
+A task is a value: a frozen dataclass with the names of its outputs. Data sources have a task, and the head's width, the
+loss, predictions, evaluation, report and export follow from it. A new task is one class, and `register`.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ from striate.tasks.values import (
 )
 
 APART = 0.05  # of the predictions' spread: regression outputs that differ by less agree
-FITTED = 0.1  # of the targets' scale: an error below it is a fitted one
+FITTED = 0.1  # of the targets' scale: an error below it counts as fitted
 NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation(ABC):
-    """What is measured of the predictions for the images of a part.
+    """The evaluation of the predictions for the images of a part.
 
     predictions: float32 [N, outputs], as `Task.predictions` gives them. targets: as `Task.collate` gives them.
-    thresholds [N, outputs]: each image's own decision thresholds, where not all have the task's. extras: own metrics.
+    thresholds [N, outputs]: decision thresholds per image, if they differ from the task's. extras: custom metrics.
     """
 
     part: str
@@ -65,7 +65,7 @@ class Evaluation(ABC):
     @property
     @abstractmethod
     def score(self) -> float:
-        """The task's headline metric; NaN where nothing was evaluated."""
+        """The task's headline metric; NaN if nothing was evaluated."""
 
     @property
     @abstractmethod
@@ -74,18 +74,18 @@ class Evaluation(ABC):
 
     @abstractmethod
     def lines(self) -> list[str]:
-        """The figures in words, the headline first."""
+        """The metrics as text, the headline first."""
 
     @abstractmethod
     def details(self) -> dict[str, Any]:
-        """The figures as JSON values, beside the part and its number of images; `Metric.key` is among them."""
+        """The metrics as JSON values, besides the part and its number of images; `Metric.key` is among them."""
 
     @abstractmethod
     def errors(self) -> NDArray[np.float64]:
         """How wrong each prediction is, [N]; 0 where it is right."""
 
     def rows(self) -> dict[str, str]:
-        """Figures of single names, such as each class's recall, in words."""
+        """Metrics by name, such as each class's recall, as text."""
         return {}
 
     def worst(self, limit: int) -> list[int]:
@@ -99,7 +99,7 @@ class Evaluation(ABC):
         return {"part": self.part, "task": self.task.kind, "total": self.total, **self.details(), **extras}
 
     def where(self) -> str:
-        """The evaluated images in words."""
+        """The evaluated images as text."""
         return f"{self.total:,} {self.part or 'given'} images"
 
 
@@ -134,7 +134,7 @@ class Task(ABC):
 
     @property
     def outputs(self) -> int:
-        """How many numbers the network gives for an image."""
+        """The number of network outputs per image."""
         return len(self.names)
 
     @abstractmethod
@@ -147,16 +147,16 @@ class Task(ABC):
 
     @abstractmethod
     def text(self, target: Target) -> str:
-        """A target in words, as reports and split.csv show it."""
+        """A target as text, as in reports and split.csv."""
 
     def written(self, target: Target) -> str:
-        """A target as a decisions file spells it; "" for one that cannot be spelled."""
+        """A target as text in a decisions file; "" if it has no text form."""
         return self.text(target)
 
     def parsed(self, text: str, index: Callable[[str], int]) -> Target:
-        """The target that a decisions file spells. `index` gives the index of a name, and may add new names.
+        """The target of a text in a decisions file. `index` gives the index of a name, and may add new names.
 
-        Raises ValueError, saying what is wrong, for a text that is no target.
+        Raises ValueError, with the reason, for an invalid text.
         """
         raise ValueError(f"{text[:60]!r}: targets of the task {self.kind!r} are not read from text")
 
@@ -180,15 +180,15 @@ class Task(ABC):
             raise RequestError("targets must be finite, but one is not")
 
     def strata(self, targets: Targets) -> Strata:
-        """What a split keeps in proportion; by default nothing: all images are alike."""
+        """The strata whose proportions a split preserves; by default none."""
         return Strata(np.ones((len(targets), 1), np.int64))
 
     def describe(self) -> str:
-        """What a data set of this task has, in words: "in 2 classes"."""
+        """A description of a data set of this task: "in 2 classes"."""
         return f"with {self.wording.many} each: {', '.join(map(printable, self.names))}"
 
     def distribution(self, targets: Sequence[Target]) -> str:
-        """How the targets are distributed, in a sentence, where no names are counted for that; else ""."""
+        """The distribution of the targets, as a sentence, for tasks without class counts; else ""."""
         return ""
 
     # Training
@@ -222,7 +222,7 @@ class Task(ABC):
         return None
 
     def fitted(self, score: float, targets: Targets) -> bool:
-        """Whether a value of the metric says that the training images are fitted: the check of a small batch."""
+        """Whether a value of the metric means that the training images are fitted: for the overfit-a-batch check."""
         if self.metric.share:
             return score >= 1
         found = self.standardisation(targets)
@@ -236,7 +236,7 @@ class Task(ABC):
 
     @abstractmethod
     def answer(self, prediction: NDArray[np.float32]) -> Answer:
-        """One image's prediction [outputs] in words."""
+        """One image's prediction [outputs] as text."""
 
     @property
     def decision_thresholds(self) -> tuple[float, ...]:
@@ -248,7 +248,7 @@ class Task(ABC):
         return self
 
     def agreement(self, reference: Predictions, other: Predictions, *, ties: float = 0.0) -> Agreement:
-        """How far `other` agrees with `reference`. ties: probabilities that close are one answer.
+        """How far `other` agrees with `reference`. ties: probabilities this close count as equal.
 
         By default of quantities: the difference as a share of each output's spread.
         """
@@ -269,7 +269,7 @@ class Task(ABC):
         return []
 
     def metadata(self) -> dict[str, str]:
-        """What a user of an exported graph must know beside its names."""
+        """What a user of an exported graph needs besides its names."""
         return {}
 
     # Evaluation
@@ -294,7 +294,7 @@ class Task(ABC):
     # Report
 
     def headline(self, evaluation: Any, context: ReportContext) -> Headline:
-        """The first thing in a report; by default the metric with its interval."""
+        """The headline of a report; by default the metric with its interval."""
         metric, form = self.metric, score_form(self.metric)
         title = metric.name[:1].upper() + metric.name[1:]
         if not evaluation.total or math.isnan(evaluation.score):
@@ -316,13 +316,13 @@ class Task(ABC):
         return (Section("mistakes", "Worst errors", (Gallery(pictures),), "The worst predictions first."),)
 
     def next_steps(self, evaluation: Any, context: ReportContext) -> tuple[Step, ...]:
-        """What to look at next, the most useful first; by default nothing of the task's own."""
+        """Next steps, the most useful first; by default none."""
         return ()
 
     # Files
 
     def as_dict(self) -> dict[str, Any]:
-        """All but the names as JSON values; files hold the names beside it."""
+        """All except the names as JSON values; files store the names separately."""
         return {"kind": self.kind}
 
     @classmethod

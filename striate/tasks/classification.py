@@ -1,4 +1,4 @@
-"""Classification: exactly one class an image."""
+"""Classification: exactly one class per image."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from striate.tasks.values import (
 
 @dataclass(frozen=True)
 class Classification(Task):
-    """One class an image; a target is the index of its class."""
+    """One class per image; a target is the index of its class."""
 
     kind: ClassVar[str] = "classification"
     metric: ClassVar[Metric] = Metric("accuracy", "accuracy", "accuracy", share=True)
@@ -41,7 +41,7 @@ class Classification(Task):
         one="class",
         many="classes",
         target="the class",
-        relabel="give it another class\u2026",
+        relabel="change the class\u2026",
         hint="its name",
         names_listed=True,
     )
@@ -64,9 +64,9 @@ class Classification(Task):
         """Raise RequestError unless they are int64 [N], from 0."""
         if targets.dtype != np.int64 or targets.ndim != 1:
             raise RequestError(f"targets must be int64 classes [N], not {targets.dtype} {list(targets.shape)}")
-        # Torch skips the class -100 without a word, and takes other negative ones for a fault of its own.
+        # Torch silently ignores the class -100, and reports other negative ones as an internal error.
         if len(targets) and targets.min() < 0:
-            raise RequestError(f"classes count from 0, but one is {int(targets.min())}")
+            raise RequestError(f"class indices start at 0, but one is {int(targets.min())}")
 
     def text(self, target: Target) -> str:
         """The class's name."""

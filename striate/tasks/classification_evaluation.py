@@ -34,7 +34,7 @@ from striate.tasks.base import Evaluation
 from striate.tasks.metrics import Calibration, calibration, wilson
 from striate.tasks.report_common import BEATEN, SHOWN, Example, ReportContext, evaluated_on, not_evaluated
 
-EXAMPLES = 232  # images of the worst predictions: the first are shown, the others stand behind the confusion matrix
+EXAMPLES = 232  # images of the worst predictions: the first are shown, the others in the cells of the confusion matrix
 CONFIDENT = 0.9
 MISCALIBRATED, ENOUGH = 0.07, 100  # expected calibration error worth a step, of so many predictions at least
 WIDE = 0.1  # an interval of the accuracy that hardly lets runs be compared
@@ -176,7 +176,7 @@ def weakest_first(matrix: ConfusionMatrix) -> tuple[ClassMetrics, ...]:
 
 
 def headline(evaluation: ClassificationEvaluation, context: ReportContext) -> Headline:
-    """The accuracy with its interval, beside the majority-class baseline."""
+    """The accuracy with its interval, and the majority-class baseline."""
     total = evaluation.total
     if not total:
         return not_evaluated("Accuracy")

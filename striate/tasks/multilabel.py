@@ -1,4 +1,4 @@
-"""Multilabel classification: any number of labels an image, each decided by a threshold of its own."""
+"""Multilabel classification: any number of labels per image, each with its own decision threshold."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from striate.tasks.values import (
 )
 
 HALF = 0.5  # a label's threshold until one is chosen
-LABELS_APART = "|"  # what stands between the labels of one image in a file
+LABELS_APART = "|"  # separates the labels of one image in a file
 
 
 @dataclass(frozen=True)
 class Multilabel(Task):
-    """Several labels an image, or none; a target is the ascending tuple of their indices.
+    """Several labels per image, or none; a target is the ascending tuple of their indices.
 
     thresholds: the probability from which each label counts as predicted; empty means a half for all.
     """
@@ -53,7 +53,7 @@ class Multilabel(Task):
         one="label",
         many="labels",
         target="the labels",
-        relabel="give it other labels\u2026",
+        relabel="change the labels\u2026",
         hint="one|another",
         names_listed=True,
     )
@@ -66,7 +66,7 @@ class Multilabel(Task):
         super().__post_init__()
         fits = len(self.thresholds) == len(self.names) and all(0 <= value <= 1 for value in self.thresholds)
         if self.thresholds and not fits:
-            raise RequestError(f"thresholds of labels are one from 0 to 1 each, not {list(self.thresholds)}")
+            raise RequestError(f"thresholds must be from 0 to 1, one per label, not {list(self.thresholds)}")
 
     @property
     def decision_thresholds(self) -> tuple[float, ...]:
@@ -143,7 +143,7 @@ class Multilabel(Task):
         label_smoothing: float = 0.0,
         prior: NDArray[Any] | None = None,
     ) -> Loss:
-        """Binary cross-entropy, the mean over the labels; label smoothing is for one class an image."""
+        """Binary cross-entropy, the mean over the labels; label smoothing is for one class per image."""
         self.loss_name(name)
         return BinaryCrossEntropy()
 

@@ -1,4 +1,4 @@
-"""The evaluation of several labels an image, and what a report says of it."""
+"""The evaluation of multilabel classification, and its report sections."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ class MultilabelEvaluation(Evaluation):
     @cached_property
     def interval(self) -> tuple[float, float]:
         """Its 95 % interval over other images of the kind, by the bootstrap."""
-        draws = int(np.clip(4e6 / max(1, self.predictions.size), 40, 200))  # of many images fewer tell as much
+        draws = int(np.clip(4e6 / max(1, self.predictions.size), 40, 200))  # for many images fewer draws are enough
         low, high = bootstrap_interval(lambda rows: _mean_of_known(self._ranked(rows)), self.total, draws)
         return max(0.0, low), min(1.0, high)
 
     @property
     def all_right(self) -> int:
-        """Images with every label right."""
+        """Images with all labels correct."""
         return int((self.errors() == 0).sum())
 
     def at_threshold(self, place: int) -> tuple[float, float, float]:
@@ -128,18 +128,18 @@ class MultilabelEvaluation(Evaluation):
         where = f"{self.where()}; 95 % interval {percent(low)} to {percent(high)}"
         return [
             f"Mean average precision {percent(self.score)} over {count} ({where})",
-            f"Every label right on {self.all_right:,} of them; by label: {listed}{more}",
+            f"All labels correct on {self.all_right:,} of them; average precision: {listed}{more}",
         ]
 
     def errors(self) -> NDArray[np.float64]:
-        """How many labels are wrong, and among equals by how much."""
+        """The number of wrong labels, ties by the size of the error."""
         wrong = self.predicted != (self.targets > 0)
         apart = np.abs(self.predictions - self.targets)
         return np.asarray(np.where(wrong, 1 + apart, 0).sum(axis=1), np.float64)
 
 
 def headline(evaluation: MultilabelEvaluation, context: ReportContext) -> Headline:
-    """The mean average precision beside that of a random ranking."""
+    """The mean average precision, and that of a random ranking."""
     title = "Mean average precision"
     if not evaluation.total or math.isnan(evaluation.score):
         return not_evaluated(title)

@@ -1,4 +1,4 @@
-"""Kinds of tasks by name: those that come with Striate, and a user's own once they are registered."""
+"""Kinds of tasks by name: the built-in ones, and registered custom ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Class = TypeVar("Class", bound=type[Task])
 
 
 def register(task: Class) -> Class:
-    """Make a task's class known by its `kind`, so that model files and packs of it open; usable as a decorator.
+    """Register a task class by its `kind`, so that its model files and packs can be opened; usable as a decorator.
 
     Raises RequestError where another class has that kind.
     """
@@ -27,7 +27,7 @@ def register(task: Class) -> Class:
 
 
 def task_from_dict(values: dict[str, Any], names: tuple[str, ...]) -> Task:
-    """The task that `Task.as_dict` described. Raises RequestError for anything else.
+    """The inverse of `Task.as_dict`. Raises RequestError for anything else.
 
     A kind that is not registered is refused: nothing is imported because a file names it.
     """
@@ -38,7 +38,7 @@ def task_from_dict(values: dict[str, Any], names: tuple[str, ...]) -> Task:
         near = nearest(str(kind), _KINDS)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_KINDS)}"
         raise RequestError(
-            f"the task kind {str(kind)[:60]!r} is not registered; {hint} (an own task: striate.tasks.register)"
+            f"the task kind {str(kind)[:60]!r} is not registered; {hint} (for a custom task: striate.tasks.register)"
         )
     return _KINDS[kind].from_dict({key: value for key, value in values.items() if key != "kind"}, names)
 

@@ -1,4 +1,4 @@
-"""Regression: one number an image."""
+"""Regression: one number per image."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _LOSSES: dict[str, type[ErrorLoss]] = {"mse": MSE, "huber": Huber}
 
 @dataclass(frozen=True)
 class Regression(Task):
-    """One number an image, in units of its own; `names` has its name alone."""
+    """One number per image, in its own units; `names` has the name of the target."""
 
     kind: ClassVar[str] = "regression"
     metric: ClassVar[Metric] = Metric("mean absolute error", "mean_absolute_error", "error", share=False)
     wording: ClassVar[Wording] = Wording(
         one="number",
         many="numbers",
-        target="the number",
-        relabel="give it another number\u2026",
-        hint="the number",
+        target="the value",
+        relabel="change the value\u2026",
+        hint="the value",
         names_listed=False,
     )
     losses: ClassVar[tuple[str, ...]] = tuple(_LOSSES)
@@ -77,7 +77,7 @@ class Regression(Task):
         except ValueError:
             number = math.nan
         if not abs(number) <= LARGEST:
-            raise ValueError(f"{text[:60]!r} is no number to relabel to")
+            raise ValueError(f"{text[:60]!r} is not a number")
         return number
 
     def describe(self) -> str:
@@ -88,7 +88,7 @@ class Regression(Task):
         """Range and median."""
         numbers = sorted(map(float, targets))
         middle = numbers[len(numbers) // 2]
-        return f"{printable(self.names[0])} goes from {numbers[0]:g} to {numbers[-1]:g}; half lie below {middle:g}."
+        return f"{printable(self.names[0])} ranges from {numbers[0]:g} to {numbers[-1]:g}; the median is {middle:g}."
 
     def strata(self, targets: Targets) -> Strata:
         """Tenths of the range that hold the same share of the images."""

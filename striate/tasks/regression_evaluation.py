@@ -1,4 +1,4 @@
-"""The evaluation of a regression, and what a report says of it."""
+"""The evaluation of a regression, and its report sections."""
 
 from __future__ import annotations
 
@@ -74,15 +74,15 @@ class RegressionEvaluation(Evaluation):
         }
 
     def lines(self) -> list[str]:
-        """The error in the target's units, beside the spread of the target itself."""
+        """The error in the target's units, and that of the mean baseline."""
         if not self.total:
             return ["Error not measured: nothing is held out"]
         low, high = self.interval
         within = f"; 95 % interval {low:.3g} to {high:.3g}" if math.isfinite(high) else ""
         spread = float(np.abs(self.targets - self.targets.mean()).mean())
         return [
-            f"{printable(self.task.names[0])}: off by {self.score:.3g} on average ({self.where()}{within})",
-            f"Always predicting their mean would be off by {spread:.3g}",
+            f"Mean absolute error of {printable(self.task.names[0])}: {self.score:.3g} ({self.where()}{within})",
+            f"Baseline (always predicting the mean): {spread:.3g}",
         ]
 
     def errors(self) -> NDArray[np.float64]:

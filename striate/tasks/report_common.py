@@ -13,7 +13,7 @@ from striate.sections import Headline, Strong, Text
 from striate.sections.wording import Format
 from striate.tasks.values import Metric
 
-CROSS_VALIDATED = "cross-validated"  # the part's name where the headline is that of all folds
+CROSS_VALIDATED = "cross-validated"  # the part's name if all folds are pooled
 SHOWN = 12  # of the worst predictions
 BEATEN = "Not better than the baseline"
 
@@ -31,7 +31,7 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class ReportContext:
-    """What a report may use beside an evaluation.
+    """What a report may use besides an evaluation.
 
     examples: of the worst predictions, the worst first. train_targets: of the training images, as the task collates
     them, for baselines. label_errors: how many likely label errors the report lists already.
@@ -43,7 +43,7 @@ class ReportContext:
 
 
 def evaluated_on(part: str) -> tuple[Piece, ...]:
-    """What the evaluated images had to do with the training."""
+    """How the evaluated images relate to training."""
     if part == CROSS_VALIDATED:
         return (", each predicted by a model that was not trained on it (all folds pooled).",)
     return (" on the held-out part ", Strong(part), ".")

@@ -1,4 +1,4 @@
-"""Values that tasks are made of: wording, metric, answers, label errors; and how probabilities are shown."""
+"""Values of tasks: wording, metric, predictions as text, label errors; and the display of probabilities."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from striate.errors import printable
 
-Target = Any  # what is true of one image: an int, a float, a string, or a tuple of them; JSON can hold it
+Target = Any  # the target of one image: an int, a float, a string, or a tuple of them; representable in JSON
 Targets = NDArray[Any]  # of N images, as the loss takes them: [N] or [N, outputs]
 Predictions = NDArray[np.float32]  # [N, outputs]
 MetricFunction = Callable[[Predictions, Targets], float]
@@ -20,7 +20,7 @@ MetricFunction = Callable[[Predictions, Targets], float]
 
 @dataclass(frozen=True)
 class Wording:
-    """What a task's targets are called in texts.
+    """The terms for a task's targets in texts.
 
     one, many: "class", "classes". target: "the class". relabel: what changing it is called. hint: what to type then.
     names_listed: whether the task's names are what images are sorted by, such as classes; else they name quantities.
@@ -52,17 +52,17 @@ class Metric:
         return one > other if self.share else one < other
 
     def text(self, value: float) -> str:
-        """A value in words: "94.1 %", or "3.21"."""
+        """A value as text: "94.1 %", or "3.21"."""
         return f"{100 * value:.1f} %" if self.share else f"{value:.3g}"
 
     def clipped(self, low: float, high: float) -> tuple[float, float]:
-        """An interval within what the metric can be."""
+        """An interval, clipped to the metric's range."""
         return max(0.0, low), min(1.0, high) if self.share else high
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """The prediction for one image in words.
+    """The prediction for one image as text.
 
     label: the class, the labels, the value. confidence: from 0 to 1; NaN where the task has none. probabilities: of
     the names, in order; empty where the task has none. value: the predicted quantity; None where the answer is names.
@@ -95,7 +95,7 @@ class LabelError:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two sets of predictions agree. share: of images with the same answer. difference: the largest one.
+    """How far two sets of predictions agree. share: of images with equal predictions. difference: the largest one.
 
     what: what differs, such as "probabilities".
     """
@@ -107,7 +107,7 @@ class Agreement:
 
 @dataclass(frozen=True, eq=False)
 class Strata:
-    """What a split keeps in proportion. table [N, strata] of 0 and 1. overlapping: an image may be in several."""
+    """The strata whose proportions a split preserves. table [N, strata] of 0 and 1. overlapping: not exclusive."""
 
     table: NDArray[np.int64]
     overlapping: bool = False
@@ -154,7 +154,7 @@ SHOWN, LISTED = 3, 100  # names in a line of the terminal; in JSON, where there 
 
 
 def probability_line(names: Sequence[str], probabilities: NDArray[np.float32]) -> str:
-    """The highest probabilities in words: "bees 97.1 %, ants 2.9 %"."""
+    """The highest probabilities as text: "bees 97.1 %, ants 2.9 %"."""
     ranked = ranked_probabilities(names, probabilities, SHOWN)
     return ", ".join(f"{printable(name)} {100 * share:.1f} %" for name, share in ranked)
 

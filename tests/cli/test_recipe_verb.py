@@ -15,7 +15,7 @@ def test_every_key_is_listed(cli) -> None:
     code, out, _ = cli("recipe")
     assert code == 0
     assert all(f"[{key.table}]" in out for key in keys_called() if key.table)
-    assert "rotate by up to so much either way" in out and "takes a number from 0 to 180, in degrees" in out
+    assert "maximum rotation angle, either way" in out and "takes a number from 0 to 180, in degrees" in out
     facts = json.loads(cli("recipe", "--json")[1])["keys"]
     assert [one["name"] for one in facts] == [key.name for key in keys_called()]
     rotate = next(one for one in facts if one["name"] == "augment.rotate")

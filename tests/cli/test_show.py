@@ -19,13 +19,13 @@ def test_show_prints_the_table_and_the_columns(cli) -> None:
     assert columns[0] == ["stage", "output", "parameters", "multiply-adds", "field", "memory"]
     assert columns[3] == ["c3", "16x10x10", "1,516", "150,000", "14", "11,104"]
     assert columns[7][:5] == ["head", "10", "0", "840", "all"]
-    assert any("nor of 2 Subsampling (44 parameters)" in line for line in lines)
+    assert any("nor 2 Subsampling (44 parameters)" in line for line in lines)
     assert "(more: docs/nets/lenet.md)" in lines
     assert max(map(len, lines)) <= 120
 
 
 def test_show_says_which_part_of_the_table_the_net_is(cli) -> None:
-    assert "made by VGG(configuration='D')" in cli("show", "vgg16")[1].splitlines()
+    assert "constructor VGG(configuration='D')" in cli("show", "vgg16")[1].splitlines()
     shown = json.loads(cli("show", "resnet50", "--option", "depth=101", "--json")[1])
     assert "depth=101" in shown["made"] and "depth=50" not in shown["made"]
 
@@ -122,7 +122,7 @@ def test_nets_are_filtered(cli) -> None:
     assert listed(cli, "--max-parameters", "5e6") == listed(cli, "--max-parameters", "5M")
     assert "efficientnet_lite0" in {net["name"] for net in listed(cli, "--weights")}
     assert all(net["weights"] for net in listed(cli, "--weights"))
-    assert cli("nets", "lenet*", "--weights")[:2] == (0, "no net is left: loosen what was asked\n")
+    assert cli("nets", "lenet*", "--weights")[:2] == (0, "no net matches these filters\n")
 
 
 @pytest.mark.parametrize("order", ["year", "parameters", "madds", "name"])

@@ -353,7 +353,7 @@ def test_imbalance_names_the_small_classes(many: Path) -> None:
     found = audit(many)
     entry = next(entry for entry in found.findings if entry.kind == "imbalance")
     assert entry.paths == ("c",) and entry.remarks == ("2 of 12",)
-    assert found.balance() == "Balance: from 2 (c) to 12 (b) images to learn from (6.0 times as many)."
+    assert found.balance() == "Balance: from 2 (c) to 12 (b) training images (6.0 times as many)."
     photograph(many / "c" / "third.png", 52)  # a quarter is told in the balance, and is no finding
     assert finding(audit(many), "imbalance") == ()
 
@@ -413,7 +413,7 @@ def test_too_many_images_to_compare_are_told(many: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("striate.data.audit.audit.LIMIT", 20)
     found = audit(many)
     assert kinds(found) == {"not-compared": ()} and found.twins() == []
-    assert found.findings[0].line().startswith("not-compared, kept (near-duplicates are looked for among at most")
+    assert found.findings[0].line().startswith("not-compared, kept (near-duplicates are searched among at most")
 
 
 def test_large_comparisons_are_kept_until_an_image_changes(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -465,7 +465,7 @@ def test_numbers_contradict_and_have_no_classes(many: Path) -> None:
     targets: dict[str, Target] = {item.key: float(n) for n, item in enumerate(open_folder(many).items)}
     found = retargeted(many, Regression(("age",)), targets)
     assert kinds(found) == {"near-contradiction": ("a/0.png", "a/again.jpg")}
-    assert found.balance() == "age goes from 0 to 24; half lie below 12."
+    assert found.balance() == "age ranges from 0 to 24; the median is 12."
     targets["a/again.jpg"] = targets["a/0.png"]
     assert kinds(retargeted(many, Regression(("age",)), targets)) == {"near-duplicate": ("a/0.png", "a/again.jpg")}
 

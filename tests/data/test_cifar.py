@@ -84,7 +84,7 @@ def test_real_images_come_back_byte_for_byte(test_data: Path, tmp_path: Path) ->
     files = {"test_batch.bin": records(x, y), "data_batch_1.bin": records(x[:1], y[:1])}
     source = open_cifar(archive(tmp_path / "c.tar.gz", files | {"batches.meta.txt": TEN["batches.meta.txt"]}))
     assert np.array_equal(source.images[1:], x) and [item.target for item in source.items[1:]] == y
-    assert source.notes == ("not here: data_batch_2.bin, data_batch_3.bin, data_batch_4.bin, data_batch_5.bin",)
+    assert source.notes == ("missing files: data_batch_2.bin, data_batch_3.bin, data_batch_4.bin, data_batch_5.bin",)
 
 
 def test_what_else_lies_there_is_told(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_what_else_lies_there_is_told(tmp_path: Path) -> None:
     (path / "test_batch.bin").unlink()
     source = open_cifar(path)
     assert [(oddity.path, oddity.kind) for oddity in source.oddities] == [("notes.txt", "other-file")]
-    assert source.notes == ("not here: test_batch.bin",) and {item.part for item in source.items} == {""}
+    assert source.notes == ("missing files: test_batch.bin",) and {item.part for item in source.items} == {""}
 
 
 def test_the_folder_above_is_told_where_to_look(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ BAD = {
     "label": ({"data_batch_2.bin": records(TEST[:1], [10])}, "holds the label 10; there are 10 classes"),
     "no names": ({"batches.meta.txt": b"\n"}, "must name 1 to 256 classes"),
     "same names": ({"batches.meta.txt": b"a\na\n"}, "each once"),
-    "names no text": ({"batches.meta.txt": b"\xff\xfe"}, "is no text"),
+    "names no text": ({"batches.meta.txt": b"\xff\xfe"}, "is not text"),
 }
 
 
@@ -140,7 +140,7 @@ def test_missing_names_and_foreign_archives(tmp_path: Path) -> None:
     without = {name: content for name, content in TEN.items() if name != "batches.meta.txt"}
     with pytest.raises(RequestError, match=r"lacks batches\.meta\.txt"):
         open_source(folder(tmp_path / "set", without))
-    with pytest.raises(RequestError, match=r"is no CIFAR: expected data_batch_1\.bin"):
+    with pytest.raises(RequestError, match=r"is not CIFAR: expected data_batch_1\.bin"):
         open_source(archive(tmp_path / "photos.tar.gz", {"a.jpg": b"x"}))
 
 
@@ -174,9 +174,9 @@ HOSTILE = {
     "hard link": (member("data_batch_1.bin", tarfile.LNKTYPE, "/etc/passwd"), "a link or device"),
     "device": (member("data_batch_1.bin", tarfile.CHRTYPE), "a link or device"),
     "pipe": (member("data_batch_1.bin", tarfile.FIFOTYPE), "a link or device"),
-    "absolute": (member("/data_batch_1.bin", size=5), "a name that leads elsewhere"),
-    "above": (member("a/../../data_batch_1.bin", size=5), "a name that leads elsewhere"),
-    "windows": (member("C:\\data_batch_1.bin", size=5), "a name that leads elsewhere"),
+    "absolute": (member("/data_batch_1.bin", size=5), "a path outside the target folder"),
+    "above": (member("a/../../data_batch_1.bin", size=5), "a path outside the target folder"),
+    "windows": (member("C:\\data_batch_1.bin", size=5), "a path outside the target folder"),
 }
 
 
@@ -189,7 +189,7 @@ def test_hostile_members_are_refused(hostile: tarfile.TarInfo, why: str, tmp_pat
 
 def test_a_file_twice_is_refused(tmp_path: Path) -> None:
     path = tar_with(tmp_path / "s.tgz", member("a/test_batch.bin", size=3073), member("b/test_batch.bin", size=3073))
-    with pytest.raises(RequestError, match=r"holds test_batch\.bin twice"):
+    with pytest.raises(RequestError, match=r"contains test_batch\.bin twice"):
         open_source(path)
 
 

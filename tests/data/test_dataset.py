@@ -55,7 +55,7 @@ def test_the_split_is_that_of_train(trained: Run, photos: Path, tmp_path: Path) 
     again = open_data(flat, seed=9, split=run.folder / "split.csv")
     assert again.val.keys == data.val.keys
     assert open_data(flat, held_out=0.5).val.keys != data.val.keys
-    with pytest.raises(RequestError, match="held_out is a share"):
+    with pytest.raises(RequestError, match="held_out is a fraction"):
         open_data(flat, held_out=1)
 
 

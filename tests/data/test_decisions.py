@@ -129,7 +129,7 @@ def test_labels_and_numbers(tmp_path: Path, fix: Path) -> None:
     changed, _ = apply_decisions(open_manifest(tmp_path / "n.csv"), decided(fix, "0.png,relabel,-2.5,,"))
     assert [item.target for item in changed.items] == [-2.5, 2.0]
     for number in ("x", "nan", ""):
-        with pytest.raises(RequestError, match=r"line 2 of the decisions .* is no number"):
+        with pytest.raises(RequestError, match=r"line 2 of the decisions .* is not a number"):
             apply_decisions(open_manifest(tmp_path / "n.csv"), decided(fix, f"0.png,relabel,{number},,"))
 
 
@@ -142,9 +142,9 @@ WRONG = {
     "class": ("train/cat/1.png,relabel,dgo,,", r"class in line 3 of .*'dgo'; did you mean 'dog'\?.*written \+dgo"),
     "no class": ("train/cat/1.png,relabel,,,", r"unknown class in line 3 of .*''; known: cat, dog, emu"),
     "lone plus": ("train/cat/1.png,relabel,+,,", r"unknown class in line 3 of .*'\+'"),
-    "forgotten": ("train/cat/1.png,,dog,,", "line 3 .*keep goes nowhere, but `to` is 'dog'"),
-    "drop to": ("train/cat/1.png,drop,dog,,", "line 3 .*drop goes nowhere"),
-    "other": ("train/dog/1.png,relabel,cat,,", "line 3 .*relabel for 'train/dog/1.png', for which line 2 decides drop"),
+    "forgotten": ("train/cat/1.png,,dog,,", "line 3 .*keep takes no `to`, but it is 'dog'"),
+    "drop to": ("train/cat/1.png,drop,dog,,", "line 3 .*drop takes no `to`"),
+    "other": ("train/dog/1.png,relabel,cat,,", "line 3 .*relabel for 'train/dog/1.png' contradicts drop in line 2"),
 }  # fmt: skip
 
 
@@ -158,7 +158,7 @@ def test_what_is_wrong_is_told_with_its_line(row: str, error: str, folder: Sourc
 def test_the_same_decision_twice_is_one(folder: Source, fix: Path) -> None:
     rows = ["train/cat/1.png,relabel,dog,,", "train/cat/1.png,relabel,dog,again,"]
     assert decided(fix, *rows) == {"train/cat/1.png": Decision("relabel", "dog")}
-    with pytest.raises(RequestError, match=r"'train/cat/1.png' goes to 'emu', in line 2 to 'dog'"):
+    with pytest.raises(RequestError, match=r"'emu' for 'train/cat/1.png' contradicts 'dog' in line 2"):
         decided(fix, rows[0], "train/cat/1.png,relabel,emu,,")
 
 

@@ -356,7 +356,7 @@ def test_a_wrong_checksum_is_removed_and_refused(one: Publisher, cache: Path, cl
     right = one.files["cifar.tar.gz"]
     one.files["cifar.tar.gz"] = right[:-1] + bytes([right[-1] ^ 1])
     code, _, err = cli("fetch", "cifar10")
-    assert code == 1 and "has not the checksum sha256:" in err and "it was removed" in err
+    assert code == 1 and "the checksum is not sha256:" in err and "the file was removed" in err
     assert len(err.strip().splitlines()) == 2  # what is fetched, and the error
     assert left(cache) == []
     one.files["cifar.tar.gz"] = right
@@ -365,7 +365,7 @@ def test_a_wrong_checksum_is_removed_and_refused(one: Publisher, cache: Path, cl
 
 def test_an_error_of_the_server_names_the_address(one: Publisher) -> None:
     one.files.clear()
-    with pytest.raises(WorkError, match=rf"{one.address}cifar\.tar\.gz: 404 Not Found; if you have it, say --from"):
+    with pytest.raises(WorkError, match=rf"{one.address}cifar\.tar\.gz: 404 Not Found; if you have it, use --from"):
         fetch("cifar10")
     assert len(one.asked) == 1
     one.status = 503
@@ -395,7 +395,7 @@ def test_more_than_published_is_not_taken(one: Publisher, cache: Path) -> None:
     size = len(one.files["cifar.tar.gz"])
     one.files["cifar.tar.gz"] += bytes(10**6)
     one.length = False
-    with pytest.raises(WorkError, match=f"gives more than the published {size:,} bytes"):
+    with pytest.raises(WorkError, match=f"has more than the published {size:,} bytes"):
         fetch("cifar10")
     assert max((path.stat().st_size for path in cache.rglob("*.part")), default=0) <= size
 
@@ -465,7 +465,7 @@ def test_no_address_at_all(one: Publisher, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_unknown_sets(cli: Cli) -> None:
-    for name, why in (("mnsit", "did you mean 'mnist'"), ("digits", "comes inside a package"), ("zzz", "known: mnist")):
+    for name, why in (("mnsit", "did you mean 'mnist'"), ("digits", "is part of a package"), ("zzz", "known: mnist")):
         code, out, err = cli("fetch", name)
         assert code == 2 and out == "" and why in err and err.count("\n") == 1
 
@@ -473,9 +473,9 @@ def test_unknown_sets(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("files", "why"),
     [
-        ({"../out.png": b"x"}, "a name that leads elsewhere"),
-        ({"/out.png": b"x"}, "a name that leads elsewhere"),
-        ({"c:/out.png": b"x"}, "a name that leads elsewhere"),
+        ({"../out.png": b"x"}, "a path outside the target folder"),
+        ({"/out.png": b"x"}, "a path outside the target folder"),
+        ({"c:/out.png": b"x"}, "a path outside the target folder"),
         ({"hymenoptera_data/train/ants/1.txt": b"x"}, "cannot be opened: no images in"),
         ({"other/train/ants/1.png": png(1)}, "cannot be opened"),
     ],
@@ -578,7 +578,7 @@ def test_a_folder_without_the_originals(wrong: str, one: Publisher, tmp_path: Pa
     code, _, err = cli("fetch", "cifar10", "--from", place)
     why = {
         "other": "is not the published cifar.tar.gz",
-        "missing": "holds no cifar.tar.gz",
+        "missing": "contains no cifar.tar.gz",
         "nowhere": "no such folder",
     }
     assert code == 2 and why[wrong] in err and one.asked == []
@@ -592,7 +592,7 @@ def test_what_is_here_and_broken_is_fetched_anew(one: Publisher, cache: Path, cl
     with pytest.raises(RequestError, match="cannot read the archive"):
         open_source("cifar10")
     code, out, err = cli("fetch", "cifar10")
-    assert code == 0 and "it is fetched anew" in err and "6 images of cifar10" in out
+    assert code == 0 and "fetching them again" in err and "6 images of cifar10" in out
 
 
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")
@@ -610,7 +610,7 @@ def test_two_at_once_do_not_write_to_one_file(one: Publisher, cache: Path) -> No
     (cache / "sets" / ".fetching").mkdir(parents=True)
     with open(cache / "sets" / ".fetching" / "cifar10.lock", "wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(WorkError, match="another 'striate fetch cifar10' is at work"):
+        with pytest.raises(WorkError, match="another 'striate fetch cifar10' is running"):
             fetch("cifar10")
     assert fetch("cifar10").images == 6
 

@@ -78,7 +78,7 @@ def test_a_folder_of_several_sets_asks_which(tmp_path: Path) -> None:
     first = put(tmp_path, "emnist-letters-train")
     put(tmp_path, "emnist-digits-train")
     with pytest.raises(
-        RequestError, match="holds 2 IDX sets; name the images of one, such as emnist-digits-train-images"
+        RequestError, match="holds 2 IDX sets; give the images of one, such as emnist-digits-train-images"
     ):
         open_source(tmp_path)
     assert len(open_source(first).items) == 6
@@ -105,23 +105,23 @@ def test_mnist_as_it_was_published(test_data: Path, tmp_path: Path) -> None:
 
 
 BAD = {
-    "empty": (b"", "no IDX file: it begins with nothing"),
-    "text": (b"path,label\n", "no IDX file: it begins with 70 61 74 68"),
+    "empty": (b"", "not an IDX file: it starts with nothing"),
+    "text": (b"path,label\n", "not an IDX file: it starts with 70 61 74 68"),
     "labels": (idx(LABELS), "1-dimensional values of type 0x08"),
     "floats": (idx(IMAGES, kind=13), "type 0x0d"),
     "short header": (idx(IMAGES)[:11], "ends within its header"),
     "cut": (idx(IMAGES)[:-1], "declares 120 values (6 x 5 x 4)"),
     "longer": (idx(IMAGES) + b"x", "declares 120 values (6 x 5 x 4) and has more"),
-    "huge": (idx(IMAGES, (2**32 - 1, 28, 28)), "more than it can hold"),
-    "overflow": (idx(IMAGES, (2**32 - 1,) * 3), "more than it can hold"),
-    "no images": (idx(IMAGES[:0]), "no images in it"),
-    "no width": (idx(IMAGES[:, :, :0]), "no images in it"),
+    "huge": (idx(IMAGES, (2**32 - 1, 28, 28)), "more than it can contain"),
+    "overflow": (idx(IMAGES, (2**32 - 1,) * 3), "more than it can contain"),
+    "no images": (idx(IMAGES[:0]), "it contains no images"),
+    "no width": (idx(IMAGES[:, :, :0]), "it contains no images"),
     "fewer": (idx(IMAGES[:5]), "5 images, but labels of shape (6,)"),
     "packed: cut": (gzip.compress(idx(IMAGES))[:-9], "cannot read"),
     "packed: bomb": (gzip.compress(idx(np.zeros((1, 2**22, 1), np.uint8), (1, 5, 4))), "and has more"),
     "packed: lie": (gzip.compress(idx(IMAGES, (1000, 5, 4))), "(1000 x 5 x 4) and has only 120"),
-    "packed: huge": (gzip.compress(idx(IMAGES, (2**31, 28, 28))), "more than it can hold"),
-    "packed: text": (gzip.compress(b"hello"), "no IDX file"),
+    "packed: huge": (gzip.compress(idx(IMAGES, (2**31, 28, 28))), "more than it can contain"),
+    "packed: text": (gzip.compress(b"hello"), "not an IDX file"),
 }
 
 
@@ -137,10 +137,10 @@ def test_damaged_files_are_refused_in_one_line(content: bytes, why: str, tmp_pat
 def test_missing_partners(tmp_path: Path) -> None:
     images = put(tmp_path)
     labels = tmp_path / "train-labels-idx1-ubyte"
-    with pytest.raises(RequestError, match="holds labels; give the file of images"):
+    with pytest.raises(RequestError, match="contains labels; give the file of images"):
         open_source(labels)
     labels.unlink()
-    with pytest.raises(RequestError, match="no labels beside it: train-labels-idx1-ubyte is missing"):
+    with pytest.raises(RequestError, match="has no labels: train-labels-idx1-ubyte is missing"):
         open_source(images)
 
 

@@ -225,10 +225,10 @@ def test_the_same_file_twice(place: Path) -> None:
     text = "path,label,weight\na.png,x,\n./a.png,x,1\nb.png,x,\nb.png,y,\nc.png,y,\nc.png,y,2\nd.png,y,\n"
     source = open_manifest(manifest(place, text))
     assert list(targets(source)) == ["a.png", "d.png"]
-    assert source.notes == ("1 rows say again what an earlier row says, and are left out",)
+    assert source.notes == ("1 rows repeat an earlier row, and are ignored",)
     assert aside(source) == {
-        "b.png": ("bad-row", "lines 4, 5 say different things of it"),
-        "c.png": ("bad-row", "lines 6, 7 say different things of it"),
+        "b.png": ("bad-row", "lines 4, 5 contradict each other"),
+        "c.png": ("bad-row", "lines 6, 7 contradict each other"),
     }
 
 
@@ -270,14 +270,14 @@ def test_no_row_is_silently_dropped(names: list[str], data: st.DataObject) -> No
 BAD_FILES = {
     "empty": (b"", "is empty"),
     "blank": (b"\n \n\n", "is empty"),
-    "header only": (b"path,label\n", "names no usable image"),
+    "header only": (b"path,label\n", "lists no usable image"),
     "no path": (b"name,label\na.png,x\n", "no column path (or file, filename, image); it has name, label"),
     "near path": (b"pth,label\na.png,x\n", "did you mean 'path' by 'pth'?"),
     "no target": (b"path,colour\na.png,x\n", "no column label, labels or number; it has path, colour"),
     "near target": (b"path,lable\na.png,x\n", "did you mean 'label' by 'lable'?"),
     "two targets": (b"path,label,number\na.png,x,1\n", "has the columns label and number; one of"),
     "two paths": (b"path,file,label\na.png,a.png,x\n", "two columns for the path, 'path' and 'file'"),
-    "all missing": (b"path,label\nq.png,x\n", "names no usable image; e.g. 'q.png', line 2: No such file"),
+    "all missing": (b"path,label\nq.png,x\n", "lists no usable image; e.g. 'q.png', line 2: No such file"),
     "no labels": (b"path,labels\na.png,\n", "gives no image a label"),
     "binary": (b"\x89PNG\r\n\x1a\n\0\0\0", "no text: a NUL byte in line 3"),
     "nul": (b"path,label\na.png,x\0\n", "a NUL byte in line 2"),
@@ -295,7 +295,7 @@ BAD_LINES = {
     "array": (b'[{"path": "a.png"}]\n', "a JSON list in line 1; one object a line"),
     "number": (b"3\n", "a JSON int in line 1"),
     "cut": (b'{"path": "a.png", "label": "x"}\n{"path": "b', "no JSON object in line 2"),
-    "deep": (b"[" * 100_000, "nesting beyond reason"),
+    "deep": (b"[" * 100_000, "nesting too large"),
     "digits": (b'{"path": "a.png", "label": ' + b"9" * 5000 + b"}", "numbers or nesting"),
     "nothing in it": (b"{}\n", "no column path (or file, filename, image); it has none"),
 }
@@ -396,7 +396,7 @@ def test_what_is_not_used_is_told(place: Path, cli: Cli) -> None:
     assert code == 0 and err == "columns not used: camera, (no name)\n"
 
 
-@pytest.mark.parametrize(("row", "why"), [("1e300", "beyond 1e\\+30"), ("-2e30", "beyond 1e\\+30")])
+@pytest.mark.parametrize(("row", "why"), [("1e300", "exceeds 1e\\+30"), ("-2e30", "exceeds 1e\\+30")])
 def test_numbers_that_no_net_can_answer_are_set_aside(tmp_path: Path, row: str, why: str) -> None:
     for name in "ab":
         Image.new("RGB", (9, 9)).save(tmp_path / f"{name}.png")
@@ -413,4 +413,4 @@ def test_weights_that_would_silence_all_others_are_set_aside(tmp_path: Path, wei
     (tmp_path / "n.csv").write_text(f"path,label,weight\na.png,x,1\nb.png,y,{weight}\n", "utf-8")
     source = open_manifest(tmp_path / "n.csv")
     assert [item.key for item in source.items] == ["a.png"]
-    assert "does not lie in 1e-06 to 1e+06" in source.oddities[0].why
+    assert "is not within 1e-06 to 1e+06" in source.oddities[0].why

@@ -251,10 +251,10 @@ def described(path: Path, **changes: object) -> bytes:
         ({"images": -1}, "damaged"),
         ({"pixels": {"height": 8, "width": 8, "channels": 2}}, "damaged"),
         ({"pixels": {"height": 8, "width": 9}}, "damaged"),
-        ({"task": {"kind": "classification", "names": ["a"]}}, "table does not hold together.*target"),
+        ({"task": {"kind": "classification", "names": ["a"]}}, "table is inconsistent.*target"),
         (
             {"task": {"kind": "multilabel", "names": ["a", "b"], "thresholds": []}},
-            "table does not hold together.*target",
+            "table is inconsistent.*target",
         ),
         ({"task": []}, "damaged"),
         ({"table_sha256": "0"}, "table does not match its checksum"),
@@ -285,7 +285,7 @@ def test_a_model_is_no_pack_and_a_pack_no_model(small: PackSource, tmp_path: Pat
     with pytest.raises(RequestError, match="not a Striate model"):
         model_room.read(small.path)
     (tmp_path / "m.pack").write_bytes(safetensors.numpy.save({"w": np.zeros(3)}, {"striate": "{}"}))
-    with pytest.raises(RequestError, match=r"m\.pack.*no pack that 'striate pack' made"):
+    with pytest.raises(RequestError, match=r"m\.pack.*not a pack of 'striate pack'"):
         open_pack(tmp_path / "m.pack")
 
 

@@ -119,7 +119,7 @@ def test_stopped_at_an_image_it_goes_on(at: int, whole: bytes, tmp_path: Path) -
     assert path.read_bytes() == whole
     assert [file.name for file in tmp_path.iterdir()] == ["a.pack"]
     if at >= 400:
-        assert told.lines == [f"Going on after {at // 256 * 256:,} images that were packed before"]
+        assert told.lines == [f"Resuming after {at // 256 * 256:,} packed images"]
 
 
 def test_stopped_again_and_again(whole: bytes, tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_what_was_left_by_other_work_is_not_used(changes: dict[str, object], pix
     stopped(path, 600)
     source = dataclasses.replace(Noise(), **changes)  # type: ignore[arg-type]
     made = write_pack(path, source, pixels, progress=told)
-    assert told.lines == [f"Nothing that '{path}.part' holds fits these images and sizes; packing anew"]
+    assert told.lines == [f"'{path}.part' does not match these images and sizes; starting again"]
     fresh = write_pack(tmp_path / "b.pack", source, pixels)
     assert path.read_bytes() == fresh.path.read_bytes() and made.pixels == pixels
 
@@ -285,7 +285,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(limit: int, whole: bytes, tmp
     assert path.read_bytes() == whole
     if limit >= 100_000:
         kept = (limit - 4096) // (SIDE * SIDE * 3) // 256 * 256
-        assert told.lines == [f"Going on after {min(kept, 700):,} images that were packed before"]
+        assert told.lines == [f"Resuming after {min(kept, 700):,} packed images"]
 
 
 def test_no_room_is_said_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -221,7 +221,7 @@ def test_a_pipe_named_like_an_image_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_folder_without_a_class_says_what_it_needs(litter: list[str], tmp_path: Path) -> None:
     for name in litter:
         picture(tmp_path / name)
-    with pytest.raises(RequestError, match=r"no images in .*one sub-folder per class"):
+    with pytest.raises(RequestError, match=r"no images in .*one subfolder per class"):
         open_folder(tmp_path)
 
 

@@ -371,7 +371,7 @@ def test_a_split_that_is_not_there_or_cut_off(tmp_path: Path) -> None:
 
 def test_a_split_of_other_images_is_refused(tmp_path: Path) -> None:
     path = saved_as(tmp_path, "path,part\nelse/x.png,train\n")
-    with pytest.raises(RequestError, match=r"names no image of 'set'; it begins with 'else/x.png'"):
+    with pytest.raises(RequestError, match=r"lists no image of 'set'; its first is 'else/x.png'"):
         apply_split(listed(["a.png", "b.png"]), path)  # type: ignore[arg-type]
 
 
@@ -414,9 +414,9 @@ def test_near_twins_stay_on_one_side() -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("path,part\na.jpg,train\na.jpg,val\n", "another part than before"),
+        ("path,part\na.jpg,train\na.jpg,val\n", "another part than an earlier line"),
         ("path,part\na.jpg,trian\n", "line 2"),
-        ("path,class\na.jpg,x\n", "must name the columns"),
+        ("path,class\na.jpg,x\n", "must have the columns"),
         ("", "is empty"),
         ("path,part\na\0,val\n", "NUL"),
     ],

@@ -142,7 +142,7 @@ def test_training_does_as_decided(decided: tuple[Run, list[str]]) -> None:
 def test_what_was_decided_is_recorded(decided: tuple[Run, list[str]]) -> None:
     run, lines = decided
     assert "Decided: 3 dropped, 3 relabelled, 1 moved." in lines
-    assert any("1 decided images are not here, e.g. 'train/gone.jpg'" in line for line in lines)
+    assert any("1 decided images do not exist, e.g. 'train/gone.jpg'" in line for line in lines)
     assert any(line == "New classes: stripes" for line in lines)
     assert read_decisions(run.folder / "decisions.csv").keys() == read_decisions(run.folder.parent / "mine.csv").keys()
     aside = {row["path"]: row for row in json.loads((run.folder / "audit.json").read_text())["set_aside"]}

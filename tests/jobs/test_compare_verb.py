@@ -116,7 +116,7 @@ def test_what_is_no_run_is_one_line(runs: dict[str, Run], tmp_path: Path, cli) -
     for wrong in (tmp_path / "empty", tmp_path / "nothing", good / "model.safetensors"):
         code, out, err = cli("compare", good, wrong, "--out", tmp_path / "c.html")
         assert (code, out) == (2, "")
-        assert err == f"striate: {str(wrong)!r} is no run folder: it holds no model.safetensors\n"
+        assert err == f"striate: {str(wrong)!r} is not a run folder: it has no model.safetensors\n"
     code, _, err = cli("compare", good, "--out", tmp_path / "c.html")
     assert (code, err) == (2, "striate: a comparison needs two runs or more, not 1\n")
     assert not (tmp_path / "c.html").exists()

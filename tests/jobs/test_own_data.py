@@ -140,7 +140,7 @@ def test_every_kind_of_own_data_trains(data: Any, tmp_path: Path) -> None:
 
 def test_parts_of_different_tasks_do_not_fit_together(tmp_path: Path) -> None:
     images, targets = discs(40)
-    with pytest.raises(RequestError, match="the targets of the parts do not fit together"):
+    with pytest.raises(RequestError, match="the targets of the parts do not match"):
         striate.train({"train": (images, targets), "test": (images, np.zeros((40, 2)))}, out=tmp_path / "run")
 
 
@@ -149,7 +149,7 @@ def test_features_of_arrays(tmp_path: Path) -> None:
         Drawn(), out=tmp_path / "run", recipe=Recipe(strategy="features").updated({"inference.engine": "openvino"})
     )
     assert run.model.strategy == "features" and run.model.classes == ("small", "large")
-    with pytest.raises(RequestError, match="not trained on a path; name images"):
+    with pytest.raises(RequestError, match="not trained on a path; give images"):
         striate.export(run.folder, to="onnx", out=tmp_path / "m.onnx")
 
 
@@ -157,7 +157,7 @@ def test_a_run_on_own_data_is_resumed_with_the_same_data(tmp_path: Path, run: Ru
     folder = tmp_path / "cut"
     with pytest.raises(Stopped):
         striate.train(discs(80), out=folder, recipe=RECIPE.updated({"train.epochs": 6}), progress=Interrupting())
-    with pytest.raises(RequestError, match=r"started on data given from Python.*striate.train\(data, resume="):
+    with pytest.raises(RequestError, match=r"started on data from Python.*striate.train\(data, resume="):
         striate.train(resume=folder)
     with pytest.raises(RequestError, match="was started on other data"):
         striate.train(discs(80, seed=5), resume=folder)

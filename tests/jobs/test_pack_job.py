@@ -102,21 +102,21 @@ def test_only_a_pack_is_replaced(tmp_path: Path) -> None:
     Image.new("RGB", (20, 20), 5).save(data / "b" / "new.png")
     assert pack(data).source.path.read_bytes() != before
     path.write_bytes(b"a letter")
-    with pytest.raises(RequestError, match=r"s\.pack' is in the way, and is not replaced .*--out names another"):
+    with pytest.raises(RequestError, match=r"s\.pack' exists, and is not overwritten .*give another with --out"):
         pack(data)
     assert path.read_bytes() == b"a letter"
 
 
 def test_what_cannot_be_packed_as_asked(tmp_path: Path) -> None:
     data = pictures(tmp_path / "s", [(20, 20)])
-    with pytest.raises(RequestError, match=r"a pack's name ends in \.pack, and .*x\.npz' does not"):
+    with pytest.raises(RequestError, match=r"the name of a pack must end in \.pack, not .*x\.npz'"):
         pack(data, out=tmp_path / "x.npz")
     with pytest.raises(RequestError, match="from 1 to 8192, not 0"):
         pack(data, size=0)
     with pytest.raises(RequestError, match="unknown pixel rule 'crops'; did you mean 'crop'"):
         pack(data, rule="crops")
     made = pack(data).source.path
-    with pytest.raises(RequestError, match="is what would be packed; name another file with --out"):
+    with pytest.raises(RequestError, match="is the input; give another file with --out"):
         pack(made)
     assert pack(made, out=tmp_path / "again.pack").source.items == open_pack(made).items
     (tmp_path / "file").write_bytes(b"")

@@ -100,7 +100,7 @@ def test_audit_does_not_write_over_its_manifest(photos: Path, tmp_path: Path, cl
     data = _manifest(tmp_path / "data.csv", photos, "label", lambda photo, n: photo.parent.name)
     before = data.read_bytes()
     code, _, errors = cli("audit", str(data), option, str(tmp_path / "." / "data.csv"))
-    assert (code, errors.count("\n")) == (2, 1) and "not written over" in errors
+    assert (code, errors.count("\n")) == (2, 1) and "not overwritten" in errors
     assert data.read_bytes() == before
 
 
@@ -119,7 +119,7 @@ def test_a_sheet_does_not_replace_an_image(tmp_path: Path, cli: Cli) -> None:
     image = tmp_path / "data" / "a" / "one.png"
     before = image.read_bytes()
     code, _, errors = cli("augment", str(tmp_path / "data"), "--out", str(image))
-    assert code == 2 and "not written over" in errors
+    assert code == 2 and "not overwritten" in errors
     assert image.read_bytes() == before
 
 

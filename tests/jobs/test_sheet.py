@@ -87,7 +87,7 @@ def test_every_transform_there_is_has_a_row(photos: Path, tmp_path: Path) -> Non
 def test_words_are_broken_and_never_cut() -> None:
     pictures = np.zeros((2, 28, 28, 1), np.uint8)
     long = " ".join(["shorter_side=[[144,0.5],[188,0.2]]"] * 9)
-    for row in (Row(long, "all of it together", pictures), Row("flip=0.5", "mirrored, " * 30, pictures)):
+    for row in (Row(long, "all transforms together", pictures), Row("flip=0.5", "mirrored, " * 30, pictures)):
         sheet = np.asarray(drawn([row], "A name that is longer than the two small pictures that it stands above"))
         paper = sheet[0, 0]
         for margin in (sheet[:, :20], sheet[:, -20:], sheet[:20], sheet[-20:]):
@@ -97,9 +97,9 @@ def test_words_are_broken_and_never_cut() -> None:
 def test_every_words_are_a_sentence_with_its_values() -> None:
     chosen = augmentation("shorter_side=[[144,1],[188,3]] rotate=5 fill=mirror cutout=8 shift=0.0625")
     assert chosen.words("shorter_side") == "resized to a shorter side of 144 (25 %), 188 (75 %), then cut out anywhere"
-    assert chosen.words("rotate") == "turned by up to 5 degrees either way, its mirror image coming in"
-    assert chosen.words("cutout") == "a square of 8 pixels blanked, anywhere"
-    assert chosen.words("shift") == "shifted by up to 6.25 % of the side along each axis, its mirror image coming in"
+    assert chosen.words("rotate") == "rotated by up to 5 degrees either way, border filled by reflection"
+    assert chosen.words("cutout") == "a random square of 8 pixels blanked"
+    assert chosen.words("shift") == "shifted by up to 6.25 % of the side along each axis, border filled by reflection"
     assert all(one.words(one.transforms[0]) for one in typical(28))
 
 
@@ -119,9 +119,9 @@ def test_images_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
     ("change", "words"),
     [
         ({"augment": {"flp": 0.5}}, r"unknown key 'flp' in \[augment\]: did you mean 'flip'"),
-        ({"augment": {"preset": "none"}}, "this augmentation changes nothing"),
-        ({"out": "sheet.jpg"}, r"its name ends in .png, unlike 'sheet.jpg'"),
-        ({"size": -1}, "1 to 2048 pixels a side, not -1"),
+        ({"augment": {"preset": "none"}}, "this augmentation has no transform"),
+        ({"out": "sheet.jpg"}, r"its name must end in .png, not 'sheet.jpg'"),
+        ({"size": -1}, "from 1 to 2048 pixels, not -1"),
         ({"augment": {"shorter_side": [8]}}, "resized to 8 has no window of 28x28"),
     ],
 )

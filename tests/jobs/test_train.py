@@ -238,7 +238,7 @@ def test_wrong_requests_are_refused_before_anything_is_made(
 
 def test_train_without_data_does_not_take_the_current_folder(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(photos)
-    with pytest.raises(RequestError, match="no data was named"):
+    with pytest.raises(RequestError, match="no data was given"):
         train()
 
 

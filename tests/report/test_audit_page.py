@@ -45,7 +45,7 @@ def dirty(name: str = "a,b.jpg") -> AuditPage:
             Entry(path="bees/3.jpg", image=SMALL, suggested="drop", safe=True),
         ),
         finding("truncated", Entry(path="ants/broken.jpg", why=name, suggested="drop"), action="set aside"),
-        finding("mistyped", Entry(path="ants/4.jpg", why="holds PNG")),
+        finding("mistyped", Entry(path="ants/4.jpg", why="contains PNG")),
         finding("imbalance", names=(name,)),
         command=f"striate train {name}",
     )
@@ -224,9 +224,9 @@ def test_doubted_labels_are_decided_one_by_one() -> None:
 @pytest.mark.parametrize(
     ("task", "to", "said"),
     [
-        (Classification, "bees", "give it the class bees"),
-        (Multilabel, "a|b", "give it the labels a|b"),
-        (Regression, "3", "give it the number 3"),
+        (Classification, "bees", "change the class to bees"),
+        (Multilabel, "a|b", "change the labels to a|b"),
+        (Regression, "3", "change the value to 3"),
     ],
 )
 def test_choices_use_the_words_of_the_task(task: type[Task], to: str, said: str) -> None:

@@ -304,7 +304,7 @@ def test_the_network_input_is_shown_plain_and_augmented() -> None:
 def test_findings_stand_with_their_pictures_and_files() -> None:
     near = Finding("near-duplicate", "kept", "why", ("odd", "b"), groups=(("odd", "b"),))
     rotated = Finding("exif-rotated", "converted", "turned", ("c",))
-    aside = SimpleNamespace(path="train/broken.jpg", kind="truncated", why="the file ends too early")
+    aside = SimpleNamespace(path="train/broken.jpg", kind="truncated", why="the file is incomplete")
     audit = findings(near, rotated, aside=(aside,))
     page = plain(render(report_of(data_section(audit, Album(["odd", "b", "c"], SMALL)))))
     inspect(render(report_of(data_section(audit, Album(["odd", "b", "c"], SMALL)))))
@@ -316,7 +316,7 @@ def test_findings_stand_with_their_pictures_and_files() -> None:
     assert page.count("data:image") == 1 and "<code>c (GIF)</code>" in page
     page = plain(render(report_of(data_section(audit, Album(["odd", "b", "c"], SMALL)))))
     assert "<summary>File</summary><ul><li><code>c</code></li></ul>" in page
-    assert "<li><code>train/broken.jpg</code>: truncated: the file ends too early</li>" in page
+    assert "<li><code>train/broken.jpg</code>: truncated: the file is incomplete</li>" in page
     assert leak_step(audit.findings) == []  # worth a look, and not what spoils an evaluation
     leak = leak_step([Finding("leak", "kept", "why", ("a", "b", "c", "d"))])
     assert [(step.anchor, step.title) for step in leak] == [("data", "Train/test leakage: exact duplicates")]

@@ -68,8 +68,8 @@ def test_it_comes_back_from_json(task: Task) -> None:
         ({"kind": "polygon"}, "is not registered"),
         ({"kind": ["classification"]}, "is not registered"),
         ({"kind": "classification", "thresholds": [0.5] * 3}, "has no 'thresholds'"),
-        ({"kind": "multilabel", "thresholds": [0.5]}, "one from 0 to 1 each"),
-        ({"kind": "multilabel", "thresholds": [0.5, 2, 0.5]}, "one from 0 to 1 each"),
+        ({"kind": "multilabel", "thresholds": [0.5]}, "must be from 0 to 1"),
+        ({"kind": "multilabel", "thresholds": [0.5, 2, 0.5]}, "must be from 0 to 1"),
         ({"kind": "multilabel", "thresholds": ["a"]}, "list of numbers"),
         ({"kind": "multilabel"}, "has thresholds, and nothing else"),
         ({"kind": "regression"}, "cannot have 3 names"),
@@ -103,7 +103,7 @@ def test_what_is_no_target() -> None:
     assert not Classification(COLOURS).is_target(3) and not Classification(COLOURS).is_target(True)
     assert not Multilabel(COLOURS).is_target((0, 3)) and not Multilabel(COLOURS).is_target(0)
     assert not Regression(("n",)).is_target(float("nan")) and not Regression(("n",)).is_target("3")
-    with pytest.raises(ValueError, match="is no number"):
+    with pytest.raises(ValueError, match="is not a number"):
         Regression(("n",)).parsed("1e40", COLOURS.index)
 
 

@@ -126,5 +126,5 @@ def test_the_average_is_bias_corrected() -> None:
 
 def test_the_loop_itself_needs_a_number(training: tuple[Examples, Examples]) -> None:
     for trainer in (fit, fit_plain):
-        with pytest.raises(RequestError, match="'auto' is a learning rate that is still to be found"):
+        with pytest.raises(RequestError, match="'auto' is not a number yet"):
             trainer(net_of(), training[0], SETTINGS)  # type: ignore[operator]

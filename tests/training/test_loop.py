@@ -290,16 +290,16 @@ def test_errors_name_the_given_value() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"train.epochs": -1}, "train.epochs takes a whole number from 1 to 100000, not -1"),
+        ({"train.epochs": -1}, "train.epochs takes an integer from 1 to 100000, not -1"),
         ({"optimizer.lr": float("nan")}, "optimizer.lr takes a number from 1e-12 to 1000, or 'auto', not nan"),
         ({"optimizer.momentum": 1.0}, "optimizer.momentum takes a number from 0 to 0.9999, not 1.0"),
         ({"optimizer.weight_decay": -1.0}, "weight_decay takes a number from 0 to 1, not -1.0"),
         ({"train.precision": "float16"}, "unknown train.precision 'float16'; did you mean"),
         ({"optimizer.name": "adamW"}, "unknown optimizer 'adamW'; did you mean 'adamw'"),
-        ({"schedule": {"name": "step", "milestones": "82 123"}}, "milestones takes a list of rising numbers"),
-        ({"schedule": {"name": "step", "milestones": [0.75, 0.5]}}, "milestones takes a list of rising numbers"),
-        ({"schedule": {"name": "step", "milestones": [], "gamma": 1}}, "milestones takes a list of rising numbers"),
-        ({"schedule": {"name": "step", "milestones": [9], "step_epochs": 3}}, "both say when .*: give one"),
+        ({"schedule": {"name": "step", "milestones": "82 123"}}, "milestones takes a list of increasing numbers"),
+        ({"schedule": {"name": "step", "milestones": [0.75, 0.5]}}, "milestones takes a list of increasing numbers"),
+        ({"schedule": {"name": "step", "milestones": [], "gamma": 1}}, "milestones takes a list of increasing numbers"),
+        ({"schedule": {"name": "step", "milestones": [9], "step_epochs": 3}}, "both set when .*: give one"),
         ({"train": {"batch": 8, "accumulate": 9}}, "train.accumulate is at most train.batch, 8, not 9"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The audit: what the data contain, what was set aside and why, what was converted and how. Nothing is dropped silently."""
+"""The audit: what the data contain, and what was set aside or converted, and why. Nothing is dropped silently."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How training images are varied: what may happen, drawn by key, done a batch at a time."""
+"""Data augmentation: its configuration, keyed random draws, and transforms of batches."""

@@ -1,6 +1,6 @@
-"""What may happen to a training image, as one value: the `[augment]` table of a recipe with its preset filled in.
+"""The augmentation of training images, as one value: the `[augment]` table of a recipe with its preset filled in.
 
-Every transform is off until it is named. The doing is in `striate.data.augment.batch`; here is neither NumPy nor torch.
+Every transform is off by default. They are applied by `striate.data.augment.batch`; this module imports no torch.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from striate.recipe.keys import converted, keys_of
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may happen to an image; all off by default. What each key means, and its range, stands in `Augment`.
+    """The transforms of an image; all off by default. The keys and their ranges are documented in `Augment`.
 
-    Raises RequestError for a value out of range, and for keys that do not go together.
+    Raises RequestError for a value out of range, and for keys that exclude each other.
     """
 
     crop: tuple[float, float] = (1.0, 1.0)
@@ -42,11 +42,11 @@ class Augmentation:
     def __post_init__(self) -> None:
         for name, value in self._named().items():
             object.__setattr__(self, name, converted(_keys()[name], value))
-        Augment(preset="none", **self._named())  # raises for keys that do not go together
+        Augment(preset="none", **self._named())  # raises for keys that exclude each other
 
     @classmethod
     def of(cls, table: Augment, auto: Mapping[str, Any] | None = None) -> Augmentation:
-        """What the table says. auto: the keys of the preset "auto"; None: none. Raises RequestError as `Augment`."""
+        """The augmentation of a table. auto: the keys of the preset "auto"; None: none. Raises RequestError."""
         return cls(**table.merged(auto))
 
     @classmethod
@@ -55,34 +55,36 @@ class Augmentation:
         return [item.name for item in dataclasses.fields(cls)]
 
     def label(self) -> str:
-        """The keys that are on, as `--augment` takes them; "none" where everything is off."""
+        """The keys that are on, as `--augment` takes them; "none" if everything is off."""
         return " ".join(f"{name}={_shown(value)}" for name, value in self._named().items()) or "none"
 
     def only(self, name: str) -> Augmentation:
         """This one transform alone, with the fields that belong to it."""
         kept = [name, *(other for other, owner in OWNERS.items() if owner == name)]
-        kept += ["fill"] if name in ("scale", "shear", "rotate", "shift", "elastic") else []  # which look beyond it
+        kept += (
+            ["fill"] if name in ("scale", "shear", "rotate", "shift", "elastic") else []
+        )  # which read beyond the border
         return Augmentation(**{key: value for key, value in self._named().items() if key in kept})
 
     def words(self, name: str) -> str:
-        """What a transform does, for a person, with its values."""
+        """A description of a transform with its values."""
         least, most = self.crop
-        beyond = "" if self.fill == "black" else f", its {'edge' if self.fill == 'edge' else 'mirror image'} coming in"
+        beyond = "" if self.fill == "black" else f", border filled by {'edge' if self.fill == 'edge' else 'reflection'}"
         sizes = ", ".join(f"{side} ({percent(share / self._shares)})" for side, share in self.shorter_side)
         return {
-            "crop": f"a window of {percent(least)} to {percent(most)} of the area, anywhere, brought to size",
-            "shorter_side": f"resized to a shorter side of {sizes}, then cut out anywhere",
-            "scale": f"{self.scale[0]:g} to {self.scale[1]:g} times as large{beyond}",
-            "flip": f"mirrored, left for right, with a probability of {percent(self.flip)}",
+            "crop": f"random crop of {percent(least)} to {percent(most)} of the area, resized",
+            "shorter_side": f"resized to a shorter side of {sizes}, then random crop",
+            "scale": f"scaled by {self.scale[0]:g} to {self.scale[1]:g}{beyond}",
+            "flip": f"horizontal flip with a probability of {percent(self.flip)}",
             "shear": f"sheared by up to {self.shear:g} degrees either way{beyond}",
-            "rotate": f"turned by up to {self.rotate:g} degrees either way{beyond}",
+            "rotate": f"rotated by up to {self.rotate:g} degrees either way{beyond}",
             "shift": f"shifted by up to {_length(self.shift)} along each axis{beyond}",
             "elastic": f"displaced by {self.elastic:g} px (root mean square), sigma {self.elastic_sigma:g} px{beyond}",
-            "colour": f"up to {self.colour} of 255 levels added to each channel, each its own",
-            "lighting": f"levels added along the images' own axes of colour (AlexNet's), deviation {self.lighting:g}",
-            "cutout": f"a square of {_length(self.cutout)} blanked, anywhere",
+            "colour": f"up to {self.colour} of 255 levels added to each channel independently",
+            "lighting": f"PCA lighting (AlexNet's), standard deviation {self.lighting:g}",
+            "cutout": f"a random square of {_length(self.cutout)} blanked",
             "pixel_dropout": f"{percent(self.pixel_dropout)} of all values blanked",
-            "mixup": f"mixed with a partner, by a share from Beta({self.mixup:g}, {self.mixup:g})",
+            "mixup": f"mixed with another image, weight from Beta({self.mixup:g}, {self.mixup:g})",
         }[name]
 
     @property
@@ -91,17 +93,17 @@ class Augmentation:
 
     @property
     def transforms(self) -> list[str]:
-        """The names of the transforms that are on, in the order in which they happen."""
+        """The names of the active transforms, in the order of application."""
         return [name for name in self._named() if name not in (*OWNERS, "fill")]
 
     @property
     def zooms(self) -> bool:
-        """Whether a part of the image may be shown larger, so that images above the output's size show more."""
+        """Whether parts of the image may be enlarged, so that images above the output size give more detail."""
         return self.crop != (1.0, 1.0) or bool(self.shorter_side) or self.scale[1] > 1
 
     @property
     def resamples(self) -> bool:
-        """Whether pixels are read from between the source's pixels, whatever the sizes."""
+        """Whether pixels are interpolated, whatever the sizes."""
         return any(name in ("crop", "scale", "shear", "rotate", "elastic") for name in self._named())
 
     def _named(self) -> dict[str, Any]:
@@ -111,7 +113,7 @@ class Augmentation:
 
 
 def pixels_of(length: float, side: int) -> int:
-    """A length in whole pixels: itself from 1 on, else that share of `side`, rounded down, but at least 1; 0 is 0."""
+    """A length in integer pixels: itself from 1 on, else that fraction of `side`, rounded down, at least 1; 0 is 0."""
     return int(length) if length >= 1 or not length else max(1, int(length * side))
 
 

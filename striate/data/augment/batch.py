@@ -1,8 +1,8 @@
-"""Augmentation of a batch: what an `Augmentation` allows is drawn for each image and done, on the images' device.
+"""Augmentation of a batch: the transforms are drawn for each image and applied, on the images' device.
 
-What is done to an image is keyed by (seed, epoch, sample): it is the same whatever batch the image comes in. Geometry
-comes first, all of it in one resampling (`warp`), then values (`colour`); `mixing` draws what mix-up needs, and the
-loss does the rest.
+The draws are keyed by (seed, epoch, sample): they do not depend on the batch. Geometric transforms come first, composed
+into one resampling (`warp`), then transforms of the values (`colour`); `mixing` draws the mixup weights, which the loss
+uses.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def augment(
 ) -> Tensor:
     """`images` [B, C, Hs, Ws] augmented: [B, C, H, W] with `size` = (H, W), by default the size they have.
 
-    dtype (uint8, or floating point on the scale 0 .. 255) and device are kept, and the input is left as it was.
-    `samples` [B], integers, are the images' names, such as their indices in the data set. Where nothing is drawn the
-    result is `warp.plain(images, size, fraction)`, and the images themselves where that is all of them.
-    `blank` is what cut-out and dropping leave: a value a channel, or a tensor [C, H, W]. `lighting` [C, C]: the
-    directions of PCA lighting in columns, as `statistics` measures them; None: ImageNet's published ones.
-    Mix-up is not done here. Nothing is done against aliasing: of images of more than twice the size, some is not read.
-    Raises RequestError for shapes that do not go together, or a window that does not fit.
+    dtype (uint8, or floating point on the scale 0 .. 255) and device are retained, and the input is not modified.
+    `samples` [B], integers, identify the images, such as their indices in the data set. Without any transform the
+    result is `warp.plain(images, size, fraction)`, which may be the images themselves.
+    `blank` is the fill of cutout and pixel dropout: one value per channel, or a tensor [C, H, W]. `lighting` [C, C]:
+    the directions of PCA lighting in columns, as `statistics` measures them; None: ImageNet's published ones.
+    Mixup is not applied here. There is no anti-aliasing: of images of more than twice the size, some pixels are unused.
+    Raises RequestError for shapes that do not fit, or a window that does not fit.
     """
     if images.ndim != 4 or samples.shape != images.shape[:1]:
         shapes = f"{list(images.shape)} and {list(samples.shape)}"
@@ -63,19 +63,19 @@ def augment(
         some = cut_out(some, chosen.cutout, draws, blanks) if chosen.cutout else some
         return dropped(some, chosen.pixel_dropout, draws, blanks) if chosen.pixel_dropout else some
 
-    # On a CPU a few images at a time: what is in between then stays in the cache, in memory that is used again.
+    # On a CPU a few images at a time, so that intermediate results stay in the cache.
     step = max(1, _AT_ONCE // images[0].numel()) if images.device.type == "cpu" else len(images)
     parts = [done(images[start : start + step], samples[start : start + step]) for start in range(0, len(images), step)]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def mixing(samples: NDArray[np.integer], alpha: float, *, seed: int, epoch: int) -> NDArray[np.float64]:
-    """How much of each of `samples` [B] mix-up keeps, 0 to 1, from Beta(alpha, alpha); the rest is its partner's.
+    """The mixup weight of each of `samples` [B], 0 to 1, from Beta(alpha, alpha); the rest is its partner's.
 
     Source: Zhang et al. 2017, arXiv:1710.09412, equation 2. Raises RequestError for an alpha not above 0, or above 10.
     """
     if not 0 < alpha <= 10:
-        raise RequestError(f"mix-up takes an alpha above 0, at most 10, not {alpha}")
+        raise RequestError(f"mixup takes an alpha above 0, at most 10, not {alpha}")
     draw = uniform(seed, epoch, samples, Stream.MIX)
     below = draw <= 0.5
     half = _lower_half_of_beta(np.where(below, draw, 1 - draw), alpha)
@@ -95,7 +95,7 @@ def _lower_half_of_beta(draw: NDArray[np.float64], alpha: float) -> NDArray[np.f
 
 
 def _blank(blank: Sequence[float] | Tensor, images: Tensor) -> Tensor:
-    """What is left of a blanked value, in the images' dtype: [C, 1, 1] or [C, H, W]."""
+    """The fill of blanked values, in the images' dtype: [C, 1, 1] or [C, H, W]."""
     values = torch.as_tensor(blank, dtype=torch.float32, device=images.device)
     values = values.view(-1, 1, 1) if values.ndim == 1 else values
     values = values.round().clamp(0, 255) if images.dtype == torch.uint8 else values

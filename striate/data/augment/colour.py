@@ -1,4 +1,4 @@
-"""What augmentation does to values: levels added to a channel, squares and single values blanked."""
+"""Augmentation of pixel values: colour shifts, cutout and pixel dropout."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def cut_out(images: Tensor, length: float, draws: Draws, blank: Tensor) -> Tenso
 
 
 def dropped(images: Tensor, share: float, draws: Draws, blank: Tensor) -> Tensor:
-    """`images` [B, C, H, W] with `share` of their values, each drawn on its own, blanked."""
+    """`images` [B, C, H, W] with `share` of their values, drawn independently, blanked."""
     noise = grain(draws.seed, draws.epoch, draws.samples, Stream.DROP, images[:1].numel() if len(images) else 0)
     gone = torch.from_numpy(noise < round(share * 65536)).view(images.shape)
     return torch.where(gone.to(images.device), blank, images)

@@ -1,4 +1,4 @@
-"""Ten crops of one image, for answers averaged over them. NumPy and Pillow only."""
+"""Ten crops of one image, for predictions averaged over them. NumPy and Pillow only."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _AROUND = 256, 224  # the paper's side of the image, and of the crop
 def ten_crops(image: Image.Image, pixels: Pixels) -> Images:
     """The four corners and the centre of an upright RGB `image`, then the mirror image of each: uint8 [10, H, W, C].
 
-    The image is resized, its aspect kept, so that the crop of `pixels`' size is 224/256 of it along the side that
-    binds (the shorter one, for a square crop). In order: top left, top right, bottom left, bottom right, centre.
+    The image is resized, with its aspect, so that the crop of `pixels`' size is 224/256 of it along the limiting side
+    (the shorter one, for a square crop). In order: top left, top right, bottom left, bottom right, centre.
     Source: Krizhevsky et al. 2012, section 4.1. The rule and fraction of `pixels` are not used.
     """
     source = image if pixels.channels == 3 else image.convert("L")
     needed = [-(-side * _AROUND[0] // _AROUND[1]) for side in (pixels.width, pixels.height)]
-    # The side that binds is the one whose ratio is larger; it becomes what is needed, and the other follows, half up.
+    # The limiting side is the one with the larger ratio; the other one is scaled with it, rounded half up.
     over, under = (0, 1) if needed[0] * source.size[1] >= needed[1] * source.size[0] else (1, 0)
     sides = [0, 0]
     sides[over] = needed[over]
@@ -37,13 +37,13 @@ def ten_crops(image: Image.Image, pixels: Pixels) -> Images:
 
 @dataclass(frozen=True)
 class TenCrops:
-    """Stands where `Pixels` does and gives ten crops an image: uint8 [10, H, W, C]."""
+    """A replacement of `Pixels` that gives ten crops per image: uint8 [10, H, W, C]."""
 
     pixels: Pixels
 
     @property
     def at_least(self) -> int:
-        """The size that a reduced decoding must leave twice of: the whole image's, which is larger than the crop."""
+        """The minimum size, of which a reduced decoding must keep twice: the whole image's, not the crop's."""
         longer = max(self.pixels.height, self.pixels.width)
         return -(-longer * _AROUND[0] // _AROUND[1])
 

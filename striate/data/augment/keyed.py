@@ -1,8 +1,8 @@
-"""Randomness keyed by (seed, epoch, sample, stream): a draw is looked up, not taken from a sequence.
+"""Randomness keyed by (seed, epoch, sample, stream): a counter-based generator without state.
 
-So what happens to a sample does not depend on its batch, on the worker that loads it, on earlier draws, or on the
-machine. The key is hashed by SplitMix64's output function, whose steps are all invertible: keys that differ in one
-part never collide. Source: Steele, Lea, Flood 2014, "Fast Splittable Pseudorandom Number Generators"; the constants
+So the draws of a sample do not depend on its batch, on the worker that loads it, on earlier draws, or on the machine.
+The key is hashed by SplitMix64's output function, whose steps are all invertible: keys that differ in one part never
+collide. Source: Steele, Lea, Flood 2014, "Fast Splittable Pseudorandom Number Generators"; the constants
 are those of Vigna's splitmix64.c (public domain).
 """
 
@@ -20,13 +20,13 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 
 class Stream(IntEnum):
-    """What a draw is for. Every use has its own number, so that no two of them see the same randomness."""
+    """The purpose of a draw. Every purpose has its own number, so that no two share random numbers."""
 
     ORDER = 0
     SHIFT_DOWN = 1
     SHIFT_RIGHT = 2
     FLIP = 3
-    NET = 4  # what layers draw while training, such as dropout
+    NET = 4  # draws of layers in training, such as dropout
     CROP_AREA = 5
     CROP_ASPECT = 6
     CROP_DOWN = 7

@@ -1,4 +1,4 @@
-"""What a set of images is like: means, deviations and colour axes, counted exactly in whole numbers. NumPy only."""
+"""Statistics of images: means, standard deviations and colour axes, accumulated exactly in integers. NumPy only."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from striate.errors import RequestError, unknown
 from striate.pixels import Images
 
 NORMALISATIONS = {
-    "channel": "a mean and a deviation a channel",
-    "mean-pixel": "a mean a channel, one deviation for all",
-    "mean-image": "a mean for every place and channel, one deviation for all",
+    "channel": "mean and standard deviation per channel",
+    "mean-pixel": "mean per channel, one standard deviation",
+    "mean-image": "mean per position and channel, one standard deviation",
 }
 _BLOCK = 2**22  # values read at a time
-_LEAST = 1.0  # level: a set of one colour has no deviation to divide by
+_LEAST = 1.0  # level: the minimum standard deviation, for images of one colour
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Statistics:
 def measure(images: Images, rows: Sequence[int] | NDArray[np.integer] | None = None) -> Statistics:
     """Measure uint8 `images` [N, H, W, C], or those of `rows`, a block at a time: a memory map is not read whole.
 
-    Sums are whole numbers, so the result does not depend on the order of the images. Raises RequestError for others.
+    Sums are integers, so the result does not depend on the order of the images. Raises RequestError for other arrays.
     """
     if images.dtype != np.uint8 or images.ndim != 4 or 0 in images.shape[1:]:
         raise RequestError(f"statistics take uint8 images [N, H, W, C], not {images.dtype} {list(images.shape)}")
@@ -92,7 +92,7 @@ def measure(images: Images, rows: Sequence[int] | NDArray[np.integer] | None = N
     for block in _blocks(images, rows):
         sums += block.sum(0, dtype=np.int64)
         pixels = block.reshape(-1, channels).astype(np.float64)
-        products += (pixels.T @ pixels).astype(np.int64)  # whole numbers far below 2^53: exact in any order
+        products += (pixels.T @ pixels).astype(np.int64)  # integers far below 2^53: exact in any order
     places = sums[..., 0].size
     n = count * places
     totals = [int(total) for total in sums.sum((0, 1))]
@@ -100,7 +100,7 @@ def measure(images: Images, rows: Sequence[int] | NDArray[np.integer] | None = N
         [(n * int(products[i, j]) - totals[i] * totals[j]) / n**2 for j in range(channels)] for i in range(channels)
     ]
     squares = sum(int(products[i, i]) for i in range(channels))
-    # Python's whole numbers: a sum of squares of sums may be beyond 2^63.
+    # Python's integers: a sum of squares of sums may exceed 2^63.
     spread = count * squares - sum(value * value for value in sums.ravel().tolist())
     return Statistics(
         count,

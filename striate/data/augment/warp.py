@@ -1,7 +1,7 @@
-"""The geometry of a batch: one composed map an image from the output's pixels to the source's, and one resampling.
+"""Geometric transforms of a batch: one composed map per image from output to source pixels, and one resampling.
 
-Where only whole pixels move, they are gathered and not resampled: exact, and faster. Sums and products are kept apart
-(no fused multiply-add, no matrix product), so that a sample's last bits do not depend on its place in the batch.
+Moves by integer pixels are gathered and not resampled: exact, and faster. Sums and products are separate operations
+(no fused multiply-add, no matrix product), so that the result of a sample does not depend on its place in the batch.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Draws:
-    """Randomness for the visits `samples` [B] of an epoch, keyed as in `striate.data.augment.keyed`."""
+    """Random draws for the `samples` [B] of an epoch, keyed as in `striate.data.augment.keyed`."""
 
     seed: int
     epoch: int
     samples: NDArray[np.integer]
 
     def between(self, stream: Stream, low: float, high: float) -> Floats:
-        """Numbers from `low` to `high`, evenly: float64 [B]."""
+        """Uniform numbers from `low` to `high`: float64 [B]."""
         return low + (high - low) * uniform(self.seed, self.epoch, self.samples, stream)
 
     def whole(self, stream: Stream, low: int, high: int) -> NDArray[np.int64]:
-        """Whole numbers from `low` to `high`, both among them: int64 [B]."""
+        """Uniform integers from `low` to `high`, both included: int64 [B]."""
         return integers(self.seed, self.epoch, self.samples, stream, low, high + 1)
 
 
 @dataclass(frozen=True)
 class Windows:
-    """The part of each source that is looked at, in its pixels: four arrays float64 [B]."""
+    """The window of each source image that is used, in its pixels: four arrays float64 [B]."""
 
     top: Floats
     left: Floats
@@ -50,15 +50,15 @@ class Windows:
     width: Floats
 
     def fit(self, size: Size) -> bool:
-        """Whether every window has the output's size, so that whole pixels can be taken."""
+        """Whether every window has the output's size, so that nothing is interpolated."""
         return bool((self.height == size[0]).all() and (self.width == size[1]).all())
 
 
 @dataclass(frozen=True)
 class Moves:
-    """What happens to each image of a batch, as three arrays [B]: int64, int64 and bool.
+    """The moves of each image of a batch, as three arrays [B]: int64, int64 and bool.
 
-    It is mirrored if `flip`, then shifted `down` and `right` by so many pixels; either may be negative.
+    It is flipped if `flip`, then shifted `down` and `right` by this many pixels; either may be negative.
     """
 
     down: NDArray[np.int64]
@@ -73,7 +73,7 @@ def moved_and_resampled(images: Tensor, chosen: Augmentation, draws: Draws, size
     moves = draw_moves(draws, chosen, size)
     if not (chosen.resamples or chosen.shorter_side):
         if _window(images, size, fraction) != size:
-            # Resized as for prediction, by a filter that takes in every pixel.
+            # Resized as for prediction, with anti-aliasing.
             images, fraction = plain(images, size, fraction), 1.0
         return gathered(images, draw_windows(draws, chosen, images, size, fraction), moves, chosen)
     windows = draw_windows(draws, chosen, images, size, fraction)
@@ -84,10 +84,10 @@ def moved_and_resampled(images: Tensor, chosen: Augmentation, draws: Draws, size
 
 
 def plain(images: Tensor, size: Size, fraction: float = 1.0) -> Tensor:
-    """What prediction sees of `images` [B, C, Hs, Ws]: their centre, of the output's shape, resized to `size`.
+    """The preprocessing of prediction for `images` [B, C, Hs, Ws]: centre crop of the output's shape, then resizing.
 
-    The centre is the largest window of that shape, times `fraction`. Where it has the output's size it is cut out and
-    nothing is resized; else resizing is bilinear and takes in every pixel, as Pillow's.
+    The crop is the largest window of that shape, times `fraction`. If it has the output's size nothing is resized; else
+    resizing is bilinear with anti-aliasing, as Pillow's.
     """
     height, width = _window(images, size, fraction)
     top, left = (images.shape[2] - height) // 2, (images.shape[3] - width) // 2
@@ -96,7 +96,7 @@ def plain(images: Tensor, size: Size, fraction: float = 1.0) -> Tensor:
         return centre[:, :, : size[0], : size[1]]
     if centre.device.type == "cpu" or centre.dtype != torch.uint8:
         return F.interpolate(centre, size, mode="bilinear", antialias=True, align_corners=False)
-    # Only a CPU resizes bytes as such, in whole numbers as Pillow does.
+    # Only a CPU resizes uint8 directly, in integers as Pillow does.
     wide = F.interpolate(centre.float(), size, mode="bilinear", antialias=True, align_corners=False)
     return wide.round_().clamp_(0, 255).to(torch.uint8)
 
@@ -116,7 +116,7 @@ def draw_windows(draws: Draws, chosen: Augmentation, images: Tensor, size: Size,
     if chosen.crop != (1.0, 1.0):
         area = draws.between(Stream.CROP_AREA, *chosen.crop) * across[0] * across[1]
         aspect = np.exp(draws.between(Stream.CROP_ASPECT, math.log(chosen.aspect[0]), math.log(chosen.aspect[1])))
-        # A window that would stick out is made to fit, where the paper draws again: a draw here is looked up once.
+        # A window beyond the border is clipped, where the paper draws again: here each draw is keyed and made once.
         height, width = np.minimum(np.sqrt(area / aspect), across[0]), np.minimum(np.sqrt(area * aspect), across[1])
         top = draws.between(Stream.CROP_DOWN, 0, 1) * (across[0] - height)
         return Windows(top, draws.between(Stream.CROP_RIGHT, 0, 1) * (across[1] - width), height, width)
@@ -131,7 +131,7 @@ def _windows_of_sizes(draws: Draws, chosen: Augmentation, across: Size, size: Si
     sides = np.array([side for side, _ in chosen.shorter_side])
     shrinks = min(across) / sides  # source pixels a pixel of the resized image, for each size
     spares = [np.floor(length / shrinks + 1e-9) - out for length, out in zip(across, size, strict=True)]
-    if (small := np.minimum(*spares) < 0).any():  # whether or not it is drawn this time
+    if (small := np.minimum(*spares) < 0).any():  # whether it is drawn or not
         wanted = f"{size[0]}x{size[1]}"
         raise RequestError(
             f"augment.shorter_side: an image resized to {sides[small][0]} has no window of {wanted} pixels"
@@ -148,7 +148,7 @@ def _windows_of_sizes(draws: Draws, chosen: Augmentation, across: Size, size: Si
 
 
 def _window(images: Tensor, size: Size, fraction: float) -> Size:
-    """Height and width of the plain window: the largest of the output's shape, times `fraction`, in whole pixels."""
+    """Height and width of the plain window: the largest of the output's shape, times `fraction`, in integer pixels."""
     across = images.shape[2], images.shape[3]
     if across == size and fraction == 1:
         return size
@@ -159,7 +159,7 @@ def _window(images: Tensor, size: Size, fraction: float) -> Size:
 
 
 def gathered(images: Tensor, windows: Windows, moves: Moves, chosen: Augmentation) -> Tensor:
-    """`images` [B, C, Hs, Ws] after `moves` within windows of whole pixels, all of one size: [B, C, H, W]."""
+    """`images` [B, C, Hs, Ws] after `moves` within windows of integer pixels, all of one size: [B, C, H, W]."""
     batch, channels, *across = images.shape
     height, width = (int(side[0]) if batch else 0 for side in (windows.height, windows.width))
     if not batch:
@@ -170,7 +170,7 @@ def gathered(images: Tensor, windows: Windows, moves: Moves, chosen: Augmentatio
     rows, columns = y + windows.top.astype(np.int64)[:, None], x + windows.left.astype(np.int64)[:, None]
     inside = [(at >= 0) & (at < side) for at, side in zip((rows, columns), across, strict=True)]
     rows, columns = (_brought_in(at, side, chosen.fill) for at, side in zip((rows, columns), across, strict=True))
-    # Where in its image each pixel comes from, the same in every channel: one gather does shift and flip.
+    # The source position of each pixel, the same in every channel: one gather does shift and flip.
     source = torch.from_numpy(rows[:, :, None] * across[1] + columns[:, None, :])
     index = source.to(images.device).view(batch, 1, height * width).expand(batch, channels, height * width)
     out = images.flatten(2).gather(2, index).view(batch, channels, height, width)
@@ -193,8 +193,8 @@ def sampling_grid(
 ) -> Tensor:
     """Where each output pixel is read, float32 [B, H, W, 2] as x, y from -1 to 1 across the source.
 
-    Backwards from the output: displaced, shifted back, turned back, sheared back, mirrored, made smaller again, and
-    brought from the output's pixels to the window's.
+    The inverse map from the output: elastic displacement, inverse shift, rotation, shear, flip and scale, then from the
+    output's pixels to the window's.
     """
     turn = np.radians(draws.between(Stream.ROTATE, -chosen.rotate, chosen.rotate))
     lean = np.tan(np.radians(draws.between(Stream.SHEAR, -chosen.shear, chosen.shear)))
@@ -225,14 +225,14 @@ def sampling_grid(
 def elastic_field(draws: Draws, strength: float, smooth: float, size: Size, device: torch.device) -> Tensor:
     """Displacements along x and y in pixels, float32 [B, 2, H, W]: noise under a Gaussian of `smooth` pixels.
 
-    `strength` is their root mean square. The noise lives on a lattice half as wide as `smooth`: so smooth a field is
-    within 3 % of straight lines between the lattice's points.
+    `strength` is their root mean square. The noise is drawn on a grid with a spacing of half `smooth`: the field is
+    within 3 % of its linear interpolation.
     """
     step = max(1, int(smooth / 2))
     sigma = smooth / step
     reach = math.ceil(3 * sigma)
     taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    taps /= math.sqrt((taps**2).sum())  # so that smoothing leaves the variance as it was
+    taps /= math.sqrt((taps**2).sum())  # so that smoothing preserves the variance
     points = [-(-(side - 1) // step) + 1 for side in size]
     shape = (len(draws.samples), 2, points[0] + 2 * reach, points[1] + 2 * reach)
     noise = grain(draws.seed, draws.epoch, draws.samples, Stream.ELASTIC, math.prod(shape[1:]))
@@ -254,7 +254,7 @@ def resampled(images: Tensor, grid: Tensor, fill: str) -> Tensor:
     mode = "reflection" if fill == "mirror" else "border"
     out = F.grid_sample(images.to(torch.float32), grid, mode="bilinear", padding_mode=mode, align_corners=False)
     if fill == "black":
-        # Black begins where the image ends; blending with black would darken the rim of every enlarged crop.
+        # Black starts beyond the border; interpolating with black would darken the border of every enlarged crop.
         beyond = (grid[..., 0].abs() > 1) | (grid[..., 1].abs() > 1)
         if bool(beyond.any()):
             out.masked_fill_(beyond[:, None], 0)

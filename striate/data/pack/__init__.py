@@ -1,1 +1,1 @@
-"""Images decoded once, near the training size, in one file that is mapped and never loaded."""
+"""Packs: images decoded once, near the training size, in one memory-mapped file."""

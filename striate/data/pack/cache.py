@@ -1,4 +1,4 @@
-"""Packs that are made by themselves and kept in the cache, so that no epoch after the first decodes an image."""
+"""Automatic packs in the cache, so that no epoch after the first decodes an image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from striate.pixels import Images, Pixels
 from striate.progress import Progress
 from striate.storage import cache_root, sha256_of
 
-KEPT_DAYS = 60  # without being used
+KEPT_DAYS = 60  # until an unused pack is removed
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +39,10 @@ def automatic_pack(
 ) -> Packed:
     """The images of `source` as `pixels` crops them, byte for byte what `look` gives, from a pack in the cache.
 
-    The pack is made where there is none, and made again where an original was changed, added or removed; images whose
-    originals are the same are taken over. For this, files are read and hashed that `memory` (default: what is kept on
-    disk) does not know as unchanged; none is decoded that is packed already. Normalisation (mean and std) makes no
-    other pack. Errors as in `write_pack`.
+    The pack is created if there is none, and updated if an original was changed, added or removed; images of unchanged
+    originals are copied. Files that `memory` (default: the cache on disk) does not list as unchanged are read and
+    hashed; images that are packed already are not decoded. Normalisation (mean and std) does not affect the pack.
+    Errors as in `write_pack`.
     """
     progress, memory = progress or Progress(), memory or Memory(source)
     if isinstance(source, PackSource) and _geometry(source.pixels) == _geometry(pixels):
@@ -67,7 +67,7 @@ def automatic_pack(
 
 
 def _of_pack(source: PackSource) -> Packed:
-    """A pack of the right size as it is; where items were left out of it, the images of those that stayed."""
+    """A pack of the right size, used directly; without items that were removed from it."""
     records = [entry.record for entry in source.entries if not entry.record.problem]
     places = [source.places[item.key] for item in source.items]
     images = source.images if places == list(range(len(source.images))) else source.images[places]
@@ -76,18 +76,18 @@ def _of_pack(source: PackSource) -> Packed:
 
 
 def automatic_path(memory: Memory, pixels: Pixels) -> Path:
-    """Where `automatic_pack` keeps images of this size, of the source that is remembered there."""
+    """The path of `automatic_pack` for images of this size, of the source of this cache of records."""
     facts = json.dumps([FORMAT, memory.path.name, _geometry(pixels)])
     return cache_root() / "packs" / f"{sha256_of(facts.encode())[:32]}{SUFFIX}"
 
 
 def _used(path: Path) -> None:
-    with contextlib.suppress(OSError):  # only whether it is forgotten hangs on it
+    with contextlib.suppress(OSError):  # it only affects when the pack is removed
         os.utime(path)
 
 
 def _forget_unused(folder: Path, progress: Progress) -> None:
-    """Remove packs that no run has used for a long time: they are made again when they are wanted."""
+    """Remove packs that no run has used for a long time; they can be created again."""
     oldest = time.time() - KEPT_DAYS * 86_400
     for path in folder.glob(f"*{SUFFIX}"):
         with contextlib.suppress(OSError):  # another process was faster, or holds it
@@ -98,18 +98,18 @@ def _forget_unused(folder: Path, progress: Progress) -> None:
 
 
 def _against(old: PackSource, source: Source, pixels: Pixels, memory: Memory) -> Iterator[Looked]:
-    """What `look` gives, the crops out of an earlier pack of this size where the original is the same."""
+    """The results of `look`, with crops from an earlier pack of this size for unchanged originals."""
     known = {entry.record.digest: entry.record for entry in old.entries if entry.record.digest}
     usable = [entry.record.digest for entry in old.entries if not entry.record.problem]
     places = {digest: place for place, digest in enumerate(usable)}
-    memory.records |= known  # what is known and not wanted is not decoded
+    memory.records |= known  # a known record without a wanted crop is not decoded
     for one in look(source, pixels, wanted=lambda digest: digest not in known, memory=memory):
         packed = one.crop is None and not one.record.problem
         yield dataclasses.replace(one, crop=old.images[places[one.record.digest]]) if packed else one
 
 
 def _compared(old: PackSource, looked: Iterator[Looked], progress: Progress) -> tuple[list[Looked], bool]:
-    """What was looked at up to the first that is not as in the pack, and whether there was none."""
+    """The results up to the first that differs from the pack, and whether none differs."""
     ahead: list[Looked] = []
     with progress.bar("Comparing with the pack", len(old.entries)) as bar:
         for one, entry in zip_longest(looked, old.entries):
@@ -125,12 +125,12 @@ def _compared(old: PackSource, looked: Iterator[Looked], progress: Progress) -> 
 
 
 def _geometry(pixels: Pixels) -> list[object]:
-    """What decides the packed bytes."""
+    """The settings that determine the packed bytes."""
     return [pixels.height, pixels.width, pixels.channels, pixels.rule, pixels.fraction, pixels.filter, pixels.fill]
 
 
 def _old(path: Path, progress: Progress) -> PackSource | None:
-    """The pack that lies there, if it is whole."""
+    """The pack at this path, if it is complete."""
     if not path.exists():
         return None
     try:

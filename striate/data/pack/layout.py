@@ -1,4 +1,4 @@
-"""How a pack lies in its file: the layout of safetensors, so that any reader of that format opens it.
+"""The file layout of a pack: safetensors, so that any reader of that format opens it.
 
 A header, the tensor "images", uint8 [N, H, W, C], and the tensor "table", lines of JSON. The table has a line for each
 item of the source, in order, those that were set aside too: what it is, what was found of the original, and the CRC-32
@@ -28,7 +28,7 @@ DIGEST = 32  # bytes of an original's SHA-256
 _MARK = "striate.pack"  # the description's name in the header's metadata
 _HEADER_LIMIT = 100_000_000  # safetensors' own
 _PAGE = 4096
-_WIDEST = 10**15  # no file has more images, and no table more bytes
+_WIDEST = 10**15  # the maximum number of images, and of bytes of the table
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Entry:
 
     def line(self) -> bytes:
         """As JSON, with its newline."""
-        return _line({"item": _told(self.item), "record": _told(self.record), "crc": self.crc})
+        return _line({"item": _stated(self.item), "record": _stated(self.record), "crc": self.crc})
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> Entry:
-        """What `line` told of. Raises KeyError, TypeError or ValueError for anything else."""
+        """The inverse of `line`. Raises KeyError, TypeError or ValueError for anything else."""
         item, record, crc = Item(**_fields(values["item"])), Record(**_fields(values["record"])), values["crc"]
         if not (crc is None if record.problem else type(crc) is int):
             raise ValueError(f"{item.key!r} has the checksum {crc!r}")
@@ -56,7 +56,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Heading:
-    """What the header says of the images, apart from how many there are."""
+    """The header's description of the images, except for their number."""
 
     name: str
     task: Task
@@ -64,7 +64,7 @@ class Heading:
     pillow: str
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """All fields as JSON values."""
         task = {"names": list(self.task.names), **self.task.as_dict()}
         return {
             "format": FORMAT,
@@ -80,19 +80,19 @@ class Heading:
         return self.pixels.height * self.pixels.width * self.pixels.channels
 
     def room(self, most: int) -> int:
-        """Bytes before the first image where there may be up to `most`: whole pages, before and after it is known."""
+        """Bytes before the first image for up to `most` images: whole pages, fixed before the number is known."""
         text = _header(self, most, _WIDEST, "0" * 64)
         return -(-(8 + len(text)) // _PAGE) * _PAGE
 
     def header(self, room: int, images: int, table: int, table_sha256: str) -> bytes:
         """The first `room` bytes of the file, with `images` images and a table of `table` bytes."""
         text = _header(self, images, table, table_sha256)
-        return struct.pack("<Q", room - 8) + text.ljust(room - 8)  # safetensors lets spaces follow
+        return struct.pack("<Q", room - 8) + text.ljust(room - 8)  # safetensors allows trailing spaces
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things lie in a finished file, in bytes. images: how many."""
+    """Byte offsets in a finished file. images: their number."""
 
     heading: Heading
     images: int
@@ -115,7 +115,7 @@ def _header(heading: Heading, images: int, table: int, table_sha256: str) -> byt
 
 
 def _tensors(heading: Heading, images: int, table: int) -> dict[str, Any]:
-    """What safetensors says of the two tensors."""
+    """The safetensors header of the two tensors."""
     pixels, end = heading.pixels, images * heading.image_bytes
     shape = [images, pixels.height, pixels.width, pixels.channels]
     return {
@@ -125,11 +125,11 @@ def _tensors(heading: Heading, images: int, table: int) -> dict[str, Any]:
 
 
 def read_heading(file: BinaryIO, size: int, name: str) -> Layout:
-    """What the header of a file of `size` bytes says. Raises RequestError for what is no pack, newer or damaged."""
+    """The header of a file of `size` bytes. Raises RequestError for a file that is not a pack, newer or damaged."""
     head = file.read(8)
     length = struct.unpack("<Q", head)[0] if len(head) == 8 else _HEADER_LIMIT + 1
     if length > min(_HEADER_LIMIT, size - 8):
-        raise RequestError(f"{name} is no pack, or is truncated: it does not begin with a whole header")
+        raise RequestError(f"{name} is not a pack, or is truncated: it does not start with a complete header")
     outer, facts = _described(file.read(length), name)
     heading, count, table = _heading(outer, facts, name)
     start = 8 + length
@@ -147,9 +147,9 @@ def _described(text: bytes, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         outer = json.loads(text)
         inner = outer["__metadata__"][_MARK]
     except (ValueError, RecursionError) as error:
-        raise RequestError(f"{name} is no pack, or is damaged: its header is not JSON") from error
+        raise RequestError(f"{name} is not a pack, or is damaged: its header is not JSON") from error
     except (KeyError, TypeError):
-        raise RequestError(f"{name} holds tensors, but is no pack that 'striate pack' made") from None
+        raise RequestError(f"{name} contains tensors, but is not a pack of 'striate pack'") from None
     try:
         facts = json.loads(inner)
     except (ValueError, TypeError, RecursionError) as error:
@@ -182,7 +182,7 @@ def _heading(outer: dict[str, Any], facts: dict[str, Any], name: str) -> tuple[H
         if not isinstance(facts["table_sha256"], str):
             raise TypeError("a checksum is text")
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise damaged(name, f"its description does not hold together ({error})") from error
+        raise damaged(name, f"its description is inconsistent ({error})") from error
     return heading, count, table
 
 
@@ -193,7 +193,7 @@ def require_target(task: Task, item: Item) -> None:
 
 
 def damaged(name: str, why: str) -> RequestError:
-    """The error for a pack that is not what was written."""
+    """The error for a damaged pack."""
     return RequestError(f"the pack {name} is damaged: {why}; pack the images again")
 
 
@@ -201,8 +201,8 @@ def _line(values: dict[str, Any]) -> bytes:
     return json.dumps(values, separators=(",", ":")).encode() + b"\n"
 
 
-def _told(value: Item | Record) -> dict[str, Any]:
-    """Its fields, without those that are as they are when nothing is said."""
+def _stated(value: Item | Record) -> dict[str, Any]:
+    """Its fields, without those at their default."""
     fields = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
     return {field.name: _as_json(content) for field, content in fields if content != field.default}
 

@@ -1,6 +1,6 @@
-"""A pack: all images of a source, decoded once near the training size, in one file that is mapped and never loaded.
+"""A pack: all images of a source, decoded once near the training size, in one memory-mapped file.
 
-`striate.data.pack.writing` writes packs, `striate.data.pack.layout` says how they lie in their file.
+`striate.data.pack.writing` writes packs, `striate.data.pack.layout` defines the file layout.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ class PackSource:
 
     @cached_property
     def places(self) -> dict[str, int]:
-        """Where in `images` an item's image is, by its key; `items` may be fewer than were packed."""
+        """The index in `images` of each item, by its key; `items` may be fewer than were packed."""
         packed = (entry.item for entry in self.entries if not entry.record.problem)
         return {item.key: place for place, item in enumerate(packed)}
 
     @cached_property
     def records(self) -> dict[str, Record]:
-        """What was found of each usable original, by its digest."""
+        """The record of each usable original, by its digest."""
         return {entry.record.digest: entry.record for entry in self.entries if not entry.record.problem}
 
     @cached_property
@@ -70,7 +70,7 @@ class PackSource:
         return content
 
     def record_of(self, content: bytes) -> Record:
-        """What was found of the original: audit, duplicates and splits are those of the files that were packed."""
+        """The record of the original: audit, duplicates and splits are those of the files that were packed."""
         return self.records[content[:DIGEST].hex()]
 
     def decode(self, content: bytes, at_least: int) -> Decoded:
@@ -82,7 +82,7 @@ class PackSource:
         return Decoded(image.convert("RGB"), (record.width, record.height), record.format, record.notes)
 
     def peek(self, item: Item) -> tuple[int, int, int] | None:
-        """The packed images' own shape: what there is to learn from."""
+        """The shape of the packed images, which are trained on."""
         _, height, width, channels = self.images.shape
         return width, height, channels
 
@@ -90,7 +90,7 @@ class PackSource:
 def open_pack(path: Path, *, check: bool = True, progress: Progress | None = None) -> PackSource:
     """Map a pack. `check` compares every image with its checksum first, which also brings the file into memory's cache.
 
-    Raises RequestError, naming the file and what is wrong with it: no pack, a newer format, damaged, truncated.
+    Raises RequestError with the file and the reason: not a pack, a newer format, damaged, truncated.
     """
     name = repr(str(path))
     try:
@@ -127,9 +127,9 @@ def _source(path: Path, layout: Layout, table: bytes, images: Images) -> PackSou
         for item in usable:
             require_target(heading.task, item)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise damaged(name, f"its table does not hold together ({error})") from error
+        raise damaged(name, f"its table is inconsistent ({error})") from error
     if len(usable) != len(images):
-        raise damaged(name, f"it holds {len(images):,} images, and its table tells of {len(usable):,}")
+        raise damaged(name, f"it has {len(images):,} images, but its table lists {len(usable):,}")
     oddities += [Oddity(e.item.key, e.record.problem, e.record.why) for e in entries if e.record.problem]
     return PackSource(
         path,
@@ -146,7 +146,7 @@ def _source(path: Path, layout: Layout, table: bytes, images: Images) -> PackSou
 
 
 def _check(source: PackSource, progress: Progress) -> None:
-    """Raise RequestError naming the first image whose bytes are not those that were written."""
+    """Raise RequestError with the first image whose checksum does not match."""
     rows = np.asarray(source.images).reshape(len(source.images), -1)
     crcs = [entry.crc for entry in source.entries if entry.crc is not None]
     step = max(1, _CHECKED_AT_ONCE // rows.shape[1])

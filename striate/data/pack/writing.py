@@ -1,8 +1,8 @@
-"""Writing packs: in one pass over the source, with flat memory; stopped anywhere, it goes on where it was.
+"""Writing packs: in one pass over the source, with constant memory; resumable after an interruption.
 
-Images are appended to `PATH.part`, and their lines of the table to a journal, `PATH.part.lines`, each with a checksum
-before it; images are on the disk before their lines. The next call keeps the images whose lines, checksums and
-originals still fit, and goes on after them. The finished file appears under its name at once, whole.
+Images are appended to `PATH.part`, and their lines of the table to a journal, `PATH.part.lines`, each preceded by a
+checksum; images are on the disk before their lines. The next call keeps the images whose lines, checksums and
+originals still match, and continues after them. The finished file is moved to its name atomically.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _READ_AT_ONCE = 512  # originals that are hashed before the next are asked for
 
 
 def pack_pixels(pixels: Pixels, margin: float = 8 / 7) -> Pixels:
-    """What to pack for a network with these pixels: its rule at `margin` times its size, such as 256 for 224.
+    """The preprocessing of a pack for a network: its rule at `margin` times its size, such as 256 for 224.
 
     A crop is packed whole, so that the network's own fraction is taken of it once. "centre" has no margin: its images
     are never enlarged, and would be shrunk again with their frame. Raises RequestError for a margin below 1.
@@ -55,10 +55,10 @@ def pack_pixels(pixels: Pixels, margin: float = 8 / 7) -> Pixels:
 def write_pack(
     path: Path, source: Source, pixels: Pixels, *, progress: Progress | None = None, memory: Memory | None = None
 ) -> PackSource:
-    """Pack all images of `source` as `pixels` crops them, replacing `path` when all is there.
+    """Pack all images of `source`, cropped by `pixels`; `path` is replaced when the pack is complete.
 
-    Raises RequestError where no image is usable; WorkError where the disk refuses or has no room, and then what is
-    packed so far is kept beside `path`, and the same call goes on from there.
+    Raises RequestError if no image is usable; WorkError if writing fails or the disk is full: then the images packed so
+    far are kept next to `path`, and the same call resumes from them.
     """
     progress = progress or Progress()
     with alone(path, progress):
@@ -72,7 +72,7 @@ def write_pack(
 
 
 def made_line(made: PackSource) -> str:
-    """What was packed, where, and how large it is, in one line."""
+    """What was packed, where, and its size, in one line."""
     count, height, width, channels = made.images.shape
     grey = ", grey" if channels == 1 else ""
     size = _size(made.path.stat().st_size)
@@ -82,7 +82,7 @@ def made_line(made: PackSource) -> str:
 def write_looked(
     path: Path, source: Source, pixels: Pixels, progress: Progress, rest: Callable[[int], Iterator[Looked]]
 ) -> PackSource:
-    """`write_pack` where nobody else writes to `path`; `rest(n)` gives what `look` gives from the n-th item on."""
+    """`write_pack` without the lock on `path`; `rest(n)` gives the results of `look` from the n-th item on."""
     heading = Heading(source.name, source.task, pixels, PIL.__version__)
     _require_space(path, heading, len(source.items))
     with _Part(path, heading, source, progress) as part:
@@ -134,7 +134,7 @@ class _Part:
             self._sync()
 
     def finish(self) -> None:
-        """Put the table and the header round the images, and give the file its name."""
+        """Write the table and the header, and move the file to its name."""
         if not self.images:
             self.__exit__()
             self._remove()
@@ -160,7 +160,7 @@ class _Part:
             yield aside_line(oddity)
 
     def _sync(self) -> None:
-        """Bring what waits to the disk: first the images, then the lines that vouch for them."""
+        """Flush to disk: first the images, then their lines."""
         with self._saving():
             _put(self._file, b"".join(image for image, _ in self._waiting))
             os.fsync(self._file.fileno())
@@ -169,16 +169,16 @@ class _Part:
         self._waiting.clear()
 
     def _go_on(self) -> None:
-        """Keep what fits of what an earlier call left, cut off the rest, and stand at the end of it."""
+        """Keep the matching images of an earlier call, truncate the rest, and seek to the end."""
         with open(self.lines, "rb") as lines:
             first = lines.readline()
             if first == self.first:
                 self._file.seek(self.room)
                 self.done = self._unchanged(list(self._fitting(lines)))
         if self.done:
-            self.progress.say(f"Going on after {len(self.done):,} images that were packed before")
+            self.progress.say(f"Resuming after {len(self.done):,} packed images")
         elif first:
-            self.progress.say(f"Nothing that {str(self.part)!r} holds fits these images and sizes; packing anew")
+            self.progress.say(f"{str(self.part)!r} does not match these images and sizes; starting again")
         self.images = sum(entry.crc is not None for entry in self.done)
         self._journal.truncate(len(self.first) + sum(_SEAL + len(entry.line()) for entry in self.done))
         _put(self._journal, self.first)
@@ -187,7 +187,7 @@ class _Part:
         self._file.seek(0, os.SEEK_END)
 
     def _fitting(self, lines: Iterable[bytes]) -> Iterator[Entry]:
-        """The journal's entries, up to the first whose line or image is not whole."""
+        """The journal's entries, up to the first with an incomplete line or image."""
         for item, line in zip(self.source.items, lines, strict=False):
             try:
                 entry = Entry.from_values(json.loads(line[_SEAL:]))
@@ -200,7 +200,7 @@ class _Part:
             yield entry
 
     def _unchanged(self, entries: list[Entry]) -> list[Entry]:
-        """Those up to the first whose original is another one now."""
+        """Those up to the first whose original has changed."""
         digests = _digests(self.source, [entry.item for entry in entries], self.progress)
         same = [entry.record.digest == digest for entry, digest in zip(entries, digests, strict=True)]
         return entries[: same.index(False)] if False in same else entries
@@ -215,8 +215,8 @@ class _Part:
             yield
         except OSError as error:
             raise WorkError(
-                f"could not write {str(self.part)!r}: {error.strerror or error}; what is packed so far stays there, "
-                "and the same command goes on from it"
+                f"could not write {str(self.part)!r}: {error.strerror or error}; the images packed so far stay "
+                "there, and the same command resumes from them"
             ) from error
 
 
@@ -226,7 +226,7 @@ def _sealed(line: bytes) -> bytes:
 
 
 def _put(file: FileIO, content: bytes) -> None:
-    """All of `content`: an unbuffered file may take less at a time, and one with a buffer would keep it on failure."""
+    """Write all of `content`: an unbuffered file may write less at a time, and a buffered one would hide a failure."""
     view = memoryview(content)
     while view:
         view = view[file.write(view) :]
@@ -250,7 +250,7 @@ def _digests(source: Source, items: Sequence[Item], progress: Progress) -> list[
 
 
 def _require_space(path: Path, heading: Heading, images: int) -> None:
-    """Raise WorkError where the disk has no room for all the images."""
+    """Raise WorkError if the disk has not enough space for all images."""
     need = images * heading.image_bytes
     part = path.with_name(f"{path.name}.part")
     try:
@@ -268,7 +268,7 @@ def _require_space(path: Path, heading: Heading, images: int) -> None:
 
 
 def _size(size: int) -> str:
-    """Bytes in words, to two figures at least."""
+    """Bytes as text, with at least two significant digits."""
     if size >= 10**9:
         return f"{size / 1e9:,.1f} GB"
     return f"{size / 1e6:.0f} MB" if size >= 10**7 else f"{size / 1e6:#.2g} MB"
@@ -276,7 +276,7 @@ def _size(size: int) -> str:
 
 @contextmanager
 def alone(path: Path, progress: Progress) -> Iterator[None]:
-    """One writer at a time: another one waits, and then finds the pack made. A killed writer's lock is free."""
+    """One writer at a time: another one waits, and then finds the finished pack. A killed process releases its lock."""
     if sys.platform == "win32":  # no such lock there
         yield
         return
@@ -292,9 +292,9 @@ def alone(path: Path, progress: Progress) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress.say(f"Waiting for another run that packs into {str(path)!r}")
+            progress.say(f"Waiting for another run that is packing {str(path)!r}")
             fcntl.flock(handle, fcntl.LOCK_EX)
-        # The one before has removed its lock; this one must be that which lies there now.
+        # The previous writer has removed its lock file; this one must be the current one.
         if lock.exists() and os.path.samestat(os.fstat(handle), lock.stat()):
             break
         os.close(handle)

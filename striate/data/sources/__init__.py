@@ -1,1 +1,1 @@
-"""Where images come from: folders, manifests, arrays, IDX, CIFAR, named sets. They decide nothing."""
+"""Data sources: folders, manifests, arrays, IDX, CIFAR, named sets."""

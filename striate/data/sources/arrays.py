@@ -1,4 +1,4 @@
-"""Images and labels as arrays: a source of its own, read from an .npz file without unpickling."""
+"""Images and labels as arrays: a source, also read from an .npz file without unpickling."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from striate.tasks import Classification, Task
 
 @dataclass(frozen=True)
 class ArraySource:
-    """Images and labels as arrays: uint8 [N, H, W] or [N, H, W, 3], and whole-number or text labels."""
+    """Images and labels as arrays: uint8 [N, H, W] or [N, H, W, 3], and integer or text labels."""
 
     name: str
     identity: str
@@ -46,7 +46,7 @@ class ArraySource:
         return self.images.shape[2], self.images.shape[1], 1 if self.images.ndim == 3 else 3
 
     def stamp(self, item: Item) -> str:
-        """Nothing: the arrays are at hand, and looking at them costs no more than asking whether they changed."""
+        """Empty: the arrays are in memory, and hashing them is cheap."""
         return ""
 
 
@@ -58,7 +58,7 @@ def from_arrays(
 ) -> ArraySource:
     """A source from (part, images, labels) triples. Raises RequestError for shapes, kinds or counts that do not fit.
 
-    `classes`: what the labels 0, 1, ... are called; by default each label that occurs is a class named by its value.
+    `classes`: names of the labels 0, 1, ...; by default each label that occurs is a class named by its value.
     """
     checked = [(part, checked_images(name, images), labels) for part, images, labels in parts]
     if len({images.shape[1:] for _, images, _ in checked}) != 1:
@@ -66,12 +66,12 @@ def from_arrays(
     for _, images, labels in checked:
         if labels.shape != (len(images),):
             raise RequestError(
-                f"{name}: {len(images)} images, but labels of shape {labels.shape}; one label each is needed"
+                f"{name}: {len(images)} images, but labels of shape {labels.shape}; one label per image is needed"
             )
         if labels.dtype.kind not in "iuUb":
-            raise RequestError(f"{name}: labels must be whole numbers or text, not {labels.dtype}")
+            raise RequestError(f"{name}: labels must be integers or text, not {labels.dtype}")
     if len({labels.dtype.kind == "U" for _, _, labels in checked}) != 1:
-        raise RequestError(f"{name}: the labels of one part are numbers, and those of another are text")
+        raise RequestError(f"{name}: the labels of one part are integers, and those of another are text")
     values: list[Any] = sorted({value for _, _, labels in checked for value in labels.tolist()})
     if classes:
         if not 0 <= values[0] <= values[-1] < len(classes):
@@ -95,7 +95,7 @@ def checked_images(name: str, images: NDArray[Any]) -> NDArray[np.uint8]:
             f"{name}: images must be uint8 [N, H, W] or [N, H, W, 3], not {images.dtype} {list(images.shape)}"
         )
     if 0 in images.shape:
-        raise RequestError(f"{name}: no images in it (shape {list(images.shape)})")
+        raise RequestError(f"{name}: it contains no images (shape {list(images.shape)})")
     return images
 
 

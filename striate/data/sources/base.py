@@ -1,6 +1,6 @@
-"""What a source of labelled images is: it lists its items and reads their bytes; it decides nothing.
+"""The interface of a source of labelled images: it lists items and reads their bytes.
 
-What could not be taken as an image with a target is kept in `oddities`, so that nothing is silently dropped.
+Entries that are not an image with a target are listed in `oddities`, so that nothing is silently dropped.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any, Protocol, cast, runtime_checkable
 from striate.pixels import Decoded
 from striate.tasks import Target, Task
 
-IN_MEMORY = "memory:"  # how the identity of data given from Python begins: they leave with the process
+IN_MEMORY = "memory:"  # prefix of the identity of data given from Python, which end with the process
 PARTS = ("train", "val", "test")
-PART_NAMES = {  # what folders and manifests call the parts
+PART_NAMES = {  # names of the parts in folders and manifests
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
@@ -34,10 +34,10 @@ JUNK = {"__macosx", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "__pyc
 
 @dataclass(frozen=True)
 class Item:
-    """One image. key: its path in the source, with forward slashes. target: what is true of it, as the task has it.
+    """One image. key: its path in the source, with forward slashes. target: of the task's type.
 
-    part: "train", "val" or "test" where the data say so, or "". group: images of one group, such as one patient's,
-    stay on one side of a split; "" is no group. weight: how much it counts in learning.
+    part: "train", "val" or "test" if the data have a split, or "". group: images of one group, such as one patient's,
+    stay on one side of a split; "" is no group. weight: the sample weight in training.
     """
 
     key: str
@@ -49,7 +49,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Oddity:
-    """Something found that is set aside. kind: the finding it is listed under."""
+    """An entry that is set aside. kind: the kind of its finding."""
 
     path: str
     kind: str
@@ -58,27 +58,27 @@ class Oddity:
 
 @runtime_checkable
 class Source(Protocol):
-    """Labelled images to look at: what a source of one's own offers, to be given to `train` and the others as data.
+    """Labelled images: the protocol of a custom source, which `train` and the other functions accept as data.
 
-    A frozen dataclass does it; nothing need be inherited. `items` are listed at once, and cheap; `read` is called from
-    several threads. A source of image files leaves `decode` to `striate.pixels.decode`. Three more are optional:
-    `stamp(item) -> str`, a file's state ("" for unknown), saves reading what has not changed; `notes`, lines for the
-    user; `record_of(content)`, what is known of the content without decoding.
+    A frozen dataclass is enough; no base class is needed. `items` must be cheap; `read` is called from several threads.
+    A source of image files uses `striate.pixels.decode` for `decode`. Three more are optional: `stamp(item) -> str`, a
+    file's state ("" for unknown), to skip unchanged files; `notes`, lines for the user; `record_of(content)`, the
+    record of the content without decoding.
     """
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """The display name."""
         ...
 
     @property
     def identity(self) -> str:
-        """What caches are kept under: the place, not the content."""
+        """The cache key: the location, not the content."""
         ...
 
     @property
     def task(self) -> Task:
-        """What its targets are."""
+        """The task, which defines the targets."""
         ...
 
     @property
@@ -96,20 +96,20 @@ class Source(Protocol):
         ...
 
     def decode(self, content: bytes, at_least: int) -> Decoded:
-        """What `striate.pixels.decode` gives, for bytes of this source."""
+        """As `striate.pixels.decode`, for bytes of this source."""
         ...
 
     def peek(self, item: Item) -> tuple[int, int, int] | None:
-        """Width, height and channels as the header says, without decoding; None where it cannot be read."""
+        """Width, height and channels from the header, without decoding; None if it cannot be read."""
         ...
 
 
 def with_items(
     source: Source, items: Iterable[Item], oddities: Iterable[Oddity] = (), task: Task | None = None
 ) -> Source:
-    """The same source with other items, such as fewer ones or in other parts; `oddities` come to those it has.
+    """The same source with other items, such as fewer ones or in other parts; `oddities` are added to those it has.
 
-    `task`: what the items' targets are from now on, where that changes too.
+    `task`: the new task, if the targets change too.
     """
     fields: dict[str, Any] = {
         "items": tuple(items), "oddities": (*source.oddities, *oddities), "task": task or source.task,
@@ -121,7 +121,7 @@ def with_items(
 
 @dataclass(frozen=True)
 class _Changed:
-    """A source that is no dataclass, with other items."""
+    """A source that is not a dataclass, with other items."""
 
     source: Source
     items: tuple[Item, ...]
@@ -151,12 +151,12 @@ class _Changed:
         return self.source.peek(item)
 
     def __getattr__(self, name: str) -> Any:
-        """What else the source offers, such as `stamp` or `notes`."""
+        """Other attributes of the source, such as `stamp` or `notes`."""
         return getattr(object.__getattribute__(self, "source"), name)
 
 
 def notes_of(source: Source) -> tuple[str, ...]:
-    """What the user should be told about a source and is no image set aside, such as columns that are not used."""
+    """Lines for the user about a source, such as unused columns."""
     return tuple(getattr(source, "notes", ()))
 
 
@@ -168,7 +168,7 @@ def file_stamp(path: Path) -> str:
     """
     try:
         found = path.stat()
-    except (OSError, ValueError):  # not there, or a name that no file can have
+    except (OSError, ValueError):  # missing, or an invalid file name
         return ""
     if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) < TICK:
         return ""

@@ -49,7 +49,7 @@ PICKLED = ({"data_batch_1", "batches.meta"}, {"train", "test", "meta"})
 
 
 def is_cifar(names: Collection[str]) -> bool:
-    """Whether a folder of these entries is CIFAR in either version; of the Python version, `open_cifar` says so."""
+    """Whether a folder of these entries is CIFAR in either version; `open_cifar` refuses the Python version."""
     held = set(names)
     return _version(held) is not None or any(pickled <= held for pickled in PICKLED)
 
@@ -67,7 +67,7 @@ def open_cifar(path: Path, name: str = "") -> ArraySource:
                 f"{str(path)!r} is the Python version of CIFAR, a pickle, which could run code; use the binary version"
             )
         raise RequestError(
-            f"{str(path)!r} is no CIFAR: expected data_batch_1.bin, ..., or train.bin, of its binary version"
+            f"{str(path)!r} is not CIFAR: expected data_batch_1.bin, ..., or train.bin, of its binary version"
         )
     if version.names not in files:
         raise RequestError(f"{str(path)!r} lacks {version.names}, the names of {version.title}'s classes")
@@ -79,10 +79,10 @@ def open_cifar(path: Path, name: str = "") -> ArraySource:
         if read:
             images, labels = (np.concatenate(arrays) for arrays in zip(*read, strict=True))
             parts.append((part, images, labels))
-    if len(parts) == 1:  # a lone part is no split that the user gave
+    if len(parts) == 1:  # a single part is not a split
         parts = [("", *parts[0][1:])]
     source = from_arrays(name or path.name.partition(".")[0], str(path.resolve()), parts, classes)
-    notes = (f"not here: {', '.join(missing)}",) if missing else ()
+    notes = (f"missing files: {', '.join(missing)}",) if missing else ()
     return replace(source, oddities=aside, notes=notes)
 
 
@@ -107,7 +107,7 @@ def _of_folder(path: Path) -> tuple[dict[str, bytes], tuple[Oddity, ...]]:
             if not _wanted(entry):
                 files[entry] = b""  # its name alone may tell the Python version
                 if entry not in known:
-                    aside.append(Oddity(entry, "other-file", "no file of the binary version"))
+                    aside.append(Oddity(entry, "other-file", "not a file of the binary version"))
                 continue
             with open(path / entry, "rb") as file:
                 files[entry] = file.read(MAX_BYTES + 1)
@@ -124,12 +124,12 @@ def _of_archive(path: Path) -> tuple[dict[str, bytes], tuple[Oddity, ...]]:
     for inside, size, content in tar_files(path, MAX_TOTAL):
         name = inside.rpartition("/")[2]
         if name in files and _wanted(name):
-            raise RequestError(f"{str(path)!r} holds {name} twice")
+            raise RequestError(f"{str(path)!r} contains {name} twice")
         if not _wanted(name):
             files[name] = b""
             continue
         if size > MAX_BYTES:
-            raise RequestError(f"{str(path)!r} holds {name} of {size:,} bytes, larger than any file of CIFAR")
+            raise RequestError(f"{str(path)!r} contains {name} of {size:,} bytes, larger than any file of CIFAR")
         files[name] = content.read()
         if len(files[name]) != size:
             raise RequestError(f"{str(path)!r} ends within {name}")
@@ -141,7 +141,7 @@ def _class_names(path: Path, version: _Version, content: bytes) -> tuple[str, ..
     try:
         names = tuple(line.strip() for line in content.decode("utf-8").splitlines() if line.strip())
     except UnicodeDecodeError as error:
-        raise RequestError(f"{version.names} of {str(path)!r} is no text") from error
+        raise RequestError(f"{version.names} of {str(path)!r} is not text") from error
     if not names or len(names) > 256 or len(set(names)) != len(names):
         raise RequestError(f"{version.names} of {str(path)!r} must name 1 to 256 classes, each once, not {len(names)}")
     return names

@@ -1,4 +1,4 @@
-"""Getting one published file: downloaded with its partial state kept, or copied; here only once its checksum is right.
+"""Fetching one published file: a resumable download, or a copy; accepted only with the right checksum.
 
 Only http and https, certificates checked, the environment's proxies respected; sizes and attempts bounded.
 """
@@ -31,16 +31,16 @@ from striate.storage import write_atomically, write_text
 CHUNK = 2**18
 TIMEOUT = 30  # seconds without a byte
 PAUSE = 0.5  # seconds before the next attempt; twice as long each time
-FRUITLESS = 3  # attempts in a row that brought nothing
-ATTEMPTS = 100  # attempts in all: a connection that is cut every few megabytes still ends
+FRUITLESS = 3  # attempts in a row without progress
+ATTEMPTS = 100  # attempts in total: enough for a connection that fails every few megabytes
 
 
 class _NotThereError(Exception):
-    """The address has no such file: another attempt would change nothing."""
+    """The address has no such file: a retry would not help."""
 
 
 class _CutError(Exception):
-    """The connection failed: another attempt may go on from here."""
+    """The connection failed: a retry may resume."""
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -58,14 +58,14 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 @dataclass(frozen=True)
 class _Kept:
-    """What is remembered beside a partial download: where it comes from and which version of the file it is."""
+    """The state stored next to a partial download: its address and the version of the file."""
 
     address: str
     validator: str
 
     @classmethod
     def read(cls, path: Path) -> _Kept:
-        """What was kept, or nothing: then the download begins anew."""
+        """The stored state, or none: then the download starts again."""
         try:
             values = json.loads(path.read_text("utf-8"))
             return cls(str(values["address"]), str(values["validator"]))
@@ -76,8 +76,8 @@ class _Kept:
 def download(original: Original, folder: Path, step: Step, addresses: tuple[str, ...] = ()) -> Path:
     """The file, whole and with the right checksum, in `folder`; `addresses` instead of the published ones.
 
-    A partial download is gone on with where the server allows it and the file there is still the same. Raises
-    WorkError naming the address, and what may be done instead.
+    A partial download is resumed if the server allows it and the file is unchanged. Raises WorkError with the address
+    and an alternative.
     """
     target = folder / original.file
     try:
@@ -97,11 +97,11 @@ def download(original: Original, folder: Path, step: Step, addresses: tuple[str,
             failures.append(f"{address}: {error}")
         except OSError as error:  # of the disk: the net's are told of above
             raise WorkError(f"could not write {str(target)!r}: {error.strerror or error}") from error
-    raise WorkError(f"could not fetch {original.file}: {'; '.join(failures)}; if you have it, say --from FOLDER")
+    raise WorkError(f"could not fetch {original.file}: {'; '.join(failures)}; if you have it, use --from FOLDER")
 
 
 def _whole(address: str, original: Original, target: Path, step: Step) -> None:
-    """Attempts until the file is whole, then its checksum. Raises _NotThereError, OSError."""
+    """Retry until the file is complete, then verify its checksum. Raises _NotThereError, OSError."""
     if not address.lower().startswith(("http://", "https://")):
         raise _NotThereError("not an http or https address")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -125,12 +125,12 @@ def _whole(address: str, original: Original, target: Path, step: Step) -> None:
     kept.unlink(missing_ok=True)
     if not matches(original, part):
         part.unlink()
-        raise _NotThereError(f"what it gives has not the checksum {original.checksum}; it was removed")
+        raise _NotThereError(f"the checksum is not {original.checksum}; the file was removed")
     part.replace(target)
 
 
 def _attempt(address: str, original: Original, part: Path, kept: Path, told: _Told) -> None:
-    """One request, its answer put behind what is there. Raises _CutError, _NotThereError, OSError."""
+    """One request, its response appended to the partial file. Raises _CutError, _NotThereError, OSError."""
     had, known = _size(part), _Kept.read(kept)
     headers = {"User-Agent": "striate", "Accept-Encoding": "identity"}
     resuming = had > 0 and known.address == address and bool(known.validator)
@@ -154,7 +154,7 @@ def _attempt(address: str, original: Original, part: Path, kept: Path, told: _To
         begins = had if resuming and answer.status == 206 else 0
         if begins and not str(answer.headers.get("Content-Range", "")).startswith(f"bytes {begins}-"):
             part.unlink()
-            raise _CutError("the server went on from another place")
+            raise _CutError("the server resumed at another position")
         if not begins:
             validator = _validator(answer.headers)
             write_text(kept, json.dumps(asdict(_Kept(address, validator))))
@@ -169,7 +169,7 @@ def _attempt(address: str, original: Original, part: Path, kept: Path, told: _To
 
 
 def _pour(answer: Any, file: IO[bytes], begins: int, size: int, told: _Told) -> None:
-    """The answer's bytes into the file, at most up to `size`. Raises _CutError, _NotThereError; OSError of the disk."""
+    """Write the response to the file, at most up to `size`. Raises _CutError, _NotThereError; OSError of the disk."""
     at = begins
     while True:
         try:
@@ -180,7 +180,7 @@ def _pour(answer: Any, file: IO[bytes], begins: int, size: int, told: _Told) -> 
             break
         at += len(chunk)
         if at > size:
-            raise _NotThereError(f"it gives more than the published {size:,} bytes")
+            raise _NotThereError(f"it has more than the published {size:,} bytes")
         file.write(chunk)
         told.at(at)
     if at < size:
@@ -188,19 +188,19 @@ def _pour(answer: Any, file: IO[bytes], begins: int, size: int, told: _Told) -> 
 
 
 def _validator(headers: Any) -> str:
-    """What tells one version of the file from another: a strong ETag, or the date; "" where neither is given."""
+    """The version of the file: a strong ETag, or the date; "" if neither is given."""
     tag = str(headers.get("ETag") or "")
     return tag if tag and not tag.startswith("W/") else str(headers.get("Last-Modified") or "")
 
 
 class _Told:
-    """Tells a bar how far a download is, which may fall back when it begins anew."""
+    """Updates a progress bar, which may go back when a download starts again."""
 
     def __init__(self, step: Step) -> None:
         self.step, self.told = step, 0
 
     def at(self, place: int) -> None:
-        """`place` bytes are here."""
+        """Set the progress to `place` bytes."""
         self.step.advance(place - self.told)
         self.told = place
 
@@ -208,14 +208,14 @@ class _Told:
 def copy(original: Original, source: Path, folder: Path, step: Step) -> Path:
     """The file out of a local folder (or the file itself), its checksum right, copied into `folder`.
 
-    Of a packed file the unpacked one will do, and one packed anew. Raises RequestError for what is not the original.
+    For a compressed file, the uncompressed or recompressed one is accepted. Raises RequestError for any other file.
     """
     plain = original.file.removesuffix(".gz") if original.inside else original.file
     places = [source / name for name in dict.fromkeys((original.file, plain))] if source.is_dir() else [source]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         names = " or ".join(place.name for place in places)
-        raise RequestError(f"{str(source)!r} holds no {names}")
+        raise RequestError(f"{str(source)!r} contains no {names}")
     try:
         if not matches(original, found):
             raise RequestError(
@@ -232,7 +232,7 @@ def copy(original: Original, source: Path, folder: Path, step: Step) -> Path:
 
 
 def matches(original: Original, path: Path) -> bool:
-    """Whether the file is the original, or holds what it holds. Raises OSError."""
+    """Whether the file is the original, or has the same content. Raises OSError."""
     kind, _, wanted = original.checksum.partition(":")
     with open(path, "rb") as file:
         if _digest(kind, file.read) == wanted:
@@ -248,7 +248,7 @@ def matches(original: Original, path: Path) -> bool:
 
 
 def _digest(kind: str, read: Callable[[int], bytes]) -> str:
-    # MD5 is the publisher's choice where it stands: against damage, not against deceit.
+    # MD5 only where the publisher gives no other checksum: it detects damage, not tampering.
     digest = hashlib.new(kind, usedforsecurity=False)
     while chunk := read(CHUNK):
         digest.update(chunk)

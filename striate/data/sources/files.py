@@ -1,4 +1,4 @@
-"""Image files as a source: whatever listed them, a folder's walk or a manifest."""
+"""Image files as a source, from a folder or a manifest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from striate.tasks import Task
 
 @dataclass(frozen=True)
 class FileSource:
-    """Image files below `root`, or anywhere by absolute keys. notes: for the user, where they set no image aside."""
+    """Image files below `root`, or anywhere by absolute keys. notes: lines for the user."""
 
     root: Path
     name: str
@@ -27,7 +27,7 @@ class FileSource:
         return (self.root / item.key).read_bytes()
 
     def stamp(self, item: Item) -> str:
-        """What the file system says of the file: equal as long as nobody wrote to it. "" where that is not certain."""
+        """Size and times of the file: equal while it is unchanged. "" if that is uncertain."""
         return file_stamp(self.root / item.key)
 
     def decode(self, content: bytes, at_least: int) -> Decoded:

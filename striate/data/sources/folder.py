@@ -15,7 +15,7 @@ from striate.tasks import Classification
 
 @dataclass
 class _Walk:
-    """What walking a folder has found so far. Keys are paths below `root`, with forward slashes."""
+    """The state of a folder walk. Keys are paths below `root`, with forward slashes."""
 
     root: Path
     files: list[tuple[str, str, str]] = field(default_factory=list)  # key, class, part
@@ -46,14 +46,14 @@ class _Walk:
                 elif entry.name not in self.classes:
                     self.classes.append(entry.name)
             elif _has_suffix(entry.name):
-                self.aside(key, "no-class", "image lies beside the class folders, not in one")
+                self.aside(key, "no-class", "image is next to the class folders, not in one")
             else:
                 self.aside(key, "other-file", "not an image file")
 
     def class_folder(self, folder: str, prefix: str, name: str, part: str) -> None:
         """All image files below a class folder, however deep."""
         for entry, key in self.entries(folder, prefix):
-            if entry.is_dir(follow_symlinks=False):  # a link below a class folder could lead round in a circle
+            if entry.is_dir(follow_symlinks=False):  # a link below a class folder could be cyclic
                 self.class_folder(entry.path, key + "/", name, part)
             elif not _is_file(entry) and Path(entry.path).exists():  # a pipe would be waited for
                 self.aside(key, "other-file", "not a file")
@@ -64,7 +64,7 @@ class _Walk:
 
 
 def _listed(folder: str) -> list[os.DirEntry[str]]:
-    """A folder's entries by name; their kinds come with the listing, without a question to the disk for each."""
+    """A folder's entries by name; with their kinds, without a stat call for each."""
     with os.scandir(folder) as entries:
         return sorted(entries, key=lambda entry: entry.name)
 
@@ -89,7 +89,7 @@ def _has_suffix(name: str) -> bool:
 
 
 def _looks_like_image(path: str) -> bool:
-    """Whether a file without an image's ending begins like one (a photograph named .txt, or without an ending)."""
+    """Whether a file without an image's extension starts like one (a photograph named .txt, or without extension)."""
     try:
         with open(path, "rb") as file:
             head = file.read(16)
@@ -100,18 +100,18 @@ def _looks_like_image(path: str) -> bool:
 
 
 def open_folder(root: Path, name: str = "") -> FileSource:
-    """A folder as a source. Raises RequestError when it holds no class folder with images."""
+    """A folder as a source. Raises RequestError if it has no class folder with images."""
     walk = _Walk(root)
     try:
         folders = [entry.name for entry in _listed(str(root)) if _is_folder(entry) and not entry.name.startswith(".")]
         parts = {folder: PART_NAMES[folder.lower()] for folder in folders if folder.lower() in PART_NAMES}
-        # A class may be called "test": the layout with parts is meant only where a train/ stands beside another part.
+        # A class may be called "test": the layout with parts needs a train/ next to another part.
         if len(set(parts.values())) >= 2 and "train" in parts.values():
             for entry, key in walk.entries(str(root), ""):
                 if key in parts:
                     walk.class_folders(entry.path, key + "/", parts[key])
                 else:
-                    walk.aside(key, "other-file" if _is_file(entry) else "no-part", "lies beside train/ and val/")
+                    walk.aside(key, "other-file" if _is_file(entry) else "no-part", "is next to train/ and val/")
         else:
             walk.class_folders(str(root), "", "")
     except OSError as error:
@@ -119,7 +119,7 @@ def open_folder(root: Path, name: str = "") -> FileSource:
     if not walk.files:
         aside = f" ({len(walk.oddities)} entries set aside, e.g. {walk.oddities[0].path!r})" if walk.oddities else ""
         raise RequestError(
-            f"no images in {str(root)!r}{aside}; a folder needs one sub-folder per class, with images in it"
+            f"no images in {str(root)!r}{aside}; a folder needs one subfolder per class, with images in it"
         )
     classes = tuple(sorted(walk.classes))
     place = {class_name: index for index, class_name in enumerate(classes)}

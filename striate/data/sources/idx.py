@@ -39,9 +39,9 @@ def holds_idx(names: Collection[str]) -> bool:
 
 
 def open_idx(path: Path, name: str = "", classes: Sequence[str] = ()) -> ArraySource:
-    """A folder of IDX files, as parts train, val and test, or one file of images whose labels lie beside it.
+    """A folder of IDX files, as parts train, val and test, or one file of images with its labels next to it.
 
-    `classes`: what the labels 0, 1, ... are called. Raises RequestError for files that are damaged, do not belong
+    `classes`: names of the labels 0, 1, .... Raises RequestError for files that are damaged, do not belong
     together, or declare other dimensions than they have.
     """
     folder = path if path.is_dir() else path.parent
@@ -51,7 +51,7 @@ def open_idx(path: Path, name: str = "", classes: Sequence[str] = ()) -> ArraySo
     for images in chosen:
         found = cast("re.Match[str]", IDX_NAME.fullmatch(images))
         if found["what"].lower() != "images":
-            raise RequestError(f"{str(path)!r} holds labels; give the file of images")
+            raise RequestError(f"{str(path)!r} contains labels; give the file of images")
         pixels, labels = read_idx(folder / images, 3), read_idx(folder / _labels_beside(folder, here, found), 1)
         parts.append((_PART_OF[found["part"].lower()] if len(chosen) > 1 else "", pixels, labels))
     source = from_arrays(name or path.name.partition(".")[0], str(path.resolve()), parts, classes)
@@ -69,13 +69,13 @@ def _of_folder(folder: Path, here: Sequence[str]) -> list[str]:
             sets.setdefault(match["set"], name)
     if len(sets) > 1:
         raise RequestError(
-            f"{str(folder)!r} holds {len(sets)} IDX sets; name the images of one, such as {', '.join(sets.values())}"
+            f"{str(folder)!r} holds {len(sets)} IDX sets; give the images of one, such as {', '.join(sets.values())}"
         )
     return [found[part] for part in ("train", "val", "test") if part in found]
 
 
 def _others(here: Sequence[str]) -> tuple[Oddity, ...]:
-    return tuple(Oddity(name, "other-file", "no IDX file") for name in here if not IDX_NAME.fullmatch(name))
+    return tuple(Oddity(name, "other-file", "not an IDX file") for name in here if not IDX_NAME.fullmatch(name))
 
 
 def _labels_beside(folder: Path, here: Sequence[str], images: re.Match[str]) -> str:
@@ -90,7 +90,7 @@ def _labels_beside(folder: Path, here: Sequence[str], images: re.Match[str]) -> 
     wanted = (
         f"{images['set']}{images['part']}{images['a']}labels{images['b']}idx1{images['c']}ubyte{images['gz'] or ''}"
     )
-    raise RequestError(f"{str(folder / images[0])!r} has no labels beside it: {wanted} is missing")
+    raise RequestError(f"{str(folder / images[0])!r} has no labels: {wanted} is missing")
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
@@ -106,7 +106,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
             # Deflate packs at most 1032 to 1: what is declared beyond that is not in the file, whatever it says.
             most = (1032 if packed else 1) * os.fstat(raw.fileno()).st_size
             if size > min(most, MAX_BYTES):
-                raise RequestError(f"{str(path)!r} declares {size:,} values ({_by(shape)}), more than it can hold")
+                raise RequestError(f"{str(path)!r} declares {size:,} values ({_by(shape)}), more than it can contain")
             content = bytearray()
             while len(content) < size and (chunk := stream.read(min(2**20, size - len(content)))):
                 content += chunk
@@ -121,7 +121,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
 def _shape(path: Path, stream: BinaryIO, dimensions: int) -> tuple[int, ...]:
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0":
-        raise RequestError(f"{str(path)!r} is no IDX file: it begins with {magic.hex(' ') or 'nothing'}")
+        raise RequestError(f"{str(path)!r} is not an IDX file: it starts with {magic.hex(' ') or 'nothing'}")
     if magic[2] != UNSIGNED_BYTES or magic[3] != dimensions:
         raise RequestError(
             f"{str(path)!r} holds {magic[3]}-dimensional values of type 0x{magic[2]:02x}; "

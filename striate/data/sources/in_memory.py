@@ -1,7 +1,7 @@
 """Data given from Python: arrays and `torch.utils.data.Dataset`s as sources.
 
-Targets decide the task: whole numbers or text, one an image, are classes; a 0/1 matrix [N, labels] is multilabel; one
-float an image is regression.
+The targets decide the task: integers or text [N] are classes; a 0/1 matrix [N, labels] is multilabel; floats [N] are
+regression.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from striate.pixels import Decoded, Images, upright
 from striate.tasks import Classification, Multilabel, Regression, Target, Task
 from striate.tasks.regression import LARGEST
 
-TARGET = "target"  # what the number of a regression is called
+TARGET = "target"  # the name of a regression target
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,14 @@ def from_parts(parts: Mapping[str, Any]) -> ArraySource | ImageListSource:
         if part and part not in PARTS:
             raise unknown("part of the data", str(part), PARTS)
     if not parts:
-        raise RequestError("the data hold no part; give {'train': ..., 'val': ...}")
+        raise RequestError("the data have no part; give {'train': ..., 'val': ...}")
     read = [(part, *_read(part, given)) for part, given in parts.items()]
     classes = next((names for _, _, _, names in read if names), ())
     images = [image for _, found, _, _ in read for image in found]
     try:
         targets = np.concatenate([np.asarray(targets) for _, _, targets, _ in read])
     except ValueError as error:
-        raise RequestError(f"the targets of the parts do not fit together: {error}") from None
+        raise RequestError(f"the targets of the parts do not match: {error}") from None
     task, values = _task_of(targets, classes)
     width = len(str(len(images)))
     part_of = [part for part, found, _, _ in read for _ in found]
@@ -106,7 +106,7 @@ def _read(part: str, given: Any) -> tuple[Sequence[Images], Any, tuple[str, ...]
         found.append(_image(pair[0], f"{where}: item {place}"))
         values.append(np.asarray(pair[1]))
     if not found:
-        raise RequestError(f"{where}: no images in it")
+        raise RequestError(f"{where}: it contains no images")
     if len({value.shape for value in values}) != 1:
         raise RequestError(f"{where}: the targets are of different shapes")
     names = getattr(given, "classes", ())
@@ -119,7 +119,7 @@ def _pairs(where: str, given: Any) -> Iterator[Any]:
         return (given[place] for place in range(len(given)))
     if hasattr(given, "__iter__"):
         return iter(given)
-    raise RequestError(f"{where}: a {type(given).__name__} is no data; give (images, targets) or a Dataset")
+    raise RequestError(f"{where}: a {type(given).__name__} is not data; give (images, targets) or a Dataset")
 
 
 def _image(given: Any, where: str) -> Images:
@@ -167,7 +167,7 @@ def _task_of(targets: NDArray[Any], classes: tuple[str, ...]) -> tuple[Task, lis
         names = classes if named else tuple(map(str, values))
         return Classification(names), [place[value] for value in targets.tolist()]
     raise RequestError(
-        f"targets of {targets.dtype} {list(targets.shape)} are of no task: give whole numbers or text [N] for classes, "
+        f"targets of {targets.dtype} {list(targets.shape)} fit no task: give integers or text [N] for classes, "
         "zeros and ones [N, labels] for multilabel, floats [N] for regression"
     )
 

@@ -1,7 +1,7 @@
-"""A manifest as a source: a CSV or JSON-lines file that names images and what is true of each.
+"""A manifest as a source: a CSV or JSON-lines file of images and their targets.
 
 Columns: the image's path, one of label, labels or number, and if wanted split, weight and group; `COLUMNS` has all
-their names. A row that cannot be used is set aside with its line; only a file that is no manifest is an error.
+their names. An invalid row is set aside with its line; only a file that is not a manifest is an error.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ COLUMNS = {
 }
 TARGETS: dict[str, type[Task]] = {"label": Classification, "labels": Multilabel, "number": Regression}
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
-HEAVIEST = 1e6  # of a weight, and one by it the lightest: beyond, the others would not count at all
+HEAVIEST = 1e6  # the maximum weight; its inverse is the minimum
 
 _ROLES = {name: role for role, names in COLUMNS.items() for name in names}
-Said = str | tuple[str, ...] | float  # what a row says is true, before names have places
+Stated = str | tuple[str, ...] | float  # the target of a row, before names have indices
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class _Row:
 
     line: int
     key: str
-    said: Said
+    said: Stated
     part: str
     group: str
     weight: float
 
     @property
-    def saying(self) -> tuple[Said, str, str, float]:
+    def saying(self) -> tuple[Stated, str, str, float]:
         return self.said, self.part, self.group, self.weight
 
 
@@ -71,8 +71,8 @@ class _MissingFileError(_BadRowError):
 def open_manifest(path: Path) -> FileSource:
     """A CSV or JSON-lines manifest as a source. Raises RequestError for a file that is none, or names no usable image.
 
-    A file named twice with the same things said of it is taken once, and told. Where two rows differ, both are set
-    aside: neither is better founded than the other, and to learn from one of them would be a guess.
+    Repeated rows of a file are used once, and reported. If two rows of a file differ, both are set aside, because
+    either may be wrong.
     """
     read = _read_json_lines if path.suffix.lower() in (".jsonl", ".ndjson") else _read_csv
     columns, records = read(path)
@@ -92,7 +92,7 @@ def open_manifest(path: Path) -> FileSource:
     if not rows:
         first = f"; e.g. {printable(aside[0].path)!r}, {printable(aside[0].why)}" if aside else ""
         why = f"{first} (paths are taken from {str(path.parent)!r})" if first else ""
-        raise RequestError(f"the manifest {str(path)!r} names no usable image{why}")
+        raise RequestError(f"the manifest {str(path)!r} lists no usable image{why}")
     task = _task(path, TARGETS[kind], roles[kind], rows)
     place = {name: number for number, name in enumerate(task.names)}
     items = tuple(Item(r.key, _target(place, r.said), r.part, r.group, r.weight) for r in rows)
@@ -103,7 +103,7 @@ def open_manifest(path: Path) -> FileSource:
 
 
 def _roles(path: Path, columns: Sequence[str]) -> dict[str, str]:
-    """Role -> the column that plays it. Raises RequestError where the columns make no manifest."""
+    """Role -> its column. Raises RequestError if a required column is missing."""
     here = f"the manifest {str(path)!r}"
     roles: dict[str, str] = {}
     for column in columns:
@@ -170,12 +170,12 @@ def _read_json_lines(path: Path) -> tuple[tuple[str, ...], list[_Record]]:
         try:
             values = json.loads(row)
         except (ValueError, RecursionError) as error:
-            what = getattr(error, "msg", None) or "numbers or nesting beyond reason"
+            what = getattr(error, "msg", None) or "numbers or nesting too large"
             raise RequestError(f"the manifest {str(path)!r} has no JSON object in line {line}: {what}") from error
         if not isinstance(values, dict):
             raise RequestError(
                 f"the manifest {str(path)!r} has a JSON {type(values).__name__} in line {line}; "
-                "one object a line is needed"
+                "one object per line is needed"
             )
         columns.update(dict.fromkeys(values))
         records.append(_Record(line, values))
@@ -198,12 +198,12 @@ def _row(record: _Record, roles: dict[str, str], root: Path) -> _Row:
     if weight <= 0:
         raise _BadRowError(f"the weight {weight:g} is not above 0")
     if not 1 / HEAVIEST <= weight <= HEAVIEST:
-        raise _BadRowError(f"the weight {weight:g} does not lie in {1 / HEAVIEST:g} to {HEAVIEST:g}")
+        raise _BadRowError(f"the weight {weight:g} is not within {1 / HEAVIEST:g} to {HEAVIEST:g}")
     group = _text(values.get("group"), "group")
     return _Row(record.line, _key(values["path"], root), said, PART_NAMES.get(part.casefold(), ""), group, weight)
 
 
-def _said(values: dict[str, Any]) -> Said:
+def _said(values: dict[str, Any]) -> Stated:
     if "label" in values:
         if not (label := _text(values["label"], "label")):
             raise _BadRowError("no label")
@@ -211,7 +211,7 @@ def _said(values: dict[str, Any]) -> Said:
     if "number" in values:
         number = _number(values["number"], "number")
         if abs(number) > LARGEST:
-            raise _BadRowError(f"the number {number:g} is beyond {LARGEST:g}; give it in a larger unit")
+            raise _BadRowError(f"the number {number:g} exceeds {LARGEST:g}; give it in a larger unit")
         return number
     given = values["labels"]
     if given in (None, ""):
@@ -236,7 +236,7 @@ def _text(value: Any, what: str) -> str:
         text = str(value).strip()
         text.encode()
     except ValueError as error:  # half of a surrogate pair; an integer of thousands of digits
-        raise _BadRowError(f"the {what} is no text that can be written") from error
+        raise _BadRowError(f"the {what} is not valid text") from error
     return text
 
 
@@ -246,7 +246,7 @@ def _number(value: Any, what: str) -> float:
             raise ValueError
         number = float(value)
     except (ValueError, OverflowError) as error:
-        raise _BadRowError(f"the {what} {str(value)[:60]!r} is no number, such as 3.5") from error
+        raise _BadRowError(f"the {what} {str(value)[:60]!r} is not a number, such as 3.5") from error
     if not math.isfinite(number):
         raise _BadRowError(f"the {what} {number:g} is not finite")
     return number
@@ -263,11 +263,11 @@ def _key(value: Any, root: Path) -> str:
         try:
             mode = (root / spelling).stat().st_mode
         except (OSError, ValueError) as error:
-            reason = reason or (getattr(error, "strerror", None) or "no name that a file can have")
+            reason = reason or (getattr(error, "strerror", None) or "not a valid file name")
             continue
         if stat.S_ISREG(mode):
             return posixpath.normpath(Path(spelling).as_posix())
-        reason = "it is a folder" if stat.S_ISDIR(mode) else "it is no file"
+        reason = "it is a folder" if stat.S_ISDIR(mode) else "it is not a file"
     raise _MissingFileError(reason)
 
 
@@ -275,10 +275,10 @@ def _key(value: Any, root: Path) -> str:
 
 
 def _with_one_split(rows: list[_Row], aside: list[Oddity], notes: list[str]) -> list[_Row]:
-    """Where some rows name a split, those that name none are neither trained on nor measured: they are set aside."""
+    """If some rows have a split, those without one are set aside."""
     parts = {row.part for row in rows}
     if parts == {"train"}:
-        notes.append("every row is for training, which is no split")
+        notes.append("every row is for training, so there is no split")
         return [dataclasses.replace(row, part="") for row in rows]
     if parts == {""} or "" not in parts:
         return rows
@@ -293,11 +293,11 @@ def _once_each(rows: list[_Row], aside: list[Oddity], notes: list[str]) -> list[
         same[row.key].append(row)
     repeated = sum(len(twins) - 1 for twins in same.values() if len({row.saying for row in twins}) == 1)
     if repeated:
-        notes.append(f"{repeated} rows say again what an earlier row says, and are left out")
+        notes.append(f"{repeated} rows repeat an earlier row, and are ignored")
     for key, twins in same.items():
         if len({row.saying for row in twins}) > 1:
             lines = ", ".join(str(row.line) for row in twins[:5])
-            aside.append(Oddity(key, "bad-row", f"lines {lines} say different things of it"))
+            aside.append(Oddity(key, "bad-row", f"lines {lines} contradict each other"))
     return [twins[0] for twins in same.values() if len({row.saying for row in twins}) == 1]
 
 
@@ -311,8 +311,8 @@ def _task(path: Path, task: type[Task], column: str, rows: Sequence[_Row]) -> Ta
     return task(tuple(sorted(names)))
 
 
-def _target(place: dict[str, int], said: Said) -> Target:
-    """What a row says, with names as their places; a number as it is."""
+def _target(place: dict[str, int], said: Stated) -> Target:
+    """The target of a row, with names as indices; a number is unchanged."""
     if isinstance(said, tuple):
         return tuple(sorted(place[name] for name in said))
     return place[said] if isinstance(said, str) else said

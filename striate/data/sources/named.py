@@ -1,4 +1,4 @@
-"""Named data sets: out of installed packages, which are never imported, or as `striate fetch` left them."""
+"""Named data sets: from installed packages, which are never imported, or fetched by `striate fetch`."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ from striate.tasks import Classification
 
 
 def _package_file(package: str, *inside: str) -> Path:
-    """A file inside an installed package. Raises RequestError saying what to install."""
+    """A file inside an installed package. Raises RequestError with the package to install."""
     folder = package_folder(package)
     if folder and (path := folder.joinpath(*inside)).is_file():
         return path
-    raise RequestError(f"this named set lies in the package {package!r}, which is missing: pip install 'striate[sets]'")
+    raise RequestError(
+        f"this named set is part of the package {package!r}, which is not installed: pip install 'striate[sets]'"
+    )
 
 
 def _csv_of_pixels(path: Path, side: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -100,7 +102,7 @@ NAMED = (*PACKAGED, *FETCHED)
 
 
 def open_named(name: str) -> Source:
-    """The named set. Raises RequestError where its package, or what `striate fetch` brings, is not here."""
+    """The named set. Raises RequestError if its package is not installed, or it was not fetched."""
     if name in PACKAGED:
         return PACKAGED[name]()
     folder = set_folder(name)
@@ -108,11 +110,11 @@ def open_named(name: str) -> Source:
         size = sum(original.size for original in ORIGINALS[name].files) / 1e6
         raise RequestError(
             f"the named set {name!r} is not on this machine: 'striate fetch {name}' downloads it ({size:.0f} MB), "
-            f"'striate fetch {name} --from FOLDER' takes files that you have"
+            f"'striate fetch {name} --from FOLDER' uses files that you have"
         )
     return open_set(name, folder)
 
 
 def open_set(name: str, folder: Path) -> Source:
-    """The set whose fetched files lie in `folder`. Raises RequestError where they cannot be read."""
+    """The set of the fetched files in `folder`. Raises RequestError if they cannot be read."""
     return FETCHED[name](set_data(name, folder), name)

@@ -2,7 +2,7 @@
 
 Sizes and SHA-256 sums of MNIST, Fashion-MNIST and CIFAR are those that TensorFlow Datasets publishes for the very same
 addresses; hymenoptera's is the one that the PyTorch tutorials' own build checks. Of Imagenette's present archive there
-is torchvision's MD5 only: enough against damage, not against somebody who wants to deceive.
+is torchvision's MD5 only, which detects damage but not tampering.
 """
 
 from __future__ import annotations

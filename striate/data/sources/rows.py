@@ -1,4 +1,4 @@
-"""Reading the tables that people keep beside their images: CSV as any spreadsheet writes it, refused in one line."""
+"""Reading CSV tables, as any spreadsheet writes them, with one-line errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from striate.errors import RequestError, printable
 
 DELIMITERS = (",", ";", "\t")
-MAX_BYTES = 2**29  # of a table of text: ten million rows; what is larger is no list of images
+MAX_BYTES = 2**29  # of a table of text: about ten million rows
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,16 @@ def read_text(path: Path, what: str, errors: str = "strict") -> str:
             f"cannot read the {what} {str(path)!r}: {getattr(error, 'strerror', None) or error}"
         ) from error
     if too_large or len(content) > MAX_BYTES:
-        raise RequestError(f"the {what} {str(path)!r} has more than {MAX_BYTES // 2**20} MiB; no list of images has")
+        raise RequestError(
+            f"the {what} {str(path)!r} has more than {MAX_BYTES // 2**20} MiB, too large for a list of images"
+        )
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise RequestError(f"the {what} {str(path)!r} is UTF-16; save it as UTF-8")
     if content.startswith(b"PK\x03\x04"):
         raise RequestError(f"the {what} {str(path)!r} is a spreadsheet or an archive; save the sheet as CSV, UTF-8")
     if b"\0" in content:
         line = content.count(b"\n", 0, content.index(b"\0")) + 1
-        raise RequestError(f"the {what} {str(path)!r} is no text: a NUL byte in line {line}")
+        raise RequestError(f"the {what} {str(path)!r} is not text: a NUL byte in line {line}")
     try:
         text = content.decode("utf-8-sig", errors)
     except UnicodeDecodeError as error:
@@ -58,8 +60,8 @@ def read_text(path: Path, what: str, errors: str = "strict") -> str:
 def read_table(path: Path, what: str, known: Iterable[str], errors: str = "strict") -> Table:
     """A CSV file parted by comma, semicolon or tab: whichever makes most of the header's names `known` ones.
 
-    `what`: what the file is called in errors. Raises RequestError, with the line, for what is no such file. Rows may
-    have another number of fields than the header.
+    `what`: the name of the file in errors. Raises RequestError, with the line, for an invalid file. Rows may have
+    another number of fields than the header.
     """
     text = read_text(path, what, errors)
     delimiter = _delimiter(text, {name.casefold() for name in known})

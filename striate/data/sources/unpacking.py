@@ -1,4 +1,4 @@
-"""Archives read without trusting them: no absolute paths, no "..", no links or devices, sizes bounded and counted."""
+"""Safe reading of untrusted archives: no absolute paths, no "..", no links or devices, sizes bounded and counted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHUNK = 2**20
 
 
 class _Counted:
-    """A stream that refuses to give more than `limit` bytes: an archive's own sizes need not be true."""
+    """A stream of at most `limit` bytes: the sizes declared in an archive may be false."""
 
     def __init__(self, stream: IO[bytes], limit: int, what: str) -> None:
         self.stream, self.left, self.what = stream, limit, what
@@ -100,11 +100,11 @@ def zip_files(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[str, int, In
 
 
 def safe_name(name: str, what: str) -> str:
-    """The name, if it lies below where it is unpacked on every system. Raises RequestError."""
+    """The name, if it stays below the target folder on every system. Raises RequestError."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     unsafe = name.startswith("/") or ".." in parts or not parts or any(letter in name for letter in "\\:\0")
     if unsafe:
-        raise RequestError(f"{what} holds {name[:200]!r}, a name that leads elsewhere; nothing was unpacked")
+        raise RequestError(f"{what} holds {name[:200]!r}, a path outside the target folder; nothing was unpacked")
     return "/".join(parts)
 
 

@@ -79,7 +79,7 @@ class Choices:
 
     def _spoken(self, kind: str, to: str) -> str:
         if kind == "relabel":
-            return f"give it {text(self._page.wording.target)} {text(to)}"
+            return f"change {text(self._page.wording.target)} to {text(to)}"
         return f"move it to {text(to)}" if kind == "move" else DECISIONS[kind]
 
 

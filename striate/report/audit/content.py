@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from striate.tasks.values import Wording
 
 DECISIONS = {
-    "keep": "leave it as it is",
+    "keep": "no change",
     "drop": "do not use it",
-    "relabel": "give it another label",
+    "relabel": "change its label",
     "move": "move it to another split",
 }
 NOTHING_SEEN = ("blank", "tiny")

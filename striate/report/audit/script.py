@@ -40,7 +40,7 @@ SCRIPT = r"""
   for (const entry of entries) {
     const select = entry.querySelector("select");
     if (listed) for (const [words, name] of classes) {
-      if (words !== entry.dataset.label) add(select, "relabel:" + name, "give it " + thing + " " + words);
+      if (words !== entry.dataset.label) add(select, "relabel:" + name, "change " + thing + " to " + words);
     }
     for (const [words, name] of parts) {
       if (words !== entry.dataset.part) add(select, "move:" + name, "move it to " + words);
@@ -64,7 +64,7 @@ SCRIPT = r"""
       // A class that the data do not have yet is written with a + before it: a typing error creates none.
       const unknown = complete === "yes" && !word.startsWith("+") ? "+" + word : word;
       const value = "relabel:" + (byWord.get(word) ?? encoded(unknown));
-      add(select, value, "give it " + thing + " " + word);
+      add(select, value, "change " + thing + " to " + word);
       select.value = value;
       input.remove();
       changed(entry, select);
@@ -92,7 +92,7 @@ SCRIPT = r"""
     const tally = { drop: 0, relabel: 0, move: 0, keep: 0 };
     for (const row of decided()) tally[row[1]] += 1;
     tally_text.textContent = tally.drop + " to drop, " + tally.relabel + " to relabel, " + tally.move + " to move, "
-      + tally.keep + " left as they are";
+      + tally.keep + " unchanged";
   };
   const save = () => {
     const out = bytes("path,decision,to,found,suggested%0d%0a");

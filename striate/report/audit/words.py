@@ -142,7 +142,7 @@ WORDS = {
         LOOK,
         "Images outside the splits",
         "Put these images into train, val or test",
-        "They are beside the folders of the splits and are not used.",
+        "They are next to the folders of the splits and are not used.",
     ),
     "empty-class": Words(
         LOOK,
