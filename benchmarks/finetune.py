@@ -63,17 +63,17 @@ def paired(name: str, scratch: Path) -> dict[str, object]:
     }
 
 
-def nearness() -> dict[str, object]:
+def confidences() -> dict[str, object]:
     """The mean confidence of the published net, per data set."""
     from striate.data.sources.folder import open_images
     from striate.data.sources.named import open_named
-    from striate.learning.planning import DEFAULT_BACKBONE
-    from striate.learning.similarity import sureness
+    from striate.learning.similarity import mean_confidence
+    from striate.weights.models import DEFAULT_BACKBONE
 
     sources = {name: open_images(DATA / name) for name in NEAR} | {"mnist-5k": open_named("mnist-5k")}
-    sure = {name: round(sureness(source, DEFAULT_BACKBONE) or 0, 3) for name, source in sources.items()}
+    confidence = {name: round(mean_confidence(source, DEFAULT_BACKBONE) or 0, 3) for name, source in sources.items()}
     what = "mean highest probability that the published net gives a class of ImageNet, 64 images each"
-    return {"what": what, "command": "python benchmarks/finetune.py", "n": 64, "sure": sure}
+    return {"what": what, "command": "python benchmarks/finetune.py", "n": 64, "confidence": confidence}
 
 
 def main() -> None:
@@ -84,7 +84,7 @@ def main() -> None:
         for name in sys.argv[1:] or SETS:
             rows.append(paired(name, Path(place)))
             print(json.dumps(rows[-1]), flush=True)
-        rows.append(nearness())
+        rows.append(confidences())
         print(json.dumps(rows[-1]), flush=True)
     write_record("finetune", rows, ("striate", "torch", "openvino", "numpy", "pillow"))
 

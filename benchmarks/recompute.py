@@ -26,7 +26,7 @@ DEPTHS = (50, 98, 200, 398, 800)
 BATCH = 16
 
 
-def measure_here(depth: int, recompute: str) -> dict[str, float]:
+def measure_here(depth: int, checkpointing: str) -> dict[str, float]:
     """A step in this process, and its CPU time."""
     import torch
 
@@ -40,7 +40,7 @@ def measure_here(depth: int, recompute: str) -> dict[str, float]:
     examples = Examples(images, torch.arange(BATCH) % 10, [127.5] * 3, [127.5] * 3)
     recipe = Recipe().updated({
         "train": {"epochs": 1, "batch": BATCH, "clip_norm": None, "compile": "no", "precision": "float32"},
-        "train.gradient_checkpointing": recompute, "optimizer.name": "sgd", "augment.preset": "none",
+        "train.gradient_checkpointing": checkpointing, "optimizer.name": "sgd", "augment.preset": "none",
     })  # fmt: skip
     warm = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(4 * 900, 10))
     fit(warm, examples, recipe)  # loads the kernels
@@ -56,9 +56,9 @@ def measure_here(depth: int, recompute: str) -> dict[str, float]:
     return {"kept": megabytes_at_peak() - before - weights, "weights": weights, "cpu_seconds": seconds, "loss": loss}
 
 
-def measure(depth: int, recompute: str) -> dict[str, float]:
+def measure(depth: int, checkpointing: str) -> dict[str, float]:
     """`measure_here` in a separate process, where the C library returns large blocks as soon as they are freed."""
-    command = [sys.executable, str(Path(__file__)), "--one", str(depth), recompute]
+    command = [sys.executable, str(Path(__file__)), "--one", str(depth), checkpointing]
     environment = dict(os.environ) | {"MALLOC_MMAP_THRESHOLD_": "65536"}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     found: dict[str, float] = json.loads(done.stdout)
@@ -74,10 +74,10 @@ def main() -> None:
         print(json.dumps(measure_here(int(chosen.one[0]), chosen.one[1])))
         return
     rows: list[dict[str, object]] = []
-    for recompute in ("none", "sqrt"):
-        found = [measure(depth, recompute) for depth in DEPTHS]
+    for checkpointing in ("none", "sqrt"):
+        found = [measure(depth, checkpointing) for depth in DEPTHS]
         row: dict[str, object] = {
-            "what": f"pre-activation ResNet, gradient checkpointing {recompute}: MB in a step of {BATCH}, by depth",
+            "what": f"pre-activation ResNet, gradient checkpointing {checkpointing}: activation MB of a step, by depth",
             "command": "benchmarks/recompute.py", "n": 1, "depths": list(DEPTHS),
         }  # fmt: skip
         for key, digits in (("kept", 1), ("weights", 1), ("cpu_seconds", 2), ("loss", 6)):

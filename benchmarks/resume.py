@@ -4,7 +4,7 @@ Runs of four kinds, alternating, on generated drawings. A run's process is kille
 while it trains and writes a checkpoint at every step or two, sometimes before or after. Then the run is resumed, and
 perhaps killed again, until it ends. Its model.safetensors must then equal, byte for byte, that of an uninterrupted run
 of its kind: the benchmark fails at the first difference. It ends at the given number of kills or minutes. "spawn"
-starts every process anew; "fork" saves the imports, so that nearly all of a process's time is the run.
+starts every process from scratch; "fork" saves the imports, so that nearly all of a process's time is the run.
 """
 
 from __future__ import annotations

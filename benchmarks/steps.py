@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from striate.nets.build import create
 from striate.recipe import Recipe
 from striate.training.examples import Examples
-from striate.training.loop import learn
-from striate.training.loop_state import Run
+from striate.training.loop import train_step
+from striate.training.loop_state import LoopState
 from striate.training.step_timing import choose_fastest
 from striate.training.world import ALONE
 
@@ -58,12 +58,12 @@ def ours(name: str, compiled: str) -> tuple[Turn, str]:
     )
     timing = choose_fastest(net, examples, recipe)
     recipe = recipe.updated({"train": {"precision": timing.precision, "compile": timing.compile}})
-    run = Run(net, examples, recipe, [], None, ALONE)
+    run = LoopState(net, examples, recipe, [], None, ALONE)
 
     def turn() -> float:
         started = time.perf_counter()
         for step in run.batches_left():
-            learn(run, step)
+            train_step(run, step)
         taken = time.perf_counter() - started
         run.epoch, run.batch = run.epoch + 1, 0
         return taken / STEPS

@@ -27,8 +27,8 @@ def found_in_the_first_tenth(data: Path, flipped: set[str]) -> float:
     from striate.progress import Progress
 
     done = examine(open_source(data), labels=True, progress=Progress())
-    first = done.suspects[: len(done.found.usable) // 10]
-    named = {done.found.usable[suspect.index].item.key for suspect in first}
+    first = done.label_errors[: len(done.found.usable) // 10]
+    named = {done.found.usable[error.index].item.key for error in first}
     return len(named & flipped) / len(flipped)
 
 
@@ -74,8 +74,9 @@ def ood(scratch: Path, seed: int) -> dict[str, float]:
             shutil.copyfile(path, folder / path.name)
     recipe = Recipe().updated({"data.ood": str(folder), "seed": seed})
     run = train(DATA / "hymenoptera", out=scratch / f"run{seed}", recipe=recipe)
-    assert run.ood is not None
-    return {key: value for key, value in run.ood.as_dict().items() if isinstance(value, float)}
+    found = run.result.evidence.ood
+    assert found is not None
+    return {key: value for key, value in found.as_dict().items() if isinstance(value, float)}
 
 
 def main() -> None:
@@ -86,7 +87,9 @@ def main() -> None:
         rows: list[dict[str, object]] = []
         for what, measure, runs in (("hymenoptera", hymenoptera, SEEDS), ("mnist-5k", digits, 3)):
             shares = [round(measure(scratch, seed), 4) for seed in range(runs)]
-            row = {"what": f"of 5 % flipped labels in {what}, share in the first tenth of the ranking"}
+            row: dict[str, object] = {
+                "what": f"of 5 % flipped labels in {what}, share in the first tenth of the ranking"
+            }
             row |= {"command": "striate audit DATA --labels", "n": runs, "shares": shares}
             rows.append(row | {"mean": round(statistics.mean(shares), 4)})
             print(json.dumps(rows[-1]), flush=True)

@@ -26,7 +26,7 @@ _ON_MAPS = (nn.Identity, nn.Dropout, nn.Conv2d, nn.BatchNorm2d)  # work on maps 
 class FullyConvolutional(nn.Module):
     """Images [N, in_channels, H, W] -> logits [N, classes, h, w]; made by `fully_convolutional`.
 
-    `window` is the input window of one position, height and width; `stride` how many pixels lie between two of them.
+    `window`: the input window of one position, height and width. `stride`: between neighbouring windows, in pixels.
     """
 
     def __init__(self, body: nn.Module, head: nn.Module, window: tuple[int, int], stride: tuple[int, int]) -> None:

@@ -11,7 +11,7 @@ Pair = tuple[int, int]
 class Field(NamedTuple):
     """The receptive field of one position of a map, in pixels of the image, down and across.
 
-    Position i depends on the pixels from `first + i * jump` on, `size` of them; what lies outside the image is padding,
+    Position i depends on the pixels from `first + i * jump` on, `size` of them; what is outside the image is padding,
     so the size is that of a central position in a large enough image. `gated` means that the map is also
     multiplied with, or added to, something that sees the whole image (squeeze-and-excitation): the field is then that
     of the path without the gate. None instead of a field means the whole image.

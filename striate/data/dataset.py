@@ -61,7 +61,7 @@ class ImageDataset(Sequence[tuple[Images, Any]]):
     @overload
     def __getitem__(self, index: slice, /) -> ImageDataset: ...
     def __getitem__(self, index: int | slice, /) -> tuple[Images, Any] | ImageDataset:
-        """One image and its target, or a slice of the dataset. Raises RequestError for a missing or damaged file."""
+        """One image and its target, or a slice of the dataset. Raises RequestError if it cannot be read."""
         if isinstance(index, slice):
             return ImageDataset(self.source, self.task, self.entries[index])
         entry, target = self.entries[index], self.targets[index]

@@ -57,7 +57,7 @@ def split(found: Audit, held_out: float, seed: int) -> list[str]:
         if ((left - counts) < (counts > 0)).any():
             continue  # the last ones of a class stay in training, so that no class is held out entirely
         if grouped or overlapping:
-            # Large units or those of many classes seldom fit exactly: taken if the part gets nearer to the target size.
+            # Large units or those of many classes seldom fit exactly: taken if the part comes nearer to the target.
             fits = np.abs(held + counts - wanted).sum() < np.abs(held - wanted).sum()
         else:
             fits = bool((held + counts <= wanted).all())

@@ -41,7 +41,7 @@ def create(
     facts = known(name)
     classes = facts.classes if classes is None else classes
     if classes is None:
-        raise RequestError(f"{facts.name} has no number of classes of its own: give classes")
+        raise RequestError(f"{facts.name} has no default number of classes: give classes")
     classes = _whole("classes", classes, LARGEST_CLASSES)
     in_channels = _whole("in_channels", facts.in_channels if in_channels is None else in_channels, LARGEST_CHANNELS)
     chosen = _options(facts, options)

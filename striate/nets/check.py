@@ -90,8 +90,8 @@ def check_net(
                 failures += [Failure(name, found, advice) for found, advice in check(subject)]
             except Exception as error:  # of the network's own code
                 lines = str(error).strip().splitlines()
-                said = f": {lines[0]}" if lines else ""
-                failures.append(Failure(name, f"{type(error).__name__}{said}", _ADVICE))
+                message = f": {lines[0]}" if lines else ""
+                failures.append(Failure(name, f"{type(error).__name__}{message}", _ADVICE))
             if failures and name == "logits":
                 break  # the other checks need logits
     return failures

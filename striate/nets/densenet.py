@@ -229,9 +229,9 @@ class CifarDenseNet(_DenseNet):
         if not layers + 4 <= depth <= 1000 or depth % layers != 4 % layers:
             raise RequestError(f"depth must be {layers}n + 4, from {layers + 4} to 1000 (40, 100, ...), not {depth}")
         if not 1 <= growth_rate <= 256:
-            raise RequestError(f"growth_rate must lie in 1 to 256, not {growth_rate}")
+            raise RequestError(f"growth_rate must be in 1 to 256, not {growth_rate}")
         if not 0.1 <= compression <= 1:
-            raise RequestError(f"compression must lie in 0.1 to 1, not {compression}")
+            raise RequestError(f"compression must be in 0.1 to 1, not {compression}")
         _check_dropout(dropout)
         first = 2 * growth_rate if bottleneck and compression < 1 else 16
         stem = nn.Conv2d(in_channels, first, 3, padding=1, bias=False)

@@ -255,7 +255,7 @@ class CifarPreActResNet(_Units):
             examples = "110, 164, 1001" if bottleneck else "20, 56, 110"
             raise RequestError(f"depth must be {layers}n + 2, from {layers + 2} to 1202 ({examples}, ...), not {depth}")
         if not -20 <= gate_bias <= 20:
-            raise RequestError(f"gate_bias must lie in -20 to 20, not {gate_bias}")
+            raise RequestError(f"gate_bias must be in -20 to 20, not {gate_bias}")
         rows = list(cifar_stages((depth - 2) // layers, bottleneck))
         first = rows[0].in_channels
         stem = [nn.Conv2d(in_channels, first, 3, padding=1, bias=False), *activations(STEM, first)]

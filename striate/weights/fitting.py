@@ -46,7 +46,7 @@ def renamed(arrays: Mapping[str, npt.NDArray[np.generic]], rules: Sequence[Renam
             found[f"{ours}.{leaf}"] = array
     if strange:
         modules = list(dict.fromkeys(strange))
-        more = f" nor {len(modules) - 3} more" if len(modules) > 3 else ""
+        more = f" and {len(modules) - 3} more" if len(modules) > 3 else ""
         raise WorkError(f"no rule renames {', '.join(map(repr, modules[:3]))}{more}")
     return found
 

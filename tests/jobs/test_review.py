@@ -186,7 +186,7 @@ def test_settings_of_another_strategy_are_told(photos: Path, tmp_path: Path, cli
 
 def test_a_wrong_augmentation_is_refused_whatever_the_strategy(photos: Path, tmp_path: Path, cli: Cli) -> None:
     code, _, errors = cli("train", str(photos), "--augment", "flop=1", "--out", str(tmp_path / "run"))
-    assert (code, errors.count("\n")) == (2, 1) and "unknown augmentation 'flop'" in errors
+    assert (code, errors.count("\n")) == (2, 1) and "unknown key 'flop' in [augment]" in errors
     assert not (tmp_path / "run").exists()
 
 

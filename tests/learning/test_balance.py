@@ -77,7 +77,7 @@ def test_balance_needs_classes() -> None:
         check_balance(task, "none")
         with pytest.raises(RequestError, match=f"balance 'weights' needs single-label classification; .*{task.kind!r}"):
             check_balance(task, "weights")
-    with pytest.raises(RequestError, match="unknown balance 'weight'; did you mean 'weights'"):
+    with pytest.raises(RequestError, match=r"unknown data\.balance 'weight'; did you mean 'weights'"):
         TheRecipe().updated({"data.balance": "weight"})
 
 

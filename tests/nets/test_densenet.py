@@ -146,8 +146,8 @@ def test_every_layer_of_the_imagenet_network_saves_memory_if_asked() -> None:
         ({"depth": 41}, "depth must be 6n + 4, from 10 to 1000 (40, 100, ...), not 41"),
         ({"depth": 41, "bottleneck": False}, "depth must be 3n + 4, from 7 to 1000 (40, 100, ...), not 41"),
         ({"depth": 10**9}, "depth must be 6n + 4"),
-        ({"growth_rate": 0}, "growth_rate must lie in 1 to 256, not 0"),
-        ({"compression": 0.0}, "compression must lie in 0.1 to 1, not 0.0"),
+        ({"growth_rate": 0}, "growth_rate must be in 1 to 256, not 0"),
+        ({"compression": 0.0}, "compression must be in 0.1 to 1, not 0.0"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1, not 1.0"),
     ],
 )

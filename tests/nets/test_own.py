@@ -173,7 +173,7 @@ def test_wrong_requests_of_a_registered_net_are_refused() -> None:
     striate.register(Convolutional)
     with pytest.raises(RequestError, match="takes 3 channels, not 1: let its constructor take in_channels"):
         create(f"{__name__}:Convolutional", classes=3, in_channels=1)
-    with pytest.raises(RequestError, match="has no number of classes of its own: give classes"):
+    with pytest.raises(RequestError, match="has no default number of classes: give classes"):
         create(f"{__name__}:Convolutional")
     net = create(f"{__name__}:Convolutional", classes=3)
     with pytest.raises(RequestError, match=r"takes images \[N, 3, H, W\], not \[1, 1, 9, 9\]"):

@@ -154,7 +154,7 @@ def test_counts_of_variants(name: str, options: dict[str, object], count: tuple[
     [
         ({"depth": 110}, "depth must be 9n + 2, from 11 to 1202 (110, 164, 1001, ...), not 111"),
         ({"depth": 110, "bottleneck": False}, "depth must be 6n + 2, from 8 to 1202 (20, 56, 110, ...), not 111"),
-        ({"gate_bias": 21}, "gate_bias must lie in -20 to 20, not 21"),
+        ({"gate_bias": 21}, "gate_bias must be in -20 to 20, not 21"),
         ({"shortcut": "gating"}, "must be 'original' or 'constant_scaling' or"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The audit: usable images, files set aside and why, conversions and how. Nothing is dropped silently."""
+"""The audit: what the data contain, and what was set aside or converted, and why. Nothing is dropped silently."""
 
 from __future__ import annotations
 

@@ -54,9 +54,9 @@ KEPT = {
     "tiny-class": "a single image: trained on, never evaluated on",
 }
 
-# The basis of these thresholds: of hymenoptera's, imagenet_samples' and coil20_att's 1,997 good photographs, none has
-# less than 15 grey levels of standard deviation (of CIFAR-10-JPEG's, 7.5); relative to the median side of its folder,
-# none is smaller than 1/4.5 or larger than 5.2 times; the largest aspect is 3.4, and 2.6 times its folder's median.
+# The basis of these thresholds: of the 1,997 good photographs of hymenoptera, imagenet_samples, coil20_att none has a
+# standard deviation below 15 grey levels (of CIFAR-10-JPEG's, 7.5); against its folder's median side none is smaller
+# than 1/4.5 or larger than 5.2 times; the longest is 3.4 times as long as wide, 2.6 times its folder's median aspect.
 _BLANK = 4.0  # grey levels of standard deviation
 _TIMES_SMALLER, _TINY = 5.0, 64  # than the median side, and with a shorter side of fewer pixels than this
 _TIMES_LARGER = 8.0
