@@ -32,6 +32,7 @@ from striate.sections import (
 from striate.sections.wording import images, number, percent
 from striate.tasks.base import Evaluation
 from striate.tasks.metrics import Calibration, calibration, wilson
+from striate.tasks.metrics import percent as plain_percent
 from striate.tasks.report_common import BEATEN, SHOWN, Example, ReportContext, evaluated_on, not_evaluated
 
 EXAMPLES = 232  # images of the worst predictions: the first are shown, the others in the cells of the confusion matrix
@@ -114,8 +115,8 @@ class ClassificationEvaluation(Evaluation):
         found = {}
         for name, row in self._per_class().items():
             low, high = row["interval"]
-            within = f"95 % interval {percent(low)} to {percent(high)}"
-            found[name] = f"{percent(row['recall'])} of {row['count']:,} ({within})"
+            within = f"95 % interval {plain_percent(low)} to {plain_percent(high)}"
+            found[name] = f"{plain_percent(row['recall'])} of {row['count']:,} ({within})"
         return found
 
     def lines(self) -> list[str]:
@@ -125,11 +126,11 @@ class ClassificationEvaluation(Evaluation):
         low, high = self.interval
         where = f"{self.correct:,} of {self.where()}"
         weakest = sorted(self.recalls.items(), key=lambda row: row[1])
-        listed = ", ".join(f"{printable(name)} ({percent(recall)})" for name, recall in weakest[:WEAKEST])
+        listed = ", ".join(f"{printable(name)} ({plain_percent(recall)})" for name, recall in weakest[:WEAKEST])
         more = f" and {len(weakest) - WEAKEST} more" if len(weakest) > WEAKEST else ""
         return [
-            f"Accuracy {percent(self.accuracy)} ({where}; 95 % interval {percent(low)} to {percent(high)})",
-            f"Balanced {percent(self.balanced_accuracy)}; recognised: {listed}{more}",
+            f"Accuracy {plain_percent(self.accuracy)} ({where}; 95 % interval {plain_percent(low)} to {plain_percent(high)})",
+            f"Balanced {plain_percent(self.balanced_accuracy)}; recognised: {listed}{more}",
         ]
 
     def errors(self) -> NDArray[np.float64]:

@@ -33,6 +33,7 @@ from striate.sections import (
 from striate.sections.wording import counted, images, number, percent, quantity
 from striate.tasks.base import Evaluation
 from striate.tasks.metrics import average_precision, bootstrap_interval, precision_recall
+from striate.tasks.metrics import percent as plain_percent
 from striate.tasks.report_common import SHOWN, Example, ReportContext, evaluated_on, not_evaluated
 from striate.tasks.values import or_none
 
@@ -109,7 +110,7 @@ class MultilabelEvaluation(Evaluation):
         """The average precision of each label."""
         found = {}
         for place, (name, ranked) in enumerate(zip(self.task.names, self.average_precisions, strict=True)):
-            shown = percent(ranked) if math.isfinite(ranked) else "-"
+            shown = plain_percent(ranked) if math.isfinite(ranked) else "-"
             found[name] = f"{int(self.targets[:, place].sum()):,} images, average precision {shown}"
         return found
 
@@ -121,13 +122,13 @@ class MultilabelEvaluation(Evaluation):
         weakest = sorted((row for row in ranked if math.isfinite(row[1])), key=lambda row: row[1])
         if not weakest:
             return [f"Mean average precision not measured: none of the {self.where()} has a label"]
-        listed = ", ".join(f"{printable(name)} ({percent(value)})" for name, value in weakest[:WEAKEST])
+        listed = ", ".join(f"{printable(name)} ({plain_percent(value)})" for name, value in weakest[:WEAKEST])
         more = f" and {len(weakest) - WEAKEST} more" if len(weakest) > WEAKEST else ""
         count = "1 label" if len(weakest) == 1 else f"{len(weakest)} labels"
         low, high = self.interval
-        where = f"{self.where()}; 95 % interval {percent(low)} to {percent(high)}"
+        where = f"{self.where()}; 95 % interval {plain_percent(low)} to {plain_percent(high)}"
         return [
-            f"Mean average precision {percent(self.score)} over {count} ({where})",
+            f"Mean average precision {plain_percent(self.score)} over {count} ({where})",
             f"All labels correct on {self.all_right:,} of them; average precision: {listed}{more}",
         ]
 
