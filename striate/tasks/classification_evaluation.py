@@ -128,8 +128,9 @@ class ClassificationEvaluation(Evaluation):
         weakest = sorted(self.recalls.items(), key=lambda row: row[1])
         listed = ", ".join(f"{printable(name)} ({plain_percent(recall)})" for name, recall in weakest[:WEAKEST])
         more = f" and {len(weakest) - WEAKEST} more" if len(weakest) > WEAKEST else ""
+        within = f"95 % interval {plain_percent(low)} to {plain_percent(high)}"
         return [
-            f"Accuracy {plain_percent(self.accuracy)} ({where}; 95 % interval {plain_percent(low)} to {plain_percent(high)})",
+            f"Accuracy {plain_percent(self.accuracy)} ({where}; {within})",
             f"Balanced {plain_percent(self.balanced_accuracy)}; recognised: {listed}{more}",
         ]
 
