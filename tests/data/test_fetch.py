@@ -343,7 +343,7 @@ def test_attempts_are_bounded(how: str, one: Publisher) -> None:
     one.at_most = 1000
     one.etag, one.ranges = ("", True) if how == "no validator" else ('"one"', False)
     with pytest.raises(
-        WorkError, match=r"the connection was cut at 1,000 of [\d,]+ bytes, 3 times; if you have it, say"
+        WorkError, match=r"the connection was cut at 1,000 of [\d,]+ bytes, 3 times; if you have it, use"
     ):
         fetch("cifar10")
     assert 3 <= len(one.asked) <= 4

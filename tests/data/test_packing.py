@@ -279,7 +279,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(limit: int, whole: bytes, tmp
     command = [sys.executable, "-c", FULL, str(Path(__file__).parent), str(path), str(limit)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stderr == "" and done.stdout.count("\n") == 1
-    assert f"could not write '{path}.part': File too large; what is packed so far stays there" in done.stdout
+    assert f"could not write '{path}.part': File too large; the images packed so far stay there" in done.stdout
     assert not path.exists()
     write_pack(path, Noise(), PIXELS, progress=told)
     assert path.read_bytes() == whole
