@@ -345,7 +345,7 @@ def test_a_second_writer_waits(whole: bytes, tmp_path: Path) -> None:
 
     class Second(Progress):
         def say(self, line: str) -> None:
-            assert line == f"Waiting for another run that packs into '{path}'"
+            assert line == f"Waiting for another run that is packing '{path}'"
             waiting.set()
 
     second = threading.Thread(target=write_pack, args=(path, Noise(), PIXELS), kwargs={"progress": Second()})
