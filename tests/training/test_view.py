@@ -72,7 +72,7 @@ def test_normalisation_that_does_not_fit_is_refused(mean: list[float] | Tensor, 
     ("task", "targets", "words"),
     [
         (Classification(("a", "b")), torch.zeros(3), r"int64 classes \[N\], not float32 \[3\]"),
-        (Classification(("a", "b")), torch.tensor([0, -1, 0]), "classes count from 0, but one is -1"),
+        (Classification(("a", "b")), torch.tensor([0, -1, 0]), "class indices start at 0, but one is -1"),
         (Multilabel(("a", "b")), torch.zeros(3), r"float labels \[N, labels\]"),
         (Multilabel(("a", "b")), torch.full((3, 2), 2.0), "present .1. or absent .0., but one is neither"),
         (Multilabel(("a", "b")), torch.full((3, 2), float("nan")), "one is neither"),
