@@ -168,12 +168,12 @@ WRONG = [
     ({"optimizer.name": "admw"}, "unknown optimizer 'admw'; did you mean 'adamw'"),
     ({"trian": {"batch": 3}}, "unknown table of a recipe 'trian'; did you mean 'train'?"),
     ({"rotat": 3}, "unknown recipe key 'rotat'; did you mean 'augment.rotate'?"),
-    ({"train": 3}, "[train] is a table with keys of its own, and takes no value such as 3"),
+    ({"train": 3}, "[train] is a table of keys, and takes no value such as 3"),
     ({"seed": {"x": 1}}, "'seed' is a key, not a table"),
     ({"data": {"folds": 1}}, "data.folds takes an integer from 2 to 100, not 1"),
     ({"net": {"options": {"a b": 1}}}, "net.options takes a table of options, not {'a b': 1}"),
     ({"net": {"options": {"width": math.inf}}}, "net.options takes a table of options"),
-    ({3: 1}, "a key of a recipe is text, not 3"),
+    ({3: 1}, "a key of a recipe is a string, not 3"),
 ]
 
 
