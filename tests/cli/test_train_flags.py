@@ -85,7 +85,7 @@ WRONG = [
     (("--lr", "fast"), "optimizer.lr takes a number from 1e-12 to 1000, or 'auto', not 'fast'"),
     (("--lr", "-1e-3"), "expected one argument"),
     (("--lr", "5000"), "optimizer.lr takes a number from 1e-12 to 1000, or 'auto', not '5000'"),
-    (("--overfit-batch", "photos"), "takes a number of images, not 'photos'; the data go before it"),
+    (("--overfit-batch", "photos"), "takes a number of images, not 'photos'; put the data before it"),
     (("--optimizer", "admw"), "did you mean 'adamw'?"),
     (
         ("--optimizer", "adam", "--set", "optimizer.momentum=0.5"),

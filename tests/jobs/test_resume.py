@@ -220,7 +220,7 @@ def test_changed_data_are_refused(stopped: Path, cli: Cli) -> None:
     images = stopped.parent / "data"
     (images / "low" / "000.png").rename(images / "high" / "moved.png")
     code, out, err = cli("train", "--resume", stopped)
-    assert (code, out) == (2, "") and "the checkpoint is of another run: data was '12 images" in err
+    assert (code, out) == (2, "") and "the checkpoint is of another run: data was '12 training images" in err
     (images / "high" / "moved.png").rename(images / "low" / "000.png")
     assert cli("train", "--resume", stopped)[0] == 0
 

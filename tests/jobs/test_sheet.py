@@ -96,7 +96,7 @@ def test_words_are_broken_and_never_cut() -> None:
 
 def test_every_words_are_a_sentence_with_its_values() -> None:
     chosen = augmentation("shorter_side=[[144,1],[188,3]] rotate=5 fill=mirror cutout=8 shift=0.0625")
-    assert chosen.words("shorter_side") == "resized to a shorter side of 144 (25 %), 188 (75 %), then cut out anywhere"
+    assert chosen.words("shorter_side") == "resized to a shorter side of 144 (25 %), 188 (75 %), then random crop"
     assert chosen.words("rotate") == "rotated by up to 5 degrees either way, border filled by reflection"
     assert chosen.words("cutout") == "a random square of 8 pixels blanked"
     assert chosen.words("shift") == "shifted by up to 6.25 % of the side along each axis, border filled by reflection"
