@@ -276,7 +276,7 @@ def test_what_does_not_go_with_the_task_is_refused(made: tuple[Path, list[Drawin
         changes = {"strategy": strategy, "net.name": net, "loss.name": "huber"}
         refused("huber", by_class, out, **changes)
         refused("huber", given["labels csv"], out, **changes)
-    refused("ends in a linear layer; choose another net", given["number csv"], out, **{"net.name": "lenet5"})
+    refused("ends in a linear layer; choose another one", given["number csv"], out, **{"net.name": "lenet5"})
 
 
 def test_a_loss_that_does_not_go_with_the_task_is_refused_before_any_image_is_read(
