@@ -32,11 +32,12 @@ types: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/sphinx-build -q -W --keep-going -d docs/_build/.doctrees docs docs/_build
 
+# Two workers, a file's tests on one of them, and one thread each.
 test: lint types docs
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-full: lint types docs
-	$(BIN)/python -m pytest -m ''
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m ''
 
 # Measures first light's figures; PEERS="--peer-python PYTHON --fastai SCRIPT" puts the peers in between.
 bench: $(STAMP)

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from named_tests import (  # noqa: F401  the hooks that mark tests, and compare a full run with what the documentation names
     pytest_collection_modifyitems,
-    pytest_deselected,
     pytest_runtest_logreport,
     pytest_sessionfinish,
     pytest_terminal_summary,

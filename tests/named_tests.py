@@ -103,6 +103,18 @@ def _functions(path: str) -> dict[str, bool]:
     }
 
 
+@functools.cache
+def slow_tests() -> frozenset[str]:
+    """The tests that only `make test-full` runs, as path::test."""
+    return frozenset(
+        f"{file}::{node.name}"
+        for file in _files()
+        for node in ast.parse((ROOT / file).read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef)
+        and any(ast.unparse(mark).startswith("pytest.mark.slow") for mark in node.decorator_list)
+    )
+
+
 def _begins_with_skip(function: ast.FunctionDef) -> bool:
     body = function.body[1:] if ast.get_docstring(function) else function.body
     return bool(body) and isinstance(body[0], ast.Expr) and _skips(body[0].value)
@@ -164,7 +176,6 @@ def kind_of(item: pytest.Item) -> str:
 # The hooks.
 
 _ran: set[str] = set()
-_deselected: set[str] = set()
 _did_not_run: list[str] = []
 
 
@@ -176,20 +187,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(kind)
 
 
-def pytest_deselected(items: Iterable[pytest.Item]) -> None:
-    _deselected.update(_function_of(item.nodeid) for item in items)
-
-
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" or report.skipped:
         _ran.add(_function_of(report.nodeid))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """A full run fails if it left out a test that a row names. Skipped for want of data counts as run, and is shown."""
-    if not _is_full(session) or exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+    """A full run fails if it left out a test that a row names. Skipped for want of data counts as run, and is shown.
+
+    Several workers report to one process, which alone has seen all tests.
+    """
+    if (
+        hasattr(session.config, "workerinput")
+        or not _is_full(session)
+        or exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    ):
         return
-    _did_not_run.extend(name for name in _named() if name not in _ran | _deselected)
+    left_out = slow_tests() if session.config.option.markexpr == "not slow" else frozenset()
+    _did_not_run.extend(name for name in _named() if name not in _ran | left_out)
     if _did_not_run:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

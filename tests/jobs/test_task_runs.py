@@ -298,9 +298,7 @@ def test_a_loss_that_does_not_go_with_the_task_is_refused_before_any_image_is_re
 @pytest.mark.parametrize("case", ["multilabel scratch csv"], indirect=True)
 def test_a_model_is_not_measured_on_another_task(case: Case, made: tuple[Path, list[Drawing]], tmp_path: Path) -> None:
     root, drawings = made
-    with pytest.raises(
-        RequestError, match=r"the model's task is 'multilabel', and that of 'side' is 'regression'"
-    ):
+    with pytest.raises(RequestError, match=r"the model's task is 'multilabel', and that of 'side' is 'regression'"):
         evaluate(case.run.folder, manifests(root, drawings)["number csv"])
     with pytest.raises(RequestError, match=r"the model's task is 'multilabel', .* is 'classification'"):
         evaluate(
