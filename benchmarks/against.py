@@ -22,7 +22,7 @@ from pathlib import Path
 from recording import write_record
 
 ROOT = Path(__file__).parents[1]
-STEPS = ["mnist-5k", "--net", "resnet20", "--strategy", "scratch", "--epochs", "2", "--batch", "128"]
+STEPS = ["digits", "--net", "resnet20", "--strategy", "scratch", "--epochs", "2", "--batch", "128"]
 
 
 def striate(checkout: Path, cache: Path, *arguments: str) -> tuple[float, str]:
