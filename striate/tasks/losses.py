@@ -50,6 +50,10 @@ class Loss(ABC):
         """Logits [N, outputs] and targets -> losses [N] and their gradient with respect to the logits [N, outputs]."""
 
     @abstractmethod
+    def curvature(self, logits: Floats, targets: Array) -> Floats:
+        """The second derivative of each image's loss with respect to each of its logits [N, outputs]."""
+
+    @abstractmethod
     def torch(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The same losses [N], in float32, differentiable. Raises RequestError for shapes that do not fit."""
 
@@ -101,6 +105,12 @@ class CrossEntropy(Loss):
             gradient -= smooth * prior
         return losses, gradient
 
+    def curvature(self, logits: Floats, targets: Array) -> Floats:
+        """p (1 - p), whatever the target."""
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares = powers / powers.sum(axis=1, keepdims=True)
+        return np.asarray(shares * (1 - shares))
+
     def torch(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Losses [N]."""
         import torch
@@ -145,6 +155,11 @@ class BinaryCrossEntropy(Loss):
         """Losses [N], the mean over the labels, and gradient [N, labels]."""
         losses = np.logaddexp(0, logits) - logits * targets
         return losses.mean(axis=1), (np.exp(-np.logaddexp(0, -logits)) - targets) / logits.shape[1]
+
+    def curvature(self, logits: Floats, targets: Array) -> Floats:
+        """p (1 - p), over the number of labels."""
+        shares = np.exp(-np.logaddexp(0, -logits))
+        return np.asarray(shares * (1 - shares) / logits.shape[1])
 
     def torch(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Losses [N], the mean over the labels."""
@@ -216,6 +231,10 @@ class MSE(ErrorLoss):
         errors = self._errors(logits, targets)
         return (errors * errors).mean(axis=1), 2 * errors / (errors.shape[1] * np.array(self.scale))
 
+    def curvature(self, logits: Floats, targets: Array) -> Floats:
+        """2, in units of the scale, over the number of outputs."""
+        return np.broadcast_to(2 / (logits.shape[1] * np.square(self.scale)), logits.shape)
+
     def torch(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Losses [N]."""
         return self._torch_errors(logits, targets).square().mean(1)
@@ -241,6 +260,11 @@ class Huber(ErrorLoss):
         errors = self._errors(logits, targets)
         slope = errors.clip(-HUBER_DELTA, HUBER_DELTA)
         return (slope * (errors - 0.5 * slope)).mean(axis=1), slope / (errors.shape[1] * np.array(self.scale))
+
+    def curvature(self, logits: Floats, targets: Array) -> Floats:
+        """1 up to HUBER_DELTA and 0 beyond, in units of the scale, over the number of outputs."""
+        small = np.abs(self._errors(logits, targets)) <= HUBER_DELTA
+        return np.asarray(small / (logits.shape[1] * np.square(self.scale)))
 
     def torch(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Losses [N]."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,13 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.tasks import Targets, Task
-from striate.transfer.objective import Floats, minimum
+from striate.tasks import Loss, Targets, Task
+from striate.transfer.solver import Design, Solution, minimise
 
 Folds = NDArray[np.int64]
 
 CS = tuple(float(10.0**power) for power in np.arange(-4.0, 1.01, 0.5))  # C: the inverse of the L2 penalty
-SEARCH_LIMIT = 4000  # images used to search for C: with more, the choice hardly changes, but the time grows
+START = 5  # where the search in CS begins
+SEARCH_LIMIT = 5000  # images used to search for C: with more, the choice hardly changes, but the time grows
+FINAL, BY_FOLD = 1e-5, 5e-4  # distance to the minimum, as a fraction of the loss
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,14 @@ class Head:
     bias: NDArray[np.float32]
     C: float
     scores: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedHead:
+    """A head, and predictions [N, outputs] of its images by heads fitted without their fold; NaN without a fold."""
+
+    head: Head
+    out_of_fold: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -47,31 +58,34 @@ class HeadData:
 
 
 def fit_head(data: HeadData, *, folds: int = 5, seed: int = 0, fold: Folds | None = None) -> Head:
-    """Fit the head.
+    """The fitted head alone: see `fit_with_folds`."""
+    return fit_with_folds(data, folds=folds, seed=seed, fold=fold, predict=False).head
+
+
+def fit_with_folds(
+    data: HeadData, *, folds: int = 5, seed: int = 0, fold: Folds | None = None, predict: bool = True
+) -> FittedHead:
+    """Fit the head, and, unless `predict` is off, predict each image by a head that was fitted without its fold.
 
     Minimises the summed loss plus |W|^2 / (2 C), biases unpenalised. C minimises the loss over the folds, which are
-    given by `fold` [N] or drawn at random: for
-    classification the log loss, because on few images accuracy changes in steps and is equal over decades of C, while
-    log loss has one smooth minimum.
+    given by `fold` [N] or drawn at random: for classification the log loss, because on few images accuracy changes in
+    steps and is equal over decades of C, while log loss has one smooth minimum.
     """
     with _few_threads(data):
-        problem = _Problem(data)
         fold = fold_of(data.targets, folds, seed) if fold is None else fold
-        c, scores = _choose(problem, fold, seed)
-        return problem.head(*problem.fit(c), c, scores)
-
-
-def out_of_fold(data: HeadData, fold: Folds, c: float) -> NDArray[np.float32]:
-    """Predictions [N, outputs] for each image by a head fitted without its fold; NaN for images of fold -1."""
-    predictions = np.full((len(data.features), data.task.outputs), np.nan, np.float32)
-    with _few_threads(data):
-        problem = _Problem(data)
-        start = problem.fit(c)
-        for held in range(int(fold.max(initial=-1)) + 1):
-            outside = fold == held
-            head = problem.head(*problem.fit(c, fold != held, start), c, ())
-            predictions[outside] = data.task.predictions(data.features[outside] @ head.weight.T + head.bias)
-    return predictions
+        problem = _Problem.of(data)
+        search = _search(problem, fold, seed)
+        c, start = search.c, search.nearest()
+        head = problem.fit(c, np.ones((1, len(fold)), bool), [start[0]], FINAL)[0]
+        out_of_fold = np.full((len(fold), data.task.outputs), np.nan, np.float32)
+        if predict:
+            held = [fold == number for number in range(int(fold.max(initial=-1)) + 1)]
+            inside = np.array([~rows for rows in held])
+            starts = start if search.all_rows and len(start) == len(held) else [head] * len(held)
+            for rows, other in zip(held, problem.fit(c, inside, starts, BY_FOLD), strict=True):
+                weight, bias = problem.in_units(other)
+                out_of_fold[rows] = data.task.predictions(data.features[rows] @ weight.T + bias)
+        return FittedHead(Head(*problem.in_units(head), c, search.scores), out_of_fold)
 
 
 def fold_of(targets: Targets, folds: int, seed: int) -> Folds:
@@ -87,89 +101,124 @@ def fold_of(targets: Targets, folds: int, seed: int) -> Folds:
     return fold
 
 
+@dataclass(frozen=True, eq=False)
 class _Problem:
-    """The optimisation problem: features centred and rotated, targets standardised, both reversible."""
+    """The optimisation problem: features with their principal components, targets standardised, both reversible."""
 
-    def __init__(self, data: HeadData) -> None:
-        self.centre = data.features.mean(axis=0, dtype=np.float64)
-        x = data.features - self.centre
-        self.basis: Floats | None = None
-        if len(x) < x.shape[1]:
-            # Fewer images than features: rotated into the span of the images, which changes neither fit nor penalty,
-            # the problem has N unknowns per output instead of D.
-            _, _, self.basis = np.linalg.svd(x.astype(np.float64), full_matrices=False)
-            x = x @ self.basis.T
-        self.x: Floats = x.astype(np.float64)
-        self.weights = np.ones(len(x)) if data.weights is None else np.asarray(data.weights, np.float64)
-        task = data.task
-        self.loss, self.targets, self.outputs = task.loss(data.loss), data.targets, task.outputs
-        self.shift: Floats | float = 0.0
-        self.scale: Floats | float = 1.0
+    design: Design
+    targets: Targets
+    weights: NDArray[np.float64]
+    loss: Loss
+    outputs: int
+    centre: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, data: HeadData) -> _Problem:
+        weights = np.ones(len(data.features)) if data.weights is None else np.asarray(data.weights, np.float64)
+        task, targets, centre, scale = data.task, data.targets, np.zeros(1), np.ones(1)
         # In standard deviations, so that one range of C fits metres and millimetres.
-        if standard := task.standardisation(data.targets, data.loss):
-            self.targets = standard.apply(data.targets)
-            self.shift, self.scale = np.array(standard.centre), np.array(standard.scale)
+        if standard := task.standardisation(targets, data.loss):
+            targets = standard.apply(targets)
+            centre, scale = np.array(standard.centre), np.array(standard.scale)
+        return cls(Design.of(data.features), targets, weights, task.loss(data.loss), task.outputs, centre, scale)
+
+    def only(self, rows: NDArray[np.int64]) -> _Problem:
+        """The same problem with some of the images. The principal components are still those of all."""
+        design = dataclasses.replace(self.design, x=self.design.x[rows])
+        return dataclasses.replace(self, design=design, targets=self.targets[rows], weights=self.weights[rows])
 
     def fit(
-        self, c: float, rows: NDArray[np.bool_] | None = None, start: tuple[Floats, Floats] | None = None
-    ) -> tuple[Floats, Floats]:
-        """Weight and bias over the rotated features, from the chosen rows."""
-        start = start or (np.zeros((self.outputs, self.x.shape[1])), np.zeros(self.outputs))
-        if rows is None:
-            return minimum(self.x, self.targets, self.weights, self.loss, c, start)
-        return minimum(self.x[rows], self.targets[rows], self.weights[rows], self.loss, c, start)
+        self, c: float, inside: NDArray[np.bool_], starts: Sequence[Solution], tolerance: float
+    ) -> list[Solution]:
+        """A head for each row of `inside` [heads, N], fitted to the images that are True there."""
+        return minimise(self.design, self.targets, inside * self.weights, self.loss, c, starts, tolerance)
 
-    def head(self, weight: Floats, bias: Floats, c: float, scores: tuple[tuple[float, float], ...]) -> Head:
-        """Weight and bias for the original features, in the targets' units."""
-        full = (weight if self.basis is None else weight @ self.basis) * np.reshape(self.scale, (-1, 1))
-        offset = bias * self.scale + self.shift - full @ self.centre
-        return Head(full.astype(np.float32), offset.astype(np.float32), c, scores)
+    def loss_of(self, head: Solution, rows: NDArray[np.bool_]) -> float:
+        """The weighted sum of a head's losses on some of the images."""
+        losses, _ = self.loss.numpy(self.design.logits(head, rows), self.targets[rows])
+        return float(losses @ self.weights[rows])
+
+    def in_units(self, head: Solution) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Weight and bias for the original features, in the targets' units, float32."""
+        weight, bias = self.design.original(head)
+        weight, bias = weight * self.scale[:, None], bias * self.scale + self.centre
+        return weight.astype(np.float32), bias.astype(np.float32)
 
 
-def _choose(problem: _Problem, fold: Folds, seed: int) -> tuple[float, tuple[tuple[float, float], ...]]:
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """The search for C. tried: the loss over the folds and each fold's head, by position in CS."""
+
+    tried: dict[int, tuple[float, list[Solution]]]
+    all_rows: bool
+
+    @property
+    def scores(self) -> tuple[tuple[float, float], ...]:
+        """(C, mean loss) for each C tried, from strong to weak regularisation."""
+        return tuple((CS[place], self.tried[place][0]) for place in sorted(self.tried))
+
+    @property
+    def c(self) -> float:
+        """The C of the least loss."""
+        return _least(self.scores)
+
+    def nearest(self) -> list[Solution]:
+        """The heads of the folds for the tried C that is nearest to the chosen one."""
+        return self.tried[min(self.tried, key=lambda place: abs(np.log(CS[place] / self.c)))][1]
+
+
+def _search(problem: _Problem, fold: Folds, seed: int) -> _Search:
+    """Try values of C, downhill from START until the loss over the folds has risen on both sides."""
     chosen = np.flatnonzero(fold >= 0)
-    if len(chosen) > SEARCH_LIMIT:
-        chosen = np.random.default_rng(seed).permutation(chosen)[:SEARCH_LIMIT]
-    among = np.zeros(len(fold), bool)
-    among[chosen] = True
-    folds = [(among & (fold != held), among & (fold == held)) for held in np.unique(fold[among])]
-    folds = [(inside, outside) for inside, outside in folds if inside.any()]
-    starts: list[tuple[Floats, Floats] | None] = [None] * len(folds)
-    mean: list[float] = []
-    for c in CS:  # from strong to weak: each fit is warm-started from the one before
-        total = 0.0
-        for place, (inside, outside) in enumerate(folds):
-            weight, bias = starts[place] = problem.fit(c, inside, starts[place])
-            losses, _ = problem.loss.numpy(problem.x[outside] @ weight.T + bias, problem.targets[outside])
-            total += float(losses @ problem.weights[outside])
-        mean.append(total / float(problem.weights[among].sum()))
-        if len(mean) > 2 and mean[-1] > mean[-2] > mean[-3]:
-            break  # past the only minimum; and weaker penalties take longer to fit
-    return _least(mean), tuple(zip(CS, mean, strict=False))
+    all_rows = len(chosen) <= SEARCH_LIMIT
+    if not all_rows:
+        chosen = np.sort(np.random.default_rng(seed).permutation(chosen)[:SEARCH_LIMIT])
+    if len(chosen) < len(fold):
+        problem, fold = problem.only(chosen), fold[chosen]
+    held = [fold == number for number in np.unique(fold)]
+    held = [rows for rows in held if not rows.all()]
+    inside = np.array([~rows for rows in held]).reshape(len(held), len(fold))
+    if not held:  # one fold: nothing to choose by
+        return _Search({START: (0.0, [problem.design.zero(problem.outputs)])}, all_rows)
+    tried: dict[int, tuple[float, list[Solution]]] = {}
+
+    def loss_at(place: int) -> float:
+        if place not in tried:
+            near = min(tried, key=lambda other: abs(other - place), default=None)
+            starts = [problem.design.zero(problem.outputs)] * len(held) if near is None else tried[near][1]
+            heads = problem.fit(CS[place], inside, starts, BY_FOLD)
+            total = sum(problem.loss_of(head, rows) for head, rows in zip(heads, held, strict=True))
+            tried[place] = total / float(problem.weights.sum()), heads
+        return tried[place][0]
+
+    best = START
+    for step in (-1, 1):
+        while 0 <= best + step < len(CS) and loss_at(best + step) < loss_at(best):
+            best += step
+    return _Search(tried, all_rows)
 
 
-def _least(loss: Sequence[float]) -> float:
+def _least(scores: Sequence[tuple[float, float]]) -> float:
     """The C of the least loss, by a parabola through the best one tried and its two neighbours.
 
     Without it, noise between folds would decide between values a factor of three apart.
     """
+    loss = [value for _, value in scores]
     place = int(np.argmin(loss))
     if not 0 < place < len(loss) - 1:
-        return CS[place]
+        return scores[place][0]
     before, here, after = loss[place - 1 : place + 2]
     bend = before - 2 * here + after
     shift = 0.5 * (before - after) / bend if bend > 0 else 0.0
     step = np.log10(CS[1] / CS[0])
-    return float(CS[place] * 10 ** (shift * step))
+    return float(scores[place][0] * 10 ** (shift * step))
 
 
 @contextmanager
 def _few_threads(data: HeadData) -> Iterator[None]:
-    # Imported here, where a head is fitted, because it takes a third of a second; and before the limit, which only
-    # applies to loaded libraries: SciPy has its own BLAS.
-    import scipy.optimize  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     # Products this small run slower on several threads, and many times slower if other work uses a core.
-    with threadpool_limits(1 if data.features.size < 2**24 else None, user_api="blas"):
+    with threadpool_limits(1 if data.features.size < 2**21 else None, user_api="blas"):
         yield
