@@ -3,27 +3,61 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.splits import folds_of, possible_folds
+from striate.data.splits import folds_of, leaked, possible_folds
 from striate.learning.balance import sample_weights
 from striate.learning.split import Split
 from striate.model import Model
 from striate.recipe import Recipe
 from striate.tasks import Task
-from striate.transfer.head import Head, HeadData, fit_head, out_of_fold
+from striate.transfer.head import Head, HeadData, fit_head, fit_with_folds
 
 Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class HeadFit:
+    """A head fitted to the training images, and what its cross-validation found.
+
+    out_of_fold: predictions [usable, outputs] by heads that were not fitted to the image. With folds, of the images in
+    them. Without, of the training images, and of the held-out ones by `head` itself: for finding label errors, not for
+    the headline metric. NaN for other images, for held-out ones that are also in training (as near-duplicates), and
+    for all if groups must stay together.
+    task: for multilabel, with thresholds fitted on out-of-fold predictions of training images, because held-out ones
+    are for evaluation only; all 0.5 if groups of training images must stay together.
+    """
+
+    head: Head
+    out_of_fold: Floats
+    task: Task
 
 
 def fit_on(split: Split, features: Floats, recipe: Recipe, rows: list[int] | None = None) -> Head:
     """The head fitted to the features [usable, D] of some images; by default the training images."""
     rows = split.rows("train") if rows is None else rows
-    count = possible_folds(split.audit, recipe.head.cv_folds, rows)
-    fold = folds_of(split.audit, count, recipe.seed, rows)[rows]
-    return fit_head(head_data(split, features, rows, recipe), seed=recipe.seed, fold=fold)
+    return fit_head(head_data(split, features, rows, recipe), seed=recipe.seed, fold=_folds(split, recipe, rows))
+
+
+def cross_validated_head(split: Split, features: Floats, recipe: Recipe) -> HeadFit:
+    """The head fitted to the features [usable, D] of the training images, with out-of-fold predictions."""
+    rows, task = split.rows("train"), split.audit.task
+    out_of_fold = np.full((len(split.parts), task.outputs), np.nan, np.float32)
+    fold = _folds(split, recipe, rows)
+    if fold.max(initial=0) < 1:
+        return HeadFit(fit_head(head_data(split, features, rows, recipe), fold=fold), out_of_fold, task)
+    fitted = fit_with_folds(head_data(split, features, rows, recipe), fold=fold)
+    out_of_fold[rows] = fitted.out_of_fold
+    if task.decision_thresholds:
+        task = task.with_thresholds(fitted.out_of_fold, split.targets(rows))
+    if split.folds is None and (held_out := split.held_out_rows):
+        apart = np.array(held_out)[~leaked(split.audit, split.parts, split.held_out_part)]
+        head = fitted.head
+        out_of_fold[apart] = task.predictions(features[apart] @ head.weight.T + head.bias)
+    return HeadFit(fitted.head, out_of_fold, task)
 
 
 def head_data(split: Split, features: Floats, rows: list[int], recipe: Recipe) -> HeadData:
@@ -33,36 +67,12 @@ def head_data(split: Split, features: Floats, rows: list[int], recipe: Recipe) -
     return HeadData(features[rows], split.targets(rows), task, weights, recipe.loss.name)
 
 
-def out_of_fold_predictions(split: Split, features: Floats, recipe: Recipe, c: float) -> Floats:
-    """Predictions [usable, outputs] by heads that were not fitted to the image.
-
-    With folds, of the images in them. Without, of all images, including held-out ones: these predictions are for
-    finding label errors, not for the headline metric. NaN for other images, and for all if groups must stay together.
-    """
-    predictions = np.full((len(split.parts), split.audit.task.outputs), np.nan, np.float32)
-    fold = split.folds
-    if fold is None:
-        count = possible_folds(split.audit, recipe.head.cv_folds)
-        if count < 2:
-            return predictions
-        fold = folds_of(split.audit, count, recipe.seed)
-    rows = np.flatnonzero(fold >= 0).tolist()
-    predictions[rows] = out_of_fold(head_data(split, features, rows, recipe), fold[rows], c)
-    return predictions
-
-
-def task_with_thresholds(split: Split, features: Floats, recipe: Recipe, c: float) -> Task:
-    """The task; for multilabel, with thresholds fitted on out-of-fold predictions of training images.
-
-    Held-out images are not used: they are for evaluation only. All 0.5 if groups of training images must stay together.
-    """
-    task, rows = split.audit.task, split.rows("train")
+def _folds(split: Split, recipe: Recipe, rows: list[int]) -> NDArray[np.int64]:
+    """The fold [rows] of each image at `rows`: the run's own, if all are in one, else made for the head."""
+    if split.folds is not None and (split.folds[rows] >= 0).all():
+        return split.folds[rows]
     count = possible_folds(split.audit, recipe.head.cv_folds, rows)
-    if not task.decision_thresholds or count < 2:
-        return task
-    fold = folds_of(split.audit, count, recipe.seed, rows)[rows]
-    predictions = out_of_fold(head_data(split, features, rows, recipe), fold, c)
-    return task.with_thresholds(predictions, split.targets(rows))
+    return folds_of(split.audit, count, recipe.seed, rows)[rows]
 
 
 def with_head(backbone: Model, head: Head, task: Task) -> Model:

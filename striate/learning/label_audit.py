@@ -8,7 +8,7 @@ from striate.data.audit.audit import Audit, audit, require_learnable
 from striate.data.audit.findings import Finding
 from striate.data.sources.base import Source
 from striate.learning.extraction import extract, feature_extractor, features_of
-from striate.learning.head import fit_on, out_of_fold_predictions
+from striate.learning.head import cross_validated_head
 from striate.learning.label_errors import LABEL_ERROR, label_errors
 from striate.learning.split import Split
 from striate.progress import Progress
@@ -30,8 +30,7 @@ def audit_labels(source: Source, progress: Progress) -> tuple[Audit, list[LabelE
     require_learnable(found, source.name)
     features = features_of(found.usable, cache)
     split, recipe = Split(found, ["train"] * len(found.usable)), Recipe()
-    c = fit_on(split, features, recipe).C
-    errors = label_errors(found, out_of_fold_predictions(split, features, recipe, c))
+    errors = label_errors(found, cross_validated_head(split, features, recipe).out_of_fold)
     if errors:
         keys = tuple(found.usable[one.index].item.key for one in errors)
         remarks = tuple(f"{one.label}, or rather {one.suggested}?" for one in errors)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.tasks import Loss, Targets, Task
-from striate.transfer.solver import Design, Solution, minimise
+from striate.transfer.solver import EXACT, Design, Solution, minimise
 
 Folds = NDArray[np.int64]
 
 CS = tuple(float(10.0**power) for power in np.arange(-4.0, 1.01, 0.5))  # C: the inverse of the L2 penalty
-START = 5  # where the search in CS begins
-SEARCH_LIMIT = 5000  # images used to search for C: with more, the choice hardly changes, but the time grows
-FINAL, BY_FOLD = 1e-5, 5e-4  # distance to the minimum, as a fraction of the loss
+START = 6  # where the search in CS begins
+SEARCH_LIMIT = 5000  # held-out images that choose C: further folds hardly change the choice, but take their time
+# Distance to the minimum, as a fraction of the loss. With many images it is far below what the images leave open.
+SMALL, FINAL, BY_FOLD = 1e-7, 1e-5, 5e-4
 
 
 @dataclass(frozen=True)
@@ -74,16 +74,18 @@ def fit_with_folds(
     with _few_threads(data):
         fold = fold_of(data.targets, folds, seed) if fold is None else fold
         problem = _Problem.of(data)
-        search = _search(problem, fold, seed)
-        c, start = search.c, search.nearest()
-        head = problem.fit(c, np.ones((1, len(fold)), bool), [start[0]], FINAL)[0]
+        search = _search(problem, fold)
+        c, fitted = search.c, search.nearest()
+        start = next(iter(fitted.values()), problem.zero)
+        head = problem.fit(c, [np.ones(len(fold), bool)], [start], problem.tolerance(FINAL))[0]
         out_of_fold = np.full((len(fold), data.task.outputs), np.nan, np.float32)
         if predict:
-            held = [fold == number for number in range(int(fold.max(initial=-1)) + 1)]
-            inside = np.array([~rows for rows in held])
-            starts = start if search.all_rows and len(start) == len(held) else [head] * len(held)
-            for rows, other in zip(held, problem.fit(c, inside, starts, BY_FOLD), strict=True):
-                weight, bias = problem.in_units(other)
+            # Each starts from a head that has not seen its fold either: what is learnt is not quite unlearnt.
+            numbers = [number for number in range(int(fold.max(initial=-1)) + 1) if (fold != number).any()]
+            starts = [fitted.get(number, problem.zero) for number in numbers]
+            heads = problem.fit(c, [fold != number for number in numbers], starts, problem.tolerance(BY_FOLD))
+            for number, other in zip(numbers, heads, strict=True):
+                rows, (weight, bias) = fold == number, problem.in_units(other)
                 out_of_fold[rows] = data.task.predictions(data.features[rows] @ weight.T + bias)
         return FittedHead(Head(*problem.in_units(head), c, search.scores), out_of_fold)
 
@@ -123,16 +125,21 @@ class _Problem:
             centre, scale = np.array(standard.centre), np.array(standard.scale)
         return cls(Design.of(data.features), targets, weights, task.loss(data.loss), task.outputs, centre, scale)
 
-    def only(self, rows: NDArray[np.int64]) -> _Problem:
-        """The same problem with some of the images. The principal components are still those of all."""
-        design = dataclasses.replace(self.design, x=self.design.x[rows])
-        return dataclasses.replace(self, design=design, targets=self.targets[rows], weights=self.weights[rows])
+    @property
+    def zero(self) -> Solution:
+        """A head of zeros."""
+        return self.design.zero(self.outputs)
+
+    def tolerance(self, of_many: float) -> float:
+        """The tolerance of a fit: `of_many`, or less if the exact minimum costs little."""
+        return SMALL if self.design.x.size <= EXACT else of_many
 
     def fit(
-        self, c: float, inside: NDArray[np.bool_], starts: Sequence[Solution], tolerance: float
+        self, c: float, inside: Sequence[NDArray[np.bool_]], starts: Sequence[Solution], tolerance: float
     ) -> list[Solution]:
-        """A head for each row of `inside` [heads, N], fitted to the images that are True there."""
-        return minimise(self.design, self.targets, inside * self.weights, self.loss, c, starts, tolerance)
+        """A head for each of `inside`, fitted to the images [N] that are True there."""
+        weights = np.stack([rows * self.weights for rows in inside])
+        return minimise(self.design, self.targets, weights, self.loss, c, starts, tolerance)
 
     def loss_of(self, head: Solution, rows: NDArray[np.bool_]) -> float:
         """The weighted sum of a head's losses on some of the images."""
@@ -148,10 +155,9 @@ class _Problem:
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    """The search for C. tried: the loss over the folds and each fold's head, by position in CS."""
+    """The search for C. tried: by position in CS, the loss over the folds and the head of each fold by its number."""
 
-    tried: dict[int, tuple[float, list[Solution]]]
-    all_rows: bool
+    tried: Mapping[int, tuple[float, Mapping[int, Solution]]]
 
     @property
     def scores(self) -> tuple[tuple[float, float], ...]:
@@ -161,42 +167,38 @@ class _Search:
     @property
     def c(self) -> float:
         """The C of the least loss."""
-        return _least(self.scores)
+        return _least(self.scores) if self.tried else CS[START]
 
-    def nearest(self) -> list[Solution]:
-        """The heads of the folds for the tried C that is nearest to the chosen one."""
-        return self.tried[min(self.tried, key=lambda place: abs(np.log(CS[place] / self.c)))][1]
+    def nearest(self) -> Mapping[int, Solution]:
+        """The heads for the tried C that is nearest to the chosen one."""
+        distances = {abs(np.log(CS[place] / self.c)): heads for place, (_, heads) in self.tried.items()}
+        return distances[min(distances)] if distances else {}
 
 
-def _search(problem: _Problem, fold: Folds, seed: int) -> _Search:
+def _search(problem: _Problem, fold: Folds) -> _Search:
     """Try values of C, downhill from START until the loss over the folds has risen on both sides."""
-    chosen = np.flatnonzero(fold >= 0)
-    all_rows = len(chosen) <= SEARCH_LIMIT
-    if not all_rows:
-        chosen = np.sort(np.random.default_rng(seed).permutation(chosen)[:SEARCH_LIMIT])
-    if len(chosen) < len(fold):
-        problem, fold = problem.only(chosen), fold[chosen]
-    held = [fold == number for number in np.unique(fold)]
-    held = [rows for rows in held if not rows.all()]
-    inside = np.array([~rows for rows in held]).reshape(len(held), len(fold))
-    if not held:  # one fold: nothing to choose by
-        return _Search({START: (0.0, [problem.design.zero(problem.outputs)])}, all_rows)
-    tried: dict[int, tuple[float, list[Solution]]] = {}
+    sizes = np.bincount(fold[fold >= 0])
+    enough = int(np.searchsorted(np.cumsum(sizes), SEARCH_LIMIT)) + 1
+    held = {number: fold == number for number in range(len(sizes))[:enough]}
+    held = {number: rows for number, rows in held.items() if rows.any() and not rows.all()}
+    weight = sum(float(problem.weights[rows].sum()) for rows in held.values())
+    tried: dict[int, tuple[float, Mapping[int, Solution]]] = {}
 
     def loss_at(place: int) -> float:
         if place not in tried:
             near = min(tried, key=lambda other: abs(other - place), default=None)
-            starts = [problem.design.zero(problem.outputs)] * len(held) if near is None else tried[near][1]
-            heads = problem.fit(CS[place], inside, starts, BY_FOLD)
-            total = sum(problem.loss_of(head, rows) for head, rows in zip(heads, held, strict=True))
-            tried[place] = total / float(problem.weights.sum()), heads
+            starts = [problem.zero if near is None else tried[near][1][number] for number in held]
+            inside = [~rows for rows in held.values()]
+            heads = dict(zip(held, problem.fit(CS[place], inside, starts, problem.tolerance(BY_FOLD)), strict=True))
+            losses = [problem.loss_of(heads[number], rows) for number, rows in held.items()]
+            tried[place] = sum(losses) / weight, heads
         return tried[place][0]
 
     best = START
-    for step in (-1, 1):
+    for step in (-1, 1) if held else ():
         while 0 <= best + step < len(CS) and loss_at(best + step) < loss_at(best):
             best += step
-    return _Search(tried, all_rows)
+    return _Search(tried)
 
 
 def _least(scores: Sequence[tuple[float, float]]) -> float:

@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 MEMORY = 10  # pairs of steps and gradient changes that L-BFGS keeps
 STEPS = 500  # at most
-EXACT = 2**22  # numbers in the features: up to here the arithmetic is in float64, which costs little
+EXACT = 2**20  # numbers in the features: up to here the arithmetic is in float64, which costs little
 TOGETHER = 2**28  # bytes of state: heads beyond that are fitted one after the other
 ARMIJO = 1e-4  # the share of the expected decrease that a step must reach
 SHORTENINGS = 20  # of one step, at most
@@ -78,10 +78,8 @@ class Design:
         else:
             variances, axes = np.linalg.eigh(x.T @ x)
             x = x @ axes
-        dtype = np.float64 if features.size <= EXACT else np.float32
-        return cls(
-            x.astype(dtype), mean, axes, np.maximum(variances, 0).astype(dtype), rotated=True
-        )  # fmt: skip
+        dtype = np.float64 if x.size <= EXACT else np.float32
+        return cls(x.astype(dtype), mean, axes, np.maximum(variances, 0).astype(dtype), rotated=True)
 
     def zero(self, outputs: int) -> Solution:
         """A head of zeros."""
@@ -126,8 +124,8 @@ def minimise(
     """The heads that minimise the weighted sum of losses plus |W|^2 / (2 C), one a row of `weights` [heads, N].
 
     starts: where each begins. tolerance: a head is finished when it is expected to be nearer to the minimum than this
-    fraction of its value. With a loss that is the mean over independent outputs the penalty is a mean too, so that C means
-    the same for one output as for many.
+    fraction of its value. With a loss that is the mean over independent outputs the penalty is a mean too, so that C
+    means the same for one output as for many.
     """
     outputs = len(starts[0].bias)
     penalty = 1 / (c * outputs) if loss.averages_outputs else 1 / c
@@ -184,7 +182,7 @@ class _Descent:
         self.total = float(self.weights.sum())
         self.weight, self.bias = start.weight, start.bias
         self.pairs: deque[tuple[Solution, Solution, float]] = deque(maxlen=MEMORY)
-        self.direction = start
+        self.direction = self.gradient = start
         self.moved: Solution | None = None
 
     def begin(self, products: Array) -> Array:

@@ -11,16 +11,21 @@ from sklearn.linear_model import LogisticRegression
 from striate.errors import RequestError
 from striate.tasks import Classification, Multilabel, Regression, Task
 from striate.tasks.losses import CrossEntropy
-from striate.transfer.head import CS, HeadData, fit_head, fold_of, out_of_fold
-from striate.transfer.objective import minimum
+from striate.transfer.head import CS, HeadData, fit_head, fit_with_folds, fold_of
+from striate.transfer.solver import Design, minimise
 
 
 def classes(count: int) -> Task:
     return Classification(tuple(map(str, range(count))))
 
 
-def zeros(outputs: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return np.zeros((outputs, width)), np.zeros(outputs)
+def minimum(
+    x: NDArray[np.float32], y: NDArray[np.int64], weights: NDArray[np.float64], c: float, outputs: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weight and bias at the minimum of the cross entropy."""
+    design = Design.of(x)
+    heads = minimise(design, y, weights[None], CrossEntropy(), c, [design.zero(outputs)], tolerance=1e-12)
+    return design.original(heads[0])
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +35,8 @@ def digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 
 
 def test_fit_reaches_scikit_learns_minimum(digits: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
-    x, y = digits[0].astype(np.float64), digits[1]
-    weight, bias = minimum(x, y, np.ones(len(x)), CrossEntropy(), 0.1, zeros(10, x.shape[1]))
+    x, y = digits
+    weight, bias = minimum(x, y, np.ones(len(x)), 0.1, 10)
     theirs = LogisticRegression(C=0.1, tol=1e-10, max_iter=5000).fit(x, y)
     ours, reference = x @ weight.T + bias, theirs.decision_function(x)
     # Only differences between classes are determined.
@@ -46,7 +51,8 @@ def test_head_generalises_as_well_as_scikit_learn(digits: tuple[NDArray[np.float
     right = (np.argmax(x[400:] @ head.weight.T + head.bias, axis=1) == y[400:]).mean()
     theirs = LogisticRegression(C=head.C, max_iter=2000).fit(x[:400], y[:400]).score(x[400:], y[400:])
     assert right >= theirs - 0.01
-    assert [c for c, _ in head.scores] == list(CS)[: len(head.scores)]
+    tried = [c for c, _ in head.scores]
+    assert tried == [c for c in CS if tried[0] <= c <= tried[-1]]
     least = min(head.scores, key=lambda row: row[1])[0]
     assert least / 10**0.25 <= head.C <= least * 10**0.25  # within half a step of the best one tried
 
@@ -57,9 +63,8 @@ def test_fewer_images_than_features_gives_the_same_minimum() -> None:
     y = (np.arange(30) % 3).astype(np.int64)
     head = fit_head(HeadData(x, y, classes(3)))
     assert head.weight.shape == (3, 200) and head.bias.shape == (3,)
-    centred = (x - x.mean(axis=0)).astype(np.float64)
-    weight, bias = minimum(centred, y, np.ones(len(x)), CrossEntropy(), head.C, zeros(3, x.shape[1]))
-    direct = (x - x.mean(axis=0)) @ weight.T + bias
+    theirs = LogisticRegression(C=head.C, tol=1e-10, max_iter=5000).fit(x.astype(np.float64), y)
+    direct = theirs.decision_function(x.astype(np.float64))
     ours = x @ head.weight.T + head.bias
     shift = (direct - ours).mean(axis=1, keepdims=True)
     assert np.abs(direct - ours - shift).max() < 1e-2
@@ -133,9 +138,8 @@ def test_a_sample_weight_of_two_equals_the_image_twice() -> None:
     y = (x[:, 0] + generator.normal(size=40) > 0).astype(np.int64)
     weights = np.where(np.arange(40) < 20, 2.0, 1.0)
     twice = np.concatenate([np.arange(40), np.arange(20)])
-    centred = x.astype(np.float64)
-    one = minimum(centred, y, weights, CrossEntropy(), 1.0, zeros(2, 6))
-    two = minimum(centred[twice], y[twice], np.ones(60), CrossEntropy(), 1.0, zeros(2, 6))
+    one = minimum(x, y, weights, 1.0, 2)
+    two = minimum(x[twice], y[twice], np.ones(60), 1.0, 2)
     assert np.allclose(one[0], two[0], atol=1e-3)
 
 
@@ -145,11 +149,10 @@ def test_out_of_fold_predictions_are_by_heads_not_fitted_to_the_image() -> None:
     y = generator.integers(0, 2, 60)
     fold = fold_of(y, 5, seed=0)
     fold[:5] = -1
-    data_ = HeadData(x, y, classes(2))
-    predictions = out_of_fold(data_, fold, 10.0)
+    predictions = fit_with_folds(HeadData(x, y, classes(2)), fold=fold).out_of_fold
     assert np.isnan(predictions[:5]).all() and np.isfinite(predictions[5:]).all()
     assert (predictions[5:].argmax(axis=1) == y[5:]).mean() < 0.75  # chance level; a head fitted to them would be right
-    weight, bias = minimum(x.astype(np.float64), y, np.ones(60), CrossEntropy(), 10.0, zeros(2, x.shape[1]))
+    weight, bias = minimum(x, y, np.ones(60), 10.0, 2)
     assert ((x @ weight.T + bias).argmax(axis=1) == y).mean() > 0.9
 
 

@@ -12,32 +12,30 @@ from striate.learning.balance import balance_note
 from striate.learning.context import RunContext
 from striate.learning.extensions import Extensions
 from striate.learning.extraction import bfloat16_differs, extract
-from striate.learning.head import fit_on, out_of_fold_predictions, task_with_thresholds, with_head
+from striate.learning.head import HeadFit, cross_validated_head, with_head
 from striate.learning.ood import OODEvaluation, atypical, open_ood, with_ood_detector
 from striate.learning.planning import Plan
 from striate.learning.prepare import Prepared, in_float32, prepare_features
 from striate.learning.result import Evidence, TrainResult, evaluated
 from striate.model import Model
 from striate.recipe import Recipe
-from striate.transfer.head import Head
 
 
 def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, extensions: Extensions) -> TrainResult:
     """Fit a head on the features of `plan.net`. Raises RequestError for data that cannot be trained on."""
     ood = open_ood(recipe.data.ood)
     prepared = prepare_features(source, plan.net, recipe, context)
-    head, model = _fitted(prepared, context)
+    fitted, model = _fitted(prepared, context)
     reason = _against_bfloat16(prepared, model, context)
     if reason:
         context.progress.say(f"{reason}; extracting the features again in float32")
         prepared = in_float32(prepared, context)
-        head, model = _fitted(prepared, context)
+        fitted, model = _fitted(prepared, context)
     model, ood_evaluation = _with_ood(prepared, model, ood, context)
     features, split = prepared.features, prepared.split
     assert features is not None
-    with context.clock.stage("predict out of fold"):
-        out_of_fold = out_of_fold_predictions(split, features.matrix, prepared.recipe, head.C)
-    evaluation, folds = evaluated(split, model.task, _predictions(prepared, model), out_of_fold, extensions.metrics)
+    predictions = _predictions(prepared, model)
+    evaluation, folds = evaluated(split, model.task, predictions, fitted.out_of_fold, extensions.metrics)
     extractor = features.extractor
     notes = (extractor.note, *balance_note(recipe), f"{reason}; float32 was used" if reason else "")
     return TrainResult(
@@ -48,24 +46,23 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, exten
         engine=extractor.described,
         precision=extractor.precision,
         cross_validation=folds,
-        evidence=Evidence(out_of_fold=out_of_fold, distances=atypical(features.matrix), ood=ood_evaluation),
+        evidence=Evidence(out_of_fold=fitted.out_of_fold, distances=atypical(features.matrix), ood=ood_evaluation),
         facts={
-            "C": head.C,
-            "search": [list(row) for row in head.scores],
+            "C": fitted.head.C,
+            "search": [list(row) for row in fitted.head.scores],
             "weights": extractor.backbone.training,
         },
         notes=tuple(filter(None, notes)),
     )
 
 
-def _fitted(prepared: Prepared, context: RunContext) -> tuple[Head, Model]:
+def _fitted(prepared: Prepared, context: RunContext) -> tuple[HeadFit, Model]:
     """The head, and the model with it."""
     features, split, recipe = prepared.features, prepared.split, prepared.recipe
     assert features is not None
     with context.clock.stage("fit the head"):
-        head = fit_on(split, features.matrix, recipe)
-        task = task_with_thresholds(split, features.matrix, recipe, head.C)
-    return head, with_head(features.extractor.backbone, head, task)
+        fitted = cross_validated_head(split, features.matrix, recipe)
+    return fitted, with_head(features.extractor.backbone, fitted.head, fitted.task)
 
 
 def _against_bfloat16(prepared: Prepared, model: Model, context: RunContext) -> str:

@@ -19,7 +19,7 @@ from striate.inference.backbones import net_of
 from striate.learning.context import RunContext
 from striate.learning.evaluating import evaluate, train_with_folds
 from striate.learning.extensions import Extensions
-from striate.learning.head import fit_on, out_of_fold_predictions, task_with_thresholds, with_head
+from striate.learning.head import cross_validated_head, fit_on, with_head
 from striate.learning.history import Row
 from striate.learning.ood import open_ood
 from striate.learning.planning import Plan
@@ -53,22 +53,19 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, exten
     features, split, recipe = prepared.features, prepared.split, prepared.recipe
     assert features is not None
     with context.clock.stage("fit the head"):
-        pretrained = Pretrained(features, fit_on(split, features.matrix, recipe))
-        c = pretrained.head.C
-        task = task_with_thresholds(split, features.matrix, recipe, c)
-    with context.clock.stage("predict out of fold"):
-        out_of_fold = out_of_fold_predictions(split, features.matrix, recipe, c)
+        fitted = cross_validated_head(split, features.matrix, recipe)
+        pretrained = Pretrained(features, fitted.head)
     moves = set(Augmentation.of(recipe.augment).transforms) - _IN_PLACE
     prepared = with_images(prepared, context, larger=bool(moves))
     backbone = features.extractor.backbone
     trained = train_with_folds(Trainer(backbone.net, prepared, context, pretrained.initial, extensions), pretrained.fit)
     if trained.out_of_fold is None:
-        trained = dataclasses.replace(trained, out_of_fold=out_of_fold)
-    model = dataclasses.replace(trained.fitted.model, task=task)
+        trained = dataclasses.replace(trained, out_of_fold=fitted.out_of_fold)
+    model = dataclasses.replace(trained.fitted.model, task=fitted.task)
     tuned = model.backbone_key != backbone.backbone_key
     facts: dict[str, Any] = {
         "loss.label_smoothing": recipe.loss.smoothing,
-        "C": c,
+        "C": fitted.head.C,
         "unfrozen": trained_stages(net_of(backbone), recipe.finetune.unfreeze) if tuned else [],
         "weights": backbone.training,
     }
