@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,12 +15,12 @@ from striate.data.audit.looking import Memory, Record, look
 from striate.data.sources.base import Item, Source
 from striate.inference.choosing import choose_engine, open_engine
 from striate.inference.engine import Engine, engine_version, in_batches
-from striate.inference.predictor import Predictor
 from striate.learning.caching import try_to_save
 from striate.model import Model
 from striate.pixels import Images
 from striate.progress import Progress
 from striate.transfer.features import FeatureCache
+from striate.transfer.head import HeadData, fit_head
 
 BFLOAT16_FROM = 1000  # images: from here on bfloat16 saves more time than checking its predictions takes
 CHECKED = 256  # images that bfloat16 is checked on
@@ -112,25 +113,35 @@ class _OpeningEngine:
         return self._opening.result().run(crops)
 
 
-def bfloat16_differs(
-    source: Source, model: Model, extractor: FeatureExtractor, cache: FeatureCache, held_out: list[Usable]
-) -> str:
-    """Why bfloat16 cannot be used for `model`, or "". The few images checked are decoded again."""
-    step = max(1, len(held_out) // CHECKED)
-    items = [entry.item for entry in held_out[::step][:CHECKED]]
-    looked = [entry for entry in look(source, model.pixels, items=items) if entry.crop is not None]
-    if not looked:
-        return ""
-    exact = Predictor(model, engine=extractor.engine, precision="float32")
-    slow = exact.predictions(np.stack([entry.crop for entry in looked if entry.crop is not None]))
-    fast = model.task.predictions(exact.logits(cache.matrix(entry.record.digest for entry in looked)))
-    agreed = model.task.agreement(slow, fast)
+def checked_precision(source: Source, extractor: FeatureExtractor) -> FeatureExtractor:
+    """The extractor, with float32 in place of bfloat16 if that would change the predictions on a sample of the images.
+
+    Half of the sample, in float32, fits a head; the predictions of that head on the other half are compared.
+    """
+    if extractor.precision != "bfloat16":
+        return extractor
+    step = max(1, len(source.items) // CHECKED)
+    looked = [one for one in look(source, extractor.backbone.pixels, items=source.items[::step][:CHECKED])]
+    kept = [(one.item.target, one.crop) for one in looked if one.crop is not None]
+    if len(kept) < 2:
+        return extractor
+    targets = source.task.collate(target for target, _ in kept)
+    exact, fast = (
+        np.stack([row for _, row in in_batches(open_engine(extractor.backbone, extractor.engine, precision).run, [
+            (place, crop) for place, (_, crop) in enumerate(kept)
+        ])])
+        for precision in ("float32", "bfloat16")
+    )  # fmt: skip
+    head = fit_head(HeadData(exact[::2], targets[::2], source.task))
+    slow, quick = (source.task.predictions(rows[1::2] @ head.weight.T + head.bias) for rows in (exact, fast))
+    agreed = source.task.agreement(slow, quick)
     if agreed.share >= 0.99 and agreed.difference <= 0.05:
-        return ""
-    return (
-        f"bfloat16 changes the predictions (they agree on {100 * agreed.share:.1f} %, {agreed.what} differ by up to "
-        f"{agreed.difference:.3f})"
+        return extractor
+    note = (
+        f"bfloat16 changes the predictions (they agree on {100 * agreed.share:.1f} % of {len(slow)} images, "
+        f"{agreed.what} differ by up to {agreed.difference:.3f}); float32 was used"
     )
+    return dataclasses.replace(extractor, precision="float32", note=note)
 
 
 def features_of(entries: list[Usable], cache: FeatureCache) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from striate.data.audit.audit import Audit, audit, require_learnable
 from striate.data.audit.looking import Record
 from striate.data.sources.base import Item, Source
 from striate.learning.context import RunContext
-from striate.learning.extraction import FeatureExtractor, extract, feature_extractor, features_of
+from striate.learning.extraction import FeatureExtractor, checked_precision, extract, feature_extractor, features_of
 from striate.learning.split import Split
 from striate.pixels import Pixels
 from striate.recipe import Recipe
@@ -56,22 +56,14 @@ def prepare_features(source: Source, net: str, recipe: Recipe, context: RunConte
     with context.clock.stage("backbone"):
         asked = recipe.inference
         extractor = feature_extractor(pretrained(net), asked.engine, asked.precision, len(source.items))
+    if asked.precision == "auto" and extractor.precision != "float32":
+        with context.clock.stage("choose the precision"):
+            extractor = checked_precision(source, extractor)
     with context.clock.stage("read and extract features"):
         pairs, cache = extract(source, extractor, context.progress)
     split = _split(source, pairs, recipe, context)
     features = Features(extractor, cache, features_of(split.audit.usable, cache))
     return Prepared(source, recipe, split, extractor.backbone.pixels, features)
-
-
-def in_float32(prepared: Prepared, context: RunContext) -> Prepared:
-    """The same data with the features extracted again in float32."""
-    assert prepared.features is not None
-    recipe = prepared.recipe.updated({"inference.precision": "float32"})
-    extractor = dataclasses.replace(prepared.features.extractor, precision="float32")
-    with context.clock.stage("read and extract features"):
-        _, cache = extract(prepared.source, extractor, context.progress)
-    features = Features(extractor, cache, features_of(prepared.split.audit.usable, cache))
-    return dataclasses.replace(prepared, recipe=recipe, features=features)
 
 
 def prepare_images(source: Source, pixels: Pixels, recipe: Recipe, context: RunContext, *, larger: bool) -> Prepared:

@@ -11,11 +11,11 @@ from striate.inference.predictor import Predictor
 from striate.learning.balance import balance_note
 from striate.learning.context import RunContext
 from striate.learning.extensions import Extensions
-from striate.learning.extraction import bfloat16_differs, extract
+from striate.learning.extraction import extract
 from striate.learning.head import HeadFit, cross_validated_head, with_head
 from striate.learning.ood import OODEvaluation, atypical, open_ood, with_ood_detector
 from striate.learning.planning import Plan
-from striate.learning.prepare import Prepared, in_float32, prepare_features
+from striate.learning.prepare import Prepared, prepare_features
 from striate.learning.result import Evidence, TrainResult, evaluated
 from striate.model import Model
 from striate.recipe import Recipe
@@ -26,18 +26,13 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, exten
     ood = open_ood(recipe.data.ood)
     prepared = prepare_features(source, plan.net, recipe, context)
     fitted, model = _fitted(prepared, context)
-    reason = _against_bfloat16(prepared, model, context)
-    if reason:
-        context.progress.say(f"{reason}; extracting the features again in float32")
-        prepared = in_float32(prepared, context)
-        fitted, model = _fitted(prepared, context)
     model, ood_evaluation = _with_ood(prepared, model, ood, context)
     features, split = prepared.features, prepared.split
     assert features is not None
     predictions = _predictions(prepared, model)
     evaluation, folds = evaluated(split, model.task, predictions, fitted.out_of_fold, extensions.metrics)
     extractor = features.extractor
-    notes = (extractor.note, *balance_note(recipe), f"{reason}; float32 was used" if reason else "")
+    notes = (extractor.note, *balance_note(recipe))
     return TrainResult(
         model=model,
         recipe=prepared.recipe.updated({"inference.precision": extractor.precision}),
@@ -63,17 +58,6 @@ def _fitted(prepared: Prepared, context: RunContext) -> tuple[HeadFit, Model]:
     with context.clock.stage("fit the head"):
         fitted = cross_validated_head(split, features.matrix, recipe)
     return fitted, with_head(features.extractor.backbone, fitted.head, fitted.task)
-
-
-def _against_bfloat16(prepared: Prepared, model: Model, context: RunContext) -> str:
-    """Why bfloat16, which was tried because the precision is "auto", cannot be used; "" if it can."""
-    features, split = prepared.features, prepared.split
-    assert features is not None
-    if prepared.recipe.inference.precision != "auto" or features.extractor.precision != "bfloat16":
-        return ""
-    held_out = split.entries(split.held_out_rows) or split.audit.usable
-    with context.clock.stage("check bfloat16"):
-        return bfloat16_differs(prepared.source, model, features.extractor, features.cache, held_out)
 
 
 def _with_ood(
