@@ -63,19 +63,6 @@ def paired(name: str, scratch: Path) -> dict[str, object]:
     }
 
 
-def confidences() -> dict[str, object]:
-    """The mean confidence of the published net, per data set."""
-    from striate.data.sources.folder import open_images
-    from striate.data.sources.named import open_named
-    from striate.learning.similarity import mean_confidence
-    from striate.weights.models import DEFAULT_BACKBONE
-
-    sources = {name: open_images(DATA / name) for name in NEAR} | {"mnist-5k": open_named("mnist-5k")}
-    confidence = {name: round(mean_confidence(source, DEFAULT_BACKBONE) or 0, 3) for name, source in sources.items()}
-    what = "mean highest probability that the published net gives a class of ImageNet, 64 images each"
-    return {"what": what, "command": "python benchmarks/finetune.py", "n": 64, "confidence": confidence}
-
-
 def main() -> None:
     """Measure and write the record."""
     rows: list[dict[str, object]] = []
@@ -84,8 +71,6 @@ def main() -> None:
         for name in sys.argv[1:] or SETS:
             rows.append(paired(name, Path(place)))
             print(json.dumps(rows[-1]), flush=True)
-        rows.append(confidences())
-        print(json.dumps(rows[-1]), flush=True)
     write_record("finetune", rows, ("striate", "torch", "openvino", "numpy", "pillow"))
 
 

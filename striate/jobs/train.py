@@ -20,7 +20,7 @@ from striate.learning.balance import check_balance
 from striate.learning.clock import Clock
 from striate.learning.context import RunContext
 from striate.learning.extensions import Extensions
-from striate.learning.planning import DataSummary, Plan, choose, needs_similarity, summarise
+from striate.learning.planning import DataSummary, Plan, choose, summarise
 from striate.learning.processes import Processes, joined_processes
 from striate.learning.run_folder import (
     DECISIONS,
@@ -32,7 +32,6 @@ from striate.learning.run_folder import (
     require_unfinished,
     unfinished,
 )
-from striate.learning.similarity import planned_by_similarity
 from striate.learning.strategies import train_as_planned
 from striate.progress import Progress
 from striate.recipe import Recipe
@@ -75,7 +74,8 @@ def train(
       {"train": ..., "val": ...}; or a custom source: see `striate.data.opening`.
     out: the run folder, new or empty; by default a new one under runs/.
     net: a name, a model file, or the constructor of your own network, which is registered (see `striate.register`).
-    strategy: "auto", "features", "finetune" or "scratch". epochs, batch, seed: as the recipe keys of these names.
+    strategy: "auto", "quick", "best", "features", "finetune" or "scratch". epochs, batch, seed: as the recipe keys of
+      these names.
     lr: the peak learning rate, or "auto": found by a range test. optimizer: a name, or a table of `striate.recipe`.
     augment: a preset, keys of the table [augment], or a function (images uint8 [B, C, H, W], sample indices [B],
       seed, epoch) -> images. loss: a name, or a function (logits [N, outputs], targets) -> losses [N].
@@ -144,14 +144,17 @@ def _train(request: _Request, progress: Progress, processes: Processes, tensorbo
         if resume is not None and request.data is not None:
             _require_same_data(resume, source)
         summary = summarise(source)
-    plan = _planned(source, summary, recipe, resume, clock, processes)
-    notes += _announced(source, plan, recipe, progress)
+    plan = _planned(summary, recipe, resume, processes)
+    progress.say(f"{source.name}: {len(source.items):,} images {source.task.describe()}")
+    progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     with _claimed(resume, request.out, source, processes) as folder:
         context = RunContext(folder, clock, progress, processes)
         recipe = _recorded(recipe, source, plan, context, resumed=resume is not None)
         notes += ["This run was interrupted and resumed: its seconds are those since then."] if resume else []
         with context.stoppable():
-            result = train_as_planned(source, plan, summary, recipe, context, request.extensions)
+            plan, result = train_as_planned(source, plan, summary, recipe, context, request.extensions)
+            if idle := recipe.idle(plan.strategy):
+                notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
             result = dataclasses.replace(result, notes=(*notes, *result.notes))
             run = written(result, source, plan, context, request.extensions)
             if tensorboard:
@@ -223,27 +226,13 @@ def _require_same_data(run: Path, source: Source) -> None:
         raise RequestError(f"the run {str(run)!r} was started on other data, and can only be resumed on the same")
 
 
-def _planned(
-    source: Source, summary: DataSummary, recipe: Recipe, resume: Path | None, clock: Clock, processes: Processes
-) -> Plan:
+def _planned(summary: DataSummary, recipe: Recipe, resume: Path | None, processes: Processes) -> Plan:
     """The training plan; broadcast from the first process."""
     plan = choose(summary, recipe.strategy, recipe.net.name or "")
     if resume is not None and processes.first:  # the choice is in the recipe, the reason in the log
-        plan = dataclasses.replace(plan, why=str(first_logged(resume, "plan").get("why", plan.why)))
-    if processes.first and needs_similarity(plan, summary, recipe.strategy):
-        with clock.stage("measure similarity"):
-            plan = planned_by_similarity(source, plan, summary, recipe)
+        told = first_logged(resume, "decision") or first_logged(resume, "plan")
+        plan = dataclasses.replace(plan, why=str(told.get("why", plan.why)))
     return processes.broadcast(plan)
-
-
-def _announced(source: Source, plan: Plan, recipe: Recipe, progress: Progress) -> list[str]:
-    """Report the data and the strategy; return lines on keys that are set but not used."""
-    progress.say(f"{source.name}: {len(source.items):,} images {source.task.describe()}")
-    progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
-    notes = []
-    if idle := recipe.idle(plan.strategy):
-        notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
-    return notes
 
 
 def _claimed(resume: Path | None, out: Path | None, source: Source, processes: Processes) -> RunFolder:
@@ -266,7 +255,8 @@ def _recorded(recipe: Recipe, source: Source, plan: Plan, context: RunContext, *
     path = recipe.data.path
     data = source.identity if path and Path(path).exists() else path
     net = str(Path(plan.net).resolve()) if is_model_file(plan.net) else plan.net
-    filled: dict[str, Any] = {"data.path": data, "net.name": net, "strategy": plan.strategy}
+    strategy = "auto" if plan.open else plan.strategy  # an open plan is decided after the head is fitted
+    filled: dict[str, Any] = {"data.path": data, "net.name": net, "strategy": strategy}
     for key in ("data.split", "data.decisions", "data.ood"):
         if recipe.value(key):
             filled[key] = str(Path(recipe.value(key)).resolve())

@@ -121,17 +121,17 @@ def checked_precision(source: Source, extractor: FeatureExtractor) -> FeatureExt
     if extractor.precision != "bfloat16":
         return extractor
     step = max(1, len(source.items) // CHECKED)
-    looked = [one for one in look(source, extractor.backbone.pixels, items=source.items[::step][:CHECKED])]
+    looked = look(source, extractor.backbone.pixels, items=source.items[::step][:CHECKED])
     kept = [(one.item.target, one.crop) for one in looked if one.crop is not None]
     if len(kept) < 2:
         return extractor
     targets = source.task.collate(target for target, _ in kept)
-    exact, fast = (
-        np.stack([row for _, row in in_batches(open_engine(extractor.backbone, extractor.engine, precision).run, [
-            (place, crop) for place, (_, crop) in enumerate(kept)
-        ])])
-        for precision in ("float32", "bfloat16")
-    )  # fmt: skip
+
+    def features(precision: str) -> NDArray[np.float32]:
+        engine = open_engine(extractor.backbone, extractor.engine, precision)
+        return np.stack([row for _, row in in_batches(engine.run, ((0, crop) for _, crop in kept))])
+
+    exact, fast = features("float32"), features("bfloat16")
     head = fit_head(HeadData(exact[::2], targets[::2], source.task))
     slow, quick = (source.task.predictions(rows[1::2] @ head.weight.T + head.bias) for rows in (exact, fast))
     agreed = source.task.agreement(slow, quick)

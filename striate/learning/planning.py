@@ -1,8 +1,7 @@
 """Choosing the strategy: a linear head on pretrained features, fine-tuning, or training from scratch; and why.
 
-The choice depends on how many images there are and how similar they are to the pretraining data, as in the table of
-Stanford's CS231n notes on transfer learning: few: a linear head; many and similar: fine-tune the top; many and
-different: fine-tune more.
+"auto" fits a head wherever there are pretrained weights, and then decides by its cross-validated error whether to
+fine-tune: see `striate.learning.gain`.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.nets.catalog import USUAL_SIZE, Entry, known
 from striate.pixels import Pixels
+from striate.recipe.keys import STRATEGIES
 from striate.weights.imported import imported_nets
 from striate.weights.models import DEFAULT_BACKBONE, is_model_file
 from striate.weights.peers import sources_of
@@ -21,12 +21,6 @@ from striate.weights.registry import SOURCES, has_weights
 
 SMALL = 40  # pixels: below this, features pretrained on photographs help little
 SMALL_IMAGES = 64  # pixels: a custom net without an input size takes images of up to this side unresized
-MANY = 1000  # images: from here on, it is worth measuring how similar they are to the pretraining data
-MORE = 5000  # images: from here on, fine-tuning helps even on similar images
-# Mean top-1 confidence over the net's pretraining classes: 0.78 on ImageNet's photographs and 0.69 on ants and bees,
-# but 0.32 on objects on a turntable and on CIFAR-10, 0.20 on grey faces, 0.14 on digits and on noise.
-SIMILAR = 0.5
-AFFORDABLE = 600.0  # seconds: longer training is chosen only on request
 ENOUGH_FROM_SCRATCH = 2000  # small images: from here on, a small net from scratch is better
 
 
@@ -42,11 +36,15 @@ class DataSummary:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be trained, and why, as text for the user."""
+    """What will be trained, and why, as text for the user.
+
+    open: whether the head's error decides if fine-tuning follows, as "auto" does.
+    """
 
     strategy: str
     net: str
     why: str
+    open: bool = False
 
 
 def summarise(source: Source, sample: int = 64) -> DataSummary:
@@ -61,33 +59,43 @@ def summarise(source: Source, sample: int = 64) -> DataSummary:
 
 
 def choose(seen: DataSummary, strategy: str, net: str) -> Plan:
-    """The plan for a request; "auto" and "" choose by the data. Raises RequestError for an impossible one."""
-    if is_model_file(net):
-        if strategy == "scratch":
-            raise RequestError(f"strategy 'scratch' starts from random weights; {net!r} is a model file: name its net")
-        asked = strategy != "auto"
-        return Plan(strategy if asked else "features", net, "requested" if asked else f"{net} has weights")
-    if net:
+    """The plan for a request; "auto", "quick", "best" and "" choose by the data.
+
+    "quick" is a linear head wherever there are weights, "best" fine-tuning. Raises RequestError for an impossible one.
+    """
+    if net and not is_model_file(net):
         net = known(net).name
-    if strategy in ("features", "finetune"):
-        backbone = net or DEFAULT_BACKBONE
-        if not has_weights(backbone):
-            raise RequestError(without_weights(strategy, backbone))
-        return Plan(strategy, backbone, "requested")
-    if strategy == "scratch":
-        return Plan("scratch", net or _net_for(seen), "requested")
-    if net:
-        if has_weights(net):
-            return Plan("features", net, f"{net} has weights pretrained on {_data_of(net)}")
+    if strategy in STRATEGIES:
+        return _requested(seen, strategy, net)
+    if net and not is_model_file(net) and not has_weights(net):
         return Plan("scratch", net, f"there are no published weights for {net}")
-    if seen.side <= SMALL and seen.count >= ENOUGH_FROM_SCRATCH:
+    if not net and strategy != "quick" and seen.side <= SMALL and seen.count >= ENOUGH_FROM_SCRATCH:
         why = f"{seen.count:,} small images ({seen.side} pixels) are enough to train a small net from scratch"
         return Plan("scratch", _net_for(seen), why)
-    if seen.side > SMALL:
+    if is_model_file(net):
+        why = f"{net} has weights"
+    elif net:
+        why = f"{net} has weights pretrained on {_data_of(net)}"
+    elif seen.side > SMALL:
         why = f"{seen.count:,} photographs: a linear head on the features of a net pretrained on ImageNet"
     else:
         why = f"{seen.count:,} images are too few to train from scratch: a linear head on pretrained features"
-    return Plan("features", DEFAULT_BACKBONE, why)
+    if strategy == "best":
+        return Plan("finetune", net or DEFAULT_BACKBONE, "requested by best")
+    return Plan("features", net or DEFAULT_BACKBONE, why, open=strategy == "auto")
+
+
+def _requested(seen: DataSummary, strategy: str, net: str) -> Plan:
+    if is_model_file(net):
+        if strategy == "scratch":
+            raise RequestError(f"strategy 'scratch' starts from random weights; {net!r} is a model file: name its net")
+        return Plan(strategy, net, "requested")
+    if strategy == "scratch":
+        return Plan(strategy, net or _net_for(seen), "requested")
+    backbone = net or DEFAULT_BACKBONE
+    if not has_weights(backbone):
+        raise RequestError(without_weights(strategy, backbone))
+    return Plan(strategy, backbone, "requested")
 
 
 def without_weights(strategy: str, net: str) -> str:
@@ -102,35 +110,6 @@ def without_weights(strategy: str, net: str) -> str:
         f"strategy {strategy!r} needs weights, and there are none for {net!r} here; {how}; "
         f"nets that have them: {', '.join([*SOURCES, *imported_nets()])}"
     )
-
-
-def needs_similarity(plan: Plan, seen: DataSummary, strategy: str) -> bool:
-    """Whether the plan depends on the similarity to the pretraining data: strategy "auto", and many images."""
-    return strategy == "auto" and plan.strategy == "features" and seen.count >= MANY
-
-
-def worth_finetuning(seen: DataSummary, confidence: float) -> bool:
-    """Whether this number of images and mean confidence over the pretraining classes call for more than a head."""
-    return confidence < SIMILAR or seen.count >= MORE
-
-
-def with_similarity(plan: Plan, seen: DataSummary, confidence: float, seconds: float) -> Plan:
-    """The plan after measuring similarity; `seconds`: expected for fine-tuning, if `worth_finetuning`.
-
-    Fine-tuning is chosen if it takes ten minutes at most; otherwise it is suggested.
-    """
-    like = "similar to" if confidence >= SIMILAR else "different from"
-    found = (
-        f"{seen.count:,} images, {like} the pretraining data of {plan.net} (mean confidence over its own classes "
-        f"{100 * confidence:.0f} %)"
-    )
-    if not worth_finetuning(seen, confidence):
-        return Plan("features", plan.net, f"{found}: a linear head on its features")
-    minutes = f"about {max(1, round(seconds / 60)):,} minute{'' if round(seconds / 60) <= 1 else 's'}"
-    if seconds <= AFFORDABLE:
-        return Plan("finetune", plan.net, f"{found}: fine-tuning its upper stages, {minutes}")
-    why = f"{found}: a linear head on its features; fine-tuning may be better: --strategy finetune, {minutes}"
-    return Plan("features", plan.net, why)
 
 
 def _data_of(net: str) -> str:

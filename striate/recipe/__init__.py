@@ -35,7 +35,11 @@ class Recipe(Table):
     Raises RequestError for values that a key does not take.
     """
 
-    strategy: str = key("auto", "training strategy", choices=("auto", *STRATEGIES))
+    strategy: str = key(
+        "auto",
+        "training strategy; auto: by the data; quick: a linear head; best: fine-tuning",
+        choices=("auto", "quick", "best", *STRATEGIES),
+    )
     seed: int = key(0, "random seed, also of the split", low=0, high=2**31 - 1)
     data: Data = field(default=Data())
     net: Net = field(default_factory=Net)

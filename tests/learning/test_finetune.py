@@ -18,6 +18,7 @@ from scenes import scene
 
 from striate import Recipe, load, train
 from striate.jobs.run import Run
+from striate.learning.gain import Gain
 from striate.learning.strategies import finetune
 from striate.model import read
 from striate.nets.build import create
@@ -230,17 +231,32 @@ def test_from_the_command_line(cli, scenes: Path, tmp_path: Path) -> None:  # ty
     assert settled.augment.merged() == {"crop": (0.5, 1.0), "flip": 0.5}
 
 
-@pytest.mark.parametrize(("affordable", "strategy"), [(600.0, "finetune"), (0.0, "features")])
-def test_auto_measures_similarity_for_many_images_and_reports_it(
-    affordable: float, strategy: str, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("passes", "strategy"), [(10**6, "finetune"), (0, "features")])
+@pytest.mark.parametrize("folds", [None, 2])
+def test_auto_decides_by_the_heads_error(
+    passes: int, strategy: str, folds: int | None, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("striate.learning.planning.MANY", 32)
-    monkeypatch.setattr("striate.learning.planning.AFFORDABLE", affordable)
-    done = train(scenes, out=tmp_path / "run", recipe=RECIPE.updated({"strategy": "auto", "train.epochs": 1}))
+    monkeypatch.setattr("striate.learning.gain.PASSES", passes)
+    monkeypatch.setattr(Gain, "worth", property(lambda gain: gain.error >= 0))
+    told = Listening()
+    recipe = RECIPE.updated({"strategy": "auto", "train.epochs": 1, "data.folds": folds})
+    done = train(scenes, out=tmp_path / "run", recipe=recipe, progress=told)
     assert done.plan.strategy == done.model.strategy == strategy
-    assert f"different from the pretraining data of {NET}" in done.plan.why and "about 1 minute" in done.plan.why
-    assert ("--strategy finetune" in done.plan.why) == (strategy == "features")
+    line = next(line for line in told.lines if line.startswith("The head's cross-validated error is"))
+    assert "about 1 minute" in line and ("--best" in line) == (strategy == "features")
+    assert line[1:-1] in done.plan.why
     assert Recipe.from_file(tmp_path / "run" / "recipe.toml").strategy == strategy
+
+
+def test_auto_finds_the_same_gain_with_folds_and_without(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Listening()
+    for folds in (None, 3):
+        recipe = RECIPE.updated({"strategy": "auto", "data.folds": folds})
+        train(scenes, out=tmp_path / str(folds), recipe=recipe, progress=told)
+    found = [line for line in told.lines if line.startswith("The head's cross-validated error is")]
+    assert len(found) == 2 and found[0] == found[1] and "too little to be worth it" in found[0]
 
 
 def test_overfit_batch_is_not_used_with_a_fitted_head(scenes: Path, tmp_path: Path) -> None:

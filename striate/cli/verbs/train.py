@@ -61,7 +61,19 @@ def _keys(parser: argparse.ArgumentParser) -> None:
         "--net-option", metavar="NAME=VALUE", action="append", default=[],
         help="an option of the network's constructor, such as width=0.5; repeatable (scratch)",
     )  # fmt: skip
-    parser.add_argument("--strategy", choices=["auto", *STRATEGIES], help="how to train (default: auto)")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--strategy", choices=["auto", "quick", "best", *STRATEGIES], help="how to train (default: auto)")
+    ways.add_argument(
+        "--quick",
+        action="store_const",
+        const="quick",
+        dest="strategy",
+        help="seconds: a linear head on pretrained features; as --strategy quick",
+    )
+    ways.add_argument(
+        "--best", action="store_const", const="best", dest="strategy",
+        help="minutes or hours: fine-tune the pretrained network; as --strategy best",
+    )  # fmt: skip
     parser.add_argument("--epochs", type=int, help="passes over the training images (scratch, finetune)")
     parser.add_argument("--lr", help="peak learning rate, or 'auto': found by a range test (default: the optimizer's)")
     parser.add_argument("--batch", type=int, help="batch size (default: 64)")

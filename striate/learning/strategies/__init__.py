@@ -20,21 +20,28 @@ def train_as_planned(
     recipe: Recipe,
     context: RunContext,
     extensions: Extensions,
-) -> TrainResult:
-    """Train by the strategy of the plan. Raises RequestError for data that cannot be trained on."""
+) -> tuple[Plan, TrainResult]:
+    """Train by the strategy of the plan, and return it as it was carried out: an open plan is decided by the head.
+
+    Raises RequestError for data that cannot be trained on.
+    """
     extensions.require_gradient_steps(plan.strategy)
     if plan.strategy == "scratch":
         from striate.learning.strategies import scratch  # imports torch
 
-        return scratch.train(source, plan, summary, recipe, context, extensions)
+        return plan, scratch.train(source, plan, summary, recipe, context, extensions)
     context = _single_process(context)
     if plan.strategy == "finetune":
         from striate.learning.strategies import finetune  # imports torch
 
-        return finetune.train(source, plan, recipe, context, extensions)
+        return plan, finetune.train(source, plan, recipe, context, extensions)
+    if plan.open:
+        from striate.learning.strategies import automatic
+
+        return automatic.train(source, plan, recipe, context, extensions)
     from striate.learning.strategies import features
 
-    return features.train(source, plan, recipe, context, extensions)
+    return plan, features.train(source, plan, recipe, context, extensions)
 
 
 def _single_process(context: RunContext) -> RunContext:

@@ -25,17 +25,30 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, exten
     """Fit a head on the features of `plan.net`. Raises RequestError for data that cannot be trained on."""
     ood = open_ood(recipe.data.ood)
     prepared = prepare_features(source, plan.net, recipe, context)
-    fitted, model = _fitted(prepared, context)
-    model, ood_evaluation = _with_ood(prepared, model, ood, context)
-    features, split = prepared.features, prepared.split
+    return with_fitted_head(prepared, fit_head(prepared, context), ood, context, extensions)
+
+
+def fit_head(prepared: Prepared, context: RunContext) -> HeadFit:
+    """The head on the prepared features, with its cross-validation."""
+    assert prepared.features is not None
+    with context.clock.stage("fit the head"):
+        return cross_validated_head(prepared.split, prepared.features.matrix, prepared.recipe)
+
+
+def with_fitted_head(
+    prepared: Prepared, fitted: HeadFit, ood: Source | None, context: RunContext, extensions: Extensions
+) -> TrainResult:
+    """The result: the pretrained net with the fitted head, evaluated on the held-out images."""
+    features, split, recipe = prepared.features, prepared.split, prepared.recipe
     assert features is not None
+    extractor = features.extractor
+    model = with_head(extractor.backbone, fitted.head, fitted.task)
+    model, ood_evaluation = _with_ood(prepared, model, ood, context)
     predictions = _predictions(prepared, model)
     evaluation, folds = evaluated(split, model.task, predictions, fitted.out_of_fold, extensions.metrics)
-    extractor = features.extractor
-    notes = (extractor.note, *balance_note(recipe))
     return TrainResult(
         model=model,
-        recipe=prepared.recipe.updated({"inference.precision": extractor.precision}),
+        recipe=recipe.updated({"inference.precision": extractor.precision}),
         split=split,
         evaluation=evaluation,
         engine=extractor.described,
@@ -47,17 +60,8 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, exten
             "search": [list(row) for row in fitted.head.scores],
             "weights": extractor.backbone.training,
         },
-        notes=tuple(filter(None, notes)),
+        notes=tuple(filter(None, (extractor.note, *balance_note(recipe)))),
     )
-
-
-def _fitted(prepared: Prepared, context: RunContext) -> tuple[HeadFit, Model]:
-    """The head, and the model with it."""
-    features, split, recipe = prepared.features, prepared.split, prepared.recipe
-    assert features is not None
-    with context.clock.stage("fit the head"):
-        fitted = cross_validated_head(split, features.matrix, recipe)
-    return fitted, with_head(features.extractor.backbone, fitted.head, fitted.task)
 
 
 def _with_ood(

@@ -19,12 +19,14 @@ from striate.inference.backbones import net_of
 from striate.learning.context import RunContext
 from striate.learning.evaluating import evaluate, train_with_folds
 from striate.learning.extensions import Extensions
-from striate.learning.head import cross_validated_head, fit_on, with_head
+from striate.learning.gain import EPOCHS
+from striate.learning.head import HeadFit, fit_on, with_head
 from striate.learning.history import Row
 from striate.learning.ood import open_ood
 from striate.learning.planning import Plan
-from striate.learning.prepare import Features, prepare_features, with_images
+from striate.learning.prepare import Features, Prepared, prepare_features, with_images
 from striate.learning.result import TrainResult
+from striate.learning.strategies.features import fit_head
 from striate.learning.trainer import Fitted, InitialState, OnEpoch, Trainer
 from striate.model import Model
 from striate.nets.base import Net
@@ -36,7 +38,7 @@ from striate.training.view import View, normalised
 from striate.transfer.head import Head
 from striate.transfer.unfreezing import Unfreezing, rates, recalibrate_batch_norms, trained_stages
 
-EPOCHS, RATE, AUGMENT = 4, 0.01, {"crop": (0.5, 1.0), "flip": 0.5}  # benchmarks/finetune.py
+RATE, AUGMENT = 0.01, {"crop": (0.5, 1.0), "flip": 0.5}  # benchmarks/finetune.py
 ASIDE = 6  # the training images are split into this many parts; one shows whether fine-tuning helped
 FEW = 1000  # images: with fewer, the part set aside is trained on too afterwards
 AT_ONCE = 32  # images per batch without gradient
@@ -49,12 +51,19 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, exten
     If training images set aside show that fine-tuning did not help, the model is the pretrained net with that head.
     """
     ood = open_ood(recipe.data.ood)
-    prepared = prepare_features(source, plan.net, _with_defaults(recipe), context)
-    features, split, recipe = prepared.features, prepared.split, prepared.recipe
+    prepared = prepare_features(source, plan.net, recipe, context)
+    return from_fitted_head(prepared, fit_head(prepared, context), ood, context, extensions)
+
+
+def from_fitted_head(
+    prepared: Prepared, fitted: HeadFit, ood: Source | None, context: RunContext, extensions: Extensions
+) -> TrainResult:
+    """The result of fine-tuning the pretrained net from the fitted head on."""
+    recipe = with_defaults(prepared.recipe)
+    prepared = dataclasses.replace(prepared, recipe=recipe)
+    features = prepared.features
     assert features is not None
-    with context.clock.stage("fit the head"):
-        fitted = cross_validated_head(split, features.matrix, recipe)
-        pretrained = Pretrained(features, fitted.head)
+    pretrained = Pretrained(features, fitted.head)
     moves = set(Augmentation.of(recipe.augment).transforms) - _IN_PLACE
     prepared = with_images(prepared, context, larger=bool(moves))
     backbone = features.extractor.backbone
@@ -72,7 +81,7 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, exten
     return evaluate(trained, model, ood, facts)
 
 
-def _with_defaults(recipe: Recipe) -> Recipe:
+def with_defaults(recipe: Recipe) -> Recipe:
     """The recipe with this strategy's defaults.
 
     Default label smoothing is for training from scratch; here it would pull the head away from the probabilities that
