@@ -72,9 +72,15 @@ def expected_gain(prepared: Prepared, fitted: HeadFit) -> Gain | None:
     evaluation: Evaluation = task.evaluate("out of fold", fitted.out_of_fold[rows], split.targets(rows))
     low, high = evaluation.interval
     likeness = similarity(prepared)
-    removed = min(MOST, REMOVED * (len(rows) / REMOVED_AT) ** 0.5 * (1 if likeness >= SIMILAR else 2))
+    removed = removed_share(len(rows), likeness)
     passes = len(rows) * (prepared.recipe.train.epochs or EPOCHS)
     return Gain(1 - evaluation.score, (high - low) / 2, removed, likeness, passes)
+
+
+def removed_share(images: int, similarity: float) -> float:
+    """The share of the head's errors that fine-tuning on a number of images is expected to remove."""
+    different = 1 if similarity >= SIMILAR else 2
+    return min(MOST, REMOVED * math.sqrt(images / REMOVED_AT) * different)
 
 
 def similarity(prepared: Prepared) -> float:

@@ -37,6 +37,11 @@ def asked(cli, monkeypatch: pytest.MonkeyPatch) -> Any:
     return ask
 
 
+def test_quick_and_best_are_strategies(asked: Any) -> None:
+    assert asked("--quick").strategy == "quick" and asked("--best").strategy == "best"
+    assert asked().strategy == "auto"
+
+
 FLAGS = [
     (("--lr", "0.05"), {"optimizer.lr": 0.05}),
     (("--lr", "auto"), {"optimizer.lr": "auto"}),

@@ -242,7 +242,7 @@ def test_auto_decides_by_the_heads_error(
     recipe = RECIPE.updated({"strategy": "auto", "train.epochs": 1, "data.folds": folds})
     done = train(scenes, out=tmp_path / "run", recipe=recipe, progress=told)
     assert done.plan.strategy == done.model.strategy == strategy
-    line = next(line for line in told.lines if line.startswith("The head's cross-validated error is"))
+    line = next(line for line in told.lines if line.startswith("Cross-validated error of the head"))
     assert "about 1 minute" in line and ("--best" in line) == (strategy == "features")
     assert line[1:-1] in done.plan.why
     assert Recipe.from_file(tmp_path / "run" / "recipe.toml").strategy == strategy
@@ -255,7 +255,7 @@ def test_auto_finds_the_same_gain_with_folds_and_without(
     for folds in (None, 3):
         recipe = RECIPE.updated({"strategy": "auto", "data.folds": folds})
         train(scenes, out=tmp_path / str(folds), recipe=recipe, progress=told)
-    found = [line for line in told.lines if line.startswith("The head's cross-validated error is")]
+    found = [line for line in told.lines if line.startswith("Cross-validated error of the head")]
     assert len(found) == 2 and found[0] == found[1] and "too little to be worth it" in found[0]
 
 

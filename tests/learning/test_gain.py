@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from striate.learning.gain import PASSES, Gain
+from striate.learning.gain import PASSES, Gain, removed_share
 
 
 def gain(error: float, images: int, removed: float) -> Gain:
@@ -26,6 +26,13 @@ def test_a_gain_within_the_noise_or_below_half_a_point_is_not_worth_it(
     error: float, images: int, removed: float, worth: bool
 ) -> None:
     assert gain(error, images, removed).worth == worth
+
+
+def test_many_images_and_different_ones_leave_more_to_learn() -> None:
+    few, many = 250, 4000
+    similar, different = 0.7, 0.2
+    shares = [removed_share(images, likeness) for likeness in (similar, different) for images in (few, many)]
+    assert shares == pytest.approx([0.08, 0.32, 0.16, 0.5])
 
 
 def test_a_large_folder_is_only_fine_tuned_on_request() -> None:

@@ -45,6 +45,17 @@ def test_the_numpy_and_the_torch_form_are_the_same(name: str, loss: Loss, output
 
 
 @pytest.mark.parametrize(("name", "loss", "outputs", "targets"), CASES, ids=[case[0] for case in CASES])
+def test_the_curvature_is_the_change_of_the_gradient(name: str, loss: Loss, outputs: int, targets: np.ndarray) -> None:
+    logits, step = np.random.default_rng(1).normal(0, 8, (40, outputs)), 1e-5
+    curvature = loss.curvature(logits, targets)
+    assert curvature.shape == logits.shape
+    for output in range(outputs):
+        nudge = step * np.eye(1, outputs, output)
+        change = loss.numpy(logits + nudge, targets)[1] - loss.numpy(logits - nudge, targets)[1]
+        np.testing.assert_allclose(change[:, output] / (2 * step), curvature[:, output], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "loss", "outputs", "targets"), CASES, ids=[case[0] for case in CASES])
 def test_no_constant_prediction_is_better_than_chance_level(
     name: str, loss: Loss, outputs: int, targets: np.ndarray
 ) -> None:

@@ -12,7 +12,7 @@ from striate.errors import RequestError
 from striate.tasks import Classification, Multilabel, Regression, Task
 from striate.tasks.losses import CrossEntropy
 from striate.transfer.head import CS, HeadData, fit_head, fit_with_folds, fold_of
-from striate.transfer.solver import Design, minimise
+from striate.transfer.solver import EXACT, Design, minimise
 
 
 def classes(count: int) -> Task:
@@ -55,6 +55,24 @@ def test_head_generalises_as_well_as_scikit_learn(digits: tuple[NDArray[np.float
     assert tried == [c for c in CS if tried[0] <= c <= tried[-1]]
     least = min(head.scores, key=lambda row: row[1])[0]
     assert least / 10**0.25 <= head.C <= least * 10**0.25  # within half a step of the best one tried
+
+
+def test_heads_of_many_images_are_as_good_as_scikit_learns() -> None:
+    generator = np.random.default_rng(4)
+    centres = 0.15 * generator.normal(size=(12, 160))
+    y = generator.integers(0, 12, 9000)
+    x = (centres[y] + generator.normal(size=(9000, 160)) * generator.uniform(0.1, 6, 160) + 5).astype(np.float32)
+    assert x[:7000].size > EXACT  # in float32, and only as near to the minimum as matters
+    fitted = fit_with_folds(HeadData(x[:7000], y[:7000], classes(12)), seed=1)
+    theirs = LogisticRegression(C=fitted.head.C, max_iter=2000).fit(x[:7000] - x.mean(axis=0), y[:7000])
+    reference = theirs.predict_proba(x[7000:] - x.mean(axis=0))
+    ours = classes(12).predictions(x[7000:] @ fitted.head.weight.T + fitted.head.bias)
+    held_out, rows = y[7000:], np.arange(2000)
+    assert (ours.argmax(1) == held_out).mean() >= (reference.argmax(1) == held_out).mean() - 0.002
+    assert -np.log(ours[rows, held_out]).mean() <= 1.002 * -np.log(reference[rows, held_out]).mean()
+    # Predicted without their fold, the training images are about as hard as new ones.
+    out_of_fold = -np.log(fitted.out_of_fold[np.arange(7000), y[:7000]]).mean()
+    assert out_of_fold == pytest.approx(-np.log(ours[rows, held_out]).mean(), rel=0.1)
 
 
 def test_fewer_images_than_features_gives_the_same_minimum() -> None:

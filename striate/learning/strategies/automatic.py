@@ -41,8 +41,8 @@ def _decided(plan: Plan, prepared: Prepared, gain: Gain | None, context: RunCont
     if gain is None:
         return dataclasses.replace(plan, open=False)
     found = (
-        f"the head's cross-validated error is {100 * gain.error:.1f} % (± {100 * gain.noise:.1f}); fine-tuning is "
-        f"expected to remove about {_points(gain.expected)}"
+        f"cross-validated error of the head {100 * gain.error:.1f} % (± {100 * gain.noise:.1f}); fine-tuning would "
+        f"remove about {_points(gain.expected)}"
     )
     strategy = "features"
     if not gain.worth:
