@@ -5,6 +5,7 @@ No time is measured for the choice: the same images get the same strategy on any
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
