@@ -27,7 +27,7 @@ def found_in_the_first_tenth(data: Path, flipped: set[str]) -> float:
     from striate.progress import Progress
 
     done = examine(open_source(data), labels=True, progress=Progress())
-    first = done.label_errors[: len(done.found.usable) // 10]
+    first = done.label_errors.ranked[: len(done.found.usable) // 10]
     named = {done.found.usable[error.index].item.key for error in first}
     return len(named & flipped) / len(flipped)
 

@@ -110,7 +110,8 @@ def _suggestions(finding: Finding, examined: Examined, usable: dict[str, Usable]
     """The suggestions for the files of a finding, by path."""
     task = examined.found.task
     if finding.kind == LABEL_ERROR:
-        better = {examined.found.usable[one.index].item.key: task.written(one.target) for one in examined.label_errors}
+        likely = examined.label_errors.likely
+        better = {examined.found.usable[one.index].item.key: task.written(one.target) for one in likely}
         return {path: ("relabel", to, False) for path, to in better.items() if to}
     if finding.kind in _DROP:
         return dict.fromkeys(finding.paths, ("drop", "", False))

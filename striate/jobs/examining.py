@@ -10,9 +10,9 @@ from striate.data.audit.likeness import SIDE
 from striate.data.audit.looking import Memory, look
 from striate.data.sources.base import Source, notes_of
 from striate.learning.caching import try_to_save
+from striate.learning.label_errors import Suspects
 from striate.pixels import Pixels
 from striate.progress import Progress
-from striate.tasks import LabelError
 
 # No crop is made. A JPEG decoded at 1/8 is still read to its last byte; its thumbnail needs 64 pixels.
 _UNUSED = Pixels(SIDE, SIDE)
@@ -20,11 +20,11 @@ _UNUSED = Pixels(SIDE, SIDE)
 
 @dataclass(frozen=True, eq=False)
 class Examined:
-    """A source after its audit. label_errors: the likeliest first; empty if not requested."""
+    """A source after its audit. label_errors: images whose label is doubtful; empty if not requested."""
 
     source: Source
     found: Audit
-    label_errors: list[LabelError]
+    label_errors: Suspects
 
 
 def examine(source: Source, *, labels: bool, progress: Progress) -> Examined:
@@ -42,4 +42,4 @@ def examine(source: Source, *, labels: bool, progress: Progress) -> Examined:
             pairs.append((looked.item, looked.record))
             bar.advance()
     try_to_save(lambda: memory.save([record.digest for _, record in pairs]), progress)
-    return Examined(source, draw(source, pairs, progress=progress), [])
+    return Examined(source, draw(source, pairs, progress=progress), Suspects())

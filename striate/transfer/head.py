@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,23 +70,20 @@ def fit_with_folds(
     given by `fold` [N] or drawn at random: for classification the log loss, because on few images accuracy changes in
     steps and is equal over decades of C, while log loss has one smooth minimum.
     """
-    with _few_threads(data):
-        fold = fold_of(data.targets, folds, seed) if fold is None else fold
-        problem = _Problem.of(data)
-        search = _search(problem, fold)
-        c, fitted = search.c, search.nearest()
-        start = next(iter(fitted.values()), problem.zero)
-        head = problem.fit(c, [np.ones(len(fold), bool)], [start], problem.tolerance(FINAL))[0]
-        out_of_fold = np.full((len(fold), data.task.outputs), np.nan, np.float32)
-        if predict:
-            # Each starts from a head that has not seen its fold either: what is learnt is not quite unlearnt.
-            numbers = [number for number in range(int(fold.max(initial=-1)) + 1) if (fold != number).any()]
-            starts = [fitted.get(number, problem.zero) for number in numbers]
-            heads = problem.fit(c, [fold != number for number in numbers], starts, problem.tolerance(BY_FOLD))
-            for number, other in zip(numbers, heads, strict=True):
-                rows, (weight, bias) = fold == number, problem.in_units(other)
-                out_of_fold[rows] = data.task.predictions(data.features[rows] @ weight.T + bias)
-        return FittedHead(Head(*problem.in_units(head), c, search.scores), out_of_fold)
+    fold = fold_of(data.targets, folds, seed) if fold is None else fold
+    problem = _Problem.of(data)
+    search = _search(problem, fold)
+    c, fitted = search.c, search.nearest()
+    held = [number for number in range(int(fold.max(initial=-1)) + 1) if (fold != number).any()] if predict else []
+    # Each begins at a head that has not seen its fold either: what is learnt is not quite unlearnt.
+    starts = [next(iter(fitted.values()), problem.zero), *(fitted.get(number, problem.zero) for number in held)]
+    inside = [np.ones(len(fold), bool), *(fold != number for number in held)]
+    head, *others = problem.fit(c, inside, starts, [FINAL, *[BY_FOLD] * len(held)])
+    out_of_fold = np.full((len(fold), data.task.outputs), np.nan, np.float32)
+    for number, other in zip(held, others, strict=True):
+        rows, (weight, bias) = fold == number, problem.in_units(other)
+        out_of_fold[rows] = data.task.predictions(data.features[rows] @ weight.T + bias)
+    return FittedHead(Head(*problem.in_units(head), c, search.scores), out_of_fold)
 
 
 def fold_of(targets: Targets, folds: int, seed: int) -> Folds:
@@ -130,16 +126,14 @@ class _Problem:
         """A head of zeros."""
         return self.design.zero(self.outputs)
 
-    def tolerance(self, of_many: float) -> float:
-        """The tolerance of a fit: `of_many`, or less if the exact minimum costs little."""
-        return SMALL if self.design.x.size <= EXACT else of_many
-
     def fit(
-        self, c: float, inside: Sequence[NDArray[np.bool_]], starts: Sequence[Solution], tolerance: float
+        self, c: float, inside: Sequence[NDArray[np.bool_]], starts: Sequence[Solution], tolerances: Sequence[float]
     ) -> list[Solution]:
-        """A head for each of `inside`, fitted to the images [N] that are True there."""
+        """A head for each of `inside`, fitted to the images [N] that are True there. tolerances: for many images."""
         weights = np.stack([rows * self.weights for rows in inside])
-        return minimise(self.design, self.targets, weights, self.loss, c, starts, tolerance)
+        if self.design.x.size <= EXACT:  # the exact minimum costs little
+            tolerances = [SMALL] * len(starts)
+        return minimise(self.design, self.targets, weights, self.loss, c, starts, tolerances)
 
     def loss_of(self, head: Solution, rows: NDArray[np.bool_]) -> float:
         """The weighted sum of a head's losses on some of the images."""
@@ -189,7 +183,7 @@ def _search(problem: _Problem, fold: Folds) -> _Search:
             near = min(tried, key=lambda other: abs(other - place), default=None)
             starts = [problem.zero if near is None else tried[near][1][number] for number in held]
             inside = [~rows for rows in held.values()]
-            heads = dict(zip(held, problem.fit(CS[place], inside, starts, problem.tolerance(BY_FOLD)), strict=True))
+            heads = dict(zip(held, problem.fit(CS[place], inside, starts, [BY_FOLD] * len(held)), strict=True))
             losses = [problem.loss_of(heads[number], rows) for number, rows in held.items()]
             tried[place] = sum(losses) / weight, heads
         return tried[place][0]
@@ -215,12 +209,3 @@ def _least(scores: Sequence[tuple[float, float]]) -> float:
     shift = 0.5 * (before - after) / bend if bend > 0 else 0.0
     step = np.log10(CS[1] / CS[0])
     return float(scores[place][0] * 10 ** (shift * step))
-
-
-@contextmanager
-def _few_threads(data: HeadData) -> Iterator[None]:
-    from threadpoolctl import threadpool_limits
-
-    # Products this small run slower on several threads, and many times slower if other work uses a core.
-    with threadpool_limits(1 if data.features.size < 2**21 else None, user_api="blas"):
-        yield

@@ -11,8 +11,11 @@ Source of L-BFGS: Nocedal and Wright, Numerical Optimization, 2nd edition, secti
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,11 +122,11 @@ def minimise(
     loss: Loss,
     c: float,
     starts: Sequence[Solution],
-    tolerance: float = 1e-5,
+    tolerances: Sequence[float],
 ) -> list[Solution]:
     """The heads that minimise the weighted sum of losses plus |W|^2 / (2 C), one a row of `weights` [heads, N].
 
-    starts: where each begins. tolerance: a head is finished when it is expected to be nearer to the minimum than this
+    starts: where each begins. tolerances: a head is finished when it is expected to be nearer to the minimum than this
     fraction of its value. With a loss that is the mean over independent outputs the penalty is a mean too, so that C
     means the same for one output as for many.
     """
@@ -131,14 +134,27 @@ def minimise(
     penalty = 1 / (c * outputs) if loss.averages_outputs else 1 / c
     heads = [
         _Descent(design, targets, weight, loss, penalty, start, tolerance)
-        for weight, start in zip(weights, starts, strict=True)
+        for weight, start, tolerance in zip(weights, starts, tolerances, strict=True)
     ]
     count, width = design.x.shape
     state = design.x.itemsize * outputs * (6 * count + (2 * MEMORY + 6) * width)
-    together = max(1, TOGETHER // state)
-    for first in range(0, len(heads), together):
-        _descend(design, heads[first : first + together])
+    cores = min(len(heads), os.cpu_count() or 1) if design.x.size > EXACT else 1
+    together = max(1, TOGETHER // state // cores)
+    groups = max(cores, -(-len(heads) // together))
+    # A thread for each group, rather than all threads on one product: these would wait for each other at every step,
+    # and for long if other work uses a core.
+    with _threads_each(cores), ThreadPoolExecutor(cores) as pool:
+        list(pool.map(lambda number: _descend(design, heads[number::groups]), range(groups)))
     return [Solution(head.weight, head.bias) for head in heads]
+
+
+@contextmanager
+def _threads_each(groups: int) -> Iterator[None]:
+    """Limit the threads of each product to the cores of a group."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(max(1, (os.cpu_count() or 1) // groups) if groups > 1 else 1, user_api="blas"):
+        yield
 
 
 def _descend(design: Design, heads: Sequence[_Descent]) -> None:

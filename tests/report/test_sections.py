@@ -20,6 +20,7 @@ from striate.jobs.reporting.inputs import input_section
 from striate.jobs.reporting.label_errors import label_error_section, label_error_step
 from striate.jobs.reporting.ood import ood_section, ood_step
 from striate.jobs.reporting.run_report import most_useful
+from striate.learning.label_errors import Suspects
 from striate.learning.ood import OODEvaluation
 from striate.report.page import render
 from striate.sections import ConfusionMatrix, Section, Step
@@ -231,17 +232,32 @@ def report_default_of(task: type[Task]) -> SimpleNamespace:
 
 def test_likely_label_errors_are_shown_and_the_rest_listed() -> None:
     found = errors_of((0.031, 0.942), *[(0.4, 0.6)] * 24)
-    section = label_error_section(found, Album([f"{place}.jpg" for place in range(25)], SMALL))
+    section = label_error_section(Suspects(tuple(found)), Album([f"{place}.jpg" for place in range(25)], SMALL))
     assert section is not None
     page = plain(render(report_of(section, steps=tuple(label_error_step(found)))))
     assert "given <b>odd</b> (3.1 %), predicted <b>bees</b> (94.2 %)" in page
     assert "<summary>1 more likely label error</summary><ul><li><code>24.jpg</code>: given <b>odd</b> (40.0 %)" in page
     assert page.count("data:image") == 24
     assert "Check 25 likely label errors</a>" in page
-    assert label_error_section([], Album((), SMALL)) is None and label_error_step([]) == []
+    assert label_error_section(Suspects(), Album((), SMALL)) is None and label_error_step([]) == []
     number = errors_of((math.nan, math.nan), label="100")
-    section = label_error_section(number, Album(["a.jpg"], SMALL))
+    section = label_error_section(Suspects(tuple(number)), Album(["a.jpg"], SMALL))
     assert section is not None and "given <b>100</b>, predicted <b>bees</b>" in render(report_of(section))
+
+
+def test_hard_images_stand_apart_from_likely_label_errors() -> None:
+    found = tuple(errors_of((0.03, 0.9), *[(0.4, 0.6)] * 14))
+    album = Album([f"{place}.jpg" for place in range(15)], SMALL)
+    section = label_error_section(Suspects(found[:1], found[1:]), album)
+    assert section is not None
+    page = plain(render(report_of(section, steps=tuple(label_error_step(found[:1])))))
+    assert "Of 15 labels that models doubt, about 1 are estimated to be wrong." in page
+    assert page.index("0.jpg") < page.index("Hard images</h3>") < page.index("<small>1.jpg")
+    assert "2 more hard images</summary>" in page
+    assert "Check 1 likely label error</a>" in page and page.count("data:image") == 13
+    none = label_error_section(Suspects((), found), album)
+    assert none is not None and none.title == "Hard images"
+    assert "No label is estimated to be wrong." in plain(render(report_of(none)))
 
 
 def test_atypical_images_are_the_farthest_ones() -> None:
@@ -347,7 +363,7 @@ def test_no_name_is_trusted(name: str) -> None:
     aside = SimpleNamespace(path=name, kind=name, why=name)
     audit = findings(Finding(name, name, name, (name,), groups=((name, name),)), aside=(aside,))
     sections = (
-        label_error_section(errors_of((0.1, 0.9), label=name), album),
+        label_error_section(Suspects(tuple(errors_of((0.1, 0.9), label=name))), album),
         atypical_section(np.array([3.0]), album),
         ood_section(ood([1.0], [1.0], [name], name), {name: SMALL}),
         input_section([0], lambda place: np.stack([SMALL] * 2), album),
@@ -366,7 +382,7 @@ def test_names_as_long_as_a_file_system_has_stay_small() -> None:
     errors = [LabelError(place, path, path, 0.1, 0.9, 1) for place, path in enumerate(paths)]
     sections = (
         data_section(findings(*found, aside=aside), Album(paths, SMALL)),
-        label_error_section(errors, Album(paths, SMALL)),
+        label_error_section(Suspects(tuple(errors)), Album(paths, SMALL)),
         details_section(long, {path: path for path in paths}, paths),
     )
     page = render(report_of(*[section for section in sections if section is not None]))

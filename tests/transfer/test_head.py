@@ -24,7 +24,7 @@ def minimum(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weight and bias at the minimum of the cross entropy."""
     design = Design.of(x)
-    heads = minimise(design, y, weights[None], CrossEntropy(), c, [design.zero(outputs)], tolerance=1e-12)
+    heads = minimise(design, y, weights[None], CrossEntropy(), c, [design.zero(outputs)], [1e-12])
     return design.original(heads[0])
 
 

@@ -10,6 +10,7 @@ from striate.jobs.reporting import atypical, cross_validation, data, label_error
 from striate.jobs.reporting.details import details_section
 from striate.jobs.reporting.inputs import input_section
 from striate.jobs.reporting.pictures import NetworkInputs, Pictures
+from striate.learning.label_errors import Suspects
 from striate.learning.label_errors import label_errors as find_label_errors
 from striate.learning.planning import Plan
 from striate.learning.result import TrainResult
@@ -26,9 +27,9 @@ def run_report(source: Source, plan: Plan, result: TrainResult, timings: Mapping
     evaluation, evidence, split = result.evaluation, result.evidence, result.split
     task, audit, model = evaluation.task, result.split.audit, result.model
     pictures = NetworkInputs(source, audit.usable, model.pixels, task)
-    errors = find_label_errors(audit, evidence.out_of_fold) if evidence.out_of_fold is not None else []
+    errors = find_label_errors(audit, evidence.out_of_fold) if evidence.out_of_fold is not None else Suspects()
     examples = _examples(evaluation, split.measured_rows, task.report_examples, pictures)
-    context = ReportContext(examples, split.targets(split.rows("train")), len(errors))
+    context = ReportContext(examples, split.targets(split.rows("train")), len(errors.likely))
     folds, found = _folds(result), evidence.ood
     unusual = atypical.atypical_section(evidence.distances, pictures)
     sections = (
@@ -46,7 +47,7 @@ def run_report(source: Source, plan: Plan, result: TrainResult, timings: Mapping
         *_unmeasured(evaluation),
         *training.remark_step(evidence.remarks),
         *data.leak_step(audit.findings),
-        *label_errors.label_error_step(errors),
+        *label_errors.label_error_step(errors.likely),
         *task.next_steps(evaluation, context),
         *(ood.ood_step(found) if found else ()),
         *(cross_validation.fold_step(folds) if folds else ()),

@@ -66,6 +66,13 @@ WORDS = {
         "Check whether the near-duplicates are wanted",
         "One photograph saved again, resized, cropped or mirrored. It counts several times and adds little.",
     ),
+    "hard-image": Words(
+        NOTE,
+        "Hard images",
+        "Look at a few: they show what is difficult",
+        "Models that were not trained on these images predict another label, but by the estimated number of wrong "
+        "labels these are probably right.",
+    ),
     "blank": Words(
         LOOK,
         "Blank images",
