@@ -19,11 +19,12 @@ from striate.data.sources.in_memory import from_parts
 from striate.data.sources.manifest import SUFFIXES as MANIFESTS
 from striate.data.sources.manifest import open_manifest
 from striate.data.sources.named import NAMED, open_named
+from striate.data.sources.unpacking import UNPACK, unpack_first
 from striate.errors import RequestError, nearest
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")  # of CIFAR's binary version
 ACCEPTED = (
-    "a folder of class folders, a manifest (.csv, .jsonl), an .npz file, a .pack file, IDX files "
+    "a folder of class folders, a manifest (.csv, .jsonl, .json), an .npz file, a .pack file, IDX files "
     "(...-images-idx3-ubyte), "
     "the binary version of CIFAR (a folder or its .tar.gz)"
 )
@@ -40,13 +41,13 @@ class LabelledImages(Protocol):
 Data = str | os.PathLike[str] | tuple[Any, Any] | LabelledImages | Mapping[str, Any] | Source
 
 
-def open_source(data: Data) -> Source:
+def open_source(data: Data, layout: str = "auto") -> Source:
     """The source of a path or a named set, arrays, a Dataset, or the source itself.
 
-    Raises RequestError that lists what is accepted.
+    layout: of a folder, see `striate.data.sources.folder`. Raises RequestError that lists what is accepted.
     """
     if isinstance(data, (str, os.PathLike)):
-        return _open_path(data)
+        return _open_path(data, layout)
     if isinstance(data, Source):
         return data
     return from_parts(data if isinstance(data, Mapping) else {"": data})
@@ -57,7 +58,7 @@ def path_of(data: Data) -> Path | None:
     return Path(data) if isinstance(data, (str, os.PathLike)) else None
 
 
-def _open_path(data: str | os.PathLike[str]) -> Source:
+def _open_path(data: str | os.PathLike[str], layout: str) -> Source:
     path = Path(data)
     if not os.fspath(data):
         raise RequestError(f"no data was given; give {ACCEPTED}, or a named set ({', '.join(NAMED)})")
@@ -66,7 +67,7 @@ def _open_path(data: str | os.PathLike[str]) -> Source:
     except OSError as error:  # name too long, or no permission
         raise RequestError(f"cannot read {str(data)!r}: {error.strerror or error}") from error
     if is_folder:
-        return _open_folder(path)
+        return _open_folder(path, layout)
     if is_file and (source := _open_file(path)):
         return source
     if str(data) in NAMED:
@@ -76,22 +77,28 @@ def _open_path(data: str | os.PathLike[str]) -> Source:
     raise RequestError(f"no folder or file {str(data)!r}{_right_ending(path)}; {_nearest(path)}")
 
 
-def _open_folder(path: Path) -> Source:
+def _open_folder(path: Path, layout: str) -> Source:
     try:
-        names = [entry.name for entry in path.iterdir()]
+        names = sorted(entry.name for entry in path.iterdir())
     except OSError as error:
         raise RequestError(f"cannot read the folder {str(path)!r}: {error.strerror or error}") from error
     if holds_idx(names):
         return open_idx(path)
     if is_cifar(names):
         return open_cifar(path)
+    inside = [path / name for name in names if _could_be_opened(path / name)]
     try:
-        return open_folder(path)
+        source = open_folder(path, layout=layout)
     except RequestError as error:
-        inside = [path / name for name in sorted(names) if _could_be_opened(path / name)]
         if not inside:
             raise
         raise RequestError(f"{error}; or did you mean {str(inside[0])!r}?") from error
+    if len(source.task.names) == 1 and inside and layout == "auto":
+        raise RequestError(
+            f"{str(path)!r} has images in one folder only, {source.task.names[0]!r}, beside {inside[0].name}: did you "
+            f"mean {str(inside[0])!r}?"
+        )
+    return source
 
 
 def _open_file(path: Path) -> Source | None:
@@ -105,7 +112,11 @@ def _open_file(path: Path) -> Source | None:
         return open_manifest(path)
     if IDX_NAME.fullmatch(path.name):
         return open_idx(path)
-    return open_cifar(path) if name.endswith(ARCHIVES) else None
+    if name.endswith(ARCHIVES):
+        return open_cifar(path)
+    if name.endswith(tuple(UNPACK)):
+        raise RequestError(unpack_first(path))
+    return None
 
 
 def _could_be_opened(path: Path) -> bool:

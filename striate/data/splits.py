@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from striate.data.audit.audit import Audit, Usable
 from striate.data.sources.base import PARTS, Source, with_items
+from striate.data.sources.keys import Keys
 from striate.data.sources.rows import read_table
 from striate.errors import RequestError, unknown
 from striate.tasks import Strata, Task
@@ -179,7 +180,8 @@ def apply_split(source: Source, path: Path) -> tuple[Source, list[str]]:
     Images that the file does not list are trained on. Raises RequestError for a file that is no split, or that lists
     none of the images.
     """
-    saved = read_split(path)
+    keys = Keys(source)
+    saved = {keys.key(image): part for image, part in read_split(path).items()}
     new = [item.key for item in source.items if item.key not in saved]
     if len(new) == len(source.items):
         first = next(iter(saved), "")

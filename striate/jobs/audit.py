@@ -21,6 +21,7 @@ from striate.storage import write_text
 def audit(
     data: Data,
     *,
+    layout: str = "auto",
     labels: bool = False,
     html: str | os.PathLike[str] | None = None,
     fix_list: str | os.PathLike[str] | None = None,
@@ -28,15 +29,15 @@ def audit(
 ) -> Audit:
     """Check every image of `data` (as for `striate.train`) once and report what was found.
 
-    `labels`: also search for label errors, by out-of-fold predictions on the features of a pretrained net. `html`:
-    write an interactive page of thumbnails. `fix_list`: write a decisions file for `striate train --decisions`, with
-    the suggestions. Raises RequestError for data that cannot be opened, and for an output that would overwrite the
-    data.
+    `layout`: how a folder is read, "auto", "parts" or "classes". `labels`: also search for label errors, by
+    out-of-fold predictions on the features of a pretrained net. `html`: write an interactive page of thumbnails.
+    `fix_list`: write a decisions file for `striate train --decisions`, with the suggestions. Raises RequestError for
+    data that cannot be opened, and for an output that would overwrite the data.
     """
     progress = progress or Progress()
     if html and fix_list and Path(html).absolute() == Path(fix_list).absolute():
         raise RequestError(f"page and decisions cannot both be {str(html)!r}; name two files")
-    source = open_source(data)
+    source = open_source(data, layout)
     for out in (html, fix_list):
         if out:
             require_apart(Path(out), data, source)

@@ -8,7 +8,7 @@ from striate.data.audit.audit import Audit
 from striate.data.audit.audit import audit as draw
 from striate.data.audit.likeness import SIDE
 from striate.data.audit.looking import Memory, look
-from striate.data.sources.base import Source, notes_of
+from striate.data.sources.base import Source, notes_of, reading_of
 from striate.learning.caching import try_to_save
 from striate.learning.label_errors import Suspects
 from striate.pixels import Pixels
@@ -29,8 +29,8 @@ class Examined:
 
 def examine(source: Source, *, labels: bool, progress: Progress) -> Examined:
     """Audit and, if requested, search for label errors."""
-    for note in notes_of(source):
-        progress.say(note)
+    for line in (*reading_of(source), *notes_of(source)):
+        progress.say(line)
     if labels:
         from striate.learning.label_audit import audit_labels  # imports the pretrained net and its engine
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.data.sources.names import clean
 from striate.errors import RequestError, WorkError
 from striate.model import Model, write
 from striate.nets.catalog import entry
@@ -76,6 +80,7 @@ def import_weights(
     except WorkError as error:
         hint = "".join(f"; the names are those of --from {one}" for one in _fitting(checkpoint, net, source))
         raise RequestError(f"{os.fspath(file)!r}: {error}{hint}") from error
+    _require_finite(Path(file), arrays)
     published = offer.row(checkpoint.checksums)
     pixels = offer.pixels(published)
     options = {
@@ -98,6 +103,35 @@ def import_weights(
     for path in paths:
         write(path, model)
     return Imported(paths, model, checkpoint.what, published)
+
+
+def _require_finite(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Raise RequestError for weights that are not numbers: the net would predict nothing, or one class for sure."""
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            wrong = f"{int(array.size - np.isfinite(array).sum()):,} of the {array.size:,} values of {name}"
+            raise RequestError(f"{str(file)!r} is damaged: {wrong} are NaN or infinite")
+
+
+def read_classes(path: Path) -> list[str]:
+    """Class names from a text file, one per line.
+
+    Raises RequestError for a file that is not text, and for a name that is empty or there twice.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise RequestError(f"cannot read the class names {str(path)!r}: {error}") from error
+    names = [clean(line) for line in lines]
+    while names and not names[-1].strip():
+        names.pop()
+    lines_of: dict[str, int] = {}
+    for number, name in enumerate(names, 1):
+        if not name.strip():
+            raise RequestError(f"line {number} of the class names {str(path)!r} is empty")
+        if (first := lines_of.setdefault(name, number)) != number:
+            raise RequestError(f"lines {first} and {number} of the class names {str(path)!r} are both {name!r}")
+    return names
 
 
 def _fitting(checkpoint: Checkpoint, net: str, refused: str) -> Iterator[str]:

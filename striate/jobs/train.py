@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate.data.audit.decisions import apply_decisions, read_decisions
 from striate.data.opening import Data, open_source
-from striate.data.sources.base import Source, notes_of
+from striate.data.sources.base import Source, notes_of, reading_of
 from striate.data.splits import apply_split
 from striate.errors import RequestError
 from striate.jobs.run import Run, written
@@ -146,6 +146,8 @@ def _train(request: _Request, progress: Progress, processes: Processes, tensorbo
         summary = summarise(source)
     plan = _planned(summary, recipe, resume, processes)
     progress.say(f"{source.name}: {len(source.items):,} images {source.task.describe()}")
+    for line in reading_of(source):
+        progress.say(f"{line[0].upper()}{line[1:]}.")
     progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
     with _claimed(resume, request.out, source, processes) as folder:
         context = RunContext(folder, clock, progress, processes)
@@ -176,7 +178,7 @@ def open_for_training(recipe: Recipe, data: Data) -> tuple[Source, list[str]]:
 
     Raises RequestError for keys that do not fit the task of the data.
     """
-    source = open_source(data)
+    source = open_source(data, recipe.data.layout)
     notes = list(notes_of(source))
     if recipe.data.split:  # first, because decisions may move an image to another part
         source, lines = apply_split(source, Path(recipe.data.split))

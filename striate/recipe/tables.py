@@ -19,6 +19,11 @@ class Data(Table):
     TABLE: ClassVar[str] = "data"
 
     path: str | None = key(None, "folder, manifest, arrays, pack or named data set")
+    layout: str = key(
+        "auto",
+        "how a folder is read: in parts such as train/ and val/, or as classes",
+        choices=("auto", "parts", "classes"),
+    )
     split: str | None = key(None, "split.csv of an earlier run, to reuse its split")
     decisions: str | None = key(None, "decisions.csv: images to drop, relabel or move")
     held_out: float = key(0.2, "fraction held out if the data have no split", low=0.01, high=0.9)

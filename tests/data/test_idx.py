@@ -57,6 +57,21 @@ def test_a_folder_with_both_parts(packed: bool, dot: str, tmp_path: Path) -> Non
     assert len(audit(folder).usable) == 10
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_folders_named_like_the_files_are_not_in_the_way(beside: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    for part, count in (("train", 6), ("t10k", 4)):
+        if beside:
+            put(folder, part, dot=".", count=count)
+        for what, array, axes in (("images", IMAGES[:count], 3), ("labels", LABELS[:count], 1)):
+            inner = folder / f"{part}-{what}-idx{axes}-ubyte" / f"{part}-{what}-idx{axes}-ubyte"
+            inner.parent.mkdir(parents=True)
+            inner.write_bytes(idx(array))
+    source = open_source(folder)
+    assert [item.part for item in source.items] == ["train"] * 6 + ["test"] * 4
+    assert isinstance(source, ArraySource) and np.array_equal(source.images, np.concatenate([IMAGES, IMAGES[:4]]))
+
+
 def test_one_file_finds_its_labels(tmp_path: Path) -> None:
     images = put(tmp_path, "train")
     put(tmp_path, "t10k", count=3)

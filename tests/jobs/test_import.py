@@ -94,6 +94,17 @@ def test_there_and_back(net: Net, tmp_path: Path, ending: str) -> None:
     assert same(net, again(out), x, x)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_numbers_are_refused(value: float, net: Net, tmp_path: Path) -> None:
+    state = {key: tensor.clone() for key, tensor in foreign(net).items()}
+    name = next(key for key in state if key.endswith("weight"))
+    state[name].view(-1)[1] = value
+    torch.save(state, tmp_path / "net.pth")
+    with pytest.raises(RequestError, match=r"is damaged: 1 of the [\d,]+ values of \S*weight are NaN or infinite"):
+        import_weights(tmp_path / "net.pth", net="squeezenet1_1", source="torchvision", out=tmp_path / "m.safetensors")
+    assert not (tmp_path / "m.safetensors").exists()
+
+
 def test_a_caffe_nets_blue_green_red_becomes_red_green_blue(net: Net, tmp_path: Path) -> None:
     path, out = tmp_path / "net.safetensors", tmp_path / "model.safetensors"
     save_file(foreign(net, caffe=True), path)

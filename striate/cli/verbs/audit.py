@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.answer import SOURCES, Answer, terminal_progress
+from striate.cli.answer import LAYOUT_HELP, LAYOUTS, SOURCES, Answer, terminal_progress
 from striate.errors import printable
 
 HELP = "check every image and report problems"
@@ -14,6 +14,7 @@ EXAMPLE = "striate audit photos/ --html audit.html --fix-list decisions.csv"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     parser.add_argument("data", help=SOURCES)
+    parser.add_argument("--layout", choices=LAYOUTS, default="auto", help=LAYOUT_HELP)
     parser.add_argument(
         "--labels", action="store_true", help="also search for label errors, by out-of-fold predictions"
     )
@@ -29,6 +30,7 @@ def run(chosen: argparse.Namespace) -> Answer:
 
     found = job(
         chosen.data,
+        layout=chosen.layout,
         labels=chosen.labels,
         html=chosen.html,
         fix_list=chosen.fix_list,

@@ -32,15 +32,10 @@ def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
     from pathlib import Path
 
-    from striate.errors import RequestError
     from striate.jobs.import_weights import import_weights as job
+    from striate.jobs.import_weights import read_classes
 
-    classes = None
-    if chosen.classes:
-        try:
-            classes = Path(chosen.classes).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise RequestError(f"cannot read the class names {chosen.classes!r}: {error}") from error
+    classes = read_classes(Path(chosen.classes)) if chosen.classes else None
     done = job(
         chosen.file,
         net=chosen.net,

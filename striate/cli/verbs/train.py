@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from striate.cli.answer import SOURCES, Answer, terminal_progress
+from striate.cli.answer import LAYOUT_HELP, LAYOUTS, SOURCES, Answer, terminal_progress
 from striate.recipe.keys import STRATEGIES
 from striate.recipe.optimizers import OPTIMIZERS
 from striate.recipe.schedules import SCHEDULES
@@ -19,6 +19,7 @@ FLAGS = {
     "optimizer": "optimizer.name", "schedule": "schedule.name", "patience": "train.patience",
     "overfit_batch": "train.overfit_batch", "seed": "seed", "folds": "data.folds", "split": "data.split",
     "decisions": "data.decisions", "balance": "data.balance", "ood": "data.ood",
+    "layout": "data.layout",
 }  # fmt: skip
 PAPER = "paper"  # instead of a recipe file
 
@@ -89,6 +90,7 @@ def _keys(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--seed", type=int, help="random seed, also of the split (default: 0)")
     parser.add_argument("--folds", type=int, metavar="K", help="K-fold cross-validation: each image is evaluated once")
+    parser.add_argument("--layout", choices=LAYOUTS, help=LAYOUT_HELP)
     parser.add_argument("--split", metavar="FILE", help="split.csv of an earlier run, to reuse its split")
     parser.add_argument(
         "--decisions", metavar="FILE", help="images to drop, relabel or move: see 'striate audit --help'"

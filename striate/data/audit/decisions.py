@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from striate.data.sources.base import PARTS, Item, Oddity, Source, with_items
+from striate.data.sources.keys import Keys
 from striate.data.sources.rows import read_table
 from striate.errors import RequestError, printable, unknown
 from striate.storage import write_text
@@ -107,6 +108,7 @@ def apply_decisions(source: Source, decisions: Mapping[str, Decision]) -> tuple[
     Dropped images are set aside. A new class is only created if its name is written with a + before it, so that a typo
     creates none. Raises RequestError, with the line, for an unknown class and for a move if the data have no parts.
     """
+    decisions = _by_key(source, decisions)
     known = {item.key for item in source.items}
     active = {key: decision for key, decision in decisions.items() if key in known and decision.kind != "keep"}
     has_parts = any(item.part for item in source.items)
@@ -128,6 +130,18 @@ def apply_decisions(source: Source, decisions: Mapping[str, Decision]) -> tuple[
             items.append(dataclasses.replace(item, target=_target(source.task, names, decision)))
     task, items = _with_names(source, names, items)
     return with_items(source, items, aside, task), _notes(source, decisions, active, task)
+
+
+def _by_key(source: Source, decisions: Mapping[str, Decision]) -> dict[str, Decision]:
+    """The decisions by the keys of the source's images, however their paths are spelled. Raises RequestError."""
+    keys = Keys(source)
+    found: dict[str, Decision] = {}
+    for path, decision in decisions.items():
+        key = keys.key(path)
+        if (earlier := found.setdefault(key, decision)) != decision:
+            what = f"{decision.kind} for {path!r} contradicts {earlier.kind} in line {earlier.line}, the same image"
+            raise RequestError(decision.wrong(what))
+    return found
 
 
 def _target(task: Task, names: list[str], decision: Decision) -> Target:

@@ -60,7 +60,7 @@ def from_arrays(
 
     `classes`: names of the labels 0, 1, ...; by default each label that occurs is a class named by its value.
     """
-    checked = [(part, checked_images(name, images), labels) for part, images, labels in parts]
+    checked = [(part, checked_images(name, images), _one_each(labels)) for part, images, labels in parts]
     if len({images.shape[1:] for _, images, _ in checked}) != 1:
         raise RequestError(f"{name}: the parts hold images of different sizes")
     for _, images, labels in checked:
@@ -84,6 +84,16 @@ def from_arrays(
     items = tuple(Item(f"{part or 'image'}/{n:0{width}d}", label, part) for n, (part, label) in enumerate(labelled))
     images = np.concatenate([images for _, images, _ in checked])
     return ArraySource(name, identity, images, Classification(tuple(classes) or tuple(map(str, values))), items)
+
+
+def _one_each(labels: NDArray[Any]) -> NDArray[Any]:
+    """Labels [N] of labels [N, 1], as some libraries write them, or of one-hot rows [N, classes]."""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        return labels[:, 0]
+    one_hot = labels.ndim == 2 and labels.dtype.kind in "iubf" and labels.size > 0
+    if one_hot and np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():
+        return np.asarray(labels.argmax(axis=1))
+    return labels
 
 
 def checked_images(name: str, images: NDArray[Any]) -> NDArray[np.uint8]:

@@ -12,16 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
+from striate.data.sources.parts import PARTS as PARTS
 from striate.pixels import Decoded
 from striate.tasks import Target, Task
 
 IN_MEMORY = "memory:"  # prefix of the identity of data given from Python, which end with the process
-PARTS = ("train", "val", "test")
-PART_NAMES = {  # names of the parts in folders and manifests
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 SUFFIXES = {
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"), ".png": "PNG", ".gif": "GIF", ".bmp": "BMP",
     **dict.fromkeys((".tif", ".tiff"), "TIFF"), ".webp": "WEBP", ".avif": "AVIF",
@@ -158,6 +153,11 @@ class _Changed:
 def notes_of(source: Source) -> tuple[str, ...]:
     """Lines for the user about a source, such as unused columns."""
     return tuple(getattr(source, "notes", ()))
+
+
+def reading_of(source: Source) -> tuple[str, ...]:
+    """Lines for the user on how the data were read, such as which folders are parts: told before anything is done."""
+    return tuple(getattr(source, "reading", ()))
 
 
 def file_stamp(path: Path) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from striate.data.sources.arrays import ArraySource, from_arrays
 from striate.data.sources.base import Oddity
-from striate.data.sources.unpacking import tar_files
+from striate.data.sources.unpacking import tar_files, unpack_first
 from striate.errors import RequestError
 
 PIXELS = 3 * 32 * 32
@@ -66,8 +66,9 @@ def open_cifar(path: Path, name: str = "") -> ArraySource:
             raise RequestError(
                 f"{str(path)!r} is the Python version of CIFAR, a pickle, which could run code; use the binary version"
             )
+        hint = "" if path.is_dir() else f"; for images: {unpack_first(path)}"
         raise RequestError(
-            f"{str(path)!r} is not CIFAR: expected data_batch_1.bin, ..., or train.bin, of its binary version"
+            f"{str(path)!r} is not CIFAR: expected data_batch_1.bin, ..., or train.bin, of its binary version{hint}"
         )
     if version.names not in files:
         raise RequestError(f"{str(path)!r} lacks {version.names}, the names of {version.title}'s classes")

@@ -12,7 +12,10 @@ from striate.tasks import Task
 
 @dataclass(frozen=True)
 class FileSource:
-    """Image files below `root`, or anywhere by absolute keys. notes: lines for the user."""
+    """Image files below `root`, or anywhere by absolute keys.
+
+    notes: lines for the user. reading: lines on how the data were read, to be told first.
+    """
 
     root: Path
     name: str
@@ -21,6 +24,7 @@ class FileSource:
     items: tuple[Item, ...]
     oddities: tuple[Oddity, ...]
     notes: tuple[str, ...] = ()
+    reading: tuple[str, ...] = ()
 
     def read(self, item: Item) -> bytes:
         """The file's bytes."""

@@ -45,17 +45,40 @@ def open_idx(path: Path, name: str = "", classes: Sequence[str] = ()) -> ArraySo
     together, or declare other dimensions than they have.
     """
     folder = path if path.is_dir() else path.parent
-    here = sorted(entry.name for entry in folder.iterdir())
+    here, places = _files_of(folder)
     chosen, aside = (_of_folder(folder, here), _others(here)) if path.is_dir() else ([path.name], ())
     parts = []
     for images in chosen:
         found = cast("re.Match[str]", IDX_NAME.fullmatch(images))
         if found["what"].lower() != "images":
             raise RequestError(f"{str(path)!r} contains labels; give the file of images")
-        pixels, labels = read_idx(folder / images, 3), read_idx(folder / _labels_beside(folder, here, found), 1)
+        pixels, labels = read_idx(places[images], 3), read_idx(places[_labels_beside(folder, here, found)], 1)
         parts.append((_PART_OF[found["part"].lower()] if len(chosen) > 1 else "", pixels, labels))
     source = from_arrays(name or path.name.partition(".")[0], str(path.resolve()), parts, classes)
     return replace(source, oddities=aside)
+
+
+def _files_of(folder: Path) -> tuple[list[str], dict[str, Path]]:
+    """The names in a folder, sorted, and where the file of each is.
+
+    An unpacked copy of MNIST has folders named like the files, and the files in them, beside the files or instead.
+    """
+    places = {entry.name: entry for entry in folder.iterdir()}
+    for name, entry in sorted(places.items()):
+        if IDX_NAME.fullmatch(name) and entry.is_dir():
+            inner = [one for one in entry.iterdir() if IDX_NAME.fullmatch(one.name) and one.is_file()]
+            del places[name]
+            for one in inner[:1]:
+                if not any(_alike(one.name, other) for other in places):
+                    places[one.name] = one
+    return sorted(places), places
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two names are of the same IDX file, written differently."""
+    first, second = IDX_NAME.fullmatch(one), IDX_NAME.fullmatch(other)
+    same = ("set", "part", "what")
+    return bool(first and second and all(first[key].lower() == second[key].lower() for key in same))
 
 
 def _of_folder(folder: Path, here: Sequence[str]) -> list[str]:

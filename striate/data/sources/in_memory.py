@@ -149,6 +149,8 @@ def _image(given: Any, where: str) -> Images:
 
 def _task_of(targets: NDArray[Any], classes: tuple[str, ...]) -> tuple[Task, list[Target]]:
     """The task that the targets are of, and each image's target."""
+    if targets.ndim == 2 and targets.shape[1] == 1 and targets.dtype.kind in "iuUO":
+        targets = targets[:, 0]  # class numbers [N, 1], as Keras writes them
     if targets.dtype.kind == "O" and all(isinstance(value, str) for value in targets.ravel()):
         targets = targets.astype(str)
     if targets.ndim == 2 and targets.dtype.kind in "biuf" and np.isin(targets, (0, 1)).all():

@@ -1,7 +1,7 @@
-"""A manifest as a source: a CSV or JSON-lines file of images and their targets.
+"""A manifest as a source: a CSV, JSON-lines or JSON file of images and their targets.
 
-Columns: the image's path, one of label, labels or number, and if wanted split, weight and group; `COLUMNS` has all
-their names. An invalid row is set aside with its line; only a file that is not a manifest is an error.
+Columns: the image's path, one of label, labels or number, and if wanted split, weight and group; `columns.COLUMNS` has
+all their names. An invalid row is set aside with its line; only a file that is not a manifest is an error.
 """
 
 from __future__ import annotations
@@ -11,34 +11,29 @@ import json
 import math
 import posixpath
 import stat
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from striate.data.sources.base import PART_NAMES, Item, Oddity
+from striate.data.sources.base import Item, Oddity
+from striate.data.sources.columns import OTHERS, ROLES, TARGETS, OneHot, roles_of, unused
+from striate.data.sources.exports import json_rows
 from striate.data.sources.files import FileSource
+from striate.data.sources.labels import Splitting, is_missing, splitting
+from striate.data.sources.names import join_names
+from striate.data.sources.parts import SPLITS, part_named
 from striate.data.sources.rows import few, read_table, read_text
-from striate.errors import RequestError, nearest, printable, unknown
-from striate.tasks import Classification, Multilabel, Regression, Target, Task
+from striate.errors import RequestError, printable, unknown
+from striate.tasks import Target, Task
 from striate.tasks.multilabel import LABELS_APART
 from striate.tasks.regression import LARGEST
 
-COLUMNS = {
-    "path": ("path", "file", "filename", "image"),
-    "label": ("label", "class"),
-    "labels": ("labels",),
-    "number": ("number", "value", "target"),
-    "split": ("split", "part"),
-    "weight": ("weight",),
-    "group": ("group",),
-}
-TARGETS: dict[str, type[Task]] = {"label": Classification, "labels": Multilabel, "number": Regression}
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
+ONE_HOT = "(one-hot)"  # the name under which labels of one-hot columns are kept
+MISTYPED = 0.01  # the share of rows whose split may be unknown: set aside as mistyped, not refused
 HEAVIEST = 1e6  # the maximum weight; its inverse is the minimum
 
-_ROLES = {name: role for role, names in COLUMNS.items() for name in names}
 Stated = str | tuple[str, ...] | float  # the target of a row, before names have indices
 
 
@@ -74,71 +69,45 @@ def open_manifest(path: Path) -> FileSource:
     Repeated rows of a file are used once, and reported. If two rows of a file differ, both are set aside, because
     either may be wrong.
     """
-    read = _read_json_lines if path.suffix.lower() in (".jsonl", ".ndjson") else _read_csv
-    columns, records = read(path)
-    roles = _roles(path, columns)
+    columns, records = _READERS.get(path.suffix.lower(), _read_csv)(path)
+    roles, one_hot = roles_of(path, columns, [record.values for record in records if not record.problem])
+    notes = []
+    if one_hot:
+        kind = "label" if one_hot.exclusive else "labels"
+        roles, records = {**roles, kind: ONE_HOT}, _with_labels(records, one_hot)
+        what = "classes" if one_hot.exclusive else "labels"
+        notes.append(f"the columns {few(one_hot.columns)} hold 0 and 1: they are read as {what}")
     kind = next(role for role in TARGETS if role in roles)
+    split = _splitting(records, roles, notes)
     rows: list[_Row] = []
     aside: list[Oddity] = []
     for record in records:
         try:
-            rows.append(_row(record, roles, path.parent))
+            rows.append(_row(record, roles, path.parent, split))
         except _BadRowError as error:
             shown = printable(str(record.values.get(roles["path"]) or ""))[:500] or f"line {record.line}"
             aside.append(Oddity(shown, error.kind, f"line {record.line}: {error}"))
-    notes = [f"columns not used: {few(unused)}"] if (unused := _unused(columns, roles)) else []
+    _require_known_splits(path, records, roles)
+    if left := unused(columns, roles, one_hot):
+        notes.append(f"columns not used: {few(left)}")
     rows = _with_one_split(rows, aside, notes)
     rows = _once_each(rows, aside, notes)
     if not rows:
         first = f"; e.g. {printable(aside[0].path)!r}, {printable(aside[0].why)}" if aside else ""
         why = f"{first} (paths are taken from {str(path.parent)!r})" if first else ""
         raise RequestError(f"the manifest {str(path)!r} lists no usable image{why}")
-    task = _task(path, TARGETS[kind], roles[kind], rows)
-    place = {name: number for number, name in enumerate(task.names)}
+    if kind == "number" and len({row.said for row in rows}) == 2 and len(rows) > 2:
+        notes.append(f"the numbers of {roles[kind]!r} have two values: name the column label to read them as classes")
+    joined = join_names(Counter(name for row in rows for name in _names(row.said)), TARGETS[kind].wording.one)
+    task = _task(path, TARGETS[kind], roles[kind], joined.names)
+    place = {name: task.names.index(used) for name, used in joined.name.items()}
     items = tuple(Item(r.key, _target(place, r.said), r.part, r.group, r.weight) for r in rows)
-    return FileSource(path.parent, path.stem, str(path.resolve()), task, items, tuple(aside), tuple(notes))
+    return FileSource(
+        path.parent, path.stem, str(path.resolve()), task, items, tuple(aside), tuple(notes), reading=joined.notes
+    )
 
 
-# What columns there are
-
-
-def _roles(path: Path, columns: Sequence[str]) -> dict[str, str]:
-    """Role -> its column. Raises RequestError if a required column is missing."""
-    here = f"the manifest {str(path)!r}"
-    roles: dict[str, str] = {}
-    for column in columns:
-        name, colon, _ = column.partition(":")
-        role = _ROLES.get(name.strip().casefold(), "")
-        if not role or (colon and role != "number"):
-            continue
-        if role in roles:
-            raise RequestError(f"{here} has two columns for the {role}, {roles[role]!r} and {column!r}; keep one")
-        roles[role] = column
-    there = f"it has {few(columns) or 'none'}"
-    if "path" not in roles:
-        raise RequestError(f"{here} has no column path (or {', '.join(COLUMNS['path'][1:])}); {_near(there, columns)}")
-    targets = [roles[role] for role in TARGETS if role in roles]
-    if not targets:
-        raise RequestError(f"{here} has no column label, labels or number; {_near(there, columns)}")
-    if len(targets) > 1:
-        raise RequestError(f"{here} has the columns {' and '.join(targets)}; one of label, labels or number is needed")
-    return roles
-
-
-def _near(there: str, columns: Sequence[str]) -> str:
-    known = [name for names in COLUMNS.values() for name in names]
-    near = {
-        column: found[0] for column in columns if column.casefold() not in _ROLES and (found := nearest(column, known))
-    }
-    return there + "".join(f"; did you mean {right!r} by {wrong[:60]!r}?" for wrong, right in list(near.items())[:1])
-
-
-def _unused(columns: Sequence[str], roles: dict[str, str]) -> list[str]:
-    used = set(roles.values())
-    return [column or "(no name)" for column in columns if column not in used]
-
-
-# Reading the two formats
+# Reading the formats
 
 
 @dataclass(frozen=True)
@@ -151,7 +120,7 @@ class _Record:
 
 
 def _read_csv(path: Path) -> tuple[tuple[str, ...], list[_Record]]:
-    table = read_table(path, "manifest", _ROLES)
+    table = read_table(path, "manifest", [*ROLES, *OTHERS])
     width = len(table.columns)
     records = []
     for line, fields in table.rows:
@@ -182,31 +151,70 @@ def _read_json_lines(path: Path) -> tuple[tuple[str, ...], list[_Record]]:
     return tuple(columns), records
 
 
+def _read_json(path: Path) -> tuple[tuple[str, ...], list[_Record]]:
+    rows = json_rows(path)
+    columns = dict.fromkeys(name for row in rows for name in row)
+    return tuple(columns), [_Record(number, row) for number, row in enumerate(rows, 1)]
+
+
+_READERS = {".jsonl": _read_json_lines, ".ndjson": _read_json_lines, ".json": _read_json}
+
+
 # What a row says
 
 
-def _row(record: _Record, roles: dict[str, str], root: Path) -> _Row:
+def _with_labels(records: list[_Record], one_hot: OneHot) -> list[_Record]:
+    """The records with a value that lists the one-hot columns that are 1."""
+    found = []
+    for record in records:
+        labels = one_hot.labels(record.values)
+        said = labels[0] if one_hot.exclusive and labels else labels
+        found.append(dataclasses.replace(record, values={**record.values, ONE_HOT: said}))
+    return found
+
+
+def _splitting(records: list[_Record], roles: dict[str, str], notes: list[str]) -> Splitting:
+    """How the labels of a cell are separated; told in `notes` where it is not by the usual sign."""
+    cells = [record.values.get(roles["labels"]) for record in records] if "labels" in roles else []
+    split, told = splitting(cell for cell in cells if isinstance(cell, str))
+    notes.extend([told] if told else [])
+    return split
+
+
+def _require_known_splits(path: Path, records: list[_Record], roles: dict[str, str]) -> None:
+    """Raise RequestError if more than a few rows have an unknown split: their images would be unused, and the split of
+    the others another one than the table's."""
+    if "split" not in roles:
+        return
+    words = [str(record.values.get(roles["split"]) or "").strip() for record in records if not record.problem]
+    wrong = [word for word in words if word and not part_named(word)]
+    if len(wrong) > MISTYPED * len(words) and any(map(part_named, words)):
+        raise unknown(f"split in the manifest {str(path)!r} ({len(wrong):,} rows):", wrong[0][:60], SPLITS)
+
+
+def _row(record: _Record, roles: dict[str, str], root: Path, split: Splitting) -> _Row:
     """The row, checked. Raises _BadRowError."""
     if record.problem:
         raise _BadRowError(record.problem)
     values = {role: record.values.get(column) for role, column in roles.items()}
-    said = _said(values)
+    said = _said(values, split)
     part = _text(values.get("split"), "split")
-    if part and part.casefold() not in PART_NAMES:
-        raise _BadRowError(str(unknown("split", part[:60], sorted(PART_NAMES))))
+    if part and not part_named(part):
+        raise _BadRowError(str(unknown("split", part[:60], SPLITS)))
     weight = 1.0 if values.get("weight") in (None, "") else _number(values["weight"], "weight")
     if weight <= 0:
         raise _BadRowError(f"the weight {weight:g} is not above 0")
     if not 1 / HEAVIEST <= weight <= HEAVIEST:
         raise _BadRowError(f"the weight {weight:g} is not within {1 / HEAVIEST:g} to {HEAVIEST:g}")
     group = _text(values.get("group"), "group")
-    return _Row(record.line, _key(values["path"], root), said, PART_NAMES.get(part.casefold(), ""), group, weight)
+    return _Row(record.line, _key(values["path"], root), said, part_named(part), group, weight)
 
 
-def _said(values: dict[str, Any]) -> Stated:
+def _said(values: dict[str, Any], split: Splitting) -> Stated:
     if "label" in values:
-        if not (label := _text(values["label"], "label")):
-            raise _BadRowError("no label")
+        label = _text(values["label"], "label")
+        if not label or is_missing(label):
+            raise _BadRowError(f"no label ({label} stands for a missing value)" if label else "no label")
         return label
     if "number" in values:
         number = _number(values["number"], "number")
@@ -216,11 +224,10 @@ def _said(values: dict[str, Any]) -> Stated:
     given = values["labels"]
     if given in (None, ""):
         return ()
-    labels = [
-        _text(one, "label")
-        for one in (given if isinstance(given, list) else _text(given, "labels").split(LABELS_APART))
-    ]
-    labels = [label.strip() for label in labels]
+    if isinstance(given, str) and is_missing(given.strip()):
+        raise _BadRowError(f"no labels ({given.strip()} stands for a missing value)")
+    listed = given if isinstance(given, list) else split(_text(given, "labels"))
+    labels = [_text(one, "label").strip() for one in listed]
     if "" in labels:
         raise _BadRowError(f"an empty label among {LABELS_APART.join(labels)!r}")
     return tuple(sorted(set(labels)))
@@ -301,18 +308,24 @@ def _once_each(rows: list[_Row], aside: list[Oddity], notes: list[str]) -> list[
     return [twins[0] for twins in same.values() if len({row.saying for row in twins}) == 1]
 
 
-def _task(path: Path, task: type[Task], column: str, rows: Sequence[_Row]) -> Task:
+def _task(path: Path, task: type[Task], column: str, names: tuple[str, ...]) -> Task:
     if not task.wording.names_listed:
         written, _, name = column.partition(":")
         return task((name.strip() or written.strip(),))
-    names = {name for row in rows for name in (row.said if isinstance(row.said, tuple) else (str(row.said),))}
     if not names:
         raise RequestError(f"the manifest {str(path)!r} gives no image a label")
-    return task(tuple(sorted(names)))
+    return task(names)
+
+
+def _names(said: Stated) -> tuple[str, ...]:
+    """The names that a row states; none for a number."""
+    if isinstance(said, tuple):
+        return said
+    return (said,) if isinstance(said, str) else ()
 
 
 def _target(place: dict[str, int], said: Stated) -> Target:
     """The target of a row, with names as indices; a number is unchanged."""
     if isinstance(said, tuple):
-        return tuple(sorted(place[name] for name in said))
+        return tuple(sorted({place[name] for name in said}))
     return place[said] if isinstance(said, str) else said

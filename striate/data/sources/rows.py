@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from striate.errors import RequestError, printable
 
-DELIMITERS = (",", ";", "\t")
+DELIMITERS = (",", ";", "\t", "|")
+_EXCEL = re.compile(r'"?sep=(.)"?\s*$')  # a first line by which Excel says the delimiter
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # as Excel saves "Unicode text"
 MAX_BYTES = 2**29  # of a table of text: about ten million rows
 
 
@@ -24,7 +27,10 @@ class Table:
 
 
 def read_text(path: Path, what: str, errors: str = "strict") -> str:
-    """The text of a table, UTF-8 with or without a byte order mark. Raises RequestError for anything else."""
+    """The text of a table: UTF-8, with or without a byte order mark, or UTF-16 with one.
+
+    Raises RequestError for anything else.
+    """
     try:
         with open(path, "rb") as file:
             too_large = os.fstat(file.fileno()).st_size > MAX_BYTES
@@ -37,8 +43,8 @@ def read_text(path: Path, what: str, errors: str = "strict") -> str:
         raise RequestError(
             f"the {what} {str(path)!r} has more than {MAX_BYTES // 2**20} MiB, too large for a list of images"
         )
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise RequestError(f"the {what} {str(path)!r} is UTF-16; save it as UTF-8")
+    if content.startswith(_UTF_16):
+        content = _from_utf_16(content, path, what)
     if content.startswith(b"PK\x03\x04"):
         raise RequestError(f"the {what} {str(path)!r} is a spreadsheet or an archive; save the sheet as CSV, UTF-8")
     if b"\0" in content:
@@ -64,7 +70,11 @@ def read_table(path: Path, what: str, known: Iterable[str], errors: str = "stric
     another number of fields than the header.
     """
     text = read_text(path, what, errors)
-    delimiter = _delimiter(text, {name.casefold() for name in known})
+    first, _, rest = text.partition("\n")
+    said = _EXCEL.match(first)
+    if said:
+        text = f"\n{rest}"  # an empty line in its place, so that lines are counted as in the file
+    delimiter = said[1] if said else _delimiter(text, {name.casefold() for name in known})
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         rows = tuple(_numbered(reader))
@@ -73,6 +83,13 @@ def read_table(path: Path, what: str, known: Iterable[str], errors: str = "stric
     if not rows:
         raise RequestError(f"the {what} {str(path)!r} is empty")
     return Table(tuple(name.strip() for name in rows[0][1]), rows[1:])
+
+
+def _from_utf_16(content: bytes, path: Path, what: str) -> bytes:
+    try:
+        return content.decode("utf-16").encode()
+    except UnicodeError as error:
+        raise RequestError(f"the {what} {str(path)!r} is damaged UTF-16; save it as UTF-8") from error
 
 
 def _numbered(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:

@@ -15,6 +15,11 @@ from striate.errors import RequestError
 MAX_BYTES = 2**32  # of all that one archive holds
 MAX_FILES = 1_000_000
 CHUNK = 2**20
+# Archives by the end of their names, and the command that unpacks them.
+UNPACK = {
+    ".zip": "unzip", ".7z": "7z x", ".rar": "unrar x", **dict.fromkeys((".tar", ".tar.gz", ".tgz"), "tar -xf"),
+    **dict.fromkeys((".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar.zst", ".tar.lzma"), "tar -xf"), ".gz": "gunzip",
+}  # fmt: skip
 
 
 class _Counted:
@@ -45,6 +50,12 @@ class Inside:
             raise
         except Exception as error:  # tarfile, zipfile, gzip and zlib raise anything on damaged files
             raise RequestError(f"cannot read the archive {self.what}: {error or type(error).__name__}") from error
+
+
+def unpack_first(path: Path) -> str:
+    """What to say of an archive of images: the command that unpacks it."""
+    command = next((how for ending, how in UNPACK.items() if path.name.lower().endswith(ending)), "tar -xf")
+    return f"{str(path)!r} is an archive; unpack it ({command} {path.name}) and give the folder"
 
 
 def tar_files(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[str, int, Inside]]:
