@@ -168,7 +168,7 @@ BAD_ROWS = {
     "missing": ("none.png,x,,", "missing-file", "No such file"),
     "folder": ("sub,x,,", "missing-file", "a folder"),
     "no path": (",x,,", "bad-row", "no path"),
-    "no label": ("c.png,,,", "bad-row", "no label"),
+    "no label": ("c.png,,,", "no-label", "no label"),
     "short": ("c.png,x", "bad-row", "2 fields where the header has 4"),
     "long": ("c.png,x,,,,", "bad-row", "6 fields where the header has 4"),
     "split": ("c.png,x,tset,", "bad-row", "did you mean 'test'"),

@@ -91,7 +91,7 @@ def test_missing_labels_are_told_and_are_no_class(value: str, column: str, place
     source = table(place, f"path,{column}", "0.png,a", f"1.png,{value}", "2.png,b")
     assert source.task.names == ("a", "b")
     if value or column == "label":
-        assert [(oddity.path, oddity.kind) for oddity in source.oddities] == [("1.png", "bad-row")]
+        assert [(oddity.path, oddity.kind) for oddity in source.oddities] == [("1.png", "no-label")]
 
 
 def test_a_class_called_none_is_a_class(place: Path) -> None:

@@ -32,6 +32,7 @@ SET_ASIDE = {
     "empty-class": "a class needs at least one image",
     "unseen-class": "a class without training images cannot be trained on",
     "missing-file": "in the manifest, but the file does not exist",
+    "no-label": "the table gives it no label, or a word that stands for a missing one (nan, N/A, NULL)",
     "bad-row": "the row of the manifest is invalid",
     "dropped": "dropped by a decisions file",
 }

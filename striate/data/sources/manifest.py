@@ -59,6 +59,10 @@ class _BadRowError(ValueError):
     kind = "bad-row"
 
 
+class _NoLabelError(_BadRowError):
+    kind = "no-label"
+
+
 class _MissingFileError(_BadRowError):
     kind = "missing-file"
 
@@ -214,7 +218,7 @@ def _said(values: dict[str, Any], split: Splitting) -> Stated:
     if "label" in values:
         label = _text(values["label"], "label")
         if not label or is_missing(label):
-            raise _BadRowError(f"no label ({label} stands for a missing value)" if label else "no label")
+            raise _NoLabelError(f"no label ({label} stands for a missing value)" if label else "no label")
         return label
     if "number" in values:
         number = _number(values["number"], "number")
@@ -225,7 +229,7 @@ def _said(values: dict[str, Any], split: Splitting) -> Stated:
     if given in (None, ""):
         return ()
     if isinstance(given, str) and is_missing(given.strip()):
-        raise _BadRowError(f"no labels ({given.strip()} stands for a missing value)")
+        raise _NoLabelError(f"no labels ({given.strip()} stands for a missing value)")
     listed = given if isinstance(given, list) else split(_text(given, "labels"))
     labels = [_text(one, "label").strip() for one in listed]
     if "" in labels:
