@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -89,13 +89,14 @@ def with_checksum(content: bytes) -> bytes:
     return sha256_of(content).encode() + b"\n" + content
 
 
-def without_checksum(stored: bytes) -> bytes | None:
-    """The inverse of `with_checksum`; None for damaged content, which must be computed again."""
-    checksum, newline, content = stored.partition(b"\n")
+def without_checksum(stored: bytes) -> memoryview | None:
+    """The inverse of `with_checksum`, not a copy; None for damaged content, which must be computed again."""
+    checksum, newline, _ = stored[:80].partition(b"\n")
+    content = memoryview(stored)[len(checksum) + 1 :]
     return content if newline and checksum == sha256_of(content).encode() else None
 
 
-def read_checked(path: Path) -> bytes | None:
+def read_checked(path: Path) -> memoryview | None:
     """The content that `write_checked` wrote; None if it is missing or damaged."""
     try:
         return without_checksum(path.read_bytes())
@@ -106,6 +107,20 @@ def read_checked(path: Path) -> bytes | None:
 def write_checked(path: Path, content: bytes) -> None:
     """`write_bytes` for a cache, with a checksum that detects damage."""
     write_bytes(path, with_checksum(content))
+
+
+def write_checked_parts(path: Path, parts: Sequence[bytes | memoryview]) -> None:
+    """`write_checked` for content in parts, which are not joined in memory."""
+    checksum = hashlib.sha256()
+    for part in parts:
+        checksum.update(part)
+
+    def fill(file: BinaryIO) -> None:
+        file.write(checksum.hexdigest().encode() + b"\n")
+        for part in parts:
+            file.write(part)
+
+    write_atomically(path, fill)
 
 
 def sha256_of(content: bytes | memoryview) -> str:

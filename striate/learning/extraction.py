@@ -63,7 +63,7 @@ def extract(
     """
     memory, cache = Memory(source), FeatureCache(source, extractor.backbone, extractor.engine, extractor.precision)
     pairs: list[tuple[Item, Record]] = []
-    known = len(cache.rows)
+    known = len(cache)
 
     def missing() -> Iterator[tuple[str, Images]]:
         """Each distinct image without a feature, once."""
@@ -78,9 +78,9 @@ def extract(
     with ThreadPoolExecutor(1) as opener, progress.bar("Reading the images", len(source.items)) as bar:
         engine = _OpeningEngine(extractor, opener, lambda: bar.note("opening the network"))
         for digest, row in in_batches(engine.run, engine.ahead(missing())):
-            cache.rows[digest] = row
+            cache.add(digest, row)
     digests = [record.digest for _, record in pairs]
-    if len(cache.rows) > known:
+    if len(cache) > known:
         try_to_save(lambda: cache.save(digests), progress)
     try_to_save(lambda: memory.save(digests), progress)
     return pairs, cache

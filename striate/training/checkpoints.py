@@ -142,7 +142,7 @@ class Checkpoints(Hook):
         for path in reversed(self._files()):
             content = read_checked(path)
             if content is not None:
-                return content
+                return bytes(content)
             loop.say(f"the checkpoint {path.name} is damaged and was skipped")
             _remove(path)  # or it would count among the latest ones kept
         return None

@@ -13,7 +13,7 @@ from striate.transfer.solver import EXACT, Design, Solution, minimise
 
 Folds = NDArray[np.int64]
 
-CS = tuple(float(10.0**power) for power in np.arange(-4.0, 1.01, 0.5))  # C: the inverse of the L2 penalty
+CS = tuple(float(10.0**power) for power in np.arange(-4.0, 3.01, 0.5))  # C: the inverse of the L2 penalty
 START = 6  # where the search in CS begins
 SEARCH_LIMIT = 5000  # held-out images that choose C: further folds hardly change the choice, but take their time
 # Distance to the minimum, as a fraction of the loss. With many images it is far below what the images leave open.

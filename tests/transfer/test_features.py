@@ -60,12 +60,28 @@ def test_equal_images_run_once_and_are_read_from_disk(
     engine = Counting()
     monkeypatch.setattr(extraction, "open_engine", lambda *_: engine)
     pairs, cache = extract(source, FeatureExtractor(model, "openvino", "float32"), Progress())
-    assert len(pairs) == 4 and engine.images == len(cache.rows) == 3
+    assert len(pairs) == 4 and engine.images == len(cache) == 3
     again = FeatureCache(source, model, "openvino", "float32")
     found = again.matrix(record.digest for _, record in pairs)
     assert np.array_equal(found[0], found[1]) and len(np.unique(found, axis=0)) == 3
     extract(source, FeatureExtractor(model, "openvino", "float32"), Progress())
     assert engine.images == 3
+
+
+def test_features_are_held_once_in_the_order_of_the_images(model: Model, folder: Path) -> None:
+    cache, rows = FeatureCache(open_folder(folder), model, "openvino", "float32"), np.eye(5, 3, dtype=np.float32)
+    names = [f"{number:064x}" for number in range(5)]
+    for name, row in zip(names, rows, strict=True):  # more than the two images that the folder declares
+        cache.add(name, row)
+    whole = cache.matrix(names)
+    assert np.array_equal(whole, rows) and whole.base is not None and len(cache) == 5
+    assert np.array_equal(cache.matrix(names[::-1]), rows[::-1]) and cache.matrix(names[1:3]).base is whole.base
+    cache.save(names[:4])
+    again = FeatureCache(open_folder(folder), model, "openvino", "float32")
+    assert again.matrix(names[:4]).ctypes.data % 4 == 0 and np.array_equal(again.matrix(names[:4]), rows[:4])
+    assert names[4] not in again
+    again.add(names[4], rows[4])
+    assert np.array_equal(again.matrix(names), rows) and np.array_equal(again.matrix(names[4:]), rows[4:])
 
 
 def test_preprocessing_precision_engine_and_weights_are_in_the_cache_key(model: Model, folder: Path) -> None:
@@ -100,4 +116,4 @@ def test_a_damaged_cache_is_an_empty_one(model: Model, folder: Path, content: by
     path = FeatureCache(source, model, "openvino", "float32").path
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    assert not FeatureCache(source, model, "openvino", "float32").rows
+    assert not len(FeatureCache(source, model, "openvino", "float32"))

@@ -138,7 +138,7 @@ def _cached_groups(source: Source, prints: Sequence[bytes], progress: Progress) 
     name = sha256_of(f"near|{source.identity}".encode("utf-8", "surrogateescape"))
     path, state = cache_root() / "audit" / f"{name[:32]}.json", sha256_of(b"".join(prints))
     content = read_checked(path)
-    if content is not None and (kept := json.loads(content))["of"] == state:
+    if content is not None and (kept := json.loads(bytes(content)))["of"] == state:
         groups: list[list[int]] = kept["groups"]
         return groups
     with progress.bar("Comparing the images", len(prints)) as bar:

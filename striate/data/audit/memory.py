@@ -49,7 +49,7 @@ class Memory:
         self._seen: set[str] = set()  # keys of this pass: stamps of other files are dropped
         content = read_checked(self.path)
         if content is not None:  # else every image is decoded again
-            self.records, self._stamps = _unpacked(safetensors.load(content))
+            self.records, self._stamps = _unpacked(safetensors.load(bytes(content)))
         self._as_stored = content is not None
 
     def unchanged(self, key: str, stamp: str) -> Record | None:

@@ -75,7 +75,8 @@ def _with_ood(
     with context.clock.stage("out-of-distribution images"):
         pairs, cache = extract(ood, features.extractor, context.progress)
         usable = audit(ood, pairs, trained_only=False).usable
-        found = [(entry.item.key, cache.rows[entry.record.digest]) for entry in usable]
+        rows = cache.matrix(entry.record.digest for entry in usable)
+        found = list(zip((entry.item.key for entry in usable), rows, strict=True))
         trained, held_out = (features.matrix[rows] for rows in (split.rows("train"), split.held_out_rows))
         return with_ood_detector(model, ood, found, trained, held_out)
 
