@@ -21,6 +21,7 @@ from striate.learning.evaluating import evaluate, train_with_folds
 from striate.learning.extensions import Extensions
 from striate.learning.head import fit_on, out_of_fold_predictions, task_with_thresholds, with_head
 from striate.learning.history import Row
+from striate.learning.mirroring import with_tested_flip
 from striate.learning.ood import open_ood
 from striate.learning.planning import Plan
 from striate.learning.prepare import Features, prepare_features, with_images
@@ -48,7 +49,7 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, exten
 
     If training images set aside show that fine-tuning did not help, the model is the pretrained net with that head.
     """
-    ood = open_ood(recipe.data.ood)
+    ood, given = open_ood(recipe.data.ood), recipe.augment
     prepared = prepare_features(source, plan.net, _with_defaults(recipe), context)
     features, split, recipe = prepared.features, prepared.split, prepared.recipe
     assert features is not None
@@ -60,6 +61,8 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, exten
         out_of_fold = out_of_fold_predictions(split, features.matrix, recipe, c)
     moves = set(Augmentation.of(recipe.augment).transforms) - _IN_PLACE
     prepared = with_images(prepared, context, larger=bool(moves))
+    with context.clock.stage("test mirroring"):
+        prepared, notes = with_tested_flip(prepared, given)
     backbone = features.extractor.backbone
     trained = train_with_folds(Trainer(backbone.net, prepared, context, pretrained.initial, extensions), pretrained.fit)
     if trained.out_of_fold is None:
@@ -72,7 +75,8 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, exten
         "unfrozen": trained_stages(net_of(backbone), recipe.finetune.unfreeze) if tuned else [],
         "weights": backbone.training,
     }
-    return evaluate(trained, model, ood, facts)
+    result = evaluate(trained, model, ood, facts)
+    return dataclasses.replace(result, notes=(*notes, *result.notes))
 
 
 def _with_defaults(recipe: Recipe) -> Recipe:
