@@ -15,7 +15,7 @@ from striate.pixels import Images, UnreadableImage
 from striate.report.audit.content import AuditFinding, AuditPage, Entry
 
 PICTURES = 400  # thumbnails decoded for the page, at most
-SIDE = 112  # pixels of a thumbnail's longer side
+SIDE = 240  # pixels of a picture's longer side: it opens larger than its thumbnail
 LISTED = 2000  # files of a finding that become entries of the page
 
 
