@@ -148,8 +148,9 @@ def _train(request: _Request, progress: Progress, processes: Processes, tensorbo
     notes += _announced(source, plan, recipe, progress)
     with _claimed(resume, request.out, source, processes) as folder:
         context = RunContext(folder, clock, progress, processes)
+        clock.earlier = folder.seconds_logged() if resume is not None else 0.0
         recipe = _recorded(recipe, source, plan, context, resumed=resume is not None)
-        notes += ["This run was interrupted and resumed: its seconds are those since then."] if resume else []
+        notes += ["This run was interrupted and resumed: its seconds are the sum of its parts."] if resume else []
         with context.stoppable():
             result = train_as_planned(source, plan, summary, recipe, context, request.extensions)
             result = dataclasses.replace(result, notes=(*notes, *result.notes))
