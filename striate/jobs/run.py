@@ -101,7 +101,6 @@ def written(result: TrainResult, source: Source, plan: Plan, context: RunContext
     metrics = metrics | {"seconds": round(clock.total, 3)}
     context.log("done", {**metrics, "stages": {name: round(seconds, 3) for name, seconds in clock.stages.items()}})
     for line in (
-        *(finding.line() for finding in split.audit.findings),
         *(remark.line() for remark in remarks[:REMARKS]),
         *result.notes,
     ):

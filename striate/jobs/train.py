@@ -34,7 +34,7 @@ from striate.learning.run_folder import (
 )
 from striate.learning.similarity import planned_by_similarity
 from striate.learning.strategies import train_as_planned
-from striate.progress import Progress
+from striate.progress import Announcing, Progress
 from striate.recipe import Recipe
 from striate.recipe.optimizers import Optimizer
 from striate.tasks.values import MetricFunction
@@ -145,14 +145,16 @@ def _train(request: _Request, progress: Progress, processes: Processes, tensorbo
             _require_same_data(resume, source)
         summary = summarise(source)
     plan = _planned(source, summary, recipe, resume, clock, processes)
-    notes += _announced(source, plan, recipe, progress)
+    notes += _idle(plan, recipe)
+    announcing = Announcing(progress, _announcement(source, plan))
     with _claimed(resume, request.out, source, processes) as folder:
-        context = RunContext(folder, clock, progress, processes)
+        context = RunContext(folder, clock, announcing, processes)
         clock.earlier = folder.seconds_logged() if resume is not None else 0.0
         recipe = _recorded(recipe, source, plan, context, resumed=resume is not None)
         notes += ["This run was interrupted and resumed: its seconds are the sum of its parts."] if resume else []
         with context.stoppable():
             result = train_as_planned(source, plan, summary, recipe, context, request.extensions)
+            announcing.begin()
             result = dataclasses.replace(result, notes=(*notes, *result.notes))
             run = written(result, source, plan, context, request.extensions)
             if tensorboard:
@@ -237,14 +239,18 @@ def _planned(
     return processes.broadcast(plan)
 
 
-def _announced(source: Source, plan: Plan, recipe: Recipe, progress: Progress) -> list[str]:
-    """Report the data and the strategy; return lines on keys that are set but not used."""
-    progress.say(f"{source.name}: {len(source.items):,} images {source.task.describe()}")
-    progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
-    notes = []
-    if idle := recipe.idle(plan.strategy):
-        notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
-    return notes
+def _announcement(source: Source, plan: Plan) -> tuple[str, str]:
+    """The data and the strategy."""
+    return (
+        f"{source.name}: {len(source.items):,} images {source.task.describe()}",
+        f"Strategy {plan.strategy} with {plan.net}: {plan.why}.",
+    )
+
+
+def _idle(plan: Plan, recipe: Recipe) -> list[str]:
+    """A line on keys that are set but not used, if there are any."""
+    idle = recipe.idle(plan.strategy)
+    return [f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}"] if idle else []
 
 
 def _claimed(resume: Path | None, out: Path | None, source: Source, processes: Processes) -> RunFolder:

@@ -132,7 +132,11 @@ def test_leaks_are_scored_with_and_without(photos: Path, tmp_path: Path, trained
     for path in sorted((root / "train" / name).iterdir())[:2]:
         shutil.copy(path, root / "val" / name / f"leaked-{path.name}")
     code, out, err = cli("train", root, "--out", tmp_path / "run")
-    assert code == 0 and "Without the 2 held-out images that are also in training:" in out and "4 leak" in err
+    assert (
+        code == 0
+        and "Without the 2 held-out images that are also in training:" in out
+        and "Train/test leakage: exact duplicates: 4 files, " in err
+    )
     log = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
     assert (log["leaks"], log["total"], log["total_without_leaks"]) == (2, 18, 16)
 
