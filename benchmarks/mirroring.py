@@ -33,13 +33,13 @@ def digits(count: int) -> tuple[Images, NDArray[np.int64]]:
 
 
 def accuracy(flip: float | None, epochs: int, seed: int, scratch: Path) -> Row:
-    """A short run on half of 4,000 digits, measured on the other half; flip None: as the test chooses."""
+    """A short run on half of 2,000 digits, measured on the other half; flip None: as the test chooses."""
     recipe = Recipe().updated(
         {"strategy": "scratch", "net.name": "resnet20", "train.epochs": epochs, "seed": seed, "data.held_out": 0.5}
     )
     if flip is not None:
         recipe = recipe.updated({"augment.flip": flip})
-    run = train(digits(4000), out=scratch / f"{flip}-{seed}", recipe=recipe)
+    run = train(digits(2000), out=scratch / f"{flip}-{seed}", recipe=recipe)
     what = "digits from scratch, " + ("flip as tested" if flip is None else f"flip = {flip}")
     return {"what": what, "seed": seed, "epochs": epochs, "accuracy": run.metrics["accuracy"]}
 

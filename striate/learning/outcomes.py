@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 
+from striate.learning.run_folder import OUTCOMES as OUTCOMES
 from striate.learning.split import Split
 from striate.tasks import Evaluation
 
-OUTCOMES = "evaluated.csv"
 OUTCOME_COLUMNS = ("path", "target", "score")
 
 

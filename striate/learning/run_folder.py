@@ -15,9 +15,9 @@ from striate.errors import RequestError, Stopped, WorkError
 from striate.storage import write_text
 
 LOG, RECIPE, MODEL, CHECKPOINTS = "log.jsonl", "recipe.toml", "model.safetensors", "checkpoints"
-DECISIONS, REPORT = "decisions.csv", "report.html"
+DECISIONS, REPORT, OUTCOMES = "decisions.csv", "report.html", "evaluated.csv"
 
-_BEFORE_MODEL = ("audit.json", "split.csv", DECISIONS, REPORT, RECIPE)  # besides the log
+_BEFORE_MODEL = ("audit.json", "split.csv", OUTCOMES, DECISIONS, REPORT, RECIPE)  # besides the log
 
 
 class RunFolder:

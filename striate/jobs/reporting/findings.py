@@ -12,7 +12,8 @@ MOST = 10  # lines
 
 def finding_lines(findings: Sequence[Finding]) -> list[str]:
     """One line for each kind, the most serious first; at most MOST, of which the last tells how many more there are."""
-    lines = [_line(finding) for finding in findings]
+    order = ("kept", "set aside", "converted")  # the result itself names what was set aside
+    lines = [_line(finding) for finding in sorted(findings, key=lambda one: order.index(one.action))]
     if len(lines) > MOST:
         lines = [*lines[: MOST - 1], f"{len(lines) - MOST + 1} more kinds of findings: see the report"]
     return lines
