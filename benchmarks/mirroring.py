@@ -41,7 +41,8 @@ def accuracy(flip: float | None, epochs: int, seed: int, scratch: Path) -> Row:
         recipe = recipe.updated({"augment.flip": flip})
     run = train(digits(2000), out=scratch / f"{flip}-{seed}", recipe=recipe)
     what = "digits from scratch, " + ("flip as tested" if flip is None else f"flip = {flip}")
-    return {"what": what, "seed": seed, "epochs": epochs, "accuracy": run.metrics["accuracy"]}
+    asked = {"command": "train(digits(2000), strategy scratch, resnet20)", "n": 1}
+    return {"what": what, **asked, "seed": seed, "epochs": epochs, "accuracy": run.metrics["accuracy"]}
 
 
 def main() -> None:
@@ -56,7 +57,8 @@ def main() -> None:
     task = Classification(tuple("0123456789"))
     found = mirror_test(reduced(images), task, list(targets))
     seconds = round(time.perf_counter() - start, 2)
-    rows.append({"what": "test of mirroring, 2,000 digits", "said": found.line(), "seconds": seconds})
+    asked = {"command": "mirror_test(reduced(images), task, targets)", "n": 1}
+    rows.append({"what": "test of mirroring, 2,000 digits", **asked, "said": found.line(), "seconds": seconds})
     with tempfile.TemporaryDirectory() as scratch:
         pairs = [(flip, seed) for seed in range(chosen.seeds) for flip in (0.5, None)]
         rows += [accuracy(flip, chosen.epochs, seed, Path(scratch)) for flip, seed in pairs]
