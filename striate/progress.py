@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -35,3 +35,28 @@ class _SilentStep:
 
     def note(self, text: str) -> None:
         pass
+
+
+class Announcing(Progress):
+    """Another progress, with lines that are said when the work begins: an error before that is the only thing said."""
+
+    def __init__(self, progress: Progress, lines: Iterable[str]) -> None:
+        self._progress, self._lines = progress, list(lines)
+
+    def begin(self) -> None:
+        """Say the lines, once."""
+        lines, self._lines = self._lines, []
+        for line in lines:
+            self._progress.say(line)
+
+    def say(self, line: str) -> None:
+        """Begin, and show the line."""
+        self.begin()
+        self._progress.say(line)
+
+    @contextmanager
+    def bar(self, what: str, total: int) -> Iterator[Step]:
+        """Begin, and show the bar."""
+        self.begin()
+        with self._progress.bar(what, total) as step:
+            yield step

@@ -21,11 +21,15 @@ MODEL = "model file, run folder, or a net with published weights"
 
 @dataclass(frozen=True)
 class Answer:
-    """The output of a verb: text for people, JSON for programs, and the exit code."""
+    """The output of a verb: text for people, JSON for programs, and the exit code.
+
+    after: lines on standard error, below the text: what may be read, while the text is what was asked for.
+    """
 
     text: str
     json: dict[str, Any]
     code: int = 0
+    after: tuple[str, ...] = ()
 
 
 def terminal_progress() -> Progress:

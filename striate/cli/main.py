@@ -127,6 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         encoding = sys.stdout.encoding or "utf-8"
         # A path may not be valid text, and the terminal's encoding may lack a character.
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+        for line in answer.after:
+            print(line.encode("utf-8", "backslashreplace").decode(), file=sys.stderr, flush=True)
         return int(answer.code)
     except StriateError as error:
         line = " ".join(str(error).split())

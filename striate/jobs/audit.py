@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 
 from striate.data.audit.audit import Audit
-from striate.data.audit.decisions import Row, write_decisions
+from striate.data.audit.decisions import write_decisions
+from striate.data.audit.suggestions import decision_rows, suggestions
 from striate.data.opening import Data, open_source
 from striate.errors import RequestError
 from striate.jobs.audit_page import audit_page
 from striate.jobs.examining import examine
 from striate.jobs.outputs import require_apart
 from striate.progress import Progress
-from striate.report.audit.content import decision_rows
 from striate.report.audit.page import render_audit
 from striate.storage import write_text
 
@@ -43,9 +43,11 @@ def audit(
             require_apart(Path(out), data, source)
     examined = examine(source, labels=labels, progress=progress)
     if html or fix_list:
-        page = audit_page(examined)
+        found, likely = examined.found, examined.label_errors.likely
+        better = {found.usable[one.index].item.key: found.task.written(one.target) for one in likely}
+        suggested = suggestions(found, better)
         if html:
-            write_text(Path(html), render_audit(page))
+            write_text(Path(html), render_audit(audit_page(examined, suggested)))
         if fix_list:
-            write_decisions(Path(fix_list), [Row(*row) for row in decision_rows(page)])
+            write_decisions(Path(fix_list), decision_rows(found, suggested))
     return examined.found

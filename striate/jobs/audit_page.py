@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image
 
 from striate.data.audit.findings import Finding, Usable
+from striate.data.audit.suggestions import Suggestion
 from striate.data.sources.base import Item, Source
 from striate.jobs.examining import Examined
-from striate.learning.label_errors import LABEL_ERROR
 from striate.pixels import Images, UnreadableImage
 from striate.report.audit.content import AuditFinding, AuditPage, Entry
-from striate.tasks import Task
 
 PICTURES = 400  # thumbnails decoded for the page, at most
-SIDE = 112  # pixels of a thumbnail's longer side
-LISTED = 2000  # files of a finding that become entries
-_DROP = ("blank", "tiny", "odd-format")  # suggested to be dropped, after a check
+SIDE = 240  # pixels of a picture's longer side: it opens larger than its thumbnail
+LISTED = 2000  # files of a finding that become entries of the page
 
 
-def audit_page(examined: Examined) -> AuditPage:
-    """The content of the audit's page."""
+def audit_page(examined: Examined, suggested: Mapping[str, Suggestion]) -> AuditPage:
+    """The content of the audit's page. suggested: by path."""
     found, source = examined.found, examined.source
     usable = {entry.item.key: entry for entry in found.usable}
     pictures = _Thumbnails(source)
@@ -33,7 +30,7 @@ def audit_page(examined: Examined) -> AuditPage:
         title=source.name,
         data=f"{len(found.usable):,} usable images, {len(found.set_aside):,} set aside. {found.balance()}",
         counts=found.counts(),
-        findings=tuple(_finding(one, examined, usable, pictures) for one in found.findings),
+        findings=tuple(_finding(one, examined, usable, suggested, pictures) for one in found.findings),
         wording=found.task.wording,
         one_class=found.task.one_class,
         classes=found.classes if found.task.wording.names_listed else (),
@@ -65,7 +62,13 @@ class _Thumbnails:
         return np.asarray(image, np.uint8)
 
 
-def _finding(finding: Finding, examined: Examined, usable: dict[str, Usable], pictures: _Thumbnails) -> AuditFinding:
+def _finding(
+    finding: Finding,
+    examined: Examined,
+    usable: Mapping[str, Usable],
+    suggested: Mapping[str, Suggestion],
+    pictures: _Thumbnails,
+) -> AuditFinding:
     if finding.kind == "imbalance":  # of classes, not of files
         return AuditFinding(
             kind=finding.kind, action=finding.action, explanation=finding.explanation, names=finding.listed
@@ -74,11 +77,10 @@ def _finding(finding: Finding, examined: Examined, usable: dict[str, Usable], pi
     if finding.action == "set aside":
         why = {oddity.path: oddity.why for oddity in examined.found.set_aside}
         remarks = tuple(why.get(path, "") for path in finding.paths)
-    suggested = _suggestions(finding, examined, usable)
     entries = []
     for path, remark in list(zip(finding.paths, remarks, strict=True))[:LISTED]:
         entry = usable.get(path)
-        decision, to, safe = suggested.get(path, ("", "", False))
+        one = suggested.get(path, Suggestion(""))
         entries.append(
             Entry(
                 path=path,
@@ -86,9 +88,10 @@ def _finding(finding: Finding, examined: Examined, usable: dict[str, Usable], pi
                 label=examined.found.task.text(entry.item.target) if entry else "",
                 part=entry.item.part if entry else "",
                 why=remark,
-                suggested=decision,
-                to=to,
-                safe=safe,
+                suggested=one.decision,
+                to=one.to,
+                safe=one.safe,
+                reason=one.why,
             )
         )
     place = {entry.path: number for number, entry in enumerate(entries)}
@@ -101,38 +104,3 @@ def _finding(finding: Finding, examined: Examined, usable: dict[str, Usable], pi
         groups=tuple(group for group in groups if len(group) > 1),
         count=len(finding.paths),
     )
-
-
-Suggestion = tuple[str, str, bool]  # decision, to, whether it is safe
-
-
-def _suggestions(finding: Finding, examined: Examined, usable: dict[str, Usable]) -> dict[str, Suggestion]:
-    """The suggestions for the files of a finding, by path."""
-    task = examined.found.task
-    if finding.kind == LABEL_ERROR:
-        likely = examined.label_errors.likely
-        better = {examined.found.usable[one.index].item.key: task.written(one.target) for one in likely}
-        return {path: ("relabel", to, False) for path, to in better.items() if to}
-    if finding.kind in _DROP:
-        return dict.fromkeys(finding.paths, ("drop", "", False))
-    found: dict[str, Suggestion] = {}
-    for group in finding.groups:
-        items = [usable[path].item for path in group]
-        if finding.kind.endswith("contradiction"):
-            found |= _to_the_majority(items, task)
-        elif finding.kind.endswith("leak"):
-            found |= {item.key: ("drop", "", False) for item in items if item.part == "train"}
-        elif len({(item.target, item.part) for item in items}) == 1:
-            # Equal bytes, one class, one part: dropping the later ones is safe. Near-duplicates may be wanted.
-            found |= {item.key: ("drop", "", finding.kind == "duplicate") for item in items[1:]}
-    return found
-
-
-def _to_the_majority(items: Sequence[Item], task: Task) -> dict[str, Suggestion]:
-    """Relabel copies of another class to the majority class; without a majority drop all of them."""
-    targets = Counter(item.target for item in items)
-    target, count = targets.most_common(1)[0]
-    if count * 2 <= len(items):
-        return {item.key: ("drop", "", False) for item in items}
-    to = task.written(target)
-    return {item.key: ("relabel", to, False) for item in items if item.target != target} if to else {}

@@ -14,6 +14,7 @@ from striate.data.sources.rows import read_table
 from striate.data.splits import COLUMNS
 from striate.errors import RequestError
 from striate.jobs.outputs import require_outside
+from striate.learning.outcomes import OUTCOME_COLUMNS, OUTCOMES
 from striate.model import Model, read
 from striate.recipe import Recipe
 from striate.report.compare.page import render_comparison
@@ -79,6 +80,7 @@ def summary(folder: Path) -> RunSummary:
         recipe=recipe,
         recalls={name: row.get("recall") for name, row in metrics.get("per_class", {}).items()},
         held_out=_held_out(folder / "split.csv", str(metrics.get("part", ""))),
+        outcomes=_outcomes(folder / OUTCOMES, score),
     )
 
 
@@ -120,6 +122,22 @@ def _interval(value: Any) -> tuple[float, float] | None:
 
 def _parameters(model: Model) -> int:
     return sum(tensor.size for name, tensor in model.tensors.items() if name.rpartition(".")[2] in ("weight", "bias"))
+
+
+def _outcomes(path: Path, score: Any) -> dict[str, tuple[str, float]]:
+    """Target and score of each evaluated image; empty if they are not recorded, or the run's score is not their mean.
+
+    Older runs have no such file; the mean average precision of several labels is not a mean over images.
+    """
+    if not path.is_file() or not isinstance(score, int | float):
+        return {}
+    table = read_table(path, "evaluated images", OUTCOME_COLUMNS, errors="surrogateescape")
+    try:
+        found = {key: (target, float(value)) for _, (key, target, value) in table.rows}
+    except ValueError:
+        return {}
+    mean = sum(value for _, value in found.values()) / max(1, len(found))
+    return found if abs(mean - score) <= 1e-4 * max(1.0, abs(score)) else {}
 
 
 def _held_out(path: Path, part: str) -> str:

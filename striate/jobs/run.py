@@ -18,6 +18,7 @@ from striate.jobs.reporting.run_report import run_report
 from striate.learning.context import RunContext
 from striate.learning.extensions import Extensions
 from striate.learning.metrics import metrics_of
+from striate.learning.outcomes import OUTCOMES, outcomes_csv
 from striate.learning.planning import Plan
 from striate.learning.result import TrainResult
 from striate.learning.run_folder import MODEL, RECIPE, REPORT
@@ -89,6 +90,7 @@ def written(result: TrainResult, source: Source, plan: Plan, context: RunContext
     folder.write_text(RECIPE, recipe.toml())
     folder.write_text("audit.json", json.dumps(split.audit.as_dict(), indent=1))
     folder.write_text("split.csv", split_csv(split.audit, split.parts, split.folds))
+    folder.write_text(OUTCOMES, outcomes_csv(split, result.evaluation))
     with clock.stage("write the report"):
         folder.write_text(REPORT, render(run_report(source, plan, result, dict(clock.stages))))
     with clock.stage("write the model"):
@@ -99,7 +101,6 @@ def written(result: TrainResult, source: Source, plan: Plan, context: RunContext
     metrics = metrics | {"seconds": round(clock.total, 3)}
     context.log("done", {**metrics, "stages": {name: round(seconds, 3) for name, seconds in clock.stages.items()}})
     for line in (
-        *(finding.line() for finding in split.audit.findings),
         *(remark.line() for remark in remarks[:REMARKS]),
         *result.notes,
     ):

@@ -33,7 +33,7 @@ from striate.learning.run_folder import (
     unfinished,
 )
 from striate.learning.strategies import train_as_planned
-from striate.progress import Progress
+from striate.progress import Announcing, Progress
 from striate.recipe import Recipe
 from striate.recipe.optimizers import Optimizer
 from striate.tasks.values import MetricFunction
@@ -145,18 +145,16 @@ def _train(request: _Request, progress: Progress, processes: Processes, tensorbo
             _require_same_data(resume, source)
         summary = summarise(source)
     plan = _planned(summary, recipe, resume, processes)
-    progress.say(f"{source.name}: {len(source.items):,} images {source.task.describe()}")
-    for line in reading_of(source):
-        progress.say(f"{line[0].upper()}{line[1:]}.")
-    progress.say(f"Strategy {plan.strategy} with {plan.net}: {plan.why}.")
+    announcing = Announcing(progress, _announcement(source, plan))
     with _claimed(resume, request.out, source, processes) as folder:
-        context = RunContext(folder, clock, progress, processes)
+        context = RunContext(folder, clock, announcing, processes)
+        clock.earlier = folder.seconds_logged() if resume is not None else 0.0
         recipe = _recorded(recipe, source, plan, context, resumed=resume is not None)
-        notes += ["This run was interrupted and resumed: its seconds are those since then."] if resume else []
+        notes += ["This run was interrupted and resumed: its seconds are the sum of its parts."] if resume else []
         with context.stoppable():
             plan, result = train_as_planned(source, plan, summary, recipe, context, request.extensions)
-            if idle := recipe.idle(plan.strategy):
-                notes.append(f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}")
+            announcing.begin()
+            notes += _idle(plan, recipe)
             result = dataclasses.replace(result, notes=(*notes, *result.notes))
             run = written(result, source, plan, context, request.extensions)
             if tensorboard:
@@ -235,6 +233,21 @@ def _planned(summary: DataSummary, recipe: Recipe, resume: Path | None, processe
         told = first_logged(resume, "decision") or first_logged(resume, "plan")
         plan = dataclasses.replace(plan, why=str(told.get("why", plan.why)))
     return processes.broadcast(plan)
+
+
+def _announcement(source: Source, plan: Plan) -> tuple[str, ...]:
+    """The data, how they were read, and the strategy."""
+    return (
+        f"{source.name}: {len(source.items):,} images {source.task.describe()}",
+        *(f"{line[0].upper()}{line[1:]}." for line in reading_of(source)),
+        f"Strategy {plan.strategy} with {plan.net}: {plan.why}.",
+    )
+
+
+def _idle(plan: Plan, recipe: Recipe) -> list[str]:
+    """A line on keys that are set but not used, if there are any."""
+    idle = recipe.idle(plan.strategy)
+    return [f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}"] if idle else []
 
 
 def _claimed(resume: Path | None, out: Path | None, source: Source, processes: Processes) -> RunFolder:

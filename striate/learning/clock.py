@@ -8,10 +8,11 @@ from contextlib import contextmanager
 
 
 class Clock:
-    """Times stages; the same stage entered again adds up."""
+    """Times stages; the same stage entered again adds up. earlier: seconds of the run before it was resumed."""
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
+        self.earlier = 0.0
         self.stages: dict[str, float] = {}
 
     @contextmanager
@@ -25,5 +26,5 @@ class Clock:
 
     @property
     def total(self) -> float:
-        """Seconds since the clock was made."""
-        return time.perf_counter() - self.started
+        """Seconds since the clock was made, and those earlier."""
+        return self.earlier + time.perf_counter() - self.started

@@ -15,9 +15,9 @@ from striate.errors import RequestError, Stopped, WorkError
 from striate.storage import write_text
 
 LOG, RECIPE, MODEL, CHECKPOINTS = "log.jsonl", "recipe.toml", "model.safetensors", "checkpoints"
-DECISIONS, REPORT = "decisions.csv", "report.html"
+DECISIONS, REPORT, OUTCOMES = "decisions.csv", "report.html", "evaluated.csv"
 
-_BEFORE_MODEL = ("audit.json", "split.csv", DECISIONS, REPORT, RECIPE)  # besides the log
+_BEFORE_MODEL = ("audit.json", "split.csv", OUTCOMES, DECISIONS, REPORT, RECIPE)  # besides the log
 
 
 class RunFolder:
@@ -94,6 +94,18 @@ class RunFolder:
                 found = facts if facts["event"] == event else found
         return found
 
+    def seconds_logged(self) -> float:
+        """Seconds from the first to the last line of log.jsonl, without the pauses before each line "resume"."""
+        total, before = 0.0, None
+        for line in (self.path / LOG).read_text("utf-8", "replace").splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                facts = json.loads(line)
+                now = float(facts["time"])
+                if before is not None and facts["event"] != "resume":
+                    total += max(0.0, now - before)
+                before = now
+        return total
+
     def write_text(self, name: str, text: str) -> None:
         """Write a file of the run atomically."""
         write_text(self.path / name, text)
@@ -132,6 +144,10 @@ class FollowerFolder(RunFolder):
 
     def logged(self, event: str) -> dict[str, Any] | None:
         """None: the folder may be on another machine."""
+
+    def seconds_logged(self) -> float:
+        """0: the first process counts."""
+        return 0.0
 
     def write_text(self, name: str, text: str) -> None:
         """Nothing."""

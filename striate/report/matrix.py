@@ -21,14 +21,15 @@ FIRST_PAIRS, PAIRS = 10, 60  # confusions listed in words, at once and in all
 Cell = tuple[int, int]  # places of the true class and of the predicted one
 
 CSS = """
-.matrix { border-collapse: separate; border-spacing: 2px; font-size: .88rem; width: auto }
-.matrix td { text-align: center; min-width: 2.5rem; padding: .45rem .35rem; border-radius: 4px; border: 0 }
+.matrix { border-collapse: separate; border-spacing: 2px; font-size: .88rem; width: auto; --y: .45rem; --x: .35rem }
+.matrix td, .matrix td:last-child { text-align: center; min-width: 2.5rem; padding: var(--y) var(--x);
+  border-radius: 4px; border: 0 }
 .matrix td { background: var(--well) }
 .matrix td.hit { background: rgb(var(--good) / calc(var(--s) * .5)) }
 .matrix td.miss { background: rgb(var(--bad) / calc(.16 + var(--s) * .34)); font-weight: 600 }
 .matrix td.nil { color: var(--muted); background: none; box-shadow: inset 0 0 0 1px var(--line) }
 .matrix caption span { display: block; position: sticky; left: 0; max-width: min(46rem, 100vw - 4.2rem) }
-.matrix.roomy td { min-width: 5.5rem; padding: 1rem .8rem; font-size: 1.15rem }
+.matrix.roomy { --y: 1rem; --x: .8rem } .matrix.roomy td { min-width: 5.5rem; font-size: 1.15rem }
 .matrix th { border: 0; padding: .3rem .5rem; font-weight: 500; max-width: 12rem }
 .matrix thead th { text-align: center; vertical-align: bottom }
 .matrix thead .corner, .matrix .axis { color: var(--muted); font-weight: 400; font-size: .78rem }
@@ -36,20 +37,18 @@ CSS = """
 .matrix tbody th { text-align: right; min-width: 5.5rem; position: sticky; left: 0; background: var(--card) }
 .matrix.dense thead th span { writing-mode: vertical-rl; transform: rotate(180deg); white-space: nowrap;
   display: inline-block }
-.matrix.dense td { min-width: 2rem; padding: .3rem .2rem; font-size: .8rem }
+.matrix.dense { --y: .3rem; --x: .2rem } .matrix.dense td { min-width: 2rem; font-size: .8rem }
 .matrix.dense tbody th { max-width: none; white-space: nowrap }
-.matrix td a { color: inherit; display: block; margin: -.45rem -.35rem; padding: .45rem .35rem;
-  text-decoration: underline dotted; text-underline-offset: 3px }
-.matrix.roomy td a { margin: -1rem -.8rem; padding: 1rem .8rem }
-.matrix thead th { color: inherit; font-size: inherit } .matrix td:last-child { padding: .3rem }
+.matrix td a { color: inherit; display: block; margin: calc(-1 * var(--y)) calc(-1 * var(--x));
+  padding: var(--y) var(--x); text-decoration: underline dotted; text-underline-offset: 3px }
+.matrix thead th { color: inherit; font-size: inherit }
 .pairs { margin: 0; padding: 0; list-style: none } .pairs li { display: flex; flex-wrap: wrap; gap: 0 .4em;
   padding: .38rem 0; border-bottom: 1px solid var(--line) } .pairs li:last-child { border: 0 }
 .pairs span { margin-left: auto; color: var(--muted); font-variant-numeric: tabular-nums }
 .pairs a { margin-left: .6em }
 .pair { display: none; border-top: 1px solid var(--line); margin-top: 1.3rem; padding-top: 1.1rem }
 .pair:target { display: block } .pair h3 { margin-top: 0 } .pair h3 a { font-weight: 400; margin-left: .8rem }
-@media (max-width: 46rem) { .matrix.roomy td { min-width: 4rem; padding: .8rem .4rem }
-  .matrix.roomy td a { margin: -.8rem -.4rem; padding: .8rem .4rem } }
+@media (max-width: 46rem) { .matrix.roomy { --y: .8rem; --x: .4rem } .matrix.roomy td { min-width: 4rem } }
 """
 
 

@@ -12,6 +12,8 @@ from PIL import Image
 LONGEST_SIDE = 112
 SMALL_SIDE = 96
 TINY_SIDE = 56
+LARGE_SIDE = 240  # of a picture that opens to more than the page shows of it
+LARGE_ROOM = 1_000_000  # bytes: the first pictures of a page, its weightiest, are large ones
 ROOM = 2_000_000  # bytes of pictures in one page, of the three million it may have
 MOST = 250  # pictures in one page
 
@@ -31,6 +33,10 @@ CSS = """
 @media (max-width: 46rem) { .photos { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1.1rem .8rem }
   .photos.small { grid-template-columns: repeat(2, minmax(0, 1fr)) }
   .strip .frame { width: calc(50% - .25rem) } }
+.frame { cursor: zoom-in; outline-offset: 2px } .frame:focus { cursor: zoom-out }
+.frame:focus img, .photos.small .frame:focus img, .frame:focus img.tiny { position: fixed; inset: 0; margin: auto;
+  z-index: 9; width: min(92vmin, 36rem); height: min(92vmin, 36rem); max-width: none; max-height: none;
+  object-fit: contain; pointer-events: none; background: #111; box-shadow: 0 0 0 100vmax rgb(0 0 0 / .72) }
 """
 
 
@@ -45,7 +51,7 @@ def data_uri(image: NDArray[np.uint8], longest: int = LONGEST_SIDE) -> str:
     picture = Image.fromarray(np.ascontiguousarray(image))
     picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    if longest < LONGEST_SIDE:  # one of many: a little less fine, and half the bytes
+    if longest != LONGEST_SIDE:  # one of many, or a large one: a little less fine, and half the bytes
         picture.save(buffer, "JPEG", quality=78, optimize=True)
     else:
         # Full chroma: at this size the usual halved colour smears exactly the detail the reader is looking for.
@@ -56,23 +62,29 @@ def data_uri(image: NDArray[np.uint8], longest: int = LONGEST_SIDE) -> str:
 class Album:
     """The pictures of one page: hands out at most MOST of them, and of ROOM bytes; after that, none.
 
+    A picture opens when it is chosen, without a script; the first ones, of LARGE_ROOM bytes, are stored larger than the
+    page shows them.
     The sections of a page take from it in the order of their weight, so that a page too full loses the lesser pictures.
     """
 
     def __init__(self, room: int = ROOM, most: int = MOST) -> None:
-        self.room, self.most = room, most
+        self.room, self.most, self._large = room, most, room * LARGE_ROOM // ROOM
 
     def frame(self, image: NDArray[np.uint8] | None, alt: str, small: bool = False, mark: str = "") -> str:
         """One framed picture (`alt` and `mark`, a class of the frame, are HTML already); empty where none fits."""
         if image is None or self.most < 1 or self.room <= 0:
             return ""
         address = data_uri(image, SMALL_SIDE if small else LONGEST_SIDE)
+        if max(image.shape[:2]) > LONGEST_SIDE and self._large > 0:
+            large = data_uri(image, LARGE_SIDE)
+            address = large if len(large) <= self._large else address
+            self._large -= len(large)
         if len(address) > self.room:
             return ""
         self.room, self.most = self.room - len(address), self.most - 1
         # A handwritten digit of 28 pixels is shown larger, its pixels square: blurring would show what is not there.
         tiny = ' class="tiny"' if max(image.shape[:2]) <= TINY_SIDE else ""
-        return f'<div class="frame{mark and " " + mark}"><img{tiny} alt="{alt}" src="{address}"></div>'
+        return f'<div class="frame{mark and " " + mark}" tabindex="0"><img{tiny} alt="{alt}" src="{address}"></div>'
 
     def photo(self, image: NDArray[np.uint8] | None, alt: str, caption: str, path: str, small: bool = False) -> str:
         """A framed picture with its caption and file name, all three HTML already; empty where none fits any more."""

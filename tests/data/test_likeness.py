@@ -44,11 +44,18 @@ COPIES: dict[str, Callable[[Image.Image], bytes]] = {
     "top left": lambda image: saved(cropped(image, 0, 0)),
     "bottom right": lambda image: saved(cropped(image, 1, 1)),
     "mirrored": lambda image: saved(ImageOps.mirror(image)),
+    "turned by 90": lambda image: saved(image.transpose(Image.Transpose.ROTATE_90)),
+    "turned by 180": lambda image: saved(image.transpose(Image.Transpose.ROTATE_180)),
+    "turned by 270": lambda image: saved(image.transpose(Image.Transpose.ROTATE_270)),
+    "upside down": lambda image: saved(ImageOps.flip(image)),
+    "transposed, cropped": lambda image: saved(cropped(image, 0.3, 0.8, 0.8).transpose(Image.Transpose.TRANSPOSE)),
+    "15 % off each side": lambda image: saved(cropped(image, 0.5, 0.5, 0.7)),
+    "15 % off two sides": lambda image: saved(cropped(image, 1, 0, 0.85)),
     "brighter": lambda image: saved(ImageEnhance.Brightness(image).enhance(1.1)),
     "darker": lambda image: saved(ImageEnhance.Brightness(image).enhance(0.85)),
 }
 
-CROPS = ("centre", "top left", "bottom right")
+CROPS = ("centre", "top left", "bottom right", "transposed, cropped", "15 % off each side", "15 % off two sides")
 
 
 def print_of(content: bytes) -> bytes:
@@ -89,7 +96,8 @@ def test_photographs_are_found_in_every_copy(photographs: list[bytes]) -> None:
         assert len(groups) >= len(prints) - (kind in CROPS), kind
 
 
-@pytest.mark.parametrize("kind", COPIES)
+# Half of a scene of few specks is gone with 15 % of each side, and one speck at the edge is like another.
+@pytest.mark.parametrize("kind", [kind for kind in COPIES if kind != "15 % off each side"])
 def test_made_up_photographs_are_found_too(kind: str, scenes: list[Image.Image]) -> None:
     prints = [print_of(saved(image)) for image in scenes]
     assert near_groups(prints) == []
@@ -155,7 +163,7 @@ def test_blocks_change_nothing(block: int, scenes: list[Image.Image], monkeypatc
     monkeypatch.setattr("striate.data.audit.likeness._BLOCK", block)
     monkeypatch.setattr("striate.data.audit.likeness._BATCH", 4)
     assert near_groups(prints, told.append) == pairs(20)
-    assert sum(told) == len(prints) and max(told) == block
+    assert sum(told) == 2 * len(prints) and told[0] == block
 
 
 def test_blank_images_are_like_nothing() -> None:

@@ -163,7 +163,11 @@ def test_what_the_audit_suggests_of_labels_can_be_decided(photos: Path, tmp_path
         (copies[2], ["a"]),
         *((file, ["b"]) for file in files[1:]),
     ]
-    data.write_text("\n".join(json.dumps({"path": str(file), "labels": labels}) for file, labels in said), "utf-8")
+
+    def row(file: Path, labels: list[str]) -> dict[str, object]:
+        return {"path": str(file), "labels": labels, "split": "val" if file == copies[2] else "train"}
+
+    data.write_text("\n".join(json.dumps(row(*one)) for one in said), "utf-8")
     audit(data, fix_list=fixes)
     with fixes.open(newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))

@@ -53,11 +53,11 @@ def dirty(name: str = "a,b.jpg") -> AuditPage:
 
 def test_decisions_are_safe_ones_or_none() -> None:
     assert decision_rows(dirty("ants/1.jpg")) == [
-        ("ants/1.jpg", "keep", "", "contradiction", "keep"),
+        ("ants/1.jpg", "keep", "", "contradiction", "keep", ""),
         # The contradiction is the more serious finding: that the copy could be dropped does not decide it.
-        ("bees/2.jpg", "keep", "", "contradiction, duplicate", "relabel ants/1.jpg"),
-        ("bees/3.jpg", "drop", "", "duplicate", "drop"),
-        ("ants/broken.jpg", "keep", "", "truncated", "drop"),
+        ("bees/2.jpg", "keep", "", "contradiction, duplicate", "relabel ants/1.jpg", ""),
+        ("bees/3.jpg", "drop", "", "duplicate", "drop", ""),
+        ("ants/broken.jpg", "keep", "", "truncated", "drop", ""),
     ]
     assert decision_rows(page_of()) == []
 
@@ -66,12 +66,12 @@ def presets(page: str) -> list[tuple[str, ...]]:
     """What the page's button saves when nobody has chosen anything, read from the page as its script reads it."""
     rows: dict[str, tuple[int, tuple[str, ...]]] = {}
     for block in re.split(r"(?=<(?:figure class=\"entry\"|div class=\"row\"))", page)[1:]:
-        facts = dict(re.findall(r'data-(path|found|suggested|row)="([^"]*)"', block))
+        facts = dict(re.findall(r'data-(path|found|suggested|why|row)="([^"]*)"', block))
         chosen = re.search(r'<option value="([^"]*)" selected', block)
         assert chosen is not None
         decision, _, to = chosen.group(1).partition(":")
         if facts["suggested"] or decision != "keep":
-            row = (facts["path"], decision, to, facts["found"], facts["suggested"])
+            row = (facts["path"], decision, to, facts["found"], facts["suggested"], facts.get("why", ""))
             rows.setdefault(facts["path"], (int(facts["row"]), row))
     ordered = [row for _, row in sorted(rows.values())]
     return [tuple(unquote_to_bytes(cell).decode("utf-8", "surrogateescape") for cell in row) for row in ordered]
@@ -202,7 +202,7 @@ def test_counts_by_part_are_drawn() -> None:
 def test_where_nothing_is_to_be_seen_no_other_label_is_suggested() -> None:
     doubt = finding("label-error", Entry(path="lens cap.jpg", suggested="relabel", to="bees"))
     blank = finding("blank", Entry(path="lens cap.jpg", suggested="drop"))
-    assert decision_rows(page_of(doubt, blank)) == [("lens cap.jpg", "keep", "", "label-error, blank", "drop")]
+    assert decision_rows(page_of(doubt, blank)) == [("lens cap.jpg", "keep", "", "label-error, blank", "drop", "")]
 
 
 def test_only_what_can_be_decided_has_a_choice() -> None:

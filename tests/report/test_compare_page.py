@@ -135,3 +135,37 @@ def test_no_name_is_believed(name: str) -> None:
     inspect(render_comparison(runs))
     for line in comparison_text(runs).splitlines():
         assert line.isprintable()
+
+
+def of_images(name: str, wrong: set[int], kept: range, moved: frozenset[int] = frozenset()) -> RunSummary:
+    """A run on the images of `kept`; those of `moved` have another label than elsewhere."""
+    outcomes = {f"{n}.jpg": ("bees" if n in moved else "ants", float(n not in wrong)) for n in kept}
+    score = sum(value for _, value in outcomes.values()) / len(outcomes)
+    return RunSummary(
+        name=name, data="d", net="n", strategy="s", score_name="accuracy", score=score, images=len(outcomes),
+        held_out=f"{kept}{sorted(moved)}", outcomes=outcomes,
+    )  # fmt: skip
+
+
+def test_runs_on_other_images_are_compared_on_the_common_ones() -> None:
+    good, bad = of_images("good", {90, 95}, range(200)), of_images("bad", set(range(40, 70)), range(20, 220))
+    text = comparison_text([good, bad])
+    assert "compared on the 180 that all evaluated" in text
+    assert "good is best." in text
+    assert "98.9 %" in text and "83.3 %" in text  # on the common images
+    page = plain(render_comparison([good, bad]))
+    assert "Score on the 180 common images" in page and "on the 180 images that all evaluated" in page
+
+
+def test_relabelled_images_are_told_and_left_out() -> None:
+    one = of_images("one", {1, 2, 3}, range(100))
+    other = of_images("other", {1, 2, 5}, range(10, 120), moved=frozenset({50, 51}))
+    text = comparison_text([one, other])
+    assert "compared on the 88 that all evaluated" in text
+    assert "Relabelled in another run, 2 of them are left out: 50.jpg." in text
+    assert "Too close to call" in text and "do not differ beyond chance: one, other" in text
+
+
+def test_too_few_common_images_are_no_comparison() -> None:
+    text = comparison_text([of_images("one", set(), range(10)), of_images("other", {12}, range(7, 20))])
+    assert "No comparison" in text

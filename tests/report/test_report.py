@@ -251,6 +251,18 @@ def test_thumbnails_are_small_jpegs_never_enlarged(shape: tuple[int, ...]) -> No
     assert picture.mode == ("L" if len(shape) == 2 else "RGB")
 
 
+def test_pictures_open_larger_within_the_room_of_a_page() -> None:
+    noise = [picture(300, 300, seed) for seed in range(24)]
+    shown = Gallery(tuple(Picture(one, "a caption", f"{place}.jpg") for place, one in enumerate(noise)))
+    page = render(report_of(Section("a", "A", (shown,)), Section("b", "B", (shown,)), Section("c", "C", (shown,))))
+    assert "<script" not in page and ".frame:focus img" in page
+    assert page.count('class="frame" tabindex="0"') == page.count("data:image") == 72
+    stored = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
+    sides = [max(Image.open(io.BytesIO(base64.b64decode(content))).size) for content in stored]
+    assert {sides[0], sides[-1]} == {240, 112}  # the first ones large, until their room is used
+    assert len(page) < 3_000_000
+
+
 @pytest.mark.parametrize("image", [np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8)), np.zeros((0, 8), np.uint8)])
 def test_other_arrays_are_refused_by_name(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match=re.escape(str(image.shape))):

@@ -123,6 +123,20 @@ def test_empty_states_are_written_in_words() -> None:
     assert "found nothing unusual" in data and "No files were set aside." in data
 
 
+@pytest.mark.parametrize("count", [100, 1000])
+def test_a_report_of_many_classes_stays_small(count: int) -> None:
+    generator = np.random.default_rng(0)
+    matrix = np.diag(np.full(count, 10))
+    np.add.at(matrix, (generator.integers(0, count, 4 * count), generator.integers(0, count, 4 * count)), 1)
+    large = np.random.default_rng(1).integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    evaluation = classified(matrix, tuple(f"a class of many, number {place}" for place in range(count)))
+    shown = tuple(Example(row, f"val/{row}.jpg", large) for row in evaluation.worst(400))
+    page = page_of(evaluation.task, evaluation, ReportContext(shown))
+    assert len(page) < 3_000_000
+    assert "The 20 most confused of" in plain(page) and "<summary>" in page
+    assert page.count("<td") < 20_000
+
+
 def test_class_metrics_come_from_the_matrix() -> None:
     matrix = ConfusionMatrix(("ants", "bees", "wasps"), np.array([[6, 4, 0], [1, 9, 0], [0, 0, 0]]))
     ants, bees, wasps = classification.class_metrics(matrix)

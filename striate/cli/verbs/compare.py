@@ -26,7 +26,7 @@ def run(chosen: argparse.Namespace) -> Answer:
     from striate.jobs.compare import compare as job
 
     done = job(chosen.runs, out=chosen.out)
-    rows = [dataclasses.asdict(run) for run in done.runs]
+    rows = [{k: v for k, v in dataclasses.asdict(run).items() if k != "outcomes"} for run in done.runs]
     for row in rows:
         row["score"] = row["score"] if row["score"] == row["score"] else None  # JSON has no NaN
     return Answer(f"{done.text}\nPage {printable(chosen.out)}", {"page": str(chosen.out), "runs": rows})

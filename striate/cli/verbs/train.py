@@ -115,6 +115,7 @@ def run(chosen: argparse.Namespace) -> Answer:
     from pathlib import Path
 
     from striate.errors import RequestError
+    from striate.jobs.reporting.findings import finding_lines
     from striate.jobs.train import train as job
     from striate.nets.catalog import is_import_path
     from striate.recipe import Recipe
@@ -162,7 +163,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         f"Model  {run.folder / 'model.safetensors'}",
         run.audit.last_line(),
     ]
-    return Answer("\n".join(lines), run.as_dict())
+    return Answer("\n".join(lines), run.as_dict(), after=tuple(finding_lines(run.audit.findings)))
 
 
 def _given(chosen: argparse.Namespace) -> dict[str, Any]:

@@ -135,13 +135,13 @@ def _near(source: Source, usable: Sequence[Usable], progress: Progress) -> list[
 
 def _cached_groups(source: Source, prints: Sequence[bytes], progress: Progress) -> list[list[int]]:
     """`near_groups`, cached on disk until one of the thumbnails changes."""
-    name = sha256_of(f"near|{source.identity}".encode("utf-8", "surrogateescape"))
+    name = sha256_of(f"near 2|{source.identity}".encode("utf-8", "surrogateescape"))
     path, state = cache_root() / "audit" / f"{name[:32]}.json", sha256_of(b"".join(prints))
     content = read_checked(path)
     if content is not None and (kept := json.loads(bytes(content)))["of"] == state:
         groups: list[list[int]] = kept["groups"]
         return groups
-    with progress.bar("Comparing the images", len(prints)) as bar:
+    with progress.bar("Comparing the images", 2 * len(prints)) as bar:
         groups = near_groups(prints, bar.advance)
     with contextlib.suppress(WorkError):  # the cache of records has failed as well, and that is reported
         write_checked(path, json.dumps({"of": state, "groups": groups}).encode())

@@ -1,7 +1,7 @@
 """Decisions on single images: a CSV that the audit suggests, a person edits in any spreadsheet, and training applies.
 
 Columns: path, decision (keep or nothing, drop, relabel, move), to (the correct class, labels joined by |, or number; or
-the part to move to), and, for information only, found and suggested.
+the part to move to), and, for information only, found, suggested and why.
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ from striate.errors import RequestError, printable, unknown
 from striate.storage import write_text
 from striate.tasks import Target, Task
 
-COLUMNS = ("path", "decision", "to", "found", "suggested")
+COLUMNS = ("path", "decision", "to", "found", "suggested", "why")
 KINDS = ("keep", "drop", "relabel", "move")
 NEW = "+"  # before the name of a class that the data do not have yet
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the file as the audit suggests it. found: the findings. suggested: the suggested fix, as text."""
+    """A line of the file as the audit suggests it. found: the findings. suggested: the suggested fix, as text. why: its
+    reason."""
 
     path: str
     decision: str = ""
     to: str = ""
     found: str = ""
     suggested: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def write_decisions(path: Path, rows: Iterable[Row]) -> None:
     text = io.StringIO(newline="")
     writer = csv.writer(text)  # with CRLF, as the standard for CSV has it: a name may hold either of the two
     writer.writerow(COLUMNS)
-    writer.writerows([row.path, row.decision, row.to, row.found, row.suggested] for row in rows)
+    writer.writerows([row.path, row.decision, row.to, row.found, row.suggested, row.why] for row in rows)
     write_text(path, text.getvalue())
 
 

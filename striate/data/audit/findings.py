@@ -42,7 +42,7 @@ KEPT = {
     "leak": "the same bytes in training and held-out images: evaluated with and without them",
     "near-leak": "nearly the same picture in training and held-out images: evaluated with and without them",
     "duplicate": "the same bytes more than once; kept on one side of an automatic split",
-    "near-duplicate": "nearly the same picture more than once: saved again, resized, cropped or mirrored; "
+    "near-duplicate": "nearly the same picture more than once: saved again, resized, cropped, turned or mirrored; "
     "kept on one side of an automatic split",
     "not-compared": f"near-duplicates are searched among at most {LIMIT:,} images; these are too many",
     "mistyped": "the extension names another format; the content is used",

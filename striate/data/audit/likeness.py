@@ -1,10 +1,11 @@
-"""Near-duplicates: the same photograph saved again, resized, cropped a little, mirrored, made lighter or darker.
+"""Near-duplicates: the same photograph saved again, resized, cropped, turned, mirrored, made lighter or darker.
 
 Each image has a print, a grey thumbnail made when it is decoded. Candidates are found by comparing the low
 frequencies of all prints, block by block; each is then verified on the pixels of its two prints, aligned at the best
-of a few crops. What the images of a folder have in common (a frame, black bars, the round field of an instrument) is
-projected out first: it is estimated from the folder itself. Small images are not compared: three quarters of MNIST's
-digits have a near-identical neighbour.
+of a few crops. Copies that are turned or cropped further are searched by `striate.data.audit.turns`. What the images
+of a folder have in common (a frame, black bars, the round field of an instrument) is projected out first: it is
+estimated from the folder itself. Small images are not compared: three quarters of MNIST's digits have a near-identical
+neighbour.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from threadpoolctl import threadpool_limits
+
+from striate.data.audit.turns import CELLS, aligned, candidates, cosines, posed
+from striate.data.audit.turns import SIDE as SIDE
 
 SMALLEST = 64  # pixels of an image's shorter side: below, similarity is not meaningful
-LIMIT = 200_000  # prints: time is quadratic; 60,000 take 26 s on two cores, so these five minutes
-SIDE = 32  # of a print, in pixels
+LIMIT = 200_000  # prints: the time to compare them grows faster than their number
 _FREQUENCIES = 8  # of the cosine transform, per axis, that candidates are compared by
 _CANDIDATE = 0.6
 _SURE, _LIKELY, _CONFIRMED = 0.99, 0.85, 0.88
@@ -29,7 +33,6 @@ _ALONE = 0.95  # instead, if a folder is too small to estimate what its images h
 # behind a round mask agree to 0.98, but to 0.86 at most without what they have in common, estimated from 20 of them.
 _LEARNT = 20  # prints for each common component: as many as are needed for the first
 _COMPONENTS = 8
-_CELLS = 16  # per axis, of the grid on which two prints are compared
 _TEXTURE = 1.5  # grey levels: with less structure than this, only noise would be compared
 _NEIGHBOURS = 16  # candidates verified per image, at most, the most similar first
 _BLOCK, _BATCH = 2048, 256
@@ -60,8 +63,8 @@ def sketch(image: Image.Image, size: tuple[int, int]) -> tuple[float, bytes]:
 def near_groups(prints: Sequence[bytes], advance: Callable[[int], None] = lambda rows: None) -> list[list[int]]:
     """Groups of indices of near-duplicates (connected components); each in order, without singletons.
 
-    prints: of `sketch`; empty ones match nothing. advance: called with the number of further prints compared.
-    Exact search: each pair is compared once, in blocks of matrix products. Memory: about 100 more bytes per print.
+    prints: of `sketch`; empty ones match nothing. advance: called with the number of further prints compared, each
+    twice: as they are, and turned and cropped. Memory: about 800 more bytes per print.
     """
     places = np.array([place for place, content in enumerate(prints) if content], np.intp)
     if len(places) < 2:
@@ -72,16 +75,11 @@ def near_groups(prints: Sequence[bytes], advance: Callable[[int], None] = lambda
     label = np.arange(len(places))
     scores = _scored(thumbs, pairs, _SLOW, label, _SURE)
     _join_likely(thumbs, pairs, scores, label)
+    with threadpool_limits(1, user_api="blas"):  # many small products: one thread each, several at a time
+        _join_turned(thumbs, label, advance)
     order = np.argsort(label, kind="stable")
     groups = np.split(places[order], np.flatnonzero(np.diff(label[order])) + 1)
     return sorted(group.tolist() for group in groups if len(group) > 1)
-
-
-def _cosines(count: int, cells: int) -> Floats:
-    """The first `count` rows of the orthonormal cosine transform (DCT-II) of `cells` values."""
-    rows = np.cos(np.pi * np.arange(count)[:, None] * (np.arange(cells)[None] + 0.5) / cells) * (2 / cells) ** 0.5
-    rows[0] /= 2**0.5
-    return np.asarray(rows, np.float32)
 
 
 def _signatures(thumbs: Thumbs) -> tuple[Floats, Floats]:
@@ -89,7 +87,7 @@ def _signatures(thumbs: Thumbs) -> tuple[Floats, Floats]:
 
     The amplitudes of photographs decrease with frequency; weighting each by its frequency balances them.
     """
-    rows = _cosines(_FREQUENCIES, SIDE)
+    rows = cosines(_FREQUENCIES, SIDE)
     steps = np.arange(_FREQUENCIES)
     weight = np.hypot(steps[:, None], steps[None]).astype(np.float32)
     found = np.empty((len(thumbs), _FREQUENCIES, _FREQUENCIES), np.float32)
@@ -178,6 +176,42 @@ def _join_likely(thumbs: Thumbs, pairs: Pairs, scores: Floats, label: Places) ->
         _scored(thumbs, (one[likely], other[likely], mirrored[likely]), common, label, enough)
 
 
+def _join_turned(thumbs: Thumbs, label: Places, advance: Callable[[int], None]) -> None:
+    """Give one label, in place, to copies that are turned or cropped by up to 15 % a side."""
+    _, originals = np.unique(label, return_index=True)
+    alone = len(originals) < _LEARNT
+    common, enough = (_SLOW, _ALONE) if alone else (_common(thumbs, originals), _CONFIRMED)
+    found = candidates(lambda some: _stacked(thumbs[some]), len(thumbs), advance)
+    for start in range(0, len(found.one), _BATCH):
+        batch = np.arange(start, min(start + _BATCH, len(found.one)))
+        batch = batch[label[found.one[batch]] != label[found.other[batch]]]
+        if not len(batch):
+            continue
+        one, other = found.one[batch], found.other[batch]
+        images = posed(_stacked([thumbs[place] for place in one]), found.pose[batch])
+        whole = _in_cells(_stacked([thumbs[place] for place in other]))
+        cells = aligned(images, whole, found.window[batch])
+        score = (_without(cells, common) * _without(whole, common)).sum(axis=1)
+        for first, second in zip(one[score >= enough], other[score >= enough], strict=True):
+            label[label == label[second]] = label[first]
+
+
+def _stacked(thumbs: Thumbs) -> Floats:
+    return np.asarray(np.stack(thumbs), np.float32)
+
+
+def _in_cells(thumbs: Floats) -> Floats:
+    """Prints [n, side, side] as cells [n, cells * cells]."""
+    return np.asarray((_WHOLE @ thumbs @ _WHOLE.T).reshape(len(thumbs), -1), np.float32)
+
+
+def _without(cells: Floats, common: Floats) -> Floats:
+    """The cells [n, cells * cells] without what is common, as unit vectors; shorter ones for little structure."""
+    rest = cells - (cells @ common.T) @ common
+    norm = np.linalg.norm(rest, axis=1, keepdims=True)
+    return np.asarray(rest / np.maximum(norm, _TEXTURE * CELLS), np.float32)
+
+
 def _common(thumbs: Thumbs, places: Places) -> Floats:
     """What these prints have in common, as orthonormal rows [components, cells * cells].
 
@@ -186,7 +220,7 @@ def _common(thumbs: Thumbs, places: Places) -> Floats:
     some = places[:: len(places) // 2000 + 1]
     cells = np.stack([(_WHOLE @ thumbs[place].astype(np.float32) @ _WHOLE.T).ravel() for place in some])
     cells -= (cells @ _SLOW.T) @ _SLOW
-    cells /= np.maximum(np.linalg.norm(cells, axis=1, keepdims=True), _TEXTURE * _CELLS)  # no picture counts for more
+    cells /= np.maximum(np.linalg.norm(cells, axis=1, keepdims=True), _TEXTURE * CELLS)  # no picture counts for more
     mean = cells.mean(axis=0)
     cells -= mean
     count = min(_COMPONENTS, len(some) // _LEARNT)
@@ -197,7 +231,7 @@ def _common(thumbs: Thumbs, places: Places) -> Floats:
 
 def _window(offset: float, share: float) -> Floats:
     """[cells, side]: averages over equal cells of the part of a row that begins at `offset` and is `share` long."""
-    edges = (offset + share * np.arange(_CELLS + 1) / _CELLS) * SIDE
+    edges = (offset + share * np.arange(CELLS + 1) / CELLS) * SIDE
     pixels = np.arange(SIDE)[None]
     inside = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
     return (inside.clip(0) / (edges[1:] - edges[:-1])[:, None]).astype(np.float32)
@@ -206,7 +240,7 @@ def _window(offset: float, share: float) -> Floats:
 _WHOLE = _window(0, 1)
 _WINDOWS = np.stack([_WHOLE, *(_window(o, 0.95) for o in (0, 0.025, 0.05)), *(_window(o, 0.9) for o in (0, 0.05, 0.1))])
 # Three low frequencies per axis are projected out: photographs share dark lower and bright upper halves.
-_SLOW = np.einsum("iy,jx->ijyx", _cosines(3, _CELLS), _cosines(3, _CELLS)).reshape(9, -1)
+_SLOW = np.einsum("iy,jx->ijyx", cosines(3, CELLS), cosines(3, CELLS)).reshape(9, -1)
 
 
 def _agreement(cropped: Floats, whole: Floats, common: Floats) -> Floats:
@@ -214,15 +248,13 @@ def _agreement(cropped: Floats, whole: Floats, common: Floats) -> Floats:
 
     common: orthonormal rows [components, cells * cells] that are left out of both.
     """
-    target = (_WHOLE @ whole @ _WHOLE.T).reshape(len(whole), -1)
-    target -= (target @ common.T) @ common
-    target /= np.maximum(np.linalg.norm(target, axis=1, keepdims=True), _TEXTURE * _CELLS)
+    target = _without(_in_cells(whole), common)
     down = _WINDOWS[None] @ cropped[:, None]  # [pairs, windows, cells, side]
     best = np.full(len(whole), -1, np.float32)
     for window in _WINDOWS:
         cells = (down @ window.T).reshape(len(whole), len(_WINDOWS), -1)
         along = np.einsum("pwc,pc->pw", cells, target)
         rest = np.einsum("pwc,pwc->pw", cells, cells) - ((cells @ common.T) ** 2).sum(axis=2)
-        norm = np.sqrt(np.maximum(rest, (_TEXTURE * _CELLS) ** 2))
+        norm = np.sqrt(np.maximum(rest, (_TEXTURE * CELLS) ** 2))
         best = np.maximum(best, (along / norm).max(axis=1))
     return best

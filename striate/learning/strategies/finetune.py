@@ -22,6 +22,7 @@ from striate.learning.extensions import Extensions
 from striate.learning.gain import EPOCHS
 from striate.learning.head import HeadFit, fit_on, with_head
 from striate.learning.history import Row
+from striate.learning.mirroring import with_tested_flip
 from striate.learning.ood import open_ood
 from striate.learning.planning import Plan
 from striate.learning.prepare import Features, Prepared, prepare_features, with_images
@@ -59,13 +60,15 @@ def from_fitted_head(
     prepared: Prepared, fitted: HeadFit, ood: Source | None, context: RunContext, extensions: Extensions
 ) -> TrainResult:
     """The result of fine-tuning the pretrained net from the fitted head on."""
-    recipe = with_defaults(prepared.recipe)
+    given, recipe = prepared.recipe.augment, with_defaults(prepared.recipe)
     prepared = dataclasses.replace(prepared, recipe=recipe)
     features = prepared.features
     assert features is not None
     pretrained = Pretrained(features, fitted.head)
     moves = set(Augmentation.of(recipe.augment).transforms) - _IN_PLACE
     prepared = with_images(prepared, context, larger=bool(moves))
+    with context.clock.stage("test mirroring"):
+        prepared, notes = with_tested_flip(prepared, given)
     backbone = features.extractor.backbone
     trained = train_with_folds(Trainer(backbone.net, prepared, context, pretrained.initial, extensions), pretrained.fit)
     if trained.out_of_fold is None:
@@ -78,7 +81,8 @@ def from_fitted_head(
         "unfrozen": trained_stages(net_of(backbone), recipe.finetune.unfreeze) if tuned else [],
         "weights": backbone.training,
     }
-    return evaluate(trained, model, ood, facts)
+    result = evaluate(trained, model, ood, facts)
+    return dataclasses.replace(result, notes=(*notes, *result.notes))
 
 
 def with_defaults(recipe: Recipe) -> Recipe:

@@ -15,6 +15,7 @@ from striate.errors import RequestError
 from striate.learning.context import RunContext
 from striate.learning.evaluating import Trained, evaluate, train_with_folds
 from striate.learning.extensions import Extensions
+from striate.learning.mirroring import with_tested_flip
 from striate.learning.ood import open_ood
 from striate.learning.planning import DataSummary, Plan, scratch_pixels
 from striate.learning.prepare import Prepared, prepare_images
@@ -39,13 +40,16 @@ def train(
             f"{plan.net} does not end in a linear layer, so it has no feature space to detect OOD images in; "
             "choose another net, or omit --ood"
         )
-    recipe = recipe.updated({"augment": chosen_augment(recipe.augment, pixels)})
+    given, recipe = recipe.augment, recipe.updated({"augment": chosen_augment(recipe.augment, pixels)})
     larger = Augmentation.of(recipe.augment).zooms and summary.side > pixels.height
     prepared = _with_epochs(prepare_images(source, pixels, recipe, context, larger=larger))
+    with context.clock.stage("test mirroring"):
+        prepared, notes = with_tested_flip(prepared, given)
     trained = train_with_folds(Trainer(plan.net, prepared, context, random_weights, extensions))
     with context.clock.stage("predict"):
         model = _with_thresholds(trained)
-    return evaluate(trained, model, ood, {})
+    result = evaluate(trained, model, ood, {})
+    return dataclasses.replace(result, notes=(*notes, *result.notes))
 
 
 def random_weights(trainer: Trainer, rows: list[int]) -> InitialState:

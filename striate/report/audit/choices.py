@@ -27,7 +27,8 @@ class Choices:
         if entry.path not in self._open:
             return ""
         plan = self._plans[entry.path]
-        return (
+        why = f' data-why="{raw(plan.why)}"' if plan.why else ""
+        return why + (
             f' data-path="{raw(entry.path)}" data-found="{raw(plan.found)}" data-suggested="{raw(plan.suggested)}"'
             f' data-row="{self._order[entry.path]}" data-label="{text(entry.label)}" data-part="{text(entry.part)}"'
         )
@@ -51,7 +52,8 @@ class Choices:
         said = ""
         if kind in ("drop", "relabel", "move"):
             word = "Chosen for you" if plan.decision == kind else "Suggested"
-            said = f'<span class="advice">{word}: {self._spoken(kind, to)}</span>'
+            reason = f" ({text(plan.why)})" if plan.why else ""
+            said = f'<span class="advice">{word}: {self._spoken(kind, to)}{reason}</span>'
         return f'{said}<select aria-label="decision" autocomplete="off">{listed}</select>'
 
     def advised(self, entry: Entry) -> str:

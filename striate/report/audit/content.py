@@ -17,7 +17,7 @@ DECISIONS = {
     "move": "move it to another split",
 }
 NOTHING_SEEN = ("blank", "tiny")
-COLUMNS = ("path", "decision", "to", "found", "suggested")
+COLUMNS = ("path", "decision", "to", "found", "suggested", "why")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -25,8 +25,8 @@ class Entry:
     """One file of a finding. `label` is its class in words; `why` is what is odd about this very file.
 
     `suggested` is a key of DECISIONS, or empty where nothing is to be decided; `to` is the class of a relabel, the part
-    of a move. `safe` says that the suggestion cannot do harm, such as dropping the second of two equal files of one
-    class: it is then preset, while any other is shown and left to the reader.
+    of a move, and `reason` is why. `safe` says that the suggestion cannot do harm, such as dropping the second of two
+    equal files of one class: it is then preset, while any other is shown and left to the reader.
     Raises ValueError for another decision, or one without its `to`.
     """
 
@@ -38,6 +38,7 @@ class Entry:
     suggested: str = ""
     to: str = ""
     safe: bool = False
+    reason: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a decision that no reader of the file would understand."""
@@ -107,6 +108,7 @@ class Plan:
     to: str
     found: str
     suggested: str
+    why: str
 
 
 def plans(page: AuditPage) -> dict[str, Plan]:
@@ -129,18 +131,19 @@ def plans(page: AuditPage) -> dict[str, Plan]:
         entry = first.get(path, Entry(path=path))
         safe = bool(entry.suggested) and entry.safe
         suggested = f"{entry.suggested} {entry.to}".strip()
-        made[path] = Plan(entry.suggested if safe else "keep", entry.to if safe else "", ", ".join(kinds), suggested)
+        decision, to = (entry.suggested, entry.to) if safe else ("keep", "")
+        made[path] = Plan(decision, to, ", ".join(kinds), suggested, entry.reason)
     return made
 
 
-def decision_rows(page: AuditPage) -> list[tuple[str, str, str, str, str]]:
+def decision_rows(page: AuditPage) -> list[tuple[str, str, str, str, str, str]]:
     """The decisions file of a page nobody has changed: rows of COLUMNS, one a file, in the order of the findings.
 
     `decision` is the suggestion where that is safe, else "keep"; `found` names every finding the file is in, parted by
     a comma. Files about which nothing is suggested have no row.
     """
     return [
-        (path, plan.decision, plan.to, plan.found, plan.suggested)
+        (path, plan.decision, plan.to, plan.found, plan.suggested, plan.why)
         for path, plan in plans(page).items()
         if plan.suggested
     ]

@@ -83,8 +83,10 @@ SCRIPT = r"""
     for (const entry of entries) if (!rows.has(entry.dataset.path)) {
       const [kind, to] = entry.querySelector("select").value.split(":");
       const decision = kind === "ask" ? "keep" : kind;
-      const { path, found, suggested, row } = entry.dataset;
-      if (decision !== "keep" || suggested) rows.set(path, [Number(row), [path, decision, to ?? "", found, suggested]]);
+      const { path, found, suggested, why, row } = entry.dataset;
+      if (decision !== "keep" || suggested) {
+        rows.set(path, [Number(row), [path, decision, to ?? "", found, suggested, why ?? ""]]);
+      }
     }
     return [...rows.values()].sort((one, other) => one[0] - other[0]).map((row) => row[1]);
   };
@@ -95,7 +97,7 @@ SCRIPT = r"""
       + tally.keep + " unchanged";
   };
   const save = () => {
-    const out = bytes("path,decision,to,found,suggested%0d%0a");
+    const out = bytes("path,decision,to,found,suggested,why%0d%0a");
     for (const row of decided()) {
       row.forEach((value, place) => { if (place) out.push(44); for (const byte of cell(value)) out.push(byte); });
       out.push(13, 10);

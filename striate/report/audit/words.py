@@ -30,7 +30,7 @@ WORDS = {
         SERIOUS,
         "Near-duplicates with conflicting labels",
         "Decide which label each of these images has",
-        "These look like one photograph (saved again, resized, cropped or mirrored) with more than one label. "
+        "These look like one photograph (saved again, resized, cropped, turned or mirrored) with more than one label. "
         "One of the labels is probably wrong.",
     ),
     "label-error": Words(
@@ -64,7 +64,7 @@ WORDS = {
         LOOK,
         "Near-duplicates",
         "Check whether the near-duplicates are wanted",
-        "One photograph saved again, resized, cropped or mirrored. It counts several times and adds little.",
+        "One photograph saved again, resized, cropped, turned or mirrored. It counts several times and adds little.",
     ),
     "hard-image": Words(
         NOTE,

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from striate.errors import RequestError
+from striate.report.compare.paired import Paired, paired
 from striate.report.compare.summary import RunSummary
 
 ABSENT = ""
@@ -40,19 +41,36 @@ class Comparison:
         return None if "" in digests else True
 
     @cached_property
+    def on_common(self) -> Paired | None:
+        """The scores on the images that all evaluated, where those differ; None where that is not known."""
+        return paired(self.runs) if self.same_images is False and self.same_score else None
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """The scores that are compared: on the common images, if the images differ."""
+        return self.on_common.scores if self.on_common else tuple(run.score for run in self.runs)
+
+    @cached_property
     def best(self) -> int | None:
         """The place of the run with the best score; None where scores cannot be compared or there are none."""
-        scored = [place for place, run in enumerate(self.runs) if math.isfinite(run.score)]
-        if not scored or not self.same_score or self.same_images is False:
+        scores = self.scores
+        scored = [place for place, score in enumerate(scores) if math.isfinite(score)]
+        if not scored or not self.same_score or (self.same_images is False and self.on_common is None):
             return None
         sign = 1 if self.runs[0].higher_is_better else -1
-        return max(scored, key=lambda place: sign * self.runs[place].score)
+        return max(scored, key=lambda place: sign * scores[place])
 
     @cached_property
     def close(self) -> tuple[int, ...]:
-        """Places of the runs that the best one is too close to call with: their intervals overlap, or one has none."""
+        """Places of the runs that the best one is too close to call with: their intervals overlap, or one has none.
+
+        On common images, the interval of their difference counts.
+        """
         if self.best is None:
             return ()
+        if self.on_common:
+            others = (place for place in range(len(self.runs)) if place != self.best)
+            return tuple(place for place in others if self.on_common.alike(self.best, place))
         best = self.runs[self.best]
         return tuple(
             place
@@ -65,6 +83,15 @@ class Comparison:
         if not self.same_score:
             names = ", ".join(dict.fromkeys(run.score_name for run in self.runs))
             return [f"These runs have different metrics ({names}), which cannot be compared."]
+        if self.on_common:
+            said = [
+                f"These runs were evaluated on different images: they are compared on the {self.on_common.images:,} "
+                "that all evaluated."
+            ]
+            if moved := self.on_common.relabelled:
+                verb = "is" if len(moved) == 1 else "are"
+                said.append(f"Relabelled in another run, {len(moved):,} of them {verb} left out: {moved[0]}.")
+            return said
         if self.same_images is False:
             return ["These runs were not evaluated on the same images: their scores cannot be compared."]
         if self.same_images is None:

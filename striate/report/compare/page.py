@@ -63,11 +63,15 @@ def _hero(found: Comparison) -> str:
         steps.append(("table", "Evaluate them on the same images", "Train or evaluate all of them on one split."))
     else:
         best = found.runs[found.best]
-        said = f"The best {text(best.score_name)} is <b>{_figure(best, best.score)}</b>, of <b>{text(best.name)}</b>"
+        score = _figure(best, found.scores[found.best])
+        said = f"The best {text(best.score_name)} is <b>{score}</b>, of <b>{text(best.name)}</b>"
+        if found.on_common:
+            said += f", on the {number(found.on_common.images)} images that all evaluated"
         if found.close:
             others = ", ".join(f"<b>{text(found.runs[place].name)}</b>" for place in found.close[:4])
             more = f" and {number(len(found.close) - 4)} more" if len(found.close) > 4 else ""
-            said += f"; but its interval overlaps that of {others}{more}, so the difference may be chance"
+            reason = "it does not differ beyond chance from" if found.on_common else "its interval overlaps that of"
+            said += f"; but {reason} {others}{more}" + ("" if found.on_common else ", so the difference may be chance")
             steps.append(("scores", "Hold out more images, or use folds", "Narrower intervals would distinguish them."))
         said += "."
     if found.differing:
@@ -118,6 +122,7 @@ def _table(found: Comparison) -> str:
     runs = found.runs
     rows = [
         _line("Score", [_score(found, place) for place in range(len(runs))]),
+        *_common(found),
         _line("Evaluated on", [f"{number(run.images)} images" for run in runs]),
         *(_line(text(name), [_metric(value) for value in values]) for name, values in found.metrics.items()),
         _line("Time", _marked([run.seconds for run in runs], _seconds, "fastest")),
@@ -129,6 +134,14 @@ def _table(found: Comparison) -> str:
         _line("Held-out images", [f"<code>{text(clipped(run.held_out, 12)) or '&ndash;'}</code>" for run in runs]),
     ]
     return section("table", "Side by side", "", _grid(found, rows))
+
+
+def _common(found: Comparison) -> list[str]:
+    """The scores on the images that all evaluated, where the images differ."""
+    if found.on_common is None:
+        return []
+    scores = [_figure(run, score) for run, score in zip(found.runs, found.scores, strict=True)]
+    return [_line(f"Score on the {number(found.on_common.images)} common images", scores)]
 
 
 def _score(found: Comparison, place: int) -> str:

@@ -15,7 +15,9 @@ class RunSummary:
     `score` is the value of the metric `score_name` ("accuracy", "mean average precision", "mean absolute error"), with
     its 95 % `interval` (None: not known); `higher_is_better` says which way, `score_form` how it is written.
     `images` were evaluated, and `held_out` is a digest of which ones: two scores compare only where it is equal
-    (empty: not known). `seconds` is the time of the whole run, `megabytes` the size of the model file.
+    (empty: not known). `outcomes` are the target and the score of each of them by path, if the score is their mean:
+    runs on other images are compared on those that all evaluated. `seconds` is the time of the whole run, `megabytes`
+    the size of the model file.
     `metrics` are further figures by name, `curve` is a row an epoch, `recipe` is TOML, `recalls` are by class.
     """
 
@@ -38,3 +40,4 @@ class RunSummary:
     recipe: str = ""
     recalls: Mapping[str, float | None] = field(default_factory=dict)
     held_out: str = ""
+    outcomes: Mapping[str, tuple[str, float]] = field(default_factory=dict)

@@ -17,6 +17,9 @@ def comparison_text(runs: Sequence[RunSummary]) -> str:
     found = Comparison(tuple(runs))
     score = found.runs[0].score_name if found.same_score else "score"
     rows: list[tuple[str, ...]] = [("run", score, "95 %", "images", "time", "model"), *map(_row, found.runs)]
+    if found.on_common:
+        common = (formatted(value, run.score_form) for run, value in zip(found.runs, found.scores, strict=True))
+        rows = [(*row, more) for row, more in zip(rows, ("on common images", *map(_ascii, common)), strict=True)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [_aligned(row, widths) for row in rows]
     lines += ["", printable(found.verdict()) + "." + _between(found)]
@@ -41,6 +44,8 @@ def _between(found: Comparison) -> str:
     if not found.close:
         return ""
     names = ", ".join(printable(found.runs[place].name) for place in (found.best, *found.close) if place is not None)
+    if found.on_common:
+        return f" On the common images these do not differ beyond chance: {names}."
     return f" The 95 % intervals overlap: {names}."
 
 

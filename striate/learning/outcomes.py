@@ -1,0 +1,25 @@
+"""The outcome of each evaluated image, as a CSV of the run folder: runs are compared image by image."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from striate.learning.run_folder import OUTCOMES as OUTCOMES
+from striate.learning.split import Split
+from striate.tasks import Evaluation
+
+OUTCOME_COLUMNS = ("path", "target", "score")
+
+
+def outcomes_csv(split: Split, evaluation: Evaluation) -> str:
+    """A row for each evaluated image. score: 1 for a right prediction, 0 for a wrong one; for numbers the error."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(OUTCOME_COLUMNS)
+    task, rows, errors = split.audit.task, split.measured_rows, evaluation.errors().tolist()
+    for row, error in zip(rows, errors, strict=True) if len(rows) == len(errors) else ():
+        item = split.audit.usable[row].item
+        score = int(error == 0) if task.metric.share else error
+        writer.writerow([item.key, task.text(item.target), f"{score:.9g}"])
+    return text.getvalue()
