@@ -97,6 +97,7 @@ def compared(name: str) -> dict[str, Any]:
     keys = ("accuracy", "log_loss", "seconds")
     return {
         "what": Path(name).name,
+        "command": f"python benchmarks/head.py {Path(name).name}",
         "images": len(y),
         "classes": task.outputs,
         "seconds_of_features": round(seconds, 1),
