@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,14 +43,19 @@ def fit_on(split: Split, features: Floats, recipe: Recipe, rows: list[int] | Non
     return fit_head(head_data(split, features, rows, recipe), seed=recipe.seed, fold=_folds(split, recipe, rows))
 
 
-def cross_validated_head(split: Split, features: Floats, recipe: Recipe) -> HeadFit:
-    """The head fitted to the features [usable, D] of the training images, with out-of-fold predictions."""
+def cross_validated_head(
+    split: Split, features: Floats, recipe: Recipe, on_try: Callable[[float], object] = lambda c: None
+) -> HeadFit:
+    """The head fitted to the features [usable, D] of the training images, with out-of-fold predictions.
+
+    on_try: called with each value of C that is tried.
+    """
     rows, task = split.rows("train"), split.audit.task
     out_of_fold = np.full((len(split.parts), task.outputs), np.nan, np.float32)
     fold = _folds(split, recipe, rows)
     if fold.max(initial=0) < 1:
         return HeadFit(fit_head(head_data(split, features, rows, recipe), fold=fold), out_of_fold, task)
-    fitted = fit_with_folds(head_data(split, features, rows, recipe), fold=fold)
+    fitted = fit_with_folds(head_data(split, features, rows, recipe), fold=fold, on_try=on_try)
     out_of_fold[rows] = fitted.out_of_fold
     if task.decision_thresholds:
         task = task.with_thresholds(fitted.out_of_fold, split.targets(rows))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,18 +62,26 @@ def fit_head(data: HeadData, *, folds: int = 5, seed: int = 0, fold: Folds | Non
 
 
 def fit_with_folds(
-    data: HeadData, *, folds: int = 5, seed: int = 0, fold: Folds | None = None, predict: bool = True
+    data: HeadData,
+    *,
+    folds: int = 5,
+    seed: int = 0,
+    fold: Folds | None = None,
+    predict: bool = True,
+    on_try: Callable[[float], object] = lambda c: None,
 ) -> FittedHead:
     """Fit the head, and, unless `predict` is off, predict each image by a head that was fitted without its fold.
 
     Minimises the summed loss plus |W|^2 / (2 C), biases unpenalised. C minimises the loss over the folds, which are
     given by `fold` [N] or drawn at random: for classification the log loss, because on few images accuracy changes in
-    steps and is equal over decades of C, while log loss has one smooth minimum.
+    steps and is equal over decades of C, while log loss has one smooth minimum. on_try: called with each C that is
+    tried, and with the chosen one before the last fits.
     """
     fold = fold_of(data.targets, folds, seed) if fold is None else fold
     problem = _Problem.of(data)
-    search = _search(problem, fold)
+    search = _search(problem, fold, on_try)
     c, fitted = search.c, search.nearest()
+    on_try(c)
     held = [number for number in range(int(fold.max(initial=-1)) + 1) if (fold != number).any()] if predict else []
     # Each begins at a head that has not seen its fold either: what is learnt is not quite unlearnt.
     starts = [next(iter(fitted.values()), problem.zero), *(fitted.get(number, problem.zero) for number in held)]
@@ -169,7 +177,7 @@ class _Search:
         return distances[min(distances)] if distances else {}
 
 
-def _search(problem: _Problem, fold: Folds) -> _Search:
+def _search(problem: _Problem, fold: Folds, on_try: Callable[[float], object]) -> _Search:
     """Try values of C, downhill from START until the loss over the folds has risen on both sides."""
     sizes = np.bincount(fold[fold >= 0])
     enough = int(np.searchsorted(np.cumsum(sizes), SEARCH_LIMIT)) + 1
@@ -180,6 +188,7 @@ def _search(problem: _Problem, fold: Folds) -> _Search:
 
     def loss_at(place: int) -> float:
         if place not in tried:
+            on_try(CS[place])
             near = min(tried, key=lambda other: abs(other - place), default=None)
             starts = [problem.zero if near is None else tried[near][1][number] for number in held]
             inside = [~rows for rows in held.values()]

@@ -20,6 +20,8 @@ from striate.learning.result import Evidence, TrainResult, evaluated
 from striate.model import Model
 from striate.recipe import Recipe
 
+FITS = 6  # values of C that are usually tried, and the last one
+
 
 def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, extensions: Extensions) -> TrainResult:
     """Fit a head on the features of `plan.net`. Raises RequestError for data that cannot be trained on."""
@@ -31,8 +33,13 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, exten
 def fit_head(prepared: Prepared, context: RunContext) -> HeadFit:
     """The head on the prepared features, with its cross-validation."""
     assert prepared.features is not None
-    with context.clock.stage("fit the head"):
-        return cross_validated_head(prepared.split, prepared.features.matrix, prepared.recipe)
+    with context.clock.stage("fit the head"), context.progress.bar("Fitting the head", FITS) as bar:
+
+        def on_try(c: float) -> None:
+            bar.advance()
+            bar.note(f"C = {c:.3g}")
+
+        return cross_validated_head(prepared.split, prepared.features.matrix, prepared.recipe, on_try)
 
 
 def with_fitted_head(
