@@ -77,6 +77,7 @@ def run(block: Block, cli: Cli, namespace: dict[str, Any]) -> None:
     lines = block.text.rstrip("\n").splitlines()
     shown = any(line.startswith("$ ") for line in lines)
     printed: list[str] = []
+    apart: list[list[str]] = []
     for line in lines:
         if shown and not line.startswith("$ "):
             continue
@@ -86,10 +87,20 @@ def run(block: Block, cli: Cli, namespace: dict[str, Any]) -> None:
         assert code == 0, f"{block.where}: {line}\n{err}"
         assert out.strip(), f"{block.where}: {line} printed nothing"
         printed += [line, *(err + out).strip().splitlines()]
+        apart += [[_steady(one) for one in stream.strip().splitlines()] for stream in (err, out)]
     if shown:
         wanted, given = ([_steady(line) for line in text] for text in (lines, printed))
+        # A terminal shows both streams as they come; here each is known by itself, and must be in its order.
+        if sorted(wanted) == sorted(given) and all(_in_order(stream, wanted) for stream in apart):
+            return
         difference = "\n".join(difflib.unified_diff(wanted, given, block.where, "what is printed", lineterm=""))
-        assert not difference, difference
+        raise AssertionError(difference or f"{block.where}: the lines are in another order")
+
+
+def _in_order(some: list[str], lines: list[str]) -> bool:
+    """Whether `some` lines are among `lines` in this order."""
+    rest = iter(lines)
+    return all(line in rest for line in some)
 
 
 def _run_python(block: Block, namespace: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from striate import RequestError, evaluate, load
+from striate.data.sources.names import natural
 from striate.jobs.predict import predict
 from striate.jobs.run import Run
 
@@ -20,7 +21,7 @@ def images(photos: Path) -> list[Path]:
 
 
 def test_files_and_folders_in_the_order_asked(trained: Run, photos: Path) -> None:
-    paths = images(photos)
+    paths = sorted(images(photos), key=lambda path: (path.parent.name, natural(path.name)))
     done = predict(trained.folder, [paths[5], paths[0], photos / "val"])
     assert [answer.source for answer in done.predictions] == [str(path) for path in (paths[5], paths[0], *paths)]
     assert done.failed == []
