@@ -1,166 +1,35 @@
 """The preprocessing: from a file's bytes to the network input, the same in every verb and engine.
 
-Two steps. `decode` turns any image file into upright 8-bit RGB and lists the conversions. `Pixels`, which is stored in
-the model file, crops and resizes to the input size and holds the normalisation. NumPy and Pillow only.
+Two steps. `decode` (in `striate.decoding`) turns any image file into upright 8-bit RGB and lists the conversions.
+`Pixels`, which is stored in the model file, crops and resizes to the input size and holds the normalisation.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import io
 import math
-import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from striate.decoding.decode import Decoded, decode, peek, upright
+from striate.decoding.problems import DECODING, POLICIES, UnreadableImage
 from striate.errors import RequestError, unknown
+
+__all__ = [
+    "DECODING", "FILTERS", "POLICIES", "RULES",
+    "Decoded", "Images", "Pixels", "UnreadableImage", "decode", "peek", "upright",
+]  # fmt: skip
 
 Images = NDArray[np.uint8]
 
-MAX_PIXELS = 178_956_970  # larger images are not decoded: Pillow's limit for a decompression bomb
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 RULES = ("crop", "squash", "centre")
 
 LUMA = (19595, 38470, 7471)  # Pillow's integer weights of red, green and blue (ITU-R 601), over 65536
-
-POLICIES = {
-    "exif-rotated": "rotated by the EXIF orientation",
-    "cmyk": "converted from CMYK to RGB",
-    "16-bit": "converted from 16 to 8 bits by dropping the low byte",
-    "high-range": "32-bit values, scaled to 8 bits by the minimum and maximum of the image",
-    "palette": "palette converted to RGB",
-    "alpha": "transparency composited over white",
-    "animated": "first frame used",
-    "grey": "greyscale converted to RGB",
-    "other-mode": "converted to RGB",
-}
-
-
-class UnreadableImage(Exception):  # noqa: N818  (the file is at fault, not the program)
-    """An image that cannot be used; `kind` is the kind of its finding, the text is the reason."""
-
-    def __init__(self, kind: str, why: str) -> None:
-        super().__init__(why)
-        self.kind = kind
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """An upright RGB image and what decoding found.
-
-    image: Pillow image, mode RGB. size: width and height as stored in the file. format: Pillow's name of the true
-    format. notes: keys of POLICIES, each a conversion that was made.
-    """
-
-    image: Image.Image
-    size: tuple[int, int]
-    format: str
-    notes: tuple[str, ...]
-
-
-def decode(content: bytes, *, at_least: int = 0) -> Decoded:
-    """Decode image bytes to upright 8-bit RGB. Raises UnreadableImage with the reason.
-
-    at_least: where above zero, a JPEG may be decoded at 1/2, 1/4 or 1/8 as long as its shorter side stays at least
-    twice this many pixels (the network's size), which costs no visible detail and saves most of the time.
-    """
-    if not content:
-        raise UnreadableImage("empty", "zero bytes")
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns of invalid EXIF, palettes and sizes; what matters of these is checked and reported here.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content)) as opened:
-                return _decode_opened(opened, at_least)
-    except Image.DecompressionBombError:
-        raise UnreadableImage("bomb", f"declares more than {MAX_PIXELS:,} pixels") from None
-    except UnidentifiedImageError:
-        raise UnreadableImage("not-an-image", "the content is no known image format") from None
-    except UnreadableImage:
-        raise
-    except MemoryError:
-        raise UnreadableImage("bomb", "does not fit into memory") from None
-    except Exception as error:  # Pillow's decoders raise anything on damaged files: OSError, SyntaxError, struct.error
-        kind = "truncated" if "truncat" in str(error).lower() else "damaged"
-        raise UnreadableImage(kind, str(error).splitlines()[0] if str(error) else type(error).__name__) from None
-
-
-def peek(path: Path) -> tuple[int, int, int] | None:
-    """Width, height and channels (1 for grey) from a file's header; None if it cannot be read."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as opened:
-                return *opened.size, 1 if opened.mode in ("L", "1", "I", "F") or opened.mode.startswith("I;16") else 3
-    except Exception:  # as in decode: a decoder may raise anything; the error is reported when the file is decoded
-        return None
-
-
-def _decode_opened(opened: Image.Image, at_least: int) -> Decoded:
-    size, form = opened.size, opened.format or "unknown"
-    if size[0] * size[1] > MAX_PIXELS:
-        raise UnreadableImage("bomb", f"declares {size[0]} x {size[1]} pixels; the limit is {MAX_PIXELS:,}")
-    if min(size) < 1:
-        raise UnreadableImage("damaged", f"declares {size[0]} x {size[1]} pixels")
-    if at_least and form == "JPEG":
-        reduction = max((r for r in (8, 4, 2) if min(size) // r >= 2 * at_least), default=1)
-        if reduction > 1:
-            opened.draft(opened.mode, (size[0] // reduction, size[1] // reduction))
-    # An MPO's further frames are a camera's previews.
-    notes = ["animated"] if form != "MPO" and getattr(opened, "n_frames", 1) > 1 else []
-    # Pillow reads 16-bit colour as 8-bit; only the stored layout shows it.
-    if any(";16" in str(tile[3]) for tile in getattr(opened, "tile", ())) and not opened.mode.startswith("I"):
-        notes.append("16-bit")
-    image, conversions = upright(opened)
-    return Decoded(image, size, form, (*notes, *conversions))
-
-
-def upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """A Pillow image as upright 8-bit RGB, and the conversions that were made, keys of POLICIES."""
-    orientation = image.getexif().get(0x0112, 1)
-    image.load()
-    rgb, notes = _to_rgb(image)
-    if not (isinstance(orientation, int) and 2 <= orientation <= 8):
-        return rgb, notes
-    return ImageOps.exif_transpose(_with_orientation(rgb, orientation)), ["exif-rotated", *notes]
-
-
-def _with_orientation(image: Image.Image, orientation: int) -> Image.Image:
-    image.getexif()[0x0112] = orientation
-    return image
-
-
-def _to_rgb(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    mode = image.mode
-    if mode == "RGB" and "transparency" not in image.info:
-        return image.copy(), []
-    if mode.startswith("I;16"):
-        wide = np.asarray(image.convert("I"), dtype=np.int64)
-        return Image.fromarray((wide >> 8).clip(0, 255).astype(np.uint8)).convert("RGB"), ["16-bit", "grey"]
-    if mode in ("I", "F"):
-        values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0, neginf=0)
-        low, high = float(values.min()), float(values.max())
-        scaled = (values - low) * (255 / (high - low) if high > low else 0)
-        return Image.fromarray(scaled.round().astype(np.uint8)).convert("RGB"), ["high-range", "grey"]
-    notes = []
-    if mode in ("P", "PA"):
-        notes.append("palette")
-    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        notes.append("alpha")
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB"), notes
-    if mode in ("L", "1"):
-        notes.append("grey")
-    elif mode == "CMYK":
-        notes.append("cmyk")
-    elif mode != "P":
-        notes.append("other-mode")
-    return image.convert("RGB"), notes
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def prepare_features(source: Source, net: str, recipe: Recipe, context: RunConte
             extractor = checked_precision(source, extractor)
     with context.clock.stage("read and extract features"):
         pairs, cache = extract(source, extractor, context.progress)
-    split = _split(source, pairs, recipe, context)
+    split = _split(source, pairs, recipe, context, extractor.backbone.pixels)
     features = Features(extractor, cache, features_of(split.audit.usable, cache))
     return Prepared(source, recipe, split, extractor.backbone.pixels, features)
 
@@ -75,7 +75,7 @@ def prepare_images(source: Source, pixels: Pixels, recipe: Recipe, context: RunC
 
     with context.clock.stage("look"), context.processes.in_turn():
         cache = cache_images(source, pixels, larger=larger, progress=context.progress)
-    split = _split(source, cache.pairs, recipe, context)
+    split = _split(source, cache.pairs, recipe, context, pixels)
     return Prepared(source, recipe, split, pixels, images=cache.of(split.audit.usable))
 
 
@@ -88,7 +88,11 @@ def with_images(prepared: Prepared, context: RunContext, *, larger: bool) -> Pre
     return dataclasses.replace(prepared, images=cache.of(prepared.split.audit.usable))
 
 
-def _split(source: Source, pairs: Sequence[tuple[Item, Record]], recipe: Recipe, context: RunContext) -> Split:
+def _split(
+    source: Source, pairs: Sequence[tuple[Item, Record]], recipe: Recipe, context: RunContext, pixels: Pixels
+) -> Split:
     found: Audit = audit(source, list(pairs), progress=context.progress)
+    if pixels.channels == 1:  # grey images are what the net takes
+        found = dataclasses.replace(found, findings=[one for one in found.findings if one.kind != "grey"])
     require_learnable(found, source.name)
     return Split.make(found, recipe)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from striate.data.sources.base import Source
 from striate.inference.engine import engine_version
 from striate.model import Model
+from striate.pixels import DECODING
 from striate.storage import cache_root, read_checked, sha256_of, write_checked_parts
 
 DIGEST = 32  # bytes of a SHA-256
@@ -29,7 +30,8 @@ class FeatureCache:
     """Features by image hash, for one backbone, preprocessing, engine, version, precision and source."""
 
     def __init__(self, source: Source, model: Model, engine: str, precision: str) -> None:
-        facts = [model.backbone_key, model.pixels.as_dict(), engine, engine_version(engine), precision, source.identity]
+        how = [engine, engine_version(engine), precision, DECODING]
+        facts = [model.backbone_key, model.pixels.as_dict(), how, source.identity]
         name = sha256_of(json.dumps(facts, sort_keys=True).encode())
         self.path: Path = cache_root() / "features" / f"{name[:32]}.features"
         self._capacity = len(source.items)

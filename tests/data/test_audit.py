@@ -163,7 +163,7 @@ def test_conversions_are_listed(folder: Path) -> None:
     colours.convert("L").save(folder / "a" / "grey.png")
     colours.convert("RGBA").save(folder / "a" / "clear.png")
     colours.quantize(8).save(folder / "a" / "few.png")
-    Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8)).save(folder / "a" / "deep.png")
+    Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000).save(folder / "a" / "deep.png")
     found = audit(folder)
     converted = {entry.kind: entry.paths for entry in found.findings if entry.action == "converted"}
     assert converted == {

@@ -210,6 +210,7 @@ def test_each_fault_is_named_once_or_for_what_it_also_is(garden: Garden, found: 
     assert also == {
         ("train/bees/an ant.jpg", "duplicate"), ("val/ants/seen before.jpg", "duplicate"),  # by the same bytes
         ("val/bees/moving.gif", "palette"), ("val/ants/deep.png", "grey"),  # as GIF and 16-bit PNG are stored
+            ("train/bees/clear.png", "profile"), ("train/ants/lossless.png", "profile"),  # the cameras' own
     }  # fmt: skip
 
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from safetensors import numpy as safetensors
 
 from striate.data.sources.base import IN_MEMORY, Source
+from striate.pixels import DECODING
 from striate.storage import cache_root, read_checked, sha256_of, write_checked
 
-_POLICY = 2  # increment when the decoding policies or the records change: cached records are then discarded
+_RECORDS = 2  # raised when the records change: cached ones are then discarded
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,9 @@ class Memory:
     """Records by content hash, and hashes by file stamp; cached on disk for one source."""
 
     def __init__(self, source: Source) -> None:
-        name = sha256_of(f"{source.identity}|{PIL.__version__}|{_POLICY}".encode("utf-8", "surrogateescape"))
+        name = sha256_of(
+            f"{source.identity}|{PIL.__version__}|{DECODING}|{_RECORDS}".encode("utf-8", "surrogateescape")
+        )
         self.path: Path = cache_root() / "audit" / f"{name[:32]}.safetensors"
         self.records: dict[str, Record] = {}
         self._in_memory = source.identity.startswith(IN_MEMORY)

@@ -21,7 +21,10 @@ SUFFIXES = {
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"), ".png": "PNG", ".gif": "GIF", ".bmp": "BMP",
     **dict.fromkeys((".tif", ".tiff"), "TIFF"), ".webp": "WEBP", ".avif": "AVIF",
     **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm"), "PPM"), ".mpo": "MPO", ".tga": "TGA", ".ico": "ICO",
-    ".jp2": "JPEG2000",
+    ".jp2": "JPEG2000", **dict.fromkeys((".heic", ".heif", ".hif"), "HEIF"),
+    # Photographs that are not read: listed so that they are named for what they are, and not passed over.
+    ".jxl": "JPEG XL",
+    **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"), "raw"),
 }  # fmt: skip
 TICK = 2_000_000_000  # nanoseconds: the coarsest clock of a file system in use, FAT's
 JUNK = {"__macosx", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "__pycache__", "lost+found"}

@@ -133,11 +133,17 @@ WORDS = {
     "not-an-image": Words(
         LOOK, "Files that are not images", _UNUSED, "They have an image's extension, but other content."
     ),
+    "not-read": Words(
+        LOOK,
+        "Images of a kind that is not read",
+        "Save them as JPEG or PNG",
+        "They are images, but of a format or a kind of samples that is not read: HEIC, camera raw files and the like.",
+    ),
     "bomb": Words(
         LOOK,
-        "Decompression bombs",
-        _UNUSED,
-        "They declare more pixels than any photograph has, so they were not opened.",
+        "Too large to decode",
+        "Save them smaller, or delete them",
+        "Decoding them would take more memory or time than any photograph needs, so they were not decoded.",
     ),
     "no-class": Words(
         LOOK,

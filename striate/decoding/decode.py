@@ -1,0 +1,193 @@
+"""The door: the bytes of an image file to an upright 8-bit RGB image, or the reason why not."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from striate.decoding import jpeg, png, tiff
+from striate.decoding.budget import reduction_of, reserved, stored_bytes
+from striate.decoding.colour import to_rgb
+from striate.decoding.formats import brand, open_image, refuse
+from striate.decoding.problems import UnreadableImage
+from striate.decoding.wide import to_8_bits
+
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An upright RGB image and what decoding found.
+
+    image: Pillow image, mode RGB. size: width and height as stored in the file. format: Pillow's name of the true
+    format. notes: keys of POLICIES, each a conversion that was made.
+    """
+
+    image: Image.Image
+    size: tuple[int, int]
+    format: str
+    notes: tuple[str, ...]
+
+
+def decode(content: bytes, *, at_least: int = 0) -> Decoded:
+    """Decode image bytes to upright 8-bit RGB. Raises UnreadableImage with the reason.
+
+    at_least: where above zero, a JPEG may be decoded at 1/2, 1/4 or 1/8 as long as its shorter side stays at least
+    twice this many pixels (the network's size), which costs no visible detail and saves most of the time.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of invalid EXIF, palettes and sizes; what matters of these is checked and reported here.
+            warnings.simplefilter("ignore")
+            return _decode(content, at_least)
+    except UnreadableImage:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UnreadableImage("bomb", str(error).split(", could")[0]) from None
+    except UnidentifiedImageError:
+        raise UnreadableImage("not-an-image", "the content is no known image format") from None
+    except MemoryError:
+        raise UnreadableImage("bomb", "does not fit into memory") from None
+    except Exception as error:  # Pillow's decoders raise anything on damaged files: OSError, SyntaxError, struct.error
+        kind = "truncated" if "truncat" in str(error).lower() else "damaged"
+        raise UnreadableImage(kind, str(error).splitlines()[0] if str(error) else type(error).__name__) from None
+
+
+def peek(path: Path) -> tuple[int, int, int] | None:
+    """Width, height and channels (1 for grey) from a file's header; None if it cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with path.open("rb") as file, open_image(file) as opened:
+                return *opened.size, 1 if opened.mode in ("L", "1", "I", "F") or opened.mode.startswith("I;16") else 3
+    except Exception:  # as in decode: a decoder may raise anything; the error is reported when the file is decoded
+        return None
+
+
+def upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
+    """A Pillow image as upright 8-bit RGB, and the conversions that were made, keys of POLICIES."""
+    image.load()  # first: a PNG's EXIF may come after its pixels, and an error in those must not pass for one in it
+    try:
+        orientation, broken = image.getexif().get(_ORIENTATION, 1), []
+    except Exception:  # EXIF is foreign data, and the pixels do not depend on it
+        orientation, broken = 1, ["metadata"]
+    rgb, notes = to_rgb(image)
+    notes = [*broken, *(note for note in notes if note not in broken)]
+    if not (isinstance(orientation, int) and 2 <= orientation <= 8):
+        return rgb, notes
+    rgb.getexif()[_ORIENTATION] = orientation
+    return ImageOps.exif_transpose(rgb), ["exif-rotated", *notes]
+
+
+def _decode(content: bytes, at_least: int) -> Decoded:
+    if brand(content) == "HEIC" and _reads_heif():
+        return _by_pillow(content, [])
+    refuse(content)
+    if content.startswith(b"\xff\xd8"):
+        return _jpeg(content, at_least)
+    if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return _tiff(content)
+    try:
+        return _by_pillow(content, [])
+    except (UnreadableImage, MemoryError, Image.DecompressionBombError):
+        raise
+    except Exception:
+        bare = png.without_metadata(content)
+        if bare is None or bare == content:
+            raise
+        return _by_pillow(bare, ["metadata"])
+
+
+def _by_pillow(content: bytes, notes: list[str]) -> Decoded:
+    """Decode by Pillow alone: every format but JPEG and TIFF."""
+    with open_image(content) as opened:
+        size, form = _checked_size(opened), opened.format or "unknown"
+        if form != "HEIF" and getattr(opened, "n_frames", 1) > 1:
+            notes = ["animated", *notes]
+        with reserved(size, stored_bytes(opened.mode, form)):
+            image: Image.Image = opened
+            more: list[str] = []
+            # Pillow reads 16-bit colour as 8-bit; only the stored layout shows it.
+            if any(";16" in str(tile[3]) for tile in getattr(opened, "tile", ())) and not opened.mode.startswith("I"):
+                image, more = _wide_png(content, opened)
+            return _finished(image, size, form, [*notes, *more])
+
+
+def _wide_png(content: bytes, opened: Image.Image) -> tuple[Image.Image, list[str]]:
+    """16-bit colour: the high bytes, as Pillow has them, unless so few bits are used that the low ones count."""
+    opened.load()
+    high = np.asarray(opened)
+    colours = high.shape[2] - (opened.mode in ("RGBA", "LA"))
+    if not 0 < int(high[..., :colours].max(initial=0)) < 64:
+        return opened, ["16-bit"]
+    whole = opened.format == "PNG" and png.can_be_wide(content)
+    samples = png.wide_samples(content) if whole else high.astype(np.uint16) << 8
+    scaled, note = to_8_bits(samples[..., :-1] if samples.shape[2] in (2, 4) else samples)
+    if samples.shape[2] in (2, 4):
+        scaled = np.concatenate([scaled, (samples[..., -1:] >> 8).astype(np.uint8)], axis=-1)
+    return Image.fromarray(scaled[..., 0] if scaled.shape[2] == 1 else scaled), [note]
+
+
+def _jpeg(content: bytes, at_least: int) -> Decoded:
+    structure = jpeg.examine(content)
+    notes: list[str] = []
+    try:
+        opened = open_image(content)
+    except Exception:
+        content, notes = jpeg.without_metadata(content), ["metadata"]
+        structure, opened = jpeg.examine(content), open_image(content)
+    with opened:
+        size, form = _checked_size(opened), opened.format or "JPEG"
+        large = reduction_of(size)
+        reduction = max((r for r in (8, 4, 2) if at_least and min(size) // r >= 2 * at_least), default=1)
+        if large > reduction:
+            reduction = next(r for r in (2, 4, 8) if r >= min(large, 8))
+            notes = [*notes, "reduced"]
+        with reserved(size, structure.stored(reduction)):
+            image, more = jpeg.decode(content, structure, opened.mode, reduction)
+            image.info.update(opened.info)
+            try:
+                image.getexif()[_ORIENTATION] = opened.getexif().get(_ORIENTATION, 1)
+            except Exception:  # as in `upright`
+                more = [*more, "metadata"]
+            return _finished(image, size, form, [*notes, *more])
+
+
+def _tiff(content: bytes) -> Decoded:
+    page = tiff.choose(content)
+    if not page.plain:
+        image, notes = tiff.read_wide(content, page.place)
+        return _finished(image, image.size, "TIFF", [*page.notes, *notes])
+    with open_image(content) as opened:
+        opened.seek(page.place)
+        size = _checked_size(opened)
+        notes = [*page.notes, *(["exif-rotated"] if opened.getexif().get(_ORIENTATION, 1) in range(2, 9) else [])]
+        with reserved(size, stored_bytes(opened.mode, "TIFF")):  # Pillow turns a TIFF upright as it loads it
+            return _finished(opened, size, "TIFF", notes)
+
+
+def _finished(image: Image.Image, size: tuple[int, int], form: str, notes: list[str]) -> Decoded:
+    rgb, more = upright(image)
+    return Decoded(rgb, size, form, tuple(dict.fromkeys([*notes, *more])))
+
+
+def _checked_size(opened: Image.Image) -> tuple[int, int]:
+    if min(opened.size) < 1:
+        raise UnreadableImage("damaged", f"declares {opened.size[0]} x {opened.size[1]} pixels")
+    return opened.size
+
+
+@lru_cache(maxsize=1)
+def _reads_heif() -> bool:
+    """Whether pillow-heif, the extra `heif`, is installed; Pillow then knows the format."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
