@@ -20,7 +20,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
 from recording import DATA, write_record
 
 from striate.data.audit.looking import look
@@ -30,8 +29,9 @@ from striate.data.pack.cache import automatic_pack
 from striate.data.pack.source import open_pack
 from striate.data.pack.writing import write_pack
 from striate.data.sources.base import Item, Source
+from striate.decoding import decode as door
 from striate.nets.build import create
-from striate.pixels import Pixels
+from striate.pixels import Decoded, Pixels
 from striate.training.view import normalised
 
 PARTS = ("making", "batches", "training")
@@ -39,16 +39,16 @@ BATCH = 32
 NEUTRAL = (127.5,) * 3
 Batch = tuple[torch.Tensor, NDArray[np.int64]]  # uint8 [B, C, H, W], and the indices of the items
 
-opened = [0]  # images that Pillow has opened
-_opening = Image.open
+opened = [0]  # images that were decoded
+_decoding = door._decode
 
 
-def _counted(*arguments: object, **more: object) -> Image.Image:
+def _counted(content: bytes, at_least: int) -> Decoded:
     opened[0] += 1
-    return _opening(*arguments, **more)  # type: ignore[arg-type]
+    return _decoding(content, at_least)
 
 
-Image.open = _counted  # type: ignore[assignment]
+door._decode = _counted
 
 
 class Counted:

@@ -27,7 +27,7 @@ def without_metadata(content: bytes) -> bytes | None:
         return _webp_without_metadata(content)
     if content[4:8] == b"ftyp":  # an item of a type that nobody knows is passed over
         head, box, data = content.partition(b"mdat")
-        return head.replace(b"Exif\0", b"none\0") + box + data
+        return head.replace(b"Exif", b"none") + box + data
     return None
 
 

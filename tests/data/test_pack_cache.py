@@ -21,8 +21,9 @@ from striate.data.pack.writing import write_pack
 from striate.data.sources.base import Item
 from striate.data.sources.files import FileSource
 from striate.data.sources.folder import open_folder
+from striate.decoding import decode as door
 from striate.errors import WorkError
-from striate.pixels import Pixels
+from striate.pixels import Decoded, Pixels
 from striate.progress import Progress
 
 PIXELS = Pixels(24, 24, fraction=0.875)
@@ -47,15 +48,15 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
-    """A growing list of what Pillow was asked to open."""
+    """A growing list of what was decoded."""
     asked: list[object] = []
-    opening = Image.open
+    decoding = door._decode
 
-    def counted(*arguments: object, **more: object) -> Image.Image:
-        asked.append(arguments)
-        return opening(*arguments, **more)  # type: ignore[arg-type]
+    def counted(content: bytes, at_least: int) -> Decoded:
+        asked.append(content)
+        return decoding(content, at_least)
 
-    monkeypatch.setattr(Image, "open", counted)
+    monkeypatch.setattr(door, "_decode", counted)
     yield asked
 
 
