@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,3 +130,30 @@ def test_class_names_that_cannot_be_right_are_refused(content: str, why: str, tm
     (tmp_path / "classes.txt").write_text(content)
     with pytest.raises(RequestError, match=why):
         read_classes(tmp_path / "classes.txt")
+
+
+def test_names_are_ordered_as_people_count() -> None:
+    ordered = [
+        "-1",
+        "0",
+        "0.25",
+        "1",
+        "01",
+        "2b",
+        "3",
+        "10",
+        "10a",
+        "11",
+        "1" * 16,
+        "2" * 16,
+        "1" * 17,
+        "c1",
+        "c2",
+        "c10",
+    ]
+    for seed in range(5):
+        mixed = [ordered[place] for place in np.random.default_rng(seed).permutation(len(ordered))]
+        assert sorted(mixed, key=natural) == sorted(ordered, key=natural)
+    found = sorted(ordered, key=natural)
+    assert [name for name in found if name not in ("1", "01")] == [name for name in ordered if name not in ("1", "01")]
+    assert sorted(["9" * 400, "1" + "0" * 400, "8" * 400], key=natural) == ["8" * 400, "9" * 400, "1" + "0" * 400]

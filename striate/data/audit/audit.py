@@ -88,7 +88,9 @@ def set_aside_line(oddities: Sequence[Oddity]) -> str:
         return "Nothing was set aside."
     kinds = Counter(oddity.kind for oddity in oddities)
     listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    return f"Set aside: {listed} ({few([oddity.path for oddity in oddities])})."
+    what = {oddity.why for oddity in oddities if oddity.kind == "not-read"}
+    named = f": {what.pop()}" if len(what) == 1 and len(kinds) == 1 else ""
+    return f"Set aside: {listed} ({few([oddity.path for oddity in oddities])}){named}."
 
 
 def audit(

@@ -37,6 +37,7 @@ SET_ASIDE = {
     "bad-row": "the row of the manifest is invalid",
     "dropped": "dropped by a decisions file",
 }
+_EXPLAINED = {"not-read", "not-an-image", "bomb"}  # what these files are says what to do
 KEPT = {
     "contradiction": "the same bytes under different {targets}: one of them must be wrong",
     "near-contradiction": "nearly the same picture under different {targets}: one of them must be wrong",
@@ -120,11 +121,22 @@ def few(paths: Sequence[str], limit: int = 2) -> str:
 
 
 def set_aside_findings(aside: Sequence[Oddity]) -> list[Finding]:
-    """One finding for each kind of what was set aside."""
-    groups: dict[str, list[str]] = defaultdict(list)
+    """One finding for each kind of what was set aside; where the kind says little, with the reasons of its files."""
+    groups: dict[str, list[Oddity]] = defaultdict(list)
     for oddity in aside:
-        groups[oddity.kind].append(oddity.path)
-    return [Finding(kind, "set aside", SET_ASIDE[kind], tuple(paths)) for kind, paths in groups.items()]
+        groups[oddity.kind].append(oddity)
+    return [
+        Finding(kind, "set aside", _reasons(kind, found), tuple(oddity.path for oddity in found))
+        for kind, found in groups.items()
+    ]
+
+
+def _reasons(kind: str, found: Sequence[Oddity]) -> str:
+    if kind not in _EXPLAINED:
+        return SET_ASIDE[kind]
+    reasons = Counter(oddity.why for oddity in found)
+    shown = "; ".join(why for why, _ in reasons.most_common(2))
+    return shown + (f"; and {len(reasons) - 2} more reasons" if len(reasons) > 2 else "")
 
 
 def converted_findings(usable: Sequence[Usable]) -> list[Finding]:

@@ -25,14 +25,15 @@ Key = tuple[tuple[int, float, str], ...]
 
 
 def natural(name: str) -> Key:
-    """The key to sort names as people count: c1, c2, c10; -1, 0, 0.25, 0.5."""
+    """The key to sort names as people count: c1, c2, c10; -1, 0, 0.25, 0.5; 3, 10a."""
     if _NUMBER.fullmatch(name):
-        return (0, float(name), name), (0, 0.0, name)
+        return (0, float(name), ""), (-1, 0.0, name)
     found: list[tuple[int, float, str]] = []
     for piece in _DIGITS.split(name):
         if piece.isascii() and piece.isdigit():
             digits = piece.lstrip("0")
-            found.append((0, len(digits), digits))  # longer is larger; no conversion, which has a limit
+            # A float, infinite if need be, and the digits for what it cannot tell apart; an integer has a limit.
+            found.append((0, float(piece), f"{len(digits):09}{digits}" if len(digits) > 15 else ""))
         elif piece:
             found.append((1, 0.0, piece))
     return (*found, (-1, 0.0, name))  # last the text itself, for 1 and 01
