@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from striate.data.sources.files import read_file
 from striate.data.threads import in_order
 from striate.errors import RequestError
 from striate.inference.choosing import choose_engine, open_engine
@@ -224,7 +225,7 @@ class Predictor:
 
     def _decoded(self, path: Path) -> Decoded:
         try:
-            return self.model.pixels.decode(path.read_bytes())
+            return self.model.pixels.decode(read_file(path))
         except OSError as error:
             raise RequestError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
         except UnreadableImage as error:

@@ -21,14 +21,23 @@ from striate.progress import Progress
 class Predictions:
     """The predictions, in the order of the files.
 
-    failed: (path, why) of image files that could not be used. set_aside: entries of the folders that are not images,
-    such as hidden and other files.
+    failed: (path, why) of files that could not be used, and of folders that could not be listed. set_aside: entries of
+    the folders that are not images, such as hidden and other files.
     """
 
     predictions: list[Prediction]
     failed: list[tuple[str, str]]
     predictor: Predictor
     set_aside: tuple[Oddity, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The files to predict. failed: (path, why) of folders. set_aside: what was left out in folders."""
+
+    paths: tuple[str, ...]
+    failed: tuple[tuple[str, str], ...]
+    set_aside: tuple[Oddity, ...]
 
 
 def predict(
@@ -42,11 +51,11 @@ def predict(
     """Predict image files; a folder stands for the images in it, found as in training.
 
     Files are read and decoded on several threads. What cannot be used is listed in `failed`.
-    Raises RequestError for a folder without images.
+    Raises RequestError if there is no image file.
     """
     predictor = load(model, engine=engine, precision=precision)
-    paths, set_aside = _image_files(files)
-    failed: list[tuple[str, str]] = []
+    given = _image_files(files)
+    failed = list(given.failed)
 
     def crop(path: str) -> tuple[str, Images | StriateError]:
         try:
@@ -55,30 +64,39 @@ def predict(
             return path, error
 
     def usable() -> Iterator[tuple[str, Images]]:
-        for path, found in in_order(crop, paths):
+        for path, found in in_order(crop, given.paths):
             bar.advance()
             if isinstance(found, StriateError):
                 failed.append((path, str(found)))
             else:
                 yield path, found
 
-    with (progress or Progress()).bar("Predicting", len(paths)) as bar:
+    with (progress or Progress()).bar("Predicting", len(given.paths)) as bar:
         predictions = list(predictor.predict_crops(usable()))
-    return Predictions(predictions, failed, predictor, set_aside)
+    return Predictions(predictions, failed, predictor, given.set_aside)
 
 
-def _image_files(files: Sequence[str | os.PathLike[str]]) -> tuple[list[str], tuple[Oddity, ...]]:
-    """The files in order, folders replaced by the images in them; and what was set aside in the folders."""
-    found: list[str] = []
+def _image_files(files: Sequence[str | os.PathLike[str]]) -> _Given:
+    """The files in order, folders replaced by the images in them. Raises RequestError if no file is left."""
+    paths: list[str] = []
+    failed: list[tuple[str, str]] = []
     set_aside: list[Oddity] = []
-    for given in files:
-        path = Path(given)
-        if path.is_dir():
+    for path in map(Path, files):
+        if not os.path.isdir(path):  # noqa: PTH112  (Path.is_dir raises for a name that is too long)
+            paths.append(str(path))
+            continue
+        try:
             source = open_images(path)
-            found += [str(path / item.key) for item in source.items]
-            set_aside += [Oddity(str(path / one.path), one.kind, one.why) for one in source.oddities]
-        else:
-            found.append(str(path))
-    if not found:
-        raise RequestError("no image files were given")
-    return found, tuple(set_aside)
+        except RequestError as error:
+            failed.append((str(path), str(error)))
+            continue
+        paths += [str(path / item.key) for item in source.items]
+        for one in source.oddities:
+            where = str(path / one.path)
+            if one.kind == "unreadable":  # a folder, in which there may be images
+                failed.append((where, f"{where!r}: {one.why}"))
+            else:
+                set_aside.append(Oddity(where, one.kind, one.why))
+    if not paths:
+        raise RequestError(failed[0][1] if failed else "no image files were given")
+    return _Given(tuple(paths), tuple(failed), tuple(set_aside))

@@ -25,8 +25,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
-    from striate.data.audit.audit import set_aside_line
+    from striate.data.audit.findings import set_aside_findings
     from striate.jobs.predict import predict as job
+    from striate.jobs.reporting.findings import finding_lines
 
     done = job(
         chosen.model, chosen.files, engine=chosen.engine, precision=chosen.precision, progress=terminal_progress()
@@ -35,8 +36,7 @@ def run(chosen: argparse.Namespace) -> Answer:
     lines += [f"not predicted: {printable(why)}" for _, why in done.failed]
     rows = [_row(one) for one in done.predictions]
     failed = [{"file": path, "why": why} for path, why in done.failed]
-    if done.set_aside:
-        lines.append(set_aside_line(done.set_aside))
+    lines += [f"Left out: {line}" for line in finding_lines(set_aside_findings(done.set_aside))]
     # An invalid request if no file could be predicted; a failure if some could not.
     code = 0 if not done.failed else (1 if done.predictions else 2)
     aside = [{"path": one.path, "kind": one.kind, "why": one.why} for one in done.set_aside]
