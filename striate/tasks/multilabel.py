@@ -153,7 +153,7 @@ class Multilabel(Task):
         label, confidence = self.text(chosen), float(prediction.max())
         line = f"{printable(label)} ({probability_line(self.names, prediction)})"
         facts = probability_facts(self.names, prediction, confidence)
-        return Answer(label, confidence, prediction, None, line, facts)
+        return Answer(label, confidence, prediction, None, line, facts, self.written(chosen))
 
     def agreement(self, reference: Predictions, other: Predictions, *, ties: float = 0.0) -> Agreement:
         """The share of images with the same labels predicted."""
