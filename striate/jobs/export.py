@@ -85,7 +85,7 @@ def export(
         progress.say(f"Writing the {to} graph")
         graph = _write_onnx(opened, draft) if to == "onnx" else _write_openvino(opened, draft)
         count, agreement, difference = _compare(Predictor(opened), source, graph, progress)
-        if agreement < AGREEMENT or difference > DIFFERENCE:
+        if not (agreement >= AGREEMENT and difference <= DIFFERENCE):  # written so that NaN is no agreement
             raise WorkError(
                 f"the {to} graph is not written: on {count} images {100 * agreement:.1f} % of its predictions agree "
                 f"with striate predict (required: {100 * AGREEMENT} %), and they differ by up to "
@@ -182,7 +182,7 @@ def _compare(predictor: Predictor, source: Source, graph: GraphOutputs, progress
 def _reference(predictor: Predictor, crop: Images) -> list[NDArray[np.float32]]:
     """The prediction of `striate predict` for a crop: the expected outputs of the graph."""
     embedding = predictor.embed(crop[None])
-    outputs = [predictor.model.task.predictions(predictor.logits(embedding))[0]]
+    outputs = [predictor.finite_predictions(embedding)[0]]
     return outputs + ([predictor.ood_detector.distances(embedding)[0]] if predictor.ood_detector else [])
 
 

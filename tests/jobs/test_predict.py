@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -11,12 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawings import strict_json
 
 from striate import RequestError, evaluate, load
 from striate.data.sources import walk
 from striate.data.sources.names import natural
 from striate.jobs.predict import predict
 from striate.jobs.run import Run
+from striate.model import write
+from striate.tasks import Answer, Classification
 
 
 def images(photos: Path) -> list[Path]:
@@ -106,6 +110,42 @@ def test_a_damaged_model_is_one_line(trained: Run, photos: Path, tmp_path: Path,
     (tmp_path / "m.safetensors").write_bytes(content)
     code, out, err = cli("predict", tmp_path / "m.safetensors", images(photos)[0])
     assert code == 2 and out == "" and len(err.splitlines()) == 1 and "checksum" in err
+
+
+@pytest.fixture(scope="module")
+def broken(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose weights are finite and whose outputs are not."""
+    path = tmp_path_factory.mktemp("broken") / "model.safetensors"
+    tensors = {name: np.full_like(value, 3e38) if name == "head.weight" else value
+               for name, value in trained.model.tensors.items()}  # fmt: skip
+    write(path, dataclasses.replace(trained.model, tensors=tensors))
+    return path
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate", "export"])
+def test_outputs_that_are_not_numbers_are_refused_in_one_line(
+    verb: str, broken: Path, photos: Path, tmp_path: Path, cli
+) -> None:
+    given: dict[str, list[object]] = {
+        "predict": [images(photos)[0], images(photos)[1], "--csv", tmp_path / "out.csv"],
+        "evaluate": [photos],
+        "export": ["--to", "onnx", "--images", photos, "--out", tmp_path / "out.onnx"],
+    }
+    code, out, err = cli(verb, broken, *given[verb], "--json")
+    assert code == 2 and set(strict_json(out)) == {"error"}
+    assert "NaN or infinite: its weights are damaged" in err.splitlines()[-1] and "Warning" not in err
+    assert list(tmp_path.iterdir()) == []
+    if verb == "predict":
+        assert repr(str(images(photos)[0])) in err
+
+
+def test_json_on_standard_output_has_no_nan(trained: Run, photos: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Classification, "answer", lambda self, row: Answer(
+        "ants", float("nan"), row, None, "ants", {"confidence": float("nan"), "probabilities": {"ants": float("inf")}}
+    ))  # fmt: skip
+    code, out, _ = cli("predict", trained.folder, images(photos)[0], "--json")
+    (row,) = strict_json(out)["predictions"]
+    assert code == 0 and row["confidence"] is None and row["probabilities"] == {"ants": None}
 
 
 # Evaluate
