@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from striate.errors import RequestError, printable
 from striate.sections import Headline, Section, Step
+from striate.storage import json_text
 from striate.tasks import multilabel_evaluation as report
 from striate.tasks.base import Evaluation, Task
 from striate.tasks.losses import BinaryCrossEntropy, Loss
@@ -172,8 +173,8 @@ class Multilabel(Task):
         return sorted(found, key=lambda error: error.label_probability)
 
     def metadata(self) -> dict[str, str]:
-        """The thresholds."""
-        return {"thresholds": "\n".join(f"{value:.6g}" for value in self.thresholds)}
+        """The thresholds, as a JSON list."""
+        return {"thresholds": json_text([float(f"{value:.6g}") for value in self.thresholds])}
 
     def as_dict(self) -> dict[str, Any]:
         """Kind and thresholds."""
