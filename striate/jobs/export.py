@@ -19,6 +19,7 @@ from striate.data.sources.base import Source
 from striate.errors import RequestError, WorkError, unknown
 from striate.inference.ood import OODDetector
 from striate.inference.predictor import Predictor
+from striate.inference.runtimes import import_onnxruntime, import_openvino
 from striate.model import Model
 from striate.pixels import Images, UnreadableImage
 from striate.progress import Progress
@@ -112,8 +113,7 @@ def _beside(given: Path, model: Model, to: str) -> Path:
 
 
 def _write_onnx(model: Model, path: Path) -> GraphOutputs:
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()  # before the exporter, which may import it, too
     from striate.interop.onnx_graph import onnx_graph
     from striate.interop.output_layers import output_names
 
@@ -123,7 +123,6 @@ def _write_onnx(model: Model, path: Path) -> GraphOutputs:
 
 
 def _write_openvino(model: Model, path: Path) -> GraphOutputs:
-    from striate.inference.openvino_engine import import_openvino
     from striate.interop.openvino_graph import openvino_graph
 
     openvino = import_openvino()

@@ -16,7 +16,7 @@ from onnx import helper
 from PIL import Image
 
 from striate.errors import RequestError, WorkError
-from striate.inference.openvino_engine import import_openvino
+from striate.inference.runtimes import import_openvino
 from striate.interop import onnx_graph, openvino_graph
 from striate.jobs import export as job
 from striate.jobs.load import load
