@@ -47,7 +47,7 @@ def fresh(
 ) -> tuple[list[str], str]:
     """Run Python code or the command line in a new process with an empty home: (watched modules loaded, output)."""
     home.mkdir(parents=True, exist_ok=True)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "HTTP", "http"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "HTTP", "http", "ORT_"))}
     command = [sys.executable, "-W", "error", "-c", CODE, json.dumps([what, watched])]
     done = subprocess.run(
         command, env=kept | {"HOME": str(home)} | environment, cwd=home, capture_output=True, text=True, check=False
@@ -131,3 +131,12 @@ def test_the_main_job_from_cold_opens_no_socket(photos: Path, tmp_path: Path) ->
     assert [path.name for path in home.iterdir()] == [".cache"]
     assert [path.name for path in (home / ".cache").iterdir()] == ["striate"]
     assert {path.name for path in (home / ".cache" / "striate").iterdir()} == {"audit", "features", "graphs", "weights"}
+
+
+@pytest.mark.parametrize("to", ["onnx", "openvino"])
+def test_an_export_sends_and_leaves_nothing(to: str, trained: Run, photos: Path, tmp_path: Path) -> None:
+    # Not switched off, ONNX Runtime starts a thread that sends, and writes an identifier into the home.
+    out = tmp_path / ("model.onnx" if to == "onnx" else "model.xml")
+    command = ["export", str(trained.folder), "--to", to, "--images", str(photos), "--out", str(out)]
+    assert fresh(command, tmp_path / "home", ("openvino_telemetry", "requests"))[0] == []
+    assert out.is_file() and list((tmp_path / "home").iterdir()) == []

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 import pytest
+from drawings import strict_json
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -145,3 +146,12 @@ def test_content_with_a_checksum_is_read_back_or_rejected(content: bytes, place:
     stored[place % len(stored)] ^= flip
     assert storage.without_checksum(bytes(stored)) is None
     assert storage.without_checksum(bytes(stored[: place % len(stored)])) is None
+
+
+@pytest.mark.parametrize("indent", [None, 1], ids=["one-line", "indented"])
+def test_json_has_no_nan_and_no_infinity(indent: int | None) -> None:
+    nan, infinite = float("nan"), float("inf")
+    value = {"a": nan, "b": [1.5, infinite, {"c": (-infinite, 2)}], "d": None, "e": True, "f": "NaN"}
+    text = storage.json_text(value, indent=indent)
+    assert strict_json(text) == {"a": None, "b": [1.5, None, {"c": [None, 2]}], "d": None, "e": True, "f": "NaN"}
+    assert ("\n" in text) is (indent is not None)

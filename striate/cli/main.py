@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import sys
 import types
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from striate.errors import RequestError, StriateError, nearest, unknown
+from striate.storage import json_text
 from striate.torchrun import place
 
 VERBS = (
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             chosen.net = import_net(chosen.net)
         answer = _module(chosen.verb).run(chosen)
-        text = json.dumps(answer.json) if chosen.json else answer.text
+        text = json_text(answer.json) if chosen.json else answer.text
         encoding = sys.stdout.encoding or "utf-8"
         # A path may not be valid text, and the terminal's encoding may lack a character.
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
@@ -136,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if line:  # of several processes that stop, one reports; an error of another process names its rank
             print(f"striate{f' ({mine})' if mine.rank else ''}: {line}", file=sys.stderr)
         if as_json and not mine.rank:
-            print(json.dumps({"error": line}))
+            print(json_text({"error": line}))
         return error.exit_code
     except KeyboardInterrupt:
         print("striate: stopped", file=sys.stderr)

@@ -5,9 +5,7 @@ A model whose backbone is in the cache runs without torch. The graph is built on
 
 from __future__ import annotations
 
-import importlib
 import shutil
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,17 +15,11 @@ from numpy.typing import NDArray
 
 from striate.errors import WorkError
 from striate.inference.engine import engine_version
+from striate.inference.runtimes import import_openvino
 from striate.inference.signal_stack import preserved_signal_stack
 from striate.model import Model
 from striate.pixels import Images, Pixels
 from striate.storage import cache_root, fill_folder_atomically
-
-
-def import_openvino() -> Any:
-    """The openvino package with its telemetry blocked: its converter would otherwise send data without asking."""
-    if "openvino" not in sys.modules:
-        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    return importlib.import_module("openvino")
 
 
 def has_bfloat16() -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from striate.data.sources.files import read_file
 from striate.data.threads import in_order
 from striate.errors import RequestError
 from striate.inference.choosing import choose_engine, open_engine
@@ -134,11 +135,19 @@ class Predictor:
     def predictions(self, crops: Images) -> NDArray[np.float32]:
         """uint8 crops [N, H, W, C], as `Pixels.apply` makes them -> the task's predictions [N, outputs].
 
-        Probabilities over the classes, or of each label; for regression, the values.
+        Probabilities over the classes, or of each label; for regression, the values. Raises RequestError where the
+        network gives NaN or infinity.
         """
         if len(crops) == 0:
             return np.zeros((0, len(self.classes)), np.float32)
-        return self.model.task.predictions(self.logits(self.embed(crops)))
+        return self.finite_predictions(self.embed(crops))
+
+    def finite_predictions(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Embeddings [N, D] -> the task's predictions [N, outputs]. Raises RequestError where they are not finite."""
+        rows = self._predictions_or_nan(embeddings)
+        if np.isnan(rows).any():
+            raise self._not_finite("an image")
+        return rows
 
     def predict(self, images: Iterable[AnyImage] | str | Path) -> list[Prediction]:
         """Predict image files, Pillow images or uint8 RGB arrays [H, W, 3]. A single path is one image.
@@ -150,6 +159,8 @@ class Predictor:
     def predict_crops(self, crops: Iterable[tuple[str, Images]]) -> Iterator[Prediction]:
         """A prediction for each (name, uint8 crop [H, W, C]), a batch at a time; crops are consumed lazily."""
         for name, (row, distance) in in_batches(self._rows, crops):
+            if np.isnan(row).any():
+                raise self._not_finite(repr(name))
             yield self._prediction(name, row, distance)
 
     def evaluate(
@@ -213,10 +224,24 @@ class Predictor:
     def _rows(self, crops: Images) -> list[tuple[NDArray[np.float32], float | None]]:
         """For each crop its row of predictions, and its distance if there is a detector."""
         embeddings = self.embed(crops)
-        rows = self.model.task.predictions(self.logits(embeddings))
+        rows = self._predictions_or_nan(embeddings)
         detector = self.ood_detector
         distances = [None] * len(crops) if detector is None else detector.distances(embeddings).tolist()
         return list(zip(rows, distances, strict=True))
+
+    def _predictions_or_nan(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The task's predictions [N, outputs]; all NaN for an image of which an output is NaN or infinite."""
+        with np.errstate(all="ignore"):  # told by an error instead
+            logits = self.logits(embeddings)
+            rows = self.model.task.predictions(logits)
+        usable = np.isfinite(np.concatenate([logits, rows], axis=1)).all(axis=1, keepdims=True)
+        return rows if usable.all() else np.where(usable, rows, np.float32(np.nan))
+
+    def _not_finite(self, image: str) -> RequestError:
+        return RequestError(
+            f"the outputs of the model ({self.model.net}, {self.precision}) for {image} are NaN or infinite: its "
+            "weights are damaged, or do not fit the network and its preprocessing"
+        )
 
     def _no_crops(self) -> Images:
         pixels = self.model.pixels
@@ -224,7 +249,7 @@ class Predictor:
 
     def _decoded(self, path: Path) -> Decoded:
         try:
-            return self.model.pixels.decode(path.read_bytes())
+            return self.model.pixels.decode(read_file(path))
         except OSError as error:
             raise RequestError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
         except UnreadableImage as error:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from striate.inference.openvino_engine import convert, import_openvino
+from striate.inference.openvino_engine import convert
+from striate.inference.runtimes import import_openvino
 from striate.interop.output_layers import OutputLayers, output_names, properties
 from striate.model import Model
 from striate.pixels import LUMA, Pixels

@@ -12,6 +12,7 @@ from striate.inference.backbones import net_of
 from striate.inference.ood import NEIGHBOURS, OODDetector
 from striate.model import Model
 from striate.nets.backbone import Backbone
+from striate.storage import json_text
 
 
 def _softmax(logits: Tensor) -> Tensor:
@@ -32,8 +33,11 @@ def output_names(model: Model) -> list[str]:
 
 
 def properties(model: Model) -> dict[str, str]:
-    """The graph's metadata: class names, and thresholds to compare its outputs with."""
-    found = {"classes": "\n".join(model.classes), "net": model.net, "task": model.task.kind}
+    """The graph's metadata: class names, and thresholds to compare its outputs with.
+
+    Lists are JSON, in ASCII: a name may hold a line break, a comma or any other character.
+    """
+    found = {"classes": json_text(model.classes), "net": model.net, "task": model.task.kind}
     found |= model.task.metadata()
     if detector := OODDetector.of(model):
         found["ood_threshold"] = f"{detector.threshold:.6g}"

@@ -19,6 +19,7 @@ from striate.data.sources.base import Source
 from striate.errors import RequestError, WorkError, unknown
 from striate.inference.ood import OODDetector
 from striate.inference.predictor import Predictor
+from striate.inference.runtimes import import_onnxruntime, import_openvino
 from striate.model import Model
 from striate.pixels import Images, UnreadableImage
 from striate.progress import Progress
@@ -85,7 +86,7 @@ def export(
         progress.say(f"Writing the {to} graph")
         graph = _write_onnx(opened, draft) if to == "onnx" else _write_openvino(opened, draft)
         count, agreement, difference = _compare(Predictor(opened), source, graph, progress)
-        if agreement < AGREEMENT or difference > DIFFERENCE:
+        if not (agreement >= AGREEMENT and difference <= DIFFERENCE):  # written so that NaN is no agreement
             raise WorkError(
                 f"the {to} graph is not written: on {count} images {100 * agreement:.1f} % of its predictions agree "
                 f"with striate predict (required: {100 * AGREEMENT} %), and they differ by up to "
@@ -112,8 +113,7 @@ def _beside(given: Path, model: Model, to: str) -> Path:
 
 
 def _write_onnx(model: Model, path: Path) -> GraphOutputs:
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()  # before the exporter, which may import it, too
     from striate.interop.onnx_graph import onnx_graph
     from striate.interop.output_layers import output_names
 
@@ -123,7 +123,6 @@ def _write_onnx(model: Model, path: Path) -> GraphOutputs:
 
 
 def _write_openvino(model: Model, path: Path) -> GraphOutputs:
-    from striate.inference.openvino_engine import import_openvino
     from striate.interop.openvino_graph import openvino_graph
 
     openvino = import_openvino()
@@ -182,7 +181,7 @@ def _compare(predictor: Predictor, source: Source, graph: GraphOutputs, progress
 def _reference(predictor: Predictor, crop: Images) -> list[NDArray[np.float32]]:
     """The prediction of `striate predict` for a crop: the expected outputs of the graph."""
     embedding = predictor.embed(crop[None])
-    outputs = [predictor.model.task.predictions(predictor.logits(embedding))[0]]
+    outputs = [predictor.finite_predictions(embedding)[0]]
     return outputs + ([predictor.ood_detector.distances(embedding)[0]] if predictor.ood_detector else [])
 
 

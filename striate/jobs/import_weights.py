@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from striate.data.sources.names import clean
 from striate.errors import RequestError, WorkError
+from striate.inference.predictor import Predictor
 from striate.model import Model, write
 from striate.nets.catalog import entry
 from striate.progress import Progress
@@ -100,6 +101,7 @@ def import_weights(
         strategy="imported",
         training=_provenance(Path(file), offer, published, checkpoint),
     )
+    _require_finite_outputs(Path(file), model)
     for path in paths:
         write(path, model)
     return Imported(paths, model, checkpoint.what, published)
@@ -111,6 +113,16 @@ def _require_finite(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             wrong = f"{int(array.size - np.isfinite(array).sum()):,} of the {array.size:,} values of {name}"
             raise RequestError(f"{str(file)!r} is damaged: {wrong} are NaN or infinite")
+
+
+def _require_finite_outputs(file: Path, model: Model) -> None:
+    """Raise RequestError for weights with which the network overflows: their values alone do not show it."""
+    pixels = model.pixels
+    noise = np.random.default_rng(0).integers(0, 256, (1, pixels.height, pixels.width, pixels.channels), dtype=np.uint8)
+    try:
+        Predictor(model, engine="torch", precision="float32").predictions(noise)
+    except RequestError as error:
+        raise RequestError(f"{str(file)!r} is not imported: {error}") from error
 
 
 def read_classes(path: Path) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from striate.data.sources.base import Oddity
@@ -13,22 +13,37 @@ from striate.data.threads import in_order
 from striate.errors import RequestError, StriateError
 from striate.inference.predictor import Prediction, Predictor
 from striate.jobs.load import load
+from striate.jobs.outputs import require_outside, same_file
+from striate.jobs.prediction_table import predictions_csv
+from striate.jobs.sorting import Sorting, sort_images
 from striate.pixels import Images
 from striate.progress import Progress
+from striate.storage import write_text
 
 
 @dataclass(frozen=True)
 class Predictions:
     """The predictions, in the order of the files.
 
-    failed: (path, why) of image files that could not be used. set_aside: entries of the folders that are not images,
-    such as hidden and other files.
+    failed: (path, why) of files that could not be used, and of folders that could not be listed. set_aside: entries of
+    the folders that are not images, such as hidden and other files. sorted_to: the copy or link of each image, by its
+    path, if images were sorted.
     """
 
     predictions: list[Prediction]
     failed: list[tuple[str, str]]
     predictor: Predictor
     set_aside: tuple[Oddity, ...] = ()
+    sorted_to: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The files to predict. failed: (path, why) of folders. set_aside: what was left out in folders."""
+
+    paths: tuple[str, ...]
+    failed: tuple[tuple[str, str], ...]
+    set_aside: tuple[Oddity, ...]
 
 
 def predict(
@@ -37,16 +52,62 @@ def predict(
     *,
     engine: str = "auto",
     precision: str = "auto",
+    csv: str | os.PathLike[str] | None = None,
+    sort_into: str | os.PathLike[str] | None = None,
+    link: bool = False,
+    unsure: float | None = None,
     progress: Progress | None = None,
 ) -> Predictions:
     """Predict image files; a folder stands for the images in it, found as in training.
 
     Files are read and decoded on several threads. What cannot be used is listed in `failed`.
-    Raises RequestError for a folder without images.
+
+    csv: a table to write, see `striate.jobs.prediction_table`. sort_into: a new or empty folder, in which each image is
+    copied into a folder of its class; link: linked instead. unsure: images whose highest probability is below go to a
+    folder "unsure". Raises RequestError if there is no image file, or for an output that cannot be written.
     """
+    progress = progress or Progress()
     predictor = load(model, engine=engine, precision=precision)
-    paths, set_aside = _image_files(files)
-    failed: list[tuple[str, str]] = []
+    given = _image_files(files)
+    sorting = _sorting(sort_into, link, unsure)
+    _check_outputs(Path(csv) if csv else None, sorting, predictor, model, given)
+    predictions, failed = _predicted(predictor, given, progress)
+    task = predictor.model.task
+    sorted_to = sort_images(predictions, sorting, task, progress) if sorting else {}
+    if csv:
+        write_text(Path(csv), predictions_csv(predictions, failed, task, sorted_to))
+    return Predictions(predictions, failed, predictor, given.set_aside, sorted_to)
+
+
+def _sorting(folder: str | os.PathLike[str] | None, link: bool, unsure: float | None) -> Sorting | None:
+    if folder is not None:
+        return Sorting(Path(folder), link, unsure)
+    if link or unsure is not None:
+        raise RequestError(
+            f"{'link' if link else 'unsure'} is for sorted images: give a folder to sort them into (--sort-into)"
+        )
+    return None
+
+
+def _check_outputs(
+    csv: Path | None, sorting: Sorting | None, predictor: Predictor, model: str | os.PathLike[str], given: _Given
+) -> None:
+    """Raise RequestError, before any work, for an output that cannot be written or would overwrite an input."""
+    if sorting:
+        sorting.check(predictor.model.task)
+    if csv and csv.is_dir():
+        raise RequestError(f"{str(csv)!r} is a folder; the table is written to a file, such as {str(csv / 'a.csv')!r}")
+    if csv and any(same_file(csv, Path(path)) for path in (*given.paths, model)):
+        raise RequestError(f"{str(csv)!r} is an input, and is not overwritten; name another file")
+    if csv:
+        require_outside(csv, [Path(model)])
+
+
+def _predicted(
+    predictor: Predictor, given: _Given, progress: Progress
+) -> tuple[list[Prediction], list[tuple[str, str]]]:
+    """The predictions, and what failed with the reason."""
+    failed = list(given.failed)
 
     def crop(path: str) -> tuple[str, Images | StriateError]:
         try:
@@ -55,30 +116,38 @@ def predict(
             return path, error
 
     def usable() -> Iterator[tuple[str, Images]]:
-        for path, found in in_order(crop, paths):
+        for path, found in in_order(crop, given.paths):
             bar.advance()
             if isinstance(found, StriateError):
                 failed.append((path, str(found)))
             else:
                 yield path, found
 
-    with (progress or Progress()).bar("Predicting", len(paths)) as bar:
-        predictions = list(predictor.predict_crops(usable()))
-    return Predictions(predictions, failed, predictor, set_aside)
+    with progress.bar("Predicting", len(given.paths)) as bar:
+        return list(predictor.predict_crops(usable())), failed
 
 
-def _image_files(files: Sequence[str | os.PathLike[str]]) -> tuple[list[str], tuple[Oddity, ...]]:
-    """The files in order, folders replaced by the images in them; and what was set aside in the folders."""
-    found: list[str] = []
+def _image_files(files: Sequence[str | os.PathLike[str]]) -> _Given:
+    """The files in order, folders replaced by the images in them. Raises RequestError if no file is left."""
+    paths: list[str] = []
+    failed: list[tuple[str, str]] = []
     set_aside: list[Oddity] = []
-    for given in files:
-        path = Path(given)
-        if path.is_dir():
+    for path in map(Path, files):
+        if not os.path.isdir(path):  # noqa: PTH112  (Path.is_dir raises for a name that is too long)
+            paths.append(str(path))
+            continue
+        try:
             source = open_images(path)
-            found += [str(path / item.key) for item in source.items]
-            set_aside += [Oddity(str(path / one.path), one.kind, one.why) for one in source.oddities]
-        else:
-            found.append(str(path))
-    if not found:
-        raise RequestError("no image files were given")
-    return found, tuple(set_aside)
+        except RequestError as error:
+            failed.append((str(path), str(error)))
+            continue
+        paths += [str(path / item.key) for item in source.items]
+        for one in source.oddities:
+            where = str(path / one.path)
+            if one.kind == "unreadable":  # a folder, in which there may be images
+                failed.append((where, f"{where!r}: {one.why}"))
+            else:
+                set_aside.append(Oddity(where, one.kind, one.why))
+    if not paths:
+        raise RequestError(failed[0][1] if failed else "no image files were given")
+    return _Given(tuple(paths), tuple(failed), tuple(set_aside))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -24,6 +23,7 @@ from striate.learning.result import TrainResult
 from striate.learning.run_folder import MODEL, RECIPE, REPORT
 from striate.model import Model, write
 from striate.report.page import render
+from striate.storage import json_text
 from striate.tasks import Evaluation
 
 REMARKS = 2  # on the training curve, printed after training; the report has all of them
@@ -88,7 +88,7 @@ def written(result: TrainResult, source: Source, plan: Plan, context: RunContext
     model = dataclasses.replace(result.model, metrics=metrics, training=training, versions=_versions())
     result = dataclasses.replace(result, model=model)
     folder.write_text(RECIPE, recipe.toml())
-    folder.write_text("audit.json", json.dumps(split.audit.as_dict(), indent=1))
+    folder.write_text("audit.json", json_text(split.audit.as_dict(), indent=1))
     folder.write_text("split.csv", split_csv(split.audit, split.parts, split.folds))
     folder.write_text(OUTCOMES, outcomes_csv(split, result.evaluation))
     with clock.stage("write the report"):

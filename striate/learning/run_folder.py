@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from striate.errors import RequestError, Stopped, WorkError
-from striate.storage import write_text
+from striate.storage import json_text, write_text
 
 LOG, RECIPE, MODEL, CHECKPOINTS = "log.jsonl", "recipe.toml", "model.safetensors", "checkpoints"
 DECISIONS, REPORT, OUTCOMES = "decisions.csv", "report.html", "evaluated.csv"
@@ -80,7 +80,7 @@ class RunFolder:
     def log(self, event: str, facts: dict[str, Any]) -> None:
         """Append a line to log.jsonl."""
         try:
-            self._log.write(json.dumps({"time": round(time.time(), 3), "event": event, **facts}) + "\n")
+            self._log.write(json_text({"time": round(time.time(), 3), "event": event, **facts}) + "\n")
             self._log.flush()
         except OSError as error:
             raise WorkError(f"cannot write the log in {str(self.path)!r}: {error.strerror or error}") from error

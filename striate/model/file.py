@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from striate.errors import RequestError
 from striate.nets.catalog import is_import_path, source_digest
 from striate.pixels import Pixels
-from striate.storage import sha256_of, write_bytes
+from striate.storage import json_text, sha256_of, write_bytes
 from striate.tasks import Task, task_from_dict
 
 FORMAT = 3
@@ -107,8 +107,8 @@ def write(path: Path, model: Model) -> None:
         "checksums": model.checksums | {name: _checksum(tensor) for name, tensor in sorted(extras.items())},
     }
     tensors = {name: np.asarray(tensor, order="C") for name, tensor in (model.tensors | extras).items()}
-    header["sha256"] = sha256_of(json.dumps(header).encode())
-    write_bytes(path, safetensors.numpy.save(tensors, {"striate": json.dumps(header)}))
+    header["sha256"] = sha256_of(json_text(header).encode())
+    write_bytes(path, safetensors.numpy.save(tensors, {"striate": json_text(header)}))
 
 
 def read(path: Path) -> Model:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from striate.errors import RequestError, printable
 from striate.sections import Headline, Section, Step
+from striate.storage import json_text
 from striate.tasks import multilabel_evaluation as report
 from striate.tasks.base import Evaluation, Task
 from striate.tasks.losses import BinaryCrossEntropy, Loss
@@ -153,7 +154,7 @@ class Multilabel(Task):
         label, confidence = self.text(chosen), float(prediction.max())
         line = f"{printable(label)} ({probability_line(self.names, prediction)})"
         facts = probability_facts(self.names, prediction, confidence)
-        return Answer(label, confidence, prediction, None, line, facts)
+        return Answer(label, confidence, prediction, None, line, facts, self.written(chosen))
 
     def agreement(self, reference: Predictions, other: Predictions, *, ties: float = 0.0) -> Agreement:
         """The share of images with the same labels predicted."""
@@ -172,8 +173,8 @@ class Multilabel(Task):
         return sorted(found, key=lambda error: error.label_probability)
 
     def metadata(self) -> dict[str, str]:
-        """The thresholds."""
-        return {"thresholds": "\n".join(f"{value:.6g}" for value in self.thresholds)}
+        """The thresholds, as a JSON list."""
+        return {"thresholds": json_text([float(f"{value:.6g}") for value in self.thresholds])}
 
     def as_dict(self) -> dict[str, Any]:
         """Kind and thresholds."""

@@ -66,7 +66,7 @@ class Answer:
 
     label: the class, the labels, the value. confidence: from 0 to 1; NaN where the task has none. probabilities: of
     the names, in order; empty where the task has none. value: the predicted quantity; None where the answer is names.
-    line: for the terminal. facts: for JSON.
+    line: for the terminal. facts: for JSON. written: as in a table, where that differs from the label.
     """
 
     label: str
@@ -75,6 +75,7 @@ class Answer:
     value: Target | None
     line: str
     facts: Mapping[str, Any]
+    written: str | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from PIL import Image
 from scenes import scene
 
 from striate import Recipe, export, load, train
-from striate.inference.openvino_engine import import_openvino
+from striate.inference.runtimes import import_openvino
 from striate.model import read, write
 from striate.nets import catalog
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,13 @@ from onnx import helper
 from PIL import Image
 
 from striate.errors import RequestError, WorkError
-from striate.inference.openvino_engine import import_openvino
+from striate.inference.runtimes import import_openvino
 from striate.interop import onnx_graph, openvino_graph
 from striate.jobs import export as job
 from striate.jobs.load import load
 from striate.jobs.run import Run
 from striate.jobs.train import train
+from striate.model import write
 from striate.pixels import Pixels
 
 SIZES = [(50, 37), (37, 50), (24, 24), (61, 20), (8, 9), (33, 32), (1, 1), (64, 5)]
@@ -116,6 +119,35 @@ def test_a_tie_broken_differently_is_no_disagreement(digits: Run, share: float, 
     ours, theirs = np.float32([[share, 1 - share]]), np.float32([[0.499, 0.501]])
     same, apart = job._agreement(digits.model, [[row] for row in ours], [[row] for row in theirs])
     assert same == agreement and apart == pytest.approx(share - 0.499, abs=1e-6)
+
+
+def named(path: Path, to: str) -> Any:
+    """The class names in an exported file, as its user reads them."""
+    if to == "onnx":
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        return json.loads(session.get_modelmeta().custom_metadata_map["classes"])
+    return json.loads(import_openvino().Core().read_model(str(path)).get_rt_info(["striate", "classes"]).value)
+
+
+@pytest.mark.parametrize(("to", "suffix"), [("onnx", ".onnx"), ("openvino", ".xml")])
+@pytest.mark.parametrize(
+    "names",
+    [("ants\nred", "bees, wasps"), ('"a"\\n', "[<b>&'"), ("\x00\x1f\x7f\u2028", "\udcff"), ("Ämter", "蜂")],
+    ids=["lines-and-commas", "quotes", "controls", "letters"],
+)
+def test_class_names_can_be_parted(digits: Run, tmp_path: Path, names: tuple[str, str], to: str, suffix: str) -> None:
+    write(tmp_path / "m.safetensors", dataclasses.replace(digits.model, task=digits.model.task.with_names(names)))
+    job.export(tmp_path / "m.safetensors", to=to, out=tmp_path / f"m{suffix}")
+    assert named(tmp_path / f"m{suffix}", to) == list(names)
+
+
+def test_the_handed_names_with_line_breaks_can_be_parted(test_data: Path, tmp_path: Path) -> None:
+    table = test_data.parent / "cases" / "class_with_newline" / "labels.csv"
+    if not table.is_file():
+        pytest.skip(f"no file {table}")
+    run = train(table, out=tmp_path / "run", strategy="features")
+    assert run.model.classes == ("ants\nred", "bees\nred")
+    assert named(job.export(run.folder, to="onnx").path, "onnx") == ["ants\nred", "bees\nred"]
 
 
 def test_unsupported_exports_are_refused(digits: Run, tmp_path: Path) -> None:

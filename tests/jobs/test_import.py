@@ -105,6 +105,14 @@ def test_weights_that_are_not_numbers_are_refused(value: float, net: Net, tmp_pa
     assert not (tmp_path / "m.safetensors").exists()
 
 
+def test_weights_with_which_the_net_overflows_are_refused(net: Net, tmp_path: Path) -> None:
+    state = {key: tensor * 1e10 for key, tensor in foreign(net).items()}
+    torch.save(state, tmp_path / "net.pth")
+    with pytest.raises(RequestError, match=r"net\.pth' is not imported: .* are NaN or infinite: its weights"):
+        import_weights(tmp_path / "net.pth", net="squeezenet1_1", source="torchvision", out=tmp_path / "m.safetensors")
+    assert not (tmp_path / "m.safetensors").exists()
+
+
 def test_a_caffe_nets_blue_green_red_becomes_red_green_blue(net: Net, tmp_path: Path) -> None:
     path, out = tmp_path / "net.safetensors", tmp_path / "model.safetensors"
     save_file(foreign(net, caffe=True), path)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import os
 import shutil
+import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
+from drawings import strict_json
 
 from striate import RequestError, evaluate, load
+from striate.data.sources import walk
 from striate.data.sources.names import natural
 from striate.jobs.predict import predict
 from striate.jobs.run import Run
+from striate.model import write
+from striate.tasks import Answer, Classification
 
 
 def images(photos: Path) -> list[Path]:
@@ -105,6 +112,42 @@ def test_a_damaged_model_is_one_line(trained: Run, photos: Path, tmp_path: Path,
     assert code == 2 and out == "" and len(err.splitlines()) == 1 and "checksum" in err
 
 
+@pytest.fixture(scope="module")
+def broken(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose weights are finite and whose outputs are not."""
+    path = tmp_path_factory.mktemp("broken") / "model.safetensors"
+    tensors = {name: np.full_like(value, 3e38) if name == "head.weight" else value
+               for name, value in trained.model.tensors.items()}  # fmt: skip
+    write(path, dataclasses.replace(trained.model, tensors=tensors))
+    return path
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate", "export"])
+def test_outputs_that_are_not_numbers_are_refused_in_one_line(
+    verb: str, broken: Path, photos: Path, tmp_path: Path, cli
+) -> None:
+    given: dict[str, list[object]] = {
+        "predict": [images(photos)[0], images(photos)[1], "--csv", tmp_path / "out.csv"],
+        "evaluate": [photos],
+        "export": ["--to", "onnx", "--images", photos, "--out", tmp_path / "out.onnx"],
+    }
+    code, out, err = cli(verb, broken, *given[verb], "--json")
+    assert code == 2 and set(strict_json(out)) == {"error"}
+    assert "NaN or infinite: its weights are damaged" in err.splitlines()[-1] and "Warning" not in err
+    assert list(tmp_path.iterdir()) == []
+    if verb == "predict":
+        assert repr(str(images(photos)[0])) in err
+
+
+def test_json_on_standard_output_has_no_nan(trained: Run, photos: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Classification, "answer", lambda self, row: Answer(
+        "ants", float("nan"), row, None, "ants", {"confidence": float("nan"), "probabilities": {"ants": float("inf")}}
+    ))  # fmt: skip
+    code, out, _ = cli("predict", trained.folder, images(photos)[0], "--json")
+    (row,) = strict_json(out)["predictions"]
+    assert code == 0 and row["confidence"] is None and row["probabilities"] == {"ants": None}
+
+
 # Evaluate
 
 
@@ -183,7 +226,85 @@ def test_a_folder_is_walked_as_training_walks_it(trained: Run, photos: Path, tmp
         "notes.md": "other-file",
     }  # fmt: skip
     code, out, _ = cli("predict", trained.folder, tmp_path)
-    assert out.splitlines()[-1].startswith("Set aside: ")
+    told = [line for line in out.splitlines() if line.startswith("Left out: ")]
+    assert len(told) == len(set(kinds.values())) == 3
+    assert any(line.startswith("Left out: Hidden files: 2 files") for line in told)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "link"])
+def test_what_is_named_as_an_image_but_no_file_is_never_waited_for(
+    kind: str, trained: Run, photos: Path, tmp_path: Path, cli
+) -> None:
+    good, other = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    shutil.copyfile(images(photos)[0], good)
+    if kind == "socket":
+        with socket.socket(socket.AF_UNIX) as opened, contextlib.chdir(tmp_path):  # its address must be short
+            opened.bind("b.jpg")
+    elif kind == "device":
+        other.symlink_to("/dev/zero")  # read, it would never end
+    elif kind == "link":
+        os.mkfifo(tmp_path / ".pipe")
+        other.symlink_to(tmp_path / ".pipe")
+    else:
+        os.mkfifo(other)
+    code, out, _ = cli("predict", trained.folder, tmp_path, "--json")
+    assert code == 0 and str(other) in {row["path"] for row in json.loads(out)["set_aside"]}
+    code, out, _ = cli("predict", trained.folder, good, other, "--json")
+    answer = json.loads(out)
+    assert code == 1 and [row["file"] for row in answer["predictions"]] == [str(good)]
+    assert answer["failed"][0]["file"] == str(other) and "not a file" in answer["failed"][0]["why"]
+    (tmp_path / "table.csv").write_text("image,label\na.jpg,ants\nb.jpg,bees\n")
+    code, out, _ = cli("evaluate", trained.folder, tmp_path / "table.csv", "--json")
+    answer = json.loads(out)
+    assert code == 0 and answer["total"] == 1 and [row["path"] for row in answer["set_aside"]] == ["b.jpg"]
+
+
+def test_the_handed_folder_is_walked_as_training_walks_it(trained: Run, test_data: Path, tmp_path: Path, cli) -> None:
+    case = test_data.parent / "cases" / "predict_folder" / "photos"
+    if not case.is_dir():
+        pytest.skip(f"no folder {case}")
+    folder = tmp_path / "photos"
+    shutil.copytree(case, folder)
+    os.mkfifo(folder / "pipe.jpg")
+    code, out, err = cli("predict", trained.folder, folder, "--json")
+    answer = json.loads(out)
+    assert code == 0, err
+    assert [str(Path(row["file"]).relative_to(folder)) for row in answer["predictions"]] == [
+        "00.jpg", "dir.jpg/in.jpg", "noending", "photo.txt", "z.jpg.1",
+    ]  # fmt: skip
+    assert {str(Path(row["path"]).relative_to(folder)) for row in answer["set_aside"]} == {
+        ".ipynb_checkpoints", "@eaDir", "__MACOSX", "pipe.jpg",
+    }  # fmt: skip
+
+
+def test_a_locked_folder_and_one_without_images_cost_nothing_else(
+    trained: Run, photos: Path, tmp_path: Path, cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("open/a.jpg", "locked/b.jpg", "empty/notes.md"):
+        (tmp_path / name).parent.mkdir()
+        shutil.copyfile(images(photos)[0], tmp_path / name)
+    (tmp_path / "empty" / "notes.md").write_text("words")
+    plain = os.scandir
+
+    def scandir(folder: str) -> object:
+        if str(folder).endswith("locked"):
+            raise PermissionError(13, "Permission denied")
+        return plain(folder)
+
+    monkeypatch.setattr(walk.os, "scandir", scandir)
+    code, out, _ = cli("predict", trained.folder, tmp_path)
+    lines = out.splitlines()
+    assert code == 1 and lines[0].startswith(f"{tmp_path / 'open' / 'a.jpg'}: ")
+    assert lines[1] == f"not predicted: '{tmp_path / 'locked'}': cannot list the folder: Permission denied"
+    code, out, _ = cli("predict", trained.folder, tmp_path / "empty", tmp_path / "open" / "a.jpg")
+    assert code == 1 and out.splitlines()[1].startswith("not predicted: no images in the folder")
+    code, out, err = cli("predict", trained.folder, tmp_path / "locked")
+    assert (code, out) == (2, "") and "Permission denied" in err and len(err.splitlines()) == 1
+
+
+def test_a_name_that_is_too_long_is_named(trained: Run, cli) -> None:
+    code, out, err = cli("predict", trained.folder, "x" * 5000)
+    assert code == 2 and (out + err).count("\n") == 1 and "too long" in out + err
 
 
 def test_many_files_are_predicted_in_order_and_alike_one_by_one(trained: Run, photos: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -225,10 +226,9 @@ def test_the_exported_graph_gives_the_same_answers(case: Case, tmp_path: Path) -
     assert np.abs(answers - np.array(ours)).max() <= 1e-3
     facts = {entry.key: entry.value for entry in onnx.load(tmp_path / "m.onnx").metadata_props}
     assert facts["task"] == case.kind
-    assert facts["classes"].split("\n") == list(case.run.model.classes)
+    assert json.loads(facts["classes"]) == list(case.run.model.classes)
     if case.kind == "multilabel":
-        limits = [float(value) for value in facts["thresholds"].split("\n")]
-        assert limits == pytest.approx(case.run.model.task.decision_thresholds, rel=1e-5)
+        assert json.loads(facts["thresholds"]) == pytest.approx(case.run.model.task.decision_thresholds, rel=1e-5)
 
 
 @pytest.mark.parametrize("strategy", ["scratch", "features"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from striate.cli.answer import MODEL, Answer, engine_options, own_net_option, terminal_progress
@@ -10,45 +11,90 @@ from striate.errors import printable
 
 if TYPE_CHECKING:
     from striate.inference.predictor import Prediction
+    from striate.jobs.predict import Predictions
 
 HELP = "predict image files"
-EXAMPLE = "striate predict run/model.safetensors new.jpg"
+EXAMPLE = "striate predict run photos/ --sort-into sorted --unsure 0.8"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     parser.add_argument("model", help=MODEL)
     parser.add_argument("files", nargs="+", help="image files, or folders of them")
+    parser.add_argument("--csv", metavar="FILE", help="write a table: path, class, probability, and that of each class")
+    parser.add_argument(
+        "--sort-into",
+        metavar="FOLDER",
+        help="copy each image into FOLDER/CLASS/; FOLDER must be new or empty, equal names get a number",
+    )
+    parser.add_argument(
+        "--link", action="store_true", help="with --sort-into: hard links, or symbolic ones on another disk, not copies"
+    )
+    parser.add_argument(
+        "--unsure",
+        metavar="P",
+        type=float,
+        help="with --sort-into: images whose highest probability is below P, such as 0.8, go to FOLDER/unsure/",
+    )
     engine_options(parser)
     own_net_option(parser)
 
 
 def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
-    from striate.data.audit.audit import set_aside_line
+    from striate.data.audit.findings import set_aside_findings
     from striate.jobs.predict import predict as job
+    from striate.jobs.reporting.findings import finding_lines
 
     done = job(
-        chosen.model, chosen.files, engine=chosen.engine, precision=chosen.precision, progress=terminal_progress()
+        chosen.model,
+        chosen.files,
+        engine=chosen.engine,
+        precision=chosen.precision,
+        csv=chosen.csv,
+        sort_into=chosen.sort_into,
+        link=chosen.link,
+        unsure=chosen.unsure,
+        progress=terminal_progress(),
     )
-    lines = [f"{printable(one.source)}: {_line(one)}" for one in done.predictions]
+    lines = _written(chosen, done) or [f"{printable(one.source)}: {_line(one)}" for one in done.predictions]
     lines += [f"not predicted: {printable(why)}" for _, why in done.failed]
-    rows = [_row(one) for one in done.predictions]
-    failed = [{"file": path, "why": why} for path, why in done.failed]
-    if done.set_aside:
-        lines.append(set_aside_line(done.set_aside))
+    lines += [f"Left out: {line}" for line in finding_lines(set_aside_findings(done.set_aside))]
     # An invalid request if no file could be predicted; a failure if some could not.
     code = 0 if not done.failed else (1 if done.predictions else 2)
-    aside = [{"path": one.path, "kind": one.kind, "why": one.why} for one in done.set_aside]
-    return Answer("\n".join(lines), {"predictions": rows, "failed": failed, "set_aside": aside}, code)
+    return Answer("\n".join(lines), _facts(chosen, done), code)
+
+
+def _written(chosen: argparse.Namespace, done: Predictions) -> list[str]:
+    """What was written, instead of a line for each image; nothing if no file was asked for."""
+    lines = []
+    if chosen.sort_into:
+        counts = Counter(path.parent.name for path in done.sorted_to.values())
+        listed = ", ".join(f"{count:,} {printable(name)}" for name, count in counts.most_common())
+        lines.append(f"Sorted {len(done.sorted_to):,} images into {printable(chosen.sort_into)}: {listed or 'none'}")
+    if chosen.csv:
+        lines.append(f"Table  {printable(chosen.csv)}: {len(done.predictions):,} predictions")
+    return lines
+
+
+def _facts(chosen: argparse.Namespace, done: Predictions) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "predictions": [_row(one, done) for one in done.predictions],
+        "failed": [{"file": path, "why": why} for path, why in done.failed],
+        "set_aside": [{"path": one.path, "kind": one.kind, "why": one.why} for one in done.set_aside],
+    }
+    written = {"csv": chosen.csv, "sort_into": chosen.sort_into}
+    return facts | {name: value for name, value in written.items() if value}
 
 
 def _line(one: Prediction) -> str:
     return f"{one.label}, otherwise {one.answer.line}" if one.in_distribution is False else one.answer.line
 
 
-def _row(one: Prediction) -> dict[str, Any]:
+def _row(one: Prediction, done: Predictions) -> dict[str, Any]:
     row: dict[str, Any] = {"file": one.source, "label": one.label, **one.answer.facts}
     if one.in_distribution is not None:
         row |= {"in_distribution": one.in_distribution, "distance": one.distance}
+    if one.source in done.sorted_to:
+        row["sorted_to"] = str(done.sorted_to[one.source])
     return row

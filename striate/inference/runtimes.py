@@ -1,0 +1,24 @@
+"""The runtimes of other makers, imported with what they would send about their use switched off.
+
+Everything in Striate imports them here, because the switches work only before the first import.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+
+def import_openvino() -> Any:
+    """The openvino package with its telemetry blocked: its converter would otherwise send data without asking."""
+    if "openvino" not in sys.modules:
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return importlib.import_module("openvino")
+
+
+def import_onnxruntime() -> Any:
+    """The onnxruntime package with its telemetry off: it would send data, and write an identifier into the home."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    return importlib.import_module("onnxruntime")
