@@ -21,6 +21,7 @@ from striate.inference.ood import OODDetector
 from striate.model import Model
 from striate.pixels import Decoded, Images, UnreadableImage, upright
 from striate.progress import Progress
+from striate.reading import IMAGE, read_file
 from striate.tasks import Answer
 from striate.tasks.values import MetricFunction
 
@@ -224,7 +225,7 @@ class Predictor:
 
     def _decoded(self, path: Path) -> Decoded:
         try:
-            return self.model.pixels.decode(path.read_bytes())
+            return self.model.pixels.decode(read_file(path, IMAGE))
         except OSError as error:
             raise RequestError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
         except UnreadableImage as error:

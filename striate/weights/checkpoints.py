@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from striate.errors import RequestError
+from striate.reading import WEIGHTS, read_given
 from striate.weights.caffemodel import read_caffemodel
 from striate.weights.fitting import Arrays
 
@@ -41,10 +42,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise RequestError(f"{str(path)!r} ends in none of {', '.join(ENDINGS)}")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise RequestError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+    content = read_given(path, "the weights", WEIGHTS)
     arrays: Arrays
     try:
         if ending == ".caffemodel":

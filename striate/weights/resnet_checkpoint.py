@@ -5,6 +5,7 @@ These are the widely used PyTorch reproductions of He et al. 2015, section 4.2, 
 
 from __future__ import annotations
 
+import io
 import pickle
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from striate.errors import RequestError, WorkError
 from striate.pixels import Pixels
+from striate.reading import WEIGHTS, read_file
 from striate.tables import table
 from striate.weights.fitting import Rename, fitted, renamed
 
@@ -41,7 +43,7 @@ def import_resnet_checkpoint(path: str | Path, net_name: str) -> dict[str, npt.N
     import torch
 
     try:
-        content = torch.load(Path(path), map_location="cpu", weights_only=True)
+        content = torch.load(io.BytesIO(read_file(Path(path), WEIGHTS)), map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "no weights could be read from it"
         raise RequestError(f"{str(path)!r} is not a PyTorch checkpoint: {reason}") from error

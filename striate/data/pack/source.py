@@ -22,6 +22,7 @@ from striate.data.sources.base import Item, Oddity
 from striate.errors import RequestError
 from striate.pixels import Decoded, Images, Pixels
 from striate.progress import Progress
+from striate.reading import open_file
 from striate.storage import sha256_of
 from striate.tasks import Task
 
@@ -94,7 +95,7 @@ def open_pack(path: Path, *, check: bool = True, progress: Progress | None = Non
     """
     name = repr(str(path))
     try:
-        with open(path, "rb") as file:
+        with open_file(path, None) as file:
             layout = read_heading(file, os.fstat(file.fileno()).st_size, name)
             file.seek(layout.table_start)
             table = file.read(layout.table_bytes)

@@ -14,6 +14,7 @@ from PIL import Image
 from striate.data.sources.base import Item, Oddity
 from striate.errors import RequestError
 from striate.pixels import Decoded
+from striate.reading import open_file
 from striate.tasks import Classification, Task
 
 
@@ -109,6 +110,8 @@ def checked_images(name: str, images: NDArray[Any]) -> NDArray[np.uint8]:
     return images
 
 
+MAX_BYTES = 2**31  # of the arrays of one file
+
 _NPZ_LAYOUTS = (
     (("", "images", "labels"),),
     (("", "x", "y"),),
@@ -125,7 +128,7 @@ _NPZ_LAYOUTS = (
 def open_npz(path: Path) -> ArraySource:
     """An .npz file as a source: images and labels, x and y, or x_train, y_train, x_test, y_test. Never unpickles."""
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+        with open_file(path, MAX_BYTES) as stream, np.load(stream, allow_pickle=False) as file:
             names = set(file.files)
             for layout in _NPZ_LAYOUTS:
                 present = [row for row in layout if {row[1], row[2]} <= names]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from striate.data.sources.base import Item, Oddity, file_stamp
 from striate.pixels import Decoded, decode, peek
+from striate.reading import IMAGE, read_file
 from striate.tasks import Task
 
 
@@ -27,8 +28,8 @@ class FileSource:
     reading: tuple[str, ...] = ()
 
     def read(self, item: Item) -> bytes:
-        """The file's bytes."""
-        return (self.root / item.key).read_bytes()
+        """The file's bytes. Raises OSError."""
+        return read_file(self.root / item.key, IMAGE)
 
     def stamp(self, item: Item) -> str:
         """Size and times of the file: equal while it is unchanged. "" if that is uncertain."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from striate.errors import RequestError
+from striate.reading import open_file
 
 MAX_BYTES = 2**32  # of all that one archive holds
 MAX_FILES = 1_000_000
@@ -66,7 +67,7 @@ def tar_files(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[str, int, In
     """
     what = repr(str(path))
     try:
-        with open(path, "rb") as raw:
+        with open_file(path, MAX_BYTES) as raw:
             packed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             inner = _Counted(cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if packed else raw, limit, what)
@@ -91,7 +92,7 @@ def zip_files(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[str, int, In
     """As `tar_files`, of a .zip; reading a file to its end checks its CRC."""
     what = repr(str(path))
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path, MAX_BYTES) as raw, zipfile.ZipFile(raw) as archive:
             total = 0
             for member in archive.infolist():
                 if member.is_dir():
