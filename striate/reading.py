@@ -17,7 +17,7 @@ from striate.errors import RequestError
 TEXT = 2**22  # what people write: a recipe, class names
 TABLE = 2**29  # a table of images: about ten million rows
 LOG = 2**28  # a run's log: a line for each epoch and each result
-IMAGE = 2**30  # an image file
+IMAGE = 600_000_000  # an image file: the most pixels that are decoded, in three bytes each
 WEIGHTS = 2**32  # a file of weights
 CACHE = 2**36  # of the cache, with a checksum that shows that it is ours
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import struct
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from striate.errors import RequestError
+from striate.model.header import Header, NotSafetensors
 from striate.nets.catalog import is_import_path, source_digest
 from striate.pixels import Pixels
 from striate.reading import WEIGHTS, open_file
@@ -30,7 +29,6 @@ from striate.tasks import Task, task_from_dict
 FORMAT = 3
 _EXTRA = "extra/"  # prefix of extras' names in the file: no module name contains a slash
 MAX_CLASSES = 100_000
-_HEADER_LIMIT = 2**25  # bytes; as JSON values, up to twenty times as many
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -118,16 +116,15 @@ def read(path: Path) -> Model:
     name = repr(str(path))
     try:
         with open_file(path, WEIGHTS) as file:
-            size = os.fstat(file.fileno()).st_size
-            start = _start(file, size, name)
-            header, end = _header(start[8:], name)
-            if size != len(start) + end:  # before the tensors are read: the rest may be a hole of gigabytes
-                raise RequestError(
-                    f"the model file {name} is truncated or damaged: it has {size:,} bytes, not {len(start) + end:,}"
-                )
-            content = start + file.read(end)
+            _require_no_pickle(file.peek(9)[:9], name)
+            found = Header.read(file)
+            header = _header(found.values, name)
+            content = found.start + file.read(found.end)
     except OSError as error:
         raise RequestError(f"cannot read the model {name}: {error.strerror or error}") from error
+    except NotSafetensors as error:
+        kind = f"the model file {name} is truncated or" if error.damaged else f"{name} is not a model file, or is"
+        raise RequestError(f"{kind} {'damaged' if error.damaged else 'truncated'}: {error}") from error
     try:
         tensors = safetensors.numpy.load(content)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -135,31 +132,19 @@ def read(path: Path) -> Model:
     return _checked(header, tensors, name)
 
 
-def _start(file: BinaryIO, size: int, name: str) -> bytes:
-    """The file up to the end of its safetensors header."""
-    start = file.read(9)
+def _require_no_pickle(start: bytes, name: str) -> None:
     # A safetensors file starts with its header's length, which may look like either signature, and then a brace.
     if start[8:9] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise RequestError(
             f"{name} is a pickle, which could run code when opened; Striate opens only .safetensors model files"
         )
-    length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else _HEADER_LIMIT + 1
-    if not 0 < length <= min(_HEADER_LIMIT, size - 8):
-        raise RequestError(
-            f"{name} is not a model file, or is truncated: it does not start with a complete safetensors header"
-        )
-    return start + file.read(length - 1)
 
 
-def _header(content: bytes, name: str) -> tuple[dict[str, Any], int]:
-    """The JSON that Striate put into the safetensors header, and the declared number of bytes of the tensors."""
+def _header(outer: dict[str, Any], name: str) -> dict[str, Any]:
+    """The JSON that Striate put into the safetensors header."""
     try:
-        outer = json.loads(content)
         text = outer["__metadata__"]["striate"]
-        end = max(int(one["data_offsets"][1]) for name, one in outer.items() if name != "__metadata__")
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"the model file {name} is damaged: its header is not JSON") from error
-    except (KeyError, IndexError, TypeError, OverflowError):
+    except (KeyError, TypeError):
         raise RequestError(f"{name} has tensors, but is not a Striate model: it has no net and no pixels") from None
     try:
         header = json.loads(text)
@@ -173,7 +158,7 @@ def _header(content: bytes, name: str) -> tuple[dict[str, Any], int]:
         raise RequestError(f"{name} has model format {header['format']}, and this Striate reads {FORMAT}; {hint}")
     if header.pop("sha256", None) != sha256_of(json.dumps(header).encode()):
         raise RequestError(f"the model file {name} is damaged: its description does not match its checksum")
-    return header, end
+    return header
 
 
 _KINDS: dict[str, type] = {

@@ -19,8 +19,9 @@ from typing import BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.sources.arrays import ArraySource, from_arrays
+from striate.data.sources.arrays import RATIO, ArraySource, from_arrays
 from striate.data.sources.base import Oddity
+from striate.data.sources.unpacking import most_unpacked
 from striate.errors import RequestError
 from striate.reading import open_file
 
@@ -128,9 +129,8 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
             stream = cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=raw)) if packed else raw)
             shape = _shape(path, stream, dimensions)
             size = int(np.prod(shape, dtype=object))
-            # Deflate packs at most 1032 to 1: what is declared beyond that is not in the file, whatever it says.
-            most = (1032 if packed else 1) * os.fstat(raw.fileno()).st_size
-            if size > min(most, MAX_BYTES):
+            held = os.fstat(raw.fileno()).st_size
+            if size > min(most_unpacked(held, RATIO) if packed else held, MAX_BYTES):
                 raise RequestError(f"{str(path)!r} declares {size:,} values ({_by(shape)}), more than it can contain")
             content = bytearray()
             while len(content) < size and (chunk := stream.read(min(2**20, size - len(content)))):
