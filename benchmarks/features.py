@@ -41,7 +41,9 @@ def main() -> None:
     step = max(1, len(source.items) // images)
     source = with_items(source, source.items[::step][:images])
     extractor = feature_extractor(pretrained(DEFAULT_BACKBONE), "openvino", "auto", len(source.items))
-    extract(with_items(source, source.items[:2]), extractor, Progress())  # compiles the graph, and fills the disk's cache
+    extract(
+        with_items(source, source.items[:2]), extractor, Progress()
+    )  # compiles the graph, and fills the disk's cache
     graph = next(Path(os.environ["STRIATE_CACHE"]).glob("graphs/*/backbone.xml"))
     pixels, hint = extractor.backbone.pixels, {"float32": "f32", "bfloat16": "bf16"}[extractor.precision]
     core = import_openvino().Core()

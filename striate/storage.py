@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from striate.errors import WorkError
+from striate.reading import CACHE, open_file, read_file
 
 
 def cache_root() -> Path:
@@ -117,7 +118,7 @@ def without_checksum(stored: bytes) -> memoryview | None:
 def read_checked(path: Path) -> memoryview | None:
     """The content that `write_checked` wrote; None if it is missing or damaged."""
     try:
-        return without_checksum(path.read_bytes())
+        return without_checksum(read_file(path, CACHE))
     except OSError:
         return None
 
@@ -148,7 +149,7 @@ def sha256_of(content: bytes | memoryview) -> str:
 
 def sha256_of_file(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
+    with open_file(path, None) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -16,6 +16,7 @@ from striate.decoding.colour import to_rgb
 from striate.decoding.formats import brand, open_image, refuse
 from striate.decoding.problems import UnreadableImage
 from striate.decoding.wide import to_8_bits
+from striate.reading import IMAGE, open_file
 
 _ORIENTATION = 0x0112
 
@@ -63,7 +64,7 @@ def peek(path: Path) -> tuple[int, int, int] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with path.open("rb") as file, open_image(file) as opened:
+            with open_file(path, IMAGE) as file, open_image(file) as opened:
                 return *opened.size, 1 if opened.mode in ("L", "1", "I", "F") or opened.mode.startswith("I;16") else 3
     except Exception:  # as in decode: a decoder may raise anything; the error is reported when the file is decoded
         return None

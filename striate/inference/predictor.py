@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from striate.data.sources.files import read_file
 from striate.data.threads import in_order
 from striate.errors import RequestError
 from striate.inference.choosing import choose_engine, open_engine
@@ -22,6 +21,7 @@ from striate.inference.ood import OODDetector
 from striate.model import Model
 from striate.pixels import Decoded, Images, UnreadableImage, upright
 from striate.progress import Progress
+from striate.reading import IMAGE, read_file
 from striate.tasks import Answer
 from striate.tasks.values import MetricFunction
 
@@ -249,7 +249,7 @@ class Predictor:
 
     def _decoded(self, path: Path) -> Decoded:
         try:
-            return self.model.pixels.decode(read_file(path))
+            return self.model.pixels.decode(read_file(path, IMAGE))
         except OSError as error:
             raise RequestError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
         except UnreadableImage as error:

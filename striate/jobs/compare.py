@@ -16,6 +16,7 @@ from striate.errors import RequestError
 from striate.jobs.outputs import require_outside
 from striate.learning.outcomes import OUTCOME_COLUMNS, OUTCOMES
 from striate.model import Model, read
+from striate.reading import LOG, read_given
 from striate.recipe import Recipe
 from striate.report.compare.page import render_comparison
 from striate.report.compare.summary import RunSummary
@@ -85,10 +86,7 @@ def summary(folder: Path) -> RunSummary:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "surrogateescape")
-    except OSError as error:
-        raise RequestError(f"cannot read {str(path)!r} of the run: {error.strerror or error}") from error
+    return read_given(path, "the run's", LOG).decode("utf-8", "surrogateescape")
 
 
 def _data_of(recipe: str) -> str:

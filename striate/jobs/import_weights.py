@@ -18,6 +18,7 @@ from striate.inference.predictor import Predictor
 from striate.model import Model, write
 from striate.nets.catalog import entry
 from striate.progress import Progress
+from striate.reading import TEXT, read_given
 from striate.tasks import Classification
 from striate.weights.checkpoints import Checkpoint, read_checkpoint
 from striate.weights.classes import CIFAR10, imagenet_names
@@ -131,8 +132,8 @@ def read_classes(path: Path) -> list[str]:
     Raises RequestError for a file that is not text, and for a name that is empty or there twice.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, ValueError) as error:
+        lines = read_given(path, "the class names", TEXT).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
         raise RequestError(f"cannot read the class names {str(path)!r}: {error}") from error
     names = [clean(line) for line in lines]
     while names and not names[-1].strip():

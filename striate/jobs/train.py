@@ -34,6 +34,7 @@ from striate.learning.run_folder import (
 )
 from striate.learning.strategies import train_as_planned
 from striate.progress import Announcing, Progress
+from striate.reading import TABLE, read_given
 from striate.recipe import Recipe
 from striate.recipe.optimizers import Optimizer
 from striate.tasks.values import MetricFunction
@@ -276,6 +277,6 @@ def _recorded(recipe: Recipe, source: Source, plan: Plan, context: RunContext, *
         if recipe.value(key):
             filled[key] = str(Path(recipe.value(key)).resolve())
     if recipe.data.decisions:  # copied now, before it can change; as bytes, because a name may contain any line end
-        content = Path(recipe.data.decisions).read_bytes()
+        content = read_given(Path(recipe.data.decisions), "the decisions", TABLE)
         context.folder.write_text(DECISIONS, content.decode("utf-8", "surrogateescape"))
     return context.recorded(recipe.updated(filled))

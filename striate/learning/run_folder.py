@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from striate.errors import RequestError, Stopped, WorkError
+from striate.reading import LOG as LOG_BYTES
+from striate.reading import read_file
 from striate.storage import json_text, write_text
 
 LOG, RECIPE, MODEL, CHECKPOINTS = "log.jsonl", "recipe.toml", "model.safetensors", "checkpoints"
@@ -88,7 +90,7 @@ class RunFolder:
     def logged(self, event: str) -> dict[str, Any] | None:
         """The facts of the last line of log.jsonl for an event; None without one. A truncated line is skipped."""
         found = None
-        for line in (self.path / LOG).read_text("utf-8", "replace").splitlines():
+        for line in _lines(self.path):
             with contextlib.suppress(ValueError):
                 facts = json.loads(line)
                 found = facts if facts["event"] == event else found
@@ -97,7 +99,7 @@ class RunFolder:
     def seconds_logged(self) -> float:
         """Seconds from the first to the last line of log.jsonl, without the pauses before each line "resume"."""
         total, before = 0.0, None
-        for line in (self.path / LOG).read_text("utf-8", "replace").splitlines():
+        for line in _lines(self.path):
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 facts = json.loads(line)
                 now = float(facts["time"])
@@ -176,13 +178,19 @@ def require_unfinished(path: Path) -> None:
 
 def first_logged(path: Path, event: str) -> dict[str, Any]:
     """The facts of the first line of a run's log.jsonl for `event`; {} if there is none."""
-    with contextlib.suppress(OSError), open(path / LOG, encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            with contextlib.suppress(ValueError):
-                told = json.loads(line)
-                if isinstance(told, dict) and told.get("event") == event:
-                    return told
+    for line in _lines(path):
+        with contextlib.suppress(ValueError):
+            told = json.loads(line)
+            if isinstance(told, dict) and told.get("event") == event:
+                return told
     return {}
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a run's log; none if it cannot be read."""
+    with contextlib.suppress(OSError):
+        return read_file(path / LOG, LOG_BYTES).decode("utf-8", "replace").split("\n")
+    return []
 
 
 def _unborn(present: list[str]) -> bool:
@@ -198,7 +206,7 @@ def _sweep(path: Path) -> None:
 
 def _end_at_a_line(log: Path) -> None:
     """Truncate an incomplete last line, which a full disk may leave."""
-    content = log.read_bytes()
+    content = read_file(log, LOG_BYTES)
     if not content.endswith(b"\n"):
         os.truncate(log, content.rfind(b"\n") + 1)
 

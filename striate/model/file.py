@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import struct
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,15 +19,16 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from striate.errors import RequestError
+from striate.model.header import Header, NotSafetensors
 from striate.nets.catalog import is_import_path, source_digest
 from striate.pixels import Pixels
+from striate.reading import WEIGHTS, open_file
 from striate.storage import json_text, sha256_of, write_bytes
 from striate.tasks import Task, task_from_dict
 
 FORMAT = 3
 _EXTRA = "extra/"  # prefix of extras' names in the file: no module name contains a slash
 MAX_CLASSES = 100_000
-_HEADER_LIMIT = 100_000_000  # safetensors' own
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -115,15 +115,16 @@ def read(path: Path) -> Model:
     """Read and check a model file. Raises RequestError, with the file's name and the defect."""
     name = repr(str(path))
     try:
-        content = path.read_bytes()
+        with open_file(path, WEIGHTS) as file:
+            _require_no_pickle(file.peek(9)[:9], name)
+            found = Header.read(file)
+            header = _header(found.values, name)
+            content = found.start + file.read(found.end)
     except OSError as error:
         raise RequestError(f"cannot read the model {name}: {error.strerror or error}") from error
-    # A safetensors file starts with its header's length, which may look like either signature, and then a brace.
-    if content[8:9] != b"{" and (content[:2] == b"PK" or content[:1] == b"\x80"):
-        raise RequestError(
-            f"{name} is a pickle, which could run code when opened; Striate opens only .safetensors model files"
-        )
-    header = _header(content, name)
+    except NotSafetensors as error:
+        kind = f"the model file {name} is truncated or" if error.damaged else f"{name} is not a model file, or is"
+        raise RequestError(f"{kind} {'damaged' if error.damaged else 'truncated'}: {error}") from error
     try:
         tensors = safetensors.numpy.load(content)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -131,18 +132,18 @@ def read(path: Path) -> Model:
     return _checked(header, tensors, name)
 
 
-def _header(content: bytes, name: str) -> dict[str, Any]:
-    """The JSON that Striate put into the safetensors header."""
-    length = struct.unpack("<Q", content[:8])[0] if len(content) >= 8 else _HEADER_LIMIT + 1
-    if length > min(_HEADER_LIMIT, len(content) - 8):
+def _require_no_pickle(start: bytes, name: str) -> None:
+    # A safetensors file starts with its header's length, which may look like either signature, and then a brace.
+    if start[8:9] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise RequestError(
-            f"{name} is not a model file, or is truncated: it does not start with a complete safetensors header"
+            f"{name} is a pickle, which could run code when opened; Striate opens only .safetensors model files"
         )
+
+
+def _header(outer: dict[str, Any], name: str) -> dict[str, Any]:
+    """The JSON that Striate put into the safetensors header."""
     try:
-        outer = json.loads(content[8 : 8 + length])
         text = outer["__metadata__"]["striate"]
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"the model file {name} is damaged: its header is not JSON") from error
     except (KeyError, TypeError):
         raise RequestError(f"{name} has tensors, but is not a Striate model: it has no net and no pixels") from None
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from striate.errors import RequestError, unknown
+from striate.reading import TEXT, read_file
 
 FACTS = Path(__file__).with_name("facts")  # a file for each module, counted by `python -m striate.anatomy.facts`
 
@@ -125,7 +126,7 @@ def source_digest(name: str) -> str:
     """
     try:
         file = inspect.getsourcefile(inspect.unwrap(_own[name].build))
-        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+        return hashlib.sha256(read_file(Path(file), TEXT)).hexdigest() if file else ""
     except (KeyError, TypeError, OSError):
         return ""
 

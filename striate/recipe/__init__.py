@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from striate.errors import RequestError, unknown
+from striate.errors import unknown
+from striate.reading import TEXT, read_given
 from striate.recipe.augment import Augment
 from striate.recipe.changing import assigned, changed, flattened
 from striate.recipe.keys import STRATEGIES, Key, Table, key, keys_of
@@ -144,7 +145,5 @@ def keys_called(name: str = "") -> list[Key]:
 
 def read_file(path: Path) -> str:
     """The text of a recipe file. Raises RequestError where it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape")  # a path in it may not be valid text
-    except OSError as error:
-        raise RequestError(f"cannot read the recipe {str(path)!r}: {error.strerror or error}") from error
+    content = read_given(path, "the recipe", TEXT)
+    return content.decode("utf-8-sig", "surrogateescape")  # a path in it may not be valid text

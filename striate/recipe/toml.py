@@ -15,7 +15,7 @@ def read_toml(text: str, source: str) -> dict[str, Any]:
     """The values of TOML text; `source` names it in errors. Raises RequestError for other text."""
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise RequestError(f"{source} is not valid TOML: {error}") from error
 
 

@@ -19,6 +19,7 @@ LAYER, LAYERS = 100, 2
 FIELDS = {LAYER: (1, 7), LAYERS: (4, 6)}
 # Within a blob: its values, its shape with the dimensions, and the four sides of the old format without shapes.
 DATA, SHAPE, DIMENSIONS, OLD_SIDES = 5, 7, 1, (1, 2, 3, 4)
+MAX_FIELDS = 1_000_000
 _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 
 Blob = npt.NDArray[np.float32]
@@ -29,6 +30,21 @@ class _Damaged(Exception):  # noqa: N818  (never leaves this file)
     pass
 
 
+class _Fields:
+    """The fields of messages, counted over the file: each costs time, and a few thousand describe any network."""
+
+    def __init__(self) -> None:
+        self.left = MAX_FIELDS
+
+    def of(self, content: memoryview) -> Iterator[Field]:
+        """The fields of a message, in order. Raises _Damaged if one reaches beyond its end, or there are too many."""
+        for field in _fields(content):
+            self.left -= 1
+            if self.left < 0:
+                raise _Damaged(f"it has more than {MAX_FIELDS:,} fields: Caffe writes the values of a blob together")
+            yield field
+
+
 def read_caffemodel(content: bytes) -> dict[str, Blob]:
     """The blobs of every layer that has any, as `name.weight`, `name.bias`, and `name.2` and so on for more.
 
@@ -36,10 +52,11 @@ def read_caffemodel(content: bytes) -> dict[str, Blob]:
     """
     found: dict[str, Blob] = {}
     try:
-        for number, kind, value in _fields(memoryview(content)):
+        fields = _Fields()
+        for number, kind, value in fields.of(memoryview(content)):
             if number not in FIELDS or kind != _BYTES or not isinstance(value, memoryview):
                 continue
-            name, blobs = _layer(value, *FIELDS[number])
+            name, blobs = _layer(fields, value, *FIELDS[number])
             for place, blob in enumerate(blobs):
                 found[f"{name}.{('weight', 'bias')[place] if place < 2 else place}"] = blob
     except _Damaged as error:
@@ -49,51 +66,50 @@ def read_caffemodel(content: bytes) -> dict[str, Blob]:
     return found
 
 
-def _layer(content: memoryview, name_field: int, blob_field: int) -> tuple[str, list[Blob]]:
+def _layer(fields: _Fields, content: memoryview, name_field: int, blob_field: int) -> tuple[str, list[Blob]]:
     name, blobs = "", []
-    for number, kind, value in _fields(content):
+    for number, kind, value in fields.of(content):
         if kind != _BYTES or not isinstance(value, memoryview):
             continue
         if number == name_field:
             name = bytes(value).decode("utf-8", "backslashreplace")
         elif number == blob_field:
-            blobs.append(_blob(value))
+            blobs.append(_blob(fields, value))
     return name, blobs
 
 
-def _blob(content: memoryview) -> Blob:
-    values: list[memoryview] = []
+def _blob(fields: _Fields, content: memoryview) -> Blob:
+    raw = bytearray()
     shape: list[int] | None = None
     old = {}
-    for number, _, value in _fields(content):
+    for number, _, value in fields.of(content):
         if number == DATA and isinstance(value, memoryview):  # packed together, or four bytes each
-            values.append(value)
+            raw += value
         elif number == SHAPE and isinstance(value, memoryview):
-            shape = _dimensions(value)
+            shape = _dimensions(fields, value)
         elif number in OLD_SIDES and isinstance(value, int):
             old[number] = value
-    raw = b"".join(values)
     if len(raw) % 4:
         raise _Damaged("the values of a blob are not of four bytes each")
     if shape is None:
         shape = [old.get(side, 1) for side in OLD_SIDES]
         while len(shape) > 1 and shape[0] == 1:  # a bias was 1 x 1 x 1 x n, a fully connected layer 1 x 1 x n x m
             del shape[0]
-    if math.prod(shape) != len(raw) // 4:
+    if math.prod(shape) != len(raw) // 4 or not all(shape):
         raise _Damaged(f"a blob of shape {shape} has {len(raw) // 4} values")
     return np.frombuffer(raw, "<f4").astype(np.float32).reshape(shape)
 
 
-def _dimensions(content: memoryview) -> list[int]:
+def _dimensions(fields: _Fields, content: memoryview) -> list[int]:
     found: list[int] = []
-    for number, kind, value in _fields(content):
+    for number, kind, value in fields.of(content):
         if number != DIMENSIONS:
             continue
         if kind == _VARINT and isinstance(value, int):
             found.append(value)
         elif isinstance(value, memoryview):
             place = 0
-            while place < len(value):
+            while place < len(value) and len(found) < MAX_FIELDS:
                 dimension, place = _varint(value, place)
                 found.append(dimension)
     if len(found) > 32:
@@ -107,6 +123,8 @@ def _fields(content: memoryview) -> Iterator[Field]:
     while place < len(content):
         key, place = _varint(content, place)
         number, kind = key >> 3, key & 7
+        if number == 0:
+            raise _Damaged("a field without a number")
         if kind == _VARINT:
             whole, place = _varint(content, place)
             yield number, kind, whole
@@ -117,7 +135,7 @@ def _fields(content: memoryview) -> Iterator[Field]:
             length = 4 if kind == _FOUR else 8
         else:
             raise _Damaged(f"a field of kind {kind}")
-        if number == 0 or length > len(content) - place:
+        if length > len(content) - place:
             raise _Damaged("a field reaches beyond the end")
         yield number, kind, content[place : place + length]
         place += length

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import pickle
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from striate.errors import RequestError
+from striate.model.header import Header, NotSafetensors
+from striate.reading import WEIGHTS, open_file
 from striate.weights.caffemodel import read_caffemodel
 from striate.weights.fitting import Arrays
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from striate.weights.pickles import arrays_of, read_pickle
 
 PICKLES = (".pth", ".pt", ".th", ".bin", ".ckpt")
 ENDINGS = (".safetensors", *PICKLES, ".caffemodel")
-_INSIDE = ("state_dict", "model", "model_state_dict")  # keys that training scripts use for the weights
+CAFFE_BYTES = 2**30  # of a Caffe model; VGG-19, the largest of those that fit, has half
 
 
 @dataclass(frozen=True)
@@ -42,64 +38,37 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if ending not in ENDINGS:
         raise RequestError(f"{str(path)!r} ends in none of {', '.join(ENDINGS)}")
     try:
-        content = path.read_bytes()
+        with open_file(path, CAFFE_BYTES if ending == ".caffemodel" else WEIGHTS) as file:
+            what, arrays = _read(file, ending)
+            checksums = {name: _digest(file, name) for name in ("sha256", "sha1")}
     except OSError as error:
-        raise RequestError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
-    arrays: Arrays
-    try:
-        if ending == ".caffemodel":
-            what, arrays = "a Caffe model, of which only layer names and blobs were read", {**read_caffemodel(content)}
-        elif ending == ".safetensors":
-            what, arrays = "a safetensors file", _of_safetensors(content)
-        else:
-            what, arrays = "a pickle, of which only tensors and plain containers were read", _of_torch(content)
+        raise RequestError(f"cannot read the weights {str(path)!r}: {error.strerror or error}") from error
     except RequestError as error:
         raise RequestError(f"{str(path)!r} cannot be imported: {error}") from error
-    checksums = {name: hashlib.new(name, content, usedforsecurity=False).hexdigest() for name in ("sha256", "sha1")}
     return Checkpoint(what, arrays, checksums)
 
 
-def _of_safetensors(content: bytes) -> Arrays:
+def _read(file: BufferedReader, ending: str) -> tuple[str, Arrays]:
+    """What the file is, and its arrays."""
+    if ending == ".caffemodel":
+        return "a Caffe model, of which only layer names and blobs were read", {**read_caffemodel(file.read())}
+    if ending == ".safetensors":
+        return "a safetensors file", _of_safetensors(file)
+    return "a pickle, of which only tensors and plain containers were read", read_pickle(file)
+
+
+def _digest(file: BufferedReader, name: str) -> str:
+    file.seek(0)
+    return hashlib.file_digest(file, lambda: hashlib.new(name, usedforsecurity=False)).hexdigest()
+
+
+def _of_safetensors(file: BufferedReader) -> Arrays:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
-        state = load(content)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        header = Header.read(file)
+        state = load(header.start + file.read(header.end))
+    except (NotSafetensors, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise RequestError(f"it is not a safetensors file, or is damaged: {error}") from error
-    return _arrays(state)
-
-
-def _of_torch(content: bytes) -> Arrays:
-    import torch
-
-    try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).partition("Please file")[0]
-        at = reason.find("Unsupported")
-        told = " ".join(reason[max(at, 0) :].split())[:200] if at >= 0 else "it is damaged"
-        raise RequestError(f"it is a pickle with more than weights, and was not opened ({told})") from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        raise RequestError("no weights could be read from it: it is damaged, or not a PyTorch checkpoint") from error
-    for name in _INSIDE:
-        if isinstance(state, dict) and isinstance(state.get(name), dict):
-            state = state[name]
-            break
-    if not isinstance(state, dict) or not state:
-        raise RequestError("it has no dictionary of tensors")
-    for key, tensor in state.items():
-        if not isinstance(key, str) or not isinstance(tensor, torch.Tensor):
-            raise RequestError(f"{key!r} in it is not a tensor; it must be a state_dict")
-    return _arrays(state)
-
-
-def _arrays(state: dict[str, Tensor]) -> Arrays:
-    arrays: Arrays = {}
-    for key, tensor in state.items():
-        try:
-            whole = tensor.detach().float() if tensor.is_floating_point() else tensor.detach()
-            arrays[key] = np.array(whole.numpy())
-        except (RuntimeError, TypeError) as error:  # sparse, quantised, or of a type without an array
-            raise RequestError(f"its tensor {key!r} has unsupported type {tensor.dtype}, {tensor.layout}") from error
-    return arrays
+    return arrays_of(state, len(header.start) + header.end)

@@ -19,6 +19,7 @@ from safetensors.numpy import load, save
 
 from striate.errors import WorkError, unknown
 from striate.pixels import Pixels
+from striate.reading import CACHE, WEIGHTS, read_file
 from striate.storage import cache_root, package_folder, sha256_of, write_bytes
 from striate.tables import table
 from striate.weights.fitting import Arrays, Rename, fitted, renamed
@@ -131,7 +132,7 @@ def _from_cache(found: Source) -> Arrays | None:
     """The arrays of the first cached file whose content matches the checksum in its name."""
     for path in sorted(_cache_folder().glob(f"{found.net}-{found.fingerprint}-*.safetensors")):
         with contextlib.suppress(OSError, SafetensorError):
-            content = path.read_bytes()
+            content = read_file(path, CACHE)
             if path.stem.rpartition("-")[2] == sha256_of(content):
                 return dict(load(content))
     return None
@@ -140,7 +141,7 @@ def _from_cache(found: Source) -> Arrays | None:
 def _from_package(found: Source) -> Arrays:
     path = _package_file(found)
     try:
-        content = path.read_bytes()
+        content = read_file(path, WEIGHTS)
     except OSError as error:
         raise WorkError(f"could not read the weights {str(path)!r}: {error.strerror or error}") from error
     checksum = sha256_of(content)

@@ -5,7 +5,6 @@ These are the widely used PyTorch reproductions of He et al. 2015, section 4.2, 
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,10 @@ import numpy.typing as npt
 
 from striate.errors import RequestError, WorkError
 from striate.pixels import Pixels
+from striate.reading import WEIGHTS, open_file
 from striate.tables import table
 from striate.weights.fitting import Rename, fitted, renamed
+from striate.weights.pickles import read_pickle
 
 KEYS = table(
     Rename,
@@ -38,17 +39,14 @@ def import_resnet_checkpoint(path: str | Path, net_name: str) -> dict[str, npt.N
     The file is a pickle; only tensors and plain containers are unpickled.
     Raises RequestError for a file that does not exist or is no such checkpoint, WorkError for one of another network.
     """
-    import torch
-
     try:
-        content = torch.load(Path(path), map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no weights could be read from it"
-        raise RequestError(f"{str(path)!r} is not a PyTorch checkpoint: {reason}") from error
-    state = content.get("state_dict") if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-        raise RequestError(f"{str(path)!r} has no 'state_dict' of tensors, as these checkpoints do")
+        with open_file(Path(path), WEIGHTS) as file:
+            arrays = read_pickle(file)
+    except OSError as error:
+        raise RequestError(f"{str(path)!r} is not a PyTorch checkpoint: {error.strerror or error}") from error
+    except RequestError as error:
+        raise RequestError(f"{str(path)!r} is not a PyTorch checkpoint: {error}") from error
     try:
-        return fitted(renamed({key: tensor.numpy() for key, tensor in state.items()}, KEYS), net_name)
+        return fitted(renamed(arrays, KEYS), net_name)
     except WorkError as error:
         raise WorkError(f"{str(path)!r}: {error}") from error

@@ -292,5 +292,5 @@ def test_a_model_is_no_pack_and_a_pack_no_model(small: PackSource, tmp_path: Pat
 def test_a_pack_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"cannot read the pack .*No such file"):
         open_pack(tmp_path / "none.pack")
-    with pytest.raises(RequestError, match="Is a directory"):
+    with pytest.raises(RequestError, match="it is a folder, not a file"):
         open_pack(tmp_path)

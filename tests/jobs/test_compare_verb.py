@@ -125,7 +125,7 @@ def test_what_is_no_run_is_one_line(runs: dict[str, Run], tmp_path: Path, cli) -
     half = tmp_path / "half"
     shutil.copytree(good, half)
     (half / "log.jsonl").unlink()
-    with pytest.raises(RequestError, match=r"cannot read '.*log\.jsonl' of the run: No such file"):
+    with pytest.raises(RequestError, match=r"cannot read the run's '.*log\.jsonl': No such file"):
         compare([good, half], out=tmp_path / "c.html")
 
 

@@ -61,8 +61,8 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="no weights could be read"):
         import_resnet_checkpoint(path, "resnet20")
     path.write_bytes(pickle.dumps(Path("a class that is no tensor"), protocol=2))
-    with pytest.raises(RequestError, match="no weights could be read"):
+    with pytest.raises(RequestError, match="a pickle with more than weights"):
         import_resnet_checkpoint(path, "resnet20")
     torch.save({"best_prec1": 91.7}, path)
-    with pytest.raises(RequestError, match="has no 'state_dict' of tensors"):
+    with pytest.raises(RequestError, match="it must be a state_dict"):
         import_resnet_checkpoint(path, "resnet20")

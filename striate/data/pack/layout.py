@@ -26,7 +26,8 @@ from striate.tasks import Task, task_from_dict
 FORMAT = 2
 DIGEST = 32  # bytes of an original's SHA-256
 _MARK = "striate.pack"  # the description's name in the header's metadata
-_HEADER_LIMIT = 100_000_000  # safetensors' own
+_HEADER_LIMIT = 2**25  # bytes; as JSON values, up to twenty times as many
+_TABLE_LIMIT = 2**30  # bytes; a line has a few hundred
 _PAGE = 4096
 _WIDEST = 10**15  # the maximum number of images, and of bytes of the table
 
@@ -138,6 +139,8 @@ def read_heading(file: BinaryIO, size: int, name: str) -> Layout:
         raise RequestError(
             f"the pack {name} is truncated or damaged: it has {size:,} bytes, not {layout.table_start + table:,}"
         )
+    if table > _TABLE_LIMIT:
+        raise RequestError(f"the pack {name} has a table of {table:,} bytes; at most {_TABLE_LIMIT:,} are read")
     return layout
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zlib
@@ -22,7 +23,7 @@ from striate.data.sources.base import Item, Oddity
 from striate.errors import RequestError
 from striate.pixels import Decoded, Images, Pixels
 from striate.progress import Progress
-from striate.storage import sha256_of
+from striate.reading import open_file
 from striate.tasks import Task
 
 SUFFIX = ".pack"
@@ -94,8 +95,11 @@ def open_pack(path: Path, *, check: bool = True, progress: Progress | None = Non
     """
     name = repr(str(path))
     try:
-        with open(path, "rb") as file:
+        with open_file(path, None) as file:
             layout = read_heading(file, os.fstat(file.fileno()).st_size, name)
+            file.seek(layout.table_start)
+            if hashlib.file_digest(file, "sha256").hexdigest() != layout.table_sha256:
+                raise damaged(name, "its table does not match its checksum")
             file.seek(layout.table_start)
             table = file.read(layout.table_bytes)
             pixels = layout.heading.pixels
@@ -103,8 +107,6 @@ def open_pack(path: Path, *, check: bool = True, progress: Progress | None = Non
             images = np.memmap(file, np.uint8, "r", layout.images_start, shape)
     except OSError as error:
         raise RequestError(f"cannot read the pack {name}: {error.strerror or error}") from error
-    if sha256_of(table) != layout.table_sha256:
-        raise damaged(name, "its table does not match its checksum")
     source = _source(path, layout, table, images)
     if check:
         _check(source, progress or Progress())

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from striate.data.sources.base import Item, Oddity
+from striate.data.sources.unpacking import open_zip
 from striate.errors import RequestError
 from striate.pixels import Decoded
+from striate.reading import open_file
 from striate.tasks import Classification, Task
 
 
@@ -50,6 +52,9 @@ class ArraySource:
         return ""
 
 
+MAX_IMAGES = 3_000_000  # in one file of arrays: each takes about 300 bytes besides its pixels
+
+
 def from_arrays(
     name: str,
     identity: str,
@@ -68,6 +73,8 @@ def from_arrays(
             raise RequestError(
                 f"{name}: {len(images)} images, but labels of shape {labels.shape}; one label per image is needed"
             )
+        if len(images) > MAX_IMAGES:
+            raise RequestError(f"{name}: {len(images):,} images; at most {MAX_IMAGES:,} are read from arrays")
         if labels.dtype.kind not in "iuUb":
             raise RequestError(f"{name}: labels must be integers or text, not {labels.dtype}")
     if len({labels.dtype.kind == "U" for _, _, labels in checked}) != 1:
@@ -82,7 +89,7 @@ def from_arrays(
     labelled = [(part, index[value]) for part, _, labels in checked for value in labels.tolist()]
     width = len(str(len(labelled)))
     items = tuple(Item(f"{part or 'image'}/{n:0{width}d}", label, part) for n, (part, label) in enumerate(labelled))
-    images = np.concatenate([images for _, images, _ in checked])
+    images = checked[0][1] if len(checked) == 1 else np.concatenate([images for _, images, _ in checked])
     return ArraySource(name, identity, images, Classification(tuple(classes) or tuple(map(str, values))), items)
 
 
@@ -109,6 +116,9 @@ def checked_images(name: str, images: NDArray[Any]) -> NDArray[np.uint8]:
     return images
 
 
+MAX_BYTES = 2**31  # of the arrays of one file, unpacked too
+RATIO = 100  # the most that images are packed; digits on black are packed 5 to 1
+
 _NPZ_LAYOUTS = (
     (("", "images", "labels"),),
     (("", "x", "y"),),
@@ -125,7 +135,10 @@ _NPZ_LAYOUTS = (
 def open_npz(path: Path) -> ArraySource:
     """An .npz file as a source: images and labels, x and y, or x_train, y_train, x_test, y_test. Never unpickles."""
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+        with open_file(path, MAX_BYTES) as stream:
+            with open_zip(stream, repr(str(path)), ratio=RATIO, limit=MAX_BYTES):
+                stream.seek(0)
+            file = np.load(stream, allow_pickle=False)
             names = set(file.files)
             for layout in _NPZ_LAYOUTS:
                 present = [row for row in layout if {row[1], row[2]} <= names]
@@ -139,6 +152,8 @@ def open_npz(path: Path) -> ArraySource:
                     return from_arrays(path.stem, str(path.resolve()), parts)
     except RequestError:
         raise
+    except OSError as error:
+        raise RequestError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
     except Exception as error:  # zipfile, zlib and NumPy's header parser raise anything on damaged files
         raise RequestError(f"cannot read the arrays of {str(path)!r}: {error or type(error).__name__}") from error
     layouts = "; ".join(", ".join(f"{images} and {labels}" for _, images, labels in layout) for layout in _NPZ_LAYOUTS)

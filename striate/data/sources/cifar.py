@@ -7,6 +7,7 @@ unsigned bytes, one colour after the other. The Python version is a pickle, whic
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from striate.data.sources.arrays import ArraySource, from_arrays
 from striate.data.sources.base import Oddity
 from striate.data.sources.unpacking import tar_files, unpack_first
 from striate.errors import RequestError
+from striate.reading import read_file
 
 PIXELS = 3 * 32 * 32
 MAX_BYTES = 2**30  # of one file; the largest original has 0.15 billion
@@ -110,11 +112,10 @@ def _of_folder(path: Path) -> tuple[dict[str, bytes], tuple[Oddity, ...]]:
                 if entry not in known:
                     aside.append(Oddity(entry, "other-file", "not a file of the binary version"))
                 continue
-            with open(path / entry, "rb") as file:
-                files[entry] = file.read(MAX_BYTES + 1)
-            if len(files[entry]) > MAX_BYTES:
-                raise RequestError(f"{str(path / entry)!r} is larger than any file of CIFAR")
+            files[entry] = read_file(path / entry, MAX_BYTES)
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise RequestError(f"{error.filename!r} is larger than any file of CIFAR") from error
         raise RequestError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
     return files, tuple(aside)
 

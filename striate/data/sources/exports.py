@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from striate.data.sources.rows import read_text
+from striate.data.sources.rows import table_text
 from striate.errors import RequestError
 
 Rows = list[dict[str, Any]]
@@ -24,7 +24,7 @@ def json_rows(path: Path) -> Rows:
 
     Raises RequestError for anything else, naming what was expected.
     """
-    text = read_text(path, "manifest")
+    text = table_text(path, "manifest")
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 from striate.data.sources.originals import Original
 from striate.errors import RequestError, WorkError
 from striate.progress import Step
+from striate.reading import TEXT, open_file, read_file
 from striate.storage import write_atomically, write_text
 
 CHUNK = 2**18
@@ -67,7 +68,7 @@ class _Kept:
     def read(cls, path: Path) -> _Kept:
         """The stored state, or none: then the download starts again."""
         try:
-            values = json.loads(path.read_text("utf-8"))
+            values = json.loads(read_file(path, TEXT))
             return cls(str(values["address"]), str(values["validator"]))
         except (OSError, ValueError, KeyError, TypeError):
             return cls("", "")
@@ -223,7 +224,7 @@ def copy(original: Original, source: Path, folder: Path, step: Step) -> Path:
             )
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / (found.name if found.name in (original.file, plain) else original.file)
-        with open(found, "rb") as file:
+        with open_file(found, None) as file:
             write_atomically(target, lambda out: shutil.copyfileobj(file, out, CHUNK))
     except OSError as error:
         raise WorkError(f"could not copy {str(found)!r}: {error.strerror or error}") from error
@@ -234,7 +235,7 @@ def copy(original: Original, source: Path, folder: Path, step: Step) -> Path:
 def matches(original: Original, path: Path) -> bool:
     """Whether the file is the original, or has the same content. Raises OSError."""
     kind, _, wanted = original.checksum.partition(":")
-    with open(path, "rb") as file:
+    with open_file(path, None) as file:
         if _digest(kind, file.read) == wanted:
             return True
         if not original.inside:

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from striate.data.sources.base import Item, Oddity, file_stamp
 from striate.pixels import Decoded, decode, peek
+from striate.reading import IMAGE, read_file
 from striate.tasks import Task
-
-
-def read_file(path: Path) -> bytes:
-    """The bytes of an image file.
-
-    Raises OSError, also for a pipe, a socket or a device, whatever its name: opened, it could be waited for forever.
-    """
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder has an error of its own
-        raise OSError("it is a pipe, a socket or a device, not a file")
-    return path.read_bytes()
 
 
 @dataclass(frozen=True)
@@ -39,8 +28,8 @@ class FileSource:
     reading: tuple[str, ...] = ()
 
     def read(self, item: Item) -> bytes:
-        """The file's bytes."""
-        return read_file(self.root / item.key)
+        """The file's bytes. Raises OSError."""
+        return read_file(self.root / item.key, IMAGE)
 
     def stamp(self, item: Item) -> str:
         """Size and times of the file: equal while it is unchanged. "" if that is uncertain."""

@@ -19,9 +19,11 @@ from typing import BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.data.sources.arrays import ArraySource, from_arrays
+from striate.data.sources.arrays import RATIO, ArraySource, from_arrays
 from striate.data.sources.base import Oddity
+from striate.data.sources.unpacking import most_unpacked
 from striate.errors import RequestError
+from striate.reading import open_file
 
 IDX_NAME = re.compile(
     r"(?P<set>.*?)(?P<part>train|t10k|test|val)(?P<a>[-_.])(?P<what>images|labels)(?P<b>[-_.])idx[0-9](?P<c>[-_.])ubyte"
@@ -30,6 +32,7 @@ IDX_NAME = re.compile(
 )
 _PART_OF = {"train": "train", "val": "val", "t10k": "test", "test": "test"}
 MAX_BYTES = 2**31  # of one file's values; EMNIST's largest has 0.55 billion
+HEADER = 16  # bytes of the longest header
 UNSIGNED_BYTES = 8  # the third byte of the magic number, for the one type images and labels come in
 
 
@@ -120,15 +123,14 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     """The values of one IDX file of unsigned bytes, in its own shape. Raises RequestError unless all is as declared."""
     try:
         with ExitStack() as stack:
-            raw = stack.enter_context(open(path, "rb"))
+            raw = stack.enter_context(open_file(path, MAX_BYTES + HEADER))
             packed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             stream = cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=raw)) if packed else raw)
             shape = _shape(path, stream, dimensions)
             size = int(np.prod(shape, dtype=object))
-            # Deflate packs at most 1032 to 1: what is declared beyond that is not in the file, whatever it says.
-            most = (1032 if packed else 1) * os.fstat(raw.fileno()).st_size
-            if size > min(most, MAX_BYTES):
+            held = os.fstat(raw.fileno()).st_size
+            if size > min(most_unpacked(held, RATIO) if packed else held, MAX_BYTES):
                 raise RequestError(f"{str(path)!r} declares {size:,} values ({_by(shape)}), more than it can contain")
             content = bytearray()
             while len(content) < size and (chunk := stream.read(min(2**20, size - len(content)))):

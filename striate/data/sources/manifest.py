@@ -23,7 +23,7 @@ from striate.data.sources.files import FileSource
 from striate.data.sources.labels import Splitting, is_missing, splitting
 from striate.data.sources.names import join_names
 from striate.data.sources.parts import SPLITS, part_named
-from striate.data.sources.rows import few, read_table, read_text
+from striate.data.sources.rows import few, read_table, table_text
 from striate.errors import RequestError, printable, unknown
 from striate.tasks import Target, Task
 from striate.tasks.multilabel import LABELS_APART
@@ -134,7 +134,7 @@ def _read_csv(path: Path) -> tuple[tuple[str, ...], list[_Record]]:
 
 
 def _read_json_lines(path: Path) -> tuple[tuple[str, ...], list[_Record]]:
-    text = read_text(path, "manifest")
+    text = table_text(path, "manifest")
     columns: dict[str, None] = {}  # a set that keeps its order
     records = []
     for line, row in enumerate(text.split("\n"), 1):

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
-import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from striate.errors import RequestError, printable
+from striate.reading import TABLE, read_file
 
 DELIMITERS = (",", ";", "\t", "|")
 _EXCEL = re.compile(r'"?sep=(.)"?\s*$')  # a first line by which Excel says the delimiter
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # as Excel saves "Unicode text"
-MAX_BYTES = 2**29  # of a table of text: about ten million rows
 
 
 @dataclass(frozen=True)
@@ -26,23 +26,19 @@ class Table:
     rows: tuple[tuple[int, list[str]], ...]
 
 
-def read_text(path: Path, what: str, errors: str = "strict") -> str:
+def table_text(path: Path, what: str, errors: str = "strict") -> str:
     """The text of a table: UTF-8, with or without a byte order mark, or UTF-16 with one.
 
     Raises RequestError for anything else.
     """
     try:
-        with open(path, "rb") as file:
-            too_large = os.fstat(file.fileno()).st_size > MAX_BYTES
-            content = b"" if too_large else file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise RequestError(
-            f"cannot read the {what} {str(path)!r}: {getattr(error, 'strerror', None) or error}"
-        ) from error
-    if too_large or len(content) > MAX_BYTES:
-        raise RequestError(
-            f"the {what} {str(path)!r} has more than {MAX_BYTES // 2**20} MiB, too large for a list of images"
-        )
+        content = read_file(path, TABLE)
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise RequestError(
+                f"the {what} {str(path)!r} has more than {TABLE // 2**20} MiB, too large for a list of images"
+            ) from error
+        raise RequestError(f"cannot read the {what} {str(path)!r}: {error.strerror or error}") from error
     if content.startswith(_UTF_16):
         content = _from_utf_16(content, path, what)
     if content.startswith(b"PK\x03\x04"):
@@ -69,7 +65,7 @@ def read_table(path: Path, what: str, known: Iterable[str], errors: str = "stric
     `what`: the name of the file in errors. Raises RequestError, with the line, for an invalid file. Rows may have
     another number of fields than the header.
     """
-    text = read_text(path, what, errors)
+    text = table_text(path, what, errors)
     first, _, rest = text.partition("\n")
     said = _EXCEL.match(first)
     if said:

@@ -3,23 +3,67 @@
 from __future__ import annotations
 
 import gzip
+import os
 import stat
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from striate.errors import RequestError
+from striate.reading import open_file
 
 MAX_BYTES = 2**32  # of all that one archive holds
 MAX_FILES = 1_000_000
 CHUNK = 2**20
+UNDOUBTED = 2**26  # bytes that may be unpacked from any file, however small
+_RATIO = 1032  # of a data set: deflate packs no better
+_DIRECTORY = 2**23  # bytes of an archive's list of its members: about a hundred thousand
+_END, _END_64 = b"PK\x05\x06", b"PK\x06\x06"  # signatures of the records at an archive's end
 # Archives by the end of their names, and the command that unpacks them.
 UNPACK = {
     ".zip": "unzip", ".7z": "7z x", ".rar": "unrar x", **dict.fromkeys((".tar", ".tar.gz", ".tgz"), "tar -xf"),
     **dict.fromkeys((".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar.zst", ".tar.lzma"), "tar -xf"), ".gz": "gunzip",
 }  # fmt: skip
+
+
+def most_unpacked(size: int, ratio: int) -> int:
+    """The bytes that a packed file of `size` bytes may unpack to, if what it holds is packed at most `ratio` to 1."""
+    return max(UNDOUBTED, ratio * size)
+
+
+def open_zip(file: BufferedReader, what: str, *, ratio: int, limit: int = MAX_BYTES) -> zipfile.ZipFile:
+    """An archive whose members may be read: together of at most `limit` bytes, and at most `ratio` to 1 packed.
+
+    Raises RequestError for other ones, by what they declare, before anything is unpacked; zipfile reads no more of a
+    member than it declares, except of kinds of packing that are refused. Raises zipfile.BadZipFile for what is none.
+    """
+    size = os.fstat(file.fileno()).st_size
+    if _directory_bytes(file, size) > _DIRECTORY:
+        raise RequestError(f"{what} has more members than any such archive")
+    archive = zipfile.ZipFile(file)
+    total, most = sum(member.file_size for member in archive.infolist()), min(limit, most_unpacked(size, ratio))
+    if total > most:
+        raise RequestError(f"{what} declares {total:,} bytes unpacked, of {size:,} packed; at most {most:,} are read")
+    for member in archive.infolist():
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise RequestError(f"{what} has {member.filename[:200]!r}, packed in another way than stored or deflated")
+    return archive
+
+
+def _directory_bytes(file: BufferedReader, size: int) -> int:
+    """The declared bytes of an archive's list of members, which zipfile reads whole; 0 if there is none."""
+    start = max(0, size - 2**16 - 200)
+    file.seek(start)
+    tail = file.read()
+    file.seek(0)
+    end, end_64 = tail.rfind(_END), tail.rfind(_END_64)
+    declared = int.from_bytes(tail[end + 12 : end + 16], "little") if end >= 0 else 0
+    if declared == 0xFFFFFFFF and end_64 >= 0:
+        return int.from_bytes(tail[end_64 + 40 : end_64 + 48], "little")
+    return declared
 
 
 class _Counted:
@@ -66,7 +110,7 @@ def tar_files(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[str, int, In
     """
     what = repr(str(path))
     try:
-        with open(path, "rb") as raw:
+        with open_file(path, MAX_BYTES) as raw:
             packed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             inner = _Counted(cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if packed else raw, limit, what)
@@ -91,17 +135,13 @@ def zip_files(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[str, int, In
     """As `tar_files`, of a .zip; reading a file to its end checks its CRC."""
     what = repr(str(path))
     try:
-        with zipfile.ZipFile(path) as archive:
-            total = 0
+        with open_file(path, MAX_BYTES) as raw, open_zip(raw, what, ratio=_RATIO, limit=limit) as archive:
             for member in archive.infolist():
                 if member.is_dir():
                     continue
                 mode = member.external_attr >> 16
                 if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
                     raise RequestError(f"{what} holds {member.filename[:200]!r}, a link or device; only files are read")
-                total += member.file_size
-                if total > limit:
-                    raise RequestError(f"{what} unpacks to more than any such data set has")
                 with archive.open(member) as content:
                     yield safe_name(member.filename, what), member.file_size, Inside(content, what)
     except RequestError:

@@ -10,6 +10,7 @@ from pathlib import Path
 from striate.data.sources.base import JUNK, SUFFIXES, Oddity
 from striate.data.sources.names import natural
 from striate.data.sources.parts import part_named
+from striate.reading import open_file
 
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
 _WRAPPERS = {"images", "image", "imgs", "img", "data", "photos"}  # folders within a part that name nothing
@@ -166,7 +167,7 @@ def _only_folder(folder: str) -> os.DirEntry[str] | None:
 def _looks_like_image(path: str) -> bool:
     """Whether a file without an image's extension starts like one (a photograph named .txt, or without extension)."""
     try:
-        with open(path, "rb") as file:
+        with open_file(Path(path), None) as file:
             head = file.read(16)
     except OSError:
         return False
