@@ -253,7 +253,8 @@ class Predictor:
         except OSError as error:
             raise RequestError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
         except UnreadableImage as error:
-            raise RequestError(f"cannot use {str(path)!r}: {error.kind}, {error}") from error
+            kind = "" if error.kind in ("not-read", "not-an-image") else f"{error.kind}, "  # the reason names those
+            raise RequestError(f"cannot use {str(path)!r}: {kind}{error}") from error
 
     def _prediction(self, source: str, row: NDArray[np.float32], distance: float | None) -> Prediction:
         detector = self.ood_detector

@@ -56,7 +56,7 @@ def test_the_table_has_a_row_for_each_file(trained: Run, inbox: Path, tmp_path: 
     for row, one in zip(found, done.predictions, strict=False):
         assert row["class"] == one.label and float(row["probability"]) == pytest.approx(one.confidence, abs=1e-4)
         assert float(row["probability of bees"]) == pytest.approx(one.probabilities[1], abs=1e-4) and not row["error"]
-    assert found[-1]["class"] == found[-1]["probability"] == "" and "not-an-image" in found[-1]["error"]
+    assert found[-1]["class"] == found[-1]["probability"] == "" and "no known image format" in found[-1]["error"]
 
 
 def test_names_with_commas_and_line_breaks_stay_apart_in_the_table() -> None:
