@@ -6,7 +6,10 @@ OpenVINO has resize modes equivalent to Pillow's; sizes and crops repeat `Pixels
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -34,6 +37,87 @@ def openvino_graph(model: Model) -> Any:
     for name, value in properties(model).items():
         whole.set_rt_info(value, ["striate", name])
     return whole
+
+
+def write_openvino(model: Model, path: Path) -> None:
+    """Write `openvino_graph` as an .xml file, with its weights as a .bin file beside it, to be computed in float32.
+
+    By default OpenVINO would compute in bfloat16 where the processor has it, and some predictions would change. It
+    reads no such choice for a whole file; it does for each operation, by the attribute "precise".
+    """
+    openvino, graph = import_openvino(), openvino_graph(model)
+    optimise = importlib.import_module("openvino._offline_transformations").apply_moc_transformations
+    # What compiling would replace is replaced first: a new operation would lack the attribute of the old one.
+    for _ in range(2):  # the first optimisation makes further constants
+        _replace(graph)
+        optimise(graph, True)
+    openvino.save_model(graph, str(path), compress_to_fp16=False)
+    tree = ElementTree.parse(path)
+    for layer in tree.iterfind("layers/layer"):
+        if layer.get("type") not in ("Parameter", "Result"):
+            info = ElementTree.Element("rt_info")
+            ElementTree.SubElement(info, "attribute", name="precise", version="0")
+            layer.insert(0 if layer.find("data") is None else 1, info)
+    tree.write(path, "utf-8", xml_declaration=True)
+
+
+def _replace(graph: Any) -> None:
+    """Replace operations by others with the same result that the processor's plugin leaves as they are."""
+    for op in graph.get_ordered_ops():
+        replaced = _REPLACEMENTS.get(op.get_type_name())
+        new = replaced(op) if replaced else None
+        if new is not None and new.get_output_partial_shape(0) == op.get_output_partial_shape(0):
+            for target in list(op.output(0).get_target_inputs()):
+                target.replace_source_output(new.output(0))
+
+
+def _constant(op: Any) -> Any:
+    """The second input of an operation as a float32 array; None if it is not constant."""
+    node = op.input_value(1).get_node()
+    return np.array(node.data) if node.get_type_name() == "Constant" and node.data.dtype == np.float32 else None
+
+
+def _multiplied(op: Any) -> Any:
+    """A division by a constant as a multiplication."""
+    constant = _constant(op)
+    ops = importlib.import_module("openvino.opset1")
+    return None if constant is None else ops.multiply(op.input_value(0), (1 / constant).astype(np.float32))
+
+
+def _added(op: Any) -> Any:
+    """A subtraction of a constant as an addition."""
+    constant = _constant(op)
+    return None if constant is None else importlib.import_module("openvino.opset1").add(op.input_value(0), -constant)
+
+
+def _convolved(op: Any) -> Any:
+    """A multiplication of rows by a constant matrix as a 1x1 convolution."""
+    constant, ops, given = _constant(op), importlib.import_module("openvino.opset1"), op.input_value(0)
+    if constant is None or constant.ndim != 2 or given.get_partial_shape().rank.get_length() != 2:
+        return None
+    weight = constant if op.get_attributes()["transpose_b"] else np.ascontiguousarray(constant.T)
+    one, none = np.array([1, 1], np.int64), np.array([0, 0], np.int64)
+    images = ops.reshape(given, np.array([0, weight.shape[1], 1, 1], np.int64), special_zero=True)
+    values = ops.convolution(images, weight[:, :, None, None], one, none, none, one)
+    return ops.reshape(values, np.array([0, len(weight)], np.int64), special_zero=True)
+
+
+def _pooled(op: Any) -> Any:
+    """A pooling in the form of the first set of operations, if it has no dilation and nothing uses its indices."""
+    ops, found = importlib.import_module("openvino.opset1"), op.get_attributes()
+    used = [output for output in op.outputs() if output.get_target_inputs()]
+    if len(used) != 1 or used[0].get_index() or any(step != 1 for step in found.get("dilations", [])):
+        return None
+    rounding = "floor" if found["rounding_type"] == "floor" else "ceil"
+    shape = [found["strides"], found["pads_begin"], found["pads_end"], found["kernel"]]
+    if op.get_type_name() == "MaxPool":
+        return ops.max_pool(op.input_value(0), *shape, rounding, found["auto_pad"])
+    return ops.avg_pool(op.input_value(0), *shape, found["exclude-pad"], rounding, found["auto_pad"])
+
+
+_REPLACEMENTS: dict[str, Callable[[Any], Any]] = {
+    "Divide": _multiplied, "Subtract": _added, "MatMul": _convolved, "MaxPool": _pooled, "AvgPool": _pooled,
+}  # fmt: skip
 
 
 class _Front:

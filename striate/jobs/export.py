@@ -123,12 +123,10 @@ def _write_onnx(model: Model, path: Path) -> GraphOutputs:
 
 
 def _write_openvino(model: Model, path: Path) -> GraphOutputs:
-    from striate.interop.openvino_graph import openvino_graph
+    from striate.interop.openvino_graph import write_openvino
 
-    openvino = import_openvino()
-    openvino.save_model(openvino_graph(model), str(path), compress_to_fp16=False)
-    # float32 is set, because OpenVINO would otherwise choose bfloat16 on processors that have it.
-    compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    write_openvino(model, path)
+    compiled = import_openvino().Core().compile_model(str(path), "CPU")  # as a user does, without options
     return lambda images: [np.array(compiled([images])[output]) for output in compiled.outputs]
 
 

@@ -84,7 +84,7 @@ def train(
     hooks: see `striate.training.hooks`. metrics: custom functions (predictions, targets) -> float by name.
     resume: the folder of a run that was stopped or killed; the result is that of an uninterrupted run. No other choice
       is accepted; data from Python and custom hooks, losses, augmentations and metrics must be given again.
-    tensorboard: also write scalars for TensorBoard to the run folder.
+    tensorboard: also write scalars for TensorBoard to the run folder; a resumed run does if it was started so.
 
     Under torchrun the processes train together (data-parallel). The first one does everything else and returns the run;
     the others exit by SystemExit(0) when training ends. Restarted by torchrun, it resumes the run in `out`.
@@ -140,6 +140,9 @@ class _Request:
 def _train(request: _Request, progress: Progress, processes: Processes, tensorboard: bool) -> Run:
     clock = Clock()
     recipe, resume = _started(request, processes)
+    if resume is not None and first_logged(resume, "plan").get("tensorboard"):
+        require_writer()
+        tensorboard = True
     with clock.stage("open the data"):
         source, notes = open_for_training(recipe, (recipe.data.path or "") if request.data is None else request.data)
         if resume is not None and request.data is not None:
@@ -150,7 +153,7 @@ def _train(request: _Request, progress: Progress, processes: Processes, tensorbo
     with _claimed(resume, request.out, source, processes) as folder:
         context = RunContext(folder, clock, announcing, processes)
         clock.earlier = folder.seconds_logged() if resume is not None else 0.0
-        recipe = _recorded(recipe, source, plan, context, resumed=resume is not None)
+        recipe = _recorded(recipe, source, plan, context, resumed=resume is not None, tensorboard=tensorboard)
         notes += ["This run was interrupted and resumed: its seconds are the sum of its parts."] if resume else []
         with context.stoppable():
             plan, result = train_as_planned(source, plan, summary, recipe, context, request.extensions)
@@ -259,9 +262,12 @@ def _claimed(resume: Path | None, out: Path | None, source: Source, processes: P
     return RunFolder(out or next_free(source.name))
 
 
-def _recorded(recipe: Recipe, source: Source, plan: Plan, context: RunContext, *, resumed: bool) -> Recipe:
+def _recorded(
+    recipe: Recipe, source: Source, plan: Plan, context: RunContext, *, resumed: bool, tensorboard: bool
+) -> Recipe:
     """The recipe with the plan's choices and absolute paths, saved: the run can be resumed or repeated with it."""
     facts = {"data": recipe.data.path, "identity": source.identity, **dataclasses.asdict(plan)}
+    facts |= {"tensorboard": True} if tensorboard else {}  # no choice of training, so in the log, not in the recipe
     context.log("resume" if resumed else "plan", facts)
     if resumed:
         if not context.folder.saved:

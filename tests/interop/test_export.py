@@ -12,8 +12,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import helper
 from PIL import Image
+from torch import nn
 
 from striate.errors import RequestError, WorkError
 from striate.inference.runtimes import import_openvino
@@ -93,12 +95,48 @@ def test_exported_file_predicts_like_predict(digits: Run, tmp_path: Path, to: st
         session = onnxruntime.InferenceSession(str(done.path), providers=["CPUExecutionProvider"])
         found = session.run(["probabilities"], {"images": batch})[0]
     else:
-        core = import_openvino().Core()
-        compiled = core.compile_model(str(done.path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        compiled = import_openvino().Core().compile_model(str(done.path), "CPU")
         found = compiled([batch])["probabilities"]
     expected = [prediction.probabilities for prediction in load(digits.folder).predict(list(batch))]
     assert np.abs(found - np.stack(expected)).max() <= 0.02
     assert np.allclose(found.sum(axis=1), 1, atol=1e-4)
+
+
+def test_openvino_computes_an_export_in_float32_without_being_told(trained: Run, photos: Path, tmp_path: Path) -> None:
+    # By default it takes bfloat16 where the processor has it, and probabilities here would differ by up to 0.04.
+    done = job.export(trained.folder, to="openvino", out=tmp_path / "model.xml", images=photos)
+    assert done.difference <= 0.005
+    compiled = import_openvino().Core().compile_model(str(done.path), "CPU")
+    precisions = {str(op.get_rt_info()["runtimePrecision"].value) for op in compiled.get_runtime_model().get_ops()}
+    assert "f32" in precisions and not precisions & {"bf16", "f16"}
+    paths = sorted((photos / "val").rglob("*.jpg"))
+    found = np.stack([compiled([np.asarray(Image.open(path).convert("RGB"))[None]])[0][0] for path in paths])
+    expected = np.stack([one.probabilities for one in load(trained.folder).predict(paths)])
+    assert np.abs(found - expected).max() <= 0.02
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.MaxPool2d(3, 2), nn.MaxPool2d(2, 2, ceil_mode=True), nn.MaxPool2d(3, 1, dilation=2), nn.AvgPool2d(3, 2, 1),
+        nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False), nn.Sequential(nn.Flatten(), nn.Linear(243, 5)),
+        nn.Sequential(nn.Flatten(), nn.Linear(243, 5, bias=False), nn.ReLU(), nn.Linear(5, 3)),
+    ],
+    ids=["max", "max-ceil", "max-dilated", "average", "average-ceil", "linear", "two-linear"],
+)  # fmt: skip
+def test_replaced_operations_give_the_same_result(layer: nn.Module) -> None:
+    openvino, x = import_openvino(), torch.randn(2, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = layer((x - 0.5) / 3).numpy()
+    graph = openvino.convert_model(torch.nn.Sequential(Shifted(), layer).eval(), example_input=x)
+    openvino_graph._replace(graph)
+    found = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(x.numpy())[0]
+    assert found.shape == expected.shape and np.allclose(found, expected, atol=1e-5)
+
+
+class Shifted(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - 0.5) / 3
 
 
 def test_a_graph_that_disagrees_is_not_written(digits: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

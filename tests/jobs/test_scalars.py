@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
 import struct
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from drawings import blocks
 
-from striate import Recipe, RequestError, WorkError, train
+from striate import Recipe, RequestError, WorkError, storage, train
 from striate.jobs.scalars import write_scalars
 
 QUICK = Recipe().updated(
@@ -73,6 +75,54 @@ def test_the_scalars_are_those_of_the_log(data: Path, tmp_path: Path, cli) -> No
     assert "measured/task" not in told and "measured/interval" not in told
     for name in ("look", "train"):
         assert told[f"seconds/{name}"][0] == pytest.approx(done["stages"][name], abs=1e-3)
+
+
+def stopped(monkeypatch: pytest.MonkeyPatch, cli: Any, *arguments: object) -> int:
+    """Run the command line, with Ctrl-C pressed while the checkpoint after the second epoch is written."""
+    real, seen = storage.write_atomically, [0]
+
+    def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+        real(path, fill)
+        seen[0] += path.suffix == ".checkpoint"
+        if path.suffix == ".checkpoint" and seen[0] == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "write_atomically", write)
+        return int(cli(*arguments)[0])
+
+
+@pytest.mark.parametrize("given", ["at the start", "when resumed", "never"])
+def test_a_resumed_run_has_the_scalars_of_all_epochs(
+    given: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Any
+) -> None:
+    run, flag = tmp_path / "run", "--tensorboard"
+    arguments = ["--strategy", "scratch", "--net", "lenet5_plain", "--epochs", 4, "--set", "inference.engine=torch"]
+    first = [flag] if given == "at the start" else []
+    assert stopped(monkeypatch, cli, "train", data, "--out", run, *arguments, *first) == 130
+    assert not (run / "tensorboard").exists()
+    code, _, err = cli("train", "--resume", run, *([flag] if given == "when resumed" else []))
+    assert code == 0 and "resumed" in err, err
+    if given == "never":
+        assert not (run / "tensorboard").exists()
+        return
+    told = scalars(run / "tensorboard")
+    whole = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    losses = {event["epoch"]: single(event["loss"]) for event in whole if event["event"] == "epoch"}
+    assert losses.keys() == {1, 2, 3, 4} and told["epoch/loss"] == losses
+
+
+def test_the_handed_run_has_its_scalars_after_it_was_resumed(
+    test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Any
+) -> None:
+    case = test_data.parent / "cases" / "tensorboard_after_resume" / "data"
+    if not case.is_dir():
+        pytest.skip(f"no folder {case}")
+    run = tmp_path / "run"
+    arguments = ["--strategy", "scratch", "--net", "lenet5_plain", "--epochs", 12, "--tensorboard", "--out", run]
+    assert stopped(monkeypatch, cli, "train", case, *arguments) == 130
+    assert cli("train", "--resume", run)[0] == 0
+    assert list(scalars(run / "tensorboard")["epoch/loss"]) == list(range(1, 13))
 
 
 def test_without_the_flag_nothing_is_left(data: Path, tmp_path: Path) -> None:
