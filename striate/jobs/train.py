@@ -34,7 +34,7 @@ from striate.learning.run_folder import (
 )
 from striate.learning.strategies import train_as_planned
 from striate.progress import Announcing, Progress
-from striate.reading import TABLE, read_given
+from striate.reading import TABLE, given_path, read_given
 from striate.recipe import Recipe
 from striate.recipe.optimizers import Optimizer
 from striate.tasks.values import MetricFunction
@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # they import torch
     from striate.training.hooks import Hook
     from striate.training.training_module import LossFunction
 
+_PATHS = ("data.path", "data.split", "data.decisions", "data.ood", "net.name")  # keys that may be paths
 Place = str | os.PathLike[str] | None
 
 
@@ -120,7 +121,8 @@ def train(
     if tensorboard:
         require_writer()
     given = None if path is not None or data is None else data
-    request = _Request(chosen, recipe, Path(out) if out else None, Path(resume) if resume else None, given, extensions)
+    folder, earlier = (given_path(one, what) if one else None for one, what in ((out, "--out"), (resume, "--resume")))
+    request = _Request(chosen, recipe, folder, earlier, given, extensions)
     with joined_processes() as processes:
         return _train(request, (progress if processes.first else None) or Progress(), processes, tensorboard)
 
@@ -209,6 +211,9 @@ def _started(request: _Request, processes: Processes) -> tuple[Recipe, Path | No
             if request.extensions.augment is not None and recipe.augment == Recipe().augment:
                 recipe = recipe.updated({"augment.preset": "none"})  # replaced by the custom function
             recipe = recipe.updated(request.chosen)
+        for key in _PATHS:
+            if recipe.value(key):
+                given_path(recipe.value(key), key)
     return processes.broadcast((recipe, resume))
 
 
@@ -264,6 +269,8 @@ def _recorded(recipe: Recipe, source: Source, plan: Plan, context: RunContext, *
     facts = {"data": recipe.data.path, "identity": source.identity, **dataclasses.asdict(plan)}
     context.log("resume" if resumed else "plan", facts)
     if resumed:
+        if context.folder.damaged_lines:
+            context.progress.say(f"log.jsonl had {context.folder.damaged_lines:,} damaged lines, which were dropped.")
         if not context.folder.saved:
             context.progress.say("Nothing was saved yet: the run starts again.")
         return recipe

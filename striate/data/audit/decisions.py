@@ -16,6 +16,7 @@ from pathlib import Path
 
 from striate.data.sources.base import PARTS, Item, Oddity, Source, with_items
 from striate.data.sources.keys import Keys
+from striate.data.sources.names import readable
 from striate.data.sources.rows import read_table
 from striate.errors import RequestError, printable, unknown
 from striate.storage import write_text
@@ -78,7 +79,9 @@ def read_decisions(path: Path) -> dict[str, Decision]:
                 f"line {line} of the decisions {str(path)!r} has {len(fields)} fields, not {len(table.columns)}"
             )
         image = fields[at["path"]]
-        decision = Decision(fields[at["decision"]].strip().lower() or "keep", fields[at["to"]].strip(), str(path), line)
+        decision = Decision(
+            fields[at["decision"]].strip().lower() or "keep", readable(fields[at["to"]].strip()), str(path), line
+        )
         _check(decision, image)
         if found.setdefault(image, decision) != decision:
             earlier = found[image]
