@@ -20,7 +20,7 @@ from striate.learning.balance import check_balance
 from striate.learning.clock import Clock
 from striate.learning.context import RunContext
 from striate.learning.extensions import Extensions
-from striate.learning.planning import DataSummary, Plan, choose, summarise
+from striate.learning.planning import DataSummary, Plan, check_request, choose, summarise
 from striate.learning.processes import Processes, joined_processes
 from striate.learning.run_folder import (
     DECISIONS,
@@ -142,6 +142,7 @@ class _Request:
 def _train(request: _Request, progress: Progress, processes: Processes, tensorboard: bool) -> Run:
     clock = Clock()
     recipe, resume = _started(request, processes)
+    check_request(recipe)
     with clock.stage("open the data"):
         source, notes = open_for_training(recipe, (recipe.data.path or "") if request.data is None else request.data)
         if resume is not None and request.data is not None:
