@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.data.sources.base import PARTS
-from striate.data.sources.rows import read_table
+from striate.data.sources.rows import from_cell, read_table
 from striate.data.splits import COLUMNS
 from striate.errors import RequestError
 from striate.jobs.outputs import require_outside
@@ -150,7 +150,7 @@ def _outcomes(path: Path, score: Any) -> dict[str, tuple[str, float]]:
         return {}
     table = read_table(path, "evaluated images", OUTCOME_COLUMNS, errors="surrogateescape")
     try:
-        found = {key: (target, float(value)) for _, (key, target, value) in table.rows}
+        found = {from_cell(key): (from_cell(target), float(value)) for _, (key, target, value) in table.rows}
     except ValueError:
         return {}
     mean = sum(value for _, value in found.values()) / max(1, len(found))

@@ -39,6 +39,12 @@ class RunFolder:
         try:
             if path.exists() and not path.is_dir():
                 raise RequestError(f"the output {str(path)!r} is a file; --out takes a new or empty folder")
+            for folder in (path, *path.parents):
+                if folder.is_symlink() and not folder.exists():
+                    raise RequestError(
+                        f"the output {str(path)!r} leads through a link to {str(folder.readlink())!r}, which does not "
+                        "exist; make that folder, or choose another with --out"
+                    )
             present = sorted(entry.name for entry in path.iterdir()) if path.exists() else []
             unborn = os.name == "posix" and _unborn(present)  # elsewhere no lock shows whether it was killed
             if present and not unborn:
