@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -48,6 +49,26 @@ def unknown(what: str, value: str, choices: Iterable[str]) -> RequestError:
         shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
         hint = f"known: {shown}"
     return RequestError(f"unknown {what} {value!r}; {hint}")
+
+
+def shown(value: object, limit: int = 200) -> str:
+    """`repr` of a value for a message, shortened. A number may have too many digits to be written."""
+    try:
+        text = repr(value)
+    except ValueError:
+        text = f"a number of {value.bit_length():,} bits" if isinstance(value, int) else "a value too long to show"
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+# What a terminal would obey instead of show: control characters, lone surrogates, and marks that reverse the order of
+# letters. Line feeds and tabs are layout.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def for_terminal(text: str, encoding: str = "utf-8") -> str:
+    """Text that a terminal shows and does not obey; letters that its encoding lacks are escaped, too."""
+    plain = _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)
+    return plain.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def printable(text: str) -> str:

@@ -74,6 +74,18 @@ def read_given(path: Path, what: str, limit: int) -> bytes:
         raise RequestError(f"cannot read {what} {str(path)!r}: {error.strerror or error}") from error
 
 
+def given_path(path: str | os.PathLike[str], what: str) -> Path:
+    """A path that the user gave, which need not exist. Raises RequestError for one that no file can have."""
+    try:
+        os.lstat(path)
+    except ValueError:  # a NUL
+        raise RequestError(f"{what} {os.fspath(path)!r} is not a valid file name") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise RequestError(f"{what} {os.fspath(path)[:60]!r}... is too long for a file name") from None
+    return Path(path)
+
+
 def _require_regular(mode: int, path: Path) -> None:
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")

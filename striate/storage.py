@@ -13,12 +13,31 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from striate.errors import WorkError
+from striate.errors import RequestError, WorkError
 from striate.reading import CACHE, open_file, read_file
+
+# Bytes of a name and of a path on Linux, less what the caches put below.
+_LONGEST_NAME, _LONGEST_PATH = 255, 4096 - 160
 
 
 def cache_root() -> Path:
-    """The folder of all caches: `STRIATE_CACHE`, else the platform's default. Not created here."""
+    """The folder of all caches: `STRIATE_CACHE`, else the platform's default. Not created here.
+
+    Raises RequestError where there is no home folder, and for a path that no file could be in.
+    """
+    try:
+        folder = _cache_folder()
+    except RuntimeError as error:  # as for a process of no user, in a container
+        raise RequestError(
+            "there is no home folder for the cache: set STRIATE_CACHE to a folder that can be written"
+        ) from error
+    longest = max(len(os.fsencode(part)) for part in (*folder.parts, ""))
+    if longest > _LONGEST_NAME or len(os.fsencode(folder.absolute())) > _LONGEST_PATH:
+        raise RequestError(f"the path of the cache is too long, {str(folder)[:60]!r}...: set STRIATE_CACHE to another")
+    return folder
+
+
+def _cache_folder() -> Path:
     chosen = os.environ.get("STRIATE_CACHE")
     if chosen:
         return Path(chosen).expanduser()
@@ -44,6 +63,7 @@ def write_atomically(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     Raises WorkError, with the path, if the disk is full or the folder cannot be written; no temporary file remains.
     """
     temporary = None
+    _require_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
@@ -62,6 +82,11 @@ def write_atomically(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def _require_name(path: Path) -> None:
+    if "\0" in str(path):
+        raise WorkError(f"could not write {str(path)!r}: not a valid file name")
 
 
 def publish(part: Path, path: Path) -> None:
@@ -158,6 +183,7 @@ def fill_folder_atomically(folder: Path, fill: Callable[[Path], object]) -> None
 
     If another process made the folder meanwhile, that one remains. Raises WorkError if the disk cannot be written.
     """
+    _require_name(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".part-", dir=folder.parent, ignore_cleanup_errors=True) as temporary:

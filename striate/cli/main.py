@@ -6,13 +6,15 @@ import argparse
 import importlib
 import os
 import sys
+import traceback
 import types
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from striate.cli.streams import flush, open_missing, say, say_result
 from striate.errors import RequestError, StriateError, nearest, unknown
 from striate.storage import json_text
-from striate.torchrun import place
+from striate.torchrun import Place, place
 
 VERBS = (
     "train",
@@ -30,6 +32,8 @@ VERBS = (
     "show",
 )
 
+TRACEBACK = "STRIATE_TRACEBACK"
+
 _EXAMPLES = """examples:
   striate train photos/ --out run        train on a folder with one subfolder per class
   striate predict run new.jpg            predict the class of an image
@@ -37,7 +41,7 @@ _EXAMPLES = """examples:
   striate nets 'resnet*'                 list the networks whose name starts with resnet
 
 `striate VERB --help` shows a verb's options and an example. STRIATE_CACHE sets the cache folder.
-Exit codes: 0 success, 1 failure, 2 invalid request.
+Exit codes: 0 success, 1 failure, 2 invalid request. STRIATE_TRACEBACK=1 shows where an unexpected error happened.
 """
 
 
@@ -105,42 +109,64 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line; returns the exit code. Any error is one line."""
+    open_missing()
     given = sys.argv[1:] if arguments is None else list(arguments)
-    as_json = "--json" in given
     try:
-        chosen = parser().parse_args(given)
-        if chosen.version:
-            import striate
-
-            print(f"striate {striate.__version__}")
-            return 0
-        if chosen.verb is None:
-            parser().print_help()
-            return 0
-        if ":" in (getattr(chosen, "net", None) or ""):  # the user's own net: FILE.py:CLASS or PACKAGE.MODULE:CLASS
-            from striate.nets.own import import_net
-
-            chosen.net = import_net(chosen.net)
-        answer = _module(chosen.verb).run(chosen)
-        text = json_text(answer.json) if chosen.json else answer.text
-        encoding = sys.stdout.encoding or "utf-8"
-        # A path may not be valid text, and the terminal's encoding may lack a character.
-        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
-        for line in answer.after:
-            print(line.encode("utf-8", "backslashreplace").decode(), file=sys.stderr, flush=True)
-        return int(answer.code)
+        return _run(given)
     except StriateError as error:
-        line = " ".join(str(error).split())
-        mine = place()
-        if line:  # of several processes that stop, one reports; an error of another process names its rank
-            print(f"striate{f' ({mine})' if mine.rank else ''}: {line}", file=sys.stderr)
-        if as_json and not mine.rank:
-            print(json_text({"error": line}))
-        return error.exit_code
+        return _failed(str(error), error.exit_code, as_json="--json" in given)
     except KeyboardInterrupt:
-        print("striate: stopped", file=sys.stderr)
+        say("striate: stopped")
         return 130
-    except BrokenPipeError:  # the reader, such as `head`, closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:  # one line whatever happens; the traceback is for those who can mend it
+        if os.environ.get(TRACEBACK) == "1":
+            traceback.print_exc()
+        return _failed(_unforeseen(error), 1, as_json="--json" in given)
+    finally:
+        flush()
+
+
+def _run(given: list[str]) -> int:
+    """Run the verb and print its answer."""
+    chosen = parser().parse_args(given)
+    if chosen.version:
+        import striate
+
+        return say_result(f"striate {striate.__version__}")
+    if chosen.verb is None:
+        parser().print_help()
         return 0
+    if ":" in (getattr(chosen, "net", None) or ""):  # the user's own net: FILE.py:CLASS or PACKAGE.MODULE:CLASS
+        from striate.nets.own import import_net
+
+        chosen.net = import_net(chosen.net)
+    answer = _module(chosen.verb).run(chosen)
+    lost = say_result(json_text(answer.json) if chosen.json else answer.text)
+    for line in answer.after:
+        say(line)
+    return lost or int(answer.code)
+
+
+def _failed(message: str, code: int, *, as_json: bool) -> int:
+    """Tell an error, on one line; of several processes that stop, one reports, and an error of another names it."""
+    line = " ".join(message.split())
+    try:
+        mine = place()
+    except StriateError:  # told already: it is the error
+        mine = Place()
+    if line:
+        say(f"striate{f' ({mine})' if mine.rank else ''}: {line}")
+    if as_json and not mine.rank:
+        say_result(json_text({"error": line}))
+    return code
+
+
+def _unforeseen(error: Exception) -> str:
+    """An error that no code expected, on one line."""
+    if isinstance(error, MemoryError):
+        return f"memory is exhausted: free some, or give smaller data ({TRACEBACK}=1 shows where)"
+    if isinstance(error, OSError) and error.strerror:
+        where = f" {str(error.filename)!r}" if error.filename else ""
+        return f"{error.strerror}{where} ({TRACEBACK}=1 shows where)"
+    return f"unexpected {type(error).__name__}: {str(error)[:300]} ({TRACEBACK}=1 shows where)"

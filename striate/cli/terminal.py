@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from striate.errors import for_terminal
 from striate.progress import Progress, Step
 
 
@@ -17,12 +19,13 @@ class TerminalProgress(Progress):
 
     def say(self, line: str) -> None:
         """One line on the stream."""
-        print(line.encode("utf-8", "backslashreplace").decode(), file=self.stream, flush=True)
+        with contextlib.suppress(OSError, ValueError):  # a closed pipe or a full disk does not end the work
+            print(for_terminal(line), file=self.stream, flush=True)
 
     @contextmanager
     def bar(self, what: str, total: int) -> Iterator[Step]:
         """A bar with the remaining time."""
-        if not self.stream.isatty():
+        if not _is_terminal(self.stream):
             with super().bar(what, total) as step:
                 yield step
             return
@@ -34,7 +37,14 @@ class TerminalProgress(Progress):
         with Bars(
             *columns, TextColumn("{task.fields[words]}"), console=Console(file=self.stream), transient=True
         ) as bars:
-            yield _RichStep(bars, bars.add_task(what, total=total, words=""))
+            yield _RichStep(bars, bars.add_task(for_terminal(what), total=total, words=""))
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except (OSError, ValueError):
+        return False
 
 
 class _RichStep:

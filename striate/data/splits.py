@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from striate.data.audit.audit import Audit, Usable
 from striate.data.sources.base import PARTS, Source, with_items
 from striate.data.sources.keys import Keys
-from striate.data.sources.rows import read_table
+from striate.data.sources.rows import as_cell, from_cell, read_table
 from striate.errors import RequestError, unknown
 from striate.tasks import Strata, Task
 
@@ -168,9 +168,9 @@ def split_csv(audit: Audit, parts: Sequence[str], folds: NDArray[np.int64] | Non
     writer.writerow(COLUMNS)
     for place, (entry, part) in enumerate(zip(audit.usable, parts, strict=True)):
         fold = "" if folds is None or folds[place] < 0 else str(folds[place])
-        writer.writerow([entry.item.key, audit.task.text(entry.item.target), part, fold, ""])
+        writer.writerow([as_cell(entry.item.key), as_cell(audit.task.text(entry.item.target)), part, fold, ""])
     for oddity in audit.set_aside:
-        writer.writerow([oddity.path, "", "set aside", "", f"{oddity.kind}: {oddity.why}"])
+        writer.writerow([as_cell(oddity.path), "", "set aside", "", f"{oddity.kind}: {oddity.why}"])
     return text.getvalue()
 
 
@@ -204,7 +204,7 @@ def read_split(path: Path) -> dict[str, str]:
     saved: dict[str, str] = {}
     for line, fields in table.rows:
         row = dict(zip(table.columns, fields, strict=False))
-        image, part = row.get("path", ""), row.get("part", "").strip()
+        image, part = from_cell(row.get("path", "")), row.get("part", "").strip()
         if part == "set aside":
             continue
         if part not in PARTS:

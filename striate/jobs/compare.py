@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from striate.data.sources.base import PARTS
-from striate.data.sources.rows import read_table
+from striate.data.sources.rows import from_cell, read_table
 from striate.data.splits import COLUMNS
 from striate.errors import RequestError
 from striate.jobs.outputs import require_outside
 from striate.learning.outcomes import OUTCOME_COLUMNS, OUTCOMES
 from striate.model import Model, read
-from striate.reading import LOG, read_given
+from striate.reading import LOG, given_path, read_given
 from striate.recipe import Recipe
 from striate.report.compare.page import render_comparison
 from striate.report.compare.summary import RunSummary
@@ -39,8 +40,9 @@ def compare(runs: Sequence[str | os.PathLike[str]], *, out: str | os.PathLike[st
     Raises RequestError for fewer than two runs, for a folder that is no run, and for a page that would overwrite a file
     of a run.
     """
-    require_outside(Path(out), map(Path, runs))
-    summaries = tuple(summary(Path(run)) for run in runs)
+    folders = [given_path(run, "the run") for run in runs]
+    require_outside(given_path(out, "the page"), folders)
+    summaries = tuple(map(summary, folders))
     page, text = render_comparison(summaries), comparison_text(summaries)
     write_text(Path(out), page)
     return Comparison(Path(out), summaries, text)
@@ -56,7 +58,7 @@ def summary(folder: Path) -> RunSummary:
     events = _events(folder / "log.jsonl")
     metrics, metric = model.metrics, model.task.metric
     key = metric.key
-    score = metrics.get(key)
+    score = _number(metrics.get(key))
     return RunSummary(
         name=str(folder),
         data=_data_of(recipe),
@@ -66,20 +68,22 @@ def summary(folder: Path) -> RunSummary:
         higher_is_better=metric.share,
         score_form="percent" if metric.share else "digits",
         score_name=metric.name,
-        score=float("nan") if score is None else float(score),
+        score=math.nan if score is None else score,
         interval=_interval(metrics.get("interval")),
-        images=int(metrics.get("total", 0)),
-        seconds=next((event.get("seconds") for event in reversed(events) if event.get("event") == "done"), None),
+        images=int(_number(metrics.get("total")) or 0),
+        seconds=next(
+            (_number(event.get("seconds")) for event in reversed(events) if event.get("event") == "done"), None
+        ),
         megabytes=path.stat().st_size / 1e6,
         parameters=_parameters(model),
         metrics={
-            name.replace("_", " "): value
+            name.replace("_", " "): number
             for name, value in metrics.items()
-            if type(value) in (int, float) and name not in (key, "total", "correct")
+            if name not in (key, "total", "correct") and (number := _number(value)) is not None
         },
         curve=tuple(_numbers(event) for event in events if event.get("event") == "epoch"),
         recipe=recipe,
-        recalls={name: row.get("recall") for name, row in metrics.get("per_class", {}).items()},
+        recalls=_recalls(metrics.get("per_class")),
         held_out=_held_out(folder / "split.csv", str(metrics.get("part", ""))),
         outcomes=_outcomes(folder / OUTCOMES, score),
     )
@@ -103,18 +107,33 @@ def _events(path: Path) -> list[dict[str, Any]]:
     for line in _text(path).splitlines():
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         events += [event] if isinstance(event, dict) else []
     return events
 
 
 def _numbers(event: dict[str, Any]) -> dict[str, float]:
-    return {key: float(value) for key, value in event.items() if type(value) in (int, float) and key != "time"}
+    found = {key: _number(value) for key, value in event.items() if key != "time"}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _number(value: Any) -> float | None:
+    """A finite number; None for anything else: files of a run may have been edited."""
+    try:
+        return value if type(value) in (int, float) and math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def _recalls(rows: Any) -> dict[str, float | None]:
+    """The recall of each class, where there are classes."""
+    known = rows.items() if isinstance(rows, dict) else ()
+    return {name: _number(row.get("recall")) for name, row in known if isinstance(row, dict)}
 
 
 def _interval(value: Any) -> tuple[float, float] | None:
-    known = isinstance(value, list) and len(value) == 2 and all(type(side) in (int, float) for side in value)
+    known = isinstance(value, list) and len(value) == 2 and all(_number(side) is not None for side in value)
     return (float(value[0]), float(value[1])) if known else None
 
 
@@ -131,7 +150,7 @@ def _outcomes(path: Path, score: Any) -> dict[str, tuple[str, float]]:
         return {}
     table = read_table(path, "evaluated images", OUTCOME_COLUMNS, errors="surrogateescape")
     try:
-        found = {key: (target, float(value)) for _, (key, target, value) in table.rows}
+        found = {from_cell(key): (from_cell(target), float(value)) for _, (key, target, value) in table.rows}
     except ValueError:
         return {}
     mean = sum(value for _, value in found.values()) / max(1, len(found))

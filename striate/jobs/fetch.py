@@ -18,6 +18,7 @@ from striate.data.sources.unpacking import unpack
 from striate.errors import RequestError, WorkError, unknown
 from striate.pixels import UnreadableImage
 from striate.progress import Progress
+from striate.reading import given_path
 from striate.storage import fill_folder_atomically
 
 
@@ -103,7 +104,7 @@ def _bring(name: str, source: str, waiting: Path, progress: Progress) -> None:
     """Copy or download the set's originals to the folder `waiting`, with verified checksums."""
     originals = ORIGINALS[name].files
     remote = source.lower().startswith(("http://", "https://"))
-    local = Path(source).expanduser() if source and not remote else None
+    local = given_path(source, "--from").expanduser() if source and not remote else None
     if local is not None and not local.exists():
         raise RequestError(f"--from {source!r}: no such folder or file, and not an http address")
     total = sum(original.size for original in originals)

@@ -18,7 +18,7 @@ from striate.inference.predictor import Predictor
 from striate.model import Model, write
 from striate.nets.catalog import entry
 from striate.progress import Progress
-from striate.reading import TEXT, read_given
+from striate.reading import TEXT, given_path, read_given
 from striate.tasks import Classification
 from striate.weights.checkpoints import Checkpoint, read_checkpoint
 from striate.weights.classes import CIFAR10, imagenet_names
@@ -74,7 +74,8 @@ def import_weights(
     progress = progress or Progress()
     entry(net)
     offer = offered(net, source)
-    paths = _places(out, net, Path(file), keep=keep)
+    file = given_path(file, "the weights")
+    paths = _places(out and given_path(out, "the model file"), net, file, keep=keep)
     checkpoint = read_checkpoint(Path(file))
     progress.say(f"{os.fspath(file)} is {checkpoint.what}.")
     try:

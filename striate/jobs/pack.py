@@ -16,6 +16,7 @@ from striate.errors import RequestError
 from striate.learning.planning import summarise
 from striate.pixels import Pixels
 from striate.progress import Progress
+from striate.reading import given_path
 
 SIZE = 256  # pixels: near the training size of most nets for photographs, with room for random crops
 SMALL = 64  # pixels: images up to this size are packed unchanged
@@ -64,7 +65,7 @@ def pack(
     """
     progress = progress or Progress()
     source = open_source(data)
-    path = Path(out) if out else _beside(data, source)
+    path = given_path(out, "the pack") if out else _beside(data, source)
     _require_free(path, data)
     pixels = _pixels(source, size, rule, progress)
     made = write_pack(path, source, pixels, progress=progress)

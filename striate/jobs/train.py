@@ -20,7 +20,7 @@ from striate.learning.balance import check_balance
 from striate.learning.clock import Clock
 from striate.learning.context import RunContext
 from striate.learning.extensions import Extensions
-from striate.learning.planning import DataSummary, Plan, choose, summarise
+from striate.learning.planning import DataSummary, Plan, check_request, choose, summarise
 from striate.learning.processes import Processes, joined_processes
 from striate.learning.run_folder import (
     DECISIONS,
@@ -34,7 +34,7 @@ from striate.learning.run_folder import (
 )
 from striate.learning.strategies import train_as_planned
 from striate.progress import Announcing, Progress
-from striate.reading import TABLE, read_given
+from striate.reading import TABLE, given_path, read_given
 from striate.recipe import Recipe
 from striate.recipe.optimizers import Optimizer
 from striate.tasks.values import MetricFunction
@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # they import torch
     from striate.training.hooks import Hook
     from striate.training.training_module import LossFunction
 
+_PATHS = ("data.path", "data.split", "data.decisions", "data.ood", "net.name")  # keys that may be paths
 Place = str | os.PathLike[str] | None
 
 
@@ -120,7 +121,8 @@ def train(
     if tensorboard:
         require_writer()
     given = None if path is not None or data is None else data
-    request = _Request(chosen, recipe, Path(out) if out else None, Path(resume) if resume else None, given, extensions)
+    folder, earlier = (given_path(one, what) if one else None for one, what in ((out, "--out"), (resume, "--resume")))
+    request = _Request(chosen, recipe, folder, earlier, given, extensions)
     with joined_processes() as processes:
         return _train(request, (progress if processes.first else None) or Progress(), processes, tensorboard)
 
@@ -143,6 +145,7 @@ def _train(request: _Request, progress: Progress, processes: Processes, tensorbo
     if resume is not None and first_logged(resume, "plan").get("tensorboard"):
         require_writer()
         tensorboard = True
+    check_request(recipe)
     with clock.stage("open the data"):
         source, notes = open_for_training(recipe, (recipe.data.path or "") if request.data is None else request.data)
         if resume is not None and request.data is not None:
@@ -212,6 +215,9 @@ def _started(request: _Request, processes: Processes) -> tuple[Recipe, Path | No
             if request.extensions.augment is not None and recipe.augment == Recipe().augment:
                 recipe = recipe.updated({"augment.preset": "none"})  # replaced by the custom function
             recipe = recipe.updated(request.chosen)
+        for key in _PATHS:
+            if recipe.value(key):
+                given_path(recipe.value(key), key)
     return processes.broadcast((recipe, resume))
 
 
@@ -270,6 +276,8 @@ def _recorded(
     facts |= {"tensorboard": True} if tensorboard else {}  # no choice of training, so in the log, not in the recipe
     context.log("resume" if resumed else "plan", facts)
     if resumed:
+        if context.folder.damaged_lines:
+            context.progress.say(f"log.jsonl had {context.folder.damaged_lines:,} damaged lines, which were dropped.")
         if not context.folder.saved:
             context.progress.say("Nothing was saved yet: the run starts again.")
         return recipe

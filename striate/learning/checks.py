@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,13 +29,17 @@ class Checks:
     found: RangeTest | None = None
 
     @classmethod
-    def from_facts(cls, facts: dict[str, Any]) -> Checks:
-        """From what `facts` gave."""
-        lines, found = tuple(facts["lines"]), facts["finder"]
-        if found is None:
-            return cls(lines)
-        rates, losses = tuple(found["rates"]), tuple(found["losses"])
-        return cls(lines, RangeTest(rates, losses, found["low"], found["high"], found["rate"]))
+    def from_facts(cls, facts: dict[str, Any] | None) -> Checks | None:
+        """From what `facts` gave; None for anything else, as of a log that was edited."""
+        try:
+            lines, found = tuple(map(str, (facts or {})["lines"])), (facts or {})["finder"]
+            if found is None:
+                return cls(lines)
+            rates, losses = (tuple(map(float, found[name])) for name in ("rates", "losses"))
+            low, high, rate = (float(found[name]) for name in ("low", "high", "rate"))
+            return cls(lines, RangeTest(rates, losses, low, high, rate)) if 0 < rate < math.inf else None
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return None
 
     def facts(self) -> dict[str, Any]:
         """As JSON values, for the log."""
@@ -50,14 +55,12 @@ def run_checks(trainer: Trainer, rows: list[int]) -> tuple[Trainer, Checks]:
     """
     context, recipe = trainer.context, _timed(trainer, rows)
     trainer = trainer.with_recipe(recipe)
-    known = context.folder.logged(EVENT)
-    checks = Checks()
-    if known is not None:
-        checks = Checks.from_facts(known)
-    elif _overfitted(recipe) or recipe.optimizer.lr == AUTO:
+    checks = Checks.from_facts(context.folder.logged(EVENT))
+    if checks is None and (_overfitted(recipe) or recipe.optimizer.lr == AUTO):
         with context.clock.stage("check"), threads_for(trainer.net, recipe.train.batch):
             checks = _tried(trainer, rows)
         context.log(EVENT, checks.facts())
+    checks = checks or Checks()
     if checks.found is not None and recipe.optimizer.lr == AUTO:
         recipe = recipe.updated({"optimizer.lr": checks.found.rate})
     return trainer.with_recipe(context.recorded(recipe)), checks

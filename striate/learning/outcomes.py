@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+from striate.data.sources.rows import as_cell
 from striate.learning.run_folder import OUTCOMES as OUTCOMES
 from striate.learning.split import Split
 from striate.tasks import Evaluation
@@ -21,5 +22,5 @@ def outcomes_csv(split: Split, evaluation: Evaluation) -> str:
     for row, error in zip(rows, errors, strict=True) if len(rows) == len(errors) else ():
         item = split.audit.usable[row].item
         score = int(error == 0) if task.metric.share else error
-        writer.writerow([item.key, task.text(item.target), f"{score:.9g}"])
+        writer.writerow([as_cell(item.key), as_cell(task.text(item.target)), f"{score:.9g}"])
     return text.getvalue()

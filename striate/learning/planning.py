@@ -13,9 +13,10 @@ from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.nets.catalog import USUAL_SIZE, Entry, known
 from striate.pixels import Pixels
+from striate.recipe import Recipe
 from striate.recipe.keys import STRATEGIES
 from striate.weights.imported import imported_nets
-from striate.weights.models import DEFAULT_BACKBONE, is_model_file
+from striate.weights.models import DEFAULT_BACKBONE, is_model_file, pretrained
 from striate.weights.peers import sources_of
 from striate.weights.registry import SOURCES, has_weights
 
@@ -83,6 +84,24 @@ def choose(seen: DataSummary, strategy: str, net: str) -> Plan:
     if strategy == "best":
         return Plan("finetune", net or DEFAULT_BACKBONE, "requested by best")
     return Plan("features", net or DEFAULT_BACKBONE, why, open=strategy == "auto")
+
+
+def check_request(recipe: Recipe) -> None:
+    """Check what a recipe asks of its net, before the data are opened, which may take minutes.
+
+    Raises RequestError for an unknown net, a strategy that it cannot be trained by, options that it does not take, and
+    a model file that cannot be read or has no place for a head.
+    """
+    net, strategy = recipe.net.name or "", recipe.strategy
+    if not net and strategy not in STRATEGIES:
+        return  # chosen by the data
+    plan = choose(DataSummary(0, 0, 0, False), strategy, net)
+    if is_model_file(net):
+        pretrained(net)
+    elif plan.strategy == "scratch" and net:
+        from striate.nets.build import check_options  # imports torch, which training from scratch does anyway
+
+        check_options(plan.net, recipe.net.options)
 
 
 def _requested(seen: DataSummary, strategy: str, net: str) -> Plan:

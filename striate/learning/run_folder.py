@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import time
@@ -28,13 +29,22 @@ class RunFolder:
     As a context manager it removes what it wrote if a new run fails with nothing to resume from: no checkpoint and no
     model. A run that was requested to stop keeps everything.
     Raises RequestError if the folder is in use: another run's results are never overwritten.
+    damaged_lines: of the log, which were dropped when it was reopened.
     """
+
+    damaged_lines = 0
 
     def __init__(self, path: Path) -> None:
         self.path, self._new = path, True
         try:
             if path.exists() and not path.is_dir():
                 raise RequestError(f"the output {str(path)!r} is a file; --out takes a new or empty folder")
+            for folder in (path, *path.parents):
+                if folder.is_symlink() and not folder.exists():
+                    raise RequestError(
+                        f"the output {str(path)!r} leads through a link to {str(folder.readlink())!r}, which does not "
+                        "exist; make that folder, or choose another with --out"
+                    )
             present = sorted(entry.name for entry in path.iterdir()) if path.exists() else []
             unborn = os.name == "posix" and _unborn(present)  # elsewhere no lock shows whether it was killed
             if present and not unborn:
@@ -45,7 +55,7 @@ class RunFolder:
             self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
             # "x": of two runs that start at once on the same folder, only one gets it.
-            self._log = open(path / LOG, "a" if unborn else "x", encoding="utf-8")  # noqa: SIM115  (closed in __exit__)
+            self._log = _open_log(path, "a" if unborn else "x")
         except FileExistsError:
             raise RequestError(f"the output folder {str(path)!r} is in use by another run") from None
         except OSError as error:
@@ -65,9 +75,9 @@ class RunFolder:
         folder = cls.__new__(cls)
         folder.path, folder._made, folder._new = path, [], False
         try:
-            folder._log = open(path / LOG, "a", encoding="utf-8")  # noqa: SIM115  (closed in __exit__)
+            folder._log = _open_log(path, "a")
             _lock(folder._log, path)
-            _end_at_a_line(path / LOG)
+            folder.damaged_lines = _drop_damaged(path / LOG)
         except OSError as error:
             raise WorkError(f"cannot write in the run {str(path)!r}: {error.strerror or error}") from error
         require_unfinished(path)  # it may have ended just now
@@ -91,21 +101,20 @@ class RunFolder:
         """The facts of the last line of log.jsonl for an event; None without one. A truncated line is skipped."""
         found = None
         for line in _lines(self.path):
-            with contextlib.suppress(ValueError):
-                facts = json.loads(line)
-                found = facts if facts["event"] == event else found
+            facts = _event(line)
+            found = facts if facts is not None and facts["event"] == event else found
         return found
 
     def seconds_logged(self) -> float:
         """Seconds from the first to the last line of log.jsonl, without the pauses before each line "resume"."""
         total, before = 0.0, None
         for line in _lines(self.path):
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                facts = json.loads(line)
-                now = float(facts["time"])
-                if before is not None and facts["event"] != "resume":
-                    total += max(0.0, now - before)
-                before = now
+            if (facts := _event(line)) is None:
+                continue
+            now = float(facts["time"])
+            if before is not None and facts["event"] != "resume":
+                total += max(0.0, now - before)
+            before = now
         return total
 
     def write_text(self, name: str, text: str) -> None:
@@ -179,18 +188,26 @@ def require_unfinished(path: Path) -> None:
 def first_logged(path: Path, event: str) -> dict[str, Any]:
     """The facts of the first line of a run's log.jsonl for `event`; {} if there is none."""
     for line in _lines(path):
-        with contextlib.suppress(ValueError):
-            told = json.loads(line)
-            if isinstance(told, dict) and told.get("event") == event:
-                return told
+        if (told := _event(line)) is not None and told["event"] == event:
+            return told
     return {}
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path) -> list[bytes]:
     """The lines of a run's log; none if it cannot be read."""
     with contextlib.suppress(OSError):
-        return read_file(path / LOG, LOG_BYTES).decode("utf-8", "replace").split("\n")
+        return read_file(path / LOG, LOG_BYTES).split(b"\n")
     return []
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """A line of the log, if it is one: an object with the time and the name of an event."""
+    try:
+        facts = json.loads(line)
+        whole = isinstance(facts, dict) and isinstance(facts.get("event"), str)
+        return facts if whole and type(facts.get("time")) in (int, float) and math.isfinite(facts["time"]) else None
+    except (ValueError, RecursionError, OverflowError):
+        return None
 
 
 def _unborn(present: list[str]) -> bool:
@@ -204,11 +221,28 @@ def _sweep(path: Path) -> None:
         left.unlink(missing_ok=True)
 
 
-def _end_at_a_line(log: Path) -> None:
-    """Truncate an incomplete last line, which a full disk may leave."""
+def _open_log(path: Path, mode: str) -> TextIO:
+    """The run's log, to write; closed in `__exit__`. Raises RequestError for a pipe, which would be waited for."""
+    log = path / LOG
+    if log.exists() and not log.is_file():
+        raise RequestError(f"{str(log)!r} is not a file, and no run's log")
+    return open(log, mode, encoding="utf-8")  # type: ignore[return-value]
+
+
+def _drop_damaged(log: Path) -> int:
+    """Drop lines that are none of the log: an incomplete last one, which a full disk may leave, and others.
+
+    Returns how many others there were.
+    """
     content = read_file(log, LOG_BYTES)
-    if not content.endswith(b"\n"):
-        os.truncate(log, content.rfind(b"\n") + 1)
+    lines = content.split(b"\n")[:-1]
+    kept = [line for line in lines if _event(line) is not None]
+    whole = b"".join(line + b"\n" for line in kept)
+    if whole != content:
+        with open(log, "r+b") as file:  # in place, because the log is locked
+            file.write(whole)
+            file.truncate()
+    return len(lines) - len(kept)
 
 
 def _lock(log: TextIO, path: Path) -> None:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from striate.errors import RequestError, unknown
+from striate.errors import RequestError, shown, unknown
 from striate.nets.base import Net, Variant
 from striate.nets.catalog import USUAL_SIZE, Entry, OwnEntry, entry, known
 from striate.nets.own import make_own
@@ -102,13 +102,13 @@ def _minimum_size(facts: Entry | OwnEntry) -> int:
 
 def _whole(what: str, value: object, largest: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= largest:
-        raise RequestError(f"{what} must be a whole number from 1 to {largest}, not {value!r}")
+        raise RequestError(f"{what} must be a whole number from 1 to {largest}, not {shown(value)}")
     return value
 
 
 def _size(name: str, value: object, least: int) -> tuple[int, int]:
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
-        raise RequestError(f"input_size must be height and width, such as (224, 224), not {value!r}")
+        raise RequestError(f"input_size must be height and width, such as (224, 224), not {shown(value)}")
     height, width = (_whole("input_size", side, LARGEST_SIZE) for side in value)
     if min(height, width) < least:
         raise RequestError(f"{name} needs images of at least {least} x {least} pixels, not {height} x {width}")
@@ -117,7 +117,7 @@ def _size(name: str, value: object, least: int) -> tuple[int, int]:
 
 def _options(facts: Entry | OwnEntry, options: Mapping[str, object] | None) -> dict[str, object]:
     if options is not None and not isinstance(options, Mapping):
-        raise RequestError(f"options must be names with values, not {options!r}")
+        raise RequestError(f"options must be names with values, not {shown(options)}")
     hints = _option_types(facts)
     for option, value in (options or {}).items():
         if option in _GIVEN_APART:
@@ -125,7 +125,9 @@ def _options(facts: Entry | OwnEntry, options: Mapping[str, object] | None) -> d
         if option not in hints:
             raise unknown(f"option of {facts.name}:", option, hints)
         if not _fits(value, hints[option]):
-            raise RequestError(f"option {option} of {facts.name} must be {_type_text(hints[option])}, not {value!r}")
+            raise RequestError(
+                f"option {option} of {facts.name} must be {_type_text(hints[option])}, not {shown(value)}"
+            )
     return dict(options or {})
 
 

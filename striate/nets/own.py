@@ -29,6 +29,7 @@ from striate.errors import RequestError
 from striate.nets.base import Net
 from striate.nets.catalog import CHANNELS, CLASSES, OwnEntry, add_own, is_import_path, known
 from striate.nets.shapes import forward_hooks, meta_copy
+from striate.reading import given_path
 
 Build = TypeVar("Build", bound=Callable[..., nn.Module])
 
@@ -129,7 +130,7 @@ def _module(name: str) -> ModuleType:
 
 
 def _file_module(path: Path) -> ModuleType:
-    if not path.is_file():
+    if not given_path(path, "the file").is_file():
         raise RequestError(f"there is no file {str(path)!r}")
     imported = sys.modules.get(path.stem)
     if imported is not None:

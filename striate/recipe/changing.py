@@ -6,16 +6,19 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from striate.errors import RequestError, nearest, unknown
+from striate.errors import RequestError, nearest, shown, unknown
 from striate.recipe.keys import Table, keys_of
 from striate.recipe.tree import CHOICES, TABLES, every_key
 
+_DEEPEST = 16  # tables within tables; none is known below the second
 _FREE = "options"  # the key of [net] that is a table of any keys
 
 
 def flattened(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Nested mappings as one, by dotted keys."""
     found: dict[str, Any] = {}
+    if above.count(".") >= _DEEPEST:
+        raise RequestError(f"tables of a recipe are nested at most {_DEEPEST} deep, not {above[:60]!r}...")
     for name, value in values.items():
         if not isinstance(name, str):
             raise RequestError(f"a key of a recipe is a string, not {name!r}")
@@ -82,7 +85,7 @@ def changed(recipe: Table, values: Mapping[str, Any]) -> dict[str, Any]:
         table, dot, field = dotted.partition(".")
         if not dot and table in TABLES:
             if not isinstance(value, TABLES[table]):
-                raise RequestError(f"[{table}] is a table of keys, and takes no value such as {value!r}")
+                raise RequestError(f"[{table}] is a table of keys, and takes no value such as {shown(value)}")
             found[table] = value
         elif not dot and table in known:
             found[table] = value
@@ -102,8 +105,8 @@ def _table(recipe: Table, name: str, now: Table, values: dict[str, Any]) -> Tabl
     kind, kept = type(now), {} if type(now).RESETS in values else now.given()
     if name in CHOICES and "name" in values:
         chosen = values.pop("name")
-        if chosen not in CHOICES[name]:
-            raise unknown(name, str(chosen), CHOICES[name])
+        if not isinstance(chosen, str) or chosen not in CHOICES[name]:
+            raise unknown(name, chosen if isinstance(chosen, str) else shown(chosen), CHOICES[name])
         kind = CHOICES[name][chosen]
     fields = [one.field for one in keys_of(kind)]
     kept = {field: value for field, value in kept.items() if field in fields}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from striate.errors import RequestError, unknown
+from striate.errors import RequestError, shown, unknown
 
 STRATEGIES = ("features", "finetune", "scratch")
 LOOP = ("finetune", "scratch")  # the strategies that train by gradient steps
@@ -178,7 +178,7 @@ def converted(key: Key, value: Any) -> Any:
         found = _CONVERT[key.type](value)
         _check_range(key, found)
     except (TypeError, ValueError, OverflowError, RecursionError):
-        raise RequestError(f"{key.name} takes {key.takes}, not {value!r}") from None
+        raise RequestError(f"{key.name} takes {key.takes}, not {shown(value)}") from None
     return found
 
 

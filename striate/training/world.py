@@ -22,6 +22,8 @@ from striate.torchrun import Place, place
 # Timeout of a collective: the first process may have to decode a large data set. A failed process is noticed at once:
 # its connections close, and torchrun ends the others.
 TIMEOUT = timedelta(days=2)
+START = timedelta(minutes=10)  # for all processes to be there, once torchrun has started them
+WAIT = timedelta(minutes=30)  # of the store for a key, afterwards; torch's default
 POLL_SECONDS = 0.02  # seconds between two polls of the store
 
 
@@ -129,17 +131,37 @@ def _store(mine: Place) -> Any:
     counts restarts separately, so no counter identifies a start. So the first process draws a random name and publishes
     it with the marks it has read from the others, until each of them has found its own mark there.
     """
-    store, *_ = next(rendezvous("env://", mine.rank, mine.size))
-    mark = uuid4().hex
+    try:
+        store, *_ = next(rendezvous("env://", mine.rank, mine.size, timeout=START))
+    except ValueError as error:  # MASTER_ADDR or MASTER_PORT is missing, or no port
+        raise RequestError(
+            f"RANK and WORLD_SIZE are set, but torchrun's other variables do not fit: {error}; start with torchrun, or "
+            "unset them to run as a single process"
+        ) from error
+    named = _named(mine, store)
+    store.set_timeout(WAIT)
+    return named
+
+
+def _named(mine: Place, store: Any) -> Any:
+    """The store under the random name."""
+    mark, end = uuid4().hex, time.monotonic() + START.total_seconds()
     others = range(1, mine.size)
     if mine.rank:
         store.set(f"mark/{mine.rank}", mark)
         while mark not in (published := json.loads(store.get("published")))["marks"]:
-            time.sleep(POLL_SECONDS)
+            _wait(mine, end)
         store.set(f"{published['name']}/{mine.rank}", "found")
         return dist.PrefixStore(published["name"], store)  # type: ignore[attr-defined, unused-ignore]
     while not store.check([f"{mark}/{rank}" for rank in others]):
         marks = [store.get(f"mark/{rank}").decode() for rank in others]
         store.set("published", json.dumps({"name": mark, "marks": marks}))
-        time.sleep(POLL_SECONDS)
+        _wait(mine, end)
     return dist.PrefixStore(mark, store)  # type: ignore[attr-defined, unused-ignore]
+
+
+def _wait(mine: Place, end: float) -> None:
+    """A moment. Raises WorkError after `end`."""
+    if time.monotonic() > end:
+        raise WorkError(f"{mine}: the others did not start within {START.total_seconds():.0f} s")
+    time.sleep(POLL_SECONDS)

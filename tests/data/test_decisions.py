@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import tempfile
 from pathlib import Path
@@ -297,3 +298,12 @@ def test_nothing_changes_but_what_was_decided(
     never = set(names) - {name for row in rows for name in row}  # a name that no image had is not ours to take away
     assert not (used | never) or set(changed.task.names) == used | never
     assert lines[0].startswith("Decided: ")
+
+
+@pytest.mark.parametrize("name", ["=a", "+a", "-a", "@a", "./=a"])
+def test_no_cell_of_decisions_is_a_formula(name: str, fix: Path) -> None:
+    write_decisions(fix, [Row(f"{name}.png", "relabel", name, "found", f"{name} suggested", "why")])
+    with open(fix, encoding="utf-8", newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+    assert read_decisions(fix) == {f"{name}.png": Decision("relabel", name)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -21,6 +22,7 @@ from striate.data.opening import open_source
 from striate.data.sources.arrays import open_npz
 from striate.data.sources.files import FileSource
 from striate.data.sources.folder import open_folder
+from striate.data.sources.in_memory import from_parts
 from striate.errors import RequestError
 
 
@@ -130,7 +132,7 @@ def test_names_that_are_no_text(tmp_path: Path, cli) -> None:
     picture(tmp_path / "other" / "1.png", 1)
     (tmp_path / "other" / f"{name}.txt").write_text("x")
     source = open_folder(tmp_path)
-    assert name in source.task.names
+    assert "caf\\udce9" in source.task.names  # printable wherever it is shown
     assert_nothing_is_dropped(tmp_path, source)
     for arguments in (["audit", tmp_path], ["audit", tmp_path, "--json"]):
         code, out, _ = cli(*arguments)
@@ -511,3 +513,20 @@ def test_any_arrays_are_a_source_or_refused(images: np.ndarray, labels: np.ndarr
     assert images.dtype == np.uint8 and len(labels) == len(images)
     for item in source.items:
         assert source.decode(source.read(item), 0).image.size == (images.shape[2], images.shape[1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are no text are Linux's")
+def test_a_class_whose_name_is_no_text_is_printable_from_the_start(tmp_path: Path) -> None:
+    for name in (b"caf\xe9", b"tea"):
+        folder = tmp_path / os.fsdecode(b"data\xff") / os.fsdecode(name)
+        folder.mkdir(parents=True)
+        for number in range(2):
+            Image.new("RGB", (9, 9), (number, len(name), 0)).save(folder / f"{number}.png")
+    source = open_source(tmp_path / os.fsdecode(b"data\xff"))
+    assert source.task.names == ("caf\\udce9", "tea")
+    assert source.name == "data\\udcff"
+    for text in (*source.task.names, source.name):
+        assert text.encode("utf-8").decode("utf-8") == text  # nothing that a file, a page or an export lacks
+    assert all(source.read(item) for item in source.items)  # the files are found by their own names
+    named = from_parts({"": (np.zeros((2, 4, 4), np.uint8), np.array(["a\ud800", "b"]))})
+    assert named.task.names == ("a\\ud800", "b")

@@ -7,7 +7,7 @@ import io
 import os
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from striate.data.audit.audit import Audit, Usable
 from striate.data.audit.looking import Record
 from striate.data.sources.base import Item, Oddity
 from striate.data.sources.folder import open_folder
+from striate.data.sources.rows import as_cell, from_cell
 from striate.data.splits import (
     apply_split,
     folds_of,
@@ -431,3 +432,31 @@ def test_a_split_that_is_none_is_refused(tmp_path: Path, content: str, why: str)
 def test_a_split_that_a_spreadsheet_saved_is_read(tmp_path: Path, content: str) -> None:
     (tmp_path / "split.csv").write_text(content, "utf-8", newline="")
     assert read_split(tmp_path / "split.csv") == {"a.jpg": "val"}
+
+
+FORMULAS = ["=HYPERLINK(1)", "+a", "-a", "@a", "\ta", "./=a", "././-a", "=a,b\nc"]
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_no_cell_of_a_saved_split_is_a_formula(name: str, tmp_path: Path) -> None:
+    entries = usable((0, "x", ""), (1, "y", ""))
+    entries = [
+        Usable(replace(entry.item, key=f"{name}{place}.png"), entry.record) for place, entry in enumerate(entries)
+    ]
+    audited = Audit(Classification(("one", name)), entries, [Oddity(name, "empty", "zero bytes")])
+    path = saved_as(tmp_path, split_csv(audited, ["train", "val"]))
+    with open(path, encoding="utf-8", newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t"))]
+    assert read_split(path) == {f"{name}0.png": "train", f"{name}1.png": "val"}
+
+
+def test_numbers_and_older_files_are_read_as_they_are(tmp_path: Path) -> None:
+    assert [as_cell(text) for text in ("-1.5", "+3", "1e-3", "a=b", "./a")] == ["-1.5", "+3", "1e-3", "a=b", "./a"]
+    path = saved_as(tmp_path, "path,class,part,fold,why\n=a.png,one,train,,\n./b.png,one,val,,\n")
+    assert read_split(path) == {"=a.png": "train", "./b.png": "val"}
+
+
+@given(st.text(st.sampled_from("./=+-@\t1a"), max_size=8))
+def test_cells_are_read_back(text: str) -> None:
+    assert from_cell(as_cell(text)) == text

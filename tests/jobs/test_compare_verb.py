@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import dataclasses
 import html
+import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from drawings import blocks, csv_manifest, draw, strict_json
@@ -12,6 +18,7 @@ from drawings import blocks, csv_manifest, draw, strict_json
 from striate import Recipe, RequestError, train
 from striate.jobs.compare import compare, summary
 from striate.jobs.run import Run
+from striate.model import read, write
 
 QUICK = Recipe().updated(
     {
@@ -146,3 +153,43 @@ def test_a_page_that_cannot_be_written_is_one_line(runs: dict[str, Run], tmp_pat
     folders = [runs[name].folder for name in ("untaught", "taught")]
     code, _, err = cli("compare", *folders, "--out", tmp_path / "file" / "c.html")
     assert code == 1 and err.startswith("striate: could not write ") and err.count("\n") == 1
+
+
+VALUES: list[Any] = [None, 10**400, "x", [[]], {"a": 1}, float("nan")]
+
+
+def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where a JSON value holds others, at most two of each list."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
+    for name, one in inner:
+        yield (*above, name)
+        yield from places(one, (*above, name))
+
+
+def changed(value: Any, place: tuple[Any, ...], new: Any) -> Any:
+    if not place:
+        return new
+    copied = copy.copy(value)
+    copied[place[0]] = changed(copied[place[0]], place[1:], new)
+    return copied
+
+
+def test_figures_of_other_types_are_left_out_or_one_error(runs: dict[str, Run], tmp_path: Path) -> None:
+    good, odd = runs["taught"].folder, tmp_path / "odd"
+    shutil.copytree(good, odd)
+    model = read(odd / "model.safetensors")
+    for place in places(model.metrics):
+        for value in VALUES:
+            write(odd / "model.safetensors", dataclasses.replace(model, metrics=changed(model.metrics, place, value)))
+            with contextlib.suppress(RequestError):
+                compare([good, odd], out=tmp_path / "c.html")
+    write(odd / "model.safetensors", model)
+    lines = [json.loads(line) for line in (odd / "log.jsonl").read_text("utf-8").splitlines()]
+    for number in (0, 1, len(lines) - 1):
+        for place in [(number, *place) for place in places(lines[number])]:
+            for value in VALUES:
+                text = "".join(json.dumps(line) + "\n" for line in changed(lines, place, value))
+                (odd / "log.jsonl").write_text(text, "utf-8")
+                with contextlib.suppress(RequestError):
+                    compare([good, odd], out=tmp_path / "c.html")
+    assert (tmp_path / "c.html").read_text("utf-8").startswith("<!")

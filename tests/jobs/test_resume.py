@@ -20,6 +20,7 @@ from drawings import Listening, blocks
 from striate import Recipe, RequestError, WorkError, storage, train
 from striate.jobs.run import Run
 from striate.learning.run_folder import RunFolder
+from striate.model import read as read_model
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -280,3 +281,42 @@ def test_the_reason_of_the_plan_and_a_torn_log_line_survive(stopped: Path, tmp_p
     assert "Strategy scratch with lenet5_plain: of a reason." in said.lines
     events = [json.loads(line) for line in log.read_text().splitlines()]
     assert [event["event"] for event in events][:2] == ["plan", "resume"] and events[1]["why"] == "of a reason"
+
+
+ODD = [
+    b"[]", b"5", b"null", b"not JSON", b"\xff\xfe", b"\0\0\0", b"[" * 5000, b"", b'{"event": 5, "time": 1}',
+    b'{"time": 1}', b'{"event": "epoch"}', b'{"event": "epoch", "time": "noon"}', b'{"event": "epoch", "time": NaN}',
+    b'{"event": "epoch", "time": 1' + b"0" * 5000 + b"}",
+]  # fmt: skip
+
+
+def test_odd_lines_of_the_log_are_dropped_and_told(stopped: Path) -> None:
+    log = stopped / "log.jsonl"
+    first, *others = log.read_bytes().splitlines()
+    log.write_bytes(b"\n".join([*ODD, first, *ODD, *others, b'{"event": "checks", "time": 1, "lines": 5}', b"torn"]))
+    said = Listening()
+    run = train(resume=stopped, progress=said)
+    assert f"log.jsonl had {2 * len(ODD)} damaged lines, which were dropped." in said.lines
+    assert any(line.startswith("resumed after") for line in said.lines)
+    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    assert [line["event"] for line in lines if line["event"] in ("plan", "resume", "done")] == [
+        "plan",
+        "resume",
+        "done",
+    ]
+    assert read_model(run.folder / "model.safetensors").net == "lenet5_plain"
+
+
+def test_a_log_that_is_no_file_is_one_error(stopped: Path) -> None:
+    log = stopped / "log.jsonl"
+    log.unlink()
+    os.mkfifo(log)  # opened to append, it would wait for a reader
+    with pytest.raises(RequestError, match="is not a file, and no run's log"):
+        train(resume=stopped)
+
+
+def test_without_its_log_a_run_goes_on(stopped: Path) -> None:
+    (stopped / "log.jsonl").unlink()
+    said = Listening()
+    train(resume=stopped, progress=said)
+    assert any(line.startswith("resumed after") for line in said.lines)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from striate import train
 from striate.errors import RequestError
 from striate.learning.planning import (
     DataSummary,
@@ -69,3 +73,30 @@ def test_only_auto_leaves_the_choice_to_the_heads_error() -> None:
 def test_finetune_without_weights_is_refused_with_the_nets_that_have_them() -> None:
     with pytest.raises(RequestError, match=r"'finetune' needs weights.*efficientnet_lite0"):
         choose(DIGITS, "finetune", "lenet5")
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "unknown net 'resnt20'; did you mean 'resnet20'": {"net.name": "resnt20"},
+    "unknown option of resnet20: 'widht'": {"net": {"name": "resnet20", "options": {"widht": 2}}},
+    "option width of alexnet must be a number": {
+        "net": {"name": "alexnet", "options": {"width": "two"}},
+        "strategy": "scratch",
+    },
+    "strategy 'finetune' needs weights": {"net.name": "resnet20", "strategy": "finetune"},
+    "strategy 'features' needs weights": {"net.name": "resnet20", "strategy": "features"},
+    "cannot read the model 'none.safetensors'": {"net.name": "none.safetensors"},
+    "'scratch' starts from random weights": {"net.name": "none.safetensors", "strategy": "scratch"},
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_the_net_is_checked_before_the_data_are_opened(words: str, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=words):
+        train(tmp_path / "there is nothing here", out=tmp_path / "run", recipe=REFUSED[words])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_model_file_is_told_before_the_data_are_opened(tmp_path: Path) -> None:
+    (tmp_path / "m.safetensors").write_bytes(b"no model")
+    with pytest.raises(RequestError, match="is not a model file"):
+        train(tmp_path / "there is nothing here", net=str(tmp_path / "m.safetensors"))

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
+import io
+import json
 import re
-from urllib.parse import unquote_to_bytes
+import shutil
+import subprocess
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from pages import Strict, inspect, names, picture, plain
 
+from striate.data.sources.rows import as_cell
 from striate.pixels import POLICIES
 from striate.report.audit.content import AuditFinding, AuditPage, Entry, decision_rows
 from striate.report.audit.page import render_audit
+from striate.report.audit.script import SCRIPT
 from striate.report.audit.words import NOTE, level
 from striate.tasks import Classification, Multilabel, Regression, Task
 
@@ -237,3 +244,37 @@ def test_choices_use_the_words_of_the_task(task: type[Task], to: str, said: str)
     complete = re.search(r'data-complete="(\w+)"', page)
     assert complete is not None
     assert complete.group(1) == ("yes" if task is Classification else "no")
+
+
+CELLS = [
+    "=1+1",
+    "+1",
+    "-1.5",
+    "-a",
+    "@a",
+    "./=1",
+    "././@",
+    "a=b",
+    "\ta",
+    'é,"b"',
+    "",
+    "caf\udce9",
+    "=\udce9",
+    "1e3",
+    "./a",
+]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
+def test_the_button_writes_cells_as_the_package_does() -> None:
+    functions = SCRIPT[SCRIPT.index("  const bytes =") : SCRIPT.index("  const choices =")]
+    given = [quote_from_bytes(text.encode("utf-8", "surrogateescape"), safe="") for text in CELLS]
+    program = f"{functions}\nconsole.log(JSON.stringify({json.dumps(given)}.map((text) => cell(text, 0))));"
+    done = subprocess.run(["node", "-e", program], capture_output=True, text=True, check=True)
+    for text, raw in zip(CELLS, json.loads(done.stdout), strict=True):
+        written = io.StringIO(newline="")
+        csv.writer(written, lineterminator="").writerow([as_cell(text), "x"])
+        assert bytes(raw) + b",x" == written.getvalue().encode("utf-8", "surrogateescape"), text
+    new = f"{functions}\nconsole.log(String.fromCharCode(...cell('+new', 2)));"
+    done = subprocess.run(["node", "-e", new], capture_output=True, text=True, check=True)
+    assert done.stdout == "+new\n"

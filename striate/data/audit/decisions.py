@@ -16,7 +16,8 @@ from pathlib import Path
 
 from striate.data.sources.base import PARTS, Item, Oddity, Source, with_items
 from striate.data.sources.keys import Keys
-from striate.data.sources.rows import read_table
+from striate.data.sources.names import readable
+from striate.data.sources.rows import as_cell, from_cell, read_table
 from striate.errors import RequestError, printable, unknown
 from striate.storage import write_text
 from striate.tasks import Target, Task
@@ -58,7 +59,7 @@ def write_decisions(path: Path, rows: Iterable[Row]) -> None:
     text = io.StringIO(newline="")
     writer = csv.writer(text)  # with CRLF, as the standard for CSV has it: a name may hold either of the two
     writer.writerow(COLUMNS)
-    writer.writerows([row.path, row.decision, row.to, row.found, row.suggested, row.why] for row in rows)
+    writer.writerows(map(as_cell, (row.path, row.decision, row.to, row.found, row.suggested, row.why)) for row in rows)
     write_text(path, text.getvalue())
 
 
@@ -77,8 +78,13 @@ def read_decisions(path: Path) -> dict[str, Decision]:
             raise RequestError(
                 f"line {line} of the decisions {str(path)!r} has {len(fields)} fields, not {len(table.columns)}"
             )
-        image = fields[at["path"]]
-        decision = Decision(fields[at["decision"]].strip().lower() or "keep", fields[at["to"]].strip(), str(path), line)
+        image = from_cell(fields[at["path"]])
+        decision = Decision(
+            fields[at["decision"]].strip().lower() or "keep",
+            from_cell(readable(fields[at["to"]].strip())),
+            str(path),
+            line,
+        )
         _check(decision, image)
         if found.setdefault(image, decision) != decision:
             earlier = found[image]

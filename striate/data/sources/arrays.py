@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from striate.data.sources.base import Item, Oddity
+from striate.data.sources.names import readable
 from striate.data.sources.unpacking import open_zip
 from striate.errors import RequestError
 from striate.pixels import Decoded
@@ -90,7 +91,9 @@ def from_arrays(
     width = len(str(len(labelled)))
     items = tuple(Item(f"{part or 'image'}/{n:0{width}d}", label, part) for n, (part, label) in enumerate(labelled))
     images = checked[0][1] if len(checked) == 1 else np.concatenate([images for _, images, _ in checked])
-    return ArraySource(name, identity, images, Classification(tuple(classes) or tuple(map(str, values))), items)
+    return ArraySource(
+        name, identity, images, Classification(tuple(classes) or tuple(readable(str(value)) for value in values)), items
+    )
 
 
 def _one_each(labels: NDArray[Any]) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from striate.data.sources.base import Item, Oddity
 from striate.data.sources.files import FileSource
-from striate.data.sources.names import join_names, look_alike
+from striate.data.sources.names import join_names, look_alike, readable
 from striate.data.sources.parts import is_fold, part_named
 from striate.data.sources.walk import Found, Walk, has_images, is_file, plain_folders
 from striate.errors import RequestError, unknown
@@ -45,9 +45,14 @@ def open_folder(root: Path, name: str = "", layout: str = "auto") -> FileSource:
     place = {class_name: index for index, class_name in enumerate(joined.names)}
     items = tuple(Item(file.key, place[joined.name[file.name]], file.part, file.group) for file in files)
     return FileSource(
-        root, name or root.resolve().name, str(root.resolve()), Classification(joined.names), items, tuple(aside),
+        root,
+        name or readable(root.resolve().name),
+        str(root.resolve()),
+        Classification(joined.names),
+        items,
+        tuple(aside),
         reading=(*reading, *told, *joined.notes),
-    )  # fmt: skip
+    )
 
 
 def open_images(root: Path) -> FileSource:
@@ -60,7 +65,7 @@ def open_images(root: Path) -> FileSource:
     if not walk.files:
         locked = "".join(f"; {one.path}: {one.why}" for one in walk.oddities if one.kind == "unreadable")
         raise RequestError(f"no images in the folder {str(root)!r}{locked}")
-    name = root.resolve().name
+    name = readable(root.resolve().name)
     items = tuple(Item(file.key, 0) for file in walk.files)
     return FileSource(root, name, f"{root.resolve()}|images", Classification((name,)), items, tuple(walk.oddities))
 

@@ -18,6 +18,7 @@ from PIL import Image
 
 from striate.data.sources.arrays import ArraySource, checked_images
 from striate.data.sources.base import IN_MEMORY, PARTS, Item, Oddity
+from striate.data.sources.names import readable
 from striate.errors import RequestError, unknown
 from striate.pixels import Decoded, Images, upright
 from striate.tasks import Classification, Multilabel, Regression, Target, Task
@@ -111,7 +112,7 @@ def _read(part: str, given: Any) -> tuple[Sequence[Images], Any, tuple[str, ...]
         raise RequestError(f"{where}: the targets are of different shapes")
     names = getattr(given, "classes", ())
     named = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
-    return found, np.stack(values), tuple(names) if named else ()
+    return found, np.stack(values), tuple(map(readable, names)) if named else ()
 
 
 def _pairs(where: str, given: Any) -> Iterator[Any]:
@@ -166,7 +167,7 @@ def _task_of(targets: NDArray[Any], classes: tuple[str, ...]) -> tuple[Task, lis
         named = targets.dtype.kind in "iu" and classes and 0 <= values[0] <= values[-1] < len(classes)
         values = list(range(len(classes))) if named else values
         place = {value: number for number, value in enumerate(values)}
-        names = classes if named else tuple(map(str, values))
+        names = classes if named else tuple(readable(str(value)) for value in values)
         return Classification(names), [place[value] for value in targets.tolist()]
     raise RequestError(
         f"targets of {targets.dtype} {list(targets.shape)} fit no task: give integers or text [N] for classes, "

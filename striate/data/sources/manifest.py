@@ -21,7 +21,7 @@ from striate.data.sources.columns import OTHERS, ROLES, TARGETS, OneHot, roles_o
 from striate.data.sources.exports import json_rows
 from striate.data.sources.files import FileSource
 from striate.data.sources.labels import Splitting, is_missing, splitting
-from striate.data.sources.names import join_names
+from striate.data.sources.names import join_names, readable
 from striate.data.sources.parts import SPLITS, part_named
 from striate.data.sources.rows import few, read_table, table_text
 from striate.errors import RequestError, printable, unknown
@@ -107,7 +107,14 @@ def open_manifest(path: Path) -> FileSource:
     place = {name: task.names.index(used) for name, used in joined.name.items()}
     items = tuple(Item(r.key, _target(place, r.said), r.part, r.group, r.weight) for r in rows)
     return FileSource(
-        path.parent, path.stem, str(path.resolve()), task, items, tuple(aside), tuple(notes), reading=joined.notes
+        path.parent,
+        readable(path.stem),
+        str(path.resolve()),
+        task,
+        items,
+        tuple(aside),
+        tuple(notes),
+        reading=joined.notes,
     )
 
 

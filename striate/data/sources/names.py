@@ -42,11 +42,17 @@ def natural(name: str) -> Key:
 def clean(name: str) -> str:
     """The name as it is shown: in Unicode's composed form (NFC), without invisible characters and blanks around it.
 
-    A name of nothing else stays as it is.
+    A name of nothing else stays as it is. What is no text, as in the name of a folder that is not UTF-8, is escaped.
     """
     if name.isascii():
         return name.strip() or name
+    name = readable(name)
     return unicodedata.normalize("NFC", name).translate(_INVISIBLE).strip() or name
+
+
+def readable(name: str) -> str:
+    """The name with what is no text escaped: undecodable bytes of a file name, halves of a surrogate pair."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def spelled(name: str) -> str:

@@ -15,6 +15,7 @@ from striate.reading import TABLE, read_file
 
 DELIMITERS = (",", ";", "\t", "|")
 _EXCEL = re.compile(r'"?sep=(.)"?\s*$')  # a first line by which Excel says the delimiter
+_FORMULA = re.compile(r"(?:\./)*[=+\-@\t\r]")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # as Excel saves "Unicode text"
 
 
@@ -105,6 +106,27 @@ def _delimiter(text: str, known: set[str]) -> str:
         return sum(name.partition(":")[0] in known for name in names), len(names)
 
     return max(DELIMITERS, key=fits)
+
+
+def as_cell(text: str) -> str:
+    """Text for a cell that no spreadsheet takes for a formula: `./` is put before =, +, - and @, as before a path.
+
+    Numbers stay as they are. `from_cell` is the inverse.
+    """
+    return f"./{text}" if _FORMULA.match(text) and not _is_number(text) else text
+
+
+def from_cell(text: str) -> str:
+    """The text that `as_cell` wrote."""
+    return text[2:] if text.startswith("./") and _FORMULA.match(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def few(names: Iterable[str], limit: int = 12) -> str:

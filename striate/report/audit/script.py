@@ -19,8 +19,14 @@ SCRIPT = r"""
   };
   const encoded = (text) => [...new TextEncoder().encode(text)]
     .map((byte) => "%" + byte.toString(16).padStart(2, "0")).join("");
-  const cell = (quoted) => {  // RFC 4180
-    const raw = bytes(quoted);
+  const harmless = (raw) => {  // as `as_cell` of the package: no spreadsheet takes it for a formula
+    const text = String.fromCharCode(...raw.slice(0, 64));
+    const number = raw.length < 64 && text.trim() !== "" && isFinite(Number(text));
+    return /^(?:\.\/)*[=+\-@\t\r]/.test(text) && !number ? [46, 47, ...raw] : raw;
+  };
+  const cell = (quoted, place) => {  // RFC 4180
+    const plain = bytes(quoted), isNew = place === 2 && plain[0] === 43;  // the + before the name of a new class stays
+    const raw = isNew ? plain : harmless(plain);
     if (![34, 44, 10, 13].some((byte) => raw.includes(byte))) return raw;
     return [34, ...raw.flatMap((byte) => byte === 34 ? [34, 34] : [byte]), 34];
   };
@@ -99,7 +105,10 @@ SCRIPT = r"""
   const save = () => {
     const out = bytes("path,decision,to,found,suggested,why%0d%0a");
     for (const row of decided()) {
-      row.forEach((value, place) => { if (place) out.push(44); for (const byte of cell(value)) out.push(byte); });
+      row.forEach((value, place) => {
+        if (place) out.push(44);
+        for (const byte of cell(value, place)) out.push(byte);
+      });
       out.push(13, 10);
     }
     const link = document.createElement("a");
