@@ -1,10 +1,11 @@
 """Kill small runs at random moments, resume them, compare: python benchmarks/resume.py [--start fork] [--kills 100]
 
-Runs of four kinds, alternating, on generated drawings. A run's process is killed by SIGKILL at a random moment: mostly
-while it trains and writes a checkpoint at every step or two, sometimes before or after. Then the run is resumed, and
-perhaps killed again, until it ends. Its model.safetensors must then equal, byte for byte, that of an uninterrupted run
-of its kind: the benchmark fails at the first difference. It ends at the given number of kills or minutes. "spawn"
-starts every process from scratch; "fork" saves the imports, so that nearly all of a process's time is the run.
+Runs of ten kinds, alternating, on generated drawings. A run's process is stopped by SIGKILL or SIGTERM at a random
+moment: mostly while it trains and writes a checkpoint at every step or two, sometimes before or after. Then the run is
+resumed, and perhaps stopped again, until it ends. Its model, its split and its predictions must then equal, byte for
+byte, those of an uninterrupted run of its kind: the benchmark fails at the first difference. It ends at the given
+number of kills or minutes. "spawn" starts every process from scratch; "fork" saves the imports, so that nearly all of a
+process's time is the run.
 """
 
 from __future__ import annotations
@@ -31,23 +32,47 @@ from recording import write_record
 from striate.cli.main import main as striate
 
 COMMON = ("inference.engine=torch", "train.batch=8", "train.precision=float32")
+SAME = ("model.safetensors", "split.csv", "evaluated.csv")  # files of a run that must be equal
+# By name: the data, the net, the strategy and the settings.
 KINDS = {
     "lenet5_plain, nesterov": (
-        "grey", "lenet5_plain", ("train.epochs=8", "checkpoint.steps=1", "checkpoint.keep=1"),
+        "grey", "lenet5_plain", "scratch", ("train.epochs=8", "checkpoint.steps=1", "checkpoint.keep=1"),
     ),
     "lenet5_plain, adamw, ema": (
-        "grey", "lenet5_plain",
+        "grey", "lenet5_plain", "scratch",
         ("train.epochs=8", "checkpoint.steps=2", "optimizer.name=adamw", "train.ema_decay=0.9",
          "train.keep_checkpoint=best", "train.accumulate=2"),
     ),
     "resnet8, nesterov, ema": (
-        "colour", "resnet8", ("train.epochs=4", "checkpoint.steps=1", "train.ema_decay=0.99", "train.patience=3"),
+        "colour", "resnet8", "scratch",
+        ("train.epochs=4", "checkpoint.steps=1", "train.ema_decay=0.99", "train.patience=3"),
     ),
     "resnet8, adamw, bfloat16": (
-        "colour", "resnet8",
+        "colour", "resnet8", "scratch",
         ("train.epochs=3", "checkpoint.steps=2", "optimizer.name=adamw", "train.precision=bfloat16"),
     ),
+    "lenet5_plain, three folds": (
+        "grey", "lenet5_plain", "scratch", ("train.epochs=4", "checkpoint.steps=1", "data.folds=3"),
+    ),
+    "lenet5_plain, learning rate found": (
+        "grey", "lenet5_plain", "scratch", ("train.epochs=6", "checkpoint.steps=1", "optimizer.lr=auto"),
+    ),
+    "lenet5_plain, one cycle": (
+        "grey", "lenet5_plain", "scratch",
+        ("train.epochs=8", "checkpoint.steps=1", "schedule.name=one-cycle", "optimizer.name=sgd"),
+    ),
+    "resnet8, mixup": (
+        "colour", "resnet8", "scratch", ("train.epochs=4", "checkpoint.steps=2", "augment.mixup=0.4"),
+    ),
+    "efficientnet_lite0, fine-tuned": (
+        "colour", "efficientnet_lite0", "finetune", ("train.epochs=2", "checkpoint.steps=1"),
+    ),
+    "efficientnet_lite0, fine-tuned, two folds": (
+        "colour", "efficientnet_lite0", "finetune", ("train.epochs=1", "checkpoint.steps=1", "data.folds=2"),
+    ),
 }  # fmt: skip
+SIGNALS = (signal.SIGKILL, signal.SIGTERM)
+STOPPED = (-signal.SIGKILL, -signal.SIGTERM, 130, 143)  # exit codes of a stopped process
 AGAIN = 0.6  # the probability that a resumed process is killed too
 ANYWHERE = 0.2  # the share of kills at any time of a process, including its start and end
 
@@ -62,6 +87,7 @@ class Outcome:
     runs: int = 0
     equal: int = 0
     kills: int = 0
+    terminated: int = 0  # of those, by SIGTERM
     resumed: int = 0
     in_a_write: int = 0
     steps: list[int] = field(default_factory=list)  # of the newest checkpoint, per kill
@@ -123,20 +149,21 @@ def one(scratch: Path, kind: str, outcome: Outcome, draw: random.Random) -> None
         if not struck or draw.random() < AGAIN:
             struck += strike(process, run, outcome, draw)
         process.join()
-        require(process.exitcode in (0, -signal.SIGKILL), "a resumed run failed", scratch)
+        require(process.exitcode in (0, *STOPPED), "a resumed run failed", scratch)
     outcome.runs += struck > 0
-    equal = (run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
-    require(equal, f"{kind}: the resumed run gave another model", scratch)
+    for name in SAME:
+        equal = (run / name).read_bytes() == (whole / name).read_bytes()
+        require(equal, f"{kind}: the resumed run gave another {name}", scratch)
     outcome.equal += struck > 0
 
 
 def started(scratch: Path, kind: str, run: Path, start: str) -> BaseProcess:
     """A process that starts the run, or resumes it."""
-    data, net, settings = KINDS[kind]
+    data, net, strategy, settings = KINDS[kind]
     if (run / "recipe.toml").exists():
         words = ["--resume", str(run)]
     else:
-        words = [str(scratch / data), "--out", str(run), "--net", net, "--strategy", "scratch"]
+        words = [str(scratch / data), "--out", str(run), "--net", net, "--strategy", strategy]
         words += [word for setting in (*COMMON, *settings) for word in ("--set", setting)]
     process = get_context(start).Process(target=work, args=(["train", *words], scratch))
     process.start()
@@ -163,11 +190,14 @@ def strike(process: BaseProcess, run: Path, outcome: Outcome, draw: random.Rando
             time.sleep(0.002)
         moment = draw.uniform(0, outcome.learning / 2)  # half, or many would have ended before
     process.join(moment)
-    process.kill()
+    chosen = draw.choice(SIGNALS)
+    if process.pid is not None and process.is_alive():
+        os.kill(process.pid, chosen)
     process.join()
-    if process.exitcode != -signal.SIGKILL:
+    if process.exitcode not in STOPPED:
         return False  # it had ended before
     outcome.kills += 1
+    outcome.terminated += chosen == signal.SIGTERM
     outcome.in_a_write += any(run.rglob(".*.part"))
     outcome.steps.append(max((int(name[5:14]) for name in checkpoints(run)), default=-1))
     return True
@@ -183,10 +213,11 @@ def row(kind: str, outcome: Outcome, note: str) -> dict[str, object]:
     found: dict[str, object] = {
         "what": f"{kind}, {outcome.start}",
         "command": f"benchmarks/resume.py --start {outcome.start}",
-        "settings": " ".join((*COMMON, *KINDS[kind][2])),
+        "settings": " ".join((*COMMON, *KINDS[kind][3])),
         "n": outcome.runs,
         "equal": outcome.equal,
         "kills": outcome.kills,
+        "kills_by_sigterm": outcome.terminated,
         "kills_in_a_write": outcome.in_a_write,
         "kills_before_a_checkpoint": outcome.steps.count(-1),
         "different_steps": len(set(outcome.steps)),
