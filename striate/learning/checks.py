@@ -7,23 +7,26 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from striate.errors import WorkError
 from striate.learning.balance import sample_weights
 from striate.learning.history import Row
-from striate.learning.trainer import Trainer, on_meta, small_step, threads_for
+from striate.learning.trainer import Ready, Trainer, on_meta, small_step, threads_for
 from striate.recipe import Recipe
 from striate.recipe.optimizers import AUTO
 from striate.training.diagnosis import Remark, diagnose, loss_range
+from striate.training.failure import NotFinite
 from striate.training.finder import RangeTest, find_lr
 from striate.training.overfit import first_loss, overfit_batch
 from striate.training.step_timing import choose_fastest
 
 EVENT = "checks"  # in log.jsonl
+FINETUNED_RATE = 0.01  # benchmarks/finetune.py
 TIMED = {"train.precision": "float32", "train.compile": "no"}  # keys chosen by timed steps; the defaults without timing
 
 
 @dataclass(frozen=True)
 class Checks:
-    """lines: results of the checks, for the user. found: the learning-rate range test, if it was used."""
+    """lines: results of the checks, for the user. found: the learning-rate range test, if one found a rate."""
 
     lines: tuple[str, ...] = ()
     found: RangeTest | None = None
@@ -37,7 +40,8 @@ class Checks:
                 return cls(lines)
             rates, losses = (tuple(map(float, found[name])) for name in ("rates", "losses"))
             low, high, rate = (float(found[name]) for name in ("low", "high", "rate"))
-            return cls(lines, RangeTest(rates, losses, low, high, rate)) if 0 < rate < math.inf else None
+            found_by = RangeTest(rates, losses, low, high, rate, int(found.get("batches", 1)))
+            return cls(lines, found_by) if 0 < rate < math.inf else None
         except (KeyError, TypeError, ValueError, OverflowError):
             return None
 
@@ -51,7 +55,8 @@ def run_checks(trainer: Trainer, rows: list[int]) -> tuple[Trainer, Checks]:
 
     Precision and compiling are chosen by timing and the learning rate by a range test, unless they are set; a small
     batch is overfitted if the recipe requests it. The choices are recorded at once, so that a resumed run repeats no
-    check. Raises WorkError if no learning rate is found, or the small batch cannot be overfitted.
+    check. If no learning rate is found, the strategy's default is used, and a line says so. Raises WorkError if the
+    small batch cannot be overfitted.
     """
     context, recipe = trainer.context, _timed(trainer, rows)
     trainer = trainer.with_recipe(recipe)
@@ -61,9 +66,14 @@ def run_checks(trainer: Trainer, rows: list[int]) -> tuple[Trainer, Checks]:
             checks = _tried(trainer, rows)
         context.log(EVENT, checks.facts())
     checks = checks or Checks()
-    if checks.found is not None and recipe.optimizer.lr == AUTO:
-        recipe = recipe.updated({"optimizer.lr": checks.found.rate})
+    if recipe.optimizer.lr == AUTO:
+        recipe = recipe.updated({"optimizer.lr": checks.found.rate if checks.found else default_rate(recipe)})
     return trainer.with_recipe(context.recorded(recipe)), checks
+
+
+def default_rate(recipe: Recipe) -> float:
+    """The peak learning rate of the recipe's strategy, where none is set or found."""
+    return FINETUNED_RATE if recipe.strategy == "finetune" else recipe.optimizer.OWN_LR
 
 
 def _timed(trainer: Trainer, rows: list[int]) -> Recipe:
@@ -84,7 +94,8 @@ def _timed(trainer: Trainer, rows: list[int]) -> Recipe:
 def _tried(trainer: Trainer, rows: list[int]) -> Checks:
     recipe, say = trainer.recipe, trainer.context.progress.say
     ready = trainer.ready(rows)
-    lines, found = [], None
+    lines: list[str] = []
+    found: RangeTest | None = None
 
     def report(line: str) -> None:
         lines.append(line)
@@ -93,6 +104,19 @@ def _tried(trainer: Trainer, rows: list[int]) -> Checks:
     if _overfitted(recipe):
         report(first_loss(ready.module, ready.examples, recipe).line())
     if recipe.optimizer.lr == AUTO:
+        found, line = _range_test(trainer, ready)
+        recipe = recipe.updated({"optimizer.lr": found.rate if found else default_rate(recipe)})
+        report(line)
+    if images := _overfitted(recipe):
+        overfit = overfit_batch(ready.module, ready.examples, recipe, images=images, rates=ready.rates)
+        report(overfit.line())
+    return Checks(tuple(lines), found)
+
+
+def _range_test(trainer: Trainer, ready: Ready) -> tuple[RangeTest | None, str]:
+    """The learning-rate range test, and a line on its result; None if it found no rate. Raises NotFinite."""
+    recipe = trainer.recipe
+    try:
         found = find_lr(
             ready.module,
             ready.examples,
@@ -101,12 +125,11 @@ def _tried(trainer: Trainer, rows: list[int]) -> Checks:
             hooks=ready.state.hooks,
             loss=trainer.extensions.loss,
         )
-        recipe = recipe.updated({"optimizer.lr": found.rate})
-        report(found.line())
-    if images := _overfitted(recipe):
-        overfit = overfit_batch(ready.module, ready.examples, recipe, images=images, rates=ready.rates)
-        report(overfit.line())
-    return Checks(tuple(lines), found)
+    except NotFinite:  # before any step: the default would do no better
+        raise
+    except WorkError as error:
+        return None, f"The default learning rate, {default_rate(recipe):g}, is used: {error}"
+    return found, found.line()
 
 
 def _overfitted(recipe: Recipe) -> int:

@@ -14,8 +14,8 @@ def finetuning_seconds(model: Model, images: int, recipe: Recipe) -> float:
     import torch
 
     from striate.inference.backbones import net_of
+    from striate.learning.checks import FINETUNED_RATE
     from striate.learning.gain import EPOCHS
-    from striate.learning.strategies.finetune import RATE
     from striate.training.examples import Examples
     from striate.training.loop import fit
     from striate.transfer.unfreezing import Unfreezing, rates
@@ -25,7 +25,11 @@ def finetuning_seconds(model: Model, images: int, recipe: Recipe) -> float:
     examples = Examples(noise, torch.zeros(STEP, dtype=torch.int64), model.pixels.mean, model.pixels.std)
     chosen = recipe.finetune
     trial = recipe.for_trial().updated(
-        {"train": {"epochs": 2, "batch": STEP, "accumulate": 1}, "augment": NO_AUGMENTATION, "optimizer.lr": RATE}
+        {
+            "train": {"epochs": 2, "batch": STEP, "accumulate": 1},
+            "augment": NO_AUGMENTATION,
+            "optimizer.lr": FINETUNED_RATE,
+        }
     )
     reports = fit(
         made, examples, trial,

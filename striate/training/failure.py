@@ -34,6 +34,11 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
+def single_value(error: BaseException) -> bool:
+    """Whether an error reports that batch normalisation has a single value per channel, and so no variance."""
+    return isinstance(error, ValueError) and "more than 1 value per channel" in str(error)
+
+
 def first_non_finite(net: nn.Module, x: Tensor) -> str:
     """What is not finite first in a forward pass of `x` [B, C, H, W]: input, parameter, layer, or only the loss."""
     if not x.isfinite().all():

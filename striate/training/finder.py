@@ -11,6 +11,7 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from torch import nn
@@ -30,6 +31,7 @@ from striate.training.training_module import LossFunction
 from striate.training.world import ALONE
 
 POINTS, LOWEST, HIGHEST = 200, 1e-8, 1.0
+IMAGES = 16  # at least, per learning rate: the loss of a few is too noisy to show a fall
 KEPT = 0.9  # of the averaged loss, per batch: single batches are noisy
 LAG = 3.0  # the average shows a fall about ten batches late, a factor of three in the learning rate
 STILL = 20  # first batches, at negligible learning rates: the loss without training, and its noise
@@ -42,7 +44,8 @@ BEGUN, MOST = 0.1, 0.95  # shares of the whole fall that bound the interval
 class RangeTest:
     """The learning rates tried, rising, and the averaged loss at each, until the trial ended.
 
-    Between `low` and `high` the loss falls; `rate` is between them, and is the one to train with.
+    Between `low` and `high` the loss falls; `rate` is between them, and is the one to train with. batches: at each
+    learning rate.
     """
 
     rates: tuple[float, ...]
@@ -50,12 +53,14 @@ class RangeTest:
     low: float
     high: float
     rate: float
+    batches: int = 1
 
     def line(self) -> str:
         """The result, as a line for the user."""
+        trained = len(self.rates) * self.batches
         return (
-            f"Learning rate {self.rate:.2g} found: in a trial of {len(self.rates)} batches the loss fell "
-            f"between {self.low:.1g} and {self.high:.1g}"
+            f"Learning rate {self.rate:.2g} found: in a trial of {trained:,} batches the loss fell between "
+            f"{self.low:.1g} and {self.high:.1g}"
         )
 
 
@@ -70,26 +75,31 @@ def find_lr(
 ) -> RangeTest:
     """The learning rate for `net`, found on a copy: `net` and the random state do not change.
 
-    200 learning rates from 1e-8 to 1, one batch each, with the recipe's optimizer and techniques and the loop's sample
-    order and augmentation; the trial ends early if the loss explodes. `rates`, `hooks`, `loss`: as in `fit`; the hooks
-    are copied.
+    200 learning rates from 1e-8 to 1, one batch each (or several small ones, of 16 images together), with the recipe's
+    optimizer and techniques and the loop's sample order and augmentation; the trial ends early if the loss explodes.
+    `rates`, `hooks`, `loss`: as in `fit`; the hooks are copied.
     Raises WorkError if the loss falls at no learning rate.
     """
     trial = _Trial(net, examples, recipe, rates, hooks, loss)
     with preserved_state(trial.loop):
         losses = trial.losses()
-    return read(trial.tried[: len(losses)], losses)
+    return read(trial.tried[: len(losses)], losses, trial.repeats)
 
 
-def read(rates: Sequence[float], losses: Sequence[float]) -> RangeTest:
-    """Evaluate the losses of a trial, one per learning rate. Raises WorkError if there is no clear fall."""
+def read(rates: Sequence[float], losses: Sequence[float], batches: int = 1) -> RangeTest:
+    """Evaluate the losses of a trial, one per learning rate. Raises WorkError if there is no clear fall.
+
+    batches: that were trained on at each rate.
+    """
     curve = averaged(losses)
     still = losses[:STILL]
     start, noise = statistics.fmean(still), statistics.pstdev(still) * math.sqrt((1 - KEPT) / (1 + KEPT))
     # Not among the first batches: their average is over few values, and low by chance.
     last = min(range(STILL, len(curve)), key=curve.__getitem__, default=0)
     fall = start - curve[last]
-    tried = f"over {len(losses)} batches, at learning rates from {rates[0]:.0e} to {rates[len(losses) - 1]:.2g}"
+    tried = (
+        f"over {len(losses) * batches:,} batches, at learning rates from {rates[0]:.0e} to {rates[len(losses) - 1]:.2g}"
+    )
     advice = "check with --overfit-batch whether the net trains at all and the labels fit, or set a learning rate"
     if len(losses) <= STILL or fall < max(SURE * noise, FALL * start):
         rose = len(losses) < POINTS
@@ -99,7 +109,7 @@ def read(rates: Sequence[float], losses: Sequence[float]) -> RangeTest:
     high = min(place for place in range(last + 1) if curve[place] <= start - MOST * fall)
     best = float(f"{rates[high] / LAG:.2g}")  # the curve is no more precise
     best = min(max(best, rates[low]), rates[high])
-    return RangeTest(tuple(rates[: len(losses)]), tuple(curve), rates[low], rates[high], best)
+    return RangeTest(tuple(rates[: len(losses)]), tuple(curve), rates[low], rates[high], best, batches)
 
 
 class _Trial:
@@ -115,6 +125,7 @@ class _Trial:
         loss: LossFunction | None,
     ) -> None:
         self.tried = np.geomspace(LOWEST, HIGHEST, POINTS).tolist()
+        self.repeats = -(-IMAGES // recipe.train.batch)
         # Compiling would take longer than the trial, and it does not use the best epoch or averaged weights.
         recipe = recipe.for_trial().updated(
             {"optimizer.lr": HIGHEST, "schedule.name": "constant", "train.compile": "no"}
@@ -122,17 +133,19 @@ class _Trial:
         copied, own = copy.deepcopy((net, list(hooks)))  # at once: a hook may hold a part of the network
         hooks = [*techniques(recipe, validated=False), *own]
         self.loop = LoopState(copied, examples, recipe, hooks, rates, ALONE, loss)
-        self.loop.schedule = _Rising(recipe, self.tried)
+        self.loop.schedule = _Rising(recipe, self.tried, self.repeats)
 
     def losses(self) -> list[float]:
-        """The mean loss of every batch, until it explodes."""
+        """The mean loss at every learning rate, until it explodes."""
         loop, found, lowest = self.loop, list[float](), math.inf
         for hook in loop.hooks:
             hook.start(loop)
-        for batch in self._batches():
+        batches = self._batches()
+        while len(found) < POINTS:
             loop.sums = Sums()
             try:
-                train_step(loop, batch)
+                for batch in islice(batches, self.repeats):
+                    train_step(loop, batch)
             except NotFinite:
                 if not found:
                     raise  # not caused by the learning rate
@@ -141,8 +154,7 @@ class _Trial:
             now = averaged(found)[-1]
             lowest = min(lowest, now)
             start = statistics.fmean(found[:STILL])
-            exploded = len(found) > STILL and now - lowest > EXPLODED * max(start - lowest, start / 2)
-            if len(found) == POINTS or exploded:
+            if len(found) > STILL and now - lowest > EXPLODED * max(start - lowest, start / 2):
                 break
         return found
 
@@ -157,14 +169,14 @@ class _Trial:
 
 
 class _Rising(Schedule):
-    """The learning rates to try, one per step."""
+    """The learning rates to try, each for as many steps."""
 
-    def __init__(self, recipe: Recipe, tried: Sequence[float]) -> None:
-        super().__init__(recipe, 1, len(tried))
-        self.tried = tried
+    def __init__(self, recipe: Recipe, tried: Sequence[float], repeats: int) -> None:
+        super().__init__(recipe, 1, len(tried) * repeats)
+        self.tried, self.repeats = tried, repeats
 
     def rate(self, step: int) -> float:
-        return self.tried[step]
+        return self.tried[step // self.repeats]
 
 
 def averaged(losses: Sequence[float]) -> list[float]:

@@ -8,11 +8,12 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 
+from striate.errors import RequestError
 from striate.recipe import Recipe
 from striate.training.batches import SampleOrder
 from striate.training.evaluation import validate
 from striate.training.examples import Examples
-from striate.training.failure import check_weights, not_finite, out_of_memory
+from striate.training.failure import check_weights, not_finite, out_of_memory, single_value
 from striate.training.hooks import Hook
 from striate.training.loop_state import EpochReport, LoopState
 from striate.training.optimizers import Rates
@@ -84,6 +85,13 @@ def train_step(loop: LoopState, batch: SampleOrder) -> None:
         try:
             loss = _gradient(loop, batch)
             break
+        except ValueError as error:
+            if not single_value(error):
+                raise
+            raise RequestError(
+                "batch normalisation needs more than one value per channel, and a batch of one image has a single one "
+                "in the last layers: train with larger batches (train.batch), more images or another network"
+            ) from error
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from drawings import Listening, blocks, csv_manifest, draw, sections
+from torch import Tensor
 
 from striate import Recipe, WorkError, train
 from striate.jobs.run import Run
+from striate.learning.checks import FINETUNED_RATE, default_rate
 from striate.learning.run_folder import RunFolder
 
 RECIPE = Recipe.from_mapping(
@@ -109,3 +111,45 @@ def test_regression_is_checked_in_the_targets_units(tmp_path: Path) -> None:
     run = train(manifest, out=tmp_path / "run", recipe=recipe, progress=progress)
     assert [line for line in progress.lines if line.startswith("Overfitted a batch of 6 images")]
     assert 0 < run.model.training["optimizer.lr"] < 1
+
+
+def unlearnable(logits: Tensor, targets: Tensor) -> Tensor:
+    """A loss that no step changes."""
+    return logits.sum(dim=1) * 0 + 1
+
+
+def test_without_a_rate_that_trains_the_default_is_used_and_told(data: Path, tmp_path: Path) -> None:
+    told = Listening()
+    recipe = RECIPE.updated({"train.overfit_batch": None, "train.epochs": 1})
+    run = train(data, out=tmp_path / "run", recipe=recipe, loss=unlearnable, progress=told)
+    (line,) = [line for line in told.lines if "learning rate" in line]
+    default = recipe.optimizer.OWN_LR
+    assert line.startswith(f"The default learning rate, {default:g}, is used: no learning rate found: over 200 batches")
+    (logged,) = events(run, "checks")
+    assert logged["lines"] == [line] and logged["finder"] is None
+    assert Recipe.from_file(run.folder / "recipe.toml").optimizer.lr == default
+    assert "Training loss by learning rate" not in (run.folder / "report.html").read_text("utf-8")
+
+
+def test_fine_tuning_has_a_default_of_its_own() -> None:
+    assert default_rate(RECIPE) == RECIPE.optimizer.OWN_LR
+    assert default_rate(RECIPE.updated({"strategy": "finetune"})) == FINETUNED_RATE < RECIPE.optimizer.OWN_LR
+
+
+@pytest.mark.parametrize("net", ["lenet5", "lenet5_plain"])
+def test_a_rate_is_found_with_batches_of_one_image(net: str, data: Path, tmp_path: Path) -> None:
+    # The loss of LeNet-5, squared distances to its codes, is the noisiest.
+    told = Listening()
+    recipe = RECIPE.updated({"net.name": net, "train.batch": 1, "train.overfit_batch": None, "train.epochs": 4})
+    run = train(data, out=tmp_path / "run", recipe=recipe, progress=told)
+    assert [line for line in told.lines if line.startswith("Learning rate 0.0")]
+    assert run.evaluation.score > 0.9
+
+
+@pytest.mark.parametrize("rate", ["auto", "0.01"])
+def test_batch_normalisation_of_one_value_is_one_line(rate: str, tmp_path: Path, cli) -> None:  # type: ignore[no-untyped-def]
+    arguments = ["--net", "resnet_tiny", "--strategy", "scratch", "--batch", 1, "--epochs", 1, "--lr", rate]
+    code, out, err = cli("train", "digits", "--out", tmp_path / "run", *arguments)
+    assert (code, out) == (2, "") and not (tmp_path / "run").exists()
+    assert err.splitlines()[-1].startswith("striate: batch normalisation needs more than one value per channel")
+    assert "Traceback" not in err

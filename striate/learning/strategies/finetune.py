@@ -16,6 +16,7 @@ from striate.data.augment.augmentation import Augmentation
 from striate.data.sources.base import Source
 from striate.data.splits import folds_of, possible_folds
 from striate.inference.backbones import net_of
+from striate.learning.checks import FINETUNED_RATE
 from striate.learning.context import RunContext
 from striate.learning.evaluating import evaluate, train_with_folds
 from striate.learning.extensions import Extensions
@@ -39,7 +40,7 @@ from striate.training.view import View, normalised
 from striate.transfer.head import Head
 from striate.transfer.unfreezing import Unfreezing, rates, recalibrate_batch_norms, trained_stages
 
-RATE, AUGMENT = 0.01, {"crop": (0.5, 1.0), "flip": 0.5}  # benchmarks/finetune.py
+AUGMENT = {"crop": (0.5, 1.0), "flip": 0.5}  # benchmarks/finetune.py
 ASIDE = 6  # the training images are split into this many parts; one shows whether fine-tuning helped
 FEW = 1000  # images: with fewer, the part set aside is trained on too afterwards
 AT_ONCE = 32  # images per batch without gradient
@@ -94,7 +95,7 @@ def with_defaults(recipe: Recipe) -> Recipe:
     return recipe.updated(
         {
             "train.epochs": recipe.train.epochs or EPOCHS,
-            "optimizer.lr": recipe.optimizer.lr or RATE,
+            "optimizer.lr": recipe.optimizer.lr or FINETUNED_RATE,
             "augment": recipe.augment.settled(AUGMENT),
             "loss.label_smoothing": recipe.loss.label_smoothing or 0.0,
         }
