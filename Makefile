@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test test-full bench peers lint types docs clean
+.PHONY: demo test test-full fuzz bench peers lint types docs clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -38,6 +38,12 @@ test: lint types docs
 
 test-full: lint types docs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m ''
+
+# Reads randomly damaged files of every format for MINUTES, and keeps in tests/fuzz_cases what does not end in one error.
+MINUTES ?= 30
+
+fuzz: $(STAMP)
+	OMP_NUM_THREADS=1 PYTHONPATH=$(CURDIR) $(BIN)/python tests/fuzzing.py $(MINUTES)
 
 # Measures first light's figures; PEERS="--peer-python PYTHON --fastai SCRIPT" puts the peers in between.
 bench: $(STAMP)

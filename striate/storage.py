@@ -42,10 +42,12 @@ def _cache_folder() -> Path:
     if chosen:
         return Path(chosen).expanduser()
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", str(Path.home() / "AppData" / "Local"))) / "striate" / "cache"
+        chosen = os.environ.get("LOCALAPPDATA")
+        return (Path(chosen) if chosen else Path.home() / "AppData" / "Local") / "striate" / "cache"
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "striate"
-    return Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "striate"
+    chosen = os.environ.get("XDG_CACHE_HOME")
+    return (Path(chosen) if chosen else Path.home() / ".cache") / "striate"
 
 
 def package_folder(package: str) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import resource
 import struct
 import subprocess
@@ -17,7 +18,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import DATA
+from drawings import blocks
 
+from striate import audit
 from striate.data.opening import open_source
 from striate.data.sources import arrays, unpacking
 from striate.errors import RequestError
@@ -127,6 +130,18 @@ def test_no_verb_takes_more_memory_than_the_limit(tmp_path: Path) -> None:
         assert error.count("\n") == 1, command
     assert told["peak"] < MOST
     assert not (tmp_path / "imported.safetensors").exists()
+
+
+def test_images_of_gigabytes_are_set_aside(tmp_path: Path) -> None:
+    data = blocks(tmp_path / "data", {"low": 3, "high": 3})
+    sparse(data / "low" / "large.png", 400 * 10**9)
+    (data / "high" / "zero.jpg").symlink_to("/dev/zero")
+    os.mkfifo(data / "high" / "pipe.jpg")
+    found = audit(open_source(data))
+    told = {one.path: one.why for one in found.set_aside}
+    assert told["low/large.png"] == "it has 400,000,000,000 bytes; at most 600,000,000 are read"
+    assert told["high/zero.jpg"] == told["high/pipe.jpg"] == "not a file"
+    assert len(found.usable) == 6
 
 
 # One at a time, with the reason

@@ -104,7 +104,10 @@ def _bring(name: str, source: str, waiting: Path, progress: Progress) -> None:
     """Copy or download the set's originals to the folder `waiting`, with verified checksums."""
     originals = ORIGINALS[name].files
     remote = source.lower().startswith(("http://", "https://"))
-    local = given_path(source, "--from").expanduser() if source and not remote else None
+    try:
+        local = given_path(source, "--from").expanduser() if source and not remote else None
+    except RuntimeError as error:  # ~somebody who is no user
+        raise RequestError(f"--from {source!r}: {error}") from error
     if local is not None and not local.exists():
         raise RequestError(f"--from {source!r}: no such folder or file, and not an http address")
     total = sum(original.size for original in originals)

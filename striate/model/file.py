@@ -119,7 +119,8 @@ def read(path: Path) -> Model:
             _require_no_pickle(file.peek(9)[:9], name)
             found = Header.read(file)
             header = _header(found.values, name)
-            content = found.start + file.read(found.end)
+            file.seek(0)
+            content = file.read(found.size)
     except OSError as error:
         raise RequestError(f"cannot read the model {name}: {error.strerror or error}") from error
     except NotSafetensors as error:

@@ -22,11 +22,10 @@ class NotSafetensors(Exception):  # noqa: N818  (each caller has its own error)
 
 @dataclass(frozen=True)
 class Header:
-    """start: the file's bytes up to the end of the header. values: its JSON. end: the bytes that follow."""
+    """values: the header's JSON. size: of the file, which is what the header says."""
 
-    start: bytes
     values: dict[str, Any]
-    end: int
+    size: int
 
     @classmethod
     def read(cls, file: BufferedReader) -> Header:
@@ -36,9 +35,8 @@ class Header:
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
         if not 0 < length <= min(HEADER_BYTES, size - 8):
             raise NotSafetensors("it does not start with a complete safetensors header")
-        start = head + file.read(length)
         try:
-            values = json.loads(start[8:])
+            values = json.loads(file.read(length))
             ends = [one["data_offsets"][1] for name, one in values.items() if name != "__metadata__"]
         except (ValueError, RecursionError) as error:
             raise NotSafetensors("its header is not JSON", damaged=True) from error
@@ -46,7 +44,7 @@ class Header:
             raise NotSafetensors("its header describes no tensors", damaged=True) from error
         if not all(type(end) is int and end >= 0 for end in ends):
             raise NotSafetensors("its header describes no tensors", damaged=True)
-        header = cls(start, values, max(ends, default=0))
-        if size != len(start) + header.end:
-            raise NotSafetensors(f"it has {size:,} bytes, not {len(start) + header.end:,}", damaged=True)
-        return header
+        declared = 8 + length + max(ends, default=0)
+        if size != declared:
+            raise NotSafetensors(f"it has {size:,} bytes, not {declared:,}", damaged=True)
+        return cls(values, size)

@@ -68,7 +68,8 @@ def _of_safetensors(file: BufferedReader) -> Arrays:
 
     try:
         header = Header.read(file)
-        state = load(header.start + file.read(header.end))
+        file.seek(0)
+        state = load(file.read(header.size))
     except (NotSafetensors, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise RequestError(f"it is not a safetensors file, or is damaged: {error}") from error
-    return arrays_of(state, len(header.start) + header.end)
+    return arrays_of(state, header.size)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import warnings
 from collections.abc import Iterator
 from io import BufferedReader
 from typing import TYPE_CHECKING, Any
@@ -129,7 +130,9 @@ def _held_by_archive(file: BufferedReader) -> int:
 def _loaded(file: Any) -> Any:
     import torch
 
-    return torch.load(file, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the form of the pickle; what matters of it is checked here
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 @contextlib.contextmanager

@@ -200,6 +200,11 @@ def test_writing_to_a_name_that_is_none_is_one_line(cli: Cli, data: Path) -> Non
         assert code == 1 and err.splitlines()[-1].endswith("File name too long"), err
 
 
+def test_the_home_of_nobody_is_one_line(cli: Cli) -> None:
+    code, _, err = cli("fetch", "mnist", "--from", "~nobody-is-called-so/sets")
+    assert code == 2 and err.splitlines()[-1].startswith("striate: --from '~nobody-is-called-so/sets': ")
+
+
 # The cache folder
 
 

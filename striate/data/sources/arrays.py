@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +139,8 @@ _NPZ_LAYOUTS = (
 def open_npz(path: Path) -> ArraySource:
     """An .npz file as a source: images and labels, x and y, or x_train, y_train, x_test, y_test. Never unpickles."""
     try:
-        with open_file(path, MAX_BYTES) as stream:
+        with open_file(path, MAX_BYTES) as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old forms of headers
             with open_zip(stream, repr(str(path)), ratio=RATIO, limit=MAX_BYTES):
                 stream.seek(0)
             file = np.load(stream, allow_pickle=False)

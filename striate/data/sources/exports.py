@@ -60,18 +60,25 @@ def _coco(path: Path, content: Mapping[str, Any]) -> Rows:
 def _label_studio(path: Path, content: Sequence[Mapping[str, Any]]) -> Rows:
     """The images of Label Studio's tasks with the choices of their first annotation that has any."""
     found: dict[str, list[str]] = {}
-    for task in content:
-        image = next((value for value in task["data"].values() if isinstance(value, str)), "")
-        choices: list[str] = []
-        for annotation in task.get("annotations") or task.get("completions") or ():
-            for result in annotation.get("result") or () if isinstance(annotation, dict) else ():
-                value = result.get("value") if isinstance(result, dict) else None
-                choices += [str(one) for one in (value or {}).get("choices") or ()]
-            if choices:
-                break
-        if image and choices:
-            found[_served(image, path.parent)] = choices
+    try:
+        for task in content:
+            image = next((value for value in task["data"].values() if isinstance(value, str)), "")
+            if image and (choices := _choices(task)):
+                found[_served(image, path.parent)] = choices
+    except (AttributeError, TypeError, ValueError, OSError) as error:
+        raise RequestError(f"the manifest {str(path)!r} is a damaged export of Label Studio: {error}") from error
     return _rows(found, path)
+
+
+def _choices(task: Mapping[str, Any]) -> list[str]:
+    """The choices of the first annotation that has any."""
+    for annotation in task.get("annotations") or task.get("completions") or ():
+        found: list[str] = []
+        for result in annotation.get("result") or ():
+            found += [str(one) for one in (result.get("value") or {}).get("choices") or ()]
+        if found:
+            return found
+    return []
 
 
 def _served(image: str, folder: Path) -> str:
