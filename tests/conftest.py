@@ -16,10 +16,9 @@ from named_tests import (  # noqa: F401  the hooks that mark tests, and compare 
     pytest_sessionfinish,
     pytest_terminal_summary,
 )
+from real_data import DATA
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before tests import onnxruntime
-
-DATA = Path(os.environ.get("STRIATE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 Cli = Callable[..., tuple[int, str, str]]
 

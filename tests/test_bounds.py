@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import DATA
 from drawings import blocks
+from real_data import CASES
 
 from striate import audit
 from striate.data.opening import open_source
@@ -28,7 +28,7 @@ from striate.weights import pickles
 from striate.weights.checkpoints import read_checkpoint
 
 MOST = 1_500_000_000  # bytes of memory, at any time, of any verb
-CASES = DATA.parent / "cases" / "bounds"
+BOUNDS = CASES / "bounds"
 IMPORT = ("--net", "squeezenet1_1", "--from", "torchvision", "--out", "imported.safetensors")
 
 # Runs the commands of the first argument in one process; prints codes and errors, and the peak of its memory.
@@ -109,9 +109,9 @@ def commands(folder: Path) -> list[list[str]]:
     found.append(["import", str(expanded(folder / "e.pth")), *IMPORT])
     found.append(["import", str(expanded(folder / "old.pth", zipped=False)), *IMPORT])
     found += [["predict", "/dev/zero", "x.jpg"], ["train", "--recipe", "/dev/zero"], ["audit", "/dev/zero"]]
-    if CASES.is_dir():
-        found.append(["audit", str(CASES / "b.npz")])
-        found.append(["import", str(CASES / "z.caffemodel"), *IMPORT])
+    if BOUNDS.is_dir():
+        found.append(["audit", str(BOUNDS / "b.npz")])
+        found.append(["import", str(BOUNDS / "z.caffemodel"), *IMPORT])
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from real_data import DATA
 
 from striate.errors import RequestError, WorkError
 from striate.nets.build import create
@@ -21,7 +21,6 @@ from striate.weights.classes import imagenet_classes, imagenet_names
 from striate.weights.fitting import Rename, fitted, renamed
 from striate.weights.registry import load_published, source
 
-DATA = Path(os.environ.get("STRIATE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 PHOTOS = DATA / "imagenet_samples"
 
 NET = "efficientnet_lite0"

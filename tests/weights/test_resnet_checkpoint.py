@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from real_data import DATA
 
 from striate.errors import RequestError, WorkError
 from striate.nets.build import create
 from striate.weights.resnet_checkpoint import PIXELS, import_resnet_checkpoint
 
-DATA = Path(os.environ.get("STRIATE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 IMAGES = DATA / "cifar10_lossless_5k.npz"
 
 needs_data = pytest.mark.skipif(not IMAGES.is_file(), reason="no ../shared/data with CIFAR-10 (STRIATE_TEST_DATA)")
