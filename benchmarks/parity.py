@@ -57,7 +57,7 @@ PAIRS = table(
     vgg19_bn              torchvision  vgg19_bn                    -
     squeezenet1_0         torchvision  squeezenet1_0               -
     squeezenet1_1         torchvision  squeezenet1_1               -
-    inception_v3          torchvision  inception_v3                border
+    inception_v3          torchvision  inception_v3                -
     resnet18              torchvision  resnet18                    -
     resnet34              torchvision  resnet34                    -
     resnet50_modern       torchvision  resnet50                    -
@@ -67,20 +67,34 @@ PAIRS = table(
     densenet161           torchvision  densenet161                 -
     densenet169           torchvision  densenet169                 -
     densenet201           torchvision  densenet201                 -
+    googlenet             torchvision  googlenet                   -
+    mobilenet_v2          torchvision  mobilenet_v2                -
+    efficientnet_b0       torchvision  efficientnet_b0             -
+    efficientnet_b1       torchvision  efficientnet_b1             -
+    efficientnet_b2       torchvision  efficientnet_b2             -
+    efficientnet_b3       torchvision  efficientnet_b3             -
+    efficientnet_b4       torchvision  efficientnet_b4             -
+    efficientnet_b5       torchvision  efficientnet_b5             -
+    efficientnet_b6       torchvision  efficientnet_b6             -
+    efficientnet_b7       torchvision  efficientnet_b7             -
+    se_resnet50           timm         seresnet50                  -
     vgg16                 timm         vgg16                       -
     vgg16_bn              timm         vgg16_bn                    -
-    inception_v3_no_aux   timm         inception_v3                border
+    inception_v3_no_aux   timm         inception_v3                -
     resnet18              timm         resnet18                    -
     resnet50_modern       timm         resnet50                    -
     densenet121           timm         densenet121                 -
     preact_resnet152      timm         resnetv2_152                -
-    mobilenet_v1          timm         mobilenetv1_100             relu
-    mobilenet_v2          timm         mobilenetv2_100             same
-    mobilenet_v2_035      timm         mobilenetv2_035             same
-    mobilenet_v2_050      timm         mobilenetv2_050             same
-    mobilenet_v2_075      timm         mobilenetv2_075             same
-    mobilenet_v2_140      timm         mobilenetv2_140             same
+    mobilenet_v1          timm         mobilenetv1_100             -
+    mobilenet_v2          timm         mobilenetv2_100             -
+    mobilenet_v2_035      timm         mobilenetv2_035             -
+    mobilenet_v2_050      timm         mobilenetv2_050             -
+    mobilenet_v2_075      timm         mobilenetv2_075             -
+    mobilenet_v2_140      timm         mobilenetv2_140             -
     efficientnet_lite0    timm         tf_efficientnet_lite0       -
+    efficientnet_lite0    timm         efficientnet_lite0          -
+    efficientnet_b0       timm         efficientnet_b0             -
+    efficientnet_b3       timm         efficientnet_b3             -
     efficientnet_b0       timm         tf_efficientnet_b0          -
     efficientnet_b1       timm         tf_efficientnet_b1          -
     efficientnet_b2       timm         tf_efficientnet_b2          -
@@ -181,7 +195,7 @@ def unsettle(net: nn.Module, x: Tensor) -> None:
 def transplanted(peer: nn.Module, pair: Pair) -> nn.Module:
     """Our network with the peer's weights."""
     arrays = {key: tensor.numpy() for key, tensor in peer.state_dict().items()}
-    key_map = key_map_of(pair.net, pair.library)
+    key_map = key_map_of(pair.net, pair.library, pair.peer)
     found, classes = converted(arrays, pair.net, key_map)
     net = create(pair.net, classes=classes, options=key_map.options)
     net.load_state_dict({key: torch.from_numpy(array) for key, array in found.items()})

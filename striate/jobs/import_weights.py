@@ -60,12 +60,15 @@ def import_weights(
     source: str,
     out: str | os.PathLike[str] | None = None,
     keep: bool = False,
+    peer: str = "",
     classes: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Imported:
     """Convert another library's checkpoint for the network `net` to a model file.
 
-    `source`: "torchvision", "timm", "pytorchcv", "caffe" or "akamaster". `out`: the model file. `keep`: save the model
+    `source`: "torchvision", "timm", "pytorchcv", "caffe" or "akamaster". `peer`: the library's own name of the network,
+    where it has two of one architecture, such as timm's tf_efficientnet_b0 and efficientnet_b0; a published file is
+    known by its checksum. `out`: the model file. `keep`: save the model
     in the cache, so that the name `net` loads its weights from then on. `classes`: their names; by default ImageNet's
     for a thousand classes, CIFAR-10's for its networks, else numbers.
     Nothing is downloaded and no code in the file is run. Raises RequestError, and writes nothing, if the weights do not
@@ -73,18 +76,19 @@ def import_weights(
     """
     progress = progress or Progress()
     entry(net)
-    offer = offered(net, source)
+    offer = offered(net, source, peer)
     file = given_path(file, "the weights")
     paths = _places(out and given_path(out, "the model file"), net, file, keep=keep)
     checkpoint = read_checkpoint(Path(file))
     progress.say(f"{os.fspath(file)} is {checkpoint.what}.")
+    published = offer.row(checkpoint.checksums)
+    offer = offer.of(published) if published else offer
     try:
         arrays, count = converted(checkpoint.arrays, net, offer.key_map)
     except WorkError as error:
         hint = "".join(f"; the names are those of --from {one}" for one in _fitting(checkpoint, net, source))
         raise RequestError(f"{os.fspath(file)!r}: {error}{hint}") from error
     _require_finite(Path(file), arrays)
-    published = offer.row(checkpoint.checksums)
     pixels = offer.pixels(published)
     options = {
         "classes": count,
@@ -189,7 +193,7 @@ def _provenance(file: Path, offer: Offer, published: PublishedRow | None, checkp
     facts: dict[str, Any] = {
         "weights": file.name,
         "library": library.title,
-        "licence": library.licence,
+        "licence": (published and published.licence) or library.licence,
         "sha256": checkpoint.checksums["sha256"],
     }
     if published is not None:

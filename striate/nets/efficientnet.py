@@ -18,8 +18,9 @@ from striate.layers.drop_path import DropPath, check_rate
 from striate.layers.squeeze_excitation import SqueezeExcitation
 from striate.nets.base import Net, Variant
 from striate.nets.initialise import he_normal_fan_out
+from striate.nets.mobilenet_v1 import Padding
 from striate.nets.mobilenet_v2 import InvertedResidual, round_channels
-from striate.nets.options import check_dropout, check_width
+from striate.nets.options import check_dropout, check_eps, check_width
 from striate.tables import table
 
 # Table 1 (EfficientNet-B0); a row's resolution is that of its input. Pooling and the linear layer follow.
@@ -98,8 +99,8 @@ def stages(rows: Iterable[Row], in_channels: int = 3) -> Iterator[Stage]:
         in_channels = row.channels
 
 
-# Momentum is torch's: the share of the new value, 1 - 0.99 of the authors' 0.99.
-Conv = partial(ConvNormAct, padding="same", norm=partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01))
+# Of batch normalisation, torch's: the share of the new value, 1 - 0.99 of the authors' 0.99.
+MOMENTUM = 0.01
 
 
 class MBConv(InvertedResidual):
@@ -128,8 +129,9 @@ class EfficientNet(Net):
 
     `width` and `depth` multiply channels and layers. In training, `dropout` is the dropout rate of the pooled vector,
     and `drop_path` the stochastic-depth rate, which grows linearly with depth: see `drop_paths`.
-    Images as in the table of scales; any size of at least 32 is accepted. Raises RequestError for a width or depth
-    outside (0, 8], a dropout or drop_path outside [0, 1).
+    Images as in the table of scales; any size of at least 32 is accepted. Ports differ from the authors' code in
+    `padding` ("half": the same on all sides) and `norm_eps` (of batch normalisation). Raises RequestError for a width
+    or depth outside (0, 8], a dropout or drop_path outside [0, 1), or a norm_eps outside (0, 0.1].
     """
 
     table = TABLE
@@ -148,8 +150,11 @@ class EfficientNet(Net):
         depth: float = 1.0,
         dropout: float = 0.2,
         drop_path: float = 0.2,
+        padding: Padding = "same",
+        norm_eps: float = 1e-3,
     ) -> None:
         check_width(width)
+        check_eps(norm_eps)
         if not 0 < depth <= 8:
             raise RequestError(f"depth must be above 0 and at most 8, not {depth}")
         check_dropout(dropout)
@@ -157,8 +162,10 @@ class EfficientNet(Net):
         super().__init__()
         self.in_channels = in_channels
         rows = [self.scaled(row, width, depth) for row in ROWS]
+        norm = partial(nn.BatchNorm2d, eps=norm_eps, momentum=MOMENTUM)
+        conv = partial(ConvNormAct, padding=padding, norm=norm, act=self.act)
         for row, stage in zip(rows, stages(rows, in_channels), strict=True):
-            self.add_module(f"stage{row.stage}", self._layers(stage))
+            self.add_module(f"stage{row.stage}", self._layers(stage, conv))
         self.dropout = nn.Dropout(dropout)
         self.feature_channels = self.embedding_size = rows[-1].channels
         self.head = nn.Linear(self.embedding_size, classes)
@@ -172,8 +179,7 @@ class EfficientNet(Net):
         layers = math.ceil(row.layers * depth) if row.operator == "MBConv" else row.layers
         return row._replace(channels=round_channels(row.channels * width), layers=layers)
 
-    def _layers(self, stage: Stage) -> nn.Module:
-        conv = partial(Conv, act=self.act)
+    def _layers(self, stage: Stage, conv: Callable[..., nn.Sequential]) -> nn.Module:
         if stage.operator == "Conv":
             return conv(stage.in_channels, stage.channels, stage.kernel, stride=stage.stride)
         block = partial(self.block, kernel=stage.kernel, expansion=stage.expansion, conv=conv)

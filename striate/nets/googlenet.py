@@ -7,14 +7,15 @@ Vanhoucke, Andrew Rabinovich, 2014. arXiv:1409.4842.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
 from striate.errors import RequestError
 from striate.layers.branches import Branches
-from striate.layers.conv import ConvAct
+from striate.layers.conv import ConvAct, ConvNormAct
 from striate.layers.lrn import LRN
 from striate.nets.base import Variant
 from striate.nets.cells import MapSize, Patch
@@ -50,6 +51,7 @@ TABLE = """
 # Figure 3: where local response normalisation follows, and which stages have an auxiliary head.
 NORMALISED = ("pool1", "conv2")
 AUXILIARY = {"inception4a": "auxiliary1", "inception4d": "auxiliary2"}
+LAST_POOL = "pool4"
 
 
 class Row(NamedTuple):
@@ -113,6 +115,26 @@ def stages(in_channels: int = 3, width: float = 1.0, *, naive: bool = False) -> 
         in_channels = channels
 
 
+class Layers(NamedTuple):
+    """What stands in the place of the paper's layers. conv: makes a convolution and its activation.
+
+    largest: the kernel of the modules' 5x5. last_pool: that of the pooling before 5a. normalised: whether there is
+    local response normalisation.
+    """
+
+    conv: Callable[..., nn.Sequential] = ConvAct
+    largest: int = 5
+    last_pool: int = 3
+    normalised: bool = True
+
+
+# Read from torchvision's own network, which its published weights are for.
+LAYERS = {
+    "paper": Layers(),
+    "torchvision": Layers(partial(ConvNormAct, norm=partial(nn.BatchNorm2d, eps=1e-3)), 3, 2, normalised=False),
+}
+
+
 class Inception(Branches):
     """The module with dimension reductions (Figure 2b): [N, in_channels, H, W] -> [N, sum of four widths, H, W].
 
@@ -120,13 +142,14 @@ class Inception(Branches):
     convolution, to make it cheap; after the pooling, to choose its number of channels.
     """
 
-    def __init__(self, in_channels: int, widths: Widths) -> None:
+    def __init__(self, in_channels: int, widths: Widths, layers: Layers = LAYERS["paper"]) -> None:
+        conv, largest = layers.conv, layers.largest
         super().__init__(
             {
-                "1x1": ConvAct(in_channels, widths.n1x1, 1),
-                "3x3": nn.Sequential(ConvAct(in_channels, widths.n3x3r, 1), ConvAct(widths.n3x3r, widths.n3x3, 3)),
-                "5x5": nn.Sequential(ConvAct(in_channels, widths.n5x5r, 1), ConvAct(widths.n5x5r, widths.n5x5, 5)),
-                "pool": nn.Sequential(nn.MaxPool2d(3, 1, 1), ConvAct(in_channels, widths.pool, 1)),
+                "1x1": conv(in_channels, widths.n1x1, 1),
+                "3x3": nn.Sequential(conv(in_channels, widths.n3x3r, 1), conv(widths.n3x3r, widths.n3x3, 3)),
+                "5x5": nn.Sequential(conv(in_channels, widths.n5x5r, 1), conv(widths.n5x5r, widths.n5x5, largest)),
+                "pool": nn.Sequential(nn.MaxPool2d(3, 1, 1), conv(in_channels, widths.pool, 1)),
             }
         )
 
@@ -137,12 +160,12 @@ class NaiveInception(Branches):
     Output [N, widths.n1x1 + widths.n3x3 + widths.n5x5 + in_channels, H, W]: more channels after every module.
     """
 
-    def __init__(self, in_channels: int, widths: Widths) -> None:
+    def __init__(self, in_channels: int, widths: Widths, layers: Layers = LAYERS["paper"]) -> None:
         super().__init__(
             {
-                "1x1": ConvAct(in_channels, widths.n1x1, 1),
-                "3x3": ConvAct(in_channels, widths.n3x3, 3),
-                "5x5": ConvAct(in_channels, widths.n5x5, 5),
+                "1x1": layers.conv(in_channels, widths.n1x1, 1),
+                "3x3": layers.conv(in_channels, widths.n3x3, 3),
+                "5x5": layers.conv(in_channels, widths.n5x5, layers.largest),
                 "pool": nn.MaxPool2d(3, 1, 1),
             }
         )
@@ -155,12 +178,19 @@ class AuxiliaryHead(nn.Module):
     [N, in_channels, *size], output [N, classes]. Raises RequestError for a map that pools to another size.
     """
 
-    def __init__(self, in_channels: int, size: tuple[int, int], classes: int, width: float) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        size: tuple[int, int],
+        classes: int,
+        width: float,
+        conv: Callable[..., nn.Sequential] = ConvAct,
+    ) -> None:
         filters, hidden = scaled(128, width), scaled(1024, width)
         self.pooled = _pooled(size)
         super().__init__()
         self.pool = nn.AvgPool2d(5, 3)
-        self.conv = ConvAct(in_channels, filters, 1)
+        self.conv = conv(in_channels, filters, 1)
         self.full = nn.Linear(filters * math.prod(self.pooled), hidden)
         self.act = nn.ReLU()
         self.dropout = nn.Dropout(0.7)
@@ -187,9 +217,10 @@ class GoogLeNet(Supervised):
     """The stages of the table, global average pooling, dropout, a linear layer; two auxiliary heads if `auxiliary`.
 
     `module` is "reduced" (Figure 2b, the paper's network) or "naive" (Figure 2a in its place everywhere); `width`
-    multiplies all channels; `dropout` is the dropout rate of the pooled vector. 224x224 images in the
-    paper; any size of at least 32 is accepted, but auxiliary heads take images of about `input_size` only, which
-    must be at least 79. Raises RequestError for a width outside (0, 8] or a dropout outside [0, 1), or for auxiliary
+    multiplies all channels; `dropout` is the dropout rate of the pooled vector; `layers` are the paper's or those of
+    torchvision's port: batch normalisation, 3x3 for 5x5, and a last pooling of 2x2. 224x224 images in the paper; any
+    size of at least 32 is accepted, but auxiliary heads take images of about `input_size` only, which must be at least
+    79. Raises RequestError for a width outside (0, 8] or a dropout outside [0, 1), or for auxiliary
     heads on smaller images.
     """
 
@@ -206,7 +237,9 @@ class GoogLeNet(Supervised):
         module: Literal["reduced", "naive"] = "reduced",
         width: float = 1.0,
         dropout: float = 0.4,
+        layers: Literal["paper", "torchvision"] = "paper",
     ) -> None:
+        made = LAYERS[layers]
         check_width(width)
         check_dropout(dropout)
         plan = list(stages(in_channels, width, naive=module == "naive"))
@@ -214,9 +247,9 @@ class GoogLeNet(Supervised):
         super().__init__()
         self.in_channels = in_channels
         for stage in plan:
-            self.add_module(stage.name, _layers(stage, Inception if module == "reduced" else NaiveInception))
+            self.add_module(stage.name, _layers(stage, Inception if module == "reduced" else NaiveInception, made))
         for stage, size in heads.items():
-            self.add_module(AUXILIARY[stage.name], AuxiliaryHead(stage.channels, size, classes, width))
+            self.add_module(AUXILIARY[stage.name], AuxiliaryHead(stage.channels, size, classes, width, made.conv))
         self.dropout = nn.Dropout(dropout)
         self.feature_channels = self.embedding_size = plan[-1].channels
         self.head = nn.Linear(self.embedding_size, classes)
@@ -250,19 +283,20 @@ def _side(plan: Sequence[Stage], last: Stage, side: int) -> int:
     return side
 
 
-def _layers(stage: Stage, module: type[Inception] | type[NaiveInception]) -> nn.Module:
+def _layers(stage: Stage, module: type[Inception] | type[NaiveInception], made: Layers) -> nn.Module:
     if stage.type == "inception":
-        return module(stage.in_channels, stage.widths)
+        return module(stage.in_channels, stage.widths, made)
     layers: list[nn.Module] = []
     between = stage.in_channels
     if stage.widths.n3x3r:
-        layers.append(ConvAct(between, stage.widths.n3x3r, 1))
+        layers.append(made.conv(between, stage.widths.n3x3r, 1))
         between = stage.widths.n3x3r
     if stage.type == "convolution":
-        layers.append(ConvAct(between, stage.channels, stage.kernel, stride=stage.stride))
+        layers.append(made.conv(between, stage.channels, stage.kernel, stride=stage.stride))
     else:
-        layers.append(nn.MaxPool2d(stage.kernel, stage.stride, ceil_mode=True))
-    if stage.name in NORMALISED:
+        kernel = made.last_pool if stage.name == LAST_POOL else stage.kernel
+        layers.append(nn.MaxPool2d(kernel, stage.stride, ceil_mode=True))
+    if stage.name in NORMALISED and made.normalised:
         layers.append(LRN(5, alpha=1e-4 / 5, beta=0.75, k=1.0))
     return nn.Sequential(*layers)
 

@@ -227,9 +227,10 @@ class AuxiliaryHead(nn.Module):
 class InceptionV3(Supervised):
     """The stages of the table, global average pooling, dropout, a linear layer; an auxiliary head if `auxiliary`.
 
-    `width` multiplies all channels; `dropout` is the dropout rate of the pooled vector. 299x299 images in
-    the paper; any size of at least 75 is accepted, with an auxiliary head an `input_size` of at least 107. Raises
-    RequestError for a width outside (0, 8] or a dropout outside [0, 1), or for an auxiliary head on smaller images.
+    `width` multiplies all channels; `dropout` is the dropout rate of the pooled vector. `count_border` averages over
+    the padding too, as ports do and the authors' release does not. 299x299 images in the paper; any size of at least
+    75 is accepted, with an auxiliary head an `input_size` of at least 107. Raises RequestError for a width outside
+    (0, 8] or a dropout outside [0, 1), or for an auxiliary head on smaller images.
     """
 
     table = TABLE
@@ -244,6 +245,7 @@ class InceptionV3(Supervised):
         auxiliary: bool = True,
         width: float = 1.0,
         dropout: float = 0.2,
+        count_border: bool = False,
     ) -> None:
         check_width(width)
         check_dropout(dropout)
@@ -263,6 +265,9 @@ class InceptionV3(Supervised):
             if stage.name in self.auxiliary_heads:
                 head = AuxiliaryHead(stage.channels, (rows, columns), classes, width)
                 self.add_module(self.auxiliary_heads[stage.name], head)
+        for module in self.modules():
+            if isinstance(module, nn.AvgPool2d):
+                module.count_include_pad = count_border
         self.dropout = nn.Dropout(dropout)
         self.feature_channels = self.embedding_size = plan[-1].channels
         self.head = nn.Linear(self.embedding_size, classes)

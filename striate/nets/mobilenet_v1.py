@@ -6,7 +6,7 @@ Adam, 2017. arXiv:1704.04861.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -16,7 +16,7 @@ from striate.layers.conv import ConvNormAct
 from striate.nets.base import Net, Variant
 from striate.nets.cells import Filter, MapSize
 from striate.nets.initialise import truncated_normal
-from striate.nets.options import check_width
+from striate.nets.options import check_eps, check_width
 from striate.tables import table
 
 # Table 1. Pooling and the linear layer follow.
@@ -80,17 +80,22 @@ def stages(in_channels: int = 3, width: float = 1.0, *, shallow: bool = False) -
         in_channels, stride = channels, 1
 
 
-# Batch normalisation and ReLU follow every convolution (section 3.2); epsilon and padding are the authors' code's.
-Conv = partial(ConvNormAct, padding="same", norm=partial(nn.BatchNorm2d, eps=1e-3))
+Padding = Literal["same", "half"]
+
+
+def conv_maker(padding: Padding, norm_eps: float, act: type[nn.Module] = nn.ReLU) -> Callable[..., ConvNormAct]:
+    """What makes a convolution: batch normalisation and an activation follow every one of them (section 3.2)."""
+    check_eps(norm_eps)
+    return partial(ConvNormAct, padding=padding, norm=partial(nn.BatchNorm2d, eps=norm_eps), act=act)
 
 
 class SeparableConv(nn.Sequential):
-    """A depthwise 3x3 convolution, then a 1x1 convolution: Figure 3, right."""
+    """A depthwise 3x3 convolution, then a 1x1 convolution, both made by `conv`: Figure 3, right."""
 
-    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int, conv: Callable[..., ConvNormAct]) -> None:
         super().__init__()
-        self.depthwise = Conv(in_channels, in_channels, 3, stride=stride, groups=in_channels)
-        self.pointwise = Conv(in_channels, channels, 1)
+        self.depthwise = conv(in_channels, in_channels, 3, stride=stride, groups=in_channels)
+        self.pointwise = conv(in_channels, channels, 1)
 
 
 class MobileNetV1(Net):
@@ -98,8 +103,9 @@ class MobileNetV1(Net):
 
     `width` multiplies the channels (the paper's alpha); its rho is the size of the image: 224, 192, 160 or 128 in the
     paper, any size of at least 32 is accepted. `shallow` omits the five layers of 512 channels (Table 5), and
-    "full" for `convolution` puts 3x3 convolutions in place of the separable ones (Table 4).
-    Raises RequestError for a width outside (0, 8].
+    "full" for `convolution` puts 3x3 convolutions in place of the separable ones (Table 4). Ports differ from the
+    authors' code in `padding` ("half": the same on all sides), `norm_eps` (of batch normalisation) and `activation`.
+    Raises RequestError for a width outside (0, 8] or a norm_eps outside (0, 0.1].
     """
 
     table = TABLE
@@ -113,22 +119,26 @@ class MobileNetV1(Net):
         width: float = 1.0,
         shallow: bool = False,
         convolution: Literal["separable", "full"] = "separable",
+        padding: Padding = "same",
+        norm_eps: float = 1e-3,
+        activation: Literal["relu", "relu6"] = "relu",
     ) -> None:
         check_width(width)
+        conv = conv_maker(padding, norm_eps, {"relu": nn.ReLU, "relu6": nn.ReLU6}[activation])
         super().__init__()
         self.in_channels = in_channels
         first, *others = stages(in_channels, width, shallow=shallow)
-        self.stem = Conv(first.in_channels, first.channels, 3, stride=first.stride)
+        self.stem = conv(first.in_channels, first.channels, 3, stride=first.stride)
+        block = partial(SeparableConv, conv=conv) if convolution == "separable" else partial(conv, kernel=3)
         for number, stage in enumerate(others, start=1):
-            self.add_module(f"stage{number}", _blocks(stage, convolution))
+            self.add_module(f"stage{number}", _blocks(stage, block))
         self.stages = ("stem", *(f"stage{number}" for number in range(1, len(others) + 1)))
         self.feature_channels = self.embedding_size = others[-1].channels
         self.head = nn.Linear(self.embedding_size, classes)
         truncated_normal(self)
 
 
-def _blocks(stage: Stage, convolution: str) -> nn.Sequential:
-    block = SeparableConv if convolution == "separable" else partial(Conv, kernel=3)
+def _blocks(stage: Stage, block: Callable[..., nn.Sequential]) -> nn.Sequential:
     first = block(stage.in_channels, stage.channels, stride=stage.stride)
     others = (block(stage.channels, stage.channels, stride=1) for _ in range(stage.blocks - 1))
     return nn.Sequential(first, *others)

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from striate.nets import mobilenet_v1
 from striate.nets.base import Net, Variant
 from striate.nets.cells import MapSize
 from striate.nets.initialise import truncated_normal
+from striate.nets.mobilenet_v1 import Padding, conv_maker
 from striate.nets.options import check_dropout, check_width
 from striate.tables import table
 
@@ -72,9 +72,6 @@ def round_channels(channels: float) -> int:
     return rounded if rounded >= 0.9 * channels else rounded + 8
 
 
-Conv = partial(mobilenet_v1.Conv, act=nn.ReLU6)
-
-
 class InvertedResidual(nn.Module):
     """Expansion, depthwise convolution, linear projection; with a shortcut if the shapes agree: Figure 4(d), Table 1.
 
@@ -89,7 +86,7 @@ class InvertedResidual(nn.Module):
         kernel: int = 3,
         stride: int = 1,
         expansion: int = 6,
-        conv: Callable[..., nn.Sequential] = Conv,
+        conv: Callable[..., nn.Sequential],
     ) -> None:
         super().__init__()
         wide = in_channels * expansion
@@ -107,23 +104,34 @@ class MobileNetV2(Net):
     """The stages of the table, global average pooling, dropout, a linear layer.
 
     `width` multiplies the channels; `dropout` is the dropout rate of the pooled vector. 224x224 images in
-    Table 2; any size of at least 32 is accepted. Raises RequestError for a width outside (0, 8] or a dropout outside
-    [0, 1).
+    Table 2; any size of at least 32 is accepted. Ports differ from the authors' code in `padding` ("half": the same on
+    all sides) and `norm_eps` (of batch normalisation). Raises RequestError for a width outside (0, 8], a dropout
+    outside [0, 1) or a norm_eps outside (0, 0.1].
     """
 
     table = TABLE
     minimum_size = 32
 
-    def __init__(self, *, classes: int = 1000, in_channels: int = 3, width: float = 1.0, dropout: float = 0.2) -> None:
+    def __init__(
+        self,
+        *,
+        classes: int = 1000,
+        in_channels: int = 3,
+        width: float = 1.0,
+        dropout: float = 0.2,
+        padding: Padding = "same",
+        norm_eps: float = 1e-3,
+    ) -> None:
         check_width(width)
         check_dropout(dropout)
+        conv = conv_maker(padding, norm_eps, nn.ReLU6)
         super().__init__()
         self.in_channels = in_channels
         first, *bottlenecks, last = stages(in_channels, width)
-        self.stem = Conv(first.in_channels, first.channels, 3, stride=first.stride)
+        self.stem = conv(first.in_channels, first.channels, 3, stride=first.stride)
         for number, stage in enumerate(bottlenecks, start=1):
-            self.add_module(f"stage{number}", _blocks(stage))
-        self.conv = Conv(last.in_channels, last.channels, 1)
+            self.add_module(f"stage{number}", _blocks(stage, conv))
+        self.conv = conv(last.in_channels, last.channels, 1)
         self.dropout = nn.Dropout(dropout)
         self.stages = ("stem", *(f"stage{number}" for number in range(1, len(bottlenecks) + 1)), "conv")
         self.feature_channels = self.embedding_size = last.channels
@@ -136,8 +144,8 @@ class MobileNetV2(Net):
         return vector
 
 
-def _blocks(stage: Stage) -> nn.Sequential:
-    block = partial(InvertedResidual, expansion=stage.expansion)
+def _blocks(stage: Stage, conv: Callable[..., nn.Sequential]) -> nn.Sequential:
+    block = partial(InvertedResidual, expansion=stage.expansion, conv=conv)
     first = block(stage.in_channels, stage.channels, stride=stage.stride)
     return nn.Sequential(first, *(block(stage.channels, stage.channels) for _ in range(stage.blocks - 1)))
 

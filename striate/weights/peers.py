@@ -94,6 +94,10 @@ class Offer:
     key_map: KeyMap
     rows: tuple[PublishedRow, ...]
 
+    def of(self, row: PublishedRow) -> Offer:
+        """The offer of one published file."""
+        return Offer(self.net, self.library, key_map_of(self.net, self.library.name, row.arch), (row,))
+
     def row(self, checksums: Mapping[str, str]) -> PublishedRow | None:
         """The published file with one of these checksums; None if unknown."""
         given = checksums.get(self.library.algorithm, "")
@@ -110,22 +114,27 @@ class Offer:
         return Pixels(size, size, fraction=share, filter=chosen.filter, mean=mean, std=std)
 
 
-def offered(net: str, library: str) -> Offer:
-    """The rules and published files of a library for `net`.
+def offered(net: str, library: str, peer: str = "") -> Offer:
+    """The rules and published files of a library for `net`; only those of `peer`, its own name of them, if given.
 
-    Raises RequestError for an unknown library, and for a network without rules, with the reason or the networks that
-    have them.
+    Raises RequestError for an unknown library or peer, and for a network without rules, with the reason or the networks
+    that have them.
     """
     if library not in LIBRARIES:
         raise unknown("library", library, LIBRARIES)
     module = _keys_of(library)
     rows = tuple(row for row in module.WEIGHTS if row.net == net)
-    key_map: KeyMap | None = module.key_map(net)
+    if peer and rows:
+        known = dict.fromkeys(name for row in rows for name in (row.peer, row.arch, row.file))
+        rows = tuple(row for row in rows if peer in (row.peer, row.arch, row.file))
+        if not rows:
+            raise unknown(f"{library} weights of {net}", peer, list(known))
+    key_map: KeyMap | None = module.key_map(net, rows[0].arch if rows else "")
     if net in module.DIFFERENT:
         raise RequestError(f"the weights of {net} cannot come from {library}: {module.DIFFERENT[net]}")
     if key_map is None or not rows:
-        known = ", ".join(offered_nets(library))
-        raise RequestError(f"there are no rules to import {library} weights into {net}; from {library}: {known}")
+        others = ", ".join(offered_nets(library))
+        raise RequestError(f"there are no rules to import {library} weights into {net}; from {library}: {others}")
     return Offer(net, LIBRARIES[library], key_map, rows)
 
 
@@ -140,9 +149,9 @@ def sources_of(net: str) -> list[str]:
     return [library for library in LIBRARIES if net in offered_nets(library)]
 
 
-def key_map_of(net: str, library: str) -> KeyMap:
-    """The rules from a library's names to a network's. Raises RequestError if there are none."""
-    key_map: KeyMap | None = _keys_of(library).key_map(net)
+def key_map_of(net: str, library: str, arch: str = "") -> KeyMap:
+    """The rules from a library's names to ours; `arch` is its name of the network. Raises RequestError for none."""
+    key_map: KeyMap | None = _keys_of(library).key_map(net, arch)
     if key_map is None:
         raise RequestError(f"there are no rules to import {library} weights into {net}")
     return key_map

@@ -147,9 +147,9 @@ def test_every_published_row_has_rules_and_fits_its_net() -> None:
             offer = offered(net, library)
             for row in offer.rows:
                 pixels = offer.pixels(row)
-                size = entry(net).input_size[0]
-                # The original SqueezeNets take 227, those of the libraries were trained at 224.
-                assert pixels.height == pixels.width == (pixels.width if net.startswith("squeezenet") else size)
+                # Some were trained on smaller or larger images than the paper's: 160 or 288 pixels for ResNet-50.
+                assert pixels.height == pixels.width == row.size <= row.resize
+                assert row.size == entry(net).input_size[0] or 160 <= row.size <= 600
                 assert 0 <= row.top1 < 100
                 assert row.digits or library == "caffe" or row.file == "model.safetensors"
 
@@ -157,14 +157,46 @@ def test_every_published_row_has_rules_and_fits_its_net() -> None:
 def test_unsupported_imports_are_refused_with_the_reason() -> None:
     with pytest.raises(RequestError, match="import it as resnet50_modern"):
         offered("resnet50", "torchvision")
-    with pytest.raises(RequestError, match="pads equally on all sides"):
-        offered("mobilenet_v2", "torchvision")
+    with pytest.raises(RequestError, match="unknown timm weights of efficientnet_b0 'efficientnet_b00'; did you mean"):
+        offered("efficientnet_b0", "timm", "efficientnet_b00")
     with pytest.raises(RequestError, match="from akamaster: resnet20, resnet32, resnet44, resnet56"):
         offered("lenet5", "akamaster")
     with pytest.raises(RequestError, match="unknown library 'torchvison'; did you mean 'torchvision'"):
         offered("resnet18", "torchvison")
     assert sources_of("squeezenet1_0") == ["torchvision", "pytorchcv", "caffe"]
     assert sources_of("lenet5") == []
+
+
+def test_a_library_may_have_two_networks_of_one_architecture() -> None:
+    """timm's tf_ networks pad as TensorFlow does, its own on all sides alike: a published file says which it is."""
+    tensorflow, own = (offered("efficientnet_b0", "timm", peer) for peer in ("tf_efficientnet_b0", "efficientnet_b0"))
+    assert tensorflow.key_map.options == {} == offered("efficientnet_b0", "timm").key_map.options
+    assert own.key_map.options == {"padding": "half", "norm_eps": 1e-5}
+    published = offered("efficientnet_b0", "timm").row({"sha256": "3dd342df" + "0" * 56})
+    assert published is not None and published.peer == "efficientnet_b0.ra_in1k"
+    assert offered("efficientnet_b0", "timm").of(published).key_map.options == own.key_map.options
+
+
+def test_the_publishers_variants_are_other_networks_than_the_papers() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(1, 3, 64, 64)
+    for net, library in (("mobilenet_v2", "torchvision"), ("mobilenet_v1", "timm"), ("efficientnet_b0", "torchvision")):
+        options = offered(net, library).key_map.options
+        paper, theirs = create(net).eval(), create(net, options=options).eval()
+        theirs.load_state_dict(paper.state_dict())
+        assert theirs.options["options"] == options
+        first = paper.stages[0]
+        assert not torch.allclose(paper.maps(x)[first], theirs.maps(x)[first], rtol=0.01), net
+        padded = [module for module in theirs.modules() if type(module) is torch.nn.Conv2d and module.stride == (2, 2)]
+        assert padded and all(module.padding[0] == module.kernel_size[0] // 2 for module in padded), net
+
+
+def test_inception_counts_the_border_as_the_ports_do() -> None:
+    paper = create("inception_v3_tiny")
+    ports = create("inception_v3_tiny", options={"count_border": True})
+    pools = [[module for module in net.modules() if isinstance(module, torch.nn.AvgPool2d)] for net in (paper, ports)]
+    assert not any(pool.count_include_pad for pool in pools[0] if pool.padding)
+    assert all(pool.count_include_pad for pool in pools[1])
 
 
 def test_a_bias_before_a_normalisation_is_folded_into_its_mean() -> None:

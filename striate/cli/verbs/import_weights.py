@@ -21,6 +21,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=["torchvision", "timm", "pytorchcv", "caffe", "akamaster"],
         help="library that the weights are from",
     )
+    parser.add_argument(
+        "--peer", default="", metavar="NAME", help="the library's own name of the network, such as tf_efficientnet_b0"
+    )
     parser.add_argument("--out", metavar="MODEL", help="the model file to write, .safetensors")
     parser.add_argument(
         "--keep", action="store_true", help="also save it in the cache, so that --net NAME finds its weights"
@@ -40,6 +43,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         chosen.file,
         net=chosen.net,
         source=chosen.source,
+        peer=chosen.peer,
         out=chosen.out,
         keep=chosen.keep,
         classes=classes,

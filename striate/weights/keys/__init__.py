@@ -1,7 +1,7 @@
 """Other libraries' names for the parameters of our networks: one file per library, one table per family.
 
-Each file has `key_map(net)`, the rules for a network or None; `WEIGHTS`, the published files, read from the table next
-to the folder; and `DIFFERENT`, networks whose namesakes there compute something else, with the reason.
+Each file has `key_map(net, arch)`, the rules for a network or None; `WEIGHTS`, the published files, read from the table
+next to the folder; and `DIFFERENT`, networks whose namesakes there compute something else, with the reason.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class PublishedRow:
 
     `peer` is its name for the network, `file` that of the weights. size and resize: pixels of the image, and of the
     shorter side before the crop, by a resize filter. `colour` is a key of NORMALISATIONS. top1: in per cent, as
-    published; 0: not stated.
+    published; 0: not stated. licence: of these weights, None for the library's.
     """
 
     net: str
@@ -46,6 +46,12 @@ class PublishedRow:
     filter: str
     colour: str
     top1: float
+    licence: str | None
+
+    @property
+    def arch(self) -> str:
+        """The library's name of the network, without that of a training of it."""
+        return self.peer.partition(".")[0]
 
     @property
     def digits(self) -> str:

@@ -6,7 +6,7 @@ from striate.weights.keys import KeyMap, published
 from striate.weights.resnet_checkpoint import KEYS
 
 
-def key_map(net: str) -> KeyMap | None:
+def key_map(net: str, arch: str = "") -> KeyMap | None:
     """The rules for a network, or None."""
     return KeyMap(KEYS) if net in {row.net for row in WEIGHTS} else None
 

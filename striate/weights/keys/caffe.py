@@ -80,7 +80,7 @@ NIN_IMAGENET = table(
 )
 
 
-def key_map(net: str) -> KeyMap | None:
+def key_map(net: str, arch: str = "") -> KeyMap | None:
     """The rules for a network, or None."""
     rules = {
         "squeezenet1_0": SQUEEZENET,

@@ -167,7 +167,7 @@ BN_INCEPTION = (
 )
 
 
-def key_map(net: str) -> KeyMap | None:
+def key_map(net: str, arch: str = "") -> KeyMap | None:
     """The rules for a network, or None."""
     if net in ("resnet50", "resnet101", "resnet152"):
         return KeyMap((*conv_norm(RESNET_BLOCKS), HEAD))

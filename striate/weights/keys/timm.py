@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from striate.nets.catalog import entries
 from striate.tables import table
 from striate.weights.fitting import Rename
 from striate.weights.keys import KeyMap, published
@@ -65,6 +64,15 @@ MOBILENET_V2 = table(
     """,
 )
 
+EXCITATION = table(
+    Rename,
+    """
+    theirs                 ours
+    layer{s}.{b}.se.fc1    conv{s+1}_x.{b}.conv3.excitation.reduce
+    layer{s}.{b}.se.fc2    conv{s+1}_x.{b}.conv3.excitation.expand
+    """,
+)
+
 # A stage there has one number of channels; here it is a row of the paper's table.
 MOBILENET_V1 = tuple(
     Rename(rule.theirs.replace("BLOCK", place.theirs), rule.ours.replace("BLOCK", place.ours))
@@ -118,31 +126,33 @@ PREACT_RESNET = table(
 )
 
 
-def key_map(net: str) -> KeyMap | None:
-    """The rules for a network, or None."""
+def key_map(net: str, arch: str = "") -> KeyMap | None:
+    """The rules for a network, or None; `arch` is the library's name of it, where it has two."""
     if net in ("resnet18", "resnet34", "resnet50_modern", "resnet101_modern", "resnet152_modern"):
         return KeyMap(RESNET)
     if net in ("densenet121", "densenet161", "densenet169", "densenet201"):
         return KeyMap(DENSENET)
     if net.removesuffix("_bn") in ("vgg11", "vgg13", "vgg16", "vgg19"):
         return KeyMap((*vgg_rules(net), *VGG_HEAD))
-    if net.startswith("efficientnet_b") or net == "efficientnet_lite0":
-        return KeyMap(EFFICIENTNET)
+    if net.startswith(("efficientnet_b", "efficientnet_lite")):
+        # Those with tf_ have TensorFlow's padding and epsilon, as the authors' code.
+        own = arch.startswith("efficientnet")
+        return KeyMap(EFFICIENTNET, {"padding": "half", "norm_eps": 1e-5} if own else {})
     if net.startswith("mobilenet_v2"):
-        return KeyMap(MOBILENET_V2)
+        return KeyMap(MOBILENET_V2, {"padding": "half", "norm_eps": 1e-5})
+    if net == "se_resnet50":
+        return KeyMap((*RESNET, *EXCITATION), {"stride_in": "3x3"})
     return {
-        "inception_v3_no_aux": KeyMap(INCEPTION),
-        "mobilenet_v1": KeyMap(MOBILENET_V1),
+        "inception_v3_no_aux": KeyMap(INCEPTION, {"count_border": True}),
+        "mobilenet_v1": KeyMap(MOBILENET_V1, {"padding": "half", "norm_eps": 1e-5, "activation": "relu6"}),
         "preact_resnet152": KeyMap(PREACT_RESNET),
     }.get(net)
 
 
 WEIGHTS = published("timm")
 
-_PADDING = "timm's published weights were trained with equal padding on all sides, and ours pads like TensorFlow"
 DIFFERENT = {
     **{net: f"timm's has the stride in the 3x3 convolution: import it as {net}_modern"
        for net in ("resnet50", "resnet101", "resnet152")},
-    **{entry.name: _PADDING for entry in entries("mobilenet_v[12]*", tiny=True)},
     "preact_resnet152": "timm pools before the first normalisation, which is equivalent only if no scale is negative",
 }  # fmt: skip

@@ -91,6 +91,80 @@ AUXILIARY = (
 )
 NO_AUXILIARY = (Rename("AuxLogits.{X}.{Y}", "-"), Rename("AuxLogits.fc", "-"))
 
+GOOGLENET = (
+    *conv_norm(
+        table(
+            Rename,
+            """
+            theirs                      ours
+            conv1                       conv1.0
+            conv2                       conv2.0
+            conv3                       conv2.1
+            inception{X}.branch1        inception{X}.1x1
+            inception{X}.branch2.{i}    inception{X}.3x3.{i}
+            inception{X}.branch3.{i}    inception{X}.5x5.{i}
+            inception{X}.branch4.{i}    inception{X}.pool.{i}
+            """,
+        )
+    ),
+    Rename("fc", "head"),
+)
+GOOGLENET_AUXILIARY = (
+    *conv_norm((Rename("aux{k}.conv", "auxiliary{k}.conv"),)),
+    Rename("aux{k}.fc1", "auxiliary{k}.full"),
+    Rename("aux{k}.fc2", "auxiliary{k}.head"),
+)
+NO_GOOGLENET_AUXILIARY = (Rename("aux{k}.conv.{X}", "-"), Rename("aux{k}.fc1", "-"), Rename("aux{k}.fc2", "-"))
+
+# A block of the first stage has no expansion convolution, so its parts are numbered differently.
+EFFICIENTNET = table(
+    Rename,
+    """
+    theirs                         ours
+    features.0.0                   stage1.conv
+    features.0.1                   stage1.norm
+    features.1.{b}.block.0.0       stage2.{b}.depthwise.conv
+    features.1.{b}.block.0.1       stage2.{b}.depthwise.norm
+    features.1.{b}.block.1.fc1     stage2.{b}.depthwise.excitation.reduce
+    features.1.{b}.block.1.fc2     stage2.{b}.depthwise.excitation.expand
+    features.1.{b}.block.2.0       stage2.{b}.project.conv
+    features.1.{b}.block.2.1       stage2.{b}.project.norm
+    features.{s}.{b}.block.0.0     stage{s+1}.{b}.expand.conv
+    features.{s}.{b}.block.0.1     stage{s+1}.{b}.expand.norm
+    features.{s}.{b}.block.1.0     stage{s+1}.{b}.depthwise.conv
+    features.{s}.{b}.block.1.1     stage{s+1}.{b}.depthwise.norm
+    features.{s}.{b}.block.2.fc1   stage{s+1}.{b}.depthwise.excitation.reduce
+    features.{s}.{b}.block.2.fc2   stage{s+1}.{b}.depthwise.excitation.expand
+    features.{s}.{b}.block.3.0     stage{s+1}.{b}.project.conv
+    features.{s}.{b}.block.3.1     stage{s+1}.{b}.project.norm
+    features.8.0                   stage9.conv
+    features.8.1                   stage9.norm
+    classifier.1                   head
+    """,
+)
+
+
+def mobilenet_v2_rules() -> tuple[Rename, ...]:
+    """Rules for MobileNetV2, whose blocks are numbered through there, and by stage here."""
+    from striate.nets.mobilenet_v2 import stages
+
+    first, *bottlenecks, _ = stages()
+    del first
+    rules = [Rename("features.0.0", "stem.conv"), Rename("features.0.1", "stem.norm")]
+    places = [(number, block) for number, stage in enumerate(bottlenecks, start=1) for block in range(stage.blocks)]
+    for place, (number, block) in enumerate(places, start=1):
+        theirs, ours = f"features.{place}.conv", f"stage{number}.{block}"
+        parts = ("depthwise",) if bottlenecks[number - 1].expansion == 1 else ("expand", "depthwise")
+        for index, part in enumerate(parts):
+            rules.append(Rename(f"{theirs}.{index}.0", f"{ours}.{part}.conv"))
+            rules.append(Rename(f"{theirs}.{index}.1", f"{ours}.{part}.norm"))
+        rules.append(Rename(f"{theirs}.{len(parts)}", f"{ours}.project.conv"))
+        rules.append(Rename(f"{theirs}.{len(parts) + 1}", f"{ours}.project.norm"))
+    last = len(places) + 1
+    rules += [Rename(f"features.{last}.0", "conv.conv"), Rename(f"features.{last}.1", "conv.norm")]
+    return (*rules, Rename("classifier.1", "head"))
+
+
 # Indices of the eight Fire modules in `features`; convolution, ReLU and pooling have the others.
 FIRES = {"squeezenet1_0": (3, 4, 5, 7, 8, 9, 10, 12), "squeezenet1_1": (3, 4, 6, 7, 9, 10, 11, 12)}
 
@@ -122,7 +196,7 @@ def vgg_rules(net: str) -> tuple[Rename, ...]:
     return tuple(rules)
 
 
-def key_map(net: str) -> KeyMap | None:
+def key_map(net: str, arch: str = "") -> KeyMap | None:
     """The rules for a network, or None."""
     if net in ("resnet18", "resnet34", "resnet50_modern", "resnet101_modern", "resnet152_modern"):
         return KeyMap(RESNET)
@@ -133,21 +207,23 @@ def key_map(net: str) -> KeyMap | None:
         return KeyMap(squeezenet_rules(net), {"border": False})
     if net.removesuffix("_bn") in ("vgg11", "vgg13", "vgg16", "vgg19"):
         return KeyMap((*vgg_rules(net), *VGG_HEAD))
+    if net == "mobilenet_v2":
+        return KeyMap(mobilenet_v2_rules(), {"padding": "half", "norm_eps": 1e-5})
+    if net.startswith("efficientnet_b"):
+        # The larger three were converted from TensorFlow, with its epsilon.
+        return KeyMap(EFFICIENTNET, {"padding": "half", "norm_eps": 1e-3 if net[-1] in "567" else 1e-5})
     return {
         "alexnet_one_tower": KeyMap(ALEXNET),
-        "inception_v3": KeyMap((*INCEPTION, *AUXILIARY)),
-        "inception_v3_no_aux": KeyMap((*INCEPTION, *NO_AUXILIARY)),
+        "googlenet": KeyMap((*GOOGLENET, *GOOGLENET_AUXILIARY), {"layers": "torchvision"}),
+        "googlenet_no_aux": KeyMap((*GOOGLENET, *NO_GOOGLENET_AUXILIARY), {"layers": "torchvision"}),
+        "inception_v3": KeyMap((*INCEPTION, *AUXILIARY), {"count_border": True}),
+        "inception_v3_no_aux": KeyMap((*INCEPTION, *NO_AUXILIARY), {"count_border": True}),
     }.get(net)
 
 
 WEIGHTS = published("torchvision")
 
 _STRIDE = "torchvision's has the stride in the 3x3 convolution: import it as {net}_modern"
-_PADDING = "torchvision's pads equally on all sides and ours like TensorFlow, so the same weights give other outputs"
-_BATCH_NORM = "torchvision's has batch normalisation, and 3x3 where the paper has 5x5"
 DIFFERENT = {
     **{net: _STRIDE.format(net=net) for net in ("resnet50", "resnet101", "resnet152")},
-    "mobilenet_v2": _PADDING,
-    **{f"efficientnet_b{number}": f"{_PADDING}; timm's tf_efficientnet_b{number} fits" for number in range(8)},
-    **dict.fromkeys(("googlenet", "googlenet_no_aux"), _BATCH_NORM),
 }
