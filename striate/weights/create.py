@@ -17,7 +17,7 @@ from striate.nets.catalog import entry
 from striate.nets.state import arrays_of, load_arrays
 from striate.weights.imported import imported_nets
 from striate.weights.models import named_model, open_model
-from striate.weights.peers import sources_of
+from striate.weights.peers import LIBRARIES, library_weights, sources_of
 from striate.weights.registry import SOURCES, has_weights
 
 IMAGENET = "imagenet"  # the default weights of a network's name
@@ -35,7 +35,8 @@ def create(
     """Make the network `name`: a torch module, in training mode; images [N, in_channels, H, W] -> logits [N, classes].
 
     weights: None for random ones, drawn from torch's global generator; "imagenet" for those published in a package, or
-    imported and cached (nothing is downloaded); or a model file or run folder of this network. With weights, whatever
+    imported and cached; a library's name, such as "torchvision", for its weights, which `striate fetch` has brought
+    (nothing is downloaded here); or a model file or run folder of this network. With weights, whatever
     is None is as in the weights, and `classes` other than theirs give freshly initialised output layers on top of them.
     Their preprocessing is not part of the module: it is `striate.load(...).transform`.
     input_size: height and width, checked against what the network can take. options: the constructor's other keywords.
@@ -81,9 +82,11 @@ def _weights(name: str, weights: str | os.PathLike[str]) -> Model:
                 f"{', '.join([*SOURCES, *imported_nets()])}"
             )
         return named_model(name)
+    if str(weights) in LIBRARIES:
+        return model_file.read(library_weights(name, str(weights)))
     path = Path(weights)
     if not path.exists():
-        raise unknown("weights", str(weights), (IMAGENET, "a model file"))
+        raise unknown("weights", str(weights), (IMAGENET, *LIBRARIES, "a model file"))
     if path.is_file() and path.suffix != ".safetensors":
         raise RequestError(f"{str(weights)!r} is not a model file; 'striate import' converts other libraries' weights")
     found = open_model(path) if path.is_dir() else model_file.read(path)

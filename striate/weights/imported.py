@@ -12,9 +12,14 @@ def imported_path(net_name: str) -> Path:
     return _folder() / f"{net_name}.safetensors"
 
 
+def fetched_path(net_name: str, library: str) -> Path:
+    """Where `striate fetch` puts the model file with a library's published weights of a network."""
+    return _folder() / f"{net_name}.{library}.safetensors"
+
+
 def imported_nets() -> list[str]:
     """The networks with imported weights, in alphabetical order."""
-    return sorted(path.stem for path in _folder().glob("*.safetensors"))
+    return sorted(path.stem for path in _folder().glob("*.safetensors") if "." not in path.stem)
 
 
 def _folder() -> Path:

@@ -10,6 +10,7 @@ import importlib
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from striate.errors import RequestError, WorkError, unknown
 from striate.pixels import Pixels
 from striate.weights.fitting import Arrays, Shapes, fitted, renamed
+from striate.weights.imported import fetched_path
 from striate.weights.keys import KeyMap, PublishedRow
 
 _WRAPPER = "module."
@@ -24,13 +26,17 @@ _WRAPPER = "module."
 
 @dataclass(frozen=True)
 class Library:
-    """A library whose weights can be read. algorithm: of its published checksums, "" for none."""
+    """A library whose weights can be read. algorithm: of its published checksums, "" for none.
+
+    address: of a published file, for the record. download: the same as an address that gives the file; "" for none.
+    """
 
     name: str
     title: str
     address: str
     licence: str
     algorithm: str
+    download: str = ""
 
 
 LIBRARIES = {
@@ -42,6 +48,7 @@ LIBRARIES = {
             "https://download.pytorch.org/models/{file}",
             "BSD-3-Clause (the library; its weights have no separate licence)",
             "sha256",
+            "https://download.pytorch.org/models/{file}",
         ),
         Library(
             "timm",
@@ -49,6 +56,7 @@ LIBRARIES = {
             "https://huggingface.co/timm/{peer}",
             "Apache-2.0",
             "sha256",
+            "https://huggingface.co/timm/{peer}/resolve/main/model.safetensors",
         ),
         Library(
             "pytorchcv",
@@ -70,6 +78,7 @@ LIBRARIES = {
             "https://github.com/akamaster/pytorch_resnet_cifar10/tree/master/pretrained_models ({file})",
             "BSD-2-Clause",
             "sha256",
+            "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/{file}",
         ),
     )
 }
@@ -147,6 +156,21 @@ def offered_nets(library: str) -> list[str]:
 def sources_of(net: str) -> list[str]:
     """The libraries whose weights a network can import."""
     return [library for library in LIBRARIES if net in offered_nets(library)]
+
+
+def library_weights(net: str, library: str) -> Path:
+    """The model file of a library's weights that `striate fetch` has brought.
+
+    Raises RequestError, with what would bring it, if it is not here, or there is none.
+    """
+    offer = offered(net, library)
+    path = fetched_path(net, library)
+    if not path.is_file():
+        how = f"striate fetch {net} --from {library}"
+        if not offer.library.download:
+            how = f"download {offer.rows[0].file} and 'striate import FILE --net {net} --from {library} --keep'"
+        raise RequestError(f"{library}'s weights of {net} are not here; {how}")
+    return path
 
 
 def key_map_of(net: str, library: str, arch: str = "") -> KeyMap:

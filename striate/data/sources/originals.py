@@ -15,8 +15,9 @@ from striate.storage import cache_root
 
 @dataclass(frozen=True)
 class Original:
-    """One published file. addresses: tried in order. size: in bytes. checksum: "sha256:..." or "md5:...".
+    """One published file. addresses: tried in order. size: in bytes, 0 if it is not published.
 
+    checksum: "sha256:..." or "md5:...", whole or the first digits of it; "" if none is published.
     inside: for a packed file, the SHA-256 of what is in it: the same content, packed anew or not at all, is as good.
     """
 
