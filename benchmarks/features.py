@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from recording import DATA, write_record
 
-BATCHES = (1, 8, 16, 32, 64)
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
 def main() -> None:

@@ -11,6 +11,8 @@ from striate.inference.engine import engine_version
 from striate.model import Model
 from striate.pixels import Images
 
+PIECE = {"cpu": 8, "cuda": 32}  # images at a time; on a processor more fall out of the cache, and are slower
+
 
 class TorchEngine:
     """Runs the backbone with torch. precision "bfloat16" means autocast."""
@@ -26,6 +28,10 @@ class TorchEngine:
 
     def run(self, images: Images) -> NDArray[np.float32]:
         """uint8 [N, H, W, C] -> float32 [N, D]."""
+        piece = PIECE[self.device]
+        return np.concatenate([self._run(images[start : start + piece]) for start in range(0, len(images), piece)])
+
+    def _run(self, images: Images) -> NDArray[np.float32]:
         with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bfloat16"):
             # A copy, because decoded images may be read-only, which torch warns about.
             answer = self.backbone(torch.from_numpy(np.array(images)).to(self.device))

@@ -57,6 +57,48 @@ def list_nets(
     return sorted(left, key=lambda net: _rank(net, sort)) if sort else left
 
 
+@dataclasses.dataclass(frozen=True)
+class PublishedWeights:
+    """A library's weights of a network. name: its own. size: of the image, in pixels. top1: in percent; 0: not stated.
+
+    state: "here", "fetch" (by `striate fetch`) or "file" (to be downloaded by hand).
+    """
+
+    net: str
+    library: str
+    name: str
+    size: int
+    top1: float
+    licence: str
+    state: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields as JSON values."""
+        return dataclasses.asdict(self) | {"top1": self.top1 or None}
+
+
+def published_weights(nets: Sequence[str]) -> list[PublishedWeights]:
+    """The weights of these networks that can be had: in a package, from a library, or by hand; no torch is loaded."""
+    from striate.weights.imported import fetched_path
+    from striate.weights.peers import offered, sources_of
+    from striate.weights.registry import SOURCES
+
+    found = []
+    for net in nets:
+        if net in SOURCES:
+            known = SOURCES[net]
+            size, licence = known.pixels.height, known.licence.split(" ")[0]
+            found.append(PublishedWeights(net, "package", known.name, size, known.accuracy, licence, "here"))
+        for name in sources_of(net):
+            offer = offered(net, name)
+            here = fetched_path(net, name).is_file()
+            for row in offer.rows:
+                state = "here" if here and row is offer.rows[0] else "fetch" if offer.library.download else "file"
+                licence = row.licence or offer.library.licence.split(" ")[0]
+                found.append(PublishedWeights(net, name, row.peer, row.size, row.top1, licence, state))
+    return found
+
+
 def error(net: Entry) -> float | None:
     """The published top-1 error in percent, or None."""
     published = net.published.get("error")

@@ -131,7 +131,7 @@ def _brought(choice: _Choice, waiting: Path, progress: Progress) -> Path:
     """The published file, whole and checked, in the folder `waiting`."""
     row = choice.row
     # What a name ends in are the first digits of the checksum. The hub keeps the same weights as another file.
-    checked = row.digits and choice.library.algorithm and not choice.addresses[:1] == (_hub(choice),)
+    checked = row.digits and choice.library.algorithm and choice.addresses[:1] != (_hub(choice),)
     checksum = f"{choice.library.algorithm}:{row.digits}" if checked else ""
     name = row.file if checked or choice.place else choice.addresses[0].rpartition("/")[2]
     original = Original(name, choice.addresses, 0, checksum)

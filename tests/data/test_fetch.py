@@ -283,6 +283,27 @@ def test_a_cut_connection_goes_on_where_it_was(one: Publisher) -> None:
     assert ranges(one) == ["", f"bytes={size // 3 + 1}-", f"bytes={2 * (size // 3 + 1)}-"]
 
 
+def test_a_server_that_sends_next_to_nothing_is_given_up(one: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "GRACE", -1)
+    monkeypatch.setattr(fetching, "SLOWEST", 10**15)
+    with pytest.raises(WorkError, match="it sent .* bytes in 0 seconds.*use --from FOLDER"):
+        fetch("cifar10")
+    assert len(one.asked) == 1
+
+
+@pytest.mark.parametrize("length", ["\u00b2", "-5", "9" * 40, "1e3", "0x10"])
+def test_a_length_of_odd_digits_is_not_believed(length: str, one: Publisher) -> None:
+    one.declared = length  # type: ignore[assignment]
+    assert fetch("cifar10").images == 6
+
+
+def test_a_file_of_another_size_is_not_hashed(one: Publisher, tmp_path: Path) -> None:
+    with open(tmp_path / "cifar.tar.gz", "wb") as file:
+        file.truncate(2 * 10**11)  # a hole: hashing it would take minutes
+    with pytest.raises(RequestError, match="is not the published"):
+        fetch("cifar10", source=tmp_path)
+
+
 def test_a_later_run_goes_on_where_the_first_was(one: Publisher, cache: Path) -> None:
     one.at_most = 1000
 

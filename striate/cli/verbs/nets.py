@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-parameters", metavar="N", help="maximum number of parameters: 5M, 300k, 1000000")
     parser.add_argument("--max-madds", metavar="N", help="maximum number of multiply-adds: 600M, 1.5G")
     parser.add_argument(
-        "--weights", action="store_true", help="only nets with available weights, published or imported"
+        "--weights", action="store_true", help="list the published weights instead, and which of them are here"
     )
 
 
@@ -41,8 +41,9 @@ def run(chosen: argparse.Namespace) -> Answer:
         year=_years(chosen.year),
         max_parameters=_count("--max-parameters", chosen.max_parameters),
         max_madds=_count("--max-madds", chosen.max_madds),
-        weights=chosen.weights,
     )
+    if chosen.weights:
+        return _weights([entry.name for entry in found])
     if not found:
         return Answer("no net matches these filters", {"nets": []})
     width = max(len(entry.name) for entry in found)
@@ -58,6 +59,26 @@ def run(chosen: argparse.Namespace) -> Answer:
             f"{entry.weights or '-'}"
         )
     return Answer("\n".join(lines), {"nets": [dataclasses.asdict(entry) for entry in found]})
+
+
+def _weights(nets: list[str]) -> Answer:
+    """The published weights of these networks, a line each."""
+    from striate.jobs.catalogue import published_weights
+
+    rows = published_weights(nets)
+    if not rows:
+        return Answer("no weights of these nets are published in a form that can be read", {"weights": []})
+    columns = ("net", "from", "name", "pixels", "top-1 %", "licence", "")
+    cells = [
+        (row.net, row.library, row.name, str(row.size), f"{row.top1:.2f}" if row.top1 else "-", row.licence, row.state)
+        for row in rows
+    ]
+    widths = [max(len(line[place]) for line in (columns, *cells)) for place in range(len(columns))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in (columns, *cells)
+    ]
+    told = "here: in the cache; fetch: by 'striate fetch NET --from LIBRARY'; file: download it, then 'striate import'"
+    return Answer("\n".join([*(line.rstrip() for line in lines), told]), {"weights": [row.as_dict() for row in rows]})
 
 
 def _years(given: str | None) -> tuple[int, int] | None:

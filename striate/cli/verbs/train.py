@@ -59,6 +59,10 @@ def _keys(parser: argparse.ArgumentParser) -> None:
         "--net", help="network, as 'striate nets' lists them, or your own, as FILE.py:CLASS (default: chosen)"
     )
     parser.add_argument(
+        "--weights", metavar="LIBRARY",
+        help="start from this library's weights of --net, which 'striate fetch' has brought: torchvision, timm, ...",
+    )  # fmt: skip
+    parser.add_argument(
         "--net-option", metavar="NAME=VALUE", action="append", default=[],
         help="an option of the network's constructor, such as width=0.5; repeatable (scratch)",
     )  # fmt: skip
@@ -173,7 +177,18 @@ def _given(chosen: argparse.Namespace) -> dict[str, Any]:
     given = assigned(chosen.assignments)
     given |= {f"augment.{name}": value for name, value in augment_keys(chosen.augment).items()}
     given |= {f"net.options.{name}": value for name, value in options(chosen.net_option).items()}
-    return given | {key: getattr(chosen, flag) for flag, key in FLAGS.items() if getattr(chosen, flag) is not None}
+    given |= {key: getattr(chosen, flag) for flag, key in FLAGS.items() if getattr(chosen, flag) is not None}
+    return given | ({"net.name": _with_weights(chosen)} if chosen.weights else {})
+
+
+def _with_weights(chosen: argparse.Namespace) -> str:
+    """The path of the model file with a library's weights of --net."""
+    from striate.errors import RequestError
+    from striate.weights.peers import library_weights
+
+    if not chosen.net:
+        raise RequestError("--weights needs --net, the network whose weights they are: see 'striate nets --weights'")
+    return str(library_weights(chosen.net, chosen.weights))
 
 
 def _of_paper(chosen: argparse.Namespace) -> Recipe:

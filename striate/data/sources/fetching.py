@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from striate.data.sources.originals import Original
 from striate.errors import RequestError, WorkError
 from striate.progress import Step
-from striate.reading import TEXT, open_file, read_file
+from striate.reading import TEXT, WEIGHTS, open_file, read_file
 from striate.storage import write_atomically, write_text
 
 CHUNK = 2**18
@@ -34,6 +34,10 @@ TIMEOUT = 30  # seconds without a byte
 PAUSE = 0.5  # seconds before the next attempt; twice as long each time
 FRUITLESS = 3  # attempts in a row without progress
 ATTEMPTS = 100  # attempts in total: enough for a connection that fails every few megabytes
+GRACE = 60  # seconds of a download before its rate counts
+SLOWEST = 2_000  # bytes a second on average: a server that sends fewer would keep one waiting for days
+LARGEST = WEIGHTS  # bytes of a file whose size is not published
+INFLATED = 1032  # times: deflate packs no better
 
 
 class _NotThereError(Exception):
@@ -160,8 +164,9 @@ def _attempt(address: str, original: Original, part: Path, kept: Path, told: _To
             validator = _validator(answer.headers)
             write_text(kept, json.dumps(asdict(_Kept(address, validator))))
         length = answer.headers.get("Content-Length", "")
-        total = begins + int(length) if length.isdigit() else original.size
-        if total != original.size:
+        told_length = length.isascii() and length.isdigit() and len(length) < 16
+        total = begins + int(length) if told_length else original.size or LARGEST
+        if original.size and total != original.size:
             raise _NotThereError(f"its file has {total:,} bytes, the published one {original.size:,}")
         # The partial file is the one thing written in pieces: to go on after a cut it must outlive this process.
         with open(part, "ab" if begins else "wb") as file:
@@ -174,10 +179,10 @@ def _pour(answer: Any, file: IO[bytes], begins: int, size: int, told: _Told, *, 
 
     Raises _CutError, _NotThereError; OSError of the disk.
     """
-    at = begins
+    at, started = begins, time.monotonic()
     while True:
         try:
-            chunk = answer.read(CHUNK)
+            chunk = answer.read1(CHUNK)  # what is there: `read` would wait for all of it
         except (OSError, http.client.HTTPException) as error:
             raise _CutError(str(error) or type(error).__name__) from error
         if not chunk:
@@ -187,6 +192,9 @@ def _pour(answer: Any, file: IO[bytes], begins: int, size: int, told: _Told, *, 
             raise _NotThereError(f"it has more than the published {size:,} bytes")
         file.write(chunk)
         told.at(at)
+        seconds = time.monotonic() - started
+        if seconds > GRACE and at - begins < SLOWEST * seconds:
+            raise _NotThereError(f"it sent {at - begins:,} bytes in {seconds:.0f} seconds")
     if exact and at < size:
         raise _CutError(f"the connection was cut at {at:,} of {size:,} bytes")
 
@@ -238,6 +246,10 @@ def copy(original: Original, source: Path, folder: Path, step: Step) -> Path:
 def matches(original: Original, path: Path) -> bool:
     """Whether the file is the original, or has the same content. Raises OSError."""
     kind, _, wanted = original.checksum.partition(":")
+    if not wanted:
+        return True  # nothing is published to check it by
+    if path.stat().st_size > (original.size or LARGEST) * (INFLATED if original.inside else 1):
+        return False  # without reading hundreds of gigabytes
     with open_file(path, None) as file:
         if _digest(kind, file.read).startswith(wanted):
             return True
