@@ -120,9 +120,19 @@ def test_nets_are_filtered(cli) -> None:
     small = listed(cli, "resnet*", "--max-parameters", "0.5M", "--max-madds", "50m")
     assert [net["name"] for net in small] == ["resnet20"]
     assert listed(cli, "--max-parameters", "5e6") == listed(cli, "--max-parameters", "5M")
-    assert "efficientnet_lite0" in {net["name"] for net in listed(cli, "--weights")}
-    assert all(net["weights"] for net in listed(cli, "--weights"))
-    assert cli("nets", "lenet*", "--weights")[:2] == (0, "no net matches these filters\n")
+
+
+def test_published_weights_are_listed_with_their_accuracy(cli) -> None:
+    rows = json.loads(cli("nets", "--weights", "--json")[1])["weights"]
+    assert {row["library"] for row in rows} >= {"package", "torchvision", "timm", "pytorchcv", "caffe", "akamaster"}
+    found = {(row["net"], row["library"], row["name"]): row for row in rows}
+    assert found["efficientnet_lite0", "package", "efficientnet_lite0_imagenet"]["state"] == "here"
+    assert found["mobilenet_v2", "torchvision", "mobilenet_v2"]["top1"] in (71.878, 72.154)
+    assert found["resnet50_modern", "timm", "resnet50.fb_ssl_yfcc100m_ft_in1k"]["licence"] == "cc-by-nc-4.0"
+    assert found["bn_inception", "pytorchcv", "bninception"]["state"] == "file"
+    lines = cli("nets", "mobilenet*", "--weights")[1].splitlines()
+    assert lines[0].split()[:4] == ["net", "from", "name", "pixels"] and any("71.88" in line for line in lines)
+    assert cli("nets", "lenet*", "--weights")[1].startswith("no weights of these nets are published")
 
 
 @pytest.mark.parametrize("order", ["year", "parameters", "madds", "name"])

@@ -15,7 +15,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name",
         metavar="SET_OR_NET",
-        help="mnist, fashion-mnist, cifar10, cifar100, hymenoptera or imagenette; or a network of 'striate nets --weights'",
+        help="mnist, fashion-mnist, cifar10, cifar100, hymenoptera or imagenette; or a network: see 'striate nets "
+        "--weights'",
     )
     parser.add_argument(
         "--from",
