@@ -66,9 +66,9 @@ def import_weights(
 ) -> Imported:
     """Convert another library's checkpoint for the network `net` to a model file.
 
-    `source`: "torchvision", "timm", "pytorchcv", "caffe" or "akamaster". `peer`: the library's own name of the network,
-    where it has two of one architecture, such as timm's tf_efficientnet_b0 and efficientnet_b0; a published file is
-    known by its checksum. `out`: the model file. `keep`: save the model
+    `source`: "torchvision", "timm", "pytorchcv", "caffe", "akamaster" or "landscape". `peer`: the library's own name of
+    the network, where it has two of one architecture, such as timm's tf_efficientnet_b0 and efficientnet_b0; a
+    published file is known by its checksum. `out`: the model file. `keep`: save the model
     in the cache, so that the name `net` loads its weights from then on. `classes`: their names; by default ImageNet's
     for a thousand classes, CIFAR-10's for its networks, else numbers.
     Nothing is downloaded and no code in the file is run. Raises RequestError, and writes nothing, if the weights do not

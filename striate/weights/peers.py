@@ -73,6 +73,13 @@ LIBRARIES = {
             "",
         ),
         Library(
+            "landscape",
+            "tomgoldstein/loss-landscape",
+            "https://github.com/tomgoldstein/loss-landscape ({file})",
+            "MIT",
+            "",
+        ),
+        Library(
             "akamaster",
             "akamaster/pytorch_resnet_cifar10",
             "https://github.com/akamaster/pytorch_resnet_cifar10/tree/master/pretrained_models ({file})",
@@ -89,6 +96,7 @@ NORMALISATIONS = {
     "imagenet": _IMAGENET,
     "half": ((127.5,) * 3, (127.5,) * 3),
     "cifar": ((255 * 0.4914, 255 * 0.4822, 255 * 0.4465), (255 * 0.2023, 255 * 0.1994, 255 * 0.2010)),
+    "landscape": ((125.3, 123.0, 113.9), (63.0, 62.1, 66.7)),
     "caffe": ((123.0, 117.0, 104.0), (1.0,) * 3),
     "vgg": ((123.68, 116.779, 103.939), (1.0,) * 3),
 }
@@ -116,7 +124,7 @@ class Offer:
         """The preprocessing of a published file, by default of the first."""
         chosen = row or self.rows[0]
         mean, std = NORMALISATIONS[chosen.colour]
-        if chosen.colour == "cifar" or chosen.size == chosen.resize:
+        if chosen.size == chosen.resize:
             return Pixels(chosen.size, chosen.size, mean=mean, std=std)
         share = round(chosen.size / chosen.resize, 3)
         size = chosen.size

@@ -18,7 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="source",
         required=True,
-        choices=["torchvision", "timm", "pytorchcv", "caffe", "akamaster"],
+        choices=["torchvision", "timm", "pytorchcv", "caffe", "akamaster", "landscape"],
         help="library that the weights are from",
     )
     parser.add_argument(
