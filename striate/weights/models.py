@@ -14,8 +14,8 @@ from striate.model import Model
 from striate.nets.catalog import check_registered
 from striate.tasks import Classification
 from striate.weights.classes import imagenet_names
-from striate.weights.imported import imported_nets, imported_path
-from striate.weights.registry import SOURCES, has_weights, load_published
+from striate.weights.imported import imported_path
+from striate.weights.registry import SOURCES, has_weights, is_installed, load_published, nets_with_weights
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
 
@@ -59,7 +59,9 @@ def pretrained(net: str) -> Model:
 
 def named_model(net: str) -> Model:
     """The model with a net's published or imported weights."""
-    return published_model(net) if net in SOURCES else model_room.read(imported_path(net))
+    if net in SOURCES and (is_installed(net) or not imported_path(net).is_file()):
+        return published_model(net)
+    return model_room.read(imported_path(net))
 
 
 def _with_linear_head(model: Model) -> Model:
@@ -92,7 +94,7 @@ def open_model(name: str | os.PathLike[str]) -> Model:
     if not path.exists():
         if has_weights(str(name)):
             return named_model(str(name))
-        known = [*SOURCES, *imported_nets()]
+        known = nets_with_weights()
         near = nearest(str(name), known)
         hint = f"did you mean {near[0]!r}?" if near else f"nets with weights here: {', '.join(known)}"
         raise RequestError(f"no model file {str(name)!r}; {hint}")

@@ -14,11 +14,12 @@ from striate.anatomy.summary import describe
 from striate.errors import RequestError
 from striate.layers.drop_path import DropPath
 from striate.layers.squeeze_excitation import SqueezeExcitation
-from striate.nets import efficientnet, efficientnet_lite
+from striate.nets import efficientnet_lite
 from striate.nets.base import Net
 from striate.nets.build import create, variants
 from striate.nets.catalog import entry
 from striate.nets.efficientnet import ROWS, SCALE_ROWS, MBConv, drop_paths
+from striate.nets.mobilenet_v1 import conv_maker
 from striate.nets.mobilenet_v2 import InvertedResidual
 from striate.recipe import Recipe
 
@@ -48,7 +49,7 @@ def test_excitation_squeezes_to_a_quarter_of_the_blocks_input() -> None:
 
 def test_excitation_stands_between_filtering_and_narrowing() -> None:
     torch.manual_seed(0)
-    block = MBConv(8, 8, kernel=5, stride=1, expansion=2, conv=efficientnet.Conv).eval()
+    block = MBConv(8, 8, kernel=5, stride=1, expansion=2, conv=conv_maker("same", 1e-3, nn.SiLU)).eval()
     excitation = block.depthwise.excitation
     x = torch.randn(2, 8, 6, 6)
     filtered = nn.Sequential(*list(block.depthwise.children())[:-1])(block.expand(x))

@@ -15,6 +15,7 @@ from striate.nets import mobilenet_v1, mobilenet_v2
 from striate.nets.base import Net
 from striate.nets.build import create
 from striate.nets.catalog import entry
+from striate.nets.mobilenet_v1 import conv_maker
 from striate.nets.mobilenet_v2 import InvertedResidual, round_channels
 
 # Counted from independent builds; written out, so that facts.json and the code cannot drift together.
@@ -133,7 +134,7 @@ def test_channels_are_rounded_to_eight_but_by_no_more_than_a_tenth_down() -> Non
 
 def test_the_inverted_residual_widens_filters_narrows_and_adds() -> None:
     torch.manual_seed(0)
-    block = InvertedResidual(8, 8, expansion=3).eval()
+    block = InvertedResidual(8, 8, expansion=3, conv=conv_maker("same", 1e-3, nn.ReLU6)).eval()
     for norm in (module for module in block.modules() if isinstance(module, nn.BatchNorm2d)):
         nn.init.uniform_(norm.running_mean, -1, 1)
         nn.init.uniform_(norm.weight, 0.5, 1.5)

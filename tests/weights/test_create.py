@@ -81,7 +81,7 @@ def test_unavailable_weights_are_refused(tmp_path: Path) -> None:
     cases = {
         "resnet20": ("imagenet", "there are no weights for 'resnet20' here.*networks with weights: efficientnet_lite0"),
         "resnet50": ("imagenet", "striate import FILE --net resnet50 --from"),
-        "efficientnet_lite": ("imagenet", "did you mean 'efficientnet_lite0'"),
+        "efficientnet_lite": ("imagenet", "did you mean 'efficientnet_lite"),
         "resnet8": ("imagnet", "did you mean 'imagenet'"),
         "plain8": (tmp_path / "m.safetensors", "holds weights of 'resnet8', not of 'plain8'"),
         "vgg16": (tmp_path / "m.pth", "'striate import' converts"),
