@@ -286,7 +286,7 @@ def test_a_cut_connection_goes_on_where_it_was(one: Publisher) -> None:
 def test_a_server_that_sends_next_to_nothing_is_given_up(one: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "GRACE", -1)
     monkeypatch.setattr(fetching, "SLOWEST", 10**15)
-    with pytest.raises(WorkError, match="it sent .* bytes in 0 seconds.*use --from FOLDER"):
+    with pytest.raises(WorkError, match=r"it sent .* bytes in 0 seconds.*use --from FOLDER"):
         fetch("cifar10")
     assert len(one.asked) == 1
 
