@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
+import tifffile
 import torch
+from image_files import content_of, photograph, wide_png
 
 from striate.data.pack.writing import write_pack
 from striate.data.sources.in_memory import from_parts
@@ -52,6 +54,29 @@ def _model(task: Task) -> bytes:
     options = {"classes": task.outputs, "in_channels": 3, "input_size": [32, 32], "options": {}}
     model = Model("resnet8", options, task, Pixels(32, 32), tensors, head="head", aliases={"a": "stem.weight"})
     return _written(lambda path: write(path, model), "m.safetensors")
+
+
+def _pictures(form: str, *hows: dict[str, Any]) -> tuple[bytes, ...]:
+    """A small photograph in a format, saved in several ways."""
+    return tuple(content_of(photograph(40, 30), form, **how) for how in hows)
+
+
+def _colours(kind: type[np.generic]) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 4000, (12, 10, 3)).astype(kind)
+
+
+def _tiffs() -> tuple[bytes, ...]:
+    """Planar 16-bit colour, floats, and two pages."""
+    found = []
+    for values, how in (
+        (np.moveaxis(_colours(np.uint16), -1, 0), {"photometric": "rgb", "planarconfig": "separate"}),
+        (_colours(np.float32)[..., 0], {"compression": "zlib"}),
+        (np.stack([_colours(np.uint8)] * 2), {"photometric": "rgb"}),
+    ):
+        stream = io.BytesIO()
+        tifffile.imwrite(stream, values, **how)
+        found.append(stream.getvalue())
+    return tuple(found)
 
 
 def _images() -> tuple[np.ndarray, np.ndarray]:
@@ -145,6 +170,13 @@ TABLES = (
 )  # fmt: skip
 LABELS = struct.pack(">4BI4B", 0, 0, 8, 1, 4, 0, 1, 0, 1)
 _SEEDS: dict[str, Callable[[], tuple[bytes, ...]]] = {
+    "jpeg": lambda: _pictures("JPEG", {"quality": 80}, {"progressive": True}, {"icc_profile": b"no profile" * 20}),
+    "png": lambda: (*_pictures("PNG", {}, {"icc_profile": b"no profile" * 20}), wide_png(_colours(np.uint16))),
+    "tiff": lambda: (*_pictures("TIFF", {}, {"compression": "tiff_lzw"}), *_tiffs()),
+    "webp": lambda: _pictures("WEBP", {}, {"lossless": True, "exif": b"Exif\0\0MM\0*\0\0\0\x08\0\0"}),
+    "other image": lambda: tuple(
+        content_of(photograph(40, 30), form) for form in ("GIF", "BMP", "PPM", "ICO", "JPEG2000", "TGA", "AVIF")
+    ),
     "model": lambda: tuple(map(_model, TASKS)),
     "weights": lambda: (safetensors.numpy.save({"a": np.ones((2, 3), np.float32), "b": np.ones(2, np.float16)}),),
     "pickle": lambda: (_torch(True),),

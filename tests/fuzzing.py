@@ -29,6 +29,7 @@ from striate.errors import RequestError
 from striate.jobs.import_weights import read_classes
 from striate.learning.run_folder import RECIPE, RunFolder, first_logged
 from striate.model import read
+from striate.pixels import UnreadableImage, decode
 from striate.recipe import Recipe
 from striate.weights.checkpoints import read_checkpoint
 
@@ -132,6 +133,15 @@ def _table(path: Path) -> None:
     open_source(path)
 
 
+def _image(path: Path) -> None:
+    """An image file: decoded whole and reduced, or set aside with a reason."""
+    for at_least in (0, 16):
+        try:
+            assert decode(path.read_bytes(), at_least=at_least).image.mode == "RGB"
+        except UnreadableImage as refused:
+            assert refused.kind and str(refused) and "\n" not in str(refused)
+
+
 TARGETS = {
     target.name: target
     for target in (
@@ -152,6 +162,11 @@ TARGETS = {
         Target("decisions", ".csv", read_decisions),
         Target("classes", ".txt", read_classes),
         Target("log", ".jsonl", _log),
+        Target("jpeg", ".jpg", _image),
+        Target("png", ".png", _image),
+        Target("tiff", ".tif", _image),
+        Target("webp", ".webp", _image),
+        Target("other image", ".gif", _image),
     )
 }
 

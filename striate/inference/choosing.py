@@ -37,8 +37,11 @@ def gpu_present() -> bool:
         return False
 
 
-def open_engine(model: Model, engine: str = "auto", precision: str = "float32") -> Engine:
-    """An engine ready to run the model's backbone. Raises RequestError for an unknown engine or precision."""
+def open_engine(model: Model, engine: str = "auto", precision: str = "float32", *, many: bool = False) -> Engine:
+    """An engine ready to run the model's backbone, on a few images at a time or on many.
+
+    Raises RequestError for an unknown engine or precision.
+    """
     if precision not in PRECISIONS:
         raise unknown("precision", precision, PRECISIONS)
     name, _ = choose_engine(engine)
@@ -48,4 +51,4 @@ def open_engine(model: Model, engine: str = "auto", precision: str = "float32") 
         return TorchEngine(model, precision)
     from striate.inference.openvino_engine import OpenVinoEngine
 
-    return OpenVinoEngine(model, precision)
+    return OpenVinoEngine(model, precision, many=many)

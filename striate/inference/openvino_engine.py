@@ -36,11 +36,16 @@ class OpenVinoEngine:
 
     name = "openvino"
 
-    def __init__(self, model: Model, precision: str) -> None:
+    def __init__(self, model: Model, precision: str, *, many: bool = False) -> None:
         self.precision = precision
         self.version = engine_version("openvino")
         self._model = model
-        self._few = self._compiled("LATENCY").create_infer_request()
+        _ = self._many if many else self._few  # compiled now, in memory of its own each; the other when it is needed
+
+    @cached_property
+    def _few(self) -> Any:
+        """A request on all cores."""
+        return self._compiled("LATENCY").create_infer_request()
 
     @cached_property
     def _many(self) -> Any:
@@ -50,7 +55,7 @@ class OpenVinoEngine:
     def run(self, images: Images) -> NDArray[np.float32]:
         """uint8 [N, H, W, C] -> float32 [N, D]."""
         images = np.ascontiguousarray(images)
-        if len(images) <= PIECE:
+        if len(images) <= PIECE and "_many" not in self.__dict__:
             self._few.infer([images])
             return np.array(self._few.get_output_tensor(0).data, dtype=np.float32)
         pieces = [images[start : start + PIECE] for start in range(0, len(images), PIECE)]

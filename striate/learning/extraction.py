@@ -86,6 +86,10 @@ def extract(
     return pairs, cache
 
 
+def _opened(model: Model, engine: str, precision: str) -> Engine:
+    return open_engine(model, engine, precision, many=True)
+
+
 class _OpeningEngine:
     """An engine that opens on a thread from the first crop on, while further images are decoded."""
 
@@ -98,7 +102,7 @@ class _OpeningEngine:
         waiting: list[tuple[str, Images]] = []
         by = self._extractor
         for crop in crops:
-            self._opening = self._opening or self._opener.submit(open_engine, by.backbone, by.engine, by.precision)
+            self._opening = self._opening or self._opener.submit(_opened, by.backbone, by.engine, by.precision)
             waiting.append(crop)
             if self._opening.done() or len(waiting) >= AHEAD:
                 yield from waiting
@@ -128,7 +132,7 @@ def checked_precision(source: Source, extractor: FeatureExtractor) -> FeatureExt
     targets = source.task.collate(target for target, _ in kept)
 
     def features(precision: str) -> NDArray[np.float32]:
-        engine = open_engine(extractor.backbone, extractor.engine, precision)
+        engine = _opened(extractor.backbone, extractor.engine, precision)
         return np.stack([row for _, row in in_batches(engine.run, ((0, crop) for _, crop in kept))])
 
     exact, fast = features("float32"), features("bfloat16")

@@ -42,7 +42,8 @@ class FittedHead:
 class HeadData:
     """What a head is fitted to.
 
-    features [N, D]. targets: as the task collates them. weights [N]: of the images; None: all equal.
+    features [N, D]. targets: as the task collates them. weights [N]: of the images; None: all equal; images of weight 0
+    have no part in the head.
     loss: one of the task's; None: its default. Raises RequestError for another one.
     """
 
@@ -124,7 +125,7 @@ class _Problem:
         weights = np.ones(len(data.features)) if data.weights is None else np.asarray(data.weights, np.float64)
         task, targets, centre, scale = data.task, data.targets, np.zeros(1), np.ones(1)
         # In standard deviations, so that one range of C fits metres and millimetres.
-        if standard := task.standardisation(targets, data.loss):
+        if standard := task.standardisation(targets[weights > 0], data.loss):
             targets = standard.apply(targets)
             centre, scale = np.array(standard.centre), np.array(standard.scale)
         return cls(Design.of(data.features), targets, weights, task.loss(data.loss), task.outputs, centre, scale)

@@ -55,7 +55,7 @@ def test_if_bfloat16_changes_predictions_float32_is_used_and_reported(
     class Coarse:
         """An engine whose bfloat16 has lost the features; it counts the images."""
 
-        def __init__(self, model: Model, engine: str, precision: str) -> None:
+        def __init__(self, model: Model, engine: str, precision: str, *, many: bool) -> None:
             opened.append(precision)
             self.engine, self.precision = open_engine(model, engine, "float32"), precision
 

@@ -150,6 +150,33 @@ def test_huber_is_robust_to_a_few_outliers() -> None:
     assert errors["huber"] < 0.5 < 10 < errors["mse"]
 
 
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_images_of_weight_zero_have_no_part_in_the_head(kind: str) -> None:
+    """What is held out stays among the features where a copy of the others would double the memory."""
+    generator = np.random.default_rng(5)
+    x = generator.normal(size=(900, 30)).astype(np.float32)
+    slopes = generator.normal(size=30)
+    noise = generator.normal(size=900)
+    task: Task = classes(2) if kind == "classes" else Regression(("size",))
+    targets = (x @ slopes + noise > 0).astype(np.int64) if kind == "classes" else 50 * (x @ slopes + noise) + 300
+    if kind == "numbers":
+        targets = task.collate(float(value) for value in targets)
+    rows = np.flatnonzero(generator.random(900) < 0.8)
+    wild = x.copy()
+    wild[np.setdiff1d(np.arange(900), rows)] += 4
+    fold = fold_of(targets[rows], 5, 0)
+    among = np.full(900, -1, np.int64)
+    among[rows] = fold
+    weights = np.zeros(900)
+    weights[rows] = 1.0
+    alone = fit_with_folds(HeadData(x[rows], targets[rows], task), fold=fold)
+    together = fit_with_folds(HeadData(wild, targets, task, weights), fold=among)
+    assert np.isclose(together.head.C, alone.head.C, rtol=0.1)
+    assert np.allclose(together.head.weight, alone.head.weight, atol=0.02 * np.abs(alone.head.weight).max())
+    assert np.allclose(together.out_of_fold[rows], alone.out_of_fold, atol=0.02 * np.ptp(alone.out_of_fold))
+    assert np.isnan(together.out_of_fold[among < 0]).all()
+
+
 def test_a_sample_weight_of_two_equals_the_image_twice() -> None:
     generator = np.random.default_rng(2)
     x = generator.normal(size=(40, 6)).astype(np.float32)
