@@ -45,6 +45,8 @@ KNOWN = {
     "se_bn_inception": (11_931_622, 2_033_239_424),
 }
 
+CONV = conv_maker("same", 1e-3, nn.ReLU6)  # as the authors' code
+
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_counts_are_those_of_independent_builds(name: str) -> None:
@@ -134,7 +136,7 @@ def test_channels_are_rounded_to_eight_but_by_no_more_than_a_tenth_down() -> Non
 
 def test_the_inverted_residual_widens_filters_narrows_and_adds() -> None:
     torch.manual_seed(0)
-    block = InvertedResidual(8, 8, expansion=3, conv=conv_maker("same", 1e-3, nn.ReLU6)).eval()
+    block = InvertedResidual(8, 8, expansion=3, conv=CONV).eval()
     for norm in (module for module in block.modules() if isinstance(module, nn.BatchNorm2d)):
         nn.init.uniform_(norm.running_mean, -1, 1)
         nn.init.uniform_(norm.weight, 0.5, 1.5)
@@ -150,9 +152,9 @@ def test_the_inverted_residual_widens_filters_narrows_and_adds() -> None:
     wide = step(x, "expand").clamp(0, 6)
     filtered = step(wide, "depthwise", groups=24).clamp(0, 6)
     torch.testing.assert_close(block(x), x + step(filtered, "project"))
-    assert not InvertedResidual(8, 16).residual
-    assert not InvertedResidual(8, 8, stride=2).residual
-    assert isinstance(InvertedResidual(8, 8, expansion=1).expand, nn.Identity)
+    assert not InvertedResidual(8, 16, conv=CONV).residual
+    assert not InvertedResidual(8, 8, stride=2, conv=CONV).residual
+    assert isinstance(InvertedResidual(8, 8, expansion=1, conv=CONV).expand, nn.Identity)
 
 
 @pytest.mark.parametrize("width", ["", "_140", "_130", "_075", "_050", "_035"])
