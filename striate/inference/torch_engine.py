@@ -11,7 +11,6 @@ from striate.inference.engine import engine_version
 from striate.model import Model
 from striate.pixels import Images
 
-
 PIECE = {"cpu": 8, "cuda": 32}  # images at a time; on a processor more fall out of the cache, and are slower
 
 
