@@ -10,6 +10,7 @@ from typing import Any
 from striate.errors import WorkError
 from striate.learning.balance import sample_weights
 from striate.learning.history import Row
+from striate.learning.memory import require_memory
 from striate.learning.trainer import Ready, Trainer, on_meta, small_step, threads_for
 from striate.recipe import Recipe
 from striate.recipe.optimizers import AUTO
@@ -55,9 +56,10 @@ def run_checks(trainer: Trainer, rows: list[int]) -> tuple[Trainer, Checks]:
 
     Precision and compiling are chosen by timing and the learning rate by a range test, unless they are set; a small
     batch is overfitted if the recipe requests it. The choices are recorded at once, so that a resumed run repeats no
-    check. If no learning rate is found, the strategy's default is used, and a line says so. Raises WorkError if the
-    small batch cannot be overfitted.
+    check. If no learning rate is found, the strategy's default is used, and a line says so. Raises RequestError for a
+    batch that cannot fit into memory, WorkError if the small batch cannot be overfitted.
     """
+    require_memory(trainer)
     context, recipe = trainer.context, _timed(trainer, rows)
     trainer = trainer.with_recipe(recipe)
     checks = Checks.from_facts(context.folder.logged(EVENT))
