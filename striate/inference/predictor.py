@@ -253,7 +253,8 @@ class Predictor:
         except OSError as error:
             raise RequestError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
         except UnreadableImage as error:
-            kind = "" if error.kind in ("not-read", "not-an-image", "bomb") else f"{error.kind}, "  # the reason names those
+            named = error.kind in ("not-read", "not-an-image", "bomb")  # by its reason
+            kind = "" if named else f"{error.kind}, "
             raise RequestError(f"cannot use {str(path)!r}: {kind}{error}") from error
 
     def _prediction(self, source: str, row: NDArray[np.float32], distance: float | None) -> Prediction:
