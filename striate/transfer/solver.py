@@ -29,6 +29,7 @@ Array = NDArray[Any]
 MEMORY = 10  # pairs of steps and gradient changes that L-BFGS keeps
 STEPS = 500  # at most
 EXACT = 2**20  # numbers in the features: up to here the arithmetic is in float64, which costs little
+STRIP = 2**20  # logits whose losses are computed at a time
 TOGETHER = 2**28  # bytes of state: heads beyond that are fitted one after the other
 ARMIJO = 1e-4  # the share of the expected decrease that a step must reach
 SHORTENINGS = 20  # of one step, at most
@@ -178,6 +179,8 @@ def _descend(design: Design, heads: Sequence[_Descent]) -> None:
             for head, slope, gradient in zip(moving, slopes, gradients, strict=True)
             if head.turn(gradient, slope.sum(axis=0))
         ]
+    for head in heads:
+        head.finish()
 
 
 class _Descent:
@@ -205,7 +208,8 @@ class _Descent:
         """Take the products of the features with the first weights; return the slopes [N, outputs]."""
         self.logits = products + self.bias
         self.value, slopes = self._evaluate(self.logits, self.weight)
-        curvature = self.weights @ self.loss.curvature(self.logits, self.targets) / self.total
+        parts = [self.weights[rows] @ self._curvature(rows) for rows in _strips(self.logits)]
+        curvature = np.sum(parts, axis=0) / self.total
         floor = 1e-3 * max(float(curvature.max()), 1e-30)  # an output that is hardly used would make endless steps
         self.curvature = np.maximum(curvature, floor).astype(self.logits.dtype)
         return slopes
@@ -248,11 +252,23 @@ class _Descent:
 
     def _evaluate(self, logits: Array, weight: Array | None = None) -> tuple[float, Array]:
         """The weighted sum of losses, with the penalty of `weight`, and the weighted slopes."""
-        losses, slopes = self.loss.numpy(logits, self.targets)
-        value = float(np.asarray(losses, np.float64) @ self.weights)
+        losses, slopes = np.empty(len(logits)), np.empty_like(logits)
+        for rows in _strips(logits):  # so that what a loss needs beside its results stays small, and in the cache
+            losses[rows], slope = self.loss.numpy(logits[rows], self.targets[rows])
+            weights = self.weights[rows].astype(logits.dtype)[:, None]
+            np.multiply(slope.astype(logits.dtype, copy=False), weights, out=slopes[rows])
+        value = float(losses @ self.weights)
         if weight is not None:
             value += 0.5 * self.penalty * _dot(weight, weight)
-        return value, slopes.astype(logits.dtype, copy=False) * self.weights.astype(logits.dtype)[:, None]
+        return value, slopes
+
+    def _curvature(self, rows: slice) -> Array:
+        return self.loss.curvature(self.logits[rows], self.targets[rows])
+
+    def finish(self) -> None:
+        """Drop what only the next step would need."""
+        del self.logits
+        self.pairs.clear()
 
     def _direction(self) -> Solution:
         """The two-loop recursion."""
@@ -269,6 +285,12 @@ class _Descent:
             rest = share - scale * (_dot(change.weight, weight) + _dot(change.bias, bias))
             weight, bias = weight + _like(rest, weight) * moved.weight, bias + _like(rest, bias) * moved.bias
         return Solution(-weight, -bias)
+
+
+def _strips(logits: Array) -> list[slice]:
+    """Slices of rows of a bounded number of logits."""
+    rows = max(1, STRIP // logits.shape[1])
+    return [slice(start, start + rows) for start in range(0, len(logits), rows)]
 
 
 def _dot(one: Array, other: Array) -> float:

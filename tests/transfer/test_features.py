@@ -58,7 +58,7 @@ def test_equal_images_run_once_and_are_read_from_disk(
     Image.new("RGB", (8, 8), "green").save(folder / "b" / "2.png")
     source = open_folder(folder)
     engine = Counting()
-    monkeypatch.setattr(extraction, "open_engine", lambda *_: engine)
+    monkeypatch.setattr(extraction, "open_engine", lambda *_, many: engine)
     pairs, cache = extract(source, FeatureExtractor(model, "openvino", "float32"), Progress())
     assert len(pairs) == 4 and engine.images == len(cache) == 3
     again = FeatureCache(source, model, "openvino", "float32")
