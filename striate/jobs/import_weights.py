@@ -24,7 +24,7 @@ from striate.weights.checkpoints import Checkpoint, read_checkpoint
 from striate.weights.classes import CIFAR10, imagenet_names
 from striate.weights.imported import imported_path
 from striate.weights.keys import PublishedRow
-from striate.weights.peers import Offer, classifier_of, converted, offered, sources_of
+from striate.weights.peers import Offer, classifier_of, converted, offered, sources_of, unwrapped
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +83,8 @@ def import_weights(
     progress.say(f"{os.fspath(file)} is {checkpoint.what}.")
     published = offer.row(checkpoint.checksums)
     offer = offer.of(published) if published else offer
+    if prefix := unwrapped(checkpoint.arrays, offer.key_map)[1]:
+        progress.say(f"Its names begin with {prefix!r}, which a wrapper of the network added: it is taken off.")
     try:
         arrays, count = converted(checkpoint.arrays, net, offer.key_map)
     except WorkError as error:

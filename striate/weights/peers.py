@@ -21,7 +21,8 @@ from striate.weights.fitting import Arrays, Shapes, fitted, renamed
 from striate.weights.imported import fetched_path
 from striate.weights.keys import KeyMap, PublishedRow
 
-_WRAPPER = "module."
+# What DataParallel, torch.compile and people's own training classes put before every name.
+_WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "_forward_module.")
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def converted(arrays: Mapping[str, npt.NDArray[np.generic]], net: str, key_map: 
 
     Raises WorkError, with names, for weights that do not fit.
     """
-    found = renamed(_unwrapped(arrays, key_map), key_map.rules)
+    found = renamed(unwrapped(arrays, key_map)[0], key_map.rules)
     if key_map.norm_bias:
         found = _without_biases(found)
     last = classifier_of(_shapes(net, None, key_map.options))
@@ -209,12 +210,17 @@ def converted(arrays: Mapping[str, npt.NDArray[np.generic]], net: str, key_map: 
     return complete, classes
 
 
-def _unwrapped(arrays: Mapping[str, npt.NDArray[np.generic]], key_map: KeyMap) -> Mapping[str, npt.NDArray[np.generic]]:
-    """The arrays without the prefix that torch's DataParallel adds, unless the rules have it too."""
-    wrapped = all(key.startswith(_WRAPPER) for key in arrays)
-    if not wrapped or any(rule.theirs.startswith(_WRAPPER) for rule in key_map.rules):
-        return arrays
-    return {key.removeprefix(_WRAPPER): array for key, array in arrays.items()}
+def unwrapped(
+    arrays: Mapping[str, npt.NDArray[np.generic]], key_map: KeyMap
+) -> tuple[Mapping[str, npt.NDArray[np.generic]], str]:
+    """The arrays without what a wrapper puts before every name, unless the rules have it too; and what that was."""
+    taken = ""
+    while arrays:
+        prefix = next((one for one in _WRAPPERS if all(key.startswith(one) for key in arrays)), "")
+        if not prefix or any(rule.theirs.startswith(prefix) for rule in key_map.rules):
+            break
+        arrays, taken = {key.removeprefix(prefix): array for key, array in arrays.items()}, taken + prefix
+    return arrays, taken
 
 
 def classifier_of(shapes: Shapes) -> str:

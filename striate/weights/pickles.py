@@ -148,6 +148,9 @@ def _told() -> Iterator[None]:
         reason = str(error).partition("Please file")[0]
         at = reason.find("Unsupported")
         told = " ".join(reason[at:].split())[:200] if at >= 0 else "it names classes or functions"
-        raise RequestError(f"it is a pickle with more than weights, and was not opened ({told})") from error
+        raise RequestError(
+            f"it is a pickle with more than weights, and was not opened ({told}); if it is a whole model, save its "
+            "weights where it was made: torch.save(model.state_dict(), 'weights.pth')"
+        ) from error
     except Exception as error:
         raise RequestError(_DAMAGED) from error

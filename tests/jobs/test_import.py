@@ -113,6 +113,27 @@ def test_weights_with_which_the_net_overflows_are_refused(net: Net, tmp_path: Pa
     assert not (tmp_path / "m.safetensors").exists()
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "net.", "model._orig_mod.module."])
+def test_what_a_wrapper_puts_before_every_name_is_taken_off_and_told(
+    prefix: str, net: Net, tmp_path: Path, cli
+) -> None:  # type: ignore[no-untyped-def]
+    torch.save({prefix + key: tensor for key, tensor in foreign(net).items()}, tmp_path / "net.pth")
+    out = tmp_path / "model.safetensors"
+    asked = ("--net", "squeezenet1_1", "--from", "torchvision", "--out", out)
+    code, _, err = cli("import", tmp_path / "net.pth", *asked)
+    assert code == 0 and f"Its names begin with {prefix!r}" in err
+    x = torch.randn(2, 3, 64, 64)
+    assert same(again(out), net, x, x)
+
+
+def test_a_whole_model_is_refused_with_what_to_save(net: Net, tmp_path: Path) -> None:
+    torch.save(net, tmp_path / "whole.pth")
+    with pytest.raises(RequestError, match=r"torch\.save\(model\.state_dict\(\)"):
+        import_weights(
+            tmp_path / "whole.pth", net="squeezenet1_1", source="torchvision", out=tmp_path / "m.safetensors"
+        )
+
+
 def test_a_caffe_nets_blue_green_red_becomes_red_green_blue(net: Net, tmp_path: Path) -> None:
     path, out = tmp_path / "net.safetensors", tmp_path / "model.safetensors"
     save_file(foreign(net, caffe=True), path)
@@ -137,7 +158,7 @@ def test_nets_tell_what_was_kept(net: Net, tmp_path: Path, cache: Path, cli) -> 
     import_weights(tmp_path / "net.safetensors", net="squeezenet1_1", source="torchvision", keep=True)
     line = next(one for one in cli("nets")[1].splitlines() if one.startswith("squeezenet1_1 "))
     assert line.endswith("  imported")
-    assert "here: efficientnet_lite0, squeezenet1_1" in cli("predict", "xyz", "photo.jpg")[2]
+    assert "efficientnet_lite2, squeezenet1_1" in cli("predict", "xyz", "photo.jpg")[2]
 
 
 def _without(state: State, name: str) -> State:
