@@ -115,6 +115,11 @@ def test_the_page_is_rendered_from_the_rows() -> None:
     assert text == rendered_by("render_coverage"), "run python docs/render_coverage.py"
 
 
+def test_the_page_of_measurements_is_rendered_from_the_records() -> None:
+    text = (ROOT / "docs" / "measured.md").read_text("utf-8")
+    assert text == rendered_by("render_measured"), "run python docs/render_measured.py"
+
+
 def test_the_extra_for_the_documentation_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     pins = (ROOT / "constraints.txt").read_text("utf-8")
