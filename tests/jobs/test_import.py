@@ -114,9 +114,7 @@ def test_weights_with_which_the_net_overflows_are_refused(net: Net, tmp_path: Pa
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "net.", "model._orig_mod.module."])
-def test_what_a_wrapper_puts_before_every_name_is_taken_off_and_told(
-    prefix: str, net: Net, tmp_path: Path, cli
-) -> None:  # type: ignore[no-untyped-def]
+def test_a_wrappers_prefix_is_taken_off_and_told(prefix: str, net: Net, tmp_path: Path, cli) -> None:  # type: ignore[no-untyped-def]
     torch.save({prefix + key: tensor for key, tensor in foreign(net).items()}, tmp_path / "net.pth")
     out = tmp_path / "model.safetensors"
     asked = ("--net", "squeezenet1_1", "--from", "torchvision", "--out", out)
