@@ -47,7 +47,9 @@ def reserved(size: tuple[int, int], stored: float) -> Iterator[None]:
     needed = round(pixels * stored) + 4 * min(pixels, LARGE // 4 if pixels > LARGE else pixels)
     if needed > LIMIT:
         raise UnreadableImage(
-            "bomb", f"{size[0]:,} x {size[1]:,} pixels need {needed / 1e9:,.1f} GB; the limit is {LIMIT / 1e9:g} GB"
+            "bomb",
+            f"decoding {size[0]:,} x {size[1]:,} pixels takes {needed / 1e9:,.2f} GB; at most {LIMIT / 1e9:g} GB "
+            "are taken: save it smaller",
         )
     with _IN_USE.take(needed):
         yield

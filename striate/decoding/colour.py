@@ -14,6 +14,7 @@ from striate.decoding.wide import to_8_bits
 
 _ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 _STRIP = 4_000_000  # pixels
+_SRGB = ((0.436, 0.222, 0.014), (0.385, 0.717, 0.097), (0.143, 0.061, 0.714))  # XYZ of red, green and blue under D50
 
 
 def to_rgb(image: Image.Image) -> tuple[Image.Image, list[str]]:
@@ -61,6 +62,8 @@ def _in_strips(image: Image.Image, factor: int) -> Image.Image:
 
 def _plain_rgb(image: Image.Image) -> tuple[Image.Image, list[str]]:
     """Without regard to profiles."""
+    if image.mode in ("La", "RGBa"):  # the colours are multiplied by the transparency
+        image = image.convert(image.mode.upper())
     mode = image.mode
     if mode == "RGB" and "transparency" not in image.info:
         return image.copy(), []
@@ -83,7 +86,9 @@ def _plain_rgb(image: Image.Image) -> tuple[Image.Image, list[str]]:
 def _narrow(image: Image.Image) -> tuple[Image.Image, str]:
     """A grey image of 16 or 32 bits in 8."""
     values = np.asarray(image)
-    grey, note = to_8_bits(values.astype(np.uint16, copy=False) if image.mode.startswith("I;16") else values)
+    # Pillow scales the samples of a PGM to 16 bits, in the mode of 32.
+    wide = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
+    grey, note = to_8_bits(values.astype(np.uint16, copy=False) if wide else values)
     return Image.fromarray(grey), note
 
 
@@ -103,6 +108,15 @@ def _by_profile(image: Image.Image, profile: bytes) -> tuple[Image.Image, list[s
     return ImageCms.applyTransform(source, transform), ["profile", *named]  # type: ignore[return-value]
 
 
+def _has_srgb_primaries(profile: Any) -> bool:
+    """Whether a profile's red, green and blue are those of sRGB: a name alone proves nothing."""
+    found = [getattr(profile, f"{name}_colorant", None) for name in ("red", "green", "blue")]
+    return all(
+        colour is not None and max(abs(one - other) for one, other in zip(colour[0], right, strict=True)) < 0.02
+        for colour, right in zip(found, _SRGB, strict=True)
+    )
+
+
 @lru_cache(maxsize=64)
 def _transform(profile: bytes, mode: str) -> Any:
     """The conversion from a profile to sRGB for one mode; None if none is needed; "damaged"."""
@@ -112,7 +126,7 @@ def _transform(profile: bytes, mode: str) -> Any:
         opened = ImageCms.ImageCmsProfile(BytesIO(profile))
         if opened.profile.xcolor_space.strip() != {"L": "GRAY"}.get(mode, mode):
             return None
-        if "srgb" in ImageCms.getProfileDescription(opened).lower():
+        if "srgb" in ImageCms.getProfileDescription(opened).lower() and _has_srgb_primaries(opened.profile):
             return None
         return ImageCms.buildTransform(
             opened,

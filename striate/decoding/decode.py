@@ -8,14 +8,15 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from striate.decoding import jpeg, png, tiff
-from striate.decoding.budget import reduction_of, reserved, stored_bytes
+from striate.decoding.budget import LIMIT, reduction_of, reserved, stored_bytes
 from striate.decoding.colour import to_rgb
 from striate.decoding.formats import brand, open_image, refuse
 from striate.decoding.problems import UnreadableImage
-from striate.decoding.wide import to_8_bits
+from striate.decoding.wide import alpha_to_8_bits, depth_of, to_8_bits
 from striate.reading import IMAGE, open_file
 
 _ORIENTATION = 0x0112
@@ -113,8 +114,11 @@ def _by_pillow(content: bytes, notes: list[str]) -> Decoded:
         with reserved(size, stored_bytes(opened.mode, form)):
             image: Image.Image = opened
             more: list[str] = []
-            # Pillow reads 16-bit colour as 8-bit; only the stored layout shows it.
-            if any(";16" in str(tile[3]) for tile in getattr(opened, "tile", ())) and not opened.mode.startswith("I"):
+            # Pillow reads 16-bit colour as 8-bit; only the stored layout shows it, until it is loaded.
+            deep = any(";16" in str(tile[3]) for tile in getattr(opened, "tile", ()))
+            if form == "PNG" and png.is_short(content, opened):
+                raise UnreadableImage("truncated", "its data end before its last row")
+            if deep and not opened.mode.startswith("I"):
                 image, more = _wide_png(content, opened)
             return _finished(image, size, form, [*notes, *more])
 
@@ -122,16 +126,36 @@ def _by_pillow(content: bytes, notes: list[str]) -> Decoded:
 def _wide_png(content: bytes, opened: Image.Image) -> tuple[Image.Image, list[str]]:
     """16-bit colour: the high bytes, as Pillow has them, unless so few bits are used that the low ones count."""
     opened.load()
-    high = np.asarray(opened)
-    colours = high.shape[2] - (opened.mode in ("RGBA", "LA"))
-    if not 0 < int(high[..., :colours].max(initial=0)) < 64:
+    bands = len(opened.getbands())
+    transparent = opened.mode in ("RGBA", "LA")
+    tops = [int(opened.getchannel(number).getextrema()[1]) for number in range(bands)]  # type: ignore[arg-type]
+    if max(tops[: bands - transparent]) >= 64:
         return opened, ["16-bit"]
-    whole = opened.format == "PNG" and png.can_be_wide(content)
-    samples = png.wide_samples(content) if whole else high.astype(np.uint16) << 8
-    scaled, note = to_8_bits(samples[..., :-1] if samples.shape[2] in (2, 4) else samples)
-    if samples.shape[2] in (2, 4):
-        scaled = np.concatenate([scaled, (samples[..., -1:] >> 8).astype(np.uint8)], axis=-1)
-    return Image.fromarray(scaled[..., 0] if scaled.shape[2] == 1 else scaled), [note]
+    # The whole samples take 32 bytes a pixel: of large images the high bytes have to do.
+    if opened.format == "PNG" and png.can_be_wide(content) and 32 * opened.width * opened.height < LIMIT // 4:
+        image, note = _of_samples(png.wide_samples(content), transparent)
+    else:
+        image, note = _of_high_bytes(opened, tops, transparent)
+    image.info.update({name: opened.info[name] for name in ("icc_profile", "exif") if name in opened.info})
+    return image, [note]
+
+
+def _of_samples(samples: NDArray[np.uint16], transparent: bool) -> tuple[Image.Image, str]:
+    colour = samples[..., :-1] if transparent else samples
+    scaled, note = to_8_bits(colour)
+    if transparent:
+        scaled = np.concatenate([scaled, alpha_to_8_bits(samples[..., -1:], colour)], axis=-1)
+    return Image.fromarray(scaled[..., 0] if scaled.shape[2] == 1 else scaled), note
+
+
+def _of_high_bytes(opened: Image.Image, tops: list[int], transparent: bool) -> tuple[Image.Image, str]:
+    """The high bytes, as if they were the highest of the bits that are used."""
+    colours = tops[: len(tops) - transparent]
+    shift = 16 - depth_of(np.array([max(colours) << 8], np.uint16))
+    if not shift:
+        return opened, "16-bit"
+    shifts = [shift] * len(colours) + ([shift if tops[-1] < 256 >> shift else 0] if transparent else [])
+    return opened.point([min(255, value << by) for by in shifts for value in range(256)]), "few-bits"
 
 
 def _jpeg(content: bytes, at_least: int) -> Decoded:
@@ -161,9 +185,25 @@ def _jpeg(content: bytes, at_least: int) -> Decoded:
 
 def _tiff(content: bytes) -> Decoded:
     page = tiff.choose(content)
-    if not page.plain:
-        image, notes = tiff.read_wide(content, page.place)
-        return _finished(image, image.size, "TIFF", [*page.notes, *notes])
+    try:
+        return _plain_tiff(content, page) if page.plain else _wide_tiff(content, page)
+    except (UnreadableImage, MemoryError, Image.DecompressionBombError):
+        raise
+    except Exception as error:  # what one of the two libraries does not read, the other may
+        try:
+            return _wide_tiff(content, page) if page.plain else _plain_tiff(content, page)
+        except UnreadableImage:
+            raise
+        except Exception:
+            raise error from None
+
+
+def _wide_tiff(content: bytes, page: tiff.Page) -> Decoded:
+    image, notes = tiff.read_wide(content, page.place)
+    return _finished(image, image.size, "TIFF", [*page.notes, *notes])
+
+
+def _plain_tiff(content: bytes, page: tiff.Page) -> Decoded:
     with open_image(content) as opened:
         opened.seek(page.place)
         size = _checked_size(opened)

@@ -15,6 +15,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
+from striate.decoding.formats import open_image
 from striate.decoding.problems import UnreadableImage
 
 SCANS = 100  # a progressive JPEG has about ten
@@ -28,6 +29,7 @@ _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _LOSSLESS, _HIERARCHICAL, _PROGRESSIVE = {0xC3, 0xC7, 0xCB, 0xCF}, {0xC5, 0xC6, 0xCD, 0xCE}, {0xC2, 0xCA}
 _KEPT = {0xC4, 0xCC, 0xDB, 0xDD, 0xE0, 0xEE, *_FRAMES}  # what the pixels need, with Adobe's note on their colours
 _SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
+_HARMLESS = ("Invalid SOS parameters", "JFIF revision", "Adobe color transform")  # warnings of what no pixel needs
 _PADDING = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
 
@@ -66,10 +68,14 @@ def examine(content: bytes) -> Structure:
     sampling = [(header[6 + 3 * n + 1] >> 4) * (header[6 + 3 * n + 1] & 15) for n in range(header[5])]
     scans = sum(segment[0] == _SOS for segment in segments)
     _refuse_kind(marker, bits, height)
-    if scans > SCANS or scans * height * width > SCANNED:
+    if not scans:
+        raise UnreadableImage("truncated", "the file ends before its pixels")
+    if scans > SCANS:
         raise UnreadableImage(
             "bomb", f"{scans:,} scans of {width:,} x {height:,} pixels: a photograph has about ten scans"
         )
+    if scans * height * width > SCANNED:
+        raise UnreadableImage("bomb", f"{width:,} x {height:,} pixels in {scans:,} scans take too long to decode")
     blocks = sum(sampling) / max(1, *sampling) if sampling else 1.0
     ended = any(segment[0] == _END for segment in segments)
     return Structure(marker, bits, (width, height), blocks, scans, ended, segments)
@@ -85,6 +91,10 @@ def decode(content: bytes, structure: Structure, mode: str, reduction: int) -> t
     try:
         return _pixels(whole, structure, mode, reduction), notes
     except ValueError as error:
+        if any(words in str(error) for words in _HARMLESS):
+            return _by_pillow(whole, structure, reduction), [*notes, "metadata"]
+        if "subsampling" in str(error):  # simplejpeg knows the usual ones
+            return _by_pillow(whole, structure, reduction), notes
         padding = _PADDING.search(str(error))
         mended = _mended(content, structure, int(padding[1]) if padding else 0)
         try:
@@ -94,6 +104,15 @@ def decode(content: bytes, structure: Structure, mode: str, reduction: int) -> t
             why = "the file is incomplete" if kind == "truncated" else "the pixels would be ruined"
             raise UnreadableImage(kind, f"{why} (the decoder: {error})") from None
         return image, notes if padding else [*notes, "metadata"]
+
+
+def _by_pillow(content: bytes, structure: Structure, reduction: int) -> Image.Image:
+    """The picture by Pillow, which does not see corrupt data, but reads what simplejpeg does not."""
+    with open_image(content) as opened:
+        if reduction > 1:
+            opened.draft(opened.mode, (structure.size[0] // reduction, structure.size[1] // reduction))
+        opened.load()
+        return opened.copy()
 
 
 def without_metadata(content: bytes) -> bytes:

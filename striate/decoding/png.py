@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from striate.decoding.formats import open_image
 
@@ -34,6 +35,26 @@ def without_metadata(content: bytes) -> bytes | None:
 def can_be_wide(content: bytes) -> bool:
     """Whether `wide_samples` reads a PNG: 16 bits a sample, and not interlaced."""
     return content[24] == 16 and content[25] in _CHANNELS and content[28] == 0
+
+
+def is_short(content: bytes, opened: Image.Image) -> bool:
+    """Whether the data of a PNG that is not interlaced end before its last row: Pillow leaves what is missing black.
+
+    Its data are counted only if the last row is black.
+    """
+    opened.load()
+    last = opened.crop((0, opened.height - 1, opened.width, opened.height))
+    if content[28] != 0 or any(bound != 0 for band in last.split() for bound in band.getextrema()):
+        return False
+    samples = _CHANNELS.get(content[25], 1)
+    wanted = opened.height * (1 + (opened.width * samples * content[24] + 7) // 8)
+    unpacking, found = zlib.decompressobj(), 0
+    for name, start, end in _chunks(content):
+        rest = content[start + 8 : end - 4] if name == b"IDAT" else b""
+        while rest and found < wanted and not unpacking.eof:
+            found += len(unpacking.decompress(rest, 2**22))
+            rest = unpacking.unconsumed_tail
+    return found < wanted
 
 
 def wide_samples(content: bytes) -> NDArray[np.uint16]:

@@ -24,8 +24,10 @@ def to_8_bits(
     largest: the largest sample that the file declares, 0 if it says nothing. no_data: the value that the file declares
     to stand for no data. inverted: whether 0 is white.
     """
+    if values.dtype == np.uint8:
+        return (np.invert(values) if inverted else values), ""
     if values.dtype == np.uint16:
-        scale, note = _by_depth(values, largest)
+        scale, note = _by_depth(values, largest, no_data)
     else:
         scale, note = _by_range(values, no_data), "high-range"
     result = np.empty(values.shape, np.uint8)
@@ -34,11 +36,33 @@ def to_8_bits(
     return (np.invert(result) if inverted else result), note
 
 
-def _by_depth(values: Samples, largest: int) -> tuple[Callable[[Samples], Samples], str]:
+def alpha_to_8_bits(alpha: Samples, colours: Samples, largest: int = 0) -> NDArray[np.uint8]:
+    """Transparency [H, W, 1] as uint8; it uses few bits where the colours do."""
+    if alpha.dtype.kind == "f":
+        return np.asarray((alpha.astype(np.float32).clip(0, 1) * 255).round(), np.uint8)
+    opaque = int(np.iinfo(alpha.dtype).max)
+    if alpha.dtype == np.uint16 and int(alpha.max(initial=0)) < 1 << (bits := depth_of(colours, largest)):
+        opaque = (1 << bits) - 1
+    return np.asarray((alpha.astype(np.float32) * (255 / opaque)).clip(0, 255).round(), np.uint8)
+
+
+def depth_of(values: Samples, largest: int = 0) -> int:
+    """How many bits uint16 samples use, of those that cameras and scanners have."""
     top = max(int(values.max(initial=0)), largest)
-    bits = next(depth for depth in _DEPTHS if top < 1 << depth)
-    bits = 16 if top == 0 else bits
-    return lambda strip: strip >> (bits - 8), "16-bit" if bits == 16 else "few-bits"
+    return 16 if top == 0 else next(depth for depth in _DEPTHS if top < 1 << depth)
+
+
+def _by_depth(values: Samples, largest: int, no_data: float | None) -> tuple[Callable[[Samples], Samples], str]:
+    if no_data is not None and (values == no_data).any():
+        measured = values[values != no_data]
+        bits = depth_of(measured, largest)
+        return lambda strip: np.where(strip == no_data, 0, strip) >> (bits - 8), _depth_note(bits)
+    bits = depth_of(values, largest)
+    return lambda strip: strip >> (bits - 8), _depth_note(bits)
+
+
+def _depth_note(bits: int) -> str:
+    return "16-bit" if bits == 16 else "few-bits"
 
 
 def _by_range(values: Samples, no_data: float | None) -> Callable[[Samples], Samples]:

@@ -164,3 +164,18 @@ def test_a_photograph_of_200_megapixels_is_read_reduced() -> None:
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 20, 159, 300])
 def test_a_file_cut_in_its_header_is_refused(size: int) -> None:
     assert refusal(BASELINE[:size]).kind in ("empty", "truncated", "damaged", "not-an-image")
+
+
+def test_harmless_warnings_cost_no_picture() -> None:
+    whole = array(decode(BASELINE).image)
+    start = BASELINE.index(b"\xff\xda")
+    spectral = start + 2 + int.from_bytes(BASELINE[start + 2 : start + 4], "big") - 2  # the last of its coefficients
+    version = BASELINE.index(b"JFIF\0") + 5
+    for place, value in ((spectral, 0), (version, 3)):
+        found = decode(BASELINE[:place] + bytes([value]) + BASELINE[place + 1 :])
+        assert found.notes == ("metadata",) and np.array_equal(array(found.image), whole)
+
+
+def test_a_file_cut_before_its_pixels_is_truncated() -> None:
+    assert refusal(BASELINE[: BASELINE.index(b"\xff\xda")]).kind == "truncated"
+    assert refusal(BASELINE[:3]).kind == "truncated"

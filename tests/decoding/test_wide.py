@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
 import tifffile
-from image_files import array, content_of, photograph, wide_png
+from image_files import array, chunk, content_of, photograph, png, wide_png
 from PIL import Image
 
 from striate.decoding.wide import to_8_bits
@@ -227,3 +228,111 @@ def test_a_tiff_cut_anywhere_is_refused_with_a_reason(cut: int) -> None:
         with pytest.raises(UnreadableImage) as caught:
             decode(content[:cut])
         assert caught.value.kind in ("truncated", "damaged", "not-an-image", "not-read") and str(caught.value)
+
+
+# What a second look found
+
+
+def lzw(data: bytes) -> bytes:
+    """TIFF's LZW, of single bytes alone: the table is cleared before its codes grow."""
+    bits = ""
+    for place, byte in enumerate(data):
+        bits += f"{256:09b}" if place % 200 == 0 else ""
+        bits += f"{byte:09b}"
+    bits += f"{257:09b}"
+    return int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+
+
+def strip(values: np.ndarray, order: str, *, form: int, orientation: int = 1, deflated: bytes = b"") -> bytes:
+    """A TIFF of one LZW strip, or a deflated one. form: 1 unsigned, 2 signed, 3 float."""
+    height, width = values.shape[:2]
+    samples = values.shape[2] if values.ndim == 3 else 1
+    coded = deflated or lzw(values.astype(values.dtype.newbyteorder(order)).tobytes())
+    shorts = {
+        256: [width], 257: [height], 258: [8 * values.itemsize] * samples, 259: [8 if deflated else 5], 262: [2 if samples > 1 else 1],
+        274: [orientation], 277: [samples], 278: [height], 339: [form] * samples,
+    }  # fmt: skip
+    longs = {273: [8], 279: [len(coded)]}
+    body = coded + b"\0" * (len(coded) % 2)
+    entries, extra = b"", b""
+    start = 8 + len(body) + 2 + 12 * (len(shorts) + len(longs)) + 4
+    for tag, found in sorted((shorts | longs).items()):
+        kind, letter = (4, "I") if tag in longs else (3, "H")
+        value = struct.pack(f"{order}{len(found)}{letter}", *found)
+        if len(value) > 4:
+            value, extra = struct.pack(order + "I", start + len(extra)), extra + value + b"\0" * (len(value) % 2)
+        entries += struct.pack(order + "HHI", tag, kind, len(found)) + value.ljust(4, b"\0")
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8 + len(body))
+    return head + body + struct.pack(order + "H", len(shorts) + len(longs)) + entries + b"\0\0\0\0" + extra
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("kind", ["u2", "i2", "u4", "f4"])
+def test_lzw_of_wide_samples_is_read_rightly_or_named(order: str, kind: str) -> None:
+    """Pillow alone leaves big-endian bytes as they are, and takes large unsigned numbers for negative ones."""
+    values = (GREY.astype(np.float64) * {"u2": 257, "i2": 100, "u4": 16_000_000, "f4": 0.01}[kind]).astype(kind)
+    try:
+        found = decode(strip(values, order, form={"u": 1, "i": 2, "f": 3}[kind[0]]))
+    except UnreadableImage as refused:
+        assert refused.kind == "not-read" and "lzw" in str(refused) and order == ">"
+    else:
+        right = GREY if kind == "u2" else stretched(GREY)
+        assert np.abs(array(found.image)[..., 0].astype(int) - right).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_lzw_of_wide_samples_is_turned_once(orientation: int) -> None:
+    found = decode(strip(wide(GREY), "<", form=1, orientation=orientation))
+    turns = {1: 0, 3: 2, 6: -1, 8: 1}[orientation]
+    assert np.array_equal(array(found.image)[..., 0], np.rot90(GREY, turns))
+
+
+def test_declared_no_data_of_unsigned_samples_is_left_out() -> None:
+    values = GREY.astype(np.uint16) * 3 + 100
+    values[:3, :3] = 65535
+    found = array(decode(tiff(values, extratags=[(42113, "s", 0, "65535", True)])).image)[..., 0]
+    assert (found[:3, :3] == 0).all() and np.array_equal(found[3:], (values >> 2)[3:])
+
+
+@pytest.mark.parametrize("kind", ["RGB PNG", "LA PNG", "RGB TIFF"])
+def test_8_bit_values_in_16_bits_do_not_come_out_black(kind: str) -> None:
+    values = (GREY[..., None] if kind == "LA PNG" else PICTURE).astype(np.uint16)
+    if kind == "LA PNG":
+        values = np.concatenate([values, wide(CLEAR)], -1)
+    found = decode(tiff(values, photometric="rgb") if kind == "RGB TIFF" else wide_png(values))
+    assert "few-bits" in found.notes
+    assert np.array_equal(array(found.image)[..., 0], values[..., 0])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_transparency_uses_as_few_bits_as_the_colours(kind: str) -> None:
+    values = np.concatenate([PICTURE.astype(np.uint16) << 4, np.full((32, 48, 1), 4095, np.uint16)], -1)
+    content = wide_png(values) if kind == "PNG" else tiff(values, photometric="rgb", extrasamples=["unassalpha"])
+    assert np.array_equal(array(decode(content).image), PICTURE)
+
+
+def test_dark_16_bit_colour_keeps_its_rotation_and_profile() -> None:
+    plain = wide_png(PICTURE.astype(np.uint16) << 4)
+    exif = chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0")
+    found = decode(plain[:33] + exif + plain[33:])
+    assert found.notes == ("few-bits", "exif-rotated") and found.image.size == (32, 48)
+
+
+def test_a_pgm_of_16_bits_is_not_stretched() -> None:
+    content = b"P5\n48 32\n65535\n" + wide(GREY // 4 + 60).astype(">u2").tobytes()
+    assert np.array_equal(array(decode(content).image)[..., 0], GREY // 4 + 60)
+
+
+def test_a_strip_that_holds_more_than_it_declares_is_refused() -> None:
+    with pytest.raises(UnreadableImage) as caught:
+        decode(strip(wide(GREY), "<", form=1, deflated=zlib.compress(b"\0" * 50_000_000)))
+    assert caught.value.kind == "bomb" and "holds more than" in str(caught.value)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_png_whose_data_end_early_is_truncated(bits: int) -> None:
+    rows = b"".join(b"\0" + row.tobytes() for row in (wide(PICTURE).astype(">u2") if bits == 16 else PICTURE)[:20])
+    header = struct.pack(">IIBBBBB", 48, 32, bits, 2, 0, 0, 0)
+    with pytest.raises(UnreadableImage) as caught:
+        decode(png(header, chunk(b"IDAT", zlib.compress(rows))))
+    assert caught.value.kind == "truncated"
