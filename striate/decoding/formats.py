@@ -83,7 +83,7 @@ def refuse(content: bytes) -> None:
     """Raise UnreadableImage, with the name of what it is, for content that is known and not read."""
     if not content:
         raise UnreadableImage("empty", "zero bytes")
-    if len(content) < 8:
+    if len(content) < 4:
         raise UnreadableImage("truncated", f"{len(content)} bytes, and no image has so few")
     for start, kind, what in _STARTS:
         if content.startswith(start):

@@ -249,7 +249,8 @@ def strip(values: np.ndarray, order: str, *, form: int, orientation: int = 1, de
     samples = values.shape[2] if values.ndim == 3 else 1
     coded = deflated or lzw(values.astype(values.dtype.newbyteorder(order)).tobytes())
     shorts = {
-        256: [width], 257: [height], 258: [8 * values.itemsize] * samples, 259: [8 if deflated else 5], 262: [2 if samples > 1 else 1],
+        256: [width], 257: [height], 258: [8 * values.itemsize] * samples,
+        259: [8 if deflated else 5], 262: [2 if samples > 1 else 1],
         274: [orientation], 277: [samples], 278: [height], 339: [form] * samples,
     }  # fmt: skip
     longs = {273: [8], 279: [len(coded)]}
