@@ -215,3 +215,16 @@ def test_classes_and_files_are_in_the_order_in_which_people_count(tmp_path: Path
     assert source.task.names == ("c1", "c2", "c10")
     assert [item.key for item in source.items][:4] == ["c1/0.png", "c1/1.png", "c1/2.png", "c1/3.png"]
     assert [item.key for item in source.items][10:14] == ["c1/10.png", "c1/11.png", "c2/0.png", "c2/1.png"]
+
+
+@pytest.mark.parametrize("outer", [("train", "train2"), ("treino", "teste"), ("Trainingsdaten", "Pruefdaten")])
+def test_folders_like_parts_with_the_same_folders_in_them_are_refused(outer: tuple[str, ...], tmp_path: Path) -> None:
+    pictures(tmp_path, *(f"{name}/{inner}" for name in outer for inner in ("ants", "bees")))
+    with pytest.raises(RequestError, match=r"can be read in two ways: .* have the same folders ants/ and bees/"):
+        open_source(tmp_path)
+    assert open_source(tmp_path, layout="classes").task.names == tuple(sorted(outer))
+
+
+def test_classes_may_have_the_same_folders_in_them(tmp_path: Path) -> None:
+    pictures(tmp_path, *(f"{name}/{inner}" for name in ("ants", "bees") for inner in ("2019", "2020")))
+    assert open_source(tmp_path).task.names == ("ants", "bees")

@@ -6,6 +6,7 @@ is refused, with both readings and the key that chooses.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from striate.errors import RequestError, unknown
 from striate.tasks import Classification
 
 LAYOUTS = ("auto", "parts", "classes")
+# Not known as parts, but named as if they were: train2, treino and teste, Trainingsdaten.
+_LIKE_A_PART = re.compile("train|test|val|trein|entren|prueb|entra|appren|lern", re.IGNORECASE)
 CHOOSE = "--layout classes reads every folder as a class"
 
 
@@ -144,6 +147,12 @@ def _folds(walk: Walk) -> list[str]:
 def _refuse_doubtful(root: Path, names: _Names) -> None:
     """Raise RequestError for folders that may be parts or classes."""
     if not names.parts or "train" in names.parts.values():
+        if len(names.folders) >= 2 and any(map(_LIKE_A_PART.match, names.folders)) and (shared := _shared(root, names)):
+            raise RequestError(
+                f"{str(root)!r} can be read in two ways: {_listed(names.folders)} have the same folders "
+                f"{_listed(shared)}; if those are the classes, name the outer ones train, val or test, or give one of "
+                f"them; or: {CHOOSE}"
+            )
         return
     parts = _listed(names.parts)
     if not names.others and len(names.parts) >= 2:
@@ -159,6 +168,14 @@ def _refuse_doubtful(root: Path, names: _Names) -> None:
                 f"{str(root)!r} can be read in two ways: {folder}/ is a part, as it has folders {_listed(inside)} of "
                 f"its own, and the others belong into a folder train; or it is a class: {CHOOSE}"
             )
+
+
+def _shared(root: Path, names: _Names) -> list[str]:
+    """The subfolders that all folders have, if each has these and no others, and no images beside them."""
+    inner = [sorted(entry.name for entry in plain_folders(str(root / folder))) for folder in names.folders]
+    alike = {tuple(sorted(map(look_alike, found))) for found in inner}
+    apart = any(has_images(str(root / folder)) for folder in names.folders)
+    return inner[0] if len(alike) == 1 and len(inner[0]) >= 2 and not apart else []
 
 
 def _without_unlabelled(
