@@ -143,8 +143,8 @@ def offered(net: str, library: str, peer: str = "") -> Offer:
     module = _keys_of(library)
     rows = tuple(row for row in module.WEIGHTS if row.net == net)
     if peer and rows:
-        known = dict.fromkeys(name for row in rows for name in (row.peer, row.arch, row.file))
-        rows = tuple(row for row in rows if peer in (row.peer, row.arch, row.file))
+        known = dict.fromkeys(name for row in rows for name in row.names)
+        rows = tuple(row for row in rows if peer in row.names)
         if not rows:
             raise unknown(f"{library} weights of {net}", peer, list(known))
     key_map: KeyMap | None = module.key_map(net, rows[0].arch if rows else "")
