@@ -86,9 +86,13 @@ def given_path(path: str | os.PathLike[str], what: str) -> Path:
     return Path(path)
 
 
+def other_kind(mode: int) -> str:
+    """What a path of this `st_mode` is instead of a regular file, such as "a device"; "" for a regular file."""
+    return "" if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "no regular file")
+
+
 def _require_regular(mode: int, path: Path) -> None:
-    if not stat.S_ISREG(mode):
-        kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
+    if kind := other_kind(mode):
         raise OSError(errno.EINVAL, f"it is {kind}, not a file", os.fspath(path))
 
 

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from striate.errors import RequestError, WorkError
-from striate.reading import CACHE, open_file, read_file
+from striate.reading import CACHE, open_file, other_kind, read_file
 
 # Bytes of a name and of a path on Linux, less what the caches put below.
 _LONGEST_NAME, _LONGEST_PATH = 255, 4096 - 160
+# Folders in which nothing is an ordinary file, whatever standard output is redirected to.
+_SYSTEM = tuple(map(Path, ("/dev", "/proc", "/sys")))
+_MOST_LINKS = 40  # that lead to each other; Linux follows as many
 
 
 def cache_root() -> Path:
@@ -61,14 +64,16 @@ def write_atomically(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     """Let `fill` write to a temporary file next to `path`, sync it, then rename it: the old file or the new, never
     half.
 
-    All results and caches are written through this function.
-    Raises WorkError, with the path, if the disk is full or the folder cannot be written; no temporary file remains.
+    All results and caches are written through this function. Of a link, the target is written.
+    Raises RequestError for a device, pipe, socket or folder; WorkError, with the path, if the disk is full or the
+    folder cannot be written. No temporary file remains.
     """
     temporary = None
     _require_name(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
+        target = written(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:40]}.", suffix=".part", dir=target.parent)
         with os.fdopen(handle, "wb") as file:
             fill(file)
             file.flush()
@@ -77,13 +82,42 @@ def write_atomically(path: Path, fill: Callable[[BinaryIO], object]) -> None:
         umask = os.umask(0)
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
+        Path(temporary).replace(target)
         temporary = None
     except OSError as error:
         raise WorkError(f"could not write {str(path)!r}: {error.strerror or error}") from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def written(path: Path) -> Path:
+    """The path that a file of this name is written to: of a link the target, which need not exist.
+
+    Raises RequestError for what is no file and must not be replaced by one: a device, pipe, socket or folder. Raises
+    OSError if the path cannot be examined.
+    """
+    target = path
+    for _ in range(_MOST_LINKS):
+        _require_ordinary_place(target, path)
+        if not target.is_symlink():
+            break
+        target = target.parent / target.readlink()
+    try:
+        kind = other_kind(target.stat().st_mode)
+    except FileNotFoundError:
+        return target
+    if kind:
+        raise RequestError(f"{str(path)!r} is {kind}, and is not replaced; name a file")
+    return target
+
+
+def _require_ordinary_place(target: Path, path: Path) -> None:
+    """A rename over /dev/stdout would cut standard output off from the file that it is redirected to."""
+    folder = Path(os.path.realpath(target.parent))
+    system = any(folder.is_relative_to(one) for one in _SYSTEM) and not folder.is_relative_to("/dev/shm")
+    if system:
+        raise RequestError(f"{str(path)!r} is a device or belongs to the system, and is not replaced; name a file")
 
 
 def _require_name(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from striate import storage
-from striate.errors import WorkError
+from striate.errors import RequestError, WorkError
 
 
 def full_disk(*_: object, **__: object) -> NoReturn:
@@ -105,6 +106,63 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
         storage.write_bytes(tmp_path / "file" / "inside", b"")
     with pytest.raises(WorkError, match="could not write"):
         storage.fill_folder_atomically(tmp_path / "file" / "folder", lambda place: None)
+
+
+def test_of_a_link_the_target_is_written(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "file").write_bytes(b"old")
+    (tmp_path / "middle").symlink_to("far/file")
+    (tmp_path / "link").symlink_to(tmp_path / "middle")
+    storage.write_bytes(tmp_path / "link", b"new")
+    assert (tmp_path / "far" / "file").read_bytes() == b"new" and (tmp_path / "middle").is_symlink()
+    assert (tmp_path / "link").readlink() == tmp_path / "middle"
+    (tmp_path / "early").symlink_to("not yet/there")
+    storage.write_bytes(tmp_path / "early", b"first")
+    assert (tmp_path / "not yet" / "there").read_bytes() == b"first" and (tmp_path / "early").is_symlink()
+    (tmp_path / "round").symlink_to("round")
+    with pytest.raises(WorkError, match=r"could not write .*round"):
+        storage.write_bytes(tmp_path / "round", b"x")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX has these kinds of file")
+@pytest.mark.parametrize("linked", [False, True], ids=["itself", "linked"])
+@pytest.mark.parametrize("kind", ["a named pipe", "a socket", "a folder", "a device"])
+def test_what_is_no_file_is_not_replaced_by_one(
+    kind: str, linked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("/dev/null") if kind == "a device" else Path("thing")
+    if kind == "a named pipe":
+        os.mkfifo(path)
+    elif kind == "a folder":
+        path.mkdir()
+    elif kind == "a socket":
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(path))
+    if linked:
+        Path("link").symlink_to(path)
+        path = Path("link")
+    before, names = path.stat(), sorted(entry.name for entry in tmp_path.iterdir())
+    with pytest.raises(RequestError, match=f"'{path}' is {kind}.* is not replaced; name a file"):
+        storage.write_text(path, "new")
+    assert (path.stat().st_ino, path.stat().st_mode) == (before.st_ino, before.st_mode)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == names
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="there is no /dev/stdout here")
+@pytest.mark.parametrize("name", ["/dev/stdout", "link"])
+def test_standard_output_is_no_file_even_where_it_leads_to_one(name: str, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    code = (
+        "import sys; from pathlib import Path; from striate.storage import write_bytes\n"
+        "from striate.errors import RequestError\n"
+        "try: write_bytes(Path(sys.argv[1]), b'x')\n"
+        "except RequestError as error: print(error)"
+    )
+    with open(tmp_path / "out", "wb") as out:
+        subprocess.run([sys.executable, "-c", code, name], stdout=out, cwd=tmp_path, check=True)
+    said = f"{name!r} is a device or belongs to the system, and is not replaced; name a file\n"
+    assert (tmp_path / "out").read_text("utf-8") == said
 
 
 def test_a_long_name_can_be_written(tmp_path: Path) -> None:

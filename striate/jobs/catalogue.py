@@ -99,7 +99,7 @@ def published_weights(nets: Sequence[str]) -> list[PublishedWeights]:
             here = fetched_path(net, name).is_file()
             for row in offer.rows:
                 state = "here" if here and row is offer.rows[0] else "fetch" if offer.library.download else "file"
-                licence = row.licence or offer.library.licence.split(" ")[0]
+                licence = row.licence or offer.library.short_licence
                 found.append(PublishedWeights(net, name, row.peer, row.size, row.top1, licence, state))
     return found
 

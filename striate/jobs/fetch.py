@@ -15,7 +15,8 @@ from striate.data.sources.fetching import copy, download
 from striate.data.sources.named import NAMED, open_set
 from striate.data.sources.originals import ORIGINALS, Original, set_folder
 from striate.data.sources.unpacking import unpack
-from striate.errors import RequestError, WorkError, unknown
+from striate.errors import RequestError, WorkError, nearest, unknown
+from striate.nets.catalog import entries
 from striate.pixels import UnreadableImage
 from striate.progress import Progress
 from striate.reading import given_path
@@ -49,7 +50,8 @@ def fetch(name: str, *, source: str | os.PathLike[str] = "", progress: Progress 
             raise RequestError(
                 f"{name!r} is part of a package and needs no download; sets to fetch: {', '.join(ORIGINALS)}"
             )
-        raise unknown("set to fetch", name, ORIGINALS)
+        wrong = unknown("set or network to fetch", name, [*ORIGINALS, *nearest(name, [net.name for net in entries()])])
+        raise RequestError(f"{wrong} (networks' weights are fetched too: 'striate nets --weights' lists the networks)")
     folder = set_folder(name)
     with _alone(name, folder.parent / ".fetching"):
         images = _found(name, folder, progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 from striate.data.sources.fetching import copy, download
 from striate.data.sources.originals import Original
-from striate.errors import RequestError, unknown
+from striate.errors import RequestError, nearest, unknown
 from striate.jobs.import_weights import import_weights
 from striate.nets.catalog import entry
 from striate.progress import Progress
@@ -92,33 +93,63 @@ def fetch_weights(
 
 def _chosen(net: str, source: str, peer: str) -> _Choice:
     """The published file to bring. Raises RequestError if there is none."""
-    names = [source] if source in LIBRARIES else sources_of(net)
-    if not names:
-        raise RequestError(f"no library whose weights can be read publishes any of {net}")
-    offers = [offered(net, name, peer) for name in names]
+    offers = _offers(net, source, peer)
     if source in LIBRARIES or not source:
-        for offer in offers:
-            if offer.library.download:
-                row = offer.rows[0]
-                return _Choice(offer, row, None, (offer.library.download.format(file=row.file, peer=row.peer),))
-        first = offers[0]
-        raise RequestError(
-            f"{first.library.title} has no address for each file: download {first.rows[0].file} "
-            f"({first.library.address.format(file=first.rows[0].file, peer=first.rows[0].peer)}) and give it: "
-            f"striate fetch {net} --from FILE"
-        )
+        return _of_library(net, offers)
     if source.lower().startswith(("http://", "https://")):
-        offer = offers[0]
-        row = next((row for row in offer.rows if source.endswith("/" + row.file)), offer.rows[0])
-        address = source if source.endswith("/" + row.file) else f"{source.rstrip('/')}/{row.file}"
-        return _Choice(offer, row, None, (address,))
-    place = given_path(source, "--from").expanduser()
+        return _of_mirror(source, offers)
+    return _of_folder(net, source, offers)
+
+
+def _offers(net: str, source: str, peer: str) -> list[Offer]:
+    """What the named library, or else every library, publishes of the network; only weights named `peer` if given."""
+    if source in LIBRARIES:
+        return [offered(net, source, peer)]
+    offers = [offered(net, name) for name in sources_of(net)]
+    if not offers:
+        raise RequestError(f"no library whose weights can be read publishes any of {net}")
+    if not peer:
+        return offers
+    known = dict.fromkeys(name for offer in offers for row in offer.rows for name in row.names)
+    if peer not in known:
+        raise unknown(f"weights of {net}", peer, known)
+    having = [offer for offer in offers if any(peer in row.names for row in offer.rows)]
+    return [offered(net, offer.library.name, peer) for offer in having]
+
+
+def _of_library(net: str, offers: Sequence[Offer]) -> _Choice:
+    """The first weights that have an address."""
+    for offer in offers:
+        if offer.library.download:
+            row = offer.rows[0]
+            return _Choice(offer, row, None, (offer.library.download.format(file=row.file, peer=row.peer),))
+    first, row = offers[0], offers[0].rows[0]
+    raise RequestError(
+        f"{first.library.title} has no address for each file: download {row.file} "
+        f"({first.library.address.format(file=row.file, peer=row.peer)}) and give it: striate fetch {net} --from FILE"
+    )
+
+
+def _of_mirror(source: str, offers: Sequence[Offer]) -> _Choice:
+    """The file that the address names, or else the first one, below it."""
+    for offer in offers:
+        for row in offer.rows:
+            if source.endswith("/" + row.file):
+                return _Choice(offer, row, None, (source,))
+    row = offers[0].rows[0]
+    return _Choice(offers[0], row, None, (f"{source.rstrip('/')}/{row.file}",))
+
+
+def _of_folder(net: str, source: str, offers: Sequence[Offer]) -> _Choice:
+    """The first published file that is in the folder, or that the source is."""
+    try:
+        place = given_path(source, "--from").expanduser()
+    except RuntimeError as error:  # ~somebody who is no user
+        raise RequestError(f"--from {source!r}: {error}") from error
     if not place.exists():
-        raise (
-            unknown("library", source, LIBRARIES)
-            if os.sep not in source
-            else RequestError(f"--from {source!r}: no such folder or file, no library and no http address")
-        )
+        near = nearest(source, LIBRARIES)
+        hint = f"did you mean {near[0]!r}?" if near else f"libraries: {', '.join(LIBRARIES)}"
+        raise RequestError(f"--from {source!r}: there is no such folder, file or library; {hint}")
     for offer in offers:
         for row in offer.rows:
             if (place / row.file).is_file() or place.name == row.file:

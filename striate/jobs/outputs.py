@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from striate.data.opening import Data, path_of
 from striate.data.sources.base import Source
 from striate.errors import RequestError
+from striate.reading import given_path
+from striate.storage import written
 
 
 def require_apart(out: Path, data: Data, source: Source) -> None:
-    """Raise RequestError if writing `out` would overwrite the data: their file, or one of their images."""
+    """Raise RequestError if writing `out` would overwrite the data: their file, or one of their images; or a device."""
+    require_file(out)
     given = path_of(data)
     root: Path | None = getattr(source, "root", given.parent if given else None)
     same_name = (root / item.key for item in source.items if root and item.key.rpartition("/")[2] == out.name)
@@ -20,10 +24,17 @@ def require_apart(out: Path, data: Data, source: Source) -> None:
 
 
 def require_outside(out: Path, folders: Iterable[Path]) -> None:
-    """Raise RequestError if `out` is an existing file of one of these folders."""
+    """Raise RequestError if `out` is an existing file of one of these folders, or a device."""
+    require_file(out)
     for folder in folders:
         if out.exists() and same_file(out.parent, folder):
             raise RequestError(f"{str(out)!r} belongs to the run {str(folder)!r}, and is not overwritten")
+
+
+def require_file(out: Path) -> None:
+    """Raise RequestError, before any work, if `out` is a device, pipe, socket or folder, which is not replaced."""
+    with contextlib.suppress(OSError):  # of the folder, which is told when the file is written
+        written(given_path(out, "the output"))
 
 
 def same_file(one: Path, other: Path) -> bool:

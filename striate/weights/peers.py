@@ -29,6 +29,7 @@ _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.",
 class Library:
     """A library whose weights can be read. algorithm: of its published checksums, "" for none.
 
+    licence: in words. short_licence: in a table, an SPDX identifier where there is one licence.
     address: of a published file, for the record. download: the same as an address that gives the file; "" for none.
     """
 
@@ -36,6 +37,7 @@ class Library:
     title: str
     address: str
     licence: str
+    short_licence: str
     algorithm: str
     download: str = ""
 
@@ -48,6 +50,7 @@ LIBRARIES = {
             "torchvision 0.28",
             "https://download.pytorch.org/models/{file}",
             "BSD-3-Clause (the library; its weights have no separate licence)",
+            "BSD-3-Clause",
             "sha256",
             "https://download.pytorch.org/models/{file}",
         ),
@@ -55,6 +58,7 @@ LIBRARIES = {
             "timm",
             "timm 1.0.31",
             "https://huggingface.co/timm/{peer}",
+            "Apache-2.0",
             "Apache-2.0",
             "sha256",
             "https://huggingface.co/timm/{peer}/resolve/main/model.safetensors",
@@ -64,6 +68,7 @@ LIBRARIES = {
             "pytorchcv 0.0.74",
             "https://github.com/osmr/imgclsmob/releases ({file}.zip)",
             "MIT",
+            "MIT",
             "sha1",
         ),
         Library(
@@ -71,6 +76,7 @@ LIBRARIES = {
             "Caffe's Model Zoo",
             "https://github.com/BVLC/caffe/wiki/Model-Zoo ({file})",
             "as stated on each model's page (BVLC's: unrestricted use; SqueezeNet: BSD-2-Clause; VGG: CC-BY-4.0)",
+            "by model",
             "",
         ),
         Library(
@@ -78,12 +84,14 @@ LIBRARIES = {
             "tomgoldstein/loss-landscape",
             "https://github.com/tomgoldstein/loss-landscape ({file})",
             "MIT",
+            "MIT",
             "",
         ),
         Library(
             "akamaster",
             "akamaster/pytorch_resnet_cifar10",
             "https://github.com/akamaster/pytorch_resnet_cifar10/tree/master/pretrained_models ({file})",
+            "BSD-2-Clause",
             "BSD-2-Clause",
             "sha256",
             "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/{file}",
@@ -143,8 +151,8 @@ def offered(net: str, library: str, peer: str = "") -> Offer:
     module = _keys_of(library)
     rows = tuple(row for row in module.WEIGHTS if row.net == net)
     if peer and rows:
-        known = dict.fromkeys(name for row in rows for name in (row.peer, row.arch, row.file))
-        rows = tuple(row for row in rows if peer in (row.peer, row.arch, row.file))
+        known = dict.fromkeys(name for row in rows for name in row.names)
+        rows = tuple(row for row in rows if peer in row.names)
         if not rows:
             raise unknown(f"{library} weights of {net}", peer, list(known))
     key_map: KeyMap | None = module.key_map(net, rows[0].arch if rows else "")

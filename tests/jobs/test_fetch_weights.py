@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +16,7 @@ import torch
 from drawings import blocks
 
 from striate import RequestError, load
-from striate.errors import WorkError
+from striate.errors import StriateError, WorkError
 from striate.jobs.fetch_weights import fetch_weights
 from striate.model import read
 from striate.nets.base import Net
@@ -140,7 +141,14 @@ def test_an_imported_default_is_not_replaced(server: str) -> None:
     ("net", "source", "words"),
     [
         ("lenet5", "", "no library whose weights can be read publishes any of lenet5"),
-        (NET, "torchvison", "did you mean 'torchvision'"),
+        (NET, "torchvison", "there is no such folder, file or library; did you mean 'torchvision'"),
+        (
+            NET,
+            "no-folder",
+            "--from 'no-folder': there is no such folder, file or library; libraries: torchvision, timm",
+        ),
+        (NET, "no/folder", "--from 'no/folder': there is no such folder, file or library"),
+        (NET, "~no-such-user/x", "--from '~no-such-user/x': "),
         (NET, "pytorchcv", "has no address for each file: download"),
         ("resnet50", "torchvision", "import it as resnet50_modern"),
     ],
@@ -149,6 +157,41 @@ def test_what_cannot_be_fetched_is_answered(net: str, source: str, words: str) -
     with pytest.raises(RequestError) as caught:
         fetch_weights(net, source=source)
     assert words in str(caught.value)
+
+
+def test_a_peer_is_looked_for_in_every_library(server: str, published: Path, tmp_path: Path) -> None:
+    """Caffe, which comes after others that publish this network, is the only one with weights of that name."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "squeezenet_v1.1.caffemodel").write_bytes(b"no model")
+    with pytest.raises(RequestError, match="Caffe's Model Zoo has no address for each file"):
+        fetch_weights(NET, peer="squeezenet_v1.1")
+    for source in (tmp_path / "mine", tmp_path / "mine" / "squeezenet_v1.1.caffemodel"):
+        with pytest.raises(StriateError, match=r"squeezenet_v1\.1\.caffemodel"):
+            fetch_weights(NET, source=source, peer="squeezenet_v1.1")
+    with pytest.raises(
+        RequestError, match=r"no published weights of squeezenet1_1, such as squeezenet_v1\.1\.caffemodel$"
+    ):
+        fetch_weights(NET, source=published.parent, peer="squeezenet_v1.1")
+    assert fetch_weights(NET, source=published.parent, peer=published.name).library == "torchvision"
+    with pytest.raises(RequestError, match=r"unknown weights of \w+ 'squeezenet_v1\.2'; did you mean"):
+        fetch_weights(NET, source=published.parent, peer="squeezenet_v1.2")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("nosuch", "'nosuch'; known: mnist, .*'striate nets --weights' lists the networks"),
+        ("resnt18", "'resnt18'; did you mean 'resnet18'"),
+        ("mnist --peer x", "--peer names a library's weights of a network, and mnist is a data set"),
+    ],
+)
+def test_what_is_no_set_and_no_net_is_answered_before_any_download(  # type: ignore[no-untyped-def]
+    words: str, said: str, cli, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("urllib.request.build_opener", None)  # a download would fail otherwise
+    code, out, err = cli("fetch", *words.split())
+    assert (code, out) == (2, "") and re.search(said, err) and len(err.splitlines()) == 1
+    assert not cache.exists()
 
 
 def test_a_folder_without_the_files_names_them(tmp_path: Path, published: Path) -> None:

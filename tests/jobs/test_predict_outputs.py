@@ -198,8 +198,22 @@ def test_class_names_become_folder_names_of_every_file_system() -> None:
         (["--csv", "inbox/ants/0.jpg"], "is an input"),
         (["--csv", "inbox"], "is a folder"),
         (["--csv", "RUN/model.safetensors"], "belongs to the run"),
+        (["--csv", "/dev/null"], "is not replaced"),
+        (["--csv", "/dev/stdout"], "is not replaced"),
     ],
-    ids=["unsure-alone", "link-alone", "per-cent", "nan", "full", "file", "input", "folder", "model"],
+    ids=[
+        "unsure-alone",
+        "link-alone",
+        "per-cent",
+        "nan",
+        "full",
+        "file",
+        "input",
+        "folder",
+        "model",
+        "device",
+        "stdout",
+    ],
 )
 def test_outputs_that_cannot_be_are_refused_in_one_line(
     options: list[str], words: str, trained: Run, inbox: Path, monkeypatch: pytest.MonkeyPatch, cli
@@ -210,6 +224,16 @@ def test_outputs_that_cannot_be_are_refused_in_one_line(
     code, out, err = cli("predict", trained.folder, "inbox", *options)
     assert (code, out) == (2, "") and words in err and len(err.splitlines()) == 1
     assert {path: path.stat().st_mtime_ns for path in sorted(inbox.parent.rglob("*"))} == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX has named pipes")
+@pytest.mark.parametrize("verb", ["predict", "audit"])
+def test_a_pipe_named_as_output_stays_one(verb: str, trained: Run, inbox: Path, tmp_path: Path, cli) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    words = {"predict": ("predict", trained.folder, inbox, "--csv"), "audit": ("audit", inbox, "--html")}[verb]
+    code, out, err = cli(*words, tmp_path / "pipe")
+    assert (code, out) == (2, "") and "is a named pipe, and is not replaced" in err and len(err.splitlines()) == 1
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_folder_with_a_systems_files_counts_as_empty(trained: Run, inbox: Path, tmp_path: Path) -> None:

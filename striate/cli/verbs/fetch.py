@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from striate.cli.answer import Answer, terminal_progress
+from striate.errors import RequestError
 
 HELP = "download a named data set, or a network's published weights; no other verb downloads"
 EXAMPLE = "striate fetch resnet18 --from torchvision"
@@ -36,8 +37,13 @@ def run(chosen: argparse.Namespace) -> Answer:
 
     if chosen.name in {net.name for net in entries(tiny=True)}:
         return _weights(chosen)
+    from striate.data.sources.named import NAMED
     from striate.jobs.fetch import fetch as job
 
+    if chosen.peer and chosen.name in NAMED:
+        raise RequestError(
+            f"--peer names a library's weights of a network, and {chosen.name} is a data set: leave it out"
+        )
     found = job(chosen.name, source=chosen.source, progress=terminal_progress())
     text = (
         f"{found.images:,} images of {found.name}, {found.bytes / 1e6:.1f} MB, are in {found.folder}\n"

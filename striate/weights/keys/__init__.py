@@ -54,6 +54,11 @@ class PublishedRow:
         return self.peer.partition(".")[0]
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What these weights can be asked for by: the library's names of them, of the network and of the file."""
+        return (self.peer, self.arch, self.file)
+
+    @property
     def digits(self) -> str:
         """The first digits of the file's checksum, if its name ends in them; otherwise ""."""
         found = re.search(r"-([0-9a-f]{8})\.", self.file)
