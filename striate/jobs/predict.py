@@ -70,23 +70,31 @@ def predict(
     predictor = load(model, engine=engine, precision=precision)
     given = _image_files(files)
     sorting = _sorting(sort_into, link, unsure)
-    _check_outputs(Path(csv) if csv else None, sorting, predictor, model, given)
+    table = _named(csv, "the table (--csv)") if csv is not None else None
+    _check_outputs(table, sorting, predictor, model, given)
     predictions, failed = _predicted(predictor, given, progress)
     task = predictor.model.task
     sorted_to = sort_images(predictions, sorting, task, progress) if sorting else {}
-    if csv:
-        write_text(Path(csv), predictions_csv(predictions, failed, task, sorted_to))
+    if table:
+        write_text(table, predictions_csv(predictions, failed, task, sorted_to))
     return Predictions(predictions, failed, predictor, given.set_aside, sorted_to)
 
 
 def _sorting(folder: str | os.PathLike[str] | None, link: bool, unsure: float | None) -> Sorting | None:
     if folder is not None:
-        return Sorting(Path(folder), link, unsure)
+        return Sorting(_named(folder, "the folder to sort into (--sort-into)"), link, unsure)
     if link or unsure is not None:
         raise RequestError(
             f"{'link' if link else 'unsure'} is for sorted images: give a folder to sort them into (--sort-into)"
         )
     return None
+
+
+def _named(path: str | os.PathLike[str], what: str) -> Path:
+    """A path that is not empty, as from an unset variable of a shell: it would mean the current folder."""
+    if not os.fspath(path):
+        raise RequestError(f"the path of {what} is empty, ''; the current folder is '.'")
+    return Path(path)
 
 
 def _check_outputs(
@@ -132,7 +140,7 @@ def _image_files(files: Sequence[str | os.PathLike[str]]) -> _Given:
     paths: list[str] = []
     failed: list[tuple[str, str]] = []
     set_aside: list[Oddity] = []
-    for path in map(Path, files):
+    for path in [_named(file, "an image file or folder") for file in files]:
         if not os.path.isdir(path):  # noqa: PTH112  (Path.is_dir raises for a name that is too long)
             paths.append(str(path))
             continue
