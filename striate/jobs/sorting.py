@@ -75,7 +75,8 @@ def sort_images(predictions: Sequence[Prediction], sorting: Sorting, task: Task,
 def planned(predictions: Sequence[Prediction], sorting: Sorting, task: Task) -> dict[str, str]:
     """Source -> its path in the folder, CLASS/NAME. Of equal names of one class all but the first get a number."""
     specials = [_special(one, sorting.unsure) for one in predictions]
-    folders = folder_names(task.names, sorted(filter(None, set(specials))))
+    detecting = any(one.in_distribution is not None for one in predictions)
+    folders = folder_names(task.names, _reserved(sorting, detecting))
     taken: dict[str, _Names] = {}
     found: dict[str, str] = {}
     for one, special in zip(predictions, specials, strict=True):
@@ -84,6 +85,11 @@ def planned(predictions: Sequence[Prediction], sorting: Sorting, task: Task) -> 
         folder = special or folders[one.answer.label]
         found[one.source] = f"{folder}/{taken.setdefault(folder, _Names()).free(Path(one.source).name)}"
     return found
+
+
+def _reserved(sorting: Sorting, detecting: bool) -> list[str]:
+    """The folders that no class has, whether or not an image goes there: names must not depend on the images."""
+    return [OUT_OF_DISTRIBUTION] * detecting + [UNSURE] * (sorting.unsure is not None)
 
 
 def folder_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:

@@ -154,7 +154,15 @@ def test_unsure_images_and_those_out_of_distribution_have_folders_of_their_own()
     assert planned(predictions, Sorting(Path("out"), unsure=0.8), task) == {
         "a": "unsure-2/a", "b": "unsure/b", "c": "sure/c", "d": f"{OUT_OF_DISTRIBUTION}/d",
     }  # fmt: skip
-    assert planned(predictions[:3], Sorting(Path("out")), task)["b"] == "unsure/b"  # the class
+    assert planned(predictions[:2], Sorting(Path("out")), task)["b"] == "unsure/b"  # the class
+
+
+def test_the_folders_names_do_not_depend_on_the_images() -> None:
+    task = Classification(("unsure", OUT_OF_DISTRIBUTION))
+    sure = [answer(task, "a", 1, 0, in_distribution=True), answer(task, "b", 0, 1, in_distribution=True)]
+    assert planned(sure, Sorting(Path("out"), unsure=0.5), task) == {
+        "a": "unsure-2/a", "b": f"{OUT_OF_DISTRIBUTION}-2/b",
+    }  # fmt: skip
 
 
 def test_class_names_become_folder_names_of_every_file_system() -> None:
