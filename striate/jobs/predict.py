@@ -39,9 +39,10 @@ class Predictions:
 
 @dataclass(frozen=True)
 class _Given:
-    """The files to predict. failed: (path, why) of folders. set_aside: what was left out in folders."""
+    """The files to predict. folders: as given. failed: (path, why) of folders. set_aside: what was left out in them."""
 
     paths: tuple[str, ...]
+    folders: tuple[Path, ...]
     failed: tuple[tuple[str, str], ...]
     set_aside: tuple[Oddity, ...]
 
@@ -103,6 +104,7 @@ def _check_outputs(
     """Raise RequestError, before any work, for an output that cannot be written or would overwrite an input."""
     if sorting:
         sorting.check(predictor.model.task)
+        sorting.check_places(csv, predictor.model.task, given.folders)
     if csv and csv.is_dir():
         raise RequestError(f"{str(csv)!r} is a folder; the table is written to a file, such as {str(csv / 'a.csv')!r}")
     if csv and any(same_file(csv, Path(path)) for path in (*given.paths, model)):
@@ -138,12 +140,14 @@ def _predicted(
 def _image_files(files: Sequence[str | os.PathLike[str]]) -> _Given:
     """The files in order, folders replaced by the images in them. Raises RequestError if no file is left."""
     paths: list[str] = []
+    folders: list[Path] = []
     failed: list[tuple[str, str]] = []
     set_aside: list[Oddity] = []
     for path in [_named(file, "an image file or folder") for file in files]:
         if not os.path.isdir(path):  # noqa: PTH112  (Path.is_dir raises for a name that is too long)
             paths.append(str(path))
             continue
+        folders.append(path)
         try:
             source = open_images(path)
         except RequestError as error:
@@ -158,4 +162,4 @@ def _image_files(files: Sequence[str | os.PathLike[str]]) -> _Given:
                 set_aside.append(Oddity(where, one.kind, one.why))
     if not paths:
         raise RequestError(failed[0][1] if failed else "no image files were given")
-    return _Given(tuple(paths), tuple(failed), tuple(set_aside))
+    return _Given(tuple(paths), tuple(folders), tuple(failed), tuple(set_aside))
