@@ -39,9 +39,10 @@ class Predictions:
 
 @dataclass(frozen=True)
 class _Given:
-    """The files to predict. failed: (path, why) of folders. set_aside: what was left out in folders."""
+    """The files to predict. folders: as given. failed: (path, why) of folders. set_aside: what was left out in them."""
 
     paths: tuple[str, ...]
+    folders: tuple[Path, ...]
     failed: tuple[tuple[str, str], ...]
     set_aside: tuple[Oddity, ...]
 
@@ -70,23 +71,31 @@ def predict(
     predictor = load(model, engine=engine, precision=precision)
     given = _image_files(files)
     sorting = _sorting(sort_into, link, unsure)
-    _check_outputs(Path(csv) if csv else None, sorting, predictor, model, given)
+    table = _named(csv, "the table (--csv)") if csv is not None else None
+    _check_outputs(table, sorting, predictor, model, given)
     predictions, failed = _predicted(predictor, given, progress)
     task = predictor.model.task
     sorted_to = sort_images(predictions, sorting, task, progress) if sorting else {}
-    if csv:
-        write_text(Path(csv), predictions_csv(predictions, failed, task, sorted_to))
+    if table:
+        write_text(table, predictions_csv(predictions, failed, task, sorted_to))
     return Predictions(predictions, failed, predictor, given.set_aside, sorted_to)
 
 
 def _sorting(folder: str | os.PathLike[str] | None, link: bool, unsure: float | None) -> Sorting | None:
     if folder is not None:
-        return Sorting(Path(folder), link, unsure)
+        return Sorting(_named(folder, "the folder to sort into (--sort-into)"), link, unsure)
     if link or unsure is not None:
         raise RequestError(
             f"{'link' if link else 'unsure'} is for sorted images: give a folder to sort them into (--sort-into)"
         )
     return None
+
+
+def _named(path: str | os.PathLike[str], what: str) -> Path:
+    """A path that is not empty, as from an unset variable of a shell: it would mean the current folder."""
+    if not os.fspath(path):
+        raise RequestError(f"the path of {what} is empty, ''; the current folder is '.'")
+    return Path(path)
 
 
 def _check_outputs(
@@ -95,6 +104,7 @@ def _check_outputs(
     """Raise RequestError, before any work, for an output that cannot be written or would overwrite an input."""
     if sorting:
         sorting.check(predictor.model.task)
+        sorting.check_places(csv, predictor.model.task, given.folders)
     if csv and csv.is_dir():
         raise RequestError(f"{str(csv)!r} is a folder; the table is written to a file, such as {str(csv / 'a.csv')!r}")
     if csv and any(same_file(csv, Path(path)) for path in (*given.paths, model)):
@@ -130,12 +140,14 @@ def _predicted(
 def _image_files(files: Sequence[str | os.PathLike[str]]) -> _Given:
     """The files in order, folders replaced by the images in them. Raises RequestError if no file is left."""
     paths: list[str] = []
+    folders: list[Path] = []
     failed: list[tuple[str, str]] = []
     set_aside: list[Oddity] = []
-    for path in map(Path, files):
+    for path in [_named(file, "an image file or folder") for file in files]:
         if not os.path.isdir(path):  # noqa: PTH112  (Path.is_dir raises for a name that is too long)
             paths.append(str(path))
             continue
+        folders.append(path)
         try:
             source = open_images(path)
         except RequestError as error:
@@ -150,4 +162,4 @@ def _image_files(files: Sequence[str | os.PathLike[str]]) -> _Given:
                 set_aside.append(Oddity(where, one.kind, one.why))
     if not paths:
         raise RequestError(failed[0][1] if failed else "no image files were given")
-    return _Given(tuple(paths), tuple(failed), tuple(set_aside))
+    return _Given(tuple(paths), tuple(folders), tuple(failed), tuple(set_aside))

@@ -17,7 +17,9 @@ from striate.progress import Progress
 from striate.tasks import Task
 
 UNSURE = "unsure"  # the folder of images below the threshold
-LONGEST = 200  # bytes of a folder's name: file systems allow 255
+LONGEST = 200  # bytes of a folder's name: room for a number
+LONGEST_FILE = 255  # bytes of a file's name, as file systems allow
+_LONGEST_ENDING = 32  # bytes of what counts as a file name's ending
 _FORBIDDEN = frozenset('<>:"/\\|?*')  # on Windows; the slash everywhere
 _DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))])
 
@@ -54,6 +56,32 @@ class Sorting:
                 "are sorted into a new or empty one, so that no results are mixed"
             )
 
+    def check_places(self, table: Path | None, task: Task, inputs: Iterable[Path]) -> None:
+        """Raise RequestError where the table or the folder would be mixed with images.
+
+        table: the file it is written to. inputs: the folders that are predicted.
+        """
+        folder = Path(os.path.realpath(self.folder))
+        for given in inputs:
+            if folder.is_relative_to(os.path.realpath(given)):
+                raise RequestError(
+                    f"the folder {str(self.folder)!r} is inside {str(given)!r}, which is predicted: its images would "
+                    "be predicted again the next time; name a folder outside"
+                )
+        if table is None:
+            return
+        place = Path(os.path.realpath(table))
+        if folder.is_relative_to(place):
+            raise RequestError(f"{str(table)!r} cannot be both the table and a folder of sorted images; name another")
+        if place.is_relative_to(folder):
+            classes = folder_names(task.names, _reserved(self, detecting=True)).values()
+            taken = map(_compared, [*classes, *folder_names(task.names).values(), OUT_OF_DISTRIBUTION, UNSURE])
+            if _compared(place.relative_to(folder).parts[0]) in set(taken):
+                raise RequestError(
+                    f"the table {str(table)!r} would be among the sorted images of a class; name another file, such as "
+                    f"{str(self.folder / 'predictions.csv')!r}"
+                )
+
 
 def sort_images(predictions: Sequence[Prediction], sorting: Sorting, task: Task, progress: Progress) -> dict[str, Path]:
     """Copy or link each image into the folder of its class; the new path of each source.
@@ -75,7 +103,8 @@ def sort_images(predictions: Sequence[Prediction], sorting: Sorting, task: Task,
 def planned(predictions: Sequence[Prediction], sorting: Sorting, task: Task) -> dict[str, str]:
     """Source -> its path in the folder, CLASS/NAME. Of equal names of one class all but the first get a number."""
     specials = [_special(one, sorting.unsure) for one in predictions]
-    folders = folder_names(task.names, sorted(filter(None, set(specials))))
+    detecting = any(one.in_distribution is not None for one in predictions)
+    folders = folder_names(task.names, _reserved(sorting, detecting))
     taken: dict[str, _Names] = {}
     found: dict[str, str] = {}
     for one, special in zip(predictions, specials, strict=True):
@@ -84,6 +113,11 @@ def planned(predictions: Sequence[Prediction], sorting: Sorting, task: Task) -> 
         folder = special or folders[one.answer.label]
         found[one.source] = f"{folder}/{taken.setdefault(folder, _Names()).free(Path(one.source).name)}"
     return found
+
+
+def _reserved(sorting: Sorting, detecting: bool) -> list[str]:
+    """The folders that no class has, whether or not an image goes there: names must not depend on the images."""
+    return [OUT_OF_DISTRIBUTION] * detecting + [UNSURE] * (sorting.unsure is not None)
 
 
 def folder_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
@@ -108,11 +142,20 @@ class _Names:
         """The name, with a number if it is taken: before the extension, or at the end of a `whole` name."""
         first, chosen = _compared(name), name
         stem, suffix = (name, "") if whole else (Path(name).stem, Path(name).suffix)
+        if len(os.fsencode(suffix)) > _LONGEST_ENDING:
+            stem, suffix = name, ""
         while _compared(chosen) in self.used:
             self.numbers[first] = self.numbers.get(first, 1) + 1
-            chosen = f"{stem}-{self.numbers[first]}{suffix}"
+            chosen = _numbered(stem, f"-{self.numbers[first]}{suffix}")
         self.used.add(_compared(chosen))
         return chosen
+
+
+def _numbered(stem: str, ending: str) -> str:
+    """The name with this ending, shortened before it where no file system would take it."""
+    while len(os.fsencode(stem + ending)) > LONGEST_FILE:
+        stem = stem[:-1]
+    return stem + ending
 
 
 def _compared(name: str) -> str:

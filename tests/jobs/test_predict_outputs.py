@@ -145,6 +145,19 @@ def test_equal_names_get_a_number_and_a_file_given_twice_is_sorted_once() -> Non
     }  # fmt: skip
 
 
+def test_a_name_that_gets_a_number_still_fits_the_file_system(tmp_path: Path) -> None:
+    task = Classification(("a", "b"))
+    names = ["x" * 251 + ".jpg", "ü" * 125 + "y.jpg", "x." + "y" * 253, "z" * 255]
+    sources = [f"{place}/{name}" for name in names for place in "123"]
+    found = planned([answer(task, source, 1, 0) for source in sources], Sorting(tmp_path), task)
+    assert found[f"2/{names[0]}"] == f"a/{'x' * 249}-2.jpg" and found[f"3/{names[1]}"] == f"a/{'ü' * 124}-3.jpg"
+    assert found[f"2/{names[2]}"] == f"a/x.{'y' * 251}-2" and found[f"3/{names[3]}"] == f"a/{'z' * 253}-3"
+    (tmp_path / "a").mkdir()
+    for place in found.values():
+        (tmp_path / place).touch()
+    assert len(list((tmp_path / "a").iterdir())) == len(sources)
+
+
 def test_unsure_images_and_those_out_of_distribution_have_folders_of_their_own() -> None:
     task = Classification(("unsure", "sure"))
     predictions = [
@@ -154,7 +167,15 @@ def test_unsure_images_and_those_out_of_distribution_have_folders_of_their_own()
     assert planned(predictions, Sorting(Path("out"), unsure=0.8), task) == {
         "a": "unsure-2/a", "b": "unsure/b", "c": "sure/c", "d": f"{OUT_OF_DISTRIBUTION}/d",
     }  # fmt: skip
-    assert planned(predictions[:3], Sorting(Path("out")), task)["b"] == "unsure/b"  # the class
+    assert planned(predictions[:2], Sorting(Path("out")), task)["b"] == "unsure/b"  # the class
+
+
+def test_the_folders_names_do_not_depend_on_the_images() -> None:
+    task = Classification(("unsure", OUT_OF_DISTRIBUTION))
+    sure = [answer(task, "a", 1, 0, in_distribution=True), answer(task, "b", 0, 1, in_distribution=True)]
+    assert planned(sure, Sorting(Path("out"), unsure=0.5), task) == {
+        "a": "unsure-2/a", "b": f"{OUT_OF_DISTRIBUTION}-2/b",
+    }  # fmt: skip
 
 
 def test_class_names_become_folder_names_of_every_file_system() -> None:
@@ -198,6 +219,15 @@ def test_class_names_become_folder_names_of_every_file_system() -> None:
         (["--csv", "inbox/ants/0.jpg"], "is an input"),
         (["--csv", "inbox"], "is a folder"),
         (["--csv", "RUN/model.safetensors"], "belongs to the run"),
+        (["--sort-into", "inbox/new"], "is inside 'inbox', which is predicted"),
+        (["--sort-into", "new", "--csv", "new"], "cannot be both the table and a folder"),
+        (["--sort-into", "new/deep", "--csv", "new"], "cannot be both the table and a folder"),
+        (["--sort-into", "new", "--csv", "new/Ants"], "among the sorted images of a class"),
+        (["--sort-into", "new", "--csv", "new/ants/0.jpg"], "among the sorted images of a class"),
+        (["--sort-into", "new", "--unsure", "1", "--csv", "new/x/../unsure/t.csv"], "among the sorted images"),
+        (["--csv", ""], "the path of the table (--csv) is empty"),
+        (["--sort-into", ""], "the path of the folder to sort into (--sort-into) is empty"),
+        ([""], "the path of an image file or folder is empty"),
         (["--csv", "/dev/null"], "is not replaced"),
         (["--csv", "/dev/stdout"], "is not replaced"),
     ],
@@ -211,6 +241,15 @@ def test_class_names_become_folder_names_of_every_file_system() -> None:
         "input",
         "folder",
         "model",
+        "inside",
+        "same",
+        "above",
+        "class-folder",
+        "sorted-file",
+        "unsure-folder",
+        "no-table",
+        "no-folder",
+        "no-image",
         "device",
         "stdout",
     ],
