@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from striate.errors import WorkError
+from striate.errors import StriateError
 from striate.progress import Progress
 
 
@@ -12,5 +12,5 @@ def try_to_save(save: Callable[[], None], progress: Progress) -> None:
     """Save to a cache; if that fails, report it and continue."""
     try:
         save()
-    except WorkError as error:
+    except StriateError as error:
         progress.say(f"{error}; this run continues, and the next one repeats that work")

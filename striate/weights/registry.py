@@ -119,8 +119,11 @@ def has_weights(net_name: str) -> bool:
 
 
 def is_installed(net_name: str) -> bool:
-    """Whether the package with the published weights of a network is installed."""
-    return net_name in SOURCES and is_packaged(net_name)
+    """Whether the published weights of a network are here: its package is installed, or they are in the cache."""
+    if net_name not in SOURCES:
+        return False
+    found = SOURCES[net_name]
+    return is_packaged(net_name) or any(_cache_folder().glob(f"{net_name}-{found.fingerprint}-*.safetensors"))
 
 
 def nets_with_weights() -> list[str]:

@@ -77,7 +77,7 @@ WRONG = [
     ("train face", "no folder or file 'face'; did you mean the named set 'faces'?"),
     ("audit nowhere", "no folder or file 'nowhere'"),
     ("predict nowhere x.jpg", "no model file 'nowhere'"),
-    ("evaluate efficientnet_lite faces", "no model file 'efficientnet_lite'; did you mean 'efficientnet_lite0'?"),
+    ("evaluate efficientnet_lite faces", "no model file 'efficientnet_lite'; did you mean 'efficientnet_lite"),
 ]
 
 

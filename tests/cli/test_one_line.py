@@ -197,7 +197,7 @@ def test_a_name_that_no_file_can_have_is_one_error(name: str, data: Path, tmp_pa
 def test_writing_to_a_name_that_is_none_is_one_line(cli: Cli, data: Path) -> None:
     for option in ("--html", "--fix-list"):
         code, _, err = cli("audit", data, option, "x" * 300)
-        assert code == 1 and err.splitlines()[-1].endswith("File name too long"), err
+        assert code == 2 and err.splitlines()[-1].endswith("is too long for a file name"), err
 
 
 def test_the_home_of_nobody_is_one_line(cli: Cli) -> None:

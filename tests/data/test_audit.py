@@ -278,7 +278,7 @@ def test_a_stranger_in_the_memorys_place(folder: Path) -> None:
     # Neither read nor written over: the audit is the same, and the user is told.
     assert audit(folder, progress=Listening()).as_dict() == first.as_dict()
     assert path.is_dir()
-    assert ["could not write" in line for line in said] == [True]
+    assert ["is a folder, and is not replaced" in line for line in said] == [True]
 
 
 def test_arrays_are_audited_too(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_published_weights_predict_by_name(trained: Run, photos: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("efficientnet_lite", "did you mean 'efficientnet_lite0'"),
+        ("efficientnet_lite", "did you mean 'efficientnet_lite"),
         ("zzz", "nets with weights here"),
         ("x" * 5000, "cannot read|no model file"),
     ],
