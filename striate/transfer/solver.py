@@ -162,25 +162,25 @@ def _descend(design: Design, heads: Sequence[_Descent]) -> None:
     """Step all heads until each is at its minimum; products with the features are made for all at once."""
     logits = design._products(np.concatenate([head.weight for head in heads]))
     slopes = [head.begin(part) for head, part in zip(heads, np.split(logits, len(heads), axis=1), strict=True)]
-    gradients = np.split(design._gradient(np.concatenate(slopes, axis=1)), len(heads))
-    moving = [
-        head
-        for head, slope, gradient in zip(heads, slopes, gradients, strict=True)
-        if head.turn(gradient, slope.sum(axis=0))
-    ]
+    moving = _turned(design, heads, slopes)
     for _ in range(STEPS):
         if not moving:
             break
         products = design._products(np.concatenate([head.direction.weight for head in moving]))
         slopes = [head.step(part) for head, part in zip(moving, np.split(products, len(moving), axis=1), strict=True)]
-        gradients = np.split(design._gradient(np.concatenate(slopes, axis=1)), len(moving))
-        moving = [
-            head
-            for head, slope, gradient in zip(moving, slopes, gradients, strict=True)
-            if head.turn(gradient, slope.sum(axis=0))
-        ]
+        moving = _turned(design, moving, slopes)
     for head in heads:
         head.finish()
+
+
+def _turned(design: Design, heads: Sequence[_Descent], slopes: Sequence[Array]) -> list[_Descent]:
+    """Turn each head to its next direction; returns those that are not at their minimum yet."""
+    gradients = np.split(design._gradient(np.concatenate(slopes, axis=1)), len(heads))
+    return [
+        head
+        for head, slope, gradient in zip(heads, slopes, gradients, strict=True)
+        if head.turn(gradient, slope.sum(axis=0))
+    ]
 
 
 class _Descent:
