@@ -18,6 +18,7 @@ from striate.nets.base import Net, Variant
 from striate.nets.cells import Parts
 from striate.nets.initialise import normal_with_biases
 from striate.nets.options import check_dropout, check_width, scaled
+from striate.nets.shapes import window_places
 from striate.tables import table
 
 # Section 3.5 and Figure 2. Each of two GPUs has half of the maps: the input of a layer is all maps, or only those of
@@ -110,17 +111,9 @@ def stages(
             row.layer, inputs, outputs, kernel, row.stride, row.padding, 2 if row.sees == "own" else 1, row.order
         )
         inputs = outputs
-        places = _after(places, kernel, row.stride, row.padding)
+        places = window_places(places, kernel, row.stride, row.padding)
         if "pool" in row.order:
-            places = _after(places, (3, 3), 2, ceil=ceil)
-
-
-def _after(
-    size: tuple[int, int], kernel: tuple[int, int], stride: int, padding: int = 0, *, ceil: bool = False
-) -> tuple[int, int]:
-    rounded = math.ceil if ceil else math.floor
-    height, width = (rounded((n + 2 * padding - k) / stride) + 1 for n, k in zip(size, kernel, strict=True))
-    return height, width
+            places = window_places(places, (3, 3), 2, ceil=ceil)
 
 
 class AlexNet(Net):

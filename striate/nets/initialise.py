@@ -71,6 +71,14 @@ def normal(net: nn.Module, deviation: float) -> None:
 
 
 @torch.no_grad()
+def uniform(net: nn.Module, bound: float) -> None:
+    """Weights uniform in +- one bound in all layers."""
+    for _, layer in _layers(net):
+        _uniform((layer.weight,), bound)
+        _fill_bias(layer, 0.0)
+
+
+@torch.no_grad()
 def truncated_normal(net: nn.Module, deviation: float = 0.09) -> None:
     """Normal weights, cut off at twice the deviation: the code of MobileNet V1 and V2 (tensorflow/models, slim)."""
     for _, layer in _layers(net):

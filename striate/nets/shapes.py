@@ -1,9 +1,10 @@
-"""Shapes without values: a copy of a module on the meta device, and the output shapes of its parts."""
+"""Shapes without values: the sizes of maps, a copy of a module on the meta device, and its parts' output shapes."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -16,6 +17,15 @@ from striate.nets.base import Net
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 PreHook = Callable[[nn.Module, tuple[Tensor, ...]], None]
 Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]
+
+
+def window_places(
+    size: tuple[int, int], kernel: tuple[int, int], stride: int = 1, padding: int = 0, *, ceil: bool = False
+) -> tuple[int, int]:
+    """Height and width of the map that a convolution or a pooling gives; `ceil`: the size is rounded up, as Caffe's."""
+    rounded = math.ceil if ceil else math.floor
+    height, width = (rounded((n + 2 * padding - k) / stride) + 1 for n, k in zip(size, kernel, strict=True))
+    return height, width
 
 
 def meta_copy(module: AnyModule) -> AnyModule:

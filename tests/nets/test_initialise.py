@@ -33,6 +33,7 @@ CHECKSUMS = {
     "lenet5": -1.30080,
     "lenet5_lecture": -12.24221,
     "lenet5_plain": -24.97570,
+    "maxout_tiny": -0.71906,
     "mobilenet_v1_tiny": 6.92405,
     "mobilenet_v2_tiny": 6.57522,
     "nin_tiny": 10.30608,
