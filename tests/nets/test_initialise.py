@@ -42,6 +42,7 @@ CHECKSUMS = {
     "resnet8": 6.68857,
     "resnet_tiny": -0.59173,
     "se_resnet_tiny": -2.49520,
+    "snn_tiny": -6.68223,
     "squeezenet_tiny": -22.71237,
     "vgg_tiny": 4.33210,
 }

@@ -40,6 +40,7 @@ def test_rows_are_named_once_and_have_a_net_or_a_reason() -> None:
 WITHOUT_ROWS = {
     "efficientnet_lite",
     "maxout",
+    "snn",
 }
 
 
