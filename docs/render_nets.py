@@ -9,7 +9,7 @@ from pathlib import Path
 import striate.nets
 from striate.jobs.catalogue import show
 from striate.jobs.net_page import field, remarks
-from striate.nets.catalog import Entry, entries
+from striate.nets.catalog import KINDS, Entry, entries
 
 PAGES = Path(__file__).parent / "nets"
 SOURCES = Path(striate.nets.__file__).parent
@@ -18,6 +18,7 @@ MADE = "Generated from `striate/nets` by `python docs/render_nets.py`."
 # The published figures as text; other keys are printed as they are.
 _PUBLISHED = {"parameters": "{:,} parameters", "madds": "{:,} multiply-adds", "error": "{} % error"}
 _PUBLISHED |= {"top5_error": "{} % top-5 error", "connections": "{:,} connections"}
+_PUBLISHED |= {"class_iou": "{} % mean IoU of classes", "bits_per_character": "{} bits per character"}
 _PUBLISHED |= {"memory": "from memory, not checked"}
 
 
@@ -40,7 +41,9 @@ def page(file: str, nets: Sequence[Entry]) -> str:
     """The page of one file: what is cited, the tables with computed columns, the names, recipes, deviations."""
     source = (SOURCES / f"{file}.py").read_text("utf-8")
     first = nets[0]
-    lines = [f"# {first.title}", "", MADE, "", *_cited(source), "", f"The file: [`striate/nets/{file}.py`]"]
+    kinds = dict.fromkeys(net.kind for net in nets if net.kind != "classifier")
+    said = [f"The kind of net: {kind}, {KINDS[kind]}.\n" for kind in kinds]
+    lines = [f"# {first.title}", "", MADE, "", *_cited(source), "", *said, f"The file: [`striate/nets/{file}.py`]"]
     lines[-1] += f"(../../striate/nets/{file}.py)."
     lines += ["", *_tables(nets), *_names(nets), *_recipes(nets)]
     lines += ["## Deviations", "", closing_comment(source)]
@@ -64,7 +67,7 @@ def _tables(nets: Sequence[Entry]) -> Iterator[str]:
         yield from (f"## The table of {net.name}", "", "```text", table.rstrip("\n"), "```", "")
         shown = show(net.name)
         height, width = shown["input_size"]
-        yield f"Computed for an image of {shown['in_channels']} x {height} x {width} and {shown['classes']:,} classes:"
+        yield f"Computed for {_input(net, height, width)}:"
         yield from ("", "| stage | output | parameters | multiply-adds | receptive field | activation memory, bytes |")
         yield "|---|---:|---:|---:|---:|---:|"
         for row in shown["stages"]:
@@ -75,6 +78,13 @@ def _tables(nets: Sequence[Entry]) -> Iterator[str]:
         yield ""
         yield from (f"- {remark}" for remark in remarks(shown) if not remark.startswith("more:"))
         yield from ("", f"`striate show {net.name} --html {net.name}.html` draws it.", "")
+
+
+def _input(net: Entry, height: int, width: int) -> str:
+    if net.kind == "sequence-model":
+        return f"a sequence of {width} of {net.in_channels} symbols"
+    image = f"an image of {net.in_channels} x {height} x {width}"
+    return image if net.classes is None else f"{image} and {net.classes:,} classes"
 
 
 def _names(nets: Sequence[Entry]) -> Iterator[str]:

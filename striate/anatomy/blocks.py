@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 from torch import nn
 
 from striate.anatomy.trace import Step, Trace
-from striate.nets.base import Net
+from striate.nets.base import Network
 
 _DRAWN = 16  # largest number of units of a drawing
 
@@ -70,7 +70,7 @@ class Stage(NamedTuple):
     blocks: list[Block]
 
 
-def stages(net: Net, traced: Trace) -> list[Stage]:
+def stages(net: Network, traced: Trace) -> list[Stage]:
     """The children of the net in order. What the net does between two of them is drawn with the second."""
     groups: dict[str, list[Unit]] = {}
     waiting: list[Unit] = []
@@ -89,7 +89,7 @@ def stages(net: Net, traced: Trace) -> list[Stage]:
     return found
 
 
-def _blocks(net: Net, stage: str, units: list[Unit]) -> list[Block]:
+def _blocks(net: Network, stage: str, units: list[Unit]) -> list[Block]:
     """The stage divided into its blocks, repeated ones counted."""
     blocks: list[Block] = []
     parts = _cut(net, stage, units)
@@ -102,7 +102,7 @@ def _blocks(net: Net, stage: str, units: list[Unit]) -> list[Block]:
     return blocks
 
 
-def _cut(net: Net, name: str, units: list[Unit]) -> list[tuple[str, list[Unit]]]:
+def _cut(net: Network, name: str, units: list[Unit]) -> list[tuple[str, list[Unit]]]:
     """The units of the module `name` by its children, where those follow one another and at least one is a block.
 
     What is larger than can be drawn is cut in any case.
@@ -140,7 +140,7 @@ def _likeness(units: Sequence[Unit]) -> tuple[object, ...]:
     )
 
 
-def _units(net: Net, steps: Sequence[Step]) -> list[Unit]:
+def _units(net: Network, steps: Sequence[Step]) -> list[Unit]:
     """Steps joined to units: those of one layer, those that follow it alone, and those that only arrange numbers."""
     leaves = {path: module for path, module in net.named_modules() if not any(True for _ in module.children())}
     users = Counter(number for step in steps for number in step.inputs)

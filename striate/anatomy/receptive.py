@@ -12,7 +12,8 @@ class Field(NamedTuple):
     """The receptive field of one position of a map, in pixels of the image, down and across.
 
     Position i depends on the pixels from `first + i * jump` on, `size` of them; what is outside the image is padding,
-    so the size is that of a central position in a large enough image. `gated` means that the map is also
+    so the size is that of a central position in a large enough image. After an up-sampling, positions see unequally
+    much, and the field is that of one that sees most. `gated` means that the map is also
     multiplied with, or added to, something that sees the whole image (squeeze-and-excitation): the field is then that
     of the path without the gate. None instead of a field means the whole image.
     """
@@ -44,6 +45,12 @@ def seen(op: str, given: Mapping[str, Any], operands: Sequence[Operand], output:
     first = operands[0]
     if op in ("conv2d", "max_pool2d", "max_pool2d_with_indices", "avg_pool2d", "avg_pool3d"):
         return first.field and _through(first.field, *_window(op, given))
+    if op == "conv_transpose2d":
+        return first.field and _finer(first.field, *_window(op, given))
+    if op == "max_unpool2d":
+        joined = _together(operands, first.shape)
+        times = _both(large // small for large, small in zip(output[-2:], first.shape[-2:], strict=True))
+        return joined and joined._replace(jump=_both(by // n for by, n in zip(joined.jump, times, strict=True)))
     if op.startswith("adaptive_"):
         return _evenly(first, output)
     if op in ("mean", "sum", "amax", "max", "var_mean"):
@@ -57,7 +64,7 @@ def seen(op: str, given: Mapping[str, Any], operands: Sequence[Operand], output:
 
 def _window(op: str, given: Mapping[str, Any]) -> tuple[Pair, Pair, Pair, Pair]:
     """Kernel, stride, padding and dilation."""
-    kernel = _pair(given["weight"].shape[2:] if op == "conv2d" else given["kernel_size"])
+    kernel = _pair(given["weight"].shape[2:] if "conv" in op else given["kernel_size"])
     dilation = _pair(given.get("dilation", 1))
     stride = given["stride"]
     padding = given["padding"]
@@ -82,6 +89,20 @@ def _through(field: Field, kernel: Pair, stride: Pair, padding: Pair, dilation: 
         _both(field.first[axis] - padding[axis] * field.jump[axis] for axis in axes),
         _both(field.size[axis] + (kernel[axis] - 1) * dilation[axis] * field.jump[axis] for axis in axes),
         _both(field.jump[axis] * stride[axis] for axis in axes),
+        field.gated,
+    )
+
+
+def _finer(field: Field, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Field | None:
+    """The field after a transposed convolution, which spreads each position over a window of a finer map."""
+    if any(jump % by for jump, by in zip(field.jump, stride, strict=True)):
+        return None
+    axes = range(2)
+    reach = _both((kernel[axis] - 1) * dilation[axis] for axis in axes)
+    return Field(
+        _both(field.first[axis] - (reach[axis] - padding[axis]) // stride[axis] * field.jump[axis] for axis in axes),
+        _both(field.size[axis] + reach[axis] // stride[axis] * field.jump[axis] for axis in axes),
+        _both(field.jump[axis] // stride[axis] for axis in axes),
         field.gated,
     )
 

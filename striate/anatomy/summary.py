@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.anatomy.trace import Trace, has_rule, trace, trace_module
-from striate.nets.base import Net
+from striate.nets.base import Network
 from striate.nets.build import create, variant_of
 from striate.nets.catalog import USUAL_SIZE, Entry, entry, known
 from striate.nets.shapes import PreHook, forward_hooks, meta_copy, shape_into
@@ -60,7 +60,7 @@ def parameters(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters())
 
 
-def madds(net: Net, input_size: Sequence[int]) -> int:
+def madds(net: Network, input_size: Sequence[int]) -> int:
     """Multiply-adds of one image of `input_size` (height, width).
 
     Counted: convolutions, linear layers, and layers that count themselves with `multiply_adds`. Not counted, as in the
@@ -93,7 +93,7 @@ def module_madds(module: nn.Module, shape: Sequence[int]) -> int:
     return sum(cost.madds for cost in trace_module(module, shape).counted)
 
 
-def uncounted(net: Net, traced: Trace) -> list[Uncounted]:
+def uncounted(net: Network, traced: Trace) -> list[Uncounted]:
     """The layers with parameters but without a rule, by kind, and the products outside of layers, by module."""
     layers = [
         module for module in net.modules() if any(True for _ in module.parameters(False)) and not has_rule(module)
@@ -121,7 +121,7 @@ def table_text(name: str) -> str:
     return textwrap.dedent(variant_of(name).table).strip("\n") + "\n"
 
 
-def stage_rows(net: Net, input_size: Sequence[int], traced: Trace | None = None) -> list[StageRow]:
+def stage_rows(net: Network, input_size: Sequence[int], traced: Trace | None = None) -> list[StageRow]:
     """`describe` for a given network and any input size (height, width); `traced`: its trace, where there is one."""
     traced = traced or trace(net, input_size)
     outputs, stored = training_pass(net, input_size)
@@ -143,7 +143,7 @@ def stage_rows(net: Net, input_size: Sequence[int], traced: Trace | None = None)
     return rows
 
 
-def activation_memory(net: Net, input_size: Sequence[int]) -> int:
+def activation_memory(net: Network, input_size: Sequence[int]) -> int:
     """Activation memory of one image in a training step, in bytes of float32.
 
     Counted is every tensor that autograd saves between forward and backward and that grows with the batch, each storage
@@ -154,7 +154,7 @@ def activation_memory(net: Net, input_size: Sequence[int]) -> int:
     return sum(training_pass(net, input_size)[1].values())
 
 
-def training_pass(net: Net, input_size: Sequence[int]) -> tuple[dict[str, tuple[int, ...]], Counter[str]]:
+def training_pass(net: Network, input_size: Sequence[int]) -> tuple[dict[str, tuple[int, ...]], Counter[str]]:
     """For each child of the net, as training runs it: its output's shape, and the activation bytes of one image.
 
     Bytes count where they are first saved; what the net does between two children belongs to the one before.
@@ -177,10 +177,9 @@ def training_pass(net: Net, input_size: Sequence[int]) -> tuple[dict[str, tuple[
     def enter(name: str) -> PreHook:
         return lambda module, inputs: running.append(name)
 
-    images = torch.empty(_BATCH, net.in_channels, *input_size, device="meta")
     with forward_hooks() as (before, after), torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
         for name, child in training.named_children():
             before(child, enter(name))
             after(child, shape_into(outputs, name))
-        getattr(training, "forward_aux", training)(images)
+        getattr(training, "forward_aux", training)(training.example(_BATCH, input_size))
     return outputs, stored

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.anatomy.receptive import PIXEL, Field, Operand, seen
-from striate.nets.base import Net
-from striate.nets.shapes import Hook, PreHook, forward_hooks, meta_copy
+from striate.nets.base import Network
+from striate.nets.shapes import Hook, Output, PreHook, first_of, forward_hooks, meta_copy
 
 # The operations that multiply and add, in torch's names, and how many inputs go into one output.
 _PRODUCTS: Mapping[str, Callable[[Mapping[str, Any]], int]] = {
@@ -61,24 +61,28 @@ class Trace(NamedTuple):
     uncounted: list[Cost]
 
 
-def trace(net: Net, input_size: Sequence[int]) -> Trace:
+def trace(net: Network, input_size: Sequence[int]) -> Trace:
     """What `forward` does with one image of `input_size` (height, width), in evaluation mode. `net` is not changed.
 
     Raises RequestError for an image that is too small.
     """
-    return trace_module(net, (net.in_channels, *input_size))
+    return _traced(net, net.example(1, input_size))
 
 
-def trace_training(net: Net, input_size: Sequence[int]) -> Trace:
+def trace_training(net: Network, input_size: Sequence[int]) -> Trace:
     """The same for `forward_aux`, where the net has it: auxiliary heads are run, too, but dropout is still off."""
-    return trace_module(net, (net.in_channels, *input_size), "forward_aux" if hasattr(net, "forward_aux") else "")
+    return _traced(net, net.example(1, input_size), "forward_aux" if hasattr(net, "forward_aux") else "")
 
 
-def trace_module(module: nn.Module, shape: Sequence[int], method: str = "") -> Trace:
-    """The same for any module and an input of `shape` (channels, height, width); `method` is called in place of it."""
+def trace_module(module: nn.Module, shape: Sequence[int]) -> Trace:
+    """The same for any module and an input of `shape` (channels, height, width)."""
+    number = next((parameter.dtype for parameter in module.parameters()), torch.float32)
+    return _traced(module, torch.empty(1, *shape, dtype=number, device="meta"))
+
+
+def _traced(module: nn.Module, image: Tensor, method: str = "") -> Trace:
+    """`image`: an input without values; `method` is called in place of the module."""
     still = meta_copy(module).eval()
-    number = next((parameter.dtype for parameter in still.parameters()), torch.float32)
-    image = torch.empty(1, *shape, dtype=number, device="meta")
     found = Trace([], {}, [], [])
     stack = [("", 0)]
     modules = dict(still.named_modules())
@@ -96,11 +100,14 @@ def trace_module(module: nn.Module, shape: Sequence[int], method: str = "") -> T
 
 def has_rule(module: nn.Module) -> bool:
     """Whether the module's multiply-adds are counted: convolutions, linear layers, and what counts itself."""
-    return isinstance(module, nn.Conv2d | nn.Linear) or hasattr(module, "multiply_adds")
+    return isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) or hasattr(module, "multiply_adds")
 
 
-def cost(module: nn.Module, output: Tensor) -> int:
-    """Multiply-adds of one call, from what came out of it (one image)."""
+def cost(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> int:
+    """Multiply-adds of one call, from what went in and came out of it (one image)."""
+    if isinstance(module, nn.ConvTranspose2d):
+        height, width = module.kernel_size
+        return inputs[0].numel() * (module.out_channels // module.groups) * height * width
     if isinstance(module, nn.Conv2d):
         height, width = module.kernel_size
         return output.numel() * (module.in_channels // module.groups) * height * width
@@ -121,10 +128,10 @@ def _enter(stack: list[tuple[str, int]], path: str) -> PreHook:
 
 
 def _leave(stack: list[tuple[str, int]], path: str, counted: list[Cost]) -> Hook:
-    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Output) -> None:
         stack.pop()
         if has_rule(module):
-            counted.append(Cost(path, type(module).__name__, cost(module, output)))
+            counted.append(Cost(path, type(module).__name__, cost(module, inputs, first_of(output))))
 
     return hook
 
@@ -145,9 +152,9 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
     def output_of(self, path: str) -> Hook:
         """A hook that records the step that computes a module's output."""
 
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if id(output) in self.made_by:
-                self.found.left[path] = self.made_by[id(output)][1]
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Output) -> None:
+            if (made := self.made_by.get(id(first_of(output)))) is not None:
+                self.found.left[path] = made[1]
 
         return hook
 

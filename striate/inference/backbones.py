@@ -10,7 +10,7 @@ from striate.errors import RequestError
 from striate.model import Model
 from striate.nets.backbone import Backbone, Normalise
 from striate.nets.base import Net
-from striate.nets.build import create
+from striate.nets.build import create_classifier
 from striate.nets.catalog import check_registered
 from striate.nets.state import load_arrays
 from striate.pixels import Images
@@ -22,7 +22,7 @@ def net_of(model: Model) -> Net:
     if strange:
         raise RequestError(f"the model's options hold {sorted(strange)}, which create does not take")
     check_registered(model.net)
-    net = create(model.net, **model.options)
+    net = create_classifier(model.net, **model.options)
     pixels = model.pixels
     if pixels.channels != net.in_channels or min(pixels.height, pixels.width) < net.minimum_size:
         raise RequestError(

@@ -18,6 +18,7 @@ Order = Literal["year", "parameters", "madds", "error", "name"]
 def list_nets(
     pattern: str = "*",
     *,
+    kind: str | None = None,
     sort: Order | None = None,
     year: tuple[int, int] | None = None,
     max_parameters: int | None = None,
@@ -28,17 +29,21 @@ def list_nets(
 
     `[net.name for net in list_nets("resnet*")]` are names that `create` takes.
 
+    kind: "classifier", "segmenter", "sequence-model" or "self-organising"; None: all.
     `weights` is "imported" for a net whose weights were imported into the cache. `year`: from and to, both included.
     `weights`: only nets with available weights, published or imported. Sorted by "error", nets are grouped by data set,
     as errors on different data cannot be compared, and those without a published error are left out.
-    Raises RequestError, with the nearest names, if no name matches, and for an unknown order.
+    Raises RequestError, with the nearest names, if no name matches, and for an unknown kind or order.
     """
     kept = set(imported_nets())
-    found = [dataclasses.replace(net, weights=_weights_here(net, net.name in kept)) for net in entries(pattern)]
+    found = [
+        dataclasses.replace(net, weights=_weights_here(net, net.name in kept)) for net in entries(pattern, kind=kind)
+    ]
     if not found:
-        near = nearest(pattern.strip("*"), (known.name for known in entries()))
+        of = f" of the kind {kind}" if kind else ""
+        near = nearest(pattern.strip("*"), (known.name for known in entries(kind=kind)))
         hint = f"did you mean {' or '.join(repr(name) for name in near)}?" if near else "'striate nets' lists all"
-        raise RequestError(f"no net matches {pattern!r}; {hint}")
+        raise RequestError(f"no net{of} matches {pattern!r}; {hint}")
     if sort is not None and sort not in get_args(Order):
         raise unknown("order", sort, get_args(Order))
     first, last = year or (0, 9999)

@@ -14,7 +14,7 @@ from striate.data.sources.fetching import copy, download
 from striate.data.sources.originals import Original
 from striate.errors import RequestError, nearest, unknown
 from striate.jobs.import_weights import import_weights
-from striate.nets.catalog import entry
+from striate.nets.catalog import check_classifier, entry
 from striate.progress import Progress
 from striate.reading import given_path
 from striate.storage import cache_root
@@ -70,7 +70,7 @@ def fetch_weights(
     download failed, which is resumed the next time.
     """
     progress = progress or Progress()
-    entry(net)
+    check_classifier(entry(net).name)
     choice = _chosen(net, os.fspath(source), peer)
     row, library = choice.row, choice.library
     told = f", {row.top1:.2f} % top-1 as published" if row.top1 else ""

@@ -16,7 +16,7 @@ from striate.data.sources.names import clean
 from striate.errors import RequestError, WorkError
 from striate.inference.predictor import Predictor
 from striate.model import Model, write
-from striate.nets.catalog import entry
+from striate.nets.catalog import check_classifier, entry
 from striate.progress import Progress
 from striate.reading import TEXT, given_path, read_given
 from striate.tasks import Classification
@@ -75,7 +75,7 @@ def import_weights(
     fit `net`.
     """
     progress = progress or Progress()
-    entry(net)
+    check_classifier(entry(net).name)
     offer = offered(net, source, peer)
     file = given_path(file, "the weights")
     paths = _places(out and given_path(out, "the model file"), net, file, keep=keep)

@@ -8,11 +8,11 @@ from typing import Any
 
 from striate.anatomy.blocks import Stage, stages
 from striate.anatomy.trace import trace_training
-from striate.nets.base import Net
+from striate.nets.base import Network
 from striate.report.net.content import Block, Box, NetPage, StageRow
 
 
-def net_page(shown: Mapping[str, Any], net: Net) -> NetPage:
+def net_page(shown: Mapping[str, Any], net: Network) -> NetPage:
     """The page of what `striate.jobs.catalogue.show` found."""
     drawn = {stage.name: stage for stage in stages(net, trace_training(net, shown["input_size"]))}
     rows = [

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from striate.data.sources.base import Source
 from striate.errors import RequestError
-from striate.nets.catalog import USUAL_SIZE, Entry, known
+from striate.nets.catalog import USUAL_SIZE, Entry, check_classifier, known
 from striate.pixels import Pixels
 from striate.recipe import Recipe
 from striate.recipe.keys import STRATEGIES
@@ -66,6 +66,7 @@ def choose(seen: DataSummary, strategy: str, net: str) -> Plan:
     """
     if net and not is_model_file(net):
         net = known(net).name
+        check_classifier(net)
     if strategy in STRATEGIES:
         return _requested(seen, strategy, net)
     if net and not is_model_file(net) and not has_weights(net):

@@ -27,7 +27,7 @@ from striate.learning.image_cache import CachedImages
 from striate.learning.prepare import Prepared
 from striate.model import Model
 from striate.nets.base import Net
-from striate.nets.build import create
+from striate.nets.build import create_classifier
 from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
 from striate.progress import Step
@@ -307,7 +307,7 @@ def on_meta(net: str, task: Task, pixels: Pixels) -> Net:
     """The net of that name on torch's meta device, without memory for weights."""
     with torch.device("meta"):
         size = (pixels.height, pixels.width)
-        return create(net, classes=task.outputs, in_channels=pixels.channels, input_size=size)
+        return create_classifier(net, classes=task.outputs, in_channels=pixels.channels, input_size=size)
 
 
 @contextmanager

@@ -1,9 +1,9 @@
-"""The interface that every image classifier of the catalogue has."""
+"""The interface that every network of the catalogue has, and that of an image classifier."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -12,29 +12,24 @@ from torch import Tensor, fx, nn
 from striate.errors import RequestError
 
 
-class Net(nn.Module):
-    """An image classifier: `forward(x)` is `head(embed(x))`, and `embed(x)` is `features(x)`, pooled.
+class Network(nn.Module):
+    """What networks of every kind have: the paper's table, a name and options, and the images that they accept.
 
-    maps      [N, in_channels, H, W] -> {stage: [N, c, h, w]}, the feature map of each module of `stages`, in order
-    features  -> [N, feature_channels, h, w], the last of them
-    embed     -> [N, embedding_size], one vector per image; dropout, in training only, is applied here
-    head      -> [N, classes], the logits; replace it to train on other classes
-
-    A network whose fully connected layers are as large as its last map takes images of one size: its `input_size`,
-    an argument of the constructor. All others take any size of at least `minimum_size`; their `input_size` is None.
+    `kind` is one of `striate.nets.catalog.KINDS`; `Net` is the class of a classifier, those of the other kinds are in
+    `striate.nets.kinds`. `stages` are the names of the modules that are run, in order. A network whose fully connected
+    layers are as large as its last map takes images of one size: its `input_size`, an argument of the constructor. All
+    others take any size of at least `minimum_size`; their `input_size` is None.
 
     `create` (in `striate.nets.build`) sets `name` and `options`, from which the same network can be created again.
     """
 
+    kind: ClassVar[str]
     table: ClassVar[str]  # The paper's table, as printed at the top of the file.
     minimum_size: ClassVar[int]  # The smallest height and width of an image.
     input_size: tuple[int, int] | None = None  # The only height and width; None: any.
 
-    head: nn.Module
     stages: tuple[str, ...]
     in_channels: int
-    feature_channels: int
-    embedding_size: int
     name: str
     options: dict[str, object]
 
@@ -42,6 +37,44 @@ class Net(nn.Module):
         super().__init__()
         self.name = type(self).__name__
         self.options = {}
+
+    def example(self, count: int, size: Sequence[int]) -> Tensor:
+        """A batch of `count` images of `size` (height, width), without values: on the meta device."""
+        number = next((parameter.dtype for parameter in self.parameters()), torch.float32)
+        return torch.empty(count, self.in_channels, *size, dtype=number, device="meta")
+
+    def check(self, x: Tensor) -> None:
+        """Raise RequestError unless `x` is a batch of images that this network accepts."""
+        if under_tracer(x):
+            return
+        if x.ndim != 4 or x.shape[1] != self.in_channels:
+            raise RequestError(f"{self.name} takes images [N, {self.in_channels}, H, W], not {list(x.shape)}")
+        if min(x.shape[2:]) < self.minimum_size:
+            least, given = self.minimum_size, f"{x.shape[2]} x {x.shape[3]}"
+            raise RequestError(f"{self.name} needs images of at least {least} x {least} pixels, not {given}")
+        if self.input_size is not None and tuple(x.shape[2:]) != self.input_size:
+            made, given = (f"{height} x {width}" for height, width in (self.input_size, x.shape[2:]))
+            raise RequestError(f"this {self.name} was made for images of {made} pixels (input_size), not {given}")
+
+
+def under_tracer(x: Tensor) -> bool:
+    """Whether a graph is being recorded: shapes have no value then, and the example input was checked before."""
+    return torch._C._get_tracing_state() is not None or torch.compiler.is_compiling() or isinstance(x, fx.Proxy)
+
+
+class Net(Network):
+    """An image classifier: `forward(x)` is `head(embed(x))`, and `embed(x)` is `features(x)`, pooled.
+
+    maps      [N, in_channels, H, W] -> {stage: [N, c, h, w]}, the feature map of each module of `stages`, in order
+    features  -> [N, feature_channels, h, w], the last of them
+    embed     -> [N, embedding_size], one vector per image; dropout, in training only, is applied here
+    head      -> [N, classes], the logits; replace it to train on other classes
+    """
+
+    kind = "classifier"
+    head: nn.Module
+    feature_channels: int
+    embedding_size: int
 
     def forward(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> logits [N, classes]. Raises RequestError for images of a wrong size."""
@@ -71,20 +104,6 @@ class Net(nn.Module):
                 visit(stage, x)
         return x
 
-    def check(self, x: Tensor) -> None:
-        """Raise RequestError unless `x` is a batch of images that this network accepts."""
-        # Under a tracer shapes have no value yet; its example input was checked before.
-        if torch._C._get_tracing_state() is not None or torch.compiler.is_compiling() or isinstance(x, fx.Proxy):
-            return
-        if x.ndim != 4 or x.shape[1] != self.in_channels:
-            raise RequestError(f"{self.name} takes images [N, {self.in_channels}, H, W], not {list(x.shape)}")
-        if min(x.shape[2:]) < self.minimum_size:
-            least, given = self.minimum_size, f"{x.shape[2]} x {x.shape[3]}"
-            raise RequestError(f"{self.name} needs images of at least {least} x {least} pixels, not {given}")
-        if self.input_size is not None and tuple(x.shape[2:]) != self.input_size:
-            made, given = (f"{height} x {width}" for height, width in (self.input_size, x.shape[2:]))
-            raise RequestError(f"this {self.name} was made for images of {made} pixels (input_size), not {given}")
-
 
 class Variant(NamedTuple):
     """A named network of a paper.
@@ -95,7 +114,7 @@ class Variant(NamedTuple):
     then_table  the table of `then`'s paper, printed below that of the class
     """
 
-    net: type[Net]
+    net: type[Network]
     options: Mapping[str, object]
     then: Callable[..., None] | None = None
     then_table: str = ""

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from striate.errors import RequestError, shown, unknown
-from striate.nets.base import Net, Variant
-from striate.nets.catalog import USUAL_SIZE, Entry, OwnEntry, entry, known
+from striate.nets.base import Net, Network, Variant
+from striate.nets.catalog import USUAL_SIZE, Entry, OwnEntry, check_classifier, entry, known
 from striate.nets.own import make_own
 
 # Larger values are taken for mistakes: they would exhaust the memory.
@@ -28,8 +28,8 @@ def create(
     in_channels: int | None = None,
     input_size: Sequence[int] | None = None,
     options: Mapping[str, object] | None = None,
-) -> Net:
-    """Make the network `name`, freshly initialised from torch's global generator.
+) -> Network:
+    """Make the network `name`, of any kind, freshly initialised from torch's global generator.
 
     `name` is a network of the catalogue or a registered one (see `striate.register`). Arguments that are None are taken
     from the catalogue or the registration. `input_size` (height, width) is checked against what the network accepts.
@@ -39,10 +39,7 @@ def create(
     that is out of range or of the wrong type.
     """
     facts = known(name)
-    classes = facts.classes if classes is None else classes
-    if classes is None:
-        raise RequestError(f"{facts.name} has no default number of classes: give classes")
-    classes = _whole("classes", classes, LARGEST_CLASSES)
+    classes = _classes(facts, classes)
     in_channels = _whole("in_channels", facts.in_channels if in_channels is None else in_channels, LARGEST_CHANNELS)
     chosen = _options(facts, options)
     own_size = facts.input_size or USUAL_SIZE
@@ -54,20 +51,36 @@ def create(
     return net
 
 
+def create_classifier(
+    name: str,
+    *,
+    classes: int | None = None,
+    in_channels: int | None = None,
+    input_size: Sequence[int] | None = None,
+    options: Mapping[str, object] | None = None,
+) -> Net:
+    """`create`, for what needs an image classifier. Raises RequestError for a network of another kind, too."""
+    check_classifier(name)
+    net = create(name, classes=classes, in_channels=in_channels, input_size=input_size, options=options)
+    assert isinstance(net, Net)
+    return net
+
+
 def instantiate(
     variant: Variant,
     *,
-    classes: int,
+    classes: int | None,
     in_channels: int,
     input_size: tuple[int, int],
     options: Mapping[str, object] | None = None,
-) -> Net:
+) -> Network:
     """A named network of a paper, with `options` overriding its own; nothing is checked here."""
     chosen = {**variant.options, **(options or {})}
     after = {name: chosen.pop(name) for name in variant.then_options if name in chosen}
-    constructor: Callable[..., Net] = variant.net
-    sized = {"input_size": input_size} if "input_size" in inspect.signature(constructor).parameters else {}
-    net = constructor(classes=classes, in_channels=in_channels, **sized, **chosen)
+    constructor: Callable[..., Network] = variant.net
+    given = {"classes": classes, "in_channels": in_channels, "input_size": input_size}
+    taken = inspect.signature(constructor).parameters
+    net = constructor(**{name: value for name, value in given.items() if name in taken}, **chosen)
     if variant.then is not None:
         variant.then(net, **after)
     return net
@@ -89,7 +102,7 @@ def variant_of(name: str) -> Variant:
     return variants(entry(name).file)[name]
 
 
-def net_class(name: str) -> type[Net]:
+def net_class(name: str) -> type[Network]:
     """The class of the network `name` of the catalogue. Raises RequestError for an unknown name."""
     return variant_of(name).net
 
@@ -98,6 +111,18 @@ def _minimum_size(facts: Entry | OwnEntry) -> int:
     if isinstance(facts, OwnEntry):
         return int(getattr(facts.build, "minimum_size", 1))
     return net_class(facts.name).minimum_size
+
+
+def _classes(facts: Entry | OwnEntry, classes: int | None) -> int | None:
+    """The number of classes, None for a network without any."""
+    if isinstance(facts, Entry) and facts.classes is None:
+        if classes is not None:
+            raise RequestError(f"{facts.name} has no classes: it is of the kind {facts.kind}")
+        return None
+    classes = facts.classes if classes is None else classes
+    if classes is None:
+        raise RequestError(f"{facts.name} has no default number of classes: give classes")
+    return _whole("classes", classes, LARGEST_CLASSES)
 
 
 def _whole(what: str, value: object, largest: int) -> int:

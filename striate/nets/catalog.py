@@ -15,6 +15,13 @@ from typing import Any, get_type_hints
 from striate.errors import RequestError, unknown
 from striate.reading import TEXT, read_file
 
+# The kinds of networks, and what one of each gives.
+KINDS = {
+    "classifier": "a class for each image",
+    "segmenter": "a class for each pixel",
+    "sequence-model": "the next symbol of a sequence",
+    "self-organising": "features of images, learned without labels and gradients",
+}
 FACTS = Path(__file__).with_name("facts")  # a file for each module, counted by `python -m striate.anatomy.facts`
 
 
@@ -25,7 +32,8 @@ class Entry:
     `parameters` and `madds` (multiply-adds of one image of `input_size`, height and width) are counted, exactly;
     `published` holds what the paper states, with its `source`. `file` is the module in `striate.nets`; `weights` names
     the data that published weights were trained on, if there are any; `recipe` names the paper's training recipe, a
-    file of `nets/recipes`; `tiny` marks the small variants for tests.
+    file of `nets/recipes`; `tiny` marks the small variants for tests. `kind` is one of KINDS; a self-organising net
+    may have no `classes`. A sequence model's `in_channels` are its symbols, its `input_size` is (1, length).
     """
 
     name: str
@@ -34,7 +42,7 @@ class Entry:
     year: int
     paper: str
     kind: str
-    classes: int
+    classes: int | None
     in_channels: int
     input_size: tuple[int, int]
     parameters: int
@@ -81,9 +89,18 @@ _own: dict[str, OwnEntry] = {}
 _short_names: dict[str, str] = {}
 
 
-def entries(pattern: str = "*", *, tiny: bool = False) -> list[Entry]:
-    """The networks whose name matches the glob `pattern`, in the papers' order; tiny variants only with `tiny`."""
-    return [entry for entry in _catalogue().values() if fnmatchcase(entry.name, pattern) and (tiny or not entry.tiny)]
+def entries(pattern: str = "*", *, tiny: bool = False, kind: str | None = None) -> list[Entry]:
+    """The networks whose name matches the glob `pattern`, in the papers' order; tiny variants only with `tiny`.
+
+    kind: only those of this kind, of KINDS. Raises RequestError for an unknown kind.
+    """
+    if kind is not None and kind not in KINDS:
+        raise unknown("kind of net", kind, KINDS)
+    return [
+        entry
+        for entry in _catalogue().values()
+        if fnmatchcase(entry.name, pattern) and (tiny or not entry.tiny) and kind in (None, entry.kind)
+    ]
 
 
 def entry(name: str) -> Entry:
@@ -92,6 +109,17 @@ def entry(name: str) -> Entry:
     if name not in known:
         raise unknown("net", name, known)
     return known[name]
+
+
+def check_classifier(name: str) -> None:
+    """Raise RequestError if the catalogue's network of that name is of another kind, with what can be done with it."""
+    found = _catalogue().get(name)
+    if found is not None and found.kind != "classifier":
+        raise RequestError(
+            f"{name} is a net of the kind {found.kind} ({KINDS[found.kind]}), and this needs an image classifier; for "
+            f"{name} there are 'striate show {name}', striate.create({name!r}), and its training in Python: "
+            f"docs/nets/{found.file}.md"
+        )
 
 
 def known(name: str) -> Entry | OwnEntry:

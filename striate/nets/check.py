@@ -4,62 +4,21 @@ from __future__ import annotations
 
 import copy
 import inspect
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from striate.errors import RequestError
-from striate.nets.base import Net
+from striate.nets.base import Network
 from striate.nets.build import create
-from striate.nets.catalog import CHANNELS, CLASSES, OwnEntry, known
-from striate.nets.own import OwnNet, make_own
-from striate.nets.supervised import Supervised
+from striate.nets.catalog import CHANNELS, CLASSES, Entry, OwnEntry, known
+from striate.nets.check_classifier import CHECKS
+from striate.nets.check_kinds import CHECKS_OF, SUBJECTS
+from striate.nets.check_subject import Failure, Subject
+from striate.nets.own import make_own
 
-COUNT = 4  # images of a batch
-CLOSE = 1e-5  # of the largest logit: another order of the same sums
-HALF_CLOSE = 0.05  # the same for bfloat16
-
-
-class Failure(NamedTuple):
-    """A violation of the contract: the name of the check, what was found, and what to do."""
-
-    check: str
-    found: str
-    advice: str
-
-    def __str__(self) -> str:
-        return f"{self.check}: {self.found}; {self.advice}"
-
-
-Found = Iterator[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is checked. `make` creates it again with (classes, in_channels, size); None where a module was given."""
-
-    net: nn.Module
-    classes: int
-    in_channels: int
-    size: tuple[int, int]
-    make: Callable[[int, int, tuple[int, int]], nn.Module] | None
-    any_channels: bool
-
-    def images(self, count: int = COUNT, size: tuple[int, int] | None = None, channels: int | None = None) -> Tensor:
-        """The same images at every call, [count, channels, height, width]."""
-        generator = torch.Generator().manual_seed(1)
-        shape = (count, channels or self.in_channels, *(size or self.size))
-        # Drawn image by image, so that a smaller batch has the same first images.
-        return torch.stack([torch.randn(shape[1:], generator=generator) for _ in range(count)])
-
-    def seeded(self, seed: int = 0) -> nn.Module:
-        """The network created with this seed; a copy if a module was given."""
-        torch.manual_seed(seed)
-        return copy.deepcopy(self.net) if self.make is None else self.make(self.classes, self.in_channels, self.size)
+__all__ = ["CHECKS", "Failure", "check_net"]
 
 
 def check_net(
@@ -78,22 +37,24 @@ def check_net(
     loads into another network and gives the same logits; a seed determines everything; in evaluation mode the logits of
     an image do not depend on the batch and nothing changes; other numbers of classes and channels; images that are too
     small give an error or correct logits; channels_last and bfloat16; tracing and export with any batch size. For a
-    `Net`, also that `maps`, `features`, `embed` and `head` agree, and which sizes it takes.
+    `Net`, also that `maps`, `features`, `embed` and `head` agree, and which sizes it takes. A network of another kind
+    (see `striate.nets.kinds`) is checked for the contract of its kind.
     torch's random state is restored.
     Raises RequestError for a name that is unknown or a constructor that cannot be called this way.
     """
     with torch.random.fork_rng(devices=[]):
         subject = _subject(net, classes, in_channels, input_size)
+        checks = CHECKS_OF[_kind(subject.net)]
         failures: list[Failure] = []
-        for name, check in CHECKS.items():
+        for name, check in checks.items():
             try:
                 failures += [Failure(name, found, advice) for found, advice in check(subject)]
             except Exception as error:  # of the network's own code
                 lines = str(error).strip().splitlines()
                 message = f": {lines[0]}" if lines else ""
                 failures.append(Failure(name, f"{type(error).__name__}{message}", _ADVICE))
-            if failures and name == "logits":
-                break  # the other checks need logits
+            if failures and name == next(iter(checks)):
+                break  # the other checks need outputs
     return failures
 
 
@@ -109,14 +70,15 @@ def _subject(
     if isinstance(net, nn.Module):
         channels = in_channels or int(getattr(net, "in_channels", 3))
         size = _pair(input_size) or getattr(net, "input_size", None) or (64, 64)
-        return Subject(copy.deepcopy(net), classes, channels, size, None, False)
+        return SUBJECTS[_kind(net)](copy.deepcopy(net), classes, channels, size, None, False)
     facts = known(net) if isinstance(net, str) else _entry_of(net)
     size = _pair(input_size) or facts.input_size or (64, 64)
     channels = in_channels or facts.in_channels
 
     def make(classes: int, in_channels: int, size: tuple[int, int]) -> nn.Module:
         if isinstance(net, str):
-            return create(net, classes=classes, in_channels=in_channels, input_size=size)
+            own = None if isinstance(facts, Entry) and facts.classes is None else classes
+            return create(net, classes=own, in_channels=in_channels, input_size=size)
         assert isinstance(facts, OwnEntry)
         made = make_own(facts, classes=classes, in_channels=in_channels, input_size=size, options={})
         made.name = facts.name
@@ -124,7 +86,12 @@ def _subject(
 
     torch.manual_seed(0)
     any_channels = not isinstance(facts, OwnEntry) or facts.argument(*CHANNELS) is not None
-    return Subject(make(classes, channels, size), classes, channels, size, make, any_channels)
+    made = make(classes, channels, size)
+    return SUBJECTS[_kind(made)](made, classes, channels, size, make, any_channels)
+
+
+def _kind(net: nn.Module) -> str:
+    return net.kind if isinstance(net, Network) else "classifier"
 
 
 def _pair(size: Sequence[int] | None) -> tuple[int, int] | None:
@@ -139,210 +106,3 @@ def _entry_of(build: Callable[..., nn.Module]) -> OwnEntry:
     channels = entry.argument(*CHANNELS)
     default = inspect.signature(build).parameters[channels].default if channels else 3
     return OwnEntry(name, build, None, default if isinstance(default, int) else 3, None)
-
-
-def gap(one: Tensor, other: Tensor) -> float:
-    """The largest difference, as a share of the largest value."""
-    return float(((one.float() - other.float()).abs().max() / one.float().abs().max().clamp_min(1e-12)).detach())
-
-
-def _logits(subject: Subject) -> Found:
-    for training in (True, False):
-        mode = "training" if training else "evaluation"
-        logits = subject.seeded().train(training)(subject.images())
-        expected = (COUNT, subject.classes)
-        if not isinstance(logits, Tensor):
-            yield f"forward gives a {type(logits).__name__} in {mode} mode", "return one tensor of logits"
-        elif tuple(logits.shape) != expected:
-            advice = "return logits [N, classes]; pool the last map and end in a linear layer of `classes` outputs"
-            yield f"{COUNT} images give {list(logits.shape)} in {mode} mode, not {list(expected)}", advice
-        elif not torch.isfinite(logits).all():
-            yield f"logits are not finite in {mode} mode", "check divisions, logarithms and the initial weights"
-
-
-def _gradients(subject: Subject) -> Found:
-    net = subject.seeded().train()
-    aside = set(net.auxiliary_heads.values()) if isinstance(net, Supervised) else set()
-    loss = nn.functional.cross_entropy(net(subject.images()), torch.arange(COUNT) % subject.classes)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch's
-    for name, parameter in net.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        if name.split(".")[0] in aside:
-            if parameter.grad is not None:
-                yield f"{name} has a gradient from forward", "run auxiliary heads in forward_aux only"
-        elif parameter.grad is None:
-            yield f"{name} gets no gradient", "use it in forward, or do not make it"
-        elif not torch.isfinite(parameter.grad).all():
-            yield f"the gradient of {name} is not finite", "check divisions, logarithms and the initial weights"
-        elif not parameter.grad.any():
-            yield f"the gradient of {name} is zero", "something above it passes nothing back: a dead ReLU, a detach"
-
-
-def _state(subject: Subject) -> Found:
-    net, other = subject.seeded().eval(), subject.seeded(1).eval()
-    images = subject.images()
-    with torch.no_grad():
-        if subject.make is None:
-            for parameter in other.parameters():
-                parameter.add_(1)
-        if torch.equal(net(images), other(images)):
-            yield "other weights give the same logits", "draw weights from torch's global generator, and use them"
-        other.load_state_dict(net.state_dict())
-        if not torch.equal(net(images), other(images)):
-            advice = "keep every tensor that decides the logits as a parameter or a buffer"
-            yield "a network with the same state gives other logits", advice
-
-
-def _seed(subject: Subject) -> Found:
-    logits = []
-    for _ in range(2):
-        net = subject.seeded().train()
-        torch.manual_seed(2)
-        logits.append(net(subject.images()))
-    if not torch.equal(*logits):
-        advice = "draw weights and dropout from torch's global generator only"
-        yield "the same seed gives other logits in training mode", advice
-
-
-def _independence(subject: Subject) -> Found:
-    net, images = subject.seeded().eval(), subject.images()
-    before = {name: value.clone() for name, value in net.state_dict().items()}
-    with torch.no_grad():
-        together, again = net(images), net(images)
-        apart = torch.cat([net(image) for image in images.chunk(COUNT)])
-    if not torch.equal(together, again):
-        yield "in evaluation mode the same images give other logits", "make dropout and the like follow self.training"
-    if (far := gap(together, apart)) >= CLOSE:
-        advice = "let no image see another: use running statistics, and no mean over the batch"
-        yield f"in evaluation mode an image's logits depend on its batch (by {far:.1g} of the largest)", advice
-    changed = [name for name, value in net.state_dict().items() if not torch.equal(value, before[name])]
-    if changed:
-        yield f"a pass in evaluation mode changes {changed[0]}", "change buffers in training mode only"
-
-
-def _outputs(subject: Subject) -> Found:
-    if subject.make is None:
-        return
-    for classes, channels in ((1, 1), (3, 4), (100, 3)):
-        channels = channels if subject.any_channels else subject.in_channels
-        net = subject.make(classes, channels, subject.size).eval()
-        shape = list(net(subject.images(2, channels=channels)).shape)
-        if shape != [2, classes]:
-            advice = "let the constructor's arguments decide the first and the last layer"
-            yield f"made for {classes} classes and {channels} channels, 2 images give {shape}", advice
-
-
-def _refusals(subject: Subject) -> Found:
-    net = subject.seeded().eval()
-    channels, least = subject.in_channels, getattr(net, "minimum_size", 1)
-    wrong = [torch.zeros(1, channels + 1, *subject.size)]
-    if not isinstance(net, OwnNet) and least > 1:
-        wrong.append(torch.zeros(1, channels, least - 1, subject.size[1]))
-    if isinstance(net, Net):
-        for images in wrong:
-            given = " x ".join(map(str, images.shape[1:]))
-            try:
-                net(images)
-                yield f"images of {given} are accepted", "call self.check(x) before the first layer"
-            except RequestError:
-                pass
-    small = torch.zeros(1, channels, 1, 1)
-    try:
-        logits = net(small)
-    except Exception:  # any error for an image that is too small
-        return
-    if list(logits.shape) != [1, subject.classes] or not torch.isfinite(logits).all():
-        yield "an image of one pixel gives no error and no right logits", "raise ValueError for images too small"
-
-
-def _sizes(subject: Subject) -> Found:
-    net = subject.seeded()
-    if not isinstance(net, Net) or isinstance(net, OwnNet) or subject.make is None:
-        return
-    least = net.minimum_size
-    for size in ((least, least), (max(45, least + 7), max(38, least))):
-        made = subject.make(subject.classes, subject.in_channels, size if net.input_size else subject.size)
-        shape = list(made.eval()(subject.images(1, size)).shape)
-        if shape != [1, subject.classes]:
-            yield f"an image of {size[0]} x {size[1]} gives {shape}", "correct minimum_size, or set input_size"
-        if isinstance(made, Net) and made.input_size != (size if net.input_size else None):
-            yield f"input_size is {made.input_size}", "set it to the only size the network takes, else to None"
-
-
-def _memory_format(subject: Subject) -> Found:
-    net, images = subject.seeded().eval(), subject.images()
-    with torch.no_grad():
-        plain = net(images)
-        last = net.to(memory_format=torch.channels_last)(images.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
-    if (far := gap(plain, last)) >= CLOSE:
-        yield f"channels_last changes the logits by {far:.1g} of the largest", "use reshape or flatten, not strides"
-
-
-def _half(subject: Subject) -> Found:
-    net = subject.seeded().eval()
-    with torch.no_grad():
-        full = net(subject.images())
-        half = net.to(torch.bfloat16)(subject.images().bfloat16())
-    if not torch.isfinite(half).all():
-        yield "logits are not finite in bfloat16", "keep sums and powers in range: normalise before them"
-    elif (far := gap(full, half)) >= HALF_CLOSE:
-        yield f"bfloat16 changes the logits by {far:.2f} of the largest", "compute sensitive sums in float32"
-
-
-def _export(subject: Subject) -> Found:
-    net, images, two = subject.seeded().eval(), subject.images(3), subject.images(2)
-    batch = {0: torch.export.Dim("batch", min=1, max=64)}
-    graphs: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
-        "traced": lambda: torch.jit.trace(net, two),  # type: ignore[no-untyped-call]  # torch's
-        "exported": lambda: torch.export.export(net, (two,), dynamic_shapes=(batch,)).module(),
-    }
-    advice = "let forward follow shapes and not values: no branches on tensors, no fixed batch size"
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer's warnings are tested below
-        for what, make in graphs.items():
-            try:
-                far = gap(net(images), make()(images))
-            except Exception as error:  # torch's, for code that cannot be traced
-                yield f"it cannot be {what} for any batch size ({type(error).__name__})", advice
-            else:
-                if far >= CLOSE:
-                    yield f"the {what} network gives other logits for another batch size", advice
-
-
-def _parts(subject: Subject) -> Found:
-    net = subject.seeded().eval()
-    if not isinstance(net, Net):
-        return
-    images = subject.images()
-    with torch.no_grad():
-        embedding = net.embed(images)
-        if not torch.equal(net(images), net.head(embedding)):
-            yield "forward(x) is not head(embed(x))", "override embed, not forward"
-        if isinstance(net, OwnNet):
-            return
-        if embedding.shape != (COUNT, net.embedding_size):
-            yield f"embed gives {list(embedding.shape)}, not [{COUNT}, {net.embedding_size}]", "set embedding_size"
-        maps, features = net.maps(images), net.features(images)
-    if tuple(maps) != net.stages or not all(value.ndim == 4 and len(value) == COUNT for value in maps.values()):
-        yield "maps are not one map [N, c, h, w] for each of stages", "list in stages what features runs, in order"
-    if not torch.equal(maps[net.stages[-1]], features):
-        yield "features are not the last of maps", "override neither, or both"
-    if features.shape[:2] != (COUNT, net.feature_channels):
-        yield f"features gives {list(features.shape)}", "set feature_channels to its channels"
-
-
-CHECKS: dict[str, Callable[[Subject], Found]] = {
-    "logits": _logits,
-    "gradients": _gradients,
-    "state": _state,
-    "seed": _seed,
-    "independence": _independence,
-    "outputs": _outputs,
-    "refusals": _refusals,
-    "sizes": _sizes,
-    "memory format": _memory_format,
-    "bfloat16": _half,
-    "export": _export,
-    "parts": _parts,
-}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from striate.errors import RequestError
-from striate.nets.catalog import entries, entry
+from striate.nets.catalog import check_classifier, entries, entry
 from striate.recipe import Measured, Recipe
 from striate.recipe.measured import measured_in
 
@@ -29,6 +29,7 @@ def paper_file(net: str) -> Path:
     """The file of that recipe. Raises RequestError as `paper_recipe`."""
     name = entry(net).recipe
     if name is None:
+        check_classifier(net)
         having = [one.name for one in entries() if one.recipe]
         shown = ", ".join(having[:12]) + (", ..." if len(having) > 12 else "")
         raise RequestError(f"there is no recipe of the paper for {net!r}; nets that have one: {shown}")

@@ -16,7 +16,8 @@ from striate.nets.base import Net
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 PreHook = Callable[[nn.Module, tuple[Tensor, ...]], None]
-Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]
+Output = Tensor | tuple[Tensor, ...]
+Hook = Callable[[nn.Module, tuple[Tensor, ...], Output], None]
 
 
 def window_places(
@@ -71,4 +72,9 @@ def output_shapes(net: Net, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
 
 def shape_into(shapes: dict[str, tuple[int, ...]], name: str) -> Hook:
     """A forward hook that writes its module's output shape, without the batch, into `shapes[name]`."""
-    return lambda module, inputs, output: shapes.update({name: tuple(output.shape[1:])})
+    return lambda module, inputs, output: shapes.update({name: tuple(first_of(output).shape[1:])})
+
+
+def first_of(output: Output) -> Tensor:
+    """What a module computes: of several tensors the first, the others are what it hands on, such as places."""
+    return output if isinstance(output, Tensor) else output[0]

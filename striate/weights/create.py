@@ -12,7 +12,7 @@ from striate import model as model_file
 from striate.errors import RequestError, unknown
 from striate.model import Model
 from striate.nets import build
-from striate.nets.base import Net
+from striate.nets.base import Net, Network
 from striate.nets.catalog import entry
 from striate.nets.state import arrays_of, load_arrays
 from striate.weights.models import named_model, open_model
@@ -30,8 +30,10 @@ def create(
     in_channels: int | None = None,
     input_size: Sequence[int] | None = None,
     options: Mapping[str, object] | None = None,
-) -> Net:
+) -> Network:
     """Make the network `name`: a torch module, in training mode; images [N, in_channels, H, W] -> logits [N, classes].
+
+    A network of another kind than "classifier" (see `striate.nets.kinds`) has inputs and outputs of its own.
 
     weights: None for random ones, drawn from torch's global generator; "imagenet" for those published in a package, or
     imported and cached; a library's name, such as "torchvision", for its weights, which `striate fetch` has brought
@@ -50,7 +52,7 @@ def create(
     for key, value in (("in_channels", in_channels), ("options", options)):
         if value is not None and value != theirs.get(key):
             raise RequestError(f"the weights of {name} are for {key} {theirs.get(key)!r}, not {value!r}")
-    net = build.create(
+    net = build.create_classifier(
         name,
         classes=theirs["classes"] if classes is None else classes,
         in_channels=theirs["in_channels"],

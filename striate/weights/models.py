@@ -11,7 +11,7 @@ import numpy as np
 from striate import model as model_room
 from striate.errors import RequestError, nearest
 from striate.model import Model
-from striate.nets.catalog import check_registered
+from striate.nets.catalog import check_classifier, check_registered
 from striate.tasks import Classification
 from striate.weights.classes import imagenet_names
 from striate.weights.imported import imported_path
@@ -94,6 +94,7 @@ def open_model(name: str | os.PathLike[str]) -> Model:
     if not path.exists():
         if has_weights(str(name)):
             return named_model(str(name))
+        check_classifier(str(name))
         known = nets_with_weights()
         near = nearest(str(name), known)
         hint = f"did you mean {near[0]!r}?" if near else f"nets with weights here: {', '.join(known)}"

@@ -17,6 +17,7 @@ from striate.layers.shortcut import ZeroPadShortcut
 from striate.nets import catalog
 from striate.nets.build import create
 
+TRIED = [entry.name for entry in catalog.entries(tiny=True, kind="classifier") if entry.tiny or entry.file == "lenet"]
 LARGEST = 100  # pixels; a net is measured at its deepest stage that sees no more
 
 
@@ -103,9 +104,7 @@ def test_small_modules_see_what_their_gradients_reach(name: str) -> None:
     assert measured(module, size, place, 1) == expected(last.field, place)
 
 
-@pytest.mark.parametrize(
-    "name", [entry.name for entry in catalog.entries(tiny=True) if entry.tiny or entry.file == "lenet"]
-)
+@pytest.mark.parametrize("name", TRIED)
 def test_nets_see_what_their_gradients_reach(name: str) -> None:
     net = create(name)
     stages = [net.get_submodule(stage) for stage in net.stages]
@@ -128,6 +127,28 @@ def test_nets_see_what_their_gradients_reach(name: str) -> None:
     assert last.field is not None and last.field.size == field.size
     down, across = (math.ceil(-first / jump) for first, jump in zip(last.field.first, last.field.jump, strict=True))
     assert measured(body, (side, side), (down, across), net.in_channels) == expected(last.field, (down, across))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "extra"), [(3, 2, 1, 1), (2, 2, 0, 0), (4, 2, 1, 0), (5, 3, 1, 0)]
+)
+def test_after_up_sampling_the_field_is_the_largest(kernel: int, stride: int, padding: int, extra: int) -> None:
+    up = nn.ConvTranspose2d(1, 1, kernel, stride, padding, output_padding=extra)
+    module, size = averaging(nn.Sequential(conv(3, stride=stride), up)), (64, 64)
+    last = trace_module(module, (1, *size)).steps[-1]
+    assert last.field is not None and last.field.jump == (1, 1)
+    sizes = [measured(module, size, (place, 24), 1)[1][0] for place in range(24, 24 + stride)]
+    assert max(sizes) == last.field.size[0]
+
+
+def test_what_is_unpooled_sees_what_was_pooled() -> None:
+    class Unpooled(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            pooled, places = F.max_pool2d(x, 2, return_indices=True)
+            return F.max_unpool2d(F.conv2d(pooled, torch.ones(1, 1, 3, 3, device=x.device), padding=1), places, 2)
+
+    field = trace_module(Unpooled(), (1, 32, 32)).steps[-1].field
+    assert field is not None and (field.size, field.jump) == ((6, 6), (1, 1))
 
 
 def test_the_fields_of_vgg19() -> None:

@@ -140,6 +140,20 @@ def test_published_weights_are_listed_with_their_accuracy(cli) -> None:
     assert cli("nets", "lenet*", "--weights")[1].startswith("no weights of these nets are published")
 
 
+def test_nets_are_listed_by_their_kind(cli) -> None:
+    known = {entry.kind for entry in catalog.entries()}
+    kinds = {kind: {net["name"] for net in listed(cli, "--kind", kind)} for kind in known}
+    assert sum(map(len, kinds.values())) == len(catalog.entries())
+    assert {"enet_19", "enet_19_encoder"} <= kinds["segmenter"] and "lenet5" in kinds["classifier"]
+    head, *rows = cli("nets", "--kind", "segmenter")[1].splitlines()
+    place = head.index("kind")
+    assert {row[place:].split()[0] for row in rows} == {"segmenter"}
+    assert "kind" not in cli("nets", "lenet*")[1]
+    code, _, err = cli("nets", "lenet*", "--kind", "segmenter")
+    assert code == 2 and "no net of the kind segmenter matches 'lenet*'" in err
+    assert cli("nets", "--kind", "segmentr")[2] == "striate: unknown --kind 'segmentr'; did you mean 'segmenter'?\n"
+
+
 @pytest.mark.parametrize("order", ["year", "parameters", "madds", "name"])
 def test_nets_are_sorted(order: str, cli) -> None:
     values = [net[order] for net in listed(cli, "--sort", order)]

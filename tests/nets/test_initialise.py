@@ -28,6 +28,8 @@ CHECKSUMS = {
     "densenet_tiny": 36.20259,
     "efficientnet_lite_tiny": -10.32828,
     "efficientnet_tiny": 29.53342,
+    "enet_encoder_tiny": 10.17552,
+    "enet_tiny": 0.76607,
     "googlenet_tiny": 11.57380,
     "inception_v3_tiny": -28.68418,
     "lenet5": -1.30080,

@@ -68,7 +68,7 @@ def test_rows_with_options_are_counted(row: str, counted: tuple[int, int]) -> No
 
 
 def test_rows_have_the_classes_of_their_data() -> None:
-    classes = {"mnist": 10, "cifar10": 10, "cifar100": 100, "imagenet": 1000}
+    classes = {"mnist": 10, "cifar10": 10, "cifar100": 100, "imagenet": 1000, "cityscapes": 19}
     for row in MAPPED:
         assert row.get("classes", catalog.entry(row["net"]).classes) == classes[row["dataset"]], row
 

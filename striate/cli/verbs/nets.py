@@ -7,6 +7,7 @@ import re
 
 from striate.cli.answer import Answer
 from striate.errors import RequestError
+from striate.nets.catalog import KINDS
 
 HELP = "list the networks"
 EXAMPLE = "striate nets 'resnet*' --max-parameters 1M --sort madds"
@@ -17,6 +18,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     parser.add_argument("pattern", nargs="?", default="*", metavar="GLOB", help="only matching names")
+    parser.add_argument("--kind", choices=list(KINDS), help="only nets of this kind; default: all")
     parser.add_argument(
         "--sort", choices=["year", "parameters", "madds", "error", "name"], help="ascending order; default: by paper"
     )
@@ -37,6 +39,7 @@ def run(chosen: argparse.Namespace) -> Answer:
 
     found = job(
         chosen.pattern,
+        kind=chosen.kind,
         sort=chosen.sort,
         year=_years(chosen.year),
         max_parameters=_count("--max-parameters", chosen.max_parameters),
@@ -49,11 +52,13 @@ def run(chosen: argparse.Namespace) -> Answer:
     width = max(len(entry.name) for entry in found)
     by_error = chosen.sort == "error"
     across = max(len(str(entry.published.get("data", "-"))) for entry in found)
-    more = f"  error %  {'on':{across}}" if by_error else ""
+    apart = max(len(entry.kind) for entry in found) if {entry.kind for entry in found} != {"classifier"} else 0
+    more = (f"  error %  {'on':{across}}" if by_error else "") + (f"  {'kind':{apart}}" if apart else "")
     lines = [f"{'name':{width}}  year  {'input':>11}  {'parameters':>12}  {'multiply-adds':>14}{more}  weights"]
     for entry in found:
         shape = "x".join(str(side) for side in (entry.in_channels, *entry.input_size))
         more = f"  {error(entry):7g}  {entry.published.get('data', '-')!s:{across}}" if by_error else ""
+        more += f"  {entry.kind:{apart}}" if apart else ""
         lines.append(
             f"{entry.name:{width}}  {entry.year}  {shape:>11}  {entry.parameters:>12,}  {entry.madds:>14,}{more}  "
             f"{entry.weights or '-'}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from striate.cli.answer import Answer
 from striate.errors import printable
+from striate.nets.catalog import KINDS
 
 HELP = "show a network as the table of its paper"
 EXAMPLE = "striate show lenet5 --html lenet5.html"
@@ -41,6 +42,7 @@ def run(chosen: argparse.Namespace) -> Answer:
     lines = [
         f"{facts['name']}: {facts['title']} ({facts['year']})",
         facts["paper"],
+        *([f"{facts['kind']}: {KINDS[facts['kind']]}"] if facts["kind"] != "classifier" else []),
         f"{facts['parameters']:,} parameters, {facts['madds']:,} multiply-adds "
         f"at {facts['in_channels']}x{height}x{width}, {amount(facts['activation_bytes'])} of activations in training",
         f"constructor {facts['made']}",

@@ -22,7 +22,7 @@ from striate.learning.prepare import Prepared, prepare_images
 from striate.learning.result import TrainResult
 from striate.learning.trainer import InitialState, Trainer, on_meta
 from striate.model import Model
-from striate.nets.build import check_options, create
+from striate.nets.build import check_options, create_classifier
 from striate.pixels import Pixels
 from striate.recipe import Recipe
 from striate.recipe.augment import Augment
@@ -58,7 +58,7 @@ def random_weights(trainer: Trainer, rows: list[int]) -> InitialState:
     found = measure(trainer.images.exact_array, trainer.images.places[rows])
     centre, deviation = found.normalisation(recipe.input.normalise)
     pixels = dataclasses.replace(trainer.data.pixels, mean=tuple(found.mean.tolist()), std=tuple(deviation.tolist()))
-    net = create(
+    net = create_classifier(
         trainer.net,
         classes=trainer.task.outputs,
         in_channels=pixels.channels,
