@@ -14,6 +14,7 @@ from striate.anatomy.trace import Trace, has_rule, trace, trace_module
 from striate.nets.base import Network
 from striate.nets.build import create, variant_of
 from striate.nets.catalog import USUAL_SIZE, Entry, entry, known
+from striate.nets.kinds import SelfOrganising
 from striate.nets.shapes import PreHook, forward_hooks, meta_copy, shape_into
 
 # Batch size of the pass that measures activation memory. A prime larger than any number of channels or classes: it
@@ -159,7 +160,9 @@ def training_pass(net: Network, input_size: Sequence[int]) -> tuple[dict[str, tu
 
     Bytes count where they are first saved; what the net does between two children belongs to the one before.
     """
-    training = meta_copy(net).train().requires_grad_()
+    training = meta_copy(net).train()
+    if not isinstance(training, SelfOrganising):  # it saves nothing for a backward pass, having none
+        training.requires_grad_()
     outputs: dict[str, tuple[int, ...]] = {}
     stored: Counter[str] = Counter()
     running = [next(name for name, _ in net.named_children())]

@@ -64,7 +64,11 @@ def _facts(shown: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     stated = {key: f"paper: {value:,}" for key, value in published.items() if isinstance(value, int)}
     own = not shown["options"] and shown["classes"]
     facts = [
-        ("Image", f"{shown['in_channels']} \u00d7 {height} \u00d7 {width}", f"{shown['classes']:,} classes"),
+        (
+            "Image",
+            f"{shown['in_channels']} \u00d7 {height} \u00d7 {width}",
+            f"{shown['classes']:,} classes" if shown["classes"] else "",
+        ),
         ("Parameters", f"{shown['parameters']:,}", stated.get("parameters", "") if own else ""),
         ("Multiply-adds", f"{shown['madds']:,}", stated.get("madds", "") if own else ""),
         ("Activation memory", f"{amount(shown['activation_bytes'])}", "per image in training, in float32"),

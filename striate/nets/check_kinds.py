@@ -209,7 +209,11 @@ def _changed(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
 def _self_organising_refusals(subject: Subject) -> Found:
     net, channels, (height, width) = _self_organising(subject), subject.in_channels, subject.size
     yield from _refused(net, torch.zeros(1, channels + 1, height, width), f"images of {channels + 1} channels")
-    yield from _refused(net, torch.zeros(1, channels, height + 1, width), f"images of a height of {height + 1}")
+    if net.input_size is not None:
+        yield from _refused(net, torch.zeros(1, channels, height + 1, width), f"images of a height of {height + 1}")
+    if net.minimum_size > 1:
+        least = net.minimum_size - 1
+        yield from _refused(net, torch.zeros(1, channels, least, width), f"images of a height of {least}")
 
 
 def _of(*names: str) -> dict[str, Callable[[Subject], Found]]:

@@ -33,7 +33,7 @@ def meta_copy(module: AnyModule) -> AnyModule:
     """A copy whose tensors are on the meta device: they have a shape but no values and need no memory."""
     memo: dict[int, object] = {}
     for parameter in module.parameters():
-        memo[id(parameter)] = nn.Parameter(parameter.detach().to("meta"))
+        memo[id(parameter)] = nn.Parameter(parameter.detach().to("meta"), parameter.requires_grad)
     for buffer in module.buffers():
         memo[id(buffer)] = buffer.to("meta")
     return copy.deepcopy(module, memo)

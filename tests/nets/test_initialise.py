@@ -25,6 +25,7 @@ from striate.nets.initialise import (
 CHECKSUMS = {
     "alexnet_tiny": 9.84693,
     "bn_inception_tiny": 29.54258,
+    "cognitron_tiny": 0.0,  # it begins with zeros
     "densenet_tiny": 36.20259,
     "efficientnet_lite_tiny": -10.32828,
     "efficientnet_tiny": 29.53342,
@@ -38,6 +39,7 @@ CHECKSUMS = {
     "maxout_tiny": -0.71906,
     "mobilenet_v1_tiny": 6.92405,
     "mobilenet_v2_tiny": 6.57522,
+    "neocognitron_tiny": 0.04632,
     "nin_tiny": 10.30608,
     "plain8": 6.68857,
     "preact_resnet_tiny": -82.88683,

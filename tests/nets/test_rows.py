@@ -39,7 +39,9 @@ def test_rows_are_named_once_and_have_a_net_or_a_reason() -> None:
 # Files of which the published numbers have no row.
 WITHOUT_ROWS = {
     "efficientnet_lite",
+    "cognitron",
     "maxout",
+    "neocognitron",
     "snn",
 }
 
