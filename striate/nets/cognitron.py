@@ -1,6 +1,6 @@
 """Cognitron: A Self-organizing Multilayered Neural Network.
 
-Kunihiko Fukushima. Biological Cybernetics 20, 1975; sections 2 to 5.
+Kunihiko Fukushima. Biological Cybernetics 20, 1975.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from striate.nets.base import Variant
 from striate.nets.kinds import SelfOrganising
 from striate.tables import table
 
-# The simulation of section 5; U0 is the image. A cell sees `kernel` x `kernel` cells of the layer below. It learns if
+# The paper's simulation; U0 is the image. A cell sees `kernel` x `kernel` cells of the layer below. It learns if
 # none of the cells at most `vicinity` steps away responds more; `inhibits` x `inhibits` neighbours inhibit it.
 COGNITRON = """
     layer  size  kernel  vicinity  inhibits  q0   q1
@@ -46,7 +46,6 @@ class CognitronLayer(nn.Module):
     sees: as weights grow the response depends on e / h alone, and for what is learned it tends to 1. Then neighbours
     inhibit each other: phi((w - g) / (1 + g)), where g is their mean. `branches`: so many further axons of each cell
     below end at a random other place. a [kernel^2 (1 + branches), h, w] and b [h, w] are learned.
-    Source: equations 1 to 6, 16 and 17.
     """
 
     def __init__(self, row: Row, size: tuple[int, int], branches: int) -> None:
@@ -92,7 +91,7 @@ class CognitronLayer(nn.Module):
         """Learn from the map x [1, 1, h, w]: the cells than which none in their vicinity responds more.
 
         One that responds grows by q1, and its inhibition so that e / h tends to 2; one that does not, by q0, and less
-        towards what it sees. Source: equations 9 to 12.
+        towards what it sees.
         """
         responses, seen = self(x)[0, 0], self.seen(x)[0]
         mean = (self.c * seen).sum(0)

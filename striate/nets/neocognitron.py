@@ -1,7 +1,7 @@
 """Neocognitron: A Self-organizing Neural Network Model for a Mechanism of Pattern Recognition Unaffected by Shift in
 Position.
 
-Kunihiko Fukushima. Biological Cybernetics 36, 1980; sections 2 to 4 and Table 1.
+Kunihiko Fukushima. Biological Cybernetics 36, 1980; sections 2, 3 and 5.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from striate.nets.base import Variant
 from striate.nets.kinds import SelfOrganising
 from striate.tables import table
 
-# Section 4. S-cells see `kernel` x `kernel` positions of every plane below, C-cells of their own plane only. `padding`
+# Section 5. S-cells see `kernel` x `kernel` positions of every plane below, C-cells of their own plane only. `padding`
 # is of zeros, before and after. r is how selective a cell is, q how much it learns at once; of each of the overlapping
 # columns, `column` x `column` positions of all planes, the strongest cell may learn. U0, the image, is 16 x 16.
 NEOCOGNITRON = """
@@ -97,7 +97,7 @@ class SLayer(nn.Module):
 
     u = r phi((1 + sum a u_C) / (1 + 2r / (1 + r) b v) - 1), where phi is ReLU and v, one for all planes, the root of
     the weighted mean of squares of u_C. a [planes, below, k, k] and b [planes] are learned, c [1, below, k, k] is not.
-    Source: equations 1 and 4.
+    Source: equations 1 to 3.
     """
 
     def __init__(self, row: Row, planes: int, below: int, *, lowest: bool) -> None:
@@ -126,7 +126,7 @@ class SLayer(nn.Module):
         """The plane, row and column of each S-cell that learns from the map x [1, below, h, w].
 
         The strongest of every column is a candidate, if it responds; of its candidates a plane takes the strongest,
-        so that in a plane one cell learns at most. Source: section 3.2.
+        so that in a plane one cell learns at most. Source: section 3.
         """
         strongest, plane = self(x)[0].max(0)
         side = min(self.column, *strongest.shape)
@@ -142,7 +142,7 @@ class SLayer(nn.Module):
     def reinforce(self, x: Tensor) -> None:
         """Learn from the map x [1, below, h, w]; all cells of a plane share what its representative learns.
 
-        Source: equations 9 and 10: the weights grow by what the cell sees, and its inhibition by what its V-cell says.
+        Source: equations 7 and 8: the weights grow by what the cell sees, and its inhibition by what its V-cell says.
         """
         seen, inhibition = self.padding.pad(x)[0], self.inhibition(x)[0, 0]
         for plane, row, column in self.representatives(x):
@@ -159,7 +159,7 @@ class CLayer(nn.Module):
     """C-cells: each responds if any S-cell of its plane does nearby, so that a shift changes little.
 
     u = psi((1 + sum d u_S) / (1 + v) - 1), psi(x) = phi(x) / (alpha + phi(x)); v, one for all planes, is the mean over
-    the planes of the same sums: lateral inhibition. [N, planes, h, w] -> [N, planes, h', w']. Source: equations 6 to 8.
+    the planes of the same sums: lateral inhibition. [N, planes, h, w] -> [N, planes, h', w']. Source: equations 4 to 6.
     """
 
     def __init__(self, row: Row) -> None:
