@@ -41,6 +41,7 @@ CHECKSUMS = {
     "preact_resnet_tiny": -82.88683,
     "resnet8": 6.68857,
     "resnet_tiny": -0.59173,
+    "resnext_tiny": 14.19853,
     "se_resnet_tiny": -2.49520,
     "squeezenet_tiny": -22.71237,
     "vgg_tiny": 4.33210,
