@@ -44,6 +44,7 @@ CHECKSUMS = {
     "resnext_tiny": 14.19853,
     "se_resnet_tiny": -2.49520,
     "squeezenet_tiny": -22.71237,
+    "stochastic_depth_tiny": 6.68857,
     "vgg_tiny": 4.33210,
     "wrn_tiny": -4.58090,
 }
