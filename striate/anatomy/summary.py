@@ -163,6 +163,9 @@ def training_pass(net: Network, input_size: Sequence[int]) -> tuple[dict[str, tu
     training = meta_copy(net).train()
     if not isinstance(training, SelfOrganising):  # it saves nothing for a backward pass, having none
         training.requires_grad_()
+    for module in training.modules():
+        if keep := getattr(module, "keep_all", None):  # it leaves out parts at random: the most is wanted
+            keep()
     outputs: dict[str, tuple[int, ...]] = {}
     stored: Counter[str] = Counter()
     running = [next(name for name, _ in net.named_children())]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from striate.errors import RequestError
 from striate.nets.base import Net
-from striate.nets.check_subject import CLOSE, COUNT, HALF_CLOSE, Found, Subject, gap
+from striate.nets.check_subject import CLOSE, COUNT, HALF_CLOSE, PASSES, Found, Subject, gap
 from striate.nets.own import OwnNet
 from striate.nets.supervised import Supervised
 
@@ -32,10 +32,13 @@ def _logits(subject: Subject) -> Found:
 def _gradients(subject: Subject) -> Found:
     net = subject.seeded().train()
     aside = set(net.auxiliary_heads.values()) if isinstance(net, Supervised) else set()
-    subject.loss(net(subject.images())).backward()  # type: ignore[no-untyped-call]  # torch's
-    for name, parameter in net.named_parameters():
-        if not parameter.requires_grad:
-            continue
+    trained = {name: one for name, one in net.named_parameters() if one.requires_grad}
+    expected = [one for name, one in trained.items() if name.split(".")[0] not in aside]
+    for _ in range(PASSES):
+        subject.loss(net(subject.images())).backward()  # type: ignore[no-untyped-call]  # torch's
+        if all(one.grad is not None and one.grad.any() for one in expected):
+            break
+    for name, parameter in trained.items():
         if name.split(".")[0] in aside:
             if parameter.grad is not None:
                 yield f"{name} has a gradient from forward", "run auxiliary heads in forward_aux only"

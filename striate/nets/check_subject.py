@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 COUNT = 4  # images of a batch
+PASSES = 16  # of which one at least has a gradient for each parameter: some nets leave parts out at random
 CLOSE = 1e-5  # of the largest logit: another order of the same sums
 HALF_CLOSE = 0.05  # the same for bfloat16
 

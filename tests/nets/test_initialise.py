@@ -16,6 +16,7 @@ from striate.nets.initialise import (
     glorot_uniform,
     he_normal,
     he_normal_fan_out,
+    he_normal_torch7,
     normal,
     normal_with_biases,
     truncated_normal,
@@ -45,10 +46,13 @@ CHECKSUMS = {
     "preact_resnet_tiny": -82.88683,
     "resnet8": 6.68857,
     "resnet_tiny": -0.59173,
+    "resnext_tiny": 14.19853,
     "se_resnet_tiny": -2.49520,
     "snn_tiny": -6.68223,
     "squeezenet_tiny": -22.71237,
+    "stochastic_depth_tiny": 6.68857,
     "vgg_tiny": 4.33210,
+    "wrn_tiny": -4.58090,
 }
 
 
@@ -74,6 +78,8 @@ def layers() -> nn.Sequential:
     [
         (he_normal, math.sqrt(2 / (32 * 9)), math.sqrt(2 / 256)),
         (he_normal_fan_out, math.sqrt(2 / (64 * 9)), 1 / math.sqrt(512 * 3)),
+        (lambda net: he_normal_torch7(net, "in"), math.sqrt(2 / (64 * 9)), 1 / math.sqrt(256 * 3)),
+        (lambda net: he_normal_torch7(net, "out"), math.sqrt(2 / (128 * 9)), 1 / math.sqrt(256 * 3)),
         (glorot_uniform, math.sqrt(2 / (32 * 9 + 128 * 9)), math.sqrt(2 / (256 + 512))),
         (caffe_xavier, math.sqrt(1 / (32 * 9)), math.sqrt(1 / 256)),
         (lambda net: normal(net, 0.3), 0.3, 0.3),
