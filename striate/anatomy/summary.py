@@ -126,7 +126,7 @@ def stage_rows(net: Network, input_size: Sequence[int], traced: Trace | None = N
     """`describe` for a given network and any input size (height, width); `traced`: its trace, where there is one."""
     traced = traced or trace(net, input_size)
     outputs, stored = training_pass(net, input_size)
-    counts = {stage: parameters(child) for stage, child in net.named_children()}
+    counts = _counts(net)
     costs: Counter[str] = Counter()
     for cost in traced.counted:
         costs[cost.module.partition(".")[0]] += cost.madds
@@ -142,6 +142,17 @@ def stage_rows(net: Network, input_size: Sequence[int], traced: Trace | None = N
         size, gated = (field.size, field.gated) if field else (None, False)
         rows.append(StageRow(stage, shape, counts[stage], costs[stage], size, gated, stored[stage], step is None))
     return rows
+
+
+def _counts(net: nn.Module) -> dict[str, int]:
+    """The parameters of each child; one that several share counts for the first."""
+    counts: dict[str, int] = {}
+    seen: set[nn.Parameter] = set()
+    for name, child in net.named_children():
+        own = set(child.parameters()) - seen
+        counts[name] = sum(parameter.numel() for parameter in own)
+        seen |= own
+    return counts
 
 
 def activation_memory(net: Network, input_size: Sequence[int]) -> int:

@@ -84,13 +84,13 @@ def _traced(module: nn.Module, image: Tensor, method: str = "") -> Trace:
     """`image`: an input without values; `method` is called in place of the module."""
     still = meta_copy(module).eval()
     found = Trace([], {}, [], [])
-    stack = [("", 0)]
+    stack = [Call("", 0, "")]
     modules = dict(still.named_modules())
     watch = _Watch(image, modules, stack, found)
     with forward_hooks() as (before, after):
         for path, part in modules.items():
             before(part, _enter(stack, path))
-            after(part, _leave(stack, path, found.counted))
+            after(part, _leave(stack, found.counted))
         for path, part in still.named_children():
             after(part, watch.output_of(path))
         with torch.inference_mode(), watch:
@@ -116,22 +116,36 @@ def cost(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> int:
     return int(cast(Any, module).multiply_adds(output))
 
 
-def _enter(stack: list[tuple[str, int]], path: str) -> PreHook:
+class Call(NamedTuple):
+    """A module that is running: its path in the network, its how many-th call, and from where it is called.
+
+    `by` differs from `path` for a module that several share: it begins with the path of the one that calls.
+    """
+
+    path: str
+    visit: int
+    by: str
+
+
+def _enter(stack: list[Call], path: str) -> PreHook:
     visits = 0
 
     def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         nonlocal visits
         visits += 1
-        stack.append((path, visits))
+        above = stack[-1]
+        inside = not above.path or path.startswith(f"{above.path}.")
+        own = path.removeprefix(above.path).lstrip(".") if inside else path.rpartition(".")[2]
+        stack.append(Call(path, visits, f"{above.by}.{own}".lstrip(".")))
 
     return hook
 
 
-def _leave(stack: list[tuple[str, int]], path: str, counted: list[Cost]) -> Hook:
+def _leave(stack: list[Call], counted: list[Cost]) -> Hook:
     def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Output) -> None:
-        stack.pop()
+        call = stack.pop()
         if has_rule(module):
-            counted.append(Cost(path, type(module).__name__, cost(module, inputs, first_of(output))))
+            counted.append(Cost(call.by, type(module).__name__, cost(module, inputs, first_of(output))))
 
     return hook
 
@@ -139,9 +153,7 @@ def _leave(stack: list[tuple[str, int]], path: str, counted: list[Cost]) -> Hook
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
     """Records every operation on a value that comes from the image."""
 
-    def __init__(
-        self, image: Tensor, modules: Mapping[str, nn.Module], stack: list[tuple[str, int]], found: Trace
-    ) -> None:
+    def __init__(self, image: Tensor, modules: Mapping[str, nn.Module], stack: list[Call], found: Trace) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's
         self.modules, self.stack, self.found = modules, stack, found
         # By identity: an operation in place returns the same tensor. It is stored, so that no other gets its identity.
@@ -172,7 +184,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         sources = [self.made_by[id(each)] for each in _flat(tuple(given.values())) if id(each) in self.made_by]
         if not sources:
             return
-        module, visit = self.stack[-1]
+        module, visit, _ = self.stack[-1]
         operands = [Operand(tuple(value.shape), step.field) for value, step in sources]
         shape = tuple(outputs[0].shape)
         numbers = tuple(dict.fromkeys(step.number for _, step in sources))
@@ -183,8 +195,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
 
     def _weigh(self, op: str, given: Mapping[str, Any], output: Tensor) -> None:
         """Record a product that no enclosing module counts."""
-        if op in _PRODUCTS and not any(has_rule(self.modules[path]) for path, _ in self.stack):
-            self.found.uncounted.append(Cost(self.stack[-1][0], op, output.numel() * _PRODUCTS[op](given)))
+        if op in _PRODUCTS and not any(has_rule(self.modules[call.path]) for call in self.stack):
+            self.found.uncounted.append(Cost(self.stack[-1].by, op, output.numel() * _PRODUCTS[op](given)))
 
 
 def _named(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,8 @@ CHECKSUMS = {
     "enet_encoder_tiny": 10.17552,
     "enet_tiny": 0.76607,
     "googlenet_tiny": 11.57380,
+    "hyper_mnist_tiny": -2.15968,
+    "hyper_wrn_tiny": -7.36252,
     "inception_v3_tiny": -28.68418,
     "lenet5": -1.30080,
     "lenet5_lecture": -12.24221,
