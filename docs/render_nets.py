@@ -82,7 +82,7 @@ def _tables(nets: Sequence[Entry]) -> Iterator[str]:
 
 def _input(net: Entry, height: int, width: int) -> str:
     if net.kind == "sequence-model":
-        return f"a sequence of {width} of {net.in_channels} symbols"
+        return f"{'one step' if width == 1 else f'{width} steps'} of a sequence of {net.in_channels} symbols"
     image = f"an image of {net.in_channels} x {height} x {width}"
     return image if net.classes is None else f"{image} and {net.classes:,} classes"
 

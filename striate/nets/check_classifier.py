@@ -29,7 +29,8 @@ def _logits(subject: Subject) -> Found:
             yield f"logits are not finite in {mode} mode", "check divisions, logarithms and the initial weights"
 
 
-def _gradients(subject: Subject) -> Found:
+def gradients(subject: Subject, rate: float = 0.0) -> Found:
+    """What gets no gradient in some passes, between which the network learns at `rate`."""
     net = subject.seeded().train()
     aside = set(net.auxiliary_heads.values()) if isinstance(net, Supervised) else set()
     trained = {name: one for name, one in net.named_parameters() if one.requires_grad}
@@ -38,6 +39,10 @@ def _gradients(subject: Subject) -> Found:
         subject.loss(net(subject.images())).backward()  # type: ignore[no-untyped-call]  # torch's
         if all(one.grad is not None and one.grad.any() for one in expected):
             break
+        with torch.no_grad():
+            for one in expected:
+                if one.grad is not None:
+                    one.sub_(rate * one.grad)
     for name, parameter in trained.items():
         if name.split(".")[0] in aside:
             if parameter.grad is not None:
@@ -205,7 +210,7 @@ def _parts(subject: Subject) -> Found:
 
 CHECKS: dict[str, Callable[[Subject], Found]] = {
     "logits": _logits,
-    "gradients": _gradients,
+    "gradients": gradients,
     "state": _state,
     "seed": _seed,
     "independence": _independence,
