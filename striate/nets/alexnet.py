@@ -208,8 +208,16 @@ class CaffeNet128(CaffeNet):
     table = CAFFENET_128
 
 
+def normalise_by_tower(net: nn.Module) -> None:
+    """Let each tower normalise its own maps, in place: then the towers meet in conv3, fc6, fc7 and fc8 only."""
+    for layer in net.children():
+        if isinstance(layer, nn.Sequential) and isinstance(norm := getattr(layer, "norm", None), LRN):
+            layer.norm = LRN(norm.size, alpha=norm.alpha, beta=norm.beta, k=norm.k, groups=2)
+
+
 VARIANTS = {
     "alexnet": Variant(AlexNet, {}),
+    "alexnet_towers": Variant(AlexNet, {}, normalise_by_tower),
     "alexnet_tiny": Variant(AlexNet, {"width": 1 / 16}),
     "caffenet": Variant(CaffeNet, {}),
     "alexnet_one_tower": Variant(AlexNetOneTower, {}),
@@ -217,9 +225,10 @@ VARIANTS = {
 }
 
 # Deviations. alexnet: 227 pixels where the paper states 224 (see the class). The towers are groups of one convolution,
-# so their maps are adjacent in one tensor, and normalisation crosses the boundary between them. The paper scales
-# activations by 0.5 in testing; here they are scaled up in training, which is equivalent. Its 60 million parameters are
-# 60,965,224. caffenet: normalises with Caffe's constants (see LRN) and starts from Caffe's weights and biases.
-# alexnet_one_tower: the paper describes the net only briefly; layers and dropout are the PyTorch library's, the
-# initialisation is alexnet's. caffenet128: its authors start from LSUV, which needs images; here from Caffe's
-# initialisation. alexnet_tiny is ours, for tests.
+# so their maps are adjacent in one tensor, and normalisation crosses the boundary between them; in alexnet_towers it
+# does not, and `striate.nets.two_towers` runs that on two devices, as the paper did. The paper scales activations by
+# 0.5 in testing; here they are scaled up in training, which is equivalent. Its 60 million parameters are 60,965,224.
+# caffenet: normalises with Caffe's constants (see LRN) and starts from Caffe's weights and biases. alexnet_one_tower:
+# the paper describes the net only briefly; layers and dropout are the PyTorch library's, the initialisation is
+# alexnet's. caffenet128: its authors start from LSUV, which needs images; here from Caffe's initialisation.
+# alexnet_tiny is ours, for tests.
