@@ -9,7 +9,7 @@ from pathlib import Path
 import striate.nets
 from striate.jobs.catalogue import show
 from striate.jobs.net_page import field, remarks
-from striate.nets.catalog import KINDS, Entry, entries
+from striate.nets.catalog import KINDS, Entry, entries, techniques
 
 PAGES = Path(__file__).parent / "nets"
 SOURCES = Path(striate.nets.__file__).parent
@@ -31,6 +31,17 @@ def rendered() -> Iterator[tuple[str, str]]:
     for file, nets in files.items():
         names = ", ".join(f"`{net.name}`" for net in nets if not net.tiny)
         lines.append(f"| [{nets[0].title}]({file}.md) | {nets[0].year} | {names} |")
+    lines += [
+        "",
+        "## By technique",
+        "",
+        "Found in the networks themselves; `striate nets --technique NAME` lists them.",
+    ]
+    lines += ["", "| technique | networks |", "|---|---|"]
+    every = [net for nets in files.values() for net in nets if not net.tiny]
+    for technique in techniques():
+        using = dict.fromkeys(f"[{net.file}]({net.file}.md)" for net in every if technique in net.techniques)
+        lines.append(f"| {technique} | {', '.join(using)} |")
     lines += ["", "```{toctree}", ":hidden:", "", *files, "```"]
     yield "README.md", "\n".join(lines) + "\n"
     for file, nets in files.items():

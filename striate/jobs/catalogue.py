@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from striate.errors import RequestError, nearest, unknown
 from striate.nets.catalog import Entry, entries, entry
+from striate.nets.catalog import techniques as known_techniques
 from striate.weights.imported import imported_nets, is_packaged
 
 Order = Literal["year", "parameters", "madds", "error", "name"]
@@ -19,6 +20,7 @@ def list_nets(
     pattern: str = "*",
     *,
     kind: str | None = None,
+    techniques: Sequence[str] = (),
     sort: Order | None = None,
     year: tuple[int, int] | None = None,
     max_parameters: int | None = None,
@@ -30,10 +32,11 @@ def list_nets(
     `[net.name for net in list_nets("resnet*")]` are names that `create` takes.
 
     kind: "classifier", "segmenter", "sequence-model" or "self-organising"; None: all.
+    techniques: only nets that use all of these, such as "maxout" or "squeeze-and-excitation".
     `weights` is "imported" for a net whose weights were imported into the cache. `year`: from and to, both included.
     `weights`: only nets with available weights, published or imported. Sorted by "error", nets are grouped by data set,
     as errors on different data cannot be compared, and those without a published error are left out.
-    Raises RequestError, with the nearest names, if no name matches, and for an unknown kind or order.
+    Raises RequestError, with the nearest names, if no name matches, and for an unknown kind, technique or order.
     """
     kept = set(imported_nets())
     found = [
@@ -46,17 +49,29 @@ def list_nets(
         raise RequestError(f"no net{of} matches {pattern!r}; {hint}")
     if sort is not None and sort not in get_args(Order):
         raise unknown("order", sort, get_args(Order))
+    _check_techniques(techniques)
     first, last = year or (0, 9999)
     left = [
         net
         for net in found
         if first <= net.year <= last
+        and set(techniques) <= set(net.techniques)
         and (max_parameters is None or net.parameters <= max_parameters)
         and (max_madds is None or net.madds <= max_madds)
         and (net.weights is not None or not weights)
         and (sort != "error" or error(net) is not None)
     ]
     return sorted(left, key=lambda net: _rank(net, sort)) if sort else left
+
+
+def _check_techniques(asked: Sequence[str]) -> None:
+    """Raise RequestError for an unknown technique, with the nearest ones, or with all if none is near."""
+    known = known_techniques()
+    for technique in asked:
+        if technique not in known:
+            near = nearest(technique, known)
+            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known)}"
+            raise RequestError(f"unknown technique {technique!r}; {hint}")
 
 
 def _weights_here(net: Entry, imported: bool) -> str | None:

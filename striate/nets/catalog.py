@@ -22,6 +22,7 @@ KINDS = {
     "sequence-model": "the next symbol of a sequence",
     "self-organising": "features of images, learned without labels and gradients",
 }
+TECHNIQUES = Path(__file__).with_name("techniques.json")  # found in the networks by the same command
 FACTS = Path(__file__).with_name("facts")  # a file for each module, counted by `python -m striate.anatomy.facts`
 
 
@@ -34,6 +35,7 @@ class Entry:
     the data that published weights were trained on, if there are any; `recipe` names the paper's training recipe, a
     file of `nets/recipes`; `tiny` marks the small variants for tests. `kind` is one of KINDS; a self-organising net
     may have no `classes`. A sequence model's `in_channels` are its symbols, its `input_size` is (1, length).
+    `techniques` are those of `striate.anatomy.techniques`.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Entry:
     tiny: bool
     weights: str | None
     recipe: str | None
+    techniques: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,11 @@ def entries(pattern: str = "*", *, tiny: bool = False, kind: str | None = None) 
         for entry in _catalogue().values()
         if fnmatchcase(entry.name, pattern) and (tiny or not entry.tiny) and kind in (None, entry.kind)
     ]
+
+
+def techniques() -> list[str]:
+    """The names of all techniques that a network of the catalogue uses, sorted."""
+    return sorted({name for one in _catalogue().values() for name in one.techniques})
 
 
 def entry(name: str) -> Entry:
@@ -181,14 +189,21 @@ def add_own(own: OwnEntry, short_name: str | None) -> None:
 @functools.cache
 def _catalogue() -> dict[str, Entry]:
     found: dict[str, Entry] = {}
+    techniques = json.loads(TECHNIQUES.read_text(encoding="utf-8"))
     for file, paper in papers():
         shared = {key: value for key, value in paper.items() if key not in ("nets", "rows")}
         for name, facts in paper["nets"].items():
             optional: dict[str, Any] = {"tiny": False, "weights": None, "recipe": None, "published": {}}
             merged = {**optional, **shared, **facts, "name": name, "file": file}
             merged["input_size"] = tuple(merged["input_size"])
+            merged["techniques"] = tuple(techniques.get(name, ()))
             found[name] = Entry(**merged)
     return found
+
+
+def clear() -> None:
+    """Read the files of the catalogue again, when they are next needed."""
+    _catalogue.cache_clear()
 
 
 def papers() -> list[tuple[str, dict[str, Any]]]:

@@ -20,6 +20,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pattern", nargs="?", default="*", metavar="GLOB", help="only matching names")
     parser.add_argument("--kind", choices=list(KINDS), help="only nets of this kind; default: all")
     parser.add_argument(
+        "--technique",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only nets that use it, such as maxout; given again: that use both; an unknown name is answered with all",
+    )
+    parser.add_argument(
         "--sort", choices=["year", "parameters", "madds", "error", "name"], help="ascending order; default: by paper"
     )
     parser.add_argument("--year", metavar="FROM..TO", help="year of the paper: 2015, 2015..2017, 2015..")
@@ -40,6 +47,7 @@ def run(chosen: argparse.Namespace) -> Answer:
     found = job(
         chosen.pattern,
         kind=chosen.kind,
+        techniques=chosen.technique,
         sort=chosen.sort,
         year=_years(chosen.year),
         max_parameters=_count("--max-parameters", chosen.max_parameters),
