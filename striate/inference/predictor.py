@@ -74,14 +74,14 @@ class Prediction:
 class Predictor:
     """A model ready to predict. `striate.load` makes one.
 
-    engine: "auto", "openvino" or "torch". precision: "float32", "bfloat16", or "auto", that of its metrics. The engine
-    is opened at the first image.
+    engine: "auto", "openvino" or "torch". precision: "float32", "bfloat16", "int8" (after `striate.quantize`), or
+    "auto", that of its metrics. The engine is opened at the first image.
     """
 
     def __init__(self, model: Model, *, engine: str = "auto", precision: str = "auto") -> None:
         self.model = model
-        self.engine_name, self.engine_note = choose_engine(engine)
         self.precision = str(model.metrics.get("precision", "float32")) if precision == "auto" else precision
+        self.engine_name, self.engine_note = choose_engine(engine, self.precision)
         self.ood_detector = OODDetector.of(model)
 
     @property
