@@ -21,7 +21,7 @@ from striate.progress import Progress
 from striate.reading import TEXT, given_path, read_given
 from striate.tasks import Classification
 from striate.weights.checkpoints import Checkpoint, read_checkpoint
-from striate.weights.classes import CIFAR10, imagenet_names
+from striate.weights.classes import class_names
 from striate.weights.imported import imported_path
 from striate.weights.keys import PublishedRow
 from striate.weights.peers import Offer, classifier_of, converted, offered, sources_of, unwrapped
@@ -183,11 +183,9 @@ def _names(count: int, offer: Offer, classes: Sequence[str] | None) -> tuple[str
         if len(classes) != count:
             raise RequestError(f"the weights have {count} classes, but {len(classes)} names are given")
         return tuple(classes)
-    if count == 1000:
-        return imagenet_names()
-    if count == len(CIFAR10) and offer.rows[0].size == 32:
-        return CIFAR10
-    return tuple(f"class {number}" for number in range(count))
+    # A library may publish weights of one network for several data sets: the first with that many classes.
+    known = [class_names(row.data, count) for row in offer.rows]
+    return next((names for names in known if names[0] != "class 0"), known[0])
 
 
 def _provenance(file: Path, offer: Offer, published: PublishedRow | None, checkpoint: Checkpoint) -> dict[str, Any]:

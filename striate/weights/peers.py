@@ -10,6 +10,7 @@ import importlib
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -211,7 +212,8 @@ def converted(arrays: Mapping[str, npt.NDArray[np.generic]], net: str, key_map: 
     classes = len(counted) if counted is not None and counted.ndim else 0
     if not classes:
         raise WorkError(f"these are not the weights of {net}: {last}.weight is missing")
-    complete = fitted(found, net, _shapes(net, classes, key_map.options))
+    shapes = _shapes(net, classes, key_map.options)
+    complete = fitted(found | _zero_biases(found, shapes, key_map), net, shapes)
     if key_map.bgr:
         first = next(key for key, array in complete.items() if array.ndim == 4)
         complete[first] = np.ascontiguousarray(complete[first][:, ::-1])
@@ -256,6 +258,16 @@ def _without_biases(arrays: Arrays) -> Arrays:
         if leaf == "bias" and mean in arrays:
             found[mean] = np.subtract(found[mean], found.pop(key))
     return found
+
+
+def _zero_biases(arrays: Arrays, shapes: Shapes, key_map: KeyMap) -> Arrays:
+    """The biases of our layers that have none in the other library."""
+    wanted = [f"{pattern}.bias" for pattern in key_map.no_bias]
+    return {
+        key: np.zeros(shape, np.float32)
+        for key, shape in shapes.items()
+        if key not in arrays and any(fnmatchcase(key, pattern) for pattern in wanted)
+    }
 
 
 def _keys_of(library: str) -> types.ModuleType:
