@@ -66,10 +66,10 @@ def import_weights(
 ) -> Imported:
     """Convert another library's checkpoint for the network `net` to a model file.
 
-    `source`: "torchvision", "timm", "pytorchcv", "caffe", "akamaster" or "landscape". `peer`: the library's own name of
-    the network, where it has two of one architecture, such as timm's tf_efficientnet_b0 and efficientnet_b0; a
-    published file is known by its checksum. `out`: the model file. `keep`: save the model
-    in the cache, so that the name `net` loads its weights from then on. `classes`: their names; by default ImageNet's
+    `source`: one of `striate.weights.libraries.LIBRARIES`, such as "torchvision". `peer`: the library's own name of the
+    network, where it has two of one architecture, such as timm's tf_efficientnet_b0 and efficientnet_b0; a published
+    file is known by its checksum. `out`: the model file. `keep`: save the model in the cache, so that the name `net`
+    loads its weights from then on. `classes`: their names; by default ImageNet's
     for a thousand classes, CIFAR-10's for its networks, else numbers.
     Nothing is downloaded and no code in the file is run. Raises RequestError, and writes nothing, if the weights do not
     fit `net`.
@@ -86,7 +86,7 @@ def import_weights(
     if prefix := unwrapped(checkpoint.arrays, offer.key_map)[1]:
         progress.say(f"Its names begin with {prefix!r}, which a wrapper of the network added: it is taken off.")
     try:
-        arrays, count = converted(checkpoint.arrays, net, offer.key_map)
+        arrays, count = converted(checkpoint.arrays, net, offer.key_map, None if classes is None else len(classes))
     except WorkError as error:
         hint = "".join(f"; the names are those of --from {one}" for one in _fitting(checkpoint, net, source))
         raise RequestError(f"{os.fspath(file)!r}: {error}{hint}") from error

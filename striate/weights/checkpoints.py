@@ -11,11 +11,12 @@ from striate.errors import RequestError
 from striate.model.header import Header, NotSafetensors
 from striate.reading import WEIGHTS, open_file
 from striate.weights.caffemodel import read_caffemodel
+from striate.weights.darknet import read_darknet
 from striate.weights.fitting import Arrays
 from striate.weights.pickles import arrays_of, read_pickle
 
 PICKLES = (".pth", ".pt", ".th", ".bin", ".ckpt")
-ENDINGS = (".safetensors", *PICKLES, ".caffemodel")
+ENDINGS = (".safetensors", *PICKLES, ".caffemodel", ".weights")
 CAFFE_BYTES = 2**30  # of a Caffe model; VGG-19, the largest of those that fit, has half
 
 
@@ -29,7 +30,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a `.safetensors`, PyTorch or `.caffemodel` file. Floats of other than 32 bits become float32.
+    """Read a `.safetensors`, PyTorch, `.caffemodel` or Darknet file. Floats of other than 32 bits become float32.
 
     A PyTorch file is a pickle: torch unpickles only tensors and plain containers from it (weights_only).
     Raises RequestError for a file that does not exist, is of another kind, or is damaged.
@@ -52,6 +53,8 @@ def _read(file: BufferedReader, ending: str) -> tuple[str, Arrays]:
     """What the file is, and its arrays."""
     if ending == ".caffemodel":
         return "a Caffe model, of which only layer names and blobs were read", {**read_caffemodel(file.read())}
+    if ending == ".weights":
+        return "a file of Darknet's, numbers without names", read_darknet(file)
     if ending == ".safetensors":
         return "a safetensors file", _of_safetensors(file)
     return "a pickle, of which only tensors and plain containers were read", read_pickle(file)

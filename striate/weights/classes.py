@@ -44,6 +44,13 @@ def imagenet_names() -> tuple[str, ...]:
     return tuple(known.name if times[known.name] == 1 else f"{known.name} ({known.wnid})" for known in classes)
 
 
+def class_order(library: str) -> tuple[int, ...]:
+    """Where each of ImageNet's classes is among the outputs of a library's networks. library: "darknet"."""
+    text = Path(__file__).with_name(f"{library}_classes.txt").read_text(encoding="utf-8")
+    places = {wnid: place for place, wnid in enumerate(text.split())}
+    return tuple(places[known.wnid] for known in imagenet_classes())
+
+
 def class_names(data: str, count: int) -> tuple[str, ...]:
     """The names of the classes of a data set: "imagenet", "cifar10", "cifar100" or "svhn"; numbers if not `count`."""
     names = imagenet_names() if data == "imagenet" else {"cifar10": CIFAR10, "cifar100": CIFAR100, "svhn": SVHN}[data]

@@ -23,7 +23,7 @@ from striate.nets.base import Net
 from striate.weights import create
 from striate.weights.imported import fetched_path, imported_path
 from striate.weights.keys import PublishedRow, torchvision
-from striate.weights.peers import LIBRARIES
+from striate.weights.libraries import LIBRARIES
 
 NET = "squeezenet1_1"
 PLACES = dict(zip(range(2, 10), (3, 4, 6, 7, 9, 10, 11, 12), strict=True))

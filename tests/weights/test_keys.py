@@ -17,7 +17,8 @@ from striate.nets.build import create
 from striate.nets.catalog import entries, entry
 from striate.weights.fitting import Rename, fitted, renamed
 from striate.weights.keys import KeyMap
-from striate.weights.peers import LIBRARIES, converted, key_map_of, offered, offered_nets, sources_of
+from striate.weights.libraries import LIBRARIES
+from striate.weights.peers import converted, key_map_of, offered, offered_nets, sources_of
 
 LEAVES = {
     "w": ("weight",),

@@ -21,7 +21,8 @@ class KeyMap:
 
     options: of `create`, if the library's network is a variant. bgr: its images are blue, green, red. norm_bias: its
     convolutions have a bias before each normalisation, which is folded into the mean that is subtracted next. no_bias:
-    patterns of our layers whose bias it does not have, so that it is zero.
+    patterns of our layers whose bias it does not have, so that it is zero. sequence: its files have numbers without
+    names, in the order of the layers. order: of ImageNet's classes in its outputs, as `class_order` takes it.
     """
 
     rules: tuple[Rename, ...]
@@ -29,6 +30,8 @@ class KeyMap:
     bgr: bool = False
     norm_bias: bool = False
     no_bias: tuple[str, ...] = ()
+    sequence: bool = False
+    order: str = ""
 
 
 @dataclass(frozen=True)

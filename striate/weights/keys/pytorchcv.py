@@ -40,6 +40,7 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         "nin_cifar": KeyMap(names.NIN_CIFAR, {"pooling": "padded"}),
         "squeezenet1_0": KeyMap(names.SQUEEZENET, {"border": False}),
         "squeezenet1_0_bypass": KeyMap(names.SQUEEZENET, {"border": False}),
+        "tiny_darknet": KeyMap(names.TINY_DARKNET),
         "squeezenet1_1": KeyMap(names.SQUEEZENET_1_1, {"bypass": True} if "resnet" in arch else {}),
     }.get(net)
 

@@ -270,6 +270,24 @@ NIN_CIFAR = table(
 )
 
 
+TINY_DARKNET = (
+    *conv_norm(
+        table(
+            Rename,
+            """
+            theirs                    ours
+            features.stage1.unit1     stage1.conv0
+            features.stage2.unit1     stage2.conv2
+            features.stage3.unit{u}   stage3.conv{u+3}
+            features.stage4.unit{u}   stage4.conv{u+8}
+            features.stage5.unit{u}   stage5.conv{u+13}
+            """,
+        )
+    ),
+    Rename("output.final_conv", "conv19"),
+)
+
+
 def mobilenet_v2_rules() -> tuple[Rename, ...]:
     """Rules for MobileNetV2, some of whose stages are one there and two here."""
     from striate.nets.mobilenet_v2 import stages
