@@ -167,7 +167,6 @@ PAIRS = table(
     efficientnet_b7       pytorchcv    efficientnet_b7b            -
     tiny_darknet          pytorchcv    darknet_tiny                -
     nin_cifar             pytorchcv    nin_cifar10                 -
-    tiny_darknet          pytorchcv    darknet_tiny                -
     nin_cifar             pytorchcv    nin_cifar100                -
     resnet1202            pytorchcv    resnet1202_cifar10          -
     se_resnet20           pytorchcv    seresnet20_cifar10          -

@@ -196,6 +196,9 @@ def _provenance(file: Path, offer: Offer, published: PublishedRow | None, checkp
         "licence": (published and published.licence) or library.licence,
         "sha256": checkpoint.checksums["sha256"],
     }
+    row = published or (offer.rows[0] if len(offer.rows) == 1 else None)
+    if row is not None:
+        facts |= {"peer": row.peer, "published_file": row.file}
     if published is not None:
         facts["address"] = library.address.format(file=published.file, peer=published.peer)
         if published.top1:

@@ -25,13 +25,13 @@ _OF_NORM = ("bias", "weight", "running_mean", "running_var")
 def read_darknet(file: BufferedReader) -> Arrays:
     """The numbers of a file, as one array. Raises RequestError for a file that is not Darknet's."""
     content = file.read()
-    if len(content) < 16:
-        raise RequestError(f"it has {len(content)} bytes, and Darknet's header alone 16 or 20")
-    major, minor, revision = np.frombuffer(content, "<i4", 3).tolist()
+    major, minor, revision = np.frombuffer(content[:12].ljust(12, b"\0"), "<i4").tolist()
+    header = 20 if (major, minor) >= (0, 2) else 16
     if not (0 <= major < 10 and 0 <= minor < 10 and 0 <= revision < 100):
         raise RequestError(f"its version is {major}.{minor}.{revision}, so it is not a file of Darknet's")
-    header = 20 if (major, minor) >= (0, 2) else 16
-    if len(content) < header or (len(content) - header) % 4:
+    if len(content) < header:
+        raise RequestError(f"it has {len(content)} bytes, and Darknet's header alone {header}")
+    if (len(content) - header) % 4:
         raise RequestError(f"after its header of {header} bytes come {len(content) - header}, not a multiple of four")
     return {NUMBERS: np.frombuffer(content, "<f4", offset=header)}
 

@@ -98,6 +98,12 @@ def offered_nets(library: str) -> list[str]:
     return list(dict.fromkeys(row.net for row in module.WEIGHTS if row.net not in module.DIFFERENT))
 
 
+def published_rows(net: str, library: str) -> tuple[PublishedRow, ...]:
+    """What a library publishes of `net` that can be imported; without its rules, which need the network."""
+    module = _keys_of(library)
+    return tuple(row for row in module.WEIGHTS if row.net == net and net not in module.DIFFERENT)
+
+
 def sources_of(net: str) -> list[str]:
     """The libraries whose weights a network can import."""
     return [library for library in LIBRARIES if net in offered_nets(library)]
