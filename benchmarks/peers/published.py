@@ -3,8 +3,8 @@
     python benchmarks/peers/published.py timm > striate/weights/published_timm.txt
     python benchmarks/peers/published.py pytorchcv > striate/weights/published_pytorchcv.txt
 
-Sizes, crops, filters and colours are those of the package's own descriptions. Of timm, weights of other classes or
-colours, and those whose evaluation squashes the image, are left out.
+Sizes, crops, filters and colours are those of the package's own descriptions; a resize of 0 squashes the whole image.
+Of timm, weights of other classes or colours are left out.
 """
 
 from __future__ import annotations
@@ -96,13 +96,13 @@ def timm_rows(known: set[str]) -> Iterator[Row]:
             for peer in tags:
                 found = timm.get_pretrained_cfg(peer)
                 colour = {IMAGENET: "imagenet", HALF: "half"}.get(tuple(found.mean))
-                if found.num_classes != 1000 or colour is None or found.crop_mode != "center" or found.label_offset:
+                resize = 0 if found.crop_mode == "squash" else math.floor(found.input_size[-1] / found.crop_pct)
+                if found.num_classes != 1000 or colour is None or found.crop_mode == "border" or found.label_offset:
                     print(f"left out: {peer}", file=sys.stderr)
                     continue
                 size = found.input_size[-1]
                 file = found.url.split("/")[-1] if found.url else "model.safetensors"
                 licence = "-" if found.license == "apache-2.0" else str(found.license)
-                resize = math.floor(size / found.crop_pct)
                 yield net, peer, file, str(size), str(resize), found.interpolation, colour, "0", licence
 
 

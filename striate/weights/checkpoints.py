@@ -17,7 +17,8 @@ from striate.weights.pickles import arrays_of, read_pickle
 
 PICKLES = (".pth", ".pt", ".th", ".bin", ".ckpt")
 ENDINGS = (".safetensors", *PICKLES, ".caffemodel", ".weights")
-CAFFE_BYTES = 2**30  # of a Caffe model; VGG-19, the largest of those that fit, has half
+# Of a Caffe model, of which VGG-19, the largest that fits, has half; of Darknet's, whose networks here have 4 MB.
+LIMITS = {".caffemodel": 2**30, ".weights": 2**28}
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if ending not in ENDINGS:
         raise RequestError(f"{str(path)!r} ends in none of {', '.join(ENDINGS)}")
     try:
-        with open_file(path, CAFFE_BYTES if ending == ".caffemodel" else WEIGHTS) as file:
+        with open_file(path, LIMITS.get(ending, WEIGHTS)) as file:
             what, arrays = _read(file, ending)
             checksums = {name: _digest(file, name) for name in ("sha256", "sha1")}
     except OSError as error:

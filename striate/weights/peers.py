@@ -64,8 +64,10 @@ class Offer:
         """The preprocessing of a published file, by default of the first."""
         chosen = row or self.rows[0]
         mean, std = NORMALISATIONS[chosen.colour]
-        size, share = chosen.size, round(chosen.size / chosen.resize, 3)
-        return Pixels(size, size, fraction=share, filter=chosen.filter, mean=mean, std=std)
+        size = chosen.size
+        if not chosen.resize:
+            return Pixels(size, size, rule="squash", filter=chosen.filter, mean=mean, std=std)
+        return Pixels(size, size, fraction=round(size / chosen.resize, 3), filter=chosen.filter, mean=mean, std=std)
 
 
 def offered(net: str, library: str, peer: str = "") -> Offer:

@@ -21,6 +21,7 @@ from striate.nets.build import create
 from striate.nets.state import load_arrays
 from striate.weights.classes import CIFAR10, imagenet_names
 from striate.weights.imported import imported_path
+from striate.weights.libraries import LIBRARIES
 
 NAMES = {  # of SqueezeNet 1.1's parts in torchvision, by ours
     "conv1.conv": "features.0",
@@ -106,6 +107,11 @@ def test_weights_that_are_not_numbers_are_refused(value: float, net: Net, tmp_pa
     assert code == 2
     assert re.search(r"is damaged: 1 of the [\d,]+ values of \S*weight are NaN or infinite$", err.strip())
     assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_the_help_names_every_library(cli) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = cli("import", "--help")
+    assert code == 0 and all(name in out for name in LIBRARIES)
 
 
 def test_class_names_that_are_there_twice_are_refused(net: Net, tmp_path: Path, cli) -> None:  # type: ignore[no-untyped-def]
