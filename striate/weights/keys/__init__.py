@@ -39,8 +39,8 @@ class PublishedRow:
     """One line of a library's table of weights.
 
     `peer` is its name for the network, `file` that of the weights. size and resize: pixels of the image, and of the
-    shorter side before the crop, by a resize filter; resize 0: the whole image is squashed. `colour` is a key of NORMALISATIONS. top1: in per cent, as
-    published; 0: not stated. licence: of these weights, None for the library's.
+    shorter side before the crop, by a resize filter; resize 0: the whole image is squashed. `colour` is a key of
+    NORMALISATIONS. top1: in per cent, as published; 0: not stated. licence: of these weights, None for the library's.
     """
 
     net: str
