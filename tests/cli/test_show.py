@@ -133,7 +133,7 @@ def test_published_weights_are_listed_with_their_accuracy(cli) -> None:
     licences = {row["library"]: row["licence"] for row in rows if row["library"] not in ("package", "timm")}
     assert licences == {
         "torchvision": "BSD-3-Clause", "pytorchcv": "MIT", "caffe": "by model", "landscape": "MIT",
-        "akamaster": "BSD-2-Clause",
+        "akamaster": "BSD-2-Clause", "darknet": "Darknet's",
     }  # fmt: skip
     lines = cli("nets", "mobilenet*", "--weights")[1].splitlines()
     assert lines[0].split()[:4] == ["net", "from", "name", "pixels"] and any("71.88" in line for line in lines)
