@@ -17,13 +17,19 @@ def load(name: str | os.PathLike[str], *, engine: str = "auto", precision: str =
 
 
 def load_calibrated(
-    name: str | os.PathLike[str], *, engine: str, precision: str, calibrate: Data | None, progress: Progress | None
+    name: str | os.PathLike[str],
+    *,
+    engine: str,
+    precision: str,
+    calibrate: Data | None,
+    progress: Progress | None,
+    many: bool = True,
 ) -> Predictor:
-    """`load`; for int8 the model is quantised first, unless it was on this machine and no images are given.
+    """`load`, for many images or few; for int8 the model is quantised first.
 
-    calibrate: labelled images for int8, by default those it was trained on. Raises what `striate.quantize` raises.
+    Not if it was quantised on this machine and no images are given. calibrate: labelled images, by default those it was trained on. Raises what `striate.quantize` raises.
     """
-    predictor = load(name, engine=engine, precision=precision)
+    predictor = Predictor(open_model(name), engine=engine, precision=precision, many=many)
     if predictor.precision == "int8" and (calibrate is not None or not int8_folder(predictor.model).is_dir()):
         from striate.jobs.quantize import quantize
 

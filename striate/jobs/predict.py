@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from striate.data.opening import Data
 from striate.data.sources.base import Oddity
 from striate.data.sources.folder import open_images
@@ -20,6 +22,8 @@ from striate.jobs.sorting import Sorting, sort_images
 from striate.pixels import Images
 from striate.progress import Progress
 from striate.storage import write_text
+
+FEW = 4  # files, for which an engine is opened that divides each image among the cores
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,10 @@ def predict(
     folder "unsure". Raises RequestError if there is no image file, or for an output that cannot be written.
     """
     progress = progress or Progress()
-    predictor = load_calibrated(model, engine=engine, precision=precision, calibrate=calibrate, progress=progress)
+    many = len(files) > FEW or any(os.path.isdir(file) for file in files)  # noqa: PTH112  (Path.is_dir raises)
+    predictor = load_calibrated(
+        model, engine=engine, precision=precision, calibrate=calibrate, progress=progress, many=many
+    )
     given = _image_files(files)
     sorting = _sorting(sort_into, link, unsure)
     table = _named(csv, "the table (--csv)") if csv is not None else None
@@ -137,7 +144,8 @@ def _predicted(
             else:
                 yield path, found
 
-    with progress.bar("Predicting", len(given.paths)) as bar:
+    # The head's products are small: more threads would only wait for cores that decode.
+    with threadpool_limits(1, user_api="blas"), progress.bar("Predicting", len(given.paths)) as bar:
         return list(predictor.predict_crops(usable())), failed
 
 
