@@ -27,7 +27,8 @@ def load_calibrated(
 ) -> Predictor:
     """`load`, for many images or few; for int8 the model is quantised first.
 
-    Not if it was quantised on this machine and no images are given. calibrate: labelled images, by default those it was trained on. Raises what `striate.quantize` raises.
+    Not if it was quantised on this machine and no images are given. calibrate: labelled images, by default those it was
+    trained on. Raises what `striate.quantize` raises.
     """
     predictor = Predictor(open_model(name), engine=engine, precision=precision, many=many)
     if predictor.precision == "int8" and (calibrate is not None or not int8_folder(predictor.model).is_dir()):
