@@ -65,7 +65,8 @@ class LoopState:
 
     epoch, batch: epochs done, and batches done of the current epoch. step: steps done in total. accumulate:
     micro-batches per batch, more than the recipe's after running out of memory. eval_net: the network that is evaluated
-    on held-out images. over: set by a hook to end the run after this epoch.
+    on held-out images. over: set by a hook to end the run after this epoch. rate_scale: set by a hook, a factor of the
+    schedule's learning rate.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class LoopState:
         self.sums = Sums()
         self.reports: list[EpochReport] = []
         self.over = False
+        self.rate_scale = 1.0
         self._order: tuple[int, SampleOrder] | None = None
         self._around = ExitStack()
         if self.device.type == "cpu" and recipe.train.compile != "yes":
@@ -139,7 +141,7 @@ class LoopState:
 
     def set_rates(self) -> None:
         """Set the optimizer's learning rate and momentum for this step."""
-        rate, momentum = self.schedule.rate(self.step), self.schedule.momentum(self.step)
+        rate, momentum = self.rate_scale * self.schedule.rate(self.step), self.schedule.momentum(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
             if self.recipe.schedule.name != "one-cycle" or self.recipe.optimizer.name == "sgd":
