@@ -54,6 +54,62 @@ CIFAR_PREACT_RESNET = table(
     """,
 )
 
+RESNEXT_BLOCKS = tuple(
+    Rename(rule.theirs, rule.ours.replace("{u-1}.conv{c}", "{u-1}.transformations.conv{c}")) for rule in RESNET_BLOCKS
+)
+RESNEXT_SE_LAYERS = tuple(Rename(rule.theirs, rule.ours.replace("conv3", "transformations")) for rule in SE_LAYERS)
+CIFAR_RESNEXT_BLOCKS = tuple(
+    Rename(rule.theirs, rule.ours.replace("{u-1}.conv{c}", "{u-1}.transformations.conv{c}"))
+    for rule in CIFAR_RESNET_BLOCKS
+)
+
+WIDE_RESNET = table(
+    Rename,
+    """
+    theirs                                     ours
+    features.init_block                        conv1
+    features.stage{s}.unit{u}.body.conv1.bn    conv{s+1}.{u-1}.before.0
+    features.stage{s}.unit{u}.body.conv1.conv  conv{s+1}.{u-1}.residual.conv1
+    features.stage{s}.unit{u}.body.conv2.bn    conv{s+1}.{u-1}.residual.between.0
+    features.stage{s}.unit{u}.body.conv2.conv  conv{s+1}.{u-1}.residual.conv2
+    features.stage{s}.unit{u}.identity_conv    conv{s+1}.{u-1}.shortcut
+    features.post_activ.bn                     last.0
+    output                                     head
+    """,
+)
+
+# The last normalisation of a unit, LAST, is the second of a basic one and the third of a bottleneck.
+_PYRAMIDNET = table(
+    Rename,
+    """
+    theirs                                       ours
+    features.init_block.conv                     conv1.0
+    features.init_block.bn                       conv1.1
+    features.stage{s}.unit{u}.body.conv1.bn      conv{s+1}.{u-1}.residual.norm
+    features.stage{s}.unit{u}.body.conv{c}.bn    conv{s+1}.{u-1}.residual.norm{c-1}
+    features.stage{s}.unit{u}.body.conv{c}.conv  conv{s+1}.{u-1}.residual.conv{c}
+    features.stage{s}.unit{u}.bn                 conv{s+1}.{u-1}.residual.LAST
+    features.post_activ.bn                       last.0
+    output                                       head
+    """,
+)
+
+# Unit 1 to 5, level l of a unit and a convolution j that ends there: that of column j, the deepest first.
+FRACTALNET = (
+    *conv_norm(
+        tuple(
+            Rename(
+                f"features.unit{{u}}.block.blocks.block{level}.subblock{column}",
+                f"block{{u}}.column{column}.{level // 2 ** (column - 1) - 1}",
+            )
+            for level in range(1, 5)
+            for column in range(1, 4)
+            if level % 2 ** (column - 1) == 0
+        )
+    ),
+    HEAD,
+)
+
 CIFAR_DENSENET_BLOCKS = table(
     Rename,
     """
@@ -167,6 +223,12 @@ BN_INCEPTION = (
 )
 
 
+def pyramidnet_rules(*, bottleneck: bool) -> tuple[Rename, ...]:
+    """Rules for a PyramidNet of basic or of bottleneck units."""
+    last = "norm3" if bottleneck else "norm2"
+    return tuple(Rename(rule.theirs, rule.ours.replace("LAST", last)) for rule in _PYRAMIDNET)
+
+
 def key_map(net: str, arch: str = "") -> KeyMap | None:
     """The rules for a network, or None."""
     if net in ("resnet50", "resnet101", "resnet152"):
@@ -178,6 +240,14 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         return KeyMap((*conv_norm(CIFAR_RESNET_BLOCKS), HEAD), {"shortcut": "B"})
     if net in ("preact_resnet164", "preact_resnet1001"):
         return KeyMap(CIFAR_PREACT_RESNET, {"stride_in": "3x3"})
+    if net in ("resnext50_32x4d", "resnext101_32x4d", "resnext101_64x4d"):
+        return KeyMap((*conv_norm(RESNEXT_BLOCKS), HEAD))
+    if net in ("se_resnext50_32x4d", "se_resnext101_32x4d"):
+        return KeyMap((*conv_norm(RESNEXT_BLOCKS), *RESNEXT_SE_LAYERS, HEAD))
+    if net in ("wrn_16_10", "wrn_28_10", "wrn_40_8"):
+        return KeyMap(WIDE_RESNET)
+    if net.startswith("pyramidnet"):
+        return KeyMap(pyramidnet_rules(bottleneck=net.endswith("_bn")))
     if net.startswith("densenet") and "_k" in net:
         ends = (Rename("features.init_block", "stem"), Rename("features.post_activ.bn", "last.0"))
         return KeyMap((*conv_norm(CIFAR_DENSENET_BLOCKS), *ends, HEAD))
@@ -188,6 +258,8 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         "bn_inception": KeyMap(BN_INCEPTION, norm_bias=True),
         "squeezenet1_0": KeyMap(SQUEEZENET, {"border": False}),
         "squeezenet1_0_bypass": KeyMap(SQUEEZENET, {"border": False}),
+        "fractalnet20": KeyMap(FRACTALNET, {"pool": "after_join"}),
+        "resnext29_16x64d": KeyMap((*conv_norm(CIFAR_RESNEXT_BLOCKS), HEAD)),
         "squeezenet1_1": KeyMap(SQUEEZENET_1_1),
     }.get(net)
 
