@@ -174,6 +174,27 @@ PAIRS = table(
     densenet40_k12        pytorchcv    densenet40_k12_cifar10      -
     densenet100_k12       pytorchcv    densenet100_k12_cifar10     -
     densenet100_k24       pytorchcv    densenet100_k24_cifar10     -
+    wide_resnet50_2       torchvision  wide_resnet50_2             -
+    resnext50_32x4d       torchvision  resnext50_32x4d             -
+    resnext101_32x8d      torchvision  resnext101_32x8d            -
+    resnext101_64x4d      torchvision  resnext101_64x4d            -
+    wide_resnet50_2       timm         wide_resnet50_2             -
+    resnext101_32x4d      timm         resnext101_32x4d            -
+    se_resnext50_32x4d    timm         seresnext50_32x4d           -
+    se_resnext101_32x4d   timm         seresnext101_32x4d          -
+    se_resnext50_32x4d    pytorchcv    seresnext50_32x4d           -
+    wrn_16_10             pytorchcv    wrn16_10_cifar10            -
+    wrn_28_10             pytorchcv    wrn28_10_cifar10            -
+    wrn_40_8              pytorchcv    wrn40_8_cifar10             -
+    resnext29_16x64d      pytorchcv    resnext29_16x64d_cifar10    -
+    pyramidnet110_a48     pytorchcv    pyramidnet110_a48_cifar10   -
+    pyramidnet110_a84     pytorchcv    pyramidnet110_a84_cifar10   -
+    pyramidnet110_a270    pytorchcv    pyramidnet110_a270_cifar10  -
+    pyramidnet164_a270_bn  pytorchcv   pyramidnet164_a270_bn_cifar10  -
+    pyramidnet200_a240_bn  pytorchcv   pyramidnet200_a240_bn_cifar10  -
+    pyramidnet236_a220_bn  pytorchcv   pyramidnet236_a220_bn_cifar10  -
+    pyramidnet272_a200_bn  pytorchcv   pyramidnet272_a200_bn_cifar10  -
+    fractalnet20          pytorchcv    fractalnet_cifar10          -
     """,
 )
 CHANGES = {

@@ -160,6 +160,9 @@ def training_pass(net: Net, input_size: Sequence[int]) -> tuple[dict[str, tuple[
     Bytes count where they are first saved; what the net does between two children belongs to the one before.
     """
     training = meta_copy(net).train().requires_grad_()
+    for module in training.modules():
+        if keep := getattr(module, "keep_all", None):  # it leaves out parts at random: the most is wanted
+            keep()
     outputs: dict[str, tuple[int, ...]] = {}
     stored: Counter[str] = Counter()
     running = [next(name for name, _ in net.named_children())]

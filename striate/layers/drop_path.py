@@ -1,4 +1,4 @@
-"""Stochastic depth: a residual branch dropped for some of the images in training, as in EfficientNet."""
+"""Drop-path: a residual branch dropped for some of the images in training, as in EfficientNet."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ class DropPath(nn.Module):
 
     So the expectation is the input, which is the output in evaluation. For the end of a residual branch, before the
     addition. Input and output [N, ...]. Raises RequestError for a rate outside [0, 1).
-    Source: Huang et al. 2016 (arXiv:1603.09382), there for the whole batch and scaled in evaluation;
-    here for each image and scaled in training, as in the code of EfficientNet (tensorflow/tpu, `drop_connect`).
+    Source: Huang et al. 2016 (arXiv:1603.09382), there for the whole batch and scaled in evaluation, which
+    is `StochasticDepth`; here for each image and scaled in training, as in the code of EfficientNet (tensorflow/tpu,
+    `drop_connect`).
     """
 
     def __init__(self, rate: float) -> None:

@@ -1,4 +1,4 @@
-"""The parameter-free shortcut across a change of shape."""
+"""Shortcuts without parameters across a change of shape."""
 
 from __future__ import annotations
 
@@ -26,3 +26,22 @@ class ZeroPadShortcut(nn.Module):
 
     def extra_repr(self) -> str:
         return f"zeros={self.before}+{self.after}, stride={self.stride}"
+
+
+class PooledPadShortcut(nn.Module):
+    """The identity, averaged over `stride` x `stride` pixels, with zeros after the old channels for the new ones.
+
+    Windows that cross the border average what is within it. Input [N, in, H, W], output [N, out, ceil(H/s),
+    ceil(W/s)]. Source: Huang et al. 2016 (arXiv:1603.09382), section 4; Han, Kim, Kim 2016 (arXiv:1610.02915).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.zeros = out_channels - in_channels
+        self.pool = nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(self.pool(x), (0, 0, 0, 0, 0, self.zeros))
+
+    def extra_repr(self) -> str:
+        return f"zeros={self.zeros}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,23 @@ def he_normal_fan_out(net: nn.Module) -> None:
             layer.weight.normal_(0, math.sqrt(2 / fan_out))
         else:
             bound = 1 / math.sqrt(layer.out_features)
+            layer.weight.uniform_(-bound, bound)
+        _fill_bias(layer, 0.0)
+
+
+@torch.no_grad()
+def he_normal_torch7(net: nn.Module, fan: Literal["in", "out"]) -> None:
+    """Convolutions normal of variance 2 / (kernel area x channels), linear layers uniform in +-1 / sqrt(inputs).
+
+    `fan`: the channels are those of the input or of the output, all of them where a convolution has groups. Source:
+    facebook/fb.resnet.torch and the codes that started from it; the linear layers are as torch 7 makes them.
+    """
+    for _, layer in _layers(net):
+        if isinstance(layer, nn.Conv2d):
+            channels = layer.in_channels if fan == "in" else layer.out_channels
+            layer.weight.normal_(0, math.sqrt(2 / (channels * math.prod(layer.kernel_size))))
+        else:
+            bound = 1 / math.sqrt(layer.in_features)
             layer.weight.uniform_(-bound, bound)
         _fill_bias(layer, 0.0)
 

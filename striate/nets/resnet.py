@@ -7,7 +7,8 @@ Here: the ImageNet networks of Table 1 and the CIFAR-10 networks of section 4.2,
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
@@ -145,10 +146,33 @@ def shortcut_of(option: Option, in_channels: int, channels: int, stride: int) ->
     return ConvNormAct(in_channels, channels, 1, stride=stride, act=None)
 
 
-def _blocks(stage: Stage, shortcut: Option | None, stride_in: StrideIn = "1x1") -> list[nn.Module]:
+BlockMaker = Callable[[int, tuple[Conv, ...], int], nn.Module]  # of the input's channels, convolutions and stride
+
+
+def blocks_of(stage: Stage, block: BlockMaker) -> list[nn.Module]:
+    """The blocks of a stage, each made by `block`; the first has the stride and the change of channels."""
     after = stage.convs[-1].channels
-    first = Block(stage.in_channels, stage.convs, stage.stride, shortcut=shortcut, stride_in=stride_in)
-    return [first, *(Block(after, stage.convs, 1, shortcut=shortcut) for _ in range(stage.blocks - 1))]
+    first = block(stage.in_channels, stage.convs, stage.stride)
+    return [first, *(block(after, stage.convs, 1) for _ in range(stage.blocks - 1))]
+
+
+def add_imagenet_stages(
+    net: Net, first: Conv, rows: Iterable[Stage], block: BlockMaker, pooling: Pooling = "padded"
+) -> None:
+    """Give `net` conv1, with `first`, and conv2_x to conv5_x of Table 1, from `rows`; conv2_x opens with the pooling.
+
+    Also sets `stages`, `feature_channels` and `embedding_size`; the head is left to the net.
+    """
+    net.add_module("conv1", ConvNormAct(net.in_channels, first.channels, first.kernel, stride=2))
+    names = [row.layer_name for row in ROWS]
+    pool = nn.MaxPool2d(3, 2, padding=1) if pooling == "padded" else nn.MaxPool2d(3, 2, ceil_mode=True)
+    parts: list[tuple[str, nn.Module]] = [("pool", pool)]
+    for name, stage in zip(names[1:], rows, strict=True):
+        parts += [(str(number), made) for number, made in enumerate(blocks_of(stage, block))]
+        net.add_module(name, nn.Sequential(OrderedDict(parts)))
+        parts = []
+    net.stages = tuple(names)
+    net.feature_channels = net.embedding_size = stage.convs[-1].channels
 
 
 class ResNet(Net):
@@ -181,17 +205,9 @@ class ResNet(Net):
         super().__init__()
         self.in_channels = in_channels
         (first,) = ROWS[0].basic.scaled(width)
-        self.conv1 = ConvNormAct(in_channels, first.channels, first.kernel, stride=2)
-        pool = nn.MaxPool2d(3, 2, padding=1) if pooling == "padded" else nn.MaxPool2d(3, 2, ceil_mode=True)
-        parts: list[tuple[str, nn.Module]] = [("pool", pool)]
-        for row, stage in zip(ROWS[1:], stages(depth, width), strict=True):
-            blocks = _blocks(stage, shortcut if residual else None, stride_in)
-            parts += [(str(number), block) for number, block in enumerate(blocks)]
-            self.add_module(row.layer_name, nn.Sequential(OrderedDict(parts)))
-            parts = []
-        self.feature_channels = self.embedding_size = stage.convs[-1].channels
+        block = partial(Block, shortcut=shortcut if residual else None, stride_in=stride_in)
+        add_imagenet_stages(self, first, stages(depth, width), block, pooling)
         self.head = nn.Linear(self.embedding_size, classes)
-        self.stages = tuple(row.layer_name for row in ROWS)
         he_normal(self)
 
 
@@ -221,8 +237,9 @@ class CifarResNet(Net):
         self.in_channels = in_channels
         first, *_, last = CIFAR_ROWS
         self.stem = ConvNormAct(in_channels, first.filters, 3)
+        block = partial(Block, shortcut=shortcut if residual else None)
         for number, stage in enumerate(cifar_stages(depth), start=1):
-            self.add_module(f"stage{number}", nn.Sequential(*_blocks(stage, shortcut if residual else None)))
+            self.add_module(f"stage{number}", nn.Sequential(*blocks_of(stage, block)))
         self.head = nn.Linear(last.filters, classes)
         self.stages = ("stem", "stage1", "stage2", "stage3")
         self.feature_channels = self.embedding_size = last.filters

@@ -12,13 +12,17 @@ from torch import nn
 
 from striate.errors import RequestError
 from striate.layers.squeeze_excitation import SqueezeExcitation
+from striate.nets import resnext, shake_shake, wide_resnet
 from striate.nets.base import Net, Variant
 from striate.nets.bn_inception import BNInception, Inception
 from striate.nets.initialise import he_normal
 from striate.nets.mobilenet_v1 import MobileNetV1, SeparableConv
 from striate.nets.preact_resnet import CifarPreActResNet, Unit
 from striate.nets.resnet import Block, CifarResNet, ResNet
+from striate.nets.resnext import AggregatedBlock
+from striate.nets.shake_shake import ShakeBlock, ShakeBottleneck
 from striate.nets.shapes import output_shapes
+from striate.nets.wide_resnet import WideBlock
 from striate.tables import table
 
 # Table 1, the column of SE-ResNet-50: the blocks of ResNet-50, and in each the two fully connected layers.
@@ -51,6 +55,10 @@ PLACES: Places = {
     Block: lambda block: block.convs[-1],
     Unit: lambda block: "residual",
     SeparableConv: lambda block: "",
+    WideBlock: lambda block: "residual",
+    AggregatedBlock: lambda block: "transformations",
+    ShakeBlock: lambda block: "branches",
+    ShakeBottleneck: lambda block: "branches",
 }
 
 
@@ -98,6 +106,11 @@ VARIANTS = {
     "se_mobilenet_v1": Variant(MobileNetV1, {}, squeeze_excite),
     "se_preact_resnet110": Variant(CifarPreActResNet, {"depth": 110}, squeeze_excite),
     "se_preact_resnet164": Variant(CifarPreActResNet, {"depth": 164, "bottleneck": True}, squeeze_excite),
+    "se_resnext50_32x4d": resnext.VARIANTS["resnext50_32x4d"]._replace(then=squeeze_excite),
+    "se_resnext101_32x4d": resnext.VARIANTS["resnext101_32x4d"]._replace(then=squeeze_excite),
+    "se_wrn_16_8": wide_resnet.VARIANTS["wrn_16_8"]._replace(then=squeeze_excite),
+    "se_shake_26_2x96d": shake_shake.VARIANTS["shake_shake_26_2x96d"]._replace(then=squeeze_excite),
+    "se_shake_even_29_2x4x64d": shake_shake.VARIANTS["shake_even_29_2x4x64d"]._replace(then=squeeze_excite),
     "se_resnet20": Variant(CifarResNet, {"depth": 20}, squeeze_excite),
     "se_resnet_tiny": Variant(CifarResNet, {"depth": 8}, squeeze_excite),
 }
@@ -107,6 +120,6 @@ VARIANTS = {
 # SE-ResNet-50, 572 M for SE-MobileNet); here, as in all files, they are not counted (3.860 G, 569 M).
 # The CIFAR networks of Tables 4 and 5 are assumed to be the pre-activation ones, whose errors are those of the paper's
 # baselines. Inception is BN-Inception, as in Table 2. Where SE is in SE-MobileNet the paper does not state: after each
-# separable convolution gives its 4.7 M. Not included: SE in VGG-16, Inception-ResNet-v2, ShuffleNet, ResNeXt and in the
-# wide and Shake-Shake networks, SENet-154. se_resnet20 and se_resnet_tiny (depth 8) are ours, for small machines and
-# for tests.
+# separable convolution gives its 4.7 M. Nor does it say where it is in the Shake-Shake networks: here after the mixed
+# branches, once a block. Not included: SE in VGG-16, Inception-ResNet-v2 and ShuffleNet, SENet-154. se_resnet20 and
+# se_resnet_tiny (depth 8) are ours, for small machines and for tests.

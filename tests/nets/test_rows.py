@@ -18,7 +18,7 @@ from striate.nets.build import create
 PAPERS = catalog.papers()
 ROWS = [row for _, paper in PAPERS for row in paper.get("rows", [])]
 MAPPED = [row for row in ROWS if "net" in row]
-WITHOUT_ROWS = {"efficientnet_lite", "tiny_darknet"}  # the published numbers have none of them
+WITHOUT_ROWS = {"efficientnet_lite", "recurrent_resnet", "tiny_darknet"}  # the published numbers have none of them
 
 
 def made(row: dict[str, Any]) -> Net:

@@ -135,6 +135,36 @@ def test_what_cannot_be_done_is_refused() -> None:
         squeeze_excite(create("resnet8"), reduction=0)
 
 
+@pytest.mark.parametrize(
+    ("name", "count", "cost"),
+    [
+        ("se_resnext50_32x4d", 27_559_896, 4_232_994_816),
+        ("se_resnext101_32x4d", 48_955_416, 7_974_739_968),
+        ("se_wrn_16_8", 11_049_290, 1_548_231_680),
+        ("se_shake_26_2x96d", 26_292_546, 3_776_989_440),
+        ("se_shake_even_29_2x4x64d", 35_051_508, 5_387_874_304),
+    ],
+)
+def test_the_known_counts_of_other_papers_networks(name: str, count: int, cost: int) -> None:
+    assert (entry(name).parameters, entry(name).madds) == (count, cost)
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "inputs", "channels"),
+    [("wrn_tiny", "conv2.0", 16, 16), ("resnext_tiny", "stage1.0", 8, 32), ("shake_shake_tiny", "stage1.0", 16, 8)],
+)
+def test_it_stands_on_the_branches_of_other_papers_blocks(name: str, part: str, inputs: int, channels: int) -> None:
+    net = create(name).eval()
+    squeeze_excite(net)
+    block = net.get_submodule(part)
+    (layer,) = layers(block)
+    assert layer.expand.out_channels == channels
+    nn.init.constant_(layer.expand.bias, -1000)  # what is left is the shortcut
+    x = torch.randn(2, inputs, 6, 6)
+    shortcut = x if getattr(block, "shortcut", None) is None else block.get_submodule("shortcut")(x)
+    assert torch.equal(block(x), shortcut.relu() if name == "resnext_tiny" else shortcut)
+
+
 def test_rows_of_published_numbers_name_nets_that_there_are() -> None:
     files = ("mobilenet_v1", "mobilenet_v2", "efficientnet", "senet")
     for paper in (paper for file, paper in papers() if file in files and "rows" in paper):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from striate.weights.fitting import Rename
 from striate.weights.keys import KeyMap, conv_norm, published
 from striate.weights.keys import pytorchcv_names as names
+from striate.weights.keys import pytorchcv_residual as residual
 
 _RESNET = (*conv_norm(names.RESNET_BLOCKS), names.HEAD)
 _CIFAR_RESNET = (*conv_norm(names.CIFAR_RESNET_BLOCKS), names.HEAD)
@@ -22,6 +23,12 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         return _densenet(net)
     if net.startswith("preact_resnet"):
         return _preact_resnet(net, arch)
+    if "resnext" in net:
+        return _resnext(net)
+    if net.startswith("wrn"):
+        return KeyMap(residual.WIDE_RESNET)
+    if net.startswith("pyramidnet"):
+        return KeyMap(residual.pyramidnet_rules(bottleneck=net.endswith("_bn")))
     if net.startswith("vgg"):
         # Those without a b have no bias before a normalisation.
         without = () if arch.endswith("b") or not net.endswith("_bn") else ("stage*.conv",)
@@ -35,6 +42,7 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         return KeyMap(names.mobilenet_v2_rules(), _TORCH, no_bias=("head",))
     return {
         "alexnet_one_tower": KeyMap(names.ALEXNET),
+        "fractalnet20": KeyMap(residual.FRACTALNET, {"pool": "after_join"}),
         "bn_inception": KeyMap(names.BN_INCEPTION, norm_bias=True),
         "inception_v3_no_aux": KeyMap(names.INCEPTION_V3, {"count_border": True}),
         "nin_cifar": KeyMap(names.NIN_CIFAR, {"pooling": "padded"}),
@@ -54,6 +62,13 @@ def _resnet(net: str, arch: str) -> KeyMap:
     if net.startswith("se_"):
         return KeyMap((*_RESNET, *names.SE_LAYERS), {"stride_in": "3x3"} if arch.endswith("b") else {})
     return KeyMap(_RESNET)
+
+
+def _resnext(net: str) -> KeyMap:
+    if net.startswith("resnext29"):
+        return KeyMap((*conv_norm(residual.CIFAR_RESNEXT_BLOCKS), names.HEAD))
+    layers = residual.RESNEXT_SE_LAYERS if net.startswith("se_") else ()
+    return KeyMap((*conv_norm(residual.RESNEXT_BLOCKS), *layers, names.HEAD))
 
 
 def _densenet(net: str) -> KeyMap:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from striate.tables import table
 from striate.weights.fitting import Rename
 from striate.weights.keys import KeyMap, published
-from striate.weights.keys.torchvision import DENSENET, INCEPTION, RESNET, vgg_rules
+from striate.weights.keys.torchvision import DENSENET, INCEPTION, RESNET, RESNEXT, vgg_rules
 
 VGG_HEAD = table(
     Rename,
@@ -89,6 +89,7 @@ LEGACY_SE_RESNET = table(
     last_linear                  head
     """,
 )
+RESNEXT_EXCITATION = tuple(Rename(rule.theirs, rule.ours.replace("conv3", "transformations")) for rule in EXCITATION)
 
 # A stage there has one number of channels; here it is a row of the paper's table.
 MOBILENET_V1 = tuple(
@@ -147,6 +148,12 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
     """The rules for a network, or None; `arch` is the library's name of it, where it has two."""
     if net in ("resnet18", "resnet34", "resnet50_modern", "resnet101_modern", "resnet152_modern"):
         return KeyMap(RESNET)
+    if net == "wide_resnet50_2":
+        return KeyMap(RESNET)
+    if net in ("resnext50_32x4d", "resnext101_32x4d", "resnext101_32x8d", "resnext101_64x4d"):
+        return KeyMap(RESNEXT)
+    if net in ("se_resnext50_32x4d", "se_resnext101_32x4d"):
+        return KeyMap((*RESNEXT, *RESNEXT_EXCITATION))
     if net in ("densenet121", "densenet161", "densenet169", "densenet201"):
         return KeyMap(DENSENET)
     if net.removesuffix("_bn") in ("vgg11", "vgg13", "vgg16", "vgg19"):

@@ -20,6 +20,9 @@ RESNET = table(
     """,
 )
 
+# ResNeXt's blocks have their convolutions one module further down.
+RESNEXT = tuple(Rename(rule.theirs, rule.ours.replace("{b}.conv{c}", "{b}.transformations.conv{c}")) for rule in RESNET)
+
 # The published files still have the names of torch 0.3, with a dot before the number.
 DENSENET = table(
     Rename,
@@ -200,6 +203,10 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
     """The rules for a network, or None."""
     if net in ("resnet18", "resnet34", "resnet50_modern", "resnet101_modern", "resnet152_modern"):
         return KeyMap(RESNET)
+    if net == "wide_resnet50_2":
+        return KeyMap(RESNET)
+    if net in ("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"):
+        return KeyMap(RESNEXT)
     if net in ("densenet121", "densenet161", "densenet169", "densenet201"):
         return KeyMap(DENSENET)
     if net in FIRES:
