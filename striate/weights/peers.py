@@ -19,6 +19,7 @@ from striate.errors import RequestError, WorkError, unknown
 from striate.pixels import Pixels
 from striate.weights.fitting import Arrays, Shapes, fitted, renamed
 from striate.weights.imported import fetched_path
+from striate.weights.keras_layers import channels_first, from_keras, normalises_input
 from striate.weights.keys import KeyMap, PublishedRow
 
 # What DataParallel, torch.compile and people's own training classes put before every name.
@@ -70,6 +71,15 @@ LIBRARIES = {
             "MIT",
             "MIT",
             "sha1",
+        ),
+        Library(
+            "keras",
+            "Keras Applications",
+            "https://storage.googleapis.com/{folder}/{file}",
+            "as stated for each network (Apache-2.0, MIT, BSD-3-Clause or CC-BY-4.0)",
+            "by model",
+            "md5",
+            "https://storage.googleapis.com/{folder}/{file}",
         ),
         Library(
             "caffe",
@@ -203,10 +213,19 @@ def converted(arrays: Mapping[str, npt.NDArray[np.generic]], net: str, key_map: 
 
     Raises WorkError, with names, for weights that do not fit.
     """
-    found = renamed(unwrapped(arrays, key_map)[0], key_map.rules)
+    expected = _shapes(net, None, key_map.options)
+    if normalises_input(arrays) and not key_map.normalises:
+        raise WorkError("it has a layer that normalises the input, which the library's network does not have")
+    theirs = from_keras(arrays, key_map.rules, expected) if key_map.keras else unwrapped(arrays, key_map)[0]
+    found = renamed(theirs, key_map.rules)
     if key_map.norm_bias:
         found = _without_biases(found)
-    last = classifier_of(_shapes(net, None, key_map.options))
+    if key_map.eps_above:
+        found = _with_epsilon(found, key_map.eps_above)
+    if f"{key_map.flattened}.weight" in found:
+        channels = [shape[0] for shape in expected.values() if len(shape) == 4][-1]
+        found[f"{key_map.flattened}.weight"] = channels_first(found[f"{key_map.flattened}.weight"], channels)
+    last = classifier_of(expected)
     counted = found.get(f"{last}.weight")
     classes = len(counted) if counted is not None and counted.ndim else 0
     if not classes:
@@ -256,6 +275,14 @@ def _without_biases(arrays: Arrays) -> Arrays:
         if leaf == "bias" and mean in arrays:
             found[mean] = np.subtract(found[mean], found.pop(key))
     return found
+
+
+def _with_epsilon(arrays: Arrays, above: float) -> Arrays:
+    """The part of the epsilon that ours lacks, added to every variance: the same function in evaluation."""
+    return {
+        key: np.asarray(np.asarray(array, np.float64) + above, np.float32) if key.endswith(".running_var") else array
+        for key, array in arrays.items()
+    }
 
 
 def _keys_of(library: str) -> types.ModuleType:

@@ -12,13 +12,13 @@ EXAMPLE = "striate import resnet18-f37072fd.pth --net resnet18 --from torchvisio
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    parser.add_argument("file", metavar="FILE", help="checkpoint: .safetensors, .pth, .pt, .th or .caffemodel")
+    parser.add_argument("file", metavar="FILE", help="checkpoint: .safetensors, .pth, .pt, .th, .caffemodel or .h5")
     parser.add_argument("--net", required=True, help="network, as 'striate nets' lists them")
     parser.add_argument(
         "--from",
         dest="source",
         required=True,
-        choices=["torchvision", "timm", "pytorchcv", "caffe", "akamaster", "landscape"],
+        choices=["torchvision", "timm", "pytorchcv", "keras", "caffe", "akamaster", "landscape"],
         help="library that the weights are from",
     )
     parser.add_argument(

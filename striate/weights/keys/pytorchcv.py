@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from striate.tables import table
 from striate.weights.fitting import Rename
-from striate.weights.keys import KeyMap, conv_norm, published
+from striate.weights.keys import KeyMap, PublishedRow, conv_norm, published
 
 HEAD = Rename("output", "head")
 
@@ -192,7 +192,7 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
     }.get(net)
 
 
-WEIGHTS = published("pytorchcv")
+WEIGHTS = published("pytorchcv", PublishedRow)
 
 _PADDING = "pytorchcv's pads equally on all sides and ours like TensorFlow, so the same weights give other outputs"
 _FIRST = "pytorchcv's starts with two growth rates of filters, and the paper's, without compression, with 16"
