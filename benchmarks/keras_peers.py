@@ -35,23 +35,29 @@ def made(net: str, peer: str, size: int) -> Any:
 
 
 def unsettle(model: Any, x: np.ndarray, rng: np.random.Generator) -> None:
-    """What parity.unsettle does, for a Keras model: statistics of batch norms near those of `x`, random parameters."""
+    """What parity.unsettle does, for a Keras model: random parameters, statistics of batch norms near those of `x`.
+
+    The statistics are of the random parameters, and moved less: two libraries round differently, and in a deep network
+    whose signals grow from layer to layer that alone would be seen.
+    """
     norms = [layer for layer in model.layers if type(layer).__name__ == "BatchNormalization"]
     for norm in norms:
         norm.momentum = 0.0
+        if norm.scale:
+            norm.gamma.assign(rng.uniform(0.5, 1.5, norm.gamma.shape))
+        norm.beta.assign(rng.normal(0, 0.1, norm.beta.shape))
+    for layer in model.layers:
+        if getattr(layer, "use_bias", False):
+            layer.bias.assign(rng.normal(0, 0.05, layer.bias.shape))
+        if type(layer).__name__ == "Dropout":  # of whole blocks too, in EfficientNet: the statistics are of all of them
+            layer.rate = 0.0
     if norms:
         with torch.no_grad():
             model(x, training=True)
     for norm in norms:
         mean, variance = norm.moving_mean.numpy(), norm.moving_variance.numpy()
         norm.moving_mean.assign(mean + 0.1 * rng.normal(size=mean.shape) * np.sqrt(variance))
-        norm.moving_variance.assign(variance * rng.uniform(0.5, 1.5, variance.shape))
-        if norm.scale:
-            norm.gamma.assign(rng.uniform(0.5, 1.5, mean.shape))
-        norm.beta.assign(rng.normal(0, 0.1, mean.shape))
-    for layer in model.layers:
-        if getattr(layer, "use_bias", False):
-            layer.bias.assign(rng.normal(0, 0.05, layer.bias.shape))
+        norm.moving_variance.assign(variance * rng.uniform(0.8, 1.25, variance.shape))
 
 
 def write_named(model: Any, path: Path) -> None:

@@ -18,7 +18,6 @@ from striate.nets.catalog import entry
 from striate.progress import Progress
 from striate.reading import given_path
 from striate.storage import cache_root
-from striate.weights.checkpoints import require_reader
 from striate.weights.imported import fetched_path, imported_path
 from striate.weights.keys import PublishedRow
 from striate.weights.peers import LIBRARIES, Library, Offer, offered, sources_of
@@ -74,7 +73,6 @@ def fetch_weights(
     entry(net)
     choice = _chosen(net, os.fspath(source), peer)
     row, library = choice.row, choice.library
-    require_reader(row.file)
     told = f", {row.top1:.2f} % top-1 as published" if row.top1 else ""
     progress.say(f"{net}: {library.title}'s {row.peer}{told}; licence: {choice.licence}.")
     waiting = cache_root() / "weights" / ".fetching" / f"{net}.{library.name}"

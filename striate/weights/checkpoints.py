@@ -13,12 +13,12 @@ from striate.model.header import Header, NotSafetensors
 from striate.reading import WEIGHTS, open_file
 from striate.weights.caffemodel import read_caffemodel
 from striate.weights.fitting import Arrays
-from striate.weights.h5 import ENDINGS as H5
-from striate.weights.h5 import read_h5, require_h5py
+from striate.weights.keras_files import ENDINGS as KERAS
+from striate.weights.keras_files import read_keras
 from striate.weights.pickles import arrays_of, read_pickle
 
 PICKLES = (".pth", ".pt", ".th", ".bin", ".ckpt")
-ENDINGS = (".safetensors", *PICKLES, ".caffemodel", *H5)
+ENDINGS = (".safetensors", *PICKLES, ".caffemodel", *KERAS)
 CAFFE_BYTES = 2**30  # of a Caffe model; VGG-19, the largest of those that fit, has half
 
 
@@ -56,20 +56,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(what, arrays, checksums)
 
 
-def require_reader(file: str) -> None:
-    """Raise RequestError, with how to install it, if reading a file of this name needs a package that is not here."""
-    if file.lower().endswith(H5):
-        require_h5py()
-
-
 def _read(file: BufferedReader, ending: str) -> tuple[str, Arrays]:
     """What the file is, and its arrays."""
     if ending == ".caffemodel":
         return "a Caffe model, of which only layer names and blobs were read", {**read_caffemodel(file.read())}
     if ending == ".safetensors":
         return "a safetensors file", _of_safetensors(file)
-    if ending in H5:
-        return "an HDF5 file, of which only names and arrays were read", read_h5(file, os.fstat(file.fileno()).st_size)
+    if ending in KERAS:
+        found = read_keras(file, os.fstat(file.fileno()).st_size)
+        return "an HDF5 file, of which only names and arrays were read", found
     return "a pickle, of which only tensors and plain containers were read", read_pickle(file)
 
 
