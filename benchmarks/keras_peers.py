@@ -35,16 +35,18 @@ def made(net: str, peer: str, size: int) -> Any:
 
 
 def unsettle(model: Any, x: np.ndarray, rng: np.random.Generator) -> None:
-    """What parity.unsettle does, for a Keras model: random parameters, statistics of batch norms near those of `x`.
+    """Random parameters, and statistics of batch norms near those of `x` with them, for a Keras model.
 
-    The statistics are of the random parameters, and moved less: two libraries round differently, and in a deep network
-    whose signals grow from layer to layer that alone would be seen.
+    The parameters come first, and the statistics are moved less than parity.unsettle does: two libraries round
+    differently, and where signals grow from layer to layer, as they else do in a deep EfficientNet, that alone is seen.
+    For the same reason a ResNet's branches are small beside what they are added to, as those of trained ones are.
     """
     norms = [layer for layer in model.layers if type(layer).__name__ == "BatchNormalization"]
     for norm in norms:
         norm.momentum = 0.0
         if norm.scale:
-            norm.gamma.assign(rng.uniform(0.5, 1.5, norm.gamma.shape))
+            small = 0.2 if norm.name.endswith("_3_bn") else 1.0  # at the end of a ResNet's branch
+            norm.gamma.assign(small * rng.uniform(0.5, 1.5, norm.gamma.shape))
         norm.beta.assign(rng.normal(0, 0.1, norm.beta.shape))
     for layer in model.layers:
         if getattr(layer, "use_bias", False):
@@ -56,8 +58,8 @@ def unsettle(model: Any, x: np.ndarray, rng: np.random.Generator) -> None:
             model(x, training=True)
     for norm in norms:
         mean, variance = norm.moving_mean.numpy(), norm.moving_variance.numpy()
-        norm.moving_mean.assign(mean + 0.1 * rng.normal(size=mean.shape) * np.sqrt(variance))
-        norm.moving_variance.assign(variance * rng.uniform(0.8, 1.25, variance.shape))
+        norm.moving_mean.assign(mean + 0.02 * rng.normal(size=mean.shape) * np.sqrt(variance))
+        norm.moving_variance.assign(variance * rng.uniform(0.9, 1.1, variance.shape))
 
 
 def write_named(model: Any, path: Path) -> None:

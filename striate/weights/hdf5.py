@@ -83,6 +83,7 @@ class File:
 
     def __init__(self, file: BufferedReader, size: int) -> None:
         self.file, self.size, self.left = file, size, _STRUCTURES
+        self.collections: dict[int, dict[int, bytes]] = {}
         start = self.read(0, 9)
         if start[:8] != _SIGNATURE:
             raise RequestError("it is not an HDF5 file")
@@ -96,13 +97,28 @@ class File:
 
     def read(self, address: int, length: int, limit: int = _PART) -> bytes:
         """Bytes of the file. Raises Damaged if they are beyond its end, or too many structures were read."""
-        self.left -= 1
-        if self.left < 0:
-            raise Damaged(f"it has more than {_STRUCTURES:,} structures")
+        self.count(1)
         if length > limit or address + length > self.size:
             raise Damaged("a structure reaches beyond the end")
         self.file.seek(address)
-        return self.file.read(length)
+        found = self.file.read(length)
+        if len(found) < length:
+            raise Damaged("it ends early")
+        return found
+
+    def count(self, structures: int) -> None:
+        """Raises Damaged once there are more than any network has: each takes time."""
+        self.left -= structures
+        if self.left < 0:
+            raise Damaged(f"it has more than {_STRUCTURES:,} structures")
+
+    def string(self, address: int, number: int) -> bytes:
+        """An object of a collection of strings. Raises Damaged if there is none."""
+        if address not in self.collections:
+            self.collections[address] = dict(_collection(self, address))
+        if number not in self.collections[address]:
+            raise Damaged("a string is missing")
+        return self.collections[address][number]
 
     def _address(self, place: int) -> int:
         return int(struct.unpack("<Q", self.read(place, 8))[0])
@@ -117,11 +133,13 @@ class Node:
 
     def names(self, attribute: str) -> list[str] | None:
         """The strings of an attribute; None if there is none of this name. Raises Damaged for other values."""
-        for content in self._all(_ATTRIBUTE):
-            name, kind, shape, values = _attribute(content)
-            if name == attribute:
-                return list(_strings(self.file, kind, shape, values))
-        return None
+        if attribute not in self._attributes:
+            return None
+        return list(_strings(self.file, *self._attributes[attribute]))
+
+    @cached_property
+    def _attributes(self) -> dict[str, tuple[bytes, bytes, bytes]]:
+        return dict(_attribute(content) for kind, content in self.messages if kind == _ATTRIBUTE)
 
     @cached_property
     def links(self) -> dict[str, int | None]:
@@ -131,7 +149,10 @@ class Node:
             return {}
         tree, heap = struct.unpack_from("<QQ", table)
         names = _heap(self.file, heap)
-        return {_text(names[place:]): address for place, address in _entries(self.file, tree, _DEPTH)}
+        return {
+            _text(names[place : max(place, names.find(b"\0", place))]): address
+            for place, address in _entries(self.file, tree, _DEPTH)
+        }
 
     def child(self, path: str) -> Node:
         """What is called `path` below the group. Raises RequestError if it is missing, or a link."""
@@ -155,11 +176,8 @@ class Node:
         address, stored = struct.unpack_from("<QQ", layout, 2)
         return Array(self.file, _shape(space), _type(kind).float_order, address, stored)
 
-    def _all(self, number: int) -> Iterator[bytes]:
-        return (content for kind, content in self.messages if kind == number)
-
     def _first(self, number: int) -> bytes | None:
-        return next(self._all(number), None)
+        return next((content for kind, content in self.messages if kind == number), None)
 
 
 def _messages(file: File, address: int) -> Iterator[tuple[int, bytes]]:
@@ -167,6 +185,7 @@ def _messages(file: File, address: int) -> Iterator[tuple[int, bytes]]:
     version, _, count, _, size = struct.unpack("<BBHII", file.read(address, 12))
     if version != 1:
         raise Damaged("an object header is of another version")
+    file.count(count)
     blocks = [(address + 16, size)]
     for place, length in blocks:
         content = file.read(place, length)
@@ -198,6 +217,7 @@ def _entries(file: File, address: int, depth: int) -> Iterator[tuple[int, int | 
         mark, _, symbols = struct.unpack("<4sHH", file.read(child, 8))
         if mark != b"SNOD":
             raise Damaged("a group has no symbols")
+        file.count(symbols)
         content = file.read(child + 8, 40 * symbols)
         for place in range(0, 40 * symbols, 40):
             name, header, cached = struct.unpack_from("<QQI", content, place)
@@ -212,8 +232,8 @@ def _heap(file: File, address: int) -> bytes:
     return file.read(place, size)
 
 
-def _attribute(content: bytes) -> tuple[str, bytes, bytes, bytes]:
-    """Name, type, shape and values of an attribute; until version 2, each part is padded to eight bytes."""
+def _attribute(content: bytes) -> tuple[str, tuple[bytes, bytes, bytes]]:
+    """Name, and type, shape and values of an attribute; until version 2, each part is padded to eight bytes."""
     version, _, *sizes = struct.unpack_from("<BBHHH", content)
     if version not in (1, 2, 3):
         raise Damaged("an attribute is of another version")
@@ -222,7 +242,7 @@ def _attribute(content: bytes) -> tuple[str, bytes, bytes, bytes]:
     for size in sizes:
         parts.append(content[at : at + size])
         at += (size + 7) // 8 * 8 if version == 1 else size
-    return _text(parts[0]), parts[1], parts[2], content[at:]
+    return _text(parts[0]), (parts[1], parts[2], content[at:])
 
 
 def _strings(file: File, kind: bytes, space: bytes, values: bytes) -> Iterator[str]:
@@ -234,23 +254,24 @@ def _strings(file: File, kind: bytes, space: bytes, values: bytes) -> Iterator[s
             yield _text(values[place : place + found.size])
         elif found.kind == _VARIABLE and found.bits & 15 == 1 and found.size == 16:
             length, address, number = struct.unpack_from("<IQI", values, place)
-            yield _text(_shared(file, address, number)[:length])
+            yield _text(file.string(address, number)[:length])
         else:
             raise Damaged("an attribute that should have names has none")
 
 
-def _shared(file: File, address: int, number: int) -> bytes:
-    """An object of a collection of strings."""
+def _collection(file: File, address: int) -> Iterator[tuple[int, bytes]]:
+    """The objects of a collection, by number."""
     mark, size = struct.unpack("<4s4xQ", file.read(address, 16))
     if mark != b"GCOL":
         raise Damaged("a string is not where it should be")
     content, at = file.read(address, size), 16
     while at + 16 <= len(content):
-        index, length = struct.unpack_from("<H6xQ", content, at)
-        if index in (0, number):  # 0: the free space at the end
-            return content[at + 16 : at + 16 + length] if index else b""
+        number, length = struct.unpack_from("<H6xQ", content, at)
+        if number == 0:  # the free space at the end
+            return
+        file.count(1)
+        yield number, content[at + 16 : at + 16 + length]
         at += 16 + (length + 7) // 8 * 8
-    raise Damaged("a string is missing")
 
 
 def _shape(space: bytes) -> tuple[int, ...]:
