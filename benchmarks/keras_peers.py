@@ -39,13 +39,13 @@ def unsettle(model: Any, x: np.ndarray, rng: np.random.Generator) -> None:
 
     The parameters come first, and the statistics are moved less than parity.unsettle does: two libraries round
     differently, and where signals grow from layer to layer, as they else do in a deep EfficientNet, that alone is seen.
-    For the same reason a ResNet's branches are small beside what they are added to, as those of trained ones are.
+    For the same reason the branches of ResNet and EfficientNet are small beside what they are added to.
     """
     norms = [layer for layer in model.layers if type(layer).__name__ == "BatchNormalization"]
     for norm in norms:
         norm.momentum = 0.0
         if norm.scale:
-            small = 0.2 if norm.name.endswith("_3_bn") else 1.0  # at the end of a ResNet's branch
+            small = 0.2 if norm.name.endswith(("_3_bn", "project_bn")) else 1.0  # at the end of a branch
             norm.gamma.assign(small * rng.uniform(0.5, 1.5, norm.gamma.shape))
         norm.beta.assign(rng.normal(0, 0.1, norm.beta.shape))
     for layer in model.layers:

@@ -113,9 +113,9 @@ def size_of(pair: Pair) -> int:
     return 224 if pair.net.startswith("squeezenet") else entry(pair.net).input_size[0]
 
 
-def images(side: int) -> Tensor:
-    """Two images of smooth colours: for white noise, every large average would be the same."""
-    return 2 * F.interpolate(torch.randn(2, 3, 7, 7), (side, side), mode="bilinear")
+def images(side: int, spots: int = 7) -> Tensor:
+    """Two images of smooth colours, spots x spots of them: for white noise, every large average would be the same."""
+    return 2 * F.interpolate(torch.randn(2, 3, spots, spots), (side, side), mode="bilinear")
 
 
 def apart(one: Tensor, other: Tensor) -> float:
@@ -145,7 +145,8 @@ def row_of(pair: Pair, version: Callable[[str], str]) -> dict[str, object]:
     for seed in SEEDS:
         torch.manual_seed(seed)
         if pair.library == "keras":
-            net, scores, theirs = compared(pair.net, pair.peer, images(size_of(pair)))
+            side = size_of(pair)  # a spot is as large as a place of the last map, whatever the size
+            net, scores, theirs = compared(pair.net, pair.peer, images(side, max(3, side // 32)))
             found = {"images": apart(theirs[0], theirs[1]), "scores": apart(scores, theirs)}
         else:
             peer, x = made(pair).eval(), images(size_of(pair))
