@@ -99,6 +99,55 @@ PAIRS = table(
     densenet_bc100_k12    pytorchcv    densenet100_k12_bc_cifar10  -
     densenet_bc190_k40    pytorchcv    densenet190_k40_bc_cifar10  -
     densenet_bc250_k24    pytorchcv    densenet250_k24_bc_cifar10  -
+    se_resnet50           timm         legacy_seresnet50           -
+    se_resnet101          timm         legacy_seresnet101          -
+    se_resnet152          timm         legacy_seresnet152          -
+    efficientnet_lite1    timm         tf_efficientnet_lite1       -
+    efficientnet_lite2    timm         tf_efficientnet_lite2       -
+    efficientnet_lite3    timm         tf_efficientnet_lite3       -
+    efficientnet_lite4    timm         tf_efficientnet_lite4       -
+    vgg11_bn              pytorchcv    bn_vgg11                    -
+    inception_v3_no_aux   pytorchcv    inceptionv3                 -
+    resnet18              pytorchcv    resnet18                    -
+    resnet34              pytorchcv    resnet34                    -
+    resnet50_modern       pytorchcv    resnet50b                   -
+    resnet101_modern      pytorchcv    resnet101b                  -
+    resnet152_modern      pytorchcv    resnet152b                  -
+    se_resnet50           pytorchcv    seresnet50b                 -
+    se_resnet101          pytorchcv    seresnet101b                -
+    preact_resnet152      pytorchcv    preresnet152                -
+    preact_resnet152      pytorchcv    preresnet152b               -
+    preact_resnet200      pytorchcv    preresnet200b               -
+    densenet121           pytorchcv    densenet121                 -
+    densenet161           pytorchcv    densenet161                 -
+    densenet169           pytorchcv    densenet169                 -
+    densenet201           pytorchcv    densenet201                 -
+    squeezenet1_1         pytorchcv    squeezeresnet_v1_1          -
+    mobilenet_v1          pytorchcv    mobilenet_w1                -
+    mobilenet_v1_075      pytorchcv    mobilenet_w3d4              -
+    mobilenet_v1_050      pytorchcv    mobilenet_wd2               -
+    mobilenet_v1_025      pytorchcv    mobilenet_wd4               -
+    mobilenet_v2          pytorchcv    mobilenetv2b_w1             -
+    efficientnet_b0       pytorchcv    efficientnet_b0             -
+    efficientnet_b1       pytorchcv    efficientnet_b1             -
+    efficientnet_b0       pytorchcv    efficientnet_b0b            -
+    efficientnet_b0       pytorchcv    efficientnet_b0c            -
+    efficientnet_b1       pytorchcv    efficientnet_b1b            -
+    efficientnet_b2       pytorchcv    efficientnet_b2b            -
+    efficientnet_b3       pytorchcv    efficientnet_b3b            -
+    efficientnet_b4       pytorchcv    efficientnet_b4b            -
+    efficientnet_b5       pytorchcv    efficientnet_b5b            -
+    efficientnet_b6       pytorchcv    efficientnet_b6b            -
+    efficientnet_b7       pytorchcv    efficientnet_b7b            -
+    tiny_darknet          pytorchcv    darknet_tiny                -
+    nin_cifar             pytorchcv    nin_cifar10                 -
+    nin_cifar             pytorchcv    nin_cifar100                -
+    resnet1202            pytorchcv    resnet1202_cifar10          -
+    se_resnet20           pytorchcv    seresnet20_cifar10          -
+    preact_resnet110      pytorchcv    preresnet110_cifar10        -
+    densenet40_k12        pytorchcv    densenet40_k12_cifar10      -
+    densenet100_k12       pytorchcv    densenet100_k12_cifar10     -
+    densenet100_k24       pytorchcv    densenet100_k24_cifar10     -
     vgg16                 keras        VGG16                       -
     vgg19                 keras        VGG19                       -
     resnet50              keras        ResNet50                    -

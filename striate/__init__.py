@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from striate.jobs.load import load
     from striate.jobs.pack import pack
     from striate.jobs.predict import predict
+    from striate.jobs.quantize import quantize
     from striate.jobs.train import train
     from striate.nets.check import check_net
     from striate.nets.own import register
@@ -63,6 +64,7 @@ __all__ = [
     "pack",
     "paper_recipe",
     "predict",
+    "quantize",
     "register",
     "show",
     "train",
@@ -91,6 +93,7 @@ _HOMES = {
     "pack": "jobs.pack",
     "paper_recipe": "nets.papers",
     "predict": "jobs.predict",
+    "quantize": "jobs.quantize",
     "show": "jobs.catalogue",
     "register": "nets.own",
     "train": "jobs.train",

@@ -197,6 +197,7 @@ _SEEDS: dict[str, Callable[[], tuple[bytes, ...]]] = {
     "pickle": lambda: (_torch(True),),
     "older pickle": lambda: (_torch(False),),
     "caffemodel": lambda: (_caffe(),),
+    "darknet": lambda: tuple(struct.pack("<4i4f", 0, minor, 0, 7, *range(4)) for minor in (1, 2)),
     "keras": _keras,
     "npz": lambda: (_npz(True), _npz(False)),
     "idx": lambda: (_idx(), gzip.compress(_idx(), mtime=0)),

@@ -20,7 +20,8 @@ from striate.reading import given_path
 from striate.storage import cache_root
 from striate.weights.imported import fetched_path, imported_path
 from striate.weights.keys import PublishedRow
-from striate.weights.peers import LIBRARIES, Library, Offer, offered, sources_of
+from striate.weights.libraries import LIBRARIES, Library
+from striate.weights.peers import Offer, offered, sources_of
 
 
 @dataclass(frozen=True)

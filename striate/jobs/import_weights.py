@@ -22,7 +22,7 @@ from striate.progress import Progress
 from striate.reading import TEXT, given_path, read_given
 from striate.tasks import Classification
 from striate.weights.checkpoints import Checkpoint, read_checkpoint
-from striate.weights.classes import CIFAR10, imagenet_names
+from striate.weights.classes import class_names
 from striate.weights.imported import imported_path
 from striate.weights.keras_layers import with_input_normalisation
 from striate.weights.keys import PublishedRow
@@ -68,10 +68,10 @@ def import_weights(
 ) -> Imported:
     """Convert another library's checkpoint for the network `net` to a model file.
 
-    `source`: "torchvision", "timm", "pytorchcv", "keras", "caffe", "akamaster" or "landscape". `peer`: the library's
-    own name of the network, where it has two of one architecture, such as timm's tf_efficientnet_b0 and
-    efficientnet_b0; a published file is known by its checksum. `out`: the model file. `keep`: save the model in the
-    cache, so that the name `net` loads its weights from then on. `classes`: their names; by default ImageNet's
+    `source`: one of `striate.weights.libraries.LIBRARIES`, such as "torchvision". `peer`: the library's own name of the
+    network, where it has two of one architecture, such as timm's tf_efficientnet_b0 and efficientnet_b0; a published
+    file is known by its checksum. `out`: the model file. `keep`: save the model in the cache, so that the name `net`
+    loads its weights from then on. `classes`: their names; by default ImageNet's
     for a thousand classes, CIFAR-10's for its networks, else numbers.
     Nothing is downloaded and no code in the file is run. Raises RequestError, and writes nothing, if the weights do not
     fit `net`.
@@ -88,7 +88,7 @@ def import_weights(
     if prefix := unwrapped(checkpoint.arrays, offer.key_map)[1]:
         progress.say(f"Its names begin with {prefix!r}, which a wrapper of the network added: it is taken off.")
     try:
-        arrays, count = converted(checkpoint.arrays, net, offer.key_map)
+        arrays, count = converted(checkpoint.arrays, net, offer.key_map, None if classes is None else len(classes))
     except WorkError as error:
         hint = "".join(f"; the names are those of --from {one}" for one in _fitting(checkpoint, net, source))
         raise RequestError(f"{os.fspath(file)!r}: {error}{hint}") from error
@@ -195,11 +195,9 @@ def _names(count: int, offer: Offer, classes: Sequence[str] | None) -> tuple[str
         if len(classes) != count:
             raise RequestError(f"the weights have {count} classes, but {len(classes)} names are given")
         return tuple(classes)
-    if count == 1000:
-        return imagenet_names()
-    if count == len(CIFAR10) and offer.rows[0].size == 32:
-        return CIFAR10
-    return tuple(f"class {number}" for number in range(count))
+    # A library may publish weights of one network for several data sets: the first with that many classes.
+    known = [class_names(row.data, count) for row in offer.rows]
+    return next((names for names in known if names[0] != "class 0"), known[0])
 
 
 def _provenance(file: Path, offer: Offer, published: PublishedRow | None, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -210,6 +208,9 @@ def _provenance(file: Path, offer: Offer, published: PublishedRow | None, checkp
         "licence": (published and published.licence) or library.licence,
         "sha256": checkpoint.checksums["sha256"],
     }
+    row = published or (offer.rows[0] if len(offer.rows) == 1 else None)
+    if row is not None:
+        facts |= {"peer": row.peer, "published_file": row.file}
     if published is not None:
         facts["address"] = published.address(library.address)
         if published.top1:

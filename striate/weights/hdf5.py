@@ -2,8 +2,10 @@
 
 Source: the HDF Group's file format specification, version 3: superblock of version 0 or 1, object headers of version 1,
 groups by symbol tables, contiguous arrays. This is what the HDF5 library writes unless it is asked for a newer format.
-The library itself is not used because it hangs on damaged files. Here every length is checked against the bytes of the
-file before anything is allocated, nothing outside the file is opened, and the structures read are counted.
+
+Why not h5py: its C library looped without end on damaged files, which Python cannot interrupt, and there is nothing to
+install. Here every length is checked against the bytes of the file before anything is allocated, nothing outside the
+file is opened, and the structures read are counted. The tests write files with h5py and hold this reader against it.
 """
 
 from __future__ import annotations

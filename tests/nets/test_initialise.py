@@ -42,6 +42,7 @@ CHECKSUMS = {
     "resnet_tiny": -0.59173,
     "se_resnet_tiny": -2.49520,
     "squeezenet_tiny": -22.71237,
+    "tiny_darknet_tiny": -5.37174,
     "vgg_tiny": 4.33210,
 }
 

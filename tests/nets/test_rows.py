@@ -18,6 +18,7 @@ from striate.nets.build import create
 PAPERS = catalog.papers()
 ROWS = [row for _, paper in PAPERS for row in paper.get("rows", [])]
 MAPPED = [row for row in ROWS if "net" in row]
+WITHOUT_ROWS = {"efficientnet_lite", "tiny_darknet"}  # the published numbers have none of them
 
 
 def made(row: dict[str, Any]) -> Net:
@@ -36,7 +37,7 @@ def test_rows_are_named_once_and_have_a_net_or_a_reason() -> None:
     assert {row["net"] for row in MAPPED} <= known
 
 
-@pytest.mark.parametrize("file", sorted({entry.file for entry in catalog.entries()} - {"efficientnet_lite"}))
+@pytest.mark.parametrize("file", sorted({entry.file for entry in catalog.entries()} - WITHOUT_ROWS))
 def test_every_papers_file_has_rows(file: str) -> None:
     assert any(paper.get("rows") for module, paper in PAPERS if module == file)
 

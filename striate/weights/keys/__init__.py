@@ -21,18 +21,24 @@ class KeyMap:
     """How to import a library's weights into one of our networks.
 
     options: of `create`, if the library's network is a variant. bgr: its images are blue, green, red. norm_bias: its
-    convolutions have a bias before each normalisation, which is folded into the mean that is subtracted next.
-    eps_above: how much its batch normalisation's epsilon is above ours, which is folded into the variance that it is
-    added to. keras: its arrays are Keras's, and the rules in the order of its layers (`striate.weights.keras_layers`).
-    normalises: the first of its layers normalise the pixels, which becomes part of the preprocessing.
-    flattened: our module whose inputs are a flattened map, which is ordered by place and then channel there.
+    convolutions have a bias before each normalisation, which is folded into the mean that is subtracted next. no_bias:
+    patterns of our layers whose bias it does not have, so that it is zero. eps_above: how much its batch
+    normalisation's epsilon is above ours, which is folded into the variance that it is added to. sequence: its files
+    have numbers without names, in the order of the layers. order: of ImageNet's classes in its outputs, as
+    `class_order` takes it. keras: its arrays are Keras's, and the rules in the order of its layers
+    (`striate.weights.keras_layers`). normalises: the first of its layers normalise the pixels, which becomes part of
+    the preprocessing. flattened: our module whose inputs are a flattened map, which is ordered by place and then
+    channel there.
     """
 
     rules: tuple[Rename, ...]
     options: Mapping[str, object] = field(default_factory=dict)
     bgr: bool = False
     norm_bias: bool = False
+    no_bias: tuple[str, ...] = ()
     eps_above: float = 0.0
+    sequence: bool = False
+    order: str = ""
     keras: bool = False
     normalises: bool = False
     flattened: str = ""
@@ -43,8 +49,8 @@ class PublishedRow:
     """One line of a library's table of weights.
 
     `peer` is its name for the network, `file` that of the weights. size and resize: pixels of the image, and of the
-    shorter side before the crop, by a resize filter. `colour` is a key of NORMALISATIONS. top1: in per cent, as
-    published; 0: not stated. licence: of these weights, None for the library's.
+    shorter side before the crop, by a resize filter; resize 0: the whole image is squashed. `colour` is a key of
+    NORMALISATIONS. top1: in per cent, as published; 0: not stated. licence: of these weights, None for the library's.
     """
 
     net: str
@@ -66,6 +72,12 @@ class PublishedRow:
     def names(self) -> tuple[str, ...]:
         """What these weights can be asked for by: the library's names of them, of the network and of the file."""
         return (self.peer, self.arch, self.file)
+
+    @property
+    def data(self) -> str:
+        """The data set of the weights: as `striate.weights.classes.class_names` takes it."""
+        last = self.arch.rpartition("_")[2]
+        return last if last in ("cifar10", "cifar100", "svhn") else "cifar10" if self.size == 32 else "imagenet"
 
     @property
     def digits(self) -> str:

@@ -99,6 +99,6 @@ WEIGHTS = published("caffe", PublishedRow)
 
 DIFFERENT = {
     "alexnet": "Caffe's local response normalisation has other constants than the paper",
-    **{f"resnet{depth}": "Caffe's pools with windows beyond the edge (ceil mode), ours is padded by a pixel"
+    **{f"resnet{depth}": "its normalisations are pairs of layers, BatchNorm and Scale, which are not joined here"
        for depth in (50, 101, 152)},
 }  # fmt: skip

@@ -73,6 +73,23 @@ EXCITATION = table(
     """,
 )
 
+# Of the networks as first published, for Caffe.
+LEGACY_SE_RESNET = table(
+    Rename,
+    """
+    theirs                       ours
+    layer0.conv1                 conv1.conv
+    layer0.bn1                   conv1.norm
+    layer{s}.{b}.conv{c}         conv{s+1}_x.{b}.conv{c}.conv
+    layer{s}.{b}.bn{c}           conv{s+1}_x.{b}.conv{c}.norm
+    layer{s}.{b}.se_module.fc1   conv{s+1}_x.{b}.conv3.excitation.reduce
+    layer{s}.{b}.se_module.fc2   conv{s+1}_x.{b}.conv3.excitation.expand
+    layer{s}.{b}.downsample.0    conv{s+1}_x.{b}.shortcut.conv
+    layer{s}.{b}.downsample.1    conv{s+1}_x.{b}.shortcut.norm
+    last_linear                  head
+    """,
+)
+
 # A stage there has one number of channels; here it is a row of the paper's table.
 MOBILENET_V1 = tuple(
     Rename(rule.theirs.replace("BLOCK", place.theirs), rule.ours.replace("BLOCK", place.ours))
@@ -140,7 +157,9 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         return KeyMap(EFFICIENTNET, {"padding": "half", "norm_eps": 1e-5} if own else {})
     if net.startswith("mobilenet_v2"):
         return KeyMap(MOBILENET_V2, {"padding": "half", "norm_eps": 1e-5})
-    if net == "se_resnet50":
+    if net in ("se_resnet50", "se_resnet101", "se_resnet152"):
+        if arch.startswith("legacy") or net != "se_resnet50":
+            return KeyMap(LEGACY_SE_RESNET, {"pooling": "ceil"})
         return KeyMap((*RESNET, *EXCITATION), {"stride_in": "3x3"})
     return {
         "inception_v3_no_aux": KeyMap(INCEPTION, {"count_border": True}),
