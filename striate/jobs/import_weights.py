@@ -17,12 +17,14 @@ from striate.errors import RequestError, WorkError
 from striate.inference.predictor import Predictor
 from striate.model import Model, write
 from striate.nets.catalog import entry
+from striate.pixels import Pixels
 from striate.progress import Progress
 from striate.reading import TEXT, given_path, read_given
 from striate.tasks import Classification
 from striate.weights.checkpoints import Checkpoint, read_checkpoint
 from striate.weights.classes import class_names
 from striate.weights.imported import imported_path
+from striate.weights.keras_layers import with_input_normalisation
 from striate.weights.keys import PublishedRow
 from striate.weights.peers import Offer, classifier_of, converted, offered, sources_of, unwrapped
 
@@ -92,6 +94,8 @@ def import_weights(
         raise RequestError(f"{os.fspath(file)!r}: {error}{hint}") from error
     _require_finite(Path(file), arrays)
     pixels = offer.pixels(published)
+    if offer.key_map.normalises:
+        pixels = _with_own(checkpoint, pixels, file)
     options = {
         "classes": count,
         "in_channels": 3,
@@ -113,6 +117,14 @@ def import_weights(
     for path in paths:
         write(path, model)
     return Imported(paths, model, checkpoint.what, published)
+
+
+def _with_own(checkpoint: Checkpoint, pixels: Pixels, file: Path) -> Pixels:
+    """The preprocessing that the checkpoint's own layers do. Raises RequestError for a damaged one."""
+    try:
+        return with_input_normalisation(checkpoint.arrays, pixels)
+    except RequestError as error:
+        raise RequestError(f"{os.fspath(file)!r}: {error}") from error
 
 
 def _require_finite(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -200,7 +212,7 @@ def _provenance(file: Path, offer: Offer, published: PublishedRow | None, checkp
     if row is not None:
         facts |= {"peer": row.peer, "published_file": row.file}
     if published is not None:
-        facts["address"] = library.address.format(file=published.file, peer=published.peer)
+        facts["address"] = published.address(library.address)
         if published.top1:
             facts["published_top1"] = published.top1
     return facts

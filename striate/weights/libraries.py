@@ -52,6 +52,15 @@ LIBRARIES = {
             "sha1",
         ),
         Library(
+            "keras",
+            "Keras Applications",
+            "https://storage.googleapis.com/{folder}/{file}",
+            "as stated for each network (Apache-2.0, MIT, BSD-3-Clause or CC-BY-4.0)",
+            "by model",
+            "md5",
+            "https://storage.googleapis.com/{folder}/{file}",
+        ),
+        Library(
             "caffe",
             "Caffe's Model Zoo",
             "https://github.com/BVLC/caffe/wiki/Model-Zoo ({file})",

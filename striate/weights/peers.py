@@ -22,6 +22,7 @@ from striate.weights.classes import class_order
 from striate.weights.darknet import NUMBERS, divided
 from striate.weights.fitting import Arrays, Shapes, fitted, renamed
 from striate.weights.imported import fetched_path
+from striate.weights.keras_layers import channels_first, from_keras, normalises_input
 from striate.weights.keys import KeyMap, PublishedRow
 from striate.weights.libraries import LIBRARIES, Library
 
@@ -142,16 +143,16 @@ def converted(
     classes: needed for a file without names and shapes, where they are not the network's own number.
     Raises WorkError, with names, for weights that do not fit.
     """
-    if key_map.sequence != (NUMBERS in arrays):
-        whose = "Darknet's, which have the ending .weights" if key_map.sequence else "a library that names them"
-        raise WorkError(f"these are not weights of {whose}")
-    if key_map.sequence:
-        found = divided(arrays[NUMBERS], _shapes(net, classes, key_map.options))
-    else:
-        found = renamed(unwrapped(arrays, key_map)[0], key_map.rules)
+    expected = _shapes(net, classes if key_map.sequence else None, key_map.options)
+    found = _by_our_names(arrays, key_map, expected)
     if key_map.norm_bias:
         found = _without_biases(found)
-    last = classifier_of(_shapes(net, None, key_map.options))
+    if key_map.eps_above:
+        found = _with_epsilon(found, key_map.eps_above)
+    if f"{key_map.flattened}.weight" in found:
+        channels = [shape[0] for shape in expected.values() if len(shape) == 4][-1]
+        found[f"{key_map.flattened}.weight"] = channels_first(found[f"{key_map.flattened}.weight"], channels)
+    last = classifier_of(expected)
     counted = found.get(f"{last}.weight")
     count = len(counted) if counted is not None and counted.ndim else 0
     if not count:
@@ -186,6 +187,19 @@ def classifier_of(shapes: Shapes) -> str:
     return "head" if "head" in modules else modules[-1]
 
 
+def _by_our_names(arrays: Mapping[str, npt.NDArray[np.generic]], key_map: KeyMap, shapes: Shapes) -> Arrays:
+    """A file's arrays under our names; `shapes` are of our network. Raises WorkError for a file of another kind."""
+    if key_map.sequence != (NUMBERS in arrays):
+        whose = "Darknet's, which have the ending .weights" if key_map.sequence else "a library that names them"
+        raise WorkError(f"these are not weights of {whose}")
+    if key_map.sequence:
+        return divided(arrays[NUMBERS], shapes)
+    if normalises_input(arrays) and not key_map.normalises:
+        raise WorkError("it has a layer that normalises the input, which the library's network does not have")
+    theirs = from_keras(arrays, key_map.rules, shapes) if key_map.keras else unwrapped(arrays, key_map)[0]
+    return renamed(theirs, key_map.rules)
+
+
 def _shapes(net: str, classes: int | None, options: Mapping[str, object]) -> dict[str, tuple[int, ...]]:
     import torch
 
@@ -205,6 +219,14 @@ def _without_biases(arrays: Arrays) -> Arrays:
         if leaf == "bias" and mean in arrays:
             found[mean] = np.subtract(found[mean], found.pop(key))
     return found
+
+
+def _with_epsilon(arrays: Arrays, above: float) -> Arrays:
+    """The part of the epsilon that ours lacks, added to every variance: the same function in evaluation."""
+    return {
+        key: np.asarray(np.asarray(array, np.float64) + above, np.float32) if key.endswith(".running_var") else array
+        for key, array in arrays.items()
+    }
 
 
 def _zero_biases(arrays: Arrays, shapes: Shapes, key_map: KeyMap) -> Arrays:

@@ -13,7 +13,8 @@ EXAMPLE = "striate import resnet18-f37072fd.pth --net resnet18 --from torchvisio
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    parser.add_argument("file", metavar="FILE", help="checkpoint: .safetensors, .pth, .pt, .th, .caffemodel, .weights")
+    endings = ".safetensors, .pth, .pt, .th, .caffemodel, .weights or .h5"
+    parser.add_argument("file", metavar="FILE", help=f"checkpoint: {endings}")
     parser.add_argument("--net", required=True, help="network, as 'striate nets' lists them")
     parser.add_argument(
         "--from",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from striate.tables import table
 from striate.weights.fitting import Rename
-from striate.weights.keys import KeyMap, published
+from striate.weights.keys import KeyMap, PublishedRow, published
 
 SQUEEZENET = table(
     Rename,
@@ -95,7 +95,7 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
     return KeyMap(rules, bgr=True) if rules else None
 
 
-WEIGHTS = published("caffe")
+WEIGHTS = published("caffe", PublishedRow)
 
 DIFFERENT = {
     "alexnet": "Caffe's local response normalisation has other constants than the paper",

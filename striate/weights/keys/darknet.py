@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from striate.weights.keys import KeyMap, published
+from striate.weights.keys import KeyMap, PublishedRow, published
 
 
 def key_map(net: str, arch: str = "") -> KeyMap | None:
@@ -10,6 +10,6 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
     return KeyMap((), sequence=True, order="darknet") if net in {row.net for row in WEIGHTS} else None
 
 
-WEIGHTS = published("darknet")
+WEIGHTS = published("darknet", PublishedRow)
 
 DIFFERENT: dict[str, str] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from striate.weights.fitting import Rename
-from striate.weights.keys import KeyMap, conv_norm, published
+from striate.weights.keys import KeyMap, PublishedRow, conv_norm, published
 from striate.weights.keys import pytorchcv_names as names
 from striate.weights.keys import pytorchcv_residual as residual
 
@@ -90,7 +90,7 @@ def _preact_resnet(net: str, arch: str) -> KeyMap:
     return KeyMap(names.CIFAR_PREACT_RESNET, {"stride_in": "3x3"})
 
 
-WEIGHTS = published("pytorchcv")
+WEIGHTS = published("pytorchcv", PublishedRow)
 
 DIFFERENT = {
     **dict.fromkeys(("se_preact_resnet110", "se_preact_resnet164"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from striate.tables import table
 from striate.weights.fitting import Rename
-from striate.weights.keys import KeyMap, published
+from striate.weights.keys import KeyMap, PublishedRow, published
 from striate.weights.keys.torchvision import DENSENET, INCEPTION, RESNET, RESNEXT, vgg_rules
 
 VGG_HEAD = table(
@@ -175,7 +175,7 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
     }.get(net)
 
 
-WEIGHTS = published("timm")
+WEIGHTS = published("timm", PublishedRow)
 
 DIFFERENT = {
     **{net: f"timm's has the stride in the 3x3 convolution: import it as {net}_modern"

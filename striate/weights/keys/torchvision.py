@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from striate.tables import table
 from striate.weights.fitting import Rename
-from striate.weights.keys import KeyMap, conv_norm, published
+from striate.weights.keys import KeyMap, PublishedRow, conv_norm, published
 
 RESNET = table(
     Rename,
@@ -228,7 +228,7 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
     }.get(net)
 
 
-WEIGHTS = published("torchvision")
+WEIGHTS = published("torchvision", PublishedRow)
 
 _STRIDE = "torchvision's has the stride in the 3x3 convolution: import it as {net}_modern"
 DIFFERENT = {
