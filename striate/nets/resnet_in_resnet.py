@@ -37,6 +37,7 @@ class Row(NamedTuple):
 
 
 ROWS = table(Row, TABLE)
+Depth = Literal[8, 18]
 Form = Literal["streams", "init"]
 
 
@@ -66,12 +67,12 @@ class Stage(NamedTuple):
     blocks: int
 
 
-def stages(width: float = 1.0) -> Iterator[Stage]:
-    """rir1 to rir3, `width` times as wide."""
+def stages(depth: Depth = 18, width: float = 1.0) -> Iterator[Stage]:
+    """rir1 to rir3, `width` times as wide; a depth of 8 has one block each."""
     above, size = _streams(ROWS[0], width), ROWS[0].output_size
     for row in ROWS[1:]:
         here = _streams(row, width)
-        yield Stage(row.stage, above, here, size // row.output_size, row.blocks or 0)
+        yield Stage(row.stage, above, here, size // row.output_size, (row.blocks or 0) if depth == 18 else 1)
         above, size = here, row.output_size
 
 
@@ -164,12 +165,13 @@ class RiRBlock(nn.Module):
 
 
 class ResNetInResNet(Net):
-    """The 18-layer wide RiR: a 3x3 convolution of each stream, eight blocks, a 1x1 convolution to maps of the classes.
+    """The wide RiR: a 3x3 convolution of each stream, blocks of two layers, a 1x1 convolution to maps of the classes.
 
-    `form` is that of the layers: two streams, or ResNet Init. `width` multiplies all channels but the classes.
-    `classifier` "map" is the paper's: `features` gives a map for each class, `embed` their means, and `head` is the
-    identity; "linear" has a linear layer on the mean of both streams instead. 32x32 images in the paper; any size of at
-    least 8 is accepted. Raises RequestError for a width outside (0, 8].
+    `depth` is the paper's 18, with eight blocks, or 8, with one a stage. `form` is that of the layers: two streams, or
+    ResNet Init. `width` multiplies all channels but the classes. `classifier` "map" is the paper's: `features` gives a
+    map for each class, `embed` their means, and `head` is the identity; "linear" has a linear layer on the mean of both
+    streams instead. 32x32 images in the paper; any size of at least 8 is accepted. Raises RequestError for a width
+    outside (0, 8].
     """
 
     table = TABLE
@@ -180,6 +182,7 @@ class ResNetInResNet(Net):
         *,
         classes: int = 10,
         in_channels: int = 3,
+        depth: Depth = 18,
         form: Form = "streams",
         width: float = 1.0,
         classifier: Literal["map", "linear"] = "map",
@@ -187,7 +190,7 @@ class ResNetInResNet(Net):
         check_width(width)
         super().__init__()
         self.in_channels = in_channels
-        rows = list(stages(width))
+        rows = list(stages(depth, width))
         first, last = rows[0].before.both, rows[-1].after.both
         self.conv1 = nn.Sequential(_conv(in_channels, first, 1), nn.BatchNorm2d(first), nn.ReLU())
         for row in rows:
@@ -211,7 +214,7 @@ class ResNetInResNet(Net):
 VARIANTS = {
     "rir_18_wide": Variant(ResNetInResNet, {}),
     "rir_18_wide_init": Variant(ResNetInResNet, {"form": "init"}),
-    "rir_tiny": Variant(ResNetInResNet, {"width": 1 / 12}),
+    "rir_tiny": Variant(ResNetInResNet, {"depth": 8, "width": 1 / 12}),
 }
 
 # The paper does not print a table of the network, nor where the strides are: the table, the biases of the convolutions,
@@ -219,4 +222,4 @@ VARIANTS = {
 # re-implementation nutszebra/resnet_in_resnet, whose count this is; the paper's 10.3 M parameters (from memory) are not
 # explained by any. Deviation from it: the zero channels of a shortcut stand on both sides of the old ones, as
 # elsewhere here, which only numbers the channels. In rir_18_wide_init one convolution has the biases that are two
-# before. rir_tiny is ours, for tests.
+# before. rir_tiny, of 8 layers, is ours, for tests.

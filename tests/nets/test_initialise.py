@@ -46,7 +46,7 @@ CHECKSUMS = {
     "resnet8": 6.68857,
     "resnet_tiny": -0.59173,
     "resnext_tiny": 14.19853,
-    "rir_tiny": -7.81970,
+    "rir_tiny": 13.69933,
     "se_resnet_tiny": -2.49520,
     "shake_shake_tiny": -40.32500,
     "squeezenet_tiny": -22.71237,
