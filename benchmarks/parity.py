@@ -125,6 +125,7 @@ PAIRS = table(
     densenet_bc100_k12    pytorchcv    densenet100_k12_bc_cifar10  -
     densenet_bc190_k40    pytorchcv    densenet190_k40_bc_cifar10  -
     densenet_bc250_k24    pytorchcv    densenet250_k24_bc_cifar10  -
+    zfnet                 pytorchcv    zfnet                       -
     """,
 )
 CHANGES = {

@@ -185,6 +185,7 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         return KeyMap((*conv_norm(VGG_BLOCKS), *VGG_HEAD))
     return {
         "alexnet_one_tower": KeyMap(ALEXNET),
+        "zfnet": KeyMap(ALEXNET, {"layers": "pytorchcv"}),
         "bn_inception": KeyMap(BN_INCEPTION, norm_bias=True),
         "squeezenet1_0": KeyMap(SQUEEZENET, {"border": False}),
         "squeezenet1_0_bypass": KeyMap(SQUEEZENET, {"border": False}),
