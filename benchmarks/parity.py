@@ -126,6 +126,11 @@ PAIRS = table(
     densenet_bc190_k40    pytorchcv    densenet190_k40_bc_cifar10  -
     densenet_bc250_k24    pytorchcv    densenet250_k24_bc_cifar10  -
     zfnet                 pytorchcv    zfnet                       -
+    inception_v4          timm         inception_v4                -
+    inception_v4          pytorchcv    inceptionv4                 -
+    inception_resnet_v2   timm         inception_resnet_v2         -
+    inception_resnet_v2   pytorchcv    inceptionresnetv2           -
+    inception_resnet_v1_facenet  pytorchcv  inceptionresnetv1      -
     """,
 )
 CHANGES = {

@@ -34,6 +34,8 @@ NETS = {
     **{f"vgg{n}{bn}": (f"vgg{n}{bn}",) for bn in ("", "_bn") for n in (11, 13, 16, 19)},
     "mobilenet_v1": ("mobilenetv1_100",),
     **{f"mobilenet_v2{ours}": (f"mobilenetv2_{theirs}",) for ours, theirs in WIDTHS.items()},
+    "inception_v4": ("inception_v4",),
+    "inception_resnet_v2": ("inception_resnet_v2",),
 }
 
 

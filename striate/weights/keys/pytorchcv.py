@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from striate.tables import table
 from striate.weights.fitting import Rename
-from striate.weights.keys import KeyMap, conv_norm, published
+from striate.weights.keys import KeyMap, conv_norm, inception, published
 
 HEAD = Rename("output", "head")
 
@@ -190,6 +190,7 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         "squeezenet1_0": KeyMap(SQUEEZENET, {"border": False}),
         "squeezenet1_0_bypass": KeyMap(SQUEEZENET, {"border": False}),
         "squeezenet1_1": KeyMap(SQUEEZENET_1_1),
+        **inception.PYTORCHCV,
     }.get(net)
 
 
