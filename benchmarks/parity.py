@@ -131,6 +131,8 @@ PAIRS = table(
     inception_resnet_v2   timm         inception_resnet_v2         -
     inception_resnet_v2   pytorchcv    inceptionresnetv2           -
     inception_resnet_v1_facenet  pytorchcv  inceptionresnetv1      -
+    xception              timm         legacy_xception             -
+    xception              pytorchcv    xception                    -
     """,
 )
 CHANGES = {

@@ -36,6 +36,7 @@ NETS = {
     **{f"mobilenet_v2{ours}": (f"mobilenetv2_{theirs}",) for ours, theirs in WIDTHS.items()},
     "inception_v4": ("inception_v4",),
     "inception_resnet_v2": ("inception_resnet_v2",),
+    "xception": ("legacy_xception",),
 }
 
 

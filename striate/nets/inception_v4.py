@@ -287,5 +287,5 @@ VARIANTS = {
 # round, at the same cost. Scales are those of the authors' code, the paper states 0.1 to 0.3. Left open by the paper
 # and taken from that code: epsilon, and average pooling that does not count its padding; the momentum of batch
 # normalisation is torch's. The code's auxiliary head of Inception-v4 and Inception-ResNet-v2 is left out: the paper has
-# none. Nobody published code for Inception-ResNet-v1 but facenet, for faces; inception_resnet_v1_facenet is that
-# network with 1000 classes. The two tiny ones are ours, for tests.
+# none. The authors published no code of Inception-ResNet-v1; facenet's, for faces, is the best known, and
+# inception_resnet_v1_facenet is that network with 1000 classes. The two tiny ones are ours, for tests.

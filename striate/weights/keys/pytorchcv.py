@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from striate.tables import table
 from striate.weights.fitting import Rename
-from striate.weights.keys import KeyMap, conv_norm, inception, published
+from striate.weights.keys import KeyMap, conv_norm, inception, published, xception
 
 HEAD = Rename("output", "head")
 
@@ -191,6 +191,7 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         "squeezenet1_0_bypass": KeyMap(SQUEEZENET, {"border": False}),
         "squeezenet1_1": KeyMap(SQUEEZENET_1_1),
         **inception.PYTORCHCV,
+        "xception": xception.PYTORCHCV,
     }.get(net)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from striate.tables import table
 from striate.weights.fitting import Rename
-from striate.weights.keys import KeyMap, inception, published
+from striate.weights.keys import KeyMap, inception, published, xception
 from striate.weights.keys.torchvision import DENSENET, INCEPTION, RESNET, vgg_rules
 
 VGG_HEAD = table(
@@ -147,6 +147,7 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         "mobilenet_v1": KeyMap(MOBILENET_V1, {"padding": "half", "norm_eps": 1e-5, "activation": "relu6"}),
         "preact_resnet152": KeyMap(PREACT_RESNET),
         **inception.TIMM,
+        "xception": xception.TIMM,
     }.get(net)
 
 
