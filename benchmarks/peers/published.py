@@ -37,6 +37,12 @@ NETS = {
     "inception_v4": ("inception_v4",),
     "inception_resnet_v2": ("inception_resnet_v2",),
     "xception": ("legacy_xception",),
+    "mnasnet_a1": ("semnasnet_100",),
+    "mnasnet_a1_075": ("semnasnet_075",),
+    "mnasnet_b1": ("mnasnet_100",),
+    "mnasnet_small": ("mnasnet_small",),
+    "senet154": ("legacy_senet154",),
+    "nasnet_a_large": ("nasnetalarge",),
 }
 
 

@@ -80,6 +80,20 @@ class Convs(tuple[Conv, ...]):
         return Convs(Conv(kernel, max(1, round(channels * width))) for kernel, channels in self)
 
 
+class Operation(NamedTuple):
+    """An operation of a NASNet cell, printed `sep5x5/2`, `avg3x3`, `max3x3/2` or `identity`."""
+
+    kind: str
+    kernel: int
+    stride: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the cell."""
+        found = _matched(r"(identity)|(sep|avg|max)(\d+)x\3(?:/(\d+))?", text, "sep5x5/2, avg3x3 or identity")
+        return cls(found[1] or found[2], int(found[3] or 1), int(found[4] or 1))
+
+
 class Step(NamedTuple):
     """One step of a path: `kind` is "conv", "max" or "avg"; `kernels`, of convolutions side by side, are height, width.
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from striate.layers.branches import Branches
 from striate.nets.base import Net, Variant
 from striate.nets.cells import MapSize, Steps
-from striate.nets.inception_v3 import Conv
+from striate.nets.inception_modules import Conv
 from striate.nets.initialise import he_normal
 from striate.nets.options import check_dropout, check_width, scaled
 from striate.tables import table

@@ -8,13 +8,17 @@ from striate.training.hooks import Hook
 from striate.training.techniques.best_epoch import BestEpoch
 from striate.training.techniques.clipping import GradientClipping
 from striate.training.techniques.ema import WeightAveraging
+from striate.training.techniques.path_schedule import PathSchedule
 
-__all__ = ["BestEpoch", "GradientClipping", "WeightAveraging", "techniques"]
+__all__ = ["BestEpoch", "GradientClipping", "PathSchedule", "WeightAveraging", "techniques"]
 
 
 def techniques(recipe: Recipe, *, validated: bool) -> list[Hook]:
-    """The hooks of the recipe. Raises RequestError for one that needs held-out images if there are none."""
-    hooks: list[Hook] = []
+    """The hooks of the recipe, and that of networks with a schedule of their own.
+
+    Raises RequestError for one that needs held-out images if there are none.
+    """
+    hooks: list[Hook] = [PathSchedule()]
     if recipe.train.clip_norm:
         hooks.append(GradientClipping(recipe.train.clip_norm))
     if recipe.train.ema_decay:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from striate.tables import table
 from striate.weights.fitting import Rename
-from striate.weights.keys import KeyMap, conv_norm, inception, published, xception
+from striate.weights.keys import KeyMap, conv_norm, inception, mobile, published, xception
 
 HEAD = Rename("output", "head")
 
@@ -23,6 +23,13 @@ SE_LAYERS = table(
     theirs                              ours
     features.stage{s}.unit{u}.se.conv1  conv{s+1}_x.{u-1}.conv3.excitation.reduce
     features.stage{s}.unit{u}.se.conv2  conv{s+1}_x.{u-1}.conv3.excitation.expand
+    """,
+)
+SENET154_STEM = table(
+    Rename,
+    """
+    theirs                                  ours
+    features.init_block.conv{c}             conv1.{c-1}
     """,
 )
 CIFAR_RESNET_BLOCKS = table(
@@ -181,6 +188,8 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
     if net.startswith("densenet") and "_k" in net:
         ends = (Rename("features.init_block", "stem"), Rename("features.post_activ.bn", "last.0"))
         return KeyMap((*conv_norm(CIFAR_DENSENET_BLOCKS), *ends, HEAD))
+    if net.startswith("shufflenet_g"):
+        return mobile.SHUFFLENET
     if net.removesuffix("_bn") in ("vgg11", "vgg13", "vgg16", "vgg19"):
         return KeyMap((*conv_norm(VGG_BLOCKS), *VGG_HEAD))
     return {
@@ -192,6 +201,9 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         "squeezenet1_1": KeyMap(SQUEEZENET_1_1),
         **inception.PYTORCHCV,
         "xception": xception.PYTORCHCV,
+        **mobile.MNASNET_PYTORCHCV,
+        **mobile.NASNET_PYTORCHCV,
+        "senet154": KeyMap((*conv_norm((*SENET154_STEM, *RESNET_BLOCKS)), *SE_LAYERS, Rename("output.fc", "head"))),
     }.get(net)
 
 

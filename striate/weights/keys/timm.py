@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from striate.tables import table
 from striate.weights.fitting import Rename
-from striate.weights.keys import KeyMap, inception, published, xception
+from striate.weights.keys import KeyMap, inception, mobile, published, xception
 from striate.weights.keys.torchvision import DENSENET, INCEPTION, RESNET, vgg_rules
 
 VGG_HEAD = table(
@@ -61,6 +61,18 @@ MOBILENET_V2 = table(
     conv_head                conv.conv
     bn2                      conv.norm
     classifier               head
+    """,
+)
+
+SENET154 = table(
+    Rename,
+    """
+    theirs                     ours
+    layer0.conv{c}             conv1.{c-1}.conv
+    layer0.bn{c}               conv1.{c-1}.norm
+    layer{s}.{b}.se_module.fc1 conv{s+1}_x.{b}.conv3.excitation.reduce
+    layer{s}.{b}.se_module.fc2 conv{s+1}_x.{b}.conv3.excitation.expand
+    last_linear                head
     """,
 )
 
@@ -138,6 +150,8 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         # Those with tf_ have TensorFlow's padding and epsilon, as the authors' code.
         own = arch.startswith("efficientnet")
         return KeyMap(EFFICIENTNET, {"padding": "half", "norm_eps": 1e-5} if own else {})
+    if net.startswith("mnasnet"):
+        return KeyMap(EFFICIENTNET, {"padding": "half", "norm_eps": 1e-5})
     if net.startswith("mobilenet_v2"):
         return KeyMap(MOBILENET_V2, {"padding": "half", "norm_eps": 1e-5})
     if net == "se_resnet50":
@@ -148,6 +162,8 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         "preact_resnet152": KeyMap(PREACT_RESNET),
         **inception.TIMM,
         "xception": xception.TIMM,
+        **mobile.NASNET_TIMM,
+        "senet154": KeyMap((*RESNET, *SENET154)),
     }.get(net)
 
 
