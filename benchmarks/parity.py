@@ -148,7 +148,6 @@ PAIRS = table(
     mnasnet_b1            pytorchcv    mnasnet_b1                  -
     mnasnet_small         pytorchcv    mnasnet_small               -
     senet154              timm         legacy_senet154             -
-    senet154              pytorchcv    senet154                    -
     nasnet_a_mobile       pytorchcv    nasnet_4a1056               -
     nasnet_a_large        timm         nasnetalarge                -
     nasnet_a_large        pytorchcv    nasnet_6a4032               -

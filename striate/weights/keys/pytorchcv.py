@@ -25,13 +25,6 @@ SE_LAYERS = table(
     features.stage{s}.unit{u}.se.conv2  conv{s+1}_x.{u-1}.conv3.excitation.expand
     """,
 )
-SENET154_STEM = table(
-    Rename,
-    """
-    theirs                                  ours
-    features.init_block.conv{c}             conv1.{c-1}
-    """,
-)
 CIFAR_RESNET_BLOCKS = table(
     Rename,
     """
@@ -203,7 +196,6 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         "xception": xception.PYTORCHCV,
         **mobile.MNASNET_PYTORCHCV,
         **mobile.NASNET_PYTORCHCV,
-        "senet154": KeyMap((*conv_norm((*SENET154_STEM, *RESNET_BLOCKS)), *SE_LAYERS, Rename("output.fc", "head"))),
     }.get(net)
 
 
@@ -213,7 +205,7 @@ _PADDING = "pytorchcv's pads equally on all sides and ours like TensorFlow, so t
 _FIRST = "pytorchcv's starts with two growth rates of filters, and the paper's, without compression, with 16"
 DIFFERENT = {
     **dict.fromkeys(("densenet40_k12", "densenet100_k12", "densenet100_k24"), _FIRST),
-    "nin_cifar": "pytorchcv's pads before it pools; ours pools as Caffe does",
+    **dict.fromkeys(("nin_cifar", "senet154"), "pytorchcv's pads before it pools; ours pools as Caffe does"),
     "preact_resnet110": "pytorchcv's first activation is only in the branch of the first unit",
     "mobilenet_v1": _PADDING,
     "mobilenet_v2": _PADDING,
