@@ -197,6 +197,32 @@ PAIRS = table(
     pyramidnet236_a220_bn pytorchcv    pyramidnet236_a220_bn_cifar10 -
     pyramidnet272_a200_bn pytorchcv    pyramidnet272_a200_bn_cifar10 -
     fractalnet20          pytorchcv    fractalnet_cifar10          -
+    zfnet                 pytorchcv    zfnet                       -
+    inception_v4          timm         inception_v4                -
+    inception_v4          pytorchcv    inceptionv4                 -
+    inception_resnet_v2   timm         inception_resnet_v2         -
+    inception_resnet_v2   pytorchcv    inceptionresnetv2           -
+    inception_resnet_v1_facenet pytorchcv    inceptionresnetv1           -
+    xception              timm         legacy_xception             -
+    xception              pytorchcv    xception                    -
+    shufflenet_g1         pytorchcv    shufflenet_g1_w1            -
+    shufflenet_g2         pytorchcv    shufflenet_g2_w1            -
+    shufflenet_g3         pytorchcv    shufflenet_g3_w1            -
+    shufflenet_g4         pytorchcv    shufflenet_g4_w1            -
+    shufflenet_g8         pytorchcv    shufflenet_g8_w1            -
+    shufflenet_g3_050     pytorchcv    shufflenet_g3_wd2           -
+    mnasnet_a1            timm         semnasnet_100               -
+    mnasnet_a1_075        timm         semnasnet_075               -
+    mnasnet_b1            timm         mnasnet_100                 -
+    mnasnet_small         timm         mnasnet_small               -
+    mnasnet_b1            torchvision  mnasnet1_0                  -
+    mnasnet_a1            pytorchcv    mnasnet_a1                  -
+    mnasnet_b1            pytorchcv    mnasnet_b1                  -
+    mnasnet_small         pytorchcv    mnasnet_small               -
+    senet154              timm         legacy_senet154             -
+    nasnet_a_mobile       pytorchcv    nasnet_4a1056               -
+    nasnet_a_large        timm         nasnetalarge                -
+    nasnet_a_large        pytorchcv    nasnet_6a4032               -
     """,
 )
 CHANGES = {

@@ -48,6 +48,15 @@ TIMM = {
     **{f"vgg{n}{bn}": (f"vgg{n}{bn}",) for bn in ("", "_bn") for n in (11, 13, 16, 19)},
     "mobilenet_v1": ("mobilenetv1_100",),
     **{f"mobilenet_v2{ours}": (f"mobilenetv2_{theirs}",) for ours, theirs in WIDTHS.items()},
+    "inception_v4": ("inception_v4",),
+    "inception_resnet_v2": ("inception_resnet_v2",),
+    "xception": ("legacy_xception",),
+    "mnasnet_a1": ("semnasnet_100",),
+    "mnasnet_a1_075": ("semnasnet_075",),
+    "mnasnet_b1": ("mnasnet_100",),
+    "mnasnet_small": ("mnasnet_small",),
+    "senet154": ("legacy_senet154",),
+    "nasnet_a_large": ("nasnetalarge",),
 }
 # Our name -> pytorchcv's networks for ImageNet, the one whose layers are the paper's first.
 PYTORCHCV = {

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from training_cases import QUICK, examples, flat, noise, same, small_net, some
 
 from striate.errors import RequestError, WorkError
+from striate.layers.drop_path import ScheduledDropPath
 from striate.recipe import Recipe
 from striate.tasks import Regression
 from striate.training.hooks import Hook
@@ -34,6 +35,25 @@ class Recording(Hook):
 
     def note(self, loop: LoopState, line: str) -> None:
         self.lines.append(line)
+
+
+class Progress(Hook):
+    """Records the progress of the network's scheduled drop-path at every step."""
+
+    def __init__(self, path: ScheduledDropPath) -> None:
+        self.path, self.seen = path, list[float]()
+
+    def step_done(self, loop: LoopState) -> None:
+        self.seen.append(round(self.path.progress.item(), 6))
+
+
+def test_scheduled_drop_paths_are_told_the_share_of_training_that_is_done() -> None:
+    path = ScheduledDropPath(0.4)
+    net = nn.Sequential(small_net(), path)
+    progress = Progress(path)
+    fit(net, noise(32), QUICK.updated({"train.epochs": 2, "train.batch": 8}), hooks=[progress])
+    assert progress.seen == [round(step / 8, 6) for step in range(8)]
+    assert path.progress == 1
 
 
 LIBRARY: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {

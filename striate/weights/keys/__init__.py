@@ -82,7 +82,7 @@ class PublishedRow:
     @property
     def digits(self) -> str:
         """The first digits of the file's checksum, if its name ends in them; otherwise ""."""
-        found = re.search(r"-([0-9a-f]{8})\.", self.file)
+        found = re.search(r"-([0-9a-f]{8,})\.", self.file)
         return found[1] if found else ""
 
     def address(self, pattern: str) -> str:

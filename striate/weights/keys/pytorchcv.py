@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from striate.weights.fitting import Rename
-from striate.weights.keys import KeyMap, PublishedRow, conv_norm, published
+from striate.weights.keys import KeyMap, PublishedRow, conv_norm, inception, mobile, published, xception
 from striate.weights.keys import pytorchcv_names as names
 from striate.weights.keys import pytorchcv_residual as residual
 
@@ -29,6 +29,8 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         return KeyMap(residual.WIDE_RESNET)
     if net.startswith("pyramidnet"):
         return KeyMap(residual.pyramidnet_rules(bottleneck=net.endswith("_bn")))
+    if net.startswith("shufflenet_g"):
+        return mobile.SHUFFLENET
     if net.startswith("vgg"):
         # Those without a b have no bias before a normalisation.
         without = () if arch.endswith("b") or not net.endswith("_bn") else ("stage*.conv",)
@@ -50,6 +52,11 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         "squeezenet1_0_bypass": KeyMap(names.SQUEEZENET, {"border": False}),
         "tiny_darknet": KeyMap(names.TINY_DARKNET),
         "squeezenet1_1": KeyMap(names.SQUEEZENET_1_1, {"bypass": True} if "resnet" in arch else {}),
+        "xception": xception.PYTORCHCV,
+        "zfnet": KeyMap(names.ALEXNET, {"layers": "pytorchcv"}),
+        **inception.PYTORCHCV,
+        **mobile.MNASNET_PYTORCHCV,
+        **mobile.NASNET_PYTORCHCV,
     }.get(net)
 
 
@@ -93,6 +100,7 @@ def _preact_resnet(net: str, arch: str) -> KeyMap:
 WEIGHTS = published("pytorchcv", PublishedRow)
 
 DIFFERENT = {
+    "senet154": "pytorchcv's pads before it pools; ours pools as Caffe does",
     **dict.fromkeys(("se_preact_resnet110", "se_preact_resnet164"),
                     "pytorchcv's have a normalisation after the first convolution and none after the last unit"),
     **dict.fromkeys(("mobilenet_v2_050", "mobilenet_v2_075"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from striate.tables import table
 from striate.weights.fitting import Rename
-from striate.weights.keys import KeyMap, PublishedRow, published
+from striate.weights.keys import KeyMap, PublishedRow, inception, mobile, published, xception
 from striate.weights.keys.torchvision import DENSENET, INCEPTION, RESNET, RESNEXT, vgg_rules
 
 VGG_HEAD = table(
@@ -61,6 +61,18 @@ MOBILENET_V2 = table(
     conv_head                conv.conv
     bn2                      conv.norm
     classifier               head
+    """,
+)
+
+SENET154 = table(
+    Rename,
+    """
+    theirs                     ours
+    layer0.conv{c}             conv1.{c-1}.conv
+    layer0.bn{c}               conv1.{c-1}.norm
+    layer{s}.{b}.se_module.fc1 conv{s+1}_x.{b}.conv3.excitation.reduce
+    layer{s}.{b}.se_module.fc2 conv{s+1}_x.{b}.conv3.excitation.expand
+    last_linear                head
     """,
 )
 
@@ -162,6 +174,8 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         # Those with tf_ have TensorFlow's padding and epsilon, as the authors' code.
         own = arch.startswith("efficientnet")
         return KeyMap(EFFICIENTNET, {"padding": "half", "norm_eps": 1e-5} if own else {})
+    if net.startswith("mnasnet"):
+        return KeyMap(EFFICIENTNET, {"padding": "half", "norm_eps": 1e-5})
     if net.startswith("mobilenet_v2"):
         return KeyMap(MOBILENET_V2, {"padding": "half", "norm_eps": 1e-5})
     if net in ("se_resnet50", "se_resnet101", "se_resnet152"):
@@ -172,6 +186,10 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         "inception_v3_no_aux": KeyMap(INCEPTION, {"count_border": True}),
         "mobilenet_v1": KeyMap(MOBILENET_V1, {"padding": "half", "norm_eps": 1e-5, "activation": "relu6"}),
         "preact_resnet152": KeyMap(PREACT_RESNET),
+        **inception.TIMM,
+        "xception": xception.TIMM,
+        **mobile.NASNET_TIMM,
+        "senet154": KeyMap((*RESNET, *SENET154)),
     }.get(net)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from striate.tables import table
 from striate.weights.fitting import Rename
-from striate.weights.keys import KeyMap, PublishedRow, conv_norm, published
+from striate.weights.keys import KeyMap, PublishedRow, conv_norm, mobile, published
 
 RESNET = table(
     Rename,
@@ -223,6 +223,7 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         "alexnet_one_tower": KeyMap(ALEXNET),
         "googlenet": KeyMap((*GOOGLENET, *GOOGLENET_AUXILIARY), {"layers": "torchvision"}),
         "googlenet_no_aux": KeyMap((*GOOGLENET, *NO_GOOGLENET_AUXILIARY), {"layers": "torchvision"}),
+        **mobile.MNASNET_TORCHVISION,
         "inception_v3": KeyMap((*INCEPTION, *AUXILIARY), {"count_border": True}),
         "inception_v3_no_aux": KeyMap((*INCEPTION, *NO_AUXILIARY), {"count_border": True}),
     }.get(net)
