@@ -56,7 +56,7 @@ def swap_norm(net: nn.Module, norm: Norm, *, images: Tensor | None = None) -> in
     Scale, shift and eps are those of the layer before, as values; a local response normalisation before had none, and
     the new ones start as 1 and 0. "group" has `groups_of(C)` groups; "layer" is a group normalisation with one.
     "local-response" and "none" have no scale and shift: a convolution or linear layer directly before gets a bias, of
-    zero, if it has none. Instance and local response normalisation are of maps only.
+    zero, if it has none. Instance and local response normalisation are of maps only, instance of larger ones than 1x1.
 
     images: a batch [N, C, H, W] as the net takes it, of which only the shape matters; None: see `dataflow`.
     A `Net` that `create` made keeps the choice in its options; its norms are swapped once, and before they are moved.
@@ -141,6 +141,8 @@ def _made(norm: str, layer: nn.Module, flow: Dataflow) -> nn.Module:
     maps, channels = _dimensions(layer, flow) == 4, flow.channels(layer)
     if norm in ("instance", "local-response") and not maps:
         raise RequestError(f"a {type(layer).__name__} is of vectors: {norm} normalisation is of maps only")
+    if norm == "instance" and any(call.shape[2:] == (1, 1) for call in flow.calls[layer]):
+        raise RequestError("a norm is of maps of one pixel, of which instance normalisation leaves only the shift")
     if norm == "local-response":
         return LRN().train(layer.training)
     if channels is None:
