@@ -155,6 +155,7 @@ def show(
     from striate.anatomy import summary
     from striate.anatomy.trace import trace
     from striate.nets.build import create, variant_of
+    from striate.nets.swaps import SWAPS, as_calls
 
     with torch.device("meta"):
         net = create(name, classes=classes, input_size=input_size, options=options)
@@ -162,12 +163,13 @@ def show(
     traced = trace(net, size)
     rows = summary.stage_rows(net, size, traced)
     variant = variant_of(name)
+    own = {option: value for option, value in (options or {}).items() if option not in SWAPS}
     shown = {
         **dataclasses.asdict(facts),
         "input_size": size,
         "classes": net.options["classes"],
         "options": dict(options or {}),
-        "made": variant.call({**variant.options, **(options or {})}),
+        "made": as_calls(variant.call({**variant.options, **own}), options or {}),
         "parameters": summary.parameters(net),
         "madds": sum(row.madds for row in rows),
         "activation_bytes": sum(row.activation_bytes for row in rows),

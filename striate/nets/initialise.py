@@ -28,6 +28,14 @@ def he_normal(net: nn.Module) -> None:
 
 
 @torch.no_grad()
+def lecun_normal(net: nn.Module) -> None:
+    """Normal weights of variance 1 / fan-in: LeCun, Bottou, Orr, Mueller 1998, Efficient BackProp, section 4.6."""
+    for _, layer in _layers(net):
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+        _fill_bias(layer, 0.0)
+
+
+@torch.no_grad()
 def he_normal_fan_out(net: nn.Module) -> None:
     """Convolutions normal of variance 2 / fan-out, linear layers uniform in +-1 / sqrt(outputs).
 
