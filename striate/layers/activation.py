@@ -24,8 +24,9 @@ class RReLU(nn.RReLU):
     """Randomised leaky ReLU: x above 0, a x below, where a is drawn uniformly from `lower` to `upper` for each value.
 
     That is in training; in evaluation a is the mean of the bounds, so that a prediction depends on nothing random.
-    The defaults are the paper's: x / 8 to x / 3. The same as torch's, but in evaluation a plain leaky ReLU, which every
-    format can express. Any shape. Source: Xu, Wang, Chen, Li 2015, arXiv:1505.00853, section 2.4.
+    The defaults are the paper's bounds, x / 8 and x / 3; it draws the divisor between them, and torch, as here, the
+    slope. The same as torch's, but in evaluation a plain leaky ReLU, which every format can express. Any shape.
+    Source: Xu, Wang, Chen, Li 2015, arXiv:1505.00853, section 2.4.
     """
 
     def forward(self, x: Tensor) -> Tensor:

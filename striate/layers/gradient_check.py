@@ -53,9 +53,9 @@ def check_gradient(layer: nn.Module | ManualLayer | Callable[[Tensor], Tensor], 
     x: an input; every number of it and of the parameters costs two forward passes, so take a small one.
 
     The loss is the sum of the outputs times fixed random weights. For each number t its derivative by differences is
-    (loss(t + h) - loss(t - h)) / 2h with h = 1e-5 max(1, |t|), and the error |b - d| / max(|b|, |d|, floor), where the
-    floor is a thousandth of the largest gradient. A right backward pass has about 1e-8; above 1e-5 there is an error
-    in it, or the function has a kink there, as ReLU has at 0. Before each pass torch's generator has the same seed, so
+    `(loss(t + h) - loss(t - h)) / 2h` with `h = 1e-5 max(1, |t|)`, and the error `|b - d| / max(|b|, |d|, floor)`; the
+    floor is a thousandth of the largest gradient. A right backward pass has about 1e-8; above 1e-5 there is an error in
+    it, or the function has a kink there, as ReLU has at 0. Before each pass torch's generator has the same seed, so
     dropout is no obstacle; its state is restored.
     Raises RequestError for an input that is not of floating point, and an output or gradient of another shape.
     """

@@ -35,7 +35,7 @@ NORMS: tuple[type[nn.Module], ...] = (
     *(_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm, LRN),
 )
 _LAYERS: tuple[type[nn.Module], ...] = (_ConvNd, nn.Linear)
-_MOST_GROUPS = 32  # Wu and He, section 4.1
+_MOST_GROUPS = 32  # the default of Wu and He
 _EPS = 1e-5  # where the norm before had none
 
 
@@ -88,7 +88,7 @@ def move_norm(net: nn.Module, place: Place, *, affine: bool = True, images: Tens
     What counts as a norm and as an activation, and `images`, are as in `swap_norm` and `swap_activation`.
     Raises RequestError for an unknown place, a net without such a pair, and a layer that is called several times.
     Source: the order in Ioffe and Szegedy 2015, section 3.2, is "before"; Mishkin, Sergievskiy, Matas 2016,
-    arXiv:1606.02228, section 3.2, found "after" the better.
+    arXiv:1606.02228, found "after" the better.
     """
     if place not in get_args(Place):
         raise unknown("place", str(place), get_args(Place))
