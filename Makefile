@@ -49,7 +49,7 @@ fuzz: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/first_light.py $(PEERS)
 
-# Holds our networks' answers against torchvision's, timm's and pytorchcv's, which are in an environment of their own.
+# Holds our networks' answers against torchvision's, timm's, pytorchcv's and Keras's, which are in an environment of their own.
 # PEER_WHEELS="--no-index --find-links FOLDER" installs without a network.
 PEERS_VENV ?= $(VENV)/peers
 PEERS_BIN := $(PEERS_VENV)/bin

@@ -1,11 +1,13 @@
 """Measure a training step against other libraries: python benchmarks/steps.py [--runs 5] [--nets resnet20 ...]
 
 Run by the peers' Python, with this project on PYTHONPATH (`make peers` sets both up). ResNet-20 at 32 x 32, batch 128,
-and EfficientNet-Lite0 at 128 x 128, batch 32, SGD with Nesterov momentum, float images already in memory for the peers,
-uint8 for us; all train a net of the same architecture from the same catalogue, in one process, alternating.
+ResNet-18 at 64 x 64, batch 128, and EfficientNet-Lite0 at 128 x 128, batch 32; SGD with Nesterov momentum, float images
+already in memory for the peers, uint8 for us; all train a net of the same architecture from the same catalogue, in one
+process, alternating.
 Rows: plain PyTorch as in its tutorials; timm's loop (its train script's defaults: optimizer factory, label smoothing)
 and fastai's Learner as documented; each also with its fast flags (bfloat16, channels last); and ours as `striate train`
-runs it, including augmentation (shift and flip), after its own timing trial.
+runs it, including augmentation (shift and flip), after its own timing trial. Of each row, the multiply-adds that it
+does a second (three times those of a forward pass) as a share of the fastest matrix product in bfloat16 here.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import torch
 from recording import write_record
 from torch import Tensor, nn
 
+from striate.anatomy.summary import madds
 from striate.nets.build import create
 from striate.recipe import Recipe
 from striate.training.examples import Examples
@@ -27,7 +30,7 @@ from striate.training.loop_state import LoopState
 from striate.training.step_timing import choose_fastest
 from striate.training.world import ALONE
 
-SIZES = {"resnet20": (32, 128), "efficientnet_lite0": (128, 32)}
+SIZES = {"resnet20": (32, 128), "resnet18": (64, 128), "efficientnet_lite0": (128, 32)}
 STEPS = 4  # per turn
 CLASSES = 10
 
@@ -166,6 +169,17 @@ def fastai_loop(name: str, *, fast: bool = False) -> Turn:
     return turn
 
 
+def peak() -> float:
+    """Multiply-adds a second of the fastest of 20 products of 2048 x 2048 matrices in bfloat16."""
+    a = torch.randn(2048, 2048).bfloat16()
+    taken = []
+    for _ in range(22):
+        started = time.perf_counter()
+        a @ a
+        taken.append(time.perf_counter() - started)
+    return float(2048**3 / min(taken[2:]))
+
+
 def measure(name: str, runs: int, peers: bool, compiled: bool) -> dict[str, object]:
     turns: dict[str, Turn] = {"plain PyTorch": plain(name), "plain PyTorch, fast flags": plain(name, fast=True)}
     if peers:
@@ -180,23 +194,26 @@ def measure(name: str, runs: int, peers: bool, compiled: bool) -> dict[str, obje
     for _ in range(runs):
         for label, turn in turns.items():
             taken[label].append(1000 * turn())
-    mine = statistics.median(taken["striate"])
+    mine, fastest = statistics.median(taken["striate"]), peak()
+    size, batch = SIZES[name]
+    work = 3 * batch * madds(net_of(name, size), (size, size))
     rows = {
         label: {
             "ms": round(statistics.median(times), 1),
             "least": round(min(times), 1),
             "most": round(max(times), 1),
             "times striate's": round(statistics.median(times) / mine, 2),
+            "share of peak": round(1000 * work / statistics.median(times) / fastest, 3),
         }
         for label, times in taken.items()
     }
     for label, row in rows.items():
         print(f"{name:20} {label:28} {row}", flush=True)
-    size, batch = SIZES[name]
     return {
         "command": "benchmarks/steps.py",
         "what": f"training step, {name} at {size} x {size}, batch {batch}", "unit": "ms, median", "n": runs,
-        "threads": torch.get_num_threads(), "chosen": chosen, "rows": rows,
+        "threads": torch.get_num_threads(), "peak madds a second": round(fastest / 1e9) * 10**9,
+        "chosen": chosen, "rows": rows,
     }  # fmt: skip
 
 

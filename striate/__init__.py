@@ -31,8 +31,13 @@ if TYPE_CHECKING:
     from striate.jobs.load import load
     from striate.jobs.pack import pack
     from striate.jobs.predict import predict
+    from striate.jobs.quantize import quantize
     from striate.jobs.train import train
+    from striate.layers.batch_statistics import recalibrate
+    from striate.layers.gradient_check import check_gradient
+    from striate.nets.activations import swap_activation
     from striate.nets.check import check_net
+    from striate.nets.norms import move_norm, swap_norm
     from striate.nets.own import register
     from striate.recipe import Recipe
     from striate.sklearn import ImageClassifier
@@ -49,6 +54,7 @@ __all__ = [
     "WorkError",
     "audit",
     "augment",
+    "check_gradient",
     "check_net",
     "compare",
     "create",
@@ -59,12 +65,17 @@ __all__ = [
     "import_weights",
     "list_nets",
     "load",
+    "move_norm",
     "open_data",
     "pack",
     "paper_recipe",
     "predict",
+    "quantize",
+    "recalibrate",
     "register",
     "show",
+    "swap_activation",
+    "swap_norm",
     "train",
 ]
 
@@ -79,6 +90,7 @@ _HOMES = {
     "augment": "jobs.augment",
     "compare": "jobs.compare",
     "create": "weights.create",
+    "check_gradient": "layers.gradient_check",
     "check_net": "nets.check",
     "evaluate": "jobs.evaluate",
     "export": "jobs.export",
@@ -87,12 +99,17 @@ _HOMES = {
     "import_weights": "jobs.import_weights",
     "list_nets": "jobs.catalogue",
     "load": "jobs.load",
+    "move_norm": "nets.norms",
     "open_data": "data.dataset",
     "pack": "jobs.pack",
     "paper_recipe": "nets.papers",
     "predict": "jobs.predict",
+    "quantize": "jobs.quantize",
     "show": "jobs.catalogue",
+    "recalibrate": "layers.batch_statistics",
     "register": "nets.own",
+    "swap_activation": "nets.activations",
+    "swap_norm": "nets.norms",
     "train": "jobs.train",
 }
 

@@ -21,6 +21,7 @@ import safetensors.numpy
 import tifffile
 import torch
 from image_files import content_of, photograph, wide_png
+from keras_files import Layers, write_named, write_numbered
 
 from striate.data.pack.writing import write_pack
 from striate.data.sources.in_memory import from_parts
@@ -110,6 +111,20 @@ def _caffe() -> bytes:
     return _field(100, _field(1, b"conv") + new + single) + _field(2, _field(4, b"ip") + old)
 
 
+def _keras() -> tuple[bytes, ...]:
+    """Both layouts."""
+    ones = np.ones(3, np.float32)
+    layers: Layers = [
+        ("conv", "Conv2D", [np.ones((1, 1, 2, 3), np.float32), ones]),
+        ("bn", "BatchNormalization", [ones] * 4),
+    ]
+    return (
+        _written(lambda path: write_named(path, layers), "w.h5"),
+        _written(lambda path: write_named(path, layers, variable=True), "w.h5"),
+        _written(lambda path: write_numbered(path, layers), "w.h5"),
+    )
+
+
 def _npz(compressed: bool) -> bytes:
     content = io.BytesIO()
     images, labels = _images()
@@ -182,6 +197,8 @@ _SEEDS: dict[str, Callable[[], tuple[bytes, ...]]] = {
     "pickle": lambda: (_torch(True),),
     "older pickle": lambda: (_torch(False),),
     "caffemodel": lambda: (_caffe(),),
+    "darknet": lambda: tuple(struct.pack("<4i4f", 0, minor, 0, 7, *range(4)) for minor in (1, 2)),
+    "keras": _keras,
     "npz": lambda: (_npz(True), _npz(False)),
     "idx": lambda: (_idx(), gzip.compress(_idx(), mtime=0)),
     "cifar": lambda: (_cifar(),),

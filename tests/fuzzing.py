@@ -150,6 +150,8 @@ TARGETS = {
         Target("pickle", ".pth", read_checkpoint),
         Target("older pickle", ".pth", read_checkpoint),
         Target("caffemodel", ".caffemodel", read_checkpoint),
+        Target("darknet", ".weights", read_checkpoint),
+        Target("keras", ".h5", read_checkpoint),
         Target("npz", ".npz", open_source),
         Target("idx", "", _idx),
         Target("cifar", ".tar.gz", open_source),

@@ -105,7 +105,9 @@ def commands(folder: Path) -> list[list[str]]:
         found.append(["evaluate", str(sparse(folder / f"{size}m.safetensors", size)), str(folder)])
         found.append(["train", "--recipe", str(sparse(folder / f"{size}.toml", size))])
         found.append(["import", str(sparse(folder / f"{size}.pth", size)), *IMPORT])
-        found.append(["import", str(sparse(folder / f"{size}.caffemodel", size)), *IMPORT])
+        found += [
+            ["import", str(sparse(folder / f"{size}{one}", size)), *IMPORT] for one in (".caffemodel", ".weights")
+        ]
     found.append(["import", str(single_floats(folder / "single.caffemodel")), *IMPORT])
     found.append(["import", str(expanded(folder / "e.pth")), *IMPORT])
     found.append(["import", str(expanded(folder / "old.pth", zipped=False)), *IMPORT])

@@ -153,3 +153,20 @@ def test_make_test_builds_the_site() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert re.search(r"^test: .*\bdocs\b", makefile, flags=re.MULTILINE)
     assert re.search(r"sphinx-build .*-W\b", makefile)
+
+
+def test_the_table_of_int8_is_the_record() -> None:
+    (record,) = sorted((ROOT / "benchmarks" / "records").glob("*-int8.json"))[-1:]
+    rows = {row["what"]: row for row in json.loads(record.read_text("utf-8"))["rows"]}
+    said = page("practitioner.md")
+    assert record.name in said
+    for title, net in (
+        ("ResNet-18", "resnet18"),
+        ("ResNet-50", "resnet50"),
+        ("MobileNetV2", "mobilenet_v2"),
+        ("EfficientNet-Lite0", "efficientnet_lite0"),
+    ):
+        one, many = rows[f"{net}, 1 image"], rows[f"{net}, 16 images"]
+        figures = (one["times bfloat16's speed"], many["times bfloat16's speed"], many["times float32's speed"])
+        assert f"| {title} | " + " | ".join(f"{value:.2f}" for value in figures) + " |" in said
+        assert min(figures[:2]) >= one["goal over bfloat16"]

@@ -85,6 +85,12 @@ def test_help_and_nets_load_next_to_nothing(what: str | list[str], tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_published_weights_are_listed_without_torch(tmp_path: Path) -> None:
+    loaded, out = fresh(["nets", "--weights"], tmp_path)
+    assert loaded == [] and "efficientnet_b1b" in out
+    assert fresh(["import", "--help"], tmp_path, (*HEAVY, "numpy", "PIL"))[0] == []
+
+
 def test_audit_loads_no_engine(photos: Path, tmp_path: Path) -> None:
     assert fresh(["audit", str(photos)], tmp_path, (*HEAVY, "openvino", "scipy"))[0] == []
 

@@ -38,6 +38,7 @@ ALLOWED = {
     "data.sources.named:faces": PACKAGE,
     "nets.catalog:papers": PACKAGE,
     "nets.papers:paper_measured": PACKAGE,
+    "weights.classes:class_order": PACKAGE,
     "weights.classes:imagenet_classes": PACKAGE,
     "weights.keys:published": PACKAGE,
     "weights.registry:_from_package": "bytes that striate.reading gave",

@@ -108,7 +108,8 @@ def test_every_key_is_told_by_name_type_range_and_help() -> None:
     assert own < {key.name for key in KEYS}
     assert own >= {"optimizer.name", "optimizer.momentum", "schedule.warmup_epochs"} and "optimizer.beta1" not in own
     by_name = {key.name: key for key in KEYS}
-    assert by_name["optimizer.momentum"].of == ("momentum", "nesterov", "rmsprop")
+    with_momentum = ("momentum", "nesterov", "rmsprop", "classical-momentum", "shifted-nesterov")
+    assert by_name["optimizer.momentum"].of == with_momentum
     assert by_name["optimizer.lr"].of == () and by_name["optimizer.lr"].words == ("auto",)
     assert by_name["augment.rotate"].unit == "degrees"
     assert set(Recipe().values()) == own and Recipe().value("train.batch") == 64

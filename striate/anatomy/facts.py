@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
+from striate.anatomy import techniques
 from striate.anatomy.summary import madds, parameters
-from striate.anatomy.techniques import counted as found_techniques
 from striate.nets.build import instantiate, variants
 from striate.nets.catalog import FACTS, TECHNIQUES, clear
 from striate.storage import write_text
@@ -74,12 +74,12 @@ def _json(value: object) -> str:
 
 
 def main(names: Sequence[str]) -> None:
-    """Write the facts files of the modules `names` again, or all of them; and the techniques of all networks."""
+    """Write the facts files of the modules `names` again, or all of them, and the techniques of their networks."""
     for path in sorted(FACTS.glob("*.json")):
         if not names or path.stem in names:
             write_text(path, recounted(path))
     clear()
-    write_text(TECHNIQUES, found_techniques())
+    write_text(TECHNIQUES, techniques.file_text(names))
 
 
 if __name__ == "__main__":

@@ -85,7 +85,8 @@ def fully_convolutional(net: Net, input_size: Sequence[int] | None = None) -> Fu
     own = copy.deepcopy(net)
     if not own.stages:
         raise RequestError(f"{net.name} lists no stages, so its last map is not known")
-    body = nn.Sequential(*(own.get_submodule(stage) for stage in own.stages))
+    chain = type(own)._run_stages is Net._run_stages
+    body = nn.Sequential(*(own.get_submodule(stage) for stage in own.stages)) if chain else _LastMap(own)
     at_last = trace_module(body, (net.in_channels, height, width)).steps[-1]
     if at_last.field is None:
         raise RequestError(f"{net.name} has no last map to apply the head to, position by position")
@@ -93,6 +94,20 @@ def fully_convolutional(net: Net, input_size: Sequence[int] | None = None) -> Fu
     for node in _after(own):
         head.add(node, own)
     return FullyConvolutional(body, nn.Sequential(*head.layers), (height, width), at_last.field.jump)
+
+
+class _LastMap(nn.Module):
+    """The stages of a network up to its last map, where a stage takes more than the map before it."""
+
+    def __init__(self, net: Net) -> None:
+        super().__init__()
+        self.net = copy.deepcopy(net)
+        for name, _ in list(net.named_children()):
+            if name not in net.stages:
+                delattr(self.net, name)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net.features(x)
 
 
 class _Tracer(fx.Tracer):

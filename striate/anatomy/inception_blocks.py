@@ -1,6 +1,7 @@
-"""The Inception block in its forms, side by side, with what each costs on the same map.
+"""The Inception block in its forms, side by side, with what each costs on the same map; and the parts of Inception-v2.
 
-Figure 2a of Szegedy et al. 2014 (arXiv:1409.4842) and Figures 4, 5 and 6 of Szegedy et al. 2015 (arXiv:1512.00567).
+Figure 2a of Szegedy et al. 2014 (arXiv:1409.4842) and Figures 4 to 7, 9 and 10 of Szegedy et al. 2015
+(arXiv:1512.00567).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from torch import nn
 
 from striate.anatomy.summary import module_madds, parameters
 from striate.layers.branches import Branches
-from striate.nets.inception_v3 import Conv, path, pooled_path
+from striate.nets.inception_modules import MODULES, Conv, path, pooled_path
+from striate.nets.inception_v3 import V2_TABLE, rows_of, stages
 
 
 class BlockCost(NamedTuple):
@@ -40,6 +42,48 @@ def block_costs(in_channels: int = 768, size: int = 17, *, reduced: int = 128, c
         out = block(torch.empty(1, in_channels, size, size, device="meta")).shape[1]
         costs.append(BlockCost(name, sees, out, parameters(block), module_madds(block, (in_channels, size, size))))
     return costs
+
+
+class PartCost(NamedTuple):
+    """A module of Inception-v2: its stage, its figure, and the shapes (channels, height, width) it takes and gives."""
+
+    name: str
+    figure: str
+    takes: tuple[int, int, int]
+    gives: tuple[int, int, int]
+    parameters: int
+    madds: int
+
+
+def part_costs() -> list[PartCost]:
+    """The first module of each kind of Inception-v2, and its two grid reductions, each by itself."""
+    rows = rows_of(V2_TABLE)
+    costs: list[PartCost] = []
+    for row, stage in zip(rows, stages(rows=rows), strict=False):
+        if stage.type not in MODULES or (stage.type != "figure10" and stage.type in {cost.figure for cost in costs}):
+            continue
+        with torch.device("meta"):
+            module = MODULES[stage.type](stage.in_channels, stage.widths, stage.kernel).eval()
+        takes = (row.input.channels, row.input.height, row.input.width)
+        gives = tuple(module(torch.empty(1, *takes, device="meta")).shape[1:])
+        costs.append(PartCost(stage.name, stage.type, takes, gives, parameters(module), module_madds(module, takes)))
+    return costs
+
+
+def reduction_costs(in_channels: int = 320, size: int = 35) -> dict[str, int]:
+    """Multiply-adds of three ways to halve a map of `in_channels` and double its channels: Figures 9 and 10.
+
+    "pool first" is the bottleneck that section 5 warns of, "pool last" costs four times as much, and "parallel", half
+    of the channels by a convolution of stride 2 and half by pooling, is half of the first.
+    """
+    small, wide = (size - 3) // 2 + 1, 2 * in_channels
+    with torch.device("meta"):
+        full, half = Conv(in_channels, wide, 3), Conv(in_channels, in_channels, 3, stride=2, padding="valid")
+    return {
+        "pool first": module_madds(full, (in_channels, small, small)),
+        "pool last": module_madds(full, (in_channels, size, size)),
+        "parallel": module_madds(half, (in_channels, size, size)),
+    }
 
 
 def blocks(in_channels: int, reduced: int, channels: int) -> Iterator[tuple[str, int, nn.Module]]:

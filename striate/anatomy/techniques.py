@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -14,7 +14,7 @@ from torch import nn
 from striate.anatomy.trace import Trace, trace
 from striate.nets.base import Network
 from striate.nets.build import instantiate, variants
-from striate.nets.catalog import entries
+from striate.nets.catalog import TECHNIQUES, entries
 from striate.nets.supervised import Supervised
 
 # Layers by the name of their class, which may be torch's or ours.
@@ -87,10 +87,16 @@ def techniques(net: Network, traced: Trace) -> list[str]:
     return sorted(found)
 
 
-def counted() -> str:
-    """The text of the file of techniques: a line for each network of the catalogue."""
-    lines = [f"  {json.dumps(one.name)}: {json.dumps(techniques_of(one.name))}" for one in entries(tiny=True)]
-    return "{\n" + ",\n".join(sorted(lines)) + "\n}\n"
+def file_text(files: Sequence[str]) -> str:
+    """The text of the file of techniques: a line for each network of the catalogue.
+
+    They are found again in the networks of these modules (none: of all), and in those that are not in the file yet.
+    """
+    stored = json.loads(TECHNIQUES.read_text(encoding="utf-8"))
+    nets = entries(tiny=True)
+    kept = {one.name for one in nets if files and one.file not in files} & stored.keys()
+    found = {one.name: stored[one.name] if one.name in kept else techniques_of(one.name) for one in nets}
+    return "{\n" + ",\n".join(f"  {json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found)) + "\n}\n"
 
 
 def techniques_of(name: str) -> list[str]:

@@ -45,8 +45,19 @@ def own_net_option(parser: argparse.ArgumentParser) -> None:
 
 
 def engine_options(parser: argparse.ArgumentParser) -> None:
-    """--engine and --precision."""
+    """--engine, --precision and --calibrate."""
     parser.add_argument("--engine", choices=["auto", "openvino", "torch"], default="auto", help="inference engine")
     parser.add_argument(
-        "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="auto: as the model was evaluated"
+        "--precision",
+        choices=["auto", "float32", "bfloat16", "int8"],
+        default="auto",
+        help="auto: as the model was evaluated; int8: calibrated and checked on labelled images first",
+    )
+    calibrate_option(parser)
+
+
+def calibrate_option(parser: argparse.ArgumentParser) -> None:
+    """--calibrate."""
+    parser.add_argument(
+        "--calibrate", metavar="DATA", help="with int8: labelled images (default: the training data, once)"
     )

@@ -11,13 +11,17 @@ from striate.inference.engine import PRECISIONS, Engine
 from striate.model import Model
 
 
-def choose_engine(wanted: str = "auto") -> tuple[str, str]:
-    """The engine's name, and a message for the user, or ""."""
+def choose_engine(wanted: str = "auto", precision: str = "float32") -> tuple[str, str]:
+    """The engine's name, and a message for the user, or "". int8 has one engine."""
     if wanted not in ("auto", "openvino", "torch"):
         raise unknown("engine", wanted, ("auto", "openvino", "torch"))
     installed = importlib.util.find_spec("openvino") is not None
     if wanted == "openvino" and not installed:
         raise RequestError("engine 'openvino' is not installed; install it, or use the engine 'torch'")
+    if precision == "int8":
+        if wanted == "torch" or not installed:
+            raise RequestError("int8 runs on a CPU by OpenVINO: engine 'openvino', and not 'torch'")
+        return "openvino", ""
     if wanted != "auto":
         return wanted, ""
     if gpu_present():
@@ -44,7 +48,7 @@ def open_engine(model: Model, engine: str = "auto", precision: str = "float32", 
     """
     if precision not in PRECISIONS:
         raise unknown("precision", precision, PRECISIONS)
-    name, _ = choose_engine(engine)
+    name, _ = choose_engine(engine, precision)
     if name == "torch":
         from striate.inference.torch_engine import TorchEngine
 

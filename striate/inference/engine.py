@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from striate.pixels import Images
 
 BATCH = 32  # images per call; an engine divides them as it is fastest, and more would be decoded in vain by who stops
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "int8")
 
 Key = TypeVar("Key")
 Row = TypeVar("Row")

@@ -59,7 +59,7 @@ def evaluate_on(
     ten_crop: average the predictions over ten views of each image, as for AlexNet; ten times the work.
     Raises RequestError if the data have another task, or none of the model's classes.
     """
-    index = _shared_names(task, source)
+    index = shared_names(task, source)
     part = _part_of(source, part)
     items = [item for item in source.items if item.part == part]
     pairs: list[tuple[Item, Record]] = []
@@ -69,7 +69,7 @@ def evaluate_on(
             bar.advance()
             pairs.append((looked.item, looked.record))
             if looked.crop is not None:
-                yield _in_the_models_order(looked.item, source.task, index, task), looked.crop
+                yield in_the_models_order(looked.item, source.task, index, task), looked.crop
 
     def predictions(crops: Images) -> NDArray[np.float32]:
         """[N, outputs] of crops [N, H, W, C]; of views [N, V, H, W, C], the mean over the views."""
@@ -84,7 +84,7 @@ def evaluate_on(
     return task.evaluate(part, rows, targets, metrics=metrics), audit(source, pairs, trained_only=False)
 
 
-def _shared_names(task: Task, source: Source) -> dict[int, int]:
+def shared_names(task: Task, source: Source) -> dict[int, int]:
     """The data's class indices -> the model's, for the names that both have.
 
     Raises RequestError for different tasks, or without a common name.
@@ -101,7 +101,7 @@ def _shared_names(task: Task, source: Source) -> dict[int, int]:
     return shared
 
 
-def _in_the_models_order(item: Item, theirs: Task, index: dict[int, int], task: Task) -> Target:
+def in_the_models_order(item: Item, theirs: Task, index: dict[int, int], task: Task) -> Target:
     """The item's target by the model's indices. Raises RequestError for a name that the model does not have."""
     if not task.wording.names_listed:
         return item.target

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from striate.errors import WorkError
 from striate.inference.engine import engine_version
+from striate.inference.int8 import int8_folder, not_quantized
 from striate.inference.runtimes import import_openvino
 from striate.inference.signal_stack import preserved_signal_stack
 from striate.model import Model
@@ -32,14 +33,17 @@ PIECE = 4  # images that one stream takes at a time; more fall out of a core's c
 
 
 class OpenVinoEngine:
-    """Runs the backbone as an OpenVINO graph on the CPU: a few images on all cores together, many on one core each."""
+    """Runs the backbone as an OpenVINO graph on the CPU: a few images on all cores together, many on one core each.
+
+    graph: in place of the one in the cache; it is not kept.
+    """
 
     name = "openvino"
 
-    def __init__(self, model: Model, precision: str, *, many: bool = False) -> None:
+    def __init__(self, model: Model, precision: str, *, many: bool = False, graph: Any = None) -> None:
         self.precision = precision
         self.version = engine_version("openvino")
-        self._model = model
+        self._model, self._graph = model, graph
         _ = self._many if many else self._few  # compiled now, in memory of its own each; the other when it is needed
 
     @cached_property
@@ -71,8 +75,22 @@ class OpenVinoEngine:
         return np.concatenate(rows)
 
     def _compiled(self, hint: str) -> Any:
+        settings = {**_precision(self.precision), "PERFORMANCE_HINT": hint}
         with preserved_signal_stack():
-            return _made(import_openvino(), self._model, {**_precision(self.precision), "PERFORMANCE_HINT": hint})
+            if self._graph is not None:
+                return import_openvino().Core().compile_model(self._graph, "CPU", settings)
+            if self.precision == "int8":
+                return _compiled_int8(import_openvino(), self._model, settings)
+            return _made(import_openvino(), self._model, settings)
+
+
+def _compiled_int8(openvino: Any, model: Model, settings: dict[str, str]) -> Any:
+    folder = int8_folder(model)
+    try:
+        return _compile(openvino, folder, settings)
+    except (RuntimeError, OSError) as error:
+        shutil.rmtree(folder, ignore_errors=True)  # missing or damaged
+        raise not_quantized(model) from error
 
 
 def _made(openvino: Any, model: Model, settings: dict[str, str]) -> Any:
@@ -94,6 +112,9 @@ def _compile(openvino: Any, folder: Path, settings: dict[str, str]) -> Any:
 
 
 def _precision(precision: str) -> dict[str, str]:
+    """Layers of an int8 graph that are not quantised run in bfloat16 where the processor has it."""
+    if precision == "int8":
+        precision = "bfloat16" if has_bfloat16() else "float32"
     return {"INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision]}
 
 
@@ -102,27 +123,38 @@ def _build(openvino: Any, model: Model, folder: Path, settings: dict[str, str]) 
     from striate.inference.backbones import backbone_of
 
     graph = convert(backbone_of(model), model.pixels)
-
-    def fill(place: Path) -> None:
-        try:
-            openvino.save_model(graph, str(place / "backbone.xml"), compress_to_fp16=False)
-        except RuntimeError as error:  # OpenVINO's error for a file that could not be written
-            raise OSError(str(error).splitlines()[0]) from error
-
     try:
-        fill_folder_atomically(folder, fill)
+        save_graph(graph, folder)
     except WorkError:
         # A cache that cannot be written only costs the next process time.
         return openvino.Core().compile_model(graph, "CPU", settings)
     return _compile(openvino, folder, settings)
 
 
+def save_graph(graph: Any, folder: Path) -> None:
+    """Save a backbone's graph as a folder of the cache. Raises WorkError if it cannot be written."""
+
+    def fill(place: Path) -> None:
+        try:
+            import_openvino().save_model(graph, str(place / "backbone.xml"), compress_to_fp16=False)
+        except RuntimeError as error:  # OpenVINO's error for a file that could not be written
+            raise OSError(str(error).splitlines()[0]) from error
+
+    fill_folder_atomically(folder, fill)
+
+
 def convert(module: Any, pixels: Pixels) -> Any:
     """A torch module over uint8 [N, H, W, C] as an OpenVINO graph with a dynamic batch."""
+    import torch
+
+    return converted(module, torch.zeros(2, pixels.height, pixels.width, pixels.channels, dtype=torch.uint8))
+
+
+def converted(module: Any, example: Any) -> Any:
+    """A torch module as an OpenVINO graph, for inputs like the tensor `example` with a dynamic batch."""
     openvino = import_openvino()
     import torch
 
-    example = torch.zeros(2, pixels.height, pixels.width, pixels.channels, dtype=torch.uint8)
     with warnings.catch_warnings(), torch.no_grad():
         # The converter traces with torch.jit, which torch calls deprecated; the tracer's warnings are not for the user.
         warnings.simplefilter("ignore")

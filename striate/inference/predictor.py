@@ -74,14 +74,15 @@ class Prediction:
 class Predictor:
     """A model ready to predict. `striate.load` makes one.
 
-    engine: "auto", "openvino" or "torch". precision: "float32", "bfloat16", or "auto", that of its metrics. The engine
-    is opened at the first image.
+    engine: "auto", "openvino" or "torch". precision: "float32", "bfloat16", "int8" (after `striate.quantize`), or
+    "auto", that of its metrics. many: open the engine for many images at a time, not for few. It is opened at the first
+    image.
     """
 
-    def __init__(self, model: Model, *, engine: str = "auto", precision: str = "auto") -> None:
-        self.model = model
-        self.engine_name, self.engine_note = choose_engine(engine)
+    def __init__(self, model: Model, *, engine: str = "auto", precision: str = "auto", many: bool = False) -> None:
+        self.model, self.many = model, many
         self.precision = str(model.metrics.get("precision", "float32")) if precision == "auto" else precision
+        self.engine_name, self.engine_note = choose_engine(engine, self.precision)
         self.ood_detector = OODDetector.of(model)
 
     @property
@@ -92,7 +93,7 @@ class Predictor:
     @cached_property
     def engine(self) -> Engine:
         """The engine, opened when first used."""
-        return open_engine(self.model, self.engine_name, self.precision)
+        return open_engine(self.model, self.engine_name, self.precision, many=self.many)
 
     @cached_property
     def net(self) -> Net:

@@ -6,9 +6,12 @@ Everything in Striate imports them here, because the switches work only before t
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from typing import Any
+
+from striate.errors import RequestError
 
 
 def import_openvino() -> Any:
@@ -22,3 +25,14 @@ def import_onnxruntime() -> Any:
     """The onnxruntime package with its telemetry off: it would send data, and write an identifier into the home."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     return importlib.import_module("onnxruntime")
+
+
+def import_nncf() -> Any:
+    """The nncf package, which quantises graphs; its telemetry is OpenVINO's, and blocked with it.
+
+    Raises RequestError if it is not installed.
+    """
+    import_openvino()
+    if importlib.util.find_spec("nncf") is None:
+        raise RequestError("int8 needs NNCF to calibrate; install it: pip install 'striate[int8]'")
+    return importlib.import_module("nncf")

@@ -14,16 +14,20 @@ import onnx
 import torch
 from onnx import TensorProto, compose, helper, numpy_helper
 
-from striate.interop.output_layers import OutputLayers, output_names, properties
+from striate.inference.backbones import backbone_of
+from striate.interop.output_layers import OutputLayers, Top, output_names, properties
 from striate.model import Model
 from striate.pixels import LUMA, Pixels
 
 OPSET = 18  # the first with an antialiased Resize
 
 
-def onnx_graph(model: Model) -> onnx.ModelProto:
-    """The whole model as ONNX: "images" uint8 [N, height, width, 3] -> `output_layers.output_names`."""
-    network = _network(model)
+def onnx_graph(model: Model, backbone: onnx.ModelProto | None = None) -> onnx.ModelProto:
+    """The whole model as ONNX: "images" uint8 [N, height, width, 3] -> `output_layers.output_names`.
+
+    backbone: a graph in its place, as `onnx_backbone` returns it.
+    """
+    network = _network(model) if backbone is None else _topped(backbone, model)
     front = _Front(model.pixels).model(network)
     whole = compose.merge_models(front, network, io_map=[("prepared", "pixels")])
     whole.producer_name = "striate"
@@ -32,18 +36,39 @@ def onnx_graph(model: Model) -> onnx.ModelProto:
     return whole
 
 
+def onnx_backbone(model: Model) -> onnx.ModelProto:
+    """The backbone: "pixels" float32 [N, H, W, C], integers 0..255 -> "embedding"."""
+    return _exported(backbone_of(model), _crops(model), ["pixels"], ["embedding"])
+
+
 def _network(model: Model) -> onnx.ModelProto:
-    pixels = model.pixels
-    example = torch.zeros(2, pixels.height, pixels.width, pixels.channels)
+    return _exported(OutputLayers(model).eval(), _crops(model), ["pixels"], output_names(model))
+
+
+def _topped(backbone: onnx.ModelProto, model: Model) -> onnx.ModelProto:
+    """A backbone's graph with what comes above it."""
+    width = backbone.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    top = _exported(Top(model).eval(), torch.zeros(2, width), ["given"], output_names(model))
+    top = compose.add_prefix(top, "top_", rename_inputs=False, rename_outputs=False)
+    top.ir_version = backbone.ir_version
+    return compose.merge_models(backbone, top, io_map=[("embedding", "given")])
+
+
+def _crops(model: Model) -> torch.Tensor:
+    return torch.zeros(2, model.pixels.height, model.pixels.width, model.pixels.channels)
+
+
+def _exported(module: torch.nn.Module, example: torch.Tensor, inputs: list[str], outputs: list[str]) -> onnx.ModelProto:
+    """A module as ONNX, with a dynamic batch."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # its progress messages
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # deprecations inside the exporter, not caused by the user
         program = torch.onnx.export(
-            OutputLayers(model).eval(),
+            module,
             (example,),
             dynamo=True,
-            input_names=["pixels"],
-            output_names=output_names(model),
+            input_names=inputs,
+            output_names=outputs,
             dynamic_shapes=({0: torch.export.Dim("N", min=1)},),
             opset_version=OPSET,
             verbose=False,

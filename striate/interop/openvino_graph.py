@@ -12,18 +12,22 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import torch
 
-from striate.inference.openvino_engine import convert
+from striate.inference.openvino_engine import convert, converted
 from striate.inference.runtimes import import_openvino
-from striate.interop.output_layers import OutputLayers, output_names, properties
+from striate.interop.output_layers import OutputLayers, Top, output_names, properties
 from striate.model import Model
 from striate.pixels import LUMA, Pixels
 
 
-def openvino_graph(model: Model) -> Any:
-    """The whole model as an OpenVINO graph: "images" uint8 [N, height, width, 3] -> `output_layers.output_names`."""
+def openvino_graph(model: Model, backbone: Any = None) -> Any:
+    """The whole model as an OpenVINO graph: "images" uint8 [N, height, width, 3] -> `output_layers.output_names`.
+
+    backbone: a graph in its place, from uint8 crops to embeddings.
+    """
     openvino = import_openvino()
-    graph = convert(OutputLayers(model).eval(), model.pixels)
+    graph = convert(OutputLayers(model).eval(), model.pixels) if backbone is None else _topped(backbone, model)
     ops = importlib.import_module("openvino.opset15")
     images = ops.parameter([-1, -1, -1, 3], np.uint8, name="images")
     images.output(0).set_names({"images"})
@@ -39,13 +43,23 @@ def openvino_graph(model: Model) -> Any:
     return whole
 
 
-def write_openvino(model: Model, path: Path) -> None:
+def _topped(backbone: Any, model: Model) -> Any:
+    """A backbone's graph with what comes above it."""
+    width = backbone.output(0).get_partial_shape()[1].get_length()
+    top = converted(Top(model).eval(), torch.zeros(2, width))
+    (embedding,) = (result.input_value(0) for result in backbone.get_results())
+    for target in list(top.get_parameters()[0].output(0).get_target_inputs()):
+        target.replace_source_output(embedding)
+    return import_openvino().Model(top.get_results(), backbone.get_parameters(), "striate")
+
+
+def write_openvino(model: Model, path: Path, backbone: Any = None) -> None:
     """Write `openvino_graph` as an .xml file, with its weights as a .bin file beside it, to be computed in float32.
 
     By default OpenVINO would compute in bfloat16 where the processor has it, and some predictions would change. It
     reads no such choice for a whole file; it does for each operation, by the attribute "precise".
     """
-    openvino, graph = import_openvino(), openvino_graph(model)
+    openvino, graph = import_openvino(), openvino_graph(model, backbone)
     optimise = importlib.import_module("openvino._offline_transformations").apply_moc_transformations
     # What compiling would replace is replaced first: a new operation would lack the attribute of the old one.
     for _ in range(2):  # the first optimisation makes further constants

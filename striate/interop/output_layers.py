@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.inference.backbones import net_of
+from striate.inference.backbones import backbone_of, net_of
 from striate.inference.ood import NEIGHBOURS, OODDetector
 from striate.model import Model
-from striate.nets.backbone import Backbone
 from striate.storage import json_text
 
 
@@ -45,17 +44,29 @@ def properties(model: Model) -> dict[str, str]:
 
 
 class OutputLayers(nn.Module):
-    """Pixels [N, H, W, C], integers 0..255 at the network's input size -> the outputs of `output_names`.
+    """Pixels [N, H, W, C], integers 0..255 at the network's input size -> the outputs of `output_names`."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.backbone = backbone_of(model)
+        self.top = Top(model)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """The predictions, and the distances if the model has a detector."""
+        outputs: tuple[Tensor, ...] = self.top(self.backbone(pixels))
+        return outputs
+
+
+class Top(nn.Module):
+    """What `OutputLayers` has above the backbone: embeddings [N, D] -> the outputs of `output_names`.
 
     Probabilities [N, outputs] (which sum to 1 for classification), or values [N, 1]; distances [N].
     """
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        net = net_of(model)
         self.activation = _ACTIVATIONS[model.task.activation]
-        self.backbone = Backbone(net, model.pixels, embedding=bool(model.head), mean_image=model.mean_image)
-        self.head: nn.Module = net.get_submodule(model.head) if model.head else nn.Identity()
+        self.head: nn.Module = net_of(model).get_submodule(model.head) if model.head else nn.Identity()
         detector = OODDetector.of(model)
         bank = np.zeros((0, 0), np.float32) if detector is None else detector.bank.astype(np.float32)
         self.register_buffer("bank", torch.from_numpy(np.ascontiguousarray(bank.T)), persistent=False)
@@ -63,9 +74,8 @@ class OutputLayers(nn.Module):
 
     bank: Tensor
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, embedding: Tensor) -> tuple[Tensor, ...]:
         """The predictions, and the distances if the model has a detector."""
-        embedding = self.backbone(pixels)
         predictions: Tensor = self.activation(self.head(embedding))
         if not self.neighbours:
             return (predictions,)

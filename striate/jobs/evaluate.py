@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from striate.data.opening import Data
 from striate.inference.evaluation import ModelEvaluation
-from striate.jobs.load import load
+from striate.jobs.load import load_calibrated
 from striate.progress import Progress
 from striate.tasks.values import MetricFunction
 
@@ -21,6 +21,7 @@ def evaluate(
     metrics: Mapping[str, MetricFunction] | None = None,
     engine: str = "auto",
     precision: str = "auto",
+    calibrate: Data | None = None,
     progress: Progress | None = None,
 ) -> ModelEvaluation:
     """Evaluate a model on labelled images: `data` as for `striate.train`.
@@ -28,7 +29,9 @@ def evaluate(
     part: "train", "val" or "test"; by default the held-out one, or all images if there are no parts.
     ten_crop: average the predictions of ten crops of each image, as AlexNet was evaluated; ten times the compute.
     metrics: custom functions (predictions, targets) -> float, by name.
+    precision: "float32", "bfloat16", "int8", or "auto", as the model was evaluated. calibrate: labelled images that
+    int8 is calibrated and checked on, by default those the model was trained on; see `striate.quantize`.
     Raises RequestError if the data have another task, or share no class with the model.
     """
-    predictor = load(model, engine=engine, precision=precision)
+    predictor = load_calibrated(model, engine=engine, precision=precision, calibrate=calibrate, progress=progress)
     return predictor.evaluate(data, part=part, ten_crop=ten_crop, metrics=metrics, progress=progress)

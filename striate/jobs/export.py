@@ -14,12 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from striate.data.opening import Data, open_source
+from striate.data.opening import Data
 from striate.data.sources.base import Source
 from striate.errors import RequestError, WorkError, unknown
+from striate.inference.int8_check import Int8Check
 from striate.inference.ood import OODDetector
 from striate.inference.predictor import Predictor
 from striate.inference.runtimes import import_onnxruntime, import_openvino
+from striate.jobs.model_data import images_of, split_beside
+from striate.jobs.quantize import int8_backbone
 from striate.model import Model
 from striate.pixels import Images, UnreadableImage
 from striate.progress import Progress
@@ -27,8 +30,8 @@ from striate.storage import write_bytes
 from striate.weights.models import open_model
 
 FORMATS = ("onnx", "openvino")
-AGREEMENT = 0.995  # of predictions: top-1, or the predicted labels
-DIFFERENCE = 0.02  # of any probability; for regression, as a fraction of the standard deviation
+AGREEMENT = {"float32": 0.995, "int8": 0.98}  # of predictions: top-1, or the predicted labels
+DIFFERENCE = 0.02  # in float32, of any probability; for regression, as a fraction of the standard deviation
 COMPARED = 128  # images, at most; at least 100, with smaller copies
 
 GraphOutputs = Callable[[Images], list[NDArray[np.float32]]]  # the outputs of the graph, in order
@@ -39,7 +42,7 @@ class Exported:
     """path: the file written. agreement: fraction of equal predictions (top-1, predicted labels, or values).
 
     Classes whose probabilities differ by at most 0.02 count as tied. difference: the largest of any probability or
-    distance, or of a regression output as a fraction of the standard deviation.
+    distance, or of a regression output as a fraction of the standard deviation. int8: how it compares with float32.
     """
 
     path: Path
@@ -47,6 +50,7 @@ class Exported:
     images: int
     agreement: float
     difference: float
+    int8: Int8Check | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """All fields as JSON values."""
@@ -56,6 +60,7 @@ class Exported:
             "images": self.images,
             "agreement": self.agreement,
             "difference": self.difference,
+            **({"int8": self.int8.as_dict()} if self.int8 else {}),
         }
 
 
@@ -65,36 +70,47 @@ def export(
     to: str,
     out: str | os.PathLike[str] | None = None,
     images: Data | None = None,
+    precision: str = "float32",
     progress: Progress | None = None,
 ) -> Exported:
     """Export a model to "onnx" or "openvino": uint8 RGB [N, height, width, 3] in, probabilities or values out.
 
     The graph is compared with `striate predict` on images of `images` (default: the training data of the model).
-    Raises WorkError, and writes nothing, if under 99.5 % of the predictions agree or a probability differs by over
-    0.02.
+    precision: "float32", or "int8": the backbone is quantised, calibrated on labelled `images` and checked as by
+    `striate.quantize`. Raises WorkError, and writes nothing, if int8 is refused, if under 99.5 % of the predictions
+    agree (98 % for int8) or if a probability differs by over 0.02 (any difference for int8).
     """
     if to not in FORMATS:
         raise unknown("export format", to, FORMATS)
+    if precision not in AGREEMENT:
+        raise unknown("precision of an export", precision, AGREEMENT)
     progress = progress or Progress()
     opened = open_model(model)
     path = Path(out) if out else _beside(Path(model), opened, to)
     if path.suffix != _suffix(to):
         raise RequestError(f"an export to {to} is written to a file ending in {_suffix(to)}, not {str(path)!r}")
-    source = _comparison_source(opened, images)
+    source = images_of(
+        opened, images, purpose="an export is first checked on images", option="--images", split=split_beside(model)
+    )
+    int8 = int8_backbone(opened, to, source, progress) if precision == "int8" else None
+    predictor = Predictor(opened)
     with tempfile.TemporaryDirectory(prefix="striate-export-") as folder:
         draft = Path(folder) / f"model{_suffix(to)}"
         progress.say(f"Writing the {to} graph")
-        graph = _write_onnx(opened, draft) if to == "onnx" else _write_openvino(opened, draft)
-        count, agreement, difference = _compare(Predictor(opened), source, graph, progress)
-        if not (agreement >= AGREEMENT and difference <= DIFFERENCE):  # written so that NaN is no agreement
+        write = _write_onnx if to == "onnx" else _write_openvino
+        graph = write(opened, draft, int8.graph if int8 else None)
+        compared = _compare(predictor, int8.run if int8 else predictor.embed, source, graph, progress)
+        count, agreement, difference = compared
+        allowed = math.inf if int8 else DIFFERENCE
+        if not (agreement >= AGREEMENT[precision] and difference <= allowed):  # written so that NaN is no agreement
             raise WorkError(
                 f"the {to} graph is not written: on {count} images {100 * agreement:.1f} % of its predictions agree "
-                f"with striate predict (required: {100 * AGREEMENT} %), and they differ by up to "
-                f"{difference:.3f} (allowed: {DIFFERENCE})"
+                f"with striate predict (required: {100 * AGREEMENT[precision]} %), and they differ by up to "
+                f"{difference:.3f} (allowed: {allowed})"
             )
         for part in sorted(Path(folder).iterdir()):  # OpenVINO's weights, .bin, before the .xml that needs them
             write_bytes(path.with_suffix(part.suffix), part.read_bytes())
-    return Exported(path, _outputs(opened), count, agreement, difference)
+    return Exported(path, _outputs(opened), count, agreement, difference, int8.check if int8 else None)
 
 
 def _outputs(model: Model) -> tuple[str, ...]:
@@ -112,43 +128,35 @@ def _beside(given: Path, model: Model, to: str) -> Path:
     return given.with_suffix(_suffix(to)) if given.exists() else Path(f"{model.net}{_suffix(to)}")
 
 
-def _write_onnx(model: Model, path: Path) -> GraphOutputs:
+def _write_onnx(model: Model, path: Path, backbone: Any) -> GraphOutputs:
     onnxruntime = import_onnxruntime()  # before the exporter, which may import it, too
     from striate.interop.onnx_graph import onnx_graph
     from striate.interop.output_layers import output_names
 
-    path.write_bytes(onnx_graph(model).SerializeToString())
+    path.write_bytes(onnx_graph(model, backbone).SerializeToString())
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda images: [np.asarray(output) for output in session.run(output_names(model), {"images": images})]
 
 
-def _write_openvino(model: Model, path: Path) -> GraphOutputs:
+def _write_openvino(model: Model, path: Path, backbone: Any) -> GraphOutputs:
     from striate.interop.openvino_graph import write_openvino
 
-    write_openvino(model, path)
+    write_openvino(model, path, backbone)
     compiled = import_openvino().Core().compile_model(str(path), "CPU")  # as a user does, without options
     return lambda images: [np.array(compiled([images])[output]) for output in compiled.outputs]
 
 
-def _comparison_source(model: Model, images: Data | None) -> Source:
-    if images is not None:
-        return open_source(images)
-    data = str(model.training.get("data") or "")
-    if not data:
-        raise RequestError(
-            "an export is first checked on images, and the model was not trained on a path; give images with --images"
-        )
-    try:
-        return open_source(data)
-    except RequestError as error:
-        raise RequestError(
-            f"an export is first checked on images, and the training data {str(data)!r} no longer exist; give a folder "
-            "of images with --images"
-        ) from error
+def _compare(
+    predictor: Predictor,
+    embed: Callable[[Images], NDArray[np.float32]],
+    source: Source,
+    graph: GraphOutputs,
+    progress: Progress,
+) -> tuple[int, float, float]:
+    """The number of images compared, the fraction of equal predictions, and the largest difference.
 
-
-def _compare(predictor: Predictor, source: Source, graph: GraphOutputs, progress: Progress) -> tuple[int, float, float]:
-    """The number of images compared, the fraction of equal predictions, and the largest difference."""
+    Expected are the predictions from the embeddings that `embed` gives of crops.
+    """
     step = max(1, len(source.items) // COMPARED)
     chosen = source.items[::step][:COMPARED]
     # Few images are also compared at other sizes, until there are a hundred.
@@ -166,7 +174,7 @@ def _compare(predictor: Predictor, source: Source, graph: GraphOutputs, progress
                 continue  # the audit lists it
             for scale in scales:
                 reference, given = (seen, whole) if scale == 1 else (_scaled(whole, scale),) * 2
-                expected.append(_reference(predictor, predictor.model.pixels.apply(reference)))
+                expected.append(_expected(predictor, embed(predictor.model.pixels.apply(reference)[None])))
                 found.append([output[0] for output in graph(np.array(given)[None])])
     if len(expected) < 100:
         raise RequestError(
@@ -176,9 +184,8 @@ def _compare(predictor: Predictor, source: Source, graph: GraphOutputs, progress
     return len(expected), agreement, difference
 
 
-def _reference(predictor: Predictor, crop: Images) -> list[NDArray[np.float32]]:
-    """The prediction of `striate predict` for a crop: the expected outputs of the graph."""
-    embedding = predictor.embed(crop[None])
+def _expected(predictor: Predictor, embedding: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """The outputs that the graph should have for an image, from its embedding [1, D]."""
     outputs = [predictor.finite_predictions(embedding)[0]]
     return outputs + ([predictor.ood_detector.distances(embedding)[0]] if predictor.ood_detector else [])
 

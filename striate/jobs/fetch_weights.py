@@ -20,7 +20,8 @@ from striate.reading import given_path
 from striate.storage import cache_root
 from striate.weights.imported import fetched_path, imported_path
 from striate.weights.keys import PublishedRow
-from striate.weights.peers import LIBRARIES, Library, Offer, offered, sources_of
+from striate.weights.libraries import LIBRARIES, Library
+from striate.weights.peers import Offer, offered, sources_of
 
 
 @dataclass(frozen=True)
@@ -122,11 +123,11 @@ def _of_library(net: str, offers: Sequence[Offer]) -> _Choice:
     for offer in offers:
         if offer.library.download:
             row = offer.rows[0]
-            return _Choice(offer, row, None, (offer.library.download.format(file=row.file, peer=row.peer),))
+            return _Choice(offer, row, None, (row.address(offer.library.download),))
     first, row = offers[0], offers[0].rows[0]
     raise RequestError(
         f"{first.library.title} has no address for each file: download {row.file} "
-        f"({first.library.address.format(file=row.file, peer=row.peer)}) and give it: striate fetch {net} --from FILE"
+        f"({row.address(first.library.address)}) and give it: striate fetch {net} --from FILE"
     )
 
 
@@ -177,5 +178,5 @@ def _brought(choice: _Choice, waiting: Path, progress: Progress) -> Path:
 
 def _hub(choice: _Choice) -> str:
     """The address at which a library keeps weights under another name than the table's; "" for none."""
-    address = choice.library.download.format(file=choice.row.file, peer=choice.row.peer)
+    address = choice.row.address(choice.library.download)
     return address if address and not address.endswith("/" + choice.row.file) else ""

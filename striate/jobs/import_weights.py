@@ -17,12 +17,14 @@ from striate.errors import RequestError, WorkError
 from striate.inference.predictor import Predictor
 from striate.model import Model, write
 from striate.nets.catalog import check_classifier, entry
+from striate.pixels import Pixels
 from striate.progress import Progress
 from striate.reading import TEXT, given_path, read_given
 from striate.tasks import Classification
 from striate.weights.checkpoints import Checkpoint, read_checkpoint
-from striate.weights.classes import CIFAR10, imagenet_names
+from striate.weights.classes import class_names
 from striate.weights.imported import imported_path
+from striate.weights.keras_layers import with_input_normalisation
 from striate.weights.keys import PublishedRow
 from striate.weights.peers import Offer, classifier_of, converted, offered, sources_of, unwrapped
 
@@ -66,10 +68,10 @@ def import_weights(
 ) -> Imported:
     """Convert another library's checkpoint for the network `net` to a model file.
 
-    `source`: "torchvision", "timm", "pytorchcv", "caffe", "akamaster" or "landscape". `peer`: the library's own name of
-    the network, where it has two of one architecture, such as timm's tf_efficientnet_b0 and efficientnet_b0; a
-    published file is known by its checksum. `out`: the model file. `keep`: save the model
-    in the cache, so that the name `net` loads its weights from then on. `classes`: their names; by default ImageNet's
+    `source`: one of `striate.weights.libraries.LIBRARIES`, such as "torchvision". `peer`: the library's own name of the
+    network, where it has two of one architecture, such as timm's tf_efficientnet_b0 and efficientnet_b0; a published
+    file is known by its checksum. `out`: the model file. `keep`: save the model in the cache, so that the name `net`
+    loads its weights from then on. `classes`: their names; by default ImageNet's
     for a thousand classes, CIFAR-10's for its networks, else numbers.
     Nothing is downloaded and no code in the file is run. Raises RequestError, and writes nothing, if the weights do not
     fit `net`.
@@ -86,12 +88,14 @@ def import_weights(
     if prefix := unwrapped(checkpoint.arrays, offer.key_map)[1]:
         progress.say(f"Its names begin with {prefix!r}, which a wrapper of the network added: it is taken off.")
     try:
-        arrays, count = converted(checkpoint.arrays, net, offer.key_map)
+        arrays, count = converted(checkpoint.arrays, net, offer.key_map, None if classes is None else len(classes))
     except WorkError as error:
         hint = "".join(f"; the names are those of --from {one}" for one in _fitting(checkpoint, net, source))
         raise RequestError(f"{os.fspath(file)!r}: {error}{hint}") from error
     _require_finite(Path(file), arrays)
     pixels = offer.pixels(published)
+    if offer.key_map.normalises:
+        pixels = _with_own(checkpoint, pixels, file)
     options = {
         "classes": count,
         "in_channels": 3,
@@ -113,6 +117,14 @@ def import_weights(
     for path in paths:
         write(path, model)
     return Imported(paths, model, checkpoint.what, published)
+
+
+def _with_own(checkpoint: Checkpoint, pixels: Pixels, file: Path) -> Pixels:
+    """The preprocessing that the checkpoint's own layers do. Raises RequestError for a damaged one."""
+    try:
+        return with_input_normalisation(checkpoint.arrays, pixels)
+    except RequestError as error:
+        raise RequestError(f"{os.fspath(file)!r}: {error}") from error
 
 
 def _require_finite(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -183,11 +195,9 @@ def _names(count: int, offer: Offer, classes: Sequence[str] | None) -> tuple[str
         if len(classes) != count:
             raise RequestError(f"the weights have {count} classes, but {len(classes)} names are given")
         return tuple(classes)
-    if count == 1000:
-        return imagenet_names()
-    if count == len(CIFAR10) and offer.rows[0].size == 32:
-        return CIFAR10
-    return tuple(f"class {number}" for number in range(count))
+    # A library may publish weights of one network for several data sets: the first with that many classes.
+    known = [class_names(row.data, count) for row in offer.rows]
+    return next((names for names in known if names[0] != "class 0"), known[0])
 
 
 def _provenance(file: Path, offer: Offer, published: PublishedRow | None, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -198,8 +208,11 @@ def _provenance(file: Path, offer: Offer, published: PublishedRow | None, checkp
         "licence": (published and published.licence) or library.licence,
         "sha256": checkpoint.checksums["sha256"],
     }
+    row = published or (offer.rows[0] if len(offer.rows) == 1 else None)
+    if row is not None:
+        facts |= {"peer": row.peer, "published_file": row.file}
     if published is not None:
-        facts["address"] = library.address.format(file=published.file, peer=published.peer)
+        facts["address"] = published.address(library.address)
         if published.top1:
             facts["published_top1"] = published.top1
     return facts

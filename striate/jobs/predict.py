@@ -7,18 +7,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
+from striate.data.opening import Data
 from striate.data.sources.base import Oddity
 from striate.data.sources.folder import open_images
 from striate.data.threads import in_order
 from striate.errors import RequestError, StriateError
 from striate.inference.predictor import Prediction, Predictor
-from striate.jobs.load import load
+from striate.jobs.load import load_calibrated
 from striate.jobs.outputs import require_outside, same_file
 from striate.jobs.prediction_table import predictions_csv
 from striate.jobs.sorting import Sorting, sort_images
 from striate.pixels import Images
 from striate.progress import Progress
 from striate.storage import write_text
+
+FEW = 4  # files, for which an engine is opened that divides each image among the cores
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ def predict(
     *,
     engine: str = "auto",
     precision: str = "auto",
+    calibrate: Data | None = None,
     csv: str | os.PathLike[str] | None = None,
     sort_into: str | os.PathLike[str] | None = None,
     link: bool = False,
@@ -63,12 +69,17 @@ def predict(
 
     Files are read and decoded on several threads. What cannot be used is listed in `failed`.
 
+    precision: "float32", "bfloat16", "int8", or "auto", as the model was evaluated. calibrate: labelled images that
+    int8 is calibrated and checked on, by default those the model was trained on; see `striate.quantize`.
     csv: a table to write, see `striate.jobs.prediction_table`. sort_into: a new or empty folder, in which each image is
     copied into a folder of its class; link: linked instead. unsure: images whose highest probability is below go to a
     folder "unsure". Raises RequestError if there is no image file, or for an output that cannot be written.
     """
     progress = progress or Progress()
-    predictor = load(model, engine=engine, precision=precision)
+    many = len(files) > FEW or any(os.path.isdir(file) for file in files)  # noqa: PTH112  (Path.is_dir raises)
+    predictor = load_calibrated(
+        model, engine=engine, precision=precision, calibrate=calibrate, progress=progress, many=many
+    )
     given = _image_files(files)
     sorting = _sorting(sort_into, link, unsure)
     table = _named(csv, "the table (--csv)") if csv is not None else None
@@ -133,7 +144,8 @@ def _predicted(
             else:
                 yield path, found
 
-    with progress.bar("Predicting", len(given.paths)) as bar:
+    # The head's products are small: more threads would only wait for cores that decode.
+    with threadpool_limits(1, user_api="blas"), progress.bar("Predicting", len(given.paths)) as bar:
         return list(predictor.predict_crops(usable())), failed
 
 

@@ -45,9 +45,16 @@ class SameConv2d(nn.Conv2d):
         return super().forward(x)
 
     def _padding(self, size: int, axis: int) -> tuple[int, int]:
-        """Pixels before and after; arithmetic without branches, so that a traced graph is valid for every size."""
-        total = self.kernel_size[axis] - 1 - (size - 1) % self.stride[axis]
-        return total // 2, total - total // 2
+        return same_padding(size, self.kernel_size[axis], self.stride[axis])
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Pixels before and after, along an axis, with TensorFlow's SAME padding; the kernel is no smaller than the stride.
+
+    Arithmetic without branches, so that a traced graph is valid for every size.
+    """
+    total = kernel - 1 - (size - 1) % stride
+    return total // 2, total - total // 2
 
 
 class ConvNormAct(nn.Sequential):

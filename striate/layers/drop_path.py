@@ -37,3 +37,24 @@ class DropPath(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.rate:g}"
+
+
+class ScheduledDropPath(DropPath):
+    """A DropPath whose rate grows in training: it is `rate` times `progress`, a share of the training from 0 to 1.
+
+    `progress` is 1 until something sets it, as the training loop does before each step; it is no part of the state.
+    Source: Zoph, Vasudevan, Shlens, Le 2017 (arXiv:1707.07012), appendix A.
+    """
+
+    progress: Tensor
+
+    def __init__(self, rate: float) -> None:
+        super().__init__(rate)
+        # A buffer, not a number: a compiled network need not be compiled again when it changes.
+        self.register_buffer("progress", torch.ones(()), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        survival = (1 - self.rate * self.progress).to(x.dtype)
+        return x * survival.expand(len(x), *[1] * (x.ndim - 1)).bernoulli() / survival

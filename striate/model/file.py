@@ -6,10 +6,13 @@ measured them. It has a SHA-256 of each tensor, which detects damage and is not 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -114,23 +117,36 @@ def write(path: Path, model: Model) -> None:
 def read(path: Path) -> Model:
     """Read and check a model file. Raises RequestError, with the file's name and the defect."""
     name = repr(str(path))
-    try:
-        with open_file(path, WEIGHTS) as file:
-            _require_no_pickle(file.peek(9)[:9], name)
-            found = Header.read(file)
-            header = _header(found.values, name)
-            file.seek(0)
-            content = file.read(found.size)
-    except OSError as error:
-        raise RequestError(f"cannot read the model {name}: {error.strerror or error}") from error
-    except NotSafetensors as error:
-        kind = f"the model file {name} is truncated or" if error.damaged else f"{name} is not a model file, or is"
-        raise RequestError(f"{kind} {'damaged' if error.damaged else 'truncated'}: {error}") from error
+    with _opened(path) as (file, found, header):
+        file.seek(0)
+        content = file.read(found.size)
     try:
         tensors = safetensors.numpy.load(content)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise RequestError(f"the model file {name} is truncated or damaged: {error}") from error
     return _checked(header, tensors, name)
+
+
+def description(path: Path) -> dict[str, Any]:
+    """What a model file says of itself, without its tensors. Raises RequestError as `read`."""
+    with _opened(path) as (_, _, header):
+        return header
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[BufferedReader, Header, dict[str, Any]]]:
+    """The file, its header, and what Striate put into it. Raises RequestError, of reading within too."""
+    name = repr(str(path))
+    try:
+        with open_file(path, WEIGHTS) as file:
+            _require_no_pickle(file.peek(9)[:9], name)
+            found = Header.read(file)
+            yield file, found, _header(found.values, name)
+    except OSError as error:
+        raise RequestError(f"cannot read the model {name}: {error.strerror or error}") from error
+    except NotSafetensors as error:
+        kind = f"the model file {name} is truncated or" if error.damaged else f"{name} is not a model file, or is"
+        raise RequestError(f"{kind} {'damaged' if error.damaged else 'truncated'}: {error}") from error
 
 
 def _require_no_pickle(start: bytes, name: str) -> None:

@@ -147,7 +147,7 @@ class AlexNet(Net):
         check_dropout(dropout)
         super().__init__()
         self.in_channels, self.input_size = in_channels, input_size
-        layers = list(stages(ROWS[self.table], in_channels, input_size, width=width, ceil=self.ceil))
+        layers = list(stages(table(Row, self.table), in_channels, input_size, width=width, ceil=self.ceil))
         for layer in layers:
             self.add_module(layer.name, self._module(layer, dropout))
         *_, conv5, _, fc7 = layers

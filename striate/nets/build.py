@@ -8,10 +8,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import torch
+
 from striate.errors import RequestError, shown, unknown
 from striate.nets.base import Net, Network, Variant
 from striate.nets.catalog import USUAL_SIZE, Entry, OwnEntry, check_classifier, entry, known
 from striate.nets.own import make_own
+from striate.nets.swaps import SWAPS, swap
 
 # Larger values are taken for mistakes: they would exhaust the memory.
 LARGEST_CLASSES = 100_000
@@ -44,10 +47,14 @@ def create(
     chosen = _options(facts, options)
     own_size = facts.input_size or USUAL_SIZE
     size = _size(name, own_size if input_size is None else input_size, _minimum_size(facts))
+    swaps = {name: chosen.pop(name) for name in SWAPS if name in chosen}
     given: dict[str, Any] = {"classes": classes, "in_channels": in_channels, "input_size": size, "options": chosen}
     net = make_own(facts, **given) if isinstance(facts, OwnEntry) else instantiate(variants(facts.file)[name], **given)
     net.name = facts.name
     net.options = {"classes": classes, "in_channels": in_channels, "input_size": list(size), "options": chosen}
+    if swaps:
+        assert isinstance(net, Net)  # of no other kind are these options
+        swap(net, swaps)
     return net
 
 
@@ -87,8 +94,14 @@ def instantiate(
 
 
 def check_options(name: str, options: Mapping[str, object]) -> None:
-    """Raise RequestError for options that the network `name` does not have, or of another type, before creating it."""
-    _options(known(name), options)
+    """Raise RequestError for options that the network `name` does not have, or of another type, before creating it.
+
+    Whether a network of the catalogue has layers that can be swapped is tried on the meta device.
+    """
+    facts = known(name)
+    if not SWAPS.keys().isdisjoint(_options(facts, options)) and isinstance(facts, Entry):
+        with torch.device("meta"):
+            create(name, options=options)
 
 
 def variants(file: str) -> Mapping[str, Variant]:
@@ -159,14 +172,14 @@ def _options(facts: Entry | OwnEntry, options: Mapping[str, object] | None) -> d
 def _option_types(facts: Entry | OwnEntry) -> dict[str, Any]:
     """The options of a network with their types; of a registered one, Any where the argument has no annotation."""
     if isinstance(facts, OwnEntry):
-        return facts.option_types()
+        return {**SWAPS, **facts.option_types()}
     variant = variant_of(facts.name)
     hints = get_type_hints(variant.net.__init__)
     found = {name: hints[name] for name in inspect.signature(variant.net).parameters if name not in _GIVEN_APART}
     if variant.then is not None:
         hints = get_type_hints(variant.then)
         found |= {name: hints[name] for name in variant.then_options}
-    return found
+    return found | SWAPS if issubclass(variant.net, Net) else found
 
 
 def _fits(value: object, hint: Any) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, Self
 
+from striate.nets.options import scaled
+
 
 def _matched(pattern: str, text: str, example: str) -> re.Match[str]:
     if found := re.fullmatch(pattern, text):
@@ -76,6 +78,66 @@ class Convs(tuple[Conv, ...]):
     def scaled(self, width: float) -> Convs:
         """The same, `width` times as wide."""
         return Convs(Conv(kernel, max(1, round(channels * width))) for kernel, channels in self)
+
+
+class Operation(NamedTuple):
+    """An operation of a NASNet cell, printed `sep5x5/2`, `avg3x3`, `max3x3/2` or `identity`."""
+
+    kind: str
+    kernel: int
+    stride: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the cell."""
+        found = _matched(r"(identity)|(sep|avg|max)(\d+)x\3(?:/(\d+))?", text, "sep5x5/2, avg3x3 or identity")
+        return cls(found[1] or found[2], int(found[3] or 1), int(found[4] or 1))
+
+
+class Step(NamedTuple):
+    """One step of a path: `kind` is "conv", "max" or "avg"; `kernels`, of convolutions side by side, are height, width.
+
+    `valid`: without padding; `channels` is of each convolution, 0 for a pooling.
+    """
+
+    kind: str
+    kernels: tuple[tuple[int, int], ...]
+    stride: int
+    valid: bool
+    channels: int
+
+
+class Steps(tuple[Step, ...]):
+    """A path of a module, printed `1x1,64;1x7/2V,96`, or with poolings of 3x3, `avg;1x1,96` or `max/2V`.
+
+    `1x3+3x1,256` is two convolutions of the same input, V no padding.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the cell."""
+        return cls(_step(step) for step in text.split(";"))
+
+    def channels(self, in_channels: int) -> int:
+        """The channels that come out."""
+        return next((len(step.kernels) * step.channels for step in reversed(self) if step.channels), in_channels)
+
+    def scaled(self, width: float) -> Steps:
+        """The same, `width` times as wide."""
+        return Steps(step._replace(channels=scaled(step.channels, width) if step.channels else 0) for step in self)
+
+
+def _step(text: str) -> Step:
+    pattern = r"(?:(max|avg)|(\d+)x(\d+)(?:\+(\d+)x(\d+))?)(?:/(\d+))?(V?)(?:,(\d+))?"
+    found = _matched(pattern, text, "1x7/2V,64, 1x3+3x1,64, avg or max/2V")
+    pool, *sides, stride, valid, channels = found.groups()
+    if bool(pool) == bool(channels):
+        raise ValueError("expected channels after a convolution, and none after a pooling")
+    numbers = [int(side) for side in sides if side] or [3, 3]
+    kernels = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+    return Step(pool or "conv", kernels, int(stride or 1), bool(valid), int(channels or 0))
 
 
 class Parts(tuple[str, ...]):

@@ -33,12 +33,12 @@ def check_net(
     net: a name, the constructor of a network of your own (as `striate.register` takes it), or a module; a module alone
     cannot be created again, so it is not checked with other seeds, classes and channels, and must have `classes`
     outputs. in_channels, input_size (height, width): of the test images; by default the network's, else 3 and 64 x 64.
-    Checked, on random images: logits [N, classes]; a finite gradient, not all zero, for every parameter; the state
-    loads into another network and gives the same logits; a seed determines everything; in evaluation mode the logits of
-    an image do not depend on the batch and nothing changes; other numbers of classes and channels; images that are too
-    small give an error or correct logits; channels_last and bfloat16; tracing and export with any batch size. For a
-    `Net`, also that `maps`, `features`, `embed` and `head` agree, and which sizes it takes. A network of another kind
-    (see `striate.nets.kinds`) is checked for the contract of its kind.
+    Checked, on random images: logits [N, classes]; a finite gradient, not all zero, for every parameter, in one of
+    several passes; the state loads into another network and gives the same logits; a seed determines everything; in
+    evaluation mode the logits of an image do not depend on the batch and nothing changes; other numbers of classes and
+    channels; images that are too small give an error or correct logits; channels_last and bfloat16; tracing and export
+    with any batch size. For a `Net`, also that `maps`, `features`, `embed` and `head` agree, and which sizes it takes.
+    A network of another kind (see `striate.nets.kinds`) is checked for the contract of its kind.
     torch's random state is restored.
     Raises RequestError for a name that is unknown or a constructor that cannot be called this way.
     """

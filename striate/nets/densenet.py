@@ -205,9 +205,9 @@ class CifarDenseNet(_DenseNet):
     """The networks of Table 2: a 3x3 convolution, three dense blocks of equally many layers, a linear layer.
 
     `depth` is 3n + 4 or, with `bottleneck` (B), 6n + 4. `compression` is the factor of the number of maps in a
-    transition (C: 0.5). The first convolution has 16 filters, with B and C two growth rates. `dropout` (0.2 in the
-    paper where data are not augmented) and `memory_efficient` are as in DenseNet. 32x32 images in the paper; any size
-    of at least 8 is accepted. Raises RequestError for another depth, or a value out of its range.
+    transition (C: 0.5). The first convolution has 16 filters, with B and C two growth rates; `filters` are others.
+    `dropout` (0.2 in the paper where data are not augmented) and `memory_efficient` are as in DenseNet. 32x32 images in
+    the paper; any size of at least 8 is accepted. Raises RequestError for another depth, or a value out of its range.
     """
 
     table = CIFAR_TABLE
@@ -222,6 +222,7 @@ class CifarDenseNet(_DenseNet):
         growth_rate: int = 12,
         bottleneck: bool = False,
         compression: float = 1.0,
+        filters: int | None = None,
         dropout: float = 0.0,
         memory_efficient: bool = False,
     ) -> None:
@@ -232,8 +233,10 @@ class CifarDenseNet(_DenseNet):
             raise RequestError(f"growth_rate must be in 1 to 256, not {growth_rate}")
         if not 0.1 <= compression <= 1:
             raise RequestError(f"compression must be in 0.1 to 1, not {compression}")
+        if filters is not None and not 1 <= filters <= 1024:
+            raise RequestError(f"filters must be in 1 to 1024, not {filters}")
         _check_dropout(dropout)
-        first = 2 * growth_rate if bottleneck and compression < 1 else 16
+        first = filters or (2 * growth_rate if bottleneck and compression < 1 else 16)
         stem = nn.Conv2d(in_channels, first, 3, padding=1, bias=False)
         rows = list(stages(first, ((depth - 4) // layers,) * 3, growth_rate, compression))
         super().__init__(classes, in_channels, stem, rows, LayerOptions(bottleneck, dropout, memory_efficient))

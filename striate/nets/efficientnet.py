@@ -107,6 +107,7 @@ class MBConv(InvertedResidual):
     """MobileNetV2's inverted residual, with squeeze-and-excitation on the expanded map.
 
     Squeezed to a quarter of the block's input channels, not of the expanded map's (the authors' code; section 4).
+    `act` is the activation between the two layers of squeeze-and-excitation.
     """
 
     def __init__(
@@ -118,9 +119,10 @@ class MBConv(InvertedResidual):
         stride: int,
         expansion: int,
         conv: Callable[..., nn.Sequential],
+        act: type[nn.Module] = nn.SiLU,
     ) -> None:
         super().__init__(in_channels, channels, kernel=kernel, stride=stride, expansion=expansion, conv=conv)
-        excitation = SqueezeExcitation(in_channels * expansion, max(1, in_channels // 4), act=nn.SiLU)
+        excitation = SqueezeExcitation(in_channels * expansion, max(1, in_channels // 4), act=act)
         self.depthwise.add_module("excitation", excitation)
 
 

@@ -1,21 +1,19 @@
-"""Rethinking the Inception Architecture for Computer Vision: Inception-v3.
+"""Rethinking the Inception Architecture for Computer Vision: Inception-v2 and Inception-v3.
 
 Christian Szegedy, Vincent Vanhoucke, Sergey Ioffe, Jonathon Shlens, Zbigniew Wojna, 2015. arXiv:1512.00567.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
 from striate.errors import RequestError
-from striate.layers.branches import Branches
-from striate.layers.conv import ConvNormAct
 from striate.nets.base import Variant
 from striate.nets.cells import MapSize, Patch
+from striate.nets.inception_modules import MODULES, Conv, Widths
 from striate.nets.initialise import he_normal
 from striate.nets.options import check_dropout, check_width, scaled
 from striate.nets.supervised import Supervised
@@ -50,6 +48,34 @@ TABLE = """
 
 AUXILIARY = {"mixed6e": "auxiliary1"}  # Figure 8: on the last 17x17 map.
 
+# Inception-v2: Table 1 as printed, without the supplement. Types, patches and sizes are the paper's. The widths inside
+# the modules, from #1x1 on, are our choice: those of Inception-v3, with a fifth module at 17x17 and reductions that end
+# in the printed 768 and 1280 channels.
+V2_TABLE = """
+    stage    type      patch  input        #1x1  short_r  short  long_r  long  pool
+    conv1    conv      3x3/2  299x299x3    -     -        32     -       -     -
+    conv2    conv      3x3/1  149x149x32   -     -        32     -       -     -
+    conv3    padded    3x3/1  147x147x32   -     -        64     -       -     -
+    pool1    pool      3x3/2  147x147x64   -     -        -      -       -     -
+    conv4    conv      3x3/1  73x73x64     -     -        80     -       -     -
+    conv5    conv      3x3/2  71x71x80     -     -        192    -       -     -
+    conv6    padded    3x3/1  35x35x192    -     -        288    -       -     -
+    a1       figure5   3x3/1  35x35x288    64    48       64     64      96    64
+    a2       figure5   3x3/1  35x35x288    64    48       64     64      96    64
+    a3       figure5   3x3/1  35x35x288    64    48       64     64      96    64
+    reduce1  figure10  3x3/2  35x35x288    -     -        384    64      96    -
+    b1       figure6   7x7/1  17x17x768    192   128      192    128     192   192
+    b2       figure6   7x7/1  17x17x768    192   160      192    160     192   192
+    b3       figure6   7x7/1  17x17x768    192   160      192    160     192   192
+    b4       figure6   7x7/1  17x17x768    192   192      192    192     192   192
+    b5       figure6   7x7/1  17x17x768    192   192      192    192     192   192
+    reduce2  figure10  7x7/2  17x17x768    -     192      320    192     192   -
+    c1       figure7   3x3/1  8x8x1280     320   384      384    448     384   192
+    c2       figure7   3x3/1  8x8x2048     320   384      384    448     384   192
+    pool2    average   8x8/1  8x8x2048     -     -        -      -       -     -
+    linear   logits    -      1x1x2048     -     -        -      -       -     -
+"""
+
 
 class Row(NamedTuple):
     stage: str
@@ -64,18 +90,12 @@ class Row(NamedTuple):
     pool: int | None
 
 
-ROWS = table(Row, TABLE.replace("#", "n"))  # a field's name cannot start with #
+def rows_of(text: str) -> tuple[Row, ...]:
+    """One of the tables as rows."""
+    return table(Row, text.replace("#", "n"))  # a field's name cannot start with #
 
 
-class Widths(NamedTuple):
-    """Channels of a module's four paths, and of the reductions before two of them; a convolution's are `short`."""
-
-    n1x1: int
-    short_r: int
-    short: int
-    long_r: int
-    long: int
-    pool: int
+ROWS = rows_of(TABLE)
 
 
 class Stage(NamedTuple):
@@ -90,9 +110,9 @@ class Stage(NamedTuple):
     widths: Widths
 
 
-def stages(in_channels: int = 3, width: float = 1.0) -> Iterator[Stage]:
+def stages(in_channels: int = 3, width: float = 1.0, rows: Sequence[Row] = ROWS) -> Iterator[Stage]:
     """The rows up to the last map as stages, `width` times as wide; a module's channels are those of its paths."""
-    for row in ROWS[:-2]:
+    for row in rows[:-2]:
         widths = Widths(*(scaled(channels, width) if channels else 0 for channels in row[4:]))
         channels = {
             "pool": in_channels,
@@ -104,113 +124,31 @@ def stages(in_channels: int = 3, width: float = 1.0) -> Iterator[Stage]:
         in_channels = channels
 
 
-# The epsilon is that of the authors' release.
-Conv = partial(ConvNormAct, norm=partial(nn.BatchNorm2d, eps=1e-3))
-Kernel = int | tuple[int, int]
-
-
-def path(in_channels: int, *layers: tuple[int, Kernel]) -> nn.Sequential:
-    """Convolutions in sequence, each given by its channels and kernel; the map keeps its size."""
-    convolutions = []
-    for channels, kernel in layers:
-        convolutions.append(Conv(in_channels, channels, kernel))
-        in_channels = channels
-    return nn.Sequential(*convolutions)
-
-
-def pooled_path(in_channels: int, channels: int) -> nn.Sequential:
-    """Average pooling, without counting the padding, and a projection."""
-    return nn.Sequential(nn.AvgPool2d(3, 1, 1, count_include_pad=False), *path(in_channels, (channels, 1)))
-
-
-class Figure5(Branches):
-    """At 35x35: the long path's 5x5 is two 3x3. [N, in_channels, H, W] -> [N, channels, H, W]."""
-
-    def __init__(self, in_channels: int, widths: Widths, n: int) -> None:
-        super().__init__(
-            {
-                "1x1": path(in_channels, (widths.n1x1, 1)),
-                "short": path(in_channels, (widths.short_r, 1), (widths.short, n)),
-                "long": path(in_channels, (widths.long_r, 1), (widths.long, 3), (widths.long, 3)),
-                "pool": pooled_path(in_channels, widths.pool),
-            }
-        )
-
-
-class Figure6(Branches):
-    """At 17x17: an n x n is a 1 x n and an n x 1. [N, in_channels, H, W] -> [N, channels, H, W]."""
-
-    def __init__(self, in_channels: int, widths: Widths, n: int) -> None:
-        row, column = (1, n), (n, 1)
-        thin, wide = widths.long_r, widths.long
-        long = path(in_channels, (thin, 1), (thin, column), (thin, row), (thin, column), (wide, row))
-        super().__init__(
-            {
-                "1x1": path(in_channels, (widths.n1x1, 1)),
-                "short": path(in_channels, (widths.short_r, 1), (widths.short_r, row), (widths.short, column)),
-                "long": long,
-                "pool": pooled_path(in_channels, widths.pool),
-            }
-        )
-
-
-class Figure7(Branches):
-    """At 8x8: a 1 x n and an n x 1 side by side, to be wide. [N, in_channels, H, W] -> [N, channels, H, W]."""
-
-    def __init__(self, in_channels: int, widths: Widths, n: int) -> None:
-        super().__init__(
-            {
-                "1x1": path(in_channels, (widths.n1x1, 1)),
-                "short": path(in_channels, (widths.short_r, 1)).append(_split(widths.short_r, widths.short, n)),
-                "long": path(in_channels, (widths.long_r, 1), (widths.long, 3)).append(
-                    _split(widths.long, widths.long, n)
-                ),
-                "pool": pooled_path(in_channels, widths.pool),
-            }
-        )
-
-
-def _split(in_channels: int, channels: int, n: int) -> Branches:
-    return Branches({"row": Conv(in_channels, channels, (1, n)), "column": Conv(in_channels, channels, (n, 1))})
-
-
-class Figure10(Branches):
-    """Half the grid without a bottleneck: paths of stride 2 in parallel with pooling.
-
-    [N, in_channels, H, W] -> [N, channels, h, w], h = (H - 3) // 2 + 1. Pooling first would narrow the network before
-    it widens, pooling last would cost four times as much (section 5). Without a reduction, the short path starts
-    directly on the input, and the long one is of 3x3; with one, the long path starts with 1 x n and n x 1.
-    """
-
-    def __init__(self, in_channels: int, widths: Widths, n: int) -> None:
-        reduced = widths.short_r
-        short = path(in_channels, (reduced, 1)) if reduced else nn.Sequential()
-        long = path(in_channels, (widths.long_r, 1), (widths.long, 3))
-        if reduced:
-            long = path(in_channels, (widths.long_r, 1), (widths.long_r, (1, n)), (widths.long, (n, 1)))
-        short.append(Conv(reduced or in_channels, widths.short, 3, stride=2, padding="valid"))
-        long.append(Conv(widths.long, widths.long, 3, stride=2, padding="valid"))
-        super().__init__({"short": short, "long": long, "pool": nn.MaxPool2d(3, 2)})
-
-
-MODULES = {"figure5": Figure5, "figure6": Figure6, "figure7": Figure7, "figure10": Figure10}
-
-
 class AuxiliaryHead(nn.Module):
     """Figure 8: 5x5 average pooling of stride 3, 128 1x1 filters, 768 filters over all of the 5x5 map, a linear layer.
 
     Both convolutions are batch-normalised, which makes the head a regulariser (section 4). `size` is the map's
-    height and width: if pooling makes it smaller than 5x5, the filters are as large as the pooled map. Input
-    [N, in_channels, H, W], output [N, classes]. Raises RequestError for a map smaller than `size`.
+    height and width: if pooling makes it smaller than 5x5, the filters are as large as the pooled map; `largest`
+    replaces the 5, and `conv` makes a convolution with its normalisation. Input [N, in_channels, H, W], output
+    [N, classes]. Raises RequestError for a map smaller than `size`.
     """
 
-    def __init__(self, in_channels: int, size: tuple[int, int], classes: int, width: float) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        size: tuple[int, int],
+        classes: int,
+        width: float,
+        *,
+        largest: int = 5,
+        conv: Callable[..., nn.Module] = Conv,
+    ) -> None:
         super().__init__()
         filters, hidden = scaled(128, width), scaled(768, width)
-        self.kernel = (min(5, (size[0] - 5) // 3 + 1), min(5, (size[1] - 5) // 3 + 1))
+        self.kernel = (min(largest, (size[0] - 5) // 3 + 1), min(largest, (size[1] - 5) // 3 + 1))
         self.pool = nn.AvgPool2d(5, 3)
-        self.reduce = Conv(in_channels, filters, 1)
-        self.full = Conv(filters, hidden, self.kernel, padding="valid")
+        self.reduce = conv(in_channels, filters, 1)
+        self.full = conv(filters, hidden, self.kernel, padding="valid")
         self.head = nn.Linear(hidden, classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -249,7 +187,7 @@ class InceptionV3(Supervised):
     ) -> None:
         check_width(width)
         check_dropout(dropout)
-        plan = list(stages(in_channels, width))
+        plan = list(stages(in_channels, width, rows_of(self.table)))
         rows, columns = (_side(plan, side) for side in input_size)
         if auxiliary and min(rows, columns) < 5:
             given = " x ".join(map(str, input_size))
@@ -273,6 +211,18 @@ class InceptionV3(Supervised):
         self.head = nn.Linear(self.embedding_size, classes)
         self.stages = tuple(stage.name for stage in plan)
         he_normal(self)  # The paper does not state it.
+
+
+class InceptionV2(InceptionV3):
+    """Inception-v2 of this paper, with widths of our choice in its modules and without an auxiliary head.
+
+    Options as of InceptionV3.
+    """
+
+    table = V2_TABLE
+
+    def __init__(self, *, classes: int = 1000, in_channels: int = 3, width: float = 1.0, dropout: float = 0.2) -> None:
+        super().__init__(classes=classes, in_channels=in_channels, auxiliary=False, width=width, dropout=dropout)
 
 
 def _side(plan: Sequence[Stage], side: int) -> int:
@@ -299,15 +249,18 @@ def _layers(stage: Stage) -> nn.Module:
 VARIANTS = {
     "inception_v3": Variant(InceptionV3, {}),
     "inception_v3_no_aux": Variant(InceptionV3, {"auxiliary": False}),
+    "inception_v2": Variant(InceptionV2, {}),
     "inception_v3_tiny": Variant(InceptionV3, {"width": 0.0625}),
 }
 
-# Table 1 as printed is not the network of the paper's supplement: its three convolutions after the first pooling are
-# 3x3/1 to 80, 3x3/2 to 192 and 3x3/1 to 288 channels, and it has ten modules. Built here is the network of the authors'
-# release, which the ports and their weights have too: a 1x1 to 80, a 3x3 to 192 and a pooling, and 3 + 4 + 2 modules
-# with two of Figure 10 between them. In it the short path of Figure 5 is still a 5x5, where the figure has a 3x3; in
-# Figure 6 the short path starts with the row, 1 x 7, and the long one with the column. The paper counts 4.8 G
-# multiply-adds (Table 3), the layers have 5.7 G.
+# inception_v2: the paper's text has its structure but not the widths in its modules, which are ours; with them it has
+# 6.48 G multiply-adds, where the paper is remembered to say 3.8 G. TF-slim's inception_v2 is another network, that of
+# bn_inception.py.
+# inception_v3: Table 1 as printed is not the network of the paper's supplement. Built here is the network of the
+# authors' release, which the ports and their weights have too: a 1x1 to 80, a 3x3 to 192 and a pooling, where Table 1
+# has three convolutions of 3x3, and 3 + 4 + 2 modules with two of Figure 10 between them. In it the short path of
+# Figure 5 is still a 5x5, where the figure has a 3x3; in Figure 6 the short path starts with the row, 1 x 7, and the
+# long one with the column. The paper counts 4.8 G multiply-adds (Table 3), the layers have 5.7 G.
 # Deviations: batch normalisation has a gain, as in the ports, where the authors' release has only an offset before a
 # ReLU (17,216 parameters fewer). Left open by the paper and taken from the release: epsilon and dropout; the momentum
 # of batch normalisation is torch's. inception_v3_tiny is ours, for tests.

@@ -93,9 +93,9 @@ class NetworkInNetwork(Net):
 
     `classifier` is the paper's "map", a map for each class whose mean is its logit: `features` gives these maps,
     `embed` the logits, and `head` is the identity. "linear" has a linear layer on the mean of the maps below in place
-    of the last 1 x 1 convolution, to train on other classes with frozen features. `width` multiplies all maps but the
-    classes; `dropout` is the dropout rate after pooling. 32 x 32 images in the paper; any size of at least
-    `minimum_size` is accepted.
+    of the last 1 x 1 convolution, to train on other classes with frozen features. `pooling` is "max", or "padded" by a
+    pixel, and by the average after mlpconv2, as in later code. `width` multiplies all maps but the classes; `dropout`
+    is the dropout rate after pooling. 32 x 32 images in the paper; any size of at least `minimum_size` is accepted.
     Raises RequestError for a width outside (0, 8] or a dropout outside [0, 1).
     """
 
@@ -108,6 +108,7 @@ class NetworkInNetwork(Net):
         classes: int = 10,
         in_channels: int = 3,
         classifier: Literal["map", "linear"] = "map",
+        pooling: Literal["max", "padded"] = "max",
         width: float = 1.0,
         dropout: float = 0.5,
     ) -> None:
@@ -117,7 +118,7 @@ class NetworkInNetwork(Net):
         self.in_channels = in_channels
         blocks = list(stages(ROWS[self.table], in_channels, classes if classifier == "map" else None, width))
         for block in blocks:
-            self.add_module(block.name, _layer(block, dropout))
+            self.add_module(block.name, _layer(block, dropout, pooling))
         self.stages = tuple(block.name for block in blocks)
         self.feature_channels = self.embedding_size = blocks[-1].channels[-1]
         self.head = nn.Identity() if classifier == "map" else nn.Linear(self.embedding_size, classes)
@@ -135,10 +136,13 @@ class ImageNetNetworkInNetwork(NetworkInNetwork):
     minimum_size = 39
 
 
-def _layer(block: Block, dropout: float) -> nn.Sequential:
+def _layer(block: Block, dropout: float, pooling: str) -> nn.Sequential:
     layer = MlpConv(block.in_channels, block.channels, block.kernel, block.stride, block.padding)
-    if "maxpool" in block.then:
+    if "maxpool" in block.then and pooling == "max":
         layer.add_module("maxpool", nn.MaxPool2d(3, 2, ceil_mode=True))
+    elif "maxpool" in block.then:
+        kind = nn.AvgPool2d if block.name == "mlpconv2" else nn.MaxPool2d
+        layer.add_module("pool", kind(3, 2, padding=1))
     if "dropout" in block.then:
         layer.add_module("dropout", nn.Dropout(dropout))
     return layer

@@ -103,6 +103,7 @@ Shortcut = Literal[
 Activation = Literal[
     "original", "bn_after_addition", "relu_before_addition", "relu_only_preactivation", "full_preactivation"
 ]
+Opening = Literal["shared", "own"]
 
 
 def cifar_stages(units: int, bottleneck: bool) -> Iterator[Stage]:
@@ -129,12 +130,17 @@ def activations(parts: Parts, channels: int) -> list[nn.Module]:
 
 
 class Design(NamedTuple):
-    """The options of every unit of a network: a case of Table 2, one of Table 1, the gates' bias, the strided layer."""
+    """The options of every unit of a network: a case of Table 2, one of Table 1, the gates' bias, the strided layer.
+
+    opening: of the first unit. "shared": its activation is that of the stem, for both branch and shortcut (section 4).
+    "own": it is like all others, with an activation of its own.
+    """
 
     activation: Activation
     shortcut: Shortcut
     gate_bias: float
     stride_in: StrideIn
+    opening: Opening = "shared"
 
 
 class Addition(nn.Module):
@@ -170,8 +176,7 @@ class Unit(nn.Module):
     """A residual unit: convolutions with the activations of a row of Table 2, and a shortcut of a row of Table 1.
 
     Where the shape changes, and everywhere with `conv_shortcut`, the shortcut is a 1x1 convolution of what the first
-    convolution sees, with batch norm where the branch ends in one. `opens` marks the first unit of a network, whose
-    activation is that of the stem, for both branch and shortcut (section 4).
+    convolution sees, with batch norm where the branch ends in one. `opens` marks the first unit of a network.
     """
 
     def __init__(self, in_channels: int, convs: tuple[Conv, ...], stride: int, design: Design, *, opens: bool) -> None:
@@ -179,7 +184,8 @@ class Unit(nn.Module):
         order, kind = ACTIVATION_ROWS[design.activation], SHORTCUT_ROWS[design.shortcut]
         strided = 0 if design.stride_in == "1x1" else [conv.kernel for conv in convs].index(3)
         channels = convs[-1].channels
-        self.before = nn.Sequential(*([] if opens else activations(order.before, in_channels)))
+        shared = opens and design.opening == "shared"
+        self.before = nn.Sequential(*([] if shared else activations(order.before, in_channels)))
         branch: list[nn.Module] = []
         now = in_channels
         for place, conv in enumerate(convs):
@@ -231,7 +237,8 @@ class CifarPreActResNet(_Units):
     """The CIFAR network: a 3x3 convolution, three stages of units, global average pooling, a linear layer.
 
     `depth` is 6n + 2 of basic units or, with `bottleneck`, 9n + 2. `activation` is a case of Table 2, `shortcut` one of
-    Table 1, `gate_bias` the initial bias of its gates. 32x32 images in the paper; any size of at least 8 is accepted.
+    Table 1, `gate_bias` the initial bias of its gates. With "own" for `opening` the first activation is not the stem's
+    but in the branch of the first unit. 32x32 images in the paper; any size of at least 8 is accepted.
     Raises RequestError for a depth that is not of that form or above 1202, or a gate bias outside -20 to 20.
     """
 
@@ -249,6 +256,7 @@ class CifarPreActResNet(_Units):
         shortcut: Shortcut = "original",
         gate_bias: float = -6.0,
         stride_in: StrideIn = "1x1",
+        opening: Opening = "shared",
     ) -> None:
         layers = 9 if bottleneck else 6
         if not layers + 2 <= depth <= 1202 or depth % layers != 2:
@@ -258,28 +266,36 @@ class CifarPreActResNet(_Units):
             raise RequestError(f"gate_bias must be in -20 to 20, not {gate_bias}")
         rows = list(cifar_stages((depth - 2) // layers, bottleneck))
         first = rows[0].in_channels
-        stem = [nn.Conv2d(in_channels, first, 3, padding=1, bias=False), *activations(STEM, first)]
-        super().__init__(classes, in_channels, stem, rows, Design(activation, shortcut, gate_bias, stride_in))
+        followed = activations(STEM, first) if opening == "shared" else []
+        stem = [nn.Conv2d(in_channels, first, 3, padding=1, bias=False), *followed]
+        super().__init__(classes, in_channels, stem, rows, Design(activation, shortcut, gate_bias, stride_in, opening))
 
 
 class PreActResNet(_Units):
     """The ImageNet network: the 7x7 convolution and pooling, four stages, global average pooling, a linear layer.
 
-    `depth` is 152 or 200, of units with full pre-activation. 224x224 images in the paper; any size of at least 32 is
-    accepted.
+    `depth` is 152 or 200, of units with full pre-activation. With "own" for `opening` the first unit has an activation
+    too, after the stem's and its pooling. 224x224 images in the paper; any size of at least 32 is accepted.
     """
 
     table = TABLE
     minimum_size = 32
 
     def __init__(
-        self, *, classes: int = 1000, in_channels: int = 3, depth: Literal[152, 200] = 200, stride_in: StrideIn = "3x3"
+        self,
+        *,
+        classes: int = 1000,
+        in_channels: int = 3,
+        depth: Literal[152, 200] = 200,
+        stride_in: StrideIn = "3x3",
+        opening: Opening = "shared",
     ) -> None:
         rows = list(stages(depth))
         first = rows[0].in_channels
         conv = nn.Conv2d(in_channels, first, 7, 2, padding=3, bias=False)
         stem = [conv, *activations(STEM, first), nn.MaxPool2d(3, 2, padding=1)]
-        super().__init__(classes, in_channels, stem, rows, Design("full_preactivation", "original", 0.0, stride_in))
+        design = Design("full_preactivation", "original", 0.0, stride_in, opening)
+        super().__init__(classes, in_channels, stem, rows, design)
 
 
 VARIANTS = {
@@ -294,7 +310,7 @@ VARIANTS = {
 # Choices that the paper leaves open: shortcuts between shapes are 1x1 convolutions (the authors' code), and where a
 # shortcut of Table 1 meets a change of shape, its weights are put on that convolution. The first activation comes
 # before the first unit branches (section 4), so it is in its shortcut too; some reimplementations of the 110 layers put
-# it into the branch alone, with equally many parameters. The paper states 10.2 M parameters for 1001 layers; there are
-# 10,327,706. CIFAR units have the stride in the first 1x1 convolution, as the authors' code has it; ImageNet units in
-# the 3x3 one, as the code that published ResNet-200 (fb.resnet.torch); `stride_in` changes it.
+# it into the branch alone, with equally many parameters (`opening`). 1001 layers have 10,327,706 parameters, where the
+# paper states 10.2 M. CIFAR units have the stride in the first 1x1 convolution, as the authors' code has it; ImageNet
+# units in the 3x3 one, as the code that published ResNet-200 (fb.resnet.torch); `stride_in` changes it.
 # preact_resnet_tiny is ours, for tests.

@@ -63,6 +63,7 @@ CIFAR_ROWS = table(CifarRow, transposed(CIFAR_TABLE))
 Depth = Literal[18, 34, 50, 101, 152]
 Option = Literal["A", "B", "C"]
 StrideIn = Literal["1x1", "3x3"]
+Pooling = Literal["padded", "ceil"]
 
 
 class Stage(NamedTuple):
@@ -155,14 +156,17 @@ def blocks_of(stage: Stage, block: BlockMaker) -> list[nn.Module]:
     return [first, *(block(after, stage.convs, 1) for _ in range(stage.blocks - 1))]
 
 
-def add_imagenet_stages(net: Net, first: Conv, rows: Iterable[Stage], block: BlockMaker) -> None:
+def add_imagenet_stages(
+    net: Net, first: Conv, rows: Iterable[Stage], block: BlockMaker, pooling: Pooling = "padded"
+) -> None:
     """Give `net` conv1, with `first`, and conv2_x to conv5_x of Table 1, from `rows`; conv2_x opens with the pooling.
 
     Also sets `stages`, `feature_channels` and `embedding_size`; the head is left to the net.
     """
     net.add_module("conv1", ConvNormAct(net.in_channels, first.channels, first.kernel, stride=2))
     names = [row.layer_name for row in ROWS]
-    parts: list[tuple[str, nn.Module]] = [("pool", nn.MaxPool2d(3, 2, padding=1))]
+    pool = nn.MaxPool2d(3, 2, padding=1) if pooling == "padded" else nn.MaxPool2d(3, 2, ceil_mode=True)
+    parts: list[tuple[str, nn.Module]] = [("pool", pool)]
     for name, stage in zip(names[1:], rows, strict=True):
         parts += [(str(number), made) for number, made in enumerate(blocks_of(stage, block))]
         net.add_module(name, nn.Sequential(OrderedDict(parts)))
@@ -176,8 +180,9 @@ class ResNet(Net):
 
     `residual=False` gives the plain network, layer for layer the same but without shortcuts; `shortcut` is A, B or C of
     section 4.1. `stride_in` is the convolution of a bottleneck that has the stride: the first 1x1 one as in the paper,
-    or the 3x3 one, as in most later code. `width` multiplies all filters. 224x224 images in the paper; any size of at
-    least 32 is accepted. Raises RequestError for a width outside (0, 8].
+    or the 3x3 one, as in most later code. `pooling` is "padded" by a pixel, or "ceil": windows cross the right and the
+    lower edge, as in Caffe. `width` multiplies all filters. 224x224 images in the paper; any size of at least
+    32 is accepted. Raises RequestError for a width outside (0, 8].
     """
 
     table = TABLE
@@ -192,6 +197,7 @@ class ResNet(Net):
         residual: bool = True,
         shortcut: Option = "B",
         stride_in: StrideIn = "1x1",
+        pooling: Pooling = "padded",
         width: float = 1.0,
     ) -> None:
         if not 0 < width <= 8:
@@ -200,7 +206,7 @@ class ResNet(Net):
         self.in_channels = in_channels
         (first,) = ROWS[0].basic.scaled(width)
         block = partial(Block, shortcut=shortcut if residual else None, stride_in=stride_in)
-        add_imagenet_stages(self, first, stages(depth, width), block)
+        add_imagenet_stages(self, first, stages(depth, width), block, pooling)
         self.head = nn.Linear(self.embedding_size, classes)
         he_normal(self)
 
@@ -257,8 +263,9 @@ VARIANTS = {
 
 # Deviations. CIFAR: none in the layers; the position of the zero channels of option A is not stated and chosen here
 # (see ZeroPadShortcut), and so is the linear layer's initialisation, which follows the convolutions'. ImageNet: the
-# authors' Caffe models pool 112 to 56 with windows that cross the right and lower edge, ours are padded by a pixel;
-# their ResNet-50 has a bias in its first convolution (64 parameters more), which none of their other networks has.
+# authors' Caffe models pool 112 to 56 with windows that cross the right and lower edge, ours are padded by a pixel
+# (`pooling`); their ResNet-50 has a bias in its first convolution (64 parameters more), which none of their other
+# networks has.
 # The paper's error of 27.88 % for 18 layers is resnet18_a's; it has none for option B, which others publish.
 # The _modern networks are not the paper's: its multiply-adds result with the stride in the 1x1 convolution.
 # resnet8, plain8 (n = 1) and resnet_tiny are ours, for tests; plain32 is in Figure 6, without a figure for its error.

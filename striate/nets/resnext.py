@@ -85,7 +85,7 @@ def stages(depth: int, cardinality: int, d: int) -> Iterator[Stage]:
         before, size = convs[-1], row.output
 
 
-def cifar_stages(depth: int, cardinality: int, d: int, width: float) -> Iterator[Stage]:
+def cifar_stages(depth: int, cardinality: int, d: int, width: float = 1.0) -> Iterator[Stage]:
     """The stages for CIFAR, without the first convolution."""
     (before,), size = CIFAR_ROWS[0].block.scaled(width), CIFAR_ROWS[0].output
     for number, row in enumerate(CIFAR_ROWS[1:]):

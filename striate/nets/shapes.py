@@ -57,7 +57,7 @@ def forward_hooks() -> Iterator[tuple[Callable[[nn.Module, PreHook], None], Call
 
 
 def output_shapes(net: Net, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """The output shape, without the batch, of each of the modules `names` for an image of `minimum_size`.
+    """The output shape, without the batch, of each of the modules `names` for the smallest image that `net` takes.
 
     Names are dotted, as in `named_modules`; modules that `features` does not run are left out.
     """
@@ -66,7 +66,8 @@ def output_shapes(net: Net, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
     with forward_hooks() as (_, after):
         for name in names:
             after(copied.get_submodule(name), shape_into(shapes, name))
-        copied.features(torch.empty(1, net.in_channels, net.minimum_size, net.minimum_size, device="meta"))
+        height, width = net.input_size or (net.minimum_size, net.minimum_size)
+        copied.features(torch.empty(1, net.in_channels, height, width, device="meta"))
     return shapes
 
 

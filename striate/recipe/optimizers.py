@@ -121,4 +121,50 @@ class AdamW(Adam):
     name: ClassVar[str] = "adamw"
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {kind.name: kind for kind in (SGD, Momentum, Nesterov, RMSprop, Adam, AdamW)}
+@dataclass(frozen=True)
+class AdaGrad(Optimizer):
+    """AdaGrad."""
+
+    name: ClassVar[str] = "adagrad"
+    OWN_LR: ClassVar[float] = 1e-2
+    epsilon: float = key(1e-10, "added to the denominator", low=0, high=10)
+
+
+@dataclass(frozen=True)
+class ClassicalMomentum(_WithMomentum):
+    """SGD with momentum, the learning rate within the velocity: v = momentum v - rate gradient."""
+
+    name: ClassVar[str] = "classical-momentum"
+
+
+@dataclass(frozen=True)
+class ShiftedNesterov(_WithMomentum):
+    """SGD with Nesterov's momentum at shifted weights, the learning rate within the velocity."""
+
+    name: ClassVar[str] = "shifted-nesterov"
+
+
+@dataclass(frozen=True)
+class RMSpropInside(Optimizer):
+    """RMSprop with epsilon inside the root."""
+
+    name: ClassVar[str] = "rmsprop-inside"
+    OWN_LR: ClassVar[float] = 1e-3
+    alpha: float = key(0.99, "decay of the average of squared gradients", low=0, high=0.999999)
+    epsilon: float = _epsilon()
+
+
+@dataclass(frozen=True)
+class AdamUncorrected(Adam):
+    """Adam without bias correction, with epsilon inside the root."""
+
+    name: ClassVar[str] = "adam-uncorrected"
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    kind.name: kind
+    for kind in (
+        SGD, Momentum, Nesterov, RMSprop, Adam, AdamW, AdaGrad, ClassicalMomentum, ShiftedNesterov, RMSpropInside,
+        AdamUncorrected,
+    )
+}  # fmt: skip

@@ -76,4 +76,37 @@ class OneCycle(Schedule):
     name: ClassVar[str] = "one-cycle"
 
 
-SCHEDULES: dict[str, type[Schedule]] = {kind.name: kind for kind in (Constant, Step, Cosine, OneCycle)}
+@dataclass(frozen=True)
+class Plateau(WithWarmup):
+    """The learning rate is multiplied by `gamma` when the held-out score has not improved for `patience` epochs."""
+
+    name: ClassVar[str] = "plateau"
+    gamma: float = key(0.5, "factor of each drop", low=1e-6, high=0.999999)
+    patience: int = key(
+        5, "epochs without a better held-out score (without held-out images: training loss)", low=1, high=100_000
+    )
+
+
+@dataclass(frozen=True)
+class Triangular(Schedule):
+    """Up from `floor` to the peak in `step_size` iterations, linearly, down in as many, and again."""
+
+    name: ClassVar[str] = "triangular"
+    floor: float = key(2 / 7, "lowest learning rate, as a share of the peak", low=0, high=1)
+    step_size: int | None = key(
+        None, "iterations from the lowest rate to the peak; unset: four epochs' worth", unit="steps", low=1, high=10**9
+    )
+
+
+@dataclass(frozen=True)
+class WarmRestarts(WithWarmup):
+    """Half a cosine from the peak to 0, again and again, each `period_factor` times as long as the one before."""
+
+    name: ClassVar[str] = "warm-restarts"
+    period: float = key(10.0, "epochs of the first period", unit="epochs", low=1e-3, high=1e6)
+    period_factor: float = key(2.0, "factor from one period to the next", low=1, high=100)
+
+
+SCHEDULES: dict[str, type[Schedule]] = {
+    kind.name: kind for kind in (Constant, Step, Cosine, OneCycle, Plateau, Triangular, WarmRestarts)
+}

@@ -94,12 +94,22 @@ class Train(Table):
     batch: int = key(64, "batch size", unit="images", low=1, high=65_536)
     accumulate: int = key(1, "micro-batches per batch (gradient accumulation), for less memory", low=1, high=65_536)
     clip_norm: float | None = key(1.0, "clip gradients to this norm; none: off", low=1e-6, high=1e6)
+    l1: float | None = key(
+        None, "L1 penalty on weights (with optimizer.weight_decay: the elastic net); unset: off", low=1e-12, high=10
+    )
     ema_decay: float | None = key(
         None, "decay of the exponential moving average of the weights; unset: off", low=1e-6, high=0.999999
     )
     keep_checkpoint: str = key("last", "which epoch's weights the model gets", choices=("last", "best"))
     patience: int | None = key(
         None, "early stopping: epochs without improvement; unset: off", unit="epochs", low=1, high=100_000
+    )
+    stop_after: int | None = key(
+        None,
+        "stop when the training loss is below that of none of so many epochs before; unset: off",
+        unit="epochs",
+        low=1,
+        high=100_000,
     )
     precision: str = key("auto", "precision of training; auto: measured", choices=("auto", "float32", "bfloat16"))
     compile: str = key("auto", "torch.compile; auto: measured", choices=("auto", "no", "yes"))

@@ -7,11 +7,12 @@ from typing import Any
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 from striate.errors import RequestError, unknown
 from striate.recipe import Recipe
 from striate.recipe import optimizers as chosen
+from striate.training import textbook_optimizers as textbook
 
 Rates = Callable[[str], float]  # a parameter's name -> its learning rate multiplier
 
@@ -23,7 +24,8 @@ def optimizer_for(net: nn.Module, recipe: Recipe, rates: Rates | None = None) ->
 
     "sgd" has no momentum; "momentum" is Polyak's and "nesterov" Nesterov's, as Sutskever et al. 2013 write them;
     RMSprop (Tieleman, Hinton 2012), Adam (Kingma, Ba 2015, arXiv:1412.6980), AdamW (Loshchilov, Hutter 2019,
-    arXiv:1711.05101): as in torch. Convert `net` to its memory format first: the optimizer's state takes
+    arXiv:1711.05101), AdaGrad (Duchi, Hazan, Singer 2011): as in torch; and four in their textbook form, of
+    `textbook_optimizers`. Convert `net` to its memory format first: the optimizer's state takes
     the parameters' format.
     """
     one = recipe.optimizer
@@ -39,6 +41,16 @@ def optimizer_for(net: nn.Module, recipe: Recipe, rates: Rates | None = None) ->
             return SGD(groups, lr=one.peak, momentum=one.momentum, nesterov=nesterov)
         case chosen.RMSprop():
             return RMSprop(groups, lr=one.peak, alpha=one.alpha, eps=one.epsilon, momentum=one.momentum)
+        case chosen.AdaGrad():
+            return Adagrad(groups, lr=one.peak, eps=one.epsilon)
+        case chosen.ClassicalMomentum():
+            return textbook.ClassicalMomentum(groups, one.peak, one.momentum)
+        case chosen.ShiftedNesterov():
+            return textbook.ShiftedNesterov(groups, one.peak, one.momentum)
+        case chosen.RMSpropInside():
+            return textbook.RMSpropInside(groups, one.peak, one.alpha, one.epsilon)
+        case chosen.AdamUncorrected():
+            return textbook.AdamUncorrected(groups, one.peak, (one.beta1, one.beta2), one.epsilon)
         case chosen.Adam():  # AdamW is one, too
             kind = AdamW if isinstance(one, chosen.AdamW) else Adam
             return kind(groups, lr=one.peak, betas=(one.beta1, one.beta2), eps=one.epsilon)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,7 @@ from striate.training.training_module import LossFunction
 from striate.training.view import View
 
 STEPS = 300  # maximum, to overfit the batch
+_LATEST = 16  # steps without a gradient after which a parameter counts as dead: some nets leave parts out at random
 OFF = 1.5  # factor above or below chance level from which an initial loss is suspicious
 
 
@@ -123,14 +125,16 @@ class _StopWhenFitted(Hook):
         self.reached, self.steps = False, 0
         self.first = self.last = math.nan
         self.best = Validation(math.nan, math.inf)
-        self.silent: list[str] = []
+        self.silent: list[str] = []  # no gradient reached them in any of the latest steps
+        self._latest: deque[set[str]] = deque(maxlen=_LATEST)
 
     def start(self, loop: LoopState) -> None:
         self.view = View(self.few, loop.device)
 
     def gradients_ready(self, loop: LoopState) -> None:
         trained = [(name, one) for name, one in loop.net.named_parameters() if one.requires_grad and one.ndim > 1]
-        self.silent = [name for name, one in trained if one.grad is None or not one.grad.any()]
+        self._latest.append({name for name, one in trained if one.grad is None or not one.grad.any()})
+        self.silent = [name for name, _ in trained if all(name in silent for silent in self._latest)]
 
     def epoch_done(self, loop: LoopState) -> None:
         self.steps = loop.epoch

@@ -6,18 +6,20 @@ import math
 
 from striate.errors import RequestError
 from striate.recipe import Recipe
-from striate.recipe.schedules import Cosine, OneCycle, Step, WithWarmup
+from striate.recipe.schedules import Cosine, OneCycle, Step, Triangular, WarmRestarts, WithWarmup
 
 # One-cycle, as in Smith and Topin: the rise's share of the run, its start and end as a share of the peak,
 # and how far momentum falls while the learning rate rises.
 RISE, START, END, SWING = 0.3, 1 / 25, 1e-4, 0.1
+STEP_EPOCHS = 4  # of a triangular cycle's half, where its length is not given; the paper advises 2 to 10
 
 
 class Schedule:
     """Learning rate and momentum of every step of a run of `epochs` epochs with `steps` steps each.
 
     Sources: Goyal et al. 2017, arXiv:1706.02677, section 2.2 (warm-up); Loshchilov, Hutter 2017, arXiv:1608.03983,
-    equation 5 (cosine, without restarts); Smith, Topin 2017, arXiv:1708.07120 (one-cycle).
+    equation 5 (cosine, and warm restarts); Smith 2017, arXiv:1506.01186, section 3.1 (triangular); Smith, Topin 2017,
+    arXiv:1708.07120 (one-cycle). A plateau's drops depend on the scores: `striate.training.techniques.plateau`.
     """
 
     def __init__(self, recipe: Recipe, epochs: int, steps: int) -> None:
@@ -38,10 +40,15 @@ class Schedule:
         schedule = self.recipe.schedule
         if isinstance(schedule, OneCycle):
             return self._one_cycle(step)
+        if isinstance(schedule, Triangular):
+            half = schedule.step_size or STEP_EPOCHS * self.steps
+            return schedule.floor + (1 - schedule.floor) * (1 - abs((step % (2 * half)) / half - 1))
         if step < self.warmup:  # linear: the first step has 1 / warmup, the last the peak
             return (step + 1) / self.warmup
         if isinstance(schedule, Cosine):
             return _cosine(1.0, 0.0, (step - self.warmup) / (self.total - self.warmup))
+        if isinstance(schedule, WarmRestarts):
+            return self._restarted(schedule, (step - self.warmup) / self.steps)
         return self._dropped(schedule, step) if isinstance(schedule, Step) else 1.0
 
     def momentum(self, step: int) -> float:
@@ -74,6 +81,13 @@ class Schedule:
             points = [drop * self.epochs if drop < 1 else drop for drop in schedule.drops]
             drops = sum(epoch >= point - 1e-9 for point in points)
         return schedule.gamma**drops
+
+    def _restarted(self, schedule: WarmRestarts, epoch: float) -> float:
+        """Of `epoch`s since the warm-up, in whole steps since the last restart."""
+        begun, period = 0.0, schedule.period
+        while epoch >= begun + period - 1e-9:  # rounding would keep 0.1 + 0.2 epochs from reaching 0.3
+            begun, period = begun + period, period * schedule.period_factor
+        return _cosine(1.0, 0.0, (epoch - begun) / period)
 
 
 def _cosine(start: float, end: float, done: float) -> float:

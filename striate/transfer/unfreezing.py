@@ -7,13 +7,12 @@ al. 2022, arXiv:2202.10054 (the head first, or the first steps distort the pretr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 
+from striate.layers.batch_statistics import batch_norms, whole_set_statistics
 from striate.nets.base import Net
 from striate.training.hooks import Hook
 from striate.training.loop_state import LoopState
@@ -78,7 +77,7 @@ class Unfreezing(Hook):
         for place, name in enumerate(reversed(self.net.stages), 1):
             stage = getattr(self.net, name)
             stage.train(loop.epoch >= unfreeze_epoch(place, self.unfreeze, loop.epochs))
-            for norm in _norms(stage):
+            for norm in batch_norms(stage):
                 norm.train(self.batch_norm == "trained" and place > self.unfreeze)
 
     def end(self, loop: LoopState) -> None:
@@ -90,32 +89,12 @@ class Unfreezing(Hook):
 def recalibrate_batch_norms(net: Net, unfreeze: int, batches: Iterable[Tensor]) -> None:
     """Recalibrate the batch norms of the frozen stages: mean and variance of these images in place of ImageNet's.
 
-    batches: normalised, each [B, C, H, W]. Each norm gets the average over the batches, in one pass in which every
-    frozen norm uses its batch's statistics.
+    batches: normalised, each [B, C, H, W], in one pass in which every frozen norm uses its batch's statistics. All else
+    is as in prediction.
     """
     norms = [norm for place, name in enumerate(reversed(net.stages), 1) if place > unfreeze
-             for norm in _norms(getattr(net, name))]  # fmt: skip
-    with _averaging(net, norms):
+             for norm in batch_norms(getattr(net, name))]  # fmt: skip
+    net.eval()
+    with whole_set_statistics(norms):
         for images in batches:
             net.features(images)
-
-
-@contextmanager
-def _averaging(net: Net, norms: list[_BatchNorm]) -> Iterator[None]:
-    """Within it, the norms accumulate the plain average of all batches' statistics; all else is as in prediction."""
-    momenta = [norm.momentum for norm in norms]
-    net.eval()
-    try:
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None
-            norm.train()
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        net.eval()
-
-
-def _norms(module: nn.Module) -> list[_BatchNorm]:
-    return [found for found in module.modules() if isinstance(found, _BatchNorm)]

@@ -15,8 +15,9 @@ from striate.nets import build
 from striate.nets.base import Net, Network
 from striate.nets.catalog import entry
 from striate.nets.state import arrays_of, load_arrays
+from striate.weights.libraries import LIBRARIES
 from striate.weights.models import named_model, open_model
-from striate.weights.peers import LIBRARIES, library_weights, sources_of
+from striate.weights.peers import library_weights, sources_of
 from striate.weights.registry import has_weights, nets_with_weights
 
 IMAGENET = "imagenet"  # the default weights of a network's name

@@ -10,6 +10,7 @@ import importlib
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -17,93 +18,24 @@ import numpy.typing as npt
 
 from striate.errors import RequestError, WorkError, unknown
 from striate.pixels import Pixels
+from striate.weights.classes import class_order
+from striate.weights.darknet import NUMBERS, divided
 from striate.weights.fitting import Arrays, Shapes, fitted, renamed
 from striate.weights.imported import fetched_path
+from striate.weights.keras_layers import channels_first, from_keras, normalises_input
 from striate.weights.keys import KeyMap, PublishedRow
+from striate.weights.libraries import LIBRARIES, Library
 
 # What DataParallel, torch.compile and people's own training classes put before every name.
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "_forward_module.")
 
-
-@dataclass(frozen=True)
-class Library:
-    """A library whose weights can be read. algorithm: of its published checksums, "" for none.
-
-    licence: in words. short_licence: in a table, an SPDX identifier where there is one licence.
-    address: of a published file, for the record. download: the same as an address that gives the file; "" for none.
-    """
-
-    name: str
-    title: str
-    address: str
-    licence: str
-    short_licence: str
-    algorithm: str
-    download: str = ""
-
-
-LIBRARIES = {
-    library.name: library
-    for library in (
-        Library(
-            "torchvision",
-            "torchvision 0.28",
-            "https://download.pytorch.org/models/{file}",
-            "BSD-3-Clause (the library; its weights have no separate licence)",
-            "BSD-3-Clause",
-            "sha256",
-            "https://download.pytorch.org/models/{file}",
-        ),
-        Library(
-            "timm",
-            "timm 1.0.31",
-            "https://huggingface.co/timm/{peer}",
-            "Apache-2.0",
-            "Apache-2.0",
-            "sha256",
-            "https://huggingface.co/timm/{peer}/resolve/main/model.safetensors",
-        ),
-        Library(
-            "pytorchcv",
-            "pytorchcv 0.0.74",
-            "https://github.com/osmr/imgclsmob/releases ({file}.zip)",
-            "MIT",
-            "MIT",
-            "sha1",
-        ),
-        Library(
-            "caffe",
-            "Caffe's Model Zoo",
-            "https://github.com/BVLC/caffe/wiki/Model-Zoo ({file})",
-            "as stated on each model's page (BVLC's: unrestricted use; SqueezeNet: BSD-2-Clause; VGG: CC-BY-4.0)",
-            "by model",
-            "",
-        ),
-        Library(
-            "landscape",
-            "tomgoldstein/loss-landscape",
-            "https://github.com/tomgoldstein/loss-landscape ({file})",
-            "MIT",
-            "MIT",
-            "",
-        ),
-        Library(
-            "akamaster",
-            "akamaster/pytorch_resnet_cifar10",
-            "https://github.com/akamaster/pytorch_resnet_cifar10/tree/master/pretrained_models ({file})",
-            "BSD-2-Clause",
-            "BSD-2-Clause",
-            "sha256",
-            "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/{file}",
-        ),
-    )
-}
 
 # Mean and standard deviation of red, green and blue, on 0..255.
 _IMAGENET = (255 * 0.485, 255 * 0.456, 255 * 0.406), (255 * 0.229, 255 * 0.224, 255 * 0.225)
 NORMALISATIONS = {
     "imagenet": _IMAGENET,
     "half": ((127.5,) * 3, (127.5,) * 3),
+    "unit": ((0.0,) * 3, (255.0,) * 3),
     "cifar": ((255 * 0.4914, 255 * 0.4822, 255 * 0.4465), (255 * 0.2023, 255 * 0.1994, 255 * 0.2010)),
     "landscape": ((125.3, 123.0, 113.9), (63.0, 62.1, 66.7)),
     "caffe": ((123.0, 117.0, 104.0), (1.0,) * 3),
@@ -133,11 +65,10 @@ class Offer:
         """The preprocessing of a published file, by default of the first."""
         chosen = row or self.rows[0]
         mean, std = NORMALISATIONS[chosen.colour]
-        if chosen.size == chosen.resize:
-            return Pixels(chosen.size, chosen.size, mean=mean, std=std)
-        share = round(chosen.size / chosen.resize, 3)
         size = chosen.size
-        return Pixels(size, size, fraction=share, filter=chosen.filter, mean=mean, std=std)
+        if not chosen.resize:
+            return Pixels(size, size, rule="squash", filter=chosen.filter, mean=mean, std=std)
+        return Pixels(size, size, fraction=round(size / chosen.resize, 3), filter=chosen.filter, mean=mean, std=std)
 
 
 def offered(net: str, library: str, peer: str = "") -> Offer:
@@ -170,6 +101,12 @@ def offered_nets(library: str) -> list[str]:
     return list(dict.fromkeys(row.net for row in module.WEIGHTS if row.net not in module.DIFFERENT))
 
 
+def published_rows(net: str, library: str) -> tuple[PublishedRow, ...]:
+    """What a library publishes of `net` that can be imported; without its rules, which need the network."""
+    module = _keys_of(library)
+    return tuple(row for row in module.WEIGHTS if row.net == net and net not in module.DIFFERENT)
+
+
 def sources_of(net: str) -> list[str]:
     """The libraries whose weights a network can import."""
     return [library for library in LIBRARIES if net in offered_nets(library)]
@@ -198,24 +135,37 @@ def key_map_of(net: str, library: str, arch: str = "") -> KeyMap:
     return key_map
 
 
-def converted(arrays: Mapping[str, npt.NDArray[np.generic]], net: str, key_map: KeyMap) -> tuple[Arrays, int]:
+def converted(
+    arrays: Mapping[str, npt.NDArray[np.generic]], net: str, key_map: KeyMap, classes: int | None = None
+) -> tuple[Arrays, int]:
     """A library's arrays as the weights of `net`, and their number of classes.
 
+    classes: needed for a file without names and shapes, where they are not the network's own number.
     Raises WorkError, with names, for weights that do not fit.
     """
-    found = renamed(unwrapped(arrays, key_map)[0], key_map.rules)
+    expected = _shapes(net, classes if key_map.sequence else None, key_map.options)
+    found = _by_our_names(arrays, key_map, expected)
     if key_map.norm_bias:
         found = _without_biases(found)
-    last = classifier_of(_shapes(net, None, key_map.options))
+    if key_map.eps_above:
+        found = _with_epsilon(found, key_map.eps_above)
+    if f"{key_map.flattened}.weight" in found:
+        channels = [shape[0] for shape in expected.values() if len(shape) == 4][-1]
+        found[f"{key_map.flattened}.weight"] = channels_first(found[f"{key_map.flattened}.weight"], channels)
+    last = classifier_of(expected)
     counted = found.get(f"{last}.weight")
-    classes = len(counted) if counted is not None and counted.ndim else 0
-    if not classes:
+    count = len(counted) if counted is not None and counted.ndim else 0
+    if not count:
         raise WorkError(f"these are not the weights of {net}: {last}.weight is missing")
-    complete = fitted(found, net, _shapes(net, classes, key_map.options))
+    shapes = _shapes(net, count, key_map.options)
+    complete = fitted(found | _zero_biases(found, shapes, key_map), net, shapes)
+    if key_map.order and count == len(order := class_order(key_map.order)):
+        for leaf in ("weight", "bias"):
+            complete[f"{last}.{leaf}"] = np.ascontiguousarray(complete[f"{last}.{leaf}"][list(order)])
     if key_map.bgr:
         first = next(key for key, array in complete.items() if array.ndim == 4)
         complete[first] = np.ascontiguousarray(complete[first][:, ::-1])
-    return complete, classes
+    return complete, count
 
 
 def unwrapped(
@@ -237,6 +187,19 @@ def classifier_of(shapes: Shapes) -> str:
     return "head" if "head" in modules else modules[-1]
 
 
+def _by_our_names(arrays: Mapping[str, npt.NDArray[np.generic]], key_map: KeyMap, shapes: Shapes) -> Arrays:
+    """A file's arrays under our names; `shapes` are of our network. Raises WorkError for a file of another kind."""
+    if key_map.sequence != (NUMBERS in arrays):
+        whose = "Darknet's, which have the ending .weights" if key_map.sequence else "a library that names them"
+        raise WorkError(f"these are not weights of {whose}")
+    if key_map.sequence:
+        return divided(arrays[NUMBERS], shapes)
+    if normalises_input(arrays) and not key_map.normalises:
+        raise WorkError("it has a layer that normalises the input, which the library's network does not have")
+    theirs = from_keras(arrays, key_map.rules, shapes) if key_map.keras else unwrapped(arrays, key_map)[0]
+    return renamed(theirs, key_map.rules)
+
+
 def _shapes(net: str, classes: int | None, options: Mapping[str, object]) -> dict[str, tuple[int, ...]]:
     import torch
 
@@ -256,6 +219,24 @@ def _without_biases(arrays: Arrays) -> Arrays:
         if leaf == "bias" and mean in arrays:
             found[mean] = np.subtract(found[mean], found.pop(key))
     return found
+
+
+def _with_epsilon(arrays: Arrays, above: float) -> Arrays:
+    """The part of the epsilon that ours lacks, added to every variance: the same function in evaluation."""
+    return {
+        key: np.asarray(np.asarray(array, np.float64) + above, np.float32) if key.endswith(".running_var") else array
+        for key, array in arrays.items()
+    }
+
+
+def _zero_biases(arrays: Arrays, shapes: Shapes, key_map: KeyMap) -> Arrays:
+    """The biases of our layers that have none in the other library."""
+    wanted = [f"{pattern}.bias" for pattern in key_map.no_bias]
+    return {
+        key: np.zeros(shape, np.float32)
+        for key, shape in shapes.items()
+        if key not in arrays and any(fnmatchcase(key, pattern) for pattern in wanted)
+    }
 
 
 def _keys_of(library: str) -> types.ModuleType:

@@ -130,11 +130,14 @@ def test_published_weights_are_listed_with_their_accuracy(cli) -> None:
     assert found["mobilenet_v2", "torchvision", "mobilenet_v2"]["top1"] in (71.878, 72.154)
     assert found["resnet50_modern", "timm", "resnet50.fb_ssl_yfcc100m_ft_in1k"]["licence"] == "cc-by-nc-4.0"
     assert found["bn_inception", "pytorchcv", "bninception"]["state"] == "file"
-    licences = {row["library"]: row["licence"] for row in rows if row["library"] not in ("package", "timm")}
+    licences = {row["library"]: row["licence"] for row in rows if row["library"] not in ("package", "timm", "keras")}
     assert licences == {
         "torchvision": "BSD-3-Clause", "pytorchcv": "MIT", "caffe": "by model", "landscape": "MIT",
-        "akamaster": "BSD-2-Clause",
+        "akamaster": "BSD-2-Clause", "darknet": "Darknet's",
     }  # fmt: skip
+    vgg = found["vgg16", "keras", "VGG16"]
+    assert vgg["licence"] == "CC-BY-4.0" and vgg["top1"] == 71.268
+    assert found["mobilenet_v2_035", "keras", "MobileNetV2_96"]["state"] == "fetch"
     lines = cli("nets", "mobilenet*", "--weights")[1].splitlines()
     assert lines[0].split()[:4] == ["net", "from", "name", "pixels"] and any("71.88" in line for line in lines)
     assert cli("nets", "lenet*", "--weights")[1].startswith("no weights of these nets are published")

@@ -142,8 +142,8 @@ class Shifted(nn.Module):
 def test_a_graph_that_disagrees_is_not_written(digits: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = job._write_openvino
 
-    def wrong(model: Any, path: Path) -> Any:
-        answers = honest(model, path)
+    def wrong(model: Any, path: Path, backbone: Any) -> Any:
+        answers = honest(model, path, backbone)
         return lambda images: [answer[:, ::-1] for answer in answers(images)]
 
     monkeypatch.setattr(job, "_write_openvino", wrong)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from striate.nets.base import Net
 from striate.weights import create
 from striate.weights.imported import fetched_path, imported_path
 from striate.weights.keys import PublishedRow, torchvision
-from striate.weights.peers import LIBRARIES
+from striate.weights.libraries import LIBRARIES
 
 NET = "squeezenet1_1"
 PLACES = dict(zip(range(2, 10), (3, 4, 6, 7, 9, 10, 11, 12), strict=True))
@@ -126,6 +127,28 @@ def test_a_file_with_another_checksum_is_refused(server: str, published: Path, c
     with pytest.raises(RequestError, match="is not the published"):
         fetch_weights(NET, source=published.parent)
     assert not list(cache.rglob("*.safetensors"))
+
+
+def test_of_several_published_weights_those_fetched_are_listed_as_here(
+    server: str, published: Path, monkeypatch: pytest.MonkeyPatch, cli
+) -> None:  # type: ignore[no-untyped-def]
+    """Not the library's first: two trainings of one network, of which the second was brought."""
+    (row,) = torchvision.WEIGHTS
+    first = dataclasses.replace(row, file="squeezenet1_1-b8a52dc0.pth")
+    other = dataclasses.replace(row, peer=f"{NET}.again", file="squeezenet1_1-00000000.pth")
+    monkeypatch.setattr(torchvision, "WEIGHTS", (first, row, other))
+
+    def here() -> list[int]:
+        rows = json.loads(cli("nets", NET, "--weights", "--json")[1])["weights"]
+        states = [one["state"] for one in rows if one["library"] == "torchvision"]
+        assert len(states) == 3 and set(states) <= {"here", "fetch"}
+        return [place for place, state in enumerate(states) if state == "here"]
+
+    assert here() == []
+    fetch_weights(NET, source=published)
+    assert here() == [1]
+    fetched_path(NET, "torchvision").write_bytes(b"damaged")
+    assert here() == []
 
 
 def test_an_imported_default_is_not_replaced(server: str) -> None:

@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from striate.anatomy.inception_blocks import block_costs, blocks
+from striate.anatomy.inception_blocks import block_costs, blocks, part_costs, reduction_costs
 from striate.anatomy.summary import describe, madds, module_madds, parameters
 from striate.errors import RequestError
 from striate.nets.build import create
-from striate.nets.inception_v3 import ROWS, InceptionV3, pooled_path
+from striate.nets.catalog import entry
+from striate.nets.inception_modules import Figure7, pooled_path
+from striate.nets.inception_v3 import ROWS, V2_TABLE, InceptionV3, rows_of
 from striate.recipe import Recipe
 
 # Convolutions of one module of each kind, in -> out and kernel, as forward hooks found them in a port.
@@ -142,6 +144,63 @@ def test_size_of_the_image_is_no_part_of_the_net() -> None:
     net = meta("inception_v3_no_aux")
     assert madds(net, (299, 299)) == 5_713_216_096
     assert madds(net, (75, 75)) < 5_713_216_096 / 16
+
+
+V2_ROWS = rows_of(V2_TABLE)
+
+
+def test_inception_v2_has_the_printed_sizes_and_numbers_of_modules() -> None:
+    outputs = {row.name: row.output for row in describe("inception_v2")}
+    for row, below in itertools.pairwise(V2_ROWS[:-1]):
+        height, width, channels = below.input
+        assert outputs[row.stage] == (channels, height, width)
+    kinds = [row.type for row in V2_ROWS]
+    assert [kinds.count(kind) for kind in ("figure5", "figure6", "figure7", "figure10")] == [3, 5, 2, 2]
+
+
+def test_inception_v2_with_our_widths_is_counted() -> None:
+    assert (entry("inception_v2").parameters, entry("inception_v2").madds) == (26_405_192, 6_482_774_624)
+
+
+def test_its_modules_are_v3s_where_the_rows_are() -> None:
+    """The same parts: only a 5x5 of v3's is a 3x3 here, and a reduction and a module are equal to the weight."""
+    ours, theirs = meta("inception_v2"), meta("inception_v3_no_aux")
+    same = {"b1": "mixed6b", "b4": "mixed6e", "reduce2": "mixed7a", "c1": "mixed7b", "c2": "mixed7c"}
+    for here, there in same.items():
+        shapes = [
+            [(key, value.shape) for key, value in net.get_submodule(name).state_dict().items()]
+            for net, name in ((ours, here), (theirs, there))
+        ]
+        assert shapes[0] == shapes[1], here
+    assert parameters(theirs.get_submodule("mixed5d")) - parameters(ours.get_submodule("a1")) == 48 * 64 * (25 - 9)
+
+
+def test_the_parallel_pairs_of_figure_7_are_side_by_side() -> None:
+    module = meta("inception_v2").get_submodule("c1")
+    assert isinstance(module, Figure7)
+    assert module(torch.empty(1, 1280, 8, 8, device="meta")).shape[1] == 320 + 2 * 384 + 2 * 384 + 192 == 2048
+
+
+def test_the_parts_of_inception_v2_and_what_they_cost() -> None:
+    costs = {cost.name: cost for cost in part_costs()}
+    assert {name: cost.figure for name, cost in costs.items()} == {
+        "a1": "figure5", "reduce1": "figure10", "b1": "figure6", "reduce2": "figure10", "c1": "figure7",
+    }  # fmt: skip
+    assert [(cost.takes, cost.gives) for cost in costs.values()] == [
+        ((288, 35, 35), (288, 35, 35)),
+        ((288, 35, 35), (768, 17, 17)),
+        ((768, 17, 17), (768, 17, 17)),
+        ((768, 17, 17), (1280, 8, 8)),
+        ((1280, 8, 8), (2048, 8, 8)),
+    ]
+    whole = {row.name: (row.parameters, row.madds) for row in describe("inception_v2")}
+    assert all((cost.parameters, cost.madds) == whole[name] for name, cost in costs.items())
+
+
+def test_halving_a_grid_in_parallel_costs_least() -> None:
+    costs = reduction_costs(in_channels=320, size=35)
+    assert costs["pool last"] == 35 * 35 * 320 * 640 * 9
+    assert costs["pool first"] == 17 * 17 * 320 * 640 * 9 == 2 * costs["parallel"]
 
 
 def test_the_recipe_is_one() -> None:

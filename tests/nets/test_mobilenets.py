@@ -167,6 +167,28 @@ def test_the_repositorys_sizes_leave_out_the_norms(width: str) -> None:
     assert round((entry(f"mobilenet_v2{width}").parameters - norms) / 1e6, 2) == stated
 
 
+# Table 4 of MobileNetV2: top-1 accuracy in per cent, parameters and multiply-adds in millions.
+TABLE_4 = {
+    "mobilenet_v1": (70.6, 4.2, 575),
+    "shufflenet_g3_150": (71.5, 3.4, 292),
+    "shufflenet_g3_200": (73.7, 5.4, 524),
+    "nasnet_a_mobile": (74.0, 5.3, 564),
+    "mobilenet_v2": (72.0, 3.4, 300),
+    "mobilenet_v2_140": (74.7, 6.9, 585),
+}
+
+
+def test_the_second_papers_comparison_is_in_the_catalogue() -> None:
+    for name, (accuracy, millions, mega) in TABLE_4.items():
+        net = entry(name)
+        error = net.published["error"]
+        assert isinstance(error, float)
+        assert round(100 - error, 1) == accuracy, name
+        # Its own widest net has fewer parameters than it says, and the first MobileNet's paper says 569 M.
+        assert net.parameters / 1e6 == pytest.approx(millions, rel=0.13 if name == "mobilenet_v2_140" else 0.04), name
+        assert net.madds / 1e6 == pytest.approx(mega, rel=0.012), name
+
+
 @pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2"])
 @pytest.mark.parametrize("width", [0.0, 8.1, -1.0])
 def test_a_width_out_of_range_is_refused(name: str, width: float) -> None:

@@ -59,8 +59,8 @@ def test_a_nets_blocks_have_them_in_order() -> None:
 
 def test_about_forty_of_the_54_blocks_are_there() -> None:
     torch.manual_seed(0)
-    drawn = sum(layer._happens(chance) for _ in range(10_000) for chance in survivals(54, 0.5)) / 10_000
-    assert drawn == pytest.approx(40.25, abs=0.1)
+    drawn = sum(layer._happens(chance) for _ in range(3000) for chance in survivals(54, 0.5)) / 3000
+    assert drawn == pytest.approx(40.25, abs=0.2)
 
 
 def test_evaluation_scales_the_branch_and_not_the_identity() -> None:

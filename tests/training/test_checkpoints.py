@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from striate import storage
 from striate.errors import RequestError, Stopped, WorkError
 from striate.recipe import Recipe
+from striate.recipe.optimizers import OPTIMIZERS
+from striate.recipe.schedules import SCHEDULES
 from striate.training import checkpoints, state
 from striate.training.checkpoints import Checkpoints
 from striate.training.examples import Examples
@@ -166,6 +168,29 @@ def test_killed_after_any_step_the_run_ends_bit_for_bit_like_an_uninterrupted_on
         assert whole.same(resumed), path.name
         assert resumed.lines[0].startswith("resumed")
         shutil.rmtree(folder)
+
+
+SCHEDULED = {
+    **{name: {} for name in SCHEDULES},
+    "plateau": {"patience": 1, "gamma": 0.5},
+    "triangular": {"step_size": 2},
+    "warm-restarts": {"period": 1.0, "period_factor": 1.0},
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULED)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_with_every_schedule_resumes_exactly(optimizer: str, schedule: str, tmp_path: Path) -> None:
+    case = {
+        "optimizer": {"name": optimizer, "lr": 0.002},
+        "schedule": {"name": schedule, **SCHEDULED[schedule]},
+        "train.l1": 1e-3,
+    }
+    whole = trained(case, None)
+    with pytest.raises(SystemError):
+        trained(case, tmp_path, killed_after=5)
+    resumed = trained(case, tmp_path)
+    assert resumed.lines[0].startswith("resumed") and whole.same(resumed)
 
 
 def test_the_cases_are_meaningful() -> None:

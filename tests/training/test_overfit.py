@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import WorkError
+from striate.layers.stochastic_depth import StochasticDepth
 from striate.recipe import Recipe
 from striate.tasks import Multilabel, Regression
 from striate.training.examples import Examples
@@ -78,6 +79,26 @@ def test_the_likely_cause_is_named(
     monkeypatch.setattr("striate.training.overfit.STEPS", 2)
     with pytest.raises(WorkError, match=told):
         overfit_batch(net_of(dead=dead), training, SETTINGS.updated(changed))
+
+
+class SometimesThere(nn.Module):
+    """Stochastic depth around a convolution that is there in one of two steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branch = StochasticDepth(nn.Conv2d(8, 8, 3, padding=1), 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.branch(x, x)
+        return out
+
+
+def test_a_part_that_is_left_out_at_random_is_not_dead(training: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("striate.training.overfit.STEPS", 12)
+    plain = net_of()
+    net = nn.Sequential(plain[0], plain[1], SometimesThere(), *plain[2:])
+    with pytest.raises(WorkError, match="a learning rate of 1e-09 that is too low"):
+        overfit_batch(net, training, SETTINGS.updated({"optimizer.lr": 1e-9}))
 
 
 def test_one_image_with_two_labels_is_reported(training: Examples, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,8 @@ from striate.training.schedule import Schedule
 
 
 def rates(epochs: int, steps: int, lr: float | None = None, **more: Any) -> list[float]:
-    schedule = Schedule(
-        Recipe().updated({"optimizer.lr": lr, "schedule": {"warmup_epochs": 0.0, **more}}), epochs, steps
-    )
+    warmup = {} if more.get("name") == "triangular" else {"warmup_epochs": 0.0}
+    schedule = Schedule(Recipe().updated({"optimizer.lr": lr, "schedule": {**warmup, **more}}), epochs, steps)
     return [schedule.rate(step) for step in range(epochs * steps)]
 
 
@@ -86,3 +85,33 @@ def test_steps_at_milestones_or_shares_or_intervals() -> None:
 def test_a_step_outside_the_run_is_refused(step: int) -> None:
     with pytest.raises(RequestError, match=f"steps 0 to 9, not {step}"):
         Schedule(Recipe(), 10, 1).rate(step)
+
+
+def test_triangular_cycles_agree_with_torch() -> None:
+    """Smith's figure: from 0.1 to 0.35 and back, with a step size in iterations."""
+    mine = rates(10, 10, lr=0.35, name="triangular", floor=0.1 / 0.35, step_size=20)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    theirs = torch.optim.lr_scheduler.CyclicLR(optimizer, 0.1, 0.35, step_size_up=20, cycle_momentum=False)
+    for rate in mine:
+        assert rate == pytest.approx(theirs.get_last_lr()[0])
+        optimizer.step()
+        theirs.step()
+    assert mine[0] == pytest.approx(0.1) and mine[20] == pytest.approx(0.35) and mine[40] == pytest.approx(0.1)
+    assert rates(8, 5, lr=0.35, name="triangular")[20] == pytest.approx(0.35)  # the peak after four epochs
+    assert rates(8, 5, lr=0.35, name="triangular")[0] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("period", "growth"), [(1.0, 2.0), (2.0, 1.0), (0.5, 3.0)])
+def test_warm_restarts_agree_with_torch(period: float, growth: float) -> None:
+    mine = rates(14, 10, lr=0.05, name="warm-restarts", period=period, period_factor=growth)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.05)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, round(10 * period), round(growth))
+    for rate in mine:
+        assert rate == pytest.approx(theirs.get_last_lr()[0])
+        optimizer.step()
+        theirs.step()
+    assert mine[round(10 * period)] == pytest.approx(0.05)
+
+
+def test_a_plateaus_rate_is_constant_until_it_drops() -> None:
+    assert rates(6, 2, lr=0.3, name="plateau") == [0.3] * 12

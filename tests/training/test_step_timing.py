@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,8 +17,9 @@ OPEN = QUICK.updated({"train.precision": "auto", "train.compile": "auto"})
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], float]:
-    """Seconds per step by (precision, compile), to be set by a test; no net is run."""
+def clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[tuple[str, str], float]:
+    """Seconds per step by (precision, compile), to be set by a test; no net is run, and the cache is empty."""
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path))
     seconds: dict[tuple[str, str], float] = {}
 
     def step_seconds(net: object, examples: object, recipe: Recipe, rates: object, hooks: object) -> float:
@@ -70,3 +72,21 @@ def test_a_trial_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert net.training
     assert torch.equal(torch.get_rng_state(), random)
     assert not any("_conv_forward" in vars(module) for module in net.modules())
+
+
+@pytest.mark.parametrize(("gain", "chosen"), [(0.7, "yes"), (0.95, "no"), (None, "no")])
+def test_compiling_is_tried_once_on_a_machine(
+    gain: float | None, chosen: str, clock: dict[tuple[str, str], float], tmp_path: Path
+) -> None:
+    fixed = OPEN.updated({"train.precision": "float32"})
+    clock |= {("float32", "no"): 100.0, ("float32", "yes"): -1.0 if gain is None else 100 * gain}
+    assert choose_fastest(small_net(), noise(128), fixed).compile == chosen
+    del clock["float32", "yes"]  # a second trial would fail
+    again = choose_fastest(small_net(), noise(128), fixed)
+    assert again.compile == chosen and set(again.seconds) == {"float32"}
+    (kept,) = (tmp_path / "steps").iterdir()
+    kept.write_bytes(b"damaged")
+    clock["float32", "yes"] = 50.0
+    assert choose_fastest(small_net(), noise(128), fixed).compile == "yes"
+    clock["float32", "yes"] = 99.0  # another batch is another step
+    assert choose_fastest(small_net(), noise(128), fixed.updated({"train.batch": 64})).compile == "no"

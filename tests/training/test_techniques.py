@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from training_cases import QUICK, examples, flat, noise, same, small_net, some
 
 from striate.errors import RequestError, WorkError
+from striate.layers.drop_path import ScheduledDropPath
 from striate.recipe import Recipe
 from striate.tasks import Regression
 from striate.training.hooks import Hook
@@ -36,6 +37,25 @@ class Recording(Hook):
         self.lines.append(line)
 
 
+class Progress(Hook):
+    """Records the progress of the network's scheduled drop-path at every step."""
+
+    def __init__(self, path: ScheduledDropPath) -> None:
+        self.path, self.seen = path, list[float]()
+
+    def step_done(self, loop: LoopState) -> None:
+        self.seen.append(round(self.path.progress.item(), 6))
+
+
+def test_scheduled_drop_paths_are_told_the_share_of_training_that_is_done() -> None:
+    path = ScheduledDropPath(0.4)
+    net = nn.Sequential(small_net(), path)
+    progress = Progress(path)
+    fit(net, noise(32), QUICK.updated({"train.epochs": 2, "train.batch": 8}), hooks=[progress])
+    assert progress.seen == [round(step / 8, 6) for step in range(8)]
+    assert path.progress == 1
+
+
 LIBRARY: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
     "sgd": lambda net: torch.optim.SGD(net.parameters(), lr=0.01, weight_decay=0.1),
     "momentum": lambda net: torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.8, weight_decay=0.1),
@@ -44,6 +64,7 @@ LIBRARY: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
         net.parameters(), lr=0.01, alpha=0.95, eps=0.1, momentum=0.8, weight_decay=0.1
     ),
     "adam": lambda net: torch.optim.Adam(net.parameters(), lr=0.01, betas=(0.8, 0.95), eps=0.1, weight_decay=0.1),
+    "adagrad": lambda net: torch.optim.Adagrad(net.parameters(), lr=0.01, eps=0.1, weight_decay=0.1),
     "adamw": lambda net: torch.optim.AdamW(net.parameters(), lr=0.01, betas=(0.8, 0.95), eps=0.1, weight_decay=0.1),
 }
 OWN: dict[str, dict[str, float]] = {
@@ -52,6 +73,7 @@ OWN: dict[str, dict[str, float]] = {
     "nesterov": {"momentum": 0.8},
     "rmsprop": {"momentum": 0.8, "alpha": 0.95, "epsilon": 0.1},
     "adam": {"beta1": 0.8, "beta2": 0.95, "epsilon": 0.1},
+    "adagrad": {"epsilon": 0.1},
     "adamw": {"beta1": 0.8, "beta2": 0.95, "epsilon": 0.1},
 }
 
@@ -74,9 +96,133 @@ def test_an_optimizer_matches_torchs(name: str) -> None:
     assert not torch.equal(flat(mine), flat(small_net()))
 
 
+A, B, EPS, LR = 0.8, 0.95, 0.1, 0.01  # as in the formulas of the docstrings
+
+
+def on_paper(
+    name: str, w: float, gradient: Callable[[float], float], steps: int, rate: Callable[[int], float]
+) -> float:
+    """A weight after some steps of a textbook's formula, in plain numbers."""
+    v = u = 0.0
+    for t in range(steps):
+        if name == "classical-momentum":
+            v = A * v - rate(t) * gradient(w)
+            w += v
+        elif name == "shifted-nesterov":  # the gradient where momentum would lead; w is the unshifted weight
+            v = A * v - rate(t) * gradient(w + A * v)
+            w += v
+        elif name == "rmsprop-inside":
+            u = B * u + (1 - B) * gradient(w) ** 2
+            w -= rate(t) * gradient(w) / (u + EPS) ** 0.5
+        else:
+            g = gradient(w)
+            v, u = A * v + (1 - A) * g, B * u + (1 - B) * g * g
+            w -= rate(t) * v / (u + EPS) ** 0.5
+    return w + A * v if name == "shifted-nesterov" else w  # what the optimizer holds is the shifted weight
+
+
+@pytest.mark.parametrize("name", ["classical-momentum", "shifted-nesterov", "rmsprop-inside", "adam-uncorrected"])
+def test_a_textbook_optimizer_is_its_formula_also_where_the_rate_changes(name: str) -> None:
+    own = {"alpha": B, "epsilon": EPS} if name == "rmsprop-inside" else {"momentum": A}
+    own = {"beta1": A, "beta2": B, "epsilon": EPS} if name == "adam-uncorrected" else own
+    recipe = Recipe().updated({"optimizer": {"name": name, "lr": LR, "weight_decay": 0.0, **own}})
+    module = nn.Linear(1, 1, bias=False).double()
+    nn.init.constant_(module.weight, 2.0)
+    optimizer = optimizer_for(module, recipe)
+
+    def rate(step: int) -> float:
+        return LR / (1 + step // 3)
+
+    for step in range(10):
+        optimizer.param_groups[0]["lr"] = rate(step)
+        optimizer.zero_grad()
+        (module.weight**4 / 4).sum().backward()  # gradient w ** 3
+        optimizer.step()
+    assert module.weight.item() == pytest.approx(on_paper(name, 2.0, lambda w: w**3, 10, rate), rel=1e-9)
+
+
+def test_with_a_constant_rate_classical_momentum_is_torchs_and_else_it_is_not() -> None:
+    def after(name: str, second: float) -> float:
+        module = nn.Linear(1, 1, bias=False).double()
+        nn.init.constant_(module.weight, 2.0)
+        changed = {"optimizer": {"name": name, "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0}}
+        optimizer = optimizer_for(module, Recipe().updated(changed))
+        for step in range(6):
+            optimizer.param_groups[0]["lr"] = 0.01 if step < 3 else second
+            optimizer.zero_grad()
+            (module.weight**2).sum().backward()
+            optimizer.step()
+        return module.weight.item()
+
+    assert after("classical-momentum", 0.01) == pytest.approx(after("momentum", 0.01), rel=1e-12)
+    assert abs(after("classical-momentum", 0.001) - after("momentum", 0.001)) > 1e-3
+
+
+def test_l1_makes_weights_sparse_and_l2_diffuse() -> None:
+    """Of 20 inputs two decide; L1 sets most weights to exactly 0, L2 makes all smaller and none 0."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (300, 1, 4, 5), dtype=torch.uint8, generator=generator)
+    targets = (images[:, 0, 0, 0].float() > images[:, 0, 2, 3].float()).long()
+
+    def weights(**changes: float) -> Tensor:
+        net = nn.Sequential(nn.Flatten(), nn.Linear(20, 2))
+        torch.manual_seed(0)
+        nn.init.normal_(net[1].weight, std=0.1)
+        recipe = QUICK.updated(
+            {"train.epochs": 20, "optimizer.weight_decay": 0.0} | {k.replace("__", "."): v for k, v in changes.items()}
+        )
+        fit(net, examples(images, targets, mean=[127.5], std=[73.6]), recipe)
+        found: Tensor = net[1].weight.detach()
+        return found
+
+    plain, sparse, diffuse = weights(), weights(train__l1=0.05), weights(optimizer__weight_decay=0.05)
+    assert (plain == 0).sum() == (diffuse == 0).sum() == 0
+    assert (sparse == 0).float().mean() > 0.5
+    kept = sparse.abs().amax(0).topk(2).indices.sort().values
+    assert kept.tolist() == [0, 13]  # pixels (0, 0) and (2, 3)
+    assert diffuse.abs().mean() < plain.abs().mean()
+    both = weights(train__l1=0.05, optimizer__weight_decay=0.05)  # the elastic net
+    assert (both == 0).float().mean() > 0.5 and both.abs().sum() < sparse.abs().sum()
+
+
+def test_a_plateau_lowers_the_rate_again_and_again() -> None:
+    scores = iter([0.5, 0.6, 0.6, 0.55, 0.6, 0.7, 0.7])
+    listening = Recording()
+    recipe = QUICK.updated({"train.epochs": 7, "schedule": {"name": "plateau", "patience": 1, "gamma": 0.1}})
+    fit(small_net(), noise(32), recipe, held_out=lambda net: next(scores), hooks=[listening])
+    assert [rates[0] for rates in listening.rates] == pytest.approx([0.05 * 0.1**n for n in (0, 0, 0, 1, 2, 3, 3)])
+    assert sum("multiplied by 0.1" in line for line in listening.lines) == 3  # a drop after the last would be in vain
+
+
+def test_a_plateau_without_held_out_images_watches_the_training_loss() -> None:
+    listening = Recording()
+    recipe = QUICK.updated({"train.epochs": 4, "schedule": {"name": "plateau", "patience": 1}, "optimizer.lr": 1e-12})
+    net = small_net()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.0
+    fit(net, noise(32), recipe, hooks=[listening])
+    assert len({rates[0] for rates in listening.rates}) > 1  # the loss stands still, but for rounding
+
+
+def test_the_stopping_rule_compares_with_each_of_the_last_losses() -> None:
+    losses = iter([3.0, 2.0, 2.5, 2.2, 2.6, 1.0])
+
+    class Loss(Hook):
+        def loss_ready(self, loop: LoopState, logits: Tensor, loss: Tensor) -> Tensor:
+            return loss * 0 + 32 * next(losses)
+
+    listening = Recording()
+    recipe = QUICK.updated({"train.epochs": 6, "train.stop_after": 2})
+    reports = fit(small_net(), noise(32), recipe, hooks=[Loss(), listening])
+    # 2.5 and 2.2 are each below one of the two before; 2.6 is below neither.
+    assert [report.loss for report in reports] == pytest.approx([3.0, 2.0, 2.5, 2.2, 2.6])
+    assert any("stopped after epoch 5" in line for line in listening.lines)
+
+
 def test_an_optimizer_has_its_own_default_learning_rate() -> None:
     peaks = [Recipe().updated({"optimizer.name": name}).optimizer.peak for name in LIBRARY]
-    assert peaks == [0.1, 0.1, 0.1, 1e-3, 1e-3, 1e-3]
+    assert peaks == [0.1, 0.1, 0.1, 1e-3, 1e-3, 1e-2, 1e-3]
     assert Recipe().updated({"optimizer.name": "adam", "optimizer.lr": 0.5}).optimizer.peak == 0.5
 
 

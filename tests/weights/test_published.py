@@ -104,7 +104,7 @@ def test_thousand_names() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason="no ../shared/data/imagenet_samples here (STRIATE_TEST_DATA)")
-@pytest.mark.parametrize(("name", "least"), [(NET, 178), ("efficientnet_lite1", 179), ("efficientnet_lite2", 180)])
+@pytest.mark.parametrize(("name", "least"), [(NET, 180), ("efficientnet_lite1", 182), ("efficientnet_lite2", 184)])
 def test_nine_of_ten_photographs_are_classified_correctly(name: str, least: int) -> None:
     found = source(name)
     net = create(name).eval()

@@ -36,6 +36,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         ten_crop=chosen.ten_crop,
         engine=chosen.engine,
         precision=chosen.precision,
+        calibrate=chosen.calibrate,
         progress=terminal_progress(),
     )
     facts = done.as_dict()

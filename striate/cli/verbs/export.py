@@ -18,6 +18,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", metavar="DATA", help="images to compare predictions on (default: the training data)"
     )
+    parser.add_argument(
+        "--precision",
+        choices=["float32", "int8"],
+        default="float32",
+        help="int8: calibrated and checked on labelled images first",
+    )
     own_net_option(parser)
 
 
@@ -25,10 +31,19 @@ def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
     from striate.jobs.export import export as job
 
-    done = job(chosen.model, to=chosen.to, out=chosen.out, images=chosen.images, progress=terminal_progress())
+    done = job(
+        chosen.model,
+        to=chosen.to,
+        out=chosen.out,
+        images=chosen.images,
+        precision=chosen.precision,
+        progress=terminal_progress(),
+    )
     text = (
         f"Wrote {done.path}: uint8 RGB images [N, height, width, 3] in, {' and '.join(done.outputs)} out.\n"
         f"Checked against striate predict on {done.images} images: {100 * done.agreement:.1f} % of the predictions "
         f"agree; the largest difference is {done.difference:.4f}."
     )
+    if done.int8:
+        text += f"\nint8: {done.int8.line()}."
     return Answer(text, done.as_dict())

@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         dest="source",
         default="",
         metavar="SOURCE",
-        help="folder or mirror to take the files from; for weights also a library: torchvision, timm or akamaster",
+        help="folder or mirror to take the files from; for weights also a library: torchvision, timm, keras, ...",
     )
     parser.add_argument(
         "--peer", default="", metavar="NAME", help="the library's own name of the weights, if it has several"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from striate.cli.answer import Answer, terminal_progress
+from striate.weights.libraries import LIBRARIES
 
 HELP = "convert another library's weights to a model file"
 EXAMPLE = "striate import resnet18-f37072fd.pth --net resnet18 --from torchvision --out resnet18.safetensors"
@@ -12,13 +13,14 @@ EXAMPLE = "striate import resnet18-f37072fd.pth --net resnet18 --from torchvisio
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    parser.add_argument("file", metavar="FILE", help="checkpoint: .safetensors, .pth, .pt, .th or .caffemodel")
+    endings = ".safetensors, .pth, .pt, .th, .caffemodel, .weights or .h5"
+    parser.add_argument("file", metavar="FILE", help=f"checkpoint: {endings}")
     parser.add_argument("--net", required=True, help="network, as 'striate nets' lists them")
     parser.add_argument(
         "--from",
         dest="source",
         required=True,
-        choices=["torchvision", "timm", "pytorchcv", "caffe", "akamaster", "landscape"],
+        choices=list(LIBRARIES),
         help="library that the weights are from",
     )
     parser.add_argument(

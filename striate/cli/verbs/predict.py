@@ -51,6 +51,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         chosen.files,
         engine=chosen.engine,
         precision=chosen.precision,
+        calibrate=chosen.calibrate,
         csv=chosen.csv,
         sort_into=chosen.sort_into,
         link=chosen.link,

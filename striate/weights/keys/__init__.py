@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from striate.tables import table
 from striate.weights.fitting import Rename
@@ -20,13 +21,27 @@ class KeyMap:
     """How to import a library's weights into one of our networks.
 
     options: of `create`, if the library's network is a variant. bgr: its images are blue, green, red. norm_bias: its
-    convolutions have a bias before each normalisation, which is folded into the mean that is subtracted next.
+    convolutions have a bias before each normalisation, which is folded into the mean that is subtracted next. no_bias:
+    patterns of our layers whose bias it does not have, so that it is zero. eps_above: how much its batch
+    normalisation's epsilon is above ours, which is folded into the variance that it is added to. sequence: its files
+    have numbers without names, in the order of the layers. order: of ImageNet's classes in its outputs, as
+    `class_order` takes it. keras: its arrays are Keras's, and the rules in the order of its layers
+    (`striate.weights.keras_layers`). normalises: the first of its layers normalise the pixels, which becomes part of
+    the preprocessing. flattened: our module whose inputs are a flattened map, which is ordered by place and then
+    channel there.
     """
 
     rules: tuple[Rename, ...]
     options: Mapping[str, object] = field(default_factory=dict)
     bgr: bool = False
     norm_bias: bool = False
+    no_bias: tuple[str, ...] = ()
+    eps_above: float = 0.0
+    sequence: bool = False
+    order: str = ""
+    keras: bool = False
+    normalises: bool = False
+    flattened: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,8 +49,8 @@ class PublishedRow:
     """One line of a library's table of weights.
 
     `peer` is its name for the network, `file` that of the weights. size and resize: pixels of the image, and of the
-    shorter side before the crop, by a resize filter. `colour` is a key of NORMALISATIONS. top1: in per cent, as
-    published; 0: not stated. licence: of these weights, None for the library's.
+    shorter side before the crop, by a resize filter; resize 0: the whole image is squashed. `colour` is a key of
+    NORMALISATIONS. top1: in per cent, as published; 0: not stated. licence: of these weights, None for the library's.
     """
 
     net: str
@@ -59,16 +74,46 @@ class PublishedRow:
         return (self.peer, self.arch, self.file)
 
     @property
+    def data(self) -> str:
+        """The data set of the weights: as `striate.weights.classes.class_names` takes it."""
+        last = self.arch.rpartition("_")[2]
+        return last if last in ("cifar10", "cifar100", "svhn") else "cifar10" if self.size == 32 else "imagenet"
+
+    @property
     def digits(self) -> str:
         """The first digits of the file's checksum, if its name ends in them; otherwise ""."""
-        found = re.search(r"-([0-9a-f]{8})\.", self.file)
+        found = re.search(r"-([0-9a-f]{8,})\.", self.file)
         return found[1] if found else ""
 
+    def address(self, pattern: str) -> str:
+        """Where the file is, by a library's pattern."""
+        return pattern.format(file=self.file, peer=self.peer)
 
-def published(library: str) -> tuple[PublishedRow, ...]:
+
+@dataclass(frozen=True)
+class StoredRow(PublishedRow):
+    """A line of a table that also states where each file is kept, and its MD5; None: not stated."""
+
+    folder: str
+    md5: str | None
+
+    @property
+    def digits(self) -> str:
+        """The checksum of the file, if stated; otherwise ""."""
+        return self.md5 or ""
+
+    def address(self, pattern: str) -> str:
+        """Where the file is, by a library's pattern."""
+        return pattern.format(file=self.file, peer=self.peer, folder=self.folder)
+
+
+Row = TypeVar("Row", bound=PublishedRow)
+
+
+def published(library: str, row_type: type[Row]) -> tuple[Row, ...]:
     """The table of a library's weights. Its first lines, with `#`, cite the sources of the figures."""
     text = (Path(__file__).parents[1] / f"published_{library}.txt").read_text(encoding="utf-8")
-    return table(PublishedRow, "\n".join(line for line in text.splitlines() if not line.startswith("#")))
+    return table(row_type, "\n".join(line for line in text.splitlines() if not line.startswith("#")))
 
 
 def conv_norm(rules: Sequence[Rename], conv: str = "conv", norm: str = "bn") -> tuple[Rename, ...]:

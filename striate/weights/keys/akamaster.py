@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from striate.weights.keys import KeyMap, published
+from striate.weights.keys import KeyMap, PublishedRow, published
 from striate.weights.resnet_checkpoint import KEYS
 
 
@@ -11,6 +11,6 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
     return KeyMap(KEYS) if net in {row.net for row in WEIGHTS} else None
 
 
-WEIGHTS = published("akamaster")
+WEIGHTS = published("akamaster", PublishedRow)
 
 DIFFERENT: dict[str, str] = {}

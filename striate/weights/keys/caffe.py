@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from striate.tables import table
 from striate.weights.fitting import Rename
-from striate.weights.keys import KeyMap, published
+from striate.weights.keys import KeyMap, PublishedRow, published
 
 SQUEEZENET = table(
     Rename,
@@ -95,10 +95,10 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
     return KeyMap(rules, bgr=True) if rules else None
 
 
-WEIGHTS = published("caffe")
+WEIGHTS = published("caffe", PublishedRow)
 
 DIFFERENT = {
     "alexnet": "Caffe's local response normalisation has other constants than the paper",
-    **{f"resnet{depth}": "Caffe's pools with windows beyond the edge (ceil mode), ours is padded by a pixel"
+    **{f"resnet{depth}": "its normalisations are pairs of layers, BatchNorm and Scale, which are not joined here"
        for depth in (50, 101, 152)},
 }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from striate.tables import table
 from striate.weights.fitting import Rename
-from striate.weights.keys import KeyMap, published
+from striate.weights.keys import KeyMap, PublishedRow, published
 
 KEYS = table(
     Rename,
@@ -28,6 +28,6 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
     return KeyMap(KEYS, {} if net.startswith("plain") else {"shortcut": "B"})
 
 
-WEIGHTS = published("landscape")
+WEIGHTS = published("landscape", PublishedRow)
 
 DIFFERENT: dict[str, str] = {}

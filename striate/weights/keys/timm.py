@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from striate.tables import table
 from striate.weights.fitting import Rename
-from striate.weights.keys import KeyMap, published
-from striate.weights.keys.torchvision import DENSENET, INCEPTION, RESNET, vgg_rules
+from striate.weights.keys import KeyMap, PublishedRow, inception, mobile, published, xception
+from striate.weights.keys.torchvision import DENSENET, INCEPTION, RESNET, RESNEXT, vgg_rules
 
 VGG_HEAD = table(
     Rename,
@@ -64,6 +64,18 @@ MOBILENET_V2 = table(
     """,
 )
 
+SENET154 = table(
+    Rename,
+    """
+    theirs                     ours
+    layer0.conv{c}             conv1.{c-1}.conv
+    layer0.bn{c}               conv1.{c-1}.norm
+    layer{s}.{b}.se_module.fc1 conv{s+1}_x.{b}.conv3.excitation.reduce
+    layer{s}.{b}.se_module.fc2 conv{s+1}_x.{b}.conv3.excitation.expand
+    last_linear                head
+    """,
+)
+
 EXCITATION = table(
     Rename,
     """
@@ -72,6 +84,24 @@ EXCITATION = table(
     layer{s}.{b}.se.fc2    conv{s+1}_x.{b}.conv3.excitation.expand
     """,
 )
+
+# Of the networks as first published, for Caffe.
+LEGACY_SE_RESNET = table(
+    Rename,
+    """
+    theirs                       ours
+    layer0.conv1                 conv1.conv
+    layer0.bn1                   conv1.norm
+    layer{s}.{b}.conv{c}         conv{s+1}_x.{b}.conv{c}.conv
+    layer{s}.{b}.bn{c}           conv{s+1}_x.{b}.conv{c}.norm
+    layer{s}.{b}.se_module.fc1   conv{s+1}_x.{b}.conv3.excitation.reduce
+    layer{s}.{b}.se_module.fc2   conv{s+1}_x.{b}.conv3.excitation.expand
+    layer{s}.{b}.downsample.0    conv{s+1}_x.{b}.shortcut.conv
+    layer{s}.{b}.downsample.1    conv{s+1}_x.{b}.shortcut.norm
+    last_linear                  head
+    """,
+)
+RESNEXT_EXCITATION = tuple(Rename(rule.theirs, rule.ours.replace("conv3", "transformations")) for rule in EXCITATION)
 
 # A stage there has one number of channels; here it is a row of the paper's table.
 MOBILENET_V1 = tuple(
@@ -130,6 +160,12 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
     """The rules for a network, or None; `arch` is the library's name of it, where it has two."""
     if net in ("resnet18", "resnet34", "resnet50_modern", "resnet101_modern", "resnet152_modern"):
         return KeyMap(RESNET)
+    if net == "wide_resnet50_2":
+        return KeyMap(RESNET)
+    if net in ("resnext50_32x4d", "resnext101_32x4d", "resnext101_32x8d", "resnext101_64x4d"):
+        return KeyMap(RESNEXT)
+    if net in ("se_resnext50_32x4d", "se_resnext101_32x4d"):
+        return KeyMap((*RESNEXT, *RESNEXT_EXCITATION))
     if net in ("densenet121", "densenet161", "densenet169", "densenet201"):
         return KeyMap(DENSENET)
     if net.removesuffix("_bn") in ("vgg11", "vgg13", "vgg16", "vgg19"):
@@ -138,18 +174,26 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         # Those with tf_ have TensorFlow's padding and epsilon, as the authors' code.
         own = arch.startswith("efficientnet")
         return KeyMap(EFFICIENTNET, {"padding": "half", "norm_eps": 1e-5} if own else {})
+    if net.startswith("mnasnet"):
+        return KeyMap(EFFICIENTNET, {"padding": "half", "norm_eps": 1e-5})
     if net.startswith("mobilenet_v2"):
         return KeyMap(MOBILENET_V2, {"padding": "half", "norm_eps": 1e-5})
-    if net == "se_resnet50":
+    if net in ("se_resnet50", "se_resnet101", "se_resnet152"):
+        if arch.startswith("legacy") or net != "se_resnet50":
+            return KeyMap(LEGACY_SE_RESNET, {"pooling": "ceil"})
         return KeyMap((*RESNET, *EXCITATION), {"stride_in": "3x3"})
     return {
         "inception_v3_no_aux": KeyMap(INCEPTION, {"count_border": True}),
         "mobilenet_v1": KeyMap(MOBILENET_V1, {"padding": "half", "norm_eps": 1e-5, "activation": "relu6"}),
         "preact_resnet152": KeyMap(PREACT_RESNET),
+        **inception.TIMM,
+        "xception": xception.TIMM,
+        **mobile.NASNET_TIMM,
+        "senet154": KeyMap((*RESNET, *SENET154)),
     }.get(net)
 
 
-WEIGHTS = published("timm")
+WEIGHTS = published("timm", PublishedRow)
 
 DIFFERENT = {
     **{net: f"timm's has the stride in the 3x3 convolution: import it as {net}_modern"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from striate.tables import table
 from striate.weights.fitting import Rename
-from striate.weights.keys import KeyMap, conv_norm, published
+from striate.weights.keys import KeyMap, PublishedRow, conv_norm, mobile, published
 
 RESNET = table(
     Rename,
@@ -19,6 +19,9 @@ RESNET = table(
     fc                         head
     """,
 )
+
+# ResNeXt's blocks have their convolutions one module further down.
+RESNEXT = tuple(Rename(rule.theirs, rule.ours.replace("{b}.conv{c}", "{b}.transformations.conv{c}")) for rule in RESNET)
 
 # The published files still have the names of torch 0.3, with a dot before the number.
 DENSENET = table(
@@ -200,6 +203,10 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
     """The rules for a network, or None."""
     if net in ("resnet18", "resnet34", "resnet50_modern", "resnet101_modern", "resnet152_modern"):
         return KeyMap(RESNET)
+    if net == "wide_resnet50_2":
+        return KeyMap(RESNET)
+    if net in ("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"):
+        return KeyMap(RESNEXT)
     if net in ("densenet121", "densenet161", "densenet169", "densenet201"):
         return KeyMap(DENSENET)
     if net in FIRES:
@@ -216,12 +223,13 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         "alexnet_one_tower": KeyMap(ALEXNET),
         "googlenet": KeyMap((*GOOGLENET, *GOOGLENET_AUXILIARY), {"layers": "torchvision"}),
         "googlenet_no_aux": KeyMap((*GOOGLENET, *NO_GOOGLENET_AUXILIARY), {"layers": "torchvision"}),
+        **mobile.MNASNET_TORCHVISION,
         "inception_v3": KeyMap((*INCEPTION, *AUXILIARY), {"count_border": True}),
         "inception_v3_no_aux": KeyMap((*INCEPTION, *NO_AUXILIARY), {"count_border": True}),
     }.get(net)
 
 
-WEIGHTS = published("torchvision")
+WEIGHTS = published("torchvision", PublishedRow)
 
 _STRIDE = "torchvision's has the stride in the 3x3 convolution: import it as {net}_modern"
 DIFFERENT = {

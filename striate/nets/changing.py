@@ -1,0 +1,37 @@
+"""Changing the layers of a network in place, so that `create` can make it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from striate.nets.base import Net
+
+
+def replace_layers(net: nn.Module, layers: Mapping[nn.Module, nn.Module]) -> None:
+    """Put the values of `layers` where the keys are in `net`, at every place where they are registered."""
+    for parent in list(net.modules()):
+        for place, child in list(parent._modules.items()):  # named_children would leave out a layer's second place
+            if child is not None and child in layers:
+                setattr(parent, place, layers[child])
+
+
+def like(net: nn.Module, layer: nn.Module) -> nn.Module:
+    """The layer, moved to the device and the number format of the net's parameters."""
+    first = next((each for each in net.parameters() if each.is_floating_point()), None)
+    return layer if first is None else layer.to(first.device, first.dtype)
+
+
+def record(net: nn.Module, **chosen: str | bool) -> None:
+    """Keep a choice in the options of a network that `create` made, so that they make the changed network again."""
+    if isinstance(net, Net) and net.options:
+        own: Any = net.options["options"]
+        net.options = {**net.options, "options": {**own, **chosen}}
+
+
+def recorded(net: nn.Module, name: str) -> object:
+    """The choice that was kept under this name; None where there is none."""
+    own: Any = net.options.get("options") if isinstance(net, Net) else None
+    return (own or {}).get(name)
