@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from striate.cli.answer import LAYOUT_HELP, LAYOUTS, SOURCES, Answer, terminal_progress
+from striate.cli.answer import LAYOUT_HELP, LAYOUTS, SOURCES, Answer, net_with_weights, terminal_progress
 from striate.recipe.keys import STRATEGIES
 from striate.recipe.optimizers import OPTIMIZERS
 from striate.recipe.schedules import SCHEDULES
@@ -178,17 +178,7 @@ def _given(chosen: argparse.Namespace) -> dict[str, Any]:
     given |= {f"augment.{name}": value for name, value in augment_keys(chosen.augment).items()}
     given |= {f"net.options.{name}": value for name, value in options(chosen.net_option).items()}
     given |= {key: getattr(chosen, flag) for flag, key in FLAGS.items() if getattr(chosen, flag) is not None}
-    return given | ({"net.name": _with_weights(chosen)} if chosen.weights else {})
-
-
-def _with_weights(chosen: argparse.Namespace) -> str:
-    """The path of the model file with a library's weights of --net."""
-    from striate.errors import RequestError
-    from striate.weights.peers import library_weights
-
-    if not chosen.net:
-        raise RequestError("--weights needs --net, the network whose weights they are: see 'striate nets --weights'")
-    return str(library_weights(chosen.net, chosen.weights))
+    return given | ({"net.name": net_with_weights(chosen)} if chosen.weights else {})
 
 
 def _of_paper(chosen: argparse.Namespace) -> Recipe:
