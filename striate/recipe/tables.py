@@ -165,6 +165,9 @@ class Head(Table):
     STRATEGIES: ClassVar[tuple[str, ...]] = ("features", "finetune")
 
     cv_folds: int = key(5, "cross-validation folds that choose the head's regularisation", low=2, high=50)
+    learning_curve: bool = key(
+        False, "also train on parts of the data, and tell what more of them would give", strategies=("features",)
+    )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ FLAGS = {
     "optimizer": "optimizer.name", "schedule": "schedule.name", "patience": "train.patience",
     "overfit_batch": "train.overfit_batch", "seed": "seed", "folds": "data.folds", "split": "data.split",
     "decisions": "data.decisions", "balance": "data.balance", "ood": "data.ood",
-    "layout": "data.layout",
+    "layout": "data.layout", "learning_curve": "head.learning_curve",
 }  # fmt: skip
 PAPER = "paper"  # instead of a recipe file
 
@@ -102,6 +102,10 @@ def _keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--balance", choices=["none", "weights", "sampling"], help="balance the classes")
     parser.add_argument("--ood", metavar="FOLDER", help="out-of-distribution images: fit and evaluate OOD detection")
     parser.add_argument(
+        "--learning-curve", action="store_const", const=True,
+        help="would more data help? also train on parts of the data, and extrapolate (features)",
+    )  # fmt: skip
+    parser.add_argument(
         "--augment", metavar="KEY=VALUE", nargs="+", default=[],
         help="keys of [augment], such as rotate=10, optionally after a preset (scratch, finetune): see 'striate recipe "
         "augment'",
@@ -161,6 +165,8 @@ def run(chosen: argparse.Namespace) -> Answer:
             f"OOD detection AUROC {facts['auroc']:.3f}: {100 * facts['ood_rejected']:.1f} % of {facts['images']} "
             f"rejected, {100 * facts['in_distribution_accepted']:.1f} % of the in-distribution images accepted"
         )
+    if run.result.evidence.learning_curve:
+        lines.append(run.result.evidence.learning_curve.line())
     lines += [
         f"Engine {run.metrics['engine']}; {run.metrics['seconds']:.1f} s in total",
         f"Report {run.folder / 'report.html'}",
