@@ -21,6 +21,8 @@ def metrics_of(result: TrainResult) -> dict[str, Any]:
         metrics["folds"] = _of_folds(result.cross_validation)
     if result.evidence.ood is not None:
         metrics["ood"] = result.evidence.ood.as_dict()
+    if "heads" in result.facts:
+        metrics |= {"head": result.facts["head"], "heads": result.facts["heads"]}
     if result.evidence.learning_curve is not None:
         metrics["learning_curve"] = result.evidence.learning_curve.as_dict()
     return metrics

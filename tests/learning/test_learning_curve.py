@@ -37,6 +37,12 @@ def test_the_fit_finds_the_law_that_made_the_errors(law: tuple[float, float, flo
     assert np.allclose(found(ahead)[0], offset + factor * (ahead / 100) ** -exponent, atol=1e-9)
 
 
+def test_a_prior_draws_the_exponent_to_the_usual_one() -> None:
+    errors = (0.05 + 0.2 * (SIZES / 100) ** -1.5)[None]
+    free, drawn, strict = (fit_power_law(SIZES, errors, np.ones(5), prior).exponent[0] for prior in (0, 0.1, 1e6))
+    assert free == 1.5 and 0.5 < drawn < 1.5 and strict == pytest.approx(0.5)
+
+
 def test_the_fit_is_the_best_of_laws_that_fall_towards_an_offset_not_below_zero() -> None:
     generator = np.random.default_rng(0)
     errors = np.clip(0.2 * (SIZES / 100) ** -0.4 + 0.05 * generator.standard_normal((40, 5)), 0, 1)

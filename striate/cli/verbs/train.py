@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from striate.cli.answer import LAYOUT_HELP, LAYOUTS, SOURCES, Answer, net_with_weights, terminal_progress
-from striate.recipe.keys import STRATEGIES
+from striate.recipe.keys import COMPARED_HEADS, LINEAR_HEADS, STRATEGIES
 from striate.recipe.optimizers import OPTIMIZERS
 from striate.recipe.schedules import SCHEDULES
 
@@ -19,7 +19,7 @@ FLAGS = {
     "optimizer": "optimizer.name", "schedule": "schedule.name", "patience": "train.patience",
     "overfit_batch": "train.overfit_batch", "seed": "seed", "folds": "data.folds", "split": "data.split",
     "decisions": "data.decisions", "balance": "data.balance", "ood": "data.ood",
-    "layout": "data.layout", "learning_curve": "head.learning_curve",
+    "layout": "data.layout", "learning_curve": "head.learning_curve", "head": "head.kind",
 }  # fmt: skip
 PAPER = "paper"  # instead of a recipe file
 
@@ -101,6 +101,10 @@ def _keys(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--balance", choices=["none", "weights", "sampling"], help="balance the classes")
     parser.add_argument("--ood", metavar="FOLDER", help="out-of-distribution images: fit and evaluate OOD detection")
+    parser.add_argument(
+        "--head", choices=[*LINEAR_HEADS, *COMPARED_HEADS, "auto"],
+        help="classifier on the features; auto: chosen by cross-validation (features, finetune; default: logistic)",
+    )  # fmt: skip
     parser.add_argument(
         "--learning-curve", action="store_const", const=True,
         help="would more data help? also train on parts of the data, and extrapolate (features)",

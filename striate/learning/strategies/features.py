@@ -41,7 +41,11 @@ def fit_head(prepared: Prepared, context: RunContext) -> HeadFit:
             bar.advance()
             bar.note(f"C = {c:.3g}")
 
-        return cross_validated_head(prepared.split, prepared.features.matrix, prepared.recipe, on_try)
+        def on_kind(kind: str) -> None:
+            bar.advance()
+            bar.note(kind)
+
+        return cross_validated_head(prepared.split, prepared.features.matrix, prepared.recipe, on_try, on_kind)
 
 
 def with_fitted_head(
@@ -54,7 +58,7 @@ def with_fitted_head(
     model = with_head(extractor.backbone, fitted.head, fitted.task)
     model, ood_evaluation = _with_ood(prepared, model, ood, context)
     predictions = _predictions(prepared, model)
-    curve = _learning_curve(prepared, predictions, context) if recipe.head.learning_curve else None
+    curve = _learning_curve(prepared, fitted.kind, predictions, context) if recipe.head.learning_curve else None
     evaluation, folds = evaluated(split, model.task, predictions, fitted.out_of_fold, extensions.metrics)
     return TrainResult(
         model=model,
@@ -71,17 +75,22 @@ def with_fitted_head(
             learning_curve=curve,
         ),
         facts={
+            "head": fitted.kind,
+            **({"heads": dict(fitted.compared)} if fitted.compared else {}),
             "C": fitted.head.C,
             "search": [list(row) for row in fitted.head.scores],
             "weights": extractor.backbone.training,
         },
-        notes=tuple(filter(None, (extractor.note, *balance_note(recipe)))),
+        notes=tuple(filter(None, (extractor.note, fitted.note(), *balance_note(recipe)))),
     )
 
 
-def _learning_curve(prepared: Prepared, predictions: NDArray[np.float32], context: RunContext) -> LearningCurve:
-    """The learning curve of the head; `predictions`: of the held-out images, by the head of all training images."""
-    features, split, recipe = prepared.features, prepared.split, prepared.recipe
+def _learning_curve(
+    prepared: Prepared, kind: str, predictions: NDArray[np.float32], context: RunContext
+) -> LearningCurve:
+    """The learning curve of heads of a kind; `predictions`: of the held-out images, by the head of all training
+    images."""
+    features, split, recipe = prepared.features, prepared.split, prepared.recipe.updated({"head.kind": kind})
     assert features is not None
     matrix = features.matrix
     held_out = matrix[split.held_out_rows]
