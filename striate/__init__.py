@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from striate.jobs.compare import compare
     from striate.jobs.evaluate import evaluate
     from striate.jobs.export import export
+    from striate.jobs.features import features
     from striate.jobs.fetch import fetch
     from striate.jobs.import_weights import import_weights
     from striate.jobs.load import load
@@ -60,6 +61,7 @@ __all__ = [
     "create",
     "evaluate",
     "export",
+    "features",
     "fetch",
     "fully_convolutional",
     "import_weights",
@@ -94,6 +96,7 @@ _HOMES = {
     "check_net": "nets.check",
     "evaluate": "jobs.evaluate",
     "export": "jobs.export",
+    "features": "jobs.features",
     "fetch": "jobs.fetch",
     "fully_convolutional": "anatomy.fully_convolutional",
     "import_weights": "jobs.import_weights",

@@ -39,6 +39,16 @@ def terminal_progress() -> Progress:
     return TerminalProgress(sys.stderr)
 
 
+def net_with_weights(chosen: argparse.Namespace) -> str:
+    """The path of the model file with a library's weights of --net."""
+    from striate.errors import RequestError
+    from striate.weights.peers import library_weights
+
+    if not chosen.net:
+        raise RequestError("--weights needs --net, the network whose weights they are: see 'striate nets --weights'")
+    return str(library_weights(chosen.net, chosen.weights))
+
+
 def own_net_option(parser: argparse.ArgumentParser) -> None:
     """--net, for a model of a user-defined net: the command line imports it before the verb runs."""
     parser.add_argument("--net", metavar=OWN_NET, help="where the user-defined net of the model is, to be imported")

@@ -24,6 +24,7 @@ VERBS = (
     "augment",
     "recipe",
     "pack",
+    "features",
     "compare",
     "export",
     "fetch",

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.errors import RequestError
+from striate.errors import RequestError, unknown
 from striate.model import Model
 from striate.nets.backbone import Backbone, Normalise
 from striate.nets.base import Net
@@ -33,10 +33,15 @@ def net_of(model: Model) -> Net:
     return net.eval()
 
 
-def backbone_of(model: Model) -> nn.Module:
-    """From uint8 images to embeddings (logits, if the net has no linear head)."""
+def backbone_of(model: Model, layer: str = "") -> nn.Module:
+    """From uint8 images to embeddings (logits, if the net has no linear head), or to the pooled map of a stage.
+
+    Raises RequestError for a layer that is not a stage of the net.
+    """
     net = net_of(model)
-    return Backbone(net, model.pixels, embedding=bool(model.head), mean_image=model.mean_image).eval()
+    if layer and layer not in net.stages:
+        raise unknown(f"layer of {model.net}", layer, net.stages)
+    return Backbone(net, model.pixels, embedding=bool(model.head), mean_image=model.mean_image, layer=layer).eval()
 
 
 def normalised(crops: Images, model: Model) -> Tensor:

@@ -15,16 +15,19 @@ PIECE = {"cpu": 8, "cuda": 32}  # images at a time; on a processor more fall out
 
 
 class TorchEngine:
-    """Runs the backbone with torch. precision "bfloat16" means autocast."""
+    """Runs the backbone with torch. precision "bfloat16" means autocast.
+
+    layer: a stage of the net whose feature map, averaged over space, is computed in place of the embedding.
+    """
 
     name = "torch"
 
-    def __init__(self, model: Model, precision: str) -> None:
+    def __init__(self, model: Model, precision: str, layer: str = "") -> None:
         self.precision = precision
         self.version = engine_version("torch")
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         # mypy cannot follow the overloads of Module.to with a memory format.
-        self.backbone = backbone_of(model).to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.backbone = backbone_of(model, layer).to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(self, images: Images) -> NDArray[np.float32]:
         """uint8 [N, H, W, C] -> float32 [N, D]."""

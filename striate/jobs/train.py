@@ -38,6 +38,7 @@ from striate.reading import TABLE, given_path, read_given
 from striate.recipe import Recipe
 from striate.recipe.optimizers import Optimizer
 from striate.tasks.values import MetricFunction
+from striate.transfer.classifiers import check_head
 from striate.weights.models import is_model_file
 
 if TYPE_CHECKING:  # they import torch
@@ -192,6 +193,7 @@ def open_for_training(recipe: Recipe, data: Data) -> tuple[Source, list[str]]:
         source, lines = apply_decisions(source, read_decisions(Path(recipe.data.decisions)))
         notes += lines
     check_balance(source.task, recipe.data.balance)
+    check_head(source.task, recipe.head.kind)
     source.task.loss_name(recipe.loss.name)
     return source, notes
 

@@ -29,12 +29,17 @@ AHEAD = 512  # crops that may be queued while the engine opens (150 kB each)
 
 @dataclass(frozen=True)
 class FeatureExtractor:
-    """A frozen net and the engine that runs it. note: a line for the user about the engine, or ""."""
+    """A frozen net and the engine that runs it.
+
+    note: a line for the user about the engine, or "". layer: the stage whose feature map, averaged over space, is the
+    feature; "" for the embedding.
+    """
 
     backbone: Model
     engine: str
     precision: str
     note: str = ""
+    layer: str = ""
 
     @property
     def described(self) -> str:
@@ -61,7 +66,8 @@ def extract(
 
     The engine opens in parallel with the first decoding, and only if a feature is missing.
     """
-    memory, cache = Memory(source), FeatureCache(source, extractor.backbone, extractor.engine, extractor.precision)
+    by = extractor
+    memory, cache = Memory(source), FeatureCache(source, by.backbone, by.engine, by.precision, by.layer)
     pairs: list[tuple[Item, Record]] = []
     known = len(cache)
 
@@ -86,8 +92,12 @@ def extract(
     return pairs, cache
 
 
-def _opened(model: Model, engine: str, precision: str) -> Engine:
-    return open_engine(model, engine, precision, many=True)
+def _opened(extractor: FeatureExtractor, precision: str) -> Engine:
+    if extractor.layer:
+        from striate.inference.torch_engine import TorchEngine
+
+        return TorchEngine(extractor.backbone, precision, extractor.layer)
+    return open_engine(extractor.backbone, extractor.engine, precision, many=True)
 
 
 class _OpeningEngine:
@@ -102,7 +112,7 @@ class _OpeningEngine:
         waiting: list[tuple[str, Images]] = []
         by = self._extractor
         for crop in crops:
-            self._opening = self._opening or self._opener.submit(_opened, by.backbone, by.engine, by.precision)
+            self._opening = self._opening or self._opener.submit(_opened, by, by.precision)
             waiting.append(crop)
             if self._opening.done() or len(waiting) >= AHEAD:
                 yield from waiting
@@ -132,7 +142,7 @@ def checked_precision(source: Source, extractor: FeatureExtractor) -> FeatureExt
     targets = source.task.collate(target for target, _ in kept)
 
     def features(precision: str) -> NDArray[np.float32]:
-        engine = _opened(extractor.backbone, extractor.engine, precision)
+        engine = _opened(extractor, precision)
         return np.stack([row for _, row in in_batches(engine.run, ((0, crop) for _, crop in kept))])
 
     exact, fast = features("float32"), features("bfloat16")

@@ -15,7 +15,9 @@ from striate.learning.split import Split
 from striate.model import Model
 from striate.recipe import Recipe
 from striate.tasks import Task
-from striate.transfer.head import Head, HeadData, fit_head, fit_with_folds
+from striate.tasks.metrics import percent
+from striate.transfer.classifiers import accuracy, compare, fit_kind
+from striate.transfer.head import FittedHead, Head, HeadData, fit_head, fit_with_folds
 
 Floats = NDArray[np.float32]
 COPIED = 2**27  # bytes: the training images' part of more features is not copied, at the cost of a quarter more time
@@ -31,29 +33,52 @@ class HeadFit:
     for all if groups must stay together.
     task: for multilabel, with thresholds fitted on out-of-fold predictions of training images, because held-out ones
     are for evaluation only; all 0.5 if groups of training images must stay together.
+    kind: of the head, as the recipe names it. compared: the kinds that it was chosen from, each with its accuracy out
+    of fold, the most accurate first.
     """
 
     head: Head
     out_of_fold: Floats
     task: Task
+    kind: str = "logistic"
+    compared: tuple[tuple[str, float], ...] = ()
+
+    def note(self) -> str:
+        """How the kind was chosen, as a line for the user; "" if it was given."""
+        if not self.compared:
+            return ""
+        listed = ", ".join(f"{kind} {percent(accuracy)}" for kind, accuracy in self.compared)
+        note = f"head {self.kind}; accuracy out of fold: {listed}"
+        best = self.compared[0][0]
+        return note if best == self.kind else f"{note}; {best} is compared, but cannot be stored"
 
 
 def fit_on(split: Split, features: Floats, recipe: Recipe, rows: list[int] | None = None) -> Head:
     """The head fitted to the features [usable, D] of some images; by default the training images."""
     rows = split.rows("train") if rows is None else rows
-    return fit_head(head_data(split, features, rows, recipe), seed=recipe.seed, fold=_folds(split, recipe, rows))
+    data, fold = head_data(split, features, rows, recipe), _folds(split, recipe, rows)
+    if recipe.head.kind == "logistic":
+        return fit_head(data, seed=recipe.seed, fold=fold)
+    _, fitted, _ = _of_kind(data, fold, recipe)
+    return fitted.head
 
 
 def cross_validated_head(
-    split: Split, features: Floats, recipe: Recipe, on_try: Callable[[float], object] = lambda c: None
+    split: Split,
+    features: Floats,
+    recipe: Recipe,
+    on_try: Callable[[float], object] = lambda c: None,
+    on_kind: Callable[[str], object] = lambda kind: None,
 ) -> HeadFit:
     """The head fitted to the features [usable, D] of the training images, with out-of-fold predictions.
 
-    on_try: called with each value of C that is tried.
+    on_try: called with each value of C that is tried, on_kind: with each kind that is compared.
     """
     rows, task = split.rows("train"), split.audit.task
     out_of_fold = np.full((len(split.parts), task.outputs), np.nan, np.float32)
     fold = _folds(split, recipe, rows)
+    if recipe.head.kind != "logistic":
+        return _other_head(split, features, recipe, fold, on_kind)
     if fold.max(initial=0) < 1:
         return HeadFit(fit_head(head_data(split, features, rows, recipe), fold=fold), out_of_fold, task)
     if 4 * features.size > COPIED:
@@ -67,11 +92,54 @@ def cross_validated_head(
         out_of_fold[rows] = fitted.out_of_fold
     if task.decision_thresholds:
         task = task.with_thresholds(out_of_fold[rows], split.targets(rows))
+    _predict_held_out(split, features, fitted.head, out_of_fold)
+    return HeadFit(fitted.head, out_of_fold, task)
+
+
+def _predict_held_out(split: Split, features: Floats, head: Head, out_of_fold: Floats) -> None:
+    """Without folds, put the head's predictions of held-out images that are not in training too into `out_of_fold`."""
     if split.folds is None and (held_out := split.held_out_rows):
         apart = np.array(held_out)[~leaked(split.audit, split.parts, split.held_out_part)]
-        head = fitted.head
-        out_of_fold[apart] = task.predictions(features[apart] @ head.weight.T + head.bias)
-    return HeadFit(fitted.head, out_of_fold, task)
+        out_of_fold[apart] = split.audit.task.predictions(features[apart] @ head.weight.T + head.bias)
+
+
+def _other_head(
+    split: Split, features: Floats, recipe: Recipe, fold: NDArray[np.int64], on_kind: Callable[[str], object]
+) -> HeadFit:
+    """A head of the recipe's kind. With "auto" and folds, each fold is predicted by the kind that others choose."""
+    rows, task = split.rows("train"), split.audit.task
+    data = head_data(split, features, rows, recipe)
+    out_of_fold = np.full((len(split.parts), task.outputs), np.nan, np.float32)
+    kind, fitted, compared = _of_kind(data, fold, recipe, on_kind)
+    out_of_fold[rows] = fitted.out_of_fold
+    if recipe.head.kind == "auto" and split.folds is not None:
+        for number in range(int(fold.max(initial=-1)) + 1):
+            inside, places = fold == number, np.array(rows)
+            others = _renumbered(fold[~inside])
+            _, apart, _ = _of_kind(head_data(split, features, places[~inside].tolist(), recipe), others, recipe)
+            logits = features[places[inside]] @ apart.head.weight.T + apart.head.bias
+            out_of_fold[places[inside]] = task.predictions(logits)
+    _predict_held_out(split, features, fitted.head, out_of_fold)
+    return HeadFit(fitted.head, out_of_fold, task, kind, compared)
+
+
+def _renumbered(fold: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same folds, numbered from 0 without a gap."""
+    return np.unique(fold, return_inverse=True)[1].astype(np.int64)
+
+
+def _of_kind(
+    data: HeadData, fold: NDArray[np.int64], recipe: Recipe, on_kind: Callable[[str], object] = lambda kind: None
+) -> tuple[str, FittedHead, tuple[tuple[str, float], ...]]:
+    """The kind, its head with out-of-fold predictions, and, for "auto", the accuracy of each kind."""
+    if recipe.head.kind != "auto":
+        on_kind(recipe.head.kind)
+        return recipe.head.kind, fit_kind(recipe.head.kind, data, fold, recipe.seed), ()
+    found = compare(data, fold, recipe.seed, on_kind)
+    best = next(one for one in found if one.head is not None)
+    assert best.head is not None
+    listed = tuple((one.kind, accuracy(one, data)) for one in found)
+    return best.kind, FittedHead(best.head, best.out_of_fold), listed
 
 
 def head_data(split: Split, features: Floats, rows: list[int], recipe: Recipe) -> HeadData:

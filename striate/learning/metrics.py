@@ -14,13 +14,17 @@ from striate.tasks.values import or_none
 
 
 def metrics_of(result: TrainResult) -> dict[str, Any]:
-    """The headline metrics, and those without leaked images, of the folds, and of OOD detection."""
+    """The headline metrics, and those without leaked images, of the folds, of OOD detection, and the learning curve."""
     metrics = {**result.evaluation.as_dict(), "engine": result.engine, "precision": result.precision}
     metrics |= _without_leaks(result)
     if result.cross_validation is not None:
         metrics["folds"] = _of_folds(result.cross_validation)
     if result.evidence.ood is not None:
         metrics["ood"] = result.evidence.ood.as_dict()
+    if "heads" in result.facts:
+        metrics |= {"head": result.facts["head"], "heads": result.facts["heads"]}
+    if result.evidence.learning_curve is not None:
+        metrics["learning_curve"] = result.evidence.learning_curve.as_dict()
     return metrics
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.learning.history import Row
+from striate.learning.learning_curve import LearningCurve
 from striate.learning.ood import OODEvaluation
 from striate.learning.split import Split
 from striate.model import Model
@@ -44,7 +45,7 @@ class Evidence:
     distances [usable]: of each image from its nearest neighbours in feature space, in multiples of the median.
     ood: how well images of a given folder are detected as out-of-distribution. views: from an index into
     `audit.usable` to that image, plain and augmented, uint8 [V, H, W, C]. checks: before training.
-    remarks: findings in the training curve, most serious first.
+    remarks: findings in the training curve, most serious first. learning_curve: over the number of training images.
     """
 
     out_of_fold: Floats | None = None
@@ -53,6 +54,7 @@ class Evidence:
     views: Callable[[int], Images] | None = None
     checks: Checks | None = None
     remarks: tuple[Remark, ...] = ()
+    learning_curve: LearningCurve | None = None
 
 
 @dataclass(frozen=True, eq=False)

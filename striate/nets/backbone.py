@@ -37,20 +37,31 @@ class Normalise(nn.Module):
 class Backbone(nn.Module):
     """uint8 [N, H, W, C] -> float32 [N, D]: the embedding below a linear head, or the logits of a net without one.
 
-    mean_image [H, W, C]: subtracted in place of the mean of `pixels`.
+    mean_image [H, W, C]: subtracted in place of the mean of `pixels`. layer: a stage of the net whose feature map,
+    averaged over space, is the output instead.
     """
 
     def __init__(
-        self, net: nn.Module, pixels: Pixels, *, embedding: bool, mean_image: NDArray[np.float32] | None = None
+        self,
+        net: nn.Module,
+        pixels: Pixels,
+        *,
+        embedding: bool,
+        mean_image: NDArray[np.float32] | None = None,
+        layer: str = "",
     ) -> None:
         super().__init__()
         self.net = net
         self.embedding = embedding
+        self.layer = layer
         self.normalise = Normalise(pixels, mean_image)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The embedding, or the logits, of images that `Pixels.apply` made."""
+        """The embedding, the logits, or the pooled feature map, of images that `Pixels.apply` made."""
         x = self.normalise(images)
         net: Any = self.net
+        if self.layer:
+            pooled: Tensor = net.maps(x)[self.layer].mean(dim=(2, 3))
+            return pooled
         output: Tensor = net.embed(x) if self.embedding else net(x)
         return output

@@ -26,7 +26,8 @@ from striate.recipe.tree import TABLES, every_key, name_key
 
 __all__ = ["STRATEGIES", "Augment", "Key", "Measured", "Recipe", "keys_called"]
 
-_APART = ("data.path", "data.split", "data.decisions")  # where files are
+# Where files are, and what is only measured.
+_APART = ("data.path", "data.split", "data.decisions", "head.learning_curve")
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,11 @@ class Evaluation(ABC):
     def errors(self) -> NDArray[np.float64]:
         """How wrong each prediction is, [N]; 0 where it is right."""
 
+    @property
+    def image_scores(self) -> NDArray[np.float64] | None:
+        """The score of each image [N], of which `score` is the mean; None for a score that is no mean of them."""
+        return None
+
     def rows(self) -> dict[str, str]:
         """Metrics by name, such as each class's recall, as text."""
         return {}

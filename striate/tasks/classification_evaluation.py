@@ -74,6 +74,11 @@ class ClassificationEvaluation(Evaluation):
         return self.accuracy
 
     @property
+    def image_scores(self) -> NDArray[np.float64] | None:
+        """1 for each correct prediction, 0 for others."""
+        return np.asarray(self.predicted == self.targets, np.float64)
+
+    @property
     def interval(self) -> tuple[float, float]:
         """Wilson's 95 % interval of the accuracy."""
         return wilson(self.correct, self.total)

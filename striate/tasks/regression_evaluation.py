@@ -48,6 +48,11 @@ class RegressionEvaluation(Evaluation):
         return float(self.errors().mean()) if self.total else math.nan
 
     @property
+    def image_scores(self) -> NDArray[np.float64] | None:
+        """The absolute error of each prediction."""
+        return self.errors()
+
+    @property
     def interval(self) -> tuple[float, float]:
         """Student's 95 % interval of the mean absolute error."""
         low, high = mean_interval(self.errors())

@@ -27,10 +27,10 @@ Floats = NDArray[np.float32]
 
 
 class FeatureCache:
-    """Features by image hash, for one backbone, preprocessing, engine, version, precision and source."""
+    """Features by image hash, for one backbone, preprocessing, engine, version, precision, layer and source."""
 
-    def __init__(self, source: Source, model: Model, engine: str, precision: str) -> None:
-        how = [engine, engine_version(engine), precision, DECODING]
+    def __init__(self, source: Source, model: Model, engine: str, precision: str, layer: str = "") -> None:
+        how = [engine, engine_version(engine), precision, DECODING, *([layer] if layer else [])]
         facts = [model.backbone_key, model.pixels.as_dict(), how, source.identity]
         name = sha256_of(json.dumps(facts, sort_keys=True).encode())
         self.path: Path = cache_root() / "features" / f"{name[:32]}.features"

@@ -22,11 +22,14 @@ SMALL, FINAL, BY_FOLD = 1e-7, 1e-5, 5e-4
 
 @dataclass(frozen=True)
 class Head:
-    """weight [outputs, D] and bias [outputs], float32. C: as chosen. scores: (C, loss) for each C tried."""
+    """weight [outputs, D] and bias [outputs], float32.
+
+    C: as chosen; None for a head without. scores: (C, loss) for each C tried.
+    """
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
-    C: float
+    C: float | None
     scores: tuple[tuple[float, float], ...]
 
 

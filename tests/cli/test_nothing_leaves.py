@@ -29,6 +29,7 @@ VERBS = {
     "evaluate": ("evaluate", "OUT/net", "DATA"),
     "augment": ("augment", "DATA", "--out", "OUT/sheet.png"),
     "pack": ("pack", "DATA", "--out", "OUT/set.pack"),
+    "features": ("features", "DATA", "--out", "OUT/features.npz"),
     "compare": ("compare", "OUT/net", "OUT/run", "--out", "OUT/compare.html"),
     "export, ONNX": ("export", "OUT/net", "--to", "onnx", "--out", "OUT/net.onnx"),
     "export, OpenVINO": ("export", "OUT/net", "--to", "openvino", "--out", "OUT/net.xml"),

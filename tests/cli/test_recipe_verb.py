@@ -29,7 +29,7 @@ def test_every_key_is_listed(cli) -> None:
         ("train.batch", ["train.batch"]),
         ("batch", ["train.batch"]),
         ("precision", ["train.precision", "inference.precision"]),
-        ("head", ["head.cv_folds"]),
+        ("head", ["head.kind", "head.cv_folds", "head.learning_curve"]),
         ("seed", ["seed"]),
     ],
 )

@@ -254,7 +254,9 @@ def test_folds_from_scratch_are_answered_by_the_engine_that_is_named(
     opened = []
     real = predictor.open_engine
     monkeypatch.setattr(
-        predictor, "open_engine", lambda model, name, how: opened.append(name) or real(model, name, how)
+        predictor,
+        "open_engine",
+        lambda model, name, how, *, many: opened.append(name) or real(model, name, how, many=many),
     )
     generator = np.random.default_rng(0)
     np.savez(tmp_path / "a.npz", images=generator.integers(0, 255, (40, 32, 32), np.uint8), labels=np.arange(40) % 2)

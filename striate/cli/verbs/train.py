@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from striate.cli.answer import LAYOUT_HELP, LAYOUTS, SOURCES, Answer, terminal_progress
-from striate.recipe.keys import STRATEGIES
+from striate.cli.answer import LAYOUT_HELP, LAYOUTS, SOURCES, Answer, net_with_weights, terminal_progress
+from striate.recipe.keys import COMPARED_HEADS, LINEAR_HEADS, STRATEGIES
 from striate.recipe.optimizers import OPTIMIZERS
 from striate.recipe.schedules import SCHEDULES
 
@@ -19,7 +19,7 @@ FLAGS = {
     "optimizer": "optimizer.name", "schedule": "schedule.name", "patience": "train.patience",
     "overfit_batch": "train.overfit_batch", "seed": "seed", "folds": "data.folds", "split": "data.split",
     "decisions": "data.decisions", "balance": "data.balance", "ood": "data.ood",
-    "layout": "data.layout",
+    "layout": "data.layout", "learning_curve": "head.learning_curve", "head": "head.kind",
 }  # fmt: skip
 PAPER = "paper"  # instead of a recipe file
 
@@ -102,6 +102,14 @@ def _keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--balance", choices=["none", "weights", "sampling"], help="balance the classes")
     parser.add_argument("--ood", metavar="FOLDER", help="out-of-distribution images: fit and evaluate OOD detection")
     parser.add_argument(
+        "--head", choices=[*LINEAR_HEADS, *COMPARED_HEADS, "auto"],
+        help="classifier on the features; auto: chosen by cross-validation (features, finetune; default: logistic)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--learning-curve", action="store_const", const=True,
+        help="would more data help? also train on parts of the data, and extrapolate (features)",
+    )  # fmt: skip
+    parser.add_argument(
         "--augment", metavar="KEY=VALUE", nargs="+", default=[],
         help="keys of [augment], such as rotate=10, optionally after a preset (scratch, finetune): see 'striate recipe "
         "augment'",
@@ -161,6 +169,8 @@ def run(chosen: argparse.Namespace) -> Answer:
             f"OOD detection AUROC {facts['auroc']:.3f}: {100 * facts['ood_rejected']:.1f} % of {facts['images']} "
             f"rejected, {100 * facts['in_distribution_accepted']:.1f} % of the in-distribution images accepted"
         )
+    if run.result.evidence.learning_curve:
+        lines.append(run.result.evidence.learning_curve.line())
     lines += [
         f"Engine {run.metrics['engine']}; {run.metrics['seconds']:.1f} s in total",
         f"Report {run.folder / 'report.html'}",
@@ -178,17 +188,7 @@ def _given(chosen: argparse.Namespace) -> dict[str, Any]:
     given |= {f"augment.{name}": value for name, value in augment_keys(chosen.augment).items()}
     given |= {f"net.options.{name}": value for name, value in options(chosen.net_option).items()}
     given |= {key: getattr(chosen, flag) for flag, key in FLAGS.items() if getattr(chosen, flag) is not None}
-    return given | ({"net.name": _with_weights(chosen)} if chosen.weights else {})
-
-
-def _with_weights(chosen: argparse.Namespace) -> str:
-    """The path of the model file with a library's weights of --net."""
-    from striate.errors import RequestError
-    from striate.weights.peers import library_weights
-
-    if not chosen.net:
-        raise RequestError("--weights needs --net, the network whose weights they are: see 'striate nets --weights'")
-    return str(library_weights(chosen.net, chosen.weights))
+    return given | ({"net.name": net_with_weights(chosen)} if chosen.weights else {})
 
 
 def _of_paper(chosen: argparse.Namespace) -> Recipe:

@@ -9,6 +9,7 @@ from striate.data.sources.base import Source
 from striate.jobs.reporting import atypical, cross_validation, data, label_errors, ood, training
 from striate.jobs.reporting.details import details_section
 from striate.jobs.reporting.inputs import input_section
+from striate.jobs.reporting.learning_curve import learning_curve_section, learning_curve_step
 from striate.jobs.reporting.pictures import NetworkInputs, Pictures
 from striate.learning.label_errors import Suspects
 from striate.learning.label_errors import label_errors as find_label_errors
@@ -35,6 +36,7 @@ def run_report(source: Source, plan: Plan, result: TrainResult, timings: Mapping
     sections = (
         *task.report_sections(evaluation, context),
         cross_validation.fold_section(folds) if folds else None,
+        learning_curve_section(evidence.learning_curve) if evidence.learning_curve else None,
         label_errors.label_error_section(errors, pictures),
         unusual,
         ood.ood_section(found, ood.missed_images(found, model.pixels)) if found else None,
@@ -51,6 +53,7 @@ def run_report(source: Source, plan: Plan, result: TrainResult, timings: Mapping
         *task.next_steps(evaluation, context),
         *(ood.ood_step(found) if found else ()),
         *(cross_validation.fold_step(folds) if folds else ()),
+        *learning_curve_step(evidence.learning_curve),
         *data.set_aside_step(audit),
         *atypical.atypical_step(unusual),
     )

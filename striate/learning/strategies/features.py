@@ -12,7 +12,9 @@ from striate.learning.balance import balance_note
 from striate.learning.context import RunContext
 from striate.learning.extensions import Extensions
 from striate.learning.extraction import extract
-from striate.learning.head import HeadFit, cross_validated_head, with_head
+from striate.learning.head import HeadFit, cross_validated_head, fit_on, with_head
+from striate.learning.learning_curve import FITS as FITS_OF_CURVE
+from striate.learning.learning_curve import LearningCurve, learning_curve
 from striate.learning.ood import OODEvaluation, atypical, open_ood, with_ood_detector
 from striate.learning.planning import Plan
 from striate.learning.prepare import Prepared, prepare_features
@@ -39,7 +41,11 @@ def fit_head(prepared: Prepared, context: RunContext) -> HeadFit:
             bar.advance()
             bar.note(f"C = {c:.3g}")
 
-        return cross_validated_head(prepared.split, prepared.features.matrix, prepared.recipe, on_try)
+        def on_kind(kind: str) -> None:
+            bar.advance()
+            bar.note(kind)
+
+        return cross_validated_head(prepared.split, prepared.features.matrix, prepared.recipe, on_try, on_kind)
 
 
 def with_fitted_head(
@@ -52,6 +58,7 @@ def with_fitted_head(
     model = with_head(extractor.backbone, fitted.head, fitted.task)
     model, ood_evaluation = _with_ood(prepared, model, ood, context)
     predictions = _predictions(prepared, model)
+    curve = _learning_curve(prepared, fitted.kind, predictions, context) if recipe.head.learning_curve else None
     evaluation, folds = evaluated(split, model.task, predictions, fitted.out_of_fold, extensions.metrics)
     return TrainResult(
         model=model,
@@ -61,14 +68,39 @@ def with_fitted_head(
         engine=extractor.described,
         precision=extractor.precision,
         cross_validation=folds,
-        evidence=Evidence(out_of_fold=fitted.out_of_fold, distances=atypical(features.matrix), ood=ood_evaluation),
+        evidence=Evidence(
+            out_of_fold=fitted.out_of_fold,
+            distances=atypical(features.matrix),
+            ood=ood_evaluation,
+            learning_curve=curve,
+        ),
         facts={
+            "head": fitted.kind,
+            **({"heads": dict(fitted.compared)} if fitted.compared else {}),
             "C": fitted.head.C,
             "search": [list(row) for row in fitted.head.scores],
             "weights": extractor.backbone.training,
         },
-        notes=tuple(filter(None, (extractor.note, *balance_note(recipe)))),
+        notes=tuple(filter(None, (extractor.note, fitted.note(), *balance_note(recipe)))),
     )
+
+
+def _learning_curve(
+    prepared: Prepared, kind: str, predictions: NDArray[np.float32], context: RunContext
+) -> LearningCurve:
+    """The learning curve of heads of a kind; `predictions`: of the held-out images, by the head of all training
+    images."""
+    features, split, recipe = prepared.features, prepared.split, prepared.recipe.updated({"head.kind": kind})
+    assert features is not None
+    matrix = features.matrix
+    held_out = matrix[split.held_out_rows]
+
+    def predict(rows: list[int]) -> NDArray[np.float32]:
+        head = fit_on(split, matrix, recipe, rows)
+        return split.audit.task.predictions(held_out @ head.weight.T + head.bias)
+
+    with context.clock.stage("learning curve"), context.progress.bar("The learning curve", FITS_OF_CURVE) as bar:
+        return learning_curve(split, predictions, predict, recipe.seed, bar.advance)
 
 
 def _with_ood(

@@ -15,7 +15,7 @@ _TORCH = {"padding": "half", "norm_eps": 1e-5}  # torch's padding and epsilon, w
 
 def key_map(net: str, arch: str = "") -> KeyMap | None:
     """The rules for a network, or None; `arch` is the library's name of it, where it has several."""
-    if net not in {row.net for row in WEIGHTS}:
+    if net not in {row.net for row in WEIGHTS} | WITHOUT_WEIGHTS:
         return None
     if net.startswith(("resnet", "se_resnet")):
         return _resnet(net, arch)
@@ -99,6 +99,7 @@ def _preact_resnet(net: str, arch: str) -> KeyMap:
 
 WEIGHTS = published("pytorchcv", PublishedRow)
 
+WITHOUT_WEIGHTS = {"fractalnet20", "mnasnet_small"}  # networks of the library, of which it publishes no weights
 DIFFERENT = {
     "senet154": "pytorchcv's pads before it pools; ours pools as Caffe does",
     **dict.fromkeys(("se_preact_resnet110", "se_preact_resnet164"),

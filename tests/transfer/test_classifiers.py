@@ -1,0 +1,126 @@
+"""Other heads than logistic regression: the linear ones, and those that are only compared."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from striate.errors import RequestError
+from striate.tasks import Classification
+from striate.tasks.regression import Regression
+from striate.transfer.classifiers import COMPARED, LINEAR, SMOOTHED, accuracy, check_head, compare, fit_kind
+from striate.transfer.head import HeadData, fold_of
+
+THREE = Classification(("a", "b", "c"))
+sklearn = pytest.importorskip("sklearn", reason="the extra 'sklearn' is not installed")
+
+
+def blobs(count: int, width: int = 6, apart: float = 1.5, seed: int = 0) -> HeadData:
+    """Three classes of unequal sizes, on scales that differ from feature to feature."""
+    generator = np.random.default_rng(seed)
+    targets = generator.choice(3, count, p=[0.5, 0.3, 0.2])
+    centres = apart * generator.standard_normal((3, width))
+    features = (centres[targets] + generator.standard_normal((count, width))) * np.logspace(-1, 1, width) + 3
+    return HeadData(features.astype(np.float32), targets, THREE)
+
+
+def folds(data: HeadData) -> NDArray[np.int64]:
+    return fold_of(data.targets, 5, 0)
+
+
+def test_bayes_is_the_posterior_of_gaussians_with_shared_variances_to_a_power() -> None:
+    data = blobs(300)
+    head = fit_kind("bayes", data, folds(data), 0).head
+    x = data.features.astype(np.float64)
+    means = np.stack([x[data.targets == place].mean(axis=0) for place in range(3)])
+    variances = ((x - means[data.targets]) ** 2).mean(axis=0)
+    variances += SMOOTHED * variances.mean()
+    priors = (np.bincount(data.targets) + 1) / (len(x) + 3)
+    densities = norm.logpdf(x[:, None], means[None], np.sqrt(variances)).sum(axis=2) + np.log(priors)
+    logits = x @ head.weight.astype(np.float64).T + head.bias
+    ours, exact = (values - values[:, :1] for values in (logits, densities))
+    factor = (ours * exact).sum() / (exact**2).sum()
+    assert factor > 0 and np.allclose(ours, factor * exact, atol=1e-3 * np.abs(ours).max())
+
+
+def test_svm_is_scikit_learns_of_each_class_against_the_others() -> None:
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import LinearSVC
+
+    data = blobs(200)
+    head = fit_kind("svm", data, folds(data), 0).head
+    assert head.C is not None and head.C in [c for c, _ in head.scores]
+    x = StandardScaler().fit_transform(data.features.astype(np.float64)) / np.sqrt(6)
+    exact = LinearSVC(C=head.C, random_state=0).fit(x, data.targets).decision_function(x)
+    ours = data.features @ head.weight.T + head.bias
+    factor = (ours * exact).sum() / (exact**2).sum()
+    assert factor > 0 and np.allclose(ours, factor * exact, atol=1e-2)
+
+
+@pytest.mark.parametrize("kind", LINEAR)
+def test_probabilities_of_a_linear_head_are_calibrated_and_two_classes_have_two_outputs(kind: str) -> None:
+    data = blobs(800, width=40, apart=0.3)
+    fitted = fit_kind(kind, data, folds(data), 0)
+    right = fitted.out_of_fold.argmax(axis=1) == data.targets
+    assert abs(float(fitted.out_of_fold.max(axis=1).mean()) - right.mean()) < 0.05
+    assert np.allclose(fitted.out_of_fold.sum(axis=1), 1, atol=1e-5)
+    two = HeadData(data.features, data.targets % 2, Classification(("a", "b")))
+    fitted = fit_kind(kind, two, folds(two), 0)
+    assert fitted.head.weight.shape == (2, 40) and fitted.head.weight.dtype == fitted.head.bias.dtype == np.float32
+
+
+def test_no_kind_sees_the_fold_that_it_predicts() -> None:
+    generator = np.random.default_rng(0)
+    targets = generator.integers(0, 3, 300)
+    data = HeadData(generator.standard_normal((300, 8)).astype(np.float32), targets, THREE)
+    found = compare(data, folds(data), 0)
+    assert {one.kind for one in found} == {*LINEAR, *COMPARED}
+    for one in found:  # a tree would know every label of what it was fitted to
+        assert accuracy(one, data) < 0.45, one.kind
+    assert [one.kind for one in found if one.head is not None] == [
+        one.kind for one in found if one.kind in LINEAR
+    ]  # fmt: skip
+
+
+def test_kinds_are_ordered_by_their_accuracy_and_only_linear_ones_have_a_head() -> None:
+    generator = np.random.default_rng(0)
+    features = generator.uniform(-1, 1, (300, 2)).astype(np.float32)
+    data = HeadData(features, (features[:, 0] * features[:, 1] > 0).astype(np.int64), Classification(("a", "b")))
+    found = compare(data, folds(data), 0)  # no line tells these apart
+    scores = [accuracy(one, data) for one in found]
+    assert scores == sorted(scores, reverse=True) and scores[0] > 0.9 and found[0].head is None
+    assert max(accuracy(one, data) for one in found if one.head is not None) < 0.7
+
+
+@pytest.mark.parametrize("kind", LINEAR)
+def test_images_of_weight_zero_have_no_part_and_classes_may_be_absent(kind: str) -> None:
+    data = blobs(120)
+    wrong = HeadData(
+        np.concatenate([data.features, data.features]), np.concatenate([data.targets, 2 - data.targets]), THREE,
+        np.repeat([1.0, 0.0], 120),
+    )  # fmt: skip
+    fold = np.tile(folds(data), 2)
+    fitted = fit_kind(kind, wrong, fold, 0)
+    right = (data.features @ fitted.head.weight.T + fitted.head.bias).argmax(axis=1) == data.targets
+    assert right.mean() > 0.85
+    few = HeadData(data.features[:40], np.minimum(data.targets[:40], 1), THREE)  # no image of the third class
+    head = fit_kind(kind, few, fold_of(few.targets, 5, 0), 0).head
+    assert set((few.features @ head.weight.T + head.bias).argmax(axis=1)) <= {0, 1}
+    one = HeadData(data.features[:4], np.zeros(4, np.int64), THREE)
+    head = fit_kind(kind, one, np.zeros(4, np.int64), 0).head
+    assert np.isfinite(head.weight).all() and not (one.features @ head.weight.T + head.bias).argmax(axis=1).any()
+
+
+def test_a_head_that_cannot_be_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in COMPARED:
+        with pytest.raises(RequestError, match=r"cannot be stored in a model file.*--head auto compares it"):
+            check_head(THREE, kind)
+    with pytest.raises(RequestError, match="single-label classification; the task here is 'regression'"):
+        check_head(Regression(("metres",)), "svm")
+    check_head(Regression(("metres",)), "logistic")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    check_head(THREE, "bayes")
+    with pytest.raises(RequestError, match=r"pip install 'striate\[sklearn\]'"):
+        check_head(THREE, "auto")
