@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.splits import units_of
-from striate.learning.power_law import fit_power_law
+from striate.learning.power_law import USUAL, fit_power_law
 from striate.learning.split import Split
 from striate.tasks import Evaluation, Task
 from striate.tasks.values import Metric, or_none
@@ -49,8 +49,10 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The extrapolated score with `times` as many training images, its 95 % interval, and that of the difference from
-    the score now."""
+    """The extrapolated score with `times` as many training images, and its 95 % interval.
+
+    difference: the interval of the law's rise from now on; between two single runs there is their noise as well.
+    """
 
     times: int
     images: int
@@ -197,7 +199,9 @@ def _extrapolated(found: Sequence[_Size], task: Task, targets: NDArray[Any], see
         return _without(plain, "the score of some parts is not known")
     weights = sizes * np.array([len(one.predictions) for one in found])
     errors = (1 - np.vstack([means, samples[rows]])) if metric.share else np.vstack([means, samples[rows]])
-    law = fit_power_law(sizes, errors, weights, PRIOR)
+    # What is usual is not certain either: each sample has its own.
+    usual = np.append(USUAL, np.abs(generator.normal(USUAL, USUAL / 2, len(errors) - 1)))
+    law = fit_power_law(sizes, errors, weights, PRIOR, usual)
     now, ahead = sizes[-1], sizes[-1] * np.array(TIMES, np.float64)
     told = law(np.append(ahead, now))
     told = 1 - told if metric.share else told

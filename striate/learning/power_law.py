@@ -32,10 +32,13 @@ class PowerLaw:
         return np.asarray(self.offset[:, None] + self.factor[:, None] * powers)
 
 
-def fit_power_law(sizes: Doubles, errors: Doubles, weights: Doubles, prior: float = 0.0) -> PowerLaw:
+def fit_power_law(
+    sizes: Doubles, errors: Doubles, weights: Doubles, prior: float = 0.0, usual: Doubles | float = USUAL
+) -> PowerLaw:
     """The law of least weighted squares for each row of `errors` [B, P] at `sizes` [P], with a >= 0 and b >= 0.
 
-    prior: how strongly c is drawn to USUAL, in squares of the mean error: a few sizes hardly determine three numbers.
+    prior: how strongly c is drawn to `usual`, of all rows or of each [B], in squares of the mean error: a few sizes
+    hardly determine three numbers.
     """
     unit, share = float(sizes.max()), weights / weights.sum()
     best = np.full(len(errors), np.inf)
@@ -44,7 +47,7 @@ def fit_power_law(sizes: Doubles, errors: Doubles, weights: Doubles, prior: floa
         powers = (sizes / unit) ** -exponent
         offset, factor = _offset_and_factor(powers, errors, share)
         loss = ((errors - offset[:, None] - factor[:, None] * powers) ** 2) @ share
-        loss = loss + prior * (exponent - USUAL) ** 2 * (errors @ share) ** 2
+        loss = loss + prior * (exponent - usual) ** 2 * (errors @ share) ** 2
         better = loss < best
         best = np.where(better, loss, best)
         found = np.where(better, np.stack([offset, factor, np.full_like(offset, exponent)]), found)
