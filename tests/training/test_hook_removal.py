@@ -19,7 +19,12 @@ from striate.training.loop import fit
 POINTS = [name for name in vars(Hook) if not name.startswith("_") and callable(getattr(Hook, name))]
 POINTS = [name for name in POINTS if name not in ("tensors", "facts", "restore", "note")]
 # Constructor arguments of each technique of the package; a new one without an entry here fails the test below.
-MADE: dict[str, tuple[Any, ...]] = {"GradientClipping": (1.0,), "WeightAveraging": (0.9,), "BestEpoch": (2,)}
+MADE: dict[str, tuple[Any, ...]] = {
+    "GradientClipping": (1.0,),
+    "WeightAveraging": (0.9,),
+    "BestEpoch": (2,),
+    "PathSchedule": (),
+}
 
 
 def techniques() -> Iterator[type[Hook]]:
