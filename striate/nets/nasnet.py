@@ -144,29 +144,41 @@ class NASNet(Supervised):
         super().__init__()
         self.in_channels = in_channels
         norm = partial(nn.BatchNorm2d, eps=row.norm_eps)
-        how = How(norm, count_border)
         stem = partial(ConvNormAct, in_channels, row.stem, 3, norm=norm, act=None)
         self.stem = stem(stride=2, padding="valid") if row.stem_cells else stem()
+        channels = self._add_cells(row, How(norm, count_border))
+        self.last = nn.ReLU()
+        self.auxiliary_heads = {aside: "auxiliary1"} if auxiliary else {}
+        if auxiliary:
+            conv = partial(ConvNormAct, norm=norm)
+            self.auxiliary1 = AuxiliaryHead(channels[aside], size, classes, width, largest=max(size), conv=conv)
+        self.dropout = nn.Dropout(row.dropout)
+        self.stages = ("stem", *channels, "last")
+        *_, self.feature_channels = channels.values()
+        self.embedding_size = self.feature_channels
+        self.head = nn.Linear(self.embedding_size, classes)
+        he_normal_fan_out(self)
+
+    def _add_cells(self, row: Network, how: How) -> dict[str, int]:
+        """Make the cells; returns the channels that each gives, by name."""
         plan = list(places(row))
         outputs = [(row.stem, 0)]  # channels, and how often halved
         for number, place in enumerate(plan, start=1):
             (channels, halved), before = outputs[-1], outputs[-place.back]
             cell = Cell(
-                LINES[place.kind], JOINED[place.kind], place.filters, channels, before[0], back=place.back,
-                larger=before[1] < halved, drop=(1 - row.keep_path) * number / len(plan), how=how,
-            )  # fmt: skip
+                LINES[place.kind],
+                JOINED[place.kind],
+                place.filters,
+                channels,
+                before[0],
+                back=place.back,
+                larger=before[1] < halved,
+                drop=(1 - row.keep_path) * number / len(plan),
+                how=how,
+            )
             self.add_module(place.name, cell)
             outputs.append((cell.channels, halved + (place.kind == REDUCTION)))
-            if auxiliary and place.name == aside:
-                conv = partial(ConvNormAct, norm=norm)
-                self.auxiliary1 = AuxiliaryHead(cell.channels, size, classes, width, largest=max(size), conv=conv)
-        self.last = nn.ReLU()
-        self.auxiliary_heads = {aside: "auxiliary1"} if auxiliary else {}
-        self.dropout = nn.Dropout(row.dropout)
-        self.stages = ("stem", *(place.name for place in plan), "last")
-        self.feature_channels = self.embedding_size = outputs[-1][0]
-        self.head = nn.Linear(self.embedding_size, classes)
-        he_normal_fan_out(self)
+        return {place.name: channels for place, (channels, _) in zip(plan, outputs[1:], strict=True)}
 
     def _run_stages(self, x: Tensor, visit: Callable[[str, Tensor], None] | None = None) -> Tensor:
         """As in `Net`, but a cell also takes the output of an earlier stage."""
