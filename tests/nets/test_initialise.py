@@ -49,7 +49,7 @@ CHECKSUMS = {
     "mnasnet_tiny": -22.83771,
     "mobilenet_v1_tiny": 6.92405,
     "mobilenet_v2_tiny": 6.57522,
-    "nasnet_tiny": 46.89180,
+    "nasnet_tiny": 2.09488,
     "neocognitron_tiny": 0.04632,
     "nin_tiny": 10.30608,
     "plain8": 6.68857,
