@@ -20,7 +20,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from keras_peers import compared
-from pairs import CHANGES, PAIRS, Pair
+from pairs import PAIRS, Pair
 from recording import write_record
 from torch import Tensor, nn
 
@@ -57,10 +57,7 @@ def made(pair: Pair) -> nn.Module:
             net.transform_input = False  # type: ignore[assignment]
         return net
     if pair.library == "timm":
-        same: dict[str, Any] = {"pad_type": "same", "bn_eps": 1e-3} if pair.change in ("same", "relu") else {}
-        if pair.change == "relu":
-            same["act_layer"] = "relu"
-        return importlib.import_module("timm").create_model(pair.peer, pretrained=False, **same)  # type: ignore[no-any-return]
+        return importlib.import_module("timm").create_model(pair.peer, pretrained=False)  # type: ignore[no-any-return]
     provider = importlib.import_module("pytorchcv.model_provider")
     return provider.get_model(pair.peer, pretrained=False)  # type: ignore[no-any-return]
 
@@ -98,10 +95,6 @@ def transplanted(peer: nn.Module, pair: Pair) -> nn.Module:
     found, classes = converted(arrays, pair.net, key_map)
     net = create(pair.net, classes=classes, options=key_map.options)
     net.load_state_dict({key: torch.from_numpy(array) for key, array in found.items()})
-    if pair.change == "border":
-        for module in net.modules():
-            if isinstance(module, nn.AvgPool2d):
-                module.count_include_pad = True
     return net.eval()
 
 
@@ -177,7 +170,6 @@ def row_of(pair: Pair, version: Callable[[str], str]) -> dict[str, object]:
         "precision": str(precision).removeprefix("torch."),
         "passed": all(value <= LIMIT for value in largest.values()) and telling >= TELLING,
         "seconds_to_build_ours": round(built, 2),
-        **({"changed": CHANGES[pair.change]} if CHANGES[pair.change] else {}),
     }
 
 

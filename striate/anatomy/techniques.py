@@ -16,6 +16,7 @@ from striate.nets.base import Network
 from striate.nets.build import instantiate, variants
 from striate.nets.catalog import TECHNIQUES, entries
 from striate.nets.supervised import Supervised
+from striate.reading import TEXT, read_file
 
 # Layers by the name of their class, which may be torch's or ours.
 _CLASSES: Mapping[str, str] = {
@@ -92,7 +93,7 @@ def file_text(files: Sequence[str]) -> str:
 
     They are found again in the networks of these modules (none: of all), and in those that are not in the file yet.
     """
-    stored = json.loads(TECHNIQUES.read_text(encoding="utf-8"))
+    stored = json.loads(read_file(TECHNIQUES, TEXT))
     nets = entries(tiny=True)
     kept = {one.name for one in nets if files and one.file not in files} & stored.keys()
     found = {one.name: stored[one.name] if one.name in kept else techniques_of(one.name) for one in nets}

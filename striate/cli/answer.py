@@ -63,11 +63,6 @@ def engine_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="auto: as the model was evaluated; int8: calibrated and checked on labelled images first",
     )
-    calibrate_option(parser)
-
-
-def calibrate_option(parser: argparse.ArgumentParser) -> None:
-    """--calibrate."""
     parser.add_argument(
         "--calibrate", metavar="DATA", help="with int8: labelled images (default: the training data, once)"
     )

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.inference.backbones import backbone_of, net_of
+from striate.inference.backbones import backbone_of
 from striate.inference.ood import NEIGHBOURS, OODDetector
 from striate.model import Model
 from striate.storage import json_text
@@ -57,6 +57,19 @@ class OutputLayers(nn.Module):
         return outputs
 
 
+def _head(model: Model) -> nn.Module:
+    """The linear head, with its weights; the identity for a model without one."""
+    if not model.head:
+        return nn.Identity()
+    weight, bias = model.tensors[f"{model.head}.weight"], model.tensors.get(f"{model.head}.bias")
+    head = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(np.array(weight)))
+        if bias is not None:
+            head.bias.copy_(torch.from_numpy(np.array(bias)))
+    return head
+
+
 class Top(nn.Module):
     """What `OutputLayers` has above the backbone: embeddings [N, D] -> the outputs of `output_names`.
 
@@ -66,7 +79,7 @@ class Top(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.activation = _ACTIVATIONS[model.task.activation]
-        self.head: nn.Module = net_of(model).get_submodule(model.head) if model.head else nn.Identity()
+        self.head = _head(model)
         detector = OODDetector.of(model)
         bank = np.zeros((0, 0), np.float32) if detector is None else detector.bank.astype(np.float32)
         self.register_buffer("bank", torch.from_numpy(np.ascontiguousarray(bank.T)), persistent=False)

@@ -89,9 +89,8 @@ def export(
     path = Path(out) if out else _beside(Path(model), opened, to)
     if path.suffix != _suffix(to):
         raise RequestError(f"an export to {to} is written to a file ending in {_suffix(to)}, not {str(path)!r}")
-    source = images_of(
-        opened, images, purpose="an export is first checked on images", option="--images", split=split_beside(model)
-    )
+    split = split_beside(model) if precision == "int8" else None
+    source = images_of(opened, images, purpose="an export is first checked on images", option="--images", split=split)
     int8 = int8_backbone(opened, to, source, progress) if precision == "int8" else None
     predictor = Predictor(opened)
     with tempfile.TemporaryDirectory(prefix="striate-export-") as folder:

@@ -79,7 +79,7 @@ def _openvino(model: Model, crops: list[Images]) -> tuple[Any, Callable[[Images]
     from striate.inference.backbones import backbone_of
 
     graph = quantized(convert(backbone_of(model), model.pixels), crops)
-    return graph, OpenVinoEngine(model, "int8", graph=graph).run
+    return graph, OpenVinoEngine(model, "int8", many=True, graph=graph).run
 
 
 def _onnx(model: Model, crops: list[Images]) -> tuple[Any, Callable[[Images], NDArray[np.float32]]]:
@@ -103,7 +103,7 @@ class Sample:
 
 def checked(model: Model, sample: Sample, run: Callable[[Images], NDArray[np.float32]]) -> Int8Check:
     """The comparison of float32 with `run`, crops -> embeddings in int8."""
-    floating = Predictor(model, engine="openvino", precision="float32")
+    floating = Predictor(model, engine="openvino", precision="float32", many=True)
 
     def predictions(embed: Callable[[Images], NDArray[np.float32]]) -> NDArray[np.float32]:
         rows = [row for _, row in in_batches(embed, enumerate(sample.compared))]

@@ -20,6 +20,7 @@ from striate.data.splits import units_of
 from striate.learning.power_law import USUAL, fit_power_law
 from striate.learning.split import Split
 from striate.tasks import Evaluation, Task
+from striate.tasks.metrics import quantile_interval
 from striate.tasks.values import Metric, or_none
 
 SHARES = ((0.1, 5), (0.2, 4), (0.4, 3), (0.7, 2))  # of the training images, and the draws of each; besides all
@@ -211,7 +212,7 @@ def _extrapolated(found: Sequence[_Size], task: Task, targets: NDArray[Any], see
             round(now * times),
             float(told[0, place]),
             _interval(told[1:, place], metric),
-            _quantiles(told[1:, place] - told[1:, -1]),
+            quantile_interval(told[1:, place] - told[1:, -1]),
         )
         for place, times in enumerate(TIMES)
     )
@@ -275,15 +276,7 @@ def _spread(scores: Sequence[Doubles], sizes: Doubles) -> Doubles:
 
 
 def _interval(samples: Doubles, metric: Metric) -> Range:
-    return metric.clipped(*_quantiles(samples))
-
-
-def _quantiles(samples: Doubles) -> Range:
-    known = samples[np.isfinite(samples)]
-    if not len(known):
-        return -math.inf, math.inf
-    low, high = np.quantile(known, [0.025, 0.975])
-    return float(low), float(high)
+    return metric.clipped(*quantile_interval(samples))
 
 
 def _known(interval: Range) -> list[float] | None:

@@ -105,6 +105,17 @@ class Net(Network):
         return x
 
 
+class DropoutNet(Net):
+    """A classifier with dropout of the pooled vector, the module `dropout`."""
+
+    dropout: nn.Module
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Images [N, in_channels, H, W] -> vectors [N, embedding_size], with dropout in training."""
+        vector: Tensor = self.dropout(super().embed(x))
+        return vector
+
+
 class Variant(NamedTuple):
     """A named network of a paper.
 

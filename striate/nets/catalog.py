@@ -189,7 +189,7 @@ def add_own(own: OwnEntry, short_name: str | None) -> None:
 @functools.cache
 def _catalogue() -> dict[str, Entry]:
     found: dict[str, Entry] = {}
-    techniques = json.loads(TECHNIQUES.read_text(encoding="utf-8"))
+    techniques = json.loads(read_file(TECHNIQUES, TEXT))
     for file, paper in papers():
         shared = {key: value for key, value in paper.items() if key not in ("nets", "rows")}
         for name, facts in paper["nets"].items():

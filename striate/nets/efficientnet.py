@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import ClassVar, NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
 from striate.errors import RequestError
 from striate.layers.conv import ConvNormAct
 from striate.layers.drop_path import DropPath, check_rate
 from striate.layers.squeeze_excitation import SqueezeExcitation
-from striate.nets.base import Net, Variant
+from striate.nets.base import DropoutNet, Variant
 from striate.nets.initialise import he_normal_fan_out
 from striate.nets.mobilenet_v1 import Padding
 from striate.nets.mobilenet_v2 import InvertedResidual, round_channels
@@ -126,7 +126,7 @@ class MBConv(InvertedResidual):
         self.depthwise.add_module("excitation", excitation)
 
 
-class EfficientNet(Net):
+class EfficientNet(DropoutNet):
     """The stages of Table 1, scaled; global average pooling, dropout, a linear layer.
 
     `width` and `depth` multiply channels and layers. In training, `dropout` is the dropout rate of the pooled vector,
@@ -188,11 +188,6 @@ class EfficientNet(Net):
         first = block(stage.in_channels, stage.channels, stride=stage.stride)
         others = (block(stage.channels, stage.channels, stride=1) for _ in range(stage.layers - 1))
         return nn.Sequential(first, *others)
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> vectors [N, embedding_size], with dropout in training."""
-        vector: Tensor = self.dropout(super().embed(x))
-        return vector
 
 
 def drop_paths(net: nn.Module, rate: float) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from striate.layers.branches import Branches
-from striate.nets.base import Net, Variant
+from striate.nets.base import DropoutNet, Variant
 from striate.nets.cells import MapSize, Steps
 from striate.nets.inception_modules import Conv
 from striate.nets.initialise import he_normal
@@ -192,7 +192,7 @@ class Residual(nn.Module):
         return out
 
 
-class InceptionV4(Net):
+class InceptionV4(DropoutNet):
     """The stages of a table, global average pooling, dropout, a linear layer.
 
     `width` multiplies all channels; `dropout` is the dropout rate of the pooled vector. 299x299 images in the paper;
@@ -215,11 +215,6 @@ class InceptionV4(Net):
         self.head = nn.Linear(self.embedding_size, classes)
         self.stages = tuple(stage.name for stage in plan)
         he_normal(self)  # The paper does not state it.
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> vectors [N, embedding_size], with dropout in training."""
-        vector: Tensor = self.dropout(super().embed(x))
-        return vector
 
 
 def _modules(stage: Stage) -> nn.Module:

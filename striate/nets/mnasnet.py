@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
 from striate.layers.conv import ConvNormAct
-from striate.nets.base import Net, Variant
+from striate.nets.base import DropoutNet, Variant
 from striate.nets.cells import MapSize
 from striate.nets.efficientnet import MOMENTUM, MBConv
 from striate.nets.initialise import he_normal_fan_out
@@ -110,7 +110,7 @@ def stages(text: str, in_channels: int = 3, width: float = 1.0) -> Iterator[Stag
         in_channels, side = channels, row.output.height
 
 
-class MnasNet(Net):
+class MnasNet(DropoutNet):
     """MnasNet-A1: the stages of the table, global average pooling, dropout, a linear layer.
 
     `width` multiplies the channels but those of the last convolution; `dropout` is the dropout rate of the pooled
@@ -146,11 +146,6 @@ class MnasNet(Net):
         self.feature_channels = self.embedding_size = plan[-1].channels
         self.head = nn.Linear(self.embedding_size, classes)
         he_normal_fan_out(self)
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> vectors [N, embedding_size], with dropout in training."""
-        vector: Tensor = self.dropout(super().embed(x))
-        return vector
 
 
 class MnasNetB1(MnasNet):

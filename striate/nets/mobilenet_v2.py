@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from striate.nets.base import Net, Variant
+from striate.nets.base import DropoutNet, Variant
 from striate.nets.cells import MapSize
 from striate.nets.initialise import truncated_normal
 from striate.nets.mobilenet_v1 import Padding, conv_maker
@@ -100,7 +100,7 @@ class InvertedResidual(nn.Module):
         return x + y if self.residual else y
 
 
-class MobileNetV2(Net):
+class MobileNetV2(DropoutNet):
     """The stages of the table, global average pooling, dropout, a linear layer.
 
     `width` multiplies the channels; `dropout` is the dropout rate of the pooled vector. 224x224 images in
@@ -137,11 +137,6 @@ class MobileNetV2(Net):
         self.feature_channels = self.embedding_size = last.channels
         self.head = nn.Linear(self.embedding_size, classes)
         truncated_normal(self)
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> vectors [N, embedding_size], with dropout in training."""
-        vector: Tensor = self.dropout(super().embed(x))
-        return vector
 
 
 def _blocks(stage: Stage, conv: Callable[..., nn.Sequential]) -> nn.Sequential:

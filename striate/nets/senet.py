@@ -14,7 +14,7 @@ from striate.errors import RequestError
 from striate.layers.conv import ConvAct, ConvNormAct
 from striate.layers.squeeze_excitation import SqueezeExcitation
 from striate.nets import resnext, shake_shake, wide_resnet
-from striate.nets.base import Net, Variant
+from striate.nets.base import DropoutNet, Net, Variant
 from striate.nets.bn_inception import BNInception, Inception
 from striate.nets.inception_v4 import InceptionResNetV2, Residual
 from striate.nets.initialise import he_normal
@@ -101,7 +101,7 @@ class GroupedBottleneck(nn.Module):
         return out
 
 
-class SENet154(Net):
+class SENet154(DropoutNet):
     """The stem, the rows of its table, global average pooling, dropout, a linear layer; SE itself is added afterwards.
 
     `width` multiplies channels and groups; `dropout` is the dropout rate of the pooled vector. 224x224 images in the
@@ -135,11 +135,6 @@ class SENet154(Net):
         self.feature_channels = self.embedding_size = channels
         self.head = nn.Linear(channels, classes)
         he_normal(self)
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> vectors [N, embedding_size], with dropout in training."""
-        vector: Tensor = self.dropout(super().embed(x))
-        return vector
 
 
 def _scaled(row: SENet154Row, width: float) -> SENet154Row:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from striate.layers.conv import ConvNormAct
 from striate.layers.pooling import SameMaxPool2d
-from striate.nets.base import Net, Variant
+from striate.nets.base import DropoutNet, Variant
 from striate.nets.cells import MapSize, Parts
 from striate.nets.initialise import glorot_uniform
 from striate.nets.mobilenet_v1 import Padding
@@ -97,7 +97,7 @@ class Block(nn.Module):
         return out
 
 
-class Xception(Net):
+class Xception(DropoutNet):
     """The stages of Figure 5, global average pooling, dropout, a linear layer.
 
     `width` multiplies all channels; `dropout` is the dropout rate of the pooled vector. 299x299 images in the paper;
@@ -136,11 +136,6 @@ class Xception(Net):
         self.head = nn.Linear(channels, classes)
         self.stages = tuple(row.stage for row in ROWS[:-1])
         glorot_uniform(self)
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> vectors [N, embedding_size], with dropout in training."""
-        vector: Tensor = self.dropout(super().embed(x))
-        return vector
 
 
 def _block(plan: list[Layer], shortcut: str | None, padding: Padding, norm: Callable[[int], nn.Module]) -> nn.Module:

@@ -19,6 +19,11 @@ def _momentum() -> float:
     return found
 
 
+def _alpha() -> float:
+    found: float = key(0.99, "decay of the average of squared gradients", low=0, high=0.999999)
+    return found
+
+
 def _epsilon() -> float:
     found: float = key(1e-8, "added to the denominator", low=0, high=10)
     return found
@@ -95,7 +100,7 @@ class RMSprop(_WithMomentum):
 
     name: ClassVar[str] = "rmsprop"
     OWN_LR: ClassVar[float] = 1e-3
-    alpha: float = key(0.99, "decay of the average of squared gradients", low=0, high=0.999999)
+    alpha: float = _alpha()
     epsilon: float = _epsilon()
 
 
@@ -150,7 +155,7 @@ class RMSpropInside(Optimizer):
 
     name: ClassVar[str] = "rmsprop-inside"
     OWN_LR: ClassVar[float] = 1e-3
-    alpha: float = key(0.99, "decay of the average of squared gradients", low=0, high=0.999999)
+    alpha: float = _alpha()
     epsilon: float = _epsilon()
 
 

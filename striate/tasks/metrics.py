@@ -115,7 +115,12 @@ def bootstrap_interval(
     inf) where all are.
     """
     generator = np.random.default_rng(0)
-    found = np.array([score(generator.integers(0, count, count)) for _ in range(draws)]) if count else np.zeros(0)
+    return quantile_interval([score(generator.integers(0, count, count)) for _ in range(draws)] if count else [])
+
+
+def quantile_interval(samples: ArrayLike) -> tuple[float, float]:
+    """The middle 95 % of samples; those that are not finite are left out; (-inf, inf) where all are."""
+    found = np.asarray(samples, np.float64)
     found = found[np.isfinite(found)]
     if not len(found):
         return -math.inf, math.inf

@@ -15,8 +15,7 @@ def shrink(optimizer: Optimizer, penalty: float) -> None:
 
     This is the proximal step for the penalty `penalty` * |w|: unlike a step along its gradient it makes weights exactly
     0. With momentum m the rate is lr / (1 - m), by which a constant gradient moves a weight; with Adam and RMSprop it
-    is decoupled from their scaling, as AdamW's weight decay is. Biases and scales of
-    normalisation are left alone.
+    is decoupled from their scaling, as AdamW's weight decay is. Biases and scales of normalisation are left alone.
     Source: Duchi, Singer 2009, "Efficient online and batch learning using forward backward splitting".
     """
     for group in optimizer.param_groups:

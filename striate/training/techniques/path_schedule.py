@@ -20,6 +20,9 @@ def set_progress(net: nn.Module, share: float) -> None:
 class PathSchedule(Hook):
     """Sets the progress of a network's scheduled drop-paths before each step; does nothing to others."""
 
+    def __init__(self) -> None:
+        self.scheduled = False
+
     def start(self, loop: LoopState) -> None:
         self.scheduled = any(isinstance(module, ScheduledDropPath) for module in loop.net.modules())
 
