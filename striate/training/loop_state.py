@@ -25,6 +25,7 @@ from striate.training.hooks import Hook
 from striate.training.optimizers import Rates, optimizer_for
 from striate.training.schedule import Schedule
 from striate.training.segments import in_segments
+from striate.training.small_maps import fast_small_maps
 from striate.training.training_module import LossFunction, TrainingModule
 from striate.training.view import View
 from striate.training.world import World
@@ -103,6 +104,7 @@ class LoopState:
         self._around = ExitStack()
         if self.device.type == "cpu" and recipe.train.compile != "yes":
             self._around.enter_context(fast_depthwise(net))
+            self._around.enter_context(fast_small_maps(net))
         if recipe.train.gradient_checkpointing == "sqrt":
             self._around.enter_context(in_segments(net))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from striate.weights.fitting import Rename
 from striate.weights.keys import KeyMap, PublishedRow, conv_norm, inception, mobile, published, xception
+from striate.weights.keys import pytorchcv_mobile as mobile_names
 from striate.weights.keys import pytorchcv_names as names
 from striate.weights.keys import pytorchcv_residual as residual
 
@@ -37,11 +38,11 @@ def key_map(net: str, arch: str = "") -> KeyMap | None:
         return KeyMap((*conv_norm(names.VGG_BLOCKS), *names.VGG_HEAD), no_bias=without)
     if net.startswith("efficientnet_b"):
         # Those with b and c at the end have TensorFlow's padding and epsilon, as the authors' code.
-        return KeyMap(names.efficientnet_rules(net), {} if arch[-1:] in ("b", "c") else _TORCH)
+        return KeyMap(mobile_names.efficientnet_rules(net), {} if arch[-1:] in ("b", "c") else _TORCH)
     if net.startswith("mobilenet_v1"):
-        return KeyMap(names.MOBILENET_V1, _TORCH)
+        return KeyMap(mobile_names.MOBILENET_V1, _TORCH)
     if net == "mobilenet_v2":
-        return KeyMap(names.mobilenet_v2_rules(), _TORCH, no_bias=("head",))
+        return KeyMap(mobile_names.mobilenet_v2_rules(), _TORCH, no_bias=("head",))
     return {
         "alexnet_one_tower": KeyMap(names.ALEXNET),
         "fractalnet20": KeyMap(residual.FRACTALNET, {"pool": "after_join"}),
