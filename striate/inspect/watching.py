@@ -53,7 +53,7 @@ def in_evaluation(net: nn.Module) -> Iterator[None]:
 
 def module_of(net: nn.Module, name: str) -> nn.Module:
     """The module of that name, as in `named_modules`. Raises RequestError for another name."""
-    modules = dict(net.named_modules())
+    modules: dict[str, nn.Module] = dict(net.named_modules())
     if name not in modules:
         raise unknown("module", name, filter(None, modules))
     return modules[name]
