@@ -224,9 +224,9 @@ def _checked(header: dict[str, Any], tensors: Tensors, name: str) -> Model:
     pixels = model.pixels
     if model.mean_image is not None and model.mean_image.shape != (pixels.height, pixels.width, pixels.channels):
         raise RequestError(f"the model file {name} is damaged: its mean image does not fit its pixels")
-    values = pixels.height * pixels.width * pixels.channels
+    size = pixels.height * pixels.width * pixels.channels
     shapes = [tensor.shape for key, tensor in model.input_tensors.items() if key.startswith("zca.")]
-    if shapes and (shapes != [(values, values), (values,)] or not pixels.contrast):
+    if shapes and (shapes != [(size, size), (size,)] or not pixels.contrast):
         raise RequestError(f"the model file {name} is damaged: its whitening does not fit its pixels")
     if model.head:
         weight, bias = tensors.get(f"{model.head}.weight"), tensors.get(f"{model.head}.bias")

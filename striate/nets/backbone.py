@@ -51,8 +51,10 @@ class Contrast(nn.Sequential):
     """uint8 [N, C, H, W] -> float32: global contrast normalisation, then whitening where the matrix is given."""
 
     def forward(self, images: Tensor) -> Tensor:
-        normalised: Tensor = super().forward(images.float())
-        return normalised
+        x = images.float()
+        for part in self:
+            x = part(x)
+        return x
 
 
 def normalisation(pixels: Pixels, tensors: Tensors | None = None) -> nn.Module:
