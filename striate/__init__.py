@@ -37,9 +37,12 @@ if TYPE_CHECKING:
     from striate.layers.batch_statistics import recalibrate
     from striate.layers.gradient_check import check_gradient
     from striate.nets.activations import swap_activation
+    from striate.nets.auxiliary import add_auxiliary_heads
     from striate.nets.check import check_net
+    from striate.nets.dropouts import add_dropout, add_input_dropout
     from striate.nets.norms import move_norm, swap_norm
     from striate.nets.own import register
+    from striate.nets.residuals import add_stochastic_depth
     from striate.recipe import Recipe
     from striate.sklearn import ImageClassifier
     from striate.training.hooks import Hook
@@ -53,6 +56,10 @@ __all__ = [
     "RequestError",
     "StriateError",
     "WorkError",
+    "add_auxiliary_heads",
+    "add_dropout",
+    "add_input_dropout",
+    "add_stochastic_depth",
     "audit",
     "augment",
     "check_gradient",
@@ -88,6 +95,10 @@ _HOMES = {
     "RequestError": "errors",
     "StriateError": "errors",
     "WorkError": "errors",
+    "add_auxiliary_heads": "nets.auxiliary",
+    "add_dropout": "nets.dropouts",
+    "add_input_dropout": "nets.dropouts",
+    "add_stochastic_depth": "nets.residuals",
     "audit": "jobs.audit",
     "augment": "jobs.augment",
     "compare": "jobs.compare",

@@ -31,6 +31,7 @@ from striate.tasks import Task, task_from_dict
 
 FORMAT = 3
 _EXTRA = "extra/"  # prefix of extras' names in the file: no module name contains a slash
+_INPUT = ("mean_image", "zca.weight", "zca.bias")
 MAX_CLASSES = 100_000
 
 Tensors = dict[str, NDArray[Any]]
@@ -44,7 +45,8 @@ class Model:
     names of the outputs. pixels: the preprocessing.
     tensors: the network's state by name. head: name of the linear layer that ends the net, "" if it has none.
     aliases: names that share another name's tensor. memory_format: of convolution weights in training.
-    extras: further tensors: "mean_image" [H, W, C], subtracted in place of the mean, and the OOD detector's.
+    extras: further tensors: "mean_image" [H, W, C], subtracted in place of the mean; "zca.weight" [D, D] and "zca.bias"
+    [D], of the whitening; and the OOD detector's.
     strategy, training, metrics, versions: its origin and its metrics, as JSON values.
     """
 
@@ -77,6 +79,11 @@ class Model:
         """The mean image [H, W, C] on the 0..255 scale, if one is subtracted from the network's input."""
         return self.extras.get("mean_image")
 
+    @property
+    def input_tensors(self) -> dict[str, NDArray[np.float32]]:
+        """The extras that normalise the network's input: the mean image, or the whitening."""
+        return {name: self.extras[name] for name in _INPUT if name in self.extras}
+
     @cached_property
     def backbone_key(self) -> str:
         """A key of everything that determines the embedding: net, input normalisation and every tensor before the head.
@@ -87,7 +94,8 @@ class Model:
         options = {name: value for name, value in self.options.items() if not (self.head and name == "classes")}
         pixels = self.pixels
         facts: list[Any] = [self.net, options, self.head, self.aliases, below]
-        facts += [_checksum(self.mean_image)] if self.mean_image is not None else []
+        facts += [_checksum(tensor) for tensor in self.input_tensors.values()]
+        facts += [self.pixels.contrast] if self.pixels.contrast else []
         facts += [source_digest(self.net)] if is_import_path(self.net) else []
         facts += [pixels.height, pixels.width, pixels.channels, list(pixels.mean), list(pixels.std)]
         return sha256_of(json.dumps(facts, sort_keys=True).encode())
@@ -216,6 +224,10 @@ def _checked(header: dict[str, Any], tensors: Tensors, name: str) -> Model:
     pixels = model.pixels
     if model.mean_image is not None and model.mean_image.shape != (pixels.height, pixels.width, pixels.channels):
         raise RequestError(f"the model file {name} is damaged: its mean image does not fit its pixels")
+    size = pixels.height * pixels.width * pixels.channels
+    shapes = [tensor.shape for key, tensor in model.input_tensors.items() if key.startswith("zca.")]
+    if shapes and (shapes != [(size, size), (size,)] or not pixels.contrast):
+        raise RequestError(f"the model file {name} is damaged: its whitening does not fit its pixels")
     if model.head:
         weight, bias = tensors.get(f"{model.head}.weight"), tensors.get(f"{model.head}.bias")
         fits = weight is not None and weight.ndim == 2 and len(weight) == len(classes)

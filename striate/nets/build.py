@@ -14,7 +14,7 @@ from striate.errors import RequestError, shown, unknown
 from striate.nets.base import Net, Network, Variant
 from striate.nets.catalog import USUAL_SIZE, Entry, OwnEntry, check_classifier, entry, known
 from striate.nets.own import make_own
-from striate.nets.swaps import SWAPS, swap
+from striate.nets.swaps import SWAPS, swap, swaps_of
 
 # Larger values are taken for mistakes: they would exhaust the memory.
 LARGEST_CLASSES = 100_000
@@ -53,7 +53,6 @@ def create(
     net.name = facts.name
     net.options = {"classes": classes, "in_channels": in_channels, "input_size": list(size), "options": chosen}
     if swaps:
-        assert isinstance(net, Net)  # of no other kind are these options
         swap(net, swaps)
     return net
 
@@ -179,7 +178,7 @@ def _option_types(facts: Entry | OwnEntry) -> dict[str, Any]:
     if variant.then is not None:
         hints = get_type_hints(variant.then)
         found |= {name: hints[name] for name in variant.then_options}
-    return found | SWAPS if issubclass(variant.net, Net) else found
+    return found | swaps_of(variant.net)
 
 
 def _fits(value: object, hint: Any) -> bool:
@@ -190,6 +189,8 @@ def _fits(value: object, hint: Any) -> bool:
         return any(type(value) is type(choice) and value == choice for choice in get_args(hint))
     if hint is bool or isinstance(value, bool):
         return hint is bool and isinstance(value, bool)
+    if get_origin(hint) is list:
+        return isinstance(value, list) and all(_fits(one, get_args(hint)[0]) for one in value)
     if hint is float:
         return isinstance(value, int | float) and math.isfinite(value)
     return isinstance(value, hint)
@@ -198,5 +199,7 @@ def _fits(value: object, hint: Any) -> bool:
 def _type_text(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return " or ".join(repr(choice) for choice in get_args(hint))
+    if get_origin(hint) is list:
+        return 'a list of texts, such as ["stage2"]'
     texts = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
     return texts.get(hint, str(hint))

@@ -53,9 +53,11 @@ class Input(Table):
 
     normalise: str = key(
         "channel",
-        "normalisation: by channel, by the mean pixel, or by the mean image",
-        choices=("channel", "mean-pixel", "mean-image"),
+        "normalisation: by channel, by the mean pixel, by the mean image, by each image's contrast (gcn), or whitened",
+        choices=("channel", "mean-pixel", "mean-image", "gcn", "zca"),
     )
+    gcn_scale: float = key(55.0, "of gcn and zca: the norm of every image after it", low=1e-3, high=1e6)
+    zca_epsilon: float = key(0.1, "of zca: added to the variance along each axis", low=1e-12, high=1e6)
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,12 @@ class Train(Table):
     accumulate: int = key(1, "micro-batches per batch (gradient accumulation), for less memory", low=1, high=65_536)
     clip_norm: float | None = key(1.0, "clip gradients to this norm; none: off", low=1e-6, high=1e6)
     l1: float | None = key(
-        None, "L1 penalty on weights (with optimizer.weight_decay: the elastic net); unset: off", low=1e-12, high=10
+        None,
+        "L1 penalty l1 |w| on weights (with optimizer.weight_decay: the elastic net); unset: off",
+        low=1e-12,
+        high=10,
     )
+    l1_norm_and_bias: bool = key(False, "the L1 penalty on normalisation layers and biases, too")
     ema_decay: float | None = key(
         None, "decay of the exponential moving average of the weights; unset: off", low=1e-6, high=0.999999
     )

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from striate.data.augment.augmentation import Augmentation
 from striate.data.sources.base import Source
 from striate.data.splits import folds_of, possible_folds
-from striate.inference.backbones import net_of
+from striate.inference.backbones import net_of, normalised
 from striate.learning.checks import FINETUNED_RATE
 from striate.learning.context import RunContext
 from striate.learning.evaluating import evaluate, train_with_folds
@@ -36,7 +36,7 @@ from striate.recipe import Recipe
 from striate.training.evaluation import validate
 from striate.training.hooks import Hook
 from striate.training.loop_state import LoopState
-from striate.training.view import View, normalised
+from striate.training.view import View
 from striate.transfer.head import Head
 from striate.transfer.unfreezing import Unfreezing, rates, recalibrate_batch_norms, trained_stages
 
@@ -124,13 +124,19 @@ class Pretrained:
         recipe = trainer.recipe
         net = net_of(self.model(trainer, rows))
         if recipe.finetune.batch_norm == "recalibrated":
-            recalibrate_batch_norms(net, recipe.finetune.unfreeze, _batches(trainer, rows))
+            recalibrate_batch_norms(net, recipe.finetune.unfreeze, self._batches(trainer, rows))
             matrix = np.full(self.features.matrix.shape, np.nan, np.float32)
-            matrix[rows] = _embedded(net, _batches(trainer, rows))
+            matrix[rows] = _embedded(net, self._batches(trainer, rows))
             _put_head(net, fit_on(trainer.data.split, matrix, recipe, rows))
         shares = rates(net, recipe.finetune.unfreeze, recipe.finetune.layer_decay)
         hook = Unfreezing(net, recipe.finetune.unfreeze, recipe.finetune.batch_norm)
-        return InitialState(net, trainer.data.pixels, rates=shares, hooks=(hook,), fitted=True)
+        tensors = self.features.extractor.backbone.input_tensors
+        return InitialState(net, trainer.data.pixels, tensors, rates=shares, hooks=(hook,), fitted=True)
+
+    def _batches(self, trainer: Trainer, rows: list[int]) -> Iterator[Tensor]:
+        """The images at `rows`, normalised, in batches."""
+        for start in range(0, len(rows), AT_ONCE):
+            yield normalised(trainer.images.exact(rows[start : start + AT_ONCE]), self.features.extractor.backbone)
 
     def fit(self, trainer: Trainer, rows: list[int], held_out: list[int], on_epoch: OnEpoch, stage: str) -> Fitted:
         """A model fine-tuned on the images at `rows`, and its history on a part of them set aside, from epoch 0 on.
@@ -140,7 +146,7 @@ class Pretrained:
         aside = _aside(trainer, rows)
         if not aside:
             return trainer.fit(rows, [], on_epoch, stage)
-        start = _AtStart(trainer, aside, on_epoch)
+        start = _AtStart(trainer, aside, on_epoch, self.features.extractor.backbone)
         tuned_on = sorted(set(rows) - set(aside))
         fitted = dataclasses.replace(trainer, hooks=(*trainer.hooks, start)).fit(tuned_on, aside, on_epoch, stage)
         before, after = start.row["held_out_loss"], _chosen(trainer, fitted.history)["held_out_loss"]
@@ -159,12 +165,13 @@ class Pretrained:
 class _AtStart(Hook):
     """Epoch 0 of the history: the net as it starts, evaluated on the images at `rows`."""
 
-    def __init__(self, trainer: Trainer, rows: list[int], on_epoch: OnEpoch) -> None:
-        self.trainer, self.rows, self.on_epoch = trainer, rows, on_epoch
+    def __init__(self, trainer: Trainer, rows: list[int], on_epoch: OnEpoch, backbone: Model) -> None:
+        self.trainer, self.rows, self.on_epoch, self.backbone = trainer, rows, on_epoch, backbone
         self.row: Row = {}
 
     def start(self, loop: LoopState) -> None:
-        view = View(self.trainer.evaluation_examples(self.rows), loop.device)
+        examples = self.trainer.evaluation_examples(self.rows, self.backbone.pixels, self.backbone.input_tensors)
+        view = View(examples, loop.device)
         found = validate(loop.net.eval(), view, loop.held_out_loss, precision=loop.recipe.train.precision)
         self.row = {"epoch": 0, loop.examples.task.metric.curve_key: found.score, "held_out_loss": found.loss}
         self.on_epoch(self.row)
@@ -184,14 +191,6 @@ def _chosen(trainer: Trainer, history: tuple[Row, ...]) -> Row:
         for row in reversed(history):  # the first on a tie
             chosen = chosen if metric.better(chosen[metric.curve_key], row[metric.curve_key]) else row
     return chosen
-
-
-def _batches(trainer: Trainer, rows: list[int]) -> Iterator[Tensor]:
-    """The images at `rows`, normalised, in batches."""
-    pixels = trainer.data.pixels
-    for start in range(0, len(rows), AT_ONCE):
-        images = torch.from_numpy(trainer.images.exact(rows[start : start + AT_ONCE])).permute(0, 3, 1, 2)
-        yield normalised(images, pixels.mean, pixels.std)
 
 
 @torch.no_grad()
