@@ -19,6 +19,7 @@ from striate.storage import json_text, write_text
 
 LOG, RECIPE, MODEL, CHECKPOINTS = "log.jsonl", "recipe.toml", "model.safetensors", "checkpoints"
 DECISIONS, REPORT, OUTCOMES = "decisions.csv", "report.html", "evaluated.csv"
+SNAPSHOTS = "snapshots"  # the folder of models from within the run
 
 _BEFORE_MODEL = ("audit.json", "split.csv", OUTCOMES, DECISIONS, REPORT, RECIPE)  # besides the log
 
