@@ -22,7 +22,7 @@ from striate.data.augment.crops import Mirrored, Several, TenCrops, View
 from striate.errors import RequestError, unknown
 from striate.inference.image_predictor import ImagePredictor, Row
 from striate.inference.predictor import Predictor
-from striate.model import Ensemble
+from striate.model import AnyModel, Ensemble
 from striate.pixels import Images
 from striate.tasks import Task
 
@@ -70,7 +70,7 @@ class AveragePredictor(ImagePredictor):
     the members' distances, each as a multiple of its threshold, is above 1; only if every member has a detector.
     """
 
-    def __init__(self, model: Ensemble | None, task: Task, parts: Sequence[Part]) -> None:
+    def __init__(self, model: AnyModel, task: Task, parts: Sequence[Part]) -> None:
         self.model, self._task = model, task
         members = [part for part in parts if part.plain > 0]
         thresholds = [part.predictor.ood_threshold for part in members]
@@ -142,16 +142,12 @@ def ensemble_predictor(ensemble: Ensemble, *, engine: str, precision: str, many:
     return AveragePredictor(ensemble, ensemble.task, parts)
 
 
-def with_views(predictor: ImagePredictor, views: str) -> AveragePredictor:
+def with_views(predictor: Predictor | AveragePredictor, views: str) -> AveragePredictor:
     """The predictor with the average over several views of an image, "flip", "ten-crop" or "scales".
 
     Raises RequestError for others, and for several scales of a network that takes one size only.
     """
-    return AveragePredictor(
-        predictor.model if isinstance(predictor, AveragePredictor) else None,
-        predictor.task,
-        viewed(predictor.averaged, views),
-    )
+    return AveragePredictor(predictor.model, predictor.task, viewed(predictor.averaged, views))
 
 
 def viewed(parts: Sequence[Part], views: str) -> tuple[Part, ...]:

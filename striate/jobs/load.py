@@ -39,8 +39,7 @@ def load_calibrated(
     trained on. Raises what `striate.quantize` raises.
     """
     predictor = _opened(name, engine, precision, many=many)
-    int8 = isinstance(predictor, Predictor) and predictor.precision == "int8"
-    if int8 and (calibrate is not None or not int8_folder(predictor.model).is_dir()):
+    if isinstance(predictor, Predictor) and _to_quantise(predictor, calibrate):
         from striate.jobs.quantize import quantize
 
         quantize(name, calibrate, progress=progress)
@@ -52,3 +51,7 @@ def _opened(name: str | os.PathLike[str], engine: str, precision: str, *, many: 
     if isinstance(model, Ensemble):
         return ensemble_predictor(model, engine=engine, precision=precision, many=many)
     return Predictor(model, engine=engine, precision=precision, many=many)
+
+
+def _to_quantise(predictor: Predictor, calibrate: Data | None) -> bool:
+    return predictor.precision == "int8" and (calibrate is not None or not int8_folder(predictor.model).is_dir())

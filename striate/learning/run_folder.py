@@ -134,6 +134,7 @@ class RunFolder:
         if finished or in_vain:
             shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)  # no longer needed
         if in_vain:
+            shutil.rmtree(self.path / SNAPSHOTS, ignore_errors=True)
             for name in _BEFORE_MODEL:
                 (self.path / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # a full disk was reported where the line was written
