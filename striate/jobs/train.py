@@ -193,7 +193,7 @@ def open_for_training(recipe: Recipe, data: Data) -> tuple[Source, list[str]]:
         source, lines = apply_decisions(source, read_decisions(Path(recipe.data.decisions)))
         notes += lines
     check_balance(source.task, recipe.data.balance)
-    check_head(source.task, recipe.head.kind, recipe.strategy)
+    check_head(source.task, recipe.head.kind)
     source.task.loss_name(recipe.loss.name)
     return source, notes
 

@@ -53,12 +53,10 @@ class Compared:
         return self.fitted.out_of_fold
 
 
-def check_head(task: Task, kind: str, strategy: str) -> None:
-    """Raise RequestError for a head that does not go with the task or the strategy, or needs scikit-learn."""
+def check_head(task: Task, kind: str) -> None:
+    """Raise RequestError for a head that does not go with the task, or needs scikit-learn."""
     if kind == "logistic":
         return
-    if kind in VOTING and strategy == "finetune":
-        raise RequestError(f"--head {kind}: fine-tuning needs a linear head, to train it with the network's stages")
     if not task.one_class:
         raise RequestError(f"--head {kind} needs single-label classification; the task here is {task.kind!r}")
     if kind not in ("bayes", "knn"):

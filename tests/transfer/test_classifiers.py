@@ -120,17 +120,15 @@ def test_images_of_weight_zero_have_no_part_and_classes_may_be_absent(kind: str)
 
 def test_a_head_that_cannot_be_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in VOTING:
-        check_head(THREE, kind, "features")
-        with pytest.raises(RequestError, match="fine-tuning needs a linear head"):
-            check_head(THREE, kind, "finetune")
+        check_head(THREE, kind)
     with pytest.raises(RequestError, match="single-label classification; the task here is 'regression'"):
-        check_head(Regression(("metres",)), "svm", "features")
-    check_head(Regression(("metres",)), "logistic", "features")
+        check_head(Regression(("metres",)), "svm")
+    check_head(Regression(("metres",)), "logistic")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    check_head(THREE, "bayes", "finetune")
-    check_head(THREE, "knn", "features")
+    check_head(THREE, "bayes")
+    check_head(THREE, "knn")
     with pytest.raises(RequestError, match=r"pip install 'striate\[sklearn\]'"):
-        check_head(THREE, "auto", "features")
+        check_head(THREE, "auto")
 
 
 @pytest.mark.parametrize("kind", VOTING)
