@@ -18,6 +18,7 @@ from striate.data.augment.crops import Several
 from striate.inference.averaging import AveragePredictor
 from striate.inference.ood import OODDetector
 from striate.inference.predictor import Predictor
+from striate.inference.runtimes import import_onnxruntime, import_openvino
 from striate.model import Ensemble, Model, read, read_any, write
 from striate.pixels import Pixels
 from striate.tasks import Classification, Multilabel
@@ -53,6 +54,11 @@ def enlarged(folder: Path, file: Path) -> Path:
     model = read(folder / "model.safetensors")
     write(file, dataclasses.replace(model, pixels=dataclasses.replace(model.pixels, height=40, width=44)))
     return file
+
+
+def with_detector(model: Model) -> Model:
+    embeddings = np.random.default_rng(0).random((30, model.tensors["head.weight"].shape[1]), np.float32)
+    return dataclasses.replace(model, extras=OODDetector.fit(embeddings).extras())
 
 
 def images(data: Path, count: int = 9) -> list[Path]:
@@ -129,23 +135,31 @@ def test_the_interval_is_paired() -> None:
     assert 0 < gain.low < gain.value < gain.high and gain.clear
 
 
-@pytest.mark.parametrize("form", ["onnx", "openvino"])
+@pytest.mark.parametrize("form", [pytest.param("onnx", marks=pytest.mark.slow), "openvino"])
 def test_it_is_exported_as_one_graph(runs: tuple[Path, list[Path]], tmp_path: Path, cli, form: str) -> None:
     data, folders = runs
     turned, out = tmp_path / "turned.safetensors", tmp_path / "all.safetensors"
-    write(turned, reversed_classes(read(folders[1] / "model.safetensors")))
-    striate.ensemble([enlarged(folders[2], tmp_path / "large.safetensors"), turned], out)
+    write(turned, with_detector(reversed_classes(read(folders[1] / "model.safetensors"))))
+    large = enlarged(folders[2], tmp_path / "large.safetensors")
+    write(large, with_detector(read(large)))
+    striate.ensemble([large, turned], out, weights=[1, 2])
     code, said, err = cli("export", out, "--to", form, "--images", data)  # writes only what predicts as it does
-    assert code == 0 and "100.0 % of the predictions agree" in said, err
+    assert code == 0 and "100.0 % of the predictions agree" in said and "and distances [N] out" in said, err
     image = np.array(Image.open(images(data)[0]).convert("RGB"))[None]
-    expected = striate.load(out, engine="torch").predict(images(data)[0])[0].probabilities
+    expected = striate.load(out, engine="torch").predict(images(data)[0])[0]
     if form == "onnx":
-        import onnxruntime
-
-        session = onnxruntime.InferenceSession(str(out.with_suffix(".onnx")), providers=["CPUExecutionProvider"])
-        found = session.run(["probabilities"], {"images": image})[0][0]
-        assert session.get_modelmeta().custom_metadata_map["classes"] == '["high", "left", "low"]'
-        assert np.allclose(found, expected, atol=1e-3)
+        session = import_onnxruntime().InferenceSession(
+            str(out.with_suffix(".onnx")), providers=["CPUExecutionProvider"]
+        )
+        found, distances = session.run(["probabilities", "distances"], {"images": image})
+        facts = session.get_modelmeta().custom_metadata_map
+        assert (facts["classes"], facts["ood_threshold"]) == ('["high", "left", "low"]', "1")
+    else:
+        graph = import_openvino().Core().compile_model(str(out.with_suffix(".xml")), "CPU")
+        answer = graph([image])
+        found, distances = answer["probabilities"], answer["distances"]
+    assert np.allclose(found[0], expected.probabilities, atol=1e-3)
+    assert distances[0] == pytest.approx(expected.distance, abs=1e-2)
 
 
 def test_ensembles_of_ensembles_are_flat_and_round_trip(runs: tuple[Path, list[Path]], tmp_path: Path) -> None:
@@ -208,14 +222,11 @@ def test_models_that_do_not_go_together_are_refused_in_one_line(
 
 def test_thresholds_and_detectors_are_the_means_of_the_members(runs: tuple[Path, list[Path]], tmp_path: Path) -> None:
     data, folders = runs
-    generator = np.random.default_rng(0)
     members, files = [], []
     for place, folder in enumerate(folders[:2]):
         model = read(folder / "model.safetensors")
-        width = model.tensors["head.weight"].shape[1]
-        detector = OODDetector.fit(generator.random((30, width), np.float32))
         task = Multilabel(model.task.names, (0.2, 0.4, 0.6) if place else (0.4, 0.4, 0.8))
-        members.append(dataclasses.replace(model, task=task, extras=detector.extras()))
+        members.append(dataclasses.replace(with_detector(model), task=task))
         files.append(tmp_path / f"{place}.safetensors")
         write(files[-1], members[-1])
     done = striate.ensemble(files, tmp_path / "both.safetensors")
