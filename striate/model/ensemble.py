@@ -5,6 +5,7 @@ Its file is a model file with a header for each member, whose tensors are named 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -59,13 +60,11 @@ class Ensemble:
 AnyModel = Model | Ensemble
 
 
-def ensemble_of(
-    models: Sequence[AnyModel], names: Sequence[str], weights: Sequence[float] | None = None, **facts: dict[str, Any]
-) -> Ensemble:
+def ensemble_of(models: Sequence[AnyModel], names: Sequence[str], weights: Sequence[float] | None = None) -> Ensemble:
     """The ensemble of models, whose order of classes may differ; the members of ensembles among them are its members.
 
-    names: what the models are called in errors. weights: one positive number a model; None: all equal. facts: see
-    `Ensemble`. Raises RequestError for fewer than two members, for different tasks or classes, and for other weights.
+    names: what the models are called in errors. weights: one positive number a model; None: all equal.
+    Raises RequestError for fewer than two members, for different tasks or classes, and for other weights.
     """
     given = _checked_weights(weights, len(models))
     members: list[Model] = []
@@ -80,7 +79,7 @@ def ensemble_of(
     total = sum(shares)
     # A file's shares, which sum to 1 but for rounding, stay as they are.
     shares = shares if abs(total - 1) < 1e-12 else [share / total for share in shares]
-    return Ensemble(tuple(members), tuple(shares), _mean_thresholds(models[0].task, members, shares), **facts)
+    return Ensemble(tuple(members), tuple(shares), _mean_thresholds(models[0].task, members, shares))
 
 
 def write_ensemble(path: Path, ensemble: Ensemble) -> None:
@@ -107,7 +106,7 @@ def read_any(path: Path) -> AnyModel:
     if MEMBERS not in header:
         return checked(header, tensors, name)
     headers, weights = header[MEMBERS], header.get("weights")
-    facts = {key: header.get(key) for key in ("training", "metrics", "versions")}
+    facts: dict[str, Any] = {key: header.get(key) for key in ("training", "metrics", "versions")}
     lists = isinstance(headers, list) and isinstance(weights, list) and all(isinstance(one, dict) for one in headers)
     if not lists or not all(isinstance(value, dict) for value in facts.values()):
         raise RequestError(f"the model file {name} is damaged: it does not describe the members of an ensemble")
@@ -115,20 +114,21 @@ def read_any(path: Path) -> AnyModel:
     members = [checked(one, apart[place], f"{name}, member {place + 1}") for place, one in enumerate(headers)]
     names = [f"member {place + 1}" for place in range(len(members))]
     try:
-        return ensemble_of(members, names, weights, **facts)  # type: ignore[arg-type]
+        found = ensemble_of(members, names, weights)
     except RequestError as error:
         raise RequestError(f"the model file {name} is damaged: {error}") from error
+    return dataclasses.replace(found, **facts)
 
 
 def _apart(tensors: Tensors, count: int, name: str) -> list[Tensors]:
     """Each member's tensors, by their names in a file of its own."""
-    found: list[Tensors] = [{} for _ in range(count)]
+    found: dict[str, Tensors] = {str(place): {} for place in range(count)}
     for full, tensor in tensors.items():
         place, _, own = full.partition("/")
-        if not (place.isascii() and place.isdigit() and int(place) < count):
-            raise RequestError(f"the model file {name} is damaged: tensor {full!r} belongs to no member")
-        found[int(place)][own] = tensor
-    return found
+        if place not in found:
+            raise RequestError(f"the model file {name} is damaged: tensor {full[:60]!r} belongs to no member")
+        found[place][own] = tensor
+    return list(found.values())
 
 
 def _checked_weights(weights: Sequence[float] | None, count: int) -> list[float]:

@@ -86,6 +86,9 @@ def test_a_head_that_is_no_layer_is_stored_and_needs_no_scikit_learn(
     assert answer.probabilities.sum() == pytest.approx(1, abs=1e-6) and 0 < answer.confidence < 1
     with pytest.raises(striate.RequestError, match="no layer of a network"):
         _ = predictor.net
+    weights = tmp_path / "run" / "model.safetensors"
+    net = striate.create(predictor.model.net, weights=weights)  # whose own head is fresh, not of zeros
+    assert net.head.weight.abs().sum() > 0
     code, _, err = cli("export", tmp_path / "run", "--to", "onnx")
     assert code == 2 and "is no layer of a network" in err and err.count("\n") == 1
 
