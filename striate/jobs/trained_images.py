@@ -75,19 +75,20 @@ def trained_keys(source: Source, data: Data | None, models: Sequence[Trained]) -
     data: what `source` was opened from; None: the data that the models were trained on. Images from elsewhere are
     recognised by their content.
     """
-    keys, digests, unknown = Keys(source), set[str](), list[str]()
+    keys, unknown = Keys(source), list[str]()
     found: set[str] = set()
+    read: dict[tuple[str, frozenset[str]], set[str] | None] = {}  # the runs of an ensemble mostly share their images
     for one in models:
-        trained = [image for image, part in one.split.items() if part == "train"]
+        trained = frozenset(image for image, part in one.split.items() if part == "train")
         if not one.split:
             unknown.append(one.name)
         elif data is None or _same_place(data, one.data):
             found.update(keys.key(image) for image in trained)
         else:
-            contents = _contents(one)
-            digests |= contents or set()
-            unknown += [] if contents is not None else [one.name]
-    if digests:
+            if (one.data, trained) not in read:
+                read[one.data, trained] = _contents(one)
+            unknown += [one.name] if read[one.data, trained] is None else []
+    if digests := set[str]().union(*(contents or () for contents in read.values())):
         found.update(item.key for item in source.items if _digest(source, item) in digests)
     return found & {item.key for item in source.items}, unknown
 

@@ -103,7 +103,8 @@ def _keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ood", metavar="FOLDER", help="out-of-distribution images: fit and evaluate OOD detection")
     parser.add_argument(
         "--head", choices=[*LINEAR_HEADS, *VOTING_HEADS, "auto"],
-        help="classifier on the features; auto: chosen by cross-validation (features, finetune; default: logistic)",
+        help="classifier on the features; auto: chosen by cross-validation; knn, tree and forest are not linear: no "
+        "fine-tuning, no export (features, finetune; default: logistic)",
     )  # fmt: skip
     parser.add_argument(
         "--learning-curve", action="store_const", const=True,
