@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from striate.jobs.augment import augment
     from striate.jobs.catalogue import list_nets, show
     from striate.jobs.compare import compare
+    from striate.jobs.ensemble import ensemble
     from striate.jobs.evaluate import evaluate
     from striate.jobs.export import export
     from striate.jobs.features import features
@@ -66,6 +67,7 @@ __all__ = [
     "check_net",
     "compare",
     "create",
+    "ensemble",
     "evaluate",
     "export",
     "features",
@@ -105,6 +107,7 @@ _HOMES = {
     "create": "weights.create",
     "check_gradient": "layers.gradient_check",
     "check_net": "nets.check",
+    "ensemble": "jobs.ensemble",
     "evaluate": "jobs.evaluate",
     "export": "jobs.export",
     "features": "jobs.features",

@@ -95,6 +95,11 @@ class Pixels:
         return dataclasses.asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of what `apply` returns: height, width, channels."""
+        return self.height, self.width, self.channels
+
+    @property
     def at_least(self) -> int:
         """The argument of `decode`, so that a reduced decoding keeps twice the size needed after cropping."""
         longer = max(self.height, self.width)

@@ -26,6 +26,7 @@ VERBS = (
     "pack",
     "features",
     "compare",
+    "ensemble",
     "export",
     "fetch",
     "import",

@@ -33,6 +33,19 @@ def net_of(model: Model) -> Net:
     return net.eval()
 
 
+def takes_size(model: Model, height: int, width: int) -> bool:
+    """Whether the model's network, made for its own input size, takes images of another one: tried without memory."""
+    with torch.device("meta"):
+        net = create_classifier(model.net, **model.options).eval()
+        if min(height, width) < net.minimum_size:
+            return False
+        try:
+            net(torch.zeros(1, net.in_channels, height, width))
+        except (RequestError, RuntimeError, ValueError):
+            return False
+    return True
+
+
 def backbone_of(model: Model, layer: str = "") -> nn.Module:
     """From uint8 images to embeddings (logits, if the net has no linear head), or to the pooled map of a stage.
 

@@ -26,6 +26,8 @@ from striate.learning.extensions import Extensions
 from striate.learning.history import Row, note_of, row_of
 from striate.learning.image_cache import CachedImages
 from striate.learning.prepare import Prepared
+from striate.learning.run_folder import SNAPSHOTS
+from striate.learning.snapshots import Snapshots
 from striate.model import Model
 from striate.nets.backbone import normalisation
 from striate.nets.base import Net
@@ -34,6 +36,7 @@ from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
 from striate.progress import Step
 from striate.recipe import Recipe
+from striate.recipe.schedules import WarmRestarts
 from striate.tasks import Loss, Task
 from striate.training.checkpoints import Checkpoints
 from striate.training.examples import Examples, training_loss
@@ -148,6 +151,7 @@ class Trainer:
                     *self.extensions.hooks,
                     *self.hooks,
                     reporting,
+                    *self._snapshots(stage, ready.state),
                     self._checkpoints(stage, rows, held_out),
                 ],
                 rates=ready.rates,
@@ -236,6 +240,21 @@ class Trainer:
     def _fraction(self) -> float:
         """The share of a training image's side that prediction uses: there may be a margin."""
         return self.data.pixels.fraction if self.images.zoomed_out else 1.0
+
+    def _snapshots(self, stage: str, state: InitialState) -> list[Hook]:
+        """The hook that stores the model at the end of each cycle, if the recipe asks for it; not for folds."""
+        schedule = self.recipe.schedule
+        if not isinstance(schedule, WarmRestarts) or not schedule.snapshots or stage.startswith("fold"):
+            return []
+
+        def model_of(module: nn.Module) -> Model:
+            if isinstance(module, StandardisedTarget):
+                module.fold(module.net.head)  # type: ignore[arg-type]
+                module = module.net
+            return self._model(state._replace(net=module))  # type: ignore[arg-type]
+
+        facts = {"data": self.recipe.data.path, "seed": self.recipe.seed}
+        return [Snapshots(self.context.folder.path / SNAPSHOTS, model_of, facts)]
 
     def _checkpoints(self, stage: str, rows: list[int], held_out: list[int]) -> Checkpoints:
         recipe = self.recipe

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from striate.errors import RequestError
-from striate.recipe.keys import COMPARED_HEADS, LINEAR_HEADS, LOOP, Table, key
+from striate.recipe.keys import LINEAR_HEADS, LOOP, VOTING_HEADS, Table, key
 
 _STEPS = 2500  # target of an unset number of epochs, within 10 to 100 epochs
 _SMOOTHING = 0.05  # if label_smoothing is unset
@@ -165,15 +165,15 @@ class Finetune(Table):
 
 @dataclass(frozen=True)
 class Head(Table):
-    """The linear head on a frozen network."""
+    """The head on a frozen network."""
 
     TABLE: ClassVar[str] = "head"
     STRATEGIES: ClassVar[tuple[str, ...]] = ("features", "finetune")
 
     kind: str = key(
         "logistic",
-        "classifier on the features; auto: the linear one of the fewest cross-validated errors",
-        choices=(*LINEAR_HEADS, *COMPARED_HEADS, "auto"),
+        "classifier on the features; auto: the one of the fewest cross-validated errors",
+        choices=(*LINEAR_HEADS, *VOTING_HEADS, "auto"),
     )
     cv_folds: int = key(5, "cross-validation folds that choose the head's regularisation", low=2, high=50)
     learning_curve: bool = key(

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from striate.cli.answer import LAYOUT_HELP, LAYOUTS, SOURCES, Answer, net_with_weights, terminal_progress
-from striate.recipe.keys import COMPARED_HEADS, LINEAR_HEADS, STRATEGIES
+from striate.recipe.keys import LINEAR_HEADS, STRATEGIES, VOTING_HEADS
 from striate.recipe.optimizers import OPTIMIZERS
 from striate.recipe.schedules import SCHEDULES
 
@@ -102,8 +102,9 @@ def _keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--balance", choices=["none", "weights", "sampling"], help="balance the classes")
     parser.add_argument("--ood", metavar="FOLDER", help="out-of-distribution images: fit and evaluate OOD detection")
     parser.add_argument(
-        "--head", choices=[*LINEAR_HEADS, *COMPARED_HEADS, "auto"],
-        help="classifier on the features; auto: chosen by cross-validation (features, finetune; default: logistic)",
+        "--head", choices=[*LINEAR_HEADS, *VOTING_HEADS, "auto"],
+        help="classifier on the features; auto: chosen by cross-validation; knn, tree and forest are not linear: no "
+        "fine-tuning, no export (features, finetune; default: logistic)",
     )  # fmt: skip
     parser.add_argument(
         "--learning-curve", action="store_const", const=True,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from striate.data.augment.augmentation import Augmentation
 from striate.data.sources.base import Source
 from striate.data.splits import folds_of, possible_folds
+from striate.errors import RequestError
 from striate.inference.backbones import net_of, normalised
 from striate.learning.checks import FINETUNED_RATE
 from striate.learning.context import RunContext
@@ -28,11 +29,13 @@ from striate.learning.ood import open_ood
 from striate.learning.planning import Plan
 from striate.learning.prepare import Features, Prepared, prepare_features, with_images
 from striate.learning.result import TrainResult
+from striate.learning.split import Split
 from striate.learning.strategies.features import fit_head
 from striate.learning.trainer import Fitted, InitialState, OnEpoch, Trainer
 from striate.model import Model
 from striate.nets.base import Net
 from striate.recipe import Recipe
+from striate.recipe.keys import VOTING_HEADS
 from striate.training.evaluation import validate
 from striate.training.hooks import Hook
 from striate.training.loop_state import LoopState
@@ -52,6 +55,10 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, exten
 
     If training images set aside show that fine-tuning did not help, the model is the pretrained net with that head.
     """
+    if recipe.head.kind in VOTING_HEADS:
+        raise RequestError(
+            f"--head {recipe.head.kind}: fine-tuning needs a linear head, to train it with the network's stages"
+        )
     ood = open_ood(recipe.data.ood)
     prepared = prepare_features(source, plan.net, recipe, context)
     return from_fitted_head(prepared, fit_head(prepared, context), ood, context, extensions)
@@ -65,6 +72,10 @@ def from_fitted_head(
     prepared = dataclasses.replace(prepared, recipe=recipe)
     features = prepared.features
     assert features is not None
+    if not isinstance(fitted.head, Head):  # of "auto"; a linear one is trained with the stages
+        prepared = dataclasses.replace(prepared, recipe=(recipe := recipe.updated({"head.kind": "logistic"})))
+        fitted = fit_head(prepared, context)
+    assert isinstance(fitted.head, Head)
     pretrained = Pretrained(features, fitted.head)
     moves = set(Augmentation.of(recipe.augment).transforms) - _IN_PLACE
     prepared = with_images(prepared, context, larger=bool(moves))
@@ -112,7 +123,7 @@ class Pretrained:
     def head_for(self, trainer: Trainer, rows: list[int]) -> Head:
         """The head fitted to the images at `rows`."""
         split = trainer.data.split
-        return self.head if rows == split.rows("train") else fit_on(split, self.features.matrix, trainer.recipe, rows)
+        return self.head if rows == split.rows("train") else _linear(split, self.features.matrix, trainer.recipe, rows)
 
     def model(self, trainer: Trainer, rows: list[int]) -> Model:
         """The pretrained net with that head."""
@@ -127,7 +138,7 @@ class Pretrained:
             recalibrate_batch_norms(net, recipe.finetune.unfreeze, self._batches(trainer, rows))
             matrix = np.full(self.features.matrix.shape, np.nan, np.float32)
             matrix[rows] = _embedded(net, self._batches(trainer, rows))
-            _put_head(net, fit_on(trainer.data.split, matrix, recipe, rows))
+            _put_head(net, _linear(trainer.data.split, matrix, recipe, rows))
         shares = rates(net, recipe.finetune.unfreeze, recipe.finetune.layer_decay)
         hook = Unfreezing(net, recipe.finetune.unfreeze, recipe.finetune.batch_norm)
         tensors = self.features.extractor.backbone.input_tensors
@@ -160,6 +171,15 @@ class Pretrained:
             again = "again" if stage == "train" else f"{stage}-again"
             model = trainer.fit(rows, [], lambda row: None, again).model
         return Fitted(model, (start.row, *fitted.history), (f"{said}.",))
+
+
+def _linear(split: Split, features: NDArray[np.float32], recipe: Recipe, rows: list[int]) -> Head:
+    """The head fitted to the images at `rows`; a logistic one, where "auto" would choose one that is not linear."""
+    head = fit_on(split, features, recipe, rows)
+    if not isinstance(head, Head):
+        head = fit_on(split, features, recipe.updated({"head.kind": "logistic"}), rows)
+    assert isinstance(head, Head)
+    return head
 
 
 class _AtStart(Hook):
