@@ -47,8 +47,8 @@ class Model:
     tensors: the network's state by name. head: name of the linear layer that ends the net, "" if it has none.
     aliases: names that share another name's tensor. memory_format: of convolution weights in training.
     extras: further tensors: "mean_image" [H, W, C], subtracted in place of the mean; "zca.weight" [D, D] and "zca.bias"
-    [D], of the whitening; those of the OOD detector and of the classifier. classifier: the kind of classifier that takes
-    the embedding in place of the linear layer `head` (see `striate.inference.classifiers`), "" for that layer itself.
+    [D], of the whitening; those of the OOD detector and of the classifier. classifier: the kind of classifier that
+    takes the embedding in place of the linear layer `head` (see `striate.inference.classifiers`), "" for that layer.
     strategy, training, metrics, versions: its origin and its metrics, as JSON values.
     """
 
