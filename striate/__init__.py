@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from striate.jobs.predict import predict
     from striate.jobs.quantize import quantize
     from striate.jobs.train import train
+    from striate.jobs.tune import tune
     from striate.layers.batch_statistics import recalibrate
     from striate.layers.gradient_check import check_gradient
     from striate.nets.activations import swap_activation
@@ -79,6 +80,7 @@ __all__ = [
     "swap_activation",
     "swap_norm",
     "train",
+    "tune",
 ]
 
 _HOMES = {
@@ -114,6 +116,7 @@ _HOMES = {
     "swap_activation": "nets.activations",
     "swap_norm": "nets.norms",
     "train": "jobs.train",
+    "tune": "jobs.tune",
 }
 
 

@@ -18,6 +18,7 @@ from striate.torchrun import Place, place
 
 VERBS = (
     "train",
+    "tune",
     "predict",
     "evaluate",
     "audit",
