@@ -18,6 +18,7 @@ from striate.data.opening import Data
 from striate.data.sources.base import Source
 from striate.errors import RequestError, Stopped
 from striate.jobs.train import as_recipe, net_key, open_for_training, train
+from striate.jobs.tuning import Tuning, interval_of
 from striate.learning.clock import Clock
 from striate.learning.context import RunContext
 from striate.learning.planning import Plan, check_request, choose, summarise
@@ -28,7 +29,6 @@ from striate.reading import given_path
 from striate.recipe import Recipe
 from striate.report.page import render
 from striate.storage import json_text, write_text
-from striate.tasks.values import Metric, or_none
 from striate.tuning.folder import (
     BEST,
     BEST_RECIPE,
@@ -41,10 +41,10 @@ from striate.tuning.folder import (
     finishing,
     seconds_of,
 )
-from striate.tuning.nested import NestedEstimate, Outer, estimate
-from striate.tuning.outcomes import Flattery, TrialRow, flattery, trials_csv
+from striate.tuning.nested import Outer, estimate
+from striate.tuning.outcomes import flattery, trials_csv
 from striate.tuning.scoring import Scorer
-from striate.tuning.space import POINTS, Space, described, read_space
+from striate.tuning.space import POINTS, read_space
 from striate.tuning.trial_data import TrialData, parts_of, training_keys, validation_parts
 
 if TYPE_CHECKING:  # they import Optuna
@@ -53,85 +53,6 @@ if TYPE_CHECKING:  # they import Optuna
     from striate.tuning.study import Place
 
 PathLike = str | os.PathLike[str]
-
-
-@dataclass(frozen=True, eq=False)
-class Tuning:
-    """What a search found so far.
-
-    best: the trial of the best validation score. run: the folder of its recipe, trained on all training images; None
-    while other workers are at trials, of whom the last one trains it. held_out: metrics of that run on the held-out
-    images. flattery: its score beside that of the trial. nested: the estimate by outer folds, if requested.
-    """
-
-    folder: Path
-    metric: Metric
-    space: Space
-    rows: Sequence[TrialRow]
-    best: TrialRow
-    recipe: Recipe
-    validated_on: str
-    run: Path | None = None
-    held_out: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    flattery: Flattery | None = None
-    nested: NestedEstimate | None = None
-
-    def lines(self) -> list[str]:
-        """The result as text."""
-        text, ended = self.metric.text, [row for row in self.rows if row.ended]
-        lines = [
-            f"Best of {len(ended)} trials: {self.metric.name} {text(self.best.value)}{self._around(self.best.interval)} "
-            f"on {self.validated_on}",
-            f"Trial {self.best.number}: {described(self.best.values)}",
-        ]
-        if self.flattery is None:
-            return [*lines, "Other workers are still at trials; the last one trains the best recipe"]
-        held = _interval(self.held_out)
-        total = self.held_out.get("total")
-        lines.append(f"Held out {text(self.flattery.held_out)}{self._around(held)} on {total} images that no trial saw")
-        lines.append(f"The search flatters itself by {self._flattered(self.flattery)}")
-        if self.nested is not None:
-            scores = ", ".join(map(text, self.nested.scores))
-            lines.append(
-                f"Nested {text(self.nested.score)}{self._around(self.nested.interval)}: the procedure as a whole, over "
-                f"{len(self.nested.scores)} outer folds ({scores})"
-            )
-        return lines
-
-    def _around(self, interval: tuple[float, float] | None) -> str:
-        if interval is None:
-            return ""
-        low, high = map(self.metric.text, interval)
-        return f" (95 % interval {low} to {high})"
-
-    def _flattered(self, found: Flattery) -> str:
-        def said(value: float) -> str:
-            return f"{100 * value:.1f}" if self.metric.share else f"{value:.3g}"
-
-        unit = " points" if self.metric.share else ""
-        around = "" if found.interval is None else f" (95 % interval {said(found.interval[0])} to {said(found.interval[1])})"
-        return f"{said(found.by)}{unit}{around}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """The result as JSON values."""
-        gap = self.flattery
-        return {
-            "tuning": str(self.folder),
-            "report": str(self.folder / "report.html"),
-            "metric": self.metric.key,
-            "best": self.best.as_dict(),
-            "recipe": str(self.folder / BEST_RECIPE),
-            "run": None if self.run is None else str(self.run),
-            "held_out": None if gap is None else {
-                "score": or_none(gap.held_out),
-                "interval": self.held_out.get("interval"),
-                "images": self.held_out.get("total"),
-            },
-            "flatters_by": None if gap is None else or_none(gap.by),
-            "flatters_interval": None if gap is None or gap.interval is None else list(gap.interval),
-            "nested": None if self.nested is None else self.nested.as_dict(),
-            "trials": [row.as_dict() for row in self.rows],
-        }  # fmt: skip
 
 
 def tune(
@@ -173,34 +94,36 @@ def tune(
     Raises RequestError for an invalid request, WorkError if no trial has a score or the storage fails.
     """
     deadline = time.monotonic() + seconds_of(budget)
-    path = data if isinstance(data, (str, os.PathLike)) else None
+    keys = {"data.path": _path_of(data), "net.name": net_key(net), "strategy": strategy, "seed": seed}
+    chosen = {key: value for key, value in keys.items() if value is not None}
     if resume is not None:
-        folder = given_path(resume, "--resume")
-        settings = dataclasses.replace(Settings.read(folder), trials=trials)
-        base = Recipe.from_toml(settings.recipe, "the recipe of the search")
+        if chosen or any(one for one in (out, space, folds, nested, storage, study, recipe)):
+            raise RequestError("a search goes on as it was started: give resume with trials and budget only")
+        folder: Path | None = given_path(resume, "--resume")
+        settings = dataclasses.replace(Settings.read(given_path(resume, "--resume")), trials=trials)
     else:
-        base = as_recipe(recipe).updated(
-            {
-                key: value
-                for key, value in {
-                    "data.path": os.fspath(path) if path else None,
-                    "net.name": net_key(net),
-                    "strategy": strategy,
-                    "seed": seed,
-                }.items()
-                if value is not None
-            }
-        )
+        base = _with_whole_paths(as_recipe(recipe).updated(chosen))
         given = read_space(given_path(space, "--space")) if isinstance(space, (str, os.PathLike)) else space
-        settings = Settings(
-            base.toml(), given, method, trials, folds, nested, pruner, points, _absolute(storage), study
-        )
-        folder = given_path(out, "--out") if out is not None else Path()
-    content = data if path is None and data is not None else base.data.path
+        place = storage if not storage or "://" in storage else str(Path(storage).absolute())
+        settings = Settings(base.toml(), given, method, trials, folds, nested, pruner, points, place, study)
+        folder = None if out is None else given_path(out, "--out")
+    base = Recipe.from_toml(settings.recipe, "the recipe of the search")
+    content = data if "data.path" not in chosen and data is not None else base.data.path
     if content is None:
-        raise RequestError(f"the search {str(folder)!r} was made on data from Python, and needs the same data to resume")
-    request = _Request(settings, base, content, folder if resume is not None or out is not None else None, deadline)
-    return _Worker(request, progress or Progress()).search()
+        raise RequestError("the search needs data: a path, or for one on data from Python the same data again")
+    return _Worker(_Request(settings, base, content, folder, deadline), progress or Progress()).search()
+
+
+def _path_of(data: Data | None) -> str | None:
+    return os.fspath(data) if isinstance(data, (str, os.PathLike)) else None
+
+
+def _with_whole_paths(recipe: Recipe) -> Recipe:
+    """The recipe with absolute paths, so that the search can be joined and resumed from anywhere."""
+    keys = ("data.path", "data.split", "data.decisions", "data.ood", "net.name")
+    given = {key: recipe.value(key) for key in keys}
+    there = {key: str(Path(path).resolve()) for key, path in given.items() if path and Path(path).exists()}
+    return recipe.updated(there)
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,10 +135,6 @@ class _Request:
     data: Data
     folder: Path | None
     deadline: float
-
-
-def _absolute(storage: str) -> str:
-    return storage if not storage or "://" in storage else str(Path(storage).absolute())
 
 
 class _Worker:
@@ -288,7 +207,7 @@ class _Worker:
             found.best.value,
             found.best.interval,
             math.nan if score is None else float(score),
-            _interval(metrics),
+            interval_of(metrics),
             maximize=found.metric.share,
         )
         return dataclasses.replace(found, run=run, held_out=metrics, flattery=gap, nested=nested)
@@ -326,7 +245,7 @@ class _Worker:
                 found.validated_on,
                 found.recipe.toml(),
                 found.flattery,
-                _interval(found.held_out),
+                interval_of(found.held_out),
                 int(found.held_out.get("total") or 0),
                 found.nested,
                 shares,
@@ -395,14 +314,6 @@ def _of_recipe(run: Path, recipe: Recipe) -> bool:
 
 def _is_set(key: str, value: Any) -> bool:
     return value not in (None, "auto") and not key.startswith("augment.")
-
-
-def _interval(metrics: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The interval of a run's metrics; None where one is not known."""
-    found = metrics.get("interval")
-    if not isinstance(found, (list, tuple)) or len(found) != 2 or None in found:
-        return None
-    return float(found[0]), float(found[1])
 
 
 def _require_same_images(entries: Sequence[Any], data: TrialData) -> None:

@@ -73,7 +73,7 @@ class Scatter(Block):
 class Slice(Block):
     """Values y [N] over x [N], such as scores over a key. names: of the places 0, 1, ... of x, where it is no quantity.
 
-    log: x is on a logarithmic scale. best: the place of a point that stands out; None for none.
+    log: x is on a logarithmic scale. range: of x; None: that of the values. best: the place of a point that stands out.
     """
 
     title: Words
@@ -81,6 +81,7 @@ class Slice(Block):
     y: ArrayLike
     names: tuple[str, ...] = ()
     log: bool = False
+    range: Range | None = None
     form: Format = "digits"
     best: int | None = None
 
@@ -97,7 +98,7 @@ class Upright:
 class Parallel(Block):
     """Parallel coordinates: a line for each row of shares [N, axes], 0 to 1, the strongest for the largest weights [N].
 
-    A share that is NaN interrupts its line. best: the row that stands out; None for none.
+    A line leaves out the axes where its share is NaN. best: the row that stands out; None for none.
     """
 
     title: Words

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def claimed(folder: Path, settings: Settings) -> Settings:
     Raises RequestError for a folder with anything else in it, or with a search by other settings.
     """
     try:
-        present = sorted(one.name for one in folder.iterdir()) if folder.exists() else []
+        present = sorted(one.name for one in folder.iterdir() if one.suffix != ".part") if folder.exists() else []
     except OSError as error:
         raise RequestError(f"cannot use the folder {str(folder)!r}: {error.strerror or error}") from error
     if SETTINGS in present:
@@ -127,6 +128,13 @@ def seconds_of(budget: float | str | None) -> float:
     return found
 
 
+def _opened(path: Path) -> BufferedWriter:
+    try:
+        return open(path, "ab")
+    except OSError as error:
+        raise WorkError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+
+
 @contextlib.contextmanager
 def finishing(folder: Path) -> Iterator[bool]:
     """Whether this worker is the one that finishes the search: within the block no other one is."""
@@ -135,11 +143,7 @@ def finishing(folder: Path) -> Iterator[bool]:
     except ImportError:  # not on Windows
         yield True
         return
-    try:
-        file = open(folder / LOCK, "ab")
-    except OSError as error:
-        raise WorkError(f"cannot write to {str(folder)!r}: {error.strerror or error}") from error
-    with file:
+    with _opened(folder / LOCK) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -8,10 +8,12 @@ from typing import Any
 
 from striate.data.sources.base import Source
 from striate.errors import RequestError
-from striate.learning.planning import DataSummary, Plan
+from striate.learning.balance import check_balance
+from striate.learning.planning import DataSummary, Plan, choose
 from striate.recipe import Recipe
 from striate.recipe.optimizers import AUTO as RANGE_TEST
 from striate.storage import sha256_of
+from striate.transfer.classifiers import check_head
 from striate.tuning.folder import Settings
 from striate.tuning.sampling import ByTrial
 from striate.tuning.search import Search
@@ -19,6 +21,7 @@ from striate.tuning.space import AUTO, Choices, Range, Space, combinations, make
 from striate.tuning.study import Place, require_same, shared_total
 from striate.tuning.trial_data import Parts, TrialData
 from striate.tuning.usual import usual_space
+from striate.weights.registry import nets_with_weights
 
 TRIALS = 50  # unless given
 # Values by which held-out images lead a training, and what they would do.
@@ -75,9 +78,6 @@ def _backbones(plan: Plan, summary: DataSummary) -> tuple[str, ...]:
     """The networks that "auto" stands for in net.name, the plan's first: those with weights here."""
     if plan.strategy == "scratch":
         return ()
-    from striate.learning.planning import choose
-    from striate.weights.registry import nets_with_weights
-
     found = [plan.net]
     for net in nets_with_weights():
         try:
@@ -91,28 +91,21 @@ def _backbones(plan: Plan, summary: DataSummary) -> tuple[str, ...]:
 def _check(
     settings: Settings, source: Source, space: Space, plan: Plan, recipe: Recipe, summary: DataSummary, given_val: bool
 ) -> None:
-    from striate.learning.planning import choose
-    from striate.transfer.classifiers import check_head
-
     if recipe.data.folds:
         raise RequestError("data.folds evaluates by folds instead of held-out images; for a search, give --folds K")
     if settings.pruner != "none" and plan.strategy == "features":
         raise RequestError(f"--pruner {settings.pruner} ends trials by epochs, and the strategy features has none")
     if recipe.value("optimizer.lr") == RANGE_TEST and "optimizer.lr" not in space.names:
         raise RequestError(f"optimizer.lr = {AUTO!r} is found by a test that trials do not make: search it, or set it")
+    checks: dict[str, Callable[[Any], object]] = {
+        "net.name": lambda value: choose(summary, plan.strategy, str(value)),
+        "head.kind": lambda value: check_head(source.task, str(value)),
+        "loss.name": source.task.loss_name,
+        "data.balance": lambda value: check_balance(source.task, str(value)),
+    }
     for one in space.dimensions:
-        values = one.values if isinstance(one, Choices) else ()
-        for value in values:
-            if one.key.name == "net.name":
-                choose(summary, plan.strategy, str(value))
-            if one.key.name == "head.kind":
-                check_head(source.task, str(value))
-            if one.key.name == "loss.name":
-                source.task.loss_name(value)
-            if one.key.name == "data.balance":
-                from striate.learning.balance import check_balance
-
-                check_balance(source.task, str(value))
+        for value in one.values if isinstance(one, Choices) and one.key.name in checks else ():
+            checks[one.key.name](value)
     if given_val:
         return
     for name, (led, does) in _LED.items():
@@ -176,4 +169,3 @@ def _identity(settings: Settings, chosen: Chosen, data: TrialData, parts: tuple[
         "pruner": settings.pruner,
         "seed": chosen.recipe.seed,
     }
-

@@ -69,4 +69,3 @@ def drawn(trial: optuna.Trial, space: Space, recipe: Recipe) -> dict[str, Any]:
 def order_of(points: int, seed: int) -> list[int]:
     """The order in which the points of a grid are tried: shuffled, so that a part of it is spread over the whole."""
     return [int(place) for place in np.random.default_rng([seed, points]).permutation(points)]
-

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from striate.data.augment.augmentation import Augmentation
 from striate.learning.head import fit_on
+from striate.learning.planning import scratch_pixels
 from striate.learning.prepare import Prepared
 from striate.recipe import Recipe
 from striate.tasks import Evaluation
@@ -70,7 +71,7 @@ class Scorer:
         """
         from striate.learning.checks import TIMED
         from striate.learning.strategies.finetune import moves, with_defaults
-        from striate.learning.strategies.scratch import chosen_augment, scratch_pixels
+        from striate.learning.strategies.scratch import chosen_augment
 
         given = recipe.augment
         plain = {key: value for key, value in TIMED.items() if recipe.value(key) == "auto"}

@@ -82,8 +82,10 @@ def search_report(found: Found) -> Report:
         _trial_section(found),
         _recipe_section(found),
     ]
-    steps = (Step("flattery", "Compare both scores", _gap_words(found)), Step("slices", "Look at the edges",
-             "A best value at the end of a range may lie beyond it."))  # fmt: skip
+    steps = (
+        Step("flattery", "Compare both scores", _gap_words(found)),
+        Step("slices", "Look at the edges", "A best value at the end of a range may lie beyond it."),
+    )
     return Report(
         f"Search: {found.name}",
         f"{counted(len(found.rows), 'trial')} over {counted(len(found.space.dimensions), 'key')}",
@@ -99,14 +101,14 @@ def _headline(found: Found) -> Headline:
     blocks = [Text(f"Trial {found.best.number}: {described(found.best.values)}.")]
     if found.flattery is None:
         value = formatted(found.best.value, found.form)
-        blocks.append(Text(f"Only on {found.validated_on}, which chose it: held-out images are not judged yet.", "quiet"))
+        blocks.append(
+            Text(f"Only on {found.validated_on}, which chose it: held-out images are not judged yet.", "quiet")
+        )
         return Headline(title, value, tuple(blocks))
     if found.held_out_interval and all(map(math.isfinite, found.held_out_interval)):
         low, high = (formatted(end, found.form) for end in found.held_out_interval)
-        blocks.append(
-            Text(f"On {number(found.held_out_images)} held-out images that no trial saw; 95 % interval {low} to {high}.",
-                 "quiet")
-        )  # fmt: skip
+        images = counted(found.held_out_images, "held-out image")
+        blocks.append(Text(f"On {images} that no trial saw; 95 % interval {low} to {high}.", "quiet"))
     return Headline(title, formatted(found.flattery.held_out, found.form), tuple(blocks))
 
 
@@ -116,10 +118,10 @@ def _facts(found: Found) -> tuple[Fact, ...]:
     workers = {row.worker for row in found.rows if row.worker}
     return (
         Fact("Method", found.method),
-        Fact("Trials", number(len(found.rows)), ", ".join(f"{count} {state}" for state, count in states.items() if count)),
+        Fact("Trials", number(len(found.rows)), ", ".join(f"{many} {state}" for state, many in states.items() if many)),
         Fact("Workers", number(len(workers))),
         Fact("Time of all trials", seconds(sum(known)), f"median {seconds(float(np.median(known)))}" if known else ""),
-    )  # fmt: skip
+    )
 
 
 def _gap_words(found: Found) -> str:
@@ -148,16 +150,20 @@ def _difference(value: float, form: Format) -> str:
 def _flattery_section(found: Found) -> Section:
     dots = [Dot("validation", found.best.value, found.best.interval, "of the best trial", "bad")]
     if found.flattery is not None:
-        dots.append(Dot("held out", found.flattery.held_out, found.held_out_interval, "of its recipe, trained once more"))
+        dots.append(
+            Dot("held out", found.flattery.held_out, found.held_out_interval, "of its recipe, trained once more")
+        )
     if found.nested is not None:
         dots.append(Dot("nested", found.nested.score, found.nested.interval, "of the whole procedure"))
-    blocks: list[Any] = [Text(f"{_gap_words(found)}", "large"), Grid((Intervals("", tuple(dots), found.form),))]
+    blocks: list[Any] = [
+        Text(f"{_gap_words(found)}", "large"),
+        Grid((Intervals("Scores with their 95 % intervals", tuple(dots), found.form),)),
+    ]
     if found.nested is not None:
         scores = ", ".join(formatted(score, found.form) for score in found.nested.scores)
-        blocks.append(
-            Text(f"Nested: {counted(len(found.nested.scores), 'outer fold')}, each with a search of its own, scored "
-                 f"{scores}. That estimates what this procedure gives, choice included.")
-        )  # fmt: skip
+        outer = counted(len(found.nested.scores), "outer fold")
+        words = f"Nested: {outer}, each with a search of its own, scored {scores}."
+        blocks.append(Text(f"{words} That estimates what this procedure gives, choice included."))
     return Section(
         "flattery",
         "By how much the search flatters itself",
@@ -175,16 +181,21 @@ def _progress_section(found: Found) -> Section:
     ys: list[float] = []
     for place, best in points:  # in steps: the best stays until a better one comes
         xs, ys = [*xs, *([float(place)] if ys else []), float(place)], [*ys, *([ys[-1]] if ys else []), best]
-    tried = [(place + 1, row.value) for place, row in enumerate(found.rows) if row.complete]
-    chart = Lines(
-        "Best score so far",
-        (Line(xs, ys),),
-        x=Axis("trial", "count"),
-        y=Axis("", found.form),
+    chart = Lines("Best score so far", (Line(xs, ys),), x=Axis("trial", "count"), y=Axis("", found.form))
+    tried = [(place + 1, row) for place, row in enumerate(found.rows) if row.complete]
+    each = Slice(
+        "Score of each trial",
+        [place for place, _ in tried],
+        [row.value for _, row in tried],
+        form=found.form,
+        best=_place_of(found.best, [row for _, row in tried]),
     )
-    each = Slice("Score of each trial", [x for x, _ in tried], [y for _, y in tried], form=found.form,
-                 best=next((place for place, (x, _) in enumerate(tried) if found.rows[x - 1] is found.best), None))  # fmt: skip
     return Section("progress", "Best so far", (Grid((chart, each)),))
+
+
+def _place_of(best: TrialRow, rows: Sequence[TrialRow]) -> int | None:
+    """Where the best trial is among these; None if it is not."""
+    return next((place for place, row in enumerate(rows) if row.number == best.number), None)
 
 
 def _importance_section(found: Found) -> Section:
@@ -209,10 +220,22 @@ def _parallel_section(found: Found) -> Section:
     scores = np.array([row.value for row in rows])
     spread = float(np.ptp(scores)) if len(scores) else 0.0
     heights = (scores - scores.min()) / spread if spread else np.full(len(scores), 0.5)
-    shares = np.array([[*(_share(one, row) for one in dimensions), height] for row, height in zip(rows, heights, strict=True)])
-    marks = [(0.0, formatted(float(scores.min()), found.form)), (1.0, formatted(float(scores.max()), found.form))] if spread else []
+    shares = np.array(
+        [[*(_share(one, row) for one in dimensions), height] for row, height in zip(rows, heights, strict=True)]
+    )
+    marks = (
+        [(0.0, formatted(float(scores.min()), found.form)), (1.0, formatted(float(scores.max()), found.form))]
+        if spread
+        else []
+    )
     axes = (*(Upright(one.key.name, _marks(one)) for one in dimensions), Upright(found.metric.name, tuple(marks)))
-    chart = Parallel("", axes, shares, heights if found.metric.share else -heights, rows.index(found.best))
+    chart = Parallel(
+        "Scores over all keys",
+        axes,
+        shares,
+        heights if found.metric.share else -heights,
+        _place_of(found.best, rows),
+    )
     left = len(found.space.dimensions) - len(dimensions)
     lead = "A line for each trial with a score, the stronger the better; the best one stands out."
     return Section("parallel", "All keys at once", (chart,), lead + (f" {left} keys are left out." if left else ""))
@@ -246,11 +269,13 @@ def _slice_section(found: Found) -> Section:
     charts = []
     for one in found.space.dimensions:
         rows = [row for row in found.rows if row.complete and one.key.name in row.labels]
-        best = next((place for place, row in enumerate(rows) if row is found.best), None)
+        best = _place_of(found.best, rows)
         scores = [row.value for row in rows]
         if isinstance(one, Range):
             values = [float(row.labels[one.key.name]) for row in rows]
-            charts.append(Slice(one.key.name, values, scores, log=one.log, form=found.form, best=best))
+            charts.append(
+                Slice(one.key.name, values, scores, log=one.log, range=(one.low, one.high), form=found.form, best=best)
+            )
         else:
             names = tuple(_said(value) for value in one.values)
             charts.append(
@@ -276,7 +301,9 @@ def _trial_section(found: Found) -> Section:
     blocks: list[Any] = [Table(columns, rows, ("trial", "trials"), "trials")]
     failed = [row for row in found.rows if row.error]
     if failed:
-        blocks.append(Listing(f"{counted(len(failed), 'failed trial')}", [f"{r.number}: {r.error}" for r in failed[:REASONS]]))
+        blocks.append(
+            Listing(f"{counted(len(failed), 'failed trial')}", [f"{r.number}: {r.error}" for r in failed[:REASONS]])
+        )
     return Section("trials", "Trials", tuple(blocks), "The best first; trials.csv has all of them.")
 
 

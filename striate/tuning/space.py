@@ -220,7 +220,7 @@ def make_space(
         raise RequestError(f"--points takes 2 to {MOST_POINTS:,} values of each range in a grid, not {points!r}")
     found = [_dimension(_key(name), value, nets) for name, value in _flattened(given).items()]
     if not found:
-        raise RequestError("the space is empty: name at least one key, such as \"optimizer.lr\" = {low = 0.01, high = 1}")
+        raise RequestError('the space is empty: name at least one key, such as "optimizer.lr" = {low = 0.01, high = 1}')
     found.sort(key=lambda one: one.key.field != "name")  # optimizer and schedule decide which keys there are
     space = Space(tuple(found), points)
     idle = [one.key.name for one in found if strategy not in one.key.strategies]
@@ -278,7 +278,7 @@ def _dimension(key: Key, given: Any, nets: tuple[str, ...]) -> Dimension:
     if isinstance(given, Mapping):
         return _range(key, given)
     raise RequestError(
-        f"{key.name} takes a range {{low = ..., high = ...}}, a list of values, or 'auto' in a space, not {shown(given)}"
+        f"{key.name} takes a range {{low = ..., high = ...}}, a list, or 'auto' in a space, not {shown(given)}"
     )
 
 
@@ -357,4 +357,3 @@ def combinations(space: Space, recipe: Recipe) -> int | None:
     if not space.finite or math.prod(len(one.grid(2)) for one in space.dimensions) > MOST_POINTS:
         return None
     return len(space.grid(recipe))
-

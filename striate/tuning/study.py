@@ -111,7 +111,7 @@ def require_same(study: optuna.Study, identity: Mapping[str, Any]) -> None:
     for name, words in _SHARED.items():
         if known.get(name) != identity.get(name):
             raise RequestError(
-                f"the study {study.study_name!r} was started on {words} ({known.get(name)}, here {identity.get(name)}): "
+                f"the study {study.study_name!r} was started on {words} ({known.get(name)}, not {identity.get(name)}); "
                 "join it with the same, or give another --out or --study"
             )
 

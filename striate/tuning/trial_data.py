@@ -15,7 +15,7 @@ from striate.data.sources.base import Source
 from striate.data.splits import folds_of, possible_folds
 from striate.errors import RequestError
 from striate.learning.context import RunContext
-from striate.learning.planning import DataSummary, Plan, choose
+from striate.learning.planning import DataSummary, Plan, scratch_pixels
 from striate.learning.prepare import Prepared, prepare_features, prepare_images, with_images
 from striate.learning.split import Split
 from striate.recipe import Recipe
@@ -56,10 +56,6 @@ class TrialData:
         """The whole split, held-out images too."""
         return self.prepared(self.plan.net).split
 
-    def check_net(self, net: str) -> None:
-        """Raise RequestError unless the strategy can train a network of this name."""
-        choose(self.summary, self.strategy, net)
-
     def prepared(self, net: str, larger: bool = False) -> Prepared:
         """All images, prepared for a network. larger: decoded with a margin, for augmentation that zooms or moves."""
         larger = larger and self.strategy != "features"
@@ -69,11 +65,8 @@ class TrialData:
 
     def _prepare(self, net: str, larger: bool) -> Prepared:
         if self.strategy == "scratch":
-            from striate.learning.planning import scratch_pixels
-
-            return prepare_images(
-                self.source, scratch_pixels(net, self.summary), self.recipe, self.context, larger=larger
-            )
+            pixels = scratch_pixels(net, self.summary)
+            return prepare_images(self.source, pixels, self.recipe, self.context, larger=larger)
         bare = self._prepared.get((net, False)) or prepare_features(self.source, net, self.recipe, self.context)
         if self.strategy == "features":
             return bare
@@ -154,4 +147,3 @@ def _keys(audit: Audit, rows: Iterable[int]) -> tuple[str, ...]:
 def rows_of(prepared: Prepared) -> tuple[list[int], list[int]]:
     """The rows trained on, and those that judge, of inner data."""
     return prepared.split.rows("train"), prepared.split.rows("val")
-
