@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -162,7 +163,7 @@ class _Worker:
         context = RunContext(FollowerFolder(folder), Clock(), self.progress)
         self._say(source, plan, chosen, notes)
         data = TrialData(source, summary, plan, chosen.recipe, context)
-        with _resumable(folder):
+        with _resumable(folder), contextlib.closing(place):
             mine = _Searches.of(settings, chosen, data, place, settings.study or folder.resolve().name)
             write_text(folder / SPACE, chosen.space.toml())
             over = mine.run(data, self.progress, self.request.deadline)

@@ -64,11 +64,12 @@ class Range:
 
     def at(self, share: float) -> Any:
         """The value at a share, from 0 to 1, of the range."""
-        if self.log:
+        if share in (0, 1):  # exactly, as outside them there are no values
+            value = (self.low, self.high)[int(share)]
+        elif self.log:
             value = math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low)))
         else:
             value = self.low + share * (self.high - self.low)
-        value = min(self.high, max(self.low, value))
         return round(value) if self.whole else float(f"{value:.6g}") if 0 < share < 1 else float(value)
 
     def place(self, value: float) -> float:

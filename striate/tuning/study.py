@@ -52,6 +52,12 @@ class Place:
                 pruner=_pruner(pruner, epochs),
             )
 
+    def close(self) -> None:
+        """Close the connections of a database."""
+        self.storage.remove_session()
+        if isinstance(self.storage, RDBStorage):
+            self.storage.engine.dispose()
+
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
         """Errors of the storage within the block become one line; a journal that is gone is one."""

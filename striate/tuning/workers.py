@@ -166,6 +166,7 @@ def beating(place: Place, trial: optuna.Trial) -> Iterator[None]:
             # A storage that is gone is reported where the result is told; a trial that was taken up has ended.
             with contextlib.suppress(Exception), place.errors():
                 trial.set_user_attr(COUNT, count)
+        place.storage.remove_session()  # of this thread
 
     thread = threading.Thread(target=beat, daemon=True, name="beat of a trial")
     thread.start()
