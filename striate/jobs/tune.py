@@ -26,16 +26,17 @@ from striate.learning.planning import Plan, check_request, choose, summarise
 from striate.learning.run_folder import MODEL, FollowerFolder, next_free, unfinished
 from striate.model import read
 from striate.progress import Progress
-from striate.reading import given_path
+from striate.reading import TEXT, given_path, read_given
 from striate.recipe import Recipe
 from striate.report.page import render
-from striate.storage import json_text, write_text
+from striate.storage import json_text, sha256_of, write_text
 from striate.tuning.folder import (
     BEST,
     BEST_RECIPE,
     JOURNAL,
     RESULT,
     SPACE,
+    TRAINED,
     TRIALS,
     Settings,
     claimed,
@@ -214,18 +215,20 @@ class _Worker:
         return dataclasses.replace(found, run=run, held_out=metrics, flattery=gap, nested=nested)
 
     def _trained(self, found: Tuning, run: Path, data: TrialData) -> Mapping[str, Any]:
-        """The metrics of the best recipe's run; one of another trial is moved aside."""
-        if (run / MODEL).is_file() and not _of_recipe(run, found.recipe):
+        """The metrics of the best recipe's run; a run of another recipe is moved aside."""
+        digest, note = sha256_of(found.recipe.toml().encode()), found.folder / TRAINED
+        if run.exists() and (not note.is_file() or read_given(note, "the note", TEXT).decode() != digest):
             number = 1
             while (aside := run.with_name(f"{BEST}-earlier-{number}")).exists():
                 number += 1
             run.rename(aside)
+        write_text(note, digest)
         if (run / MODEL).is_file():
             return read(run / MODEL).metrics
         given = self.request.data
-        on = None if isinstance(given, (str, os.PathLike)) else given
-        if unfinished(run) and _of_recipe(run, found.recipe):
-            done = train(on, resume=run, progress=self.progress)
+        if unfinished(run):
+            same = None if isinstance(given, (str, os.PathLike)) else given
+            done = train(same, resume=run, progress=self.progress)
         else:
             done = train(given, out=run, recipe=found.recipe, progress=self.progress)
         _require_same_images(done.result.split.entries(done.result.split.held_out_rows), data)
@@ -305,16 +308,6 @@ class _Searches:
 def _closed(plan: Plan) -> Plan:
     """The plan without a choice that a fitted head would make."""
     return dataclasses.replace(plan, open=False)
-
-
-def _of_recipe(run: Path, recipe: Recipe) -> bool:
-    """Whether a run was made by the recipe; keys that a run chooses do not count."""
-    known = Recipe.from_file(run / "recipe.toml").choices()
-    return all(known.get(key) == value for key, value in recipe.choices().items() if _is_set(key, value))
-
-
-def _is_set(key: str, value: Any) -> bool:
-    return value not in (None, "auto") and not key.startswith("augment.")
 
 
 def _require_same_images(entries: Sequence[Any], data: TrialData) -> None:

@@ -45,7 +45,7 @@ class Tuning:
             f"Trial {self.best.number}: {described(self.best.values)}",
         ]
         if self.flattery is None:
-            return [*lines, "Other workers are still at trials; the last one trains the best recipe"]
+            return [*lines, "Other workers are at it: the last one trains the best recipe"]
         held = interval_of(self.held_out)
         total = self.held_out.get("total")
         lines.append(f"Held out {text(self.flattery.held_out)}{self._around(held)} on {total} images that no trial saw")

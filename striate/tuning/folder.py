@@ -21,7 +21,7 @@ from striate.tuning.space import POINTS
 SETTINGS, SPACE, TRIALS, BEST_RECIPE, BEST, RESULT = (
     "tuning.json", "space.toml", "trials.csv", "best.toml", "best", "result.json",
 )  # fmt: skip
-JOURNAL, LOCK = "journal.log", "finish.lock"
+JOURNAL, LOCK, TRAINED = "journal.log", "finish.lock", "trained.txt"  # the digest of the recipe that `best` is of
 METHODS, PRUNERS = ("random", "grid", "tpe"), ("none", "halving", "hyperband")
 _MOST = 1_000_000  # trials
 _UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}

@@ -21,7 +21,7 @@ from striate.tuning.outcomes import TrialRow, best_of, rows_of
 from striate.tuning.sampling import ByTrial, drawn, order_of
 from striate.tuning.space import Space, described
 from striate.tuning.study import Place
-from striate.tuning.workers import Claim, Watch, beating, claim, others_running, put_back, take_up
+from striate.tuning.workers import Claim, Watch, beating, claim, counted, others_running, put_back, take_up
 
 POLL = 0.5  # seconds between looks at trials of other workers
 
@@ -80,11 +80,23 @@ def run(search: Search, evaluate: Evaluate, progress: Progress, deadline: float 
             else:
                 point = search.points[order[claimed.index]] if search.points is not None else None
                 _attempt(search, claimed, point, evaluate)
-            rows = search.rows()
-            done = sum(row.ended for row in rows)
+            done, note = _so_far(search)
             bar.advance(done - shown)
-            shown, best = done, best_of(rows, search.maximize)
-            bar.note("" if best is None else f"best {best.value:.4g}, trial {best.number}")
+            bar.note("other workers are at the last trials" if claimed is None else note)
+            shown = done
+
+
+def _so_far(search: Search) -> tuple[int, str]:
+    """How many trials are over, and the best score in words."""
+    with search.place.errors():
+        trials = search.study.get_trials(deepcopy=False)
+    over = [one for one in trials if one.state.is_finished()]
+    scored = [one for one in over if one.state == TrialState.COMPLETE and one.value is not None]
+    if not scored:
+        return counted(over), ""
+    sign = -1 if search.maximize else 1
+    best = min(scored, key=lambda one: (sign * (one.value or 0.0), one.number))
+    return counted(over), f"best {best.value:.4g}, trial {best.number}"
 
 
 def _attempt(search: Search, claimed: Claim, point: dict[str, object] | None, evaluate: Evaluate) -> None:
@@ -96,9 +108,11 @@ def _attempt(search: Search, claimed: Claim, point: dict[str, object] | None, ev
             assert isinstance(sampler, ByTrial)
             sampler.point = point
             labels = drawn(trial, search.space, search.recipe)
-            earlier = next((row for row in rows_of(study, search.space) if row.complete and row.labels == labels), None)
-        if earlier is not None:
-            _tell(search, trial, earlier.value, {SAME: earlier.number, INTERVAL: earlier.interval})
+            made = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        earlier = next((one for one in made if one.params == labels), None)
+        if earlier is not None and earlier.value is not None:
+            facts = {SAME: earlier.user_attrs.get(SAME, earlier.number), INTERVAL: earlier.user_attrs.get(INTERVAL)}
+            _tell(search, trial, earlier.value, facts)
             return
         _evaluated(search, trial, search.space.values(labels), evaluate)
     except BaseException as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from named_tests import ROOT, rendered_by
 from toy_search import space
 
 from striate.errors import RequestError
@@ -28,3 +29,9 @@ def test_random_search_tries_more_values_of_the_key_that_matters() -> None:
 def test_two_ranges_are_needed() -> None:
     with pytest.raises(RequestError, match=r"takes a space of two ranges, not train\.batch"):
         random_against_grid(lambda values: 0.0, space({"train.batch": [16, 32]}))
+
+
+def test_the_picture_is_rendered_from_the_record() -> None:
+    drawn = (ROOT / "docs" / "tuning.svg").read_text("utf-8")
+    assert drawn == rendered_by("render_tuning"), "run python docs/render_tuning.py"
+    assert drawn.count("<circle") == 18

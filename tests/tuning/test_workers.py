@@ -16,6 +16,7 @@ from toy_search import RECIPE, by_rate, evaluation, made, search, space
 
 from striate.errors import RequestError, WorkError
 from striate.progress import Progress
+from striate.tuning import workers
 from striate.tuning.outcomes import best_of, best_so_far, flattery, trials_csv
 from striate.tuning.sampling import drawn
 from striate.tuning.search import Search, require_best, run
@@ -139,6 +140,21 @@ def test_a_worker_elsewhere_has_ended_when_its_beat_stops(journal: str) -> None:
     trial.set_user_attr("beat", 1)
     assert not ended(GRACE + 1)  # it beat meanwhile
     assert not ended(2 * GRACE) and ended(2 * GRACE + 2)
+
+
+def test_a_worker_beats_while_it_trains(journal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "BEAT", 0.001)
+    mine, other = search(journal, total=1), search(journal, total=1)
+
+    def evaluate(recipe, on_epoch):
+        for _ in range(10_000):
+            (trial,) = other.study.get_trials(deepcopy=False)
+            if trial.user_attrs.get("beat", 0) >= 2:
+                return by_rate(recipe, on_epoch)
+        raise AssertionError("no beat came")
+
+    run(mine, evaluate, Progress())
+    assert [row.state for row in mine.rows()] == ["complete"]
 
 
 def test_a_trial_that_ends_its_workers_is_given_up(journal: str) -> None:
