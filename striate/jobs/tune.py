@@ -35,6 +35,7 @@ from striate.tuning.folder import (
     BEST_RECIPE,
     JOURNAL,
     RESULT,
+    SETTINGS,
     SPACE,
     TRAINED,
     TRIALS,
@@ -159,20 +160,20 @@ class _Worker:
         recipe = recipe.updated({"strategy": plan.strategy, "net.name": plan.net})
         parts = {item.part for item in source.items}
         chosen = chosen_space(settings, source, summary, plan, recipe, {"val", "test"} <= parts)
-        folder, settings = self._folder(source, settings)
-        place = open_place(settings.storage or str(folder / JOURNAL))
+        place = open_place(settings.storage) if settings.storage else None
+        folder = self.request.folder or next_free(source.name, "tunings")
+        fresh = not (folder / SETTINGS).exists()
+        settings = claimed(folder, settings)
+        place = place or open_place(str(folder / JOURNAL))
         context = RunContext(FollowerFolder(folder), Clock(), self.progress)
         self._say(source, plan, chosen, notes)
         data = TrialData(source, summary, plan, chosen.recipe, context)
         with _resumable(folder), contextlib.closing(place):
-            mine = _Searches.of(settings, chosen, data, place, settings.study or folder.resolve().name)
+            with _removed_if_refused(folder if fresh else None):
+                mine = _Searches.of(settings, chosen, data, place, settings.study or folder.resolve().name)
             write_text(folder / SPACE, chosen.space.toml())
             over = mine.run(data, self.progress, self.request.deadline)
             return self._finished(folder, mine, data, over)
-
-    def _folder(self, source: Source, settings: Settings) -> tuple[Path, Settings]:
-        folder = self.request.folder or next_free(source.name, "tunings")
-        return folder, claimed(folder, settings)
 
     def _say(self, source: Source, plan: Plan, chosen: Chosen, notes: Sequence[str]) -> None:
         say = self.progress.say
@@ -321,6 +322,20 @@ def _require_optuna() -> None:
 
     if importlib.util.find_spec("optuna") is None:
         raise RequestError("tune needs Optuna: pip install 'striate[tune]'")
+
+
+@contextmanager
+def _removed_if_refused(fresh: Path | None) -> Iterator[None]:
+    """If the data or the study are refused within the block, a folder that was made for them goes, too."""
+    try:
+        yield
+    except RequestError:
+        if fresh is not None:
+            for name in (SETTINGS, JOURNAL):
+                (fresh / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it holds something else
+                fresh.rmdir()
+        raise
 
 
 @contextmanager

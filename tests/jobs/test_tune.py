@@ -180,6 +180,15 @@ def test_a_wrong_request_is_one_line_before_any_work(name: str, drawn: Path, tmp
     assert not (tmp_path / "t").exists()
 
 
+def test_a_refused_search_leaves_no_folder(drawn: Path, tmp_path: Path) -> None:
+    few = blocks(tmp_path / "few", {"low": 3, "high": 3})
+    with pytest.raises(RequestError, match="too few groups of images that belong together for 20 folds"):
+        striate.tune(few, out=tmp_path / "t", space=RATES, recipe=FAST, folds=20)
+    with pytest.raises(RequestError, match="cannot open the storage"):
+        striate.tune(drawn, out=tmp_path / "t", space=RATES, recipe=FAST, storage=f"sqlite:////{tmp_path}/none/x.db")
+    assert not (tmp_path / "t").exists()
+
+
 def test_folders_that_are_no_search_are_refused(drawn: Path, tmp_path: Path, cli: Any) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
