@@ -123,9 +123,9 @@ def best_so_far(rows: Sequence[TrialRow], maximize: bool) -> list[tuple[int, flo
     """(trials, best score among them) after each trial with a score."""
     found: list[tuple[int, float]] = []
     for place, row in enumerate(rows):
-        best = best_of(rows[: place + 1], maximize) if row.complete else None
-        if best is not None:
-            found.append((place + 1, best.value))
+        if row.complete and math.isfinite(row.value):
+            best = (found[-1][1] if found else row.value, row.value)
+            found.append((place + 1, max(best) if maximize else min(best)))
     return found
 
 

@@ -149,17 +149,16 @@ class Space:
 
         chosen: read while iterating, so that it may be filled meanwhile.
         """
-        for one in self.dimensions:
-            name = f"{one.key.table}.name"
-            if not one.key.of or chosen.get(name, recipe.values().get(name)) in one.key.of:
-                yield one
+        unsearched = recipe.values()
+        yield from (one for one in self.dimensions if _exists(one.key, chosen, unsearched))
 
     def grid(self, recipe: Recipe) -> list[dict[str, Any]]:
         """Every point of the grid, as labels by key. Raises RequestError for more than `MOST_POINTS`."""
         found: list[dict[str, Any]] = [{}]
+        unsearched = recipe.values()
         for one in self.dimensions:
             values = one.grid(self.points)
-            has = [one in list(self.active(point, recipe)) for point in found] if one.key.of else [True] * len(found)
+            has = [_exists(one.key, point, unsearched) for point in found]
             if len(found) * len(values) > MOST_POINTS:
                 raise RequestError(
                     f"the grid has more than {MOST_POINTS:,} points: give fewer --points, or --method random"
@@ -200,6 +199,12 @@ class Space:
     def lines(self) -> list[str]:
         """Each dimension in a line."""
         return [f"{one.key.name}: {one.text()}" for one in self.dimensions]
+
+
+def _exists(key: Key, chosen: Params, unsearched: Params) -> bool:
+    """Whether the chosen optimizer or schedule has the key."""
+    name = f"{key.table}.name"
+    return not key.of or chosen.get(name, unsearched.get(name)) in key.of
 
 
 def read_space(path: Path) -> Mapping[str, Any]:

@@ -77,9 +77,9 @@ class Watch:
 
     def ended(self, trial: FrozenTrial, now: float) -> bool:
         """Whether the worker of a running trial has ended."""
-        with contextlib.suppress(TypeError):
-            if Worker(**trial.user_attrs[WORKER]).ended(self.here) if WORKER in trial.user_attrs else False:
-                return True
+        worker = trial.user_attrs.get(WORKER)
+        if worker is not None and Worker(**worker).ended(self.here):
+            return True
         beat = trial.user_attrs.get(COUNT)
         before, since = self.seen.setdefault(trial.number, (beat, now))
         if before != beat:
