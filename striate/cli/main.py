@@ -18,12 +18,12 @@ from striate.torchrun import Place, place
 
 VERBS = (
     "train",
-    "tune",
     "predict",
     "evaluate",
     "audit",
     "augment",
     "recipe",
+    "tune",
     "pack",
     "features",
     "compare",

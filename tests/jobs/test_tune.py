@@ -13,8 +13,14 @@ from drawings import Listening, blocks, sections, split_rows, strict_json
 
 import striate
 from striate import RequestError, WorkError
+from striate.data.opening import open_source
+from striate.learning.clock import Clock
+from striate.learning.context import RunContext
+from striate.learning.planning import choose, summarise
+from striate.learning.run_folder import FollowerFolder
+from striate.progress import Progress
 from striate.tuning import scoring
-from striate.tuning.trial_data import TrialData
+from striate.tuning.trial_data import TrialData, training_keys, validation_parts
 
 FAST = {"net.name": "lenet5_plain", "strategy": "scratch", "train.epochs": 2, "train.batch": 16}
 FAST |= {"augment.preset": "none"}
@@ -146,11 +152,18 @@ def test_the_default_space_of_heads_on_features(photos: Path, trained: Any, tmp_
     assert done.validated_on == "8 validation images"
 
 
-def test_fine_tuning_is_searched(photos: Path, trained: Any, tmp_path: Path) -> None:
-    recipe = {"strategy": "finetune", "train.epochs": 1, "train.batch": 16}
-    rates = {"optimizer.lr": [0.001], "finetune.unfreeze": [0]}
-    done = striate.tune(photos, out=tmp_path / "t", space=rates, trials=1, recipe=recipe)
-    assert done.rows[0].complete and done.rows[0].epochs == 1
+def test_fine_tuning_is_scored_on_the_validation_part_epoch_by_epoch(
+    photos: Path, trained: Any, tmp_path: Path
+) -> None:
+    recipe = striate.Recipe().updated({"strategy": "finetune", "train.epochs": 1, "finetune.unfreeze": 0})
+    source = open_source(photos)
+    summary = summarise(source)
+    plan = choose(summary, "finetune", "efficientnet_lite0")
+    data = TrialData(source, summary, plan, recipe, RunContext(FollowerFolder(tmp_path), Clock(), Progress()))
+    parts = validation_parts(data.split, training_keys(data.split), recipe, None)
+    epochs: list[tuple[int, float]] = []
+    found = scoring.Scorer(data, parts).evaluate(recipe, lambda epoch, score: epochs.append((epoch, score)))
+    assert epochs == [(1, found.score)] and found.total == len(parts[0].judged) == 8 and found.score > 0.5
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
