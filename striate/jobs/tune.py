@@ -346,7 +346,10 @@ def _resumable(folder: Path) -> Iterator[None]:
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM) if main else None
 
+    sent = [int(signal.SIGINT)]
+
     def ask(number: int, frame: Any) -> None:
+        sent.append(number)
         raise KeyboardInterrupt
 
     if main and before is signal.SIG_DFL:
@@ -355,7 +358,7 @@ def _resumable(folder: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         advice = f"striate tune --resume {shlex.quote(str(folder))}"
-        raise Stopped(f"stopped; go on with: {advice}", 128 + signal.SIGINT) from None
+        raise Stopped(f"stopped; go on with: {advice}", 128 + sent[-1]) from None
     finally:
         if main and before is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, before)

@@ -119,7 +119,7 @@ def _attempt(search: Search, claimed: Claim, point: dict[str, object] | None, ev
         if not isinstance(error, WorkError):  # stopped, or an error of this program: another worker takes it up
             with place.errors():
                 frozen = next(one for one in study.get_trials(deepcopy=False) if one.number == trial.number)
-                put_back(study, frozen)
+                put_back(study, frozen, 0 if isinstance(error, KeyboardInterrupt) else 1)
         raise
 
 

@@ -132,19 +132,19 @@ def take_up(study: optuna.Study, watch: Watch) -> list[int]:
     return found
 
 
-def put_back(study: optuna.Study, trial: FrozenTrial) -> bool:
+def put_back(study: optuna.Study, trial: FrozenTrial, attempts: int = 1) -> bool:
     """End a running trial without a result, and enqueue it again; False if another worker did.
 
-    Not the fourth time: then it counts as failed.
+    attempts: how many this one counts for, 0 if it was stopped on purpose. After `ATTEMPTS` it counts as failed.
     """
     try:
         study.tell(trial.number, state=TrialState.FAIL)
     except (ValueError, UpdateFinishedTrialError):
         return False
-    attempt = trial.user_attrs.get(ATTEMPT, 1)
-    if attempt < ATTEMPTS:
+    failed = trial.user_attrs.get(ATTEMPT, 0) + attempts
+    if failed < ATTEMPTS:
         first = trial.user_attrs.get(AGAIN, trial.number)
-        study.enqueue_trial(dict(trial.params), user_attrs={AGAIN: first, ATTEMPT: attempt + 1})
+        study.enqueue_trial(dict(trial.params), user_attrs={AGAIN: first, ATTEMPT: failed})
     return True
 
 

@@ -241,11 +241,11 @@ def test_poor_trials_are_ended_early(pruner: str, journal: str) -> None:
             on_epoch(epoch, score * epoch / 9)
         return evaluation(score)
 
-    mine = search(journal, pruner, 20, pruner=pruner)
+    mine = search(journal, pruner, 14, pruner=pruner)
     run(mine, evaluate, Progress())
     states = [row.state for row in mine.rows()]
     assert states.count("pruned") >= 3 and states.count("complete") >= 1
-    assert len(epochs) < 0.8 * 9 * 20
+    assert len(epochs) < 0.8 * 9 * 14
     pruned = [row for row in mine.rows() if row.state == "pruned"]
     assert all(0 < row.epochs <= 9 and len(row.curve) == row.epochs for row in pruned)
     best = best_of(mine.rows(), True)
@@ -258,8 +258,9 @@ def test_a_stopped_worker_puts_its_trial_back(journal: str) -> None:
     def evaluate(recipe, on_epoch):
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        run(mine, evaluate, Progress())
+    for _ in range(ATTEMPTS + 1):  # as often as one likes
+        with pytest.raises(KeyboardInterrupt):
+            run(mine, evaluate, Progress())
     run(search(journal, total=2), by_rate, Progress())
     assert [row.state for row in mine.rows()] == ["complete", "complete"]
 
