@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from striate.jobs.predict import predict
     from striate.jobs.quantize import quantize
     from striate.jobs.train import train
+    from striate.jobs.tune import tune
     from striate.layers.batch_statistics import recalibrate
     from striate.layers.gradient_check import check_gradient
     from striate.nets.activations import swap_activation
@@ -88,6 +89,7 @@ __all__ = [
     "swap_activation",
     "swap_norm",
     "train",
+    "tune",
 ]
 
 _HOMES = {
@@ -128,6 +130,7 @@ _HOMES = {
     "swap_activation": "nets.activations",
     "swap_norm": "nets.norms",
     "train": "jobs.train",
+    "tune": "jobs.tune",
 }
 
 

@@ -23,6 +23,7 @@ VERBS = (
     "audit",
     "augment",
     "recipe",
+    "tune",
     "pack",
     "features",
     "compare",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from striate.report import charts, figures, gallery, matrix, plot, thumbnails
+from striate.report import charts, figures, gallery, matrix, parallel, plot, thumbnails
 from striate.report.thumbnails import Album
 from striate.report.wording import folded_list, text, words
 from striate.sections import (
@@ -24,11 +24,13 @@ from striate.sections import (
     Intervals,
     Lines,
     Listing,
+    Parallel,
     Preformatted,
     Reliability,
     Scale,
     Scatter,
     Section,
+    Slice,
     Strip,
     Table,
     Text,
@@ -151,4 +153,6 @@ CHARTS: dict[type[Block], Callable[[Any], str]] = {
     Histogram: charts.histogram,
     Histograms: charts.histograms,
     Intervals: charts.intervals,
+    Slice: parallel.one_key,
+    Parallel: parallel.coordinates,
 }

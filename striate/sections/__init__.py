@@ -45,8 +45,11 @@ from striate.sections.charts import (
     Intervals,
     Line,
     Lines,
+    Parallel,
     Reliability,
     Scatter,
+    Slice,
+    Upright,
 )
 
 __all__ = [
@@ -73,6 +76,7 @@ __all__ = [
     "Line",
     "Lines",
     "Listing",
+    "Parallel",
     "Picture",
     "Preformatted",
     "Reliability",
@@ -80,11 +84,13 @@ __all__ = [
     "Scale",
     "Scatter",
     "Section",
+    "Slice",
     "Step",
     "Strip",
     "Strong",
     "Table",
     "Text",
+    "Upright",
     "Words",
     "spoken",
 ]

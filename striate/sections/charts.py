@@ -70,6 +70,45 @@ class Scatter(Block):
 
 
 @dataclass(frozen=True, eq=False)
+class Slice(Block):
+    """Values y [N] over x [N], such as scores over a key. names: of the places 0, 1, ... of x, where it is no quantity.
+
+    log: x is on a logarithmic scale. range: of x; None: that of the values. best: the place of a point that stands out.
+    """
+
+    title: Words
+    x: ArrayLike
+    y: ArrayLike
+    names: tuple[str, ...] = ()
+    log: bool = False
+    range: Range | None = None
+    form: Format = "digits"
+    best: int | None = None
+
+
+@dataclass(frozen=True)
+class Upright:
+    """An axis of parallel coordinates: its name, and words at shares, 0 to 1, of its height."""
+
+    name: str
+    marks: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Parallel(Block):
+    """Parallel coordinates: a line for each row of shares [N, axes], 0 to 1, the strongest for the largest weights [N].
+
+    A line leaves out the axes where its share is NaN. best: the row that stands out; None for none.
+    """
+
+    title: Words
+    axes: tuple[Upright, ...]
+    shares: ArrayLike
+    weights: ArrayLike
+    best: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Histogram(Block):
     """How many of the values [N] lie in each range, about zero. below, above: what either side of zero means."""
 

@@ -77,8 +77,7 @@ def from_fitted_head(
         fitted = fit_head(prepared, context)
     assert isinstance(fitted.head, Head)
     pretrained = Pretrained(features, fitted.head)
-    moves = set(Augmentation.of(recipe.augment).transforms) - _IN_PLACE
-    prepared = with_images(prepared, context, larger=bool(moves))
+    prepared = with_images(prepared, context, larger=moves(recipe))
     with context.clock.stage("test mirroring"):
         prepared, notes = with_tested_flip(prepared, given)
     backbone = features.extractor.backbone
@@ -111,6 +110,11 @@ def with_defaults(recipe: Recipe) -> Recipe:
             "loss.label_smoothing": recipe.loss.label_smoothing or 0.0,
         }
     )
+
+
+def moves(recipe: Recipe) -> bool:
+    """Whether the augmentation uses what is outside the crop, so that images need a margin."""
+    return bool(set(Augmentation.of(recipe.augment).transforms) - _IN_PLACE)
 
 
 @dataclass(frozen=True, eq=False)
