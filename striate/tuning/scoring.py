@@ -106,7 +106,7 @@ class Scorer:
 
         trainer, (train, judged) = self._trainer(net, prepared, parts), rows_of(prepared)
         ready = trainer.ready(train)
-        validation = trainer.evaluation_examples(judged, ready.state)
+        validation = trainer.evaluation_examples(judged, *ready.state.normalised_by)
         with threads_for(trainer.net, prepared.recipe.train.batch):
             fit(
                 ready.module,
@@ -119,7 +119,7 @@ class Scorer:
             return predictions(ready.module, validation)
 
     def _trainer(self, net: str, prepared: Prepared, parts: Parts) -> Trainer:
-        from striate.learning.strategies.finetune import Pretrained
+        from striate.learning.strategies.finetune import Pretrained, linear_head
         from striate.learning.strategies.scratch import random_weights
         from striate.learning.trainer import Trainer
 
@@ -129,7 +129,8 @@ class Scorer:
         assert features is not None
         key = (net, parts, *(values[name] for name in _HEAD_KEYS))
         if key not in self._heads:
-            self._heads[key] = fit_on(prepared.split, features.matrix, prepared.recipe)
+            train = prepared.split.rows("train")
+            self._heads[key] = linear_head(prepared.split, features.matrix, prepared.recipe, train)
         pretrained = Pretrained(features, self._heads[key])
         return Trainer(features.extractor.backbone.net, prepared, self.data.context, pretrained.initial)
 
@@ -138,4 +139,4 @@ def _head_predictions(prepared: Prepared, recipe: Recipe) -> Floats:
     assert prepared.features is not None
     matrix, (_, judged) = prepared.features.matrix, rows_of(prepared)
     head = fit_on(prepared.split, matrix, recipe)
-    return prepared.split.audit.task.predictions(matrix[judged] @ head.weight.T + head.bias)
+    return prepared.split.audit.task.predictions(head.logits(matrix[judged]))

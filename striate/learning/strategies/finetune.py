@@ -127,7 +127,7 @@ class Pretrained:
     def head_for(self, trainer: Trainer, rows: list[int]) -> Head:
         """The head fitted to the images at `rows`."""
         split = trainer.data.split
-        return self.head if rows == split.rows("train") else _linear(split, self.features.matrix, trainer.recipe, rows)
+        return self.head if rows == split.rows("train") else linear_head(split, self.features.matrix, trainer.recipe, rows)
 
     def model(self, trainer: Trainer, rows: list[int]) -> Model:
         """The pretrained net with that head."""
@@ -142,7 +142,7 @@ class Pretrained:
             recalibrate_batch_norms(net, recipe.finetune.unfreeze, self._batches(trainer, rows))
             matrix = np.full(self.features.matrix.shape, np.nan, np.float32)
             matrix[rows] = _embedded(net, self._batches(trainer, rows))
-            _put_head(net, _linear(trainer.data.split, matrix, recipe, rows))
+            _put_head(net, linear_head(trainer.data.split, matrix, recipe, rows))
         shares = rates(net, recipe.finetune.unfreeze, recipe.finetune.layer_decay)
         hook = Unfreezing(net, recipe.finetune.unfreeze, recipe.finetune.batch_norm)
         tensors = self.features.extractor.backbone.input_tensors
@@ -177,7 +177,7 @@ class Pretrained:
         return Fitted(model, (start.row, *fitted.history), (f"{said}.",))
 
 
-def _linear(split: Split, features: NDArray[np.float32], recipe: Recipe, rows: list[int]) -> Head:
+def linear_head(split: Split, features: NDArray[np.float32], recipe: Recipe, rows: list[int]) -> Head:
     """The head fitted to the images at `rows`; a logistic one, where "auto" would choose one that is not linear."""
     head = fit_on(split, features, recipe, rows)
     if not isinstance(head, Head):
