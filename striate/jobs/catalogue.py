@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from striate.errors import RequestError, nearest, unknown
-from striate.nets.catalog import Entry, entries, entry
+from striate.nets.catalog import Entry, entries, entry, input_size_of
 from striate.nets.catalog import techniques as known_techniques
 from striate.weights.imported import imported_nets, is_packaged
 
@@ -179,7 +179,7 @@ def show(
 
     with torch.device("meta"):
         net = create(name, classes=classes, input_size=input_size, options=options)
-    size = tuple(input_size or facts.input_size)
+    size = tuple(input_size or input_size_of(facts, options or {}) or facts.input_size)
     traced = trace(net, size)
     rows = summary.stage_rows(net, size, traced)
     variant = variant_of(name)
@@ -193,7 +193,7 @@ def show(
         "parameters": summary.parameters(net),
         "madds": sum(row.madds for row in rows),
         "activation_bytes": sum(row.activation_bytes for row in rows),
-        "table": summary.table_text(name),
+        "table": summary.table_of(net, variant),
         "stages": [row._asdict() for row in rows],
         "uncounted": [left_out._asdict() for left_out in summary.uncounted(net, traced)],
     }

@@ -5,7 +5,7 @@ Barret Zoph, Vijay Vasudevan, Jonathon Shlens, Quoc V. Le, 2017. arXiv:1707.0701
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -42,9 +42,6 @@ REDUCTION = """
     sep3x3    1        max3x3/2  h
 """
 
-# What a cell gives, by channels: the lines that no other line takes, and in a normal cell p.
-JOINED = {NORMAL: ("p", "1", "2", "3", "4", "5"), REDUCTION: ("2", "3", "4", "5")}
-
 # The networks of Tables 1 and 2, with the settings of the authors' code (tensorflow/models, research/slim/nets/nasnet).
 # N normal cells, a reduction, N, a reduction, N; `filters` F of the first cells, doubled by each reduction; before them
 # `stem_cells` reductions of F/4 and F/2. `skip`: after a reduction, p is the input of the cell before it, not its own.
@@ -67,6 +64,13 @@ class Network(NamedTuple):
     keep_path: float
     dropout: float
     norm_eps: float
+
+
+def joined(lines: Sequence[Line], *, normal: bool) -> tuple[str, ...]:
+    """What a cell gives, by channels: the lines that no other line takes, and in a normal cell p."""
+    taken = {of for line in lines for of in (line.left_of, line.right_of)}
+    left = tuple(str(number) for number in range(1, len(lines) + 1) if str(number) not in taken)
+    return ("p", *left) if normal else left
 
 
 LINES = {text: table(Line, text) for text in (NORMAL, REDUCTION)}
@@ -118,6 +122,7 @@ class NASNet(Supervised):
 
     table = f"{NORMAL}{REDUCTION}{NETWORKS}"
     minimum_size = 8
+    lines: Mapping[str, Sequence[Line]] = LINES  # of its cells
 
     def __init__(
         self,
@@ -166,8 +171,8 @@ class NASNet(Supervised):
         for number, place in enumerate(plan, start=1):
             (channels, halved), before = outputs[-1], outputs[-place.back]
             cell = Cell(
-                LINES[place.kind],
-                JOINED[place.kind],
+                self.lines[place.kind],
+                joined(self.lines[place.kind], normal=place.kind == NORMAL),
                 place.filters,
                 channels,
                 before[0],

@@ -1,0 +1,1 @@
+"""Tuning: searches for hyper-parameters and architectures."""
