@@ -95,7 +95,8 @@ def _wrong(row: Row, side: int) -> str:
     expansions = {"MBConv": EXPANSIONS, "SepConv": (1,)}.get(row.operator, (None,))
     checks = {
         f"the operator is Conv, SepConv or MBConv, not {row.operator}": row.operator == "Conv" or blocks,
-        f"the expansion of MBConv is 1 to 10, of SepConv 1, of Conv -; not {row.expansion}": row.expansion in expansions,
+        f"the expansion of MBConv is 1 to 10, of SepConv 1, of Conv -; not {row.expansion}": row.expansion
+        in expansions,
         f"the kernel is 1, 3, 5 or 7, not {row.kernel}": row.kernel in KERNELS,
         f"se is -, or {SE} of a block, not {row.se}": row.se is None or (blocks and row.se == SE),
         f"the output is square, not {height}x{width}": height == width,

@@ -36,10 +36,12 @@ from striate.sections.blocks import (
 )
 from striate.sections.charts import (
     Axis,
+    Box,
     CellPicture,
     Confused,
     ConfusionMatrix,
     Dot,
+    Feedback,
     Histogram,
     Histograms,
     Intervals,
@@ -54,6 +56,7 @@ __all__ = [
     "Bar",
     "Bars",
     "Block",
+    "Box",
     "CellPicture",
     "Code",
     "Column",
@@ -63,6 +66,7 @@ __all__ = [
     "Entry",
     "Fact",
     "Facts",
+    "Feedback",
     "Gallery",
     "Grid",
     "Heading",

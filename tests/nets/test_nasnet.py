@@ -53,7 +53,9 @@ def test_the_printed_lines_are_the_authors_lists(text: str, operations: str, sta
 def test_a_cell_is_its_lines() -> None:
     torch.manual_seed(0)
     how = How(nn.BatchNorm2d, False)
-    cell = Cell(LINES[NORMAL], joined(LINES[NORMAL], normal=True), 4, 6, 5, back=2, larger=False, drop=0.0, how=how).eval()
+    cell = Cell(
+        LINES[NORMAL], joined(LINES[NORMAL], normal=True), 4, 6, 5, back=2, larger=False, drop=0.0, how=how
+    ).eval()
     x, before = torch.randn(2, 6, 5, 5), torch.randn(2, 5, 5, 5)
     h, p = cell.squeeze(x), cell.previous(before)
     average = nn.AvgPool2d(3, 1, 1, count_include_pad=False)

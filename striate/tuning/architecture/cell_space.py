@@ -14,6 +14,7 @@ OPERATIONS = {  # of a normal cell, and of a reduction cell, which has nothing t
     "normal": ("sep3x3", "sep5x5", "avg3x3", "max3x3", "identity"),
     "reduction": ("sep3x3", "sep5x5", "avg3x3", "max3x3"),
 }
+FILTERS = 32  # of the first cells of NASNet for CIFAR-10
 SIDES = ("left", "right")
 COLUMNS = ("cell", "left", "left_of", "right", "right_of")
 
@@ -36,7 +37,9 @@ def cell_space(side: int, *, lines: int = 3, cells: int = 1, width: float = 0.25
                     states = ("h", "p", *(str(above) for above in range(1, line)))
                     choices.append(Choice(f"{cell}{line}_{hand}_of", states))
     setting = {"image": side, "cells": cells, "width": width}
-    return Space("cells", "searched_cells", tuple(choices), partial(_options, lines, setting), side, (0,) * len(choices))
+    return Space(
+        "cells", "searched_cells", tuple(choices), partial(_options, lines, setting), side, (0,) * len(choices)
+    )
 
 
 def _options(lines: int, setting: dict[str, object], chosen: dict[str, Value]) -> dict[str, object]:

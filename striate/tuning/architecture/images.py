@@ -34,13 +34,8 @@ class TrialImages:
 
     def at(self, side: int) -> tuple[Examples, Examples]:
         """Training and validation examples of `side` pixels, decoded, with the mean and deviation of the first."""
-        arrays = [
-            part[:].arrays(side, rule=self.rule) if whole else _subset(part, rows).arrays(side, rule=self.rule)
-            for part, rows, whole in (
-                (self.training_part, self.training, False),
-                (self.validation_part, self.validation, False),
-            )
-        ]
+        parts = ((self.training_part, self.training), (self.validation_part, self.validation))
+        arrays = [_subset(part, rows).arrays(side, rule=self.rule) for part, rows in parts]
         (images, _), _ = arrays
         mean, std = images.mean((0, 1, 2)), np.maximum(images.std((0, 1, 2)), 1.0)
         training, validation = (

@@ -45,9 +45,7 @@ class EvolutionSampler:
     Raises RequestError for a population below 2 or a tournament below 1.
     """
 
-    def __init__(
-        self, space: Space, seed: int, *, population: int = POPULATION, tournament: int = TOURNAMENT
-    ) -> None:
+    def __init__(self, space: Space, seed: int, *, population: int = POPULATION, tournament: int = TOURNAMENT) -> None:
         if population < 2 or tournament < 1:
             raise RequestError(f"a population of 2 and a tournament of 1 at least, not {population} and {tournament}")
         self.space, self.generator = space, np.random.default_rng(seed)

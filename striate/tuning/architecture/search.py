@@ -12,7 +12,7 @@ from striate.progress import Progress
 from striate.reading import LOG, read_given
 from striate.storage import json_text, write_text
 from striate.tuning.architecture.samplers import Sampler
-from striate.tuning.architecture.space import Point, Space
+from striate.tuning.architecture.space import Point
 from striate.tuning.architecture.trial import Trial
 
 
@@ -117,8 +117,3 @@ def pareto_front(trials: tuple[Trial, ...]) -> list[Trial]:
         if not trial.failed and (not front or trial.accuracy > front[-1].accuracy):
             front.append(trial)
     return front
-
-
-def reference_trial(space: Space, judge: Callable[[Point], Trial]) -> Trial:
-    """The trial of the space's reference, against which a latency is compared."""
-    return judge(space.reference)
