@@ -42,6 +42,10 @@ REDUCTION = """
     sep3x3    1        max3x3/2  h
 """
 
+# What a cell gives, by channels: the lines that no other line takes, in a normal cell p, and in the authors' code also
+# line 2 of the reduction, which line 4 takes.
+JOINED = {NORMAL: ("p", "1", "2", "3", "4", "5"), REDUCTION: ("2", "3", "4", "5")}
+
 # The networks of Tables 1 and 2, with the settings of the authors' code (tensorflow/models, research/slim/nets/nasnet).
 # N normal cells, a reduction, N, a reduction, N; `filters` F of the first cells, doubled by each reduction; before them
 # `stem_cells` reductions of F/4 and F/2. `skip`: after a reduction, p is the input of the cell before it, not its own.
@@ -64,13 +68,6 @@ class Network(NamedTuple):
     keep_path: float
     dropout: float
     norm_eps: float
-
-
-def joined(lines: Sequence[Line], *, normal: bool) -> tuple[str, ...]:
-    """What a cell gives, by channels: the lines that no other line takes, and in a normal cell p."""
-    taken = {of for line in lines for of in (line.left_of, line.right_of)}
-    left = tuple(str(number) for number in range(1, len(lines) + 1) if str(number) not in taken)
-    return ("p", *left) if normal else left
 
 
 LINES = {text: table(Line, text) for text in (NORMAL, REDUCTION)}
@@ -123,6 +120,7 @@ class NASNet(Supervised):
     table = f"{NORMAL}{REDUCTION}{NETWORKS}"
     minimum_size = 8
     lines: Mapping[str, Sequence[Line]] = LINES  # of its cells
+    joined: Mapping[str, Sequence[str]] = JOINED
 
     def __init__(
         self,
@@ -172,7 +170,7 @@ class NASNet(Supervised):
             (channels, halved), before = outputs[-1], outputs[-place.back]
             cell = Cell(
                 self.lines[place.kind],
-                joined(self.lines[place.kind], normal=place.kind == NORMAL),
+                self.joined[place.kind],
                 place.filters,
                 channels,
                 before[0],

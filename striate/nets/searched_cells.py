@@ -16,18 +16,19 @@ from striate.nets.nasnet_cell import Line
 from striate.tables import table as read_table
 
 # A line of a cell is the sum of two operations on h, the input, p, the input of the cell before, or an earlier line.
+# output: whether the cell gives the line, by channels; a normal cell also gives p.
 TABLE = """
-    cell       left      left_of  right     right_of
-    normal     sep5x5    h        sep3x3    p
-    normal     sep5x5    p        sep3x3    p
-    normal     avg3x3    h        identity  p
-    normal     avg3x3    p        avg3x3    p
-    normal     sep3x3    h        identity  h
-    reduction  sep5x5/2  h        sep7x7/2  p
-    reduction  max3x3/2  h        sep7x7/2  p
-    reduction  avg3x3/2  h        sep5x5/2  p
-    reduction  identity  2        avg3x3    1
-    reduction  sep3x3    1        max3x3/2  h
+    cell       left      left_of  right     right_of  output
+    normal     sep5x5    h        sep3x3    p         yes
+    normal     sep5x5    p        sep3x3    p         yes
+    normal     avg3x3    h        identity  p         yes
+    normal     avg3x3    p        avg3x3    p         yes
+    normal     sep3x3    h        identity  h         yes
+    reduction  sep5x5/2  h        sep7x7/2  p         no
+    reduction  max3x3/2  h        sep7x7/2  p         yes
+    reduction  avg3x3/2  h        sep5x5/2  p         yes
+    reduction  identity  2        avg3x3    1         yes
+    reduction  sep3x3    1        max3x3/2  h         yes
 """
 
 MOST_LINES = 5  # of a cell
@@ -40,6 +41,7 @@ class Row(NamedTuple):
     left_of: str
     right: Operation
     right_of: str
+    output: bool
 
 
 class SearchedCells(NASNet):
@@ -68,7 +70,8 @@ class SearchedCells(NASNet):
         if not 8 <= image <= 4096:
             raise RequestError(f"image is a side of 8 to 4096 pixels, not {image}")
         # Plain values, which a module may have before its own constructor runs; that of the parent reads them.
-        self.table, self.image, self.lines = table, image, cell_lines(table)
+        self.table, self.image = table, image
+        self.lines, self.joined = cell_lines(table)
         super().__init__(
             classes=classes,
             in_channels=in_channels,
@@ -80,8 +83,8 @@ class SearchedCells(NASNet):
         )
 
 
-def cell_lines(text: str) -> dict[str, tuple[Line, ...]]:
-    """The lines of the two cells of a table, by the names that NASNet has for them.
+def cell_lines(text: str) -> tuple[dict[str, list[Line]], dict[str, list[str]]]:
+    """The lines of the two cells of a table, and the states that each gives, by the names that NASNet has for them.
 
     Raises RequestError, with the wrong line, for a table that cannot be built.
     """
@@ -89,21 +92,30 @@ def cell_lines(text: str) -> dict[str, tuple[Line, ...]]:
         rows = read_table(Row, text)
     except ValueError as error:
         raise RequestError(f"the table of searched_cells cannot be read: {error}") from error
-    found: dict[str, list[Line]] = {"normal": [], "reduction": []}
+    names = {"normal": NORMAL, "reduction": REDUCTION}
+    lines: dict[str, list[Line]] = {NORMAL: [], REDUCTION: []}
+    joined: dict[str, list[str]] = {NORMAL: ["p"], REDUCTION: []}
     for number, row in enumerate(rows, start=1):
-        if row.cell not in found:
-            raise RequestError(
-                f"row {number} of the table of searched_cells: the cell is normal or reduction, not {row.cell}"
-            )
-        before = len(found[row.cell])
+        if row.cell not in names:
+            raise _refused(number, f"the cell is normal or reduction, not {row.cell}")
+        cell = names[row.cell]
         for operation, of in (row[1:3], row[3:5]):
-            if reason := _wrong(operation, of, before, reduces=row.cell == "reduction"):
-                raise RequestError(f"row {number} of the table of searched_cells: {reason}")
-        found[row.cell].append(Line(*row[1:]))
-    for name, lines in found.items():
-        if not 1 <= len(lines) <= MOST_LINES:
-            raise RequestError(f"a cell of searched_cells has 1 to {MOST_LINES} lines; {name} has {len(lines)}")
-    return {NORMAL: tuple(found["normal"]), REDUCTION: tuple(found["reduction"])}
+            if reason := _wrong(operation, of, len(lines[cell]), reduces=cell == REDUCTION):
+                raise _refused(number, reason)
+        lines[cell].append(Line(*row[1:5]))
+        if row.output:
+            joined[cell].append(str(len(lines[cell])))
+    for name, cell in names.items():
+        if not 1 <= len(lines[cell]) <= MOST_LINES:
+            raise RequestError(f"a cell of searched_cells has 1 to {MOST_LINES} lines; {name} has {len(lines[cell])}")
+        taken = {of for line in lines[cell] for of in (line.left_of, line.right_of)} | set(joined[cell])
+        if lost := [place for place in range(1, len(lines[cell]) + 1) if str(place) not in taken]:
+            raise RequestError(f"line {lost[0]} of the {name} cell of searched_cells is neither taken nor an output")
+    return lines, joined
+
+
+def _refused(number: int, reason: str) -> RequestError:
+    return RequestError(f"row {number} of the table of searched_cells: {reason}")
 
 
 def _wrong(operation: Operation, of: str, before: int, *, reduces: bool) -> str:

@@ -13,7 +13,7 @@ from striate.errors import RequestError
 from striate.layers.drop_path import ScheduledDropPath
 from striate.nets.build import create
 from striate.nets.catalog import entry
-from striate.nets.nasnet import LINES, NORMAL, REDUCTION, ROWS, NASNet, joined, places
+from striate.nets.nasnet import JOINED, LINES, NORMAL, REDUCTION, ROWS, NASNet, places
 from striate.nets.nasnet_cell import Cell, FactorizedReduction, How
 from striate.training.techniques.path_schedule import set_progress
 
@@ -47,15 +47,13 @@ def test_the_printed_lines_are_the_authors_lists(text: str, operations: str, sta
     assert tuple("hp12345".index(of) for _, of in cells) == states
     halving = [one.stride for one, of in cells if of in ("h", "p")]
     assert set(halving) == ({2} if text == REDUCTION else {1})
-    assert len(joined(LINES[text], normal=text == NORMAL)) == (4 if text == REDUCTION else 6)
+    assert len(JOINED[text]) == (4 if text == REDUCTION else 6)
 
 
 def test_a_cell_is_its_lines() -> None:
     torch.manual_seed(0)
     how = How(nn.BatchNorm2d, False)
-    cell = Cell(
-        LINES[NORMAL], joined(LINES[NORMAL], normal=True), 4, 6, 5, back=2, larger=False, drop=0.0, how=how
-    ).eval()
+    cell = Cell(LINES[NORMAL], JOINED[NORMAL], 4, 6, 5, back=2, larger=False, drop=0.0, how=how).eval()
     x, before = torch.randn(2, 6, 5, 5), torch.randn(2, 5, 5, 5)
     h, p = cell.squeeze(x), cell.previous(before)
     average = nn.AvgPool2d(3, 1, 1, count_include_pad=False)

@@ -56,21 +56,19 @@ def run(chosen: argparse.Namespace) -> Answer:
 
 def _figures(done: Scaling) -> list[str]:
     alpha, beta, gamma = done.constants
-    rows: list[Sequence[str]] = [("phi", "depth", "width", "resolution", "parameters", "multiply-adds")]
-    for row in done.scaled:
-        rows.append((f"{row.phi}", f"{row.depth:.3f}", f"{row.width:.3f}", f"{row.resolution}", f"{row.parameters:,}",
-                     f"{row.madds:,}"))  # fmt: skip
+    head = ("depth", "width", "resolution", "parameters", "multiply-adds")
+    rows = [(f"{row.phi}", f"{row.depth:.3f}", f"{row.width:.3f}", *map("{:,}".format, row[3:])) for row in done.scaled]
     lines = [
         f"{done.net} by the formula: depth {alpha:g}^phi, width {beta:g}^phi, resolution {gamma:g}^phi; "
         f"alpha x beta^2 x gamma^2 = {done.constants.product:.3f}",
-        *_aligned(rows),
+        *_aligned([("phi", *head), *rows]),
     ]
     if done.published:
-        named: list[Sequence[str]] = [("published", "depth", "width", "resolution", "parameters", "multiply-adds")]
-        for one in done.published:
-            named.append((f"B{one.phi}", f"{one.depth:.1f}", f"{one.width:.1f}", f"{one.resolution}",
-                          f"{one.parameters:,}", f"{one.madds:,}"))  # fmt: skip
-        lines += ["", *_aligned(named)]
+        named = [
+            (f"B{one.phi}", f"{one.depth:.1f}", f"{one.width:.1f}", *map("{:,}".format, one[4:7]))
+            for one in done.published
+        ]
+        lines += ["", *_aligned([("published", *head), *named])]
     return lines
 
 

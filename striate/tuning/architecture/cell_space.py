@@ -5,6 +5,7 @@ Source: Zoph et al. 2017, arXiv:1707.07012, section 3.1, with fewer operations, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from striate.errors import RequestError
@@ -16,7 +17,7 @@ OPERATIONS = {  # of a normal cell, and of a reduction cell, which has nothing t
 }
 FILTERS = 32  # of the first cells of NASNet for CIFAR-10
 SIDES = ("left", "right")
-COLUMNS = ("cell", "left", "left_of", "right", "right_of")
+COLUMNS = ("cell", "left", "left_of", "right", "right_of", "output")
 
 
 def cell_space(side: int, *, lines: int = 3, cells: int = 1, width: float = 0.25) -> Space:
@@ -42,14 +43,18 @@ def cell_space(side: int, *, lines: int = 3, cells: int = 1, width: float = 0.25
     )
 
 
-def _options(lines: int, setting: dict[str, object], chosen: dict[str, Value]) -> dict[str, object]:
-    rows = []
+def _options(lines: int, setting: Mapping[str, object], chosen: dict[str, Value]) -> dict[str, object]:
+    """The lines that no other line takes are the outputs, as in the paper."""
+    rows: list[list[object]] = []
     for cell in OPERATIONS:
+        found: list[list[object]] = []
         for line in range(1, lines + 1):
             row: list[object] = [cell]
             for hand, first in zip(SIDES, ("h", "p"), strict=True):
                 of = chosen.get(f"{cell}{line}_{hand}_of", first)
                 stride = "/2" if cell == "reduction" and of in ("h", "p") else ""
                 row += [f"{chosen[f'{cell}{line}_{hand}']}{stride}", of]
-            rows.append(row)
+            found.append(row)
+        taken = {row[2] for row in found} | {row[4] for row in found}
+        rows += [[*row, "no" if str(line) in taken else "yes"] for line, row in enumerate(found, start=1)]
     return {"table": aligned(COLUMNS, rows), **setting}

@@ -1,4 +1,4 @@
-"""Samplers: which network of a space to try next. Each is a function of its seed and of the rewards that it was told."""
+"""Samplers: which network of a space to try next, a function of a seed and of the rewards so far."""
 
 from __future__ import annotations
 
