@@ -1,6 +1,6 @@
 """Random search, regularised evolution and reinforcement learning at an equal number of trials, over several seeds.
 
-The digits set (1,797 images of 8 x 8 pixels) and the mobile space for that size, 5,184 networks. Every trial trains from
+The digits set (1,797 images of 8 x 8 pixels), and the mobile space for that size: 5,184 networks. A trial trains from
 the same seed, so a network has one reward, which all searches share; what is compared is how the samplers choose. Three
 results are recorded for each sampler, with the 95 % interval of the mean over the seeds: the best reward found, the
 mean reward of the last half of the trials, and the reward of the found network trained again from other seeds, which
@@ -24,8 +24,9 @@ from striate.tuning.architecture.images import trial_images
 from striate.tuning.architecture.mobile_space import mobile_space
 from striate.tuning.architecture.objective import Objective, madds_target
 from striate.tuning.architecture.samplers import SAMPLERS, sampler
-from striate.tuning.architecture.search import Remembering, Study, run_study
-from striate.tuning.architecture.trial import Judge, trial_recipe
+from striate.tuning.architecture.search import Study, run_study
+from striate.tuning.architecture.space import Point
+from striate.tuning.architecture.trial import Judge, Trial, trial_recipe
 
 IMAGES, EPOCHS, AGAIN = 600, 5, 3  # of a trial; trainings of a found network from other seeds
 
@@ -40,16 +41,16 @@ def main() -> None:
     training, validation = trial_images(open_data("digits"), most=IMAGES, rule="squash", seed=0).at(8)
     recipe = trial_recipe(epochs=EPOCHS, batch=32, seed=0)
     judge = Judge(mobile_space(8, channels=8), Objective("madds", madds_target(8)), training, validation, recipe)
-    once = Remembering(judge)
-    studies = {
-        name: [
-            run_study(sampler(name, judge.space, seed), chosen.trials, once, name=name) for seed in range(chosen.seeds)
-        ]
-        for name in SAMPLERS
-    }
+    studies: dict[str, list[Study]] = {name: [] for name in SAMPLERS}
+    known: dict[Point, Trial] = {}
+    for name, found in studies.items():
+        for seed in range(chosen.seeds):
+            proposing = sampler(name, judge.space, seed)
+            found.append(run_study(proposing, chosen.trials, judge, name=name, known=known.values()))
+            known |= {trial.point: trial for trial in found[-1].trials}
     rows = [_row(name, found, judge, chosen.trials) for name, found in studies.items()]
     rows.append(_noise(judge, studies["random"][0]))
-    rows.append({"what": "all searches", "networks": len(once.known), "seconds": round(time.perf_counter() - start, 1)})
+    rows.append({"what": "all searches", "networks": len(known), "seconds": round(time.perf_counter() - start, 1)})
     for row in rows:
         print(row)
     write_record("architecture-search", rows, ("striate", "torch", "numpy"))

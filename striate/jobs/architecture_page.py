@@ -37,7 +37,7 @@ CONTROLLERS = {
     "evolution": "regularised evolution",
     "reinforcement": "PPO, a logit per value",
 }
-NAMES = {"found": "found", "random": "best of random search", "baseline": "catalogue"}
+NAMES = {"found": "found", "random": "random search", "baseline": "catalogue"}
 
 
 def architecture_page(done: FoundArchitecture) -> Report:
@@ -112,7 +112,7 @@ def _overview(done: FoundArchitecture) -> Section:
     drawing = Feedback(
         (
             Box("Controller", CONTROLLERS[study.sampler]),
-            Box("Sampled network", f"best of {len(study.trials)} shown"),
+            Box("Sampled network", f"the best of {len(study.trials)}"),
             Box("Trainer", counted(int(done.settings["epochs"]), "epoch")),
             Box("Reward", f"{best.reward:.3f}"),
         ),

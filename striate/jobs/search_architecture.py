@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.data.dataset import SplitData, open_data
-from striate.data.opening import Data, open_source, path_of
+from striate.data.opening import Data, path_of
 from striate.errors import RequestError, unknown
 from striate.jobs.compare import summary
 from striate.jobs.train import train
@@ -27,7 +27,7 @@ from striate.report.page import render
 from striate.storage import json_text, write_text
 from striate.tuning.architecture.objective import Cost, Objective, madds_target, measured_latency, size_of
 from striate.tuning.architecture.samplers import SAMPLERS, sampler
-from striate.tuning.architecture.search import Remembering, Study, require_result, run_study
+from striate.tuning.architecture.search import Study, require_result, run_study
 from striate.tuning.architecture.space import Space
 from striate.tuning.architecture.trial import Judge, Trial, trial_recipe
 
@@ -136,7 +136,8 @@ def search_architecture(
     """
     progress = progress or Progress()
     _check(space, sampler, trials, cost, baseline)
-    split, seen = open_data(data, seed=seed, progress=progress), summarise(open_source(data))
+    split = open_data(data, seed=seed, progress=progress)
+    seen = summarise(split.source)
     side = image or min(LARGEST_SIDE, seen.largest)
     searched = _space(space, side, channels, vary)
     found_images = _images(split, seen, side, images, seed)
@@ -156,7 +157,9 @@ def search_architecture(
     assert best is not None
     options = searched.options_of(best.point)
     write_text(folder / FOUND, net_toml(searched.net, options))
-    finalists = _finalists(data, folder, searched, studies, baseline, _final_recipe(final_epochs, seed), progress)
+    finalists = _finalists(
+        data, folder, searched, studies, baseline, _final_recipe(final_epochs, seed), found_images.classes, progress
+    )
     done = FoundArchitecture(
         folder, searched, objective, studies, options, finalists, split.source.name,
         {**settings, "training": len(training), "validation": len(validation)},
@@ -243,9 +246,9 @@ def _studies(
     """The chosen sampler's study, then the random one; a point that both propose is trained once."""
     studies: list[Study] = []
     for one in dict.fromkeys((name, "random")):
-        log = folder / f"trials-{one}.jsonl"
-        remembering = Remembering(judge, studies[0] if studies else None)
-        studies.append(run_study(sampler(one, space, seed), trials, remembering, name=one, log=log, progress=progress))
+        log, known = folder / f"trials-{one}.jsonl", studies[0].trials if studies else ()
+        proposing = sampler(one, space, seed)
+        studies.append(run_study(proposing, trials, judge, name=one, log=log, known=known, progress=progress))
     return tuple(studies)
 
 
@@ -260,12 +263,15 @@ def _finalists(
     studies: tuple[Study, ...],
     baseline: str | None,
     recipe: Recipe,
+    classes: int,
     progress: Progress,
 ) -> tuple[Finalist, ...]:
     """The networks that are compared on the held-out images; one that is trained already is read."""
     chosen: dict[str, tuple[Trial | None, str, Mapping[str, object]]] = {}
     for name, study in zip(("found", "random"), studies, strict=False):
-        if study.best is not None and all(study.best != trial for trial, _, _ in chosen.values()):
+        if study.best is not None and all(
+            trial is None or study.best.point != trial.point for trial, _, _ in chosen.values()
+        ):
             chosen[name] = (study.best, space.net, space.options_of(study.best.point))
     best = next(trial for trial, _, _ in chosen.values() if trial is not None)
     chosen["baseline"] = (None, baseline or nearest_net(best.madds, space.side), {})
@@ -274,13 +280,9 @@ def _finalists(
         changes = {f"net.options.{key}": value for key, value in options.items()}
         run = _trained(data, folder / name, recipe.updated({"net.name": net, **changes}), progress)
         facts = entry(net)
-        size = (trial.parameters, trial.madds) if trial else size_of(net, {}, _classes(run), facts.input_size[0])
+        size = (trial.parameters, trial.madds) if trial else size_of(net, {}, classes, facts.input_size[0])
         finalists.append(Finalist(name, trial, *size, run))
     return tuple(finalists)
-
-
-def _classes(run: RunSummary) -> int:
-    return max(2, len(run.recalls))
 
 
 def _trained(data: Data, folder: Path, recipe: Recipe, progress: Progress) -> RunSummary:

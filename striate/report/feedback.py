@@ -5,7 +5,7 @@ from __future__ import annotations
 from striate.report.wording import text
 from striate.sections import Box, Feedback
 
-WIDTH, HEIGHT, GAP, ROW, LOW = 150, 50, 92, 78, 176  # of a box, between boxes, and where the two rows are
+WIDTH, HEIGHT, GAP, ROW, LOW = 150, 50, 112, 78, 176  # of a box, between boxes, and where the two rows are
 
 CSS = """
 .feedback { overflow-x: auto } .feedback svg { display: block; min-width: 34rem; width: 100%; max-width: 60rem }

@@ -10,7 +10,7 @@ import numpy as np
 from striate.errors import RequestError, unknown
 from striate.tuning.architecture.space import Point, Space
 
-POPULATION, TOURNAMENT = 12, 4  # Real et al. take 100 and 25 for 20,000 trials; a search here has tens
+POPULATION, TOURNAMENT = 8, 4  # Real et al. take 100 and 25 for 20,000 trials; a search here has tens
 
 
 class Sampler(Protocol):

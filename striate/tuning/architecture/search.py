@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,17 +49,21 @@ def run_study(
     *,
     name: str,
     log: Path | None = None,
+    known: Iterable[Trial] = (),
     progress: Progress | None = None,
 ) -> Study:
     """Try `trials` points, one after another, each logged in the file `log` as a line of JSON.
 
-    Logged trials are not repeated: the sampler is told their rewards, and continues as if it had not been stopped.
+    A point that was tried before, here or among the `known` trials, is not tried again: a training depends only on its
+    point. Logged trials are not repeated: the sampler is told their rewards, and continues as if it had not been
+    stopped.
     Raises RequestError for fewer than 1 trial, and for a log of another search.
     """
     if trials < 1:
         raise RequestError(f"a search needs 1 trial at least, not {trials}")
     done = _logged(log)
     found: list[Trial] = []
+    tried = {trial.point: trial for trial in known}
     with (progress or Progress()).bar(f"Trials, {name}", trials) as bar:
         for number in range(trials):
             point = sampler.propose()
@@ -68,7 +72,8 @@ def run_study(
                 if trial.point != point:
                     raise RequestError(f"{str(log)!r} is the log of another search: trial {number + 1} differs")
             else:
-                trial = judge(point)
+                trial = tried[point] if point in tried else judge(point)
+            tried[point] = trial
             sampler.tell(point, trial.reward)
             found.append(trial)
             if log is not None and number >= len(done):
@@ -88,19 +93,6 @@ def _logged(log: Path | None) -> list[Trial]:
         return [Trial.from_dict(json.loads(line)) for line in lines]
     except (ValueError, RecursionError) as error:
         raise RequestError(f"{str(log)!r} is not a log of trials: {error}") from error
-
-
-class Remembering:
-    """Tries each point once: a training depends only on its point, so that its trial can be used again."""
-
-    def __init__(self, judge: Callable[[Point], Trial], known: Study | None = None) -> None:
-        self.judge, self.known = judge, {trial.point: trial for trial in (known.trials if known else ())}
-
-    def __call__(self, point: Point) -> Trial:
-        """The trial of a point, known or new."""
-        if point not in self.known:
-            self.known[point] = self.judge(point)
-        return self.known[point]
 
 
 def require_result(studies: tuple[Study, ...]) -> None:
