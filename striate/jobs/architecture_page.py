@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from striate.sections import (
     Axis,
+    Block,
     Box,
     Column,
     Dot,
@@ -31,7 +32,7 @@ from striate.tuning.architecture.trial import Trial
 if TYPE_CHECKING:
     from striate.jobs.search_architecture import Finalist, FoundArchitecture
 
-TONES: tuple[Tone, ...] = ("t0", "t1")
+TONES: tuple[Tone, ...] = ("t0", "t1", "t3")
 CONTROLLERS = {
     "random": "uniform draws",
     "evolution": "regularised evolution",
@@ -165,8 +166,8 @@ def _progress(done: FoundArchitecture) -> Section:
 
 def _finalists(done: FoundArchitecture) -> Section:
     dots = tuple(
-        Dot(NAMES[one.name], one.run.score, one.run.interval, one.run.net, ("t0", "t1", "t3")[place])  # type: ignore[arg-type]
-        for place, one in enumerate(done.finalists)
+        Dot(NAMES[one.name], one.run.score, one.run.interval, one.run.net, tone)
+        for one, tone in zip(done.finalists, TONES, strict=False)
     )
     columns = (Column("network"), Column("accuracy"), Column("95 % interval"), Column("multiply-adds"),
                Column("parameters"))  # fmt: skip
@@ -176,10 +177,10 @@ def _finalists(done: FoundArchitecture) -> Section:
         f"Each trained for {done.settings['final_epochs']} epochs on the whole training part, and evaluated once on "
         f"{images} held-out images, which the search did not use."
     )
-    blocks = (Intervals("Accuracy", dots, "percent"), Table(columns, rows, ("network", "networks")))
+    blocks: list[Block] = [Intervals("Accuracy", dots, "percent"), Table(columns, rows, ("network", "networks"))]
     if len(done.studies) > 1 and not any(one.name == "random" for one in done.finalists):
-        blocks = (*blocks, Text("Random search found the same network.", "quiet"))  # type: ignore[assignment]
-    return Section("finalists", "Held-out images", blocks, lead)
+        blocks.append(Text("Random search found the same network.", "quiet"))
+    return Section("finalists", "Held-out images", tuple(blocks), lead)
 
 
 def _finalist(one: Finalist) -> tuple[str, ...]:

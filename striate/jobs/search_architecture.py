@@ -110,7 +110,7 @@ def search_architecture(
     cost: Cost = "madds",
     target: float | None = None,
     image: int | None = None,
-    channels: int = 16,
+    channels: int | None = None,
     images: int = 2000,
     epochs: int = 3,
     final_epochs: int = 20,
@@ -128,7 +128,8 @@ def search_architecture(
     out: the folder of the results; by default a new one under runs/. Called again with the folder of a search that was
       stopped, and the same arguments, it continues exactly; more `trials` extend it.
     space: "mobile" (stages of inverted residual blocks; `vary`: the choices that are searched, default all;
-      `channels`: of the first stage) or "cells" (a normal and a reduction cell; `channels`: filters of the first).
+      `channels`: of the first stage, default by the size) or "cells" (a normal and a reduction cell; `channels`:
+      filters of the first, default 8).
     sampler: "evolution", "reinforcement" or "random" (alone). cost: "madds" or "latency", of this machine. target:
       the objective's T, in multiply-adds or seconds; None: 400 M scaled to the image size, or the reference's latency.
     image: side of the images; None: that of the data, at most 64. baseline: a network of the catalogue; None: chosen.
@@ -186,7 +187,7 @@ def _check(space: str, sampler: str, trials: int, cost: str, baseline: str | Non
         check_classifier(baseline)
 
 
-def _space(name: str, side: int, channels: int, vary: Sequence[str]) -> Space:
+def _space(name: str, side: int, channels: int | None, vary: Sequence[str]) -> Space:
     if name == "mobile":
         from striate.tuning.architecture.mobile_space import mobile_space
 
@@ -195,7 +196,7 @@ def _space(name: str, side: int, channels: int, vary: Sequence[str]) -> Space:
         raise RequestError("vary names choices of the mobile space; the space of cells has none to leave out")
     from striate.tuning.architecture.cell_space import FILTERS, cell_space
 
-    return cell_space(side, width=channels / FILTERS)
+    return cell_space(side, width=(channels or FILTERS // 4) / FILTERS)
 
 
 def _images(split: SplitData, seen: DataSummary, side: int, most: int, seed: int) -> TrialImages:

@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cost", default="madds", help="madds (default) or latency, measured on this machine")
     parser.add_argument("--target", type=float, metavar="T", help="of the cost: multiply-adds, or milliseconds")
     parser.add_argument("--image", type=int, metavar="PIXELS", help="side of the images (default: theirs, up to 64)")
-    parser.add_argument("--channels", type=int, default=16, help="of the first stage (default: 16)")
+    parser.add_argument("--channels", type=int, help="of the first stage (default: by the size of the images)")
     parser.add_argument("--images", type=int, default=2000, help="training images of a trial (default: 2000)")
     parser.add_argument("--epochs", type=int, default=3, help="of a trial (default: 3)")
     parser.add_argument("--final-epochs", type=int, default=20, help="of the final trainings (default: 20)")

@@ -38,16 +38,18 @@ class Stage(NamedTuple):
     channels: int
 
 
-def mobile_space(side: int, *, channels: int = 16, vary: Sequence[str] = ()) -> Space:
+def mobile_space(side: int, *, channels: int | None = None, vary: Sequence[str] = ()) -> Space:
     """The space for images of `side` pixels: a stage for each halving of the map, and one more at the end.
 
-    channels: of the first stage; later ones have more. vary: the choices that are searched, of "kernel", "expansion",
-    "se", "layers" and "width"; empty: all. Others are those of the reference: kernel 3, expansion 3, no
-    squeeze-and-excitation, 2 layers, width 1. Raises RequestError for other names, or values out of range.
+    channels: of the first stage, later ones have more; None: 16, or 32 for images of LARGE pixels. vary: the choices
+    that are searched, of "kernel", "expansion", "se", "layers" and "width"; empty: all. Others are those of the
+    reference: kernel 3, expansion 3, no squeeze-and-excitation, 2 layers, width 1.
+    Raises RequestError for other names, or values out of range.
     """
     for name in vary:
         if name not in CHOICES:
             raise unknown("choice of the mobile space", name, CHOICES)
+    channels = channels or (32 if side >= LARGE else 16)
     if not 8 <= side <= 1024 or not 8 <= channels <= 256:
         raise RequestError(
             f"the mobile space is for images of 8 to 1024 pixels and 8 to 256 channels, not {side} and {channels}"

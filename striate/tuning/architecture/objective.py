@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Mapping
@@ -44,7 +45,7 @@ class Objective:
 
     def reward(self, accuracy: float, cost: float) -> float:
         """The objective of a network with this accuracy, from 0 to 1, and cost, in the unit of the target."""
-        return accuracy * float(cost / self.target) ** self.exponent
+        return accuracy * math.pow(cost / self.target, self.exponent)
 
 
 def madds_target(side: int) -> float:
@@ -92,7 +93,7 @@ def measured_latency(net: Net, side: int) -> Latency:
         with torch.inference_mode():
             for _ in range(WARM_UP):
                 net(images)
-            rounds = []
+            rounds: list[Latency] = []
             while len(rounds) < ROUNDS and not any(not one.noisy for one in rounds):
                 rounds.append(_round(net, images))
     finally:
