@@ -31,6 +31,13 @@ TABLE = """
     reduction  sep3x3    1        max3x3/2  h         yes
 """
 
+TINY = """
+    cell       left      left_of  right     right_of  output
+    normal     sep3x3    h        identity  p         yes
+    reduction  sep3x3/2  h        max3x3/2  p         no
+    reduction  identity  1        avg3x3    1         yes
+"""
+
 MOST_LINES = 5  # of a cell
 KERNELS = {"identity": (1,), "sep": (3, 5, 7), "avg": (3, 5), "max": (3, 5)}
 
@@ -134,7 +141,7 @@ def _wrong(operation: Operation, of: str, before: int, *, reduces: bool) -> str:
 
 VARIANTS = {
     "searched_cells": Variant(SearchedCells, {}),
-    "searched_cells_tiny": Variant(SearchedCells, {"width": 0.125, "cells": 1}),
+    "searched_cells_tiny": Variant(SearchedCells, {"table": TINY, "width": 0.125, "cells": 1}),
 }
 
 # Deviations: dropped paths and dropout are off by default, for the short trainings of a search.

@@ -12,7 +12,10 @@ from striate.nets.mnasnet import A1, SIDE, MnasNet, Row, Stage, stages
 from striate.nets.mobilenet_v1 import Padding
 from striate.tables import table as read_table
 
-MOST_ROWS, MOST_LAYERS, MOST_CHANNELS = 30, 40, 4096  # of a table: larger values are taken for mistakes
+# Of a table: larger values are taken for mistakes.
+MOST_ROWS = 30
+MOST_LAYERS = 40
+MOST_CHANNELS = 4096
 LARGEST_IMAGE = 4096
 EXPANSIONS = range(1, 11)
 KERNELS = (1, 3, 5, 7)
