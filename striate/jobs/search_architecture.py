@@ -137,6 +137,7 @@ def search_architecture(
     """
     progress = progress or Progress()
     _check(space, sampler, trials, cost, baseline)
+    short, final = trial_recipe(epochs=epochs, batch=64, seed=seed), _final_recipe(final_epochs, seed)
     split = open_data(data, seed=seed, progress=progress)
     seen = summarise(split.source)
     side = image or min(LARGEST_SIDE, seen.largest)
@@ -151,16 +152,14 @@ def search_architecture(
     folder = given_path(out, "--out") if out else next_free(f"{split.source.name}-search")
     objective = _claimed(folder, settings, objective)
     training, validation = found_images.at(side)
-    judge = Judge(searched, objective, training, validation, trial_recipe(epochs=epochs, batch=64, seed=seed))
+    judge = Judge(searched, objective, training, validation, short)
     studies = _studies(sampler, trials, searched, judge, folder, seed, progress)
     require_result(studies)
     best = studies[0].best or studies[-1].best
     assert best is not None
     options = searched.options_of(best.point)
     write_text(folder / FOUND, net_toml(searched.net, options))
-    finalists = _finalists(
-        data, folder, searched, studies, baseline, _final_recipe(final_epochs, seed), found_images.classes, progress
-    )
+    finalists = _finalists(data, folder, searched, studies, baseline, final, found_images.classes, progress)
     done = FoundArchitecture(
         folder, searched, objective, studies, options, finalists, split.source.name,
         {**settings, "training": len(training), "validation": len(validation)},
