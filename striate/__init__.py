@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from striate.jobs.pack import pack
     from striate.jobs.predict import predict
     from striate.jobs.quantize import quantize
+    from striate.jobs.scale import scale
+    from striate.jobs.search_architecture import search_architecture
     from striate.jobs.train import train
     from striate.jobs.tune import tune
     from striate.layers.batch_statistics import recalibrate
@@ -85,6 +87,8 @@ __all__ = [
     "quantize",
     "recalibrate",
     "register",
+    "scale",
+    "search_architecture",
     "show",
     "swap_activation",
     "swap_norm",
@@ -124,6 +128,8 @@ _HOMES = {
     "paper_recipe": "nets.papers",
     "predict": "jobs.predict",
     "quantize": "jobs.quantize",
+    "scale": "jobs.scale",
+    "search_architecture": "jobs.search_architecture",
     "show": "jobs.catalogue",
     "recalibrate": "layers.batch_statistics",
     "register": "nets.own",

@@ -25,7 +25,7 @@ class Network(nn.Module):
     """
 
     kind: ClassVar[str]
-    table: ClassVar[str]  # The paper's table, as printed at the top of the file.
+    table: str  # The paper's table, as printed at the top of the file; of a searched network, its own.
     minimum_size: ClassVar[int]  # The smallest height and width of an image.
     input_size: tuple[int, int] | None = None  # The only height and width; None: any.
 
@@ -181,4 +181,6 @@ class Variant(NamedTuple):
 
 
 def _arguments(options: Mapping[str, object]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in options.items())
+    """As in a call; a table of several lines is left out, because it is shown by itself."""
+    texts = {name: "..." if "\n" in str(value) else repr(value) for name, value in options.items()}
+    return ", ".join(f"{name}={text}" for name, text in texts.items())

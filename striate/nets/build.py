@@ -12,7 +12,7 @@ import torch
 
 from striate.errors import RequestError, shown, unknown
 from striate.nets.base import Net, Network, Variant
-from striate.nets.catalog import USUAL_SIZE, Entry, OwnEntry, check_classifier, entry, known
+from striate.nets.catalog import USUAL_SIZE, Entry, OwnEntry, check_classifier, entry, input_size_of, known
 from striate.nets.own import make_own
 from striate.nets.swaps import SWAPS, swap, swaps_of
 
@@ -45,7 +45,7 @@ def create(
     classes = _classes(facts, classes)
     in_channels = _whole("in_channels", facts.in_channels if in_channels is None else in_channels, LARGEST_CHANNELS)
     chosen = _options(facts, options)
-    own_size = facts.input_size or USUAL_SIZE
+    own_size = input_size_of(facts, chosen) or USUAL_SIZE
     size = _size(name, own_size if input_size is None else input_size, _minimum_size(facts))
     swaps = {name: chosen.pop(name) for name in SWAPS if name in chosen}
     given: dict[str, Any] = {"classes": classes, "in_channels": in_channels, "input_size": size, "options": chosen}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from striate.report import charts, figures, gallery, matrix, parallel, plot, thumbnails
+from striate.report import charts, feedback, figures, gallery, matrix, parallel, plot, thumbnails
 from striate.report.thumbnails import Album
 from striate.report.wording import folded_list, text, words
 from striate.sections import (
@@ -16,6 +16,7 @@ from striate.sections import (
     Entry,
     Fact,
     Facts,
+    Feedback,
     Gallery,
     Grid,
     Heading,
@@ -45,7 +46,7 @@ CSS = """
 .quiet.below { margin-bottom: .7rem } .charts .said { align-self: center } .charts + .charts { margin-top: 1.3rem }
 dl + .charts { margin-top: 1.3rem } * + dl { margin-top: 1.1rem } .lead + dl { margin-top: 0 }
 """
-STYLE = figures.CSS + matrix.CSS + plot.CSS + thumbnails.CSS + gallery.CSS + CSS
+STYLE = feedback.CSS + figures.CSS + matrix.CSS + plot.CSS + thumbnails.CSS + gallery.CSS + CSS
 
 
 @dataclass
@@ -137,6 +138,7 @@ RENDERERS: dict[type[Block], Callable[[Any, Page], str]] = {
     Facts: facts,
     Table: lambda one, page: figures.table(one),
     Bars: lambda one, page: figures.bars(one),
+    Feedback: lambda one, page: feedback.feedback(one),
     Scale: lambda one, page: figures.scale(one),
     Gallery: lambda one, page: gallery.gallery(one, page.album),
     Strip: lambda one, page: gallery.strip(one, page.album),

@@ -36,10 +36,12 @@ from striate.sections.blocks import (
 )
 from striate.sections.charts import (
     Axis,
+    Box,
     CellPicture,
     Confused,
     ConfusionMatrix,
     Dot,
+    Feedback,
     Histogram,
     Histograms,
     Intervals,
@@ -57,6 +59,7 @@ __all__ = [
     "Bar",
     "Bars",
     "Block",
+    "Box",
     "CellPicture",
     "Code",
     "Column",
@@ -66,6 +69,7 @@ __all__ = [
     "Entry",
     "Fact",
     "Facts",
+    "Feedback",
     "Gallery",
     "Grid",
     "Heading",

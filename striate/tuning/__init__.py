@@ -1,4 +1,4 @@
-"""Hyper-parameter search: the space, trials that share prepared data, studies shared by workers, and the report."""
+"""Searches for hyper-parameters, architectures and scaling constants: spaces, trials that share prepared data, reports."""
 
 from __future__ import annotations
 

@@ -127,9 +127,9 @@ class Pretrained:
     def head_for(self, trainer: Trainer, rows: list[int]) -> Head:
         """The head fitted to the images at `rows`."""
         split = trainer.data.split
-        return (
-            self.head if rows == split.rows("train") else linear_head(split, self.features.matrix, trainer.recipe, rows)
-        )
+        if rows == split.rows("train"):
+            return self.head
+        return linear_head(split, self.features.matrix, trainer.recipe, rows)
 
     def model(self, trainer: Trainer, rows: list[int]) -> Model:
         """The pretrained net with that head."""

@@ -35,7 +35,7 @@ def train(
 ) -> TrainResult:
     """Train `plan.net` from random weights. Raises RequestError for data that cannot be trained on."""
     _check(recipe, plan.net)
-    ood, pixels = open_ood(recipe.data.ood), scratch_pixels(plan.net, summary)
+    ood, pixels = open_ood(recipe.data.ood), scratch_pixels(plan.net, summary, recipe.net.options)
     if ood and not has_embedding(plan.net, source.task, pixels):
         raise RequestError(
             f"{plan.net} does not end in a linear layer, so it has no feature space to detect OOD images in; "
