@@ -1,4 +1,4 @@
-"""Searches for hyper-parameters, architectures and scaling constants: spaces, trials that share prepared data, reports."""
+"""Searches for hyper-parameters, architectures and scaling constants; trials share prepared data."""
 
 from __future__ import annotations
 

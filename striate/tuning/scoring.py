@@ -80,7 +80,7 @@ class Scorer:
             recipe = with_defaults(recipe)
             larger = moves(recipe)
         else:
-            pixels = scratch_pixels(net, self.data.summary)
+            pixels = scratch_pixels(net, self.data.summary, recipe.net.options)
             recipe = recipe.updated({"augment": chosen_augment(recipe.augment, pixels)})
             larger = Augmentation.of(recipe.augment).zooms and self.data.summary.side > pixels.height
         prepared = dataclasses.replace(self.data.inner(net, larger, parts), recipe=recipe)

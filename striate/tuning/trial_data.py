@@ -65,7 +65,7 @@ class TrialData:
 
     def _prepare(self, net: str, larger: bool) -> Prepared:
         if self.strategy == "scratch":
-            pixels = scratch_pixels(net, self.summary)
+            pixels = scratch_pixels(net, self.summary, self.recipe.net.options)
             return prepare_images(self.source, pixels, self.recipe, self.context, larger=larger)
         bare = self._prepared.get((net, False)) or prepare_features(self.source, net, self.recipe, self.context)
         if self.strategy == "features":
