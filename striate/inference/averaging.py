@@ -182,7 +182,7 @@ def scaled(predictor: Predictor, scale: float) -> Predictor:
     height, width = (max(1, round(side * scale)) for side in (pixels.height, pixels.width))
     if predictor.precision == "int8":
         raise RequestError("several scales need float32 or bfloat16: an int8 graph is of one size")
-    if model.mean_image is not None or not takes_size(model, height, width):
+    if model.input_tensors or not takes_size(model, height, width):
         raise RequestError(
             f"{model.net} takes images of {pixels.height} x {pixels.width} pixels only, so not several scales; views "
             "that it can average: flip, ten-crop"

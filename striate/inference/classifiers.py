@@ -8,6 +8,7 @@ probabilities, as the temperature does for the scores of linear heads (Guo et al
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -85,7 +86,7 @@ class NearestNeighbours:
         bank, labels = arrays["bank"], arrays["labels"]
         fits = bank.dtype == np.float32 and bank.ndim == 2 and bank.shape[1] == width and len(bank) > 0
         fits = fits and labels.dtype == np.int32 and labels.shape == (len(bank),)
-        if not fits or labels.min() < 0 or labels.max() >= classes:
+        if not fits or labels.min() < 0 or labels.max() >= classes or not np.isfinite(bank).all():
             raise ValueError
         return cls(bank, labels, classes)
 
@@ -138,6 +139,11 @@ class Trees:
         fits = fits and trees.threshold.dtype == np.float64 and trees.threshold.shape == (nodes,)
         fits = fits and trees.value.dtype == np.float32 and trees.value.shape == (nodes, classes)
         fits = fits and trees.roots.dtype == np.int32 and trees.roots.ndim == 1 and len(trees.roots) > 0
+        fits = (
+            fits
+            and bool(np.isfinite(trees.threshold).all())
+            and bool(((trees.value >= 0) & (trees.value < 1.01)).all())
+        )
         if not fits or not -1 <= trees.feature.min() <= trees.feature.max() < width:
             raise ValueError
         inner = np.flatnonzero(trees.feature >= 0)
@@ -178,6 +184,8 @@ class ClassifierHead:
         try:
             classifier = KINDS[model.classifier].read(arrays, width, len(model.classes))
             factor = float(arrays[_FACTOR].reshape(1)[0])
+            if not 0 <= factor < math.inf:
+                raise ValueError
         except (KeyError, ValueError) as error:
             raise RequestError(
                 f"the model's head ({IN_WORDS[model.classifier]}) is damaged: its arrays do not fit the model"

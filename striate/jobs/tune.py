@@ -42,6 +42,7 @@ from striate.tuning.folder import (
     Settings,
     claimed,
     finishing,
+    resumed,
     seconds_of,
 )
 from striate.tuning.nested import Outer, estimate
@@ -92,7 +93,8 @@ def tune(
       of the whole procedure. pruner: "none", "halving" or "hyperband": ends trials early by their epochs.
     points: of each range in a grid. storage: a journal file, or a database URL of Optuna's; by default a journal in
       the folder. study: the name in the storage; by default that of the folder.
-    resume: the folder of a search, to go on with it or to join it; takes trials and budget besides.
+    resume: the folder of a search, to go on with it or to join it; takes trials and budget besides, and the same
+      storage again, as its password is not kept.
 
     Raises RequestError for an invalid request, WorkError if no trial has a score or the storage fails.
     """
@@ -100,14 +102,14 @@ def tune(
     keys = {"data.path": _path_of(data), "net.name": net_key(net), "strategy": strategy, "seed": seed}
     chosen = {key: value for key, value in keys.items() if value is not None}
     if resume is not None:
-        if chosen or any(one for one in (out, space, folds, nested, storage, study, recipe)):
+        if chosen or any(one for one in (out, space, folds, nested, study, recipe)):
             raise RequestError("a search goes on as it was started: give resume with trials and budget only")
         folder: Path | None = given_path(resume, "--resume")
-        settings = dataclasses.replace(Settings.read(given_path(resume, "--resume")), trials=trials)
+        settings = resumed(given_path(resume, "--resume"), trials, _whole_place(storage))
     else:
         base = _with_whole_paths(as_recipe(recipe).updated(chosen))
         given = read_space(given_path(space, "--space")) if isinstance(space, (str, os.PathLike)) else space
-        place = storage if not storage or "://" in storage else str(Path(storage).absolute())
+        place = _whole_place(storage)
         settings = Settings(base.toml(), given, method, trials, folds, nested, pruner, points, place, study)
         folder = None if out is None else given_path(out, "--out")
     base = Recipe.from_toml(settings.recipe, "the recipe of the search")
@@ -115,6 +117,10 @@ def tune(
     if content is None:
         raise RequestError("the search needs data: a path, or for one on data from Python the same data again")
     return _Worker(_Request(settings, base, content, folder, deadline), progress or Progress()).search()
+
+
+def _whole_place(storage: str) -> str:
+    return storage if not storage or "://" in storage else str(Path(storage).absolute())
 
 
 def _path_of(data: Data | None) -> str | None:

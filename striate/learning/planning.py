@@ -15,7 +15,7 @@ from striate.errors import RequestError
 from striate.nets.catalog import USUAL_SIZE, Entry, check_classifier, input_size_of, known
 from striate.pixels import Pixels
 from striate.recipe import Recipe
-from striate.recipe.keys import STRATEGIES
+from striate.recipe.keys import STRATEGIES, VOTING_HEADS
 from striate.weights.imported import imported_nets
 from striate.weights.models import DEFAULT_BACKBONE, is_model_file, pretrained
 from striate.weights.peers import sources_of
@@ -98,12 +98,19 @@ def check_request(recipe: Recipe) -> None:
     if not net and strategy not in STRATEGIES:
         return  # chosen by the data
     plan = choose(DataSummary(0, 0, 0, False), strategy, net)
+    check_linear_head(plan.strategy, recipe.head.kind)
     if is_model_file(net):
         pretrained(net)
     elif plan.strategy == "scratch" and net:
         from striate.nets.build import check_options  # imports torch, which training from scratch does anyway
 
         check_options(plan.net, recipe.net.options)
+
+
+def check_linear_head(strategy: str, kind: str) -> None:
+    """Raise RequestError for fine-tuning with a head that is no linear layer."""
+    if strategy == "finetune" and kind in VOTING_HEADS:
+        raise RequestError(f"--head {kind}: fine-tuning needs a linear head, to train it with the network's stages")
 
 
 def _requested(seen: DataSummary, strategy: str, net: str) -> Plan:

@@ -6,7 +6,6 @@ Its file is a model file with a header for each member, whose tensors are named 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +17,7 @@ from striate.model.file import MEMBERS, Model, Tensors, checked, header_of, read
 from striate.tasks import Task
 
 MOST = 1000  # members
+LARGEST_WEIGHT = 1e100  # so that their sum is finite
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,8 @@ def ensemble_of(models: Sequence[AnyModel], names: Sequence[str], weights: Seque
     total = sum(shares)
     # A file's shares, which sum to 1 but for rounding, stay as they are.
     shares = shares if abs(total - 1) < 1e-12 else [share / total for share in shares]
+    if not all(shares):
+        raise RequestError("the weights differ by so much that one is zero beside the others; leave that model out")
     return Ensemble(tuple(members), tuple(shares), _mean_thresholds(models[0].task, members, shares))
 
 
@@ -134,10 +136,12 @@ def _apart(tensors: Tensors, count: int, name: str) -> list[Tensors]:
 def _checked_weights(weights: Sequence[float] | None, count: int) -> list[float]:
     if weights is None:
         return [1.0] * count
-    numbers = all(type(one) in (int, float) and 0 < one < math.inf for one in weights)
+    numbers = all(type(one) in (int, float) and 0 < one <= LARGEST_WEIGHT for one in weights)
     if len(weights) != count or not numbers:
         shown = ", ".join(map(str, weights))
-        raise RequestError(f"the weights are one positive number for each of {count} models, not {shown or 'none'}")
+        raise RequestError(
+            f"the weights are one positive number for each of {count} models, not {shown[:80] or 'none'}"
+        )
     return [float(one) for one in weights]
 
 

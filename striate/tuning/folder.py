@@ -25,6 +25,8 @@ JOURNAL, LOCK, TRAINED = "journal.log", "finish.lock", "trained.txt"  # the dige
 METHODS, PRUNERS = ("random", "grid", "tpe"), ("none", "halving", "hyperband")
 _MOST = 1_000_000  # trials
 _UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+_PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^@]*@(?:[^?]*@)?")  # one may be in it, not escaped
+_SECRET = re.compile(r"(ssl)?pass(word|wd)", re.IGNORECASE).fullmatch
 _PART = re.compile(r"(\d+(?:\.\d+)?)(s|sec|m|min|h|d)")
 
 
@@ -34,7 +36,8 @@ class Settings:
 
     space: as a space file has it; None for the strategy's own. recipe: what is not searched, as TOML. trials: None for
     the default. folds: that judge a trial; None for one validation part. nested: outer folds, each with a search.
-    storage: "" for a journal in the folder. study: the name in the storage.
+    storage: "" for a journal in the folder; a database's URL is written without its password. study: the name in the
+    storage.
     """
 
     recipe: str
@@ -60,7 +63,7 @@ class Settings:
 
     def text(self) -> str:
         """As JSON."""
-        return json_text(dataclasses.asdict(self), indent=1)
+        return json_text(dataclasses.asdict(self) | {"storage": without_password(self.storage)}, indent=1)
 
     @classmethod
     def read(cls, folder: Path) -> Settings:
@@ -75,6 +78,15 @@ class Settings:
             if isinstance(error, RequestError):
                 raise
             raise RequestError(f"{str(path)!r} does not hold the settings of a search") from error
+
+
+def without_password(storage: str) -> str:
+    """A database's URL without the password before its host or among its parameters; other storages as they are."""
+    if "://" not in storage:
+        return storage
+    address, asked, parameters = _PASSWORD.sub(r"\1@", storage).partition("?")
+    kept = [one for one in parameters.split("&") if not _SECRET(one.partition("=")[0])]
+    return address + (asked + "&".join(kept) if kept != [""] and kept else "")
 
 
 def _whole(what: str, value: int | None, low: int, high: int) -> None:
@@ -95,18 +107,33 @@ def claimed(folder: Path, settings: Settings) -> Settings:
         known = Settings.read(folder)
         for field in dataclasses.fields(Settings):
             one, other = getattr(known, field.name), getattr(settings, field.name)
+            if field.name == "storage":
+                one, other = without_password(one), without_password(other)
             if field.name != "trials" and json_text(one) != json_text(other):
                 raise RequestError(
                     f"{str(folder)!r} is a search with {field.name} {shown(one, 60)}, not {shown(other, 60)}: join it "
                     "with the same, resume it by --resume, or choose another --out"
                 )
-        return dataclasses.replace(known, trials=settings.trials)
+        return dataclasses.replace(known, trials=settings.trials, storage=settings.storage)
     if present:
         raise RequestError(
             f"the folder {str(folder)!r} is in use ({len(present)} entries, e.g. {present[0]!r}); choose another --out"
         )
     write_text(folder / SETTINGS, settings.text())
     return settings
+
+
+def resumed(folder: Path, trials: int | None, storage: str) -> Settings:
+    """The settings of the search in the folder. storage: the same again, with its password; "" for what is known.
+
+    Raises RequestError for another storage.
+    """
+    known = Settings.read(folder)
+    if storage and without_password(storage) != without_password(known.storage):
+        mine, others = (repr(without_password(one)) for one in (known.storage, storage))
+        where = mine if known.storage else f"its own {JOURNAL}"
+        raise RequestError(f"the trials of {str(folder)!r} are in {where}, not in {others}: leave --storage out")
+    return dataclasses.replace(known, trials=trials, storage=storage or known.storage)
 
 
 def seconds_of(budget: float | str | None) -> float:

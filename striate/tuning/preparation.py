@@ -9,7 +9,7 @@ from typing import Any
 from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.learning.balance import check_balance
-from striate.learning.planning import DataSummary, Plan, choose
+from striate.learning.planning import DataSummary, Plan, check_linear_head, choose
 from striate.recipe import Recipe
 from striate.recipe.optimizers import AUTO as RANGE_TEST
 from striate.storage import sha256_of
@@ -99,7 +99,7 @@ def _check(
         raise RequestError(f"optimizer.lr = {AUTO!r} is found by a test that trials do not make: search it, or set it")
     checks: dict[str, Callable[[Any], object]] = {
         "net.name": lambda value: choose(summary, plan.strategy, str(value)),
-        "head.kind": lambda value: check_head(source.task, str(value)),
+        "head.kind": lambda value: (check_head(source.task, str(value)), check_linear_head(plan.strategy, str(value))),
         "loss.name": source.task.loss_name,
         "data.balance": lambda value: check_balance(source.task, str(value)),
     }

@@ -16,6 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from striate.errors import RequestError, WorkError
 from striate.tuning.attributes import IDENTITY, TOTAL
+from striate.tuning.folder import without_password
 from striate.tuning.sampling import ByTrial
 
 _PASSWORD = re.compile(r"(?<=:)[^:/@]+(?=@)")
@@ -77,7 +78,7 @@ def open_place(storage: str) -> Place:
     """A journal file, or one of Optuna's database URLs. Raises RequestError for what cannot be opened."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if "://" in storage:
-        return Place(_database(storage), _PASSWORD.sub("***", storage))
+        return Place(_database(storage), without_password(storage))
     path = Path(storage)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,14 +92,16 @@ def open_place(storage: str) -> Place:
 def _database(url: str) -> BaseStorage:
     import sqlalchemy.exc
 
-    shown = _PASSWORD.sub("***", url)
+    shown = without_password(url)
     try:
         return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
     except ImportError as error:
         driver = "pip install 'striate[postgresql]'" if url.startswith("postgresql") else "its Python package"
         raise RequestError(f"the storage {shown!r} needs a driver that is not installed: {driver}") from error
     except (sqlalchemy.exc.SQLAlchemyError, ValueError, RuntimeError) as error:
-        raise RequestError(f"cannot open the storage {shown!r}: {_first_line(error)}") from error
+        why = _first_line(error).replace(url, shown)
+        hint = "; set PGPASSWORD, or give --storage with the password" if "password" in why and shown == url else ""
+        raise RequestError(f"cannot open the storage {shown!r}: {why}{hint}") from error
 
 
 def _first_line(error: BaseException) -> str:

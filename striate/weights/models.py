@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,14 @@ import numpy as np
 from striate import model as model_room
 from striate.errors import RequestError, nearest
 from striate.model import AnyModel, Ensemble, Model
-from striate.nets.catalog import check_classifier, check_registered
+from striate.nets.catalog import Entry, check_classifier, check_registered, known
 from striate.tasks import Classification
 from striate.weights.classes import imagenet_names
 from striate.weights.imported import imported_path
 from striate.weights.registry import SOURCES, has_weights, is_installed, load_published, nets_with_weights
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
+_AUXILIARY = re.compile(r"auxiliary\d+\.").match  # names of the tensors of auxiliary heads
 
 
 def is_model_file(net: str) -> bool:
@@ -50,11 +52,11 @@ def pretrained(net: str) -> Model:
     """The pretrained model to fit a head on: the model file `net`, or a net's published or imported weights.
 
     A net that classifies by a convolution gets a linear head of zeros in its place, by its option `classifier`.
+    Auxiliary heads, which are of the classes that the net was trained on, are left out.
     Raises RequestError if there are no weights, or if the net supports no linear head.
     """
-    if is_model_file(net):
-        return _with_linear_head(_read(Path(net)))
-    return _with_linear_head(named_model(net))
+    model = _read(Path(net)) if is_model_file(net) else named_model(net)
+    return _with_linear_head(_without_auxiliary_heads(model))
 
 
 def named_model(net: str) -> Model:
@@ -62,6 +64,20 @@ def named_model(net: str) -> Model:
     if net in SOURCES and (is_installed(net) or not imported_path(net).is_file()):
         return published_model(net)
     return model_room.read(imported_path(net))
+
+
+def _without_auxiliary_heads(model: Model) -> Model:
+    given = dict(model.options.get("options", {}))
+    added = given.pop("add_auxiliary_heads", None) is not None
+    if not added and not (isinstance(known(model.net), Entry) and any(map(_AUXILIARY, model.tensors))):
+        return model
+    inner = given if added else {**given, "auxiliary": False}  # the option of every net whose paper has such heads
+    return dataclasses.replace(
+        model,
+        options={**model.options, "options": inner},
+        tensors={name: tensor for name, tensor in model.tensors.items() if not _AUXILIARY(name)},
+        aliases={name: owner for name, owner in model.aliases.items() if not _AUXILIARY(name)},
+    )
 
 
 def _with_linear_head(model: Model) -> Model:
@@ -115,9 +131,9 @@ def _path_of(name: str | os.PathLike[str]) -> Path | None:
         if has_weights(str(name)):
             return None
         check_classifier(str(name))
-        known = nets_with_weights()
-        near = nearest(str(name), known)
-        hint = f"did you mean {near[0]!r}?" if near else f"nets with weights here: {', '.join(known)}"
+        names = nets_with_weights()
+        near = nearest(str(name), names)
+        hint = f"did you mean {near[0]!r}?" if near else f"nets with weights here: {', '.join(names)}"
         raise RequestError(f"no model file {str(name)!r}; {hint}")
     return path
 

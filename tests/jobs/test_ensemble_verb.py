@@ -195,6 +195,8 @@ def test_models_that_do_not_go_together_are_refused_in_one_line(
     assert "one positive number for each of 2 models, not 1.0, -1.0" in refused(
         one, folders[1], "--out", out, "--weights", "1,-1"
     )
+    for weights, words in (("1e308,1e308", "one positive number for each"), ("1e-300,1e100", "leave that model out")):
+        assert words in refused(one, folders[1], "--out", out, "--weights", weights)
     assert "ending in .safetensors" in refused(one, folders[1], "--out", tmp_path / "x.bin")
     assert "is a member of the ensemble, and is not overwritten" in refused(one, folders[1], "--out", one)
     trained = tmp_path / "trained"
@@ -282,3 +284,18 @@ def test_pixels_of_a_member_are_its_own() -> None:
     assert several.shape == (8 * 8 * 3 + 20 * 16 * 3,) and several.at_least == 20
     parts = several.parts(np.stack([several.apply(image)] * 2))
     assert np.array_equal(parts[small][1], small.apply(image)) and np.array_equal(parts[large][0], large.apply(image))
+
+
+def test_a_network_that_whitens_its_input_takes_no_other_scales(
+    runs: tuple[Path, list[Path]], tmp_path: Path, cli
+) -> None:
+    data, folders = runs
+    model, size = read(folders[2] / "model.safetensors"), 8 * 8 * 3
+    pixels = dataclasses.replace(model.pixels, height=8, width=8, contrast=55.0)
+    extras = {"zca.weight": np.eye(size, dtype=np.float32), "zca.bias": np.zeros(size, np.float32)}
+    file = tmp_path / "whitening.safetensors"
+    write(file, dataclasses.replace(model, pixels=pixels, extras=extras))
+    code, _, err = cli("predict", file, images(data)[0], "--views", "scales", "--engine", "torch")
+    assert code == 2 and "so not several scales" in err and err.count("\n") == 1
+    code, _, err = cli("predict", file, images(data)[0], "--views", "ten-crop", "--engine", "torch")
+    assert code == 0, err

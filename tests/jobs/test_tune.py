@@ -182,6 +182,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "pruned heads": ({"recipe": {}, "strategy": "features", "pruner": "halving", "space": None}, "features has none"),
     "space of another strategy": ({"space": {"head.kind": ["svm"]}}, "not used by the strategy scratch"),
     "network that is none": ({"space": {"net.name": ["lenet55"]}}, "unknown net 'lenet55'"),
+    "head that votes": (
+        {"recipe": {}, "strategy": "finetune", "space": {"head.kind": ["svm", "knn"]}}, "knn: .*needs a linear head",
+    ),
+    "set head that votes": ({"recipe": {"head.kind": "tree"}, "strategy": "finetune", "space": None}, "a linear head"),
     "missing space": ({"space": "none.toml"}, "cannot read the space 'none.toml'"),
 }  # fmt: skip
 

@@ -20,12 +20,13 @@ from striate import Recipe, load, train
 from striate.jobs.run import Run
 from striate.learning.gain import Gain
 from striate.learning.strategies import finetune
-from striate.model import read
+from striate.model import Model, read, write
 from striate.nets.build import create
 from striate.nets.state import arrays_of
 from striate.pixels import Pixels
 from striate.progress import Progress, Step
 from striate.storage import cache_root, sha256_of, write_bytes
+from striate.tasks import Classification
 from striate.training.loop_state import LoopState
 from striate.transfer.unfreezing import recalibrate_batch_norms
 from striate.weights.models import published_model
@@ -268,3 +269,27 @@ def test_overfit_batch_is_not_used_with_a_fitted_head(scenes: Path, tmp_path: Pa
     assert any(line.startswith("Learning rate") for line in told.lines)
     written = Recipe.from_file(run.folder / "recipe.toml")
     assert 0 < written.optimizer.lr == run.model.training["optimizer.lr"] < 1
+
+
+@pytest.mark.parametrize(
+    ("net", "options", "strategy"),
+    [("resnet8", {"add_auxiliary_heads": ["stage1"]}, "finetune"), ("nasnet_tiny", {}, "features")],
+)
+def test_auxiliary_heads_of_other_classes_are_left_out(
+    net: str, options: dict[str, object], strategy: str, scenes: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    made = create(net, classes=3, options=options)
+    tensors, aliases = arrays_of(made)
+    assert any(name.startswith("auxiliary1.") for name in tensors)
+    side = made.options["input_size"][0]  # type: ignore[index]
+    pixels, task = Pixels(side, side, mean=(127.0,) * 3, std=(128.0,) * 3), Classification(("a", "b", "c"))
+    file = tmp_path / "before.safetensors"
+    write(file, Model(net, dict(made.options), task, pixels, tensors, head="head", aliases=aliases))
+    chosen = {"strategy": strategy, "net.name": str(file), "train.epochs": 1, "finetune.unfreeze": 1}
+    run = train(scenes, out=tmp_path / "run", recipe=RECIPE.updated(chosen))
+    after = run.model
+    assert len(after.classes) == 2 and not any(name.startswith("auxiliary") for name in after.tensors)
+    assert "add_auxiliary_heads" not in after.options["options"]
+    images = sorted((scenes / "val").rglob("*.png"))[:2]
+    assert [one.probabilities.shape for one in load(run.folder, engine="torch").predict(images)] == [(2,), (2,)]

@@ -158,6 +158,10 @@ def test_votes_are_scikit_learns(kind: str) -> None:
         wrong = {**arrays, name: array + 10_000 if array.dtype == np.int32 else array.astype(np.float16)}
         with pytest.raises(ValueError):
             type(head.classifier).read(wrong, 20, 4)
+    for name, array in arrays.items():
+        if array.dtype != np.int32:
+            with pytest.raises(ValueError):
+                type(head.classifier).read({**arrays, name: array * np.nan}, 20, 4)
     if kind != "knn":
         with pytest.raises(ValueError):
             type(head.classifier).read({**arrays, "left": np.zeros_like(arrays["left"])}, 20, 4)

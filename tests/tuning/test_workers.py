@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from toy_search import RECIPE, by_rate, evaluation, made, search, space
 from striate.errors import RequestError, WorkError
 from striate.progress import Progress
 from striate.tuning import workers
+from striate.tuning.folder import Settings, claimed, resumed
 from striate.tuning.outcomes import best_of, best_so_far, flattery, trials_csv
 from striate.tuning.sampling import drawn
 from striate.tuning.search import Search, require_best, run
@@ -107,7 +109,7 @@ def test_two_processes_share_postgresql_and_take_up_a_killed_workers_trial(datab
     assert [row.state for row in rows].count("complete") == 5
     assert dict(running.params) in [dict(row.labels) for row in rows]
     two.place.close()
-    with pytest.raises(RequestError, match=r"cannot open the storage 'postgresql://striate:\*\*\*@/none") as caught:
+    with pytest.raises(RequestError, match=r"cannot open the storage 'postgresql://striate@/none") as caught:
         open_place(database.replace("/postgres?", "/none?"))
     assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
 
@@ -161,11 +163,11 @@ def test_a_trial_that_ends_its_workers_is_given_up(journal: str) -> None:
     mine, watch = search(journal, total=1), Watch()
     tried = []
     for _ in range(ATTEMPTS):
-        claimed = claim(mine.study, 1, watch)
-        assert claimed is not None and claimed.index == 0
-        tried.append(drawn(claimed.trial, mine.space, RECIPE))
-        assert put_back(mine.study, mine.study.get_trials()[claimed.trial.number])
-        assert not put_back(mine.study, mine.study.get_trials()[claimed.trial.number])
+        one = claim(mine.study, 1, watch)
+        assert one is not None and one.index == 0
+        tried.append(drawn(one.trial, mine.space, RECIPE))
+        assert put_back(mine.study, mine.study.get_trials()[one.trial.number])
+        assert not put_back(mine.study, mine.study.get_trials()[one.trial.number])
     assert tried == [tried[0]] * ATTEMPTS and claim(mine.study, 1, watch) is None
     (row,) = mine.rows()
     assert row.state == "failed" and row.error == "its worker ended"
@@ -324,3 +326,26 @@ def test_the_table_of_trials_is_safe_in_a_spreadsheet(journal: str) -> None:
     run(mine, evaluate, Progress())
     text = trials_csv(mine.rows(), mine.space.names)
     assert "./=1+1" in text and "lenet5_plain" in text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:sec/ret@host:5432/trials",
+        "postgresql+psycopg://me:ab@sec/ret@host:5432/trials",
+        "postgresql://me@host:5432/trials?password=sec/ret",
+        "mysql://me@host:5432/trials?charset=utf8&passwd=sec/ret",
+    ],
+)
+def test_a_password_is_not_kept_and_is_given_again(url: str, tmp_path: Path) -> None:
+    settings = Settings("", storage=url, study="trials")
+    assert claimed(tmp_path / "search", settings).storage == url
+    kept = (tmp_path / "search" / "tuning.json").read_text()
+    assert "ret" not in kept and "me@host:5432/trials" in kept
+    again = dataclasses.replace(settings, storage=url.replace("sec", "other"))
+    assert claimed(tmp_path / "search", again).storage == again.storage
+    assert resumed(tmp_path / "search", None, url).storage == url
+    assert "password" not in resumed(tmp_path / "search", 5, "").storage
+    with pytest.raises(RequestError, match="leave --storage out") as caught:
+        resumed(tmp_path / "search", None, "postgresql://me:secret@host/others")
+    assert "secret" not in str(caught.value)

@@ -50,7 +50,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--set", metavar="KEY=VALUE", action="append", default=[], dest="assignments",
         help="set a recipe key that is not searched; repeatable",
     )  # fmt: skip
-    parser.add_argument("--resume", metavar="TUNING", help="go on with a search, or join it; with --trials, --budget")
+    parser.add_argument(
+        "--resume",
+        metavar="TUNING",
+        help="go on with a search, or join it; with --trials, --budget, and --storage where its URL needs a password",
+    )
 
 
 def run(chosen: argparse.Namespace) -> Answer:
@@ -63,10 +67,16 @@ def run(chosen: argparse.Namespace) -> Answer:
 
     progress = terminal_progress()
     if chosen.resume:
-        settled = ("data", "out", "space", "folds", "nested", "storage", "study", "net", "strategy", "seed", "recipe")
+        settled = ("data", "out", "space", "folds", "nested", "study", "net", "strategy", "seed", "recipe")
         if any(getattr(chosen, name) not in (None, "") for name in settled) or chosen.assignments:
             raise RequestError("--resume TUNING goes on as the search was started: give only --trials and --budget")
-        done = job(resume=chosen.resume, trials=chosen.trials, budget=chosen.budget, progress=progress)
+        done = job(
+            resume=chosen.resume,
+            trials=chosen.trials,
+            budget=chosen.budget,
+            storage=chosen.storage,
+            progress=progress,
+        )
     else:
         recipe = Recipe.from_file(Path(chosen.recipe)) if chosen.recipe else Recipe()
         recipe = recipe.assigned(chosen.assignments)

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from striate.data.augment.augmentation import Augmentation
 from striate.data.sources.base import Source
 from striate.data.splits import folds_of, possible_folds
-from striate.errors import RequestError
 from striate.inference.backbones import net_of, normalised
 from striate.learning.checks import FINETUNED_RATE
 from striate.learning.context import RunContext
@@ -26,7 +25,7 @@ from striate.learning.head import HeadFit, fit_on, with_head
 from striate.learning.history import Row
 from striate.learning.mirroring import with_tested_flip
 from striate.learning.ood import open_ood
-from striate.learning.planning import Plan
+from striate.learning.planning import Plan, check_linear_head
 from striate.learning.prepare import Features, Prepared, prepare_features, with_images
 from striate.learning.result import TrainResult
 from striate.learning.split import Split
@@ -35,7 +34,6 @@ from striate.learning.trainer import Fitted, InitialState, OnEpoch, Trainer
 from striate.model import Model
 from striate.nets.base import Net
 from striate.recipe import Recipe
-from striate.recipe.keys import VOTING_HEADS
 from striate.training.evaluation import validate
 from striate.training.hooks import Hook
 from striate.training.loop_state import LoopState
@@ -55,10 +53,7 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, exten
 
     If training images set aside show that fine-tuning did not help, the model is the pretrained net with that head.
     """
-    if recipe.head.kind in VOTING_HEADS:
-        raise RequestError(
-            f"--head {recipe.head.kind}: fine-tuning needs a linear head, to train it with the network's stages"
-        )
+    check_linear_head("finetune", recipe.head.kind)
     ood = open_ood(recipe.data.ood)
     prepared = prepare_features(source, plan.net, recipe, context)
     return from_fitted_head(prepared, fit_head(prepared, context), ood, context, extensions)
