@@ -48,6 +48,7 @@ from striate.sections.charts import (
     Reliability,
     Scatter,
 )
+from striate.sections.maps import ColourScale, MapPicture, MapPictures, TileRows, Tiles
 
 __all__ = [
     "Axis",
@@ -56,6 +57,7 @@ __all__ = [
     "Block",
     "CellPicture",
     "Code",
+    "ColourScale",
     "Column",
     "Confused",
     "ConfusionMatrix",
@@ -73,6 +75,8 @@ __all__ = [
     "Line",
     "Lines",
     "Listing",
+    "MapPicture",
+    "MapPictures",
     "Picture",
     "Preformatted",
     "Reliability",
@@ -85,6 +89,8 @@ __all__ = [
     "Strong",
     "Table",
     "Text",
+    "TileRows",
+    "Tiles",
     "Words",
     "spoken",
 ]
