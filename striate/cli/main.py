@@ -31,6 +31,7 @@ VERBS = (
     "import",
     "nets",
     "show",
+    "inspect",
 )
 
 TRACEBACK = "STRIATE_TRACEBACK"

@@ -46,7 +46,9 @@ def overlay(picture: MapPicture, longest: int = SIDE) -> NDArray[np.uint8]:
     if picture.box is not None:
         share = image.width / picture.image.shape[1]
         left, top, right, bottom = (round(side * share) for side in picture.box)
-        ImageDraw.Draw(image).rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=OUTLINE, width=3)
+        ImageDraw.Draw(image).rectangle(
+            (left, top, max(left, right - 1), max(top, bottom - 1)), outline=OUTLINE, width=3
+        )
     if picture.values is None or picture.scale is None:
         return np.asarray(image)
     grey = np.asarray(image.convert("L"), np.float32)[..., None]
