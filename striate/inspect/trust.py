@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from striate.inspect.class_maps import layer_map, stretched
-from striate.inspect.occlusion import covered_outputs, outputs_for
+from striate.inspect.occlusion import PIECE, covered_outputs, outputs_for
 from striate.inspect.outputs import stage_names
 
 DRAWS = 5
@@ -174,23 +174,27 @@ def _mask(places: NDArray[np.int64], shape: tuple[int, ...], image: Tensor) -> T
 def offset(net: nn.Module, image: Tensor, output: int, layer: str) -> Offset | None:
     """How far the class map is off the place of an object, measured with the image itself, made small, at five places.
 
-    image [C, H, W]. The centre of a map is that of the third of its highest values above the empty background's.
+    image [C, H, W]. The centre of a map is that of the third of its highest values above the empty background's. The
+    small image is put there upright and turned by 180 degrees, so that where it has its object matters little.
     """
     height, width = image.shape[1:]
     small = F.interpolate(image[None], size=(max(1, 3 * height // 8), max(1, 3 * width // 8)), mode="area")[0]
-    spots = [(0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)]
-    scenes = torch.zeros(len(spots) + 1, *image.shape, dtype=image.dtype, device=image.device)
-    centres = []
-    for scene, (down, right) in zip(scenes, spots, strict=False):
-        top, left = round(down * height - small.shape[1] / 2), round(right * width - small.shape[2] / 2)
-        scene[:, top : top + small.shape[1], left : left + small.shape[2]] = small
-        centres.append((top + small.shape[1] / 2, left + small.shape[2] / 2))
-    values = layer_map(net, scenes, output, layer)
+    corners = [
+        (round(down * height - small.shape[1] / 2), round(right * width - small.shape[2] / 2))
+        for down, right in ((0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75))
+    ]
+    scenes = torch.zeros(2 * len(corners) + 1, *image.shape, dtype=image.dtype, device=image.device)
+    for place, (top, left) in enumerate(corners):
+        part = slice(top, top + small.shape[1]), slice(left, left + small.shape[2])
+        scenes[(place, slice(None), *part)] = small
+        scenes[(len(corners) + place, slice(None), *part)] = small.flip(1, 2)
+    values = np.concatenate([layer_map(net, piece, output, layer) for piece in scenes.split(PIECE)])
     large = stretched(values[:-1] - values[-1:], (height, width))
+    centres = [(top + small.shape[1] / 2, left + small.shape[2] / 2) for top, left in 2 * corners]
     misses = [_miss(each, centre) for each, centre in zip(large, centres, strict=True)]
-    known = np.array([miss for miss in misses if miss is not None])
-    if len(known) < len(spots):
+    if None in misses:
         return None
+    known = np.array(misses, np.float64).reshape(2, len(corners), 2).mean(0)
     down, right = known.mean(0)
     return Offset((float(down), float(right)), float(np.hypot(*known.T).max()))
 

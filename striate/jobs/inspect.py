@@ -274,9 +274,9 @@ def _row(one: ImageInspection, predictor: Predictor) -> dict[str, object]:
     return row
 
 
-def nice(value: float) -> float:
-    """The next of 1, 2 and 5 times a power of ten, for the end of a scale; 1 for nothing."""
+def rounded_up(value: float) -> float:
+    """The next number of two digits, for the end of a scale; 1 for nothing."""
     if not math.isfinite(value) or value <= 0:
         return 1.0
-    power = 10.0 ** math.floor(math.log10(value))
-    return next(times * power for times in (1, 2, 5, 10) if times * power >= value * (1 - 1e-9))
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return math.ceil(value / unit * (1 - 1e-9)) * unit

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from striate.inspect.sensitivity import ENOUGH
-from striate.jobs.inspect import BARS, ImageInspection, Inspection, nice
+from striate.jobs.inspect import BARS, ImageInspection, Inspection, rounded_up
 from striate.jobs.inspect_checks import checks
 from striate.report.maps import overlay
 from striate.report.page import render
@@ -125,7 +125,7 @@ def _scales(done: Inspection) -> dict[str, ColourScale]:
 
 
 def _most(maps: list[NDArray[np.float32]], percentile: float = 100) -> float:
-    return nice(max((float(np.percentile(np.abs(one), percentile)) for one in maps), default=0.0))
+    return rounded_up(max((float(np.percentile(np.abs(one), percentile)) for one in maps), default=0.0))
 
 
 def _added(one: ImageInspection) -> NDArray[np.float32]:
@@ -230,12 +230,14 @@ def _converged(one: ImageInspection) -> str:
 def _trust(one: ImageInspection) -> list[Block]:
     assert one.trust is not None
     rows = [
-        (Strong(each.name), each.rule, quantity(each.value), "passed" if each.passed else "failed")
+        (
+            (Strong(each.name),),
+            each.rule,
+            quantity(each.value),
+            "passed" if each.passed else (Strong("failed"),),
+        )
         for each in checks(one.trust)
     ]
-    columns = (Column("Check"), Column("Passes if", optional=True), Column("Measured"), Column(""))
-    table = [((name,), rule, value, (Strong(verdict),) if verdict == "failed" else verdict)
-             for name, rule, value, verdict in rows]  # fmt: skip
     columns = (Column("Check"), Column("Passes if"), Column("Measured"), Column("Result"))
     dots = tuple(Dot(row.stage, row.mean, (row.low, row.high)) for row in one.trust.randomised)
     curve = one.trust.deletion
@@ -250,7 +252,7 @@ def _trust(one: ImageInspection) -> list[Block]:
             ),
         )
     )
-    return [Heading("Can these maps be trusted?"), Table(columns, table, ("check", "checks"), "checks"), charts]
+    return [Heading("Can these maps be trusted?"), Table(columns, rows, ("check", "checks"), "checks"), charts]
 
 
 def _stages(one: ImageInspection) -> list[Block]:

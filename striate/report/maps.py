@@ -17,6 +17,7 @@ ABOVE, BELOW, OUTLINE = (200, 78, 24), (12, 104, 160), (226, 72, 28)  # in both 
 STRONGEST = 0.85  # how much of the photograph full colour hides
 
 CSS = """
+.wide + .charts { margin-top: 1.3rem }
 .maps { display: flex; flex-wrap: wrap; gap: 1.2rem 1.4rem; margin: .6rem 0 1rem }
 .maps figure { margin: 0; width: min(15rem, 100%) } .maps img { display: block; width: 100%; border-radius: 6px }
 .maps img.tiny { image-rendering: pixelated } .maps figcaption { font-size: .9rem; line-height: 1.4; margin-top: .4rem }
@@ -100,7 +101,7 @@ def _figure(picture: MapPicture, album: Album) -> str:
 
 def _ramp(scale: ColourScale) -> str:
     """The scale in numbers: at both ends what they mean, 0 in the middle or at the left."""
-    limit, unit = text(quantity(scale.limit)), text(scale.unit)
+    limit, unit = text(quantity(scale.limit, 2)), text(scale.unit)
     right = f"<span>{text(scale.above)}<br>{limit} {unit}</span>"
     if not scale.below:
         return f'<div class="ramp one"></div><div class="ramp-ends"><span>0</span>{right}</div>'
