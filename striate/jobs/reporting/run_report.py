@@ -36,7 +36,7 @@ def run_report(source: Source, plan: Plan, result: TrainResult, timings: Mapping
     unusual = atypical.atypical_section(evidence.distances, pictures)
     sections = (
         *task.report_sections(evaluation, context),
-        where_section(model, evaluation, examples),
+        where_section(model, evaluation, examples) if result.history else None,  # else no torch is loaded
         cross_validation.fold_section(folds) if folds else None,
         learning_curve_section(evidence.learning_curve) if evidence.learning_curve else None,
         label_errors.label_error_section(errors, pictures),
