@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,7 @@ class StageMaps:
 
 
 def stage_by_stage(
-    net: nn.Module, image: Tensor, fields: dict[str, Field | None] | None = None, count: int = STRONGEST
+    net: nn.Module, image: Tensor, fields: Mapping[str, Field | None] | None = None, count: int = STRONGEST
 ) -> list[StageMaps]:
     """The `count` strongest maps of each stage for one image [C, H, W], with the share of channels that say nothing.
 

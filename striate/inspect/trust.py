@@ -20,7 +20,7 @@ DRAWS = 5
 ALIKE = 0.3  # a rank correlation from which a map is like that of random weights
 EDGES = 0.5  # a rank correlation from which a map follows the edges
 TOP = 3  # rows of the randomisation that may still resemble the map
-LEVELS, ORDERS = 8, 3  # of the deletion curve
+LEVELS, ORDERS = 6, 3  # of the deletion curve
 MapOf = Callable[[nn.Module], NDArray[np.float32]]
 
 

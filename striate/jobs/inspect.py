@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from striate.anatomy.receptive import Field
 from striate.data.sources.folder import open_images
 from striate.errors import RequestError, unknown
+from striate.inference.backbones import normalised
 from striate.inference.predictor import Predictor
 from striate.inspect.class_maps import ClassMap, class_map, layer_map
 from striate.inspect.occlusion import Occlusion, occlusion
@@ -102,37 +104,40 @@ def inspect_images(
     Raises RequestError for an unknown name, layer or method, and for images that cannot be read.
     """
     progress = progress or Progress()
+    paths = _paths(images)
     for method in methods:
         if method not in METHODS:
             raise unknown("method", method, METHODS)
-    paths = _paths(images)
-    for out in [Path(html)] if html is not None else []:
-        require_file(out)
-        if any(same_file(out, Path(path)) for path in (*paths, model)):
-            raise RequestError(f"{str(out)!r} is an input, and is not overwritten; name another file")
+    if html is not None:
+        _check_page(Path(html), [*paths, os.fspath(model)])
     predictor = Predictor(open_model(model))
-    names = predictor.classes
+    names, net = predictor.classes, predictor.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if name and name not in names:
         raise unknown(predictor.model.task.wording.one, name, names)
-    net = predictor.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's
-    wanted = names.index(name) if name else None
     if layer and layer not in net.stages:
         raise unknown(f"layer of {predictor.model.net}", layer, net.stages)
-    found: list[ImageInspection] = []
+    wanted = names.index(name) if name else None
     with progress.bar("Inspecting the images", len(paths)) as bar:
-        crops = [(path, predictor.crop(path, path)) for path in paths]
-        fields = receptive_fields(net, (net.in_channels, *crops[0][1].shape[:2]))
-        for path, crop in crops:
-            x = predictor.transform([crop if crop.shape[2] == 3 else crop[..., 0]])
-            layer = layer or default_layer(net, x)
-            look = _Look(predictor, net, x[0], layer, tuple(methods), seed)
+        crops = [predictor.crop(path, path) for path in paths]
+        inputs = normalised(np.stack(crops), predictor.model)
+        layer = layer or default_layer(net, inputs)
+        fields = receptive_fields(net, (net.in_channels, *crops[0].shape[:2]))
+        found: list[ImageInspection] = []
+        for path, crop, image in zip(paths, crops, inputs, strict=True):
+            look = _Look(predictor, net, image, layer, tuple(methods), seed)
             found.append(look.at(path, crop, wanted, fields))
             bar.advance()
-        first = predictor.transform([crops[0][1] if crops[0][1].shape[2] == 3 else crops[0][1][..., 0]])[0]
-        away = offset(net, first, found[0].asked[0], layer) if "cam" in methods else None
+        away = offset(net, inputs[0], found[0].asked[0], layer) if "cam" in methods else None
     done = Inspection(predictor, layer, away, found)
     _write(done, html, png)
     return done
+
+
+def _check_page(page: Path, inputs: Sequence[str]) -> None:
+    """Raise RequestError, before any work, for a page that would overwrite an input or cannot be written."""
+    require_file(page)
+    if any(same_file(page, Path(path)) for path in inputs):
+        raise RequestError(f"{str(page)!r} is an input, and is not overwritten; name another file")
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +151,7 @@ class _Look:
     methods: tuple[str, ...]
     seed: int
 
-    def at(self, path: str, crop: Images, wanted: int | None, fields: dict) -> ImageInspection:  # type: ignore[type-arg]
+    def at(self, path: str, crop: Images, wanted: int | None, fields: Mapping[str, Field | None]) -> ImageInspection:
         """Everything that is asked for. wanted: the output to explain; None: the answer."""
         net, image = self.net, self.image
         with torch.no_grad():

@@ -20,8 +20,8 @@ from striate.inspect import (
     smooth_gradient,
     stage_by_stage,
     stretched,
+    trust,
 )
-from striate.inspect import trust
 from striate.inspect.class_maps import layer_map
 from striate.inspect.outputs import default_layer
 from striate.nets.build import create
@@ -208,7 +208,7 @@ def test_a_map_of_weights_is_told_from_one_of_edges() -> None:
         return layer_map(net, x, 1, net.stages[-1])[0]  # type: ignore[index,union-attr]
 
     rows = trust.randomised(net, learned, draws=3)
-    assert [row.stage for row in rows][0] == "head" and all(row.low <= row.mean <= row.high for row in rows)
+    assert rows[0].stage == "head" and all(row.low <= row.mean <= row.high for row in rows)
     assert not trust.like_random(rows)
     edges = trust.randomised(net, lambda net: x[0, 0].numpy(), draws=2)
     assert trust.like_random(edges) and edges[-1].mean == pytest.approx(1)

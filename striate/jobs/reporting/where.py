@@ -15,7 +15,7 @@ from striate.tasks.report_common import Example
 ANCHOR, SHOWN = "where-it-looks", 4
 MOST_WEIGHTS = 30_000_000  # of a network that is run a few times more for a report
 LEAD = (
-    "What each place adds to an output, for the worst mistakes: the mean of a map plus the bias is the output, exactly. "
+    "What each place adds to an output, in the worst mistakes: the mean of a map plus the bias is the output. "
     "All maps have one scale. 'striate inspect RUN IMAGE' has more, and checks whether a map can be trusted."
 )
 
