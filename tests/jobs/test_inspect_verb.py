@@ -63,7 +63,10 @@ def test_a_page_shows_why(cli, tmp_path: Path) -> None:
     assert html.count("<img") >= 2 + 5 + 4 and "<script" not in html and "http" not in html.replace("http-equiv", "")
     assert f"Page  {out}" in text and "class map of" in text and "8x8, exact" in text
     names = sorted(path.name for path in maps.iterdir())
-    assert len(names) == 5 and all(Image.open(maps / name).size == (480, 480) for name in names)
+    assert len(names) == 5
+    for name in names:
+        with Image.open(maps / name) as drawn:
+            assert drawn.size == (480, 480)
     assert sum("cam" in name for name in names) == 2
 
 
