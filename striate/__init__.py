@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from striate.jobs.features import features
     from striate.jobs.fetch import fetch
     from striate.jobs.import_weights import import_weights
+    from striate.jobs.inspect import inspect_images
     from striate.jobs.load import load
     from striate.jobs.pack import pack
     from striate.jobs.predict import predict
@@ -77,6 +78,7 @@ __all__ = [
     "fetch",
     "fully_convolutional",
     "import_weights",
+    "inspect_images",
     "list_nets",
     "load",
     "move_norm",
@@ -120,6 +122,7 @@ _HOMES = {
     "fetch": "jobs.fetch",
     "fully_convolutional": "anatomy.fully_convolutional",
     "import_weights": "jobs.import_weights",
+    "inspect_images": "jobs.inspect",
     "list_nets": "jobs.catalogue",
     "load": "jobs.load",
     "move_norm": "nets.norms",

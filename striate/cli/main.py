@@ -35,6 +35,7 @@ VERBS = (
     "show",
     "scale",
     "search-architecture",
+    "inspect",
 )
 
 TRACEBACK = "STRIATE_TRACEBACK"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from striate.report import charts, feedback, figures, gallery, matrix, parallel, plot, thumbnails
+from striate.report import charts, feedback, figures, gallery, maps, matrix, parallel, plot, thumbnails
 from striate.report.thumbnails import Album
 from striate.report.wording import folded_list, text, words
 from striate.sections import (
@@ -25,6 +25,7 @@ from striate.sections import (
     Intervals,
     Lines,
     Listing,
+    MapPictures,
     Parallel,
     Preformatted,
     Reliability,
@@ -35,6 +36,7 @@ from striate.sections import (
     Strip,
     Table,
     Text,
+    TileRows,
 )
 from striate.sections.wording import number
 
@@ -46,7 +48,7 @@ CSS = """
 .quiet.below { margin-bottom: .7rem } .charts .said { align-self: center } .charts + .charts { margin-top: 1.3rem }
 dl + .charts { margin-top: 1.3rem } * + dl { margin-top: 1.1rem } .lead + dl { margin-top: 0 }
 """
-STYLE = feedback.CSS + figures.CSS + matrix.CSS + plot.CSS + thumbnails.CSS + gallery.CSS + CSS
+STYLE = feedback.CSS + figures.CSS + matrix.CSS + plot.CSS + thumbnails.CSS + gallery.CSS + maps.CSS + CSS
 
 
 @dataclass
@@ -142,6 +144,8 @@ RENDERERS: dict[type[Block], Callable[[Any, Page], str]] = {
     Scale: lambda one, page: figures.scale(one),
     Gallery: lambda one, page: gallery.gallery(one, page.album),
     Strip: lambda one, page: gallery.strip(one, page.album),
+    MapPictures: lambda one, page: maps.pictures(one, page.album),
+    TileRows: lambda one, page: maps.tile_rows(one, page.album),
     Listing: _listing,
     Preformatted: _preformatted,
     Entry: _entry,

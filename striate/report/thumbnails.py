@@ -86,6 +86,14 @@ class Album:
         tiny = ' class="tiny"' if max(image.shape[:2]) <= TINY_SIDE else ""
         return f'<div class="frame{mark and " " + mark}" tabindex="0"><img{tiny} alt="{alt}" src="{address}"></div>'
 
+    def address(self, image: NDArray[np.uint8], longest: int) -> str:
+        """One picture as a `data:` address, shrunk to `longest` pixels; empty where none fits any more."""
+        found = data_uri(image, longest) if self.most >= 1 else ""
+        if not found or len(found) > self.room:
+            return ""
+        self.room, self.most = self.room - len(found), self.most - 1
+        return found
+
     def photo(self, image: NDArray[np.uint8] | None, alt: str, caption: str, path: str, small: bool = False) -> str:
         """A framed picture with its caption and file name, all three HTML already; empty where none fits any more."""
         framed = self.frame(image, alt, small)

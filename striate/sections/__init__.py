@@ -53,6 +53,7 @@ from striate.sections.charts import (
     Slice,
     Upright,
 )
+from striate.sections.maps import ColourScale, MapPicture, MapPictures, TileRows, Tiles
 
 __all__ = [
     "Axis",
@@ -62,6 +63,7 @@ __all__ = [
     "Box",
     "CellPicture",
     "Code",
+    "ColourScale",
     "Column",
     "Confused",
     "ConfusionMatrix",
@@ -80,6 +82,8 @@ __all__ = [
     "Line",
     "Lines",
     "Listing",
+    "MapPicture",
+    "MapPictures",
     "Parallel",
     "Picture",
     "Preformatted",
@@ -94,6 +98,8 @@ __all__ = [
     "Strong",
     "Table",
     "Text",
+    "TileRows",
+    "Tiles",
     "Upright",
     "Words",
     "spoken",

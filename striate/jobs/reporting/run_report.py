@@ -11,6 +11,7 @@ from striate.jobs.reporting.details import details_section
 from striate.jobs.reporting.inputs import input_section
 from striate.jobs.reporting.learning_curve import learning_curve_section, learning_curve_step
 from striate.jobs.reporting.pictures import NetworkInputs, Pictures
+from striate.jobs.reporting.where import where_section
 from striate.learning.label_errors import Suspects
 from striate.learning.label_errors import label_errors as find_label_errors
 from striate.learning.planning import Plan
@@ -35,6 +36,7 @@ def run_report(source: Source, plan: Plan, result: TrainResult, timings: Mapping
     unusual = atypical.atypical_section(evidence.distances, pictures)
     sections = (
         *task.report_sections(evaluation, context),
+        where_section(model, evaluation, examples) if result.history else None,  # else no torch is loaded
         cross_validation.fold_section(folds) if folds else None,
         learning_curve_section(evidence.learning_curve) if evidence.learning_curve else None,
         label_errors.label_error_section(errors, pictures),

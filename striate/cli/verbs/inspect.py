@@ -1,0 +1,79 @@
+"""`striate inspect`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from striate.cli.answer import MODEL, Answer, own_net_option, terminal_progress
+from striate.errors import RequestError, printable
+
+if TYPE_CHECKING:
+    from striate.jobs.inspect import ImageInspection, Inspection
+
+HELP = "show why a model gives its answer for an image"
+EXAMPLE = "striate inspect run new.jpg --out why.html"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument("model", help=MODEL)
+    parser.add_argument("images", nargs="*", metavar="image", help="image files, or folders of them; at most 12")
+    parser.add_argument(
+        "--class", dest="name", default="", metavar="NAME", help="what to explain (default: the answer)"
+    )
+    parser.add_argument(
+        "--layer", default="", metavar="STAGE", help="stage whose map is read (default: the last of at least 4 x 4)"
+    )
+    parser.add_argument(
+        "--method",
+        default="cam,gradient,occlusion",
+        metavar="NAMES",
+        help="of cam, gradient, occlusion and ig, with commas (default: all but ig, integrated gradients)",
+    )
+    parser.add_argument("--out", default="inspect.html", metavar="FILE", help="the page (default: inspect.html)")
+    parser.add_argument("--png", metavar="DIR", help="also write each map as a PNG file")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of noise and checks (default: 0)")
+    own_net_option(parser)
+
+
+def run(chosen: argparse.Namespace) -> Answer:
+    """The verb."""
+    if not chosen.images:
+        raise RequestError("an image is needed: striate inspect MODEL IMAGE...")
+    from striate.jobs.inspect import facts, inspect_images
+
+    done = inspect_images(
+        chosen.model,
+        chosen.images,
+        name=chosen.name,
+        layer=chosen.layer,
+        methods=[name.strip() for name in chosen.method.split(",")],
+        html=chosen.out,
+        png=chosen.png,
+        seed=chosen.seed,
+        progress=terminal_progress(),
+    )
+    lines = [line for one in done.images for line in _lines(done, one)]
+    lines.append(f"Page  {printable(chosen.out)}")
+    if chosen.png:
+        lines.append(f"Maps  {printable(chosen.png)}")
+    return Answer("\n".join(lines), {"page": chosen.out, **facts(done)})
+
+
+def _lines(done: Inspection, one: ImageInspection) -> list[str]:
+    """The answer, what the class map is, and the checks that fail."""
+    from striate.jobs.inspect_checks import checks
+
+    task = done.predictor.model.task
+    lines = [f"{printable(one.path)}: {task.answer(one.predictions).line}"]
+    if one.classes is not None:
+        exact = "exact" if one.classes.exact else "not exact: the network is not linear above this layer"
+        shape = "x".join(map(str, one.classes.values.shape[1:]))
+        lines.append(f"  class map of {printable(task.names[one.asked[0]])} at {one.classes.layer}, {shape}, {exact}")
+    if one.integrated is not None and not one.integrated.converged:
+        gap = f"{100 * one.integrated.gap:.1f} %"
+        lines.append(f"  integrated gradients did not converge: gap {gap} after {one.integrated.steps} steps")
+    if one.trust is not None:
+        lines += [f"  read the map with care: {check.failure}" for check in checks(one.trust) if not check.passed]
+    return lines

@@ -1,0 +1,287 @@
+"""Inspect: why a model gives its answer for an image, as numbers, pictures and one page."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from striate.anatomy.receptive import Field
+from striate.data.sources.folder import open_images
+from striate.errors import RequestError, unknown
+from striate.inference.backbones import normalised
+from striate.inference.predictor import Predictor
+from striate.inspect.class_maps import ClassMap, class_map, layer_map
+from striate.inspect.occlusion import Occlusion, occlusion
+from striate.inspect.outputs import default_layer
+from striate.inspect.sensitivity import Integrated, integrated_gradients, smooth_gradient
+from striate.inspect.stages import StageMaps, receptive_fields, stage_by_stage
+from striate.inspect.trust import Deletion, Offset, Randomised, deletion, edge_correlation, offset, randomised
+from striate.jobs.outputs import require_file, same_file
+from striate.pixels import Images, Pixels, crop_side
+from striate.progress import Progress
+from striate.reading import IMAGE, read_file
+from striate.storage import write_text
+from striate.weights.models import open_model
+
+MOST = 12  # images on one page
+METHODS = ("cam", "gradient", "occlusion", "ig")
+USUAL = ("cam", "gradient", "occlusion")
+BARS = 5  # outputs with a bar
+PHOTO = 480  # pixels that are kept of the photograph
+
+
+@dataclass(frozen=True, eq=False)
+class Trust:
+    """The checks of a class map: see `striate.inspect.trust`."""
+
+    randomised: list[Randomised]
+    edges: float
+    deletion: Deletion
+
+
+@dataclass(frozen=True, eq=False)
+class ImageInspection:
+    """What was found for one image.
+
+    photo: the photograph, upright, uint8 [H, W, 3], at most 480 pixels; box: what the network sees of it; crop: that,
+    uint8 [h, w, c]. logits, predictions [outputs]. asked: the outputs of the maps, one or two indices, the first is
+    explained. classes: their class maps; gradient [H, W]: the strength of SmoothGrad; occlusion; integrated: integrated
+    gradients; each None if it was not asked for, like `trust`, the checks of the first class map.
+    """
+
+    path: str
+    photo: Images
+    box: tuple[int, int, int, int]
+    crop: Images
+    logits: NDArray[np.float32]
+    predictions: NDArray[np.float32]
+    asked: tuple[int, ...]
+    classes: ClassMap | None
+    gradient: NDArray[np.float32] | None
+    occlusion: Occlusion | None
+    integrated: Integrated | None
+    trust: Trust | None
+    stages: list[StageMaps]
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """The images, the layer of the class maps, and how far the maps are off their place (None: not measured)."""
+
+    predictor: Predictor
+    layer: str
+    offset: Offset | None
+    images: list[ImageInspection]
+
+
+def inspect_images(
+    model: str | os.PathLike[str],
+    images: Sequence[str | os.PathLike[str]],
+    *,
+    name: str = "",
+    layer: str = "",
+    methods: Sequence[str] = USUAL,
+    html: str | os.PathLike[str] | None = None,
+    png: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Inspection:
+    """Why does a model answer so? Maps of what speaks for the answer, and checks whether they can be trusted.
+
+    model: a model file, a run folder, or a net with published weights. images: at most 12 files; a folder stands for
+    the images in it. name: the output to explain, such as a class; by default the answer. layer: a stage of the
+    network, whose map is read; by default the last of at least 4 x 4 positions. methods: of "cam", "gradient",
+    "occlusion" and "ig" (integrated gradients). html: a page to write. png: a folder for the maps as pictures.
+    Raises RequestError for an unknown name, layer or method, and for images that cannot be read.
+    """
+    progress = progress or Progress()
+    paths = _paths(images)
+    for method in methods:
+        if method not in METHODS:
+            raise unknown("method", method, METHODS)
+    if html is not None:
+        _check_page(Path(html), [*paths, os.fspath(model)])
+    predictor = Predictor(open_model(model))
+    names, net = predictor.classes, predictor.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if name and name not in names:
+        raise unknown(predictor.model.task.wording.one, name, names)
+    if layer and layer not in net.stages:
+        raise unknown(f"layer of {predictor.model.net}", layer, net.stages)
+    wanted = names.index(name) if name else None
+    with progress.bar("Inspecting the images", len(paths)) as bar:
+        crops = [predictor.crop(path, path) for path in paths]
+        inputs = normalised(np.stack(crops), predictor.model)
+        layer = layer or default_layer(net, inputs)
+        fields = receptive_fields(net, (net.in_channels, *crops[0].shape[:2]))
+        found: list[ImageInspection] = []
+        for path, crop, image in zip(paths, crops, inputs, strict=True):
+            look = _Look(predictor, net, image, layer, tuple(methods), seed)
+            found.append(look.at(path, crop, wanted, fields))
+            bar.advance()
+        away = offset(net, inputs[0], found[0].asked[0], layer) if "cam" in methods else None
+    done = Inspection(predictor, layer, away, found)
+    _write(done, html, png)
+    return done
+
+
+def _check_page(page: Path, inputs: Sequence[str]) -> None:
+    """Raise RequestError, before any work, for a page that would overwrite an input or cannot be written."""
+    require_file(page)
+    if any(same_file(page, Path(path)) for path in inputs):
+        raise RequestError(f"{str(page)!r} is an input, and is not overwritten; name another file")
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """One image [C, H, W] of a network, as it is inspected."""
+
+    predictor: Predictor
+    net: nn.Module
+    image: Tensor
+    layer: str
+    methods: tuple[str, ...]
+    seed: int
+
+    def at(self, path: str, crop: Images, wanted: int | None, fields: Mapping[str, Field | None]) -> ImageInspection:
+        """Everything that is asked for. wanted: the output to explain; None: the answer."""
+        net, image = self.net, self.image
+        with torch.no_grad():
+            logits = net(image[None]).numpy().reshape(-1)
+        if not np.isfinite(logits).all():
+            raise RequestError(f"the outputs of the model for {path!r} are NaN or infinite")
+        asked = _asked(logits, wanted)
+        use = self.methods
+        classes = None
+        if "cam" in use:
+            classes = class_map(net, image[None].expand(len(asked), -1, -1, -1), asked, self.layer)
+        smooth = smooth_gradient(net, image[None], asked[0], seed=self.seed)[0] if "gradient" in use else None
+        photo, box = photograph(path, self.predictor.model.pixels)
+        return ImageInspection(
+            path,
+            photo,
+            box,
+            crop,
+            logits,
+            self.predictor.model.task.predictions(logits[None])[0],
+            asked,
+            classes,
+            None if smooth is None else np.sqrt((smooth**2).sum(0)),
+            occlusion(net, image, asked[0]) if "occlusion" in use else None,
+            integrated_gradients(net, image, asked[0]) if "ig" in use else None,
+            None if classes is None else self._trust(classes, asked[0]),
+            stage_by_stage(net, image, fields),
+        )
+
+    def _trust(self, classes: ClassMap, output: int) -> Trust:
+        values = classes.values[0]
+
+        def map_of(net: nn.Module) -> NDArray[np.float32]:
+            return layer_map(net, self.image[None], output, self.layer)[0]
+
+        return Trust(
+            randomised(self.net, map_of, seed=self.seed),
+            edge_correlation(self.image, values),
+            deletion(self.net, self.image, output, values, seed=self.seed),
+        )
+
+
+def _asked(logits: NDArray[np.float32], wanted: int | None) -> tuple[int, ...]:
+    """The output to explain and the one to compare it with: the answer, or the runner-up."""
+    order = np.argsort(-logits, kind="stable").tolist()
+    first = order[0] if wanted is None else wanted
+    others = [place for place in order if place != first]
+    return (first, *others[:1])
+
+
+def _paths(images: Sequence[str | os.PathLike[str]]) -> list[str]:
+    paths: list[str] = []
+    for path in map(Path, images):
+        if os.path.isdir(path):  # noqa: PTH112  (Path.is_dir raises for a name that is too long)
+            paths += [str(path / item.key) for item in open_images(path).items]
+        else:
+            paths.append(str(path))
+    if not 1 <= len(paths) <= MOST:
+        raise RequestError(f"a page shows 1 to {MOST} images, not {len(paths):,}")
+    return paths
+
+
+def photograph(path: str, pixels: Pixels) -> tuple[Images, tuple[int, int, int, int]]:
+    """The photograph, made small, and the box (left, top, right, bottom) that becomes the network's input."""
+    image = pixels.decode(read_file(Path(path), IMAGE)).image
+    scale = min(1.0, PHOTO / max(image.size))
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    box = (0, 0, width, height)
+    if pixels.rule == "crop":
+        side = max(1, round(crop_side(min(image.size), pixels.fraction) * scale))
+        left, top = (width - side) // 2, (height - side) // 2
+        box = (left, top, left + side, top + side)
+    small = image.resize((width, height), Image.Resampling.LANCZOS) if scale < 1 else image
+    return np.asarray(small.convert("RGB")), box
+
+
+def _write(done: Inspection, html: str | os.PathLike[str] | None, png: str | os.PathLike[str] | None) -> None:
+    from striate.jobs.inspect_page import map_pictures, page
+
+    if html is not None:
+        write_text(Path(html), page(done))
+    if png is not None:
+        map_pictures(done, Path(png))
+
+
+def facts(done: Inspection) -> dict[str, object]:
+    """The numbers as JSON values."""
+    away = done.offset
+    return {
+        "model": done.predictor.model.net,
+        "layer": done.layer,
+        "offset": None if away is None else {"mean": list(away.mean), "furthest": away.furthest},
+        "images": [_row(one, done.predictor) for one in done.images],
+    }
+
+
+def _row(one: ImageInspection, predictor: Predictor) -> dict[str, object]:
+    task = predictor.model.task
+    row: dict[str, object] = {
+        "file": one.path,
+        "answer": task.answer(one.predictions).label,
+        "explained": [task.names[place] for place in one.asked],
+        "outputs": [float(one.logits[place]) for place in one.asked],
+    }
+    if one.classes is not None:
+        kept = {"kind": one.classes.kind, "exact": one.classes.exact, "layer": one.classes.layer}
+        row["class_maps"] = {**kept, "values": one.classes.values.tolist(), "bias": one.classes.bias.tolist()}
+    if one.occlusion is not None:
+        covered = one.occlusion
+        row["occlusion"] = {"values": covered.values.tolist(), "patch": covered.patch, "stride": covered.stride}
+    if one.integrated is not None:
+        found = one.integrated
+        row["integrated_gradients"] = {
+            "change": found.change, "steps": found.steps, "gap": found.gap, "converged": found.converged,
+        }  # fmt: skip
+    if one.trust is not None:
+        from striate.jobs.inspect_checks import checks
+
+        row["checks"] = [{"check": each.name, "value": each.value, "passed": each.passed} for each in checks(one.trust)]
+    row["stages"] = [
+        {"name": each.name, "maps": each.channels, "size": each.size, "strongest": each.strongest.tolist(),
+         "dead": each.dead, "field": each.field}
+        for each in one.stages
+    ]  # fmt: skip
+    return row
+
+
+def rounded_up(value: float) -> float:
+    """The next number of two digits, for the end of a scale; 1 for nothing."""
+    if not math.isfinite(value) or value <= 0:
+        return 1.0
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return math.ceil(value / unit * (1 - 1e-9)) * unit
