@@ -109,7 +109,7 @@ def test_a_trained_residual_network_survives_the_loss_of_a_block() -> None:
     found = lesions(net, x, y)
     assert found.intact > 0.85
     assert 0.1 < found.median_loss < 0.3  # with only nine blocks each counts
-    assert min(found.without.values()) > 0.3
+    assert min(found.without.values()) > 0.2
     responses = branch_responses(net, x)
     assert list(responses) == [block.name for block in found.blocks]
     assert all(0.1 < value < 2 for value in responses.values())

@@ -52,7 +52,7 @@ def test_paths_of_linear_branches_add_up_to_the_output() -> None:
 
 
 def test_gradients_of_all_paths_add_up() -> None:
-    """Each residual block by its branch or by its shortcut: the eight gradients of three blocks sum to the whole one."""
+    """Each residual block by its branch or by its shortcut: of three blocks the eight gradients sum to the whole."""
     net = create("resnet8").double().eval()
     x = noise(2, 3, 8, 8).requires_grad_()
     target = torch.tensor([1, 2])
