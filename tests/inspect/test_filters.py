@@ -38,9 +38,7 @@ def test_the_96_filters_of_alexnet_on_one_scale() -> None:
     largest = int(weight.abs().flatten(1).max(1).values.argmax())
     assert max(tiles[largest].max() - 128, 128 - int(tiles[largest].min())) == 127
     back = (tiles.astype(float) - 128) / 127 * float(weight.abs().max())
-    assert (
-        np.abs(back - weight.permute(0, 2, 3, 1).numpy()).max() < float(weight.abs().max()) / 250
-    )
+    assert np.abs(back - weight.permute(0, 2, 3, 1).numpy()).max() < float(weight.abs().max()) / 250
     norms = filter_norms(net)
     assert next(iter(norms)) == name and len(norms) == 5
     assert norms[name][3] == pytest.approx(float(weight[3].norm()))
