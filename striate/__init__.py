@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from striate.anatomy.fully_convolutional import fully_convolutional
     from striate.data.dataset import open_data
     from striate.errors import RequestError, StriateError, WorkError
+    from striate.jobs.advice import advice
     from striate.jobs.audit import audit
     from striate.jobs.augment import augment
     from striate.jobs.catalogue import list_nets, show
@@ -53,6 +54,7 @@ __all__ = [
     "RequestError",
     "StriateError",
     "WorkError",
+    "advice",
     "audit",
     "augment",
     "check_gradient",
@@ -88,6 +90,7 @@ _HOMES = {
     "RequestError": "errors",
     "StriateError": "errors",
     "WorkError": "errors",
+    "advice": "jobs.advice",
     "audit": "jobs.audit",
     "augment": "jobs.augment",
     "compare": "jobs.compare",
