@@ -1,7 +1,7 @@
 """Measure what networks lose without blocks, and what looking costs: python benchmarks/inspect_net.py
 
 Published CIFAR-10 weights on 400 of its lossless test images: each block removed, and k at random; the responses of
-branches; the gradient ratio of a 56-layer network at initialisation, by cure. Times are multiples of one forward pass of
+branches; the gradient ratio of a 56-layer network at initialisation, by cure. Times are multiples of a forward pass of
 the same images.
 """
 

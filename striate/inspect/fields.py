@@ -17,7 +17,7 @@ from striate.errors import RequestError
 from striate.inspect.watching import in_evaluation, module_of, watched
 from striate.progress import Progress
 
-BATCH = 50
+BATCH = 16
 
 
 class Box(NamedTuple):

@@ -5,6 +5,7 @@ Source: Veit, Wilber, Belongie 2016, arXiv:1605.06431, sections 4.1 and 4.2.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,8 @@ from striate.inspect.replacing import Forward, Instead, run_as
 from striate.inspect.watching import in_evaluation
 from striate.progress import Progress
 
-BATCH = 100  # images at once: the output of every block is kept for them
+BATCH = 100  # images at once, at most
+ROOM = 256_000_000  # bytes of the outputs of all blocks, which are kept for a batch
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,9 @@ def _correct(
 ) -> NDArray[np.int64]:
     """How many images are classified correctly without each of the sets of blocks."""
     right = np.zeros(len(removed), np.int64)
-    parts = list(zip(images.split(BATCH), targets.split(BATCH), strict=True))
+    kept_bytes = sum(math.prod(block.after) for block in blocks) * images.element_size()
+    batch = max(1, min(BATCH, ROOM // kept_bytes))
+    parts = list(zip(images.split(batch), targets.split(batch), strict=True))
     with in_evaluation(net), (progress or Progress()).bar("Removing blocks", len(parts) * len(removed)) as bar:
         for x, classes in parts:
             kept: dict[str, Tensor] = {}
