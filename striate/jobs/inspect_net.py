@@ -163,7 +163,10 @@ def _patches(sample: Sample) -> list[Facts]:
             continue  # it sees the whole image, or gives no map
         units = list(range(UNITS))
         best = exciting_patches(sample.net, stage, sample.images, units, top=PATCHES, progress=sample.progress)
-        rows = [[patch._asdict() | {"box": list(patch.box)} for patch in patches] for patches in best]
+        rows = [
+            [patch._asdict() | {"box": list(patch.box), "position": list(patch.position)} for patch in patches]
+            for patches in best
+        ]
         found.append({"stage": stage, "field": list(field.size), "units": units, "patches": rows})
     return found
 

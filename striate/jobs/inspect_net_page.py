@@ -92,7 +92,7 @@ def page(found: Facts, shown: Mapping[str, Images]) -> str:
     lesions = found.get("lesions")
     value = percent(lesions["intact"]) if lesions else counted(len(advice), "finding")
     title = f"accuracy on {counted(found['images'], 'image')}" if lesions else "findings about the design"
-    steps = tuple(Step(section.anchor, section.title, str(section.lead)) for section in sections[2:5])
+    steps = tuple(Step(section.anchor, section.title, str(section.lead)) for section in sections[-3:])
     facts = (
         Fact("Network", found["net"]),
         Fact("Convolutions", str(len(found["filters"]))),
