@@ -174,7 +174,7 @@ def _patches(sample: Sample) -> list[Facts]:
 def _lesions(sample: Sample) -> Facts:
     single = lesions(sample.net, sample.images, sample.targets, sample.progress)
     count = len(single.blocks)
-    counts = sorted({1, *(round(count * share) for share in (0.1, 0.2, 0.3, 0.5)), count} - {0})
+    counts = sorted({0, 1, *(round(count * share) for share in (0.1, 0.2, 0.3, 0.5)), count})
     curve = lesion_curve(sample.net, sample.images, sample.targets, counts, seed=sample.seed, progress=sample.progress)
     return {
         "intact": single.intact,

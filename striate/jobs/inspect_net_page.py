@@ -17,6 +17,7 @@ from striate.sections import (
     Column,
     Fact,
     Gallery,
+    Grid,
     Headline,
     Line,
     Lines,
@@ -154,11 +155,10 @@ def _lesions(facts: Facts, shown: Mapping[str, Images]) -> Section:
         Axis("blocks removed"),
         Axis(form="percent", range=(0, 1)),
     )
-    claim = (
-        f"With half of the blocks removed ({half['removed']} of {len(rows)}) the median is "
-        f"{percent(float(np.median(half['accuracies'])))}. Residual networks are said to survive this without dramatic "
-        "loss; here is what this one does."
-    )
+    half_median = percent(float(np.median(half["accuracies"])))
+    claim = f"With {half['removed']} of {len(rows)} blocks removed the median is {half_median}."
+    if facts["residual"]:
+        claim += " Residual networks are said to lose half of their blocks without dramatic loss: compare."
     lead = (
         f"Each block is removed in turn, without training again; {facts['residual']} of {len(rows)} are residual. "
         f"The median loss is {100 * facts['median_loss']:.1f} points."
@@ -200,7 +200,7 @@ def _paths(facts: Facts, shown: Mapping[str, Images]) -> Section:
         f"{facts['blocks']} residual blocks make 2^{facts['blocks']} paths. Of the lengths here, most of the "
         f"gradient comes through {counted(top['length'], 'branch', 'branches')}."
     )
-    return Section("paths", "Paths", (share, norm, total), lead)
+    return Section("paths", "Paths", (Grid((share, norm, total)),), lead)
 
 
 def _gradients(facts: Facts, shown: Mapping[str, Images]) -> Section:
