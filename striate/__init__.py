@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from striate.anatomy.fully_convolutional import fully_convolutional
     from striate.data.dataset import open_data
     from striate.errors import RequestError, StriateError, WorkError
+    from striate.jobs.advice import advice
     from striate.jobs.audit import audit
     from striate.jobs.augment import augment
     from striate.jobs.catalogue import list_nets, show
@@ -65,6 +66,7 @@ __all__ = [
     "add_dropout",
     "add_input_dropout",
     "add_stochastic_depth",
+    "advice",
     "audit",
     "augment",
     "check_gradient",
@@ -109,6 +111,7 @@ _HOMES = {
     "add_dropout": "nets.dropouts",
     "add_input_dropout": "nets.dropouts",
     "add_stochastic_depth": "nets.residuals",
+    "advice": "jobs.advice",
     "audit": "jobs.audit",
     "augment": "jobs.augment",
     "compare": "jobs.compare",

@@ -22,11 +22,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the network's constructor"
     )
+    parser.add_argument(
+        "--advice", action="store_true", help="also say what is remarkable about its design, and what to try"
+    )
     parser.add_argument("--html", metavar="FILE", help="write a page with every stage drawn")
 
 
 def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
+    from striate.jobs.advice import advice
     from striate.jobs.catalogue import show as job
     from striate.jobs.net_page import amount, remarks
     from striate.recipe.changing import options
@@ -53,6 +57,11 @@ def run(chosen: argparse.Namespace) -> Answer:
         "",
         *(f"({remark})" for remark in remarks(facts)),
     ]
+    if chosen.advice:
+        found = advice(chosen.net, facts["input_size"], classes=chosen.classes, options=options(chosen.option))
+        facts["advice"] = [each.as_dict() for each in found]
+        lines += ["", *(f"{each.kind}: {each.line()}" for each in found)]
+        lines += [] if found else ["advice: nothing remarkable about the design was found"]
     lines += [f"Page {printable(chosen.html)}"] if chosen.html else []
     return Answer("\n".join(lines), facts)
 

@@ -1,0 +1,72 @@
+"""Running parts of a network in another way: for a time, without a trace afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from striate.inspect.watching import module_of, watched
+
+Forward = Callable[..., Tensor]
+Instead = Callable[[Forward, Tensor], Tensor]  # of a module's own forward and its input: the output
+
+_ADDITIONS = ("add", "add_", "__add__", "__radd__", "__iadd__")
+
+
+@contextmanager
+def run_as(net: nn.Module, instead: Mapping[str, Instead]) -> Iterator[None]:
+    """Within it, the output of each named module is `instead[name](forward, input)`: it runs `forward` or does not.
+
+    Raises RequestError for a name that is no module of `net`.
+    """
+    modules = {name: module_of(net, name) for name in instead}
+    own = {name: vars(module).get("forward") for name, module in modules.items()}
+    try:
+        for name, module in modules.items():
+            module.forward = _bound(instead[name], module.forward)
+        yield
+    finally:
+        for name, module in modules.items():
+            vars(module).pop("forward", None)
+            if own[name] is not None:
+                module.forward = own[name]
+
+
+def _bound(function: Instead, forward: Forward) -> Forward:
+    return lambda x, *others: function(lambda y: forward(y, *others), x)
+
+
+def with_sum(block: nn.Module, shortcut: str, function: Callable[[Tensor, Tensor], Tensor]) -> Instead:
+    """For `run_as`: the block, but `function(shortcut, branch)` in place of the sum of its two ways.
+
+    shortcut: the name of the module on the shortcut, "" where the shortcut is the input itself.
+    """
+
+    def run(forward: Forward, x: Tensor) -> Tensor:
+        with watched(block, [shortcut] if shortcut else []) as found, _Sum(x, found, function):
+            return forward(x)
+
+    return run
+
+
+class _Sum(TorchFunctionMode):
+    """Replaces additions that have the block's input, or the output of its shortcut, as one of two operands."""
+
+    def __init__(self, x: Tensor, found: Mapping[str, Tensor], function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.x, self.found, self.function = x, found, function
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in _ADDITIONS and len(args) == 2 and not kwargs:
+            shortcut = next(iter(self.found.values()), self.x)
+            places = [place for place, value in enumerate(args) if value is shortcut]
+            other = args[1 - places[0]] if places else None
+            if isinstance(other, Tensor) and other.shape == shortcut.shape:
+                with torch._C.DisableTorchFunction():
+                    return self.function(shortcut, other)
+        return func(*args, **(kwargs or {}))

@@ -1,0 +1,232 @@
+"""Inspect a network itself: its filters and design, and on images its patches, lesions, paths, gradients and loss."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.anatomy.advice import advice
+from striate.data.audit.looking import look
+from striate.data.opening import Data, open_source
+from striate.data.splits import measured_part
+from striate.errors import RequestError, unknown
+from striate.inference.backbones import net_of, normalised
+from striate.inference.evaluation import in_the_models_order, shared_names
+from striate.inspect.blocks import branch_responses, find_blocks
+from striate.inspect.fields import exciting_patches, field_of
+from striate.inspect.filters import filter_norms, filter_tiles, first_convolution
+from striate.inspect.gradients import gradient_norms
+from striate.inspect.lesions import lesion_curve, lesions
+from striate.inspect.paths import gradient_by_path_length
+from striate.inspect.surface import loss_surface
+from striate.jobs.inspect_net_page import page, pictures
+from striate.model import Model
+from striate.nets.base import Net
+from striate.pixels import Images
+from striate.progress import Progress
+from striate.storage import write_bytes, write_text
+from striate.weights.models import open_model
+
+MOST = 200  # images
+SURFACE_IMAGES = 100  # of them: the loss is computed on all of them at each point
+SURFACE_POINTS = 11  # along each direction
+GRADIENT_IMAGES = 16
+UNITS = 4  # of each stage, with their patches
+PATCHES = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """images [N, C, H, W], as the network takes them; targets: classes [N]; crops [N, H, W, C]. seed: of all draws."""
+
+    net: Net
+    images: Tensor
+    targets: Tensor
+    crops: Images
+    seed: int
+    progress: Progress
+
+
+Facts = dict[str, Any]
+
+
+def inspect_net(
+    model: str | os.PathLike[str],
+    *,
+    data: Data | None = None,
+    parts: Sequence[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    png: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Facts:
+    """Facts about a trained classifier, as JSON values, and a page with its figures.
+
+    model: a model file, a run folder, or a name with published weights. Without images: first-layer filters, norms of
+    all filters, and design advice. data: labelled images, as for `striate.train`; of their held-out part up to 200 are
+    used. parts: what is done with them, of "patches", "lesions", "responses", "paths", "gradients" and "surface"; by
+    default all that the network allows. out: the page, HTML. png: a folder for the figures that are pictures.
+    Raises RequestError for a model that is no classifier, parts without data, an unknown part, or one that is asked for
+    and needs blocks that the network does not have.
+    """
+    for part in parts or ():
+        if part not in PARTS:
+            raise unknown("part", part, PARTS)
+    if parts and data is None:
+        raise RequestError(f"{', '.join(parts)} need images: give --data")
+    opened, progress = open_model(model), progress or Progress()
+    if opened.task.kind != "classification":
+        raise RequestError(f"a classifier is inspected, and {os.fspath(model)!r} is a model of {opened.task.kind}")
+    net = net_of(opened)
+    found: Facts = {"model": os.fspath(model), "net": opened.net, "images": 0} | _without_images(net, opened)
+    sample = None
+    if data is not None:
+        sample = _sample(net, opened, data, seed, progress)
+        found["images"] = len(sample.images)
+        for part in parts or PARTS:
+            found |= _part(part, sample, asked=parts is not None)
+    shown = pictures(found, _tiles(net, opened), None if sample is None else sample.crops)
+    if png is not None:
+        for name, picture in shown.items():
+            write_bytes(Path(png) / f"{name}.png", _png(picture))
+    if out is not None:
+        write_text(Path(out), page(found, shown))
+    return found
+
+
+def _without_images(net: Net, model: Model) -> Facts:
+    norms = filter_norms(net)
+    height, width = model.pixels.height, model.pixels.width
+    return {
+        "advice": [one.as_dict() for one in advice(net, (model.pixels.channels, height, width))],
+        "filters": [
+            {"layer": name, "filters": len(one), "norm_mean": float(one.mean()), "norm_min": float(one.min()),
+             "norm_max": float(one.max())}
+            for name, one in norms.items()
+        ],
+    }  # fmt: skip
+
+
+def _tiles(net: Net, model: Model) -> Images | None:
+    """The first layer's filters, where it is a convolution of the image."""
+    try:
+        _, first = first_convolution(net, torch.zeros(1, model.pixels.channels, 1, 1))
+        return filter_tiles(first.weight)
+    except RequestError:
+        return None
+
+
+def _sample(net: Net, model: Model, data: Data, seed: int, progress: Progress) -> Sample:
+    """Up to MOST images of the held-out part, drawn with the seed. Raises RequestError where there is none."""
+    source = open_source(data)
+    index = shared_names(model.task, source)
+    part = measured_part(sorted({item.part for item in source.items}))
+    items = [item for item in source.items if not part or item.part == part]
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(items))[:MOST])
+    crops, targets = [], []
+    with progress.bar("Reading the images", len(chosen)) as bar:
+        for looked in look(source, model.pixels, items=[items[place] for place in chosen]):
+            if looked.crop is not None:
+                crops.append(looked.crop)
+                targets.append(in_the_models_order(looked.item, source.task, index, model.task))
+            bar.advance()
+    if not crops:
+        raise RequestError(f"no usable image in {source.name!r}")
+    stacked = np.stack(crops)
+    return Sample(net, normalised(stacked, model), torch.tensor(targets), stacked, seed, progress)
+
+
+def _part(part: str, sample: Sample, *, asked: bool) -> Facts:
+    """The facts of a part; nothing where the network does not allow it and nobody asked for it."""
+    try:
+        return {part: PARTS[part](sample)}
+    except RequestError:
+        if asked:
+            raise
+        return {}
+
+
+def _patches(sample: Sample) -> list[Facts]:
+    """Of each stage that has fields in the image, the first units and what excites them most."""
+    found = []
+    for stage in sample.net.stages:
+        try:
+            field = field_of(sample.net, stage, sample.images.shape[1:])
+        except RequestError:
+            continue  # it sees the whole image, or gives no map
+        units = list(range(UNITS))
+        best = exciting_patches(sample.net, stage, sample.images, units, top=PATCHES, progress=sample.progress)
+        rows = [
+            [patch._asdict() | {"box": list(patch.box), "position": list(patch.position)} for patch in patches]
+            for patches in best
+        ]
+        found.append({"stage": stage, "field": list(field.size), "units": units, "patches": rows})
+    return found
+
+
+def _lesions(sample: Sample) -> Facts:
+    single = lesions(sample.net, sample.images, sample.targets, sample.progress)
+    count = len(single.blocks)
+    counts = sorted({0, 1, *(round(count * share) for share in (0.1, 0.2, 0.3, 0.5)), count})
+    curve = lesion_curve(sample.net, sample.images, sample.targets, counts, seed=sample.seed, progress=sample.progress)
+    return {
+        "intact": single.intact,
+        "without": single.without,
+        "median_loss": single.median_loss,
+        "residual": sum(block.residual for block in single.blocks),
+        "curve": [{"removed": removed, "accuracies": values} for removed, values in curve.items()],
+    }
+
+
+def _responses(sample: Sample) -> Facts:
+    return {"deviations": branch_responses(sample.net, sample.images[: MOST // 2])}
+
+
+def _paths(sample: Sample) -> Facts:
+    count = sum(block.residual for block in find_blocks(sample.net, sample.images[:1]))
+    lengths = sorted({round(place) for place in np.linspace(0, count, min(count, 12) + 1)})
+    few = slice(GRADIENT_IMAGES)
+    rows = gradient_by_path_length(sample.net, sample.images[few], sample.targets[few], lengths, seed=sample.seed)
+    return {"blocks": count, "lengths": [row._asdict() for row in rows]}
+
+
+def _gradients(sample: Sample) -> Facts:
+    few = slice(GRADIENT_IMAGES)
+    found = gradient_norms(sample.net, sample.images[few], sample.targets[few])
+    return {"layers": list(found.layers), "norms": list(found.norms), "ratio": found.ratio}
+
+
+def _surface(sample: Sample) -> Facts:
+    few = slice(SURFACE_IMAGES)
+    found = loss_surface(
+        sample.net, sample.images[few], sample.targets[few], points=SURFACE_POINTS, seed=sample.seed,
+        progress=sample.progress,
+    )  # fmt: skip
+    return {"steps": found.steps.tolist(), "losses": found.losses.tolist(), "images": len(sample.images[few])}
+
+
+PARTS: dict[str, Callable[[Sample], Any]] = {
+    "patches": _patches,
+    "lesions": _lesions,
+    "responses": _responses,
+    "paths": _paths,
+    "gradients": _gradients,
+    "surface": _surface,
+}
+
+
+def _png(picture: Images) -> bytes:
+    import io
+
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,73 @@
+"""The page about a network itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from striate.errors import RequestError
+from striate.jobs.inspect_net import PARTS, inspect_net
+from striate.model import Model, write
+from striate.nets.build import create
+from striate.nets.state import arrays_of
+from striate.pixels import Pixels
+from striate.tasks import Classification
+
+NAMES = ("dark", "bright")
+
+
+def saved(net: str, path: Path) -> Path:
+    made = create(net, classes=2, input_size=(16, 16))
+    tensors, aliases = arrays_of(made)
+    model = Model(
+        net, made.options, Classification(NAMES), Pixels(16, 16), tensors, head="head", strategy="scratch", training={},
+        aliases=aliases,
+    )  # fmt: skip
+    write(path, model)
+    return path
+
+
+@pytest.fixture(scope="module")
+def images() -> tuple[np.ndarray, list[str]]:  # type: ignore[type-arg]
+    random = np.random.default_rng(0)
+    pictures = random.integers(0, 128, (12, 16, 16, 3)) + 100 * (np.arange(12) % 2)[:, None, None, None]
+    return pictures.astype(np.uint8), [NAMES[number % 2] for number in range(12)]
+
+
+def test_a_page_with_every_part(images: object, tmp_path: Path) -> None:
+    model = saved("resnet8", tmp_path / "m.safetensors")
+    found = inspect_net(model, data=images, out=tmp_path / "page.html", png=tmp_path / "png")  # type: ignore[arg-type]
+    assert set(PARTS) <= set(found)
+    assert found["images"] == 12 and len(found["lesions"]["without"]) == 3
+    assert found["paths"]["blocks"] == 3 and len(found["responses"]["deviations"]) == 3
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert all(f'<section id="{part}"' in text for part in (*PARTS, "filters", "design"))
+    assert "http" not in text.replace("http-equiv", "") and "<script" not in text
+    assert (tmp_path / "png" / "filters.png").is_file()
+    with Image.open(tmp_path / "png" / "surface.png") as picture:
+        assert picture.size[0] == picture.size[1]
+    assert found == inspect_net(model, data=images)  # type: ignore[arg-type]
+
+
+def test_without_images_and_without_blocks(images: object, tmp_path: Path) -> None:
+    model = saved("plain8", tmp_path / "m.safetensors")
+    found = inspect_net(model, out=tmp_path / "page.html")
+    assert found["images"] == 0 and set(found).isdisjoint(PARTS)
+    assert found["filters"][0]["filters"] == 16
+    found = inspect_net(model, data=images)  # type: ignore[arg-type]
+    assert "paths" not in found and found["lesions"]["residual"] == 0
+
+
+def test_requests_that_cannot_be_met(images: object, tmp_path: Path) -> None:
+    model = saved("plain8", tmp_path / "m.safetensors")
+    with pytest.raises(RequestError, match="lesions"):
+        inspect_net(model, data=images, parts=["lesion"])  # type: ignore[arg-type]
+    with pytest.raises(RequestError, match="need images: give --data"):
+        inspect_net(model, parts=["lesions"])
+    with pytest.raises(RequestError, match="no residual blocks"):
+        inspect_net(model, data=images, parts=["paths"])  # type: ignore[arg-type]
