@@ -102,7 +102,7 @@ def train(
 
     given_keys = {
         "data.path": os.fspath(path) if path else None,
-        "net.name": _net_name(net),
+        "net.name": net_key(net),
         "strategy": strategy,
         "train.epochs": epochs,
         "train.batch": batch,
@@ -170,7 +170,7 @@ def _train(request: _Request, progress: Progress, processes: Processes, tensorbo
         return run
 
 
-def _net_name(net: str | Callable[..., Any] | None) -> str | None:
+def net_key(net: str | Callable[..., Any] | None) -> str | None:
     """The name of a network in a recipe; a custom constructor is registered."""
     if net is None or isinstance(net, str):
         return net
@@ -213,7 +213,7 @@ def _started(request: _Request, processes: Processes) -> tuple[Recipe, Path | No
                     "striate.train(data, resume=...)"
                 )
         else:
-            recipe = _as_recipe(request.recipe)
+            recipe = as_recipe(request.recipe)
             if request.extensions.augment is not None and recipe.augment == Recipe().augment:
                 recipe = recipe.updated({"augment.preset": "none"})  # replaced by the custom function
             recipe = recipe.updated(request.chosen)
@@ -223,7 +223,8 @@ def _started(request: _Request, processes: Processes) -> tuple[Recipe, Path | No
     return processes.broadcast((recipe, resume))
 
 
-def _as_recipe(given: Recipe | Mapping[str, Any] | str | os.PathLike[str] | None) -> Recipe:
+def as_recipe(given: Recipe | Mapping[str, Any] | str | os.PathLike[str] | None) -> Recipe:
+    """A recipe, given as one, as nested mappings, as the path of a file, or as None for the default."""
     if isinstance(given, Recipe):
         return given
     if isinstance(given, (str, os.PathLike)):

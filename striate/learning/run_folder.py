@@ -258,10 +258,10 @@ def _lock(log: TextIO, path: Path) -> None:
         raise RequestError(f"the run {str(path)!r} is still running, in another process") from None
 
 
-def next_free(name: str) -> Path:
-    """A folder under runs/ that does not exist yet: runs/name, runs/name-2, ..."""
+def next_free(name: str, under: str = "runs") -> Path:
+    """A folder under runs/, or another, that does not exist yet: runs/name, runs/name-2, ..."""
     safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name).strip(".-") or "run"
     number = 1
-    while (path := Path("runs") / (safe if number == 1 else f"{safe}-{number}")).exists():
+    while (path := Path(under) / (safe if number == 1 else f"{safe}-{number}")).exists():
         number += 1
     return path

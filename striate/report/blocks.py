@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from striate.report import charts, figures, gallery, matrix, plot, thumbnails
+from striate.report import bubbles, charts, figures, gallery, matrix, plot, thumbnails
 from striate.report.thumbnails import Album
 from striate.report.wording import folded_list, text, words
 from striate.sections import (
     Bars,
     Block,
+    Bubbles,
     ConfusionMatrix,
     Entry,
     Fact,
@@ -43,7 +44,7 @@ CSS = """
 .quiet.below { margin-bottom: .7rem } .charts .said { align-self: center } .charts + .charts { margin-top: 1.3rem }
 dl + .charts { margin-top: 1.3rem } * + dl { margin-top: 1.1rem } .lead + dl { margin-top: 0 }
 """
-STYLE = figures.CSS + matrix.CSS + plot.CSS + thumbnails.CSS + gallery.CSS + CSS
+STYLE = figures.CSS + matrix.CSS + plot.CSS + thumbnails.CSS + gallery.CSS + bubbles.CSS + CSS
 
 
 @dataclass
@@ -151,4 +152,5 @@ CHARTS: dict[type[Block], Callable[[Any], str]] = {
     Histogram: charts.histogram,
     Histograms: charts.histograms,
     Intervals: charts.intervals,
+    Bubbles: bubbles.bubbles,
 }

@@ -36,6 +36,8 @@ from striate.sections.blocks import (
 )
 from striate.sections.charts import (
     Axis,
+    Bubble,
+    Bubbles,
     CellPicture,
     Confused,
     ConfusionMatrix,
@@ -54,6 +56,8 @@ __all__ = [
     "Bar",
     "Bars",
     "Block",
+    "Bubble",
+    "Bubbles",
     "CellPicture",
     "Code",
     "Column",
