@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from striate.errors import RequestError, StriateError, WorkError
     from striate.jobs.audit import audit
     from striate.jobs.augment import augment
+    from striate.jobs.benchmark import benchmark
     from striate.jobs.catalogue import list_nets, show
     from striate.jobs.compare import compare
     from striate.jobs.evaluate import evaluate
@@ -55,6 +56,7 @@ __all__ = [
     "WorkError",
     "audit",
     "augment",
+    "benchmark",
     "check_gradient",
     "check_net",
     "compare",
@@ -90,6 +92,7 @@ _HOMES = {
     "WorkError": "errors",
     "audit": "jobs.audit",
     "augment": "jobs.augment",
+    "benchmark": "jobs.benchmark",
     "compare": "jobs.compare",
     "create": "weights.create",
     "check_gradient": "layers.gradient_check",

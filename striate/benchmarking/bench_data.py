@@ -7,8 +7,8 @@ import hashlib
 from dataclasses import dataclass
 
 from striate.benchmarking.contenders import Contender
-from striate.data.augment.augmentation import Augmentation
 from striate.data.audit.findings import Usable
+from striate.data.augment.augmentation import Augmentation
 from striate.data.sources.base import Source
 from striate.data.splits import folds_of, possible_folds
 from striate.errors import RequestError
@@ -71,8 +71,10 @@ class BenchmarkData:
         place = {entry.item.key: row for row, entry in enumerate(prepared.split.audit.usable)}
         rows = [[place[key] for key in keys if key in place] for keys in (parts.train, parts.val, parts.test)]
         if len(rows[2]) != len(parts.test):
-            raise RequestError(f"{contender.net} cannot read {len(parts.test) - len(rows[2])} of the test images, which "
-                               "every net is scored on")  # fmt: skip
+            missing = len(parts.test) - len(rows[2])
+            raise RequestError(
+                f"{contender.net} cannot read {missing} of the test images, which all nets are scored on"
+            )
         chosen = dataclasses.replace(prepared, recipe=recipe)
         chosen, _ = with_tested_flip(chosen, given)
         return Rows(chosen, *rows)
@@ -103,12 +105,15 @@ def parts_of(split: Split, recipe: Recipe) -> Parts:
     test, train = split.held_out_rows, split.rows("train")
     val = split.rows("val") if split.held_out_part == "test" else []
     if len(test) < FEWEST:
-        raise RequestError(f"a benchmark scores nets on held-out images, and there are {len(test)}; at least {FEWEST} "
-                           "are needed")  # fmt: skip
+        raise RequestError(
+            f"a benchmark scores nets on held-out images, and there are {len(test)}; at least {FEWEST} are needed"
+        )
     if not val:
         folds = possible_folds(split.audit, max(2, round(1 / recipe.data.held_out)), train)
         if folds < 2:
-            raise RequestError(f"no validation part can be taken from {len(train)} training images that belong together")
+            raise RequestError(
+                f"no validation part can be taken from {len(train)} training images, which form one group"
+            )
         fold = folds_of(split.audit, folds, recipe.seed, train)
         val, train = [row for row in train if fold[row] == 0], [row for row in train if fold[row] != 0]
     usable = split.audit.usable

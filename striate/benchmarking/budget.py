@@ -71,7 +71,7 @@ class Budget:
                 f"--budget {least.option} or more"
             )
         if found > MOST_EPOCHS:
-            raise RequestError(f"the budget of {self} is {found:,} epochs of {net}, and at most {MOST_EPOCHS:,} are run")
+            raise RequestError(f"the budget of {self} is {found:,} epochs of {net}; at most {MOST_EPOCHS:,} are run")
         return found
 
 
@@ -79,8 +79,9 @@ def parse_budget(text: str) -> Budget:
     """A budget as typed: 10min, 90s, 20epochs, 50Tmadds. Raises RequestError for anything else."""
     read = _BUDGET.fullmatch(text.strip())
     if read is None:
-        raise RequestError(f"--budget takes one of a time, epochs or multiply-adds, such as 10min, 20epochs or 50Tmadds, "
-                           f"not {shown(text)}")  # fmt: skip
+        raise RequestError(
+            f"--budget takes a time, epochs or multiply-adds, such as 10min, 20epochs or 50Tmadds, not {shown(text)}"
+        )
     amount, unit = float(read[1]), read[2]
     if unit in _TIMES:
         return Budget("seconds", amount * _TIMES[unit])

@@ -126,8 +126,8 @@ def _errors(rows: Sequence[YearRow]) -> Section:
         "Top-5 error by year of the paper", tuple(bubbles), Axis("year of the paper"), Axis("top-5 error, %"),
         level=HUMAN, level_name=f"a trained person, {HUMAN:g} %", named=24,
     )  # fmt: skip
-    return Section("error", "Error by year", (chart, Text(HUMAN_SOURCE, "quiet")),
-                   "The second colour marks networks whose error was lower than that of all earlier years.")  # fmt: skip
+    lead = "The second colour marks networks whose error was lower than that of all earlier years."
+    return Section("error", "Error by year", (chart, Text(HUMAN_SOURCE, "quiet")), lead)
 
 
 def _records(rows: Sequence[YearRow]) -> list[YearRow]:
@@ -145,13 +145,10 @@ def _depths(rows: Sequence[YearRow]) -> Section:
     known = ("alexnet", "vgg19", "googlenet", "resnet152", "inception_v4", "densenet264", "senet154", "mobilenet_v2",
              "efficientnet_b7", "zfnet", "preact_resnet200", "xception", "nasnet_a_large")  # fmt: skip
     ordered = sorted(rows, key=lambda row: (row.name not in known, -row.depth))
-    bubbles = tuple(
-        Bubble(f"{row.name} {row.depth}", row.year, row.depth, row.top5_error or row.error, more=_said(row))
-        for row in ordered
-    )
+    bubbles = tuple(Bubble(f"{row.name} {row.depth}", row.year, row.depth, more=_said(row)) for row in ordered)
     chart = Bubbles(
         "Layers with weights on the longest path, by year of the paper", bubbles, Axis("year of the paper"),
-        Axis("layers"), size_name="error, % (top-5, or top-1 where the paper has no other)", named=len(known),
+        Axis("layers"), named=len(known),
     )  # fmt: skip
     return Section("depth", "Depth by year", (chart,), "Convolutions and linear layers, counted in the networks.")
 
@@ -174,8 +171,8 @@ def _costs(rows: Sequence[YearRow]) -> Section:
         _cost(rows, "madds", "Top-1 accuracy by multiply-adds", "multiply-adds of one image", "parameters"),
         _cost(rows, "parameters", "Top-1 accuracy by parameters", "parameters", "madds"),
     ]
-    return Section("cost", "Accuracy and cost", tuple(blocks),
-                   "The dashed line is the Pareto front: no network there is both cheaper and better.")  # fmt: skip
+    lead = "The dashed line, and the second colour, are the Pareto front: no other network is both cheaper and better."
+    return Section("cost", "Accuracy and cost", tuple(blocks), lead)
 
 
 def _cost(rows: Sequence[YearRow], cost: str, title: str, label: str, size: str) -> Bubbles:

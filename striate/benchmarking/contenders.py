@@ -90,8 +90,10 @@ def _contender(name: str, recipe: Recipe | None, summary: DataSummary, *, starte
 def _check_recipe(recipe: Recipe) -> None:
     """Raise RequestError for keys that would give some nets more than others, or look at test images."""
     if recipe.optimizer.lr == AUTO:
-        raise RequestError("optimizer.lr = 'auto' is a search of its own: a benchmark tries three learning rates around "
-                           "the recipe's; set a number, or leave it out")  # fmt: skip
+        raise RequestError(
+            "optimizer.lr = 'auto' is a search of its own: a benchmark tries three learning rates around the recipe's; "
+            "set a number, or leave it out"
+        )
     for name, why in (
         ("data.folds", "a benchmark holds out one test part"),
         ("data.ood", "a benchmark has no detector"),
@@ -118,7 +120,7 @@ def matched(contender: Contender, wanted: int, task: Task) -> Contender:
     try:
         check_options(contender.net, {"width": 1.0})
     except RequestError:
-        raise RequestError(f"{contender.net} has no option width, so it cannot be scaled to {wanted:,} multiply-adds") from None  # fmt: skip
+        raise RequestError(f"{contender.net} has no option width, and cannot be scaled to {wanted:,} madds") from None
     low, high = NARROWEST, WIDEST
     tried: dict[float, int] = {}
     for _ in range(24):
@@ -133,7 +135,7 @@ def matched(contender: Contender, wanted: int, task: Task) -> Contender:
     best = min(tried, key=lambda width: abs(tried[width] - wanted))
     if abs(tried[best] - wanted) > CLOSE * wanted:
         raise RequestError(
-            f"{contender.net} comes to {tried[best]:,} multiply-adds at width {best:g}, not within a tenth of {wanted:,}"
+            f"{contender.net} has {tried[best]:,} multiply-adds at width {best:g}, not within a tenth of {wanted:,}"
         )
     return replace(contender, options={**contender.options, "width": best})
 

@@ -118,5 +118,3 @@ def _latency(seconds: list[float], computed: float) -> Latency:
     low, median, high = np.percentile(seconds, (BAND[0], 50, BAND[1])).tolist()
     own = computed / sum(seconds) if sum(seconds) else 1.0
     return Latency(median, low, high, own, own < OWN)
-
-

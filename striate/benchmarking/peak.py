@@ -29,7 +29,7 @@ def main(model: str, batch: int) -> int:
 
 
 def _status(name: str) -> int:
-    """A number of this process, in bytes. VmHWM is its own; ru_maxrss begins with that of the process that started it."""
+    """Bytes of this process. VmHWM is its own peak; ru_maxrss begins with that of the process that started it."""
     read = re.search(rf"^{name}:\s*(\d+) kB$", read_file(STATUS, TEXT).decode(), re.MULTILINE)
     if read is None:
         raise OSError(f"{STATUS} has no {name}")

@@ -28,7 +28,6 @@ from striate.learning.trainer import InitialState, Trainer
 from striate.model import Model
 from striate.model import read as read_model
 from striate.model import write as write_model
-from striate.progress import Progress
 from striate.reading import TABLE, read_file
 from striate.storage import json_text, write_text
 from striate.tasks import Task
@@ -111,8 +110,8 @@ def published_weights(trainer: Trainer, rows: list[int]) -> InitialState:
 class Trainings:
     """Trains one net on one seed, in a folder of its own. What is finished there is read instead."""
 
-    def __init__(self, contender: Contender, rows: Rows, folder: Path, progress: Progress) -> None:
-        self.contender, self.rows, self.folder, self.progress = contender, rows, folder, progress
+    def __init__(self, contender: Contender, rows: Rows, folder: Path, context: RunContext) -> None:
+        self.contender, self.rows, self.folder, self.context = contender, rows, folder, context
 
     @property
     def task(self) -> Task:
@@ -164,7 +163,7 @@ class Trainings:
         done = _read(folder / "try.json")
         if done is not None:
             return Try.from_dict(done)
-        self.progress.say(f"{self.contender.label}, seed {seed}: learning rate {lr:.3g}, {epochs:,} epochs")
+        self.context.progress.say(f"{self.contender.label}, seed {seed}: learning rate {lr:.3g}, {epochs:,} epochs")
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # of one that was stopped: its seconds are not known
         watch, curve = _Watch(), list[tuple[float, float]]()
         key = self.task.metric.curve_key
@@ -197,7 +196,7 @@ class Trainings:
             }
         )
         prepared = dataclasses.replace(self.rows.prepared, recipe=recipe)
-        context = _Context(FollowerFolder(folder), Clock(), self.progress)
+        context = BenchmarkContext(FollowerFolder(folder), Clock(), self.context.progress, stop=self.context.stop)
         initial = published_weights if self.contender.pretrained else random_weights
         return Trainer(self.contender.net, prepared, context, initial, hooks=(hook,))
 
@@ -220,11 +219,12 @@ class Trainings:
         )
 
 
-class _Context(RunContext):
-    """The context of one training; it is resumed by the same command."""
+class BenchmarkContext(RunContext):
+    """The context of a benchmark, and of each of its trainings."""
 
     @property
     def advice(self) -> str:
+        """How it goes on after a stop."""
         return "; the same command goes on with the benchmark, from what is finished"
 
 

@@ -26,6 +26,7 @@ VERBS = (
     "pack",
     "features",
     "compare",
+    "benchmark",
     "export",
     "fetch",
     "import",

@@ -10,15 +10,15 @@ from striate.report.wording import text, words
 from striate.sections import Axis, Bubble, Bubbles, spoken
 from striate.sections.wording import formatted
 
-LARGEST, DOT = 15.0, 3.4  # radius of the largest bubble, and of a dot, in units
-LETTER, LINE = 4.9, 10.0  # width of a letter and height of a name, in units
-HEIGHT = 270.0
+LARGEST, DOT = 9.0, 2.3  # radius of the largest bubble, and of a dot, in units
+LETTER, LINE = 3.6, 7.5  # width of a letter and height of a name, in units
+HEIGHT = 230.0
 
 CSS = """
-.charts figure.bubbles { max-width: 46rem } .charts .bubbles text { font-size: 9.5px }
-.charts circle.bubble { fill-opacity: .38; stroke-opacity: .9; stroke-width: 1 }
+.charts figure.bubbles { max-width: 46rem } .charts .bubbles text { font-size: 7.2px }
+.charts circle.bubble { fill-opacity: .38; stroke-opacity: .9; stroke-width: .7 }
 .charts .bubble.good { stroke: rgb(var(--good)) } .charts .bubble.bad { stroke: rgb(var(--bad)) }
-.charts .bubbles .names text { font-size: 8.5px; fill: var(--ink) }
+.charts .bubbles .names text { font-size: 6.6px; fill: var(--ink) }
 .charts .front { stroke: var(--ink); stroke-width: 1.1; stroke-dasharray: 3 3; fill: none }
 .charts .level { stroke: rgb(var(--bad)); stroke-width: 1.2; stroke-dasharray: 6 3 }
 """
@@ -35,7 +35,7 @@ def bubbles(chart: Bubbles) -> str:
     _axes(plot, chart)
     if chart.level is not None:
         plot.stroke((plot.x[0], chart.level), (plot.x[1], chart.level), "level")
-        plot.label(plot.right, plot.down(chart.level) - 4, text(chart.level_name), "end")
+        plot.label(plot.left + 2, plot.down(chart.level) - 3, text(chart.level_name))
     _front(plot, chart)
     most = max((one.size for one in shown if one.size), default=0.0)
     radii = [_radius(one, most) for one in shown]
@@ -56,7 +56,7 @@ def _plot(chart: Bubbles, shown: Sequence[Bubble]) -> Plot:
     ys = [value for one in shown for value in (one.y, *(one.range or ()))]
     ys += [] if chart.level is None else [chart.level]
     across = (_on(chart.x, chart.x.range[0]), _on(chart.x, chart.x.range[1])) if chart.x.range else _roomy(xs)
-    return Plot(across, chart.y.range or _roomy(ys), height=HEIGHT, left=48, foot=40, right=346)
+    return Plot(across, chart.y.range or _roomy(ys), height=HEIGHT, left=38, foot=34, right=350)
 
 
 def _roomy(values: Sequence[float]) -> tuple[float, float]:
@@ -79,7 +79,7 @@ def _axes(plot: Plot, chart: Bubbles) -> None:
         years = plot.x[0] > 1900 and plot.x[1] < 2100
         plot.marks(whole, lambda value: f"{value:.0f}" if years else tick(value))
     plot.label((plot.left + plot.right) / 2, plot.height - 3, text(chart.x.label), "middle")
-    plot.label(plot.left - 40, plot.top - 3, text(chart.y.label))
+    plot.label(plot.left - 30, plot.top - 4, text(chart.y.label))
 
 
 def _round_values(low: float, high: float) -> Iterator[float]:
@@ -110,7 +110,7 @@ def _front(plot: Plot, chart: Bubbles) -> None:
 
 
 def _radius(one: Bubble, most: float) -> float:
-    return DOT if one.size is None or not most else max(2.0, LARGEST * math.sqrt(one.size / most))
+    return DOT if one.size is None or not most else max(1.4, LARGEST * math.sqrt(one.size / most))
 
 
 def _bubble(plot: Plot, chart: Bubbles, one: Bubble, radius: float) -> None:
@@ -125,17 +125,20 @@ def _bubble(plot: Plot, chart: Bubbles, one: Bubble, radius: float) -> None:
 def _names(plot: Plot, chart: Bubbles, shown: Sequence[Bubble], radii: Sequence[float]) -> Iterator[str]:
     """Names beside their bubbles, those of the first bubbles first, where they cover no other name."""
     taken: list[Box] = []
+    if chart.level is not None:
+        height = plot.down(chart.level)
+        taken.append((plot.left, height - LINE - 2, plot.left + LETTER * len(chart.level_name) + 8, height))
     for one, radius in list(zip(shown, radii, strict=True))[: chart.named]:
         x, y = plot.across(_on(chart.x, one.x)), plot.down(one.y)
         wide = LETTER * len(one.name)
         places = [
-            (x + radius + 2, y + 3, "start", 0.0),
-            (x - radius - 2, y + 3, "end", -wide),
-            (x, y - radius - 3, "middle", -wide / 2),
-            (x, y + radius + 9, "middle", -wide / 2),
+            (x + radius + 2, y + 2.3, "start", 0.0),
+            (x - radius - 2, y + 2.3, "end", -wide),
+            (x, y - radius - 2, "middle", -wide / 2),
+            (x, y + radius + 7, "middle", -wide / 2),
         ]
         for left, base, anchor, shift in places:
-            box = (left + shift, base - LINE + 2, left + shift + wide, base + 2)
+            box = (left + shift, base - LINE + 1.5, left + shift + wide, base + 1.5)
             inside = box[0] >= plot.left and box[2] <= 360 and box[1] >= 0 and box[3] <= plot.bottom
             if inside and not any(_meet(box, other) for other in taken):
                 taken.append(box)
