@@ -72,9 +72,7 @@ class BenchmarkData:
         rows = [[place[key] for key in keys if key in place] for keys in (parts.train, parts.val, parts.test)]
         if len(rows[2]) != len(parts.test):
             missing = len(parts.test) - len(rows[2])
-            raise RequestError(
-                f"{contender.net} cannot read {missing} of the test images, which all nets are scored on"
-            )
+            raise RequestError(f"{contender.net} cannot read {missing} of the test images that score all nets")
         chosen = dataclasses.replace(prepared, recipe=recipe)
         chosen, _ = with_tested_flip(chosen, given)
         return Rows(chosen, *rows)
@@ -111,9 +109,7 @@ def parts_of(split: Split, recipe: Recipe) -> Parts:
     if not val:
         folds = possible_folds(split.audit, max(2, round(1 / recipe.data.held_out)), train)
         if folds < 2:
-            raise RequestError(
-                f"no validation part can be taken from {len(train)} training images, which form one group"
-            )
+            raise RequestError(f"no validation part can be taken from {len(train)} training images, all of one group")
         fold = folds_of(split.audit, folds, recipe.seed, train)
         val, train = [row for row in train if fold[row] == 0], [row for row in train if fold[row] != 0]
     usable = split.audit.usable

@@ -181,7 +181,13 @@ def _costs(found: Outcome) -> Section:
 
 def _fronts(group: Group, form: Format, found: Outcome) -> Section:
     started = group.results[0].pretrained
-    blocks = [_front(group, cost, form, found.seeds) for cost in COSTS] if group.whole else [Text("No net trained.")]
+    blocks: list[Block] = [_front(group, cost, form, found.seeds) for cost in COSTS]
+    columns = (Column("on the front"), *(Column(f"by {label}") for label in COSTS.values()))
+    times = {cost: group.on_front(cost) for cost in COSTS}
+    rows = [
+        (one.label, *(f"in {times[cost][one.label]} of {found.seeds} seeds" for cost in COSTS)) for one in group.whole
+    ]
+    blocks.append(Table(columns, rows))
     lead = "Vertical lines are the range over the seeds. On the front: no other net is both cheaper and better."
     return Section(
         "pretrained-front" if started else "front", "Pretrained nets: score and cost" if started else "Score and cost",
@@ -195,7 +201,7 @@ def _front(group: Group, cost: str, form: Format, seeds: int) -> Block:
     whole = group.whole
     bubbles = tuple(
         Bubble(
-            f"{one.label}, on the front in {times[one.label]} of {seeds} seeds",
+            one.label,
             scale * cost_of(one, cost),
             one.score,
             float(one.costs.parameters),
@@ -261,7 +267,7 @@ def _training(found: Outcome, form: Format) -> Section:
     blocks: list[Block] = []
     if lines:
         title = f"Validation {found.metric.name} by seconds of training, seed 0, the chosen learning rate"
-        blocks.append(Lines(title, tuple(lines), Axis("s", "digits"), Axis(form=form)))
+        blocks.append(Lines(title, tuple(lines), Axis("seconds", "digits"), Axis(form=form)))
         blocks.append(Text("In the order of the colours: " + ", ".join(key) + ".", "quiet"))
     heads = [f"{times:g} x the recipe's" for times in RATES]
     columns = (Column("net, seed"), *map(Column, heads), Column("chosen"))

@@ -14,7 +14,7 @@ from striate.nets.catalog import Entry
 from striate.progress import Progress
 from striate.sections import (
     Axis,
-    Bars,
+    Bar,
     Block,
     Bubble,
     Bubbles,
@@ -27,7 +27,7 @@ from striate.sections import (
     Table,
     Text,
 )
-from striate.sections.wording import DASH, number, plain, quantity
+from striate.sections.wording import DASH, number, percent, plain, quantity
 
 DATA = "ImageNet"
 HUMAN = 5.1  # percent
@@ -124,7 +124,7 @@ def _errors(rows: Sequence[YearRow]) -> Section:
     ]
     chart = Bubbles(
         "Top-5 error by year of the paper", tuple(bubbles), Axis("year of the paper"), Axis("top-5 error, %"),
-        level=HUMAN, level_name=f"a trained person, {HUMAN:g} %", named=24,
+        level=HUMAN, level_name=f"a trained person, {HUMAN:g} %", named=len(firsts),
     )  # fmt: skip
     lead = "The second colour marks networks whose error was lower than that of all earlier years."
     return Section("error", "Error by year", (chart, Text(HUMAN_SOURCE, "quiet")), lead)
@@ -161,8 +161,10 @@ def _said(row: YearRow) -> str:
 def _top1(rows: Sequence[YearRow]) -> Section:
     """Top-1 accuracy as bars."""
     known = sorted((row for row in rows if row.accuracy is not None), key=lambda row: row.accuracy or 0.0)
-    bars = Bars(tuple((f"{row.name} ({row.year})", row.accuracy or 0.0) for row in reversed(known)), "percent")
-    return Section("top-one", "Top-1 accuracy", (bars,), "One crop or more, as the papers have it.")
+    bars = [(f"{row.name} ({row.year})", Bar(row.accuracy), percent(row.accuracy)) for row in reversed(known)]
+    columns = (Column("network"), Column(""), Column("top-1"))
+    block = Table(columns, bars, ("network", "networks"), shown=30)
+    return Section("top-one", "Top-1 accuracy", (block,), "One crop or more, as the papers have it.")
 
 
 def _costs(rows: Sequence[YearRow]) -> Section:

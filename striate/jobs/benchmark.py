@@ -193,9 +193,7 @@ class _Work:
 
     def _identity(self, found: Sequence[Contender], data: BenchmarkData) -> dict[str, Any]:
         """What the trainings depend on."""
-        nets = [
-            [one.label, one.net, one.options, one.pretrained, sorted(one.recipe.choices().items())] for one in found
-        ]
+        nets = [[one.label, one.options, one.pretrained, sorted(one.recipe.choices().items())] for one in found]
         return {**self.settings, "data": data.digest(), "nets": sha256_of(json_text(nets).encode())[:16]}
 
     def _trained(self, plan: BenchmarkPlan, trainings: Sequence[Trainings]) -> list[tuple[SeedResult, ...]]:
@@ -276,7 +274,7 @@ def _require_ours(folder: Path | None) -> None:
     present = sorted(path.name for path in folder.iterdir() if path.suffix != ".part")
     if present and PLAN not in present:
         raise RequestError(
-            f"the folder {str(folder)!r} is in use ({len(present)} entries, e.g. {present[0]!r}), and not by a benchmark; "
+            f"the folder {str(folder)!r} is in use, not by a benchmark ({len(present)} entries, e.g. {present[0]!r}); "
             "choose another with --out"
         )
 

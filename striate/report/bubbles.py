@@ -73,7 +73,10 @@ def _axes(plot: Plot, chart: Bubbles) -> None:
     say: Say = tick if chart.y.form == "plain" else lambda value: text(formatted(value, chart.y.form))
     plot.rules(ticks(*plot.y, 5), say)
     if chart.x.log:
-        plot.marks([math.log10(value) for value in _round_values(*plot.x)], lambda power: text(_short(10**power)))
+        marks = list(_round_values(*plot.x))
+        if len(marks) < 2:
+            marks = ticks(10 ** plot.x[0], 10 ** plot.x[1])
+        plot.marks([math.log10(value) for value in marks], lambda power: text(_short(10**power)))
     else:
         whole = [value for value in ticks(*plot.x, 6) if value == round(value)] or ticks(*plot.x, 6)
         years = plot.x[0] > 1900 and plot.x[1] < 2100
