@@ -25,7 +25,7 @@ from striate.weights.models import pretrained
 
 PAPER = "paper"  # in place of a recipe: each net's own
 CLOSE = 0.1  # share by which a scaled net's multiply-adds may differ from those that were asked for
-NARROWEST, WIDEST = 0.02, 16.0  # widths that are tried
+NARROWEST, WIDEST, STEPS = 0.02, 16.0, 16  # widths that are tried, and how many of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +123,7 @@ def matched(contender: Contender, wanted: int, task: Task) -> Contender:
         raise RequestError(f"{contender.net} has no option width, and cannot be scaled to {wanted:,} madds") from None
     low, high = NARROWEST, WIDEST
     tried: dict[float, int] = {}
-    for _ in range(24):
+    for _ in range(STEPS):
         width = float(f"{(low * high) ** 0.5:.4g}")
         if width in tried:
             break

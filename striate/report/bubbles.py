@@ -17,6 +17,7 @@ HEIGHT = 230.0
 CSS = """
 .charts figure.bubbles { max-width: 46rem } .charts .bubbles text { font-size: 7.2px }
 .charts circle.bubble { fill-opacity: .38; stroke-opacity: .9; stroke-width: .7 }
+.charts .bubbles line.wide { stroke-width: 1.3 }
 .charts .bubble.good { stroke: rgb(var(--good)) } .charts .bubble.bad { stroke: rgb(var(--bad)) }
 .charts .bubbles .names text { font-size: 6.6px; fill: var(--ink) }
 .charts .front { stroke: var(--ink); stroke-width: 1.1; stroke-dasharray: 3 3; fill: none }
@@ -135,7 +136,7 @@ def _names(plot: Plot, chart: Bubbles, shown: Sequence[Bubble], radii: Sequence[
         x, y = plot.across(_on(chart.x, one.x)), plot.down(one.y)
         wide = LETTER * len(one.name)
         places = [
-            (x + radius + 2, y + 2.3, "start", 0.0),
+            (x + radius + 2, y - 1.5, "start", 0.0),
             (x - radius - 2, y + 2.3, "end", -wide),
             (x, y - radius - 2, "middle", -wide / 2),
             (x, y + radius + 7, "middle", -wide / 2),
