@@ -40,19 +40,19 @@ def main() -> None:
     asked = {"command": f"benchmark({NETS}, 5,000 digits of MNIST), 3 seeds", "n": 1}
     whole = {"seconds": round(taken, 1), "goal": SECONDS, "budget": str(found.budget), "verdict": found.verdict()}
     rows: list[dict[str, object]] = [{"what": "3 nets, 3 seeds, 5,000 digits", **asked, **whole}]
-    for one in found.results:
-        rows.append(
-            {
-                "what": one.label,
-                **asked,
-                "accuracy": round(one.score, 4),
-                "seeds": [round(score, 4) for score in one.scores],
-                "epochs": one.epochs,
-                "training seconds, a seed": round(one.seconds, 1),
-                "ms, one image": round(1000 * one.latency[1].median, 3),
-                "machine was busy": any(latency.busy for latency in one.latency.values()),
-            }
-        )
+    rows += [
+        {
+            "what": one.label,
+            **asked,
+            "accuracy": round(one.score, 4),
+            "seeds": [round(score, 4) for score in one.scores],
+            "epochs": one.epochs,
+            "training seconds, a seed": round(one.seconds, 1),
+            "ms, one image": round(1000 * one.latency[1].median, 3),
+            "machine was busy": any(latency.busy for latency in one.latency.values()),
+        }
+        for one in found.results
+    ]
     for row in rows:
         print(row)
     write_record("equal-budget", rows, ("striate", "torch", "numpy"))

@@ -25,6 +25,7 @@ from striate.weights.models import pretrained
 
 PAPER = "paper"  # in place of a recipe: each net's own
 CLOSE = 0.1  # share by which a scaled net's multiply-adds may differ from those that were asked for
+SURELY = 0.01  # closer is not looked for
 NARROWEST, WIDEST, STEPS = 0.02, 16.0, 16  # widths that are tried, and how many of them
 
 
@@ -131,6 +132,8 @@ def matched(contender: Contender, wanted: int, task: Task) -> Contender:
             tried[width] = cost(width)
         except (RequestError, ValueError, RuntimeError):  # a width that leaves a layer without channels
             tried[width] = 0
+        if abs(tried[width] - wanted) < SURELY * wanted:
+            break
         low, high = (width, high) if tried[width] < wanted else (low, width)
     best = min(tried, key=lambda width: abs(tried[width] - wanted))
     if abs(tried[best] - wanted) > CLOSE * wanted:

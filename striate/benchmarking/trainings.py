@@ -28,6 +28,7 @@ from striate.learning.trainer import InitialState, Trainer
 from striate.model import Model
 from striate.model import read as read_model
 from striate.model import write as write_model
+from striate.nets.base import Net
 from striate.reading import TABLE, read_file
 from striate.storage import json_text, write_text
 from striate.tasks import Task
@@ -103,8 +104,14 @@ class SeedResult:
 
 def published_weights(trainer: Trainer, rows: list[int]) -> InitialState:
     """The net with its published weights and new output layers, and the preprocessing of these weights."""
-    net = create(trainer.net, weights=IMAGENET, classes=trainer.task.outputs)
-    return InitialState(net, trainer.data.pixels)  # type: ignore[arg-type]  # a classifier: it was checked
+    return InitialState(starting_net(trainer.net, trainer.task.outputs), trainer.data.pixels)
+
+
+def starting_net(net: str, outputs: int) -> Net:
+    """The net with its published weights, and new layers for so many outputs."""
+    found = create(net, weights=IMAGENET, classes=outputs)
+    assert isinstance(found, Net)
+    return found
 
 
 class Trainings:
