@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from striate.jobs.benchmark import benchmark
     from striate.jobs.catalogue import list_nets, show
     from striate.jobs.compare import compare
+    from striate.jobs.ensemble import ensemble
     from striate.jobs.evaluate import evaluate
     from striate.jobs.export import export
     from striate.jobs.features import features
@@ -34,13 +35,19 @@ if TYPE_CHECKING:
     from striate.jobs.pack import pack
     from striate.jobs.predict import predict
     from striate.jobs.quantize import quantize
+    from striate.jobs.scale import scale
+    from striate.jobs.search_architecture import search_architecture
     from striate.jobs.train import train
+    from striate.jobs.tune import tune
     from striate.layers.batch_statistics import recalibrate
     from striate.layers.gradient_check import check_gradient
     from striate.nets.activations import swap_activation
+    from striate.nets.auxiliary import add_auxiliary_heads
     from striate.nets.check import check_net
+    from striate.nets.dropouts import add_dropout, add_input_dropout
     from striate.nets.norms import move_norm, swap_norm
     from striate.nets.own import register
+    from striate.nets.residuals import add_stochastic_depth
     from striate.recipe import Recipe
     from striate.sklearn import ImageClassifier
     from striate.training.hooks import Hook
@@ -54,6 +61,10 @@ __all__ = [
     "RequestError",
     "StriateError",
     "WorkError",
+    "add_auxiliary_heads",
+    "add_dropout",
+    "add_input_dropout",
+    "add_stochastic_depth",
     "audit",
     "augment",
     "benchmark",
@@ -61,6 +72,7 @@ __all__ = [
     "check_net",
     "compare",
     "create",
+    "ensemble",
     "evaluate",
     "export",
     "features",
@@ -77,10 +89,13 @@ __all__ = [
     "quantize",
     "recalibrate",
     "register",
+    "scale",
+    "search_architecture",
     "show",
     "swap_activation",
     "swap_norm",
     "train",
+    "tune",
 ]
 
 _HOMES = {
@@ -90,6 +105,10 @@ _HOMES = {
     "RequestError": "errors",
     "StriateError": "errors",
     "WorkError": "errors",
+    "add_auxiliary_heads": "nets.auxiliary",
+    "add_dropout": "nets.dropouts",
+    "add_input_dropout": "nets.dropouts",
+    "add_stochastic_depth": "nets.residuals",
     "audit": "jobs.audit",
     "augment": "jobs.augment",
     "benchmark": "jobs.benchmark",
@@ -97,6 +116,7 @@ _HOMES = {
     "create": "weights.create",
     "check_gradient": "layers.gradient_check",
     "check_net": "nets.check",
+    "ensemble": "jobs.ensemble",
     "evaluate": "jobs.evaluate",
     "export": "jobs.export",
     "features": "jobs.features",
@@ -111,12 +131,15 @@ _HOMES = {
     "paper_recipe": "nets.papers",
     "predict": "jobs.predict",
     "quantize": "jobs.quantize",
+    "scale": "jobs.scale",
+    "search_architecture": "jobs.search_architecture",
     "show": "jobs.catalogue",
     "recalibrate": "layers.batch_statistics",
     "register": "nets.own",
     "swap_activation": "nets.activations",
     "swap_norm": "nets.norms",
     "train": "jobs.train",
+    "tune": "jobs.tune",
 }
 
 

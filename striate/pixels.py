@@ -29,6 +29,7 @@ Images = NDArray[np.uint8]
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 RULES = ("crop", "squash", "centre")
 
+FLAT_NORM = 0.5  # no 8-bit image with two different values has so small a norm around its mean: it is of one colour
 LUMA = (19595, 38470, 7471)  # Pillow's integer weights of red, green and blue (ITU-R 601), over 65536
 
 
@@ -40,6 +41,7 @@ class Pixels:
     rule: "crop" takes the centred square of `fraction` of the shorter side and resizes it; "squash" resizes all of the
     image, ignoring the aspect; "centre" never enlarges: larger images are shrunk to fit, then padded with `fill`.
     filter: Pillow's resize filter, on uint8. mean, std: per channel on the 0..255 scale: input = (pixel - mean) / std.
+    contrast: 0, or the scale of global contrast normalisation, which then takes the place of mean and std.
     """
 
     height: int
@@ -51,6 +53,7 @@ class Pixels:
     fill: int = 0
     mean: tuple[float, ...] = (127.5, 127.5, 127.5)
     std: tuple[float, ...] = (127.5, 127.5, 127.5)
+    contrast: float = 0.0
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
@@ -70,6 +73,8 @@ class Pixels:
             or not all(value > 0 for value in self.std)
         ):
             raise RequestError(f"pixels needs a finite mean and a positive std for each of {self.channels} channels")
+        if not (isinstance(self.contrast, int | float) and 0 <= self.contrast <= 1e6):
+            raise RequestError(f"pixels.contrast must be from 0 to 1e6, not {self.contrast!r}")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Pixels:
@@ -88,6 +93,11 @@ class Pixels:
     def as_dict(self) -> dict[str, Any]:
         """All fields as JSON values."""
         return dataclasses.asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of what `apply` returns: height, width, channels."""
+        return self.height, self.width, self.channels
 
     @property
     def at_least(self) -> int:

@@ -25,7 +25,7 @@ from keras_files import Layers, write_named, write_numbered
 
 from striate.data.pack.writing import write_pack
 from striate.data.sources.in_memory import from_parts
-from striate.model import Model, write
+from striate.model import Model, ensemble_of, read, write, write_ensemble
 from striate.pixels import Pixels
 from striate.recipe import Recipe
 from striate.storage import sha256_of
@@ -55,6 +55,16 @@ def _model(task: Task) -> bytes:
     options = {"classes": task.outputs, "in_channels": 3, "input_size": [32, 32], "options": {}}
     model = Model("resnet8", options, task, Pixels(32, 32), tensors, head="head", aliases={"a": "stem.weight"})
     return _written(lambda path: write(path, model), "m.safetensors")
+
+
+def _ensemble(task: Task) -> bytes:
+    """A model file of two networks."""
+
+    def save(path: Path) -> None:
+        path.write_bytes(_model(task))
+        write_ensemble(path, ensemble_of([read(path), read(path)], ["a", "b"]))
+
+    return _written(save, "m.safetensors")
 
 
 def _pictures(form: str, *hows: dict[str, Any]) -> tuple[bytes, ...]:
@@ -192,7 +202,7 @@ _SEEDS: dict[str, Callable[[], tuple[bytes, ...]]] = {
     "other image": lambda: tuple(
         content_of(photograph(40, 30), form) for form in ("GIF", "BMP", "PPM", "ICO", "JPEG2000", "TGA", "AVIF")
     ),
-    "model": lambda: tuple(map(_model, TASKS)),
+    "model": lambda: (*map(_model, TASKS), *map(_ensemble, TASKS)),
     "weights": lambda: (safetensors.numpy.save({"a": np.ones((2, 3), np.float32), "b": np.ones(2, np.float16)}),),
     "pickle": lambda: (_torch(True),),
     "older pickle": lambda: (_torch(False),),

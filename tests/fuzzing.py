@@ -28,7 +28,7 @@ from striate.data.splits import read_split
 from striate.errors import RequestError
 from striate.jobs.import_weights import read_classes
 from striate.learning.run_folder import RECIPE, RunFolder, first_logged
-from striate.model import read
+from striate.model import read_any
 from striate.pixels import UnreadableImage, decode
 from striate.recipe import Recipe
 from striate.weights.checkpoints import read_checkpoint
@@ -145,7 +145,7 @@ def _image(path: Path) -> None:
 TARGETS = {
     target.name: target
     for target in (
-        Target("model", ".safetensors", read),
+        Target("model", ".safetensors", read_any),
         Target("weights", ".safetensors", read_checkpoint),
         Target("pickle", ".pth", read_checkpoint),
         Target("older pickle", ".pth", read_checkpoint),

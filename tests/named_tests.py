@@ -133,7 +133,7 @@ def wrong_in_door(door: str) -> list[str]:
     from striate.recipe import keys_called
 
     wrong = []
-    for verb, rest in re.findall(r"striate ([a-z]+)([^,;]*)", door):
+    for verb, rest in re.findall(r"striate ([a-z]+(?:-[a-z]+)*)([^,;]*)", door):
         if verb not in _options():
             wrong.append(f"there is no command {verb}")
         else:

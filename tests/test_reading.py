@@ -61,6 +61,7 @@ ALLOWED = {
     "jobs.export:export": OURS,
     "jobs.fetch:_alone": OURS,
     "learning.run_folder:_open_log": OURS,
+    "tuning.folder:_opened": OURS,
     "learning.run_folder:_drop_damaged": OURS,
     "cli.streams:open_missing": "the null device",
     "cli.streams:_discard": "the null device",

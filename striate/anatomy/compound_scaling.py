@@ -5,12 +5,15 @@ Mingxing Tan, Quoc V. Le, ICML 2019. arXiv:1905.11946, section 3.3, equation 3.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
 
 from striate.anatomy.summary import madds, parameters
+from striate.errors import RequestError
+from striate.nets.build import create, variant_of
+from striate.nets.catalog import entry, input_size_of
 from striate.nets.efficientnet import DEPTH_BASE, RESOLUTION_BASE, ROWS, SCALE_ROWS, WIDTH_BASE, EfficientNet
 
 
@@ -45,6 +48,55 @@ def compound_scaling(phis: Iterable[int] = range(len(SCALE_ROWS))) -> list[Compo
         published, pure = (_counts(*size) for size in (scale[1:4], (width, depth, resolution)))
         found.append(Compound(phi, *scale[:4], *published, width, depth, resolution, *pure))
     return found
+
+
+class Constants(NamedTuple):
+    """alpha, beta and gamma of equation 3: the bases of depth, width and resolution."""
+
+    depth: float
+    width: float
+    resolution: float
+
+    @property
+    def product(self) -> float:
+        """alpha x beta^2 x gamma^2: by what a step of phi multiplies the multiply-adds, before rounding."""
+        return self.depth * self.width**2 * self.resolution**2
+
+
+PUBLISHED = Constants(DEPTH_BASE, WIDTH_BASE, RESOLUTION_BASE)
+
+
+class Scaled(NamedTuple):
+    """A network scaled by `phi`. width, depth: the options; resolution: the side of its images."""
+
+    phi: float
+    width: float
+    depth: float
+    resolution: int
+    parameters: int
+    madds: int
+
+
+def scaled(
+    net: str, phi: float, *, constants: Constants = PUBLISHED, options: Mapping[str, object] | None = None
+) -> Scaled:
+    """Equation 3 for any network with the options width and depth: its own times beta^phi and alpha^phi.
+
+    The resolution is the network's times gamma^phi, to the nearest pixel; channels are rounded to multiples of 8 and
+    layers up, by the network. Parameters and multiply-adds are counted, on the meta device.
+    Raises RequestError for a network without these options, and for values that it does not take.
+    """
+    given = {**variant_of(net).options, **(options or {})}
+    base = {name: given.get(name, 1.0) for name in ("width", "depth")}
+    side = (input_size_of(entry(net), given) or entry(net).input_size)[0]
+    if not 0 <= phi <= 10 or min(constants) < 1:
+        raise RequestError(f"phi is from 0 to 10, and alpha, beta and gamma are 1 at least, not {phi} and {constants}")
+    sizes = base["width"] * constants.width**phi, base["depth"] * constants.depth**phi
+    chosen = {**(options or {}), "width": sizes[0], "depth": sizes[1]}
+    resolution = round(side * constants.resolution**phi)
+    with torch.device("meta"):
+        made = create(net, input_size=(resolution, resolution), options=chosen)
+    return Scaled(phi, *sizes, resolution, parameters(made), madds(made, (resolution, resolution)))
 
 
 def _counts(width: float, depth: float, resolution: int) -> tuple[int, int]:

@@ -118,7 +118,7 @@ class _Tracer(fx.Tracer):
         self.stages = stages
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return module_qualified_name in self.stages or not any(True for _ in m.children())
+        return module_qualified_name in self.stages or isinstance(m, nn.Linear) or not any(True for _ in m.children())
 
 
 def _after(net: Net) -> Iterator[fx.Node]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.anatomy.trace import Trace, has_rule, trace, trace_module
-from striate.nets.base import Network
+from striate.nets.base import Network, Variant
 from striate.nets.build import create, variant_of
 from striate.nets.catalog import USUAL_SIZE, Entry, entry, known
 from striate.nets.kinds import SelfOrganising
@@ -119,7 +119,16 @@ def describe(name: str) -> list[StageRow]:
 
 def table_text(name: str) -> str:
     """The paper's table (or tables) from which the network `name` is made, as its file has it."""
-    return textwrap.dedent(variant_of(name).table).strip("\n") + "\n"
+    return _dedented(variant_of(name).table)
+
+
+def table_of(net: Network, variant: Variant) -> str:
+    """The same for a network that was made of `variant`: a searched network has a table of its own."""
+    return _dedented(f"{net.table}{variant.then_table}")
+
+
+def _dedented(text: str) -> str:
+    return textwrap.dedent(text).strip("\n") + "\n"
 
 
 def stage_rows(net: Network, input_size: Sequence[int], traced: Trace | None = None) -> list[StageRow]:

@@ -12,10 +12,9 @@ import torch
 from torch import nn
 
 from striate.anatomy.trace import Trace, trace
-from striate.nets.base import Network
+from striate.nets.base import Net, Network
 from striate.nets.build import instantiate, variants
 from striate.nets.catalog import TECHNIQUES, entries
-from striate.nets.supervised import Supervised
 from striate.reading import TEXT, read_file
 
 # Layers by the name of their class, which may be torch's or ours.
@@ -73,7 +72,7 @@ def techniques(net: Network, traced: Trace) -> list[str]:
             found.add("dropout")
         if isinstance(module, nn.Conv2d):
             found |= {form for form, has in _FORMS.items() if has(module)}
-    if isinstance(net, Supervised) and net.auxiliary_heads:
+    if isinstance(net, Net) and net.auxiliary_heads:
         found.add("auxiliary heads")
     inside = {path for path, module in net.named_modules() if type(module).__name__ in _CLASSES}
     for step in traced.steps:

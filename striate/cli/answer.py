@@ -16,7 +16,7 @@ SOURCES = (
 LAYOUTS = ("auto", "parts", "classes")
 LAYOUT_HELP = "how a folder is read: parts such as train/ and val/, or every folder a class (default: by their names)"
 OWN_NET = "FILE.py:CLASS"
-MODEL = "model file, run folder, or a net with published weights"
+MODEL = "model file (an ensemble's, too), run folder, or a net with published weights"
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,17 @@ def net_with_weights(chosen: argparse.Namespace) -> str:
 def own_net_option(parser: argparse.ArgumentParser) -> None:
     """--net, for a model of a user-defined net: the command line imports it before the verb runs."""
     parser.add_argument("--net", metavar=OWN_NET, help="where the user-defined net of the model is, to be imported")
+
+
+def views_option(parser: argparse.ArgumentParser) -> None:
+    """--views, and what `ten-crop` and the others are."""
+    parser.add_argument(
+        "--views",
+        choices=["flip", "ten-crop", "scales"],
+        default="",
+        help="average the predictions over views of each image: with the mirror image; ten crops; three sizes, for "
+        "networks that take any (2, 10 and 3 times the compute)",
+    )
 
 
 def engine_options(parser: argparse.ArgumentParser) -> None:

@@ -23,15 +23,19 @@ VERBS = (
     "audit",
     "augment",
     "recipe",
+    "tune",
     "pack",
     "features",
     "compare",
     "benchmark",
+    "ensemble",
     "export",
     "fetch",
     "import",
     "nets",
     "show",
+    "scale",
+    "search-architecture",
 )
 
 TRACEBACK = "STRIATE_TRACEBACK"
@@ -87,9 +91,13 @@ def _verb(verbs: argparse._SubParsersAction[_Parser], name: str, what: str, exam
     return parser
 
 
+# The modules of verbs that no module can be named for.
+MODULES = {"import": "import_weights", "search-architecture": "search"}
+
+
 def _module(verb: str) -> types.ModuleType:
-    """The module of a verb; `import` is a reserved word of Python."""
-    return importlib.import_module(f"striate.cli.verbs.{'import_weights' if verb == 'import' else verb}")
+    """The module of a verb."""
+    return importlib.import_module(f"striate.cli.verbs.{MODULES.get(verb, verb)}")
 
 
 def parser() -> argparse.ArgumentParser:

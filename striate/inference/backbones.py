@@ -33,6 +33,19 @@ def net_of(model: Model) -> Net:
     return net.eval()
 
 
+def takes_size(model: Model, height: int, width: int) -> bool:
+    """Whether the model's network, made for its own input size, takes images of another one: tried without memory."""
+    with torch.device("meta"):
+        net = create_classifier(model.net, **model.options).eval()
+        if min(height, width) < net.minimum_size:
+            return False
+        try:
+            net(torch.zeros(1, net.in_channels, height, width))
+        except (RequestError, RuntimeError, ValueError):
+            return False
+    return True
+
+
 def backbone_of(model: Model, layer: str = "") -> nn.Module:
     """From uint8 images to embeddings (logits, if the net has no linear head), or to the pooled map of a stage.
 
@@ -41,12 +54,12 @@ def backbone_of(model: Model, layer: str = "") -> nn.Module:
     net = net_of(model)
     if layer and layer not in net.stages:
         raise unknown(f"layer of {model.net}", layer, net.stages)
-    return Backbone(net, model.pixels, embedding=bool(model.head), mean_image=model.mean_image, layer=layer).eval()
+    return Backbone(net, model.pixels, embedding=bool(model.head), tensors=model.input_tensors, layer=layer).eval()
 
 
 def normalised(crops: Images, model: Model) -> Tensor:
     """uint8 crops [N, H, W, C] as the network's input: float32 [N, C, H, W]."""
     # A copy, because decoded images may be read-only, which torch warns about.
-    normalise: nn.Module = Normalise(model.pixels, model.mean_image)
+    normalise: nn.Module = Normalise(model.pixels, model.input_tensors)
     found: Tensor = normalise(torch.from_numpy(np.array(crops)))
     return found

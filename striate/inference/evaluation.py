@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,77 +11,130 @@ from numpy.typing import NDArray
 
 from striate.data.audit.audit import Audit, audit
 from striate.data.audit.looking import Record, look
-from striate.data.augment.crops import TenCrops
+from striate.data.augment.crops import Several
 from striate.data.sources.base import Item, Source
 from striate.data.splits import measured_part
 from striate.errors import RequestError
+from striate.inference.averaging import Part, average, viewed
 from striate.inference.engine import engine_version, in_batches
-from striate.pixels import Images, Pixels
+from striate.inference.image_predictor import ImagePredictor
+from striate.pixels import Images
 from striate.progress import Progress
 from striate.tasks import Evaluation, Target, Task
 from striate.tasks.base import NONE
-from striate.tasks.values import MetricFunction
+from striate.tasks.paired import PairedGain, paired_gain
+from striate.tasks.values import MetricFunction, Targets, or_none
 
 
 @dataclass(frozen=True, eq=False)
 class ModelEvaluation:
-    """The evaluation of a model on labelled images. audit: of these images. engine, precision: of inference."""
+    """The evaluation of a model on labelled images. audit: of these images. engine, precision: of inference.
+
+    views: over which predictions were averaged, "" for the plain one alone; then `plain` is the evaluation of that one,
+    and `gain` what averaging brought.
+    """
 
     evaluation: Evaluation
     audit: Audit
     engine: str
     precision: str
+    views: str = ""
+    plain: Evaluation | None = None
+    gain: PairedGain | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as JSON values; shares are 0..1."""
-        return {
+        found = {
             **self.evaluation.as_dict(),
             "engine": f"{self.engine} {engine_version(self.engine)}",
             "precision": self.precision,
             "set_aside": self.audit.as_dict()["set_aside"],
         }
+        if self.plain is not None and self.gain is not None:
+            plain = or_none(self.plain.score)
+            found |= {"views": self.views, "plain": {self.plain.task.metric.key: plain}, "gain": self.gain.as_dict()}
+        return found
 
 
-def evaluate_on(
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What several parts predict for labelled images. rows: of each part, [N, outputs]. audit: of the images."""
+
+    part: str
+    task: Task
+    rows: tuple[NDArray[np.float32], ...]
+    targets: Targets
+    audit: Audit
+
+    def evaluated(self, weights: Sequence[float], metrics: Mapping[str, MetricFunction] = NONE) -> Evaluation:
+        """The evaluation of the parts' mean with these weights."""
+        total = sum(weights)
+        rows = average(self.rows, [weight / total for weight in weights])
+        return self.task.evaluate(self.part, rows, self.targets, metrics=metrics)
+
+
+def evaluate_views(
+    predictor: ImagePredictor,
     source: Source,
-    task: Task,
-    pixels: Pixels,
-    predict: Callable[[Images], NDArray[np.float32]],
     *,
     part: str = "",
-    ten_crop: bool = False,
+    views: str = "",
     metrics: Mapping[str, MetricFunction] = NONE,
     progress: Progress | None = None,
-) -> tuple[Evaluation, Audit]:
-    """Evaluate a model of this task on the images of a source: its predictions by `predict`, from crops by `pixels`.
+) -> ModelEvaluation:
+    """Evaluate a model on the images of a source; with `views`, averaged over them, and compared with the plain view.
 
     part: "train", "val" or "test"; by default the held-out one, or all images if there are no parts.
-    ten_crop: average the predictions over ten views of each image, as for AlexNet; ten times the work.
     Raises RequestError if the data have another task, or none of the model's classes.
     """
-    index = shared_names(task, source)
-    part = _part_of(source, part)
+    averaged = viewed(predictor.averaged, views) if views else predictor.averaged
+    part = part_of(source, part)
     items = [item for item in source.items if item.part == part]
+    found = predict_on(source, items, part, predictor.task, averaged, progress)
+    evaluation = found.evaluated([one.weight for one in averaged], metrics)
+    engine, precision = predictor.engine_name, predictor.precision
+    if not views:
+        return ModelEvaluation(evaluation, found.audit, engine, precision)
+    plain = found.evaluated([one.plain for one in averaged], metrics)
+    gain = paired_gain(evaluation, [plain])
+    return ModelEvaluation(evaluation, found.audit, engine, precision, views, plain, gain)
+
+
+def predict_on(
+    source: Source,
+    items: Sequence[Item],
+    part: str,
+    task: Task,
+    parts: Sequence[Part],
+    progress: Progress | None = None,
+) -> Predicted:
+    """The predictions of several networks or views for labelled images, each decoded once.
+
+    Raises RequestError if the data have another task, none of the model's classes, or no usable image, and for
+    predictions that are not finite.
+    """
+    index, view = shared_names(task, source), Several.of(one.view for one in parts)
     pairs: list[tuple[Item, Record]] = []
 
     def usable() -> Iterator[tuple[Target, Images]]:
-        for looked in look(source, TenCrops(pixels) if ten_crop else pixels, items=items):
+        for looked in look(source, view, items=items):
             bar.advance()
             pairs.append((looked.item, looked.record))
             if looked.crop is not None:
                 yield in_the_models_order(looked.item, source.task, index, task), looked.crop
 
     def predictions(crops: Images) -> NDArray[np.float32]:
-        """[N, outputs] of crops [N, H, W, C]; of views [N, V, H, W, C], the mean over the views."""
-        views = predict(crops.reshape(-1, *crops.shape[-3:]))
-        return np.asarray(views.reshape(len(crops), -1, views.shape[1]).mean(axis=1))
+        """[N, parts, outputs] of the views of N images."""
+        seen = view.parts(crops)
+        return np.stack([one.finite(seen[one.view]) for one in parts], axis=1)
 
     with (progress or Progress()).bar("Evaluating", len(items)) as bar:
         found = list(in_batches(predictions, usable()))
     if not found:
         raise RequestError(f"no usable image to evaluate on in {source.name!r}")
     rows, targets = np.stack([row for _, row in found]), task.collate(target for target, _ in found)
-    return task.evaluate(part, rows, targets, metrics=metrics), audit(source, pairs, trained_only=False)
+    each = tuple(rows[:, place] for place in range(len(parts)))
+    return Predicted(part, task, each, targets, audit(source, pairs, trained_only=False))
 
 
 def shared_names(task: Task, source: Source) -> dict[int, int]:
@@ -111,7 +164,7 @@ def in_the_models_order(item: Item, theirs: Task, index: dict[int, int], task: T
     return theirs.reindexed(item.target, index)
 
 
-def _part_of(source: Source, asked: str) -> str:
+def part_of(source: Source, asked: str) -> str:
     """The part to evaluate on. Raises RequestError for one that the data do not have."""
     given = {item.part for item in source.items}
     part = asked or measured_part(sorted(given))

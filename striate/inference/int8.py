@@ -28,6 +28,8 @@ CALIBRATION = 300  # images: NNCF's own number; more change no range by much
 def int8_folder(model: Model) -> Path:
     """Where the int8 graph of a model is kept. The head counts: whether int8 is good enough depends on it."""
     head = {name: value for name, value in model.checksums.items() if model.in_head(name)}
+    if model.classifier:  # in place of that layer
+        head |= {name: sha256_of(array.tobytes()) for name, array in sorted(model.extras.items())}
     key = sha256_of(json.dumps([model.backbone_key, head], sort_keys=True).encode())
     return cache_root() / "graphs" / f"int8-{key}"
 

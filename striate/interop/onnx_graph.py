@@ -15,8 +15,8 @@ import torch
 from onnx import TensorProto, compose, helper, numpy_helper
 
 from striate.inference.backbones import backbone_of
-from striate.interop.output_layers import OutputLayers, Top, output_names, properties
-from striate.model import Model
+from striate.interop.output_layers import OutputLayers, Top, distance_factors, output_names, properties
+from striate.model import Ensemble, Model
 from striate.pixels import LUMA, Pixels
 
 OPSET = 18  # the first with an antialiased Resize
@@ -34,6 +34,53 @@ def onnx_graph(model: Model, backbone: onnx.ModelProto | None = None) -> onnx.Mo
     helper.set_model_props(whole, properties(model))
     onnx.checker.check_model(whole)
     return whole
+
+
+def onnx_ensemble(ensemble: Ensemble) -> onnx.ModelProto:
+    """An ensemble as one graph: its members' graphs, preprocessing included, on the same "images", and their mean."""
+    members = [
+        compose.add_prefix(onnx_graph(member), f"member{place}_", rename_inputs=False)
+        for place, member in enumerate(ensemble.members)
+    ]
+    # A member's names are its own, but for its input.
+    nodes = [node for member in members for node in member.graph.node]
+    constants = [constant for member in members for constant in member.graph.initializer]
+    factors = {ensemble.task.output_name: list(ensemble.weights), "distances": distance_factors(ensemble)}
+    outputs = []
+    for name in output_names(ensemble):
+        added, held = _mean(name, factors[name], None if name == "distances" else ensemble.orders)
+        nodes, constants = nodes + added, constants + held
+        shape = ["N"] if name == "distances" else ["N", ensemble.task.outputs]
+        outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", "height", "width", 3])
+    graph = helper.make_graph(nodes, "ensemble", [images], outputs, constants)
+    first = members[0]
+    functions = {(one.domain, one.name): one for member in members for one in member.functions}
+    whole = helper.make_model(
+        graph, opset_imports=first.opset_import, ir_version=first.ir_version, functions=list(functions.values())
+    )
+    whole.producer_name = "striate"
+    helper.set_model_props(whole, properties(ensemble))
+    onnx.checker.check_model(whole)
+    return whole
+
+
+def _mean(
+    name: str, factors: list[float], orders: tuple[tuple[int, ...], ...] | None
+) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    """Nodes and constants of the sum of the members' outputs of that name, each times its factor, reordered first."""
+    nodes, constants, terms = [], [], []
+    for place, factor in enumerate(factors):
+        value = f"member{place}_{name}"
+        if orders is not None:
+            constants.append(numpy_helper.from_array(np.array(orders[place], np.int64), f"{value}_order"))
+            nodes.append(helper.make_node("Gather", [value, f"{value}_order"], [f"{value}_ordered"], axis=1))
+            value = f"{value}_ordered"
+        constants.append(numpy_helper.from_array(np.array(factor, np.float32), f"{value}_factor"))
+        nodes.append(helper.make_node("Mul", [value, f"{value}_factor"], [f"{value}_term"]))
+        terms.append(f"{value}_term")
+    nodes.append(helper.make_node("Sum", terms, [name]))
+    return nodes, constants
 
 
 def onnx_backbone(model: Model) -> onnx.ModelProto:

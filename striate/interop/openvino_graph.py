@@ -5,6 +5,7 @@ OpenVINO has resize modes equivalent to Pillow's; sizes and crops repeat `Pixels
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +17,8 @@ import torch
 
 from striate.inference.openvino_engine import convert, converted
 from striate.inference.runtimes import import_openvino
-from striate.interop.output_layers import OutputLayers, Top, output_names, properties
-from striate.model import Model
+from striate.interop.output_layers import OutputLayers, Top, distance_factors, output_names, properties
+from striate.model import AnyModel, Ensemble, Model
 from striate.pixels import LUMA, Pixels
 
 
@@ -43,6 +44,34 @@ def openvino_graph(model: Model, backbone: Any = None) -> Any:
     return whole
 
 
+def openvino_ensemble(ensemble: Ensemble) -> Any:
+    """An ensemble as one graph: its members' graphs, preprocessing included, on the same "images", and their mean."""
+    openvino, ops = import_openvino(), importlib.import_module("openvino.opset15")
+    images = ops.parameter([-1, -1, -1, 3], np.uint8, name="images")
+    images.output(0).set_names({"images"})
+    members = [openvino_graph(member) for member in ensemble.members]
+    for member in members:
+        for target in list(member.get_parameters()[0].output(0).get_target_inputs()):
+            target.replace_source_output(images.output(0))
+    names = output_names(ensemble)
+    factors = {ensemble.task.output_name: ensemble.weights, "distances": distance_factors(ensemble)}
+    results = []
+    for place, name in enumerate(names):
+        terms = []
+        for member, order, factor in zip(members, ensemble.orders, factors[name], strict=True):
+            value = member.get_results()[place].input_value(0)
+            if name != "distances":
+                value = ops.gather(value, np.array(order, np.int64), np.array(1, np.int64))
+            terms.append(ops.multiply(value, np.array(factor, np.float32)))
+        results.append(ops.result(functools.reduce(ops.add, terms)))
+    whole = openvino.Model(results, [images], "striate")
+    for output, name in zip(whole.outputs, names, strict=True):
+        output.set_names({name})
+    for key, text in properties(ensemble).items():
+        whole.set_rt_info(text, ["striate", key])
+    return whole
+
+
 def _topped(backbone: Any, model: Model) -> Any:
     """A backbone's graph with what comes above it."""
     width = backbone.output(0).get_partial_shape()[1].get_length()
@@ -53,13 +82,14 @@ def _topped(backbone: Any, model: Model) -> Any:
     return import_openvino().Model(top.get_results(), backbone.get_parameters(), "striate")
 
 
-def write_openvino(model: Model, path: Path, backbone: Any = None) -> None:
+def write_openvino(model: AnyModel, path: Path, backbone: Any = None) -> None:
     """Write `openvino_graph` as an .xml file, with its weights as a .bin file beside it, to be computed in float32.
 
     By default OpenVINO would compute in bfloat16 where the processor has it, and some predictions would change. It
     reads no such choice for a whole file; it does for each operation, by the attribute "precise".
     """
-    openvino, graph = import_openvino(), openvino_graph(model, backbone)
+    openvino = import_openvino()
+    graph = openvino_ensemble(model) if isinstance(model, Ensemble) else openvino_graph(model, backbone)
     optimise = importlib.import_module("openvino._offline_transformations").apply_moc_transformations
     # What compiling would replace is replaced first: a new operation would lack the attribute of the old one.
     for _ in range(2):  # the first optimisation makes further constants

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from striate.inference.backbones import backbone_of
 from striate.inference.ood import NEIGHBOURS, OODDetector
-from striate.model import Model
+from striate.model import AnyModel, Ensemble, Model
 from striate.storage import json_text
 
 
@@ -25,21 +25,35 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def output_names(model: Model) -> list[str]:
+def output_names(model: AnyModel) -> list[str]:
     """The graph's outputs: "probabilities" or "numbers", and "distances" for a model with an OOD detector."""
     names = [model.task.output_name]
-    return names + (["distances"] if OODDetector.of(model) else [])
+    return names + (["distances"] if ood_threshold(model) is not None else [])
 
 
-def properties(model: Model) -> dict[str, str]:
+def ood_threshold(model: AnyModel) -> float | None:
+    """What the graph's distances are compared with: of an ensemble 1, if each member has a detector; or None."""
+    if isinstance(model, Ensemble):
+        return 1.0 if all(OODDetector.of(member) for member in model.members) else None
+    detector = OODDetector.of(model)
+    return None if detector is None else detector.threshold
+
+
+def distance_factors(ensemble: Ensemble) -> list[float]:
+    """What each member's distances are multiplied by, to be summed: its weight over its threshold."""
+    limits = [ood_threshold(member) or 0.0 for member in ensemble.members]
+    return [weight / max(limit, 1e-12) for weight, limit in zip(ensemble.weights, limits, strict=True)]
+
+
+def properties(model: AnyModel) -> dict[str, str]:
     """The graph's metadata: class names, and thresholds to compare its outputs with.
 
     Lists are JSON, in ASCII: a name may hold a line break, a comma or any other character.
     """
     found = {"classes": json_text(model.classes), "net": model.net, "task": model.task.kind}
     found |= model.task.metadata()
-    if detector := OODDetector.of(model):
-        found["ood_threshold"] = f"{detector.threshold:.6g}"
+    if (threshold := ood_threshold(model)) is not None:
+        found["ood_threshold"] = f"{threshold:.6g}"
     return found
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from striate.errors import RequestError, nearest, unknown
-from striate.nets.catalog import Entry, entries, entry
+from striate.nets.catalog import Entry, entries, entry, input_size_of
 from striate.nets.catalog import techniques as known_techniques
+from striate.recipe.net_file import is_net_file, net_of_file
 from striate.weights.imported import imported_nets, is_packaged
 
 if TYPE_CHECKING:
@@ -163,12 +164,16 @@ def show(
 ) -> dict[str, Any]:
     """A network's facts, its paper's table, and derived columns by stage; on the meta device, without any weights.
 
+    `name`: of the catalogue, or the path of a net file (.toml).
     `input_size` (height, width), `classes` and `options` are those of `striate.create`. The result has the catalogue's
     facts with the given values in their place, `made` (the constructor call, which selects this network from the
     table), `table`, `stages` (rows of `striate.anatomy.summary.StageRow`), `activation_bytes` (activation memory of
     one image in training) and `uncounted`. `html`: a page with every stage drawn.
     Raises RequestError for an unknown name or option and for a value out of range.
     """
+    if is_net_file(name):
+        found = net_of_file(name)
+        name, options = str(found.name), {**found.options, **(options or {})}
     facts = entry(name)
     import torch
 
@@ -179,7 +184,7 @@ def show(
 
     with torch.device("meta"):
         net = create(name, classes=classes, input_size=input_size, options=options)
-    size = tuple(input_size or facts.input_size)
+    size = tuple(input_size or input_size_of(facts, options or {}) or facts.input_size)
     traced = trace(net, size)
     rows = summary.stage_rows(net, size, traced)
     variant = variant_of(name)
@@ -193,7 +198,7 @@ def show(
         "parameters": summary.parameters(net),
         "madds": sum(row.madds for row in rows),
         "activation_bytes": sum(row.activation_bytes for row in rows),
-        "table": summary.table_text(name),
+        "table": summary.table_of(net, variant),
         "stages": [row._asdict() for row in rows],
         "uncounted": [left_out._asdict() for left_out in summary.uncounted(net, traced)],
     }

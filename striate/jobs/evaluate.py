@@ -17,7 +17,7 @@ def evaluate(
     data: Data,
     *,
     part: str = "",
-    ten_crop: bool = False,
+    views: str = "",
     metrics: Mapping[str, MetricFunction] | None = None,
     engine: str = "auto",
     precision: str = "auto",
@@ -27,11 +27,13 @@ def evaluate(
     """Evaluate a model on labelled images: `data` as for `striate.train`.
 
     part: "train", "val" or "test"; by default the held-out one, or all images if there are no parts.
-    ten_crop: average the predictions of ten crops of each image, as AlexNet was evaluated; ten times the compute.
+    views: average the predictions over several views of each image, and tell what that gains over the plain one: "flip"
+    (and the mirror image), "ten-crop" (ten crops, as AlexNet was evaluated: ten times the compute) or "scales" (three
+    sizes, for networks that take any).
     metrics: custom functions (predictions, targets) -> float, by name.
     precision: "float32", "bfloat16", "int8", or "auto", as the model was evaluated. calibrate: labelled images that
     int8 is calibrated and checked on, by default those the model was trained on; see `striate.quantize`.
     Raises RequestError if the data have another task, or share no class with the model.
     """
     predictor = load_calibrated(model, engine=engine, precision=precision, calibrate=calibrate, progress=progress)
-    return predictor.evaluate(data, part=part, ten_crop=ten_crop, metrics=metrics, progress=progress)
+    return predictor.evaluate(data, part=part, views=views, metrics=metrics, progress=progress)

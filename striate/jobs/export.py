@@ -17,23 +17,28 @@ from PIL import Image
 from striate.data.opening import Data
 from striate.data.sources.base import Source
 from striate.errors import RequestError, WorkError, unknown
+from striate.inference.averaging import ensemble_predictor
+from striate.inference.classifiers import IN_WORDS
+from striate.inference.image_predictor import ImagePredictor
 from striate.inference.int8_check import Int8Check
 from striate.inference.ood import OODDetector
 from striate.inference.predictor import Predictor
 from striate.inference.runtimes import import_onnxruntime, import_openvino
 from striate.jobs.model_data import images_of, split_beside
-from striate.jobs.quantize import int8_backbone
-from striate.model import Model
+from striate.jobs.quantize import Int8Backbone, int8_backbone
+from striate.model import AnyModel, Ensemble, Model
 from striate.pixels import Images, UnreadableImage
 from striate.progress import Progress
 from striate.storage import write_bytes
-from striate.weights.models import open_model
+from striate.tasks import Task
+from striate.weights.models import open_any
 
 FORMATS = ("onnx", "openvino")
 AGREEMENT = {"float32": 0.995, "int8": 0.98}  # of predictions: top-1, or the predicted labels
 DIFFERENCE = 0.02  # in float32, of any probability; for regression, as a fraction of the standard deviation
 COMPARED = 128  # images, at most; at least 100, with smaller copies
 
+Expected = Callable[[Images], list[NDArray[np.float32]]]  # of a crop [1, ...], the outputs that the graph should have
 GraphOutputs = Callable[[Images], list[NDArray[np.float32]]]  # the outputs of the graph, in order
 
 
@@ -85,20 +90,21 @@ def export(
     if precision not in AGREEMENT:
         raise unknown("precision of an export", precision, AGREEMENT)
     progress = progress or Progress()
-    opened = open_model(model)
+    opened = open_any(model)
+    _check(opened, precision)
     path = Path(out) if out else _beside(Path(model), opened, to)
     if path.suffix != _suffix(to):
         raise RequestError(f"an export to {to} is written to a file ending in {_suffix(to)}, not {str(path)!r}")
     split = split_beside(model) if precision == "int8" else None
     source = images_of(opened, images, purpose="an export is first checked on images", option="--images", split=split)
-    int8 = int8_backbone(opened, to, source, progress) if precision == "int8" else None
-    predictor = Predictor(opened)
+    int8 = int8_backbone(opened, to, source, progress) if precision == "int8" and isinstance(opened, Model) else None
+    predictor, expected = _predictor(opened, int8)
     with tempfile.TemporaryDirectory(prefix="striate-export-") as folder:
         draft = Path(folder) / f"model{_suffix(to)}"
         progress.say(f"Writing the {to} graph")
         write = _write_onnx if to == "onnx" else _write_openvino
         graph = write(opened, draft, int8.graph if int8 else None)
-        compared = _compare(predictor, int8.run if int8 else predictor.embed, source, graph, progress)
+        compared = _compare(predictor, expected, source, graph, progress)
         count, agreement, difference = compared
         allowed = math.inf if int8 else DIFFERENCE
         if not (agreement >= AGREEMENT[precision] and difference <= allowed):  # written so that NaN is no agreement
@@ -112,32 +118,61 @@ def export(
     return Exported(path, _outputs(opened), count, agreement, difference, int8.check if int8 else None)
 
 
-def _outputs(model: Model) -> tuple[str, ...]:
+def _check(model: AnyModel, precision: str) -> None:
+    """Raise RequestError for a model that no graph can hold."""
+    if precision == "int8" and isinstance(model, Ensemble):
+        raise RequestError("an ensemble is exported in float32, not int8")
+    for member in model.members if isinstance(model, Ensemble) else (model,):
+        if member.classifier:
+            raise RequestError(
+                f"the head of the model ({member.net}) is {IN_WORDS.get(member.classifier, member.classifier)}, which "
+                "is no layer of a network: it is not exported; train a linear head, such as --head logistic"
+            )
+
+
+def _predictor(model: AnyModel, int8: Int8Backbone | None) -> tuple[ImagePredictor, Expected]:
+    """The predictor whose preprocessing and outputs the graph should have; with `int8`, from its embeddings."""
+    if isinstance(model, Ensemble):
+        whole = ensemble_predictor(model, engine="auto", precision="auto", many=False)
+        return whole, lambda crop: _finite(whole, crop)
+    predictor = Predictor(model)
+    return predictor, lambda crop: _expected(predictor, (int8.run if int8 else predictor.embed)(crop))
+
+
+def _finite(predictor: ImagePredictor, crop: Images) -> list[NDArray[np.float32]]:
+    """The outputs that the graph should have for an image [1, ...]. Raises RequestError where they are not finite."""
+    row, distance = predictor.finite_rows(crop)[0]
+    return [row] if distance is None else [row, np.asarray(distance, np.float32)]
+
+
+def _outputs(model: AnyModel) -> tuple[str, ...]:
     first = f"{model.task.output_name} [N, {model.task.outputs}]"
-    return (first, "distances [N]") if OODDetector.of(model) else (first,)
+    members = model.members if isinstance(model, Ensemble) else (model,)
+    return (first, "distances [N]") if all(map(OODDetector.of, members)) else (first,)
 
 
 def _suffix(to: str) -> str:
     return {"onnx": ".onnx", "openvino": ".xml"}[to]
 
 
-def _beside(given: Path, model: Model, to: str) -> Path:
+def _beside(given: Path, model: AnyModel, to: str) -> Path:
     if given.is_dir():
         return given / f"model{_suffix(to)}"
     return given.with_suffix(_suffix(to)) if given.exists() else Path(f"{model.net}{_suffix(to)}")
 
 
-def _write_onnx(model: Model, path: Path, backbone: Any) -> GraphOutputs:
+def _write_onnx(model: AnyModel, path: Path, backbone: Any) -> GraphOutputs:
     onnxruntime = import_onnxruntime()  # before the exporter, which may import it, too
-    from striate.interop.onnx_graph import onnx_graph
+    from striate.interop.onnx_graph import onnx_ensemble, onnx_graph
     from striate.interop.output_layers import output_names
 
-    path.write_bytes(onnx_graph(model, backbone).SerializeToString())
+    graph = onnx_ensemble(model) if isinstance(model, Ensemble) else onnx_graph(model, backbone)
+    path.write_bytes(graph.SerializeToString())
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda images: [np.asarray(output) for output in session.run(output_names(model), {"images": images})]
 
 
-def _write_openvino(model: Model, path: Path, backbone: Any) -> GraphOutputs:
+def _write_openvino(model: AnyModel, path: Path, backbone: Any) -> GraphOutputs:
     from striate.interop.openvino_graph import write_openvino
 
     write_openvino(model, path, backbone)
@@ -146,15 +181,15 @@ def _write_openvino(model: Model, path: Path, backbone: Any) -> GraphOutputs:
 
 
 def _compare(
-    predictor: Predictor,
-    embed: Callable[[Images], NDArray[np.float32]],
+    predictor: ImagePredictor,
+    wanted: Expected,
     source: Source,
     graph: GraphOutputs,
     progress: Progress,
 ) -> tuple[int, float, float]:
     """The number of images compared, the fraction of equal predictions, and the largest difference.
 
-    Expected are the predictions from the embeddings that `embed` gives of crops.
+    wanted: the outputs expected of a crop [1, ...].
     """
     step = max(1, len(source.items) // COMPARED)
     chosen = source.items[::step][:COMPARED]
@@ -167,19 +202,19 @@ def _compare(
             bar.advance()
             try:
                 content = source.read(item)
-                seen = source.decode(content, predictor.model.pixels.at_least).image
+                seen = source.decode(content, predictor.view.at_least).image
                 whole = source.decode(content, 0).image
             except (OSError, UnreadableImage):
                 continue  # the audit lists it
             for scale in scales:
                 reference, given = (seen, whole) if scale == 1 else (_scaled(whole, scale),) * 2
-                expected.append(_expected(predictor, embed(predictor.model.pixels.apply(reference)[None])))
+                expected.append(wanted(predictor.view.apply(reference)[None]))
                 found.append([output[0] for output in graph(np.array(given)[None])])
     if len(expected) < 100:
         raise RequestError(
             f"only {len(expected)} comparisons could be made, and 100 are needed; give more images with --images"
         )
-    agreement, difference = _agreement(predictor.model, expected, found)
+    agreement, difference = _agreement(predictor.task, expected, found)
     return len(expected), agreement, difference
 
 
@@ -190,10 +225,10 @@ def _expected(predictor: Predictor, embedding: NDArray[np.float32]) -> list[NDAr
 
 
 def _agreement(
-    model: Model, expected: list[list[NDArray[np.float32]]], found: list[list[NDArray[np.float32]]]
+    task: Task, expected: list[list[NDArray[np.float32]]], found: list[list[NDArray[np.float32]]]
 ) -> tuple[float, float]:
     ours, theirs = (np.stack([row[0] for row in rows]) for rows in (expected, found))
-    agreed = model.task.agreement(ours, theirs, ties=DIFFERENCE)
+    agreed = task.agreement(ours, theirs, ties=DIFFERENCE)
     further = max((float(np.abs(a[1] - b[1])) for a, b in zip(expected, found, strict=True) if len(a) > 1), default=0.0)
     return agreed.share, max(agreed.difference, further)
 

@@ -9,10 +9,10 @@ from striate.data.opening import Data, open_source
 from striate.data.sources.base import Source
 from striate.data.splits import apply_split
 from striate.errors import RequestError
-from striate.model import Model
+from striate.model import AnyModel
 
 
-def images_of(model: Model, given: Data | None, *, purpose: str, option: str, split: Path | None = None) -> Source:
+def images_of(model: AnyModel, given: Data | None, *, purpose: str, option: str, split: Path | None = None) -> Source:
     """The images `given`, or those that the model was trained on, with the parts of the saved `split` if there is one.
 
     purpose: why they are needed, as the start of an error: "an export is first checked on images". option: of the

@@ -14,7 +14,9 @@ from striate.data.sources.base import Oddity
 from striate.data.sources.folder import open_images
 from striate.data.threads import in_order
 from striate.errors import RequestError, StriateError
-from striate.inference.predictor import Prediction, Predictor
+from striate.inference.averaging import AveragePredictor
+from striate.inference.image_predictor import ImagePredictor, Prediction
+from striate.inference.predictor import Predictor
 from striate.jobs.load import load_calibrated
 from striate.jobs.outputs import require_outside, same_file
 from striate.jobs.prediction_table import predictions_csv
@@ -37,7 +39,7 @@ class Predictions:
 
     predictions: list[Prediction]
     failed: list[tuple[str, str]]
-    predictor: Predictor
+    predictor: Predictor | AveragePredictor
     set_aside: tuple[Oddity, ...] = ()
     sorted_to: Mapping[str, Path] = field(default_factory=dict)
 
@@ -59,6 +61,7 @@ def predict(
     engine: str = "auto",
     precision: str = "auto",
     calibrate: Data | None = None,
+    views: str = "",
     csv: str | os.PathLike[str] | None = None,
     sort_into: str | os.PathLike[str] | None = None,
     link: bool = False,
@@ -71,6 +74,7 @@ def predict(
 
     precision: "float32", "bfloat16", "int8", or "auto", as the model was evaluated. calibrate: labelled images that
     int8 is calibrated and checked on, by default those the model was trained on; see `striate.quantize`.
+    views: "flip", "ten-crop" or "scales": average the predictions over these views of each image; see `evaluate`.
     csv: a table to write, see `striate.jobs.prediction_table`. sort_into: a new or empty folder, in which each image is
     copied into a folder of its class; link: linked instead. unsure: images whose highest probability is below go to a
     folder "unsure". Raises RequestError if there is no image file, or for an output that cannot be written.
@@ -78,14 +82,14 @@ def predict(
     progress = progress or Progress()
     many = len(files) > FEW or any(os.path.isdir(file) for file in files)  # noqa: PTH112  (Path.is_dir raises)
     predictor = load_calibrated(
-        model, engine=engine, precision=precision, calibrate=calibrate, progress=progress, many=many
+        model, engine=engine, precision=precision, calibrate=calibrate, progress=progress, many=many, views=views
     )
     given = _image_files(files)
     sorting = _sorting(sort_into, link, unsure)
     table = _named(csv, "the table (--csv)") if csv is not None else None
     _check_outputs(table, sorting, predictor, model, given)
     predictions, failed = _predicted(predictor, given, progress)
-    task = predictor.model.task
+    task = predictor.task
     sorted_to = sort_images(predictions, sorting, task, progress) if sorting else {}
     if table:
         write_text(table, predictions_csv(predictions, failed, task, sorted_to))
@@ -110,12 +114,12 @@ def _named(path: str | os.PathLike[str], what: str) -> Path:
 
 
 def _check_outputs(
-    csv: Path | None, sorting: Sorting | None, predictor: Predictor, model: str | os.PathLike[str], given: _Given
+    csv: Path | None, sorting: Sorting | None, predictor: ImagePredictor, model: str | os.PathLike[str], given: _Given
 ) -> None:
     """Raise RequestError, before any work, for an output that cannot be written or would overwrite an input."""
     if sorting:
-        sorting.check(predictor.model.task)
-        sorting.check_places(csv, predictor.model.task, given.folders)
+        sorting.check(predictor.task)
+        sorting.check_places(csv, predictor.task, given.folders)
     if csv and csv.is_dir():
         raise RequestError(f"{str(csv)!r} is a folder; the table is written to a file, such as {str(csv / 'a.csv')!r}")
     if csv and any(same_file(csv, Path(path)) for path in (*given.paths, model)):
@@ -125,7 +129,7 @@ def _check_outputs(
 
 
 def _predicted(
-    predictor: Predictor, given: _Given, progress: Progress
+    predictor: ImagePredictor, given: _Given, progress: Progress
 ) -> tuple[list[Prediction], list[tuple[str, str]]]:
     """The predictions, and what failed with the reason."""
     failed = list(given.failed)

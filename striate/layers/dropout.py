@@ -55,3 +55,31 @@ class AlphaDropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.rate:g}"
+
+
+class DropoutLinear(nn.Linear):
+    """A linear layer with dropout of its input, `dropout`, and the parameters of the given layer. [N, in] -> [N, out].
+
+    Source: Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov 2014, JMLR 15.
+    """
+
+    def __init__(self, layer: nn.Linear, rate: float) -> None:
+        super().__init__(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
+        self.weight, self.bias = layer.weight, layer.bias
+        self.dropout = nn.Dropout(rate)
+        self.train(layer.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.dropout(x))
+
+
+class InputDropout:
+    """A forward pre-hook: dropout of a module's input in training."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        if not module.training or self.rate == 0:
+            return None
+        return nn.functional.dropout(inputs[0], self.rate), *inputs[1:]

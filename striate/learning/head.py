@@ -1,4 +1,4 @@
-"""The linear head on extracted features: fitting on a split, out-of-fold predictions, and the model with it."""
+"""The head on extracted features: fitting on a split, out-of-fold predictions, and the model with it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.splits import folds_of, leaked, possible_folds
+from striate.inference.classifiers import with_classifier, without_classifier
 from striate.learning.balance import sample_weights
 from striate.learning.split import Split
 from striate.model import Model
@@ -17,7 +18,7 @@ from striate.recipe import Recipe
 from striate.tasks import Task
 from striate.tasks.metrics import percent
 from striate.transfer.classifiers import accuracy, compare, fit_kind
-from striate.transfer.head import FittedHead, Head, HeadData, fit_head, fit_with_folds
+from striate.transfer.head import AnyHead, FittedHead, Head, HeadData, fit_head, fit_with_folds
 
 Floats = NDArray[np.float32]
 COPIED = 2**27  # bytes: the training images' part of more features is not copied, at the cost of a quarter more time
@@ -37,7 +38,7 @@ class HeadFit:
     of fold, the most accurate first.
     """
 
-    head: Head
+    head: AnyHead
     out_of_fold: Floats
     task: Task
     kind: str = "logistic"
@@ -48,12 +49,10 @@ class HeadFit:
         if not self.compared:
             return ""
         listed = ", ".join(f"{kind} {percent(accuracy)}" for kind, accuracy in self.compared)
-        note = f"head {self.kind}; accuracy out of fold: {listed}"
-        best = self.compared[0][0]
-        return note if best == self.kind else f"{note}; {best} is compared, but cannot be stored"
+        return f"head {self.kind}; accuracy out of fold: {listed}"
 
 
-def fit_on(split: Split, features: Floats, recipe: Recipe, rows: list[int] | None = None) -> Head:
+def fit_on(split: Split, features: Floats, recipe: Recipe, rows: list[int] | None = None) -> AnyHead:
     """The head fitted to the features [usable, D] of some images; by default the training images."""
     rows = split.rows("train") if rows is None else rows
     data, fold = head_data(split, features, rows, recipe), _folds(split, recipe, rows)
@@ -96,11 +95,11 @@ def cross_validated_head(
     return HeadFit(fitted.head, out_of_fold, task)
 
 
-def _predict_held_out(split: Split, features: Floats, head: Head, out_of_fold: Floats) -> None:
+def _predict_held_out(split: Split, features: Floats, head: AnyHead, out_of_fold: Floats) -> None:
     """Without folds, put the head's predictions of held-out images that are not in training too into `out_of_fold`."""
     if split.folds is None and (held_out := split.held_out_rows):
         apart = np.array(held_out)[~leaked(split.audit, split.parts, split.held_out_part)]
-        out_of_fold[apart] = split.audit.task.predictions(features[apart] @ head.weight.T + head.bias)
+        out_of_fold[apart] = split.audit.task.predictions(head.logits(features[apart]))
 
 
 def _other_head(
@@ -117,8 +116,7 @@ def _other_head(
             inside, places = fold == number, np.array(rows)
             others = _renumbered(fold[~inside])
             _, apart, _ = _of_kind(head_data(split, features, places[~inside].tolist(), recipe), others, recipe)
-            logits = features[places[inside]] @ apart.head.weight.T + apart.head.bias
-            out_of_fold[places[inside]] = task.predictions(logits)
+            out_of_fold[places[inside]] = task.predictions(apart.head.logits(features[places[inside]]))
     _predict_held_out(split, features, fitted.head, out_of_fold)
     return HeadFit(fitted.head, out_of_fold, task, kind, compared)
 
@@ -130,16 +128,14 @@ def _renumbered(fold: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _of_kind(
     data: HeadData, fold: NDArray[np.int64], recipe: Recipe, on_kind: Callable[[str], object] = lambda kind: None
-) -> tuple[str, FittedHead, tuple[tuple[str, float], ...]]:
+) -> tuple[str, FittedHead[AnyHead], tuple[tuple[str, float], ...]]:
     """The kind, its head with out-of-fold predictions, and, for "auto", the accuracy of each kind."""
     if recipe.head.kind != "auto":
         on_kind(recipe.head.kind)
         return recipe.head.kind, fit_kind(recipe.head.kind, data, fold, recipe.seed), ()
     found = compare(data, fold, recipe.seed, on_kind)
-    best = next(one for one in found if one.head is not None)
-    assert best.head is not None
     listed = tuple((one.kind, accuracy(one, data)) for one in found)
-    return best.kind, FittedHead(best.head, best.out_of_fold), listed
+    return found[0].kind, found[0].fitted, listed
 
 
 def head_data(split: Split, features: Floats, rows: list[int], recipe: Recipe) -> HeadData:
@@ -166,12 +162,25 @@ def _folds(split: Split, recipe: Recipe, rows: list[int]) -> NDArray[np.int64]:
     return folds_of(split.audit, count, recipe.seed, rows)[rows]
 
 
-def with_head(backbone: Model, head: Head, task: Task) -> Model:
-    """The pretrained net with a head for the task in place of its own."""
+def with_head(backbone: Model, head: AnyHead, task: Task) -> Model:
+    """The pretrained net with a head for the task in place of its own.
+
+    Under a classifier that is no linear layer, the net's own last layer is of zeros: it is not used.
+    """
+    linear = head if isinstance(head, Head) else None
+    width = backbone.tensors[f"{backbone.head}.weight"].shape[1]
     tensors: dict[str, NDArray[np.generic]] = {
         **backbone.tensors,
-        f"{backbone.head}.weight": head.weight,
-        f"{backbone.head}.bias": head.bias,
+        f"{backbone.head}.weight": linear.weight if linear else np.zeros((task.outputs, width), np.float32),
+        f"{backbone.head}.bias": linear.bias if linear else np.zeros(task.outputs, np.float32),
     }
-    options = {**backbone.options, "classes": task.outputs}
-    return dataclasses.replace(backbone, task=task, options=options, tensors=tensors, strategy="features")
+    model = dataclasses.replace(
+        backbone,
+        task=task,
+        options={**backbone.options, "classes": task.outputs},
+        tensors=tensors,
+        classifier="",
+        extras=without_classifier(backbone.extras),
+        strategy="features",
+    )
+    return model if isinstance(head, Head) else with_classifier(model, head)

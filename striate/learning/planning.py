@@ -7,11 +7,12 @@ fine-tune: see `striate.learning.gain`.
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from striate.data.sources.base import Source
 from striate.errors import RequestError
-from striate.nets.catalog import USUAL_SIZE, Entry, check_classifier, known
+from striate.nets.catalog import USUAL_SIZE, Entry, check_classifier, input_size_of, known
 from striate.pixels import Pixels
 from striate.recipe import Recipe
 from striate.recipe.keys import STRATEGIES
@@ -148,13 +149,14 @@ def _net_for(seen: DataSummary) -> str:
     return DEFAULT_BACKBONE
 
 
-def scratch_pixels(net: str, seen: DataSummary) -> Pixels:
-    """The preprocessing for training `net` from scratch: small images are not enlarged, photographs cropped square.
+def scratch_pixels(net: str, seen: DataSummary, options: Mapping[str, object]) -> Pixels:
+    """The preprocessing for training `net` with these `options` from scratch: small images are not enlarged,
+    photographs cropped square.
 
     The normalisation is a placeholder; training measures it on its images.
     """
     facts = known(net)
-    height, width = facts.input_size or _size_for(seen)
+    height, width = input_size_of(facts, options) or _size_for(seen)
     channels = 1 if facts.in_channels == 1 else 3
     fits = 0 < seen.largest <= min(height, width) and seen.side * 2 >= min(height, width)
     neutral = (127.5,) * channels

@@ -19,6 +19,7 @@ from striate.storage import json_text, write_text
 
 LOG, RECIPE, MODEL, CHECKPOINTS = "log.jsonl", "recipe.toml", "model.safetensors", "checkpoints"
 DECISIONS, REPORT, OUTCOMES = "decisions.csv", "report.html", "evaluated.csv"
+SNAPSHOTS = "snapshots"  # the folder of models from within the run
 
 _BEFORE_MODEL = ("audit.json", "split.csv", OUTCOMES, DECISIONS, REPORT, RECIPE)  # besides the log
 
@@ -133,6 +134,7 @@ class RunFolder:
         if finished or in_vain:
             shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)  # no longer needed
         if in_vain:
+            shutil.rmtree(self.path / SNAPSHOTS, ignore_errors=True)
             for name in _BEFORE_MODEL:
                 (self.path / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # a full disk was reported where the line was written

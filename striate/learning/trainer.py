@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,13 +26,17 @@ from striate.learning.extensions import Extensions
 from striate.learning.history import Row, note_of, row_of
 from striate.learning.image_cache import CachedImages
 from striate.learning.prepare import Prepared
+from striate.learning.run_folder import SNAPSHOTS
+from striate.learning.snapshots import Snapshots
 from striate.model import Model
+from striate.nets.backbone import normalisation
 from striate.nets.base import Net
 from striate.nets.build import create_classifier
 from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
 from striate.progress import Step
 from striate.recipe import Recipe
+from striate.recipe.schedules import WarmRestarts
 from striate.tasks import Loss, Task
 from striate.training.checkpoints import Checkpoints
 from striate.training.examples import Examples, training_loss
@@ -50,7 +55,7 @@ OnEpoch = Callable[[Row], None]
 
 
 class InitialState(NamedTuple):
-    """What training starts from. mean_image [H, W, C]: subtracted in place of the mean of `pixels`.
+    """What training starts from. input_tensors: of the model's normalisation, such as its mean image.
 
     rates: each parameter's learning rate multiplier, by its name in `net`; None: all equal. hooks: of the strategy.
     fitted: the head of `net` already predicts the task, regression targets in their own units.
@@ -58,10 +63,15 @@ class InitialState(NamedTuple):
 
     net: Net
     pixels: Pixels
-    mean_image: Floats | None = None
+    input_tensors: Mapping[str, Floats] = MappingProxyType({})
     rates: Rates | None = None
     hooks: tuple[Hook, ...] = ()
     fitted: bool = False
+
+    @property
+    def normalised_by(self) -> tuple[Pixels, Mapping[str, Floats]]:
+        """What the input is normalised by: pixels and tensors."""
+        return self.pixels, self.input_tensors
 
 
 class Ready(NamedTuple):
@@ -123,7 +133,7 @@ class Trainer:
         """
         recipe, context = self.recipe, self.context
         ready = self.ready(rows)
-        validation = self.evaluation_examples(held_out, ready.state) if held_out else None
+        validation = self.evaluation_examples(held_out, *ready.state.normalised_by) if held_out else None
         what = "Training" if stage == "train" else f"Training {stage.replace('-', ' ')}"
         with (
             context.progress.bar(what, recipe.train.chosen_epochs(len(rows))) as bar,
@@ -141,6 +151,7 @@ class Trainer:
                     *self.extensions.hooks,
                     *self.hooks,
                     reporting,
+                    *self._snapshots(stage, ready.state),
                     self._checkpoints(stage, rows, held_out),
                 ],
                 rates=ready.rates,
@@ -161,10 +172,9 @@ class Trainer:
         module, rates = self._standardised(state, rows)
         return Ready(state, module, self.training_examples(rows, state), rates)
 
-    def evaluation_examples(self, rows: list[int], state: InitialState | None = None) -> Examples:
-        """The images at `rows` as for prediction, normalised as in `state`, or else as in `data.pixels`."""
-        pixels = self.data.pixels if state is None else state.pixels
-        mean_image = None if state is None else state.mean_image
+    def evaluation_examples(self, rows: list[int], pixels: Pixels, tensors: Mapping[str, Floats]) -> Examples:
+        """The images at `rows` as for prediction, normalised as in a model with these pixels and input tensors."""
+        mean_image = tensors.get("mean_image")
         return Examples(
             self.images.evaluation_tensor(),
             torch.from_numpy(self.data.split.targets(rows)),
@@ -173,6 +183,7 @@ class Trainer:
             task=self.task,
             size=(pixels.height, pixels.width),
             among=self.images.indices(rows),
+            normalise=normalisation(pixels, tensors) if pixels.contrast else None,
         )
 
     def training_examples(self, rows: list[int], state: InitialState) -> Examples:
@@ -180,7 +191,7 @@ class Trainer:
         sampling, entries = self.recipe.data.balance == "sampling", self.data.split.entries(rows)
         weights = sample_weights(self.task, entries, "none" if sampling else self.recipe.data.balance)
         return dataclasses.replace(
-            self.evaluation_examples(rows, state),
+            self.evaluation_examples(rows, *state.normalised_by),
             images=self.images.training_tensor(),
             augment=self.extensions.augment,
             fraction=self._fraction,
@@ -230,6 +241,21 @@ class Trainer:
         """The share of a training image's side that prediction uses: there may be a margin."""
         return self.data.pixels.fraction if self.images.zoomed_out else 1.0
 
+    def _snapshots(self, stage: str, state: InitialState) -> list[Hook]:
+        """The hook that stores the model at the end of each cycle, if the recipe asks for it; not for folds."""
+        schedule = self.recipe.schedule
+        if not isinstance(schedule, WarmRestarts) or not schedule.snapshots or stage.startswith("fold"):
+            return []
+
+        def model_of(module: nn.Module) -> Model:
+            if isinstance(module, StandardisedTarget):
+                module.fold(module.net.head)  # type: ignore[arg-type]
+                module = module.net
+            return self._model(state._replace(net=module))  # type: ignore[arg-type]
+
+        facts = {"data": self.recipe.data.path, "seed": self.recipe.seed}
+        return [Snapshots(self.context.folder.path / SNAPSHOTS, model_of, facts)]
+
     def _checkpoints(self, stage: str, rows: list[int], held_out: list[int]) -> Checkpoints:
         recipe = self.recipe
         return Checkpoints(
@@ -268,7 +294,7 @@ class Trainer:
             state.pixels,
             tensors,
             head="head" if isinstance(net.head, nn.Linear) else "",
-            extras={} if state.mean_image is None else {"mean_image": state.mean_image},
+            extras=dict(state.input_tensors),
             aliases=aliases,
             memory_format="channels_last",  # as after training
             strategy=self.recipe.strategy,
@@ -303,11 +329,13 @@ def small_step(net: str, batch: int) -> bool:
     return madds is not None and madds * batch < SMALL_STEP
 
 
-def on_meta(net: str, task: Task, pixels: Pixels) -> Net:
-    """The net of that name on torch's meta device, without memory for weights."""
+def on_meta(net: str, task: Task, pixels: Pixels, options: Mapping[str, object] | None = None) -> Net:
+    """The net of that name and options on torch's meta device, without memory for weights."""
     with torch.device("meta"):
         size = (pixels.height, pixels.width)
-        return create_classifier(net, classes=task.outputs, in_channels=pixels.channels, input_size=size)
+        return create_classifier(
+            net, classes=task.outputs, in_channels=pixels.channels, input_size=size, options=options
+        )
 
 
 @contextmanager

@@ -29,8 +29,10 @@ from striate.reading import WEIGHTS, open_file
 from striate.storage import json_text, sha256_of, write_bytes
 from striate.tasks import Task, task_from_dict
 
-FORMAT = 3
+FORMAT = 4
+MEMBERS = "members"  # the header's key that an ensemble has, and one network has not
 _EXTRA = "extra/"  # prefix of extras' names in the file: no module name contains a slash
+_INPUT = ("mean_image", "zca.weight", "zca.bias")
 MAX_CLASSES = 100_000
 
 Tensors = dict[str, NDArray[Any]]
@@ -44,7 +46,9 @@ class Model:
     names of the outputs. pixels: the preprocessing.
     tensors: the network's state by name. head: name of the linear layer that ends the net, "" if it has none.
     aliases: names that share another name's tensor. memory_format: of convolution weights in training.
-    extras: further tensors: "mean_image" [H, W, C], subtracted in place of the mean, and the OOD detector's.
+    extras: further tensors: "mean_image" [H, W, C], subtracted in place of the mean; "zca.weight" [D, D] and "zca.bias"
+    [D], of the whitening; those of the OOD detector and of the classifier. classifier: the kind of classifier that
+    takes the embedding in place of the linear layer `head` (see `striate.inference.classifiers`), "" for that layer.
     strategy, training, metrics, versions: its origin and its metrics, as JSON values.
     """
 
@@ -57,6 +61,7 @@ class Model:
     extras: Tensors = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     memory_format: str = "contiguous"
+    classifier: str = ""
     strategy: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -77,6 +82,11 @@ class Model:
         """The mean image [H, W, C] on the 0..255 scale, if one is subtracted from the network's input."""
         return self.extras.get("mean_image")
 
+    @property
+    def input_tensors(self) -> dict[str, NDArray[np.float32]]:
+        """The extras that normalise the network's input: the mean image, or the whitening."""
+        return {name: self.extras[name] for name in _INPUT if name in self.extras}
+
     @cached_property
     def backbone_key(self) -> str:
         """A key of everything that determines the embedding: net, input normalisation and every tensor before the head.
@@ -87,7 +97,8 @@ class Model:
         options = {name: value for name, value in self.options.items() if not (self.head and name == "classes")}
         pixels = self.pixels
         facts: list[Any] = [self.net, options, self.head, self.aliases, below]
-        facts += [_checksum(self.mean_image)] if self.mean_image is not None else []
+        facts += [_checksum(tensor) for tensor in self.input_tensors.values()]
+        facts += [self.pixels.contrast] if self.pixels.contrast else []
         facts += [source_digest(self.net)] if is_import_path(self.net) else []
         facts += [pixels.height, pixels.width, pixels.channels, list(pixels.mean), list(pixels.std)]
         return sha256_of(json.dumps(facts, sort_keys=True).encode())
@@ -99,32 +110,57 @@ class Model:
 
 def write(path: Path, model: Model) -> None:
     """Write the model file atomically."""
-    extras = {_EXTRA + name: tensor for name, tensor in model.extras.items()}
+    write_document(path, header_of(model), stored(model))
+
+
+def header_of(model: Model) -> dict[str, Any]:
+    """What the header has of a model, as JSON values."""
     plain = {item.name: getattr(model, item.name) for item in dataclasses.fields(model)}
-    header = {
-        "format": FORMAT,
+    extras = {_EXTRA + name: _checksum(tensor) for name, tensor in sorted(model.extras.items())}
+    return {
         **{name: value for name, value in plain.items() if name not in ("tensors", "extras")},
         "task": model.task.as_dict(),
         "classes": list(model.classes),
         "pixels": model.pixels.as_dict(),
-        "checksums": model.checksums | {name: _checksum(tensor) for name, tensor in sorted(extras.items())},
+        "checksums": model.checksums | extras,
     }
-    tensors = {name: np.asarray(tensor, order="C") for name, tensor in (model.tensors | extras).items()}
+
+
+def stored(model: Model) -> Tensors:
+    """A model's tensors by their names in the file."""
+    return model.tensors | {_EXTRA + name: tensor for name, tensor in model.extras.items()}
+
+
+def write_document(path: Path, header: dict[str, Any], tensors: Tensors) -> None:
+    """Write tensors atomically, and a header with format number and checksum, as one safetensors file."""
+    header = {"format": FORMAT, **header}
     header["sha256"] = sha256_of(json_text(header).encode())
-    write_bytes(path, safetensors.numpy.save(tensors, {"striate": json_text(header)}))
+    contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
+    write_bytes(path, safetensors.numpy.save(contiguous, {"striate": json_text(header)}))
 
 
 def read(path: Path) -> Model:
-    """Read and check a model file. Raises RequestError, with the file's name and the defect."""
+    """Read and check the file of one network. Raises RequestError, with the file's name and the defect."""
+    header, tensors = read_document(path)
+    if MEMBERS in header:
+        count = len(header[MEMBERS]) if isinstance(header[MEMBERS], list) else 0
+        raise RequestError(f"{str(path)!r} is an ensemble of {count} networks, where one network is needed: name one")
+    return checked(header, tensors, repr(str(path)))
+
+
+def read_document(path: Path) -> tuple[dict[str, Any], Tensors]:
+    """The header and the tensors of a file, of which only the header's checksum is checked yet.
+
+    Raises RequestError, with the file's name and the defect.
+    """
     name = repr(str(path))
     with _opened(path) as (file, found, header):
         file.seek(0)
         content = file.read(found.size)
     try:
-        tensors = safetensors.numpy.load(content)
+        return header, safetensors.numpy.load(content)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise RequestError(f"the model file {name} is truncated or damaged: {error}") from error
-    return _checked(header, tensors, name)
 
 
 def description(path: Path) -> dict[str, Any]:
@@ -180,12 +216,13 @@ def _header(outer: dict[str, Any], name: str) -> dict[str, Any]:
 
 _KINDS: dict[str, type] = {
     "net": str, "options": dict, "classes": list, "task": dict, "pixels": dict, "head": str, "aliases": dict,
-    "memory_format": str, "strategy": str, "training": dict, "metrics": dict, "versions": dict, "checksums": dict,
+    "memory_format": str, "classifier": str, "strategy": str, "training": dict, "metrics": dict, "versions": dict,
+    "checksums": dict,
 }  # fmt: skip
 
 
-def _checked(header: dict[str, Any], tensors: Tensors, name: str) -> Model:
-    """The model from header and tensors, if they are consistent."""
+def checked(header: dict[str, Any], tensors: Tensors, name: str) -> Model:
+    """The model from header and tensors, if they are consistent. Raises RequestError; `name` says whose they are."""
     for key, kind in _KINDS.items():
         if not isinstance(header.get(key), kind):
             raise RequestError(f"the model file {name} is damaged: {key!r} is missing or of the wrong type")
@@ -216,6 +253,10 @@ def _checked(header: dict[str, Any], tensors: Tensors, name: str) -> Model:
     pixels = model.pixels
     if model.mean_image is not None and model.mean_image.shape != (pixels.height, pixels.width, pixels.channels):
         raise RequestError(f"the model file {name} is damaged: its mean image does not fit its pixels")
+    size = pixels.height * pixels.width * pixels.channels
+    shapes = [tensor.shape for key, tensor in model.input_tensors.items() if key.startswith("zca.")]
+    if shapes and (shapes != [(size, size), (size,)] or not pixels.contrast):
+        raise RequestError(f"the model file {name} is damaged: its whitening does not fit its pixels")
     if model.head:
         weight, bias = tensors.get(f"{model.head}.weight"), tensors.get(f"{model.head}.bias")
         fits = weight is not None and weight.ndim == 2 and len(weight) == len(classes)

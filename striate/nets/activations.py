@@ -51,6 +51,19 @@ _PLAIN: dict[str, Callable[[], nn.Module]] = {
     "none": nn.Identity,
 }
 
+# The classes of each kind of activation, by the name of the kind.
+KINDS: dict[str, tuple[type[nn.Module], ...]] = {
+    "relu": (nn.ReLU,),
+    "leaky-relu": (nn.LeakyReLU,),
+    "rrelu": (nn.RReLU, RReLU),
+    "prelu": (nn.PReLU,),
+    "elu": (nn.ELU,),
+    "selu": (nn.SELU,),
+    "maxout": (MaxoutActivation,),
+    "tanh": (nn.Tanh, ScaledTanh),
+    "sigmoid": (nn.Sigmoid,),
+}
+
 
 def swap_activation(net: nn.Module, activation: Activation, *, images: Tensor | None = None) -> int:
     """Put `activation` in place of every activation of `net`, in place; returns how many layers were swapped.
@@ -67,7 +80,7 @@ def swap_activation(net: nn.Module, activation: Activation, *, images: Tensor | 
     and leave the weights. After "none" there is no activation left to swap.
 
     images: a batch [N, C, H, W] as the net takes it, of which only the shape matters; None: see `dataflow`.
-    A `Net` that `create` made keeps the choice in its options, so that a saved model is made again with it.
+    A `Network` that `create` made keeps the choice in its options, so that a saved model is made again with it.
     Raises RequestError for an unknown activation, a net without any, and one that calls activations as functions, which
     cannot be swapped.
     """
@@ -82,7 +95,7 @@ def swap_activation(net: nn.Module, activation: Activation, *, images: Tensor | 
     if not found:
         raise RequestError("no activation was found that could be swapped: none of the layers that ran is one")
     replace_layers(net, {layer: like(net, _made(activation, layer, flow)) for layer in found})
-    _set_dropout(net, alpha=activation == "selu")
+    set_alpha_dropout(net, alpha=activation == "selu")
     if activation == "selu":
         lecun_normal(net)
     record(net, swap_activation=activation)
@@ -115,7 +128,8 @@ def _made(activation: str, layer: nn.Module, flow: Dataflow) -> nn.Module:
     return made.train(layer.training)
 
 
-def _set_dropout(net: nn.Module, *, alpha: bool) -> None:
+def set_alpha_dropout(net: nn.Module, *, alpha: bool) -> None:
+    """Make every usual dropout alpha dropout of the same rate, or the other way round."""
     if alpha:
         usual = [layer for layer in net.modules() if type(layer) is nn.Dropout]
         replace_layers(net, {layer: AlphaDropout(layer.p).train(layer.training) for layer in usual})

@@ -159,9 +159,9 @@ class AlexNet(Net):
         # At other widths than the paper's the deviation is adapted to the number of inputs.
         normal_with_biases(self, lambda name: (full if name.startswith("fc") else 0.01) / math.sqrt(width), lifted)
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> the activations of fc7 [N, embedding_size], with dropout in training."""
-        vector: Tensor = self.fc7(self.fc6(self.features(x).flatten(1)))
+    def pooled(self, features: Tensor) -> Tensor:
+        """The last feature map -> the activations of fc7 [N, embedding_size], with dropout in training."""
+        vector: Tensor = self.fc7(self.fc6(features.flatten(1)))
         return vector
 
     def _module(self, layer: Layer, dropout: float) -> nn.Sequential:

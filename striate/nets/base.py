@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -24,7 +25,7 @@ class Network(nn.Module):
     """
 
     kind: ClassVar[str]
-    table: ClassVar[str]  # The paper's table, as printed at the top of the file.
+    table: str  # The paper's table, as printed at the top of the file; of a searched network, its own.
     minimum_size: ClassVar[int]  # The smallest height and width of an image.
     input_size: tuple[int, int] | None = None  # The only height and width; None: any.
 
@@ -63,18 +64,22 @@ def under_tracer(x: Tensor) -> bool:
 
 
 class Net(Network):
-    """An image classifier: `forward(x)` is `head(embed(x))`, and `embed(x)` is `features(x)`, pooled.
+    """An image classifier: `forward(x)` is `head(embed(x))`, and `embed(x)` is `pooled(features(x))`.
 
     maps      [N, in_channels, H, W] -> {stage: [N, c, h, w]}, the feature map of each module of `stages`, in order
     features  -> [N, feature_channels, h, w], the last of them
     embed     -> [N, embedding_size], one vector per image; dropout, in training only, is applied here
     head      -> [N, classes], the logits; replace it to train on other classes
+
+    `auxiliary_heads` names, by stage, the heads on the maps of earlier stages, whose losses add a gradient there. They
+    are run by `forward_aux` alone.
     """
 
     kind = "classifier"
     head: nn.Module
     feature_channels: int
     embedding_size: int
+    auxiliary_heads: Mapping[str, str] = MappingProxyType({})
 
     def forward(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> logits [N, classes]. Raises RequestError for images of a wrong size."""
@@ -82,8 +87,30 @@ class Net(Network):
         return logits
 
     def embed(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> vectors [N, embedding_size]: the mean of the last map over its pixels."""
-        return self.features(x).mean((2, 3))
+        """Images [N, in_channels, H, W] -> vectors [N, embedding_size], with dropout in training."""
+        return self.pooled(self.features(x))
+
+    def pooled(self, features: Tensor) -> Tensor:
+        """The last feature map [N, feature_channels, h, w] -> vectors [N, embedding_size]: its mean over the pixels."""
+        return features.mean((2, 3))
+
+    def forward_aux(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Images [N, in_channels, H, W] -> logits [N, classes], and those of each auxiliary head, the lowest first.
+
+        The loss adds the auxiliary heads' losses, each times a weight (0.3 in GoogLeNet); without heads the list is
+        empty. Raises RequestError for images that are too small, for the network or for a head.
+        Source: Szegedy et al. 2014, arXiv:1409.4842, section 5.
+        """
+        if not self.auxiliary_heads:
+            return self(x), []
+        auxiliary: list[Tensor] = []
+
+        def run_head(stage: str, maps: Tensor) -> None:
+            if stage in self.auxiliary_heads:
+                auxiliary.append(getattr(self, self.auxiliary_heads[stage])(maps))
+
+        last = self._run_stages(x, run_head)
+        return self.head(self.pooled(last)), auxiliary
 
     def features(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> the last feature map [N, feature_channels, h, w]."""
@@ -110,9 +137,9 @@ class DropoutNet(Net):
 
     dropout: nn.Module
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> vectors [N, embedding_size], with dropout in training."""
-        vector: Tensor = self.dropout(super().embed(x))
+    def pooled(self, features: Tensor) -> Tensor:
+        """The last feature map -> vectors [N, embedding_size]: its mean over the pixels, with dropout in training."""
+        vector: Tensor = self.dropout(super().pooled(features))
         return vector
 
 
@@ -154,4 +181,6 @@ class Variant(NamedTuple):
 
 
 def _arguments(options: Mapping[str, object]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in options.items())
+    """As in a call; a table of several lines is left out, because it is shown by itself."""
+    texts = {name: "..." if "\n" in str(value) else repr(value) for name, value in options.items()}
+    return ", ".join(f"{name}={text}" for name, text in texts.items())

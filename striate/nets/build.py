@@ -12,9 +12,9 @@ import torch
 
 from striate.errors import RequestError, shown, unknown
 from striate.nets.base import Net, Network, Variant
-from striate.nets.catalog import USUAL_SIZE, Entry, OwnEntry, check_classifier, entry, known
+from striate.nets.catalog import USUAL_SIZE, Entry, OwnEntry, check_classifier, entry, input_size_of, known
 from striate.nets.own import make_own
-from striate.nets.swaps import SWAPS, swap
+from striate.nets.swaps import SWAPS, swap, swaps_of
 
 # Larger values are taken for mistakes: they would exhaust the memory.
 LARGEST_CLASSES = 100_000
@@ -45,7 +45,7 @@ def create(
     classes = _classes(facts, classes)
     in_channels = _whole("in_channels", facts.in_channels if in_channels is None else in_channels, LARGEST_CHANNELS)
     chosen = _options(facts, options)
-    own_size = facts.input_size or USUAL_SIZE
+    own_size = input_size_of(facts, chosen) or USUAL_SIZE
     size = _size(name, own_size if input_size is None else input_size, _minimum_size(facts))
     swaps = {name: chosen.pop(name) for name in SWAPS if name in chosen}
     given: dict[str, Any] = {"classes": classes, "in_channels": in_channels, "input_size": size, "options": chosen}
@@ -53,7 +53,6 @@ def create(
     net.name = facts.name
     net.options = {"classes": classes, "in_channels": in_channels, "input_size": list(size), "options": chosen}
     if swaps:
-        assert isinstance(net, Net)  # of no other kind are these options
         swap(net, swaps)
     return net
 
@@ -179,7 +178,7 @@ def _option_types(facts: Entry | OwnEntry) -> dict[str, Any]:
     if variant.then is not None:
         hints = get_type_hints(variant.then)
         found |= {name: hints[name] for name in variant.then_options}
-    return found | SWAPS if issubclass(variant.net, Net) else found
+    return found | swaps_of(variant.net)
 
 
 def _fits(value: object, hint: Any) -> bool:
@@ -190,6 +189,8 @@ def _fits(value: object, hint: Any) -> bool:
         return any(type(value) is type(choice) and value == choice for choice in get_args(hint))
     if hint is bool or isinstance(value, bool):
         return hint is bool and isinstance(value, bool)
+    if get_origin(hint) is list:
+        return isinstance(value, list) and all(_fits(one, get_args(hint)[0]) for one in value)
     if hint is float:
         return isinstance(value, int | float) and math.isfinite(value)
     return isinstance(value, hint)
@@ -198,5 +199,7 @@ def _fits(value: object, hint: Any) -> bool:
 def _type_text(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return " or ".join(repr(choice) for choice in get_args(hint))
+    if get_origin(hint) is list:
+        return 'a list of texts, such as ["stage2"]'
     texts = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
     return texts.get(hint, str(hint))

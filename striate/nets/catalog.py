@@ -149,6 +149,15 @@ def is_import_path(name: str) -> bool:
     return ":" in name
 
 
+def input_size_of(facts: Entry | OwnEntry, options: Mapping[str, object]) -> tuple[int, int] | None:
+    """Height and width of a network's images unless others are given; None for an own network without a default.
+
+    A searched network's are those that its table is for: the option `image`.
+    """
+    side = options.get("image") if isinstance(facts, Entry) else None
+    return (side, side) if isinstance(side, int) else facts.input_size
+
+
 def check_registered(name: str) -> None:
     """Raise RequestError if a model file's net is an import path that was not registered in this process."""
     if is_import_path(name) and name not in _own:

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from striate.nets.base import Net
+from striate.errors import RequestError
+from striate.nets.base import Network
 
 
 def replace_layers(net: nn.Module, layers: Mapping[nn.Module, nn.Module]) -> None:
@@ -24,14 +25,21 @@ def like(net: nn.Module, layer: nn.Module) -> nn.Module:
     return layer if first is None else layer.to(first.device, first.dtype)
 
 
-def record(net: nn.Module, **chosen: str | bool) -> None:
+def record(net: nn.Module, **chosen: object) -> None:
     """Keep a choice in the options of a network that `create` made, so that they make the changed network again."""
-    if isinstance(net, Net) and net.options:
+    if isinstance(net, Network) and net.options:
         own: Any = net.options["options"]
         net.options = {**net.options, "options": {**own, **chosen}}
 
 
+def check_once(net: nn.Module, *names: str) -> None:
+    """Raise RequestError if a choice was kept under one of these names."""
+    for name in names:
+        if (before := recorded(net, name)) is not None:
+            raise RequestError(f"this net was created with {name} {before!r} already: create it anew to choose another")
+
+
 def recorded(net: nn.Module, name: str) -> object:
     """The choice that was kept under this name; None where there is none."""
-    own: Any = net.options.get("options") if isinstance(net, Net) else None
+    own: Any = net.options.get("options") if isinstance(net, Network) else None
     return (own or {}).get(name)

@@ -12,7 +12,6 @@ from striate.errors import RequestError
 from striate.nets.base import Net
 from striate.nets.check_subject import CLOSE, COUNT, HALF_CLOSE, PASSES, Found, Subject, gap
 from striate.nets.own import OwnNet
-from striate.nets.supervised import Supervised
 
 
 def _logits(subject: Subject) -> Found:
@@ -32,7 +31,7 @@ def _logits(subject: Subject) -> Found:
 def gradients(subject: Subject, rate: float = 0.0) -> Found:
     """What gets no gradient in some passes, between which the network learns at `rate`."""
     net = subject.seeded().train()
-    aside = set(net.auxiliary_heads.values()) if isinstance(net, Supervised) else set()
+    aside = set(net.auxiliary_heads.values()) if isinstance(net, Net) else set()
     trained = {name: one for name, one in net.named_parameters() if one.requires_grad}
     expected = [one for name, one in trained.items() if name.split(".")[0] not in aside]
     for _ in range(PASSES):

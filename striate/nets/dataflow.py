@@ -5,17 +5,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from striate.errors import RequestError
-from striate.nets.base import Net
+from striate.nets.base import Net, Network
 from striate.nets.catalog import USUAL_SIZE
 from striate.nets.shapes import Output, first_of, forward_hooks, meta_copy
-from striate.nets.supervised import Supervised
 
 # Activations that a forward may call as functions. A sigmoid is not among them: called so, it is a gate.
 FUNCTIONS = {
@@ -36,7 +35,9 @@ FUNCTIONS = {
     *("celu", "celu_", "gelu", "silu", "mish", "hardswish", "hardtanh", "hardtanh_", "tanh", "tanh_", "softplus"),
 }
 _PRODUCTS = {"mul", "mul_", "multiply"}
-_SIDE = 64  # of the test images of a module that is not a Net, as in check_net
+_SIDE = 64  # of the test images of a module that is not a Network, as in check_net
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,28 @@ class Dataflow:
 def dataflow(net: nn.Module, layers: tuple[type[nn.Module], ...], images: Tensor | None = None) -> Dataflow:
     """The dataflow between those layers of `net` whose class is among `layers`, in training mode.
 
-    images: a batch as the net takes it, of which only the shape matters. None: for a `Net`, images of the size that it
-    was created for; for other modules, 64 x 64 pixels with the channels of the first convolution, else 3.
-    The pass is made on a copy on the meta device, without values; where that fails, as with tensors that forward makes
-    itself, on a copy with values. Identities are seen through. Auxiliary heads run where the images are large enough.
-    Raises RequestError for a module that does not run on such images.
+    Identities are seen through. Auxiliary heads run where the images are large enough. `images`, and what is raised,
+    are as in `passed_through`.
     """
-    shape = _shape(net) if images is None else tuple(images.shape)
-    kind = next((each.dtype for each in net.parameters() if each.is_floating_point()), torch.float32)
+
+    def watch(copied: nn.Module, given: Tensor) -> Dataflow:
+        watched = {
+            mine: own for mine, own in zip(copied.modules(), net.modules(), strict=True) if isinstance(mine, layers)
+        }
+        return _watch(copied, watched, given)
+
+    return passed_through(net, images, watch)
+
+
+def passed_through(net: nn.Module, images: Tensor | None, watch: Callable[[nn.Module, Tensor], Found]) -> Found:
+    """What `watch` finds on a copy of `net` in training mode and a batch of two for it.
+
+    images: a batch as the net takes it, of which only the shape matters. None: for a `Network`, input of the size that
+    it was created for; for other modules, 64 x 64 pixels with the channels of the first convolution, else 3.
+    The copy is on the meta device, without values; where that fails, as with tensors that forward makes itself, it is
+    one with values. Raises RequestError for a module that does not run on such images.
+    """
+    example = _example(net, images)
     made: tuple[Callable[[], tuple[nn.Module, torch.device]], ...] = (
         lambda: (meta_copy(net), torch.device("meta")),
         lambda: (copy.deepcopy(net), next((each.device for each in net.parameters()), torch.device("cpu"))),
@@ -88,16 +103,13 @@ def dataflow(net: nn.Module, layers: tuple[type[nn.Module], ...], images: Tensor
     problem = ""
     for make in made:
         copied, device = make()
-        watched = {
-            mine: own for mine, own in zip(copied.modules(), net.modules(), strict=True) if isinstance(mine, layers)
-        }
         try:
             with torch.random.fork_rng(devices=[]):
-                return _watch(copied.train(), watched, torch.zeros(2, *shape[1:], dtype=kind, device=device))
+                return watch(copied.train(), torch.zeros_like(example, device=device))
         except Exception as error:  # of the module's own code
             problem = (str(error).strip() or type(error).__name__).splitlines()[0]
     raise RequestError(
-        f"{_name(net)} does not run on images {[2, *shape[1:]]}: {problem}; give images, a batch [N, C, H, W]"
+        f"{_name(net)} does not run on images {list(example.shape)}: {problem}; give images, a batch [N, C, H, W]"
     )
 
 
@@ -112,7 +124,7 @@ def _watch(copied: nn.Module, watched: Mapping[nn.Module, nn.Module], images: Te
 
 
 def _run(net: nn.Module, images: Tensor) -> object:
-    if isinstance(net, Supervised):
+    if isinstance(net, Net) and net.auxiliary_heads:
         try:
             return net.forward_aux(images)[0]
         except RequestError:  # too small for a head; for the net too, the next line says so
@@ -195,13 +207,16 @@ def _tensors(values: Iterable[Any]) -> list[Tensor]:
     return found
 
 
-def _shape(net: nn.Module) -> tuple[int, ...]:
-    if isinstance(net, Net):
+def _example(net: nn.Module, images: Tensor | None) -> Tensor:
+    """A batch of two for `net`, without values."""
+    if images is None and isinstance(net, Network):
         size: Any = net.input_size or net.options.get("input_size") or USUAL_SIZE
-        return (2, net.in_channels, *size)
+        return net.example(2, size)
+    kind = next((each.dtype for each in net.parameters() if each.is_floating_point()), torch.float32)
     first = next((layer for layer in net.modules() if isinstance(layer, nn.Conv2d)), None)
-    return (2, 3 if first is None else first.in_channels, _SIDE, _SIDE)
+    shape = (3 if first is None else first.in_channels, _SIDE, _SIDE) if images is None else images.shape[1:]
+    return torch.empty(2, *shape, dtype=kind, device="meta")
 
 
 def _name(net: nn.Module) -> str:
-    return net.name if isinstance(net, Net) else type(net).__name__
+    return net.name if isinstance(net, Network) else type(net).__name__

@@ -130,9 +130,9 @@ class HighwayNet(_Convolutional):
         _initialise(self, gate_bias, 0.05)
         nn.init.normal_(self.stage1.plain.conv.weight, std=0.05)  # type: ignore[union-attr, arg-type]
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> vectors [N, embedding_size], with dropout in training."""
-        vector: Tensor = self.dropout(super().embed(x))
+    def pooled(self, features: Tensor) -> Tensor:
+        """The last feature map -> vectors [N, embedding_size], with dropout in training."""
+        vector: Tensor = self.dropout(super().pooled(features))
         return vector
 
 
@@ -165,9 +165,9 @@ class MnistHighwayNet(_Convolutional):
         self.head = nn.Linear(self.embedding_size, classes)
         _initialise(self, gate_bias, 0.1)
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> vectors [N, embedding_size]: the last map, with dropout in training."""
-        return self.features(x).flatten(1)
+    def pooled(self, features: Tensor) -> Tensor:
+        """The last feature map -> vectors [N, embedding_size]: the last map, with dropout in training."""
+        return features.flatten(1)
 
 
 def _pooled(side: int) -> int:

@@ -91,9 +91,9 @@ class HyperMnist(Net):
         self.head: nn.Linear = nn.Linear(self.embedding_size, classes)
         self._start()
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> the last map as a vector [N, embedding_size]."""
-        return self.features(x).flatten(1)
+    def pooled(self, features: Tensor) -> Tensor:
+        """The last feature map -> the last map as a vector [N, embedding_size]."""
+        return features.flatten(1)
 
     @torch.no_grad()
     def _start(self) -> None:

@@ -257,9 +257,9 @@ class InceptionResNetV1Facenet(InceptionV4):
         for layer in (self.reduce, self.head):
             he_normal(layer)
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> vectors [N, embedding_size]."""
-        vector: Tensor = self.norm(self.reduce(super().embed(x)))
+    def pooled(self, features: Tensor) -> Tensor:
+        """The last feature map -> vectors [N, embedding_size]."""
+        vector: Tensor = self.norm(self.reduce(super().pooled(features)))
         return vector
 
 

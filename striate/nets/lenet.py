@@ -149,9 +149,9 @@ class LeNet5(Net):
             self.head = nn.Linear(f6.outputs, classes)
         uniform_by_fan_in(self, lenet_bound if squashing == "scaled_tanh" else lecun_bound)
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> the activations of F6 [N, 84]."""
-        vector: Tensor = self.f6(super().embed(x))
+    def pooled(self, features: Tensor) -> Tensor:
+        """The last feature map -> the activations of F6 [N, 84]."""
+        vector: Tensor = self.f6(super().pooled(features))
         return vector
 
 

@@ -151,9 +151,9 @@ class MaxoutCifar(Net):
         # At other widths than the paper's the bound is adapted to the number of inputs.
         uniform(self, 0.005 / math.sqrt(width))
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> the input of the head [N, embedding_size], with dropout in training."""
-        vector: Tensor = self.dropout(self.features(x).flatten(1))
+    def pooled(self, features: Tensor) -> Tensor:
+        """The last feature map -> the input of the head [N, embedding_size], with dropout in training."""
+        vector: Tensor = self.dropout(features.flatten(1))
         return vector
 
 
@@ -213,6 +213,6 @@ VARIANTS = {
 
 # Deviations: the weights of a unit are not held below a norm (1.9365; h0's convolutions 0.9, h3 1.9), which belongs to
 # training and is no layer. maxout_cifar100: no script for it was published; it is the net for CIFAR-10 with y of 100
-# units. The recipes of the CIFAR and SVHN nets are not expressed: their convolutions learn at 1/20 of the rate of the
-# layers above (0.17, SVHN 0.2), which falls linearly, with a momentum that grows from 0.5 to 0.65 (SVHN 0.6). With a
-# bias for each position the convolutions of maxout_mnist take images of one size even without y. maxout_tiny is ours.
+# units. The recipe of maxout_cifar has one rate for all layers; the authors' convolutions learn at 1/20 of the rate of
+# the layers above (0.17, SVHN 0.2). That of SVHN, with local contrast normalisation, is not expressed. With a bias for
+# each position the convolutions of maxout_mnist take images of one size even without y. maxout_tiny is ours.

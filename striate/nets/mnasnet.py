@@ -5,9 +5,10 @@ Mingxing Tan, Bo Chen, Ruoming Pang, Vijay Vasudevan, Mark Sandler, Andrew Howar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from torch import nn
 
@@ -94,18 +95,21 @@ class Stage(NamedTuple):
     layers: int
 
 
-def stages(text: str, in_channels: int = 3, width: float = 1.0) -> Iterator[Stage]:
-    """The rows of a table as stages, `width` times as wide, except for the last convolution.
+def stages(
+    text: str, in_channels: int = 3, width: float = 1.0, depth: float = 1.0, side: int = SIDE
+) -> Iterator[Stage]:
+    """The rows of a table as stages, `width` times as wide, except for the last convolution, and `depth` times as deep.
 
-    Strides follow from the sizes, input channels are the previous row's.
+    Strides follow from the sizes, which are those for an image of `side` pixels; input channels are the previous row's.
     """
-    rows, side = table(Row, text), SIDE
+    rows = table(Row, text)
     for row in rows:
+        layers = math.ceil(row.layers * depth) if row.expansion else row.layers
         channels = row.output.channels if row is rows[-1] else round_channels(row.output.channels * width)
-        stride = side // row.output.height
+        stride = -(-side // row.output.height)  # of 7 to 4 pixels, too
         yield Stage(
             f"stage{row.stage}", row.expansion or 0, row.kernel, row.se is not None, stride, in_channels, channels,
-            row.layers,
+            layers,
         )  # fmt: skip
         in_channels, side = channels, row.output.height
 
@@ -121,6 +125,7 @@ class MnasNet(DropoutNet):
 
     table = A1
     minimum_size = 32
+    momentum: ClassVar[float] = MOMENTUM  # of batch normalisation
 
     def __init__(
         self,
@@ -137,8 +142,9 @@ class MnasNet(DropoutNet):
         check_eps(norm_eps)
         super().__init__()
         self.in_channels = in_channels
-        plan = list(stages(self.table, in_channels, width))
-        conv = partial(ConvNormAct, padding=padding, norm=partial(nn.BatchNorm2d, eps=norm_eps, momentum=MOMENTUM))
+        plan = self._plan(width)
+        norm = partial(nn.BatchNorm2d, eps=norm_eps, momentum=self.momentum)
+        conv = partial(ConvNormAct, padding=padding, norm=norm)
         for stage in plan:
             self.add_module(stage.name, _layers(stage, conv))
         self.dropout = nn.Dropout(dropout)
@@ -146,6 +152,9 @@ class MnasNet(DropoutNet):
         self.feature_channels = self.embedding_size = plan[-1].channels
         self.head = nn.Linear(self.embedding_size, classes)
         he_normal_fan_out(self)
+
+    def _plan(self, width: float) -> list[Stage]:
+        return list(stages(self.table, self.in_channels, width))
 
 
 class MnasNetB1(MnasNet):

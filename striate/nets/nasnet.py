@@ -5,7 +5,7 @@ Barret Zoph, Vijay Vasudevan, Jonathon Shlens, Quoc V. Le, 2017. arXiv:1707.0701
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -42,7 +42,8 @@ REDUCTION = """
     sep3x3    1        max3x3/2  h
 """
 
-# What a cell gives, by channels: the lines that no other line takes, and in a normal cell p.
+# What a cell gives, by channels: the lines that no other line takes, in a normal cell p, and in the authors' code also
+# line 2 of the reduction, which line 4 takes.
 JOINED = {NORMAL: ("p", "1", "2", "3", "4", "5"), REDUCTION: ("2", "3", "4", "5")}
 
 # The networks of Tables 1 and 2, with the settings of the authors' code (tensorflow/models, research/slim/nets/nasnet).
@@ -118,6 +119,8 @@ class NASNet(Supervised):
 
     table = f"{NORMAL}{REDUCTION}{NETWORKS}"
     minimum_size = 8
+    lines: Mapping[str, Sequence[Line]] = LINES  # of its cells
+    joined: Mapping[str, Sequence[str]] = JOINED
 
     def __init__(
         self,
@@ -166,8 +169,8 @@ class NASNet(Supervised):
         for number, place in enumerate(plan, start=1):
             (channels, halved), before = outputs[-1], outputs[-place.back]
             cell = Cell(
-                LINES[place.kind],
-                JOINED[place.kind],
+                self.lines[place.kind],
+                self.joined[place.kind],
                 place.filters,
                 channels,
                 before[0],

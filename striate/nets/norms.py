@@ -25,7 +25,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from striate.errors import RequestError, unknown
 from striate.layers.lrn import LRN
 from striate.nets.activations import ACTIVATIONS, activations_of
-from striate.nets.changing import like, record, recorded, replace_layers
+from striate.nets.changing import check_once, like, record, replace_layers
 from striate.nets.dataflow import Dataflow, dataflow
 
 Norm = Literal["batch", "layer", "instance", "group", "local-response", "none"]
@@ -59,12 +59,12 @@ def swap_norm(net: nn.Module, norm: Norm, *, images: Tensor | None = None) -> in
     zero, if it has none. Instance and local response normalisation are of maps only, instance of larger ones than 1x1.
 
     images: a batch [N, C, H, W] as the net takes it, of which only the shape matters; None: see `dataflow`.
-    A `Net` that `create` made keeps the choice in its options; its norms are swapped once, and before they are moved.
+    A `Network` that `create` made keeps the choice in its options; its norms are swapped once, before they are moved.
     Raises RequestError for an unknown norm, and a net without any or whose norms cannot be of this kind.
     """
     if norm not in get_args(Norm):
         raise unknown("norm", str(norm), get_args(Norm))
-    _check_first(net, "swap_norm", "move_norm")
+    check_once(net, "swap_norm", "move_norm")
     flow = dataflow(net, (*NORMS, *_LAYERS), images)
     found = _norms_of(flow)
     if not found:
@@ -92,7 +92,7 @@ def move_norm(net: nn.Module, place: Place, *, affine: bool = True, images: Tens
     """
     if place not in get_args(Place):
         raise unknown("place", str(place), get_args(Place))
-    _check_first(net, "move_norm")
+    check_once(net, "move_norm", "add_dropout")
     flow = dataflow(net, (*NORMS, *ACTIVATIONS), images)
     pairs = _pairs(net, flow)
     if not pairs:
@@ -196,9 +196,3 @@ def _set_affine(layer: nn.Module, channels: int, affine: bool) -> None:
         elif getattr(layer, name) is None:
             layer.register_parameter(name, nn.Parameter(torch.full((channels,), start)))
     setattr(layer, "elementwise_affine" if isinstance(layer, nn.LayerNorm) else "affine", affine)
-
-
-def _check_first(net: nn.Module, *names: str) -> None:
-    for name in names:
-        if (before := recorded(net, name)) is not None:
-            raise RequestError(f"this net was created with {name} {before!r} already: create it anew to choose another")

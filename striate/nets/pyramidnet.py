@@ -245,9 +245,9 @@ class ImageNetPyramidNet(_Pyramid):
         super().__init__(classes, in_channels, stem, rows, all_widths, IMAGENET_FIRST)
         self.dropout = nn.Dropout(dropout)
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> vectors [N, embedding_size], with dropout in training."""
-        vector: Tensor = self.dropout(super().embed(x))
+    def pooled(self, features: Tensor) -> Tensor:
+        """The last feature map -> vectors [N, embedding_size], with dropout in training."""
+        vector: Tensor = self.dropout(super().pooled(features))
         return vector
 
 

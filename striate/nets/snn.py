@@ -126,9 +126,9 @@ class SelfNormalisingNet(Net):
         self.head: nn.Linear = nn.Linear(self.embedding_size, classes)
         (he_normal if norm else lecun_normal)(self)
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> the activations of the last hidden layer [N, embedding_size]."""
-        return self.features(x).flatten(1)
+    def pooled(self, features: Tensor) -> Tensor:
+        """The last feature map -> the activations of the last hidden layer [N, embedding_size]."""
+        return features.flatten(1)
 
 
 class SelfNormalisingConv(SelfNormalisingNet):

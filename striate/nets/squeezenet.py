@@ -170,9 +170,9 @@ class SqueezeNet(Net):
             assert last.bias is not None
             nn.init.ones_(last.bias)
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> the mean of the last map [N, embedding_size]; see `classifier`."""
-        mean = super().embed(x)
+    def pooled(self, features: Tensor) -> Tensor:
+        """The last feature map -> the mean of the last map [N, embedding_size]; see `classifier`."""
+        mean = super().pooled(features)
         return mean if "conv10" in self.stages else self.dropout(mean)
 
 

@@ -128,9 +128,9 @@ class VGG(Net):
         self.head = nn.Linear(fc7, classes)
         glorot_uniform(self)  # Section 3.1 found it to do without pre-training.
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> the activations of fc7 [N, embedding_size], with dropout in training."""
-        vector: Tensor = self.fc7(self.fc6(self.features(x).flatten(1)))
+    def pooled(self, features: Tensor) -> Tensor:
+        """The last feature map -> the activations of fc7 [N, embedding_size], with dropout in training."""
+        vector: Tensor = self.fc7(self.fc6(features.flatten(1)))
         return vector
 
 

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 from striate.errors import RequestError, shown, unknown
 
 STRATEGIES = ("features", "finetune", "scratch")
-LINEAR_HEADS = ("logistic", "svm", "bayes")  # that a model file can hold
-COMPARED_HEADS = ("knn", "tree", "forest")  # that "auto" compares with them
+LINEAR_HEADS = ("logistic", "svm", "bayes")
+VOTING_HEADS = ("knn", "tree", "forest")  # classifiers that are no linear layer
 LOOP = ("finetune", "scratch")  # the strategies that train by gradient steps
 NONE = "none"  # the text that unsets a key with a default
 

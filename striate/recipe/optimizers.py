@@ -45,7 +45,12 @@ class Optimizer(Table):
         high=1000,
         words=(AUTO,),
     )
-    weight_decay: float = key(5e-4, "L2 penalty; for adamw, decoupled weight decay", low=0, high=1)
+    weight_decay: float = key(
+        5e-4,
+        "L2 penalty weight_decay / 2 w^2: adds weight_decay w to the gradient; for adamw, decoupled",
+        low=0,
+        high=1,
+    )
     decay_norm_and_bias: bool = key(False, "also decay normalisation layers and biases")
 
     @property

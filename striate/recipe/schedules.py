@@ -105,6 +105,7 @@ class WarmRestarts(WithWarmup):
     name: ClassVar[str] = "warm-restarts"
     period: float = key(10.0, "epochs of the first period", unit="epochs", low=1e-3, high=1e6)
     period_factor: float = key(2.0, "factor from one period to the next", low=1, high=100)
+    snapshots: bool = key(False, "store the model at the end of each period, for an ensemble of them")
 
 
 SCHEDULES: dict[str, type[Schedule]] = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from striate.errors import RequestError
-from striate.recipe.keys import COMPARED_HEADS, LINEAR_HEADS, LOOP, Table, key
+from striate.recipe.keys import LINEAR_HEADS, LOOP, VOTING_HEADS, Table, key
 
 _STEPS = 2500  # target of an unset number of epochs, within 10 to 100 epochs
 _SMOOTHING = 0.05  # if label_smoothing is unset
@@ -53,9 +53,11 @@ class Input(Table):
 
     normalise: str = key(
         "channel",
-        "normalisation: by channel, by the mean pixel, or by the mean image",
-        choices=("channel", "mean-pixel", "mean-image"),
+        "normalisation: by channel, by the mean pixel, by the mean image, by each image's contrast (gcn), or whitened",
+        choices=("channel", "mean-pixel", "mean-image", "gcn", "zca"),
     )
+    gcn_scale: float = key(55.0, "of gcn and zca: the norm of every image after it", low=1e-3, high=1e6)
+    zca_epsilon: float = key(0.1, "of zca: added to the variance along each axis", low=1e-12, high=1e6)
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,12 @@ class Train(Table):
     accumulate: int = key(1, "micro-batches per batch (gradient accumulation), for less memory", low=1, high=65_536)
     clip_norm: float | None = key(1.0, "clip gradients to this norm; none: off", low=1e-6, high=1e6)
     l1: float | None = key(
-        None, "L1 penalty on weights (with optimizer.weight_decay: the elastic net); unset: off", low=1e-12, high=10
+        None,
+        "L1 penalty l1 |w| on weights (with optimizer.weight_decay: the elastic net); unset: off",
+        low=1e-12,
+        high=10,
     )
+    l1_norm_and_bias: bool = key(False, "the L1 penalty on normalisation layers and biases, too")
     ema_decay: float | None = key(
         None, "decay of the exponential moving average of the weights; unset: off", low=1e-6, high=0.999999
     )
@@ -159,15 +165,15 @@ class Finetune(Table):
 
 @dataclass(frozen=True)
 class Head(Table):
-    """The linear head on a frozen network."""
+    """The head on a frozen network."""
 
     TABLE: ClassVar[str] = "head"
     STRATEGIES: ClassVar[tuple[str, ...]] = ("features", "finetune")
 
     kind: str = key(
         "logistic",
-        "classifier on the features; auto: the linear one of the fewest cross-validated errors",
-        choices=(*LINEAR_HEADS, *COMPARED_HEADS, "auto"),
+        "classifier on the features; auto: the one of the fewest cross-validated errors",
+        choices=(*LINEAR_HEADS, *VOTING_HEADS, "auto"),
     )
     cv_folds: int = key(5, "cross-validation folds that choose the head's regularisation", low=2, high=50)
     learning_curve: bool = key(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from striate.report import bubbles, charts, figures, gallery, matrix, plot, thumbnails
+from striate.report import bubbles, charts, feedback, figures, gallery, matrix, parallel, plot, thumbnails
 from striate.report.thumbnails import Album
 from striate.report.wording import folded_list, text, words
 from striate.sections import (
@@ -17,6 +17,7 @@ from striate.sections import (
     Entry,
     Fact,
     Facts,
+    Feedback,
     Gallery,
     Grid,
     Heading,
@@ -25,11 +26,13 @@ from striate.sections import (
     Intervals,
     Lines,
     Listing,
+    Parallel,
     Preformatted,
     Reliability,
     Scale,
     Scatter,
     Section,
+    Slice,
     Strip,
     Table,
     Text,
@@ -44,7 +47,7 @@ CSS = """
 .quiet.below { margin-bottom: .7rem } .charts .said { align-self: center } .charts + .charts { margin-top: 1.3rem }
 dl + .charts { margin-top: 1.3rem } * + dl { margin-top: 1.1rem } .lead + dl { margin-top: 0 }
 """
-STYLE = figures.CSS + matrix.CSS + plot.CSS + thumbnails.CSS + gallery.CSS + bubbles.CSS + CSS
+STYLE = bubbles.CSS + feedback.CSS + figures.CSS + matrix.CSS + plot.CSS + thumbnails.CSS + gallery.CSS + CSS
 
 
 @dataclass
@@ -136,6 +139,7 @@ RENDERERS: dict[type[Block], Callable[[Any, Page], str]] = {
     Facts: facts,
     Table: lambda one, page: figures.table(one),
     Bars: lambda one, page: figures.bars(one),
+    Feedback: lambda one, page: feedback.feedback(one),
     Scale: lambda one, page: figures.scale(one),
     Gallery: lambda one, page: gallery.gallery(one, page.album),
     Strip: lambda one, page: gallery.strip(one, page.album),
@@ -153,4 +157,6 @@ CHARTS: dict[type[Block], Callable[[Any], str]] = {
     Histograms: charts.histograms,
     Intervals: charts.intervals,
     Bubbles: bubbles.bubbles,
+    Slice: parallel.one_key,
+    Parallel: parallel.coordinates,
 }

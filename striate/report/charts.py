@@ -25,7 +25,8 @@ def _say(form: Format, axis: Axis | None = None) -> Say:
 
 def lines(chart: Lines) -> str:
     """A line chart; empty without a point."""
-    every = [point for line in chart.lines for point in line.points if point[0] > 0 or not chart.x.log]
+    drawn = (*chart.lines, *chart.points)
+    every = [point for line in drawn for point in line.points if point[0] > 0 or not chart.x.log]
     if not every:
         return ""
     plot, ruled = _area(chart, every)
@@ -33,14 +34,18 @@ def lines(chart: Lines) -> str:
         plot.bar((_on(chart.x, chart.band[0]), _on(chart.x, chart.band[1])), plot.y[1], "span", 0)
     plot.rules(ruled, _say(chart.y.form, chart.y))
     _mark_x(plot, chart.x)
-    for line in chart.lines:
+    for line in drawn:
         points = [(_on(chart.x, x), y) for x, y in line.points if y <= plot.y[1] and (x > 0 or not chart.x.log)]
-        if points:
+        if line in chart.points:
+            for x, y in points:
+                plot.dot(x, y, line.tone, 3.2)
+        elif points:
             plot.line(points, line.tone)
     if chart.rule is not None:
         rule = _on(chart.x, chart.rule)
         plot.stroke((rule, plot.y[0]), (rule, plot.y[1]), "limit")
     key = f'<span><i class="band"></i>{text(chart.band_name)}</span>' if chart.band_name else ""
+    key += "".join(f'<span><i class="{tone}"></i>{text(name)}</span>' for name, tone in chart.key)
     return plot.figure(words(chart.title), text(chart.label or spoken(chart.title)), key)
 
 

@@ -46,7 +46,8 @@ class Line:
 @dataclass(frozen=True, eq=False)
 class Lines(Block):
     """A line chart. title: its caption. band: an interval of x that is shaded, band_name: what it is. rule: an x that
-    is marked by a vertical line. Values above the y range are cut off. label: what a screen reader says."""
+    is marked by a vertical line. Values above the y range are cut off. label: what a screen reader says. points: those
+    of these lines are drawn as dots. key: the names of the tones, below the chart."""
 
     title: Words
     lines: tuple[Line, ...]
@@ -56,6 +57,8 @@ class Lines(Block):
     band_name: str = ""
     rule: float | None = None
     label: str = ""
+    points: tuple[Line, ...] = ()
+    key: tuple[tuple[str, Tone], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +103,45 @@ class Bubbles(Block):
     level_name: str = ""
     size_name: str = ""
     named: int = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Slice(Block):
+    """Values y [N] over x [N], such as scores over a key. names: of the places 0, 1, ... of x, where it is no quantity.
+
+    log: x is on a logarithmic scale. range: of x; None: that of the values. best: the place of a point that stands out.
+    """
+
+    title: Words
+    x: ArrayLike
+    y: ArrayLike
+    names: tuple[str, ...] = ()
+    log: bool = False
+    range: Range | None = None
+    form: Format = "digits"
+    best: int | None = None
+
+
+@dataclass(frozen=True)
+class Upright:
+    """An axis of parallel coordinates: its name, and words at shares, 0 to 1, of its height."""
+
+    name: str
+    marks: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Parallel(Block):
+    """Parallel coordinates: a line for each row of shares [N, axes], 0 to 1, the strongest for the largest weights [N].
+
+    A line leaves out the axes where its share is NaN. best: the row that stands out; None for none.
+    """
+
+    title: Words
+    axes: tuple[Upright, ...]
+    shares: ArrayLike
+    weights: ArrayLike
+    best: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,6 +268,33 @@ class ConfusionMatrix(Block):
         rows, columns = rows[apart], columns[apart]
         order = np.lexsort((columns, rows, self.counts.sum(1)[rows], -self.counts[rows, columns]))
         return list(zip(rows[order].tolist(), columns[order].tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box of a drawing: its label, and a second line."""
+
+    label: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Feedback(Block):
+    """A process as boxes in a row, each leading to the next, and from the last back to the first.
+
+    names: what goes from each box to the next, the last what goes back. aside: a box below the row, on a second way
+    from the second box to the last; aside_name: what it gives. label: what a screen reader says.
+    """
+
+    boxes: tuple[Box, ...]
+    names: tuple[str, ...]
+    aside: Box
+    aside_name: str
+    label: str
+
+    def __post_init__(self) -> None:
+        if len(self.boxes) != len(self.names) or len(self.boxes) < 3:
+            raise ValueError(f"{len(self.boxes)} boxes, three at least, need as many names, not {len(self.names)}")
 
 
 def _flat(values: ArrayLike) -> NDArray[np.float64]:

@@ -252,6 +252,10 @@ class Task(ABC):
         """The task with decision thresholds chosen on these predictions; the same task where it has none."""
         return self
 
+    def with_decision_thresholds(self, thresholds: tuple[float, ...]) -> Self:
+        """The task with these decision thresholds, one per name; the same task where it has none."""
+        return self
+
     def agreement(self, reference: Predictions, other: Predictions, *, ties: float = 0.0) -> Agreement:
         """How far `other` agrees with `reference`. ties: probabilities this close count as equal.
 

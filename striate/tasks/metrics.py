@@ -106,6 +106,15 @@ def mean_interval(values: ArrayLike) -> tuple[float, float]:
     return float(found.mean()) - half, float(found.mean()) + half
 
 
+def difference_interval(differences: ArrayLike) -> tuple[float, float]:
+    """The 95 % interval of the mean of paired differences, one an image; (-inf, inf) for fewer than two."""
+    found = np.asarray(differences, np.float64).ravel()
+    if len(found) < 2:
+        return -math.inf, math.inf
+    half = Z95 * float(found.std(ddof=1)) / math.sqrt(len(found))
+    return float(found.mean()) - half, float(found.mean()) + half
+
+
 def bootstrap_interval(
     score: Callable[[NDArray[np.int64]], float], count: int, draws: int = 200
 ) -> tuple[float, float]:

@@ -79,6 +79,10 @@ class Multilabel(Task):
         best = [best_threshold(predictions[:, place], targets[:, place]) for place in range(self.outputs)]
         return dataclasses.replace(self, thresholds=tuple(best))
 
+    def with_decision_thresholds(self, thresholds: tuple[float, ...]) -> Self:
+        """With these thresholds."""
+        return dataclasses.replace(self, thresholds=thresholds)
+
     def predicted(self, predictions: Predictions) -> NDArray[np.bool_]:
         """Which labels count as predicted, [N, labels]."""
         return np.asarray(predictions >= np.array(self.decision_thresholds, np.float32))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from striate.training.examples import Examples
@@ -26,6 +28,14 @@ def score(net: nn.Module, examples: Examples, *, precision: str = "float32", bat
     """
     view = View(examples, next(net.parameters()).device)
     return _score(examples, _logits(net, view, precision=precision, batch=batch))
+
+
+def predictions(
+    net: nn.Module, examples: Examples, *, precision: str = "float32", batch: int = 256
+) -> NDArray[np.float32]:
+    """The predictions [N, outputs] for the examples without augmentation, in order; the network as in `score`."""
+    view = View(examples, next(net.parameters()).device)
+    return examples.task.predictions(_logits(net, view, precision=precision, batch=batch).cpu().numpy())
 
 
 def validate(net: nn.Module, view: View, loss: LossFunction, *, precision: str, batch: int = 256) -> Validation:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from striate.errors import RequestError
 from striate.recipe import Recipe
@@ -29,6 +29,8 @@ class Examples:
     targets: as the task's `collate` gives them: of classification int64 [N], multilabel floats [N, labels] of 0 and 1,
       regression floats [N], for a network with outputs [N, 1].
     mean, std: the network's input is (image - mean) / std on the scale 0 .. 255: per channel, the mean also [C, H, W].
+    normalise: a module in their place, uint8 [B, C, H, W] -> the network's input in float32; the mean is then only what
+      augmentation fills in.
     task: what the network predicts; the names of its outputs are not used here.
     size (height, width): of the network's input, if the images are larger; (0, 0): the images' own.
     fraction: the share of the image's side that is used without augmentation.
@@ -51,6 +53,7 @@ class Examples:
     sample_weights: Tensor | None = None
     sampling_weights: NDArray[np.float64] | None = None
     augment: AugmentFunction | None = None
+    normalise: nn.Module | None = None
 
     def __post_init__(self) -> None:
         _check_targets(self.images, self.targets, self.task, self.among)

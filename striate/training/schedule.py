@@ -82,12 +82,25 @@ class Schedule:
             drops = sum(epoch >= point - 1e-9 for point in points)
         return schedule.gamma**drops
 
+    def cycles(self, step: int) -> int:
+        """How many periods of warm restarts are over after so many steps; 0 with other schedules."""
+        schedule = self.recipe.schedule
+        if not isinstance(schedule, WarmRestarts) or step <= self.warmup:
+            return 0
+        return self._period(schedule, (step - self.warmup) / self.steps)[0]
+
     def _restarted(self, schedule: WarmRestarts, epoch: float) -> float:
         """Of `epoch`s since the warm-up, in whole steps since the last restart."""
-        begun, period = 0.0, schedule.period
-        while epoch >= begun + period - 1e-9:  # rounding would keep 0.1 + 0.2 epochs from reaching 0.3
-            begun, period = begun + period, period * schedule.period_factor
-        return _cosine(1.0, 0.0, (epoch - begun) / period)
+        _, begun, length = self._period(schedule, epoch)
+        return _cosine(1.0, 0.0, (epoch - begun) / length)
+
+    @staticmethod
+    def _period(schedule: WarmRestarts, epoch: float) -> tuple[int, float, float]:
+        """Of `epoch`s since the warm-up: how many periods are over, when the present one began, and its length."""
+        number, begun, length = 0, 0.0, schedule.period
+        while epoch >= begun + length - 1e-9:  # rounding would keep 0.1 + 0.2 epochs from reaching 0.3
+            number, begun, length = number + 1, begun + length, length * schedule.period_factor
+        return number, begun, length
 
 
 def _cosine(start: float, end: float, done: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,7 @@ class View:
         self.mean, self.std = (
             torch.as_tensor(value, dtype=torch.float32).to(device) for value in (examples.mean, examples.std)
         )
+        self._normalise = None if examples.normalise is None else copy.deepcopy(examples.normalise).to(device)
         dtype = torch.float32 if examples.targets.is_floating_point() else torch.int64
         self.targets = examples.targets.to(device, dtype)
         self.sample_weights = examples.relative_weights().to(device)
@@ -54,9 +56,7 @@ class View:
 
     def plain(self, rows: Tensor) -> Tensor:
         """The images at `rows`, int64 [B], as for prediction: float32 [B, C, H, W], normalised."""
-        return normalised(
-            plain(self._read(rows), self.examples.input_size, self.examples.fraction), self.mean, self.std
-        )
+        return self._normalised(plain(self._read(rows), self.examples.input_size, self.examples.fraction))
 
     def training_batch(self, some: SampleOrder, whole: SampleOrder, epoch: int) -> MicroBatch:
         """The samples `some` of an epoch, augmented, and with mixup mixed with partners from the `whole` epoch."""
@@ -85,7 +85,13 @@ class View:
         )
         if self.examples.augment is not None:
             images = self._checked(self.examples.augment(images, some.keys, self.seed, epoch), images)
-        return normalised(images, self.mean, self.std), rows.to(self.device)
+        return self._normalised(images), rows.to(self.device)
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        if self._normalise is None:
+            return normalised(images, self.mean, self.std)
+        x: Tensor = self._normalise(images)
+        return x.contiguous(memory_format=torch.channels_last)
 
     @staticmethod
     def _checked(images: Tensor, given: Tensor) -> Tensor:

@@ -1,13 +1,13 @@
-"""Other classifiers on cached features: those that are linear heads, and those that are only compared with them.
+"""Other classifiers on cached features: those that are linear heads, and nearest neighbours, trees and forests.
 
 Every function takes the features of single-label images and their folds, and predicts each image by a classifier that
 was fitted without its fold. scikit-learn, the extra `sklearn`, fits all of them but naive Bayes.
 
-A head is stored as the weights of a linear layer, so that a model file, its engines and its exports stay as they are:
+Linear heads are stored as the weights of a linear layer, so that engines and exports stay as they are:
 - svm: one linear support vector machine for each class against the others.
 - bayes: Gaussian naive Bayes with variances that all classes share, which is linear (Dudoit et al. 2002).
-Their scores are no probabilities: one factor, fitted to the out-of-fold scores, makes them so (temperature scaling, Guo
-et al. 2017, arXiv:1706.04599). Nearest neighbours, trees and forests have no such form, and are not stored.
+The others are stored as arrays: see `striate.inference.classifiers`. Neither's scores are probabilities: one factor,
+fitted to the out-of-fold scores, makes them so (temperature scaling, Guo et al. 2017, arXiv:1706.04599).
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import RequestError
-from striate.recipe.keys import COMPARED_HEADS as COMPARED
+from striate.inference.classifiers import Classifier, ClassifierHead, NearestNeighbours, Tree, Trees, log_shares
 from striate.recipe.keys import LINEAR_HEADS as LINEAR
+from striate.recipe.keys import VOTING_HEADS as VOTING
 from striate.tasks import Task
 from striate.tasks.values import softmax
-from striate.transfer.head import FittedHead, Folds, Head, HeadData, fit_with_folds
+from striate.transfer.head import AnyHead, FittedHead, Folds, Head, HeadData, fit_with_folds
 
 CS = (1e-2, 1e-1, 1.0, 1e1, 1e2)  # of the support vector machines, on standardised features of mean square length 1
-NEIGHBOURS, TREES = 5, 200
+TREES = 200
 ABSENT = -5.0  # the score of a class without an image; the others are about -1 to 1
 SMOOTHED = 1e-2  # of the mean variance, added to every variance of naive Bayes
 
@@ -41,33 +42,31 @@ OnTry = Callable[[float], object]
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """A kind of classifier: its out-of-fold predictions [N, classes], and its head, for those that are linear."""
+    """A kind of classifier and its head, with out-of-fold predictions [N, classes]."""
 
     kind: str
-    out_of_fold: NDArray[np.float32]
-    head: Head | None = None
+    fitted: FittedHead[AnyHead]
+
+    @property
+    def out_of_fold(self) -> NDArray[np.float32]:
+        """Predictions of its images by heads fitted without their fold; NaN without one."""
+        return self.fitted.out_of_fold
 
 
 def check_head(task: Task, kind: str) -> None:
-    """Raise RequestError for a head that does not go with the task, cannot be stored, or needs scikit-learn."""
+    """Raise RequestError for a head that does not go with the task, or needs scikit-learn."""
     if kind == "logistic":
         return
-    if kind in COMPARED:
-        raise RequestError(
-            f"--head {kind}: {_NAMES[kind]} cannot be stored in a model file, which holds linear heads: --head auto "
-            f"compares it with {', '.join(LINEAR)}, and keeps the best of these"
-        )
     if not task.one_class:
         raise RequestError(f"--head {kind} needs single-label classification; the task here is {task.kind!r}")
-    if kind != "bayes":
+    if kind not in ("bayes", "knn"):
         _require_sklearn(kind)
 
 
-_NAMES = {"knn": "the nearest neighbours", "tree": "a decision tree", "forest": "a random forest"}
-
-
-def fit_kind(kind: str, data: HeadData, fold: Folds, seed: int, on_try: OnTry = lambda c: None) -> FittedHead:
-    """A linear head of that kind, its hyperparameter chosen over the folds, and its out-of-fold predictions."""
+def fit_kind(kind: str, data: HeadData, fold: Folds, seed: int, on_try: OnTry = lambda c: None) -> FittedHead[AnyHead]:
+    """A head of that kind, its hyperparameter chosen over the folds, and its out-of-fold predictions."""
+    if kind in VOTING:
+        return _fit_voting(kind, data, fold, seed)
     if kind == "logistic":
         return fit_with_folds(data, fold=fold, on_try=on_try)
     return _fit_bayes(data, fold) if kind == "bayes" else _fit_svm(data, fold, seed, on_try)
@@ -78,13 +77,9 @@ def compare(
 ) -> list[Compared]:
     """Every kind of classifier, fitted over the same folds; the most accurate first, of equal ones the more linear."""
     found = []
-    for kind in (*LINEAR, *COMPARED):
+    for kind in (*LINEAR, *VOTING):
         on_kind(kind)
-        if kind in LINEAR:
-            fitted = fit_kind(kind, data, fold, seed)
-            found.append(Compared(kind, fitted.out_of_fold, fitted.head))
-        else:
-            found.append(Compared(kind, _only_compared(kind, data, fold, seed)))
+        found.append(Compared(kind, fit_kind(kind, data, fold, seed)))
     return sorted(found, key=lambda one: -accuracy(one, data))
 
 
@@ -96,7 +91,7 @@ def accuracy(one: Compared, data: HeadData) -> float:
     return float(right @ weights / weights.sum()) if weights.sum() else 0.0
 
 
-def _fit_svm(data: HeadData, fold: Folds, seed: int, on_try: OnTry) -> FittedHead:
+def _fit_svm(data: HeadData, fold: Folds, seed: int, on_try: OnTry) -> FittedHead[Head]:
     """C has the fewest out-of-fold errors; of equal ones the smallest, which is the strongest regularisation."""
     best: tuple[float, float, Doubles] | None = None
     scores = []
@@ -140,7 +135,7 @@ def _svm(data: HeadData, c: float, seed: int, rows: Rows) -> Linear:
     return weight, bias
 
 
-def _fit_bayes(data: HeadData, fold: Folds) -> FittedHead:
+def _fit_bayes(data: HeadData, fold: Folds) -> FittedHead[Head]:
     whole = _bayes(data, np.ones(len(fold), bool))
     return _scaled(data, whole, _out_of_fold(data, fold, partial(_bayes, data)), None, ())
 
@@ -160,46 +155,61 @@ def _bayes(data: HeadData, rows: Rows) -> Linear:
     return weight - weight.mean(axis=0), bias - bias.mean()  # small numbers, of the same probabilities
 
 
-def _only_compared(kind: str, data: HeadData, fold: Folds, seed: int) -> NDArray[np.float32]:
-    _require_sklearn(kind)
-    weights = _weights(data)
+def _fit_voting(kind: str, data: HeadData, fold: Folds, seed: int) -> FittedHead[ClassifierHead]:
+    """A classifier that votes, and its calibrated out-of-fold predictions."""
 
     def fitted(rows: Rows) -> Callable[[NDArray[np.float32]], Doubles]:
-        classifier, weighted = _classifier(kind, int(rows.sum()), seed)
-        more = {"sample_weight": weights[rows]} if weighted else {}
-        classifier.fit(data.features[rows], data.targets[rows], **more)
+        return _voting(kind, data, seed, rows).shares
 
-        def probabilities(features: NDArray[np.float32]) -> Doubles:
-            found = np.zeros((len(features), data.task.outputs))
-            found[:, classifier.classes_] = classifier.predict_proba(features)
-            return found
-
-        return probabilities
-
-    return _by_fold(data, fold, fitted).astype(np.float32)
+    values = log_shares(_by_fold(data, fold, fitted))
+    known = np.isfinite(values).all(axis=1)
+    factor = _factor(values[known], data.targets[known], _weights(data)[known])
+    out_of_fold = np.full(values.shape, np.nan, np.float32)
+    out_of_fold[known] = softmax((factor * values[known]).astype(np.float32))
+    whole = _voting(kind, data, seed, np.ones(len(fold), bool))
+    return FittedHead(ClassifierHead(whole, factor), out_of_fold)
 
 
-def _classifier(kind: str, images: int, seed: int) -> tuple[Any, bool]:
-    """The classifier, and whether it takes the images' weights."""
+def _voting(kind: str, data: HeadData, seed: int, rows: Rows) -> Classifier:
+    """The classifier, fitted to the images of `rows` whose weight is not 0."""
+    weights = _weights(data)
+    rows = rows & (weights > 0)
+    features, targets, outputs = data.features[rows], data.targets[rows], data.task.outputs
     if kind == "knn":
-        from sklearn.neighbors import KNeighborsClassifier
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import Normalizer
-
-        # By the cosine of the angle, as features of networks are compared.
-        return make_pipeline(Normalizer(), KNeighborsClassifier(min(NEIGHBOURS, images))), False
+        return NearestNeighbours.fit(features, targets, outputs)
+    _require_sklearn(kind)
     if kind == "tree":
         from sklearn.tree import DecisionTreeClassifier
 
-        return DecisionTreeClassifier(random_state=seed), True
+        classifier = DecisionTreeClassifier(random_state=seed).fit(features, targets, weights[rows])
+        return _arrays(Tree, [classifier.tree_], classifier.classes_, outputs)
     from sklearn.ensemble import RandomForestClassifier
 
-    return RandomForestClassifier(TREES, random_state=seed), True
+    forest = RandomForestClassifier(TREES, random_state=seed).fit(features, targets, weights[rows])
+    return _arrays(Trees, [one.tree_ for one in forest.estimators_], forest.classes_, outputs)
+
+
+def _arrays(kind: type[Trees], trees: list[Any], classes: NDArray[np.int64], outputs: int) -> Trees:
+    """scikit-learn's trees, in whose arrays a child comes after its parent, as one row of nodes."""
+    counts = [one.node_count for one in trees]
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int32)
+    inner = np.concatenate([one.children_left >= 0 for one in trees])
+    shift = np.repeat(starts, counts)
+
+    def row(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(one, name) for one in trees])
+
+    shares = np.concatenate([one.value[:, 0, :] for one in trees])
+    value = np.zeros((len(inner), outputs), np.float32)
+    value[:, classes] = shares / shares.sum(axis=1, keepdims=True)
+    left, right = (np.where(inner, row(f"children_{side}") + shift, 0).astype(np.int32) for side in ("left", "right"))
+    feature = np.where(inner, row("feature"), -1).astype(np.int32)
+    return kind(feature, np.asarray(row("threshold"), np.float64), left, right, value, starts)
 
 
 def _scaled(
     data: HeadData, whole: Linear, values: Doubles, c: float | None, scores: tuple[tuple[float, float], ...]
-) -> FittedHead:
+) -> FittedHead[Head]:
     """The head whose scores are multiplied by the factor of least log loss out of fold, and the predictions with it."""
     known = np.isfinite(values).all(axis=1)
     factor = _factor(values[known], data.targets[known], _weights(data)[known])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from striate.inference.classifiers import ClassifierHead
 from striate.tasks import Loss, Targets, Task
 from striate.transfer.solver import EXACT, Design, Solution, minimise
 
@@ -32,12 +34,21 @@ class Head:
     C: float | None
     scores: tuple[tuple[float, float], ...]
 
+    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features [N, D] -> logits [N, outputs]."""
+        logits: NDArray[np.float32] = features @ self.weight.T + self.bias
+        return logits
+
+
+AnyHead = Head | ClassifierHead
+SomeHead = TypeVar("SomeHead", bound=AnyHead, covariant=True)
+
 
 @dataclass(frozen=True, eq=False)
-class FittedHead:
+class FittedHead(Generic[SomeHead]):
     """A head, and predictions [N, outputs] of its images by heads fitted without their fold; NaN without a fold."""
 
-    head: Head
+    head: SomeHead
     out_of_fold: NDArray[np.float32]
 
 
@@ -73,7 +84,7 @@ def fit_with_folds(
     fold: Folds | None = None,
     predict: bool = True,
     on_try: Callable[[float], object] = lambda c: None,
-) -> FittedHead:
+) -> FittedHead[Head]:
     """Fit the head, and, unless `predict` is off, predict each image by a head that was fitted without its fold.
 
     Minimises the summed loss plus |W|^2 / (2 C), biases unpenalised. C minimises the loss over the folds, which are

@@ -39,7 +39,8 @@ def create(
     weights: None for random ones, drawn from torch's global generator; "imagenet" for those published in a package, or
     imported and cached; a library's name, such as "torchvision", for its weights, which `striate fetch` has brought
     (nothing is downloaded here); or a model file or run folder of this network. With weights, whatever
-    is None is as in the weights, and `classes` other than theirs give freshly initialised output layers on top of them.
+    is None is as in the weights, and `classes` other than theirs give freshly initialised output layers on top of them,
+    as does a model file whose head is no layer, such as nearest neighbours.
     Their preprocessing is not part of the module: it is `striate.load(...).transform`.
     input_size: height and width, checked against what the network can take. options: the constructor's other keywords.
     `create(net.name, **net.options)` makes the same network again; both can be written as JSON.
@@ -65,7 +66,7 @@ def create(
             f"the weights of {name} are for images of {theirs['input_size']} pixels, not {list(net.input_size)}: its "
             "fully connected layers are as large as its last map"
         )
-    if net.options["classes"] == theirs["classes"]:
+    if net.options["classes"] == theirs["classes"] and not found.classifier:
         load_arrays(net, found.tensors, found.aliases)
     else:
         load_arrays(net, *_below_outputs(net, found))
@@ -97,10 +98,14 @@ def _weights(name: str, weights: str | os.PathLike[str]) -> Model:
 
 
 def _below_outputs(net: Net, found: Model) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The weights, except layers whose shapes depend on the number of classes: those keep the values of `net`."""
+    """The weights, except layers whose shapes depend on the number of classes: those keep the values of `net`.
+
+    So does a linear head that a classifier stands in for.
+    """
     fresh, aliases = arrays_of(net)
+    known = {name: array for name, array in found.tensors.items() if not (found.classifier and found.in_head(name))}
     tensors = {
-        name: found.tensors[name] if name in found.tensors and found.tensors[name].shape == array.shape else array
+        name: known[name] if name in known and known[name].shape == array.shape else array
         for name, array in fresh.items()
     }
     return tensors, aliases

@@ -10,7 +10,7 @@ import numpy as np
 
 from striate import model as model_room
 from striate.errors import RequestError, nearest
-from striate.model import Model
+from striate.model import AnyModel, Ensemble, Model
 from striate.nets.catalog import check_classifier, check_registered
 from striate.tasks import Classification
 from striate.weights.classes import imagenet_names
@@ -81,7 +81,27 @@ def _with_linear_head(model: Model) -> Model:
 
 
 def open_model(name: str | os.PathLike[str]) -> Model:
-    """A model file, or a run folder's, or a net with published weights. Raises RequestError listing what exists."""
+    """A model file, or a run folder's, or a net with published weights: one network.
+
+    Raises RequestError listing what exists, and for an ensemble.
+    """
+    path = _path_of(name)
+    return named_model(str(name)) if path is None else _read(path)
+
+
+def open_any(name: str | os.PathLike[str]) -> AnyModel:
+    """The same, or an ensemble."""
+    path = _path_of(name)
+    if path is None:
+        return named_model(str(name))
+    model = model_room.read_any(path)
+    for member in model.members if isinstance(model, Ensemble) else (model,):
+        check_registered(member.net)
+    return model
+
+
+def _path_of(name: str | os.PathLike[str]) -> Path | None:
+    """The model file that a name means; None for a net with published weights. Raises RequestError as `open_model`."""
     path = Path(name)
     try:
         is_folder = path.is_dir()
@@ -93,13 +113,13 @@ def open_model(name: str | os.PathLike[str]) -> Model:
             raise RequestError(f"the folder {str(name)!r} has no model.safetensors")
     if not path.exists():
         if has_weights(str(name)):
-            return named_model(str(name))
+            return None
         check_classifier(str(name))
         known = nets_with_weights()
         near = nearest(str(name), known)
         hint = f"did you mean {near[0]!r}?" if near else f"nets with weights here: {', '.join(known)}"
         raise RequestError(f"no model file {str(name)!r}; {hint}")
-    return _read(path)
+    return path
 
 
 def _read(path: Path) -> Model:

@@ -155,7 +155,7 @@ def test_a_graph_that_disagrees_is_not_written(digits: Run, tmp_path: Path, monk
 @pytest.mark.parametrize(("share", "agreement"), [(0.509, 1.0), (0.53, 0.0)])
 def test_a_tie_broken_differently_is_no_disagreement(digits: Run, share: float, agreement: float) -> None:
     ours, theirs = np.float32([[share, 1 - share]]), np.float32([[0.499, 0.501]])
-    same, apart = job._agreement(digits.model, [[row] for row in ours], [[row] for row in theirs])
+    same, apart = job._agreement(digits.model.task, [[row] for row in ours], [[row] for row in theirs])
     assert same == agreement and apart == pytest.approx(share - 0.499, abs=1e-6)
 
 

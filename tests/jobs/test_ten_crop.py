@@ -1,4 +1,4 @@
-"""evaluate --ten-crop: the mean of the answers to ten views of each image, recomputed by hand."""
+"""evaluate --views ten-crop: the mean of the answers to ten views of each image, recomputed by hand."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_it_is_the_mean_over_ten_views(case: tuple[Run, Path, list[Path]], engin
         views = ten_crops(Image.open(path).convert("RGB"), pixels)
         assert views.shape == (10, 32, 32, 1)
         expected.append(np.stack([predictor.predictions(view[None])[0] for view in views]).mean(axis=0))
-    done = evaluate(run.folder, data, ten_crop=True, engine=engine).evaluation
+    done = evaluate(run.folder, data, views="ten-crop", engine=engine).evaluation
     assert (done.part, done.total) == ("val", 12)
     assert np.allclose(done.predictions, expected, rtol=1e-4, atol=1e-5)
     plain = evaluate(run.folder, data, engine=engine).evaluation
@@ -64,9 +64,9 @@ def test_it_is_the_mean_over_ten_views(case: tuple[Run, Path, list[Path]], engin
 
 def test_the_flag(case: tuple[Run, Path, list[Path]], cli) -> None:  # type: ignore[no-untyped-def]
     run, data, _ = case
-    code, out, err = cli("evaluate", run.folder, data, "--ten-crop", "--json")
+    code, out, err = cli("evaluate", run.folder, data, "--views", "ten-crop", "--json")
     assert code == 0, err
-    told, done = strict_json(out), evaluate(run.folder, data, ten_crop=True)
+    told, done = strict_json(out), evaluate(run.folder, data, views="ten-crop")
     key = run.model.task.metric.key
     assert told[key] == pytest.approx(done.evaluation.score, rel=1e-5)
     assert told["total"] == 12

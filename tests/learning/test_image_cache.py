@@ -236,11 +236,11 @@ def test_cached_images_are_right_whatever_was_excluded(jpegs: Path, own_cache: P
     assert cached.evaluation_tensor().shape == (44, 1, 32, 32) and cached.training_tensor().shape == (44, 1, 37, 37)
 
 
-# Mean image
+# Normalisation
 
 
-@pytest.mark.parametrize("normalise", ["mean-image", "mean-pixel"])
-def test_engines_and_evaluate_agree_on_a_model_with_its_own_mean(normalise: str, jpegs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("normalise", ["mean-image", "mean-pixel", "gcn", "zca"])
+def test_engines_and_evaluate_agree_on_any_normalisation(normalise: str, jpegs: Path, tmp_path: Path) -> None:
     recipe = SCRATCH.updated({"input.normalise": normalise, "train.epochs": 4})
     run = train(jpegs, out=tmp_path / "run", recipe=recipe)
     model = load(run.folder).model
@@ -250,6 +250,9 @@ def test_engines_and_evaluate_agree_on_a_model_with_its_own_mean(normalise: str,
         assert np.allclose(model.mean_image, crops.mean(0), atol=1e-3)
     else:
         assert model.mean_image is None
+    shapes = {name: tensor.shape for name, tensor in model.input_tensors.items() if name != "mean_image"}
+    assert shapes == ({"zca.weight": (1024, 1024), "zca.bias": (1024,)} if normalise == "zca" else {})
+    assert model.pixels.contrast == (55.0 if normalise in ("gcn", "zca") else 0.0)
     assert model.pixels.mean[0] == pytest.approx(crops.mean(), abs=1e-3)
     scores = [
         one.logits(one.embed(crops))

@@ -52,9 +52,9 @@ def test_unknown_net_is_refused_with_the_nearest() -> None:
 
 
 def test_small_images_are_padded_and_photographs_cropped() -> None:
-    assert scratch_pixels("lenet5_plain", DIGITS).rule == "centre"
-    assert scratch_pixels("lenet5_plain", DIGITS).channels == 1
-    assert scratch_pixels("efficientnet_lite0", PHOTOGRAPHS).rule == "crop"
+    assert scratch_pixels("lenet5_plain", DIGITS, {}).rule == "centre"
+    assert scratch_pixels("lenet5_plain", DIGITS, {}).channels == 1
+    assert scratch_pixels("efficientnet_lite0", PHOTOGRAPHS, {}).rule == "crop"
 
 
 def test_quick_and_best_are_the_two_ends() -> None:

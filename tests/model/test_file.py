@@ -262,15 +262,15 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_newer_format_asks_for_an_upgrade() -> None:
-    assert "upgrade Striate" in refused(rewritten(lambda header: header.update(format=4)))
+    assert "upgrade Striate" in refused(rewritten(lambda header: header.update(format=5)))
     for number in (None, "1", 1.0, [], True):
         assert "no format number" in refused(rewritten(lambda header, n=number: header.update(format=n)))
 
 
 def test_an_older_format_is_refused_in_one_line() -> None:
-    for number in (1, 2):
+    for number in (1, 2, 3):
         said = refused(rewritten(lambda header, n=number: header.update(format=n)))
-        assert f"has model format {number}, and this Striate reads 3; train or import the model again" in said
+        assert f"has model format {number}, and this Striate reads 4; train or import the model again" in said
 
 
 def test_task_and_extras_round_trip(tmp_path: Path) -> None:

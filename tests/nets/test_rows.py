@@ -25,6 +25,8 @@ WITHOUT_ROWS = {
     "maxout",
     "neocognitron",
     "recurrent_resnet",
+    "searched_cells",
+    "searched_mobile",
     "snn",
     "tiny_darknet",
 }

@@ -185,6 +185,32 @@ def test_l1_makes_weights_sparse_and_l2_diffuse() -> None:
     assert (both == 0).float().mean() > 0.5 and both.abs().sum() < sparse.abs().sum()
 
 
+@pytest.mark.parametrize("everything", [False, True])
+def test_the_l1_penalty_is_on_weights_or_on_all_parameters(everything: bool) -> None:
+    net = small_net()
+    recipe = QUICK.updated({"train.epochs": 1, "train.l1": 10.0, "train.l1_norm_and_bias": everything})
+    fit(net, noise(32), recipe)
+    assert all(not one.any() for one in net.parameters() if one.ndim >= 2)
+    assert all(not one.any() for one in net.parameters()) == everything
+
+
+def test_the_l2_penalty_is_half_of_lambda_times_the_square_and_adamw_s_is_decoupled() -> None:
+    def step(name: str, decay: float) -> Tensor:
+        torch.manual_seed(0)
+        layer = nn.Linear(3, 2, bias=False)
+        start = layer.weight.detach().clone()
+        recipe = Recipe().updated({"optimizer.name": name, "optimizer.lr": 0.1, "optimizer.weight_decay": decay})
+        penalty = 0.0 if decay else 0.3 / 2 * layer.weight.square().sum()
+        (layer(torch.ones(1, 3)).sum() + penalty).backward()
+        optimizer_for(layer, recipe).step()
+        return layer.weight.detach() - start
+
+    assert torch.allclose(step("sgd", 0.3), step("sgd", 0.0), atol=1e-7)
+    torch.manual_seed(0)
+    weight = nn.Linear(3, 2, bias=False).weight.detach()
+    assert torch.allclose(step("adamw", 0.3), -0.1 * 0.3 * weight - 0.1, atol=1e-6)  # Adam's first step is the rate
+
+
 def test_a_plateau_lowers_the_rate_again_and_again() -> None:
     scores = iter([0.5, 0.6, 0.6, 0.55, 0.6, 0.7, 0.7])
     listening = Recording()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.answer import MODEL, SOURCES, Answer, engine_options, own_net_option, terminal_progress
+from striate.cli.answer import MODEL, SOURCES, Answer, engine_options, own_net_option, terminal_progress, views_option
 from striate.errors import printable
 
 HELP = "evaluate a model on labelled images"
@@ -18,9 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--part", choices=["train", "val", "test"], default="", help="default: the held-out part, or all images"
     )
-    parser.add_argument(
-        "--ten-crop", action="store_true", help="average the predictions of ten crops per image: ten times the compute"
-    )
+    views_option(parser)
     engine_options(parser)
     own_net_option(parser)
 
@@ -33,7 +31,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         chosen.model,
         chosen.data,
         part=chosen.part,
-        ten_crop=chosen.ten_crop,
+        views=chosen.views,
         engine=chosen.engine,
         precision=chosen.precision,
         calibrate=chosen.calibrate,
@@ -43,4 +41,8 @@ def run(chosen: argparse.Namespace) -> Answer:
     rows = done.evaluation.rows()
     width = max((len(printable(name)) for name in rows), default=0)
     shown = [f"  {printable(name):{width}}  {row}" for name, row in rows.items()]
-    return Answer("\n".join([*done.evaluation.lines(), *shown, done.audit.last_line()]), facts)
+    gained = []
+    if done.plain is not None and done.gain is not None:
+        plain = done.plain.task.metric.text(done.plain.score)
+        gained = [f"averaged over {done.views}: {done.gain.line()} against the plain view's {plain}"]
+    return Answer("\n".join([*done.evaluation.lines(), *gained, *shown, done.audit.last_line()]), facts)

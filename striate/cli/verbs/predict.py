@@ -6,7 +6,7 @@ import argparse
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from striate.cli.answer import MODEL, Answer, engine_options, own_net_option, terminal_progress
+from striate.cli.answer import MODEL, Answer, engine_options, own_net_option, terminal_progress, views_option
 from striate.errors import printable
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="with --sort-into: images whose highest probability is below P, such as 0.8, go to FOLDER/unsure/",
     )
+    views_option(parser)
     engine_options(parser)
     own_net_option(parser)
 
@@ -52,6 +53,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         engine=chosen.engine,
         precision=chosen.precision,
         calibrate=chosen.calibrate,
+        views=chosen.views,
         csv=chosen.csv,
         sort_into=chosen.sort_into,
         link=chosen.link,

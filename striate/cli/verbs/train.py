@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from striate.cli.answer import LAYOUT_HELP, LAYOUTS, SOURCES, Answer, net_with_weights, terminal_progress
-from striate.recipe.keys import COMPARED_HEADS, LINEAR_HEADS, STRATEGIES
+from striate.recipe.keys import LINEAR_HEADS, STRATEGIES, VOTING_HEADS
 from striate.recipe.optimizers import OPTIMIZERS
 from striate.recipe.schedules import SCHEDULES
 
@@ -56,7 +56,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def _keys(parser: argparse.ArgumentParser) -> None:
     """The flags that set a key of the recipe."""
     parser.add_argument(
-        "--net", help="network, as 'striate nets' lists them, or your own, as FILE.py:CLASS (default: chosen)"
+        "--net",
+        help="network, as 'striate nets' lists them, net file (.toml), or your own, as FILE.py:CLASS (default: chosen)",
     )
     parser.add_argument(
         "--weights", metavar="LIBRARY",
@@ -102,8 +103,9 @@ def _keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--balance", choices=["none", "weights", "sampling"], help="balance the classes")
     parser.add_argument("--ood", metavar="FOLDER", help="out-of-distribution images: fit and evaluate OOD detection")
     parser.add_argument(
-        "--head", choices=[*LINEAR_HEADS, *COMPARED_HEADS, "auto"],
-        help="classifier on the features; auto: chosen by cross-validation (features, finetune; default: logistic)",
+        "--head", choices=[*LINEAR_HEADS, *VOTING_HEADS, "auto"],
+        help="classifier on the features; auto: chosen by cross-validation; knn, tree and forest are not linear: no "
+        "fine-tuning, no export (features, finetune; default: logistic)",
     )  # fmt: skip
     parser.add_argument(
         "--learning-curve", action="store_const", const=True,
@@ -183,11 +185,14 @@ def run(chosen: argparse.Namespace) -> Answer:
 def _given(chosen: argparse.Namespace) -> dict[str, Any]:
     """The recipe keys set by the command line; the flag of a key overrides --set."""
     from striate.recipe.changing import assigned, augment_keys, options
+    from striate.recipe.net_file import is_net_file, net_keys
 
     given = assigned(chosen.assignments)
     given |= {f"augment.{name}": value for name, value in augment_keys(chosen.augment).items()}
     given |= {f"net.options.{name}": value for name, value in options(chosen.net_option).items()}
     given |= {key: getattr(chosen, flag) for flag, key in FLAGS.items() if getattr(chosen, flag) is not None}
+    if is_net_file(given.get("net.name")):
+        given = net_keys(given.pop("net.name")) | given
     return given | ({"net.name": net_with_weights(chosen)} if chosen.weights else {})
 
 

@@ -1,8 +1,15 @@
-"""Ten crops of one image, for predictions averaged over them. NumPy and Pillow only."""
+"""Several views of one image, for predictions averaged over them: mirrored, ten crops, any others.
+
+NumPy and Pillow only.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -35,11 +42,90 @@ def ten_crops(image: Image.Image, pixels: Pixels) -> Images:
     return np.concatenate([five, five[:, :, ::-1]])
 
 
+class View(Protocol):
+    """A replacement of `Pixels`: from an image to what a network sees of it."""
+
+    @property
+    def at_least(self) -> int:
+        """The minimum size, of which a reduced decoding must keep twice."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what `apply` returns."""
+        ...
+
+    def apply(self, image: Image.Image) -> Images:
+        """From an RGB image: uint8 [..., H, W, C]."""
+        ...
+
+
 @dataclass(frozen=True)
-class TenCrops:
-    """A replacement of `Pixels` that gives ten crops per image: uint8 [10, H, W, C]."""
+class Mirrored:
+    """The crop of `pixels`, mirrored left to right: uint8 [H, W, C]."""
 
     pixels: Pixels
+
+    @property
+    def at_least(self) -> int:
+        """As of `pixels`."""
+        return self.pixels.at_least
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As of `pixels`."""
+        return self.pixels.shape
+
+    def apply(self, image: Image.Image) -> Images:
+        """The mirrored crop of an RGB image."""
+        return self.pixels.apply(image)[:, ::-1]
+
+
+@dataclass(frozen=True)
+class Several:
+    """Views of different shapes, in one row for each image: uint8 [bytes], which `parts` takes apart again."""
+
+    views: tuple[View, ...]
+
+    @classmethod
+    def of(cls, views: Iterable[View]) -> Several:
+        """Each view once."""
+        return cls(tuple(dict.fromkeys(views)))
+
+    @property
+    def at_least(self) -> int:
+        """The largest of the views'."""
+        return max(view.at_least for view in self.views)
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """The bytes of all views."""
+        return (sum(prod(view.shape) for view in self.views),)
+
+    def apply(self, image: Image.Image) -> Images:
+        """All views of an RGB image."""
+        return np.concatenate([view.apply(image).reshape(-1) for view in self.views])
+
+    def parts(self, rows: Images) -> dict[View, Images]:
+        """Each view of N images, [N, *shape], from rows [N, bytes]."""
+        found, start = {}, 0
+        for view in self.views:
+            end = start + prod(view.shape)
+            found[view] = rows[:, start:end].reshape(len(rows), *view.shape)
+            start = end
+        return found
+
+
+@dataclass(frozen=True)
+class TenCrops:
+    """Ten crops per image: uint8 [10, H, W, C]."""
+
+    pixels: Pixels
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the ten crops."""
+        return (10, *self.pixels.shape)
 
     @property
     def at_least(self) -> int:

@@ -89,7 +89,7 @@ def measure(images: Images, rows: Sequence[int] | NDArray[np.integer] | None = N
     channels = images.shape[3]
     sums = np.zeros(images.shape[1:], np.int64)
     products = np.zeros((channels, channels), np.int64)
-    for block in _blocks(images, rows):
+    for block in blocks(images, rows):
         sums += block.sum(0, dtype=np.int64)
         pixels = block.reshape(-1, channels).astype(np.float64)
         products += (pixels.T @ pixels).astype(np.int64)  # integers far below 2^53: exact in any order
@@ -111,7 +111,8 @@ def measure(images: Images, rows: Sequence[int] | NDArray[np.integer] | None = N
     )
 
 
-def _blocks(images: Images, rows: Sequence[int] | NDArray[np.integer] | None) -> Iterator[Images]:
+def blocks(images: Images, rows: Sequence[int] | NDArray[np.integer] | None) -> Iterator[Images]:
+    """The images [N, H, W, C], or those at `rows`, a few million values at a time."""
     step = max(1, _BLOCK // math.prod(images.shape[1:]))
     count = len(images) if rows is None else len(rows)
     for start in range(0, count, step):

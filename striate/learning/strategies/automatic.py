@@ -14,6 +14,7 @@ from striate.learning.prepare import Prepared, prepare_features
 from striate.learning.result import TrainResult
 from striate.learning.strategies.features import fit_head, with_fitted_head
 from striate.recipe import Recipe
+from striate.recipe.keys import VOTING_HEADS
 
 
 def train(
@@ -24,7 +25,8 @@ def train(
     prepared = prepare_features(source, plan.net, recipe, context)
     fitted = fit_head(prepared, context)
     with context.clock.stage("choose the strategy"):
-        gain = expected_gain(prepared, fitted)
+        # A head that was asked for and is not linear stays: fine-tuning could not train it.
+        gain = None if recipe.head.kind in VOTING_HEADS else expected_gain(prepared, fitted)
         plan = _decided(plan, prepared, gain, context)
     context.log("decision", {"strategy": plan.strategy, "why": plan.why})
     decided = context.recorded(recipe.updated({"strategy": plan.strategy}))

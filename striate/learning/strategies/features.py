@@ -1,4 +1,4 @@
-"""Strategy "features": one pass through a frozen pretrained net, then a linear head fitted to convergence."""
+"""Strategy "features": one pass through a frozen pretrained net, then a head on its features."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _learning_curve(
 
     def predict(rows: list[int]) -> NDArray[np.float32]:
         head = fit_on(split, matrix, recipe, rows)
-        return split.audit.task.predictions(held_out @ head.weight.T + head.bias)
+        return split.audit.task.predictions(head.logits(held_out))
 
     with context.clock.stage("learning curve"), context.progress.bar("The learning curve", FITS_OF_CURVE) as bar:
         return learning_curve(split, predictions, predict, recipe.seed, bar.advance)

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from striate.data.augment.augmentation import Augmentation
 from striate.data.sources.base import Source
 from striate.data.splits import folds_of, possible_folds
-from striate.inference.backbones import net_of
+from striate.errors import RequestError
+from striate.inference.backbones import net_of, normalised
 from striate.learning.checks import FINETUNED_RATE
 from striate.learning.context import RunContext
 from striate.learning.evaluating import evaluate, train_with_folds
@@ -28,15 +29,17 @@ from striate.learning.ood import open_ood
 from striate.learning.planning import Plan
 from striate.learning.prepare import Features, Prepared, prepare_features, with_images
 from striate.learning.result import TrainResult
+from striate.learning.split import Split
 from striate.learning.strategies.features import fit_head
 from striate.learning.trainer import Fitted, InitialState, OnEpoch, Trainer
 from striate.model import Model
 from striate.nets.base import Net
 from striate.recipe import Recipe
+from striate.recipe.keys import VOTING_HEADS
 from striate.training.evaluation import validate
 from striate.training.hooks import Hook
 from striate.training.loop_state import LoopState
-from striate.training.view import View, normalised
+from striate.training.view import View
 from striate.transfer.head import Head
 from striate.transfer.unfreezing import Unfreezing, rates, recalibrate_batch_norms, trained_stages
 
@@ -52,6 +55,10 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, exten
 
     If training images set aside show that fine-tuning did not help, the model is the pretrained net with that head.
     """
+    if recipe.head.kind in VOTING_HEADS:
+        raise RequestError(
+            f"--head {recipe.head.kind}: fine-tuning needs a linear head, to train it with the network's stages"
+        )
     ood = open_ood(recipe.data.ood)
     prepared = prepare_features(source, plan.net, recipe, context)
     return from_fitted_head(prepared, fit_head(prepared, context), ood, context, extensions)
@@ -65,9 +72,12 @@ def from_fitted_head(
     prepared = dataclasses.replace(prepared, recipe=recipe)
     features = prepared.features
     assert features is not None
+    if not isinstance(fitted.head, Head):  # of "auto"; a linear one is trained with the stages
+        prepared = dataclasses.replace(prepared, recipe=(recipe := recipe.updated({"head.kind": "logistic"})))
+        fitted = fit_head(prepared, context)
+    assert isinstance(fitted.head, Head)
     pretrained = Pretrained(features, fitted.head)
-    moves = set(Augmentation.of(recipe.augment).transforms) - _IN_PLACE
-    prepared = with_images(prepared, context, larger=bool(moves))
+    prepared = with_images(prepared, context, larger=moves(recipe))
     with context.clock.stage("test mirroring"):
         prepared, notes = with_tested_flip(prepared, given)
     backbone = features.extractor.backbone
@@ -102,6 +112,11 @@ def with_defaults(recipe: Recipe) -> Recipe:
     )
 
 
+def moves(recipe: Recipe) -> bool:
+    """Whether the augmentation uses what is outside the crop, so that images need a margin."""
+    return bool(set(Augmentation.of(recipe.augment).transforms) - _IN_PLACE)
+
+
 @dataclass(frozen=True, eq=False)
 class Pretrained:
     """A pretrained net under a fitted head, from which fine-tuning starts. head: fitted to all training images."""
@@ -112,7 +127,9 @@ class Pretrained:
     def head_for(self, trainer: Trainer, rows: list[int]) -> Head:
         """The head fitted to the images at `rows`."""
         split = trainer.data.split
-        return self.head if rows == split.rows("train") else fit_on(split, self.features.matrix, trainer.recipe, rows)
+        if rows == split.rows("train"):
+            return self.head
+        return linear_head(split, self.features.matrix, trainer.recipe, rows)
 
     def model(self, trainer: Trainer, rows: list[int]) -> Model:
         """The pretrained net with that head."""
@@ -124,13 +141,19 @@ class Pretrained:
         recipe = trainer.recipe
         net = net_of(self.model(trainer, rows))
         if recipe.finetune.batch_norm == "recalibrated":
-            recalibrate_batch_norms(net, recipe.finetune.unfreeze, _batches(trainer, rows))
+            recalibrate_batch_norms(net, recipe.finetune.unfreeze, self._batches(trainer, rows))
             matrix = np.full(self.features.matrix.shape, np.nan, np.float32)
-            matrix[rows] = _embedded(net, _batches(trainer, rows))
-            _put_head(net, fit_on(trainer.data.split, matrix, recipe, rows))
+            matrix[rows] = _embedded(net, self._batches(trainer, rows))
+            _put_head(net, linear_head(trainer.data.split, matrix, recipe, rows))
         shares = rates(net, recipe.finetune.unfreeze, recipe.finetune.layer_decay)
         hook = Unfreezing(net, recipe.finetune.unfreeze, recipe.finetune.batch_norm)
-        return InitialState(net, trainer.data.pixels, rates=shares, hooks=(hook,), fitted=True)
+        tensors = self.features.extractor.backbone.input_tensors
+        return InitialState(net, trainer.data.pixels, tensors, rates=shares, hooks=(hook,), fitted=True)
+
+    def _batches(self, trainer: Trainer, rows: list[int]) -> Iterator[Tensor]:
+        """The images at `rows`, normalised, in batches."""
+        for start in range(0, len(rows), AT_ONCE):
+            yield normalised(trainer.images.exact(rows[start : start + AT_ONCE]), self.features.extractor.backbone)
 
     def fit(self, trainer: Trainer, rows: list[int], held_out: list[int], on_epoch: OnEpoch, stage: str) -> Fitted:
         """A model fine-tuned on the images at `rows`, and its history on a part of them set aside, from epoch 0 on.
@@ -140,7 +163,7 @@ class Pretrained:
         aside = _aside(trainer, rows)
         if not aside:
             return trainer.fit(rows, [], on_epoch, stage)
-        start = _AtStart(trainer, aside, on_epoch)
+        start = _AtStart(trainer, aside, on_epoch, self.features.extractor.backbone)
         tuned_on = sorted(set(rows) - set(aside))
         fitted = dataclasses.replace(trainer, hooks=(*trainer.hooks, start)).fit(tuned_on, aside, on_epoch, stage)
         before, after = start.row["held_out_loss"], _chosen(trainer, fitted.history)["held_out_loss"]
@@ -156,15 +179,25 @@ class Pretrained:
         return Fitted(model, (start.row, *fitted.history), (f"{said}.",))
 
 
+def linear_head(split: Split, features: NDArray[np.float32], recipe: Recipe, rows: list[int]) -> Head:
+    """The head fitted to the images at `rows`; a logistic one, where "auto" would choose one that is not linear."""
+    head = fit_on(split, features, recipe, rows)
+    if not isinstance(head, Head):
+        head = fit_on(split, features, recipe.updated({"head.kind": "logistic"}), rows)
+    assert isinstance(head, Head)
+    return head
+
+
 class _AtStart(Hook):
     """Epoch 0 of the history: the net as it starts, evaluated on the images at `rows`."""
 
-    def __init__(self, trainer: Trainer, rows: list[int], on_epoch: OnEpoch) -> None:
-        self.trainer, self.rows, self.on_epoch = trainer, rows, on_epoch
+    def __init__(self, trainer: Trainer, rows: list[int], on_epoch: OnEpoch, backbone: Model) -> None:
+        self.trainer, self.rows, self.on_epoch, self.backbone = trainer, rows, on_epoch, backbone
         self.row: Row = {}
 
     def start(self, loop: LoopState) -> None:
-        view = View(self.trainer.evaluation_examples(self.rows), loop.device)
+        examples = self.trainer.evaluation_examples(self.rows, self.backbone.pixels, self.backbone.input_tensors)
+        view = View(examples, loop.device)
         found = validate(loop.net.eval(), view, loop.held_out_loss, precision=loop.recipe.train.precision)
         self.row = {"epoch": 0, loop.examples.task.metric.curve_key: found.score, "held_out_loss": found.loss}
         self.on_epoch(self.row)
@@ -184,14 +217,6 @@ def _chosen(trainer: Trainer, history: tuple[Row, ...]) -> Row:
         for row in reversed(history):  # the first on a tie
             chosen = chosen if metric.better(chosen[metric.curve_key], row[metric.curve_key]) else row
     return chosen
-
-
-def _batches(trainer: Trainer, rows: list[int]) -> Iterator[Tensor]:
-    """The images at `rows`, normalised, in batches."""
-    pixels = trainer.data.pixels
-    for start in range(0, len(rows), AT_ONCE):
-        images = torch.from_numpy(trainer.images.exact(rows[start : start + AT_ONCE])).permute(0, 3, 1, 2)
-        yield normalised(images, pixels.mean, pixels.std)
 
 
 @torch.no_grad()

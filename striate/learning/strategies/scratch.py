@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from striate.data.augment.augmentation import Augmentation
-from striate.data.augment.statistics import measure
+from striate.data.augment.statistics import NORMALISATIONS, measure
+from striate.data.augment.whitening import check_whitening, fit_zca
 from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.learning.context import RunContext
@@ -34,12 +35,14 @@ def train(
 ) -> TrainResult:
     """Train `plan.net` from random weights. Raises RequestError for data that cannot be trained on."""
     _check(recipe, plan.net)
-    ood, pixels = open_ood(recipe.data.ood), scratch_pixels(plan.net, summary)
+    ood, pixels = open_ood(recipe.data.ood), scratch_pixels(plan.net, summary, recipe.net.options)
     if ood and not has_embedding(plan.net, source.task, pixels):
         raise RequestError(
             f"{plan.net} does not end in a linear layer, so it has no feature space to detect OOD images in; "
             "choose another net, or omit --ood"
         )
+    if recipe.input.normalise == "zca":
+        check_whitening(pixels.height, pixels.width, pixels.channels)
     given, recipe = recipe.augment, recipe.updated({"augment": chosen_augment(recipe.augment, pixels)})
     larger = Augmentation.of(recipe.augment).zooms and summary.side > pixels.height
     prepared = _with_epochs(prepare_images(source, pixels, recipe, context, larger=larger))
@@ -55,9 +58,25 @@ def train(
 def random_weights(trainer: Trainer, rows: list[int]) -> InitialState:
     """Random weights, and the normalisation measured on the images at `rows`."""
     recipe = trainer.recipe
+    how = recipe.input.normalise
     found = measure(trainer.images.exact_array, trainer.images.places[rows])
-    centre, deviation = found.normalisation(recipe.input.normalise)
+    centre, deviation = found.normalisation(how if how in NORMALISATIONS else "mean-pixel")
     pixels = dataclasses.replace(trainer.data.pixels, mean=tuple(found.mean.tolist()), std=tuple(deviation.tolist()))
+    tensors: dict[str, NDArray[np.float32]] = {}
+    if how == "mean-image":
+        tensors["mean_image"] = centre.astype(np.float32)
+    if how in ("gcn", "zca"):
+        pixels = dataclasses.replace(pixels, contrast=recipe.input.gcn_scale)
+    if how == "zca":
+        with trainer.context.progress.bar("Whitening", 1) as bar:
+            whitening = fit_zca(
+                trainer.images.exact_array,
+                trainer.images.places[rows],
+                contrast=pixels.contrast,
+                epsilon=recipe.input.zca_epsilon,
+            )
+            bar.advance()
+        tensors |= {"zca.weight": whitening.weight, "zca.bias": whitening.bias}
     net = create_classifier(
         trainer.net,
         classes=trainer.task.outputs,
@@ -65,7 +84,7 @@ def random_weights(trainer: Trainer, rows: list[int]) -> InitialState:
         input_size=(pixels.height, pixels.width),
         options=recipe.net.options,
     )
-    return InitialState(net, pixels, centre.astype(np.float32) if recipe.input.normalise == "mean-image" else None)
+    return InitialState(net, pixels, tensors)
 
 
 def chosen_augment(augment: Augment, pixels: Pixels) -> Augment:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.report.compare.summary import RunSummary
+from striate.tasks.metrics import difference_interval
 
 FEWEST = 5  # common images
-_WIDE = 1.96  # standard errors of a 95 % interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +34,8 @@ class Paired:
     def alike(self, one: int, other: int) -> bool:
         """Whether the 95 % interval of the difference of two runs, image by image, holds 0."""
         difference = self.values[one] - self.values[other]
-        error = float(difference.std(ddof=1)) / self.images**0.5
-        if not difference.any():
-            return True
-        return bool(abs(float(difference.mean())) <= _WIDE * error)
+        low, high = difference_interval(difference)
+        return low <= 0 <= high
 
 
 def paired(runs: Sequence[RunSummary]) -> Paired | None:

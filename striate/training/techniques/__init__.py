@@ -28,7 +28,7 @@ def techniques(recipe: Recipe, *, validated: bool) -> list[Hook]:
     if recipe.train.clip_norm:
         hooks.append(GradientClipping(recipe.train.clip_norm))
     if recipe.train.l1:
-        hooks.append(L1Penalty(recipe.train.l1))
+        hooks.append(L1Penalty(recipe.train.l1, everything=recipe.train.l1_norm_and_bias))
     if recipe.train.ema_decay:
         hooks.append(WeightAveraging(recipe.train.ema_decay))
     if isinstance(recipe.schedule, schedules.Plateau):

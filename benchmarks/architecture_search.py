@@ -1,0 +1,98 @@
+"""Random search, regularised evolution and reinforcement learning at an equal number of trials, over several seeds.
+
+The digits set (1,797 images of 8 x 8 pixels), and the mobile space for that size: 5,184 networks. A trial trains from
+the same seed, so a network has one reward, which all searches share; what is compared is how the samplers choose. Three
+results are recorded for each sampler, with the 95 % interval of the mean over the seeds: the best reward found, the
+mean reward of the last half of the trials, and the reward of the found network trained again from other seeds, which
+shows what of the best reward was luck. The noise of one short training is recorded beside them.
+
+    python benchmarks/architecture_search.py [--seeds 6] [--trials 24]
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import time
+
+from recording import write_record
+
+from striate import open_data
+from striate.tasks.metrics import mean_interval
+from striate.tuning.architecture.images import trial_images
+from striate.tuning.architecture.mobile_space import mobile_space
+from striate.tuning.architecture.objective import Objective, madds_target
+from striate.tuning.architecture.samplers import SAMPLERS, sampler
+from striate.tuning.architecture.search import Study, run_study
+from striate.tuning.architecture.space import Point
+from striate.tuning.architecture.trial import Judge, Trial, trial_recipe
+
+IMAGES, EPOCHS, AGAIN = 600, 5, 3  # of a trial; trainings of a found network from other seeds
+
+
+def main() -> None:
+    """Run the searches, print and record them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--trials", type=int, default=24)
+    chosen = parser.parse_args()
+    start = time.perf_counter()
+    training, validation = trial_images(open_data("digits"), most=IMAGES, rule="squash", seed=0).at(8)
+    recipe = trial_recipe(epochs=EPOCHS, batch=32, seed=0)
+    judge = Judge(mobile_space(8, channels=8), Objective("madds", madds_target(8)), training, validation, recipe)
+    studies: dict[str, list[Study]] = {name: [] for name in SAMPLERS}
+    known: dict[Point, Trial] = {}
+    for name, found in studies.items():
+        for seed in range(chosen.seeds):
+            proposing = sampler(name, judge.space, seed)
+            found.append(run_study(proposing, chosen.trials, judge, name=name, known=known.values()))
+            known |= {trial.point: trial for trial in found[-1].trials}
+    rows = [_row(name, found, judge, chosen.trials) for name, found in studies.items()]
+    rows.append(_noise(judge, studies["random"][0]))
+    rows.append({"what": "all searches", "networks": len(known), "seconds": round(time.perf_counter() - start, 1)})
+    for row in rows:
+        print(row)
+    write_record("architecture-search", rows, ("striate", "torch", "numpy"))
+
+
+def _row(name: str, studies: list[Study], judge: Judge, trials: int) -> dict[str, object]:
+    best = [study.best for study in studies]
+    rewards = [trial.reward for trial in best if trial is not None]
+    later = [statistics.mean(trial.reward for trial in study.trials[trials // 2 :]) for study in studies]
+    again = [
+        statistics.mean(_reseeded(judge, seed)(trial.point).reward for seed in range(1, AGAIN + 1))
+        for trial in best
+        if trial is not None
+    ]
+    return {
+        "what": f"{name}, {trials} trials, {len(studies)} seeds",
+        "best reward": _summary(rewards),
+        "mean reward of the last half": _summary(later),
+        f"found network trained {AGAIN} times more": _summary(again),
+    }
+
+
+def _summary(values: list[float]) -> dict[str, object]:
+    low, high = mean_interval(values)
+    return {"mean": round(statistics.mean(values), 4), "interval": [round(low, 4), round(high, 4)]}
+
+
+def _noise(judge: Judge, study: Study) -> dict[str, object]:
+    """The deviation of the reward over training seeds, and over networks of the space."""
+    points = [trial.point for trial in study.trials[:5]]
+    within = [statistics.stdev(_reseeded(judge, seed)(point).reward for seed in range(5)) for point in points]
+    return {
+        "what": "noise of a trial",
+        "deviation over training seeds": round(statistics.mean(within), 4),
+        "deviation over networks": round(statistics.stdev(trial.reward for trial in study.trials), 4),
+        "validation images": len(judge.validation),
+    }
+
+
+def _reseeded(judge: Judge, seed: int) -> Judge:
+    return dataclasses.replace(judge, recipe=judge.recipe.updated({"seed": seed}))
+
+
+if __name__ == "__main__":
+    main()

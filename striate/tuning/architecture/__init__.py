@@ -1,0 +1,1 @@
+"""Architecture search: spaces of networks, objectives, samplers, and the search that runs them."""
