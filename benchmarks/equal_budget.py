@@ -16,7 +16,7 @@ from recording import DATA, write_record
 from striate import benchmark
 
 IMAGES, SECONDS = 5000, 600
-NETS = ("lenet5_plain", "lenet5", "resnet20")
+NETS = ("lenet5_plain", "lenet5", "resnet_tiny")
 
 
 def digits() -> dict[str, tuple[np.ndarray, np.ndarray]]:

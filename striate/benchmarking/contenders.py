@@ -78,7 +78,7 @@ def _contender(name: str, recipe: Recipe | None, summary: DataSummary, *, starte
     check_request(own)
     check_options(net, options)
     _check_recipe(own)
-    pixels = pretrained(net).pixels if started else scratch_pixels(net, summary)
+    pixels = pretrained(net).pixels if started else scratch_pixels(net, summary, options)
     chosen = {
         "augment": chosen_augment(own.augment, pixels),
         "train.precision": "float32" if own.train.precision == AUTO else own.train.precision,

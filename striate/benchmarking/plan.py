@@ -6,9 +6,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from striate.benchmarking.budget import RATES, Budget, EpochCost, scaled, sized
+from striate.benchmarking.budget import IN_ALL, RATES, Budget, EpochCost, scaled, sized
 from striate.errors import RequestError
 
+LONG = 2.0  # times the time that is planned for: too long to begin without being asked
 MEASURED = 10.0  # seconds for the costs and the latency of a net, about
 
 
@@ -80,7 +81,8 @@ def planned(
 ) -> BenchmarkPlan:
     """The plan with the epochs of each net, from what an epoch of it costs. budget: None for one of about ten minutes.
 
-    Raises RequestError for a budget that is too small for a net.
+    Raises RequestError for a budget that is too small for a net, and without one where nets differ so much in cost that
+    equal multiply-adds would take much longer.
     """
     chosen = budget or sized(probes, seeds)
     found = []
@@ -90,7 +92,15 @@ def planned(
         found.append(
             dataclasses.replace(net, epochs=epochs, madds=probe.madds * runs, seconds=probe.seconds * runs * seeds)
         )
-    return BenchmarkPlan(data, chosen, seeds, RATES, tuple(found), counts)
+    plan = BenchmarkPlan(data, chosen, seeds, RATES, tuple(found), counts)
+    if budget is None and sum(one.seconds for one in found) > LONG * IN_ALL:
+        cheap, costly = max(found, key=lambda one: one.epochs), min(found, key=lambda one: one.epochs)
+        raise RequestError(
+            f"with equal multiply-adds these nets take about {_time(plan.seconds)}: an epoch of {costly.label} costs as "
+            f"much as {cheap.epochs / costly.epochs:.0f} of {cheap.label}; give --budget, such as 6epochs, 10min or "
+            f"{chosen.option}"
+        )
+    return plan
 
 
 def check_seeds(seeds: int) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from striate import RequestError
 from striate.benchmarking.budget import RATES, Budget, EpochCost, parse_budget, parse_match, sized
+from striate.benchmarking.plan import PlannedNet, planned
 
 COST = EpochCost(madds=2e9, seconds=4.0)
 
@@ -56,3 +57,12 @@ def test_what_nets_are_scaled_to() -> None:
     for typed in ("300M", "madds=", "madds=0", "parameters=3M"):
         with pytest.raises(RequestError, match="madds=300M"):
             parse_match(typed)
+
+
+def test_nets_of_very_different_cost_are_not_begun_without_a_budget() -> None:
+    nets = [PlannedNet(label, label, False, {}, 0, 0.0, 0.0) for label in ("small", "large")]
+    probes = [EpochCost(1e9, 2.0), EpochCost(2e12, 60.0)]
+    with pytest.raises(RequestError, match=r"an epoch of large costs as much as 2000 of small; give --budget"):
+        planned("data", nets, probes, None, 3, {})
+    small, large = planned("data", nets, probes, Budget("epochs", 6), 3, {}).nets
+    assert (small.epochs, large.epochs, small.seconds) == (2, 2, 3 * 3 * 2 * 2.0)
