@@ -96,8 +96,8 @@ def planned(
     if budget is None and sum(one.seconds for one in found) > LONG * IN_ALL:
         cheap, costly = max(found, key=lambda one: one.epochs), min(found, key=lambda one: one.epochs)
         raise RequestError(
-            f"with equal multiply-adds these nets take about {_time(plan.seconds)}: an epoch of {costly.label} costs as "
-            f"much as {cheap.epochs / costly.epochs:.0f} of {cheap.label}; give --budget, such as 6epochs, 10min or "
+            f"with equal multiply-adds these nets take about {_time(plan.seconds)}: an epoch of {costly.label} costs "
+            f"as much as {cheap.epochs / costly.epochs:.0f} of {cheap.label}; give --budget, such as 6epochs, 10min or "
             f"{chosen.option}"
         )
     return plan
