@@ -50,6 +50,7 @@ class BenchmarkData:
     def __init__(self, source: Source, summary: DataSummary, recipe: Recipe, context: RunContext) -> None:
         self.source, self.summary, self.recipe, self.context = source, summary, recipe, context
         self._prepared: dict[tuple[Pixels, bool], Prepared] = {}
+        self._augments: dict[str, Augment] = {}  # the test of mirroring is made once for each
         self._parts: Parts | None = None
 
     @property
@@ -73,9 +74,12 @@ class BenchmarkData:
         if len(rows[2]) != len(parts.test):
             missing = len(parts.test) - len(rows[2])
             raise RequestError(f"{contender.net} cannot read {missing} of the test images that score all nets")
-        chosen = dataclasses.replace(prepared, recipe=recipe)
-        chosen, _ = with_tested_flip(chosen, given)
-        return Rows(chosen, *rows)
+        key = f"{pixels} {recipe.augment} {recipe.seed}"
+        if key not in self._augments:
+            tested, _ = with_tested_flip(dataclasses.replace(prepared, recipe=recipe), given)
+            self._augments[key] = tested.recipe.augment
+        recipe = recipe.updated({"augment": self._augments[key]})
+        return Rows(dataclasses.replace(prepared, recipe=recipe), *rows)
 
     def _of(self, split: Split) -> Parts:
         """The parts, made from the first split: the same for every input size."""

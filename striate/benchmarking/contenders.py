@@ -21,7 +21,8 @@ from striate.pixels import Pixels
 from striate.recipe import Recipe
 from striate.recipe.optimizers import AUTO
 from striate.tasks import Task
-from striate.weights.models import pretrained
+from striate.weights.models import named_model
+from striate.weights.registry import has_weights, nets_with_weights
 
 PAPER = "paper"  # in place of a recipe: each net's own
 CLOSE = 0.1  # share by which a scaled net's multiply-adds may differ from those that were asked for
@@ -78,7 +79,16 @@ def _contender(name: str, recipe: Recipe | None, summary: DataSummary, *, starte
     check_request(own)
     check_options(net, options)
     _check_recipe(own)
-    pixels = pretrained(net).pixels if started else scratch_pixels(net, summary, options)
+    if started:
+        if options:
+            raise RequestError(f"net.options are of networks from random weights; {net} starts from published ones")
+        if not has_weights(net):
+            known_nets = ", ".join(nets_with_weights())
+            raise RequestError(f"there are no published weights of {net!r} here; nets that have them: {known_nets}")
+        weights = named_model(net)
+        pixels, options = weights.pixels, dict(weights.options.get("options", {}))
+    else:
+        pixels = scratch_pixels(net, summary, options)
     chosen = {
         "augment": chosen_augment(own.augment, pixels),
         "train.precision": "float32" if own.train.precision == AUTO else own.train.precision,

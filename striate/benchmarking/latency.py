@@ -16,7 +16,7 @@ BATCHES = (1, 16)
 WARM_UPS, ROUNDS = 10, 30
 BAND = (10, 90)  # percentiles
 OWN = 0.9  # of the seconds that pass, the least that one thread computes for if nothing else runs
-CONDITIONS = f"torch {torch.__version__}, float32, one thread, without decoding and preprocessing"
+CONDITIONS = f"torch {torch.__version__}, float32, one thread of the CPU, without decoding and preprocessing"
 
 Run = Callable[[], object]
 

@@ -8,7 +8,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from striate.model import Model
 from striate.model import read as read_model
 from striate.model import write as write_model
 from striate.nets.base import Net
+from striate.progress import Progress
 from striate.reading import TABLE, read_file
 from striate.storage import json_text, write_text
 from striate.tasks import Task
@@ -125,15 +126,19 @@ class Trainings:
         """The task of the data."""
         return self.rows.prepared.split.audit.task
 
-    def run(self, seed: int, epochs: int) -> SeedResult:
-        """The result of a seed, each learning rate trained for so many epochs."""
+    def run(self, seed: int, epochs: int, told: Callable[[], None]) -> SeedResult:
+        """The result of a seed, each learning rate trained for so many epochs. told: called after each of them."""
         folder = self.folder / f"seed-{seed}"
         done = _read(folder / "result.json")
         if done is not None:
+            for _ in RATES:
+                told()
             return SeedResult.from_dict(done)
-        peak = self.contender.recipe.optimizer.peak
-        tries = tuple(self._try(folder / f"rate-{place + 1}", seed, epochs, times * peak)
-                      for place, times in enumerate(RATES))  # fmt: skip
+        peak, trained = self.contender.recipe.optimizer.peak, list[Try]()
+        for place, times in enumerate(RATES):
+            trained.append(self._try(folder / f"rate-{place + 1}", seed, epochs, times * peak))
+            told()
+        tries = tuple(trained)
         chosen = best_try(tries, self.task)
         found = SeedResult(seed, tries)
         if chosen is not None:
@@ -203,7 +208,8 @@ class Trainings:
             }
         )
         prepared = dataclasses.replace(self.rows.prepared, recipe=recipe)
-        context = BenchmarkContext(FollowerFolder(folder), Clock(), self.context.progress, stop=self.context.stop)
+        progress = _WithoutBars(self.context.progress)
+        context = BenchmarkContext(FollowerFolder(folder), Clock(), progress, stop=self.context.stop)
         initial = published_weights if self.contender.pretrained else random_weights
         return Trainer(self.contender.net, prepared, context, initial, hooks=(hook,))
 
@@ -224,6 +230,13 @@ class Trainings:
             interval=evaluation.interval if all(map(math.isfinite, evaluation.interval)) else None,
             image_scores=tuple(scores.tolist()),
         )
+
+
+class _WithoutBars(Progress):
+    """Says what another one says; the benchmark has the bar."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.say = progress.say  # type: ignore[method-assign]
 
 
 class BenchmarkContext(RunContext):

@@ -35,7 +35,7 @@ from striate.progress import Progress
 from striate.reading import TEXT, given_path, read_given
 from striate.recipe import Recipe
 from striate.report.page import render
-from striate.sections.wording import formatted
+from striate.sections.wording import Format, formatted
 from striate.storage import json_text, sha256_of, write_text
 
 PLAN, RESULT, REPORT = "plan.json", "result.json", "report.html"
@@ -55,12 +55,13 @@ class Benchmark:
         """The result as text."""
         if self.outcome is None:
             return self.plan.lines()
-        found, form = self.outcome, "percent" if self.outcome.metric.share else "digits"
+        found = self.outcome
+        form: Format = "percent" if found.metric.share else "digits"
         rows = [("net", found.metric.name, "range over seeds", "parameters", "multiply-adds", "ms", "training")]
         for one in found.results:
-            low, high = (formatted(value, form) for value in (min(one.scores), max(one.scores)))  # type: ignore[arg-type]
+            low, high = (formatted(value, form) for value in (min(one.scores), max(one.scores)))
             rows.append((
-                one.label, formatted(one.score, form), f"{low} to {high}", f"{one.costs.parameters:,}",  # type: ignore[arg-type]
+                one.label, formatted(one.score, form), f"{low} to {high}", f"{one.costs.parameters:,}",
                 f"{one.costs.madds:,}", f"{1000 * one.latency[BATCHES[0]].median:.3g}", f"{one.seconds:.0f} s",
             ))  # fmt: skip
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -199,11 +200,10 @@ class _Work:
     def _trained(self, plan: BenchmarkPlan, trainings: Sequence[Trainings]) -> list[tuple[SeedResult, ...]]:
         """The results of each net; seed by seed, so that a benchmark that is stopped has all nets on the first ones."""
         found: list[list[SeedResult]] = [[] for _ in trainings]
-        with self.progress.bar("Nets and seeds", plan.seeds * len(trainings)) as bar:
+        with self.progress.bar("Trainings", plan.seeds * len(plan.rates) * len(trainings)) as bar:
             for number in range(plan.seeds):
                 for place, one in enumerate(trainings):
-                    found[place].append(one.run(self.recipe.seed + number, plan.nets[place].epochs))
-                    bar.advance()
+                    found[place].append(one.run(self.recipe.seed + number, plan.nets[place].epochs, bar.advance))
         return [tuple(results) for results in found]
 
     def _measured(

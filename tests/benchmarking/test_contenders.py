@@ -90,6 +90,8 @@ def test_a_net_that_did_not_train_is_said_and_not_compared() -> None:
 def test_published_weights_are_where_a_pretrained_net_starts() -> None:
     (one, _) = contenders([], ["efficientnet_lite0", "efficientnet_lite0"], Recipe(), PHOTOS)
     assert one.label == "efficientnet_lite0 (pretrained)" and one.pretrained
+    with pytest.raises(RequestError, match="no published weights of 'lenet5' here; nets that have them: "):
+        contenders(["resnet20"], ["lenet5"], Recipe(), PHOTOS)
     with pytest.raises(RequestError, match="width is theirs"):
         matched(one, 80_000_000, TASK)
     from striate.benchmarking.trainings import starting_net
