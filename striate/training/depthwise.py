@@ -7,52 +7,38 @@ long again, because there is no fast kernel for them. Four 3 x 3 gradients on sh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from striate.training.conv_forward import ConvForward, computed_by, is_plain
+
 _FAST = 3  # the side of a kernel whose weight gradient is fast
 
 Pair = tuple[int, int]
 
 
-@contextmanager
-def fast_depthwise(net: nn.Module) -> Iterator[None]:
+def fast_depthwise(net: nn.Module) -> AbstractContextManager[None]:
     """Within it, the depthwise convolutions of `net` are trained this way on a CPU; their outputs do not change.
 
     Those of at most 3 x 3 without a stride are fast already and are left unchanged. Under autocast to bfloat16 the
     others compute in float32.
     """
-    changed = [module for module in net.modules() if _is_slow(module)]
-    try:
-        for module in changed:
-            vars(module)["_conv_forward"] = _forward(cast(nn.Conv2d, module))
-        yield
-    finally:
-        for module in changed:
-            vars(module).pop("_conv_forward", None)
+    return computed_by(net, _is_slow, _forward)
 
 
-def _is_slow(module: nn.Module) -> bool:
-    """Whether this is a depthwise convolution on a CPU with a gradient that has no fast kernel."""
-    return (
-        isinstance(module, nn.Conv2d)
-        and module.groups == module.in_channels == module.out_channels > 1
-        and (max(module.kernel_size) > _FAST or max(module.stride) > 1)
-        and module.padding_mode == "zeros"
-        and module.dilation == (1, 1)
-        and not isinstance(module.padding, str)
-        and module.weight.device.type == "cpu"
-    )
+def _is_slow(conv: nn.Conv2d) -> bool:
+    """Whether this is a depthwise convolution with a gradient that has no fast kernel."""
+    depthwise = conv.groups == conv.in_channels == conv.out_channels > 1
+    return depthwise and is_plain(conv) and (max(conv.kernel_size) > _FAST or max(conv.stride) > 1)
 
 
-def _forward(module: nn.Conv2d) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
-    stride, padding = cast(Pair, module.stride), cast(Pair, module.padding)
-    slow = max(module.kernel_size) > _FAST
+def _forward(conv: nn.Conv2d) -> ConvForward:
+    stride, padding = cast(Pair, conv.stride), cast(Pair, conv.padding)
+    slow = max(conv.kernel_size) > _FAST
 
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         with torch.autocast("cpu", enabled=False):

@@ -7,13 +7,14 @@ Measured with torch 2.13: where a map has few places and the kernel many weights
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from striate.training.conv_forward import ConvForward, computed_by, is_plain
 
 # Input times output channels, for each place of the output map, from which on the matrix product is faster: in float32,
 # in bfloat16, and in bfloat16 on a processor with AMX. Measured for 1 x 1 and 3 x 3 kernels, 16 to 128 images, maps of
@@ -24,40 +25,23 @@ _PLACES = 16  # in a larger map without a stride, the patches are too large a co
 Pair = tuple[int, int]
 
 
-@contextmanager
-def fast_small_maps(net: nn.Module) -> Iterator[None]:
+def fast_small_maps(net: nn.Module) -> AbstractContextManager[None]:
     """Within it, convolutions of `net` are computed this way on a CPU wherever their maps are small; else as before.
 
     The choice is by shape and data type, not by time, so that a run is repeated exactly. Outputs and gradients differ
     from oneDNN's by rounding.
     """
-    changed = [module for module in net.modules() if _may_be_slow(module)]
-    try:
-        for module in changed:
-            vars(module)["_conv_forward"] = _forward(cast(nn.Conv2d, module))
-        yield
-    finally:
-        for module in changed:
-            vars(module).pop("_conv_forward", None)
+    return computed_by(net, _may_be_slow, _forward)
 
 
-def _may_be_slow(module: nn.Module) -> bool:
-    """Whether this is an ordinary convolution on a CPU with enough weights for the smallest map."""
-    return (
-        isinstance(module, nn.Conv2d)
-        and "_conv_forward" not in vars(module)
-        and module.groups == 1
-        and module.in_channels * module.out_channels >= _AMX
-        and max(module.kernel_size) <= 3
-        and module.padding_mode == "zeros"
-        and module.dilation == (1, 1)
-        and not isinstance(module.padding, str)
-        and module.weight.device.type == "cpu"
-    )
+def _may_be_slow(conv: nn.Conv2d) -> bool:
+    """Whether it has enough weights for the smallest map."""
+    weights = conv.in_channels * conv.out_channels
+    return conv.groups == 1 and weights >= _AMX and max(conv.kernel_size) <= 3 and is_plain(conv)
 
 
-def _forward(module: nn.Conv2d) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
-    stride, padding = cast(Pair, module.stride), cast(Pair, module.padding)
+def _forward(conv: nn.Conv2d) -> ConvForward:
+    stride, padding = cast(Pair, conv.stride), cast(Pair, conv.padding)
 
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype

@@ -40,7 +40,7 @@ def test_every_verbs_help_has_an_example_that_parses(verb: str, cli) -> None:
 
 def test_the_first_help_names_every_verb_and_the_exit_codes(cli) -> None:
     code, out, _ = cli("--help")
-    assert code == 0 and all(re.search(rf"^    {verb} ", out, re.MULTILINE) for verb in VERBS)
+    assert code == 0 and all(re.search(rf"^    {verb}\s", out, re.MULTILINE) for verb in VERBS)
     assert "Exit codes" in out and "STRIATE_CACHE" in out
     assert cli() == (0, out, "")
 
