@@ -146,7 +146,7 @@ class Outcome:
         """What was compared, with its one budget."""
         match = f", every net scaled to {self.settings['match']}" if self.settings.get("match") else ""
         recipe = ", each by its paper's recipe" if self.settings.get("paper") else ""
-        return f"{len(self.results)} nets on {self.data}, {self.budget} each and seed{match}{recipe}"
+        return f"{len(self.results)} nets on {self.data}, {self.budget} a net and seed{match}{recipe}"
 
     @property
     def groups(self) -> tuple[Group, ...]:

@@ -68,7 +68,7 @@ def test_everything_is_measured(done: Benchmark) -> None:
 def test_the_page_and_the_result_say_it(done: Benchmark) -> None:
     assert done.folder is not None
     page = html.unescape((done.folder / "report.html").read_text("utf-8"))
-    assert "3 nets on blocks, 6 epochs each and seed" in page and "Cannot be told apart" in page
+    assert "3 nets on blocks, 6 epochs a net and seed" in page and "Cannot be told apart" in page
     assert (
         "in 3 of 3 seeds" in page and "10 warm-ups, then 30 rounds" in page and "float32, one thread of the CPU" in page
     )
