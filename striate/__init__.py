@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from striate.jobs.advice import advice
     from striate.jobs.audit import audit
     from striate.jobs.augment import augment
+    from striate.jobs.benchmark import benchmark
     from striate.jobs.catalogue import list_nets, show
     from striate.jobs.compare import compare
     from striate.jobs.ensemble import ensemble
@@ -69,6 +70,7 @@ __all__ = [
     "advice",
     "audit",
     "augment",
+    "benchmark",
     "check_gradient",
     "check_net",
     "compare",
@@ -114,6 +116,7 @@ _HOMES = {
     "advice": "jobs.advice",
     "audit": "jobs.audit",
     "augment": "jobs.augment",
+    "benchmark": "jobs.benchmark",
     "compare": "jobs.compare",
     "create": "weights.create",
     "check_gradient": "layers.gradient_check",

@@ -18,7 +18,7 @@ from striate.nets.base import Network
 from striate.nets.shapes import Hook, Output, PreHook, first_of, forward_hooks, meta_copy
 
 # The operations that multiply and add, in torch's names, and how many inputs go into one output.
-_PRODUCTS: Mapping[str, Callable[[Mapping[str, Any]], int]] = {
+PRODUCTS: Mapping[str, Callable[[Mapping[str, Any]], int]] = {
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), lambda given: int(given["weight"][0].numel())),
     "linear": lambda given: int(given["weight"].shape[-1]),
     **dict.fromkeys(("matmul", "mm", "mv", "dot"), lambda given: int(given["self"].shape[-1])),
@@ -195,8 +195,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
 
     def _weigh(self, op: str, given: Mapping[str, Any], output: Tensor) -> None:
         """Record a product that no enclosing module counts."""
-        if op in _PRODUCTS and not any(has_rule(self.modules[call.path]) for call in self.stack):
-            self.found.uncounted.append(Cost(self.stack[-1].by, op, output.numel() * _PRODUCTS[op](given)))
+        if op in PRODUCTS and not any(has_rule(self.modules[call.path]) for call in self.stack):
+            self.found.uncounted.append(Cost(self.stack[-1].by, op, output.numel() * PRODUCTS[op](given)))
 
 
 def _named(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

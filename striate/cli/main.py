@@ -27,6 +27,7 @@ VERBS = (
     "pack",
     "features",
     "compare",
+    "benchmark",
     "ensemble",
     "export",
     "fetch",

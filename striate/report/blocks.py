@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from striate.report import charts, feedback, figures, gallery, maps, matrix, parallel, plot, thumbnails
+from striate.report import bubbles, charts, feedback, figures, gallery, maps, matrix, parallel, plot, thumbnails
 from striate.report.thumbnails import Album
 from striate.report.wording import folded_list, text, words
 from striate.sections import (
     Bars,
     Block,
+    Bubbles,
     ConfusionMatrix,
     Entry,
     Fact,
@@ -48,7 +49,7 @@ CSS = """
 .quiet.below { margin-bottom: .7rem } .charts .said { align-self: center } .charts + .charts { margin-top: 1.3rem }
 dl + .charts { margin-top: 1.3rem } * + dl { margin-top: 1.1rem } .lead + dl { margin-top: 0 }
 """
-STYLE = feedback.CSS + figures.CSS + matrix.CSS + plot.CSS + thumbnails.CSS + gallery.CSS + maps.CSS + CSS
+STYLE = feedback.CSS + figures.CSS + matrix.CSS + plot.CSS + thumbnails.CSS + gallery.CSS + maps.CSS + bubbles.CSS + CSS
 
 
 @dataclass
@@ -159,6 +160,7 @@ CHARTS: dict[type[Block], Callable[[Any], str]] = {
     Histogram: charts.histogram,
     Histograms: charts.histograms,
     Intervals: charts.intervals,
+    Bubbles: bubbles.bubbles,
     Slice: parallel.one_key,
     Parallel: parallel.coordinates,
 }

@@ -37,6 +37,8 @@ from striate.sections.blocks import (
 from striate.sections.charts import (
     Axis,
     Box,
+    Bubble,
+    Bubbles,
     CellPicture,
     Confused,
     ConfusionMatrix,
@@ -61,6 +63,8 @@ __all__ = [
     "Bars",
     "Block",
     "Box",
+    "Bubble",
+    "Bubbles",
     "CellPicture",
     "Code",
     "ColourScale",

@@ -72,6 +72,39 @@ class Scatter(Block):
     diagonal: bool = False
 
 
+@dataclass(frozen=True)
+class Bubble:
+    """A point with its name. size: an area in proportion to it; None: a dot. range: of y, drawn as a line. more: what
+    else is told of it where it is pointed at."""
+
+    name: str
+    x: float
+    y: float
+    size: float | None = None
+    range: Range | None = None
+    more: str = ""
+    tone: Tone = "good"
+
+
+@dataclass(frozen=True)
+class Bubbles(Block):
+    """Named points whose areas are a third quantity. front: x and y of a line of steps, such as a Pareto front.
+
+    level: a y that is marked across the chart, level_name: what it is. size_name: what the areas are. named: the most
+    names that are written; those of the first bubbles are, where there is room.
+    """
+
+    title: Words
+    bubbles: tuple[Bubble, ...]
+    x: Axis = Axis()
+    y: Axis = Axis()
+    front: tuple[tuple[float, float], ...] = ()
+    level: float | None = None
+    level_name: str = ""
+    size_name: str = ""
+    named: int = 40
+
+
 @dataclass(frozen=True, eq=False)
 class Slice(Block):
     """Values y [N] over x [N], such as scores over a key. names: of the places 0, 1, ... of x, where it is no quantity.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 
-from striate.cli.answer import Answer
-from striate.errors import RequestError
-from striate.nets.catalog import KINDS
+from striate.cli.answer import Answer, terminal_progress
+from striate.errors import RequestError, printable
+from striate.nets.catalog import KINDS, Entry
 
 HELP = "list the networks"
 EXAMPLE = "striate nets 'resnet*' --max-parameters 1M --sort madds"
@@ -35,6 +35,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", action="store_true", help="list the published weights instead, and which of them are here"
     )
+    parser.add_argument(
+        "--by-year", metavar="FILE.html", help="write a page: error, depth and cost by year, as the papers have them"
+    )
 
 
 def run(chosen: argparse.Namespace) -> Answer:
@@ -57,6 +60,8 @@ def run(chosen: argparse.Namespace) -> Answer:
         return _weights([entry.name for entry in found])
     if not found:
         return Answer("no net matches these filters", {"nets": []})
+    if chosen.by_year:
+        return _by_year(found, chosen.by_year)
     width = max(len(entry.name) for entry in found)
     by_error = chosen.sort == "error"
     across = max(len(str(entry.published.get("data", "-"))) for entry in found)
@@ -72,6 +77,17 @@ def run(chosen: argparse.Namespace) -> Answer:
             f"{entry.weights or '-'}"
         )
     return Answer("\n".join(lines), {"nets": [dataclasses.asdict(entry) for entry in found]})
+
+
+def _by_year(nets: list[Entry], page: str) -> Answer:
+    """The page of these networks by year."""
+    import dataclasses
+
+    from striate.jobs.by_year import by_year
+
+    rows = by_year(nets, page, progress=terminal_progress())
+    facts = {"page": page, "nets": [dataclasses.asdict(row) for row in rows]}
+    return Answer(f"{len(rows)} nets with a published error on ImageNet\nPage {printable(page)}", facts)
 
 
 def _weights(nets: list[str]) -> Answer:
