@@ -31,6 +31,7 @@ VERBS = (
     "import",
     "nets",
     "show",
+    "lesson",
 )
 
 TRACEBACK = "STRIATE_TRACEBACK"
