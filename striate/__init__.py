@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from striate.jobs.features import features
     from striate.jobs.fetch import fetch
     from striate.jobs.import_weights import import_weights
+    from striate.jobs.lesson import lesson
     from striate.jobs.load import load
     from striate.jobs.pack import pack
     from striate.jobs.predict import predict
@@ -65,6 +66,7 @@ __all__ = [
     "fetch",
     "fully_convolutional",
     "import_weights",
+    "lesson",
     "list_nets",
     "load",
     "move_norm",
@@ -100,6 +102,7 @@ _HOMES = {
     "fetch": "jobs.fetch",
     "fully_convolutional": "anatomy.fully_convolutional",
     "import_weights": "jobs.import_weights",
+    "lesson": "jobs.lesson",
     "list_nets": "jobs.catalogue",
     "load": "jobs.load",
     "move_norm": "nets.norms",

@@ -23,13 +23,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     listed = "; ".join(f"{name}: {what}" for name, what in WHAT.items())
     parser.add_argument("lesson", metavar="LESSON", choices=list(WHAT), help=listed)
     parser.add_argument("--out", metavar="FILE", help="where to write it (default: LESSON.html)")
+    parser.add_argument(
+        "--lesions",
+        metavar="FILE",
+        help="with paths: a CSV file of block,accuracy (0 to 1) without each block, 'none' for the whole network",
+    )
 
 
 def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
     from striate.errors import printable
-    from striate.jobs.lesson import lesson
+    from striate.jobs.lesson import lesson, read_lesions
 
-    path = lesson(chosen.lesson, out=chosen.out)
+    lesions = read_lesions(chosen.lesions) if chosen.lesions else None
+    path = lesson(chosen.lesson, out=chosen.out, lesions=lesions)
     size = path.stat().st_size
     return Answer(f"Page {printable(str(path))} ({round(size / 1000)} kB)", {"page": str(path), "bytes": size})

@@ -18,7 +18,8 @@ MINUS = "\u2212"
 CSS = """
 [hidden] { display: none !important }
 .controls { display: flex; flex-wrap: wrap; gap: .7rem 1.3rem; margin: 0 0 1.1rem; align-items: end }
-.controls label { font-size: .82rem; color: var(--muted); display: block }
+.controls label { font-size: .82rem; color: var(--muted); display: block; max-width: 100% }
+.wide th[scope=row] { min-width: 7.5rem; overflow-wrap: normal }
 .controls label.tick { display: flex; gap: .45rem; align-items: center; min-height: 2.1rem }
 .controls output { color: var(--ink); font-variant-numeric: tabular-nums }
 .controls select, .controls button, .controls input[type=number] { font: inherit; font-size: .9rem; color: var(--ink);
@@ -45,11 +46,12 @@ figure.drawn svg { width: 100%; height: auto; display: block } svg text { fill: 
 .t0 { stroke: var(--t0); fill: var(--t0) } .t1 { stroke: var(--t1); fill: var(--t1) }
 .t2 { stroke: var(--t2); fill: var(--t2) } .t3 { stroke: var(--t3); fill: var(--t3) }
 .t4 { stroke: var(--t4); fill: var(--t4) } .t5 { stroke: var(--t5); fill: var(--t5) }
-td .key { display: inline-block; width: 16px; height: 3px; margin-right: .5em; vertical-align: .25em }
+th .key { display: inline-block; width: 16px; height: 3px; margin-right: .5em; vertical-align: .25em }
 .key.t0 { background: var(--t0) } .key.t1 { background: var(--t1) } .key.t2 { background: var(--t2) }
 .key.t3 { background: var(--t3) } .key.t4 { background: var(--t4) } .key.t5 { background: var(--t5) }
 section > .wide, section > .boards { margin-top: .8rem }
 @media (max-width: 46rem) { .board td { width: 1.9rem; font-size: .74rem } .controls { gap: .6rem 1rem }
+  .wide table { font-size: .88rem } .wide th, .wide td { padding-right: .55rem }
   .boards figure { width: 100% } table.board.fill { width: 100% } table.board.fill td { width: auto } }
 """
 

@@ -32,9 +32,9 @@ const drawn = (name, attributes = {}, ...inner) => {
   return made;
 };
 
-// The rows of a table's body: the first cell is words, the others are numbers.
+// The rows of a table's body: the first cell is words, the others are numbers; a cell may have several parts.
 const fillTable = (name, rows) => byId(name).tBodies[0].replaceChildren(...rows.map((row) => element("tr", {},
-  ...row.map((cell, place) => element(place ? "td" : "th", place ? { class: "num" } : { scope: "row" }, cell)))));
+  ...row.map((cell, place) => element(place ? "td" : "th", place ? { class: "num" } : { scope: "row" }, ...[cell].flat())))));
 
 // Shows the controls and calls `change` whenever one of them changes.
 const listen = (names, change) => {
