@@ -27,7 +27,11 @@ _CROSSED = {
 
 
 def contour(
-    value: Callable[[float, float], float], x: tuple[float, float], y: tuple[float, float], level: float, cells: int = 36
+    value: Callable[[float, float], float],
+    x: tuple[float, float],
+    y: tuple[float, float],
+    level: float,
+    cells: int = 36,
 ) -> list[tuple[Point, Point]]:
     """Segments on which `value` is `level`, linear within each of cells x cells squares of the window x, y."""
     across = [x[0] + (x[1] - x[0]) * place / cells for place in range(cells + 1)]

@@ -40,7 +40,7 @@ class Seen(NamedTuple):
 
 
 def fields(layers: Sequence[Layer], size: int) -> list[Seen]:
-    """The fields of each layer, for an image of `size` pixels a side. Raises RequestError where a window does not fit."""
+    """The fields of each layer, for an image of `size` pixels a side. Raises RequestError where no window fits."""
     found, operand = [], Operand((1, 1, size, size), PIXEL)
     for layer in layers:
         side = output_size(

@@ -30,9 +30,9 @@ _LAYERS: Mapping[str, Callable[[Sequence[int], int], nn.Module]] = {
 
 
 def norm_layer(norm: Norm, shape: Sequence[int], groups: int = 2) -> nn.Module:
-    """torch's layer in training mode, in float64, for maps of `shape` (C, H, W), without scale and shift, epsilon 1e-12.
+    """torch's layer in training mode, in float64, for maps of `shape` (C, H, W), without scale and shift.
 
-    Raises RequestError for an unknown norm, and for groups that do not divide the channels.
+    Epsilon is 1e-12. Raises RequestError for an unknown norm, and for groups that do not divide the channels.
     """
     if norm not in NORMS:
         raise unknown("normalisation", norm, NORMS)

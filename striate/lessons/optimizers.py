@@ -19,6 +19,7 @@ class Surface(NamedTuple):
     """A loss of two parameters: its value and gradient, where paths start, and the window that is drawn.
 
     rates: of gradient descent, momentum and Nesterov; of AdaGrad, RMSprop and Adam, whose steps are normalised.
+    They are powers of ten that the slider of the page has.
     """
 
     title: str
@@ -53,7 +54,7 @@ SURFACES: Mapping[str, Surface] = {
         (0.01, 0.1),
     ),
     "beale": Surface(
-        "Beale’s function", _beale, _beale_gradient, (0.5, 2.0), (-0.5, 4.5), (-1.0, 2.5), (0.002, 0.1)
+        "Beale’s function", _beale, _beale_gradient, (0.5, 2.0), (-0.5, 4.5), (-1.0, 2.5), (10**-2.7, 0.1)
     ),
     "rosenbrock": Surface(
         "Rosenbrock’s valley: (1 − x)² + 10 (y − x²)²",
@@ -62,7 +63,7 @@ SURFACES: Mapping[str, Surface] = {
         (-1.2, 1.6),
         (-2.0, 2.0),
         (-1.0, 3.0),
-        (0.002, 0.05),
+        (10**-2.7, 10**-1.3),
     ),
     "saddle": Surface(
         "Saddle: x² − y² + y⁴/8",
@@ -71,7 +72,7 @@ SURFACES: Mapping[str, Surface] = {
         (2.0, 0.001),
         (-2.5, 2.5),
         (-3.0, 3.0),
-        (0.02, 0.05),
+        (10**-1.7, 10**-1.3),
     ),
 }
 

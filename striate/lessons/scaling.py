@@ -30,9 +30,7 @@ class Factors(NamedTuple):
     cost: float
 
 
-def factors(
-    phi: float, alpha: float = DEPTH_BASE, beta: float = WIDTH_BASE, gamma: float = RESOLUTION_BASE
-) -> Factors:
+def factors(phi: float, alpha: float = DEPTH_BASE, beta: float = WIDTH_BASE, gamma: float = RESOLUTION_BASE) -> Factors:
     """Equation 3: alpha^phi, beta^phi and gamma^phi. Raises RequestError for a base below 1."""
     if min(alpha, beta, gamma) < 1:
         raise RequestError(f"alpha, beta and gamma must be at least 1, not {alpha}, {beta}, {gamma}")

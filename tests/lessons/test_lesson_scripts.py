@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
 import numpy as np
@@ -27,16 +28,42 @@ def pages() -> dict[str, str]:
     return {name: lesson_page(name) for name in LESSONS}
 
 
-def ran(page: str, expressions: list[str]) -> list[Any]:
-    """The values of expressions in the page's script, which has no document here and so computes only."""
+# Runs scripts, a line of JSON each, without a document: so they compute only.
+SERVER = """
+const vm = require("node:vm");
+require("node:readline").createInterface({ input: process.stdin }).on("line", (line) => {
+  const { script, asked } = JSON.parse(line);
+  console.log(JSON.stringify(vm.runInNewContext(`${script}\\n;[${asked.join(", ")}]`)));
+});
+"""
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[subprocess.Popen[str]]:
     if NODE is None:
-        pytest.skip("node is not installed: the page's script is not run")
-    (script,) = SCRIPT.findall(page)
-    asked = f"{script}\nconsole.log(JSON.stringify([{', '.join(expressions)}]));"
-    done = subprocess.run([NODE, "-"], input=asked, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    found: list[Any] = json.loads(done.stdout)
-    return found
+        pytest.skip("node is not installed: the pages' scripts are not run")
+    with subprocess.Popen([NODE, "-e", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        assert process.stdin
+        process.stdin.close()
+
+
+Ran = Callable[[str, list[str]], list[Any]]
+
+
+@pytest.fixture
+def ran(node: subprocess.Popen[str], pages: dict[str, str]) -> Ran:
+    """The values of expressions in a page's script."""
+
+    def values(name: str, expressions: list[str]) -> list[Any]:
+        (script,) = SCRIPT.findall(pages[name])
+        assert node.stdin and node.stdout
+        node.stdin.write(json.dumps({"script": script, "asked": expressions}) + "\n")
+        node.stdin.flush()
+        found: list[Any] = json.loads(node.stdout.readline())
+        return found
+
+    return values
 
 
 def called(name: str, *arguments: Any) -> str:
@@ -58,7 +85,7 @@ def test_the_data_in_the_pages(pages: dict[str, str]) -> None:
     assert len(data["paths"]["factors"]) == paths.MOST_BLOCKS
 
 
-def test_the_convolution_script(pages: dict[str, str]) -> None:
+def test_the_convolution_script(ran: Ran) -> None:
     image = np.random.default_rng(1).integers(-4, 9, (6, 6)).tolist()
     modes = get_args(convolution.Mode)
     settings = [(3, 1, 1, 1), (2, 2, 0, 1), (3, 1, 3, 3), (5, 3, 2, 1), (1, 1, 0, 1), (3, 2, 1, 2)]
@@ -78,10 +105,10 @@ def test_the_convolution_script(pages: dict[str, str]) -> None:
     sizes = [(6, 3, 1, 0, 1), (7, 3, 2, 1, 1), (6, 5, 1, 0, 2), (224, 11, 4, 2, 1)]
     asked += [called("outputSize", *size) for size in sizes]
     expected += [convolution.output_size(n, k, stride=s, padding=p, dilation=d) for n, k, s, p, d in sizes]
-    assert ran(pages["convolution"], asked) == expected
+    assert ran("convolution", asked) == expected
 
 
-def test_the_optimizers_script(pages: dict[str, str]) -> None:
+def test_the_optimizers_script(ran: Ran) -> None:
     asked, expected = [], []
     own = optimizers.Form(epsilon=0.01, momentum=0.5)
     for form in (optimizers.LECTURES, optimizers.PYTORCH, own):
@@ -90,56 +117,59 @@ def test_the_optimizers_script(pages: dict[str, str]) -> None:
                 rates = [surface.rates[place > 2]] * 20 + [surface.rates[place > 2] / 2] * 20
                 asked.append(called("path", rule, name, rates, vars(form), surface.start))
                 expected.append([list(point) for point in optimizers.path(rule, name, rates, form)])
-    found = ran(pages["optimizers"], asked)
+    found = ran("optimizers", asked)
     for one, other in zip(found, expected, strict=True):
         assert np.allclose(one, other, rtol=0, atol=1e-6)
     # A path that leaves is ended at the same step.
     rates = [0.3] * 50
     diverged = optimizers.path("sgd", "ravine", rates)
-    (found,) = ran(pages["optimizers"], [called("path", "sgd", "ravine", rates, vars(own), (-4.0, 1.6)) + ".length"])
+    (found,) = ran("optimizers", [called("path", "sgd", "ravine", rates, vars(own), (-4.0, 1.6)) + ".length"])
     assert found == len(diverged) < 50
 
 
-def test_the_scaling_script(pages: dict[str, str]) -> None:
+def test_the_scaling_script(pages: dict[str, str], ran: Ran) -> None:
     rows = json.loads(DATA.findall(pages["scaling"])[0])["rows"]
     sizes = [(scale.width, scale.depth, scale.resolution) for scale in SCALE_ROWS] + [(0.25, 0.5, 33), (1.3, 1.7, 301)]
     asked = [called("counts", rows, 1000, *size) for size in sizes]
     expected: list[Any] = [list(scaling.counts(*size)) for size in sizes]
-    assert ran(pages["scaling"], asked) == expected
+    assert ran("scaling", asked) == expected
     phis = [0, 0.5, 1, 3, 7]
-    found = ran(pages["scaling"], [called("factors", phi, 1.2, 1.1, 1.15) for phi in phis])
+    found = ran("scaling", [called("factors", phi, 1.2, 1.1, 1.15) for phi in phis])
     assert np.allclose(found, [list(scaling.factors(phi)) for phi in phis], rtol=1e-12)
 
 
-def test_the_fields_script(pages: dict[str, str]) -> None:
+def test_the_fields_script(ran: Ran) -> None:
     asked, expected = [], []
     for size, layers in fields_page.presets().values():
         asked += [called("fields", layers, size), called("reach", layers, 3)]
-        expected += [[one._asdict() for one in fields.fields(layers, size)], [list(one) for one in fields.reach(layers, 3)]]
-    assert ran(pages["fields"], asked) == expected
+        expected += [
+            [one._asdict() for one in fields.fields(layers, size)],
+            [list(one) for one in fields.reach(layers, 3)],
+        ]
+    assert ran("fields", asked) == expected
 
 
-def test_the_normalisation_script(pages: dict[str, str]) -> None:
+def test_the_normalisation_script(ran: Ran) -> None:
     shape, maps = normalisation_page.SHAPE, normalisation_page.example()
     asked, expected = [], []
     for norm in normalisation.NORMS:
         for image, channel, groups in ((0, 0, 2), (3, 5, 3), (1, 2, 6), (2, 4, 1)):
             asked.append(called("shared", norm, image, channel, shape, groups))
             expected.append(normalisation.shared(norm, image, channel, shape, groups)[:, :, 0, 0].tolist())
-    assert ran(pages["normalisation"], asked) == expected
+    assert ran("normalisation", asked) == expected
     asked = [called("statistics", norm, maps, 1, 4, 3) for norm in normalisation.NORMS]
-    found = ran(pages["normalisation"], asked)
+    found = ran("normalisation", asked)
     assert np.allclose(found, [normalisation.statistics(norm, maps, 1, 4, 3) for norm in normalisation.NORMS])
 
 
-def test_the_paths_script(pages: dict[str, str]) -> None:
+def test_the_paths_script(ran: Ran) -> None:
     factors = [0.5, -0.2, 0.3, 0.1]
     asked = [called("allPaths", 1, factors), called("output", 1, factors), called("expanded", 3)]
-    (listed, total, formula) = ran(pages["paths"], asked)
+    (listed, total, formula) = ran("paths", asked)
     expected = paths.all_paths(1, factors)
     assert [blocks for blocks, _ in listed] == [list(path.blocks) for path in expected]
     assert np.allclose([value for _, value in listed], [path.value for path in expected])
     assert total == pytest.approx(paths.output(1, factors)) and formula == paths.expanded(3)
-    found = ran(pages["paths"], [called("shareBetween", 54, 5, 17), called("lengthShares", 110)])
+    found = ran("paths", [called("shareBetween", 54, 5, 17), called("lengthShares", 110)])
     assert found[0] == pytest.approx(paths.share_between(54, 5, 17), rel=1e-12)
     assert np.allclose(found[1], paths.length_shares(110), rtol=1e-9, atol=0)

@@ -52,7 +52,7 @@ def page() -> Page:
     """The page."""
     sections = (
         ("stepper", "One step at a time", _STEPPER_LEAD, _stepper()),
-        ("padding", "What lies beyond the edge", _PADDING_LEAD, _paddings()),
+        ("edges", "What lies beyond the edge", _PADDING_LEAD, _paddings()),
         ("pooling", "Pooling", _POOLING_LEAD, _poolings()),
         ("filters", "Filters and maps", _FILTERS_LEAD, _filters()),
         ("cost", "What kernels cost", _COST_LEAD, _costs()),
@@ -107,9 +107,7 @@ def _stepper() -> str:
         f'<span class="steps">{button("back", "Back")}{button("next", "Next")}{button("play", "Play")}</span>'
     )
     first = padded(IMAGE, PADDING)[:3, :3]
-    terms = " + ".join(
-        f"{said(float(first[m, n]))}·{_bracketed(kernel[m][n])}" for m in range(3) for n in range(3)
-    )
+    terms = " + ".join(f"{said(float(first[m, n]))}·{_bracketed(kernel[m][n])}" for m in range(3) for n in range(3))
     return (
         f'{asked}<p class="said formula" id="size">output: &lfloor;(6 + 2·{PADDING} − 1·(3 − 1) − 1) / 1&rfloor; + 1 '
         f"= {size}</p>{steps}{shown}"
@@ -123,7 +121,8 @@ def _bracketed(value: float) -> str:
 
 _PADDING_LEAD = (
     "A 4 × 4 matrix with two rows and columns added on each side. The lectures’ symmetric padding repeats the "
-    "edge, as <code>numpy.pad</code> does with <code>symmetric</code>; PyTorch has only <code>reflect</code>, which does not."
+    "edge, as <code>numpy.pad</code> does with <code>symmetric</code>; PyTorch has only <code>reflect</code>, which "
+    "does not."
 )
 
 
@@ -244,8 +243,8 @@ def _costs() -> str:
         f"{said(wide.weights / found[0].weights)} times as many.</p>"
     )
     mlp = (
-        '<p class="quiet">1 × 1 convolutions are a multilayer perceptron applied at every pixel: each layer of it costs '
-        "the last row of the table, 1 / k² of a k × k convolution.</p>"
+        '<p class="quiet">1 × 1 convolutions are a multilayer perceptron applied at every pixel: each layer of it '
+        "costs the last row of the table, 1 / k² of a k × k convolution.</p>"
     )
     return f"{stated}{asked}{computed}{widened}{mlp}"
 

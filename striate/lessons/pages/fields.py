@@ -94,26 +94,22 @@ def drawn_field(found: Seen, size: int, place: int) -> str:
 
 def drawn_side(layers: Sequence[Layer], size: int, place: int) -> str:
     """A bar for the image and each layer, from the bottom up: the whole map, and the places that take part."""
-    jumps = [(0, 1), *((one.first + (one.field - 1) / 2, one.jump) for one in fields(layers, size))]
-    sides = [size, *(one.output for one in fields(layers, size))]
+    found = fields(layers, size)
+    jumps = [(0.0, 1), *((one.first + (one.field - 1) / 2, one.jump) for one in found)]  # of places' middles
+    sides = [size, *(one.output for one in found)]
     unit, height = SIDE / (2 * size), SIDE / (len(layers) + 1)
     parts = []
-    for row, ((low, high), (first, jump), side) in enumerate(zip(reach(layers, place), jumps, sides, strict=True)):
-        y, thick = SIDE - (row + 1) * height + 1, max(1.0, height - 2)
-
-        def bar(kind: str, start: int, end: int, at: tuple[float, float, float, float]) -> str:
-            first, jump, y, thick = at
-            x = SIDE / 4 + (first + (start - 0.5) * jump + 0.5) * unit
-            return f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{(end - start + 1) * jump * unit:.1f}" height="{thick:.1f}"/>'
-
-        at = (first, jump, y, thick)
-        parts.append(bar("whole", 0, side - 1, at) + bar("span", low, high, at))
+    for row, (span, (first, jump), side) in enumerate(zip(reach(layers, place), jumps, sides, strict=True)):
+        across = f'y="{SIDE - (row + 1) * height + 1:.1f}" height="{max(1.0, height - 2):.1f}"'
+        for kind, (start, end) in (("whole", (0, side - 1)), ("span", span)):
+            x, width = SIDE / 4 + (first + (start - 0.5) * jump + 0.5) * unit, (end - start + 1) * jump * unit
+            parts.append(f'<rect class="{kind}" x="{x:.1f}" width="{width:.1f}" {across}/>')
     return "".join(parts)
 
 
 _LAYERS_LEAD = (
-    "field &larr; field + d (k − 1) jump; jump &larr; jump s; first &larr; first − p jump, beginning with field 1, jump 1, "
-    "first 0. Any number can be changed, and layers added or removed."
+    "field &larr; field + d (k − 1) jump; jump &larr; jump s; first &larr; first − p jump, beginning with field 1, "
+    "jump 1, first 0. Any number can be changed, and layers added or removed."
 )
 
 

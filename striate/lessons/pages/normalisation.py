@@ -24,7 +24,8 @@ STYLE = """
 .cubes { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(14rem, 100%), 1fr)); gap: 1rem 1.4rem }
 .cubes h3 { margin: 0 } .cubes .quiet { font-size: .86rem }
 .cell { fill: var(--well); stroke: var(--muted); stroke-width: .7 } .cell.right { fill: var(--line) }
-.cell.on { fill: rgb(var(--good)) } .cell.right.on { fill: rgb(var(--good) / .8) } .cell.left.on { fill: rgb(var(--good) / .9) }
+.cell.on { fill: rgb(var(--good)) } .cell.right.on { fill: rgb(var(--good) / .8) }
+.cell.left.on { fill: rgb(var(--good) / .9) }
 .cell.this { fill: rgb(var(--bad)) !important }
 """
 
@@ -49,8 +50,9 @@ def page() -> Page:
 
 
 _LEAD = (
-    "A map of N images, C channels and H × W places (upwards). Coloured: the entries that share the mean and deviation of "
-    "the marked one, found by the gradient of torch’s layers. The top shows all of them, as places are always averaged."
+    "A map of N images, C channels and H × W places (upwards). Coloured: the entries that share the mean and deviation "
+    "of the marked one, found by the gradient of torch’s layers. The top shows all of them, "
+    "as places are always averaged."
 )
 
 
@@ -83,7 +85,9 @@ def cells(on: Callable[[int, int], bool]) -> str:
         return f"{left + (n - c) * half:.1f},{top + (n + c) * deep + (places - z) * tall:.1f}"
 
     def cell(kind: str, n: int, c: int, *corners: tuple[float, float, float]) -> str:
-        classes = " ".join(["cell", kind, *(["on"] if on(n, c) else []), *(["this"] if (n, c) == (IMAGE, CHANNEL) else [])])
+        classes = " ".join(
+            ["cell", kind, *(["on"] if on(n, c) else []), *(["this"] if (n, c) == (IMAGE, CHANNEL) else [])]
+        )
         return f'<polygon class="{classes}" points="{" ".join(corner(*each) for each in corners)}"/>'
 
     last, end = images - 1, channels - 1
@@ -110,8 +114,8 @@ def cells(on: Callable[[int, int], bool]) -> str:
 
 
 _SHAPES_LEAD = (
-    "For maps, and for vectors N × D. Batch normalisation alone depends on the other images: in evaluation it takes running "
-    "averages instead."
+    "For maps, and for vectors N × D. Batch normalisation alone depends on the other images: in evaluation it takes "
+    "running averages instead."
 )
 
 
@@ -123,7 +127,8 @@ def _shapes() -> str:
         letters = dict(zip(SHAPE, "NCHW", strict=False))  # H and W have one size
         shape = statistics_shape(norm, SHAPE, GROUPS)
         words = " × ".join(
-            "G" if norm == "group" and place == 1 else "1" if side == 1 else letters[side] for place, side in enumerate(shape)
+            "G" if norm == "group" and place == 1 else "1" if side == 1 else letters[side]
+            for place, side in enumerate(shape)
         )
         vectors = {"batch": "1 × D", "layer": "N × 1"}.get(norm, "–")
         rows.append((NAMES[norm], named, words, vectors, "yes" if "N" in axes else "no"))

@@ -111,7 +111,9 @@ def _race() -> str:
     surface = SURFACES[FIRST]
     asked = controls(
         choice("surface", "Surface", {name: each.title for name, each in SURFACES.items()}, FIRST),
-        slider("plain-rate", "Rate of gradient descent, momentum, Nesterov", (-4, 0, 0.05), math.log10(surface.rates[0])),
+        slider(
+            "plain-rate", "Rate of gradient descent, momentum, Nesterov", (-4, 0, 0.05), math.log10(surface.rates[0])
+        ),
         slider("normal-rate", "Rate of AdaGrad, RMSprop, Adam", (-4, 0, 0.05), math.log10(surface.rates[1])),
         slider("momentum", "Momentum a", (0, 0.99, 0.01), LECTURES.momentum),
         slider("epsilon", "&epsilon;", (-10, 0, 1), -8),
@@ -132,8 +134,9 @@ def _race() -> str:
         for place, rule in enumerate(RULES)
     ]
     head = ("rule", "loss, lectures", "loss, PyTorch", "largest distance")
+    both = _drawn("lectures", "The lectures", lectures) + _drawn("torch", "PyTorch", torch)
     return (
-        f'{asked}<div class="pair">{_drawn("lectures", "The lectures", lectures)}{_drawn("torch", "PyTorch", torch)}</div>'
+        f'{asked}<div class="pair">{both}</div>'
         f"{rows_table(head, rows, 'losses', 'After the last step; the distance is between the two paths.')}"
     )
 
@@ -167,35 +170,23 @@ def _drawn(name: str, title: str, paths: dict[Rule, list[Point]]) -> str:
 
 
 _FORMULAS_LEAD = (
-    "g: the gradient; &gamma;: the learning rate; a, b: the constants of the averages. They agree for gradient descent, "
-    "and for momentum and Nesterov while the rate is constant. Inside the root, &epsilon; acts like its square root "
-    "outside. Without the correction Adam’s first steps are about three times too long."
+    "g: the gradient; &gamma;: the learning rate; a, b: the constants of the averages. They agree for gradient "
+    "descent, and for momentum and Nesterov while the rate is constant. Inside the root, &epsilon; acts like its "
+    "square root outside. Without the correction Adam’s first steps are about three times too long."
 )
 
 
 def _formulas() -> str:
     rows = [
-        ("Gradient descent", "&theta; &larr; &theta; &minus; &gamma; g", "the same"),
-        ("Momentum", "v &larr; a v &minus; &gamma; g; &theta; &larr; &theta; + v", "v &larr; a v + g; &theta; &larr; &theta; &minus; &gamma; v"),
-        (
-            "Nesterov momentum",
-            "v &larr; a v &minus; &gamma; g; &theta; &larr; &theta; + a v &minus; &gamma; g",
-            "v &larr; a v + g; &theta; &larr; &theta; &minus; &gamma; (g + a v)",
-        ),
-        (
-            "AdaGrad",
-            "only named; here u &larr; u + g²; &theta; &larr; &theta; &minus; &gamma; g / &radic;(u + &epsilon;)",
-            "&theta; &larr; &theta; &minus; &gamma; g / (&radic;u + &epsilon;)",
-        ),
-        (
-            "RMSprop",
-            "u &larr; b u + (1 &minus; b) g²; &theta; &larr; &theta; &minus; &gamma; g / &radic;(u + &epsilon;)",
-            "&theta; &larr; &theta; &minus; &gamma; g / (&radic;u + &epsilon;)",
-        ),
+        ("Gradient descent", "θ ← θ − γ g", "the same"),
+        ("Momentum", "v ← a v − γ g; θ ← θ + v", "v ← a v + g; θ ← θ − γ v"),
+        ("Nesterov momentum", "v ← a v − γ g; θ ← θ + a v − γ g", "v ← a v + g; θ ← θ − γ (g + a v)"),
+        ("AdaGrad", "only named; here u ← u + g²; θ ← θ − γ g / √(u + ε)", "θ ← θ − γ g / (√u + ε)"),
+        ("RMSprop", "u ← b u + (1 − b) g²; θ ← θ − γ g / √(u + ε)", "θ ← θ − γ g / (√u + ε)"),
         (
             "Adam",
-            "v &larr; a v + (1 &minus; a) g; u as above; &theta; &larr; &theta; &minus; &gamma; v / &radic;(u + &epsilon;)",
-            "&theta; &larr; &theta; &minus; &gamma; v&#770; / (&radic;u&#770; + &epsilon;), v&#770; = v / (1 &minus; a<sup>t</sup>), u&#770; = u / (1 &minus; b<sup>t</sup>)",
+            "v ← a v + (1 − a) g; u as above; θ ← θ − γ v / √(u + ε)",
+            "θ ← θ − γ V / (√U + ε), V = v / (1 − a<sup>t</sup>), U = u / (1 − b<sup>t</sup>)",
         ),
     ]
     return rows_table(("rule", "the lectures", "PyTorch"), rows, "formulas")

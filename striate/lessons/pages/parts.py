@@ -39,8 +39,8 @@ table.board { table-layout: fixed; border-spacing: 2px; border-collapse: separat
 .board td.on { background: rgb(var(--good) / .3); box-shadow: inset 0 0 0 2px rgb(var(--good)) }
 .board td.out { background: rgb(var(--bad) / .2) }
 .board td.on.out { box-shadow: inset 0 0 0 2px rgb(var(--bad)); background: rgb(var(--bad) / .3) }
-.board input { width: 100%; height: 2.1rem; border: 0; background: none; color: inherit; font: inherit; text-align: center;
-  padding: 0; border-radius: 5px } .board input[aria-invalid=true] { color: rgb(var(--bad)) }
+.board input { width: 100%; height: 2.1rem; border: 0; background: none; color: inherit; font: inherit; padding: 0;
+  text-align: center; border-radius: 5px } .board input[aria-invalid=true] { color: rgb(var(--bad)) }
 .said { font-variant-numeric: tabular-nums; margin: .9rem 0 0 } .formula { font-family: var(--mono); font-size: .84rem }
 figure.drawn svg { width: 100%; height: auto; display: block } svg text { fill: var(--muted); font-size: 12px }
 .t0 { stroke: var(--t0); fill: var(--t0) } .t1 { stroke: var(--t1); fill: var(--t1) }
@@ -76,7 +76,9 @@ def rendered(page: Page) -> str:
     data = json_text(dict(page.data)).replace("<", "\\u003c")
     kept = f'<script type="application/json" id="data">{data}</script>'
     script = "\n".join(read_file(SCRIPTS / f"{name}.js", TEXT).decode("utf-8") for name in ("common", page.script))
-    none = '<noscript><p class="lead">Scripts are off: the figures show one example each, without controls.</p></noscript>'
+    none = (
+        '<noscript><p class="lead">Scripts are off: the figures show one example each, without controls.</p></noscript>'
+    )
     return frame.document(
         page.title, page.lead, f"{links}{none}<main>{body}</main>{kept}", CSS + page.style, f"\n{script}"
     )
@@ -136,7 +138,9 @@ def board(rows: Iterable[Iterable[float]], label: str, mark: Mark | None = None,
         for i, row in enumerate(rows)
     )
     named = f' id="{name}"' if name else ""
-    return f'<figure><figcaption>{label}</figcaption><table class="board"{named}><tbody>{lines}</tbody></table></figure>'
+    return (
+        f'<figure><figcaption>{label}</figcaption><table class="board"{named}><tbody>{lines}</tbody></table></figure>'
+    )
 
 
 def _cell(value: float, classes: str) -> str:

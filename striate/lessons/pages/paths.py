@@ -16,8 +16,10 @@ WIDE, ROW, LEFT = 360, 26, 62  # of the unravelled drawing
 CHART, WIDEST = (360, 150), "31rem"
 
 STYLE = """
-.line { stroke: var(--muted); stroke-width: 1.2; fill: none } .box { stroke-width: 1.4 } #unravelled .gone { opacity: .18 }
-#unravelled .box { fill: var(--card) } #unravelled text, #chart text { font-size: 14px } .bar { fill: var(--muted); stroke: none; opacity: .55 }
+.line { stroke: var(--muted); stroke-width: 1.2; fill: none } .box { stroke-width: 1.4 }
+#unravelled .gone { opacity: .18 }
+#unravelled .box { fill: var(--card) } #unravelled text, #chart text { font-size: 14px }
+.bar { fill: var(--muted); stroke: none; opacity: .55 }
 .bar.on { fill: rgb(var(--good)); opacity: 1 } #formula { overflow-wrap: anywhere }
 .lesion { fill: rgb(var(--good) / .7) } .whole { stroke: rgb(var(--bad)); stroke-dasharray: 4 4; stroke-width: 1.4 }
 """
@@ -37,8 +39,8 @@ def page(lesions: Mapping[str, float] | None = None) -> Page:
 
 
 _UNRAVEL_LEAD = (
-    "Blocks that multiply by a number each, f(y) = w y, so that every path has a value. A removed block leaves its shortcut: "
-    "half of the paths go, the others stay as they are."
+    "Blocks that multiply by a number each, f(y) = w y, so that every path has a value. A removed block leaves its "
+    "shortcut: half of the paths go, the others stay as they are."
 )
 
 
@@ -55,7 +57,9 @@ def _unravelled() -> str:
     view = drawing("unravelled", (WIDE, ROW * 2**SHOWN + 20), label, drawn(found, SHOWN), WIDEST)
     total = f"1 + {' + '.join(said(path.value) for path in found[1:])}".replace("+ \u2212", "\u2212 ")
     words = f"The sum over the paths: {total} = {said(output(INPUT, factors), 4)}, the output of the blocks in a row."
-    return f'{asked}<p class="said formula" id="formula">{expanded(SHOWN)}</p>{view}<p class="said" id="total">{words}</p>'
+    return (
+        f'{asked}<p class="said formula" id="formula">{expanded(SHOWN)}</p>{view}<p class="said" id="total">{words}</p>'
+    )
 
 
 def drawn(paths: Sequence[Path], blocks: int) -> str:
@@ -78,8 +82,9 @@ def drawn(paths: Sequence[Path], blocks: int) -> str:
 
 
 _LENGTHS_LEAD = (
-    "Of n blocks, the paths through k of them are n over k: a binomial distribution. Most paths are of middle length, but "
-    "the gradient comes through short ones: Veit and others found 5 to 17 blocks of 54 to carry almost all of it."
+    "Of n blocks, the paths through k of them are n over k: a binomial distribution. Most paths are of middle "
+    "length, but the gradient comes through short ones: Veit and others found 5 to 17 blocks of 54 to carry "
+    "almost all of it."
 )
 
 
@@ -97,7 +102,8 @@ def _lengths() -> str:
         f'height="{max(share * unit, 0.6):.2f}"/>'
         for length, share in enumerate(shares)
     )
-    marks = f'<text x="0" y="{CHART[1] - 4}">0</text><text x="{CHART[0]}" y="{CHART[1] - 4}" text-anchor="end">{BLOCKS}</text>'
+    low = CHART[1] - 4
+    marks = f'<text x="0" y="{low}">0</text><text x="{CHART[0]}" y="{low}" text-anchor="end">{BLOCKS}</text>'
     share = share_between(BLOCKS, SHORTEST, LONGEST)
     words = f"Paths through {SHORTEST} to {LONGEST} of {BLOCKS} blocks: {100 * share:.4f} % of 2^{BLOCKS} paths."
     chart = drawing("chart", CHART, "Share of paths of each length", bars + marks, WIDEST)
@@ -111,15 +117,20 @@ def _lesions(lesions: Mapping[str, float]) -> str:
     rows = [(name, value) for name, value in lesions.items() if name != "none"]
     whole, width, high = lesions["none"], CHART[0] / max(1, len(rows)), CHART[1] - 10
     bars = "".join(
-        f'<rect class="lesion" x="{place * width + 1:.2f}" y="{CHART[1] - value * high:.2f}" width="{max(width - 2, 1):.2f}" '
-        f'height="{value * high:.2f}"><title>{html.escape(name)}: {100 * value:.1f} %</title></rect>'
+        f'<rect class="lesion" x="{place * width + 1:.2f}" y="{CHART[1] - value * high:.2f}" '
+        f'width="{max(width - 2, 1):.2f}" height="{value * high:.2f}">'
+        f"<title>{html.escape(name)}: {100 * value:.1f} %</title></rect>"
         for place, (name, value) in enumerate(rows)
     )
     y = CHART[1] - whole * high
     line = f'<line class="whole" x1="0" x2="{CHART[0]}" y1="{y:.1f}" y2="{y:.1f}"/>'
     listed = rows_table(
         ("block removed", "accuracy", "lost"),
-        [(html.escape(name), f"{100 * value:.1f} %", f"{said(100 * (whole - value), 1)} points") for name, value in rows],
+        [
+            (html.escape(name), f"{100 * value:.1f} %", f"{said(100 * (whole - value), 1)} points")
+            for name, value in rows
+        ],
     )
     chart = drawing("removed", CHART, "Accuracy without each block", bars + line, WIDEST)
-    return f"{chart}<details><summary>{len(rows)} blocks; the whole network {100 * whole:.1f} %</summary>{listed}</details>"
+    summary = f"{len(rows)} blocks; the whole network {100 * whole:.1f} %"
+    return f"{chart}<details><summary>{summary}</summary>{listed}</details>"

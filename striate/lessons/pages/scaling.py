@@ -36,8 +36,8 @@ def page() -> Page:
 
 
 _FIGURE_LEAD = (
-    "depth d = &alpha;<sup>φ</sup>, width w = &beta;<sup>φ</sup>, resolution r = &gamma;<sup>φ</sup>. The cost grows with d "
-    "w² r², so with (&alpha; &beta;² &gamma;²)<sup>φ</sup>; the paper asks for about 2 at φ = 1."
+    "depth d = &alpha;<sup>φ</sup>, width w = &beta;<sup>φ</sup>, resolution r = &gamma;<sup>φ</sup>. The cost grows "
+    "with d w² r², so with (&alpha; &beta;² &gamma;²)<sup>φ</sup>; the paper asks for about 2 at φ = 1."
 )
 
 
@@ -83,7 +83,8 @@ def drawn(found: Factors) -> str:
         for layer in range(round(BARS * depth)):
             length, y = WIDE * width, FOOT - side - 10 - layer * (BAR + GAP) - BAR
             parts.append(
-                f'<rect class="t0 bar" x="{middle - length / 2:.1f}" y="{y:.1f}" width="{length:.1f}" height="{BAR}" rx="2"/>'
+                f'<rect class="t0 bar" x="{middle - length / 2:.1f}" y="{y:.1f}" width="{length:.1f}" '
+                f'height="{BAR}" rx="2"/>'
             )
         parts.append(f'<text x="{middle:.1f}" y="{FOOT + 20}" text-anchor="middle">{PARTS[place]}</text>')
     return "".join(parts)
@@ -109,14 +110,16 @@ def _stages() -> str:
     base, grown = counts(1, 1, BASE_SIDE), counts(found.width, found.depth, side)
     words = (
         f"{side} × {side} pixels, {amount(grown.parameters)} parameters, {amount(grown.madds)} multiply-adds: "
-        f"{said(grown.madds / base.madds)} times B0’s, where the formula says {said(found.cost)}: channels and layers are rounded."
+        f"{said(grown.madds / base.madds)} times B0’s, where the formula says {said(found.cost)}: "
+        "channels and layers are rounded."
     )
     return f'{rows_table(("stage", "channels", "layers"), rows, "scaled")}<p class="said" id="counted">{words}</p>'
 
 
 _PUBLISHED_LEAD = (
     "In brackets, of width, depth and resolution: equation 3 with the number as φ. The paper prints no φ for its "
-    "networks; B2 is equation 3 with φ = 1. Parameters and multiply-adds are counted, in brackets what the paper states."
+    "networks; B2 is equation 3 with φ = 1. Parameters and multiply-adds are counted, in brackets what the "
+    "paper states."
 )
 
 
