@@ -35,8 +35,6 @@ def padded(matrix: ArrayLike, padding: int, mode: Mode = "zeros") -> Matrix:
     most = {"symmetric": min(image.shape), "circular": min(image.shape), "reflect": min(image.shape) - 1}
     if not 0 <= padding <= most.get(mode, padding):
         raise RequestError(f"{mode} padding of this matrix must be 0 to {most.get(mode, 'any number')}, not {padding}")
-    if mode == "zeros":
-        return np.pad(image, padding, mode="constant")
     return np.pad(image, padding, mode=NUMPY_MODES[mode])  # type: ignore[call-overload,no-any-return]
 
 
@@ -58,7 +56,8 @@ def convolved(
     """S(i, j) = sum over m, n of I(s i + d m, s j + d n) K(m, n), on the padded matrix: the kernel is not flipped."""
     weights = np.asarray(kernel, dtype=np.float64)
     windows = _windows(padded(matrix, padding, mode), weights.shape[0], stride, dilation)
-    return np.einsum("ijmn,mn->ij", windows, weights)
+    summed: Matrix = np.einsum("ijmn,mn->ij", windows, weights)
+    return summed
 
 
 def pooled(matrix: ArrayLike, size: int, *, stride: int, kind: Pool = "max") -> Matrix:
@@ -66,7 +65,8 @@ def pooled(matrix: ArrayLike, size: int, *, stride: int, kind: Pool = "max") -> 
     if kind not in get_args(Pool):
         raise unknown("pooling", kind, get_args(Pool))
     windows = _windows(np.asarray(matrix, dtype=np.float64), size, stride, 1)
-    return windows.max((2, 3)) if kind == "max" else windows.mean((2, 3))
+    reduced: Matrix = windows.max((2, 3)) if kind == "max" else windows.mean((2, 3))
+    return reduced
 
 
 def _windows(image: Matrix, side: int, stride: int, dilation: int) -> Matrix:

@@ -132,17 +132,6 @@ def losses(surface: str, points: Sequence[Point]) -> list[float]:
     return [SURFACES[surface].value(*point) for point in points]
 
 
-def stopping_step(values: Sequence[float], patience: int) -> int | None:
-    """The first step whose loss is no lower than that of each of the `patience` steps before it; None: no step.
-
-    The stop rule of the lectures: L(t) >= L(t - k) for all k = 1 to K.
-    """
-    for step in range(patience, len(values)):
-        if all(values[step] >= before for before in values[step - patience : step]):
-            return step
-    return None
-
-
 State = list[float]
 
 

@@ -51,18 +51,11 @@ def expanded(blocks: int) -> str:
 
 def length_shares(blocks: int) -> list[float]:
     """The share of paths through 0, 1, ... blocks: binomial, n over k divided by 2^n."""
-    return [math.comb(blocks, length) / 2**blocks for length in range(blocks + 1)]
+    return [math.comb(blocks, length) * 0.5**blocks for length in range(blocks + 1)]
 
 
 def share_between(blocks: int, shortest: int, longest: int) -> float:
     """The share of paths through at least `shortest` and at most `longest` blocks. Raises RequestError outside 0..n."""
     if not 0 <= shortest <= longest <= blocks:
         raise RequestError(f"lengths must be 0 to {blocks} in order, not {shortest} to {longest}")
-    return sum(math.comb(blocks, length) for length in range(shortest, longest + 1)) / 2**blocks
-
-
-def left_without(blocks: int, removed: int) -> float:
-    """The share of paths that remain when `removed` blocks are taken out, so that only their shortcuts stay."""
-    if not 0 <= removed <= blocks:
-        raise RequestError(f"of {blocks} blocks {removed} cannot be removed")
-    return 0.5**removed
+    return sum(math.comb(blocks, length) for length in range(shortest, longest + 1)) * 0.5**blocks

@@ -24,8 +24,8 @@ from striate.lessons.normalisation import (
     statistics,
     statistics_shape,
 )
-from striate.lessons.optimizers import LECTURES, PYTORCH, RULES, SURFACES, Form, losses, path, stopping_step
-from striate.lessons.paths import all_paths, expanded, left_without, length_shares, output, share_between
+from striate.lessons.optimizers import LECTURES, PYTORCH, RULES, SURFACES, Form, losses, path
+from striate.lessons.paths import all_paths, expanded, length_shares, output, share_between
 from striate.lessons.scaling import counts, factors, scaled_stages
 from striate.nets.build import create
 from striate.nets.catalog import entry
@@ -204,9 +204,7 @@ def test_nesterov_has_less_of_the_velocity_and_more_of_the_gradient() -> None:
         velocity = tuple(a * v - rate / 5 * g for v, g in zip(velocity, slopes, strict=True))  # type: ignore[assignment]
 
 
-def test_the_stop_rule_of_the_lectures() -> None:
-    assert stopping_step([5, 4, 3, 3.5, 3.2, 3.6, 3.7], 2) == 5
-    assert stopping_step([5, 4, 3, 2, 1], 2) is None
+def test_unknown_rules_and_surfaces_are_refused() -> None:
     with pytest.raises(RequestError, match="unknown optimizer 'adan'; did you mean"):
         path("adan", "ravine", [0.1])  # type: ignore[arg-type]
     with pytest.raises(RequestError, match="unknown surface"):
@@ -313,8 +311,5 @@ def test_paths_add_up_to_the_output() -> None:
 def test_lengths_of_paths_are_binomial() -> None:
     assert round(100 * share_between(54, 5, 17), 4) == 0.4537
     assert sum(length_shares(54)) == pytest.approx(1) and length_shares(3) == [1 / 8, 3 / 8, 3 / 8, 1 / 8]
-    assert left_without(54, 1) == 0.5 and left_without(54, 10) == 2**-10
     with pytest.raises(RequestError, match="0 to 54 in order, not 9 to 5"):
         share_between(54, 9, 5)
-    with pytest.raises(RequestError, match="of 3 blocks 4 cannot be removed"):
-        left_without(3, 4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from striate.lessons.convolution import NUMPY_MODES, Matrix, convolved, costs, output_size, padded, pooled, stack_cost
+from striate.lessons.convolution import NUMPY_MODES, convolved, costs, output_size, padded, pooled, stack_cost
 from striate.lessons.pages.parts import (
     Page,
     amount,
@@ -251,8 +251,3 @@ def _costs() -> str:
 
 def _sees(side: int) -> str:
     return f"{side} × {side}"
-
-
-def initial_output() -> Matrix:
-    """The output that the page shows first."""
-    return convolved(IMAGE, KERNELS["vertical edge"], padding=PADDING)

@@ -52,7 +52,7 @@ th .key { display: inline-block; width: 16px; height: 3px; margin-right: .5em; v
 section > .wide, section > .boards { margin-top: .8rem }
 @media (max-width: 46rem) { .board td { width: 1.9rem; font-size: .74rem } .controls { gap: .6rem 1rem }
   .wide table { font-size: .88rem } .wide th, .wide td { padding-right: .55rem }
-  .boards figure { width: 100% } table.board.fill { width: 100% } table.board.fill td { width: auto } }
+  .boards figure { width: 100% } }
 """
 
 
