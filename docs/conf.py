@@ -6,6 +6,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from sphinx.application import Sphinx
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 _project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
@@ -27,3 +29,19 @@ autodoc_typehints_format = "short"
 autodoc_member_order = "groupwise"
 python_use_unqualified_type_names = True
 default_role = "code"  # docstrings write `name`, as Markdown does
+
+
+def _write_lessons(app: Sphinx, problem: Exception | None) -> None:
+    """The teaching pages, beside the page that shows them."""
+    if problem is None and app.builder.format == "html":
+        from striate.jobs.lesson import LESSONS, lesson
+
+        folder = Path(app.outdir) / "lessons"
+        folder.mkdir(exist_ok=True)
+        for name in LESSONS:
+            lesson(name, out=folder / f"{name}.html")
+
+
+def setup(app: Sphinx) -> None:
+    """Sphinx calls this."""
+    app.connect("build-finished", _write_lessons)

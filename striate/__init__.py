@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from striate.jobs.fetch import fetch
     from striate.jobs.import_weights import import_weights
     from striate.jobs.inspect import inspect_images
+    from striate.jobs.lesson import lesson
     from striate.jobs.load import load
     from striate.jobs.pack import pack
     from striate.jobs.predict import predict
@@ -83,6 +84,7 @@ __all__ = [
     "fully_convolutional",
     "import_weights",
     "inspect_images",
+    "lesson",
     "list_nets",
     "load",
     "move_norm",
@@ -129,6 +131,7 @@ _HOMES = {
     "fully_convolutional": "anatomy.fully_convolutional",
     "import_weights": "jobs.import_weights",
     "inspect_images": "jobs.inspect",
+    "lesson": "jobs.lesson",
     "list_nets": "jobs.catalogue",
     "load": "jobs.load",
     "move_norm": "nets.norms",

@@ -37,6 +37,7 @@ VERBS = (
     "scale",
     "search-architecture",
     "inspect",
+    "lesson",
 )
 
 TRACEBACK = "STRIATE_TRACEBACK"

@@ -21,6 +21,7 @@ HARMLESS = ("/dev/", "/proc/", "/sys/")
 VERBS = {
     "nets": ("nets", "resnet*"),
     "show": ("show", "lenet5"),
+    "lesson": ("lesson", "convolution", "--out", "OUT/lesson.html"),
     "recipe": ("recipe",),
     "audit": ("audit", "DATA", "--html", "OUT/audit.html", "--fix-list", "OUT/fixes.csv"),
     "train, head": ("train", "DATA", "--quick", "--out", "OUT/run"),

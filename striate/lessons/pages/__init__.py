@@ -1,0 +1,1 @@
+"""The pages: what each shows, drawn without a script first."""
