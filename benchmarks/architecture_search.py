@@ -6,7 +6,9 @@ results are recorded for each sampler, with the 95 % interval of the mean over t
 mean reward of the last half of the trials, and the reward of the found network trained again from other seeds, which
 shows what of the best reward was luck. The noise of one short training is recorded beside them.
 
-    python benchmarks/architecture_search.py [--seeds 6] [--trials 24]
+    python benchmarks/architecture_search.py [--seeds 6] [--trials 24] [--logs FOLDER]
+
+With --logs, a benchmark that was stopped continues.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import argparse
 import dataclasses
 import statistics
 import time
+from pathlib import Path
 
 from recording import write_record
 
@@ -28,7 +31,7 @@ from striate.tuning.architecture.search import Study, run_study
 from striate.tuning.architecture.space import Point
 from striate.tuning.architecture.trial import Judge, Trial, trial_recipe
 
-IMAGES, EPOCHS, AGAIN = 600, 5, 3  # of a trial; trainings of a found network from other seeds
+IMAGES, EPOCHS, AGAIN = 400, 5, 2  # of a trial; trainings of a found network from other seeds
 
 
 def main() -> None:
@@ -36,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--logs", type=Path, help="folder for the trials")
     chosen = parser.parse_args()
     start = time.perf_counter()
     training, validation = trial_images(open_data("digits"), most=IMAGES, rule="squash", seed=0).at(8)
@@ -46,7 +50,9 @@ def main() -> None:
     for name, found in studies.items():
         for seed in range(chosen.seeds):
             proposing = sampler(name, judge.space, seed)
-            found.append(run_study(proposing, chosen.trials, judge, name=name, known=known.values()))
+            log = chosen.logs and chosen.logs / f"{name}-{seed}.jsonl"
+            found.append(run_study(proposing, chosen.trials, judge, name=name, log=log, known=known.values()))
+            print(name, seed, found[-1].best_so_far()[-1], flush=True)
             known |= {trial.point: trial for trial in found[-1].trials}
     rows = [_row(name, found, judge, chosen.trials) for name, found in studies.items()]
     rows.append(_noise(judge, studies["random"][0]))
