@@ -63,6 +63,7 @@ class Constants(NamedTuple):
         return self.depth * self.width**2 * self.resolution**2
 
 
+LARGEST = 4  # of the constants: 4 ** 10 times as many layers is beyond any memory
 PUBLISHED = Constants(DEPTH_BASE, WIDTH_BASE, RESOLUTION_BASE)
 
 
@@ -89,8 +90,12 @@ def scaled(
     given = {**variant_of(net).options, **(options or {})}
     base = {name: given.get(name, 1.0) for name in ("width", "depth")}
     side = (input_size_of(entry(net), given) or entry(net).input_size)[0]
-    if not 0 <= phi <= 10 or min(constants) < 1:
-        raise RequestError(f"phi is from 0 to 10, and alpha, beta and gamma are 1 at least, not {phi} and {constants}")
+    if not 0 <= phi <= 10 or not all(1 <= one <= LARGEST for one in constants):
+        numbers = ", ".join(f"{one:g}" for one in constants)
+        raise RequestError(
+            f"phi is from 0 to 10, and alpha, beta and gamma are 1 at least and {LARGEST} at most, "
+            f"not {phi} and {numbers}"
+        )
     sizes = base["width"] * constants.width**phi, base["depth"] * constants.depth**phi
     chosen = {**(options or {}), "width": sizes[0], "depth": sizes[1]}
     resolution = round(side * constants.resolution**phi)

@@ -97,9 +97,14 @@ def _check(
         raise RequestError(f"--pruner {settings.pruner} ends trials by epochs, and the strategy features has none")
     if recipe.value("optimizer.lr") == RANGE_TEST and "optimizer.lr" not in space.names:
         raise RequestError(f"optimizer.lr = {AUTO!r} is found by a test that trials do not make: search it, or set it")
+
+    def kind_fits(value: Any) -> None:
+        check_head(source.task, str(value))
+        check_linear_head(plan.strategy, str(value))
+
     checks: dict[str, Callable[[Any], object]] = {
         "net.name": lambda value: choose(summary, plan.strategy, str(value)),
-        "head.kind": lambda value: (check_head(source.task, str(value)), check_linear_head(plan.strategy, str(value))),
+        "head.kind": kind_fits,
         "loss.name": source.task.loss_name,
         "data.balance": lambda value: check_balance(source.task, str(value)),
     }

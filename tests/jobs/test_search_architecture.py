@@ -111,6 +111,9 @@ WRONG = [
     (("scale", "lenet5"), "lenet5 has no options width and depth"),
     (("scale", "efficientnet_b0", "--phi", 99), "phi is from 0 to 10"),
     (("scale", "efficientnet_b0", "--constants", 0.5, 1, 1), "are 1 at least"),
+    (("scale", "efficientnet_tiny", "--constants", "1e308", 2, 2), "4 at most, not 0 and 1e+308, 2, 2"),
+    (("scale", "efficientnet_tiny", "--constants", "nan", 1, 1), "are 1 at least"),
+    (("scale", "efficientnet_tiny", "--grid", "--data", "digits", "--images", 0), "1 training image at least, not 0"),
     (("scale", "efficientnet_tiny", "--grid"), "give both or neither"),
 ]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from striate.data.dataset import ImageDataset, SplitData
 from striate.data.splits import measured_part, units_of
-from striate.errors import RequestError
+from striate.errors import RequestError, printable
 from striate.training.examples import Examples
 
 VALIDATION = 0.25  # of the training part
@@ -64,8 +64,12 @@ def trial_images(split: SplitData, *, most: int, rule: str, seed: int) -> TrialI
     """
     if not split.task.one_class:
         raise RequestError(f"a search needs single-label classification, not the task {split.task.kind!r}")
-    generator = np.random.default_rng(seed)
+    if most < 1:
+        raise RequestError(f"a trial needs 1 training image at least, not {most}")
     train = split.train
+    if len(train.classes) < 2:
+        raise RequestError(f"a search needs two classes at least, and the data have one, {printable(train.classes[0])}")
+    generator = np.random.default_rng(seed)
     if measured_part(list(split.parts)) == "test" and "val" in split.parts:
         validation_part, held = split.val, np.arange(len(split.val))
         left = np.arange(len(train))
