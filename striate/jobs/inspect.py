@@ -110,7 +110,7 @@ def inspect_images(
             raise unknown("method", method, METHODS)
     if html is not None:
         _check_page(Path(html), [*paths, os.fspath(model)])
-    predictor = Predictor(open_model(model))
+    predictor = Predictor(open_model(model), engine="torch", precision="float32")
     names, net = predictor.classes, predictor.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if name and name not in names:
         raise unknown(predictor.model.task.wording.one, name, names)

@@ -111,7 +111,7 @@ def _offset(done: Inspection) -> str:
 
 def _scales(done: Inspection) -> dict[str, ColourScale]:
     """One scale for all maps of a kind on the page."""
-    unit = (done.predictor.model.task.wording.names_listed and "logits") or done.predictor.classes[0]
+    unit = "logits" if done.predictor.model.task.wording.names_listed else done.predictor.classes[0]
     classes = [one.classes.values for one in done.images if one.classes is not None]
     covered = [one.occlusion.pixels for one in done.images if one.occlusion is not None]
     slopes = [one.gradient for one in done.images if one.gradient is not None]
