@@ -78,7 +78,8 @@ def rank_correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> fl
 def _ranks(values: NDArray[np.float32]) -> NDArray[np.float64]:
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
-    return (ends - (counts - 1) / 2)[places]
+    found: NDArray[np.float64] = (ends - (counts - 1) / 2)[places]
+    return found
 
 
 def randomised(net: nn.Module, map_of: MapOf, *, draws: int = DRAWS, seed: int = 0) -> list[Randomised]:
