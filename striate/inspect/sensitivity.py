@@ -94,7 +94,7 @@ def integrated_gradients(
 def _integrated(net: nn.Module, image: Tensor, start: Tensor, output: int, steps: int) -> Tensor:
     shares = (torch.arange(steps, dtype=torch.float64) + 0.5) / steps
     total = torch.zeros_like(image, dtype=torch.float64)
-    for piece in shares.to(image).split(PIECE):
+    for piece in torch.split(shares.to(image), PIECE):
         path = start + piece[:, None, None, None] * (image - start)
         total += _gradient(net, path, output).sum(0)
     return total / steps * (image - start)

@@ -78,7 +78,8 @@ def rank_correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> fl
 def _ranks(values: NDArray[np.float32]) -> NDArray[np.float64]:
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
-    return (ends - (counts - 1) / 2)[places]
+    found: NDArray[np.float64] = (ends - (counts - 1) / 2)[places]
+    return found
 
 
 def randomised(net: nn.Module, map_of: MapOf, *, draws: int = DRAWS, seed: int = 0) -> list[Randomised]:
@@ -188,7 +189,7 @@ def offset(net: nn.Module, image: Tensor, output: int, layer: str) -> Offset | N
         part = slice(top, top + small.shape[1]), slice(left, left + small.shape[2])
         scenes[(place, slice(None), *part)] = small
         scenes[(len(corners) + place, slice(None), *part)] = small.flip(1, 2)
-    values = np.concatenate([layer_map(net, piece, output, layer) for piece in scenes.split(PIECE)])
+    values = np.concatenate([layer_map(net, piece, output, layer) for piece in torch.split(scenes, PIECE)])
     large = stretched(values[:-1] - values[-1:], (height, width))
     centres = [(top + small.shape[1] / 2, left + small.shape[2] / 2) for top, left in 2 * corners]
     misses = [_miss(each, centre) for each, centre in zip(large, centres, strict=True)]

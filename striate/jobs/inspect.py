@@ -110,7 +110,7 @@ def inspect_images(
             raise unknown("method", method, METHODS)
     if html is not None:
         _check_page(Path(html), [*paths, os.fspath(model)])
-    predictor = Predictor(open_model(model))
+    predictor = Predictor(open_model(model), engine="torch", precision="float32")
     names, net = predictor.classes, predictor.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if name and name not in names:
         raise unknown(predictor.model.task.wording.one, name, names)
@@ -121,7 +121,8 @@ def inspect_images(
         crops = [predictor.crop(path, path) for path in paths]
         inputs = normalised(np.stack(crops), predictor.model)
         layer = layer or default_layer(net, inputs)
-        fields = receptive_fields(net, (net.in_channels, *crops[0].shape[:2]))
+        height, width = crops[0].shape[:2]
+        fields = receptive_fields(net, (net.in_channels, height, width))
         found: list[ImageInspection] = []
         for path, crop, image in zip(paths, crops, inputs, strict=True):
             look = _Look(predictor, net, image, layer, tuple(methods), seed)

@@ -40,6 +40,7 @@ from striate.sections import (
     Text,
     TileRows,
     Tiles,
+    Words,
 )
 from striate.sections.wording import counted, number, percent, quantity
 from striate.storage import write_bytes
@@ -111,7 +112,7 @@ def _offset(done: Inspection) -> str:
 
 def _scales(done: Inspection) -> dict[str, ColourScale]:
     """One scale for all maps of a kind on the page."""
-    unit = (done.predictor.model.task.wording.names_listed and "logits") or done.predictor.classes[0]
+    unit = "logits" if done.predictor.model.task.wording.names_listed else done.predictor.classes[0]
     classes = [one.classes.values for one in done.images if one.classes is not None]
     covered = [one.occlusion.pixels for one in done.images if one.occlusion is not None]
     slopes = [one.gradient for one in done.images if one.gradient is not None]
@@ -229,7 +230,7 @@ def _converged(one: ImageInspection) -> str:
 
 def _trust(one: ImageInspection) -> list[Block]:
     assert one.trust is not None
-    rows = [
+    rows: list[tuple[Words | Bar, ...]] = [
         (
             (Strong(each.name),),
             each.rule,
@@ -267,7 +268,8 @@ def _stages(one: ImageInspection) -> list[Block]:
 
 def map_pictures(done: Inspection, folder: Path) -> list[Path]:
     """Write each map over the network's input as a PNG file, at twice the size on the page."""
-    scales, written = _scales(done), []
+    scales = _scales(done)
+    written: list[Path] = []
     for place, one in enumerate(done.images, 1):
         for name, picture in _pictures(done, one, scales):
             out = io.BytesIO()

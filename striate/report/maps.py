@@ -57,7 +57,7 @@ def overlay(picture: MapPicture, longest: int = SIDE) -> NDArray[np.uint8]:
         image.size, Image.Resampling.BILINEAR
     )
     part = np.clip(np.asarray(stretched)[..., None] / (picture.scale.limit or 1), -1, 1)
-    colour = np.where(part > 0, np.float32(ABOVE), np.float32(BELOW))
+    colour = np.where(part > 0, np.array(ABOVE, np.float32), np.array(BELOW, np.float32))
     alpha = STRONGEST * np.abs(part)
     pale = 64 + 0.75 * grey  # so that both tones differ from dark parts of the photograph
     return np.round(pale * (1 - alpha) + colour * alpha).astype(np.uint8)
