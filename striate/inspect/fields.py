@@ -91,7 +91,7 @@ def exciting_patches(
     width = 1
     shown = (progress or Progress()).bar("Looking for patches", len(images))
     with in_evaluation(net), watched(net, [layer]) as outputs, shown as bar:
-        for part in images.split(BATCH):
+        for part in torch.split(images, BATCH):
             net(part)
             maps = outputs[layer]
             if wrong := [unit for unit in units if not 0 <= unit < maps.shape[1]]:

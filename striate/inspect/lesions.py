@@ -93,7 +93,7 @@ def _correct(
     right = np.zeros(len(removed), np.int64)
     kept_bytes = sum(math.prod(block.after) for block in blocks) * images.element_size()
     batch = max(1, min(BATCH, ROOM // kept_bytes))
-    parts = list(zip(images.split(batch), targets.split(batch), strict=True))
+    parts = list(zip(torch.split(images, batch), torch.split(targets, batch), strict=True))
     with in_evaluation(net), (progress or Progress()).bar("Removing blocks", len(parts) * len(removed)) as bar:
         for x, classes in parts:
             kept: dict[str, Tensor] = {}

@@ -28,7 +28,8 @@ def merged(first: nn.Conv2d, second: nn.Conv2d) -> nn.Conv2d:
         raise RequestError(f"{first.out_channels} channels go into a convolution of {second.in_channels}")
     weight = _composed(first.weight.detach(), second.weight.detach(), first.stride)  # type: ignore[arg-type]
     stride = (first.stride[0] * second.stride[0], first.stride[1] * second.stride[1])
-    made = nn.Conv2d(first.in_channels, second.out_channels, tuple(weight.shape[2:]), stride, dtype=weight.dtype)
+    kernel = (weight.shape[2], weight.shape[3])
+    made = nn.Conv2d(first.in_channels, second.out_channels, kernel, stride, dtype=weight.dtype)
     bias = torch.zeros(second.out_channels, dtype=weight.dtype) if second.bias is None else second.bias.detach().clone()
     if first.bias is not None:
         bias = bias + second.weight.detach().sum((2, 3)) @ first.bias.detach()

@@ -25,7 +25,7 @@ def run_as(net: nn.Module, instead: Mapping[str, Instead]) -> Iterator[None]:
     Raises RequestError for a name that is no module of `net`.
     """
     modules = {name: module_of(net, name) for name in instead}
-    own = {name: vars(module).get("forward") for name, module in modules.items()}
+    own: dict[str, Forward | None] = {name: vars(module).get("forward") for name, module in modules.items()}
     try:
         for name, module in modules.items():
             module.forward = _bound(instead[name], module.forward)
@@ -33,8 +33,8 @@ def run_as(net: nn.Module, instead: Mapping[str, Instead]) -> Iterator[None]:
     finally:
         for name, module in modules.items():
             vars(module).pop("forward", None)
-            if own[name] is not None:
-                module.forward = own[name]
+            if (before := own[name]) is not None:
+                module.forward = before
 
 
 def _bound(function: Instead, forward: Forward) -> Forward:

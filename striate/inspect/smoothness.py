@@ -75,7 +75,7 @@ def drift(net: nn.Module, layer: str, images: Tensor, batches: Iterable[Batch], 
             values = outputs[layer].double().transpose(0, 1).flatten(1)
         rows.append((values.mean(1).numpy(), values.std(1).numpy()))
         optimizer.zero_grad()
-        F.cross_entropy(trained(x), targets).backward()
+        F.cross_entropy(trained(x), targets).backward()  # type: ignore[no-untyped-call]  # torch's
         optimizer.step()
     return Drift(np.stack([mean for mean, _ in rows]), np.stack([deviation for _, deviation in rows]))
 
@@ -135,7 +135,7 @@ def trial(make: Callable[[], nn.Module], train: Batch, held_out: Batch, *, lr: f
             if not torch.isfinite(loss):
                 return Trial(0.0, float("nan"))
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's
             optimizer.step()
         with in_evaluation(net), torch.no_grad():
             right = (net(held_out[0]).argmax(1) == held_out[1]).double().mean()

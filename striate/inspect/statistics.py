@@ -94,7 +94,8 @@ def shared_values(norm: nn.Module, shape: tuple[int, ...], place: tuple[int, ...
         numbers = {value.dtype for value in kept.values() if value.is_floating_point()} or {torch.float32}
         norm.to(numbers.pop()).train(mode)
         norm.load_state_dict(kept)
-    return different.numpy()
+    found: NDArray[np.bool_] = different.numpy()
+    return found
 
 
 def shared_axes(norm: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:

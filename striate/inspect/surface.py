@@ -86,5 +86,5 @@ def loss_surface(
 
 
 def _loss(net: nn.Module, images: Tensor, targets: Tensor) -> float:
-    parts = zip(images.split(BATCH), targets.split(BATCH), strict=True)
+    parts = zip(torch.split(images, BATCH), torch.split(targets, BATCH), strict=True)
     return sum(float(F.cross_entropy(net(x), y, reduction="sum")) for x, y in parts) / len(images)

@@ -55,7 +55,8 @@ def bar(
     along = across * np.cos(turned) - down * np.sin(turned)
     beside = across * np.sin(turned) + down * np.cos(turned)
     inside = [np.clip((reach + 1) / 2 - np.abs(value), 0, 1) for reach, value in ((length, along), (width, beside))]
-    return (inside[0] * inside[1]).astype(np.float32)
+    shown: NDArray[np.float32] = (inside[0] * inside[1]).astype(np.float32)
+    return shown
 
 
 def sweep(size: tuple[int, int], angle: float, *, step: float = 1.0, width: float = 2.0) -> NDArray[np.float32]:

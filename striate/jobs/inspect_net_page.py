@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,8 @@ def mosaic(tiles: Sequence[Images], columns: int) -> Images:
 
 def _larger(tiles: Images, times: int) -> Images:
     """Pixels as squares: small filters would be blurred."""
-    return np.repeat(np.repeat(tiles, times, 1), times, 2)
+    larger: Images = np.repeat(np.repeat(tiles, times, 1), times, 2)
+    return larger
 
 
 def _cut(crop: Images, box: Sequence[int]) -> Images:
@@ -236,7 +237,7 @@ def _surface(facts: Facts, shown: Mapping[str, Images]) -> Section:
     return Section("surface", "Loss surface", (Gallery((Picture(shown["surface"], caption),)), line), lead)
 
 
-SECTIONS = {
+SECTIONS: dict[str, Callable[[Any, Mapping[str, Images]], Section]] = {
     "patches": _patches,
     "lesions": _lesions,
     "responses": _responses,
