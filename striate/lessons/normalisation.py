@@ -77,7 +77,7 @@ def statistics_shape(norm: Norm, shape: Sequence[int], groups: int = 2) -> tuple
 class Statistics(NamedTuple):
     """Of the entries that are normalised together: how many, their mean and standard deviation (of all, not n - 1)."""
 
-    count: int
+    entries: int
     mean: float
     deviation: float
 
