@@ -76,9 +76,9 @@ def reach(layers: Sequence[Layer], place: int) -> list[tuple[int, int]]:
 
 
 def layers_of(net: Network, input_size: tuple[int, int]) -> list[Layer]:
-    """The convolutions and poolings of a net without branches, in order.
+    """The convolutions and poolings of a net that is one chain of them.
 
-    Raises RequestError for a net whose fields are not those of one chain.
+    Raises RequestError where their receptive fields, in order, are not those of a chain.
     """
     modules = dict(net.named_modules())
     steps = [step for step in trace(net, input_size).steps if step.op in WINDOWS and step.field is not None]

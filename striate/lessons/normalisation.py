@@ -48,7 +48,7 @@ def shared(norm: Norm, image: int, channel: int, shape: Sequence[int], groups: i
     """
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_()
-    norm_layer(norm, shape[1:], groups)(x)[image, channel, 0, 0].backward()  # type: ignore[no-untyped-call]
+    norm_layer(norm, shape[1:], groups)(x)[image, channel, 0, 0].backward()
     assert x.grad is not None
     found: NDArray[np.bool_] = (x.grad.abs() > 1e-12).numpy()
     return found
@@ -77,7 +77,7 @@ def statistics_shape(norm: Norm, shape: Sequence[int], groups: int = 2) -> tuple
 class Statistics(NamedTuple):
     """Of the entries that are normalised together: how many, their mean and standard deviation (of all, not n - 1)."""
 
-    count: int
+    entries: int
     mean: float
     deviation: float
 

@@ -233,7 +233,7 @@ def test_the_products_and_counts_of_compound_scaling() -> None:
 
 def test_fields_of_a_chain() -> None:
     with torch.device("meta"):
-        vgg, branched = create("vgg19"), create("squeezenet1_0")
+        vgg, branched = create("vgg19"), create("googlenet")
     found = {one.name: one.field for one in fields(layers_of(vgg, (224, 224)), 224)}
     names = ("stage1.conv2", "stage3.conv3", "stage4.conv3", "stage5.conv3", "stage5.maxpool")
     assert [found[name] for name in names] == [5, 40, 100, 220, 268]
@@ -278,7 +278,7 @@ def test_the_cubes_are_those_that_the_layers_normalise(norm: str) -> None:
         entries = y.numpy()[together]
         assert abs(entries.mean()) < 1e-9 and abs(entries.std() - 1) < 1e-6
         found = statistics(norm, x.numpy(), image, channel)  # type: ignore[arg-type]
-        assert found.count == together.sum()
+        assert found.entries == together.sum()
         mean, deviation = found.mean, found.deviation
         assert float(y[image, channel, 1, 2]) == pytest.approx((float(x[image, channel, 1, 2]) - mean) / deviation)
     if norm != "group":

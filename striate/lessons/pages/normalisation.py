@@ -69,7 +69,7 @@ def _cubes() -> str:
         found = statistics(norm, maps, IMAGE, CHANNEL, GROUPS)
         cube = drawing(norm, BOX, f"Cube of {NAMES[norm]}", cells(lambda n, c, mask=mask: bool(mask[n, c, 0, 0])))  # type: ignore[misc]
         drawn.append(
-            f'<div><h3>{NAMES[norm]}</h3>{cube}<p class="quiet" id="{norm}-said">{found.count} entries: '
+            f'<div><h3>{NAMES[norm]}</h3>{cube}<p class="quiet" id="{norm}-said">{found.entries} entries: '
             f"&mu; = {said(found.mean)}, &sigma; = {said(found.deviation)}</p></div>"
         )
     return f'{asked}<div class="cubes">{"".join(drawn)}</div>'

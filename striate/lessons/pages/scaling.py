@@ -127,16 +127,16 @@ def _published() -> str:
     rows = []
     for phi, scale in enumerate(SCALE_ROWS):
         known, pure = entry(f"efficientnet_{scale.net}"), factors(phi)
-        stated = known.published
+        stated = {key: value for key, value in known.published.items() if isinstance(value, int | float)}
         rows.append(
             (
                 scale.net.upper(),
                 f"{said(scale.width)} ({said(pure.width, 2)})",
                 f"{said(scale.depth)} ({said(pure.depth, 2)})",
                 f"{scale.resolution} ({round(BASE_SIDE * pure.resolution)})",
-                f"{said(known.parameters / 1e6, 2)} M ({said(float(stated['parameters']) / 1e6, 1)} M)",
-                f"{said(known.madds / 1e9, 2)} G ({said(float(stated['madds']) / 1e9, 2)} G)",
-                f"{said(float(stated['error']), 1)} %",
+                f"{said(known.parameters / 1e6, 2)} M ({said(stated['parameters'] / 1e6, 1)} M)",
+                f"{said(known.madds / 1e9, 2)} G ({said(stated['madds'] / 1e9, 2)} G)",
+                f"{said(stated['error'], 1)} %",
             )
         )
     head = ("net", "width", "depth", "resolution", "parameters", "multiply-adds", "top-1 error")
