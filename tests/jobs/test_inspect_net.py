@@ -71,3 +71,16 @@ def test_requests_that_cannot_be_met(images: object, tmp_path: Path) -> None:
         inspect_net(model, parts=["lesions"])
     with pytest.raises(RequestError, match="no residual blocks"):
         inspect_net(model, data=images, parts=["paths"])  # type: ignore[arg-type]
+
+
+def test_the_command_without_images_inspects_the_network(cli, tmp_path: Path) -> None:
+    model, out = saved("resnet8", tmp_path / "m.safetensors"), tmp_path / "net.html"
+    code, text, _ = cli("inspect", model, "--out", out)
+    assert code == 0 and "filters" in text and str(out) in text
+    assert "<h1" in out.read_text("utf-8")
+    for arguments, words in (
+        (("--part", "lesions"), "need images: give --data"),
+        (("--data", "digits", "--part", "lesion"), "did you mean 'lesions'"),
+    ):
+        code, _, err = cli("inspect", model, *arguments)
+        assert code == 2 and words in err and len(err.strip().splitlines()) == 1, err

@@ -156,7 +156,7 @@ def test_the_frame_is_what_the_network_sees(tmp_path: Path) -> None:
 def test_bad_requests_are_one_line(cli, tmp_path: Path) -> None:
     model, image = model_of(tmp_path, Classification(COLOURS)), photo(tmp_path)
     for arguments, words in (
-        ((), "an image is needed"),
+        ((image, "--part", "lesions"), "give images, which are explained, or --data"),
         ((image, "--class", "bleu"), "unknown class 'bleu'; did you mean 'blue'?"),
         ((image, "--layer", "stage9"), "unknown layer of resnet8 'stage9'"),
         ((image, "--method", "cam,ocln"), "unknown method 'ocln'"),

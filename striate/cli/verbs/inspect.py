@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from striate.cli.answer import MODEL, Answer, own_net_option, terminal_progress
+from striate.cli.answer import MODEL, SOURCES, Answer, own_net_option, terminal_progress
 from striate.errors import RequestError, printable
 
 if TYPE_CHECKING:
     from striate.jobs.inspect import ImageInspection, Inspection
 
-HELP = "show why a model gives its answer for an image"
+HELP = "show why a model gives its answer for an image, or the network itself"
 EXAMPLE = "striate inspect run new.jpg --out why.html"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     parser.add_argument("model", help=MODEL)
-    parser.add_argument("images", nargs="*", metavar="image", help="image files, or folders of them; at most 12")
+    parser.add_argument(
+        "images",
+        nargs="*",
+        metavar="image",
+        help="image files, or folders of them; at most 12 (none: the network itself)",
+    )
     parser.add_argument(
         "--class", dest="name", default="", metavar="NAME", help="what to explain (default: the answer)"
     )
@@ -31,6 +36,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help="of cam, gradient, occlusion and ig, with commas (default: all but ig, integrated gradients)",
     )
+    parser.add_argument(
+        "--data", metavar="DATA", help=f"without images: labelled ones for the network's tests, {SOURCES}"
+    )
+    parser.add_argument(
+        "--part",
+        metavar="NAMES",
+        help="with --data: of patches, lesions, responses, paths, gradients and surface, with commas (default: all)",
+    )
     parser.add_argument("--out", default="inspect.html", metavar="FILE", help="the page (default: inspect.html)")
     parser.add_argument("--png", metavar="DIR", help="also write each map as a PNG file")
     parser.add_argument("--seed", type=int, default=0, help="random seed of noise and checks (default: 0)")
@@ -39,8 +52,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
+    if chosen.images and (chosen.data or chosen.part):
+        raise RequestError("give images, which are explained, or --data, on which the network is tested, not both")
     if not chosen.images:
-        raise RequestError("an image is needed: striate inspect MODEL IMAGE...")
+        return _net(chosen)
     from striate.jobs.inspect import facts, inspect_images
 
     done = inspect_images(
@@ -59,6 +74,30 @@ def run(chosen: argparse.Namespace) -> Answer:
     if chosen.png:
         lines.append(f"Maps  {printable(chosen.png)}")
     return Answer("\n".join(lines), {"page": chosen.out, **facts(done)})
+
+
+def _net(chosen: argparse.Namespace) -> Answer:
+    """The network itself."""
+    from striate.jobs.inspect_net import inspect_net
+
+    parts = [name.strip() for name in chosen.part.split(",")] if chosen.part else None
+    found: dict[str, Any] = inspect_net(
+        chosen.model,
+        data=chosen.data,
+        parts=parts,
+        out=chosen.out,
+        png=chosen.png,
+        seed=chosen.seed,
+        progress=terminal_progress(),
+    )
+    norms = [
+        f"  {one['layer']}: {one['filters']} filters, mean norm {one['norm_mean']:.3g}" for one in found["filters"]
+    ]
+    lines = [f"{found['net']}: {len(norms)} layers of filters", *norms[:8]]
+    lines += [f"  and {len(norms) - 8} more"] if len(norms) > 8 else []
+    lines += [f"  {one['stage'] or 'design'}: {one['seen']}; {one['do']}" for one in found["advice"]]
+    lines.append(f"Page  {printable(chosen.out)}")
+    return Answer("\n".join(lines), {"page": chosen.out, **found})
 
 
 def _lines(done: Inspection, one: ImageInspection) -> list[str]:
