@@ -186,7 +186,8 @@ class _Look:
         values = classes.values[0]
 
         def map_of(net: nn.Module) -> NDArray[np.float32]:
-            return layer_map(net, self.image[None], output, self.layer)[0]
+            found: NDArray[np.float32] = layer_map(net, self.image[None], output, self.layer)[0]
+            return found
 
         return Trust(
             randomised(self.net, map_of, seed=self.seed),
