@@ -71,7 +71,8 @@ def _cut(crop: Images, box: Sequence[int]) -> Images:
     """A patch of a crop as RGB, at least 48 pixels high."""
     top, left, bottom, right = box
     patch = np.broadcast_to(crop[top:bottom, left:right], (bottom - top, right - left, 3))
-    return _larger(patch[None], max(1, 48 // max(1, bottom - top)))[0]
+    shown: Images = _larger(patch[None], max(1, 48 // max(1, bottom - top)))[0]
+    return shown
 
 
 def _shaded(losses: np.ndarray[Any, Any]) -> Images:
