@@ -73,6 +73,8 @@ def _cut(crop: Images, box: Sequence[int]) -> Images:
     patch = np.broadcast_to(crop[top:bottom, left:right], (bottom - top, right - left, 3))
     cut: Images = _larger(patch[None], max(1, 48 // max(1, bottom - top)))[0]
     return cut
+    shown: Images = _larger(patch[None], max(1, 48 // max(1, bottom - top)))[0]
+    return shown
 
 
 def _shaded(losses: np.ndarray[Any, Any]) -> Images:
