@@ -71,8 +71,6 @@ def _cut(crop: Images, box: Sequence[int]) -> Images:
     """A patch of a crop as RGB, at least 48 pixels high."""
     top, left, bottom, right = box
     patch = np.broadcast_to(crop[top:bottom, left:right], (bottom - top, right - left, 3))
-    cut: Images = _larger(patch[None], max(1, 48 // max(1, bottom - top)))[0]
-    return cut
     shown: Images = _larger(patch[None], max(1, 48 // max(1, bottom - top)))[0]
     return shown
 
