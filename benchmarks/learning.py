@@ -1,8 +1,8 @@
 """Measure the accuracy of training from scratch: python benchmarks/learning.py [--parts mnist distortions cifar]
 
 mnist: LeNet-5 on all of MNIST, 20 epochs, without augmentation, three seeds; distortions: the same with `--augment
-distortions`. cifar: ResNet-20 on CIFAR-10-JPEG, 24 epochs, about a quarter of an hour on two
-idle cores. Each run is a `striate train` process, saved under --runs; an interrupted one is resumed, a finished one is not repeated.
+distortions`. cifar: ResNet-20 on CIFAR-10-JPEG, 24 epochs, about a quarter of an hour on two idle cores. Each run is a
+`striate train` process, saved under --runs; an interrupted one is resumed, a finished one is not repeated.
 `--folder` names the unpacked folder of CIFAR-10-JPEG.
 """
 

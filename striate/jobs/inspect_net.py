@@ -82,7 +82,7 @@ def inspect_net(
     if parts and data is None:
         raise RequestError(f"{', '.join(parts)} need images: give --data")
     opened, progress = open_model(model), progress or Progress()
-    if opened.task.kind != "classification":
+    if not opened.task.one_class:
         raise RequestError(f"a classifier is inspected, and {os.fspath(model)!r} is a model of {opened.task.kind}")
     net = net_of(opened)
     found: Facts = {"model": os.fspath(model), "net": opened.net, "images": 0} | _without_images(net, opened)

@@ -36,7 +36,11 @@ def test_every_file_of_the_catalogue_is_tried() -> None:
     assert {file for file, _ in FAMILIES} == {entry.file for entry in catalog.entries(kind="classifier")}
 
 
-@pytest.mark.parametrize(("file", "name"), FAMILIES)
+# Each takes seconds: every second file is left to `make test-full`.
+SHARED = [pytest.param(*one, marks=[pytest.mark.slow] if place % 2 else []) for place, one in enumerate(FAMILIES)]
+
+
+@pytest.mark.parametrize(("file", "name"), SHARED)
 def test_a_family_end_to_end(file: str, name: str, pictures: Path, tmp_path: Path) -> None:
     recipe = Recipe().updated(
         {

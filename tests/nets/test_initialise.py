@@ -59,6 +59,8 @@ CHECKSUMS = {
     "resnet8": 6.68857,
     "resnet_tiny": -0.59173,
     "resnext_tiny": 14.19853,
+    "searched_cells_tiny": 12.41378,
+    "searched_mobile_tiny": -30.59662,
     "rir_tiny": 13.69933,
     "se_resnet_tiny": -2.49520,
     "shake_shake_tiny": -40.32500,

@@ -152,7 +152,7 @@ def test_a_block_of_no_known_kind_is_refused_by_name() -> None:
     class Video(Block):
         pass
 
-    with pytest.raises(TypeError, match=r"a section is made of Bars, ConfusionMatrix, .* not of Video"):
+    with pytest.raises(TypeError, match=r"a section is made of Bars, Bubbles, .* not of Video"):
         render(report_of(Section("a", "t", (Video(),))))
     with pytest.raises(ValueError, match="a table of 2 columns has a row of 1 cells"):
         Table((Column("a"), Column("b")), [("x",)])
