@@ -21,7 +21,7 @@ ENOUGH = 0.05  # a gap of integrated gradients that counts as converged
 @dataclass(frozen=True, eq=False)
 class Integrated:
     """Integrated gradients of one image: values [C, H, W], whose sum should be `change`, the output of the image less
-    that of the baseline. steps: of the integral. gap: |sum - change| / |change|. converged: the gap is at most 5 %.
+    that of the baseline. steps: of the integral. gap: abs(sum - change) / abs(change). converged: it is at most 5 %.
     """
 
     values: NDArray[np.float32]
