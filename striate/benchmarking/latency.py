@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from striate.progress import Progress
+from striate.training.threads import one_thread
 
 BATCHES = (1, 16)
 WARM_UPS, ROUNDS = 10, 30
@@ -60,12 +61,8 @@ def net_latencies(
     to notice, and small nets slow.
     """
     runs = {name: _run(net, shape, batch) for name, (net, shape) in nets.items()}
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         return latencies(runs, timer=timer, progress=progress, what=f"Latency at batch {batch}")
-    finally:
-        torch.set_num_threads(before)
 
 
 def latencies(

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from striate.errors import RequestError
 from striate.inspect.replacing import Forward, Instead, run_as, with_sum
-from striate.inspect.watching import in_evaluation, module_of, replaced
+from striate.inspect.watching import module_of, replaced
+from striate.layers.modes import in_evaluation
 
 SHORTCUTS = ("shortcut", "downsample", "skip")  # names of a module on a block's shortcut
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from striate.inspect.outputs import AtLayer, Output, at_layer, chosen, default_layer, outputs_of
-from striate.inspect.watching import in_evaluation, replaced
+from striate.inspect.watching import replaced
+from striate.layers.modes import in_evaluation
 
 CLOSE = 1e-4  # gradients this close, as a share of the largest, are equal
 Kind = Literal["cam", "planes", "hirescam"]

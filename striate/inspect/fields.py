@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from striate.anatomy.receptive import Field
 from striate.anatomy.trace import trace_module
 from striate.errors import RequestError
-from striate.inspect.watching import in_evaluation, module_of, watched
+from striate.inspect.watching import module_of, watched
+from striate.layers.modes import in_evaluation
 from striate.progress import Progress
 
 BATCH = 16

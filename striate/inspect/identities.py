@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from striate.errors import RequestError
 from striate.inspect.blocks import Block, find_blocks
 from striate.inspect.replacing import Forward, Instead, run_as, with_sum
-from striate.inspect.watching import in_evaluation, module_of
+from striate.inspect.watching import module_of
+from striate.layers.modes import in_evaluation
 
 
 class StageSum(NamedTuple):

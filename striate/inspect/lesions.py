@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from striate.errors import RequestError
 from striate.inspect.blocks import Block, find_blocks, removal
 from striate.inspect.replacing import Forward, Instead, run_as
-from striate.inspect.watching import in_evaluation
+from striate.layers.modes import in_evaluation
 from striate.progress import Progress
 
 BATCH = 100  # images at once, at most

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from striate.errors import RequestError
 from striate.inspect.outputs import chosen, outputs_of
-from striate.inspect.watching import in_evaluation
+from striate.layers.modes import in_evaluation
 
 PIECE = 8  # images at a time
 ACROSS = 7  # patches across the image, by default

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import RequestError
-from striate.inspect.watching import in_evaluation, module_of, replaced, watched
+from striate.inspect.watching import module_of, replaced, watched
+from striate.layers.modes import in_evaluation
 from striate.nets.shapes import first_of
 
 SMALLEST = 4  # height and width of a map that shows where something is

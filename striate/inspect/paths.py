@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from striate.errors import RequestError
 from striate.inspect.blocks import find_blocks
 from striate.inspect.replacing import run_as, with_sum
-from striate.inspect.watching import in_evaluation, module_of
+from striate.inspect.watching import module_of
+from striate.layers.modes import in_evaluation
 
 Branch = Callable[[Tensor], Tensor]
 MOST_BLOCKS = 16  # of `path_outputs`: 65,536 paths

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from striate.errors import RequestError
 from striate.inspect.outputs import Output, chosen, outputs_of
-from striate.inspect.watching import in_evaluation
+from striate.layers.modes import in_evaluation
 
 PIECE = 8  # images at a time
 FIRST_STEPS, MOST_STEPS = 16, 256

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from striate.errors import RequestError
-from striate.inspect.watching import in_evaluation, watched
+from striate.inspect.watching import watched
+from striate.layers.modes import in_evaluation
 
 Batch = tuple[Tensor, Tensor]  # images [N, C, H, W] and classes [N]
 

@@ -39,18 +39,6 @@ def replaced(net: nn.Module, name: str, function: Callable[[Tensor, Tensor], Ten
         handle.remove()
 
 
-@contextmanager
-def in_evaluation(net: nn.Module) -> Iterator[None]:
-    """Within it, `net` is in evaluation mode; afterwards each module is in the mode that it was in."""
-    training = [module for module in net.modules() if module.training]
-    net.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-
-
 def module_of(net: nn.Module, name: str) -> nn.Module:
     """The module of that name, as in `named_modules`. Raises RequestError for another name."""
     modules: dict[str, nn.Module] = dict(net.named_modules())

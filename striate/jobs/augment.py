@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from striate.recipe.augment import NO_AUGMENTATION
 from striate.storage import write_atomically
 from striate.training.batches import sample_order
 from striate.training.examples import Examples
+from striate.training.threads import one_thread
 from striate.training.view import View
 
 EPOCHS = 7
@@ -84,7 +84,7 @@ def augment(
         progress.say(f"{unreadable} of the images tried could not be read; `striate audit` lists the reasons")
     chosen = _rows(given) if given else typical(side)
     rows = []
-    with progress.bar("Drawing", len(chosen)) as bar, _one_thread():
+    with progress.bar("Drawing", len(chosen)) as bar, one_thread():  # single images are too little work for several
         for place, one in enumerate(chosen):
             rows.append(_row(images, place % len(images), one, side, seed))
             bar.advance()
@@ -139,17 +139,6 @@ def _some_images(source: Source, pixels: Pixels) -> tuple[Images, int]:
         raise RequestError(f"none of the {unreadable} images tried in {source.name} can be read; see `striate audit`")
     # Neighbours in a source are of one class; the rows should show several classes.
     return np.stack(crops)[np.argsort(np.arange(len(crops)) * 5 % len(crops), kind="stable")], unreadable
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Single images are too little work for several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _row(images: Images, place: int, chosen: Augmentation, side: int, seed: int) -> Row:

@@ -27,11 +27,12 @@ from striate.inspect.lesions import lesion_curve, lesions
 from striate.inspect.paths import gradient_by_path_length
 from striate.inspect.surface import loss_surface
 from striate.jobs.inspect_net_page import page, pictures
+from striate.jobs.outputs import write_png
 from striate.model import Model
 from striate.nets.base import Net
 from striate.pixels import Images
 from striate.progress import Progress
-from striate.storage import write_bytes, write_text
+from striate.storage import write_text
 from striate.weights.models import open_model
 
 MOST = 200  # images
@@ -95,7 +96,7 @@ def inspect_net(
     shown = pictures(found, _tiles(net, opened), None if sample is None else sample.crops)
     if png is not None:
         for name, picture in shown.items():
-            write_bytes(Path(png) / f"{name}.png", _png(picture))
+            write_png(Path(png) / f"{name}.png", picture)
     if out is not None:
         write_text(Path(out), page(found, shown))
     return found
@@ -220,13 +221,3 @@ PARTS: dict[str, Callable[[Sample], Any]] = {
     "gradients": _gradients,
     "surface": _surface,
 }
-
-
-def _png(picture: Images) -> bytes:
-    import io
-
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
-    return buffer.getvalue()

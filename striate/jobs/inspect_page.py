@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from striate.inspect.sensitivity import ENOUGH
 from striate.jobs.inspect import BARS, ImageInspection, Inspection, rounded_up
 from striate.jobs.inspect_checks import checks
+from striate.jobs.outputs import write_png
 from striate.report.maps import overlay
 from striate.report.page import render
 from striate.sections import (
@@ -43,7 +42,6 @@ from striate.sections import (
     Words,
 )
 from striate.sections.wording import counted, number, percent, quantity
-from striate.storage import write_bytes
 
 STRONG_PIXELS = 99.5  # percentile of a map of pixels that has full colour
 KINDS = {
@@ -272,11 +270,9 @@ def map_pictures(done: Inspection, folder: Path) -> list[Path]:
     written: list[Path] = []
     for place, one in enumerate(done.images, 1):
         for name, picture in _pictures(done, one, scales):
-            out = io.BytesIO()
-            Image.fromarray(overlay(picture, 480)).save(out, "PNG")
             slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"{place:02d}-{slug}.png"
-            write_bytes(path, out.getvalue())
+            write_png(path, overlay(picture, 480))
             written.append(path)
     return written

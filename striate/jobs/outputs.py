@@ -1,4 +1,4 @@
-"""Checks of output paths: inputs are never overwritten."""
+"""Output files: inputs are never overwritten, and pictures are written as PNG."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from PIL import Image
+
 from striate.data.opening import Data, path_of
 from striate.data.sources.base import Source
 from striate.errors import RequestError
+from striate.pixels import Images
 from striate.reading import given_path
-from striate.storage import written
+from striate.storage import write_atomically, written
 
 
 def require_apart(out: Path, data: Data, source: Source) -> None:
@@ -35,6 +38,11 @@ def require_file(out: Path) -> None:
     """Raise RequestError, before any work, if `out` is a device, pipe, socket or folder, which is not replaced."""
     with contextlib.suppress(OSError):  # of the folder, which is told when the file is written
         written(given_path(out, "the output"))
+
+
+def write_png(path: Path, picture: Images) -> None:
+    """Write a picture, uint8 [H, W, 3] or [H, W], in one piece."""
+    write_atomically(path, lambda file: Image.fromarray(picture).save(file, "PNG"))
 
 
 def same_file(one: Path, other: Path) -> bool:

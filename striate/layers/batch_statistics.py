@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from striate.errors import RequestError
+from striate.layers.modes import in_evaluation
 
 
 def batch_norms(module: nn.Module) -> list[_BatchNorm]:
@@ -38,16 +39,10 @@ def recalibrate(net: nn.Module, batches: Iterable[Tensor]) -> None:
     norms = [norm for norm in batch_norms(net) if norm.track_running_stats]
     if not norms:
         raise RequestError("there is no batch norm to recalibrate, that keeps statistics for prediction")
-    modes = {module: module.training for module in net.modules()}
     device = next((parameter.device for parameter in net.parameters()), torch.device("cpu"))
-    net.eval()
-    try:
-        with whole_set_statistics(norms):
-            for images in batches:
-                net(images.to(device))
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with in_evaluation(net), whole_set_statistics(norms):
+        for images in batches:
+            net(images.to(device))
 
 
 @contextmanager

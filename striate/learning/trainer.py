@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -45,6 +45,7 @@ from striate.training.loop import fit
 from striate.training.loop_state import LoopState
 from striate.training.optimizers import Rates
 from striate.training.standardised import StandardisedTarget
+from striate.training.threads import one_thread
 from striate.training.world import ALONE
 
 SMALL_STEP = 2**28  # multiply-adds of a batch: LeNet-5's 64 images are a tenth, ResNet-20's ten times as many
@@ -338,16 +339,9 @@ def on_meta(net: str, task: Task, pixels: Pixels, options: Mapping[str, object] 
         )
 
 
-@contextmanager
-def threads_for(net: str, batch: int) -> Iterator[None]:
+def threads_for(net: str, batch: int) -> AbstractContextManager[None]:
     """One thread for steps so small that threads would mostly wait for each other; otherwise all.
 
     Decided by size, not by timing, because the number of threads changes the last bits of the weights.
     """
-    before = torch.get_num_threads()
-    if small_step(net, batch):
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return one_thread() if small_step(net, batch) else nullcontext()

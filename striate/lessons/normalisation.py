@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from striate.errors import RequestError, unknown
+from striate.inspect.statistics import shared_values
 
 Norm = Literal["batch", "layer", "instance", "group"]
 NORMS: tuple[Norm, ...] = get_args(Norm)
@@ -44,14 +44,9 @@ def norm_layer(norm: Norm, shape: Sequence[int], groups: int = 2) -> nn.Module:
 def shared(norm: Norm, image: int, channel: int, shape: Sequence[int], groups: int = 2) -> NDArray[np.bool_]:
     """The entries of a map N x C x H x W on which the normalised value of (image, channel, 0, 0) depends.
 
-    They are found by the gradient of that value, so by what the layer computes.
+    They are found from what the layer computes.
     """
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_()
-    norm_layer(norm, shape[1:], groups)(x)[image, channel, 0, 0].backward()
-    assert x.grad is not None
-    found: NDArray[np.bool_] = (x.grad.abs() > 1e-12).numpy()
-    return found
+    return shared_values(norm_layer(norm, shape[1:], groups), tuple(shape), (image, channel, 0, 0))
 
 
 def averaged_axes(norm: Norm, shape: Sequence[int], groups: int = 2) -> tuple[str, ...]:

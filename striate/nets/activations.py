@@ -98,7 +98,7 @@ def swap_activation(net: nn.Module, activation: Activation, *, images: Tensor | 
     set_alpha_dropout(net, alpha=activation == "selu")
     if activation == "selu":
         lecun_normal(net)
-    record(net, swap_activation=activation)
+    record(net, {"swap_activation": activation})
     return len(found)
 
 

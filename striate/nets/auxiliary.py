@@ -44,7 +44,7 @@ def add_auxiliary_heads(net: Net, stages: Sequence[str]) -> int:
         )
         net.add_module(name, like(net, nn.Sequential(parts)).train(net.training))
     net.auxiliary_heads = heads
-    record(net, add_auxiliary_heads=chosen)
+    record(net, {"add_auxiliary_heads": chosen})
     return len(heads)
 
 

@@ -25,8 +25,11 @@ def like(net: nn.Module, layer: nn.Module) -> nn.Module:
     return layer if first is None else layer.to(first.device, first.dtype)
 
 
-def record(net: nn.Module, **chosen: object) -> None:
-    """Keep a choice in the options of a network that `create` made, so that they make the changed network again."""
+def record(net: nn.Module, chosen: Mapping[str, object]) -> None:
+    """Keep choices in the options of a network that `create` made, so that they make the changed network again.
+
+    chosen: values by the names of options.
+    """
     if isinstance(net, Network) and net.options:
         own: Any = net.options["options"]
         net.options = {**net.options, "options": {**own, **chosen}}

@@ -133,18 +133,6 @@ class Cognitron(SelfOrganising):
             self.add_module(row.layer.lower(), CognitronLayer(row, input_size, branches))
         self.stages = tuple(row.layer.lower() for row in ROWS)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Images [N, 1, H, W] -> the responses of the last layer [N, 1, H, W]."""
-        return self.maps(x)[self.stages[-1]]
-
-    def maps(self, x: Tensor) -> dict[str, Tensor]:
-        """Images [N, 1, H, W] -> the responses of each layer by its name, in order."""
-        self.check(x)
-        found: dict[str, Tensor] = {}
-        for stage in self.stages:
-            found[stage] = x = getattr(self, stage)(x)
-        return found
-
     @torch.no_grad()
     def learn(self, image: Tensor) -> None:
         """Present one image [1, H, W]: each layer learns, then the next sees its new responses."""

@@ -54,7 +54,7 @@ def add_dropout(
     if any(isinstance(layer, nn.SELU) for layer in net.modules()):
         set_alpha_dropout(net, alpha=True)
     chosen = {name: value for name, value in (("dropout_place", place), ("dropout_of", of)) if value not in _DEFAULTS}
-    record(net, add_dropout=rate, **chosen)
+    record(net, {"add_dropout": rate, **chosen})
     return count
 
 
@@ -121,4 +121,4 @@ def add_input_dropout(net: nn.Module, rate: float) -> None:
             raise RequestError(f"{net.name} reads symbols, which have no values to drop")
         first = net.get_submodule(net.stages[0]) if net.stages else first
     first.register_forward_pre_hook(InputDropout(rate))
-    record(net, add_input_dropout=rate)
+    record(net, {"add_input_dropout": rate})

@@ -80,6 +80,18 @@ class SelfOrganising(Network):
 
     kind = "self-organising"
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Images [N, in_channels, H, W] -> the responses of the last stage [N, C, h, w]."""
+        return self.maps(x)[self.stages[-1]]
+
+    def maps(self, x: Tensor) -> dict[str, Tensor]:
+        """Images [N, in_channels, H, W] -> the responses of each stage by its name, in order."""
+        self.check(x)
+        found: dict[str, Tensor] = {}
+        for stage in self.stages:
+            found[stage] = x = getattr(self, stage)(x)
+        return found
+
     def learn(self, image: Tensor) -> None:
         """Present one image [in_channels, H, W] and reinforce what responds to it."""
         raise NotImplementedError

@@ -203,18 +203,6 @@ class Neocognitron(SelfOrganising):
             below = planes
         self.stages = tuple(row.layer.lower() for row in ROWS)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> the responses of the last C-cells [N, planes, h, w]."""
-        return self.maps(x)[self.stages[-1]]
-
-    def maps(self, x: Tensor) -> dict[str, Tensor]:
-        """Images [N, in_channels, H, W] -> the responses of each layer by its name, in order."""
-        self.check(x)
-        found: dict[str, Tensor] = {}
-        for stage in self.stages:
-            found[stage] = x = getattr(self, stage)(x)
-        return found
-
     @torch.no_grad()
     def learn(self, image: Tensor, layers: tuple[int, ...] = (1, 2, 3)) -> None:
         """Present one image [in_channels, H, W]: each S-layer learns, then the next sees its new responses.

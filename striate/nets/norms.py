@@ -75,7 +75,7 @@ def swap_norm(net: nn.Module, norm: Norm, *, images: Tensor | None = None) -> in
         for layer in swapped:
             if getattr(layer, "bias", None) is not None:
                 _give_bias(call.source for call in flow.calls[layer])
-    record(net, swap_norm=norm)
+    record(net, {"swap_norm": norm})
     return len(swapped)
 
 
@@ -107,7 +107,7 @@ def move_norm(net: nn.Module, place: Place, *, affine: bool = True, images: Tens
     for layer in {layer for pair in pairs for layer in pair if isinstance(layer, NORMS)}:
         _set_affine(layer, flow.calls[layer][0].shape[1], affine)
         like(net, layer)
-    record(net, move_norm=place, **({} if affine else {"norm_affine": False}))
+    record(net, {"move_norm": place} | ({} if affine else {"norm_affine": False}))
     return len(moved)
 
 

@@ -53,7 +53,7 @@ def add_stochastic_depth(net: nn.Module, rate: float, *, images: Tensor | None =
             branch.add_module("drop_path", drop)
         else:
             replace_layers(net, {branch: nn.Sequential(branch, drop)})
-    record(net, add_stochastic_depth=rate)
+    record(net, {"add_stochastic_depth": rate})
     return len(branches)
 
 

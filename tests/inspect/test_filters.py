@@ -12,7 +12,8 @@ from striate.errors import RequestError
 from striate.inspect.fields import alone, box_by_gradient, box_of, equivariance_error, exciting_patches, field_of
 from striate.inspect.filters import filter_norms, filter_tiles, first_convolution, fourier_angle
 from striate.inspect.tuning import answers_by_place, bar, tuning
-from striate.inspect.watching import in_evaluation, watched
+from striate.inspect.watching import watched
+from striate.layers.modes import in_evaluation
 from striate.nets.build import create
 
 

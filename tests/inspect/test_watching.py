@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from striate.errors import RequestError
-from striate.inspect.watching import in_evaluation, replaced, watched
+from striate.inspect.watching import replaced, watched
+from striate.layers.modes import in_evaluation
 from striate.nets.build import create
 
 

@@ -13,8 +13,10 @@ import torch
 
 from striate.anatomy.summary import madds, parameters
 from striate.errors import RequestError
+from striate.layers.modes import in_evaluation
 from striate.nets.base import Net
 from striate.nets.build import create_classifier
+from striate.training.threads import one_thread
 
 Cost = Literal["madds", "latency"]
 EXPONENT = -0.07  # w of Tan et al. 2018, section 3: twice the latency for 5 % more accuracy is as good
@@ -85,20 +87,13 @@ def measured_latency(net: Net, side: int) -> Latency:
     After WARM_UP passes, REPEATS passes are timed and their median taken. A noisy round is repeated, at most ROUNDS in
     all, and the least noisy one counts; its spread says how noisy that was.
     """
-    before, training = torch.get_num_threads(), net.training
     images = torch.zeros(1, net.in_channels, side, side)
-    torch.set_num_threads(1)
-    try:
-        net.eval()
-        with torch.inference_mode():
-            for _ in range(WARM_UP):
-                net(images)
-            rounds: list[Latency] = []
-            while len(rounds) < ROUNDS and not any(not one.noisy for one in rounds):
-                rounds.append(_round(net, images))
-    finally:
-        torch.set_num_threads(before)
-        net.train(training)
+    rounds: list[Latency] = []
+    with one_thread(), in_evaluation(net), torch.inference_mode():
+        for _ in range(WARM_UP):
+            net(images)
+        while len(rounds) < ROUNDS and not any(not one.noisy for one in rounds):
+            rounds.append(_round(net, images))
     return min(rounds, key=lambda one: one.spread)
 
 
