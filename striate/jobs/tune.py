@@ -50,6 +50,7 @@ from striate.tuning.outcomes import flattery, trials_csv
 from striate.tuning.scoring import Scorer
 from striate.tuning.space import POINTS, read_space
 from striate.tuning.trial_data import TrialData, parts_of, training_keys, validation_parts
+from striate.weights.models import net_keys
 
 if TYPE_CHECKING:  # they import Optuna
     from striate.tuning.preparation import Chosen
@@ -107,7 +108,8 @@ def tune(
         folder: Path | None = given_path(resume, "--resume")
         settings = resumed(given_path(resume, "--resume"), trials, _whole_place(storage))
     else:
-        base = _with_whole_paths(as_recipe(recipe).updated(chosen))
+        base = as_recipe(recipe).updated(chosen)
+        base = _with_whole_paths(base.updated(net_keys(base.net.name) if base.net.name else {}))
         given = read_space(given_path(space, "--space")) if isinstance(space, (str, os.PathLike)) else space
         place = _whole_place(storage)
         settings = Settings(base.toml(), given, method, trials, folds, nested, pruner, points, place, study)
@@ -362,9 +364,9 @@ def _resumable(folder: Path) -> Iterator[None]:
         signal.signal(signal.SIGTERM, ask)
     try:
         yield
-    except KeyboardInterrupt:
-        advice = f"striate tune --resume {shlex.quote(str(folder))}"
-        raise Stopped(f"stopped; go on with: {advice}", 128 + sent[-1]) from None
+    except (KeyboardInterrupt, Stopped) as error:  # Stopped: of the training of the best recipe
+        code = error.exit_code if isinstance(error, Stopped) else 128 + sent[-1]
+        raise Stopped(f"stopped; go on with: striate tune --resume {shlex.quote(str(folder))}", code) from None
     finally:
         if main and before is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, before)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from striate.errors import RequestError
 from striate.recipe import Recipe
@@ -28,14 +27,6 @@ def net_of_file(path: str) -> Net:
     if net.name is None:
         raise RequestError(f'{path!r} names no network: a net file has name = "..." in its table [net]')
     return net
-
-
-def net_keys(name: str) -> dict[str, Any]:
-    """The recipe keys of a network given by its name or its net file."""
-    if not is_net_file(name):
-        return {"net.name": name}
-    net = net_of_file(name)
-    return {"net.name": net.name, **{f"net.options.{option}": value for option, value in net.options.items()}}
 
 
 def net_toml(name: str, options: Mapping[str, object]) -> str:
