@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from striate.data.dataset import SplitData, open_data
 from striate.data.opening import Data, path_of
 from striate.errors import RequestError, unknown
 from striate.jobs.compare import summary
+from striate.jobs.stopping import resumable
 from striate.jobs.train import train
 from striate.learning.planning import DataSummary, summarise
 from striate.learning.run_folder import MODEL, REPORT, next_free, unfinished
@@ -30,11 +32,12 @@ from striate.tuning.architecture.samplers import SAMPLERS, sampler
 from striate.tuning.architecture.search import Study, require_result, run_study
 from striate.tuning.architecture.space import Space
 from striate.tuning.architecture.trial import Judge, Trial, trial_recipe
+from striate.tuning.folder import ARCHITECTURE
 
 if TYPE_CHECKING:
     from striate.tuning.architecture.images import TrialImages
 
-SETTINGS, FOUND, RESULT = "search.json", "found.toml", "search-result.json"
+FOUND, RESULT = "found.toml", "search-result.json"
 SPACES = ("mobile", "cells")
 LARGEST_SIDE = 64  # pixels of a trial's images unless another side is given
 # Families of which a baseline is taken: those whose normalisation averages settle within a short training.
@@ -153,13 +156,14 @@ def search_architecture(
     objective = _claimed(folder, settings, objective)
     training, validation = found_images.at(side)
     judge = Judge(searched, objective, training, validation, short)
-    studies = _studies(method, trials, searched, judge, folder, seed, progress)
-    require_result(studies)
-    best = studies[0].best or studies[-1].best
-    assert best is not None
-    options = searched.options_of(best.point)
-    write_text(folder / FOUND, net_toml(searched.net, options))
-    finalists = _finalists(data, folder, searched, studies, baseline, final, found_images.classes, progress)
+    with resumable(f"the same command and --out {shlex.quote(str(folder))}"):
+        studies = _studies(method, trials, searched, judge, folder, seed, progress)
+        require_result(studies)
+        best = studies[0].best or studies[-1].best
+        assert best is not None
+        options = searched.options_of(best.point)
+        write_text(folder / FOUND, net_toml(searched.net, options))
+        finalists = _finalists(data, folder, searched, studies, baseline, final, found_images.classes, progress)
     done = FoundArchitecture(
         folder, searched, objective, studies, options, finalists, split.source.name,
         {**settings, "training": len(training), "validation": len(validation)},
@@ -220,7 +224,7 @@ def _objective(cost: Cost, target: float | None, space: Space, classes: int) -> 
 
 def _claimed(folder: Path, settings: dict[str, Any], objective: Objective) -> Objective:
     """Write the settings of a new search; of one that is continued, check them, and return its objective."""
-    path = folder / SETTINGS
+    path = folder / ARCHITECTURE
     if not path.is_file():
         if folder.exists() and any(folder.iterdir()):
             raise RequestError(f"the output folder {str(folder)!r} is in use, and not by a search; choose another")

@@ -6,8 +6,7 @@ import contextlib
 import dataclasses
 import math
 import os
-import signal
-import threading
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from striate.data.opening import Data
 from striate.data.sources.base import Source
-from striate.errors import RequestError, Stopped
+from striate.errors import RequestError
+from striate.jobs.stopping import resumable
 from striate.jobs.train import as_recipe, net_key, open_for_training, train
 from striate.jobs.tuning import Tuning, interval_of
 from striate.learning.clock import Clock
@@ -176,7 +176,7 @@ class _Worker:
         context = RunContext(FollowerFolder(folder), Clock(), self.progress)
         self._say(source, plan, chosen, notes)
         data = TrialData(source, summary, plan, chosen.recipe, context)
-        with _resumable(folder), contextlib.closing(place):
+        with resumable(f"striate tune --resume {shlex.quote(str(folder))}"), contextlib.closing(place):
             with _removed_if_refused(folder if fresh else None):
                 mine = _Searches.of(settings, chosen, data, place, settings.study or folder.resolve().name)
             write_text(folder / SPACE, chosen.space.toml())
@@ -344,29 +344,3 @@ def _removed_if_refused(fresh: Path | None) -> Iterator[None]:
             with contextlib.suppress(OSError):  # it holds something else
                 fresh.rmdir()
         raise
-
-
-@contextmanager
-def _resumable(folder: Path) -> Iterator[None]:
-    """Ctrl-C and SIGTERM within the block raise Stopped with how to go on; the running trial was put back."""
-    import shlex
-
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGTERM) if main else None
-
-    sent = [int(signal.SIGINT)]
-
-    def ask(number: int, frame: Any) -> None:
-        sent.append(number)
-        raise KeyboardInterrupt
-
-    if main and before is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, ask)
-    try:
-        yield
-    except (KeyboardInterrupt, Stopped) as error:  # Stopped: of the training of the best recipe
-        code = error.exit_code if isinstance(error, Stopped) else 128 + sent[-1]
-        raise Stopped(f"stopped; go on with: striate tune --resume {shlex.quote(str(folder))}", code) from None
-    finally:
-        if main and before is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, before)

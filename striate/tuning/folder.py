@@ -21,6 +21,7 @@ from striate.tuning.space import POINTS
 SETTINGS, SPACE, TRIALS, BEST_RECIPE, BEST, RESULT = (
     "tuning.json", "space.toml", "trials.csv", "best.toml", "best", "result.json",
 )  # fmt: skip
+ARCHITECTURE = "search.json"  # the settings of a search for an architecture
 JOURNAL, LOCK, TRAINED = "journal.log", "finish.lock", "trained.txt"  # the digest of the recipe that `best` is of
 METHODS, PRUNERS = ("random", "grid", "tpe"), ("none", "halving", "hyperband")
 _MOST = 1_000_000  # trials
@@ -69,6 +70,10 @@ class Settings:
     def read(cls, folder: Path) -> Settings:
         """Those of a folder. Raises RequestError for a folder that has none."""
         path = folder / SETTINGS
+        if (folder / ARCHITECTURE).is_file():
+            raise RequestError(
+                f"{str(folder)!r} is a search for an architecture: the same command again goes on with it"
+            )
         if not path.is_file():
             raise RequestError(f"{str(folder)!r} is not a search to resume: it has no {SETTINGS}")
         try:

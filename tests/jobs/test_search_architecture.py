@@ -15,6 +15,7 @@ from striate.jobs.search_architecture import FoundArchitecture, nearest_net
 from striate.nets.catalog import entry
 from striate.recipe.net_file import net_of_file
 from striate.tuning.scaling import grid
+from striate.weights.models import net_keys
 
 
 def drawings(count: int = 96, side: int = 8) -> tuple[np.ndarray, np.ndarray]:
@@ -95,6 +96,17 @@ def test_tune_is_the_door_of_the_command_line(searched: FoundArchitecture, drawn
     assert code == 0 and json.loads(out) == json.loads(json.dumps(searched.as_dict()))
     code, out, _ = cli("tune", drawn, "--architecture", *known, "--out", searched.folder)
     assert code == 0 and "evolution: 3 trials" in out and "MBConv" in out and "found.toml" in out
+    code, _, err = cli("tune", "--resume", searched.folder)
+    assert code == 2 and "its command again goes on with it" in err
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path, drawn: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*given: Any, **more: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("striate.tuning.architecture.trial.Judge.__call__", stopped)
+    code, _, err = cli("tune", drawn, "--architecture", "--channels", 8, "--images", 40, "--out", tmp_path / "s")
+    assert code == 130 and err.rstrip().endswith(f"go on with: the same command and --out {tmp_path / 's'}")
 
 
 def test_a_search_called_again_continues_and_may_be_extended(searched: FoundArchitecture, drawn: Path) -> None:
@@ -116,6 +128,15 @@ def test_a_net_file_trains(searched: FoundArchitecture, tmp_path: Path, cli) -> 
     assert code == 0 and "MBConv" in out
     code, _, err = cli("show", tmp_path / "run" / "nothing.toml")
     assert code == 2 and "nothing.toml" in err and len(err.splitlines()) == 1
+    assert net_keys(str(searched.folder)) == net_keys(str(file))  # a folder stands for what is in it
+    assert net_keys(str(tmp_path / "run")) == {"net.name": str(tmp_path / "run" / "model.safetensors")}
+    code, _, err = cli("train", "digits", "--net", tmp_path / "run", "--strategy", "scratch")
+    assert code == 2 and "give the recipe.toml of its run as the net" in err
+    code, _, err = cli("tune", "digits", "--net", tmp_path)
+    assert code == 2 and "has neither model.safetensors, as a run has, nor found.toml" in err
+    (tmp_path / "table.toml").write_text('[net]\nname = "searched_mobile"\n[net.options]\ntable = "nonsense"\n')
+    code, _, err = cli("train", tmp_path / "no data", "--net", tmp_path / "table.toml")
+    assert code == 2 and "nonsense" in err and "no data" not in err  # refused before the data are opened
     (tmp_path / "bad.toml").write_text("seed = 1\n")
     code, _, err = cli("train", "digits", "--net", tmp_path / "bad.toml")
     assert code == 2 and "names no network" in err
