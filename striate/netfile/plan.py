@@ -26,9 +26,9 @@ _REPEAT = re.compile(r"x(\d{1,6})", re.ASCII)
 class Row:
     """A row: what it takes, what it does, and the shape [C, H, W] or [N] that it gives.
 
-    source: the edge that it takes, None: the row above. layers: in order; or `block`, in their place. add: the edge
-    that is added to the source before, its shape `other`, through `via` where the shapes differ. concat: edges that are concatenated
-    in place of the source. names: of its output.
+    before: the shape that it takes. source: the edge that it takes, None: the row above. layers: in order; or `block`,
+    in their place. add: the edge that is added, of the shape `other`, through `via` where the shapes differ. concat:
+    the edges that are concatenated, in place of the source. saved: the name of its output.
     """
 
     label: str
@@ -254,9 +254,7 @@ def _lines(table: str) -> Iterator[tuple[int, str]]:
             yield number, row
 
 
-def _arguments(
-    block: str, text: str, parameters: Mapping[str, int], values: Mapping[str, int]
-) -> dict[str, int]:
+def _arguments(block: str, text: str, parameters: Mapping[str, int], values: Mapping[str, int]) -> dict[str, int]:
     """The values of a block's parameters: its defaults, then those of the call, by place or by name."""
     given = dict(parameters)
     names = list(parameters)
@@ -276,17 +274,10 @@ def _arguments(
 def _parted(rows: list[Row], classes: int) -> Iterator[Row]:
     """The rows, those that turn a map into a vector in two: the layers of the map, and from the pooling on."""
     for row in rows:
-        shape, place = row.before, -1
-        for place, word in enumerate(row.layers):
-            following = after(word, shape, classes)
-            if len(following) == 1 and len(shape) == 3:
-                break
-            shape = following
-        else:
-            place = -1
         if len(row.before) == 1 and (row.source or row.saved or row.label in ("add", "concat")):
             raise RequestError(f"the row {shown(row.label)} is of a vector; at, as, add and concat are for maps")
-        if place < 0:
+        place, shape = _first_vector(row, classes)
+        if place is None:
             yield row
             continue
         if row.saved:
@@ -295,5 +286,15 @@ def _parted(rows: list[Row], classes: int) -> Iterator[Row]:
         if place:
             yield replace(row, shape=shape, layers=row.layers[:place])
         flat = () if layers[0].kind in POOLED else (Word("flatten"),)
-        source = None if place else row.source
-        yield Row(layers[0].kind, shape, row.shape, source, (*flat, *layers))
+        yield Row(layers[0].kind, shape, row.shape, None if place else row.source, (*flat, *layers))
+
+
+def _first_vector(row: Row, classes: int) -> tuple[int | None, Shape]:
+    """The place of the layer that makes a vector of a map, None without one, and the shape of that map."""
+    shape = row.before
+    for place, word in enumerate(row.layers):
+        following = after(word, shape, classes)
+        if len(following) < len(shape):
+            return place, shape
+        shape = following
+    return None, shape

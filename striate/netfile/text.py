@@ -1,17 +1,17 @@
 """The text of a net file: its table and blocks, read from TOML.
 
-    name = "resnet_mini"
-    input = [3, 32, 32]
-    parameters = { width = 16 }
-    table = '''
-    conv3-{width} bn relu
-    basic({width}) x3
-    globalavgpool
-    fc-classes
-    '''
-    [block.basic]
-    parameters = { out = 0, stride = 1 }
-    table = '''...'''
+name = "resnet_mini"
+input = [3, 32, 32]
+parameters = { width = 16 }
+table = '''
+conv3-{width} bn relu
+basic({width}) x3
+globalavgpool
+fc-classes
+'''
+[block.basic]
+parameters = { out = 0, stride = 1 }
+table = '''...'''
 """
 
 from __future__ import annotations

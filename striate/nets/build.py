@@ -177,7 +177,7 @@ def _option_types(facts: Entry | OwnEntry, options: Mapping[str, object]) -> dic
     hints = get_type_hints(variant.net.__init__)
     found = {name: hints[name] for name in inspect.signature(variant.net).parameters if name not in _GIVEN_APART}
     if declared := variant.net.declared({**variant.options, **options}):
-        found = {name: hint for name, hint in found.items() if name != "parameters"} | declared
+        found = {name: hint for name, hint in found.items() if name != "parameters"} | dict(declared)
     if variant.then is not None:
         hints = get_type_hints(variant.then)
         found |= {name: hints[name] for name in variant.then_options}

@@ -36,7 +36,9 @@ def planned(text: str, classes: int = 10, **parameters: int) -> Plan:
 
 
 def test_the_shape_after_every_row() -> None:
-    found = planned(net("conv3-16 bn relu x2\nbasic(32, 2)\nbasic(32)\nmaxpool3/2 ceil\nglobalavgpool\nfc-classes", BLOCK))
+    found = planned(
+        net("conv3-16 bn relu x2\nbasic(32, 2)\nbasic(32)\nmaxpool3/2 ceil\nglobalavgpool\nfc-classes", BLOCK)
+    )
     assert [(row.label, row.shape) for row in found.rows] == [
         ("conv", (16, 32, 32)),
         ("conv", (16, 32, 32)),

@@ -80,7 +80,9 @@ def test_the_parameters_of_a_file_are_options_of_its_network() -> None:
 
 
 def test_a_size_at_which_rows_do_not_fit_is_refused_with_the_row() -> None:
-    text = "input = [3, 32, 32]\ntable = '''\nconv3-4 as a\nmaxpool2\nadd a via conv1-4/2\nglobalavgpool fc-classes\n'''"
+    text = (
+        "input = [3, 32, 32]\ntable = '''\nconv3-4 as a\nmaxpool2\nadd a via conv1-4/2\nglobalavgpool fc-classes\n'''"
+    )
     net = create("table_net", options={"text": text})
     assert net(torch.randn(1, 3, 32, 48)).shape == (1, 10)
     with pytest.raises(RequestError, match="table row 3: adds 4 x 33 x 32 to 4 x 16 x 16; via makes 4 x 17 x 16 of a"):
