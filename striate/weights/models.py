@@ -14,7 +14,7 @@ from striate import model as model_room
 from striate.errors import RequestError, nearest
 from striate.model import AnyModel, Ensemble, Model
 from striate.nets.catalog import Entry, check_classifier, check_registered, known
-from striate.recipe.net_file import is_net_file, net_of_file
+from striate.recipe.net_file import is_net_file, named
 from striate.tasks import Classification
 from striate.weights.classes import imagenet_names
 from striate.weights.imported import imported_path
@@ -43,8 +43,8 @@ def net_keys(name: str) -> dict[str, Any]:
         name = str(inside[0])
     if not is_net_file(name):
         return {"net.name": name}
-    net = net_of_file(name)
-    return {"net.name": net.name, **{f"net.options.{option}": value for option, value in net.options.items()}}
+    net, options = named(name)
+    return {"net.name": net, **{f"net.options.{option}": value for option, value in options.items()}}
 
 
 def _is_folder(name: str) -> bool:
