@@ -117,6 +117,9 @@ def test_a_stop_while_the_best_recipe_trains_says_how_to_go_on_with_the_search(
     assert code == 130 and err.rstrip().endswith(f"stopped; go on with: striate tune --resume {folder}")
     code, out, err = cli("tune", "--resume", folder)
     assert code == 0 and "Held out" in out, err
+    (folder / "journal.log").unlink()
+    code, _, err = cli("tune", "--resume", folder)
+    assert code == 2 and "journal.log' does not exist any more" in err and err.count("\n") == 1
 
 
 def test_a_grid_on_the_command_line(drawn: Path, tmp_path: Path, cli: Any) -> None:
