@@ -36,7 +36,6 @@ VERBS = (
     "nets",
     "show",
     "scale",
-    "search-architecture",
     "inspect",
     "lesson",
 )
@@ -95,7 +94,7 @@ def _verb(verbs: argparse._SubParsersAction[_Parser], name: str, what: str, exam
 
 
 # The modules of verbs that no module can be named for.
-MODULES = {"import": "import_weights", "search-architecture": "search"}
+MODULES = {"import": "import_weights"}
 
 
 def _module(verb: str) -> types.ModuleType:

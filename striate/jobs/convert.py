@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,22 +10,8 @@ from typing import Any
 from striate.errors import RequestError
 from striate.jobs.outputs import require_file, same_file
 from striate.netfile import parse, plan
-from striate.netfile.caffe import net_file
-from striate.netfile.to_caffe import prototxt
-from striate.reading import TEXT, read_file
+from striate.netfile.formats import READERS, WRITERS, Shape, net_text
 from striate.storage import write_text
-
-Shape = tuple[int, int, int]
-
-# By the ending of a file: from its text to a net file's, and from a net file's text.
-READERS: Mapping[str, Callable[[str, Shape | None], str]] = {
-    ".toml": lambda text, _: text,
-    ".prototxt": net_file,
-}
-WRITERS: Mapping[str, Callable[[str], str]] = {
-    ".toml": lambda text: text,
-    ".prototxt": lambda text: prototxt(parse(text)),
-}
 
 
 @dataclass(frozen=True)
@@ -63,19 +48,8 @@ def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, shap
     require_file(path)
     if same_file(path, given):
         raise RequestError(f"{str(path)!r} is the input, and is not overwritten; name another file")
-    text = written_net(given, shape)
+    text = net_text(given, shape)
     read = parse(text)
     rows = plan(read, classes=read.classes, shape=read.input, parameters={}).rows
     write_text(path, WRITERS[path.suffix](text))
     return Converted(path, read.name, read.input, read.classes, len(rows))
-
-
-def written_net(path: Path, shape: Shape | None = None) -> str:
-    """The text of a net file for the description of a network in a file. Raises RequestError."""
-    try:
-        text = read_file(path, TEXT).decode("utf-8-sig")
-    except OSError as error:
-        raise RequestError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise RequestError(f"{str(path)!r} is not UTF-8 text") from error
-    return READERS[path.suffix](text, shape)

@@ -116,7 +116,10 @@ def check_linear_head(strategy: str, kind: str) -> None:
 def _requested(seen: DataSummary, strategy: str, net: str) -> Plan:
     if is_model_file(net):
         if strategy == "scratch":
-            raise RequestError(f"strategy 'scratch' starts from random weights; {net!r} is a model file: name its net")
+            raise RequestError(
+                f"strategy 'scratch' starts from random weights; {net!r} is a model file: name its net, or give the "
+                "recipe.toml of its run as the net"
+            )
         return Plan(strategy, net, "requested")
     if strategy == "scratch":
         return Plan(strategy, net or _net_for(seen), "requested")

@@ -95,12 +95,12 @@ def instantiate(
 
 
 def check_options(name: str, options: Mapping[str, object]) -> None:
-    """Raise RequestError for options that the network `name` does not have, or of another type, before creating it.
+    """Raise RequestError for options that the network `name` does not have, or does not take, before creating it.
 
-    Whether a network of the catalogue has layers that can be swapped is tried on the meta device.
+    Whether a network of the catalogue can be made with them, such as of a table, is tried on the meta device.
     """
     facts = known(name)
-    if not SWAPS.keys().isdisjoint(_options(facts, options)) and isinstance(facts, Entry):
+    if _options(facts, options) and isinstance(facts, Entry):
         with torch.device("meta"):
             create(name, options=options)
 
