@@ -32,6 +32,7 @@ VERBS = (
     "export",
     "fetch",
     "import",
+    "convert",
     "nets",
     "show",
     "scale",

@@ -36,7 +36,7 @@ def advice(
     import torch
 
     from striate.nets.build import create
-    from striate.recipe.net_file import named
+    from striate.nets.net_file import named
 
     name, chosen_options = named(net, options)
     size = None if input_size is None else tuple(input_size)[-2:]

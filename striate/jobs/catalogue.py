@@ -12,7 +12,7 @@ from striate.errors import RequestError, nearest, unknown
 from striate.netfile import parse
 from striate.nets.catalog import Entry, defaults_of, entries, entry
 from striate.nets.catalog import techniques as known_techniques
-from striate.recipe.net_file import named
+from striate.nets.net_file import named
 from striate.weights.imported import imported_nets, is_packaged
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from striate.data.dataset import open_data
 from striate.data.opening import Data
 from striate.errors import RequestError
 from striate.nets.catalog import check_classifier, entry
+from striate.nets.net_file import named
 from striate.progress import Progress
-from striate.recipe.net_file import named
 
 if TYPE_CHECKING:  # they import torch
     from striate.anatomy.compound_scaling import Compound, Constants, Scaled

@@ -20,10 +20,10 @@ from striate.jobs.train import train
 from striate.learning.planning import DataSummary, summarise
 from striate.learning.run_folder import MODEL, REPORT, next_free, unfinished
 from striate.nets.catalog import check_classifier, entries, entry
+from striate.nets.net_file import net_toml
 from striate.progress import Progress
 from striate.reading import TEXT, given_path, read_given
 from striate.recipe import Recipe
-from striate.recipe.net_file import net_toml
 from striate.report.compare.summary import RunSummary
 from striate.report.page import render
 from striate.storage import json_text, write_text

@@ -14,7 +14,7 @@ from striate import model as model_room
 from striate.errors import RequestError, nearest
 from striate.model import AnyModel, Ensemble, Model
 from striate.nets.catalog import Entry, check_classifier, check_registered, known
-from striate.recipe.net_file import is_net_file, named
+from striate.nets.net_file import is_net_file, named
 from striate.tasks import Classification
 from striate.weights.classes import imagenet_names
 from striate.weights.imported import imported_path

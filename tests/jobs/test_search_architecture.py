@@ -13,7 +13,7 @@ from striate import RequestError, load, scale, search_architecture, show, train
 from striate.anatomy.compound_scaling import PUBLISHED
 from striate.jobs.search_architecture import FoundArchitecture, nearest_net
 from striate.nets.catalog import entry
-from striate.recipe.net_file import net_of_file
+from striate.nets.net_file import net_of_file
 from striate.tuning.scaling import grid
 from striate.weights.models import net_keys
 

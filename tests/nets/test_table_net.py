@@ -116,6 +116,11 @@ def test_a_net_file_is_shown_trained_predicted_and_exported(tmp_path: Path, cli)
     code, _, err = cli("export", tmp_path / "run", "--to", "onnx")
     assert code == 0, err
 
+    assert cli("convert", tmp_path / "mine.toml", "--out", tmp_path / "mine.prototxt")[0] == 0
+    code, out, err = cli(*run[:3], tmp_path / "mine.prototxt", *run[4:-1], tmp_path / "caffe")
+    assert code == 0, err
+    assert "conv5-6 p0 tanh" in str(load(tmp_path / "caffe").model.options["options"]["text"])
+
     (tmp_path / "mine.toml").write_text(text.replace("fc-84", "fc-84x"))
     code, out, err = cli(*run[:-1], tmp_path / "again")
     assert (code, out) == (2, "") and err.splitlines()[-1].startswith("striate: table row 7: 'fc-84x' is not written")

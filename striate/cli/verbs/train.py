@@ -57,8 +57,8 @@ def _keys(parser: argparse.ArgumentParser) -> None:
     """The flags that set a key of the recipe."""
     parser.add_argument(
         "--net",
-        help="network, as 'striate nets' lists them, net file (.toml), run folder, or your own, as FILE.py:CLASS "
-        "(default: chosen)",
+        help="network, as 'striate nets' lists them, net file (.toml, .prototxt), run folder, or your own, as "
+        "FILE.py:CLASS (default: chosen)",
     )
     parser.add_argument(
         "--weights", metavar="LIBRARY",

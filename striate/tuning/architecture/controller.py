@@ -36,7 +36,7 @@ class Controller(nn.Module):
         marks = torch.zeros(len(points), len(self.bias), dtype=torch.float64)
         marks.scatter_(1, points + torch.tensor(self.starts[:-1]), 1.0)
         logits = self.bias + marks @ (self.weight * self.before).T
-        return [torch.log_softmax(one, 1) for one in logits.split(np.diff(self.starts).tolist(), 1)]
+        return [torch.log_softmax(one, 1) for one in torch.split(logits, np.diff(self.starts).tolist(), 1)]
 
     def draw(self, generator: np.random.Generator) -> Point:
         """A point, its values drawn one after another."""

@@ -6,6 +6,8 @@ Sources: Tan et al. 2018, arXiv:1807.11626, section 4.2; Schulman et al. 2017, a
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -31,8 +33,9 @@ class ReinforcementSampler:
     def __init__(self, space: Space, seed: int) -> None:
         self.space, self.generator = space, np.random.default_rng(seed)
         self.controller = Controller([len(choice.values) for choice in space.choices])
-        pairs = {"params": [self.controller.weight], "lr": LR_PAIRS}
-        self.optimizer = torch.optim.Adam([{"params": [self.controller.bias]}, pairs], lr=LR)
+        alone: dict[str, Any] = {"params": [self.controller.bias]}
+        pairs: dict[str, Any] = {"params": [self.controller.weight], "lr": LR_PAIRS}
+        self.optimizer = torch.optim.Adam([alone, pairs], lr=LR)
         self.batch: list[tuple[Point, float]] = []
         self.baseline: float | None = None
 

@@ -1,4 +1,4 @@
-"""A network as a small TOML file: its rows as a table, or its name with the options of its constructor in [net]."""
+"""A network as a small file: its rows as a table, its name and options in [net], or Caffe's prototxt."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from striate.errors import RequestError
-from striate.reading import TEXT, read_file
+from striate.netfile.formats import READERS, net_text
 from striate.recipe import Recipe
 from striate.recipe.tables import Net
 from striate.recipe.toml import text_of
 
-SUFFIX = ".toml"
 TABLE_NET = "table_net"  # the network of the catalogue whose option `text` is a net file
 
 # The top of a file that has a table of its own, which no recipe has.
@@ -21,30 +20,21 @@ _WRITTEN = re.compile(r"\A(?:(?!^\[).)*?^table\s*=", re.MULTILINE | re.DOTALL)
 
 def is_net_file(name: object) -> bool:
     """Whether the name of a network is that of a net file."""
-    return isinstance(name, str) and name.endswith(SUFFIX)
+    return isinstance(name, str) and name.endswith(tuple(READERS))
 
 
 def net_of_file(path: str) -> Net:
-    """Name and options of the network in a net file, or in any recipe that names one.
+    """Name and options of the network in a net file, a prototxt of Caffe, or any recipe that names one.
 
-    Raises RequestError for a file that is neither, or names no network.
+    Raises RequestError for a file that is none of them, or names no network.
     """
-    text = _text(path)
+    text = net_text(Path(path))
     if _WRITTEN.search(text):
         return Net(name=TABLE_NET, options={"text": text})
     net = Recipe.from_file(Path(path)).net
     if net.name is None:
         raise RequestError(f'{path!r} names no network: a net file has name = "..." in its table [net]')
     return net
-
-
-def _text(path: str) -> str:
-    try:
-        return read_file(Path(path), TEXT).decode("utf-8-sig")
-    except OSError as error:
-        raise RequestError(f"cannot read {path!r}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise RequestError(f"{path!r} is not UTF-8 text") from error
 
 
 def named(net: str, options: Mapping[str, object] | None = None) -> tuple[str, dict[str, object]]:
