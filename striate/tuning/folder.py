@@ -71,9 +71,7 @@ class Settings:
         """Those of a folder. Raises RequestError for a folder that has none."""
         path = folder / SETTINGS
         if (folder / ARCHITECTURE).is_file():
-            raise RequestError(
-                f"{str(folder)!r} is a search for an architecture: the same command again goes on with it"
-            )
+            raise RequestError(f"{str(folder)!r} is an architecture search: its command again goes on with it")
         if not path.is_file():
             raise RequestError(f"{str(folder)!r} is not a search to resume: it has no {SETTINGS}")
         try:

@@ -21,7 +21,8 @@ from striate.weights.imported import imported_path
 from striate.weights.registry import SOURCES, has_weights, is_installed, load_published, nets_with_weights
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
-MODEL, FOUND = "model.safetensors", "found.toml"  # in the folder of a run; of a search for an architecture
+MODEL, FOUND = "model.safetensors", "found.toml"  # in the folder of a run; of an architecture search
+BEST = f"best/{MODEL}"  # in the folder of a search for a recipe
 _AUXILIARY = re.compile(r"auxiliary\d+\.").match  # names of the tensors of auxiliary heads
 
 
@@ -33,13 +34,14 @@ def is_model_file(net: str) -> bool:
 def net_keys(name: str) -> dict[str, Any]:
     """The recipe keys of a network that is given by its name, a model file, a net file, or a folder with one of these.
 
-    A folder stands for the model of a run, else for the net file of a search for an architecture; a network of the same
-    name goes before it. Raises RequestError for a folder with neither, and for a net file that names no network.
+    A folder stands for the model of a run, the net file of an architecture search, or the best model of a search for a
+    recipe; a network of the same name goes before it. Raises RequestError for a folder without any, and for a net file
+    that names no network.
     """
     if _is_folder(name):
-        inside = [Path(name) / one for one in (MODEL, FOUND) if (Path(name) / one).is_file()]
+        inside = [Path(name) / one for one in (MODEL, FOUND, BEST) if (Path(name) / one).is_file()]
         if not inside:
-            raise RequestError(f"the folder {name!r} is no network: it has neither {MODEL}, as a run has, nor {FOUND}")
+            raise RequestError(f"the folder {name!r} is no network: it has no {MODEL}, as a run has, and no {FOUND}")
         name = str(inside[0])
     if not is_net_file(name):
         return {"net.name": name}

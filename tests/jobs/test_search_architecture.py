@@ -133,7 +133,7 @@ def test_a_net_file_trains(searched: FoundArchitecture, tmp_path: Path, cli) -> 
     code, _, err = cli("train", "digits", "--net", tmp_path / "run", "--strategy", "scratch")
     assert code == 2 and "give the recipe.toml of its run as the net" in err
     code, _, err = cli("tune", "digits", "--net", tmp_path)
-    assert code == 2 and "has neither model.safetensors, as a run has, nor found.toml" in err
+    assert code == 2 and "has no model.safetensors, as a run has, and no found.toml" in err
     (tmp_path / "table.toml").write_text('[net]\nname = "searched_mobile"\n[net.options]\ntable = "nonsense"\n')
     code, _, err = cli("train", tmp_path / "no data", "--net", tmp_path / "table.toml")
     assert code == 2 and "nonsense" in err and "no data" not in err  # refused before the data are opened
