@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_options_of_a_network_of_the_catalogue_are_searched() -> None:
     ],
 )
 def test_what_cannot_be_searched_is_one_line(given: dict[str, object], recipe: Recipe, told: str) -> None:
-    with pytest.raises(RequestError, match=told):
+    with pytest.raises(RequestError, match=re.escape(told)):
         make_space(given, recipe, "scratch")
 
 
