@@ -53,5 +53,5 @@ def test_what_cannot_be_searched_is_one_line(given: dict[str, object], recipe: R
 
 
 def test_options_are_of_networks_from_scratch() -> None:
-    with pytest.raises(RequestError, match="not used by the strategy finetune: net.options.width"):
+    with pytest.raises(RequestError, match=re.escape("not used by the strategy finetune: net.options.width")):
         make_space({"net.options.width": [0.5]}, VGG, "finetune")
