@@ -152,6 +152,8 @@ class _Table:
             return
         words, saved = self._saved(words)
         words, times = _repeated(words)
+        if saved and not times:
+            raise RequestError(f"x0 leaves the row out, so that {saved!r} names nothing")
         for _ in range(times):
             self.planner.counted()
             made = self._made(words, here)
@@ -236,8 +238,6 @@ def _repeated(words: list[str]) -> tuple[list[str], int]:
     found = _REPEAT.fullmatch(words[-1]) if len(words) > 1 else None
     if found is None:
         return words, 1
-    if int(found[1]) < 1:
-        raise RequestError("x0 repeats nothing; a row is there once, or repeated with x2 and more")
     return words[:-1], int(found[1])
 
 

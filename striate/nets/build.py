@@ -105,6 +105,11 @@ def check_options(name: str, options: Mapping[str, object]) -> None:
             create(name, options=options)
 
 
+def option_types(name: str, options: Mapping[str, object]) -> dict[str, Any]:
+    """The options that the network `name`, with these already, takes, with their types. Raises RequestError."""
+    return _option_types(known(name), options)
+
+
 def variants(file: str) -> Mapping[str, Variant]:
     """The named networks of the paper whose module in `striate.nets` is `file`."""
     found: Mapping[str, Variant] = importlib.import_module(f"striate.nets.{file}").VARIANTS

@@ -74,6 +74,7 @@ WRONG = {
     "conv3-0": "table row 1: 'conv3-0': the outputs is a whole number from 1 to 65,536",
     "conv3-16\nmaxpool99": "table row 2: 'maxpool99': the kernel is a whole number from 1 to 64",
     "conv3-16\nconv40-8 p0": "table row 2: a window of 40 x 40 is larger than the map 16 x 32 x 32",
+    "conv3-16 x0 as a": "table row 1: x0 leaves the row out, so that 'a' names nothing",
     "conv3-16 as a\nconv3-16": "table row 1: the name 'a' is not used",
     "conv3-16 as a\nconv3-16 as a\nadd a": "table row 2: the name 'a' is given twice",
     "conv3-16\nat in\nconv3-16": "table row 2: the map of the row above is taken by no row",
