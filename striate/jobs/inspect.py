@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from striate.anatomy.receptive import Field
+from striate.anatomy.trace import trace_run
 from striate.data.sources.folder import open_images
 from striate.errors import RequestError, unknown
 from striate.inference.backbones import normalised
@@ -22,8 +23,9 @@ from striate.inference.predictor import Predictor
 from striate.inspect.class_maps import ClassMap, class_map, layer_map
 from striate.inspect.occlusion import Occlusion, occlusion
 from striate.inspect.outputs import default_layer
+from striate.inspect.precision import LEAST, has_bfloat16, in_bfloat16
 from striate.inspect.sensitivity import Integrated, integrated_gradients, smooth_gradient
-from striate.inspect.stages import StageMaps, receptive_fields, stage_by_stage
+from striate.inspect.stages import StageMaps, stage_by_stage
 from striate.inspect.trust import Deletion, Offset, Randomised, deletion, edge_correlation, offset, randomised
 from striate.jobs.outputs import require_file, same_file
 from striate.pixels import Images, Pixels, crop_side
@@ -75,12 +77,16 @@ class ImageInspection:
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """The images, the layer of the class maps, and how far the maps are off their place (None: not measured)."""
+    """The images, the layer of the class maps, and how far the maps are off their place (None: not measured).
+
+    bfloat16: gradients, occlusion and the checks are computed in it.
+    """
 
     predictor: Predictor
     layer: str
     offset: Offset | None
     images: list[ImageInspection]
+    bfloat16: bool
 
 
 def inspect_images(
@@ -121,15 +127,17 @@ def inspect_images(
         crops = [predictor.crop(path, path) for path in paths]
         inputs = normalised(np.stack(crops), predictor.model)
         layer = layer or default_layer(net, inputs)
-        height, width = crops[0].shape[:2]
-        fields = receptive_fields(net, (net.in_channels, height, width))
+        traced = trace_run(net, inputs[:1])
+        fields = {stage: step.field for stage, step in traced.left.items()}
+        large = sum(cost.madds for cost in traced.counted) >= LEAST
+        quick = in_bfloat16(net) if large and has_bfloat16() else net
         found: list[ImageInspection] = []
         for path, crop, image in zip(paths, crops, inputs, strict=True):
-            look = _Look(predictor, net, image, layer, tuple(methods), seed)
+            look = _Look(predictor, net, quick, image, layer, tuple(methods), seed)
             found.append(look.at(path, crop, wanted, fields))
             bar.advance()
-        away = offset(net, inputs[0], found[0].asked[0], layer) if "cam" in methods else None
-    done = Inspection(predictor, layer, away, found)
+        away = offset(quick, inputs[0], found[0].asked[0], layer) if "cam" in methods else None
+    done = Inspection(predictor, layer, away, found, quick is not net)
     _write(done, html, png)
     return done
 
@@ -143,10 +151,11 @@ def _check_page(page: Path, inputs: Sequence[str]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """One image [C, H, W] of a network, as it is inspected."""
+    """One image [C, H, W] of a network, as it is inspected. quick: the network for many passes, perhaps in bfloat16."""
 
     predictor: Predictor
     net: nn.Module
+    quick: nn.Module
     image: Tensor
     layer: str
     methods: tuple[str, ...]
@@ -164,7 +173,7 @@ class _Look:
         classes = None
         if "cam" in use:
             classes = class_map(net, image[None].expand(len(asked), -1, -1, -1), asked, self.layer)
-        smooth = smooth_gradient(net, image[None], asked[0], seed=self.seed)[0] if "gradient" in use else None
+        smooth = smooth_gradient(self.quick, image[None], asked[0], seed=self.seed)[0] if "gradient" in use else None
         photo, box = photograph(path, self.predictor.model.pixels)
         return ImageInspection(
             path,
@@ -176,7 +185,7 @@ class _Look:
             asked,
             classes,
             None if smooth is None else np.sqrt((smooth**2).sum(0)),
-            occlusion(net, image, asked[0]) if "occlusion" in use else None,
+            occlusion(self.quick, image, asked[0]) if "occlusion" in use else None,
             integrated_gradients(net, image, asked[0]) if "ig" in use else None,
             None if classes is None else self._trust(classes, asked[0]),
             stage_by_stage(net, image, fields),
@@ -190,9 +199,9 @@ class _Look:
             return found
 
         return Trust(
-            randomised(self.net, map_of, seed=self.seed),
+            randomised(self.quick, map_of, seed=self.seed),
             edge_correlation(self.image, values),
-            deletion(self.net, self.image, output, values, seed=self.seed),
+            deletion(self.quick, self.image, output, values, seed=self.seed),
         )
 
 

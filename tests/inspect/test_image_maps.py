@@ -230,7 +230,7 @@ def test_rank_correlation_has_ties_and_constants() -> None:
 def test_stages_have_their_strongest_maps_and_dead_channels() -> None:
     net = made("resnet8")
     x = images(net, 1)[0]
-    fields = receptive_fields(net, (net.in_channels, 32, 32))  # type: ignore[arg-type]
+    fields = receptive_fields(net, x)
     stages = stage_by_stage(net, x, fields, count=3)
     maps = net.maps(x[None])  # type: ignore[operator,union-attr]
     assert [stage.name for stage in stages] == list(maps)
