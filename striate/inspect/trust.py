@@ -174,8 +174,8 @@ def deletion(net: nn.Module, image: Tensor, output: int, values: NDArray[np.floa
     counts = np.unique(np.linspace(0, cells, LEVELS + 1).round().astype(int))
     inner = counts[1:-1]
     masks = [_mask(order[:count], values.shape, image) for order in orders for count in inner]
-    ends = outputs_for(net, torch.stack([image, torch.zeros_like(image)]), output).astype(np.float64)
-    between = covered_outputs(net, image, masks, output).astype(np.float64).reshape(len(orders), len(inner))
+    ends = outputs_for(net, torch.stack([image, torch.zeros_like(image)]), output)
+    between = covered_outputs(net, image, masks, output).reshape(len(orders), len(inner))
     curves = np.column_stack([np.full(len(orders), ends[0]), between, np.full(len(orders), ends[1])])
     return Deletion(counts / cells, curves[0], curves[1:].mean(0))
 

@@ -54,13 +54,14 @@ class Trust:
 class ImageInspection:
     """What was found for one image.
 
-    photo: the photograph, upright, uint8 [H, W, 3], at most 480 pixels; box: what the network sees of it; crop: that,
+    labelled: the class that its folder is named after, if there is one. photo: the photograph, upright, uint8 [H, W, 3], at most 480 pixels; box: what the network sees of it; crop: that,
     uint8 [h, w, c]. logits, predictions [outputs]. asked: the outputs of the maps, one or two indices, the first is
     explained. classes: their class maps; gradient [H, W]: the strength of SmoothGrad; occlusion; integrated: integrated
     gradients; each None if it was not asked for, like `trust`, the checks of the first class map.
     """
 
     path: str
+    labelled: int | None
     photo: Images
     box: tuple[int, int, int, int]
     crop: Images
@@ -106,7 +107,9 @@ def inspect_images(
     model: a model file, a run folder, or a net with published weights. images: at most 12 files; a folder stands for
     the images in it. name: the output to explain, such as a class; by default the answer. layer: a stage of the
     network, whose map is read; by default the last of at least 4 x 4 positions. methods: of "cam", "gradient",
-    "occlusion" and "ig" (integrated gradients). html: a page to write. png: a folder for the maps as pictures.
+    "occlusion" and "ig" (integrated gradients). Where the processor computes in bfloat16, large networks do so for
+    gradients, occlusion and checks, which then differ by about a hundredth of their scale; class maps are in float32
+    always. An image in a folder named after a class has that one marked among the answers. html: a page to write. png: a folder for the maps as pictures.
     Raises RequestError for an unknown name, layer or method, and for images that cannot be read.
     """
     progress = progress or Progress()
@@ -177,6 +180,7 @@ class _Look:
         photo, box = photograph(path, self.predictor.model.pixels)
         return ImageInspection(
             path,
+            _labelled(path, self.predictor.classes) if self.predictor.model.task.one_class else None,
             photo,
             box,
             crop,
@@ -211,6 +215,12 @@ def _asked(logits: NDArray[np.float32], wanted: int | None) -> tuple[int, ...]:
     first = order[0] if wanted is None else wanted
     others = [place for place in order if place != first]
     return (first, *others[:1])
+
+
+def _labelled(path: str, classes: Sequence[str]) -> int | None:
+    """The class that an image's folder is named after."""
+    folder = Path(path).absolute().parent.name
+    return list(classes).index(folder) if folder in classes else None
 
 
 def _paths(images: Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -263,6 +273,7 @@ def _row(one: ImageInspection, predictor: Predictor) -> dict[str, object]:
     task = predictor.model.task
     row: dict[str, object] = {
         "file": one.path,
+        "labelled": None if one.labelled is None else task.names[one.labelled],
         "answer": task.answer(one.predictions).label,
         "explained": [task.names[place] for place in one.asked],
         "outputs": [float(one.logits[place]) for place in one.asked],

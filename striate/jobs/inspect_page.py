@@ -95,6 +95,8 @@ def _facts(done: Inspection) -> tuple[Fact, ...]:
         exact = "exact: its mean plus the bias is the output" if maps.exact else "not exact: what follows is not linear"
         found.append(Fact("Class map", KINDS[maps.kind], exact))
         found.append(Fact("Offset", _offset(done), "of the map from an object, at five places"))
+    if done.bfloat16:
+        found.append(Fact("Precision", "bfloat16", "of gradients, occlusion and checks; class maps are in float32"))
     return tuple(found)
 
 
@@ -152,10 +154,11 @@ def _seen(done: Inspection, one: ImageInspection) -> list[Block]:
     blocks: list[Block] = [MapPictures((photo, seen))]
     if not task.wording.names_listed:
         return [*blocks, Text((f"{task.names[0]}: ", Strong(quantity(float(one.predictions[0])))), "large")]
-    order = np.argsort(-one.logits, kind="stable")[:BARS]
+    order = np.argsort(-one.logits, kind="stable")[:BARS].tolist()
+    order += [one.labelled] if one.labelled is not None and one.labelled not in order else []
     rows = [
-        (task.names[row], Bar(float(one.predictions[row])), percent(float(one.predictions[row])),
-         quantity(float(one.logits[row])))
+        ((Strong(task.names[row]), ", its folder's label") if row == one.labelled else task.names[row],
+         Bar(float(one.predictions[row])), percent(float(one.predictions[row])), quantity(float(one.logits[row])))
         for row in order
     ]  # fmt: skip
     columns = (Column(task.wording.one.capitalize()), Column(""), Column("Probability"), Column("Logit"))
