@@ -89,8 +89,14 @@ def test_show_draws_a_page(cli, tmp_path: Path) -> None:
         ("hyper_mnist", "7\u00d77 conv made by a network|16 \u00b7 ReLU"),
         ("stochastic_depth_resnet110 --option depth=8", "3\u00d73 conv|16 \u00b7 BN|+ by chance|ReLU"),
         ("fractalnet10_narrow --option width=0.125", "2\u00d72 max /2|join|8"),
-        ("densenet_tiny", "3\u00d73 conv|6|cat|BN \u00b7 ReLU|1\u00d71 conv|24 \u00b7 BN \u00b7 ReLU|3\u00d73 conv|6|cat"),
-        ("se_resnet20 --option depth=8", "global mean|1\u00d71 conv|1 \u00b7 ReLU|1\u00d71 conv|16 \u00b7 sigmoid|\u00d7|+|ReLU"),
+        (
+            "densenet_tiny",
+            "3\u00d73 conv|6|cat|BN \u00b7 ReLU|1\u00d71 conv|24 \u00b7 BN \u00b7 ReLU|3\u00d73 conv",
+        ),
+        (
+            "se_resnet20 --option depth=8",
+            "mean|1\u00d71 conv|1 \u00b7 ReLU|1\u00d71 conv|16 \u00b7 sigmoid|\u00d7|+|ReLU",
+        ),
     ],
 )
 def test_blocks_of_the_lectures_are_drawn(words: str, boxes: str, cli, tmp_path: Path) -> None:

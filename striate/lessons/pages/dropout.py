@@ -48,7 +48,8 @@ def _drawing(networks: Sequence[Thinned]) -> str:
     kept = tuple(number for number in numbers if number not in LEFT_OUT)
     (one,) = (network for network in networks if network.kept == kept)
     label = f"A network of {INPUTS} inputs, {len(UNITS)} hidden units and an output"
-    return f'{asked}{drawing("drawing", (WIDE, HIGH), label, drawn(LEFT_OUT), "26rem")}<p class="said" id="one">{words(one)}</p>'
+    view = drawing("drawing", (WIDE, HIGH), label, drawn(LEFT_OUT), "26rem")
+    return f'{asked}{view}<p class="said" id="one">{words(one)}</p>'
 
 
 def words(one: Thinned) -> str:
