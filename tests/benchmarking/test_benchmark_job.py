@@ -6,6 +6,7 @@ import html
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from drawings import blocks, strict_json
 from two_speeds import Counted, Quick, Sleepy
@@ -133,6 +134,14 @@ def test_a_wrong_request_is_one_line(
     with pytest.raises(RequestError, match=words) as error:
         benchmark(given, data, out=tmp_path / "bench", **choices)
     assert "\n" not in str(error.value) and not (tmp_path / "bench" / "plan.json").exists()
+
+
+def test_a_score_that_is_no_mean_over_images_is_refused_before_training(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8)
+    labels = np.tile(np.array([[1, 0], [1, 1]], np.uint8), (6, 1))
+    with pytest.raises(RequestError, match="no mean over images: it takes classification and regression"):
+        benchmark([Quick], (images, labels), out=tmp_path / "bench")
+    assert not (tmp_path / "bench").exists()
 
 
 def test_a_folder_with_other_things_is_refused(data: Path, tmp_path: Path) -> None:
