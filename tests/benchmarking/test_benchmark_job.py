@@ -105,9 +105,11 @@ def test_it_goes_on_from_what_is_finished_and_a_seed_gives_the_same_scores(
 
 def test_a_dry_run_tells_the_plan_and_leaves_nothing(data: Path, tmp_path: Path, cli, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ("benchmark", "lenet5_plain", "resnet_tiny", "--data", data, "--budget", "6epochs", "--dry")
+    written = Path(__file__).parents[2] / "docs" / "net-files" / "resnet20.toml"
+    words = ("benchmark", "lenet5_plain", written, "--data", data, "--budget", "6epochs", "--dry")
     code, out, err = cli(*words)
     assert code == 0, err
+    assert "resnet20" in out
     assert "2 nets on blocks" in out and "2 epochs a learning rate" in out and "About " in out
     assert list(tmp_path.iterdir()) == []
 
