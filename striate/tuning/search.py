@@ -183,6 +183,6 @@ def require_best(search: Search) -> TrialRow:
         return best
     failed = [row for row in rows if row.error]
     why = f"; of trial {failed[-1].number} ({described(failed[-1].values)}): {failed[-1].error}" if failed else ""
-    if not rows:
+    if not any(row.ended for row in rows):
         raise WorkError("no trial was made before the time was up: give a longer --budget")
     raise WorkError(f"none of the {len(rows)} trials has a score, so there is no best one{why}")

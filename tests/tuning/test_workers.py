@@ -263,6 +263,8 @@ def test_a_stopped_worker_puts_its_trial_back(journal: str) -> None:
     for _ in range(ATTEMPTS + 1):  # as often as one likes
         with pytest.raises(KeyboardInterrupt):
             run(mine, evaluate, Progress())
+        with pytest.raises(WorkError, match="no trial was made before the time was up"):
+            require_best(mine)
     run(search(journal, total=2), by_rate, Progress())
     assert [row.state for row in mine.rows()] == ["complete", "complete"]
 
