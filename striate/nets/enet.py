@@ -23,6 +23,7 @@ from striate.nets.initialise import uniform_by_fan_in
 from striate.nets.kinds import Segmenter
 from striate.nets.options import check_width, scaled
 from striate.tables import table
+from striate.tasks.pixel_losses import enet_weights
 
 # Table 1; `size` is that of the map for an image of 512. Section 3 is section 2 without its first block.
 ENET = """
@@ -240,7 +241,7 @@ def class_weights(shares: Tensor, constant: float = 1.02) -> Tensor:
     shares [classes]: of each class among the pixels of the training images. A class of no pixel gets 0.
     Source: section 5.2; the authors' code has 1.2 for the encoder.
     """
-    return torch.where(shares > 0, 1 / torch.log(constant + shares), 0.0)
+    return torch.from_numpy(enet_weights(shares.double().numpy(), constant)).to(shares.dtype)
 
 
 def _row(blocks: list[Block], act: Activation) -> nn.Sequential:

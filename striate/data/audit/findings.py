@@ -33,11 +33,14 @@ SET_ASIDE = {
     "empty-class": "a class needs at least one image",
     "unseen-class": "a class without training images cannot be trained on",
     "missing-file": "in the manifest, but the file does not exist",
+    "no-mask": "an image without a mask of its name",
+    "no-image": "a mask without an image of its name",
+    "bad-mask": "the mask cannot be used",
     "no-label": "the table gives it no label, or a word that stands for a missing one (nan, N/A, NULL)",
     "bad-row": "the row of the manifest is invalid",
     "dropped": "dropped by a decisions file",
 }
-_EXPLAINED = {"not-read", "not-an-image", "bomb"}  # what these files are says what to do
+_EXPLAINED = {"not-read", "not-an-image", "bomb", "bad-mask"}  # what these files are says what to do
 KEPT = {
     "contradiction": "the same bytes under different {targets}: one of them must be wrong",
     "near-contradiction": "nearly the same picture under different {targets}: one of them must be wrong",

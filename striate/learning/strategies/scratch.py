@@ -23,7 +23,7 @@ from striate.learning.prepare import Prepared, prepare_images
 from striate.learning.result import TrainResult
 from striate.learning.trainer import InitialState, Trainer, on_meta
 from striate.model import Model
-from striate.nets.build import check_options, create_classifier
+from striate.nets.build import check_options, create_for
 from striate.pixels import Pixels
 from striate.recipe import Recipe
 from striate.recipe.augment import Augment
@@ -77,9 +77,9 @@ def random_weights(trainer: Trainer, rows: list[int]) -> InitialState:
             )
             bar.advance()
         tensors |= {"zca.weight": whitening.weight, "zca.bias": whitening.bias}
-    net = create_classifier(
+    net = create_for(
+        trainer.task,
         trainer.net,
-        classes=trainer.task.outputs,
         in_channels=pixels.channels,
         input_size=(pixels.height, pixels.width),
         options=recipe.net.options,
@@ -96,7 +96,7 @@ def chosen_augment(augment: Augment, pixels: Pixels) -> Augment:
 
 def has_embedding(net: str, task: Task, pixels: Pixels) -> bool:
     """Whether the net of that name ends in a linear layer, and so has a feature space before it."""
-    return isinstance(on_meta(net, task, pixels).head, nn.Linear)
+    return isinstance(getattr(on_meta(net, task, pixels), "head", None), nn.Linear)
 
 
 def _check(recipe: Recipe, net: str) -> None:
