@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -55,11 +55,25 @@ Floats = NDArray[np.float32]
 OnEpoch = Callable[[Row], None]
 
 
+class Frozen(Protocol):
+    """A part of a network that is not trained."""
+
+    @property
+    def upper(self) -> nn.Module:
+        """What is trained: it takes the maps of the frozen part."""
+        ...
+
+    def examples(self, examples: Examples) -> Examples:
+        """The same examples with their cached maps."""
+        ...
+
+
 class InitialState(NamedTuple):
     """What training starts from. input_tensors: of the model's normalisation, such as its mean image.
 
     rates: each parameter's learning rate multiplier, by its name in `net`; None: all equal. hooks: of the strategy.
-    fitted: the head of `net` already predicts the task, regression targets in their own units.
+    fitted: the head of `net` already predicts the task, regression targets in their own units. frozen: the part of `net`
+    that is not trained and whose maps are cached; None if the whole net is run.
     """
 
     net: Network
@@ -68,6 +82,7 @@ class InitialState(NamedTuple):
     rates: Rates | None = None
     hooks: tuple[Hook, ...] = ()
     fitted: bool = False
+    frozen: Frozen | None = None
 
     @property
     def normalised_by(self) -> tuple[Pixels, Mapping[str, Floats]]:
@@ -135,6 +150,8 @@ class Trainer:
         recipe, context = self.recipe, self.context
         ready = self.ready(rows)
         validation = self.evaluation_examples(held_out, *ready.state.normalised_by) if held_out else None
+        if validation is not None and ready.state.frozen is not None:
+            validation = ready.state.frozen.examples(validation)
         what = "Training" if stage == "train" else f"Training {stage.replace('-', ' ')}"
         with (
             context.progress.bar(what, recipe.train.chosen_epochs(len(rows))) as bar,
@@ -172,7 +189,10 @@ class Trainer:
         if torch.cuda.is_available():
             state.net.to("cuda")
         module, rates = self._standardised(state, rows)
-        return Ready(state, module, self.training_examples(rows, state), rates)
+        examples = self.training_examples(rows, state)
+        if state.frozen is not None:
+            module, examples = state.frozen.upper, state.frozen.examples(examples)
+        return Ready(state, module, examples, rates)
 
     def evaluation_examples(self, rows: list[int], pixels: Pixels, tensors: Mapping[str, Floats]) -> Examples:
         """The images at `rows` as for prediction, normalised as in a model with these pixels and input tensors."""

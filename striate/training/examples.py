@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from striate.errors import RequestError
 from striate.recipe import Recipe
 from striate.tasks import Classification, Loss, Targets, Task
+from striate.training.cached_maps import CachedMaps
 
 Values = Sequence[float] | Tensor
 # images uint8 [B, C, H, W], their sample numbers int64 [B], seed, epoch -> images of the same shape and type
@@ -38,6 +39,8 @@ class Examples:
     among: int64 [N], indices of these examples in `images`; None: all of them, M = N.
     sample_weights [N]: weight of each image in the loss, relative to their mean; None: all equal.
     sampling_weights [N]: how often each image is drawn per epoch, relative to their mean; None: once each.
+    maps: the maps of `images` under a frozen part of the network, which are then its input instead; of the augmentation
+      only the flip is applied.
     augment: a custom function for training images, applied after the recipe's augmentation and before normalisation.
     Its random draws
         depend on seed, epoch and sample number, so that a resumed run draws the same.
@@ -55,6 +58,7 @@ class Examples:
     sampling_weights: NDArray[np.float64] | None = None
     augment: AugmentFunction | None = None
     normalise: nn.Module | None = None
+    maps: CachedMaps | None = None
 
     def __post_init__(self) -> None:
         _check_targets(self.images, self.targets, self.task, self.among)

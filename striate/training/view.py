@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.augment.augmentation import Augmentation
-from striate.data.augment.batch import augment, augment_masks, mixing
+from striate.data.augment.batch import augment, augment_masks, mirrors, mixing
 from striate.data.augment.statistics import measure
 from striate.data.augment.warp import plain, plain_masks
 from striate.errors import RequestError
@@ -57,12 +57,16 @@ class View:
         self._targets = examples.targets if examples.task.dense else examples.targets.to(device, dtype)
         self.sample_weights = examples.relative_weights().to(device)
         self.augmentation = augmentation or Augmentation()
+        if examples.maps is not None:  # nothing else can be done to maps
+            self.augmentation = Augmentation(flip=self.augmentation.flip)
         images = examples.images
         self.images = images.to(device) if images.nbytes <= KEEP else images
         self._lighting = _lighting(images, examples.among) if self.augmentation.lighting else None
 
     def plain(self, rows: Tensor) -> Tensor:
         """The images at `rows`, int64 [B], as for prediction: float32 [B, C, H, W], normalised."""
+        if (maps := self.examples.maps) is not None:
+            return maps.of(self._places(rows)).to(self.device)
         return self._normalised(plain(self._read(rows), self.examples.input_size, self.examples.fraction))
 
     def targets(self, rows: Tensor) -> Tensor:
@@ -104,6 +108,9 @@ class View:
 
     def _augmented(self, some: SampleOrder, epoch: int) -> tuple[Tensor, Tensor]:
         rows = torch.from_numpy(some.rows)
+        if (maps := self.examples.maps) is not None:
+            mirrored = mirrors(some.keys, self.augmentation, seed=self.seed, epoch=epoch)
+            return maps.of(self._places(rows), torch.from_numpy(mirrored)).to(self.device), rows.to(self.device)
         images = augment(
             self._read(rows),
             some.keys,
@@ -134,8 +141,11 @@ class View:
         return images
 
     def _read(self, rows: Tensor) -> Tensor:
-        rows = rows if self.examples.among is None else self.examples.among[rows]
-        return self.images[rows.to(self.images.device)].to(self.device)
+        return self.images[self._places(rows).to(self.images.device)].to(self.device)
+
+    def _places(self, rows: Tensor) -> Tensor:
+        """Where the examples at `rows` are among the images."""
+        return rows if self.examples.among is None else self.examples.among[rows]
 
 
 def normalised(images: Tensor, mean: Values, std: Values) -> Tensor:

@@ -87,6 +87,11 @@ def augment_masks(
     return moved_and_resampled(masks[:, None], chosen, draws, size, fraction, MASKS)[:, 0]
 
 
+def mirrors(samples: NDArray[np.integer], chosen: Augmentation, *, seed: int, epoch: int) -> NDArray[np.bool_]:
+    """Which of `samples` [B] the augmentation mirrors."""
+    return Draws(seed, epoch, samples).between(Stream.FLIP, 0, 1) < chosen.flip
+
+
 def mixing(samples: NDArray[np.integer], alpha: float, *, seed: int, epoch: int) -> NDArray[np.float64]:
     """The mixup weight of each of `samples` [B], 0 to 1, from Beta(alpha, alpha); the rest is its partner's.
 

@@ -31,6 +31,10 @@ def train_as_planned(
 
         return plan, scratch.train(source, plan, summary, recipe, context, extensions)
     context = _single_process(context)
+    if source.task.dense:
+        from striate.learning.strategies import masks  # imports torch
+
+        return plan, masks.train(source, plan, summary, recipe, context, extensions)
     if plan.strategy == "finetune":
         from striate.learning.strategies import finetune  # imports torch
 
