@@ -148,7 +148,9 @@ class Pixels:
         if self.rule == "centre":
             fitted = fitted_size(width, height, self.width, self.height)
             canvas = Image.new("L", (self.width, self.height), void)
-            canvas.paste(source.resize(fitted, nearest), ((self.width - fitted[0]) // 2, (self.height - fitted[1]) // 2))
+            canvas.paste(
+                source.resize(fitted, nearest), ((self.width - fitted[0]) // 2, (self.height - fitted[1]) // 2)
+            )
             return np.asarray(canvas, np.uint8)
         return np.asarray(source.resize((self.width, self.height), nearest), np.uint8)
 

@@ -26,8 +26,8 @@ from striate.errors import RequestError, nearest
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")  # of CIFAR's binary version
 ACCEPTED = (
-    "a folder of class folders, a folder with images/ and masks/, a manifest (.csv, .jsonl, .json), an .npz file, a .pack file, IDX files "
-    "(...-images-idx3-ubyte), "
+    "a folder of class folders, a folder with images/ and masks/, a manifest (.csv, .jsonl, .json), an .npz file, a "
+    ".pack file, IDX files (...-images-idx3-ubyte), "
     "the binary version of CIFAR (a folder or its .tar.gz)"
 )
 

@@ -1,4 +1,4 @@
-"""Mask files: the value or the colour of each pixel as it is stored, without the conversions that pictures go through."""
+"""Mask files: the value or the colour of each pixel as stored, without the conversions that pictures go through."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def stored_mask(content: bytes) -> Values:
             refuse(content)
             with open_image(content) as opened:
                 if opened.format in _LOSSY:
-                    raise UnreadableImage(BAD, f"the mask is saved as {opened.format}, which changes values: save it as PNG")
+                    raise UnreadableImage(
+                        BAD, f"the mask is saved as {opened.format}, which changes values: save it as PNG"
+                    )
                 with reserved(opened.size, 8):
                     return _values(ImageOps.exif_transpose(opened))
     except UnreadableImage:
@@ -62,7 +64,9 @@ def _values(image: Image.Image) -> Values:
         return np.asarray(image.convert("L"), np.uint8)
     found: NDArray[Any] = np.asarray(image)
     if found.size and (found.min() < 0 or found.max() > 255 or (found != found.astype(np.int64)).any()):
-        raise UnreadableImage(BAD, f"the mask has values up to {found.max():g}: class indices are whole numbers up to 255")
+        raise UnreadableImage(
+            BAD, f"the mask has values up to {found.max():g}: class indices are whole numbers up to 255"
+        )
     return found.astype(np.uint8)
 
 

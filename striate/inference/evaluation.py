@@ -22,8 +22,8 @@ from striate.pixels import Images, Pixels
 from striate.progress import Progress
 from striate.tasks import Evaluation, Target, Task
 from striate.tasks.base import NONE
-from striate.tasks.pixel_losses import VOID
 from striate.tasks.paired import PairedGain, paired_gain
+from striate.tasks.pixel_losses import VOID
 from striate.tasks.values import MetricFunction, Targets, or_none
 
 

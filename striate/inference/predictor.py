@@ -151,7 +151,9 @@ class Predictor(ImagePredictor):
         with np.errstate(all="ignore"):  # told by an error instead
             logits = self.logits(embeddings)
             rows = self.model.task.predictions(logits)
-        usable = np.array([np.isfinite(one).all() and np.isfinite(row).all() for one, row in zip(logits, rows, strict=True)])
+        usable = np.array(
+            [np.isfinite(one).all() and np.isfinite(row).all() for one, row in zip(logits, rows, strict=True)]
+        )
         if usable.all():
             return rows
         return np.where(usable.reshape(-1, *(1,) * (rows.ndim - 1)), rows, np.float32(np.nan))

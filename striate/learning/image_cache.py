@@ -12,12 +12,12 @@ from torch import Tensor
 
 from striate.data.audit.findings import Usable
 from striate.data.audit.looking import Memory, Record, look
+from striate.data.augment.crops import Several
 from striate.data.pack.cache import automatic_pack
 from striate.data.pack.writing import pack_pixels
 from striate.data.sources.arrays import ArraySource
 from striate.data.sources.base import Item, Source
 from striate.data.sources.in_memory import ImageListSource
-from striate.data.augment.crops import Several
 from striate.errors import RequestError, WorkError
 from striate.learning.caching import try_to_save
 from striate.pixels import Images, Pixels

@@ -207,7 +207,9 @@ def _for_segmenters(seen: DataSummary, strategy: str, net: str) -> Plan:
         chosen = net or on_backbone
         if chosen not in BACKBONES or not has_weights(BACKBONES[chosen]):
             nets = ", ".join(BACKBONES)
-            raise RequestError(f"strategy {strategy!r} needs a segmenter on a pretrained network ({nets}), not {chosen!r}")
+            raise RequestError(
+                f"strategy {strategy!r} needs a segmenter on a pretrained network ({nets}), not {chosen!r}"
+            )
         return Plan(strategy, chosen, "requested")
     if net and net not in BACKBONES:
         return Plan("scratch", net, f"there are no published weights for {net}")

@@ -72,8 +72,8 @@ class InitialState(NamedTuple):
     """What training starts from. input_tensors: of the model's normalisation, such as its mean image.
 
     rates: each parameter's learning rate multiplier, by its name in `net`; None: all equal. hooks: of the strategy.
-    fitted: the head of `net` already predicts the task, regression targets in their own units. frozen: the part of `net`
-    that is not trained and whose maps are cached; None if the whole net is run.
+    fitted: the head of `net` already predicts the task, regression targets in their own units. frozen: the part of
+    `net` that is not trained and whose maps are cached; None if the whole net is run.
     """
 
     net: Network

@@ -306,5 +306,5 @@ VARIANTS = {
 # 1, where Torch7 draws them from 0 to 1. As in the code, and unlike the paper, the decoder drops no maps. The second
 # convolution of an asymmetric pair, and all others in the middle, have biases; without any the net has 363,599
 # parameters. pytorchcv's enet_cityscapes is another net: bias-free, 358,060 parameters. Training (section 5.1): the
-# encoder first, then the whole; Adam at 5e-4, L2 of 2e-4, batches of 10, and class_weights in the loss. There is no
-# command for it; tests/nets/test_enet.py trains a tiny one. The tiny nets are ours.
+# encoder first, then the whole; Adam at 5e-4, L2 of 2e-4, batches of 10, and class_weights in the loss. `striate train
+# DATA --net enet_19` trains the whole at once; tests/nets/test_enet.py has the two steps. The tiny nets are ours.

@@ -124,7 +124,7 @@ VARIANTS = {
     "fcn_lite_tiny": Variant(FCN, {"width": 0.25, "depth": 0.5, "decoder_width": 16}),
 }
 
-# Deviations: the paper adds the class scores of VGG-16's pool3 and pool4 to those of its last map (FCN-8s); here maps of
-# 64 channels are added and mixed before they are classified, down to stride 4. There are no published weights of the
-# decoder. The paper trains with SGD of momentum 0.9 on whole images; here the decoder is trained on cached maps first
-# (strategy features), then all of it (finetune).
+# Deviations: the paper adds the class scores of VGG-16's pool3 and pool4 to those of its last map (FCN-8s); here maps
+# of 64 channels are added and mixed before they are classified, down to stride 4. The decoder has no published weights.
+# The paper trains with SGD of momentum 0.9 on whole images; here the decoder is trained on cached maps first (strategy
+# features), then with the upper stages (finetune).

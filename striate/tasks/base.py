@@ -205,6 +205,11 @@ class Task(ABC):
         """The distribution of the targets, as a sentence, for tasks without class counts; else ""."""
         return ""
 
+    def require_vectors(self, what: str) -> None:
+        """Raise RequestError, for what is made for one prediction an image, if the task is dense."""
+        if self.dense:
+            raise RequestError(f"{what}: it is made for one prediction an image, and the task here is {self.kind!r}")
+
     # Training
 
     @abstractmethod

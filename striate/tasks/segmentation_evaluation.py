@@ -233,9 +233,7 @@ def figures_section(evaluation: SegmentationEvaluation) -> Section:
             percent(float(found)),
             percent(float(share)),
         )
-        for name, iou, found, share in zip(
-            evaluation.task.names, evaluation.ious.tolist(), recall, shares, strict=True
-        )
+        for name, iou, found, share in zip(evaluation.task.names, evaluation.ious.tolist(), recall, shares, strict=True)
     ]
     columns = (Column("class"), Column("IoU"), Column(""), Column("found", True), Column("of all pixels", True))
     lead = "From one confusion matrix over all pixels of the held-out images; void pixels are left out."
@@ -273,7 +271,8 @@ def next_steps(evaluation: SegmentationEvaluation, context: ReportContext) -> tu
         steps.append(Step("classes", BEATEN, why, urgent=True))
     ious = list(zip(evaluation.task.names, evaluation.ious.tolist(), strict=True))
     if lost := [printable(name) for name, iou in ious if iou < NEVER]:
-        why = f"{', '.join(lost[:3])}: IoU below {percent(NEVER)}. The loss weighted-cross-entropy counts rare classes more."
+        names = ", ".join(lost[:3])
+        why = f"{names}: IoU below {percent(NEVER)}. The loss weighted-cross-entropy counts rare classes more."
         steps.append(Step("classes", "Classes that are not found", why))
     if context.examples:
         steps.append(Step("mistakes", "Check the masks of the worst images", "Gaps in true masks cost as errors do."))

@@ -1,4 +1,4 @@
-"""The maps of a frozen part of a network, computed once for each image and its mirror image, and trained on from there."""
+"""The maps of a frozen part of a network, computed once for each image and its mirror image."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ class CachedMaps:
 
 @torch.no_grad()
 def cache_maps(
-    lower: Lower, images: Tensor, normalise: Callable[[Tensor], Tensor], *, mirrored: bool, done: Callable[[int], object]
+    lower: Lower,
+    images: Tensor,
+    normalise: Callable[[Tensor], Tensor],
+    *,
+    mirrored: bool,
+    done: Callable[[int], object],
 ) -> CachedMaps:
     """The maps of uint8 images [M, C, H, W] under `lower`, which gives flat ones [B, D] for normalised images.
 

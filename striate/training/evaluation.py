@@ -14,7 +14,6 @@ from striate.training.examples import Examples
 from striate.training.training_module import LossFunction
 from striate.training.view import View
 
-
 _DENSE = 16  # images at a time of which every pixel is predicted
 
 

@@ -180,9 +180,7 @@ def _window(images: Tensor, size: Size, fraction: float) -> Size:
     return height, width
 
 
-def gathered(
-    images: Tensor, windows: Windows, moves: Moves, chosen: Augmentation, how: Sampling = PICTURES
-) -> Tensor:
+def gathered(images: Tensor, windows: Windows, moves: Moves, chosen: Augmentation, how: Sampling = PICTURES) -> Tensor:
     """`images` [B, C, Hs, Ws] after `moves` within windows of integer pixels, all of one size: [B, C, H, W]."""
     batch, channels, *across = images.shape
     height, width = (int(side[0]) if batch else 0 for side in (windows.height, windows.width))
@@ -274,7 +272,7 @@ def elastic_field(draws: Draws, strength: float, smooth: float, size: Size, devi
 
 
 def resampled(images: Tensor, grid: Tensor, fill: str, how: Sampling = PICTURES) -> Tensor:
-    """`images` [B, C, Hs, Ws] read at `grid` [B, H, W, 2], bilinear unless `how` is; bytes are rounded to the nearest."""
+    """`images` [B, C, Hs, Ws] read at `grid` [B, H, W, 2], bilinear or nearest; bytes are rounded to the nearest."""
     mode = "reflection" if fill == "mirror" else "border"
     reading = "nearest" if how.nearest else "bilinear"
     out = F.grid_sample(images.to(torch.float32), grid, mode=reading, padding_mode=mode, align_corners=False)

@@ -108,7 +108,9 @@ def found_classes(values: Sequence[frozenset[int]]) -> MaskValues:
         )
         index = {value: int(value > 0) for value in range(VOID)}
         return MaskValues(("background", "object"), {**index, VOID: VOID}, {}, line)
-    names = tuple("background" if value == 0 else "foreground" if classes == [0, 1] else str(value) for value in classes)
+    names = tuple(
+        "background" if value == 0 else "foreground" if classes == [0, 1] else str(value) for value in classes
+    )
     void = "; 255 is void" if VOID in every else ""
     line = f"no {CLASSES_FILE}: the classes of the masks are called by their values, {_listed(classes)}{void}"
     return MaskValues(names, {VOID: VOID, **{value: place for place, value in enumerate(classes)}}, {}, line)

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from striate.data.sources.base import Item, Oddity, file_stamp
+from striate.data.sources.coco_masks import COCO_FILE, open_coco_masks
 from striate.data.sources.mask_values import CLASSES_FILE, MaskValues, Values, found_classes, listed_classes
 from striate.data.sources.names import readable
 from striate.data.sources.parts import part_named
@@ -125,7 +126,7 @@ class MaskSource:
 def holds_masks(names: Sequence[str]) -> bool:
     """Whether a folder with these entries is one of images and masks."""
     lower = {name.casefold() for name in names}
-    return not lower.isdisjoint(IMAGES) and not lower.isdisjoint(MASKS)
+    return not lower.isdisjoint(IMAGES) and not lower.isdisjoint((*MASKS, COCO_FILE))
 
 
 def open_masks(root: Path) -> MaskSource:
@@ -137,6 +138,8 @@ def open_masks(root: Path) -> MaskSource:
         images, masks, oddities = _walked(root)
     except OSError as error:
         raise RequestError(f"cannot read the folder {str(root)!r}: {error.strerror or error}") from error
+    if (root / COCO_FILE).is_file():
+        return _of_coco(root, images, oddities)
     pairs, without, unused = _paired(images, masks)
     oddities += [Oddity(key, "no-mask", f"no mask is named {stem!r}") for stem, key in without]
     oddities += [Oddity(key, "no-image", "no image has this name") for key in unused]
@@ -152,7 +155,9 @@ def open_masks(root: Path) -> MaskSource:
     values = listed or found_classes([one.values for one in usable])
     items = []
     for one in usable:
-        places = {values.index[value] for value in one.values if value in values.index} if not one.places else one.places
+        places = (
+            {values.index[value] for value in one.values if value in values.index} if not one.places else one.places
+        )
         items.append(Item(one.key, tuple(sorted(places - {VOID})), _part(one.key)))
     paths = dict(pairs)
     return MaskSource(
@@ -165,6 +170,18 @@ def open_masks(root: Path) -> MaskSource:
         MaskFiles(root, paths, values),
         reading=(values.reading,) if values.reading else (),
     )
+
+
+def _of_coco(root: Path, images: Sequence[str], oddities: Sequence[Oddity]) -> MaskSource:
+    """The images that the COCO file beside them lists."""
+    masks, targets, missing = open_coco_masks(root, images)
+    aside = [Oddity(key, "no-mask", f"{COCO_FILE} does not list it") for key in images if key not in targets]
+    aside += [Oddity(name, "no-image", f"{COCO_FILE} lists it, but there is no such image") for name in missing]
+    items = tuple(Item(key, target, _part(key)) for key, target in targets.items())
+    name, identity = readable(root.resolve().name), str(root.resolve())
+    said = f"masks are drawn from the polygons and run lengths of {COCO_FILE}; what no object covers is background"
+    task = Segmentation(masks.names)
+    return MaskSource(root, name, identity, task, items, (*oddities, *aside), masks, reading=(said,))
 
 
 @dataclass(frozen=True)
@@ -208,7 +225,7 @@ def _walked(root: Path) -> tuple[list[str], list[str], list[Oddity]]:
     """Keys of images, keys of masks, and what was set aside, of `images/` and `masks/` or of those within parts."""
     walk, images, masks = Walk(root), list[str](), list[str]()
     for entry, key in walk.entries(str(root), ""):
-        if entry.name == CLASSES_FILE:
+        if entry.name in (CLASSES_FILE, COCO_FILE):
             continue
         inner = [key] if not part_named(entry.name) or not entry.is_dir() else [
             f"{key}/{one.name}" for one, _ in walk.entries(entry.path, f"{key}/")

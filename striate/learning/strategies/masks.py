@@ -87,9 +87,7 @@ def _with_defaults(recipe: Recipe, *, tuned: bool) -> Recipe:
     return recipe.updated(unset | settled | timed)
 
 
-def _decoder(
-    net: str, prepared: Prepared, context: RunContext, start: OnBackbone, extensions: Extensions
-) -> Model:
+def _decoder(net: str, prepared: Prepared, context: RunContext, start: OnBackbone, extensions: Extensions) -> Model:
     """The pretrained network with a decoder trained on its maps, from which fine-tuning starts."""
     recipe = prepared.recipe.updated({**DECODER, **TIMED, "augment": {"preset": "none", "flip": 0.5}})
     trainer = Trainer(net, dataclasses.replace(prepared, recipe=recipe), context, start.initial, extensions)
