@@ -22,6 +22,7 @@ from striate.data.sources.masks import holds_masks, open_masks
 from striate.data.sources.named import NAMED, open_named
 from striate.data.sources.parts import part_named
 from striate.data.sources.unpacking import UNPACK, unpack_first
+from striate.data.sources.walk import plain_folders
 from striate.errors import RequestError, nearest
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")  # of CIFAR's binary version
@@ -109,8 +110,8 @@ def _has_masks(path: Path, names: list[str], layout: str) -> bool:
     """Whether a folder has images/ and masks/, itself or in its parts."""
     if layout != "auto":
         return False
-    parts = [path / name for name in names if part_named(name) and (path / name).is_dir()]
-    return holds_masks(names) or any(holds_masks([entry.name for entry in part.iterdir()]) for part in parts)
+    parts = [path / name for name in names if part_named(name)]
+    return holds_masks(names) or any(holds_masks([one.name for one in plain_folders(str(part))]) for part in parts)
 
 
 def _open_file(path: Path) -> Source | None:

@@ -28,6 +28,7 @@ def test_run_lengths_are_decoded() -> None:
         drawn({"counts": [6], "size": [2, 3]}, 2, 4)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_run_lengths_and_polygons_are_those_of_pycocotools() -> None:
     judge = pytest.importorskip("pycocotools.mask")
     generator = np.random.default_rng(0)

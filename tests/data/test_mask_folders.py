@@ -54,6 +54,8 @@ def test_binary_masks_of_0_and_255_are_understood_and_said(tmp_path: Path) -> No
     assert [item.target for item in source.items] == [(0, 1), (0,)]
     assert "255 is read as the class foreground, not as void" in source.reading[0]  # type: ignore[attr-defined]
     assert np.unique(decoded(tmp_path)).tolist() == [0, 1]
+    empty = next(one for one in audit(tmp_path).findings if one.kind == "empty-mask")
+    assert empty.listed == ("images/1.jpg (background only)",)
 
 
 def test_indices_of_a_palette_file_are_its_classes_and_255_is_void(tmp_path: Path) -> None:

@@ -71,6 +71,16 @@ def test_a_decoder_is_trained_on_the_maps_of_a_pretrained_network(decoder: Run) 
     assert (decoder.model.tensors["stage1.norm.running_mean"] == frozen["stage1.norm.running_mean"]).all()
 
 
+def test_the_upper_stages_are_fine_tuned(decoder: Run, discs: Path, tmp_path: Path) -> None:
+    chosen = recipe(strategy="finetune", train__epochs=1, augment={"preset": "none"})
+    tuned = train(discs, out=tmp_path / "run", recipe=chosen)
+    assert tuned.result.facts["unfrozen"] == ["stage8", "stage7"]
+    assert tuned.metrics["iou"]["foreground"] > 0.7
+    changed = {name.partition(".")[0] for name, value in tuned.model.tensors.items()
+               if (value != decoder.model.tensors[name]).any()}  # fmt: skip
+    assert changed == {"stage7", "stage8", "head"}
+
+
 def test_evaluate_gives_what_train_gave(decoder: Run, discs: Path) -> None:
     from striate.data.opening import open_source
     from striate.data.splits import apply_split

@@ -83,13 +83,14 @@ def _with_defaults(recipe: Recipe, *, tuned: bool) -> Recipe:
     own = FINETUNE if tuned else DECODER
     unset = {key: value for key, value in own.items() if recipe.value(key) is None}
     settled = {"augment": recipe.augment.settled(MOVES if tuned else {"flip": 0.5})}
-    timed = {} if tuned else {key: plain for key, plain in TIMED.items() if recipe.value(key) == "auto"}
+    timed = {key: plain for key, plain in TIMED.items() if recipe.value(key) == "auto"}
     return recipe.updated(unset | settled | timed)
 
 
 def _decoder(net: str, prepared: Prepared, context: RunContext, start: OnBackbone, extensions: Extensions) -> Model:
     """The pretrained network with a decoder trained on its maps, from which fine-tuning starts."""
-    recipe = prepared.recipe.updated({**DECODER, **TIMED, "augment": {"preset": "none", "flip": 0.5}})
+    flip = prepared.recipe.augment.flip
+    recipe = prepared.recipe.updated({**DECODER, **TIMED, "augment": {"preset": "none", "flip": flip}})
     trainer = Trainer(net, dataclasses.replace(prepared, recipe=recipe), context, start.initial, extensions)
     with context.clock.stage("train the decoder"):
         return trainer.fit(prepared.split.rows("train"), [], lambda row: None, "decoder").model
@@ -136,7 +137,11 @@ class OnBackbone:
             frozen: Callable[[Tensor], dict[str, Tensor]] = net.eval().maps
             with self.progress.bar("The maps of the images", len(images)) as bar:
                 self._maps = cache_maps(
-                    lambda x: joined(frozen(x)), images, normalisation(pixels), mirrored=True, done=bar.advance
+                    lambda x: joined(frozen(x)),
+                    images,
+                    normalisation(pixels),
+                    mirrored=bool(trainer.recipe.augment.flip),
+                    done=bar.advance,
                 )
         return self._maps
 
