@@ -258,8 +258,8 @@ class Task(ABC):
         return np.zeros((0, self.outputs), np.float32)
 
     @abstractmethod
-    def answer(self, prediction: NDArray[np.float32]) -> Answer:
-        """One image's prediction [outputs] as text."""
+    def answer(self, prediction: NDArray[Any]) -> Answer:
+        """One image's prediction, a row of `predictions`, as text."""
 
     @property
     def decision_thresholds(self) -> tuple[float, ...]:

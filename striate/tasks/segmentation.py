@@ -120,16 +120,16 @@ class Segmentation(Task):
 
     def predictions(self, logits: NDArray[np.float32]) -> Predictions:
         """Logits [N, classes, H, W] -> masks uint8 [N, H, W]."""
-        return logits.argmax(axis=1).astype(np.uint8)  # type: ignore[return-value]
+        return np.asarray(logits.argmax(axis=1), np.uint8)
 
     def no_predictions(self) -> Predictions:
         """uint8 [0, 0, 0]."""
-        return np.zeros((0, 0, 0), np.uint8)  # type: ignore[return-value]
+        return np.zeros((0, 0, 0), np.uint8)
 
     def answer(self, prediction: NDArray[Any]) -> Answer:
         """The classes of one image's mask [H, W] by their share of its pixels; `value` is the mask."""
-        shares = np.bincount(prediction.astype(np.uint8).reshape(-1), minlength=self.outputs)[: self.outputs]
-        shares = shares / max(1, prediction.size)
+        counts = np.bincount(prediction.astype(np.uint8).reshape(-1), minlength=self.outputs)[: self.outputs]
+        shares = counts / max(1, prediction.size)
         order = [place for place in np.argsort(-shares, kind="stable").tolist() if shares[place] > 0]
         line = ", ".join(f"{printable(self.names[place])} {percent(float(shares[place]))}" for place in order[:LISTED])
         facts = {"shares": {self.names[place]: round(float(shares[place]), 6) for place in order}}

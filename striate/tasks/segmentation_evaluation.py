@@ -92,7 +92,7 @@ class SegmentationEvaluation(Evaluation):
     def by_image(self) -> Counts:
         """The confusion matrix of each image: int64 [N, classes, classes]."""
         classes = self.task.outputs
-        each = [confusion(p, t, classes) for p, t in zip(self.predictions, self.targets, strict=True)]  # type: ignore[arg-type]
+        each = [confusion(p, t, classes) for p, t in zip(self.predictions, self.targets, strict=True)]
         return np.stack(each) if each else np.zeros((0, classes, classes), np.int64)
 
     @cached_property
@@ -132,7 +132,7 @@ class SegmentationEvaluation(Evaluation):
     def boundary(self) -> float:
         """The mean over the images of `boundary_f1`."""
         pairs = zip(self.predictions, self.targets, strict=True)
-        found = [boundary_f1(one, true, self.task.outputs) for one, true in pairs]  # type: ignore[arg-type]
+        found = [boundary_f1(one, true, self.task.outputs) for one, true in pairs]
         known = [value for value in found if math.isfinite(value)]
         return float(np.mean(known)) if known else math.nan
 
@@ -251,7 +251,7 @@ def mistakes_section(evaluation: SegmentationEvaluation, examples: Sequence[Exam
         pictures += [
             Picture(overlay(one.image, true), "true mask", one.path),
             Picture(
-                overlay(one.image, predicted),  # type: ignore[arg-type]
+                overlay(one.image, predicted),
                 ("predicted, mean IoU\u00a0", Strong(percent(1 - float(errors[one.row])))),
                 one.path,
             ),

@@ -47,7 +47,7 @@ def scratch(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def decoder(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(discs, out=tmp_path_factory.mktemp("features") / "run", recipe=recipe(train__epochs=6))
+    return train(discs, out=tmp_path_factory.mktemp("features") / "run", recipe=recipe(train__epochs=12))
 
 
 def test_a_net_is_trained_from_scratch(scratch: Run) -> None:
@@ -71,6 +71,7 @@ def test_a_decoder_is_trained_on_the_maps_of_a_pretrained_network(decoder: Run) 
     assert (decoder.model.tensors["stage1.norm.running_mean"] == frozen["stage1.norm.running_mean"]).all()
 
 
+@pytest.mark.slow
 def test_the_upper_stages_are_fine_tuned(decoder: Run, discs: Path, tmp_path: Path) -> None:
     chosen = recipe(strategy="finetune", train__epochs=1, augment={"preset": "none"})
     tuned = train(discs, out=tmp_path / "run", recipe=chosen)
@@ -86,7 +87,7 @@ def test_evaluate_gives_what_train_gave(decoder: Run, discs: Path) -> None:
     from striate.data.splits import apply_split
 
     source, _ = apply_split(open_source(discs), decoder.folder / "split.csv")
-    again = evaluate(decoder.folder, source, part="val").evaluation
+    again = evaluate(decoder.folder, source, part="val", engine="torch").evaluation
     assert again.details() == decoder.evaluation.details()
     assert (again.predictions == decoder.evaluation.predictions).all()
 
@@ -141,7 +142,7 @@ def test_a_stopped_training_goes_on(discs: Path, decoder: Run, tmp_path: Path) -
             if loop.epoch == self.at:
                 raise KeyboardInterrupt
 
-    chosen = recipe(train__epochs=6, checkpoint__steps=1)
+    chosen = recipe(train__epochs=12, checkpoint__steps=1)
     with pytest.raises(KeyboardInterrupt):
         train(discs, out=tmp_path / "run", recipe=chosen, hooks=[Stop()])
     Stop.at = 0
@@ -155,14 +156,15 @@ def test_what_masks_do_not_have_is_refused_in_one_line(decoder: Run, discs: Path
         ({"net.name": "resnet20", "strategy": "scratch"}, "resnet20 is a net of the kind classifier"),
         ({"net.name": "enet_19", "strategy": "features"}, "needs a segmenter on a pretrained network"),
         ({"data.balance": "weights"}, "balance 'weights' needs single-label classification"),
-        ({"head.kind": "svm"}, "masks have a decoder instead"),
+        ({"head.kind": "svm"}, "--head svm needs single-label classification"),
+        ({"head.learning_curve": True}, "masks have a decoder instead"),
     ):
         with pytest.raises(RequestError, match=told):
             train(discs, out=tmp_path / "no", recipe=recipe().updated(keys))
     with pytest.raises(RequestError, match="enet_tiny is a net of the kind segmenter"):
         train("digits", out=tmp_path / "no", net="enet_tiny", strategy="scratch")
     with pytest.raises(RequestError, match="no views to average over"):
-        evaluate(decoder.folder, discs, views="flip")
+        evaluate(decoder.folder, discs, views="flip", engine="torch")
     with pytest.raises(RequestError, match="holds no masks"):
         pack(discs, out=tmp_path / "a.pack")
     with pytest.raises(RequestError, match="masks are not exported"):

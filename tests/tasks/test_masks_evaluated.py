@@ -21,14 +21,14 @@ TASK = Segmentation(("sky", "tree", "car"))
 def test_iou_is_of_the_whole_set_and_void_is_left_out() -> None:
     true = np.array([[[0, 0, 1, VOID]], [[0, 1, 1, 1]]], np.uint8)
     predicted = np.array([[[0, 1, 1, 1]], [[0, 0, 1, 1]]], np.uint8)
-    found = TASK.evaluate("val", predicted, true)  # type: ignore[arg-type]
+    found = TASK.evaluate("val", predicted, true)
     assert found.matrix.tolist() == [[2, 1, 0], [1, 3, 0], [0, 0, 0]]  # type: ignore[attr-defined]
     assert found.details()["iou"] == {"sky": 2 / 4, "tree": 3 / 5, "car": None}
     assert found.score == pytest.approx((2 / 4 + 3 / 5) / 2)
     assert found.details()["pixel_accuracy"] == pytest.approx(5 / 7)
     assert found.errors() == pytest.approx([1 - (1 / 2 + 1 / 2) / 2, 1 - (1 / 2 + 2 / 3) / 2])
     assert found.rows()["car"] == "not there"
-    nothing = TASK.evaluate("", predicted[:1], np.full((1, 1, 4), VOID, np.uint8))  # type: ignore[arg-type]
+    nothing = TASK.evaluate("", predicted[:1], np.full((1, 1, 4), VOID, np.uint8))
     assert math.isnan(nothing.score) and nothing.errors().tolist() == [0] and nothing.details()["mean_iou"] is None
 
 
@@ -81,7 +81,7 @@ def test_the_report_shows_true_and_predicted_masks_of_the_worst() -> None:
     true, predicted = np.zeros((2, 8, 8), np.uint8), np.zeros((2, 8, 8), np.uint8)
     true[:, 2:6, 2:6] = 1
     predicted[0] = true[0]
-    found = TASK.evaluate("val", predicted, true)  # type: ignore[arg-type]
+    found = TASK.evaluate("val", predicted, true)
     assert found.worst(5) == [1]
     context = ReportContext([Example(1, "b.png", np.full((8, 8, 3), 100, np.uint8))], true)
     figures, worst = TASK.report_sections(found, context)

@@ -25,7 +25,8 @@ def train_as_planned(
 
     Raises RequestError for data that cannot be trained on.
     """
-    extensions.require_gradient_steps(plan.strategy)
+    if not source.task.dense:  # a decoder of masks is trained by gradient steps, whatever the strategy
+        extensions.require_gradient_steps(plan.strategy)
     if plan.strategy == "scratch":
         from striate.learning.strategies import scratch  # imports torch
 

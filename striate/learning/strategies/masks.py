@@ -74,8 +74,8 @@ def _check(recipe: Recipe) -> None:
     """Raise RequestError, before any work, for what does not go with masks."""
     if recipe.data.ood:
         raise RequestError("--ood: masks have no feature space of one vector for each image to detect OOD images in")
-    if recipe.head.kind != "logistic" or recipe.head.learning_curve:
-        raise RequestError("--head and --learning-curve are of one vector for each image; masks have a decoder instead")
+    if recipe.head.learning_curve:
+        raise RequestError("--learning-curve is of heads on one vector for each image; masks have a decoder instead")
 
 
 def _with_defaults(recipe: Recipe, *, tuned: bool) -> Recipe:
