@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from striate.data.sources.base import Source
 from striate.errors import RequestError
-from striate.nets.catalog import USUAL_SIZE, Entry, check_kind, input_size_of, kind_of, known
+from striate.nets.catalog import USUAL_SIZE, Entry, check_kind, defaults_of, kind_of, known
 from striate.pixels import Pixels
 from striate.recipe import Recipe
 from striate.recipe.keys import STRATEGIES, VOTING_HEADS
@@ -127,7 +127,10 @@ def check_linear_head(strategy: str, kind: str) -> None:
 def _requested(seen: DataSummary, strategy: str, net: str) -> Plan:
     if is_model_file(net):
         if strategy == "scratch":
-            raise RequestError(f"strategy 'scratch' starts from random weights; {net!r} is a model file: name its net")
+            raise RequestError(
+                f"strategy 'scratch' starts from random weights; {net!r} is a model file: name its net, or give the "
+                "recipe.toml of its run as the net"
+            )
         return Plan(strategy, net, "requested")
     if strategy == "scratch":
         return Plan(strategy, net or _net_for(seen), "requested")
@@ -176,8 +179,9 @@ def scratch_pixels(net: str, seen: DataSummary, options: Mapping[str, object]) -
     facts = known(net)
     if isinstance(facts, Entry) and facts.kind == "segmenter":
         return segmenter_pixels(seen)
-    height, width = input_size_of(facts, options) or _size_for(seen)
-    channels = 1 if facts.in_channels == 1 else 3
+    own = defaults_of(facts, options)
+    height, width = own.input_size or _size_for(seen)
+    channels = 1 if own.in_channels == 1 else 3
     fits = 0 < seen.largest <= min(height, width) and seen.side * 2 >= min(height, width)
     neutral = (127.5,) * channels
     return Pixels(height, width, channels, rule="centre" if fits else "crop", mean=neutral, std=neutral)
