@@ -104,12 +104,13 @@ def test_masks_are_written_at_the_images_own_size(decoder: Run, tmp_path: Path, 
     code, out, _ = cli("predict", decoder.folder, tmp_path / "a.png", tmp_path / "more", "--out", tmp_path / "masks",
                        "--overlays")  # fmt: skip
     assert code == 0 and "a.png: background " in out and ", of background, foreground" in out
-    first, second = (Image.open(tmp_path / "masks" / name) for name in ("a.png", "a-2.png"))
-    assert (first.mode, first.size) == ("P", (210, 150))
-    for found, true in ((first, disc), (second, disc[:, ::-1])):
-        predicted = np.asarray(found) == 1
+    for name, true in (("a.png", disc), ("a-2.png", disc[:, ::-1])):
+        with Image.open(tmp_path / "masks" / name) as found:
+            assert (found.mode, found.size) == ("P", (210, 150))
+            predicted = np.asarray(found) == 1
         assert (predicted & true).sum() / (predicted | true).sum() > 0.6
-    assert Image.open(tmp_path / "masks" / "overlays" / "a.png").size == (210, 150)
+    with Image.open(tmp_path / "masks" / "overlays" / "a.png") as over:
+        assert over.size == (210, 150)
     code, out, _ = cli("predict", decoder.folder, tmp_path / "a.png", "--out", tmp_path / "json", "--json")
     assert set(json.loads(out)["masks"][0]["shares"]) == {"background", "foreground"}
     code, _, err = cli("predict", decoder.folder, tmp_path / "a.png", "--out", tmp_path / "masks")
