@@ -134,6 +134,26 @@ class Pixels:
             source = source.resize((self.width, self.height), resample)
         return np.asarray(source, dtype=np.uint8).reshape(self.height, self.width, self.channels)
 
+    def apply_mask(self, mask: Image.Image, void: int) -> Images:
+        """Crop and resize the mask of an image as `apply` does the image, without mixing values: uint8 [height, width].
+
+        void: the value of what lies outside the image.
+        """
+        source, nearest = mask, Image.Resampling.NEAREST
+        width, height = source.size
+        if self.rule == "crop":
+            side = crop_side(min(width, height), self.fraction)
+            left, top = (width - side) // 2, (height - side) // 2
+            source = source.crop((left, top, left + side, top + side))
+        if self.rule == "centre":
+            fitted = fitted_size(width, height, self.width, self.height)
+            canvas = Image.new("L", (self.width, self.height), void)
+            canvas.paste(
+                source.resize(fitted, nearest), ((self.width - fitted[0]) // 2, (self.height - fitted[1]) // 2)
+            )
+            return np.asarray(canvas, np.uint8)
+        return np.asarray(source.resize((self.width, self.height), nearest), np.uint8)
+
 
 def crop_side(shorter: int, fraction: float) -> int:
     """The side of the centre crop: `fraction` (rounded to thousandths) of the shorter side, half up, at least 1."""

@@ -24,6 +24,7 @@ from striate.errors import RequestError, WorkError
 from striate.pixels import Images, Pixels, UnreadableImage
 from striate.progress import Progress
 from striate.tasks import Targets, Task
+from striate.tasks.pixel_losses import VOID
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ class ImageDataset(Sequence[tuple[Images, Any]]):
     """Images of one part and their targets: a sequence, and so a map-style dataset for torch's DataLoader.
 
     `dataset[i]` decodes one image at its own size: (uint8 RGB [H, W, 3], target). A target is the class's index (int),
-    zeros and ones [labels] (float32), or the number (float).
+    zeros and ones [labels] (float32), or the number (float); of images with masks the mask, class indices uint8 [H, W].
     """
 
     source: Source
@@ -69,6 +70,8 @@ class ImageDataset(Sequence[tuple[Images, Any]]):
             decoded = self.source.decode(self.source.read(entry.item), 0)
         except (OSError, UnreadableImage) as error:
             raise RequestError(f"cannot use {entry.item.key!r}: {error}") from error
+        if decoded.mask is not None:
+            return np.array(decoded.image), np.array(decoded.mask)
         return np.array(decoded.image), target.item() if target.ndim == 0 else target
 
     def __iter__(self) -> Iterator[tuple[Images, Any]]:
@@ -77,7 +80,8 @@ class ImageDataset(Sequence[tuple[Images, Any]]):
     def arrays(
         self, size: int | tuple[int, int], *, channels: int = 3, rule: str = "crop"
     ) -> tuple[Images, NDArray[Any]]:
-        """All images at one size, and their targets: uint8 [N, height, width, channels], and `targets`.
+        """All images at one size, and their targets: uint8 [N, height, width, channels], and `targets`; or their masks,
+        uint8 [N, height, width].
 
         size: height and width in pixels, or one number for both. channels: 3, or 1 for grey. rule: as in
         `striate.pixels.Pixels`: "crop" (the centred square), "squash" or "centre". Decoded on several threads.
@@ -87,11 +91,14 @@ class ImageDataset(Sequence[tuple[Images, Any]]):
         neutral = (127.5,) * channels
         pixels = Pixels(height, width, channels, rule, mean=neutral, std=neutral)
         images = np.zeros((len(self), height, width, channels), np.uint8)
+        masks = np.full((len(self), height, width), VOID, np.uint8) if self.task.dense else None
         for place, one in enumerate(look(self.source, pixels, items=[entry.item for entry in self.entries])):
             if one.crop is None:
                 raise RequestError(f"cannot use {one.item.key!r}: {one.record.problem}, {one.record.why}")
             images[place] = one.crop
-        return images, self.targets
+            if masks is not None and one.mask is not None:
+                masks[place] = pixels.apply_mask(one.mask, VOID)
+        return images, self.targets if masks is None else masks
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,14 +18,17 @@ from striate.data.sources.idx import IDX_NAME, holds_idx, open_idx
 from striate.data.sources.in_memory import from_parts
 from striate.data.sources.manifest import SUFFIXES as MANIFESTS
 from striate.data.sources.manifest import open_manifest
+from striate.data.sources.masks import holds_masks, open_masks
 from striate.data.sources.named import NAMED, open_named
+from striate.data.sources.parts import part_named
 from striate.data.sources.unpacking import UNPACK, unpack_first
+from striate.data.sources.walk import plain_folders
 from striate.errors import RequestError, nearest
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")  # of CIFAR's binary version
 ACCEPTED = (
-    "a folder of class folders, a manifest (.csv, .jsonl, .json), an .npz file, a .pack file, IDX files "
-    "(...-images-idx3-ubyte), "
+    "a folder of class folders, a folder with images/ and masks/, a manifest (.csv, .jsonl, .json), an .npz file, a "
+    ".pack file, IDX files (...-images-idx3-ubyte), "
     "the binary version of CIFAR (a folder or its .tar.gz)"
 )
 
@@ -86,6 +89,8 @@ def _open_folder(path: Path, layout: str) -> Source:
         return open_idx(path)
     if is_cifar(names):
         return open_cifar(path)
+    if _has_masks(path, names, layout):
+        return open_masks(path)
     inside = [path / name for name in names if _could_be_opened(path / name)]
     try:
         source = open_folder(path, layout=layout)
@@ -99,6 +104,14 @@ def _open_folder(path: Path, layout: str) -> Source:
             f"mean {str(inside[0])!r}?"
         )
     return source
+
+
+def _has_masks(path: Path, names: list[str], layout: str) -> bool:
+    """Whether a folder has images/ and masks/, itself or in its parts."""
+    if layout != "auto":
+        return False
+    parts = [path / name for name in names if part_named(name)]
+    return holds_masks(names) or any(holds_masks([one.name for one in plain_folders(str(part))]) for part in parts)
 
 
 def _open_file(path: Path) -> Source | None:

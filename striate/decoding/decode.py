@@ -27,13 +27,15 @@ class Decoded:
     """An upright RGB image and what decoding found.
 
     image: Pillow image, mode RGB. size: width and height as stored in the file. format: Pillow's name of the true
-    format. notes: keys of POLICIES, each a conversion that was made.
+    format. notes: keys of POLICIES, each a conversion that was made. mask: of a source with masks, the class of each
+    pixel in a Pillow image of mode L, upright as the image is.
     """
 
     image: Image.Image
     size: tuple[int, int]
     format: str
     notes: tuple[str, ...]
+    mask: Image.Image | None = None
 
 
 def decode(content: bytes, *, at_least: int = 0) -> Decoded:

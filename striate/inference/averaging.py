@@ -59,6 +59,8 @@ class Part:
 
     def _reduced(self, rows: Floats, images: int) -> Floats:
         """The mean over the crops of each image, with the outputs in order."""
+        if self.predictor.task.dense:  # a mask for each image
+            return rows
         mean = np.asarray(rows.reshape(images, -1, rows.shape[1]).mean(axis=1))
         return mean[:, list(self.order)] if self.order else mean
 
@@ -124,6 +126,8 @@ class AveragePredictor(ImagePredictor):
 
 def average(rows: Sequence[Floats], weights: Sequence[float]) -> Floats:
     """The weighted mean of predictions [N, outputs]; NaN where one with a weight is. The weights sum to 1."""
+    if len(rows) == 1:
+        return rows[0]
     found = np.zeros(rows[0].shape, np.float64)
     for one, weight in zip(rows, weights, strict=True):
         if weight > 0:
@@ -154,6 +158,8 @@ def viewed(parts: Sequence[Part], views: str) -> tuple[Part, ...]:
     """Every part in several views, whose weights in the average sum to its own. Raises as `with_views`."""
     if views not in VIEWS:
         raise unknown("views", views, VIEWS)
+    if any(part.predictor.task.dense for part in parts):
+        raise RequestError("masks are predicted on the plain image: they have no views to average over")
     several = {"flip": _flip, "ten-crop": _ten_crop, "scales": _scales}[views]
     return tuple(one for part in parts for one in several(part))
 

@@ -9,20 +9,30 @@ from torch import Tensor, nn
 from striate.errors import RequestError, unknown
 from striate.model import Model
 from striate.nets.backbone import Backbone, Normalise
-from striate.nets.base import Net
-from striate.nets.build import create_classifier
+from striate.nets.base import Net, Network
+from striate.nets.build import create, create_for
 from striate.nets.catalog import check_registered
 from striate.nets.state import load_arrays
 from striate.pixels import Images
 
+_OPTIONS = ("in_channels", "input_size", "options")  # of `create`, beside the classes
+
 
 def net_of(model: Model) -> Net:
+    """An image classifier with its weights, in eval mode. Raises RequestError for another kind, or as `network_of`."""
+    net = network_of(model)
+    if not isinstance(net, Net):
+        raise RequestError(f"this needs an image classifier, and {model.net} is a {net.kind}")
+    return net
+
+
+def network_of(model: Model) -> Network:
     """The network with its weights, in eval mode. Raises RequestError if file and net do not match."""
-    strange = model.options.keys() - {"classes", "in_channels", "input_size", "options"}
+    strange = model.options.keys() - {"classes", *_OPTIONS}
     if strange:
         raise RequestError(f"the model's options hold {sorted(strange)}, which create does not take")
     check_registered(model.net)
-    net = create_classifier(model.net, **model.options)
+    net = create_for(model.task, model.net, **{name: model.options[name] for name in _OPTIONS if name in model.options})
     pixels = model.pixels
     if pixels.channels != net.in_channels or min(pixels.height, pixels.width) < net.minimum_size:
         raise RequestError(
@@ -36,7 +46,7 @@ def net_of(model: Model) -> Net:
 def takes_size(model: Model, height: int, width: int) -> bool:
     """Whether the model's network, made for its own input size, takes images of another one: tried without memory."""
     with torch.device("meta"):
-        net = create_classifier(model.net, **model.options).eval()
+        net = create(model.net, **model.options).eval()
         if min(height, width) < net.minimum_size:
             return False
         try:
@@ -51,7 +61,7 @@ def backbone_of(model: Model, layer: str = "") -> nn.Module:
 
     Raises RequestError for a layer that is not a stage of the net.
     """
-    net = net_of(model)
+    net = network_of(model)
     if layer and layer not in net.stages:
         raise unknown(f"layer of {model.net}", layer, net.stages)
     return Backbone(net, model.pixels, embedding=bool(model.head), tensors=model.input_tensors, layer=layer).eval()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.audit.audit import Audit, audit
-from striate.data.audit.looking import Record, look
+from striate.data.audit.looking import Looked, Record, look
 from striate.data.augment.crops import Several
 from striate.data.sources.base import Item, Source
 from striate.data.splits import measured_part
@@ -18,11 +18,12 @@ from striate.errors import RequestError
 from striate.inference.averaging import Part, average, viewed
 from striate.inference.engine import engine_version, in_batches
 from striate.inference.image_predictor import ImagePredictor
-from striate.pixels import Images
+from striate.pixels import Images, Pixels
 from striate.progress import Progress
 from striate.tasks import Evaluation, Target, Task
 from striate.tasks.base import NONE
 from striate.tasks.paired import PairedGain, paired_gain
+from striate.tasks.pixel_losses import VOID
 from striate.tasks.values import MetricFunction, Targets, or_none
 
 
@@ -115,13 +116,15 @@ def predict_on(
     """
     index, view = shared_names(task, source), Several.of(one.view for one in parts)
     pairs: list[tuple[Item, Record]] = []
+    pixels = plain_pixels(parts) if task.dense else None
 
     def usable() -> Iterator[tuple[Target, Images]]:
         for looked in look(source, view, items=items):
             bar.advance()
             pairs.append((looked.item, looked.record))
             if looked.crop is not None:
-                yield in_the_models_order(looked.item, source.task, index, task), looked.crop
+                mask = mask_of(looked, pixels, index) if pixels else None
+                yield mask if pixels else in_the_models_order(looked.item, source.task, index, task), looked.crop
 
     def predictions(crops: Images) -> NDArray[np.float32]:
         """[N, parts, outputs] of the views of N images."""
@@ -132,9 +135,28 @@ def predict_on(
         found = list(in_batches(predictions, usable()))
     if not found:
         raise RequestError(f"no usable image to evaluate on in {source.name!r}")
-    rows, targets = np.stack([row for _, row in found]), task.collate(target for target, _ in found)
+    rows, given = np.stack([row for _, row in found]), [target for target, _ in found]
+    targets = np.stack(given) if task.dense else task.collate(given)
     each = tuple(rows[:, place] for place in range(len(parts)))
     return Predicted(part, task, each, targets, audit(source, pairs, trained_only=False))
+
+
+def plain_pixels(parts: Sequence[Part]) -> Pixels:
+    """The preprocessing of masks. Raises RequestError for several networks or views: masks have no mean."""
+    view = parts[0].view
+    if len(parts) > 1 or not isinstance(view, Pixels):
+        raise RequestError("masks are predicted by one network on the plain image: no views and no ensemble")
+    return view
+
+
+def mask_of(looked: Looked, pixels: Pixels, index: Mapping[int, int]) -> Images:
+    """The mask of an image as the model sees it, in the model's classes; classes that it does not have are void."""
+    if looked.mask is None:
+        raise RequestError(f"the source gives no mask of {looked.item.key!r}")
+    table = np.full(256, VOID, np.uint8)
+    for theirs, ours in index.items():
+        table[theirs] = ours
+    return np.asarray(table[pixels.apply_mask(looked.mask, VOID)])
 
 
 def shared_names(task: Task, source: Source) -> dict[int, int]:

@@ -119,7 +119,7 @@ class ImagePredictor(ABC):
         network gives NaN or infinity.
         """
         if len(crops) == 0:
-            return np.zeros((0, len(self.classes)), np.float32)
+            return self.task.no_predictions()
         return np.stack([row for row, _ in self.finite_rows(crops)])
 
     def finite_rows(self, crops: Images) -> list[Row]:

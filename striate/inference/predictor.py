@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from striate.nets.base import Net
 
 
+DENSE = 16  # images at a time of which every pixel is predicted
+
+
 class Predictor(ImagePredictor):
     """A model ready to predict. `striate.load` makes one.
 
@@ -122,7 +125,10 @@ class Predictor(ImagePredictor):
     def predictions(self, crops: Images) -> NDArray[np.float32]:
         """See `ImagePredictor.predictions`; the OOD detector is not asked."""
         if len(crops) == 0:
-            return np.zeros((0, len(self.classes)), np.float32)
+            return self.task.no_predictions()
+        if self.task.dense:  # a few at a time: the logits of all would not fit into memory
+            parts = [crops[start : start + DENSE] for start in range(0, len(crops), DENSE)]
+            return np.concatenate([self.finite_predictions(self.embed(part)) for part in parts])
         return self.finite_predictions(self.embed(crops))
 
     def finite_predictions(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -145,8 +151,12 @@ class Predictor(ImagePredictor):
         with np.errstate(all="ignore"):  # told by an error instead
             logits = self.logits(embeddings)
             rows = self.model.task.predictions(logits)
-        usable = np.isfinite(np.concatenate([logits, rows], axis=1)).all(axis=1, keepdims=True)
-        return rows if usable.all() else np.where(usable, rows, np.float32(np.nan))
+        usable = np.array(
+            [np.isfinite(one).all() and np.isfinite(row).all() for one, row in zip(logits, rows, strict=True)]
+        )
+        if usable.all():
+            return rows
+        return np.where(usable.reshape(-1, *(1,) * (rows.ndim - 1)), rows, np.float32(np.nan))
 
     def _no_crops(self) -> Images:
         pixels = self.model.pixels

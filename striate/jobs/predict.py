@@ -84,7 +84,7 @@ def predict(
     predictor = load_calibrated(
         model, engine=engine, precision=precision, calibrate=calibrate, progress=progress, many=many, views=views
     )
-    given = _image_files(files)
+    given = image_files(files)
     sorting = _sorting(sort_into, link, unsure)
     table = _named(csv, "the table (--csv)") if csv is not None else None
     _check_outputs(table, sorting, predictor, model, given)
@@ -153,7 +153,7 @@ def _predicted(
         return list(predictor.predict_crops(usable())), failed
 
 
-def _image_files(files: Sequence[str | os.PathLike[str]]) -> _Given:
+def image_files(files: Sequence[str | os.PathLike[str]]) -> _Given:
     """The files in order, folders replaced by the images in them. Raises RequestError if no file is left."""
     paths: list[str] = []
     folders: list[Path] = []

@@ -165,7 +165,7 @@ def _train(request: _Request, progress: Progress, processes: Processes, tensorbo
         with context.stoppable():
             plan, result = train_as_planned(source, plan, summary, recipe, context, request.extensions)
             announcing.begin()
-            notes += _idle(plan, recipe)
+            notes += _idle(plan, recipe, source)
             result = dataclasses.replace(result, notes=(*notes, *result.notes))
             run = written(result, source, plan, context, request.extensions)
             if tensorboard:
@@ -195,6 +195,8 @@ def open_for_training(recipe: Recipe, data: Data) -> tuple[Source, list[str]]:
     if recipe.data.decisions:
         source, lines = apply_decisions(source, read_decisions(Path(recipe.data.decisions)))
         notes += lines
+    if source.task.dense and recipe.data.folds:
+        raise RequestError("--folds: masks have no cross-validation; hold images out with data.held_out")
     check_balance(source.task, recipe.data.balance)
     check_head(source.task, recipe.head.kind)
     source.task.loss_name(recipe.loss.name)
@@ -260,9 +262,10 @@ def _announcement(source: Source, plan: Plan) -> tuple[str, ...]:
     )
 
 
-def _idle(plan: Plan, recipe: Recipe) -> list[str]:
+def _idle(plan: Plan, recipe: Recipe, source: Source) -> list[str]:
     """A line on keys that are set but not used, if there are any."""
-    idle = recipe.idle(plan.strategy)
+    by_steps = source.task.dense and plan.strategy == "features"  # a decoder is trained by gradient steps
+    idle = recipe.idle("finetune" if by_steps else plan.strategy)
     return [f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}"] if idle else []
 
 

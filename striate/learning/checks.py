@@ -148,7 +148,8 @@ def curve_remarks(trainer: Trainer, rows: list[int], history: tuple[Row, ...]) -
         return ()
     task, split = trainer.task, trainer.data.split
     weights = sample_weights(task, split.entries(rows), trainer.recipe.data.balance)
-    heads = len(on_meta(trainer.net, task, trainer.data.pixels, trainer.recipe.net.options).auxiliary_heads)
+    net = on_meta(trainer.net, task, trainer.data.pixels, trainer.recipe.net.options)
+    heads = len(getattr(net, "auxiliary_heads", ()))
     loss, times = trainer.loss(rows), 1 + trainer.recipe.loss.aux_weight * heads
     reach = loss_range(loss, split.targets(rows), outputs=task.outputs, weights=weights, times=times)
     return tuple(diagnose(list(history), trainer.recipe, reach))

@@ -14,13 +14,12 @@ OUTCOME_COLUMNS = ("path", "target", "score")
 
 
 def outcomes_csv(split: Split, evaluation: Evaluation) -> str:
-    """A row for each evaluated image. score: 1 for a right prediction, 0 for a wrong one; for numbers the error."""
+    """A row for each evaluated image. score: see `Evaluation.outcomes`."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(OUTCOME_COLUMNS)
-    task, rows, errors = split.audit.task, split.measured_rows, evaluation.errors().tolist()
-    for row, error in zip(rows, errors, strict=True) if len(rows) == len(errors) else ():
+    task, rows, scores = split.audit.task, split.measured_rows, evaluation.outcomes().tolist()
+    for row, score in zip(rows, scores, strict=True) if len(rows) == len(scores) else ():
         item = split.audit.usable[row].item
-        score = int(error == 0) if task.metric.share else error
         writer.writerow([as_cell(item.key), as_cell(task.text(item.target)), f"{score:.9g}"])
     return text.getvalue()

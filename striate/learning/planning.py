@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from striate.data.sources.base import Source
 from striate.errors import RequestError
-from striate.nets.catalog import USUAL_SIZE, Entry, check_classifier, defaults_of, known
+from striate.nets.catalog import USUAL_SIZE, Entry, check_kind, defaults_of, kind_of, known
 from striate.pixels import Pixels
 from striate.recipe import Recipe
 from striate.recipe.keys import STRATEGIES, VOTING_HEADS
@@ -28,12 +28,16 @@ ENOUGH_FROM_SCRATCH = 2000  # small images: from here on, a small net from scrat
 
 @dataclass(frozen=True)
 class DataSummary:
-    """Summary of the file headers, before anything is decoded. side: median shorter side, pixels. count: images."""
+    """Summary of the file headers, before anything is decoded. side: median shorter side, pixels. count: images.
+
+    net_kind: of the networks that the data's task needs; "" before the data are opened.
+    """
 
     count: int
     side: int
     largest: int
     grey: bool
+    net_kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,12 @@ def summarise(source: Source, sample: int = 64) -> DataSummary:
     """Read the headers of up to `sample` images spread over the source."""
     step = max(1, len(source.items) // sample)
     seen = [shape for item in source.items[::step][:sample] if (shape := source.peek(item)) is not None]
+    kind = source.task.net_kind
     if not seen:
-        return DataSummary(len(source.items), 0, 0, False)
+        return DataSummary(len(source.items), 0, 0, False, kind)
     side = statistics.median_low(min(width, height) for width, height, _ in seen)
     largest = max(max(width, height) for width, height, _ in seen)
-    return DataSummary(len(source.items), side, largest, all(channels == 1 for _, _, channels in seen))
+    return DataSummary(len(source.items), side, largest, all(channels == 1 for _, _, channels in seen), kind)
 
 
 def choose(seen: DataSummary, strategy: str, net: str) -> Plan:
@@ -65,9 +70,15 @@ def choose(seen: DataSummary, strategy: str, net: str) -> Plan:
 
     "quick" is a linear head wherever there are weights, "best" fine-tuning. Raises RequestError for an impossible one.
     """
+    kind = seen.net_kind
     if net and not is_model_file(net):
         net = known(net).name
-        check_classifier(net)
+        kind = kind or next((one for one in PLANS if one == kind_of(net)), "classifier")
+        check_kind(net, kind)
+    return PLANS[kind or "classifier"](seen, strategy, net)
+
+
+def _for_classifiers(seen: DataSummary, strategy: str, net: str) -> Plan:
     if strategy in STRATEGIES:
         return _requested(seen, strategy, net)
     if net and not is_model_file(net) and not has_weights(net):
@@ -166,9 +177,50 @@ def scratch_pixels(net: str, seen: DataSummary, options: Mapping[str, object]) -
     The normalisation is a placeholder; training measures it on its images.
     """
     facts = known(net)
+    if isinstance(facts, Entry) and facts.kind == "segmenter":
+        return segmenter_pixels(seen)
     own = defaults_of(facts, options)
     height, width = own.input_size or _size_for(seen)
     channels = 1 if own.in_channels == 1 else 3
     fits = 0 < seen.largest <= min(height, width) and seen.side * 2 >= min(height, width)
     neutral = (127.5,) * channels
     return Pixels(height, width, channels, rule="centre" if fits else "crop", mean=neutral, std=neutral)
+
+
+# Segmenters
+
+SEGMENTER_SIDE = 256  # pixels, of the input: larger images are shrunk to it
+SIDES = 32  # the input's side is a multiple of it
+BACKBONES = {"fcn_lite0": DEFAULT_BACKBONE}  # segmenters on a pretrained network
+
+
+def segmenter_pixels(seen: DataSummary) -> Pixels:
+    """The preprocessing for masks: the whole image, its sides made equal, so that a mask has a place for each pixel."""
+    side = min(SEGMENTER_SIDE, -(-seen.largest // SIDES) * SIDES) if seen.largest else SEGMENTER_SIDE
+    neutral = (127.5,) * 3
+    return Pixels(side, side, 3, rule="squash", mean=neutral, std=neutral)
+
+
+def _for_segmenters(seen: DataSummary, strategy: str, net: str) -> Plan:
+    if is_model_file(net):
+        raise RequestError(f"training a segmenter does not start from a model file, such as {net!r}: name a net")
+    on_backbone = next(name for name in BACKBONES)
+    if strategy == "scratch":
+        return Plan("scratch", net or "enet_19", "requested")
+    if strategy in STRATEGIES:
+        chosen = net or on_backbone
+        if chosen not in BACKBONES or not has_weights(BACKBONES[chosen]):
+            nets = ", ".join(BACKBONES)
+            raise RequestError(
+                f"strategy {strategy!r} needs a segmenter on a pretrained network ({nets}), not {chosen!r}"
+            )
+        return Plan(strategy, chosen, "requested")
+    if net and net not in BACKBONES:
+        return Plan("scratch", net, f"there are no published weights for {net}")
+    chosen = net or on_backbone
+    if strategy == "best":
+        return Plan("finetune", chosen, "requested by best")
+    return Plan("features", chosen, f"masks: a decoder on the maps of {BACKBONES[chosen]}, pretrained on ImageNet")
+
+
+PLANS = {"classifier": _for_classifiers, "segmenter": _for_segmenters}

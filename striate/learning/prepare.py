@@ -76,7 +76,9 @@ def prepare_images(source: Source, pixels: Pixels, recipe: Recipe, context: RunC
     with context.clock.stage("look"), context.processes.in_turn():
         cache = cache_images(source, pixels, larger=larger, progress=context.progress)
     split = _split(source, cache.pairs, recipe, context, pixels)
-    return Prepared(source, recipe, split, pixels, images=cache.of(split.audit.usable))
+    images = cache.of(split.audit.usable)
+    split = dataclasses.replace(split, masks=images.masks)
+    return Prepared(source, recipe, split, pixels, images=images)
 
 
 def with_images(prepared: Prepared, context: RunContext, *, larger: bool) -> Prepared:

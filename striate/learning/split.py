@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,12 @@ from striate.tasks import Targets
 @dataclass(frozen=True, eq=False)
 class Split:
     """The usable images of an audit by part. parts [usable]: of each image. folds [usable]: -1 for images in no
-    fold."""
+    fold. masks: from indices of images to their masks, uint8 [N, H, W], where these are the targets."""
 
     audit: Audit
     parts: list[str]
     folds: NDArray[np.int64] | None = None
+    masks: Callable[[list[int]], Targets | None] = lambda rows: None
 
     @classmethod
     def make(cls, found: Audit, recipe: Recipe) -> Split:
@@ -71,5 +73,7 @@ class Split:
         return [self.audit.usable[row] for row in rows]
 
     def targets(self, rows: list[int]) -> Targets:
-        """The targets of the images at these indices, as the task collates them."""
+        """The targets of the images at these indices: their masks, or as the task collates them."""
+        if (masks := self.masks(rows)) is not None:
+            return masks
         return self.audit.task.collate(self.audit.usable[row].item.target for row in rows)

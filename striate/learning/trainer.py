@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -30,8 +30,8 @@ from striate.learning.run_folder import SNAPSHOTS
 from striate.learning.snapshots import Snapshots
 from striate.model import Model
 from striate.nets.backbone import normalisation
-from striate.nets.base import Net
-from striate.nets.build import create_classifier
+from striate.nets.base import Network
+from striate.nets.build import create_for
 from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
 from striate.progress import Step
@@ -55,19 +55,34 @@ Floats = NDArray[np.float32]
 OnEpoch = Callable[[Row], None]
 
 
+class Frozen(Protocol):
+    """A part of a network that is not trained."""
+
+    @property
+    def upper(self) -> nn.Module:
+        """What is trained: it takes the maps of the frozen part."""
+        ...
+
+    def examples(self, examples: Examples) -> Examples:
+        """The same examples with their cached maps."""
+        ...
+
+
 class InitialState(NamedTuple):
     """What training starts from. input_tensors: of the model's normalisation, such as its mean image.
 
     rates: each parameter's learning rate multiplier, by its name in `net`; None: all equal. hooks: of the strategy.
-    fitted: the head of `net` already predicts the task, regression targets in their own units.
+    fitted: the head of `net` already predicts the task, regression targets in their own units. frozen: the part of
+    `net` that is not trained and whose maps are cached; None if the whole net is run.
     """
 
-    net: Net
+    net: Network
     pixels: Pixels
     input_tensors: Mapping[str, Floats] = MappingProxyType({})
     rates: Rates | None = None
     hooks: tuple[Hook, ...] = ()
     fitted: bool = False
+    frozen: Frozen | None = None
 
     @property
     def normalised_by(self) -> tuple[Pixels, Mapping[str, Floats]]:
@@ -135,6 +150,8 @@ class Trainer:
         recipe, context = self.recipe, self.context
         ready = self.ready(rows)
         validation = self.evaluation_examples(held_out, *ready.state.normalised_by) if held_out else None
+        if validation is not None and ready.state.frozen is not None:
+            validation = ready.state.frozen.examples(validation)
         what = "Training" if stage == "train" else f"Training {stage.replace('-', ' ')}"
         with (
             context.progress.bar(what, recipe.train.chosen_epochs(len(rows))) as bar,
@@ -160,8 +177,9 @@ class Trainer:
                 world=context.processes.world or ALONE,
             )
         if isinstance(ready.module, StandardisedTarget):
-            assert isinstance(ready.state.net.head, nn.Linear)  # or the target would not be standardised
-            ready.module.fold(ready.state.net.head)
+            head = getattr(ready.state.net, "head", None)
+            assert isinstance(head, nn.Linear)  # or the target would not be standardised
+            ready.module.fold(head)
         return Fitted(self._model(ready.state), tuple(row_of(report, self.task) for report in reports))
 
     def ready(self, rows: list[int]) -> Ready:
@@ -171,7 +189,10 @@ class Trainer:
         if torch.cuda.is_available():
             state.net.to("cuda")
         module, rates = self._standardised(state, rows)
-        return Ready(state, module, self.training_examples(rows, state), rates)
+        examples = self.training_examples(rows, state)
+        if state.frozen is not None:
+            module, examples = state.frozen.upper, state.frozen.examples(examples)
+        return Ready(state, module, examples, rates)
 
     def evaluation_examples(self, rows: list[int], pixels: Pixels, tensors: Mapping[str, Floats]) -> Examples:
         """The images at `rows` as for prediction, normalised as in a model with these pixels and input tensors."""
@@ -190,10 +211,13 @@ class Trainer:
     def training_examples(self, rows: list[int], state: InitialState) -> Examples:
         """The images at `rows` at the size for augmentation, with sample weights and sampling weights."""
         sampling, entries = self.recipe.data.balance == "sampling", self.data.split.entries(rows)
+        examples = self.evaluation_examples(rows, *state.normalised_by)
+        masks = self.images.masks(rows, larger=True)
         weights = sample_weights(self.task, entries, "none" if sampling else self.recipe.data.balance)
         return dataclasses.replace(
-            self.evaluation_examples(rows, *state.normalised_by),
+            examples,
             images=self.images.training_tensor(),
+            targets=examples.targets if masks is None else torch.from_numpy(masks),
             augment=self.extensions.augment,
             fraction=self._fraction,
             sample_weights=None if weights is None else torch.from_numpy(weights),
@@ -212,7 +236,7 @@ class Trainer:
         standard = self.task.standardisation(self.data.split.targets(rows), self.recipe.loss.name)
         if standard is None:
             return net, rates
-        head = net.head
+        head = getattr(net, "head", None)
         if not isinstance(head, nn.Linear) or head.bias is None:
             raise RequestError(f"{self.task.kind} needs a net that ends in a linear layer; choose another one")
         module = StandardisedTarget(net, standard).to(head.weight.device)
@@ -294,7 +318,7 @@ class Trainer:
             self.task,
             state.pixels,
             tensors,
-            head="head" if isinstance(net.head, nn.Linear) else "",
+            head="head" if isinstance(getattr(net, "head", None), nn.Linear) else "",
             extras=dict(state.input_tensors),
             aliases=aliases,
             memory_format="channels_last",  # as after training
@@ -330,13 +354,11 @@ def small_step(net: str, batch: int) -> bool:
     return madds is not None and madds * batch < SMALL_STEP
 
 
-def on_meta(net: str, task: Task, pixels: Pixels, options: Mapping[str, object] | None = None) -> Net:
+def on_meta(net: str, task: Task, pixels: Pixels, options: Mapping[str, object] | None = None) -> Network:
     """The net of that name and options on torch's meta device, without memory for weights."""
     with torch.device("meta"):
         size = (pixels.height, pixels.width)
-        return create_classifier(
-            net, classes=task.outputs, in_channels=pixels.channels, input_size=size, options=options
-        )
+        return create_for(task, net, in_channels=pixels.channels, input_size=size, options=options)
 
 
 def threads_for(net: str, batch: int) -> AbstractContextManager[None]:

@@ -12,9 +12,10 @@ import torch
 
 from striate.errors import RequestError, shown, unknown
 from striate.nets.base import Net, Network, Variant
-from striate.nets.catalog import USUAL_SIZE, Entry, OwnEntry, check_classifier, defaults_of, entry, known
+from striate.nets.catalog import USUAL_SIZE, Entry, OwnEntry, check_classifier, check_kind, defaults_of, entry, known
 from striate.nets.own import make_own
 from striate.nets.swaps import SWAPS, swap, swaps_of
+from striate.tasks import Task
 
 # Larger values are taken for mistakes: they would exhaust the memory.
 LARGEST_CLASSES = 100_000
@@ -70,6 +71,22 @@ def create_classifier(
     net = create(name, classes=classes, in_channels=in_channels, input_size=input_size, options=options)
     assert isinstance(net, Net)
     return net
+
+
+def create_for(
+    task: Task,
+    name: str,
+    *,
+    in_channels: int | None = None,
+    input_size: Sequence[int] | None = None,
+    options: Mapping[str, object] | None = None,
+) -> Network:
+    """`create`, of the kind that a task needs, with an output for each of its names.
+
+    Raises RequestError for a network of another kind, too.
+    """
+    check_kind(name, task.net_kind)
+    return create(name, classes=task.outputs, in_channels=in_channels, input_size=input_size, options=options)
 
 
 def instantiate(

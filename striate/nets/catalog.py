@@ -122,13 +122,31 @@ def entry(name: str) -> Entry:
 
 def check_classifier(name: str) -> None:
     """Raise RequestError if the catalogue's network of that name is of another kind, with what can be done with it."""
+    check_kind(name, "classifier")
+
+
+def check_kind(name: str, kind: str) -> None:
+    """Raise RequestError if the catalogue's network of that name is not of this kind, of KINDS.
+
+    The error says what can be done with the network, or which networks are of the kind.
+    """
     found = _catalogue().get(name)
-    if found is not None and found.kind != "classifier":
-        raise RequestError(
-            f"{name} is a net of the kind {found.kind} ({KINDS[found.kind]}), and this needs an image classifier; for "
-            f"{name} there are 'striate show {name}', striate.create({name!r}), and its training in Python: "
-            f"docs/nets/{found.file}.md"
-        )
+    if found is None or found.kind == kind:
+        return
+    what = "an image classifier" if kind == "classifier" else f"a {kind} ({KINDS[kind]})"
+    told = f"{name} is a net of the kind {found.kind} ({KINDS[found.kind]}), and this needs {what}; "
+    if found.kind == "classifier":
+        raise RequestError(told + f"there are {', '.join(one.name for one in entries(kind=kind))}")
+    raise RequestError(
+        f"{told}for {name} there are 'striate show {name}', striate.create({name!r}), and its training: "
+        f"docs/nets/{found.file}.md"
+    )
+
+
+def kind_of(name: str) -> str:
+    """The kind of the catalogue's network of that name, of KINDS; of a registered one "classifier"."""
+    found = _catalogue().get(name)
+    return "classifier" if found is None else found.kind
 
 
 def known(name: str) -> Entry | OwnEntry:

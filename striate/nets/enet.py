@@ -23,6 +23,7 @@ from striate.nets.initialise import uniform_by_fan_in
 from striate.nets.kinds import Segmenter
 from striate.nets.options import check_width, scaled
 from striate.tables import table
+from striate.tasks.pixel_losses import enet_weights
 
 # Table 1; `size` is that of the map for an image of 512. Section 3 is section 2 without its first block.
 ENET = """
@@ -240,7 +241,7 @@ def class_weights(shares: Tensor, constant: float = 1.02) -> Tensor:
     shares [classes]: of each class among the pixels of the training images. A class of no pixel gets 0.
     Source: section 5.2; the authors' code has 1.2 for the encoder.
     """
-    return torch.where(shares > 0, 1 / torch.log(constant + shares), 0.0)
+    return torch.from_numpy(enet_weights(shares.double().numpy(), constant)).to(shares.dtype)
 
 
 def _row(blocks: list[Block], act: Activation) -> nn.Sequential:
@@ -305,5 +306,5 @@ VARIANTS = {
 # 1, where Torch7 draws them from 0 to 1. As in the code, and unlike the paper, the decoder drops no maps. The second
 # convolution of an asymmetric pair, and all others in the middle, have biases; without any the net has 363,599
 # parameters. pytorchcv's enet_cityscapes is another net: bias-free, 358,060 parameters. Training (section 5.1): the
-# encoder first, then the whole; Adam at 5e-4, L2 of 2e-4, batches of 10, and class_weights in the loss. There is no
-# command for it; tests/nets/test_enet.py trains a tiny one. The tiny nets are ours.
+# encoder first, then the whole; Adam at 5e-4, L2 of 2e-4, batches of 10, and class_weights in the loss. `striate train
+# DATA --net enet_19` trains the whole at once; tests/nets/test_enet.py has the two steps. The tiny nets are ours.

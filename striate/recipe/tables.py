@@ -70,7 +70,7 @@ class Loss(Table):
     name: str | None = key(
         None,
         "loss; unset: the task's default",
-        choices=("cross-entropy", "binary-cross-entropy", "mse", "huber"),
+        choices=("cross-entropy", "weighted-cross-entropy", "binary-cross-entropy", "mse", "huber"),
         strategies=("features", *LOOP),
     )
     label_smoothing: float | None = key(None, "label smoothing; unset: 0.05, in finetune 0", low=0, high=0.9)

@@ -6,6 +6,7 @@ from striate.tasks.losses import Loss, Standardisation
 from striate.tasks.multilabel import Multilabel
 from striate.tasks.registry import register, task_from_dict
 from striate.tasks.regression import Regression
+from striate.tasks.segmentation import Segmentation
 from striate.tasks.values import Answer, LabelError, Metric, Strata, Target, Targets, Wording
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Metric",
     "Multilabel",
     "Regression",
+    "Segmentation",
     "Standardisation",
     "Strata",
     "Target",

@@ -89,6 +89,11 @@ class Evaluation(ABC):
         """The score of each image [N], of which `score` is the mean; None for a score that is no mean of them."""
         return None
 
+    def outcomes(self) -> NDArray[np.float64]:
+        """What `evaluated.csv` has of each image, [N]: 1 for right and 0 for wrong, or the error of a quantity."""
+        errors = self.errors()
+        return (errors == 0).astype(np.float64) if self.task.metric.share else errors
+
     def rows(self) -> dict[str, str]:
         """Metrics by name, such as each class's recall, as text."""
         return {}
@@ -116,6 +121,8 @@ class Task(ABC):
     it may be trained with, the default first. activation: from logits to predictions: "softmax", "sigmoid" or
     "identity". output_name: of the predictions in an exported graph. one_class: each image has exactly one of `names`,
     and its target is that name's index; such classes can be balanced, and sets of images split by them.
+    dense: what is trained on are masks, uint8 [N, H, W], which are read with the images and moved with them; the target
+    of an image only says what is in its mask. net_kind: of the networks that predict it, of `nets.catalog.KINDS`.
     report_examples: how many of the worst predictions a report takes the pictures of.
     """
 
@@ -129,6 +136,8 @@ class Task(ABC):
     activation: ClassVar[str] = "identity"
     output_name: ClassVar[str] = "numbers"
     one_class: ClassVar[bool] = False
+    dense: ClassVar[bool] = False
+    net_kind: ClassVar[str] = "classifier"
     report_examples: ClassVar[int] = SHOWN
 
     def __post_init__(self) -> None:
@@ -196,6 +205,11 @@ class Task(ABC):
         """The distribution of the targets, as a sentence, for tasks without class counts; else ""."""
         return ""
 
+    def require_vectors(self, what: str) -> None:
+        """Raise RequestError, for what is made for one prediction an image, if the task is dense."""
+        if self.dense:
+            raise RequestError(f"{what}: it is made for one prediction an image, and the task here is {self.kind!r}")
+
     # Training
 
     @abstractmethod
@@ -239,9 +253,13 @@ class Task(ABC):
         """Logits [N, outputs] -> predictions [N, outputs]: probabilities, or the quantities themselves."""
         return ACTIVATIONS[self.activation](logits)
 
+    def no_predictions(self) -> Predictions:
+        """The predictions of no image."""
+        return np.zeros((0, self.outputs), np.float32)
+
     @abstractmethod
-    def answer(self, prediction: NDArray[np.float32]) -> Answer:
-        """One image's prediction [outputs] as text."""
+    def answer(self, prediction: NDArray[Any]) -> Answer:
+        """One image's prediction, a row of `predictions`, as text."""
 
     @property
     def decision_thresholds(self) -> tuple[float, ...]:
@@ -296,7 +314,7 @@ class Task(ABC):
 
         thresholds [N, outputs]: each image's own. metrics: own ones by name, each (predictions, targets) -> float.
         """
-        predictions = predictions if len(targets) else np.zeros((0, self.outputs), np.float32)
+        predictions = predictions if len(targets) else self.no_predictions()
         extras = {name: float(metric(predictions, targets)) for name, metric in metrics.items()}
         return self.evaluation(part, self, predictions, targets, thresholds, extras)
 

@@ -9,6 +9,7 @@ from striate.tasks.base import Task
 from striate.tasks.classification import Classification
 from striate.tasks.multilabel import Multilabel
 from striate.tasks.regression import Regression
+from striate.tasks.segmentation import Segmentation
 
 _KINDS: dict[str, type[Task]] = {}
 Class = TypeVar("Class", bound=type[Task])
@@ -43,5 +44,5 @@ def task_from_dict(values: dict[str, Any], names: tuple[str, ...]) -> Task:
     return _KINDS[kind].from_dict({key: value for key, value in values.items() if key != "kind"}, names)
 
 
-for _task in (Classification, Multilabel, Regression):
+for _task in (Classification, Multilabel, Regression, Segmentation):
     register(_task)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from striate.errors import printable
 
 Target = Any  # the target of one image: an int, a float, a string, or a tuple of them; representable in JSON
-Targets = NDArray[Any]  # of N images, as the loss takes them: [N] or [N, outputs]
-Predictions = NDArray[np.float32]  # [N, outputs]
+Targets = NDArray[Any]  # of N images, as the loss takes them: [N], [N, outputs] or masks [N, H, W]
+Predictions = NDArray[Any]  # of N images: float32 [N, outputs], or masks uint8 [N, H, W]
 MetricFunction = Callable[[Predictions, Targets], float]
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from striate.tasks import Task
 from striate.training.examples import Examples
 from striate.training.training_module import LossFunction
 from striate.training.view import View
+
+_DENSE = 16  # images at a time of which every pixel is predicted
 
 
 class Validation(NamedTuple):
@@ -27,7 +30,7 @@ def score(net: nn.Module, examples: Examples, *, precision: str = "float32", bat
     The network runs on its own device in its current mode, so call `eval()` first.
     """
     view = View(examples, next(net.parameters()).device)
-    return _score(examples, _logits(net, view, precision=precision, batch=batch))
+    return _predicted(net, view, precision=precision, batch=batch).score(examples.task)
 
 
 def predictions(
@@ -35,26 +38,40 @@ def predictions(
 ) -> NDArray[np.float32]:
     """The predictions [N, outputs] for the examples without augmentation, in order; the network as in `score`."""
     view = View(examples, next(net.parameters()).device)
-    return examples.task.predictions(_logits(net, view, precision=precision, batch=batch).cpu().numpy())
+    return _predicted(net, view, precision=precision, batch=batch).predictions
 
 
 def validate(net: nn.Module, view: View, loss: LossFunction, *, precision: str, batch: int = 256) -> Validation:
     """Metric and loss of a view's images; reusing a `view` moves its images to the device only once."""
-    logits = _logits(net, view, precision=precision, batch=batch)
-    with torch.no_grad():
-        mean = float((loss(logits, view.targets) * view.sample_weights).mean())
-    return Validation(_score(view.examples, logits), mean)
+    found = _predicted(net, view, loss, precision=precision, batch=batch)
+    return Validation(found.score(view.examples.task), float((found.losses * view.sample_weights).mean()))
+
+
+class _Predicted(NamedTuple):
+    """predictions, targets: as the task has them. losses [N], without a loss function empty."""
+
+    predictions: NDArray[np.float32]
+    targets: NDArray[Any]
+    losses: Tensor
+
+    def score(self, task: Task) -> float:
+        return task.evaluate("", self.predictions, self.targets).score
 
 
 @torch.no_grad()
-def _logits(net: nn.Module, view: View, *, precision: str, batch: int) -> Tensor:
-    found = []
-    for rows in torch.split(torch.arange(len(view.examples)), batch):
+def _predicted(
+    net: nn.Module, view: View, loss: LossFunction | None = None, *, precision: str, batch: int
+) -> _Predicted:
+    """Batch by batch: of masks, the logits of all images would not fit into memory."""
+    task, predictions, targets, losses = view.examples.task, [], [], []
+    for rows in torch.split(torch.arange(len(view.examples)), _DENSE if view.examples.task.dense else batch):
         with torch.autocast(view.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            found.append(net(view.plain(rows)).float())
-    return torch.cat(found)
-
-
-def _score(examples: Examples, logits: Tensor) -> float:
-    task = examples.task
-    return task.evaluate("", task.predictions(logits.cpu().numpy()), examples.targets.cpu().numpy()).score
+            logits = net(view.plain(rows)).float()
+        wanted = view.targets(rows)
+        predictions.append(task.predictions(logits.cpu().numpy()))
+        targets.append(wanted.cpu().numpy())
+        if loss is not None:
+            losses.append(loss(logits, wanted))
+    return _Predicted(
+        np.concatenate(predictions), np.concatenate(targets), torch.cat(losses) if losses else torch.empty(0)
+    )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from striate.errors import RequestError
 from striate.recipe import Recipe
 from striate.tasks import Classification, Loss, Targets, Task
+from striate.training.cached_maps import CachedMaps
 
 Values = Sequence[float] | Tensor
 # images uint8 [B, C, H, W], their sample numbers int64 [B], seed, epoch -> images of the same shape and type
@@ -27,7 +28,8 @@ class Examples:
 
     images: uint8 [M, C, Hs, Ws], of any strides, such as a view of a memory map: only the rows of a step are read.
     targets: as the task's `collate` gives them: of classification int64 [N], multilabel floats [N, labels] of 0 and 1,
-      regression floats [N], for a network with outputs [N, 1].
+      regression floats [N], for a network with outputs [N, 1]; of a dense task masks uint8 [N, Hs, Ws], as large as
+      the images, which augmentation moves with them.
     mean, std: the network's input is (image - mean) / std on the scale 0 .. 255: per channel, the mean also [C, H, W].
     normalise: a module in their place, uint8 [B, C, H, W] -> the network's input in float32; the mean is then only what
       augmentation fills in.
@@ -37,6 +39,8 @@ class Examples:
     among: int64 [N], indices of these examples in `images`; None: all of them, M = N.
     sample_weights [N]: weight of each image in the loss, relative to their mean; None: all equal.
     sampling_weights [N]: how often each image is drawn per epoch, relative to their mean; None: once each.
+    maps: the maps of `images` under a frozen part of the network, which are then its input instead; of the augmentation
+      only the flip is applied.
     augment: a custom function for training images, applied after the recipe's augmentation and before normalisation.
     Its random draws
         depend on seed, epoch and sample number, so that a resumed run draws the same.
@@ -54,9 +58,12 @@ class Examples:
     sampling_weights: NDArray[np.float64] | None = None
     augment: AugmentFunction | None = None
     normalise: nn.Module | None = None
+    maps: CachedMaps | None = None
 
     def __post_init__(self) -> None:
         _check_targets(self.images, self.targets, self.task, self.among)
+        if self.task.dense and self.augment is not None:
+            raise RequestError("a custom augmentation moves no masks: use the keys of the recipe's table [augment]")
         if not 0 < self.fraction <= 1:
             raise RequestError(f"fraction must be above 0 and at most 1, not {self.fraction}")
         if self.size != (0, 0) and min(self.size) < 1:
@@ -128,6 +135,9 @@ def _check_targets(images: Tensor, targets: Tensor, task: Task, among: Tensor | 
         raise RequestError(f"training takes uint8 images [N, C, H, W] and as many targets, not {given}")
     if not samples:
         raise RequestError("there are no training images")
+    if task.dense and targets.shape[1:] != images.shape[2:]:
+        sizes = f"{list(targets.shape)} and {list(images.shape)}"
+        raise RequestError(f"masks [N, H, W] are as large as their images [N, C, H, W], not {sizes}")
     task.check_targets(targets.cpu().numpy())
 
 

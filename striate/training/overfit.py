@@ -85,7 +85,7 @@ def first_loss(net: nn.Module, examples: Examples, recipe: Recipe) -> FirstLoss:
         torch.manual_seed(recipe.seed)
         logits = trial(view.plain(rows)).float()
     each = examples.loss(recipe, smoothed=False)
-    loss = float(each(logits, view.targets[rows.to(view.device)]).mean())
+    loss = float(each(logits, view.targets(rows)).mean())
     expected = each.untrained(logits.shape[1])
     return FirstLoss(loss, None) if expected is None else FirstLoss(loss, *expected)
 

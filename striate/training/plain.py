@@ -36,7 +36,7 @@ def fit_plain(net: nn.Module, examples: Examples, recipe: Recipe) -> list[float]
             shown = view.training_batch(batch, order, epoch)
             logits = net(shown.x)
             weights = view.sample_weights
-            each = [share * weights[rows] * loss_of(logits, view.targets[rows]) for rows, share in shown.parts]
+            each = [share * weights[rows] * loss_of(logits, targets) for rows, share, targets in shown.parts]
             loss = torch.stack(each).sum(0).mean()
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

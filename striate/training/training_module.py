@@ -47,8 +47,8 @@ def loss_of(
     with torch.autocast(micro.x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         logits, others = module(micro.x)
     total = torch.zeros((), device=micro.x.device)
-    for rows, share in micro.parts:
-        scale, targets = share * view.sample_weights[rows], view.targets[rows]
+    for rows, share, targets in micro.parts:
+        scale = share * view.sample_weights[rows]
         total = total + (scale * each(logits, targets)).sum()
         for other in others:
             total = total + auxiliary * (scale * each(other, targets)).sum()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate.data.augment.augmentation import Augmentation
-from striate.data.augment.batch import augment, mixing
+from striate.data.augment.batch import augment, augment_masks, mirrors, mixing
 from striate.data.augment.statistics import measure
-from striate.data.augment.warp import plain
+from striate.data.augment.warp import plain, plain_masks
 from striate.errors import RequestError
 from striate.training.batches import SampleOrder
 from striate.training.examples import Examples, Values
@@ -21,15 +22,20 @@ from striate.training.examples import Examples, Values
 KEEP = 4 * 2**30  # bytes of images that are copied to the network's device; more stay where they are
 
 
+class Part(NamedTuple):
+    """What a micro-batch is mixed from: indices into the data set, int64 [B], their share, float32 [B], and targets."""
+
+    rows: Tensor
+    share: Tensor
+    targets: Tensor
+
+
 @dataclass(frozen=True)
 class MicroBatch:
-    """The network's input for a micro-batch. x: float32 [B, C, H, W], normalised.
-
-    parts: what it is mixed from: indices into the data set, int64 [B], and their share, float32 [B].
-    """
+    """The network's input for a micro-batch. x: float32 [B, C, H, W], normalised. parts: what it is mixed from."""
 
     x: Tensor
-    parts: list[tuple[Tensor, Tensor]]
+    parts: list[Part]
 
 
 class View:
@@ -46,32 +52,65 @@ class View:
             torch.as_tensor(value, dtype=torch.float32).to(device) for value in (examples.mean, examples.std)
         )
         self._normalise = None if examples.normalise is None else copy.deepcopy(examples.normalise).to(device)
+        self._masks = examples.targets.to(device) if examples.task.dense else None
         dtype = torch.float32 if examples.targets.is_floating_point() else torch.int64
-        self.targets = examples.targets.to(device, dtype)
+        self._targets = examples.targets if examples.task.dense else examples.targets.to(device, dtype)
         self.sample_weights = examples.relative_weights().to(device)
         self.augmentation = augmentation or Augmentation()
+        if examples.maps is not None:  # nothing else can be done to maps
+            self.augmentation = Augmentation(flip=self.augmentation.flip)
         images = examples.images
         self.images = images.to(device) if images.nbytes <= KEEP else images
         self._lighting = _lighting(images, examples.among) if self.augmentation.lighting else None
 
     def plain(self, rows: Tensor) -> Tensor:
         """The images at `rows`, int64 [B], as for prediction: float32 [B, C, H, W], normalised."""
+        if (maps := self.examples.maps) is not None:
+            return maps.of(self._places(rows)).to(self.device)
         return self._normalised(plain(self._read(rows), self.examples.input_size, self.examples.fraction))
+
+    def targets(self, rows: Tensor) -> Tensor:
+        """The targets of the images at `rows`, int64 [B], as for prediction: of `plain`."""
+        if self._masks is None:
+            return self._targets[rows.to(self.device)]
+        return plain_masks(self._masks[rows.to(self.device)], self.examples.input_size, self.examples.fraction)
 
     def training_batch(self, some: SampleOrder, whole: SampleOrder, epoch: int) -> MicroBatch:
         """The samples `some` of an epoch, augmented, and with mixup mixed with partners from the `whole` epoch."""
         x, rows, alpha = *self._augmented(some, epoch), self.augmentation.mixup
         if not alpha:
-            return MicroBatch(x, [(rows, torch.ones(len(x), device=self.device))])
+            return MicroBatch(x, [Part(rows, torch.ones(len(x), device=self.device), self._moved(some, rows, epoch))])
         keep = mixing(some.keys, alpha, seed=self.seed, epoch=epoch)
         share = torch.from_numpy(keep).to(self.device, torch.float32)
         # A partner is augmented as in its own batch: its random draws have the same keys.
-        other, partners = self._augmented(whole.of(some.partners), epoch)
+        mixed_in = whole.of(some.partners)
+        other, partners = self._augmented(mixed_in, epoch)
         scale = share.view(-1, 1, 1, 1)
-        return MicroBatch(x * scale + other * (1 - scale), [(rows, share), (partners, 1 - share)])
+        parts = [
+            Part(rows, share, self._moved(some, rows, epoch)),
+            Part(partners, 1 - share, self._moved(mixed_in, partners, epoch)),
+        ]
+        return MicroBatch(x * scale + other * (1 - scale), parts)
+
+    def _moved(self, some: SampleOrder, rows: Tensor, epoch: int) -> Tensor:
+        """The targets of augmented samples: masks are moved as their images are."""
+        if self._masks is None:
+            return self._targets[rows]
+        return augment_masks(
+            self._masks[rows],
+            some.keys,
+            self.augmentation,
+            seed=self.seed,
+            epoch=epoch,
+            size=self.examples.input_size,
+            fraction=self.examples.fraction,
+        )
 
     def _augmented(self, some: SampleOrder, epoch: int) -> tuple[Tensor, Tensor]:
         rows = torch.from_numpy(some.rows)
+        if (maps := self.examples.maps) is not None:
+            mirrored = mirrors(some.keys, self.augmentation, seed=self.seed, epoch=epoch)
+            return maps.of(self._places(rows), torch.from_numpy(mirrored)).to(self.device), rows.to(self.device)
         images = augment(
             self._read(rows),
             some.keys,
@@ -102,8 +141,11 @@ class View:
         return images
 
     def _read(self, rows: Tensor) -> Tensor:
-        rows = rows if self.examples.among is None else self.examples.among[rows]
-        return self.images[rows.to(self.images.device)].to(self.device)
+        return self.images[self._places(rows).to(self.images.device)].to(self.device)
+
+    def _places(self, rows: Tensor) -> Tensor:
+        """Where the examples at `rows` are among the images."""
+        return rows if self.examples.among is None else self.examples.among[rows]
 
 
 def normalised(images: Tensor, mean: Values, std: Values) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from striate.layers.batch_statistics import batch_norms, whole_set_statistics
-from striate.nets.base import Net
+from striate.nets.base import Net, Network
 from striate.training.hooks import Hook
 from striate.training.loop_state import LoopState
 from striate.training.optimizers import Rates
@@ -23,7 +23,7 @@ OPENING = 1 / 3  # of the run: during it the stages are unfrozen one after anoth
 HEAD = 0
 
 
-def levels(net: Net) -> dict[str, int]:
+def levels(net: Network) -> dict[str, int]:
     """How many stages below the head each parameter is, by its name.
 
     The head is 0, the last stage 1. Layers between the last feature map and the head belong to the last stage.
@@ -33,7 +33,7 @@ def levels(net: Net) -> dict[str, int]:
     return {name: order.get(name.partition(".")[0], 1) for name, _ in net.named_parameters()}
 
 
-def rates(net: Net, unfreeze: int, decay: float) -> Rates:
+def rates(net: Network, unfreeze: int, decay: float) -> Rates:
     """Each parameter's learning rate multiplier: 1 for the head, `decay` times that of the stage above, 0 if frozen.
 
     The head and the top `unfreeze` stages are trained.
@@ -42,7 +42,7 @@ def rates(net: Net, unfreeze: int, decay: float) -> Rates:
     return lambda name: decay ** level[name] if level[name] <= unfreeze else 0.0
 
 
-def trained_stages(net: Net, unfreeze: int) -> list[str]:
+def trained_stages(net: Network, unfreeze: int) -> list[str]:
     """The names of the stages that are trained, from the top."""
     return list(reversed(net.stages))[:unfreeze]
 
@@ -66,7 +66,7 @@ class Unfreezing(Hook):
     than ImageNet.
     """
 
-    def __init__(self, net: Net, unfreeze: int, batch_norm: str) -> None:
+    def __init__(self, net: Network, unfreeze: int, batch_norm: str) -> None:
         self.net, self.unfreeze, self.batch_norm = net, unfreeze, batch_norm
         self.levels = levels(net)
 

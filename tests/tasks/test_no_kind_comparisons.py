@@ -9,12 +9,13 @@ from pathlib import Path
 import striate
 
 ROOT = Path(striate.__file__).parent
-KINDS = {"classification", "multilabel", "regression"}
+KINDS = {"classification", "multilabel", "regression", "segmentation"}
 OLD_KINDS = {"class", "labels", "number"}
 
 # File -> how many: names of columns and of arrays in files that users bring, and no kinds of tasks.
 ALLOWED = {
     "data/sources/idx.py": 1,  # "labels" in the name of an IDX file
+    "data/sources/coco_masks.py": 1,  # the key "segmentation" of a COCO file
     "data/sources/columns.py": 3,  # names of columns
     "data/sources/manifest.py": 3,
 }

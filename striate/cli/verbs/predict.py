@@ -36,6 +36,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="with --sort-into: images whose highest probability is below P, such as 0.8, go to FOLDER/unsure/",
     )
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="of a segmentation model: write the mask of each image as a PNG into FOLDER"
+    )
+    parser.add_argument(
+        "--overlays", action="store_true", help="with --out: also each image with its mask over it, in FOLDER/overlays"
+    )
     views_option(parser)
     engine_options(parser)
     own_net_option(parser)
@@ -43,6 +49,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
+    if chosen.out or chosen.overlays:
+        return _masks(chosen)
     from striate.data.audit.findings import set_aside_findings
     from striate.jobs.predict import predict as job
     from striate.jobs.reporting.findings import finding_lines
@@ -66,6 +74,38 @@ def run(chosen: argparse.Namespace) -> Answer:
     # An invalid request if no file could be predicted; a failure if some could not.
     code = 0 if not done.failed else (1 if done.predictions else 2)
     return Answer("\n".join(lines), _facts(chosen, done), code)
+
+
+def _masks(chosen: argparse.Namespace) -> Answer:
+    from striate.errors import RequestError
+    from striate.jobs.predict_masks import predict_masks as job
+
+    if not chosen.out:
+        raise RequestError("--overlays goes with --out FOLDER")
+    for flag in ("csv", "sort_into", "views", "calibrate"):
+        if getattr(chosen, flag):
+            raise RequestError(f"--out writes masks; --{flag.replace('_', '-')} does not go with it")
+    done = job(
+        chosen.model,
+        chosen.files,
+        out=chosen.out,
+        overlays=chosen.overlays,
+        engine=chosen.engine,
+        progress=terminal_progress(),
+    )
+    lines = [f"{printable(one.source)}: {one.answer.line}" for one in done.masks]
+    lines += [f"not predicted: {printable(why)}" for _, why in done.failed]
+    lines.append(f"Masks  {printable(chosen.out)}: {len(done.masks):,}, of {', '.join(done.predictor.classes[:5])}")
+    facts = {
+        "masks": [
+            {"file": one.source, "mask": str(one.mask), **({"overlay": str(one.overlay)} if one.overlay else {}),
+             **one.answer.facts}
+            for one in done.masks
+        ],
+        "classes": list(done.predictor.classes),
+        "failed": [{"file": path, "why": why} for path, why in done.failed],
+    }  # fmt: skip
+    return Answer("\n".join(lines), facts, 0 if not done.failed else (1 if done.masks else 2))
 
 
 def _written(chosen: argparse.Namespace, done: Predictions) -> list[str]:

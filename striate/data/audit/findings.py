@@ -33,11 +33,14 @@ SET_ASIDE = {
     "empty-class": "a class needs at least one image",
     "unseen-class": "a class without training images cannot be trained on",
     "missing-file": "in the manifest, but the file does not exist",
+    "no-mask": "an image without a mask of its name",
+    "no-image": "a mask without an image of its name",
+    "bad-mask": "the mask cannot be used",
     "no-label": "the table gives it no label, or a word that stands for a missing one (nan, N/A, NULL)",
     "bad-row": "the row of the manifest is invalid",
     "dropped": "dropped by a decisions file",
 }
-_EXPLAINED = {"not-read", "not-an-image", "bomb"}  # what these files are says what to do
+_EXPLAINED = {"not-read", "not-an-image", "bomb", "bad-mask"}  # what these files are says what to do
 KEPT = {
     "contradiction": "the same bytes under different {targets}: one of them must be wrong",
     "near-contradiction": "nearly the same picture under different {targets}: one of them must be wrong",
@@ -53,6 +56,7 @@ KEPT = {
     "tiny": "far smaller than the other images: a thumbnail or an icon?",
     "huge": "far larger than the other images: slow to read, and perhaps a scan or a poster",
     "odd-aspect": "extreme aspect ratio: a strip or a banner?",
+    "empty-mask": "nothing but background or void: an image without objects, or a mask that was not drawn?",
     "imbalance": "at most a fifth as many training images as the largest class has",
     "tiny-class": "a single image: trained on, never evaluated on",
 }
@@ -170,6 +174,7 @@ def kept_findings(
         "blank": [(entry.item.key, "") for entry in usable if entry.record.spread < _BLANK],
         **_outliers(usable),
         **(_class_sizes(task, usable) if task.wording.names_listed else {}),
+        "empty-mask": _empty_masks(task, usable) if task.dense else [],
     }
     findings = []
     for kind, why in KEPT.items():
@@ -230,6 +235,12 @@ def _apart(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _edge(apart: NDArray[np.float64], times: float) -> float:
     """The distance from which on a value is an outlier: `times` the median, or more if the values vary widely."""
     return max(float(np.log(times)), _DEVIATIONS * 1.4826 * float(np.median(np.abs(apart))))
+
+
+def _empty_masks(task: Task, usable: Iterable[Usable]) -> list[Remarked]:
+    """Images whose mask has no class, or only the first where that is the background."""
+    nothing = {(): "void only"} | ({(0,): "background only"} if task.names[0] == "background" else {})
+    return [(entry.item.key, nothing[entry.item.target]) for entry in usable if entry.item.target in nothing]
 
 
 def _class_sizes(task: Task, usable: Iterable[Usable]) -> dict[str, list[Remarked]]:

@@ -38,11 +38,15 @@ class Cropping(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """One item after the pass. crop: uint8 [H, W, C], None if it was not wanted or the image cannot be used."""
+    """One item after the pass. crop: uint8 [H, W, C], None if it was not wanted or the image cannot be used.
+
+    mask: of the whole image, where the crop is and the source has masks.
+    """
 
     item: Item
     record: Record
     crop: Images | None
+    mask: Image.Image | None = None
 
 
 def look(
@@ -88,7 +92,9 @@ def _read(source: Source, pixels: Cropping, item: Item, wanted: Callable[[str], 
     except UnreadableImage as error:
         return Looked(item, Record(digest, problem=error.kind, why=str(error)), None)
     record = known or Record(digest, *decoded.size, decoded.format, decoded.notes, *sketch(decoded.image, decoded.size))
-    return Looked(item, record, pixels.apply(decoded.image) if wanted(digest) else None)
+    if not wanted(digest):
+        return Looked(item, record, None)
+    return Looked(item, record, pixels.apply(decoded.image), decoded.mask)
 
 
 def told(source: Source, content: bytes) -> Record | None:

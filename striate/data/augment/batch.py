@@ -17,7 +17,7 @@ from torch import Tensor
 from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.colour import cut_out, dropped, recoloured
 from striate.data.augment.keyed import Stream, uniform
-from striate.data.augment.warp import Draws, Size, moved_and_resampled
+from striate.data.augment.warp import MASKS, Draws, Size, moved_and_resampled
 from striate.errors import RequestError
 
 _AT_ONCE = 2**20  # values of the images worked on at once on a CPU: 4 MiB in float32
@@ -67,6 +67,29 @@ def augment(
     step = max(1, _AT_ONCE // images[0].numel()) if images.device.type == "cpu" else len(images)
     parts = [done(images[start : start + step], samples[start : start + step]) for start in range(0, len(images), step)]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def augment_masks(
+    masks: Tensor,
+    samples: NDArray[np.integer],
+    chosen: Augmentation,
+    *,
+    seed: int,
+    epoch: int,
+    size: Size,
+    fraction: float = 1.0,
+) -> Tensor:
+    """Masks uint8 [B, Hs, Ws] moved as `augment` moves the images of the same samples: [B, *size].
+
+    Each pixel is the nearest one of the source, and void outside it; what changes only an image's values is left out.
+    """
+    draws = Draws(seed, epoch, samples)
+    return moved_and_resampled(masks[:, None], chosen, draws, size, fraction, MASKS)[:, 0]
+
+
+def mirrors(samples: NDArray[np.integer], chosen: Augmentation, *, seed: int, epoch: int) -> NDArray[np.bool_]:
+    """Which of `samples` [B] the augmentation mirrors."""
+    return Draws(seed, epoch, samples).between(Stream.FLIP, 0, 1) < chosen.flip
 
 
 def mixing(samples: NDArray[np.integer], alpha: float, *, seed: int, epoch: int) -> NDArray[np.float64]:

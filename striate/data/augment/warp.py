@@ -18,6 +18,7 @@ from torch import Tensor
 from striate.data.augment.augmentation import Augmentation, pixels_of
 from striate.data.augment.keyed import Stream, grain, integers, uniform
 from striate.errors import RequestError
+from striate.tasks.pixel_losses import VOID
 
 Size = tuple[int, int]
 Floats = NDArray[np.float64]
@@ -66,24 +67,43 @@ class Moves:
     flip: NDArray[np.bool_]
 
 
-def moved_and_resampled(images: Tensor, chosen: Augmentation, draws: Draws, size: Size, fraction: float) -> Tensor:
+@dataclass(frozen=True)
+class Sampling:
+    """How pixels are read. beyond: the value outside the source, where it is filled. nearest: values are not mixed."""
+
+    beyond: int = 0
+    nearest: bool = False
+
+
+PICTURES = Sampling()
+MASKS = Sampling(beyond=VOID, nearest=True)
+
+
+def moved_and_resampled(
+    images: Tensor, chosen: Augmentation, draws: Draws, size: Size, fraction: float, how: Sampling = PICTURES
+) -> Tensor:
     """The geometry of `chosen`: `images` [B, C, Hs, Ws] -> [B, C, *size], dtype and device kept."""
     if not (chosen.resamples or chosen.shorter_side or chosen.shift or chosen.flip):
-        return plain(images, size, fraction)
+        return plain(images, size, fraction, how)
     moves = draw_moves(draws, chosen, size)
     if not (chosen.resamples or chosen.shorter_side):
         if _window(images, size, fraction) != size:
             # Resized as for prediction, with anti-aliasing.
-            images, fraction = plain(images, size, fraction), 1.0
-        return gathered(images, draw_windows(draws, chosen, images, size, fraction), moves, chosen)
+            images, fraction = plain(images, size, fraction, how), 1.0
+        return gathered(images, draw_windows(draws, chosen, images, size, fraction), moves, chosen, how)
     windows = draw_windows(draws, chosen, images, size, fraction)
     if not chosen.resamples and windows.fit(size):
-        return gathered(images, windows, moves, chosen)
+        return gathered(images, windows, moves, chosen, how)
     grid = sampling_grid(draws, chosen, windows, moves, (images.shape[2], images.shape[3]), size, images.device)
-    return resampled(images, grid, chosen.fill)
+    return resampled(images, grid, chosen.fill, how)
 
 
-def plain(images: Tensor, size: Size, fraction: float = 1.0) -> Tensor:
+def plain_masks(masks: Tensor, size: Size, fraction: float = 1.0) -> Tensor:
+    """`plain` of masks uint8 [B, Hs, Ws] -> [B, *size]: the same crop, and each pixel the nearest."""
+    return plain(masks[:, None], size, fraction, MASKS)[:, 0]
+
+
+def plain(images: Tensor, size: Size, fraction: float = 1.0, how: Sampling = PICTURES) -> Tensor:
     """The preprocessing of prediction for `images` [B, C, Hs, Ws]: centre crop of the output's shape, then resizing.
 
     The crop is the largest window of that shape, times `fraction`. If it has the output's size nothing is resized; else
@@ -94,6 +114,8 @@ def plain(images: Tensor, size: Size, fraction: float = 1.0) -> Tensor:
     centre = images[:, :, top : top + height, left : left + width]
     if (height, width) == size or not len(images):
         return centre[:, :, : size[0], : size[1]]
+    if how.nearest:
+        return F.interpolate(centre, size, mode="nearest-exact")
     if centre.device.type == "cpu" or centre.dtype != torch.uint8:
         return F.interpolate(centre, size, mode="bilinear", antialias=True, align_corners=False)
     # Only a CPU resizes uint8 directly, in integers as Pillow does.
@@ -158,7 +180,7 @@ def _window(images: Tensor, size: Size, fraction: float) -> Size:
     return height, width
 
 
-def gathered(images: Tensor, windows: Windows, moves: Moves, chosen: Augmentation) -> Tensor:
+def gathered(images: Tensor, windows: Windows, moves: Moves, chosen: Augmentation, how: Sampling = PICTURES) -> Tensor:
     """`images` [B, C, Hs, Ws] after `moves` within windows of integer pixels, all of one size: [B, C, H, W]."""
     batch, channels, *across = images.shape
     height, width = (int(side[0]) if batch else 0 for side in (windows.height, windows.width))
@@ -176,7 +198,7 @@ def gathered(images: Tensor, windows: Windows, moves: Moves, chosen: Augmentatio
     out = images.flatten(2).gather(2, index).view(batch, channels, height, width)
     if chosen.fill == "black" and not all(part.all() for part in inside):
         seen = [torch.from_numpy(part).to(images.device) for part in inside]
-        out.masked_fill_(~(seen[0][:, None, :, None] & seen[1][:, None, None, :]), 0)
+        out.masked_fill_(~(seen[0][:, None, :, None] & seen[1][:, None, None, :]), how.beyond)
     return out
 
 
@@ -249,15 +271,16 @@ def elastic_field(draws: Draws, strength: float, smooth: float, size: Size, devi
     return field[:, :, : size[0], : size[1]]
 
 
-def resampled(images: Tensor, grid: Tensor, fill: str) -> Tensor:
-    """`images` [B, C, Hs, Ws] read at `grid` [B, H, W, 2], bilinear; bytes are rounded to the nearest."""
+def resampled(images: Tensor, grid: Tensor, fill: str, how: Sampling = PICTURES) -> Tensor:
+    """`images` [B, C, Hs, Ws] read at `grid` [B, H, W, 2], bilinear or nearest; bytes are rounded to the nearest."""
     mode = "reflection" if fill == "mirror" else "border"
-    out = F.grid_sample(images.to(torch.float32), grid, mode="bilinear", padding_mode=mode, align_corners=False)
+    reading = "nearest" if how.nearest else "bilinear"
+    out = F.grid_sample(images.to(torch.float32), grid, mode=reading, padding_mode=mode, align_corners=False)
     if fill == "black":
         # Black starts beyond the border; interpolating with black would darken the border of every enlarged crop.
         beyond = (grid[..., 0].abs() > 1) | (grid[..., 1].abs() > 1)
         if bool(beyond.any()):
-            out.masked_fill_(beyond[:, None], 0)
+            out.masked_fill_(beyond[:, None], how.beyond)
     if images.dtype == torch.uint8:
         out.round_().clamp_(0, 255)
     return out.to(images.dtype)

@@ -16,6 +16,7 @@ from striate.errors import RequestError
 from striate.learning.context import RunContext
 from striate.learning.evaluating import Trained, evaluate, train_with_folds
 from striate.learning.extensions import Extensions
+from striate.learning.mask_defaults import mask_defaults
 from striate.learning.mirroring import with_tested_flip
 from striate.learning.ood import open_ood
 from striate.learning.planning import DataSummary, Plan, scratch_pixels
@@ -23,7 +24,7 @@ from striate.learning.prepare import Prepared, prepare_images
 from striate.learning.result import TrainResult
 from striate.learning.trainer import InitialState, Trainer, on_meta
 from striate.model import Model
-from striate.nets.build import check_options, create_classifier
+from striate.nets.build import check_options, create_for
 from striate.pixels import Pixels
 from striate.recipe import Recipe
 from striate.recipe.augment import Augment
@@ -35,6 +36,7 @@ def train(
 ) -> TrainResult:
     """Train `plan.net` from random weights. Raises RequestError for data that cannot be trained on."""
     _check(recipe, plan.net)
+    recipe = mask_defaults(recipe) if source.task.dense else recipe
     ood, pixels = open_ood(recipe.data.ood), scratch_pixels(plan.net, summary, recipe.net.options)
     if ood and not has_embedding(plan.net, source.task, pixels):
         raise RequestError(
@@ -77,9 +79,9 @@ def random_weights(trainer: Trainer, rows: list[int]) -> InitialState:
             )
             bar.advance()
         tensors |= {"zca.weight": whitening.weight, "zca.bias": whitening.bias}
-    net = create_classifier(
+    net = create_for(
+        trainer.task,
         trainer.net,
-        classes=trainer.task.outputs,
         in_channels=pixels.channels,
         input_size=(pixels.height, pixels.width),
         options=recipe.net.options,
@@ -96,7 +98,7 @@ def chosen_augment(augment: Augment, pixels: Pixels) -> Augment:
 
 def has_embedding(net: str, task: Task, pixels: Pixels) -> bool:
     """Whether the net of that name ends in a linear layer, and so has a feature space before it."""
-    return isinstance(on_meta(net, task, pixels).head, nn.Linear)
+    return isinstance(getattr(on_meta(net, task, pixels), "head", None), nn.Linear)
 
 
 def _check(recipe: Recipe, net: str) -> None:

@@ -145,6 +145,20 @@ WORDS = {
         "Save them smaller, or delete them",
         "Decoding them would take more memory or time than any photograph needs, so they were not decoded.",
     ),
+    "empty-mask": Words(
+        LOOK,
+        "Empty masks",
+        "Check whether these images are without objects",
+        "The mask has nothing but background or void. Such images are useful, unless the mask was never drawn.",
+    ),
+    "bad-mask": Words(
+        LOOK,
+        "Masks that cannot be used",
+        "Save these masks again, as PNG files of their images' sizes",
+        "The mask cannot be read, does not have its image's size, or has values that are no class.",
+    ),
+    "no-mask": Words(LOOK, "Images without a mask", "Add masks for these images", "They are not used."),
+    "no-image": Words(NOTE, "Masks without an image", "", "No image has their name; they are not used."),
     "no-class": Words(
         LOOK,
         "Images without a class",

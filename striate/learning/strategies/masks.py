@@ -1,0 +1,173 @@
+"""Strategies "features" and "finetune" for masks: a decoder on the maps of a pretrained network, then its upper stages.
+
+The pretrained network is frozen at first, so its maps are computed once for each image and its mirror image, and the
+decoder is trained on them in minutes. Fine-tuning goes on from there, with the images augmented.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from striate.data.sources.base import Source
+from striate.errors import RequestError
+from striate.inference.backbones import network_of
+from striate.learning.checks import TIMED
+from striate.learning.context import RunContext
+from striate.learning.evaluating import evaluate, train_with_folds
+from striate.learning.extensions import Extensions
+from striate.learning.mask_defaults import mask_defaults
+from striate.learning.mirroring import with_tested_flip
+from striate.learning.planning import BACKBONES, DataSummary, Plan, segmenter_pixels
+from striate.learning.prepare import Prepared, prepare_images
+from striate.learning.result import TrainResult
+from striate.learning.trainer import InitialState, Trainer
+from striate.model import Model
+from striate.nets.backbone import normalisation
+from striate.nets.build import create_for
+from striate.nets.fcn import FCN
+from striate.nets.state import load_arrays
+from striate.pixels import Pixels
+from striate.progress import Progress
+from striate.recipe import Recipe
+from striate.training.cached_maps import CachedMaps, OnMaps, cache_maps, joined
+from striate.training.examples import Examples
+from striate.transfer.unfreezing import Unfreezing, rates, trained_stages
+from striate.weights.models import pretrained
+
+DECODER = {"train.epochs": 30, "optimizer.lr": 2e-3}
+FINETUNE = {"train.epochs": 12, "optimizer.lr": 5e-4}
+MOVES = {"crop": (0.5, 1.0), "flip": 0.5}
+
+
+def train(
+    source: Source, plan: Plan, summary: DataSummary, recipe: Recipe, context: RunContext, extensions: Extensions
+) -> TrainResult:
+    """Train the decoder of `plan.net`, and with "finetune" its upper stages. Raises RequestError where that fails."""
+    _check(recipe)
+    tuned = plan.strategy == "finetune"
+    given, recipe = recipe.augment, _with_defaults(recipe, tuned=tuned)
+    backbone = pretrained(BACKBONES[plan.net])
+    side = segmenter_pixels(summary)
+    pixels = dataclasses.replace(side, mean=backbone.pixels.mean, std=backbone.pixels.std)
+    prepared = prepare_images(source, pixels, recipe, context, larger=tuned)
+    with context.clock.stage("test mirroring"):
+        prepared, notes = with_tested_flip(prepared, given)
+    start = OnBackbone(backbone, context.progress)
+    facts: dict[str, Any] = {"weights": backbone.training}
+    if not tuned:
+        trained = train_with_folds(Trainer(plan.net, prepared, context, start.initial, extensions))
+    else:
+        model = _decoder(plan.net, prepared, context, start, extensions)
+        trained = train_with_folds(Trainer(plan.net, prepared, context, _further(model), extensions))
+        facts["unfrozen"] = trained_stages(network_of(model), recipe.finetune.unfreeze)
+    result = evaluate(trained, trained.fitted.model, None, facts)
+    return dataclasses.replace(result, notes=(*notes, *result.notes))
+
+
+def _check(recipe: Recipe) -> None:
+    """Raise RequestError, before any work, for what does not go with masks."""
+    if recipe.data.ood:
+        raise RequestError("--ood: masks have no feature space of one vector for each image to detect OOD images in")
+    if recipe.head.learning_curve:
+        raise RequestError("--learning-curve is of heads on one vector for each image; masks have a decoder instead")
+
+
+def _with_defaults(recipe: Recipe, *, tuned: bool) -> Recipe:
+    recipe = mask_defaults(recipe)
+    own = FINETUNE if tuned else DECODER
+    unset = {key: value for key, value in own.items() if recipe.value(key) is None}
+    settled = {"augment": recipe.augment.settled(MOVES if tuned else {"flip": 0.5})}
+    timed = {key: plain for key, plain in TIMED.items() if recipe.value(key) == "auto"}
+    return recipe.updated(unset | settled | timed)
+
+
+def _decoder(net: str, prepared: Prepared, context: RunContext, start: OnBackbone, extensions: Extensions) -> Model:
+    """The pretrained network with a decoder trained on its maps, from which fine-tuning starts."""
+    flip = prepared.recipe.augment.flip
+    recipe = prepared.recipe.updated({**DECODER, **TIMED, "augment": {"preset": "none", "flip": flip}})
+    trainer = Trainer(net, dataclasses.replace(prepared, recipe=recipe), context, start.initial, extensions)
+    with context.clock.stage("train the decoder"):
+        return trainer.fit(prepared.split.rows("train"), [], lambda row: None, "decoder").model
+
+
+def _further(model: Model) -> Callable[[Trainer, list[int]], InitialState]:
+    """The start of fine-tuning: the model, to be unfrozen from the top."""
+
+    def initial(trainer: Trainer, rows: list[int]) -> InitialState:
+        chosen, net = trainer.recipe.finetune, network_of(model)
+        shares = rates(net, chosen.unfreeze, chosen.layer_decay)
+        hook = Unfreezing(net, chosen.unfreeze, chosen.batch_norm)
+        return InitialState(net, model.pixels, rates=shares, hooks=(hook,), fitted=True)
+
+    return initial
+
+
+class OnBackbone:
+    """The start of training a decoder: a pretrained network, whose maps of all images are computed once."""
+
+    def __init__(self, backbone: Model, progress: Progress) -> None:
+        self.backbone, self.progress = backbone, progress
+        self._maps: CachedMaps | None = None
+
+    def initial(self, trainer: Trainer, rows: list[int]) -> InitialState:
+        """The pretrained stages under a decoder of random weights."""
+        pixels = trainer.data.pixels
+        net = create_for(
+            trainer.task,
+            trainer.net,
+            in_channels=pixels.channels,
+            input_size=(pixels.height, pixels.width),
+            options=trainer.recipe.net.options,
+        )
+        assert isinstance(net, FCN)
+        head = {name: value.detach().numpy() for name, value in net.state_dict().items() if name.startswith("head.")}
+        below = {name: value for name, value in self.backbone.tensors.items() if name in net.state_dict()}
+        load_arrays(net, {**head, **below})
+        return InitialState(net, pixels, frozen=_Lower(net, pixels, _shapes(net, pixels), self._cached(net, trainer)))
+
+    def _cached(self, net: FCN, trainer: Trainer) -> CachedMaps:
+        if self._maps is None:
+            images, pixels = trainer.images.evaluation_tensor(), trainer.data.pixels
+            frozen: Callable[[Tensor], dict[str, Tensor]] = net.eval().maps
+            with self.progress.bar("The maps of the images", len(images)) as bar:
+                self._maps = cache_maps(
+                    lambda x: joined(frozen(x)),
+                    images,
+                    normalisation(pixels),
+                    mirrored=bool(trainer.recipe.augment.flip),
+                    done=bar.advance,
+                )
+        return self._maps
+
+
+@torch.no_grad()
+def _shapes(net: FCN, pixels: Pixels) -> dict[str, tuple[int, int, int]]:
+    """Channels, height and width of each map that the decoder takes."""
+    found = net.eval().maps(torch.zeros(1, net.in_channels, pixels.height, pixels.width))
+    return {name: (one.shape[1], one.shape[2], one.shape[3]) for name, one in found.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class _Lower:
+    """The stages of a network as its frozen part: see `striate.learning.trainer.Frozen`."""
+
+    net: FCN
+    pixels: Pixels
+    shapes: dict[str, tuple[int, int, int]]
+    maps: CachedMaps
+
+    @property
+    def upper(self) -> nn.Module:
+        """The decoder on flat maps."""
+        height, width = self.pixels.height, self.pixels.width
+        return OnMaps(self.net.head, self.shapes, lambda logits: FCN.enlarged(logits, height, width))
+
+    def examples(self, examples: Examples) -> Examples:
+        """With the maps of the images."""
+        return dataclasses.replace(examples, maps=self.maps)
