@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.answer import SOURCES, Answer, terminal_progress
+from striate.cli.answer import SOURCES, Answer, progress_of
 
 HELP = "search for a network's architecture on your data"
 EXAMPLE = "striate search-architecture digits --trials 20 --out search"
@@ -59,7 +59,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         final_epochs=chosen.final_epochs,
         baseline=chosen.baseline,
         seed=chosen.seed,
-        progress=terminal_progress(),
+        progress=progress_of(chosen),
     )
     lines = []
     for study in done.studies:

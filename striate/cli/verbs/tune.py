@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.answer import SOURCES, Answer, terminal_progress
+from striate.cli.answer import SOURCES, Answer, progress_of
 from striate.recipe.keys import STRATEGIES
 
 HELP = "search hyper-parameters by trials on validation images, and train the best recipe"
@@ -65,7 +65,7 @@ def run(chosen: argparse.Namespace) -> Answer:
     from striate.jobs.tune import tune as job
     from striate.recipe import Recipe
 
-    progress = terminal_progress()
+    progress = progress_of(chosen)
     if chosen.resume:
         settled = ("data", "out", "space", "folds", "nested", "study", "net", "strategy", "seed", "recipe")
         if any(getattr(chosen, name) not in (None, "") for name in settled) or chosen.assignments:
