@@ -160,7 +160,7 @@ def settings_of(
 def named_models(models: Sequence[str | os.PathLike[str]]) -> dict[str, str]:
     """The models by their names: as given, else the run folder's, the file's without its ending, or the net's."""
     named: dict[str, str] = {}
-    for given in map(os.fspath, models):
+    for given in [os.fspath(model) for model in models]:
         name, equals, path = given.partition("=")
         if not equals or not _NAME.fullmatch(name):
             name, path = _own_name(given), given

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -146,9 +147,9 @@ class Batcher:
                 one.found.set_result(row)
 
 
-async def _all(work: Sequence[object]) -> list[Row]:
+async def _all(work: Sequence[Coroutine[Any, Any, Row]]) -> list[Row]:
     """The results of coroutines; after the first error the others are cancelled."""
-    tasks = [asyncio.ensure_future(one) for one in work]  # type: ignore[arg-type]
+    tasks = [asyncio.ensure_future(one) for one in work]
     try:
         return list(await asyncio.gather(*tasks))
     finally:

@@ -8,7 +8,9 @@ DESCRIPTION = (
     "Predictions for images. POST an image file to /predict; or use version 2 of the open inference protocol, which "
     "KServe's and Triton's clients speak."
 )
-_REFUSED = {
+Responses = dict[int | str, dict[str, Any]]  # by status, as FastAPI takes them
+
+_REFUSED: Responses = {
     400: {"description": "The request or the image cannot be used; `error` says why."},
     401: {"description": "The token is missing or wrong."},
     403: {"description": "A page of another site."},
@@ -19,7 +21,6 @@ _REFUSED = {
     421: {"description": "Another Host."},
     503: {"description": "Enough to do: ask again after Retry-After."},
 }
-Responses = dict[int | str, dict[str, Any]]
 
 
 def _answered(what: str, schema: dict[str, Any]) -> Responses:

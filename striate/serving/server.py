@@ -120,7 +120,7 @@ class _Server(uvicorn.Server):
     """uvicorn's server, whose process goes on after a signal has stopped it: there is an answer to print."""
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+    def capture_signals(self) -> Iterator[None]:
         if threading.current_thread() is not threading.main_thread():
             yield
             return

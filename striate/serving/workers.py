@@ -81,7 +81,7 @@ class Workers:
 
     def _message(self, found: Connection) -> object:
         try:
-            return found.recv()  # type: ignore[no-any-return]
+            return found.recv()
         except (EOFError, OSError):
             return None
 

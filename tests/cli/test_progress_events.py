@@ -29,7 +29,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 def schema(heading: str) -> dict[str, dict[str, str]]:
     """The table under a heading: event -> key -> type."""
     section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| `(\w+)` \| (?:`(\w+)`|\.\.\.) \| ([^|]*) \|", section, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| (?:`(\w+)`|\.\.\.) \|\s*([^|]*?)\s*\|", section, re.MULTILINE)
     found: dict[str, dict[str, str]] = {}
     for event, key, kind in rows:
         found.setdefault(event, {})[key or "..."] = kind.strip()

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from scenes import scene
 
-from striate.nets.build import create
 from striate.inference.image_predictor import ImagePredictor, Row
 from striate.inference.predictor import Predictor
 from striate.model import Model
+from striate.nets.build import create
 from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
 from striate.serving.guard import LOOPBACK, Access

@@ -101,7 +101,9 @@ def test_curl(server: Running, tmp_path: Path) -> None:
     command = ["curl", "-s", "--data-binary", f"@{tmp_path / 'new.jpg'}", address]
     done = subprocess.run(command, capture_output=True, check=True, timeout=20)
     assert json.loads(done.stdout) == server.predict(IMAGES[0], "?top=1").json
-    form = subprocess.run(["curl", "-s", "-F", f"file=@{tmp_path / 'new.jpg'}", address], capture_output=True, timeout=20)
+    form = subprocess.run(
+        ["curl", "-s", "-F", f"file=@{tmp_path / 'new.jpg'}", address], capture_output=True, timeout=20
+    )
     assert "curl --data-binary" in json.loads(form.stdout)["error"]
 
 
@@ -121,9 +123,17 @@ WRONG = [
     (b"{}", "-1", "the body has 2 bytes"),
     (b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1]}]}', None, "of datatype BYTES"),
     (b'{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [-1]}]}', None, "the shape of the input"),
-    (b'{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [5]}]}', None, "data is a list of texts"),
+    (
+        b'{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [5]}]}',
+        None,
+        "data is a list of texts",
+    ),
     (b'{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["%"]}]}', None, "not base64"),
-    (b'{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [2], "data": [""]}]}', None, "says 2 images; 1 were"),
+    (
+        b'{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [2], "data": [""]}]}',
+        None,
+        "says 2 images; 1 were",
+    ),
     (b'{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [0], "data": []}]}', None, "says 0 images"),
     (b'{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "parameters": 3}]}', None, "is an object"),
 ]
@@ -171,7 +181,7 @@ def test_metrics_count_what_happened(server: Running) -> None:
         found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
         return float(found[1]) if found else 0.0
 
-    good, bad = ('striate_requests_total{code="%d",path="/predict"}' % code for code in (200, 400))
+    good, bad = (f'striate_requests_total{{code="{code}",path="/predict"}}' for code in (200, 400))
     images = 'striate_images_total{model="insects"}'
     before = [number(name) for name in (good, bad, images)]
     server.predict(IMAGES[0])

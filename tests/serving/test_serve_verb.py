@@ -83,7 +83,9 @@ def served(*words: object) -> Iterator[tuple[subprocess.Popen[str], str, list[st
     """A server's process, its address, and the lines on standard error so far."""
     command = [sys.executable, "-W", "error", "-c", CODE, "serve", *map(str, words), "--port", "0", "--json"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
         lines: list[str] = []
         try:
             assert process.stderr is not None
