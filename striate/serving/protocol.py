@@ -24,7 +24,7 @@ from striate.serving.refusals import Refused
 INPUT = "image"
 LENGTH_HEADER = "inference-header-content-length"
 Outputs = Mapping[str, Sequence[Any]]  # by name: a row for each image
-TYPES = {"BYTES": "label", "FP32": "numbers"}
+MOST_JSON = 16 * 2**20  # bytes: while JSON is read, nobody else is answered
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ def parse(body: bytes, header_length: str | None) -> Request:
         if not (header_length.isascii() and header_length.isdecimal() and int(header_length[:20]) <= len(body)):
             raise _wrong(f"{LENGTH_HEADER} is {shown(header_length)}; the body has {len(body):,} bytes")
         length = int(header_length)
+    if length > MOST_JSON:
+        raise Refused(413, f"JSON has at most {MOST_JSON:,} bytes; more images fit behind it, as binary data")
     given = _json(body[:length])
     inputs = given.get("inputs")
     if not (isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], dict)):

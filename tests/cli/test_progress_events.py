@@ -98,7 +98,7 @@ def test_training_reports_as_the_page_says(tmp_path: Path, cli: Cli) -> None:
     logged = check((tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines(), LOG)
     assert [event["event"] for event in logged] == ["plan", "checks", "epoch", "epoch", "epoch", "done"]
     code, out, err = cli(*words)
-    (failed,) = check(err.splitlines(), EVENTS)
+    *_, failed = check(err.splitlines(), EVENTS)
     assert code == failed["code"] == 2 and failed["event"] == "failed" and "is in use" in failed["text"] and out == ""
 
 

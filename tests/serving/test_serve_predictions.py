@@ -159,6 +159,7 @@ def test_wrong_requests_are_refused_in_one_line(server: Running) -> None:
     for path, status in (("/v2/models/no/infer", 404), ("/nothing", 404)):
         assert server.ask("POST", path, good, headers).status == status
     assert server.ask("DELETE", "/predict").status == 405
+    assert server.ask("POST", "/v2/models/insects/infer", b" " * (2**24 + 1)).status == 413
     assert server.predict(IMAGES[0]).status == 200 and server.said == []
 
 

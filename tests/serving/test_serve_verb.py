@@ -124,7 +124,8 @@ def test_a_process_imports_no_torch_calls_nobody_and_stops_gently(model: Path) -
     assert json.loads(out[1]) == []  # no torch, and nothing else that is heavy
 
 
-def test_workers_share_a_port_and_one_that_dies_is_replaced(model: Path) -> None:
+@pytest.mark.slow
+def test_workers_of_the_command_line(model: Path) -> None:
     with served(model, "--workers", "2") as (process, address, _):
         workers = children(process.pid)
         assert len(workers) == 2
