@@ -125,6 +125,9 @@ def _work(opening: Opening, listening: socket.socket, pipe: Connection) -> None:
     except StriateError as error:
         tell(error)
         return
+    except Exception as error:  # one line whatever happens, as on the command line
+        tell(WorkError(f"a worker cannot open the models: {type(error).__name__}: {error}"))
+        return
 
     def listen() -> None:
         with contextlib.suppress(EOFError, OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 
@@ -30,3 +31,13 @@ class Brightness(ImagePredictor):
 def opening(listening: socket.socket, said: Callable[[str], None]) -> ModelServer:
     """The server of a worker."""
     return ModelServer({"brightness": Brightness()}, listening, Settings(Access(frozenset(LOOPBACK)), "0"), said)
+
+
+def dying(listening: socket.socket, said: Callable[[str], None]) -> ModelServer:
+    """No server: the process ends, as by a crash of a library."""
+    os._exit(3)
+
+
+def failing(listening: socket.socket, said: Callable[[str], None]) -> ModelServer:
+    """No server: an error that nobody expected."""
+    raise KeyError("odd")

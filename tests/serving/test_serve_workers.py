@@ -13,7 +13,7 @@ import urllib.request
 
 import pytest
 from PIL import Image
-from plain_worker import opening
+from plain_worker import dying, failing, opening
 
 from striate.errors import WorkError
 from striate.serving import workers as workers_room
@@ -67,5 +67,7 @@ def test_workers_that_cannot_start_are_one_error(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(workers_room, "RESTARTS", 2)
     listening = listen("127.0.0.1", 0)
     with pytest.raises(WorkError, match="the workers die before they are ready"):
-        Workers(1, os._exit, listening, lambda line: None).run(lambda: None)  # type: ignore[arg-type]
+        Workers(1, dying, listening, lambda line: None).run(lambda: None)
+    with pytest.raises(WorkError, match="a worker cannot open the models: KeyError: 'odd'"):
+        Workers(1, failing, listening, lambda line: None).run(lambda: None)
     listening.close()
