@@ -162,7 +162,7 @@ def named_models(models: Sequence[str | os.PathLike[str]]) -> dict[str, str]:
     named: dict[str, str] = {}
     for given in [os.fspath(model) for model in models]:
         name, equals, path = given.partition("=")
-        if not equals or not _NAME.fullmatch(name):
+        if not equals or not _NAME.fullmatch(name) or Path(given).exists():
             name, path = _own_name(given), given
         if not _NAME.fullmatch(name):
             raise RequestError(f"{shown(name, 60)} is no name for an address; give the model one: NAME={path}")
