@@ -73,7 +73,8 @@ def test_a_page_that_was_rebound_to_this_machine_is_not_answered(server: Running
         "",
         "[",
         "10.0.0.1",
-        "a@b",
+        "a@localhost",
+        "localhost#",
     ):
         found = server.predict(IMAGE, headers={"Host": host})
         assert found.status == 421 and found.headers["connection"] == "close", host
