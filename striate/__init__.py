@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from striate.jobs.quantize import quantize
     from striate.jobs.scale import scale
     from striate.jobs.search_architecture import search_architecture
+    from striate.jobs.serve import serve
     from striate.jobs.train import train
     from striate.jobs.tune import tune
     from striate.layers.batch_statistics import recalibrate
@@ -97,6 +98,7 @@ __all__ = [
     "register",
     "scale",
     "search_architecture",
+    "serve",
     "show",
     "swap_activation",
     "swap_norm",
@@ -142,6 +144,7 @@ _HOMES = {
     "quantize": "jobs.quantize",
     "scale": "jobs.scale",
     "search_architecture": "jobs.search_architecture",
+    "serve": "jobs.serve",
     "show": "jobs.catalogue",
     "recalibrate": "layers.batch_statistics",
     "register": "nets.own",

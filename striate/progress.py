@@ -23,6 +23,9 @@ class Progress:
     def say(self, line: str) -> None:
         """Show a line to the user."""
 
+    def stage(self, name: str) -> None:
+        """A stage of the work begins, such as "train"; the one before has ended."""
+
     @contextmanager
     def bar(self, what: str, total: int) -> Iterator[Step]:
         """A progress bar of `total` units during the `with` block."""
@@ -53,6 +56,10 @@ class Announcing(Progress):
         """Begin, and show the line."""
         self.begin()
         self._progress.say(line)
+
+    def stage(self, name: str) -> None:
+        """The stage, and nothing else: the work may still fail."""
+        self._progress.stage(name)
 
     @contextmanager
     def bar(self, what: str, total: int) -> Iterator[Step]:

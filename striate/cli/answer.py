@@ -16,6 +16,7 @@ SOURCES = (
 LAYOUTS = ("auto", "parts", "classes")
 LAYOUT_HELP = "how a folder is read: parts such as train/ and val/, or every folder a class (default: by their names)"
 OWN_NET = "FILE.py:CLASS"
+EVENTS = "jsonl"  # of --progress
 MODEL = "model file (an ensemble's, too), run folder, or a net with published weights"
 
 
@@ -32,8 +33,12 @@ class Answer:
     after: tuple[str, ...] = ()
 
 
-def terminal_progress() -> Progress:
-    """Lines and bars on standard error."""
+def progress_of(chosen: argparse.Namespace) -> Progress:
+    """Lines and bars on standard error; with `--progress jsonl`, events."""
+    if chosen.progress == EVENTS:
+        from striate.cli.events import EventProgress
+
+        return EventProgress(sys.stderr)
     from striate.cli.terminal import TerminalProgress
 
     return TerminalProgress(sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from striate.cli.answer import Answer, terminal_progress
+from striate.cli.answer import Answer, progress_of
 from striate.errors import RequestError
 
 # Options of both searches; those below are of this one alone.
@@ -53,7 +53,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         raise RequestError("tune --architecture needs DATA")
     if own.get("cost") == "latency" and "target" in own:
         own["target"] /= 1000
-    done = job(chosen.data, **shared, **own, progress=terminal_progress())
+    done = job(chosen.data, **shared, **own, progress=progress_of(chosen))
     lines = []
     for study in done.studies:
         best = study.best

@@ -11,6 +11,8 @@ import types
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from striate.cli.answer import EVENTS
+from striate.cli.events import event_line
 from striate.cli.streams import flush, open_missing, say, say_result
 from striate.errors import RequestError, StriateError, nearest, unknown
 from striate.storage import json_text
@@ -19,6 +21,7 @@ from striate.torchrun import Place, place
 VERBS = (
     "train",
     "predict",
+    "serve",
     "evaluate",
     "audit",
     "augment",
@@ -90,6 +93,12 @@ def _verb(verbs: argparse._SubParsersAction[_Parser], name: str, what: str, exam
     parser.add_argument(
         "--json", action="store_true", help="one JSON object on standard output, progress on standard error"
     )
+    parser.add_argument(
+        "--progress",
+        choices=["terminal", EVENTS],
+        default="terminal",
+        help="progress and errors on standard error: lines and bars, or one JSON object a line",
+    )
     return parser
 
 
@@ -127,14 +136,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(given)
     except StriateError as error:
-        return _failed(str(error), error.exit_code, as_json="--json" in given)
+        return _failed(str(error), error.exit_code, given)
     except KeyboardInterrupt:
-        say("striate: stopped")
-        return 130
+        return _failed("stopped", 130, [word for word in given if word != "--json"])
     except Exception as error:  # one line whatever happens; the traceback is for those who can mend it
         if os.environ.get(TRACEBACK) == "1":
             traceback.print_exc()
-        return _failed(_unforeseen(error), 1, as_json="--json" in given)
+        return _failed(_unforeseen(error), 1, given)
     finally:
         flush()
 
@@ -156,20 +164,25 @@ def _run(given: list[str]) -> int:
     answer = _module(chosen.verb).run(chosen)
     lost = say_result(json_text(answer.json) if chosen.json else answer.text)
     for line in answer.after:
-        say(line)
+        say(event_line("message", {"text": line}) if chosen.progress == EVENTS else line)
     return lost or int(answer.code)
 
 
-def _failed(message: str, code: int, *, as_json: bool) -> int:
-    """Tell an error, on one line; of several processes that stop, one reports, and an error of another names it."""
+def _failed(message: str, code: int, given: list[str]) -> int:
+    """Tell an error, on one line, as the options ask for it: they may be what is wrong, and are not parsed.
+
+    Of several processes that stop, one reports, and an error of another names it.
+    """
     line = " ".join(message.split())
     try:
         mine = place()
     except StriateError:  # told already: it is the error
         mine = Place()
-    if line:
+    if line and f"--progress {EVENTS}" in " ".join(given).replace("--progress=", "--progress "):
+        say(event_line("failed", {"text": line, "code": code}))
+    elif line:
         say(f"striate{f' ({mine})' if mine.rank else ''}: {line}")
-    if as_json and not mine.rank:
+    if "--json" in given and not mine.rank:
         say_result(json_text({"error": line}))
     return code
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from threading import Condition
 
 from striate.decoding.problems import UnreadableImage
@@ -35,6 +36,17 @@ class _Bytes:
 
 
 _IN_USE = _Bytes(LIMIT)
+_MOST: ContextVar[int | None] = ContextVar("most pixels of an image", default=None)
+
+
+@contextmanager
+def at_most(pixels: int) -> Iterator[None]:
+    """Within it, on this thread, larger images are refused before they are decoded: for images from strangers."""
+    before = _MOST.set(pixels)
+    try:
+        yield
+    finally:
+        _MOST.reset(before)
 
 
 @contextmanager
@@ -43,7 +55,9 @@ def reserved(size: tuple[int, int], stored: float) -> Iterator[None]:
 
     Waits while other threads use the room. Raises UnreadableImage if it is more than there can ever be.
     """
-    pixels = size[0] * size[1]
+    pixels, most = size[0] * size[1], _MOST.get()
+    if most is not None and pixels > most:
+        raise UnreadableImage("bomb", f"{size[0]:,} x {size[1]:,} pixels; at most {most:,} pixels are taken here")
     needed = round(pixels * stored) + 4 * min(pixels, LARGE // 4 if pixels > LARGE else pixels)
     if needed > LIMIT:
         raise UnreadableImage(

@@ -138,12 +138,20 @@ class ImagePredictor(ABC):
 
     def predict_crops(self, crops: Iterable[tuple[str, Images]]) -> Iterator[Prediction]:
         """A prediction for each (name, crop as `crop` makes it), a batch at a time; crops are consumed lazily."""
-        for name, (row, distance) in in_batches(self.rows, crops):
-            if np.isnan(row).any():
-                raise self._not_finite(repr(name))
-            threshold = self.ood_threshold
-            inside = None if threshold is None or distance is None else distance <= threshold
-            yield Prediction(name, self.task.answer(row), distance, inside)
+        for name, row in in_batches(self.rows, crops):
+            yield self.prediction(name, row)
+
+    def prediction(self, name: str, row: Row) -> Prediction:
+        """The prediction of an image of that name, from what `rows` gives for it.
+
+        Raises RequestError, naming the image, where the row is not finite.
+        """
+        values, distance = row
+        if np.isnan(values).any():
+            raise self._not_finite(repr(name))
+        threshold = self.ood_threshold
+        inside = None if threshold is None or distance is None else distance <= threshold
+        return Prediction(name, self.task.answer(values), distance, inside)
 
     def evaluate(
         self,

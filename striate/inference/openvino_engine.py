@@ -43,7 +43,7 @@ class OpenVinoEngine:
     def __init__(self, model: Model, precision: str, *, many: bool = False, graph: Any = None) -> None:
         self.precision = precision
         self.version = engine_version("openvino")
-        self._model, self._graph = model, graph
+        self._model, self._graph, self._for_many = model, graph, many
         _ = self._many if many else self._few  # compiled now, in memory of its own each; the other when it is needed
 
     @cached_property
@@ -59,10 +59,11 @@ class OpenVinoEngine:
     def run(self, images: Images) -> NDArray[np.float32]:
         """uint8 [N, H, W, C] -> float32 [N, D]."""
         images = np.ascontiguousarray(images)
-        if len(images) <= PIECE and "_many" not in self.__dict__:
+        if not self._for_many and (len(images) == 1 or (len(images) <= PIECE and "_many" not in self.__dict__)):
             self._few.infer([images])
             return np.array(self._few.get_output_tensor(0).data, dtype=np.float32)
-        pieces = [images[start : start + PIECE] for start in range(0, len(images), PIECE)]
+        size = min(PIECE, -(-len(images) // len(self._many)))  # of few images each stream has its share
+        pieces = [images[start : start + size] for start in range(0, len(images), size)]
         rows: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(pieces)
 
         def keep(request: Any, place: int) -> None:

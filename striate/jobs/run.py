@@ -91,9 +91,9 @@ def written(result: TrainResult, source: Source, plan: Plan, context: RunContext
     folder.write_text("audit.json", json_text(split.audit.as_dict(), indent=1))
     folder.write_text("split.csv", split_csv(split.audit, split.parts, split.folds))
     folder.write_text(OUTCOMES, outcomes_csv(split, result.evaluation))
-    with clock.stage("write the report"):
+    with context.stage("write the report"):
         folder.write_text(REPORT, render(run_report(source, plan, result, dict(clock.stages))))
-    with clock.stage("write the model"):
+    with context.stage("write the model"):
         write(folder.path / MODEL, model)
     remarks = result.evidence.remarks
     if result.history:

@@ -150,6 +150,7 @@ def _train(request: _Request, progress: Progress, processes: Processes, tensorbo
         require_writer()
         tensorboard = True
     check_request(recipe)
+    progress.stage("open the data")
     with clock.stage("open the data"):
         source, notes = open_for_training(recipe, (recipe.data.path or "") if request.data is None else request.data)
         if resume is not None and request.data is not None:

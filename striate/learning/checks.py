@@ -64,7 +64,7 @@ def run_checks(trainer: Trainer, rows: list[int]) -> tuple[Trainer, Checks]:
     trainer = trainer.with_recipe(recipe)
     checks = Checks.from_facts(context.folder.logged(EVENT))
     if checks is None and (_overfitted(recipe) or recipe.optimizer.lr == AUTO):
-        with context.clock.stage("check"), threads_for(trainer.net, recipe.train.batch):
+        with context.stage("check"), threads_for(trainer.net, recipe.train.batch):
             checks = _tried(trainer, rows)
         context.log(EVENT, checks.facts())
     checks = checks or Checks()
@@ -85,7 +85,7 @@ def _timed(trainer: Trainer, rows: list[int]) -> Recipe:
         return recipe
     if small_step(trainer.net, recipe.train.batch):  # nothing to gain, and the choice would be random
         return recipe.updated({key: plain for key, plain in TIMED.items() if recipe.value(key) == "auto"})
-    with context.clock.stage("check"), threads_for(trainer.net, recipe.train.batch):
+    with context.stage("check"), threads_for(trainer.net, recipe.train.batch):
         ready = trainer.ready(rows)
         chosen = choose_fastest(ready.module, ready.examples, recipe, rates=ready.rates, hooks=ready.state.hooks)
     if len(chosen.seconds) > 1:

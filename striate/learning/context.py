@@ -57,6 +57,13 @@ class RunContext:
                 self.progress.say(str(error))
             self.reported.add(str(error))
 
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time the `with` block as part of the stage `name`, and tell that it begins."""
+        self.progress.stage(name)
+        with self.clock.stage(name):
+            yield
+
     @property
     def advice(self) -> str:
         """How to resume the run, appended to the message that it stopped."""

@@ -53,9 +53,9 @@ def train_with_folds(trainer: Trainer, fit: Fit = fit_trainer) -> Trained:
     trainer, checks = run_checks(trainer, rows)
     out_of_fold = None
     if split.folds is not None:
-        with context.clock.stage("train the folds"):
+        with context.stage("train the folds"):
             out_of_fold = _fold_by_fold(trainer, fit)
-    with context.clock.stage("train"):
+    with context.stage("train"):
         # A "test" part is not used before the end.
         fitted = fit(
             trainer, rows, split.rows("val") or split.held_out_rows, lambda r: context.log("epoch", r), "train"
@@ -69,7 +69,7 @@ def evaluate(trained: Trained, model: Model, ood: Source | None, facts: dict[str
     """The result: `model`, which is the trained one with its thresholds, evaluated on the held-out images."""
     trainer = trained.trainer
     split, recipe, predictor = trainer.data.split, trainer.recipe, trainer.predictor(model)
-    with trainer.context.clock.stage("predict"):
+    with trainer.context.stage("predict"):
         predictions = predictor.predictions(trainer.images.exact(split.held_out_rows))
         model, distances, ood_evaluation = _by_embedding(trainer, predictor, ood)
     evaluation, folds = evaluated(split, model.task, predictions, trained.out_of_fold, trainer.extensions.metrics)

@@ -53,13 +53,13 @@ class Prepared:
 def prepare_features(source: Source, net: str, recipe: Recipe, context: RunContext) -> Prepared:
     """Read every image and run it through the pretrained `net`. Raises RequestError for data that cannot be trained
     on."""
-    with context.clock.stage("backbone"):
+    with context.stage("backbone"):
         asked = recipe.inference
         extractor = feature_extractor(pretrained(net), asked.engine, asked.precision, len(source.items))
     if asked.precision == "auto" and extractor.precision != "float32":
-        with context.clock.stage("choose the precision"):
+        with context.stage("choose the precision"):
             extractor = checked_precision(source, extractor)
-    with context.clock.stage("read and extract features"):
+    with context.stage("read and extract features"):
         pairs, cache = extract(source, extractor, context.progress)
     split = _split(source, pairs, recipe, context, extractor.backbone.pixels)
     features = Features(extractor, cache, features_of(split.audit.usable, cache))
@@ -73,7 +73,7 @@ def prepare_images(source: Source, pixels: Pixels, recipe: Recipe, context: RunC
     """
     from striate.learning.image_cache import cache_images
 
-    with context.clock.stage("look"), context.processes.in_turn():
+    with context.stage("look"), context.processes.in_turn():
         cache = cache_images(source, pixels, larger=larger, progress=context.progress)
     split = _split(source, cache.pairs, recipe, context, pixels)
     images = cache.of(split.audit.usable)
@@ -85,7 +85,7 @@ def with_images(prepared: Prepared, context: RunContext, *, larger: bool) -> Pre
     """The same data, with its images decoded for training."""
     from striate.learning.image_cache import cache_images
 
-    with context.clock.stage("decode for training"):
+    with context.stage("decode for training"):
         cache = cache_images(prepared.source, prepared.pixels, larger=larger, progress=context.progress)
     return dataclasses.replace(prepared, images=cache.of(prepared.split.audit.usable))
 

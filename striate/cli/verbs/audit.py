@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.answer import LAYOUT_HELP, LAYOUTS, SOURCES, Answer, terminal_progress
+from striate.cli.answer import LAYOUT_HELP, LAYOUTS, SOURCES, Answer, progress_of
 from striate.errors import printable
 
 HELP = "check every image and report problems"
@@ -34,7 +34,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         labels=chosen.labels,
         html=chosen.html,
         fix_list=chosen.fix_list,
-        progress=terminal_progress(),
+        progress=progress_of(chosen),
     )
     lines = [f"{len(found.usable):,} usable images {found.task.describe()}"]
     for name, counts in found.counts().items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.answer import SOURCES, Answer, terminal_progress
+from striate.cli.answer import SOURCES, Answer, progress_of
 from striate.errors import printable
 
 HELP = "draw a sheet of augmented images as the network will see them"
@@ -36,7 +36,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         augment=None if chosen.augment is None else augment_keys(chosen.augment),
         size=chosen.size,
         seed=chosen.seed,
-        progress=terminal_progress(),
+        progress=progress_of(chosen),
     )
     lines = [f"Sheet  {printable(str(done.path))}: {done.size[0]} x {done.size[1]} pixels, one row for each of"]
     return Answer("\n".join([*lines, *(f"  {row}" for row in done.rows)]), done.as_dict())

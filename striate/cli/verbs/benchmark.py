@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.answer import SOURCES, Answer, terminal_progress
+from striate.cli.answer import SOURCES, Answer, progress_of
 
 HELP = "compare networks under an equal budget"
 EXAMPLE = "striate benchmark lenet5_plain resnet20 --data digits --budget 20epochs --out bench"
@@ -58,7 +58,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         pretrained=pretrained,
         recipe=recipe,
         dry=chosen.dry,
-        progress=terminal_progress(),
+        progress=progress_of(chosen),
     )
     lines = [printable(line) for line in done.lines()]
     if done.folder is not None:

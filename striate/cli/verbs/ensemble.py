@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from striate.cli.answer import MODEL, SOURCES, Answer, own_net_option, terminal_progress
+from striate.cli.answer import MODEL, SOURCES, Answer, own_net_option, progress_of
 from striate.errors import RequestError, printable
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         weights=_numbers(chosen.weights),
         part=chosen.part,
         engine=chosen.engine,
-        progress=terminal_progress(),
+        progress=progress_of(chosen),
     )
     return Answer("\n".join(_lines(done)), done.as_dict())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.answer import MODEL, SOURCES, Answer, engine_options, own_net_option, terminal_progress, views_option
+from striate.cli.answer import MODEL, SOURCES, Answer, engine_options, own_net_option, progress_of, views_option
 from striate.errors import printable
 
 HELP = "evaluate a model on labelled images"
@@ -35,7 +35,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         engine=chosen.engine,
         precision=chosen.precision,
         calibrate=chosen.calibrate,
-        progress=terminal_progress(),
+        progress=progress_of(chosen),
     )
     facts = done.as_dict()
     rows = done.evaluation.rows()

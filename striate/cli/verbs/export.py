@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.answer import MODEL, Answer, own_net_option, terminal_progress
+from striate.cli.answer import MODEL, Answer, own_net_option, progress_of
 
 HELP = "write a graph that runs without Striate"
 EXAMPLE = "striate export run --to onnx"
@@ -37,7 +37,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         out=chosen.out,
         images=chosen.images,
         precision=chosen.precision,
-        progress=terminal_progress(),
+        progress=progress_of(chosen),
     )
     text = (
         f"Wrote {done.path}: uint8 RGB images [N, height, width, 3] in, {' and '.join(done.outputs)} out.\n"

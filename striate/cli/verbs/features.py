@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.answer import LAYOUT_HELP, LAYOUTS, SOURCES, Answer, net_with_weights, terminal_progress
+from striate.cli.answer import LAYOUT_HELP, LAYOUTS, SOURCES, Answer, net_with_weights, progress_of
 from striate.errors import printable
 
 HELP = "write the images as feature vectors of a pretrained network"
@@ -47,7 +47,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         layout=chosen.layout,
         engine=chosen.engine,
         precision=chosen.precision,
-        progress=terminal_progress(),
+        progress=progress_of(chosen),
     )
     lines = [done.words(), f"File   {printable(chosen.out)}", done.audit.last_line()]
     return Answer("\n".join(lines), {"out": chosen.out, **done.as_dict()})

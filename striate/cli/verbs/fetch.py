@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.answer import Answer, terminal_progress
+from striate.cli.answer import Answer, progress_of
 from striate.errors import RequestError
 
 HELP = "download a named data set, or a network's published weights; no other verb downloads"
@@ -44,7 +44,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         raise RequestError(
             f"--peer names a library's weights of a network, and {chosen.name} is a data set: leave it out"
         )
-    found = job(chosen.name, source=chosen.source, progress=terminal_progress())
+    found = job(chosen.name, source=chosen.source, progress=progress_of(chosen))
     text = (
         f"{found.images:,} images of {found.name}, {found.bytes / 1e6:.1f} MB, are in {found.folder}\n"
         f"Next: striate train {found.name}"
@@ -55,7 +55,7 @@ def run(chosen: argparse.Namespace) -> Answer:
 def _weights(chosen: argparse.Namespace) -> Answer:
     from striate.jobs.fetch_weights import fetch_weights as job
 
-    found = job(chosen.name, source=chosen.source, peer=chosen.peer, progress=terminal_progress())
+    found = job(chosen.name, source=chosen.source, peer=chosen.peer, progress=progress_of(chosen))
     text = (
         f"{found.library}'s weights of {found.net} ({found.name}) are in {found.path}\n"
         f"Next: striate train photos/ --net {found.net} --weights {found.library}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.answer import Answer, terminal_progress
+from striate.cli.answer import Answer, progress_of
 from striate.weights.libraries import LIBRARIES
 
 HELP = "convert another library's weights to a model file"
@@ -49,7 +49,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         out=chosen.out,
         keep=chosen.keep,
         classes=classes,
-        progress=terminal_progress(),
+        progress=progress_of(chosen),
     )
     if done.published:
         known = f"It is the published file {done.published.file}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from striate.cli.answer import MODEL, SOURCES, Answer, own_net_option, terminal_progress
+from striate.cli.answer import MODEL, SOURCES, Answer, own_net_option, progress_of
 from striate.errors import RequestError, printable
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         html=chosen.out,
         png=chosen.png,
         seed=chosen.seed,
-        progress=terminal_progress(),
+        progress=progress_of(chosen),
     )
     lines = [line for one in done.images for line in _lines(done, one)]
     lines.append(f"Page  {printable(chosen.out)}")
@@ -88,7 +88,7 @@ def _net(chosen: argparse.Namespace) -> Answer:
         out=chosen.out,
         png=chosen.png,
         seed=chosen.seed,
-        progress=terminal_progress(),
+        progress=progress_of(chosen),
     )
     norms = [
         f"  {one['layer']}: {one['filters']} filters, mean norm {one['norm_mean']:.3g}" for one in found["filters"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 
-from striate.cli.answer import Answer, terminal_progress
+from striate.cli.answer import Answer, progress_of
 from striate.errors import RequestError, printable
 from striate.nets.catalog import KINDS, Entry
+from striate.progress import Progress
 
 HELP = "list the networks"
 EXAMPLE = "striate nets 'resnet*' --max-parameters 1M --sort madds"
@@ -61,7 +62,7 @@ def run(chosen: argparse.Namespace) -> Answer:
     if not found:
         return Answer("no net matches these filters", {"nets": []})
     if chosen.by_year:
-        return _by_year(found, chosen.by_year)
+        return _by_year(found, chosen.by_year, progress_of(chosen))
     width = max(len(entry.name) for entry in found)
     by_error = chosen.sort == "error"
     across = max(len(str(entry.published.get("data", "-"))) for entry in found)
@@ -79,13 +80,13 @@ def run(chosen: argparse.Namespace) -> Answer:
     return Answer("\n".join(lines), {"nets": [dataclasses.asdict(entry) for entry in found]})
 
 
-def _by_year(nets: list[Entry], page: str) -> Answer:
+def _by_year(nets: list[Entry], page: str, progress: Progress) -> Answer:
     """The page of these networks by year."""
     import dataclasses
 
     from striate.jobs.by_year import by_year
 
-    rows = by_year(nets, page, progress=terminal_progress())
+    rows = by_year(nets, page, progress=progress)
     facts = {"page": page, "nets": [dataclasses.asdict(row) for row in rows]}
     return Answer(f"{len(rows)} nets with a published error on ImageNet\nPage {printable(page)}", facts)
 

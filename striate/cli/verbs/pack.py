@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.answer import SOURCES, Answer, terminal_progress
+from striate.cli.answer import SOURCES, Answer, progress_of
 from striate.errors import printable
 
 HELP = "decode all images once into one file that opens immediately"
@@ -32,5 +32,5 @@ def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
     from striate.jobs.pack import pack as job
 
-    done = job(chosen.data, out=chosen.out, size=chosen.size, rule=chosen.rule, progress=terminal_progress())
+    done = job(chosen.data, out=chosen.out, size=chosen.size, rule=chosen.rule, progress=progress_of(chosen))
     return Answer(f"{printable(done.words())}\n{done.audit.last_line()}", done.as_dict())

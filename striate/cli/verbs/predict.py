@@ -6,7 +6,7 @@ import argparse
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from striate.cli.answer import MODEL, Answer, engine_options, own_net_option, terminal_progress, views_option
+from striate.cli.answer import MODEL, Answer, engine_options, own_net_option, progress_of, views_option
 from striate.errors import printable
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         sort_into=chosen.sort_into,
         link=chosen.link,
         unsure=chosen.unsure,
-        progress=terminal_progress(),
+        progress=progress_of(chosen),
     )
     lines = _written(chosen, done) or [f"{printable(one.source)}: {_line(one)}" for one in done.predictions]
     lines += [f"not predicted: {printable(why)}" for _, why in done.failed]

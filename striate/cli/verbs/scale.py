@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from striate.cli.answer import SOURCES, Answer, terminal_progress
+from striate.cli.answer import SOURCES, Answer, progress_of
 
 if TYPE_CHECKING:
     from striate.jobs.scale import Scaling
@@ -49,7 +49,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         images=chosen.images,
         epochs=chosen.epochs,
         seed=chosen.seed,
-        progress=terminal_progress(),
+        progress=progress_of(chosen),
     )
     return Answer("\n".join(_grid(done) if done.grid else _figures(done)), done.as_dict())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from striate.cli.answer import LAYOUT_HELP, LAYOUTS, SOURCES, Answer, net_with_weights, terminal_progress
+from striate.cli.answer import LAYOUT_HELP, LAYOUTS, SOURCES, Answer, net_with_weights, progress_of
 from striate.recipe.keys import LINEAR_HEADS, STRATEGIES, VOTING_HEADS
 from striate.recipe.optimizers import OPTIMIZERS
 from striate.recipe.schedules import SCHEDULES
@@ -148,7 +148,7 @@ def run(chosen: argparse.Namespace) -> Answer:
             raise RequestError("--resume RUN uses the recipe that the run was started with, and takes no other option")
     elif not (chosen.data or recipe.data.path):
         raise RequestError(f"train needs DATA: a {SOURCES}")
-    progress = terminal_progress()
+    progress = progress_of(chosen)
     if chosen.resume:
         run = job(resume=chosen.resume, tensorboard=chosen.tensorboard, progress=progress)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from striate.cli import architecture
-from striate.cli.answer import SOURCES, Answer, terminal_progress
+from striate.cli.answer import SOURCES, Answer, progress_of
 from striate.recipe.keys import STRATEGIES
 
 HELP = "search a recipe or an architecture by trials on validation images, and train the best"
@@ -86,7 +86,7 @@ def _recipe_search(chosen: argparse.Namespace) -> Answer:
     from striate.jobs.tune import tune as job
     from striate.recipe import Recipe
 
-    progress = terminal_progress()
+    progress = progress_of(chosen)
     if chosen.resume:
         settled = ("out", "space", "method", "folds", "nested", "pruner", "points", "study", "net", "strategy", "seed",
                    "recipe")  # fmt: skip

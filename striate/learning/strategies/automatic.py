@@ -24,7 +24,7 @@ def train(
     ood = open_ood(recipe.data.ood)
     prepared = prepare_features(source, plan.net, recipe, context)
     fitted = fit_head(prepared, context)
-    with context.clock.stage("choose the strategy"):
+    with context.stage("choose the strategy"):
         # A head that was asked for and is not linear stays: fine-tuning could not train it.
         gain = None if recipe.head.kind in VOTING_HEADS else expected_gain(prepared, fitted)
         plan = _decided(plan, prepared, gain, context)

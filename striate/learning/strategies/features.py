@@ -35,15 +35,17 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, exten
 def fit_head(prepared: Prepared, context: RunContext) -> HeadFit:
     """The head on the prepared features, with its cross-validation."""
     assert prepared.features is not None
-    with context.clock.stage("fit the head"), context.progress.bar("Fitting the head", FITS) as bar:
+    with context.stage("fit the head"), context.progress.bar("Fitting the head", FITS) as bar:
 
         def on_try(c: float) -> None:
             bar.advance()
             bar.note(f"C = {c:.3g}")
+            context.log("head", {"kind": "logistic", "C": c})
 
         def on_kind(kind: str) -> None:
             bar.advance()
             bar.note(kind)
+            context.log("head", {"kind": kind})
 
         return cross_validated_head(prepared.split, prepared.features.matrix, prepared.recipe, on_try, on_kind)
 
@@ -99,7 +101,7 @@ def _learning_curve(
         head = fit_on(split, matrix, recipe, rows)
         return split.audit.task.predictions(head.logits(held_out))
 
-    with context.clock.stage("learning curve"), context.progress.bar("The learning curve", FITS_OF_CURVE) as bar:
+    with context.stage("learning curve"), context.progress.bar("The learning curve", FITS_OF_CURVE) as bar:
         return learning_curve(split, predictions, predict, recipe.seed, bar.advance)
 
 
@@ -111,7 +113,7 @@ def _with_ood(
         return model, None
     features, split = prepared.features, prepared.split
     assert features is not None
-    with context.clock.stage("out-of-distribution images"):
+    with context.stage("out-of-distribution images"):
         pairs, cache = extract(ood, features.extractor, context.progress)
         usable = audit(ood, pairs, trained_only=False).usable
         rows = cache.matrix(entry.record.digest for entry in usable)

@@ -73,7 +73,7 @@ def from_fitted_head(
     assert isinstance(fitted.head, Head)
     pretrained = Pretrained(features, fitted.head)
     prepared = with_images(prepared, context, larger=moves(recipe))
-    with context.clock.stage("test mirroring"):
+    with context.stage("test mirroring"):
         prepared, notes = with_tested_flip(prepared, given)
     backbone = features.extractor.backbone
     trained = train_with_folds(Trainer(backbone.net, prepared, context, pretrained.initial, extensions), pretrained.fit)

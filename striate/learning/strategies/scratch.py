@@ -48,10 +48,10 @@ def train(
     given, recipe = recipe.augment, recipe.updated({"augment": chosen_augment(recipe.augment, pixels)})
     larger = Augmentation.of(recipe.augment).zooms and summary.side > pixels.height
     prepared = _with_epochs(prepare_images(source, pixels, recipe, context, larger=larger))
-    with context.clock.stage("test mirroring"):
+    with context.stage("test mirroring"):
         prepared, notes = with_tested_flip(prepared, given)
     trained = train_with_folds(Trainer(plan.net, prepared, context, random_weights, extensions))
-    with context.clock.stage("predict"):
+    with context.stage("predict"):
         model = _with_thresholds(trained)
     result = evaluate(trained, model, ood, {})
     return dataclasses.replace(result, notes=(*notes, *result.notes))

@@ -1,0 +1,52 @@
+"""`striate serve`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+from striate.cli.answer import MODEL, Answer, progress_of
+from striate.errors import RequestError
+
+HELP = "serve the predictions of models over HTTP"
+EXAMPLE = "striate serve run other=other-run --port 8000"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument("models", nargs="+", metavar="MODEL", help=f"{MODEL}; NAME=MODEL gives it another name")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address to listen on (default 127.0.0.1); one that other machines reach needs a token and a certificate",
+    )
+    parser.add_argument("--port", type=int, default=8000, metavar="N", help="port (default 8000); 0: any free one")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes behind the port (default 1)")
+    parser.add_argument(
+        "--token-file", metavar="FILE", help="file with the token that requests must have (or set STRIATE_TOKEN)"
+    )
+    parser.add_argument("--certfile", metavar="FILE", help="serve HTTPS with this certificate (PEM)")
+    parser.add_argument("--keyfile", metavar="FILE", help="the certificate's key, if it is not in the same file")
+    parser.add_argument(
+        "--name", metavar="HOST", action="append", default=[], help="a host name by which clients call it; repeatable"
+    )
+
+
+def run(chosen: argparse.Namespace) -> Answer:
+    """The verb."""
+    from striate.jobs.serve import serve as job
+
+    if chosen.keyfile and not chosen.certfile:
+        raise RequestError("--keyfile is the key of a certificate: give that, too (--certfile)")
+    done = job(
+        chosen.models,
+        host=chosen.host,
+        port=chosen.port,
+        workers=chosen.workers,
+        token_file=chosen.token_file,
+        tls=(chosen.certfile, chosen.keyfile or "") if chosen.certfile else None,
+        names=chosen.name,
+        progress=progress_of(chosen),
+    )
+    return Answer(f"Stopped; {done.requests:,} requests were answered.", dataclasses.asdict(done))

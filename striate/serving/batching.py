@@ -1,0 +1,160 @@
+"""Batches without a timer: while the engine runs, decoded images gather; then as many as go are run together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from striate.decoding.budget import at_most
+from striate.inference.image_predictor import ImagePredictor, Row
+from striate.pixels import Images, UnreadableImage, decode
+from striate.serving.limits import Limits
+from striate.serving.metrics import Metrics
+from striate.serving.refusals import Refused, overloaded
+
+SIZES = (1, 8, 32)  # images in a batch, of which the best is measured
+LONG = 0.1  # seconds: the largest size is not tried where it would take longer, so that a server starts soon
+GAIN = 0.95  # a larger batch is taken if an image then takes less than this share of the time
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    """A decoded image that waits for the engine, since a moment."""
+
+    crop: Images
+    found: asyncio.Future[Row]
+    since: float
+
+
+def measured_batch(predictor: ImagePredictor) -> int:
+    """The number of images that the engine should run together, by its times for black images.
+
+    It opens the engine, and runs it once before it is timed.
+    """
+    best, least = 1, float("inf")
+    for size in SIZES:
+        if size == SIZES[-1] and least * size > LONG:
+            break
+        crops = np.zeros((size, *predictor.view.shape), np.uint8)
+        predictor.rows(crops)
+        seconds = []
+        for _ in range(2):
+            start = time.perf_counter()
+            predictor.rows(crops)
+            seconds.append((time.perf_counter() - start) / size)
+        if min(seconds) < GAIN * least:
+            best, least = size, min(seconds)
+    return best
+
+
+class Batcher:
+    """One model behind a queue of bounded length. `size`: images in a batch, at most.
+
+    Everything but decoding and running happens on the event loop.
+    """
+
+    def __init__(
+        self, name: str, predictor: ImagePredictor, size: int, decoders: Executor, limits: Limits, metrics: Metrics
+    ) -> None:
+        self.name, self.predictor, self.size, self.limits = name, predictor, size, limits
+        self._decoders, self._metrics = decoders, metrics
+        self._engine = ThreadPoolExecutor(1, f"engine-{name}")
+        self._waiting: deque[_Waiting] = deque()
+        self._running: asyncio.Task[None] | None = None
+        self.admitted = 0  # images that are waiting or being predicted
+
+    async def rows(self, contents: Sequence[bytes]) -> list[Row]:
+        """The predictions for encoded images, in order; see `ImagePredictor.rows`.
+
+        Raises Refused for an image that cannot be read, and, at once, if the queue has no room for all of them.
+        """
+        if len(contents) > self.limits.queue:
+            raise Refused(413, f"a request has at most {self.limits.queue} images; this one has {len(contents):,}")
+        if self.admitted + len(contents) > self.limits.queue:
+            raise overloaded(f"{self.admitted} images are waiting for the model {self.name!r}")
+        self._count(len(contents))
+        try:
+            if len(contents) == 1:
+                return [await self._row(contents[0], 0)]
+            return await _all([self._row(content, place) for place, content in enumerate(contents)])
+        finally:
+            self._count(-len(contents))
+
+    def close(self) -> None:
+        """End the engine's thread, once it is idle."""
+        self._engine.shutdown(wait=False, cancel_futures=True)
+
+    def _count(self, images: int) -> None:
+        self.admitted += images
+        self._metrics.queue(self.name, self.admitted)
+
+    async def _row(self, content: bytes, place: int) -> Row:
+        """One image decoded, then its row; an image whose client has left is dropped before either."""
+        loop, start = asyncio.get_running_loop(), time.perf_counter()
+        try:
+            crop = await loop.run_in_executor(self._decoders, self._crop, content)
+        except UnreadableImage as error:
+            status = 413 if error.kind == "bomb" else 400
+            raise Refused(status, f"image {place} cannot be used: {error.kind}, {error}") from None
+        now = time.perf_counter()
+        self._metrics.seconds(self.name, "decode", now - start)
+        waiting = _Waiting(crop, loop.create_future(), now)
+        self._waiting.append(waiting)
+        if self._running is None:
+            self._running = loop.create_task(self._run())
+        return await waiting.found
+
+    def _crop(self, content: bytes) -> Images:
+        view = self.predictor.view
+        with at_most(self.limits.pixels):
+            return view.apply(decode(content, at_least=view.at_least).image)
+
+    async def _run(self) -> None:
+        """Run batches until nobody waits."""
+        try:
+            while batch := self._batch():
+                await self._answer(batch)
+        finally:
+            self._running = None
+
+    def _batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        while self._waiting and len(batch) < self.size:
+            one = self._waiting.popleft()
+            if not one.found.done():  # else its client has left
+                batch.append(one)
+        return batch
+
+    async def _answer(self, batch: list[_Waiting]) -> None:
+        start = time.perf_counter()
+        for one in batch:
+            self._metrics.seconds(self.name, "wait", start - one.since)
+        try:
+            crops = np.stack([one.crop for one in batch])
+            rows = await asyncio.get_running_loop().run_in_executor(self._engine, self.predictor.rows, crops)
+        except Exception as error:  # every one of the batch has to be answered
+            for one in batch:
+                if not one.found.done():
+                    one.found.set_exception(error)
+            return
+        self._metrics.batch(self.name, len(batch), time.perf_counter() - start)
+        for one, row in zip(batch, rows, strict=True):
+            if not one.found.done():
+                one.found.set_result(row)
+
+
+async def _all(work: Sequence[Coroutine[Any, Any, Row]]) -> list[Row]:
+    """The results of coroutines; after the first error the others are cancelled."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -1,0 +1,29 @@
+"""Answers that are refusals: the status of HTTP, a line that says why, and whether the connection is closed."""
+
+from __future__ import annotations
+
+from starlette.responses import JSONResponse
+
+RETRY_AFTER = 1  # seconds, after which a client that was sent away may ask again
+
+
+class Refused(Exception):  # noqa: N818  (the client is at fault, or early; nothing is wrong here)
+    """status: of HTTP. why: a line for the client. close: the connection, because the rest of the request is unread."""
+
+    def __init__(self, status: int, why: str, close: bool = False) -> None:
+        super().__init__(why)
+        self.status, self.why, self.close = status, why, close
+
+    def answer(self) -> JSONResponse:
+        """As the protocol's JSON."""
+        headers = {"connection": "close"} if self.close else {}
+        if self.status == 503:
+            headers["retry-after"] = str(RETRY_AFTER)
+        if self.status == 401:
+            headers["www-authenticate"] = "Bearer"
+        return JSONResponse({"error": self.why}, self.status, headers=headers)
+
+
+def overloaded(what: str, *, close: bool = False) -> Refused:
+    """The refusal of a server that has enough to do."""
+    return Refused(503, f"{what}; ask again in {RETRY_AFTER} s, or another server", close)

@@ -1,0 +1,105 @@
+"""What OpenAPI cannot be told by types: bodies that are images, and the protocol's JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DESCRIPTION = (
+    "Predictions for images. POST an image file to /predict; or use version 2 of the open inference protocol, which "
+    "KServe's and Triton's clients speak."
+)
+Responses = dict[int | str, dict[str, Any]]  # by status, as FastAPI takes them
+
+_REFUSED: Responses = {
+    400: {"description": "The request or the image cannot be used; `error` says why."},
+    401: {"description": "The token is missing or wrong."},
+    403: {"description": "A page of another site."},
+    404: {"description": "No such model."},
+    408: {"description": "The body did not arrive in time."},
+    413: {"description": "Too many bytes, pixels or images."},
+    415: {"description": "A form, or a compressed body."},
+    421: {"description": "Another Host."},
+    503: {"description": "Enough to do: ask again after Retry-After."},
+}
+
+
+def _answered(what: str, schema: dict[str, Any]) -> Responses:
+    return {200: {"description": what, "content": {"application/json": {"schema": schema}}}, **_REFUSED}
+
+
+IMAGE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            kind: {"schema": {"type": "string", "format": "binary"}}
+            for kind in ("image/jpeg", "image/png", "application/octet-stream")
+        },
+    }
+}
+PREDICTED = _answered(
+    "The prediction.",
+    {
+        "type": "object",
+        "required": ["model", "label"],
+        "properties": {
+            "model": {"type": "string"},
+            "label": {"type": "string", "description": "The class, the labels or the value."},
+            "confidence": {"type": ["number", "null"]},
+            "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
+            "in_distribution": {"type": "boolean", "description": "Of models with a detector."},
+            "distance": {"type": "number"},
+        },
+    },
+)
+_INPUT = {
+    "type": "object",
+    "required": ["name", "datatype", "shape"],
+    "properties": {
+        "name": {"const": "image"},
+        "datatype": {"const": "BYTES"},
+        "shape": {"type": "array", "items": {"type": "integer"}},
+        "data": {"type": "array", "items": {"type": "string", "format": "byte"}},
+        "parameters": {"type": "object", "properties": {"binary_data_size": {"type": "integer"}}},
+    },
+}
+INFER_BODY: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "Inference-Header-Content-Length",
+            "in": "header",
+            "required": False,
+            "description": "Bytes of JSON before the binary data.",
+            "schema": {"type": "integer"},
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["inputs"],
+                    "properties": {
+                        "id": {"type": "string"},
+                        "inputs": {"type": "array", "items": _INPUT, "minItems": 1, "maxItems": 1},
+                        "outputs": {"type": "array", "items": {"type": "object"}},
+                    },
+                }
+            },
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        },
+    },
+}
+INFERRED = _answered(
+    "The outputs.",
+    {
+        "type": "object",
+        "required": ["model_name", "outputs"],
+        "properties": {
+            "model_name": {"type": "string"},
+            "model_version": {"type": "string"},
+            "id": {"type": "string"},
+            "outputs": {"type": "array", "items": {"type": "object"}},
+        },
+    },
+)
