@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from striate.jobs.features import features
     from striate.jobs.fetch import fetch
     from striate.jobs.import_weights import import_weights
+    from striate.jobs.index import index
     from striate.jobs.inspect import inspect_images
     from striate.jobs.lesson import lesson
     from striate.jobs.load import load
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from striate.jobs.predict import predict
     from striate.jobs.quantize import quantize
     from striate.jobs.scale import scale
+    from striate.jobs.search import evaluate_search, near_duplicates, search
     from striate.jobs.search_architecture import search_architecture
     from striate.jobs.train import train
     from striate.jobs.tune import tune
@@ -78,16 +80,19 @@ __all__ = [
     "create",
     "ensemble",
     "evaluate",
+    "evaluate_search",
     "export",
     "features",
     "fetch",
     "fully_convolutional",
     "import_weights",
+    "index",
     "inspect_images",
     "lesson",
     "list_nets",
     "load",
     "move_norm",
+    "near_duplicates",
     "open_data",
     "pack",
     "paper_recipe",
@@ -96,6 +101,7 @@ __all__ = [
     "recalibrate",
     "register",
     "scale",
+    "search",
     "search_architecture",
     "show",
     "swap_activation",
@@ -125,22 +131,26 @@ _HOMES = {
     "check_net": "nets.check",
     "ensemble": "jobs.ensemble",
     "evaluate": "jobs.evaluate",
+    "evaluate_search": "jobs.search",
     "export": "jobs.export",
     "features": "jobs.features",
     "fetch": "jobs.fetch",
     "fully_convolutional": "anatomy.fully_convolutional",
     "import_weights": "jobs.import_weights",
+    "index": "jobs.index",
     "inspect_images": "jobs.inspect",
     "lesson": "jobs.lesson",
     "list_nets": "jobs.catalogue",
     "load": "jobs.load",
     "move_norm": "nets.norms",
+    "near_duplicates": "jobs.search",
     "open_data": "data.dataset",
     "pack": "jobs.pack",
     "paper_recipe": "nets.papers",
     "predict": "jobs.predict",
     "quantize": "jobs.quantize",
     "scale": "jobs.scale",
+    "search": "jobs.search",
     "search_architecture": "jobs.search_architecture",
     "show": "jobs.catalogue",
     "recalibrate": "layers.batch_statistics",

@@ -26,6 +26,8 @@ VERBS = (
     "tune",
     "pack",
     "features",
+    "index",
+    "search",
     "compare",
     "benchmark",
     "ensemble",
@@ -94,7 +96,7 @@ def _verb(verbs: argparse._SubParsersAction[_Parser], name: str, what: str, exam
 
 
 # The modules of verbs that no module can be named for.
-MODULES = {"import": "import_weights", "search-architecture": "search"}
+MODULES = {"import": "import_weights", "search-architecture": "search_architecture"}
 
 
 def _module(verb: str) -> types.ModuleType:

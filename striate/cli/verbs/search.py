@@ -1,76 +1,76 @@
-"""`striate search-architecture`."""
+"""`striate search`."""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from striate.cli.answer import SOURCES, Answer, terminal_progress
+from striate.cli.answer import Answer, terminal_progress
+from striate.errors import RequestError, printable
 
-HELP = "search for a network's architecture on your data"
-EXAMPLE = "striate search-architecture digits --trials 20 --out search"
+if TYPE_CHECKING:
+    from striate.jobs.search import Found
+
+HELP = "find the photographs of an index that are nearest to an image"
+EXAMPLE = "striate search photos.index new.jpg --html found.html"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    parser.add_argument("data", help=SOURCES)
+    parser.add_argument("index", help="the index that 'striate index' made")
+    parser.add_argument("queries", nargs="*", metavar="query", help="image files, or folders of them")
+    parser.add_argument("--top", type=int, default=6, metavar="K", help="neighbours of each query (default: 6)")
     parser.add_argument(
-        "--out", metavar="FOLDER", help="folder for the results; the one of a stopped search continues it"
+        "--region", metavar="X,Y,W,H", help="search for this part of the query, in pixels from its upper left corner"
     )
+    parser.add_argument("--duplicates", action="store_true", help="no query: the near-duplicates within the index")
+    parser.add_argument("--html", metavar="FILE", help="write a page: each query, and beside it its neighbours")
+    parser.add_argument("--net", help="the model that made the index, if it has moved")
     parser.add_argument(
-        "--space", default="mobile", help="mobile (stages of inverted residual blocks, default) or cells"
+        "--backend",
+        choices=["numpy", "faiss"],
+        default="numpy",
+        help="numpy: exact (default); faiss: visits a part of a large index (needs the extra 'faiss')",
     )
-    parser.add_argument(
-        "--vary", nargs="+", default=[], metavar="CHOICE",
-        help="of mobile, what is searched: kernel, expansion, se, layers, width (default: all)",
-    )  # fmt: skip
-    parser.add_argument("--sampler", default="evolution", help="evolution (default), reinforcement or random")
-    parser.add_argument("--trials", type=int, default=24, help="of the sampler, and as many of random search")
-    parser.add_argument("--cost", default="madds", help="madds (default) or latency, measured on this machine")
-    parser.add_argument("--target", type=float, metavar="T", help="of the cost: multiply-adds, or milliseconds")
-    parser.add_argument("--image", type=int, metavar="PIXELS", help="side of the images (default: theirs, up to 64)")
-    parser.add_argument("--channels", type=int, help="of the first stage (default: by the size of the images)")
-    parser.add_argument("--images", type=int, default=2000, help="training images of a trial (default: 2000)")
-    parser.add_argument("--epochs", type=int, default=3, help="of a trial (default: 3)")
-    parser.add_argument("--final-epochs", type=int, default=20, help="of the final trainings (default: 20)")
-    parser.add_argument("--baseline", metavar="NET", help="network to compare with (default: one of about that cost)")
-    parser.add_argument("--seed", type=int, default=0, help="random seed, also of the split (default: 0)")
 
 
 def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
-    from striate.errors import printable
-    from striate.jobs.search_architecture import search_architecture as job
-    from striate.sections.wording import percent
+    if chosen.duplicates:
+        return _duplicates(chosen)
+    from striate.jobs.search import search as job
 
-    latency = chosen.cost == "latency" and chosen.target is not None
     done = job(
-        chosen.data,
-        out=chosen.out,
-        space=chosen.space,
-        vary=chosen.vary,
-        sampler=chosen.sampler,
-        trials=chosen.trials,
-        cost=chosen.cost,
-        target=chosen.target / 1000 if latency else chosen.target,
-        image=chosen.image,
-        channels=chosen.channels,
-        images=chosen.images,
-        epochs=chosen.epochs,
-        final_epochs=chosen.final_epochs,
-        baseline=chosen.baseline,
-        seed=chosen.seed,
+        chosen.index,
+        chosen.queries,
+        top=chosen.top,
+        region=chosen.region,
+        net=chosen.net,
+        html=chosen.html,
+        backend=chosen.backend,
         progress=terminal_progress(),
     )
-    lines = []
-    for study in done.studies:
-        best = study.best
-        told = "all failed" if best is None else f"best reward {best.reward:.3f}, accuracy {percent(best.accuracy)}"
-        lines.append(f"{study.sampler}: {len(study.trials)} trials, {told} on validation images")
-    lines += ["", str(done.options["table"]), "On held-out images:"]
-    for one in done.finalists:
-        low, high = one.run.interval or (float("nan"), float("nan"))
-        interval = f"{percent(low)} to {percent(high)}"
-        lines.append(f"  {one.name} ({one.run.net}, {one.madds:,} multiply-adds): {percent(one.run.score)}, {interval}")
-    folder = printable(str(done.folder))
-    lines += ["", f"Network {folder}/found.toml", f"Model {folder}/found", f"Report {folder}/report.html"]
-    return Answer("\n".join(lines), done.as_dict())
+    lines = [line for one in done.found for line in _lines(one)]
+    if chosen.html:
+        lines.append(f"Page  {printable(chosen.html)}")
+    return Answer("\n".join(lines), done.as_dict() | ({"html": chosen.html} if chosen.html else {}))
+
+
+def _lines(one: Found) -> list[str]:
+    near = [
+        f"  {each.distance:.3f}  {printable(each.path)}{'  (near-duplicate)' * each.near_duplicate}"
+        for each in one.neighbours
+    ]
+    return [f"{printable(one.query)}:", *(near or ["  nothing else is in the index"])]
+
+
+def _duplicates(chosen: argparse.Namespace) -> Answer:
+    if chosen.queries or chosen.region or chosen.html:
+        raise RequestError("--duplicates compares the photographs of the index; it takes no query, --region or --html")
+    from striate.jobs.search import near_duplicates
+
+    groups = near_duplicates(chosen.index, progress=terminal_progress())
+    lines = [f"{len(groups):,} groups of near-duplicates" if groups else "no near-duplicates"]
+    for group in groups:
+        lines += ["", *map(printable, group)]
+    return Answer("\n".join(lines), {"near_duplicates": groups})
