@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from striate.jobs.benchmark import benchmark
     from striate.jobs.catalogue import list_nets, show
     from striate.jobs.compare import compare
+    from striate.jobs.compose import compose
     from striate.jobs.ensemble import ensemble
     from striate.jobs.evaluate import evaluate
     from striate.jobs.export import export
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from striate.jobs.pack import pack
     from striate.jobs.predict import predict
     from striate.jobs.quantize import quantize
+    from striate.jobs.read import read
     from striate.jobs.scale import scale
     from striate.jobs.search import evaluate_search, near_duplicates, search
     from striate.jobs.search_architecture import search_architecture
@@ -77,6 +79,7 @@ __all__ = [
     "check_gradient",
     "check_net",
     "compare",
+    "compose",
     "create",
     "ensemble",
     "evaluate",
@@ -98,6 +101,7 @@ __all__ = [
     "paper_recipe",
     "predict",
     "quantize",
+    "read",
     "recalibrate",
     "register",
     "scale",
@@ -126,6 +130,7 @@ _HOMES = {
     "augment": "jobs.augment",
     "benchmark": "jobs.benchmark",
     "compare": "jobs.compare",
+    "compose": "jobs.compose",
     "create": "weights.create",
     "check_gradient": "layers.gradient_check",
     "check_net": "nets.check",
@@ -149,6 +154,7 @@ _HOMES = {
     "paper_recipe": "nets.papers",
     "predict": "jobs.predict",
     "quantize": "jobs.quantize",
+    "read": "jobs.read",
     "scale": "jobs.scale",
     "search": "jobs.search",
     "search_architecture": "jobs.search_architecture",

@@ -28,6 +28,8 @@ VERBS = (
     "features",
     "index",
     "search",
+    "compose",
+    "read",
     "compare",
     "benchmark",
     "ensemble",

@@ -73,8 +73,8 @@ def index(
     indexed before, and has not changed, is not decoded again.
 
     net: a network with weights, a model file or a run folder; by default the backbone that training starts from. add:
-    add to the index that is there, with its model, instead of making a new one. remove: photographs, or folders of them,
-    to be removed from it. engine: of inference.
+    add to the index that is there, with its model, instead of making a new one. remove: photographs, or folders of
+    them, to be removed from it. engine: of inference.
     Raises RequestError if nothing is to be done, for a file that is no index, for an index that another model made, and
     for a photograph to be removed that is not in it.
     """

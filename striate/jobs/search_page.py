@@ -33,8 +33,8 @@ def page(done: Search) -> str:
         "neighbours",
         "Queries and their nearest photographs",
         (*shown, *more),
-        "The query is on the left; the photographs follow in order of their distance, which is 0 for the same picture "
-        "and 2 at most.",
+        "The query comes first, in a frame; the photographs follow in order of their distance, which is 0 for the same "
+        "picture and 2 at most.",
     )
     made_by = done.index.made_by
     return render(

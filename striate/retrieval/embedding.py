@@ -29,8 +29,8 @@ def unit_vectors(embeddings: Floats) -> Floats:
 
     The square root keeps single strong features from deciding alone; on embeddings without negative values the
     Euclidean distance of the results is the Hellinger distance. An embedding of zeros stays zero.
-    Raises RequestError for NaN and infinite values. Source: Arandjelovic and Zisserman, CVPR 2012 (RootSIFT); with signs
-    Perronnin, Sanchez and Mensink, ECCV 2010, section 3.2.
+    Raises RequestError for NaN and infinite values. Source: Arandjelovic and Zisserman, CVPR 2012 (RootSIFT); with
+    signs, Perronnin, Sanchez and Mensink, ECCV 2010, section 3.2.
     """
     if not np.isfinite(embeddings).all():
         raise RequestError("the network's embeddings have NaN or infinite values: its weights are damaged")

@@ -98,9 +98,7 @@ class ImageIndex:
 
     def _keeping(self, gone: Collection[str]) -> ImageIndex:
         kept = [place for place, photo in enumerate(self.photos) if photo.path not in gone]
-        return dataclasses.replace(
-            self, photos=tuple(self.photos[place] for place in kept), vectors=self.vectors[kept]
-        )
+        return dataclasses.replace(self, photos=tuple(self.photos[place] for place in kept), vectors=self.vectors[kept])
 
     def near_duplicates(self, advance: Callable[[int], None] = lambda prints: None) -> list[list[Photo]]:
         """Groups of photographs that are copies of one another: the same file, or the same picture resized, cropped,
@@ -112,7 +110,9 @@ class ImageIndex:
         by_digest: dict[str, list[int]] = {}
         for place, photo in enumerate(self.photos):
             by_digest.setdefault(photo.digest, []).append(place)
-        prints = [photo.print if by_digest[photo.digest][0] == place else b"" for place, photo in enumerate(self.photos)]
+        prints = [
+            photo.print if by_digest[photo.digest][0] == place else b"" for place, photo in enumerate(self.photos)
+        ]
         for first, *others in (*by_digest.values(), *near_groups(prints, advance)):
             for other in others:
                 label[label == label[other]] = label[first]
@@ -170,7 +170,7 @@ def _facts(header: Header, name: str) -> dict[str, Any]:
 
 
 def _index(facts: dict[str, Any], tensors: dict[str, Any]) -> ImageIndex:
-    """The inverse of what `write_index` puts into a file. Raises ValueError, KeyError or TypeError for anything else."""
+    """The inverse of what `write_index` puts into a file. Raises ValueError, KeyError or TypeError otherwise."""
     paths = json.loads(tensors["paths"].tobytes())
     digests, prints = tensors["digests"].tobytes().hex(), tensors["prints"].tobytes()
     ends = (np.cumsum(tensors["printed"]) * _PRINT).tolist()

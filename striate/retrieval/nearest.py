@@ -49,8 +49,8 @@ def _ordered(vectors: Floats, queries: Floats, places: Places) -> tuple[Floats, 
 class Searcher:
     """The vectors of an index, ready for many searches.
 
-    backend: "numpy" is exact. "faiss" groups them into cells by k-means, visits the 16 cells nearest to a query, and may
-    miss some: for many searches of a large index from Python. Of fewer than 4,096 vectors it visits all.
+    backend: "numpy" is exact. "faiss" groups them into cells by k-means, visits the 16 cells nearest to a query, and
+    may miss some: for many searches of a large index from Python. Of fewer than 4,096 vectors it visits all.
     Raises RequestError for another backend, and where faiss is not installed.
     """
 

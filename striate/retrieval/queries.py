@@ -47,7 +47,7 @@ def open_query(path: str, pixels: Pixels, region: Region | None = None) -> tuple
 
 
 def picture(path: str, region: Region | None = None) -> Images:
-    """The picture, or its region, for a page: uint8 [H, W, 3], reduced but not below 240 pixels. Raises RequestError."""
+    """The picture, or its region, for a page: uint8 [H, W, 3], of at most 480 pixels. Raises RequestError."""
     image = decoded_file(Path(path), SHOWN).image if region is None else _inside(path, region)
     image.thumbnail((2 * SHOWN, 2 * SHOWN))
     return np.asarray(image)
