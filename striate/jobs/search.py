@@ -22,7 +22,7 @@ from striate.learning.extraction import extract, feature_extractor
 from striate.pixels import Images
 from striate.progress import Progress
 from striate.reading import given_path
-from striate.retrieval.embedding import Floats, unit_vectors, whole_picture
+from striate.retrieval.embedding import Floats, centred, mean_of, unit_vectors, whole_picture
 from striate.retrieval.evaluation import RetrievalScores, retrieval_scores
 from striate.retrieval.index import ImageIndex, Photo, read_index
 from striate.retrieval.nearest import Searcher
@@ -35,8 +35,8 @@ FEW = 4  # queries, for which an engine is opened that divides each image among 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A photograph that was found. distance: Euclidean, of unit vectors: 0 for the same, at most 2. near_duplicate:
-    whether it is the query itself, resized, cropped, re-encoded, mirrored or made lighter."""
+    """A photograph that was found. distance: of centred unit vectors: 0 for the same picture, at most 2.
+    near_duplicate: whether it is the query itself, resized, cropped, re-encoded, mirrored or made lighter."""
 
     path: str
     distance: float
@@ -154,7 +154,7 @@ def evaluate_search(
     vectors = unit_vectors(cache.matrix(record.digest for _, record in usable))
     targets = np.array([item.target for item, _ in usable], np.int64)
     with progress.bar("Searching", len(usable)) as bar:
-        return retrieval_scores(vectors, targets, bar.advance)
+        return retrieval_scores(centred(vectors, mean_of(vectors)), targets, bar.advance)
 
 
 def _require_apart(page: Path, inputs: Sequence[str]) -> None:

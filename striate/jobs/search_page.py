@@ -50,7 +50,7 @@ def page(done: Search) -> str:
             (
                 Fact("Network", made_by.net),
                 Fact("Features", number(done.index.vectors.shape[1])),
-                Fact("Distance", "Euclidean", "of unit vectors, after a signed square root"),
+                Fact("Distance", "Euclidean", "of unit vectors: square roots of the features, minus the mean of all"),
                 *((Fact("Region", "x {}, y {}, {} x {} pixels".format(*done.region)),) if done.region else ()),
             ),
             (section,),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import RequestError, unknown
-from striate.retrieval.embedding import Floats
+from striate.retrieval.embedding import Floats, centred, mean_of
 
 BACKENDS = ("numpy", "faiss")
 AT_ONCE = 64  # queries in one product: their similarities to 50,000 images take 13 MB
@@ -18,36 +18,8 @@ PROBED = 16  # cells of vectors that faiss visits for a query
 Places = NDArray[np.int64]
 
 
-def nearest(vectors: Floats, queries: Floats, top: int) -> tuple[Floats, Places]:
-    """The `top` nearest of the unit vectors [N, D] to each of the unit queries [Q, D]: distances and places [Q, K].
-
-    K is `top`, or N where there are fewer. Exact: Euclidean distances from 0 to 2, ascending; of equal ones the first
-    vector comes first.
-    """
-    count = min(top, len(vectors))
-    places = np.empty((len(queries), count), np.int64)
-    if not count:
-        return np.empty((len(queries), 0), np.float32), places
-    for start in range(0, len(queries), AT_ONCE):
-        some = queries[start : start + AT_ONCE]
-        # One product with a vector is the fastest: it reads the index once, without a copy.
-        rows = (vectors @ some[0])[None] if len(some) == 1 else some @ vectors.T
-        for row, similar in enumerate(rows):
-            places[start + row] = np.argpartition(similar, len(vectors) - count)[len(vectors) - count :]
-    return _ordered(vectors, queries, places)
-
-
-def _ordered(vectors: Floats, queries: Floats, places: Places) -> tuple[Floats, Places]:
-    """The distances of the found places, and both in order. From differences: equal vectors are at exactly zero."""
-    found = np.stack(
-        [np.linalg.norm(vectors[row] - query, axis=1) for row, query in zip(places, queries, strict=True)]
-    ) if len(queries) else np.empty(places.shape, np.float32)  # fmt: skip
-    order = np.lexsort((places, found), axis=1)
-    return np.take_along_axis(found, order, 1).astype(np.float32), np.take_along_axis(places, order, 1)
-
-
 class Searcher:
-    """The vectors of an index, ready for many searches.
+    """The unit vectors [N, D] of an index, ready for many searches by their distances around their mean.
 
     backend: "numpy" is exact. "faiss" groups them into cells by k-means, visits the 16 cells nearest to a query, and
     may miss some: for many searches of a large index from Python. Of fewer than 4,096 vectors it visits all.
@@ -57,17 +29,40 @@ class Searcher:
     def __init__(self, vectors: Floats, backend: str = "numpy") -> None:
         if backend not in BACKENDS:
             raise unknown("backend", backend, BACKENDS)
-        self.vectors = vectors
-        self._cells: Any = _faiss_cells(vectors) if backend == "faiss" else None
+        self.vectors, self.mean = vectors, mean_of(vectors)
+        squares = np.einsum("nd,nd->n", vectors, vectors) - 2 * (vectors @ self.mean) + self.mean @ self.mean
+        self._norms = np.sqrt(np.maximum(squares, 1e-12))  # of the centred vectors, which are not stored
+        self._cells: Any = _faiss_cells(centred(vectors, self.mean)) if backend == "faiss" and len(vectors) else None
 
     def nearest(self, queries: Floats, top: int) -> tuple[Floats, Places]:
-        """As the function `nearest`."""
-        if self._cells is None:
-            return nearest(self.vectors, queries, top)
-        _, places = self._cells.search(np.ascontiguousarray(queries), min(top, len(self.vectors)))
-        if (places < 0).any():  # the visited cells hold too few
-            return nearest(self.vectors, queries, top)
-        return _ordered(self.vectors, queries, places)
+        """The `top` nearest vectors to each of the unit queries [Q, D]: distances and places [Q, K].
+
+        K is `top`, or N where there are fewer. Euclidean distances of centred unit vectors, from 0 to 2, ascending; of
+        equal ones the first vector comes first.
+        """
+        count = min(top, len(self.vectors))
+        asked = centred(queries, self.mean)
+        if self._cells is not None:
+            _, places = self._cells.search(asked, count)
+            if (places >= 0).all():  # otherwise the visited cells hold too few
+                return self._ordered(asked, places)
+        places = np.empty((len(asked), count), np.int64)
+        for start in range(0, len(asked) if count else 0, AT_ONCE):
+            some = asked[start : start + AT_ONCE]
+            # One product with a vector is the fastest: it reads the index once, without a copy.
+            products = (self.vectors @ some[0])[None] if len(some) == 1 else some @ self.vectors.T
+            similar = (products - (some @ self.mean)[:, None]) / self._norms
+            for row, one in enumerate(similar):
+                places[start + row] = np.argpartition(one, len(one) - count)[len(one) - count :]
+        return self._ordered(asked, places)
+
+    def _ordered(self, asked: Floats, places: Places) -> tuple[Floats, Places]:
+        """The distances of the found places, in order. From differences, so that equal vectors are at zero."""
+        found = np.empty(places.shape, np.float32)
+        for row, query in enumerate(asked):
+            found[row] = np.linalg.norm(centred(self.vectors[places[row]], self.mean) - query, axis=1)
+        order = np.lexsort((places, found), axis=1)
+        return np.take_along_axis(found, order, 1), np.take_along_axis(places, order, 1)
 
 
 def _faiss_cells(vectors: Floats) -> Any:
