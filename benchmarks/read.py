@@ -4,7 +4,7 @@
 
 The classifier is `lenet5_plain` with an eleventh class for windows without a digit in their middle, trained on
 windows of LINES lines of MNIST's training images. Read are 1,000 lines of five test images each: as composed (gaps of 0
-to 8 pixels, slant up to 0.3, noise of 6 %), and with each kind of variation made harder, alone.
+to 8 pixels, slant up to 0.3, noise of up to 10 %), and with each kind of variation made harder, alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from recording import DATA, write_record
 def main() -> None:
     """Compose, train, read and write the record."""
     given = [int(word) for word in sys.argv[1:]]
-    lines, epochs = (*given, *(6000, 8)[len(given) :])
+    lines, epochs = (*given, *(6000, 10)[len(given) :])
     os.environ["STRIATE_CACHE"] = tempfile.mkdtemp()
     import striate
     from striate.lines.composing import NONE, Style, compose_lines, training_windows
@@ -52,7 +52,7 @@ def main() -> None:
         ("as composed", Style()),
         ("touching, gaps of -3 to 0", Style(gap=(-3, 0))),
         ("slant up to 0.5", Style(slant=0.5)),
-        ("noise of 15 %", Style(noise=0.15)),
+        ("noise of 15 %", Style(noise=(0.15, 0.15))),
     ):
         read = compose_lines(*test, 1000, seed=1, style=style)
         started = time.perf_counter()

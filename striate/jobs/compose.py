@@ -54,8 +54,8 @@ def compose(
 
     out: a new folder, for three things. `windows.npz`, images and labels for `striate.train`: windows of 32 x 32 of
     `windows_of` lines of training images, of each digit and of the places between. `lines/`, pictures of `lines` lines
-    of `length` digits that are in none of the windows. `lines.csv`, a table of their paths and texts. style: how lines
-    vary; see `striate.lines.composing`.
+    of `length` digits that are in none of the windows. `lines.csv`, a table of their paths and texts.
+    style: how the lines vary; those that windows are cut from vary more (`striate.lines.composing`).
     Raises RequestError for a folder that exists, and for images of different sizes.
     """
     progress = progress or Progress()
@@ -71,7 +71,7 @@ def compose(
     images, labels = _images(source)
     held_out = _held_out(source, seed)
     names = source.task.names
-    kept, found = training_windows(images[~held_out], labels[~held_out], windows_of, seed=seed, style=style)
+    kept, found = training_windows(images[~held_out], labels[~held_out], windows_of, seed=seed)
     made = compose_lines(images[held_out], labels[held_out], lines, length=length, seed=seed + 1, style=style)
 
     def fill(inside: Path) -> None:

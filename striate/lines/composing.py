@@ -22,13 +22,16 @@ _CENTRED, _BESIDE = 2, 5  # pixels from a digit's middle: at most, to be read; a
 class Style:
     """How lines vary; each value is drawn anew. gap: pixels between the digits' ink, least and most (negative: they
     touch or overlap). slant: the most horizontal shift for each pixel of height. shift: the most vertical pixels of a
-    digit. scale: the least and the most size of a digit. noise: standard deviation, of 255."""
+    digit. scale: the least and the most size of a digit. noise: the least and the most standard deviation, of 255."""
 
     gap: tuple[int, int] = (0, 8)
     slant: float = 0.3
     shift: int = 2
     scale: tuple[float, float] = (0.85, 1.1)
-    noise: float = 0.06
+    noise: tuple[float, float] = (0, 0.1)
+
+
+TRAINING = Style(gap=(-3, 8), slant=0.5, shift=3, scale=(0.8, 1.15), noise=(0, 0.15))  # more than in lines to read
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +56,7 @@ def compose_line(digits: Images, labels: NDArray[np.int64], rng: np.random.Gener
         np.maximum(place, one, out=place)
         middles.append(x + one.shape[1] / 2)
         x += one.shape[1] + gap
-    line += rng.normal(0, 255 * style.noise, line.shape)
+    line += rng.normal(0, 255 * rng.uniform(*style.noise), line.shape)
     return ComposedLine(line.clip(0, 255).astype(np.uint8), tuple(labels.tolist()), tuple(middles))
 
 
@@ -85,7 +88,7 @@ def compose_lines(
 
 
 def training_windows(
-    images: Images, labels: NDArray[np.int64], count: int, *, seed: int = 0, style: Style | None = None
+    images: Images, labels: NDArray[np.int64], count: int, *, seed: int = 0, style: Style = TRAINING
 ) -> tuple[Images, NDArray[np.int64]]:
     """Windows [N, 32, 32] of `count` composed lines of three digits, as a reader sees them, and their labels.
 

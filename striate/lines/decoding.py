@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-ENTERING = 1.5  # the cost of one more digit, in nats: a single doubtful place makes none
+ENTERING = 3.0  # the cost of one more character, in nats: a single doubtful place makes none
 
 
 @dataclass(frozen=True)

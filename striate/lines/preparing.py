@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from striate.errors import RequestError
 from striate.pixels import Images
@@ -42,11 +42,13 @@ def prepare_line(grey: Images) -> PreparedLine:
     if bright - dark < 16:
         raise RequestError("the picture has no digits: nothing in it differs from the background")
     level = np.clip((values - dark) / (bright - dark), 0, 1)
-    ink = level > _WEAK
+    # Noise is told from ink by the mean of 3 x 3 pixels, because strokes are wider than one.
+    blurred = np.asarray(Image.fromarray((255 * level).astype(np.uint8)).filter(ImageFilter.BoxBlur(1))) / 255
+    ink = blurred > _WEAK
     rows, columns = (_extent(ink.sum(axis)) for axis in (1, 0))
     if rows is None or columns is None:
         raise RequestError("the picture has no digits: only single pixels differ from the background")
-    cut = np.where(level > _WEAK / 2, level, 0)[rows[0] : rows[1], columns[0] : columns[1]]
+    cut = np.where(blurred > _WEAK / 2, level, 0)[rows[0] : rows[1], columns[0] : columns[1]]
     scale = INK / len(cut)
     width = max(1, round(cut.shape[1] * scale))
     if width > _MOST_WIDTHS * WINDOW:

@@ -247,12 +247,12 @@ def test_near_duplicates_within_the_index(folder: Path, made: Path, cli) -> None
 
 
 def test_the_pictures_of_a_person_are_found_among_those_of_others(test_data: Path) -> None:
-    """All 400 faces are in `benchmarks/search.py`; here the pictures of every fourth person, which is easier."""
+    """All 400 faces are in `benchmarks/search.py`; here the pictures of every fifth person, which is easier."""
     faces = test_data / "coil20_att" / "att_faces"
     if not faces.is_dir():
         pytest.skip(f"no faces: {test_data} has no folder coil20_att")
-    people = sorted(one for one in faces.iterdir() if one.is_dir())[::4]
+    people = sorted(one for one in faces.iterdir() if one.is_dir())[::5]
     images = [np.asarray(Image.open(file)) for one in people for file in sorted(one.iterdir())]
     labels = np.repeat(np.arange(len(people)), [len(list(one.iterdir())) for one in people])
     scores = striate.evaluate_search((np.stack(images), labels))
-    assert scores.images == 100 and scores.mean_average_precision > 0.85 and scores.recall_at_1 >= 0.98
+    assert scores.images == 80 and scores.mean_average_precision > 0.85 and scores.recall_at_1 >= 0.98
