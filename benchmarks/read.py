@@ -22,7 +22,7 @@ from recording import DATA, write_record
 def main() -> None:
     """Compose, train, read and write the record."""
     given = [int(word) for word in sys.argv[1:]]
-    lines, epochs = (*given, *(6000, 10)[len(given) :])
+    lines, epochs = (*given, *(5000, 6)[len(given) :])
     os.environ["STRIATE_CACHE"] = tempfile.mkdtemp()
     import striate
     from striate.lines.composing import NONE, Style, compose_lines, training_windows

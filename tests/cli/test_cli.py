@@ -23,6 +23,7 @@ def test_the_verbs() -> None:
     assert set(VERBS) == {
         "train", "predict", "evaluate", "audit", "augment", "recipe", "pack", "features", "compare", "export", "fetch",
         "ensemble", "import", "nets", "show", "scale", "search-architecture", "tune", "benchmark", "lesson", "inspect",
+        "index", "search", "compose", "read",
     }  # fmt: skip
 
 

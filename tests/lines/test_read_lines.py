@@ -116,15 +116,25 @@ def test_composed_trained_and_read_from_the_command_line(digits: tuple, tmp_path
     np.savez(tmp_path / "digits.npz", images=digits[0], labels=digits[1])
     folder = tmp_path / "zip"
     code, out, _ = cli(
-        "compose", tmp_path / "digits.npz", "--out", folder, "--lines", 30, "--windows-of", 150, "--json"
+        "compose",
+        tmp_path / "digits.npz",
+        "--out",
+        folder,
+        "--lines",
+        30,
+        "--length",
+        3,
+        "--windows-of",
+        250,
+        "--json",
     )
-    assert code == 0 and json.loads(out) == {"out": str(folder), "windows": 1800, "lines": 30}
+    assert code == 0 and json.loads(out) == {"out": str(folder), "windows": 3000, "lines": 30}
     run = tmp_path / "run"
-    training = [folder / "windows.npz", "--out", run, "--net", "lenet5_plain", "--strategy", "scratch", "--epochs", 4]
+    training = [folder / "windows.npz", "--out", run, "--net", "lenet5_plain", "--strategy", "scratch", "--epochs", 5]
     assert cli("train", *training, "--augment", "none")[0] == 0
     code, out, _ = cli("read", run, "--expected", folder / "lines.csv", "--figure", tmp_path / "f.png", "--json")
     told = json.loads(out)
-    assert code == 0 and told["lines"] == 30 and told["exact_lines"] >= 10  # chance is 1 in 100,000
+    assert code == 0 and told["lines"] == 30 and told["exact_lines"] >= 8  # chance is 1 in 1,000
     with open(folder / "lines.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [one["expected"] for one in told["readings"]] == [row["text"] for row in rows]
@@ -133,7 +143,7 @@ def test_composed_trained_and_read_from_the_command_line(digits: tuple, tmp_path
     one = told["readings"][0]
     assert [each["x"] for each in one["characters"]] == sorted(each["x"] for each in one["characters"])
     with Image.open(tmp_path / "f.png") as figure:
-        assert figure.width > 500 and figure.height > 12 * 300
+        assert figure.width > 300 and figure.height > 12 * 300
     (tmp_path / "blank.png").write_bytes((tmp_path / "f.png").read_bytes()[:40])
     first = folder / rows[0]["path"]
     code, out, _ = cli("read", run, first, tmp_path / "blank.png")
