@@ -32,7 +32,7 @@ def main() -> None:
     with np.load(DATA / "mnist.npz") as file:
         train, test = ((file[f"x{part}"], file[f"y{part}"].astype(np.int64)) for part in ("tr", "te"))
     names = np.array([*map(str, range(10)), NONE])
-    windows, labels = training_windows(*train, lines)
+    windows, labels = training_windows(*train, lines, none=10)
     folder = Path(tempfile.mkdtemp())
     np.savez(folder / "windows.npz", images=windows, labels=names[labels])
     started = time.perf_counter()

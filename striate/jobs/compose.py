@@ -68,16 +68,17 @@ def compose(
     source = open_source(data)
     if not source.task.one_class:
         raise RequestError(f"lines are composed of images with one class each, not of {source.task.kind}")
+    if NONE in source.task.names:
+        raise RequestError(f"{source.name} has a class {NONE!r}, the name of what is no digit; rename it")
     images, labels = _images(source)
     held_out = _held_out(source, seed)
     names = source.task.names
-    kept, found = training_windows(images[~held_out], labels[~held_out], windows_of, seed=seed)
+    kept, found = training_windows(images[~held_out], labels[~held_out], windows_of, none=len(names), seed=seed)
     made = compose_lines(images[held_out], labels[held_out], lines, length=length, seed=seed + 1, style=style)
 
     def fill(inside: Path) -> None:
         content = io.BytesIO()
-        words = np.array([*names, NONE], np.str_)[np.where(found == labels.max() + 1, len(names), found)]
-        np.savez(content, images=kept, labels=words)
+        np.savez(content, images=kept, labels=np.array([*names, NONE], np.str_)[found])
         write_bytes(inside / "windows.npz", content.getvalue())
         table = io.StringIO()
         rows = csv.writer(table, lineterminator="\n")

@@ -106,6 +106,7 @@ def read(
     given = [images] if isinstance(images, (str, os.PathLike)) else list(images)
     texts = {} if expected is None else _table(given_path(expected, "the table"))
     paths = [os.fspath(given_path(one, "the picture")) for one in given] or list(texts)
+    texts = {_same(path): text for path, text in texts.items()}
     if not paths:
         raise RequestError("no pictures were given; name image files, or a table of them (--expected)")
     drawing = None if figure is None else given_path(figure, "the figure")
@@ -127,7 +128,7 @@ def read(
                 continue
             finally:
                 bar.advance()
-            readings.append(_reading(path, characters, scores, reader.classes, texts.get(path)))
+            readings.append(_reading(path, characters, scores, reader.classes, texts.get(_same(path))))
             if drawing and len(figures) < DRAWN:
                 figures.append(reading_figure(scores, characters, reader.classes))
     if not readings:
@@ -147,6 +148,11 @@ def _reading(
         for one in characters
     )
     return Reading(path, "".join(one.label for one in found), found, expected)
+
+
+def _same(path: str) -> str:
+    """One name for a file, however it was given."""
+    return os.path.abspath(path)  # noqa: PTH100  (links are kept)
 
 
 def _table(path: Path) -> dict[str, str]:

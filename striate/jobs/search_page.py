@@ -59,23 +59,19 @@ def page(done: Search) -> str:
 
 
 def _steps(done: Search, common: str) -> tuple[Step, ...]:
-    """The nearest of the first queries; those with a copy in the index first."""
-    return tuple(
-        Step(
-            "neighbours",
-            PurePath(one.query).name,
-            f"A copy of it is in the index: {_shown(copy.path, common)}." if copy else _nearest_words(one, common),
-            urgent=copy is not None,
-        )
-        for one in done.found[:_STEPS]
-        for copy in (next((near for near in one.neighbours if near.near_duplicate), None),)
-    )
+    """What was found for the first queries; those with a copy in the index first."""
+    return tuple(_step(one, common) for one in done.found[:_STEPS])
 
 
-def _nearest_words(one: Found, common: str) -> str:
-    if not one.neighbours:
-        return "Nothing else is in the index."
-    return f"Nearest: {_shown(one.neighbours[0].path, common)}, at {one.neighbours[0].distance:.2f}."
+def _step(one: Found, common: str) -> Step:
+    copies = [near for near in one.neighbours if near.near_duplicate]
+    if copies:
+        why = f"A copy of it is in the index: {_shown(copies[0].path, common)}."
+    elif one.neighbours:
+        why = f"Nearest: {_shown(one.neighbours[0].path, common)}, at {one.neighbours[0].distance:.2f}."
+    else:
+        why = "Nothing else is in the index."
+    return Step("neighbours", PurePath(one.query).name, why, urgent=bool(copies))
 
 
 def _row(one: Found, common: str, region: Region | None) -> Neighbours:

@@ -88,14 +88,13 @@ def compose_lines(
 
 
 def training_windows(
-    images: Images, labels: NDArray[np.int64], count: int, *, seed: int = 0, style: Style = TRAINING
+    images: Images, labels: NDArray[np.int64], count: int, *, none: int, seed: int = 0, style: Style = TRAINING
 ) -> tuple[Images, NDArray[np.int64]]:
     """Windows [N, 32, 32] of `count` composed lines of three digits, as a reader sees them, and their labels.
 
     Of each digit two windows within 2 pixels of its middle; as many at least 5 pixels from every middle, whose label is
-    one above the largest digit: the class `NONE`. Windows between are left out, because either label would do.
+    `none`, that of the class `NONE`. Windows between are left out, because either label would do.
     """
-    none = int(labels.max()) + 1
     windows, found = [], []
     for place, line in enumerate(compose_lines(images, labels, count, length=3, seed=seed, style=style)):
         rng = np.random.default_rng((seed, place, 1))

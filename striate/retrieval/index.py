@@ -134,7 +134,8 @@ def write_index(path: Path, index: ImageIndex) -> None:
         "paths": np.frombuffer(words, np.uint8),
     }
     made_by = dataclasses.asdict(index.made_by) | {"pixels": index.made_by.pixels.as_dict()}
-    facts = {"format": FORMAT, "made_by": made_by, "sha256": _checksum(tensors)}
+    facts: dict[str, Any] = {"format": FORMAT, "made_by": made_by}
+    facts["sha256"] = _checksum(facts, tensors)
     write_bytes(path, safetensors.numpy.save(tensors, {_KEY: json.dumps(facts)}))
 
 
@@ -146,7 +147,7 @@ def read_index(path: Path) -> ImageIndex:
             facts = _facts(Header.read(file), name)
             file.seek(0)
             tensors = safetensors.numpy.load(file.read())
-        if facts["sha256"] != _checksum(tensors):
+        if facts.pop("sha256") != _checksum(facts, tensors):
             raise RequestError(f"the index {name} is damaged: its content does not match its checksum")
         return _index(facts, tensors)
     except OSError as error:
@@ -186,13 +187,15 @@ def _index(facts: dict[str, Any], tensors: dict[str, Any]) -> ImageIndex:
         for place, (path, has, end) in enumerate(zip(paths, tensors["printed"].tolist(), ends, strict=True))
     )
     made_by = facts["made_by"]
+    if not all(isinstance(made_by[name], str) for name in ("net", "source", "key")):
+        raise ValueError("its model is not named")
     return ImageIndex(photos, vectors, MadeBy(**{**made_by, "pixels": Pixels.from_dict(made_by["pixels"])}))
 
 
-def _checksum(tensors: dict[str, Any]) -> str:
-    """Of the bytes and shapes of all tensors, by name."""
-    facts = [
+def _checksum(facts: dict[str, Any], tensors: dict[str, Any]) -> str:
+    """Of the facts, and of the bytes and shapes of all tensors by name."""
+    content = [
         [name, list(array.shape), sha256_of(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)]
         for name, array in sorted(tensors.items())
     ]
-    return sha256_of(json.dumps(facts).encode())
+    return sha256_of(json.dumps([facts, content], sort_keys=True).encode())
