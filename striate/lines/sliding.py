@@ -17,6 +17,7 @@ from striate.lines.preparing import WINDOW, PreparedLine, prepare_line
 from striate.model import Model
 from striate.nets.backbone import normalisation
 from striate.pixels import Images
+from striate.training.threads import one_thread
 
 STEP = 2  # pixels between places: the network is run for each shift below its own stride
 
@@ -66,11 +67,12 @@ class LineReader:
         """The scores along a grey picture [H, W] of one line, every 2 pixels. Raises RequestError without any ink."""
         line = prepare_line(grey)
         columns, rows = [], []
-        for shift in range(0, self._stride, STEP):
-            part = torch.from_numpy(np.ascontiguousarray(line.image[:, shift:]))
-            logits = self._net(self._normalise(part.expand(1, self.channels, *part.shape)))[0, :, 0]
-            rows.append(torch.log_softmax(logits, 0).T.numpy())
-            columns.append(shift + WINDOW // 2 + self._stride * np.arange(logits.shape[1]))
+        with one_thread():  # a line is too little work for several: they would wait for each other
+            for shift in range(0, self._stride, STEP):
+                part = torch.from_numpy(np.ascontiguousarray(line.image[:, shift:]))
+                logits = self._net(self._normalise(part.expand(1, self.channels, *part.shape)))[0, :, 0]
+                rows.append(torch.log_softmax(logits, 0).T.numpy())
+                columns.append(shift + WINDOW // 2 + self._stride * np.arange(logits.shape[1]))
         order = np.argsort(np.concatenate(columns))
         return LineScores(line, np.concatenate(rows)[order], np.concatenate(columns)[order])
 
