@@ -32,11 +32,14 @@ types: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/sphinx-build -q -W --keep-going -d docs/_build/.doctrees docs docs/_build
 
-# Two workers, a file's tests on one of them, and one thread each.
+# Two workers, a file's tests on one of them, and one thread each. Bytecode is compiled once, for the processes that the
+# tests start: where PYTHONDONTWRITEBYTECODE is set, each would compile all that it imports.
 test: lint types docs
+	$(BIN)/python -m compileall -q striate tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-full: lint types docs
+	$(BIN)/python -m compileall -q striate tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m ''
 
 # Reads randomly damaged files of every format for MINUTES, and keeps in tests/fuzz_cases what does not end in one error.

@@ -6,15 +6,17 @@ results are recorded for each sampler, with the 95 % interval of the mean over t
 mean reward of the last half of the trials, and the reward of the found network trained again from other seeds, which
 shows what of the best reward was luck. The noise of one short training is recorded beside them.
 
-    python benchmarks/architecture_search.py [--seeds 6] [--trials 24] [--logs FOLDER]
+    python benchmarks/architecture_search.py WORK [--budget 9] [--seeds 6] [--trials 24]
 
-With --logs, a benchmark that was stopped continues.
+An invocation ends after `--budget` minutes, and the next one with the same WORK, a folder, goes on. The record is
+written when all is done.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import statistics
 import time
 from pathlib import Path
@@ -37,37 +39,62 @@ IMAGES, EPOCHS, AGAIN = 400, 5, 2  # of a trial; trainings of a found network fr
 def main() -> None:
     """Run the searches, print and record them."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("work", type=Path, help="folder of the work")
+    parser.add_argument("--budget", type=float, default=9.0, metavar="MINUTES", help="of this invocation (default: 9)")
     parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--trials", type=int, default=24)
-    parser.add_argument("--logs", type=Path, help="folder for the trials")
     chosen = parser.parse_args()
-    start = time.perf_counter()
+    ends = time.monotonic() + 60 * chosen.budget
+    chosen.work.mkdir(parents=True, exist_ok=True)
     training, validation = trial_images(open_data("digits"), most=IMAGES, rule="squash", seed=0).at(8)
     recipe = trial_recipe(epochs=EPOCHS, batch=32, seed=0)
-    judge = Judge(mobile_space(8, channels=8), Objective("madds", madds_target(8)), training, validation, recipe)
+    plain = Judge(mobile_space(8, channels=8), Objective("madds", madds_target(8)), training, validation, recipe)
+    judge = Judged(plain, chosen.work, ends)
     studies: dict[str, list[Study]] = {name: [] for name in SAMPLERS}
-    known: dict[Point, Trial] = {}
     for name, found in studies.items():
         for seed in range(chosen.seeds):
-            proposing = sampler(name, judge.space, seed)
-            log = chosen.logs and chosen.logs / f"{name}-{seed}.jsonl"
-            found.append(run_study(proposing, chosen.trials, judge, name=name, log=log, known=known.values()))
+            found.append(run_study(sampler(name, plain.space, seed), chosen.trials, judge, name=name))
             print(name, seed, found[-1].best_so_far()[-1], flush=True)
-            known |= {trial.point: trial for trial in found[-1].trials}
     rows = [_row(name, found, judge, chosen.trials) for name, found in studies.items()]
     rows.append(_noise(judge, studies["random"][0]))
-    rows.append({"what": "all searches", "networks": len(known), "seconds": round(time.perf_counter() - start, 1)})
+    seconds = sum(trial.seconds for trial in judge.known.values())
+    rows.append({"what": "all trainings", "networks": len(judge.known), "seconds": round(seconds, 1)})
     for row in rows:
         print(row)
     write_record("architecture-search", rows, ("striate", "torch", "numpy"))
 
 
-def _row(name: str, studies: list[Study], judge: Judge, trials: int) -> dict[str, object]:
+class Judged:
+    """A judge that keeps its trials in a file of the work, and ends the process when the time is up."""
+
+    def __init__(self, judge: Judge, work: Path, ends: float) -> None:
+        self.judge, self.work, self.ends = judge, work, ends
+        self.path = work / f"trials-{judge.recipe.seed}.jsonl"
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        self.known = {trial.point: trial for trial in map(Trial.from_dict, map(json.loads, lines))}
+
+    def __call__(self, point: Point) -> Trial:
+        """The trial of a point, trained unless it is known."""
+        if point not in self.known:
+            if time.monotonic() > self.ends:
+                raise SystemExit("not done: call again with the same WORK to go on")
+            self.known[point] = self.judge(point)
+            with open(self.path, "a") as file:
+                file.write(json.dumps(self.known[point].as_dict()) + "\n")
+        return self.known[point]
+
+    def reseeded(self, seed: int) -> Judged:
+        """The same from another seed of the training."""
+        judge = dataclasses.replace(self.judge, recipe=self.judge.recipe.updated({"seed": seed}))
+        return Judged(judge, self.work, self.ends)
+
+
+def _row(name: str, studies: list[Study], judge: Judged, trials: int) -> dict[str, object]:
     best = [study.best for study in studies]
     rewards = [trial.reward for trial in best if trial is not None]
     later = [statistics.mean(trial.reward for trial in study.trials[trials // 2 :]) for study in studies]
     again = [
-        statistics.mean(_reseeded(judge, seed)(trial.point).reward for seed in range(1, AGAIN + 1))
+        statistics.mean(judge.reseeded(seed)(trial.point).reward for seed in range(1, AGAIN + 1))
         for trial in best
         if trial is not None
     ]
@@ -84,20 +111,16 @@ def _summary(values: list[float]) -> dict[str, object]:
     return {"mean": round(statistics.mean(values), 4), "interval": [round(low, 4), round(high, 4)]}
 
 
-def _noise(judge: Judge, study: Study) -> dict[str, object]:
+def _noise(judge: Judged, study: Study) -> dict[str, object]:
     """The deviation of the reward over training seeds, and over networks of the space."""
     points = [trial.point for trial in study.trials[:5]]
-    within = [statistics.stdev(_reseeded(judge, seed)(point).reward for seed in range(5)) for point in points]
+    within = [statistics.stdev(judge.reseeded(seed)(point).reward for seed in range(5)) for point in points]
     return {
         "what": "noise of a trial",
         "deviation over training seeds": round(statistics.mean(within), 4),
         "deviation over networks": round(statistics.stdev(trial.reward for trial in study.trials), 4),
-        "validation images": len(judge.validation),
+        "validation images": len(judge.judge.validation),
     }
-
-
-def _reseeded(judge: Judge, seed: int) -> Judge:
-    return dataclasses.replace(judge, recipe=judge.recipe.updated({"seed": seed}))
 
 
 if __name__ == "__main__":

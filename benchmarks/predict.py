@@ -99,6 +99,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         environment = {**os.environ, "STRIATE_CACHE": f"{place}/cache", "PYTHONPATH": str(ROOT)}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # as for users, bytecode is kept
         (root / "photographs").mkdir()
         for number, path in enumerate(sorted((DATA / "flowers17").rglob("*.jpg"))[:IMAGES]):
             (root / "photographs" / f"{number:04d}.jpg").symlink_to(path)

@@ -61,7 +61,8 @@ def blocks(page: Path) -> Iterator[Block]:
     """The blocks of a page that may hold commands or Python, in order."""
     text = page.read_text("utf-8")
     for found in FENCE.finditer(text):
-        if found["language"].strip() in CODE:
+        saved = (found["mark"] or "").startswith("file: ")
+        if saved or found["language"].strip() in CODE:
             line = text.count("\n", 0, found.start("language")) + 1
             yield Block(page, line, found["language"].strip(), found["text"], found["mark"] or "")
 

@@ -87,7 +87,17 @@ def _module(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return module.__dict__
 
 
-@pytest.mark.parametrize("path", RUN, ids=[path.relative_to(ROOT).as_posix() for path in RUN])
+# Trains several times on real photographs.
+LONG = {"practitioner.md"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(page, id=page.relative_to(ROOT).as_posix(), marks=[pytest.mark.slow] if page.name in LONG else [])
+        for page in RUN
+    ],
+)
 def test_the_blocks_of_a_page_run(
     path: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:

@@ -13,7 +13,7 @@ import torch
 from striate.anatomy.summary import madds, parameters
 from striate.errors import RequestError
 from striate.nets.build import create, variant_of
-from striate.nets.catalog import entry, input_size_of
+from striate.nets.catalog import defaults_of, entry
 from striate.nets.efficientnet import DEPTH_BASE, RESOLUTION_BASE, ROWS, SCALE_ROWS, WIDTH_BASE, EfficientNet
 
 
@@ -89,7 +89,7 @@ def scaled(
     """
     given = {**variant_of(net).options, **(options or {})}
     base = {name: given.get(name, 1.0) for name in ("width", "depth")}
-    side = (input_size_of(entry(net), given) or entry(net).input_size)[0]
+    side = (defaults_of(entry(net), given).input_size or entry(net).input_size)[0]
     if not 0 <= phi <= 10 or not all(1 <= one <= LARGEST for one in constants):
         numbers = ", ".join(f"{one:g}" for one in constants)
         raise RequestError(

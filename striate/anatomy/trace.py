@@ -171,7 +171,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         return hook
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
+        alike = _ALIKE.get(func)
+        result = func(*args, **(kwargs or {})) if alike is None else alike(args[0])
         op = func.overloadpacket.__name__.rstrip("_")
         given = _named(func, args, kwargs or {})
         outputs = [each for each in _flat(result) if isinstance(each, Tensor)]
@@ -197,6 +198,18 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         """Record a product that no enclosing module counts."""
         if op in PRODUCTS and not any(has_rule(self.modules[call.path]) for call in self.stack):
             self.found.uncounted.append(Cost(self.stack[-1].by, op, output.numel() * PRODUCTS[op](given)))
+
+
+# Operations whose output is like their first input: on the meta device torch computes the shape in Python, which takes
+# half of the time of a trace.
+_ALIKE: Mapping[Any, Callable[[Tensor], Any]] = {
+    torch.ops.aten.batch_norm.default: torch.empty_like,
+    torch.ops.aten.relu.default: torch.empty_like,
+    torch.ops.aten.silu.default: torch.empty_like,
+    torch.ops.aten.sigmoid.default: torch.empty_like,
+    torch.ops.aten.tanh.default: torch.empty_like,
+    torch.ops.aten.relu_.default: lambda x: x,
+}
 
 
 def _named(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,10 +36,10 @@ VERBS = (
     "export",
     "fetch",
     "import",
+    "convert",
     "nets",
     "show",
     "scale",
-    "search-architecture",
     "inspect",
     "lesson",
 )
@@ -98,7 +98,7 @@ def _verb(verbs: argparse._SubParsersAction[_Parser], name: str, what: str, exam
 
 
 # The modules of verbs that no module can be named for.
-MODULES = {"import": "import_weights", "search-architecture": "search_architecture"}
+MODULES = {"import": "import_weights"}
 
 
 def _module(verb: str) -> types.ModuleType:
@@ -106,8 +106,8 @@ def _module(verb: str) -> types.ModuleType:
     return importlib.import_module(f"striate.cli.verbs.{MODULES.get(verb, verb)}")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+def parser(names: Sequence[str] = VERBS) -> argparse.ArgumentParser:
+    """The parser of the command line, for these verbs: each is a module that is imported."""
     top = _Parser(
         prog="striate",
         description="A workbench for convolutional networks.",
@@ -118,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="store_true", help="print the version")
     verbs = top.add_subparsers(dest="verb", metavar="VERB")
 
-    for name in VERBS:
+    for name in names:
         verb = _module(name)
         verb.arguments(_verb(verbs, name, verb.HELP, verb.EXAMPLE))
     return top
@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: list[str]) -> int:
     """Run the verb and print its answer."""
-    chosen = parser().parse_args(given)
+    chosen = parser(given[:1] if given[:1] and given[0] in VERBS else VERBS).parse_args(given)
     if chosen.version:
         import striate
 

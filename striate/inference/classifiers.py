@@ -217,11 +217,6 @@ def with_classifier(model: Model, head: ClassifierHead) -> Model:
     return dataclasses.replace(model, classifier=head.classifier.kind, extras={**model.extras, **head.extras()})
 
 
-def without_classifier(extras: Arrays) -> dict[str, NDArray[Any]]:
-    """A model's extras, less those of a classifier."""
-    return {name: array for name, array in extras.items() if not name.startswith(_PREFIX)}
-
-
 def log_shares(shares: Doubles) -> Doubles:
     """The logarithm of shares [N, classes], each with FLOOR added: the scores that a factor calibrates."""
     scores: Doubles = np.log((shares + FLOOR) / (1 + FLOOR * shares.shape[1]))

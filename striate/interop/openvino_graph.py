@@ -122,16 +122,23 @@ def _constant(op: Any) -> Any:
 
 
 def _multiplied(op: Any) -> Any:
-    """A division by a constant as a multiplication."""
-    constant = _constant(op)
-    ops = importlib.import_module("openvino.opset1")
-    return None if constant is None else ops.multiply(op.input_value(0), (1 / constant).astype(np.float32))
+    """A division of float32 values as a multiplication."""
+    constant, ops = _constant(op), importlib.import_module("openvino.opset1")
+    if constant is not None:
+        return ops.multiply(op.input_value(0), (1 / constant).astype(np.float32))
+    return ops.multiply(op.input_value(0), ops.power(op.input_value(1), np.float32(-1))) if _is_float(op) else None
 
 
 def _added(op: Any) -> Any:
-    """A subtraction of a constant as an addition."""
-    constant = _constant(op)
-    return None if constant is None else importlib.import_module("openvino.opset1").add(op.input_value(0), -constant)
+    """A subtraction of float32 values as an addition."""
+    constant, ops = _constant(op), importlib.import_module("openvino.opset1")
+    if constant is not None:
+        return ops.add(op.input_value(0), -constant)
+    return ops.add(op.input_value(0), ops.multiply(op.input_value(1), np.float32(-1))) if _is_float(op) else None
+
+
+def _is_float(op: Any) -> bool:
+    return bool(op.get_output_element_type(0).get_type_name() == "f32")
 
 
 def _convolved(op: Any) -> Any:

@@ -20,7 +20,8 @@ def advice(
 ) -> list[Advice]:
     """At most five findings about a network's design: bottlenecks, costly kernels, fully connected layers and others.
 
-    net: a name, as of `striate.create` (which takes `classes` and `options`, too), or any `nn.Module`. input_size:
+    net: a name, as of `striate.create` (which takes `classes` and `options`, too), the path of a net file (.toml), or
+    any `nn.Module`. input_size:
     (height, width), or (channels, height, width); of a named network its own by default. From a trace on the meta
     device: nothing is trained, and no accuracy is predicted. Raises RequestError for an unknown name, and for a module
     without `input_size` or that does not run at it.
@@ -35,10 +36,12 @@ def advice(
     import torch
 
     from striate.nets.build import create
+    from striate.nets.net_file import named
 
+    name, chosen_options = named(net, options)
     size = None if input_size is None else tuple(input_size)[-2:]
     with torch.device("meta"):
-        made = create(net, classes=classes, input_size=size, options=options)
+        made = create(name, classes=classes, input_size=size, options=chosen_options)
     chosen = made.options["input_size"]
     assert isinstance(chosen, list)
     return find(made, input_size or chosen)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from striate.errors import RequestError, nearest, unknown
-from striate.nets.catalog import Entry, entries, entry, input_size_of
+from striate.netfile import parse
+from striate.nets.catalog import Entry, defaults_of, entries, entry
 from striate.nets.catalog import techniques as known_techniques
-from striate.recipe.net_file import is_net_file, net_of_file
+from striate.nets.net_file import named
 from striate.weights.imported import imported_nets, is_packaged
 
 if TYPE_CHECKING:
@@ -148,6 +149,12 @@ def error(net: Entry) -> float | None:
     return float(published) if isinstance(published, int | float) else None
 
 
+def _title(facts: Entry, options: Mapping[str, object]) -> str:
+    """The paper's title; of a net file the name in it."""
+    text = options.get("text")
+    return f"{parse(text).name}, written in a net file" if isinstance(text, str) else facts.title
+
+
 def _rank(net: Entry, sort: Order) -> tuple[object, ...]:
     if sort == "error":
         return str(net.published.get("data", "")), error(net) or 0.0
@@ -171,9 +178,7 @@ def show(
     one image in training) and `uncounted`. `html`: a page with every stage drawn.
     Raises RequestError for an unknown name or option and for a value out of range.
     """
-    if is_net_file(name):
-        found = net_of_file(name)
-        name, options = str(found.name), {**found.options, **(options or {})}
+    name, options = named(name, options)
     facts = entry(name)
     import torch
 
@@ -184,17 +189,18 @@ def show(
 
     with torch.device("meta"):
         net = create(name, classes=classes, input_size=input_size, options=options)
-    size = tuple(input_size or input_size_of(facts, options or {}) or facts.input_size)
+    size = tuple(input_size or defaults_of(facts, options).input_size or facts.input_size)
     traced = trace(net, size)
     rows = summary.stage_rows(net, size, traced)
     variant = variant_of(name)
-    own = {option: value for option, value in (options or {}).items() if option not in SWAPS}
+    own = {option: value for option, value in options.items() if option not in SWAPS}
     shown = {
         **dataclasses.asdict(facts),
+        "title": _title(facts, options),
         "input_size": size,
         "classes": net.options["classes"],
-        "options": dict(options or {}),
-        "made": as_calls(variant.call({**variant.options, **own}), options or {}),
+        "options": options,
+        "made": as_calls(variant.call({**variant.options, **own}), options),
         "parameters": summary.parameters(net),
         "madds": sum(row.madds for row in rows),
         "activation_bytes": sum(row.activation_bytes for row in rows),

@@ -11,8 +11,8 @@ from striate.data.dataset import open_data
 from striate.data.opening import Data
 from striate.errors import RequestError
 from striate.nets.catalog import check_classifier, entry
+from striate.nets.net_file import named
 from striate.progress import Progress
-from striate.recipe.net_file import is_net_file, net_of_file
 
 if TYPE_CHECKING:  # they import torch
     from striate.anatomy.compound_scaling import Compound, Constants, Scaled
@@ -94,10 +94,7 @@ def scale(
     training images and validated on others of the training part; `phi` and `constants` are not taken then.
     Raises RequestError for invalid arguments or a network that cannot be scaled, WorkError if every training fails.
     """
-    options: Mapping[str, object] = {}
-    if is_net_file(net):
-        found = net_of_file(net)
-        net, options = str(found.name), found.options
+    net, options = named(net)
     entry(net)
     check_classifier(net)
     from striate.anatomy.compound_scaling import PUBLISHED, Constants, compound_scaling, scaled

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,15 @@ from striate.data.dataset import SplitData, open_data
 from striate.data.opening import Data, path_of
 from striate.errors import RequestError, unknown
 from striate.jobs.compare import summary
+from striate.jobs.stopping import resumable
 from striate.jobs.train import train
 from striate.learning.planning import DataSummary, summarise
 from striate.learning.run_folder import MODEL, REPORT, next_free, unfinished
 from striate.nets.catalog import check_classifier, entries, entry
+from striate.nets.net_file import net_toml
 from striate.progress import Progress
 from striate.reading import TEXT, given_path, read_given
 from striate.recipe import Recipe
-from striate.recipe.net_file import net_toml
 from striate.report.compare.summary import RunSummary
 from striate.report.page import render
 from striate.storage import json_text, write_text
@@ -30,11 +32,12 @@ from striate.tuning.architecture.samplers import SAMPLERS, sampler
 from striate.tuning.architecture.search import Study, require_result, run_study
 from striate.tuning.architecture.space import Space
 from striate.tuning.architecture.trial import Judge, Trial, trial_recipe
+from striate.tuning.folder import ARCHITECTURE
 
 if TYPE_CHECKING:
     from striate.tuning.architecture.images import TrialImages
 
-SETTINGS, FOUND, RESULT = "search.json", "found.toml", "search-result.json"
+FOUND, RESULT = "found.toml", "search-result.json"
 SPACES = ("mobile", "cells")
 LARGEST_SIDE = 64  # pixels of a trial's images unless another side is given
 # Families of which a baseline is taken: those whose normalisation averages settle within a short training.
@@ -105,7 +108,7 @@ def search_architecture(
     out: str | os.PathLike[str] | None = None,
     space: str = "mobile",
     vary: Sequence[str] = (),
-    sampler: str = "evolution",
+    method: str = "evolution",
     trials: int = 24,
     cost: Cost = "madds",
     target: float | None = None,
@@ -121,7 +124,7 @@ def search_architecture(
     """Search a space for a network with a high accuracy and a low cost on `data`, as for `striate.train`.
 
     Each trial trains a network for `epochs` on at most `images` training images, and validates it on other images of
-    the training part; the held-out part is not used. The chosen sampler and random search get `trials` each. Then the
+    the training part; the held-out part is not used. The chosen method and random search get `trials` each. Then the
     found network, the best random one and a catalogue network of about that cost are trained for `final_epochs` on the
     whole training part, and each is evaluated once on the held-out part.
 
@@ -130,13 +133,13 @@ def search_architecture(
     space: "mobile" (stages of inverted residual blocks; `vary`: the choices that are searched, default all;
       `channels`: of the first stage, default by the size) or "cells" (a normal and a reduction cell; `channels`:
       filters of the first, default 8).
-    sampler: "evolution", "reinforcement" or "random" (alone). cost: "madds" or "latency", of this machine. target:
+    method: "evolution", "reinforcement" or "random" (alone). cost: "madds" or "latency", of this machine. target:
       the objective's T, in multiply-adds or seconds; None: 400 M scaled to the image size, or the reference's latency.
     image: side of the images; None: that of the data, at most 64. baseline: a network of the catalogue; None: chosen.
     Raises RequestError for invalid arguments, WorkError if every trial fails.
     """
     progress = progress or Progress()
-    _check(space, sampler, trials, cost, baseline)
+    _check(space, method, trials, cost, baseline)
     short, final = trial_recipe(epochs=epochs, batch=64, seed=seed), _final_recipe(final_epochs, seed)
     split = open_data(data, seed=seed, progress=progress)
     seen = summarise(split.source)
@@ -146,20 +149,21 @@ def search_architecture(
     objective = _objective(cost, target, searched, found_images.classes)
     settings = {
         "data": split.source.identity, "space": searched.name, "net": searched.net, "vary": list(vary), "image": side,
-        "channels": channels, "sampler": sampler, "images": images, "epochs": epochs, "final_epochs": final_epochs,
+        "channels": channels, "method": method, "images": images, "epochs": epochs, "final_epochs": final_epochs,
         "seed": seed, "cost": cost, "target_given": target, "baseline_given": baseline, "target": objective.target,
     }  # fmt: skip
     folder = given_path(out, "--out") if out else next_free(f"{split.source.name}-search")
     objective = _claimed(folder, settings, objective)
     training, validation = found_images.at(side)
     judge = Judge(searched, objective, training, validation, short)
-    studies = _studies(sampler, trials, searched, judge, folder, seed, progress)
-    require_result(studies)
-    best = studies[0].best or studies[-1].best
-    assert best is not None
-    options = searched.options_of(best.point)
-    write_text(folder / FOUND, net_toml(searched.net, options))
-    finalists = _finalists(data, folder, searched, studies, baseline, final, found_images.classes, progress)
+    with resumable(f"the same command and --out {shlex.quote(str(folder))}"):
+        studies = _studies(method, trials, searched, judge, folder, seed, progress)
+        require_result(studies)
+        best = studies[0].best or studies[-1].best
+        assert best is not None
+        options = searched.options_of(best.point)
+        write_text(folder / FOUND, net_toml(searched.net, options))
+        finalists = _finalists(data, folder, searched, studies, baseline, final, found_images.classes, progress)
     done = FoundArchitecture(
         folder, searched, objective, studies, options, finalists, split.source.name,
         {**settings, "training": len(training), "validation": len(validation)},
@@ -171,12 +175,12 @@ def search_architecture(
     return done
 
 
-def _check(space: str, sampler: str, trials: int, cost: str, baseline: str | None) -> None:
+def _check(space: str, method: str, trials: int, cost: str, baseline: str | None) -> None:
     """Raise RequestError for what can be told before the data are opened."""
     if space not in SPACES:
         raise unknown("space", space, SPACES)
-    if sampler not in SAMPLERS:
-        raise unknown("sampler", sampler, SAMPLERS)
+    if method not in SAMPLERS:
+        raise unknown("method", method, SAMPLERS)
     if cost not in ("madds", "latency"):
         raise unknown("cost", cost, ("madds", "latency"))
     if trials < 1:
@@ -220,7 +224,7 @@ def _objective(cost: Cost, target: float | None, space: Space, classes: int) -> 
 
 def _claimed(folder: Path, settings: dict[str, Any], objective: Objective) -> Objective:
     """Write the settings of a new search; of one that is continued, check them, and return its objective."""
-    path = folder / SETTINGS
+    path = folder / ARCHITECTURE
     if not path.is_file():
         if folder.exists() and any(folder.iterdir()):
             raise RequestError(f"the output folder {str(folder)!r} is in use, and not by a search; choose another")

@@ -36,11 +36,10 @@ from striate.learning.strategies import train_as_planned
 from striate.progress import Announcing, Progress
 from striate.reading import TABLE, given_path, read_given
 from striate.recipe import Recipe
-from striate.recipe.net_file import is_net_file, net_keys
 from striate.recipe.optimizers import Optimizer
 from striate.tasks.values import MetricFunction
 from striate.transfer.classifiers import check_head
-from striate.weights.models import is_model_file
+from striate.weights.models import is_model_file, net_keys
 
 if TYPE_CHECKING:  # they import torch
     from striate.training.examples import AugmentFunction
@@ -77,8 +76,8 @@ def train(
       [N, H, W] or [N, H, W, 3]; a `torch.utils.data.Dataset` of (image, target); either of them by part, such as
       {"train": ..., "val": ...}; or a custom source: see `striate.data.opening`.
     out: the run folder, new or empty; by default a new one under runs/.
-    net: a name, a model file, a net file (.toml), or the constructor of your own network, which is registered (see
-      `striate.register`).
+    net: a name, a model file, a net file (.toml), the folder of a run or a search, or the constructor of your own
+      network, which is registered (see `striate.register`).
     strategy: "auto", "quick", "best", "features", "finetune" or "scratch". epochs, batch, seed: as the recipe keys of
       these names.
     lr: the peak learning rate, or "auto": found by a range test. optimizer: a name, or a table of `striate.recipe`.
@@ -114,7 +113,7 @@ def train(
         "seed": seed,
     }
     chosen: dict[str, Any] = {key: value for key, value in given_keys.items() if value is not None}
-    if is_net_file(chosen.get("net.name")):
+    if "net.name" in chosen:
         chosen |= net_keys(chosen["net.name"])
     if optimizer is not None:
         # First, because another optimizer resets the table to its defaults.

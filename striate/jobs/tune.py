@@ -6,8 +6,7 @@ import contextlib
 import dataclasses
 import math
 import os
-import signal
-import threading
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from striate.data.opening import Data
 from striate.data.sources.base import Source
-from striate.errors import RequestError, Stopped
+from striate.errors import RequestError
+from striate.jobs.stopping import resumable
 from striate.jobs.train import as_recipe, net_key, open_for_training, train
 from striate.jobs.tuning import Tuning, interval_of
 from striate.learning.clock import Clock
@@ -50,6 +50,7 @@ from striate.tuning.outcomes import flattery, trials_csv
 from striate.tuning.scoring import Scorer
 from striate.tuning.space import POINTS, read_space
 from striate.tuning.trial_data import TrialData, parts_of, training_keys, validation_parts
+from striate.weights.models import net_keys
 
 if TYPE_CHECKING:  # they import Optuna
     from striate.tuning.preparation import Chosen
@@ -107,7 +108,8 @@ def tune(
         folder: Path | None = given_path(resume, "--resume")
         settings = resumed(given_path(resume, "--resume"), trials, _whole_place(storage))
     else:
-        base = _with_whole_paths(as_recipe(recipe).updated(chosen))
+        base = as_recipe(recipe).updated(chosen)
+        base = _with_whole_paths(base.updated(net_keys(base.net.name) if base.net.name else {}))
         given = read_space(given_path(space, "--space")) if isinstance(space, (str, os.PathLike)) else space
         place = _whole_place(storage)
         settings = Settings(base.toml(), given, method, trials, folds, nested, pruner, points, place, study)
@@ -174,7 +176,7 @@ class _Worker:
         context = RunContext(FollowerFolder(folder), Clock(), self.progress)
         self._say(source, plan, chosen, notes)
         data = TrialData(source, summary, plan, chosen.recipe, context)
-        with _resumable(folder), contextlib.closing(place):
+        with resumable(f"striate tune --resume {shlex.quote(str(folder))}"), contextlib.closing(place):
             with _removed_if_refused(folder if fresh else None):
                 mine = _Searches.of(settings, chosen, data, place, settings.study or folder.resolve().name)
             write_text(folder / SPACE, chosen.space.toml())
@@ -342,29 +344,3 @@ def _removed_if_refused(fresh: Path | None) -> Iterator[None]:
             with contextlib.suppress(OSError):  # it holds something else
                 fresh.rmdir()
         raise
-
-
-@contextmanager
-def _resumable(folder: Path) -> Iterator[None]:
-    """Ctrl-C and SIGTERM within the block raise Stopped with how to go on; the running trial was put back."""
-    import shlex
-
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGTERM) if main else None
-
-    sent = [int(signal.SIGINT)]
-
-    def ask(number: int, frame: Any) -> None:
-        sent.append(number)
-        raise KeyboardInterrupt
-
-    if main and before is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, ask)
-    try:
-        yield
-    except KeyboardInterrupt:
-        advice = f"striate tune --resume {shlex.quote(str(folder))}"
-        raise Stopped(f"stopped; go on with: {advice}", 128 + sent[-1]) from None
-    finally:
-        if main and before is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, before)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.data.splits import folds_of, leaked, possible_folds
-from striate.inference.classifiers import with_classifier, without_classifier
+from striate.inference.classifiers import with_classifier
 from striate.learning.balance import sample_weights
 from striate.learning.split import Split
 from striate.model import Model
@@ -165,6 +165,7 @@ def _folds(split: Split, recipe: Recipe, rows: list[int]) -> NDArray[np.int64]:
 def with_head(backbone: Model, head: AnyHead, task: Task) -> Model:
     """The pretrained net with a head for the task in place of its own.
 
+    An OOD detector of the pretrained net knows its training images, not these, and is left out, as is its classifier.
     Under a classifier that is no linear layer, the net's own last layer is of zeros: it is not used.
     """
     linear = head if isinstance(head, Head) else None
@@ -180,7 +181,7 @@ def with_head(backbone: Model, head: AnyHead, task: Task) -> Model:
         options={**backbone.options, "classes": task.outputs},
         tensors=tensors,
         classifier="",
-        extras=without_classifier(backbone.extras),
+        extras=dict(backbone.input_tensors),
         strategy="features",
     )
     return model if isinstance(head, Head) else with_classifier(model, head)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from striate.data.sources.base import Source
 from striate.errors import RequestError
-from striate.nets.catalog import USUAL_SIZE, Entry, check_classifier, input_size_of, known
+from striate.nets.catalog import USUAL_SIZE, Entry, check_classifier, defaults_of, known
 from striate.pixels import Pixels
 from striate.recipe import Recipe
 from striate.recipe.keys import STRATEGIES, VOTING_HEADS
@@ -116,7 +116,10 @@ def check_linear_head(strategy: str, kind: str) -> None:
 def _requested(seen: DataSummary, strategy: str, net: str) -> Plan:
     if is_model_file(net):
         if strategy == "scratch":
-            raise RequestError(f"strategy 'scratch' starts from random weights; {net!r} is a model file: name its net")
+            raise RequestError(
+                f"strategy 'scratch' starts from random weights; {net!r} is a model file: name its net, or give the "
+                "recipe.toml of its run as the net"
+            )
         return Plan(strategy, net, "requested")
     if strategy == "scratch":
         return Plan(strategy, net or _net_for(seen), "requested")
@@ -163,8 +166,9 @@ def scratch_pixels(net: str, seen: DataSummary, options: Mapping[str, object]) -
     The normalisation is a placeholder; training measures it on its images.
     """
     facts = known(net)
-    height, width = input_size_of(facts, options) or _size_for(seen)
-    channels = 1 if facts.in_channels == 1 else 3
+    own = defaults_of(facts, options)
+    height, width = own.input_size or _size_for(seen)
+    channels = 1 if own.in_channels == 1 else 3
     fits = 0 < seen.largest <= min(height, width) and seen.side * 2 >= min(height, width)
     neutral = (127.5,) * channels
     return Pixels(height, width, channels, rule="centre" if fits else "crop", mean=neutral, std=neutral)

@@ -26,7 +26,7 @@ class Network(nn.Module):
 
     kind: ClassVar[str]
     table: str  # The paper's table, as printed at the top of the file; of a searched network, its own.
-    minimum_size: ClassVar[int]  # The smallest height and width of an image.
+    minimum_size: int  # The smallest height and width of an image.
     input_size: tuple[int, int] | None = None  # The only height and width; None: any.
 
     stages: tuple[str, ...]
@@ -38,6 +38,11 @@ class Network(nn.Module):
         super().__init__()
         self.name = type(self).__name__
         self.options = {}
+
+    @classmethod
+    def declared(cls, options: Mapping[str, object]) -> Mapping[str, type]:
+        """Options with their types that other options bring, passed to the constructor together as `parameters`."""
+        return {}
 
     def example(self, count: int, size: Sequence[int]) -> Tensor:
         """A batch of `count` images of `size` (height, width), without values: on the meta device."""

@@ -12,7 +12,7 @@ import torch
 
 from striate.errors import RequestError, shown, unknown
 from striate.nets.base import Net, Network, Variant
-from striate.nets.catalog import USUAL_SIZE, Entry, OwnEntry, check_classifier, entry, input_size_of, known
+from striate.nets.catalog import USUAL_SIZE, Entry, OwnEntry, check_classifier, defaults_of, entry, known
 from striate.nets.own import make_own
 from striate.nets.swaps import SWAPS, swap, swaps_of
 
@@ -42,11 +42,11 @@ def create(
     that is out of range or of the wrong type.
     """
     facts = known(name)
-    classes = _classes(facts, classes)
-    in_channels = _whole("in_channels", facts.in_channels if in_channels is None else in_channels, LARGEST_CHANNELS)
     chosen = _options(facts, options)
-    own_size = input_size_of(facts, chosen) or USUAL_SIZE
-    size = _size(name, own_size if input_size is None else input_size, _minimum_size(facts))
+    own = defaults_of(facts, chosen)
+    classes = _classes(facts, own.classes if classes is None else classes)
+    in_channels = _whole("in_channels", own.in_channels if in_channels is None else in_channels, LARGEST_CHANNELS)
+    size = _size(name, (own.input_size or USUAL_SIZE) if input_size is None else input_size, _minimum_size(facts))
     swaps = {name: chosen.pop(name) for name in SWAPS if name in chosen}
     given: dict[str, Any] = {"classes": classes, "in_channels": in_channels, "input_size": size, "options": chosen}
     net = make_own(facts, **given) if isinstance(facts, OwnEntry) else instantiate(variants(facts.file)[name], **given)
@@ -82,6 +82,8 @@ def instantiate(
 ) -> Network:
     """A named network of a paper, with `options` overriding its own; nothing is checked here."""
     chosen = {**variant.options, **(options or {})}
+    if declared := variant.net.declared(chosen):
+        chosen["parameters"] = {name: chosen.pop(name) for name in declared if name in chosen}
     after = {name: chosen.pop(name) for name in variant.then_options if name in chosen}
     constructor: Callable[..., Network] = variant.net
     given = {"classes": classes, "in_channels": in_channels, "input_size": input_size}
@@ -93,14 +95,19 @@ def instantiate(
 
 
 def check_options(name: str, options: Mapping[str, object]) -> None:
-    """Raise RequestError for options that the network `name` does not have, or of another type, before creating it.
+    """Raise RequestError for options that the network `name` does not have, or does not take, before creating it.
 
-    Whether a network of the catalogue has layers that can be swapped is tried on the meta device.
+    Whether a network of the catalogue can be made with them, such as of a table, is tried on the meta device.
     """
     facts = known(name)
-    if not SWAPS.keys().isdisjoint(_options(facts, options)) and isinstance(facts, Entry):
+    if _options(facts, options) and isinstance(facts, Entry):
         with torch.device("meta"):
             create(name, options=options)
+
+
+def option_types(name: str, options: Mapping[str, object]) -> dict[str, Any]:
+    """The options that the network `name`, with these already, takes, with their types. Raises RequestError."""
+    return _option_types(known(name), options)
 
 
 def variants(file: str) -> Mapping[str, Variant]:
@@ -131,7 +138,6 @@ def _classes(facts: Entry | OwnEntry, classes: int | None) -> int | None:
         if classes is not None:
             raise RequestError(f"{facts.name} has no classes: it is of the kind {facts.kind}")
         return None
-    classes = facts.classes if classes is None else classes
     if classes is None:
         raise RequestError(f"{facts.name} has no default number of classes: give classes")
     return _whole("classes", classes, LARGEST_CLASSES)
@@ -155,7 +161,7 @@ def _size(name: str, value: object, least: int) -> tuple[int, int]:
 def _options(facts: Entry | OwnEntry, options: Mapping[str, object] | None) -> dict[str, object]:
     if options is not None and not isinstance(options, Mapping):
         raise RequestError(f"options must be names with values, not {shown(options)}")
-    hints = _option_types(facts)
+    hints = _option_types(facts, options or {})
     for option, value in (options or {}).items():
         if option in _GIVEN_APART:
             raise RequestError(f"{option} is an argument of create by itself, not one of the options")
@@ -168,13 +174,15 @@ def _options(facts: Entry | OwnEntry, options: Mapping[str, object] | None) -> d
     return dict(options or {})
 
 
-def _option_types(facts: Entry | OwnEntry) -> dict[str, Any]:
+def _option_types(facts: Entry | OwnEntry, options: Mapping[str, object]) -> dict[str, Any]:
     """The options of a network with their types; of a registered one, Any where the argument has no annotation."""
     if isinstance(facts, OwnEntry):
         return {**SWAPS, **facts.option_types()}
     variant = variant_of(facts.name)
     hints = get_type_hints(variant.net.__init__)
     found = {name: hints[name] for name in inspect.signature(variant.net).parameters if name not in _GIVEN_APART}
+    if declared := variant.net.declared({**variant.options, **options}):
+        found = {name: hint for name, hint in found.items() if name != "parameters"} | dict(declared)
     if variant.then is not None:
         hints = get_type_hints(variant.then)
         found |= {name: hints[name] for name in variant.then_options}

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 from striate.errors import RequestError, unknown
+from striate.netfile import parse
 from striate.reading import TEXT, read_file
 
 # The kinds of networks, and what one of each gives.
@@ -149,13 +150,26 @@ def is_import_path(name: str) -> bool:
     return ":" in name
 
 
-def input_size_of(facts: Entry | OwnEntry, options: Mapping[str, object]) -> tuple[int, int] | None:
-    """Height and width of a network's images unless others are given; None for an own network without a default.
+class Defaults(NamedTuple):
+    """What a network takes unless told otherwise; None: nothing is known."""
 
-    A searched network's are those that its table is for: the option `image`.
+    classes: int | None
+    in_channels: int
+    input_size: tuple[int, int] | None
+
+
+def defaults_of(facts: Entry | OwnEntry, options: Mapping[str, object]) -> Defaults:
+    """A network's own classes, channels and size (height, width) of an image, with these options.
+
+    A searched network's images are those that its table is for: the option `image`. A net file says all three in its
+    text. Raises RequestError for a text that is no net file.
     """
-    side = options.get("image") if isinstance(facts, Entry) else None
-    return (side, side) if isinstance(side, int) else facts.input_size
+    side, text = (options.get(name) if isinstance(facts, Entry) else None for name in ("image", "text"))
+    if isinstance(text, str):
+        written = parse(text)
+        return Defaults(written.classes, written.input[0], written.input[1:])
+    size = (side, side) if isinstance(side, int) else facts.input_size
+    return Defaults(facts.classes, facts.in_channels, size)
 
 
 def check_registered(name: str) -> None:

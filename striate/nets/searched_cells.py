@@ -1,7 +1,7 @@
 """Networks of two cells found by a search, a normal and a reduction cell: the table of their lines is an option.
 
 Barret Zoph, Vijay Vasudevan, Jonathon Shlens, Quoc V. Le, 2017. arXiv:1707.07012.
-`striate search-architecture` writes such tables; the one below, the default, is NASNet-A's Figure 4.
+`striate tune --architecture` writes such tables; the one below, the default, is NASNet-A's Figure 4.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Networks found by a search over stages of inverted residual blocks: the table is an option, in MnasNet's form.
 
 Mingxing Tan, Bo Chen, Ruoming Pang, Vijay Vasudevan, Mark Sandler, Andrew Howard, Quoc V. Le, 2018. arXiv:1807.11626.
-`striate search-architecture` writes such tables; the one below, the default, is MnasNet-A1's.
+`striate tune --architecture` writes such tables; the one below, the default, is MnasNet-A1's.
 """
 
 from __future__ import annotations

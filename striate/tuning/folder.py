@@ -21,6 +21,7 @@ from striate.tuning.space import POINTS
 SETTINGS, SPACE, TRIALS, BEST_RECIPE, BEST, RESULT = (
     "tuning.json", "space.toml", "trials.csv", "best.toml", "best", "result.json",
 )  # fmt: skip
+ARCHITECTURE = "search.json"  # the settings of a search for an architecture
 JOURNAL, LOCK, TRAINED = "journal.log", "finish.lock", "trained.txt"  # the digest of the recipe that `best` is of
 METHODS, PRUNERS = ("random", "grid", "tpe"), ("none", "halving", "hyperband")
 _MOST = 1_000_000  # trials
@@ -69,6 +70,8 @@ class Settings:
     def read(cls, folder: Path) -> Settings:
         """Those of a folder. Raises RequestError for a folder that has none."""
         path = folder / SETTINGS
+        if (folder / ARCHITECTURE).is_file():
+            raise RequestError(f"{str(folder)!r} is an architecture search: its command again goes on with it")
         if not path.is_file():
             raise RequestError(f"{str(folder)!r} is not a search to resume: it has no {SETTINGS}")
         try:
@@ -126,14 +129,18 @@ def claimed(folder: Path, settings: Settings) -> Settings:
 def resumed(folder: Path, trials: int | None, storage: str) -> Settings:
     """The settings of the search in the folder. storage: the same again, with its password; "" for what is known.
 
-    Raises RequestError for another storage.
+    Raises RequestError for another storage, and for a journal that is gone.
     """
     known = Settings.read(folder)
     if storage and without_password(storage) != without_password(known.storage):
         mine, others = (repr(without_password(one)) for one in (known.storage, storage))
         where = mine if known.storage else f"its own {JOURNAL}"
         raise RequestError(f"the trials of {str(folder)!r} are in {where}, not in {others}: leave --storage out")
-    return dataclasses.replace(known, trials=trials, storage=storage or known.storage)
+    found = dataclasses.replace(known, trials=trials, storage=storage or known.storage)
+    journal = Path(found.storage or folder / JOURNAL)
+    if "://" not in found.storage and not journal.is_file():  # Optuna would start a new one
+        raise RequestError(f"the trials of {str(folder)!r} are gone: {str(journal)!r} does not exist any more")
+    return found
 
 
 def seconds_of(budget: float | str | None) -> float:

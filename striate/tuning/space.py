@@ -15,6 +15,7 @@ from striate.recipe import Key, Recipe, keys_called
 from striate.recipe.keys import converted
 from striate.recipe.toml import read_toml, text_of
 from striate.storage import json_text, sha256_of
+from striate.tuning.net_options import PREFIX, option_key
 from striate.tuning.usual import LOGARITHMIC, USUAL
 
 AUTO = "auto"
@@ -26,7 +27,7 @@ _RANGE = ("low", "high", "log", "points")  # what a table in a space may hold
 _FIXED = {
     "strategy": "give it with --strategy",
     "seed": "trials share one seed, as a lucky seed is no better recipe",
-    "net.options": "its options have no range",
+    "net.options": "it is a table: search one of its options, such as net.options.width",
     "train.overfit_batch": "it is a check, and does not change the model",
     "head.learning_curve": "it is measured, and does not change the model",
 }
@@ -224,7 +225,7 @@ def make_space(
     """
     if not isinstance(points, int) or not 2 <= points <= MOST_POINTS:
         raise RequestError(f"--points takes 2 to {MOST_POINTS:,} values of each range in a grid, not {points!r}")
-    found = [_dimension(_key(name), value, nets) for name, value in _flattened(given).items()]
+    found = [_dimension(_key(name, recipe), value, nets) for name, value in _flattened(given).items()]
     if not found:
         raise RequestError('the space is empty: name at least one key, such as "optimizer.lr" = {low = 0.01, high = 1}')
     found.sort(key=lambda one: one.key.field != "name")  # optimizer and schedule decide which keys there are
@@ -262,7 +263,9 @@ def _flattened(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return found
 
 
-def _key(name: str) -> Key:
+def _key(name: str, recipe: Recipe) -> Key:
+    if name.startswith(PREFIX):
+        return option_key(name, recipe)
     known = {one.name: one for one in keys_called()}
     if name not in known:
         by_field = {one.rpartition(".")[2]: one for one in known}

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,18 +14,52 @@ from striate import model as model_room
 from striate.errors import RequestError, nearest
 from striate.model import AnyModel, Ensemble, Model
 from striate.nets.catalog import Entry, check_classifier, check_registered, known
+from striate.nets.net_file import is_net_file, named
 from striate.tasks import Classification
 from striate.weights.classes import imagenet_names
 from striate.weights.imported import imported_path
 from striate.weights.registry import SOURCES, has_weights, is_installed, load_published, nets_with_weights
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
+MODEL, FOUND = "model.safetensors", "found.toml"  # in the folder of a run; of an architecture search
+BEST = f"best/{MODEL}"  # in the folder of a search for a recipe
 _AUXILIARY = re.compile(r"auxiliary\d+\.").match  # names of the tensors of auxiliary heads
 
 
 def is_model_file(net: str) -> bool:
     """Whether `net` is the path of a model file instead of a net's name."""
     return net.endswith(".safetensors")
+
+
+def net_keys(name: str) -> dict[str, Any]:
+    """The recipe keys of a network that is given by its name, a model file, a net file, or a folder with one of these.
+
+    A folder stands for the model of a run, the net file of an architecture search, or the best model of a search for a
+    recipe; a network of the same name goes before it. Raises RequestError for a folder without any, and for a net file
+    that names no network.
+    """
+    if _is_folder(name):
+        inside = [Path(name) / one for one in (MODEL, FOUND, BEST) if (Path(name) / one).is_file()]
+        if not inside:
+            raise RequestError(f"the folder {name!r} is no network: it has no {MODEL}, as a run has, and no {FOUND}")
+        name = str(inside[0])
+    if not is_net_file(name):
+        return {"net.name": name}
+    net, options = named(name)
+    return {"net.name": net, **{f"net.options.{option}": value for option, value in options.items()}}
+
+
+def _is_folder(name: str) -> bool:
+    """Whether it is a folder, and no network."""
+    try:
+        there = Path(name).is_dir()
+    except (OSError, ValueError):  # a name that no path can have
+        return False
+    try:
+        known(name)
+    except RequestError:
+        return there
+    return False
 
 
 def published_model(net: str) -> Model:
@@ -124,9 +159,9 @@ def _path_of(name: str | os.PathLike[str]) -> Path | None:
     except OSError as error:  # a name that is too long, a folder without permission
         raise RequestError(f"cannot read the model {str(name)!r}: {error.strerror or error}") from error
     if is_folder:
-        path = path / "model.safetensors"
+        path = path / MODEL
         if not path.is_file():
-            raise RequestError(f"the folder {str(name)!r} has no model.safetensors")
+            raise RequestError(f"the folder {str(name)!r} has no {MODEL}")
     if not path.exists():
         if has_weights(str(name)):
             return None

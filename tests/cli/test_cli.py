@@ -22,7 +22,7 @@ VERBS = list(next(a for a in parser()._actions if isinstance(a, argparse._SubPar
 def test_the_verbs() -> None:
     assert set(VERBS) == {
         "train", "predict", "evaluate", "audit", "augment", "recipe", "pack", "features", "compare", "export", "fetch",
-        "ensemble", "import", "nets", "show", "scale", "search-architecture", "tune", "benchmark", "lesson", "inspect",
+        "convert", "ensemble", "import", "nets", "show", "scale", "tune", "benchmark", "lesson", "inspect",
         "index", "search", "compose", "read",
     }  # fmt: skip
 

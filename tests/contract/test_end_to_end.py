@@ -36,8 +36,15 @@ def test_every_file_of_the_catalogue_is_tried() -> None:
     assert {file for file, _ in FAMILIES} == {entry.file for entry in catalog.entries(kind="classifier")}
 
 
-# Each takes seconds: every second file is left to `make test-full`.
-SHARED = [pytest.param(*one, marks=[pytest.mark.slow] if place % 2 else []) for place, one in enumerate(FAMILIES)]
+# Each takes seconds: every second file, and those that take longest, are left to `make test-full`.
+LONG = {
+    "densenet", "efficientnet_lite", "googlenet", "inception_v4", "mobilenet_v1", "nasnet", "resnet_in_resnet",
+    "searched_cells", "shufflenet",
+}  # fmt: skip
+SHARED = [
+    pytest.param(*one, marks=[pytest.mark.slow] if place % 2 or one[0] in LONG else [])
+    for place, one in enumerate(FAMILIES)
+]
 
 
 @pytest.mark.parametrize(("file", "name"), SHARED)

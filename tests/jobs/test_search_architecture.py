@@ -13,8 +13,9 @@ from striate import RequestError, load, scale, search_architecture, show, train
 from striate.anatomy.compound_scaling import PUBLISHED
 from striate.jobs.search_architecture import FoundArchitecture, nearest_net
 from striate.nets.catalog import entry
-from striate.recipe.net_file import net_of_file
+from striate.nets.net_file import net_of_file
 from striate.tuning.scaling import grid
+from striate.weights.models import net_keys
 
 
 def drawings(count: int = 96, side: int = 8) -> tuple[np.ndarray, np.ndarray]:
@@ -34,8 +35,16 @@ SMALL: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> FoundArchitecture:
-    return search_architecture(drawings(), out=tmp_path_factory.mktemp("search") / "out", **SMALL)
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("drawn") / "drawn.npz"
+    images, targets = drawings()
+    np.savez(path, images=images, labels=targets)
+    return path
+
+
+@pytest.fixture(scope="module")
+def searched(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> FoundArchitecture:
+    return search_architecture(drawn, out=tmp_path_factory.mktemp("search") / "out", **SMALL)
 
 
 def test_a_search_finds_a_network_that_is_trained_and_compared(searched: FoundArchitecture) -> None:
@@ -78,14 +87,36 @@ def test_the_model_opens_without_other_files_and_the_net_file_names_it(searched:
     assert shown["table"].split() == str(searched.options["table"]).split()
 
 
-def test_a_search_called_again_continues_and_may_be_extended(searched: FoundArchitecture) -> None:
+def test_tune_is_the_door_of_the_command_line(searched: FoundArchitecture, drawn: Path, cli) -> None:
+    options = ("--trials", 3, "--channels", 8, "--images", 40, "--epochs", 1, "--final-epochs", 1)
+    known = (*options, "--baseline", "lenet5_plain", "--vary", "kernel", "layers")
+    code, out, _ = cli(
+        "tune", drawn, "--architecture", *known, "--out", searched.folder, "--json"
+    )  # all is done already
+    assert code == 0 and json.loads(out) == json.loads(json.dumps(searched.as_dict()))
+    code, out, _ = cli("tune", drawn, "--architecture", *known, "--out", searched.folder)
+    assert code == 0 and "evolution: 3 trials" in out and "MBConv" in out and "found.toml" in out
+    code, _, err = cli("tune", "--resume", searched.folder)
+    assert code == 2 and "its command again goes on with it" in err
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path, drawn: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*given: Any, **more: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("striate.tuning.architecture.trial.Judge.__call__", stopped)
+    code, _, err = cli("tune", drawn, "--architecture", "--channels", 8, "--images", 40, "--out", tmp_path / "s")
+    assert code == 130 and err.rstrip().endswith(f"go on with: the same command and --out {tmp_path / 's'}")
+
+
+def test_a_search_called_again_continues_and_may_be_extended(searched: FoundArchitecture, drawn: Path) -> None:
     folder = searched.folder
     before = (folder / "trials-evolution.jsonl").read_text()
-    again = search_architecture(drawings(), out=folder, **{**SMALL, "trials": 4})
+    again = search_architecture(drawn, out=folder, **{**SMALL, "trials": 4})
     assert again.studies[0].trials[:3] == searched.studies[0].trials
     assert (folder / "trials-evolution.jsonl").read_text().startswith(before)
     with pytest.raises(RequestError, match="was started with seed = 0, not 1"):
-        search_architecture(drawings(), out=folder, seed=1, **SMALL)
+        search_architecture(drawn, out=folder, seed=1, **SMALL)
 
 
 def test_a_net_file_trains(searched: FoundArchitecture, tmp_path: Path, cli) -> None:
@@ -97,17 +128,29 @@ def test_a_net_file_trains(searched: FoundArchitecture, tmp_path: Path, cli) -> 
     assert code == 0 and "MBConv" in out
     code, _, err = cli("show", tmp_path / "run" / "nothing.toml")
     assert code == 2 and "nothing.toml" in err and len(err.splitlines()) == 1
+    assert net_keys(str(searched.folder)) == net_keys(str(file))  # a folder stands for what is in it
+    assert net_keys(str(tmp_path / "run")) == {"net.name": str(tmp_path / "run" / "model.safetensors")}
+    code, _, err = cli("train", "digits", "--net", tmp_path / "run", "--strategy", "scratch")
+    assert code == 2 and "give the recipe.toml of its run as the net" in err
+    code, _, err = cli("tune", "digits", "--net", tmp_path)
+    assert code == 2 and "has no model.safetensors, as a run has, and no found.toml" in err
+    (tmp_path / "table.toml").write_text('[net]\nname = "searched_mobile"\n[net.options]\ntable = "nonsense"\n')
+    code, _, err = cli("train", tmp_path / "no data", "--net", tmp_path / "table.toml")
+    assert code == 2 and "nonsense" in err and "no data" not in err  # refused before the data are opened
     (tmp_path / "bad.toml").write_text("seed = 1\n")
     code, _, err = cli("train", "digits", "--net", tmp_path / "bad.toml")
     assert code == 2 and "names no network" in err
 
 
 WRONG = [
-    (("search-architecture", "digits", "--trials", 0), "a search needs 1 trial at least, not 0"),
-    (("search-architecture", "digits", "--space", "mobil"), "unknown space 'mobil'; did you mean 'mobile'?"),
-    (("search-architecture", "digits", "--cost", "flops"), "unknown cost 'flops'"),
-    (("search-architecture", "digits", "--baseline", "lenet6"), "unknown net 'lenet6'; did you mean 'lenet5"),
-    (("search-architecture", "digits", "--sampler", "randon"), "unknown sampler 'randon'; did you mean 'random'?"),
+    (("tune", "digits", "--architecture", "--trials", 0), "a search needs 1 trial at least, not 0"),
+    (("tune", "digits", "--architecture", "--space", "mobil"), "unknown space 'mobil'; did you mean 'mobile'?"),
+    (("tune", "digits", "--architecture", "--cost", "flops"), "unknown cost 'flops'"),
+    (("tune", "digits", "--architecture", "--baseline", "lenet6"), "unknown net 'lenet6'; did you mean 'lenet5"),
+    (("tune", "digits", "--architecture", "--method", "randon"), "unknown method 'randon'; did you mean 'random'?"),
+    (("tune", "digits", "--architecture", "--folds", 3), "--folds: only of the search for a recipe"),
+    (("tune", "digits", "--final-epochs", 3), "--final-epochs: only of the search for an architecture: add --arch"),
+    (("tune", "--architecture"), "tune --architecture needs DATA"),
     (("scale", "lenet5"), "lenet5 has no options width and depth"),
     (("scale", "efficientnet_b0", "--phi", 99), "phi is from 0 to 10"),
     (("scale", "efficientnet_b0", "--constants", 0.5, 1, 1), "are 1 at least"),

@@ -89,6 +89,7 @@ def test_two_processes_leave_what_one_leaves(undisturbed: tuple[Path, str, str],
     assert "arning" not in err
 
 
+@pytest.mark.slow
 def test_lost_processes_do_not_change_the_model(undisturbed: tuple[Path, str, str], place: Path) -> None:
     script = str(Path(__file__).with_name("lost.py"))
     command = ONE_MACHINE.replace("-m striate", script).replace("--out run", "--out lost --set checkpoint.steps=1")

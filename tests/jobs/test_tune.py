@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from drawings import Listening, blocks, sections, split_rows, strict_json
 import striate
 from striate import RequestError, WorkError
 from striate.data.opening import open_source
+from striate.errors import Stopped
 from striate.learning.clock import Clock
 from striate.learning.context import RunContext
 from striate.learning.planning import choose, summarise
@@ -98,6 +100,26 @@ def test_a_search_is_joined_and_gone_on_with(tuned: Any, tmp_path: Path, cli: An
         striate.tune(resume=done.folder, folds=3)
     with pytest.raises(RequestError, match=r"is a search with method 'random', not 'grid'"):
         striate.tune(again.recipe.data.path, out=done.folder, space=RATES, method="grid", recipe=FAST)
+
+
+def test_a_stop_while_the_best_recipe_trains_says_how_to_go_on_with_the_search(
+    tuned: Any, tmp_path: Path, cli: Any, monkeypatch: Any
+) -> None:
+    folder = tmp_path / "search"
+    shutil.copytree(tuned[0].folder, folder, ignore=shutil.ignore_patterns("best"))
+
+    def stopped(*given: Any, **more: Any) -> Any:
+        raise Stopped("stopped after epoch 1; resume with: striate train --resume best", 130)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("striate.jobs.tune.train", stopped)
+        code, _, err = cli("tune", "--resume", folder)
+    assert code == 130 and err.rstrip().endswith(f"stopped; go on with: striate tune --resume {folder}")
+    code, out, err = cli("tune", "--resume", folder)
+    assert code == 0 and "Held out" in out, err
+    (folder / "journal.log").unlink()
+    code, _, err = cli("tune", "--resume", folder)
+    assert code == 2 and "journal.log' does not exist any more" in err and err.count("\n") == 1
 
 
 def test_a_grid_on_the_command_line(drawn: Path, tmp_path: Path, cli: Any) -> None:

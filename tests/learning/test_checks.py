@@ -136,11 +136,11 @@ def test_fine_tuning_has_a_default_of_its_own() -> None:
     assert default_rate(RECIPE.updated({"strategy": "finetune"})) == FINETUNED_RATE < RECIPE.optimizer.OWN_LR
 
 
-@pytest.mark.parametrize("net", ["lenet5", "lenet5_plain"])
+# The loss of LeNet-5, squared distances to its codes, is the noisiest.
+@pytest.mark.parametrize("net", ["lenet5", pytest.param("lenet5_plain", marks=pytest.mark.slow)])
 def test_a_rate_is_found_with_batches_of_one_image(net: str, data: Path, tmp_path: Path) -> None:
-    # The loss of LeNet-5, squared distances to its codes, is the noisiest.
     told = Listening()
-    recipe = RECIPE.updated({"net.name": net, "train.batch": 1, "train.overfit_batch": None, "train.epochs": 4})
+    recipe = RECIPE.updated({"net.name": net, "train.batch": 1, "train.overfit_batch": None, "train.epochs": 2})
     run = train(data, out=tmp_path / "run", recipe=recipe, progress=told)
     assert [line for line in told.lines if line.startswith("Learning rate 0.0")]
     assert run.evaluation.score > 0.9

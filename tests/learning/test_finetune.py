@@ -262,10 +262,17 @@ def test_auto_finds_the_same_gain_with_folds_and_without(
 
 def test_overfit_batch_is_not_used_with_a_fitted_head(scenes: Path, tmp_path: Path) -> None:
     told = Listening()
-    recipe = RECIPE.updated({"train.epochs": 1, "train.overfit_batch": 4, "optimizer.lr": "auto"})
-    run = train(scenes, out=tmp_path / "run", recipe=recipe, progress=told)
+    recipe = RECIPE.updated({"train.epochs": 1, "train.overfit_batch": 4})
+    train(scenes, out=tmp_path / "run", recipe=recipe, progress=told)
     assert "Set, but not used by the strategy finetune: train.overfit_batch" in told.lines
     assert not any(line.startswith(("Overfitted", "First loss")) for line in told.lines)
+
+
+@pytest.mark.slow
+def test_a_rate_is_found_for_fine_tuning(scenes: Path, tmp_path: Path) -> None:
+    told = Listening()
+    recipe = RECIPE.updated({"train.epochs": 1, "optimizer.lr": "auto"})
+    run = train(scenes, out=tmp_path / "run", recipe=recipe, progress=told)
     assert any(line.startswith("Learning rate") for line in told.lines)
     written = Recipe.from_file(run.folder / "recipe.toml")
     assert 0 < written.optimizer.lr == run.model.training["optimizer.lr"] < 1

@@ -12,6 +12,7 @@ from PIL import Image
 from scenes import scene
 
 from striate import Recipe, RequestError, evaluate, export, load, train
+from striate.inference.ood import OODDetector
 from striate.inference.predictor import OUT_OF_DISTRIBUTION
 from striate.jobs.predict import predict
 from striate.jobs.run import Run
@@ -52,6 +53,12 @@ def run(request: pytest.FixtureRequest, known: Path, strange: Path, tmp_path_fac
     recipe = FEATURES if request.param == "features" else SCRATCH
     out = tmp_path_factory.mktemp("run") / "run"
     return train(known, out=out, recipe=recipe.updated({"data.ood": str(strange)}))
+
+
+def test_a_new_head_without_ood_images_does_not_keep_the_detector(run: Run, known: Path, tmp_path: Path) -> None:
+    assert OODDetector.of(run.model) is not None
+    again = train(known, out=tmp_path / "run", net=str(run.folder), strategy="features")
+    assert OODDetector.of(read(again.folder / "model.safetensors")) is None
 
 
 def test_ood_images_are_evaluated(run: Run) -> None:

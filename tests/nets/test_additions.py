@@ -35,7 +35,11 @@ ADDED: list[tuple[str, dict[str, object]]] = [
     ("enet_tiny", {"add_dropout": 0.1, "dropout_place": "elu", "swap_activation": "elu", "add_stochastic_depth": 0.1}),
 ]
 each = pytest.mark.parametrize(
-    ("name", "options"), ADDED, ids=[f"{name}-{number}" for number, (name, _) in enumerate(ADDED)]
+    ("name", "options"),
+    [
+        pytest.param(*one, id=f"{one[0]}-{number}", marks=[pytest.mark.slow] if one[0] == "enet_tiny" else [])
+        for number, one in enumerate(ADDED)
+    ],
 )
 
 

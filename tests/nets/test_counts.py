@@ -39,7 +39,14 @@ KNOWN = {
 }
 
 
-@pytest.mark.parametrize("entry", ALL, ids=lambda entry: entry.name)
+# Over a thousand layers, which take seconds to count: resnet1202 alone is left here.
+DEEP = {"preact_resnet1001", "stochastic_depth_resnet1202"}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [pytest.param(entry, id=entry.name, marks=[pytest.mark.slow] if entry.name in DEEP else []) for entry in ALL],
+)
 def test_counts_are_exact(entry: catalog.Entry) -> None:
     counted = counts(entry.file, entry.name, entry.classes, entry.in_channels, entry.input_size)
     assert counted == (entry.parameters, entry.madds)

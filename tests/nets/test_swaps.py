@@ -150,9 +150,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("name", "options"),
     [
         ("vgg_tiny", {"batch_norm": "true", "swap_norm": "group", "move_norm": "after", "swap_activation": "rrelu"}),
-        ("vgg_tiny", {"batch_norm": "true", "swap_norm": "local-response", "swap_activation": "maxout"}),
-        ("resnet_tiny", {"swap_norm": "none", "swap_activation": "selu"}),
-        ("densenet_tiny", {"swap_norm": "instance", "swap_activation": "prelu"}),
+        *(
+            pytest.param(*one, marks=pytest.mark.slow)
+            for one in (
+                ("vgg_tiny", {"batch_norm": "true", "swap_norm": "local-response", "swap_activation": "maxout"}),
+                ("resnet_tiny", {"swap_norm": "none", "swap_activation": "selu"}),
+                ("densenet_tiny", {"swap_norm": "instance", "swap_activation": "prelu"}),
+            )
+        ),
     ],
 )
 def test_a_swapped_net_is_trained_saved_and_exported(

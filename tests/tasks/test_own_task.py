@@ -193,6 +193,7 @@ def test_it_is_reported_and_compared(run: Run, tmp_path: Path) -> None:
     assert side_by_side.runs[0].score == pytest.approx(run.evaluation.score)
 
 
+@pytest.mark.parametrize("run", ["scratch", pytest.param("features", marks=pytest.mark.slow)], indirect=True)
 def test_it_is_exported(run: Run, data: Path, tmp_path: Path) -> None:
     done = export(run.folder, to="onnx", out=tmp_path / "model.onnx", images=data)
     assert done.outputs == ("numbers [N, 2]",)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from striate.errors import RequestError, WorkError
 from striate.tuning.architecture.cell_space import cell_space
+from striate.tuning.architecture.controller import Controller
 from striate.tuning.architecture.mobile_space import mobile_space
 from striate.tuning.architecture.objective import Objective, madds_target, size_of
 from striate.tuning.architecture.samplers import SAMPLERS, EvolutionSampler, sampler
 from striate.tuning.architecture.search import Study, pareto_front, require_result, run_study
-from striate.tuning.architecture.space import Point, Space
+from striate.tuning.architecture.space import Choice, Point, Space
 from striate.tuning.architecture.trial import Trial
 
 SPACE = mobile_space(32)
@@ -38,6 +42,37 @@ def test_a_sampler_that_learns_beats_random_search_on_a_known_objective(name: st
     ours, random = ([best_of(one, seed) for seed in range(4)] for one in (name, "random"))
     assert statistics.mean(ours) > statistics.mean(random) + 0.1
     assert all(one > other for one, other in zip(ours, random, strict=True))
+
+
+def test_reinforcement_learns_choices_that_depend_on_each_other() -> None:
+    """Each value is right if it follows the one before, so that no value by itself is better than another."""
+    space = Space("toy", "", tuple(Choice(f"c{place}", (0, 1, 2)) for place in range(6)), dict, 8, (0,) * 6)
+
+    def judged(point: Point) -> Trial:
+        share = sum(after == (before + 1) % 3 for before, after in pairwise(point)) / (len(point) - 1)
+        return Trial(point, madds=1000, accuracy=share, reward=share)
+
+    early, late = [], []
+    for seed in range(3):
+        trials = run_study(sampler("reinforcement", space, seed), 180, judged, name="reinforcement").trials
+        early += [trial.reward for trial in trials[:30]]
+        late += [trial.reward for trial in trials[-30:]]
+    assert statistics.mean(early) < 0.5 and statistics.mean(late) > 0.7
+
+
+def test_the_controller_draws_values_by_those_before() -> None:
+    """Fitted to pairs of which each value is as frequent as any, it draws these pairs, and all of them."""
+    controller, points = Controller([3, 3]), torch.tensor([[0, 1], [1, 2], [2, 0]])
+    optimizer = torch.optim.Adam(controller.parameters(), lr=0.2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = -sum(log.gather(1, points[:, [place]]).mean() for place, log in enumerate(controller(points)))
+        loss.backward()
+        optimizer.step()
+    generator = np.random.default_rng(0)
+    drawn = Counter(controller.draw(generator) for _ in range(200))
+    known = [drawn[one, other] for one, other in points.tolist()]
+    assert sum(known) > 190 and min(known) > 40
 
 
 def test_random_search_draws_every_value_about_equally() -> None:
@@ -152,5 +187,5 @@ def test_only_depth_and_filter_size_can_be_searched() -> None:
         assert {block[2] for block in blocks} == {"3"} and {block[4] for block in blocks} == {"-"}
     with pytest.raises(RequestError, match="unknown choice of the mobile space 'kernels'; did you mean 'kernel'"):
         mobile_space(32, vary=("kernels",))
-    with pytest.raises(RequestError, match="unknown sampler 'evolve'; did you mean 'evolution'"):
+    with pytest.raises(RequestError, match="unknown method 'evolve'; did you mean 'evolution'"):
         sampler("evolve", SPACE, 0)

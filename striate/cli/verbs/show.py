@@ -16,7 +16,7 @@ EXAMPLE = "striate show lenet5 --html lenet5.html"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    parser.add_argument("net", help="name, as 'striate nets' lists them, or a net file (.toml)")
+    parser.add_argument("net", help="name, as 'striate nets' lists them, or a net file (.toml, .prototxt)")
     parser.add_argument("--input-size", nargs=2, type=int, metavar=("H", "W"), help="height and width of the input")
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes")
     parser.add_argument(

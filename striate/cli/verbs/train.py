@@ -57,7 +57,8 @@ def _keys(parser: argparse.ArgumentParser) -> None:
     """The flags that set a key of the recipe."""
     parser.add_argument(
         "--net",
-        help="network, as 'striate nets' lists them, net file (.toml), or your own, as FILE.py:CLASS (default: chosen)",
+        help="network, as 'striate nets' lists them, net file (.toml, .prototxt), run folder, or your own, as "
+        "FILE.py:CLASS (default: chosen)",
     )
     parser.add_argument(
         "--weights", metavar="LIBRARY",
@@ -185,13 +186,13 @@ def run(chosen: argparse.Namespace) -> Answer:
 def _given(chosen: argparse.Namespace) -> dict[str, Any]:
     """The recipe keys set by the command line; the flag of a key overrides --set."""
     from striate.recipe.changing import assigned, augment_keys, options
-    from striate.recipe.net_file import is_net_file, net_keys
+    from striate.weights.models import net_keys
 
     given = assigned(chosen.assignments)
     given |= {f"augment.{name}": value for name, value in augment_keys(chosen.augment).items()}
     given |= {f"net.options.{name}": value for name, value in options(chosen.net_option).items()}
     given |= {key: getattr(chosen, flag) for flag, key in FLAGS.items() if getattr(chosen, flag) is not None}
-    if is_net_file(given.get("net.name")):
+    if "net.name" in given:
         given = net_keys(given.pop("net.name")) | given
     return given | ({"net.name": net_with_weights(chosen)} if chosen.weights else {})
 

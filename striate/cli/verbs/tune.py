@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from striate.cli import architecture
 from striate.cli.answer import SOURCES, Answer, terminal_progress
 from striate.recipe.keys import STRATEGIES
 
-HELP = "search hyper-parameters by trials on validation images, and train the best recipe"
-EXAMPLE = "striate tune photos/ --trials 50 --out tuning"
+HELP = "search a recipe or an architecture by trials on validation images, and train the best"
+EXAMPLE = """striate tune photos/ --trials 50 --out tuning
+  striate tune photos/ --architecture --trials 20 --out search"""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--space", metavar="FILE",
         help='TOML file of keys with {low=, high=, log=}, a list of values, or "auto" (default: by the strategy)',
     )  # fmt: skip
-    parser.add_argument("--method", choices=["random", "grid", "tpe"], default="random", help="default: random")
+    parser.add_argument("--method", help="random (default), grid or tpe")
     parser.add_argument(
         "--trials", type=int, metavar="N", help="of all workers together (default: 50, or all points of a grid)"
     )
@@ -32,10 +34,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--nested", type=int, metavar="K", help="K outer folds, each with a search: an unbiased score of the procedure"
     )
     parser.add_argument(
-        "--pruner", choices=["none", "halving", "hyperband"], default="none",
-        help="end poor trials early, by successive halving or Hyperband (scratch, finetune; default: none)",
+        "--pruner", help="end poor trials early, by halving (successive halving) or hyperband (scratch, finetune)"
     )  # fmt: skip
-    parser.add_argument("--points", type=int, default=5, metavar="N", help="of each range in a grid (default: 5)")
+    parser.add_argument("--points", type=int, metavar="N", help="of each range in a grid (default: 5)")
     parser.add_argument(
         "--storage", metavar="FILE|URL", default="",
         help="where workers share trials: a journal file or a database URL such as postgresql://user@host/name "
@@ -55,10 +56,30 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TUNING",
         help="go on with a search, or join it; with --trials, --budget, and --storage where its URL needs a password",
     )
+    architecture.arguments(parser)
+
+
+# Options of the search for a recipe alone.
+_RECIPE_ONLY = (
+    "budget", "folds", "nested", "pruner", "points", "storage", "study", "net", "strategy", "recipe", "resume",
+)  # fmt: skip
 
 
 def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
+    from striate.errors import RequestError
+
+    given = {name: getattr(chosen, name) for name in _RECIPE_ONLY if getattr(chosen, name) not in (None, "")}
+    given |= {"set": chosen.assignments} if chosen.assignments else {}
+    others = given if chosen.architecture else architecture.given(chosen)
+    if others:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in others)
+        search = "search for a recipe, and not with" if chosen.architecture else "search for an architecture: add"
+        raise RequestError(f"{named}: only of the {search} --architecture")
+    return architecture.run(chosen) if chosen.architecture else _recipe_search(chosen)
+
+
+def _recipe_search(chosen: argparse.Namespace) -> Answer:
     from pathlib import Path
 
     from striate.errors import RequestError
@@ -67,8 +88,9 @@ def run(chosen: argparse.Namespace) -> Answer:
 
     progress = terminal_progress()
     if chosen.resume:
-        settled = ("data", "out", "space", "folds", "nested", "study", "net", "strategy", "seed", "recipe")
-        if any(getattr(chosen, name) not in (None, "") for name in settled) or chosen.assignments:
+        settled = ("out", "space", "method", "folds", "nested", "pruner", "points", "study", "net", "strategy", "seed",
+                   "recipe")  # fmt: skip
+        if any(getattr(chosen, name) not in (None, "") for name in ("data", *settled)) or chosen.assignments:
             raise RequestError("--resume TUNING goes on as the search was started: give only --trials and --budget")
         done = job(
             resume=chosen.resume,
@@ -82,17 +104,15 @@ def run(chosen: argparse.Namespace) -> Answer:
         recipe = recipe.assigned(chosen.assignments)
         if not (chosen.data or recipe.data.path):
             raise RequestError(f"tune needs DATA: a {SOURCES}")
+        how = {name: getattr(chosen, name) for name in ("method", "pruner", "points")}
         done = job(
             chosen.data or None,
             out=chosen.out,
             space=chosen.space,
-            method=chosen.method,
             trials=chosen.trials,
             budget=chosen.budget,
             folds=chosen.folds,
             nested=chosen.nested,
-            pruner=chosen.pruner,
-            points=chosen.points,
             storage=chosen.storage,
             study=chosen.study,
             net=chosen.net,
@@ -100,6 +120,7 @@ def run(chosen: argparse.Namespace) -> Answer:
             seed=chosen.seed,
             recipe=recipe,
             progress=progress,
+            **{name: value for name, value in how.items() if value is not None},
         )
     lines = [*done.lines(), f"Recipe {done.folder / 'best.toml'}", f"Report {done.folder / 'report.html'}"]
     if done.run is not None:

@@ -70,7 +70,7 @@ SAMPLERS = ("random", "evolution", "reinforcement")
 def sampler(name: str, space: Space, seed: int) -> Sampler:
     """The sampler of that name. Raises RequestError for an unknown one."""
     if name not in SAMPLERS:
-        raise unknown("sampler", name, SAMPLERS)
+        raise unknown("method", name, SAMPLERS)
     own = int(np.random.SeedSequence([seed, SAMPLERS.index(name)]).generate_state(1)[0])  # unlike the others' draws
     if name == "random":
         return RandomSampler(space, own)

@@ -24,7 +24,7 @@ class Choice(NamedTuple):
 class Space:
     """All networks that a search may try.
 
-    name: what `striate search-architecture --space` calls it. net: the network of the catalogue whose options a point
+    name: what `striate tune --architecture --space` calls it. net: the network of the catalogue whose options a point
     fills in. choices: in the order of a point's numbers. options: the options of the network from the chosen values by
     name. side: height and width of the images. reference: the point from which the space is measured.
     """

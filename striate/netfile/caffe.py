@@ -1,0 +1,308 @@
+"""A network of Caffe as a net file: the layers of a prototxt as rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from striate.errors import RequestError, printable, shown
+from striate.netfile.prototxt import Message, fields
+
+# Without a part in the network: data, losses and what measures.
+LEFT_OUT = frozenset(
+    {"Data", "ImageData", "HDF5Data", "MemoryData", "DummyData", "Input", "Softmax", "SoftmaxWithLoss", "Accuracy",
+     "Silence", "EuclideanLoss", "SigmoidCrossEntropyLoss"}
+)  # fmt: skip
+THROUGH = frozenset({"Split", "Flatten"})  # their output is their input: a fully connected row flattens by itself
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of the network: its words in a row; `add` and `concat` of several inputs have none."""
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    output: str
+    words: str = ""
+
+
+def net_file(text: str, shape: tuple[int, int, int] | None = None) -> str:
+    """The net file of a network that is written as a prototxt of Caffe, of training or of deployment.
+
+    Data, losses, the softmax and auxiliary classifiers are left out. shape: channels, height and width of an image,
+    where the prototxt does not say them. Raises RequestError, with the layer, for what a net file cannot say.
+    """
+    found = fields(text)
+    layers = list(_connected(_layers(found)))
+    if not layers:
+        raise RequestError("the prototxt has no layer of a network")
+    side = shape or _shape(found)
+    classes, layers = _with_classes(layers)
+    name = re.sub(r"\W", "_", str(found.get("name", ["net"])[0]), flags=re.ASCII)[:60]
+    name = name if re.match(r"[A-Za-z_]", name) else f"net_{name}"
+    rows = "\n".join(_rows(layers))
+    return f'name = "{name}"\ninput = {list(side)}\nclasses = {classes}\ntable = """\n{rows}\n"""\n'
+
+
+def _layers(found: Message) -> Iterator[Layer]:
+    """The layers in order. An output in place of its input gets a name of its own."""
+    versions: dict[str, str] = {}
+    before: Layer | None = None
+    for number, one in enumerate((*found.get("layers", ()), *found.get("layer", ()))):
+        if not isinstance(one, Mapping):
+            raise RequestError(f"a layer of the prototxt is {shown(one)}, and no message")
+        kind = _OLD.get(_text(one, "type", ""), _text(one, "type", ""))
+        name = printable(_text(one, "name", kind))
+        inputs = tuple(versions.get(blob, blob) for blob in map(str, one.get("bottom", ())))
+        tops = [str(top) for top in one.get("top", ())]
+        if kind in LEFT_OUT or _phase(one) == "TEST":
+            continue
+        if not inputs or len(tops) != 1:
+            raise RequestError(f"layer {shown(name)} of the prototxt has {len(inputs)} inputs and {len(tops)} outputs")
+        if kind in THROUGH:
+            versions[tops[0]] = inputs[0]
+            continue
+        if kind == "Scale" and before is not None and before.kind == "BatchNorm" and inputs == (before.output,):
+            versions[tops[0]] = before.output
+            before = None
+            continue
+        output = f"{tops[0]}#{number}"
+        versions[tops[0]] = output
+        before = Layer(name, kind, inputs, output, _words(kind, one, name))
+        yield before
+
+
+def _phase(one: Message) -> str:
+    return next((_text(rule, "phase", "") for rule in one.get("include", ()) if isinstance(rule, Mapping)), "")
+
+
+def _text(message: Message, field: str, default: str) -> str:
+    value = message.get(field, [default])[0]
+    return str(value)
+
+
+def _connected(layers: Iterator[Layer]) -> list[Layer]:
+    """The layers on the way to the last one: the rest belongs to auxiliary classifiers."""
+    every = list(layers)
+    if not every:
+        return []
+    needed = {every[-1].output}
+    kept: list[Layer] = []
+    for layer in reversed(every):
+        if layer.output in needed:
+            needed |= set(layer.inputs)
+            kept.append(layer)
+    given = sorted(needed - {layer.output for layer in kept})
+    if len(given) != 1:
+        raise RequestError(f"the prototxt has {len(given)} inputs, {', '.join(given[:5])}; a net file has one image")
+    return kept[::-1]
+
+
+def _shape(found: Message) -> tuple[int, int, int]:
+    """Channels, height and width, from an Input layer, `input_dim`, `input_shape`, or the crop of the data."""
+    dims = [str(dim) for dim in found.get("input_dim", ())]
+    for shape in found.get("input_shape", ()):
+        dims = dims or [str(dim) for dim in shape.get("dim", ())]
+    for one in (*found.get("layers", ()), *found.get("layer", ())):
+        for part in one.get("input_param", ()):
+            dims = dims or [str(dim) for shape in part.get("shape", ()) for dim in shape.get("dim", ())]
+        for part in (*one.get("transform_param", ()), *one.get("data_param", ())):
+            if not dims and "crop_size" in part:
+                dims = ["1", "3", *2 * [_text(part, "crop_size", "")]]
+    if len(dims) != 4 or not all(re.fullmatch(r"\d{1,6}", dim, re.ASCII) for dim in dims):
+        raise RequestError("the prototxt does not say the shape of an image: give it, as channels, height, width")
+    channels, height, width = (int(dim) for dim in dims[1:])
+    return channels, height, width
+
+
+def _with_classes(layers: list[Layer]) -> tuple[int, list[Layer]]:
+    """The number of classes, and the layers with `classes` in place of it: that of the last layer with outputs."""
+    for place in range(len(layers) - 1, -1, -1):
+        layer = layers[place]
+        if found := re.match(r"(conv[\dx]+|fc)-(\d+)", layer.words):
+            words = f"{found[1]}-classes{layer.words[found.end() :]}"
+            return int(found[2]), [*layers[:place], replace(layer, words=words), *layers[place + 1 :]]
+    raise RequestError("the prototxt has no convolution and no fully connected layer")
+
+
+def _rows(layers: list[Layer]) -> Iterator[str]:
+    """The rows of the table: a chain of layers, each the only one that takes the one before, is one row."""
+    names = _names(layers)
+    row: list[str] = []
+    current = layers[0].inputs[0] if layers[0].inputs else ""
+    for layer in layers:
+        single = len(layer.inputs) == 1
+        starts = layer.words.startswith(("conv", "fc", "maxpool", "avgpool", "global")) or not single
+        starts = starts or (bool(row) and row[-1].startswith(("add ", "concat ")))
+        if row and (starts or current in names or layer.inputs[0] != current):
+            yield " ".join([*row, *([f"as {names[current]}"] if current in names else [])])
+            row = []
+        if single:
+            if layer.inputs[0] != current:
+                yield f"at {names.get(layer.inputs[0], 'in')}"
+            row.append(layer.words)
+        elif layer.kind == "Concat":
+            row.append(" ".join(["concat", *(names.get(blob, "in") for blob in layer.inputs)]))
+        else:
+            others = list(layer.inputs)
+            if current in others:
+                others.remove(current)
+            else:
+                yield f"at {names.get(others.pop(0), 'in')}"
+            for place, other in enumerate(others):
+                if place:
+                    yield " ".join(row)
+                row = [f"add {names.get(other, 'in')}"]
+        current = layer.output
+    yield " ".join(row)
+
+
+def _names(layers: list[Layer]) -> dict[str, str]:
+    """The outputs that a row other than the next one takes, with names for them."""
+    named: set[str] = set()
+    current = layers[0].inputs[0]
+    for layer in layers:
+        named |= {blob for blob in layer.inputs if blob != current or layer.kind == "Concat"}
+        current = layer.output
+    made = (layer.output for layer in layers if layer.output in named)
+    return {blob: f"edge{number}" for number, blob in enumerate(made, start=1)}
+
+
+def _words(kind: str, one: Message, name: str) -> str:
+    """The words of a layer. Raises RequestError for a kind, or a value of it, that a net file has no word for."""
+    if kind not in _LAYERS:
+        raise RequestError(
+            f"layer {name!r} of the prototxt is of the type {shown(kind)}, for which a net file has no word; "
+            f"it has for {', '.join(_LAYERS)}"
+        )
+    try:
+        return _LAYERS[kind](one)
+    except (RequestError, ValueError) as error:
+        raise RequestError(f"layer {name!r} of the prototxt: {error}") from error
+
+
+def _part(one: Message, name: str) -> Message:
+    """A layer's own values."""
+    part = one.get(name, [{}])[0]
+    if not isinstance(part, Mapping):
+        raise RequestError(f"{name} is {shown(part)}, and no message")
+    return part
+
+
+def _number(part: Message, field: str, default: int | None = None) -> int:
+    value = _text(part, field, "" if default is None else str(default))
+    if not re.fullmatch(r"\d{1,8}", value, re.ASCII):
+        raise RequestError(f"{field} is a whole number, not {shown(value)}")
+    return int(value)
+
+
+def _sides(part: Message, field: str, short: str, default: int | None) -> tuple[int, int]:
+    """Height and width of a kernel, a stride or a padding, which may be written as one number, two, or by side."""
+    if f"{short}_h" in part or f"{short}_w" in part:
+        return _number(part, f"{short}_h", default), _number(part, f"{short}_w", default)
+    values = [str(value) for value in part.get(field, ())]
+    if len(values) == 2:
+        return _number({field: values[:1]}, field), _number({field: values[1:]}, field)
+    both = _number(part, field, default)
+    return both, both
+
+
+def _window(part: Message) -> tuple[str, str, tuple[int, int], tuple[int, int]]:
+    """Of a kernel: it and the stride as in a word, its sides, and the padding."""
+    kernel = _sides(part, "kernel_size", "kernel", None)
+    stride = _sides(part, "stride", "stride", 1)
+    if stride[0] != stride[1]:
+        raise RequestError(f"a stride of {stride[0]} x {stride[1]} has no word: both are equal in a net file")
+    text = str(kernel[0]) if kernel[0] == kernel[1] else f"{kernel[0]}x{kernel[1]}"
+    return text, str(stride[0]), kernel, _sides(part, "pad", "pad", 0)
+
+
+def _padding(padding: tuple[int, int]) -> str:
+    return f" p{padding[0]}" if padding[0] == padding[1] else f" p{padding[0]}x{padding[1]}"
+
+
+def _convolution(one: Message) -> str:
+    part = _part(one, "convolution_param")
+    text, stride, kernel, padding = _window(part)
+    dilation, groups = _number(part, "dilation", 1), _number(part, "group", 1)
+    half = tuple((dilation * (side - 1) + 1) // 2 for side in kernel)
+    words = f"conv{text}-{_number(part, 'num_output')}" + (f"/{stride}" if stride != "1" else "")
+    words += (_padding(padding) if padding != half else "") + (f" groups={groups}" if groups > 1 else "")
+    words += f" dilation={dilation}" if dilation > 1 else ""
+    return words + (" nobias" if _text(part, "bias_term", "true") == "false" else "")
+
+
+def _pooling(one: Message) -> str:
+    part = _part(one, "pooling_param")
+    pool = {"MAX": "maxpool", "0": "maxpool", "AVE": "avgpool", "1": "avgpool"}.get(_text(part, "pool", "MAX"))
+    if pool is None:
+        raise RequestError(f"the pooling {_text(part, 'pool', '')} has no word; MAX and AVE have")
+    if _text(part, "global_pooling", "false") == "true":
+        return f"global{pool}"
+    text, stride, _, padding = _window(part)
+    # Caffe rounds the size of a pooling up, unless it is told not to.
+    ceil = "" if _text(part, "round_mode", "CEIL") == "FLOOR" else " ceil"
+    return f"{pool}{text}/{stride}" + (_padding(padding) if padding != (0, 0) else "") + ceil
+
+
+def _normalisation(one: Message) -> str:
+    part = _part(one, "lrn_param")
+    values = [float(_text(part, name, default)) for name, default in (("alpha", "1"), ("beta", "0.75"), ("k", "1"))]
+    if _text(part, "norm_region", "ACROSS_CHANNELS") != "ACROSS_CHANNELS" or _number(part, "local_size", 5) != 5:
+        raise RequestError("local response normalisation has a word for 5 channels alone: local_size 5")
+    if values != [1e-4, 0.75, 1]:
+        raise RequestError("local response normalisation has a word for alpha 0.0001, beta 0.75 and k 1 alone")
+    return "caffelrn"
+
+
+def _rectified(one: Message) -> str:
+    slope = float(_text(_part(one, "relu_param"), "negative_slope", "0"))
+    return f"leaky-{slope:g}" if slope else "relu"
+
+
+def _full(one: Message) -> str:
+    part = _part(one, "inner_product_param")
+    return f"fc-{_number(part, 'num_output')}" + (" nobias" if _text(part, "bias_term", "true") == "false" else "")
+
+
+def _sum(one: Message) -> str:
+    part = _part(one, "eltwise_param")
+    if _text(part, "operation", "SUM") not in ("SUM", "1") or any(float(one) != 1 for one in part.get("coeff", ())):
+        raise RequestError("of the element-wise operations, the sum alone has a word")
+    return ""
+
+
+def _concatenation(one: Message) -> str:
+    if _number(_part(one, "concat_param"), "axis", 1) != 1:
+        raise RequestError("maps are concatenated by their channels alone: axis 1")
+    return ""
+
+
+_LAYERS: Mapping[str, Callable[[Message], str]] = MappingProxyType(
+    {
+        "Convolution": _convolution,
+        "Pooling": _pooling,
+        "InnerProduct": _full,
+        "ReLU": _rectified,
+        "LRN": _normalisation,
+        "Dropout": lambda one: f"dropout-{float(_text(_part(one, 'dropout_param'), 'dropout_ratio', '0.5')):g}",
+        "BatchNorm": lambda _: "bn",
+        "TanH": lambda _: "tanh",
+        "Sigmoid": lambda _: "sigmoid",
+        "ELU": lambda _: "elu",
+        "Eltwise": _sum,
+        "Concat": _concatenation,
+    }
+)
+# The types of Caffe's first format.
+_OLD: Mapping[str, str] = MappingProxyType(
+    {
+        "CONVOLUTION": "Convolution", "POOLING": "Pooling", "INNER_PRODUCT": "InnerProduct", "RELU": "ReLU",
+        "LRN": "LRN", "DROPOUT": "Dropout", "TANH": "TanH", "SIGMOID": "Sigmoid", "ELTWISE": "Eltwise",
+        "CONCAT": "Concat", "SOFTMAX": "Softmax", "SOFTMAX_LOSS": "SoftmaxWithLoss", "DATA": "Data",
+        "ACCURACY": "Accuracy", "SPLIT": "Split", "FLATTEN": "Flatten", "IMAGE_DATA": "ImageData",
+    }
+)  # fmt: skip
