@@ -256,3 +256,23 @@ def test_the_pictures_of_a_person_are_found_among_those_of_others(test_data: Pat
     labels = np.repeat(np.arange(len(people)), [len(list(one.iterdir())) for one in people])
     scores = striate.evaluate_search((np.stack(images), labels))
     assert scores.images == 80 and scores.mean_average_precision > 0.85 and scores.recall_at_1 >= 0.98
+
+
+def test_the_tables_of_the_page_are_the_records() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "applications.md").read_text("utf-8")
+
+    def rows(name: str) -> dict[str, dict[str, float]]:
+        (newest,) = sorted((root / "benchmarks" / "records").glob(f"*-{name}.json"))[-1:]
+        return {row["what"]: row for row in json.loads(newest.read_text("utf-8"))["rows"]}
+
+    found = [row for what, row in rows("search").items() if what.startswith("search by image")]
+    assert len(found) == 3
+    for row in found:
+        assert f"| {row['mean_average_precision']:.3f} | {row['recall_at_1']:.3f} |" in page
+        assert row["recall_at_1"] >= 0.896
+    least = (0.903, 0.726, 0.563)  # published with the data
+    assert all(row["mean_average_precision"] >= one for row, one in zip(found, least, strict=True))
+    for what, row in rows("read").items():
+        if what.startswith("zip codes read exactly"):
+            assert f"| {what.partition(', ')[2]} | {100 * row['share']:.1f} % |" in page
