@@ -18,35 +18,43 @@ from pathlib import Path
 import numpy as np
 from recording import DATA, write_record
 
+LINES = 1000  # that are read of each kind
+
 
 def main() -> None:
     """Compose, train, read and write the record."""
     given = [int(word) for word in sys.argv[1:]]
     lines, epochs = (*given, *(5000, 6)[len(given) :])
     os.environ["STRIATE_CACHE"] = tempfile.mkdtemp()
+    command = f"python benchmarks/read.py {lines} {epochs}"
+    with np.load(DATA / "mnist.npz") as file:
+        train, test = ((file[f"x{part}"], file[f"y{part}"].astype(np.int64)) for part in ("tr", "te"))
+    rows = _read(_trained(*train, lines, epochs), *test, command)
+    for row in rows:
+        print(row)
+    write_record("read", rows, ("striate", "torch", "numpy", "pillow"))
+
+
+def _trained(images: np.ndarray, labels: np.ndarray, lines: int, epochs: int) -> Path:
+    """The run folder of the reader."""
     import striate
-    from striate.lines.composing import NONE, Style, compose_lines, training_windows
+    from striate.lines.composing import NONE, training_windows
+
+    names = np.array([*map(str, range(10)), NONE])
+    windows, found = training_windows(images, labels, lines, none=10)
+    folder = Path(tempfile.mkdtemp())
+    np.savez(folder / "windows.npz", images=windows, labels=names[found])
+    how = {"net": "lenet5_plain", "strategy": "scratch", "epochs": epochs, "augment": "none"}
+    return striate.train(folder / "windows.npz", out=folder / "run", **how).folder
+
+
+def _read(run: Path, images: np.ndarray, labels: np.ndarray, command: str) -> list[dict[str, object]]:
+    """A row for each kind of lines."""
+    from striate.lines.composing import Style, compose_lines
     from striate.lines.sliding import LineReader
     from striate.weights.models import open_model
 
-    with np.load(DATA / "mnist.npz") as file:
-        train, test = ((file[f"x{part}"], file[f"y{part}"].astype(np.int64)) for part in ("tr", "te"))
-    names = np.array([*map(str, range(10)), NONE])
-    windows, labels = training_windows(*train, lines, none=10)
-    folder = Path(tempfile.mkdtemp())
-    np.savez(folder / "windows.npz", images=windows, labels=names[labels])
-    started = time.perf_counter()
-    run = striate.train(
-        folder / "windows.npz",
-        out=folder / "run",
-        net="lenet5_plain",
-        strategy="scratch",
-        epochs=epochs,
-        augment="none",
-    )
-    seconds = time.perf_counter() - started
-    reader = LineReader(open_model(run.folder))
-    command = f"python benchmarks/read.py {lines} {epochs}"
+    reader = LineReader(open_model(run))
     rows: list[dict[str, object]] = []
     for name, style in (
         ("as composed", Style()),
@@ -54,9 +62,10 @@ def main() -> None:
         ("slant up to 0.5", Style(slant=0.5)),
         ("noise of 15 %", Style(noise=(0.15, 0.15))),
     ):
-        read = compose_lines(*test, 1000, seed=1, style=style)
+        read = compose_lines(images, labels, LINES, seed=1, style=style)
         started = time.perf_counter()
         texts = [[int(reader.classes[one.label]) for one in reader.read(line.image)[0]] for line in read]
+        seconds = time.perf_counter() - started
         exact = sum(tuple(text) == line.labels for text, line in zip(texts, read, strict=True))
         rows.append(
             {
@@ -66,14 +75,10 @@ def main() -> None:
                 "exact": exact,
                 "share": exact / len(read),
                 "right_length": sum(len(text) == 5 for text in texts),
-                "milliseconds_a_line": round(1000 * (time.perf_counter() - started) / len(read), 2),
+                "milliseconds_a_line": round(1000 * seconds / len(read), 2),
             }
         )
-    rows.append({"what": "training the reader", "command": command, "n": 1, "windows": len(windows),
-                 "window_accuracy": round(float(run.evaluation.value), 4), "seconds": round(seconds, 1)})  # fmt: skip
-    for row in rows:
-        print(row)
-    write_record("read", rows, ("striate", "torch", "numpy", "pillow"))
+    return rows
 
 
 if __name__ == "__main__":
