@@ -52,7 +52,8 @@ fuzz: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/first_light.py $(PEERS)
 
-# Holds our networks' answers against torchvision's, timm's, pytorchcv's and Keras's, which are in an environment of their own.
+# Holds our networks' answers against torchvision's, timm's, pytorchcv's and Keras's, and the maps of striate inspect against
+# captum's and grad-cam's; these libraries are in an environment of their own.
 # PEER_WHEELS="--no-index --find-links FOLDER" installs without a network.
 PEERS_VENV ?= $(VENV)/peers
 PEERS_BIN := $(PEERS_VENV)/bin
@@ -65,6 +66,7 @@ $(PEERS_VENV)/installed: benchmarks/peers/requirements.txt benchmarks/peers/libr
 
 peers: $(PEERS_VENV)/installed
 	PYTHONPATH=$(CURDIR) $(PEERS_BIN)/python benchmarks/parity.py
+	PYTHONPATH=$(CURDIR) $(PEERS_BIN)/python benchmarks/inspect_peers.py
 
 clean:
 	rm -rf $(VENV) demo build docs/_build *.egg-info

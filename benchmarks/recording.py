@@ -25,14 +25,24 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores, {platform.system()}"
 
 
+def _today(name: str) -> Path:
+    date = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return ROOT / "benchmarks" / "records" / f"{date}-{name}.json"
+
+
+def rows_of_today(name: str) -> list[dict[str, object]]:
+    """What the day's record of a benchmark has."""
+    path = _today(name)
+    found: list[dict[str, object]] = json.loads(path.read_text())["rows"] if path.exists() else []
+    return found
+
+
 def write_record(name: str, rows: list[dict[str, object]], packages: Sequence[str]) -> None:
     """Write the day's record of a benchmark, with the versions of `packages`; rows measured again replace those of the
     same day."""
-    date = datetime.datetime.now(datetime.UTC).date().isoformat()
-    path = ROOT / "benchmarks" / "records" / f"{date}-{name}.json"
-    before = json.loads(path.read_text())["rows"] if path.exists() else []
+    path, before = _today(name), rows_of_today(name)
     record = {
-        "date": date,
+        "date": path.name[:10],
         "machine": machine(),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in packages},

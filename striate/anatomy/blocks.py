@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, cast
 from torch import nn
 
 from striate.anatomy.trace import Step, Trace
+from striate.layers.hyper_conv import HyperConv2d
+from striate.layers.stochastic_depth import StochasticDepth
 from striate.nets.base import Network
 
 _DRAWN = 16  # largest number of units of a drawing
@@ -142,7 +144,8 @@ def _likeness(units: Sequence[Unit]) -> tuple[object, ...]:
 
 def _units(net: Network, steps: Sequence[Step]) -> list[Unit]:
     """Steps joined to units: those of one layer, those that follow it alone, and those that only arrange numbers."""
-    leaves = {path: module for path, module in net.named_modules() if not any(True for _ in module.children())}
+    leaves = {path: part for path, part in net.named_modules() if _is_layer(part)}
+    by_chance = {path for path, part in net.named_modules() if isinstance(part, StochasticDepth)}
     users = Counter(number for step in steps for number in step.inputs)
     found: dict[int, Unit] = {}
     unit_of = {0: 0}
@@ -158,12 +161,18 @@ def _units(net: Network, steps: Sequence[Step]) -> list[Unit]:
         elif kind == "norm" and host is not None and len(inputs) == 1 and _follows(step, label, host, users):
             host.after.append(label)
         elif kind != "arrange":
+            label += " by chance" if kind == "join" and step.module in by_chance else ""
             host = found[step.number] = Unit(step.number, step.module, kind, label, 0, None, inputs)
             _grow(host, step, inputs)
         unit_of[step.number] = host.number if host else 0
         if leaf is not None and kind != "arrange" and host is not None:
             calls[call] = host.number
     return list(found.values())
+
+
+def _is_layer(part: nn.Module) -> bool:
+    """Whether a module is one box; the network that makes a kernel is not drawn."""
+    return isinstance(part, HyperConv2d) or not any(True for _ in part.children())
 
 
 def _grow(unit: Unit, step: Step, inputs: tuple[int, ...]) -> None:
@@ -206,6 +215,9 @@ def _kind_and_label(step: Step, leaf: nn.Module | None) -> tuple[str, str]:
 def _layer(layer: nn.Module, step: Step) -> tuple[str, str]:
     if isinstance(layer, nn.Conv2d):
         return _convolution(layer)
+    if isinstance(layer, HyperConv2d):
+        stride = "".join(_said(" /{}", layer.stride))
+        return "convolution", f"{_sides(layer.generator.kernel)} conv{stride} made by a network"
     if isinstance(layer, nn.Linear):
         return "linear", "linear"
     name = type(layer).__name__

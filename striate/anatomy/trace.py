@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.anatomy.receptive import PIXEL, Field, Operand, seen
+from striate.layers.modes import in_evaluation
 from striate.nets.base import Network
 from striate.nets.shapes import Hook, Output, PreHook, first_of, forward_hooks, meta_copy
 
@@ -80,9 +81,22 @@ def trace_module(module: nn.Module, shape: Sequence[int]) -> Trace:
     return _traced(module, torch.empty(1, *shape, dtype=number, device="meta"))
 
 
+def trace_run(module: nn.Module, image: Tensor) -> Trace:
+    """The same for a module where it is and an image [1, channels, height, width] with values.
+
+    For one trace in a process this is faster: without values torch computes many operations in Python, and imports its
+    compiler for that, which takes more than a second.
+    """
+    with in_evaluation(module):
+        return _recorded(module, image)
+
+
 def _traced(module: nn.Module, image: Tensor, method: str = "") -> Trace:
     """`image`: an input without values; `method` is called in place of the module."""
-    still = meta_copy(module).eval()
+    return _recorded(meta_copy(module).eval(), image, method)
+
+
+def _recorded(still: nn.Module, image: Tensor, method: str = "") -> Trace:
     found = Trace([], {}, [], [])
     stack = [Call("", 0, "")]
     modules = dict(still.named_modules())
@@ -169,6 +183,11 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
                 self.found.left[path] = made[1]
 
         return hook
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False: torch would import its compiler to keep this class out of it."""
+        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         alike = _ALIKE.get(func)

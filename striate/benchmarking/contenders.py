@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from striate.learning.strategies.scratch import chosen_augment
 from striate.nets.base import Net
 from striate.nets.build import check_options, create_classifier
 from striate.nets.catalog import check_classifier, known
+from striate.nets.net_file import is_net_file, named
 from striate.nets.papers import paper_recipe
 from striate.pixels import Pixels
 from striate.recipe import Recipe
@@ -72,9 +74,11 @@ def contenders(
 
 
 def _contender(name: str, recipe: Recipe | None, summary: DataSummary, *, started: bool) -> Contender:
-    net = known(name).name
+    written, in_file = named(name)
+    net = known(written).name
     check_classifier(net)
-    own = (paper_recipe(net) if recipe is None else recipe).updated({"strategy": "scratch", "net.name": net})
+    given = {"strategy": "scratch", "net.name": net, **{f"net.options.{key}": value for key, value in in_file.items()}}
+    own = (paper_recipe(net) if recipe is None else recipe).updated(given)
     options = dict(own.net.options)
     check_request(own)
     check_options(net, options)
@@ -94,7 +98,8 @@ def _contender(name: str, recipe: Recipe | None, summary: DataSummary, *, starte
         "train.precision": "float32" if own.train.precision == AUTO else own.train.precision,
         "train.compile": "no" if own.train.compile == AUTO else own.train.compile,
     }
-    label = name.rpartition(":")[2] + (" (pretrained)" if started else "")
+    label = Path(name).stem if is_net_file(name) else name.rpartition(":")[2]
+    label += " (pretrained)" if started else ""
     return Contender(label, net, pixels, own.updated(chosen), started, options)
 
 

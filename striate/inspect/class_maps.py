@@ -91,7 +91,7 @@ def stretched(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.
 
 
 def _contributions(found: AtLayer) -> NDArray[np.float32]:
-    values: NDArray[np.float32] = (found.gradient * found.map).sum(1).cpu().numpy()
+    values: NDArray[np.float32] = (found.gradient * found.map).sum(1).float().cpu().numpy()
     return values
 
 

@@ -72,20 +72,20 @@ def occlusion(
             covered.append(mask)
     whole = outputs_for(net, image[None], output)[0]
     without = covered_outputs(net, image, covered, output, fill=fill, batch=batch)
-    values = (whole - without).reshape(len(rows), len(columns))
+    values = (whole - without).reshape(len(rows), len(columns)).astype(np.float32)
     return Occlusion(values, patch, stride, (height, width))
 
 
-def outputs_for(net: nn.Module, images: Tensor, output: int) -> NDArray[np.float32]:
+def outputs_for(net: nn.Module, images: Tensor, output: int) -> NDArray[np.float64]:
     """One output of each image, [N]."""
     with in_evaluation(net), torch.no_grad():
-        found: NDArray[np.float32] = chosen(outputs_of(net, images), output).float().cpu().numpy()
+        found: NDArray[np.float64] = chosen(outputs_of(net, images), output).double().cpu().numpy()
     return found
 
 
 def covered_outputs(
     net: nn.Module, image: Tensor, masks: Sequence[Tensor], output: int, *, fill: float = 0.0, batch: int = PIECE
-) -> NDArray[np.float32]:
+) -> NDArray[np.float64]:
     """One output of the image [C, H, W] under each mask [H, W], [M]: where a mask is True, the image is `fill`."""
     pieces = [torch.stack(list(masks[start : start + batch])) for start in range(0, len(masks), batch)]
     return np.concatenate([outputs_for(net, image.masked_fill(piece[:, None], fill), output) for piece in pieces])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import takewhile
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,43 @@ def run_as(net: nn.Module, instead: Mapping[str, Instead]) -> Iterator[None]:
 
 def _bound(function: Instead, forward: Forward) -> Forward:
     return lambda x, *others: function(lambda y: forward(y, *others), x)
+
+
+@contextmanager
+def recorded(net: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor | None]]:
+    """The outputs of the named modules in a forward pass, in the order in which they are done, to be used again.
+
+    None for a module that runs more than once, or gives anything but a tensor without a graph of gradients.
+    Raises RequestError for a name that is no module of `net`.
+    """
+    found: dict[str, Tensor | None] = {}
+
+    def keep(name: str, output: object) -> None:
+        usable = name not in found and isinstance(output, Tensor) and not output.requires_grad
+        found[name] = cast(Tensor, output).clone() if usable else None  # the next module may work in place
+
+    with ExitStack() as hooks:
+        for name in names:
+            handle = module_of(net, name).register_forward_hook(
+                lambda module, inputs, output, name=name: keep(name, output)
+            )
+            hooks.callback(handle.remove)
+        yield found
+
+
+def before(outputs: Mapping[str, Tensor | None], names: Collection[str]) -> dict[str, Tensor]:
+    """Of `recorded` outputs those that were done before the first of the modules `names`: none depends on it."""
+    done = takewhile(lambda row: row[0] not in names, outputs.items())
+    return {name: output for name, output in done if output is not None}
+
+
+def given(net: nn.Module, outputs: Mapping[str, Tensor]) -> AbstractContextManager[None]:
+    """Within it the modules are not run, and have these outputs [1, ...], the same for each image of a batch."""
+
+    def instead(output: Tensor) -> Instead:
+        return lambda forward, x: output.expand(len(x), *output.shape[1:]).clone()
+
+    return run_as(net, {name: instead(output) for name, output in outputs.items()})
 
 
 def with_sum(block: nn.Module, shortcut: str, function: Callable[[Tensor, Tensor], Tensor]) -> Instead:

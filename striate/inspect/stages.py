@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from striate.anatomy.receptive import Field
-from striate.anatomy.trace import trace_module
+from striate.anatomy.trace import trace_run
 from striate.inspect.outputs import stage_maps
 
 STRONGEST = 8
@@ -62,6 +62,6 @@ def stage_by_stage(
     return found
 
 
-def receptive_fields(net: nn.Module, shape: tuple[int, int, int]) -> dict[str, Field | None]:
-    """The receptive field of each child of a network, for images of `shape` (channels, height, width)."""
-    return {name: step.field for name, step in trace_module(net, shape).left.items()}
+def receptive_fields(net: nn.Module, image: Tensor) -> dict[str, Field | None]:
+    """The receptive field of each child of a network, for images as large as `image` [C, H, W]."""
+    return {name: step.field for name, step in trace_run(net, image[None]).left.items()}

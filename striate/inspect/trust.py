@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from striate.inspect.class_maps import layer_map, stretched
 from striate.inspect.occlusion import PIECE, covered_outputs, outputs_for
 from striate.inspect.outputs import stage_names
+from striate.inspect.replacing import before, given, recorded
 
 DRAWS = 5
 ALIKE = 0.3  # a rank correlation from which a map is like that of random weights
 EDGES = 0.5  # a rank correlation from which a map follows the edges
 TOP = 3  # rows of the randomisation that may still resemble the map
 LEVELS, ORDERS = 6, 3  # of the deletion curve
+LARGE = 100_000  # weights of a tensor that is shuffled in an order made once
 MapOf = Callable[[nn.Module], NDArray[np.float32]]
 
 
@@ -86,19 +88,23 @@ def randomised(net: nn.Module, map_of: MapOf, *, draws: int = DRAWS, seed: int =
     """How alike the map stays when the network's weights are shuffled, from the head down to each stage.
 
     map_of: the map of a network, for one image. Weights are shuffled within each tensor of a copy, so that their
-    distribution stays. A map of what the network has learned no longer resembles itself.
-    Source: Adebayo et al. 2018, arXiv:1810.03292.
+    distribution stays. A map of what the network has learned no longer resembles itself. Stages below the shuffled ones
+    are run once: their outputs do not change. Source: Adebayo et al. 2018, arXiv:1810.03292.
     """
-    plain = map_of(net)
     rows = _from_the_head(net)
+    with recorded(net, dict.fromkeys((*stage_names(net), *(name for names in rows for name in names)))) as outputs:
+        plain = map_of(net)
     found: list[list[float]] = [[] for _ in rows]
+    large: dict[str, Tensor] = {}
     for draw in range(draws):
         changed = copy.deepcopy(net)
         draws_ = torch.Generator().manual_seed(1000 * seed + draw)
         for place, names in enumerate(rows):
             for name in names:
-                _shuffle(changed.get_submodule(name), draws_)
-            found[place].append(rank_correlation(plain, map_of(changed)))
+                _shuffle(changed, name, draws_, large)
+            shuffled = {name for row in rows[: place + 1] for name in row}
+            with given(changed, before(outputs, shuffled)):
+                found[place].append(rank_correlation(plain, map_of(changed)))
     return [
         Randomised(names[-1], float(np.mean(each)), min(each), max(each))
         for names, each in zip(rows, found, strict=True)
@@ -129,11 +135,19 @@ def _has_weights(part: nn.Module) -> bool:
     return any(True for _ in part.parameters())
 
 
-def _shuffle(part: nn.Module, draws: torch.Generator) -> None:
+def _shuffle(net: nn.Module, name: str, draws: torch.Generator, large: dict[str, Tensor]) -> None:
+    """Shuffle the weights of a module. large: tensors of many weights, kept from draw to draw and only rolled in the
+    next ones, because drawing an order of millions takes longer than a forward pass."""
     with torch.no_grad():
-        for weight in part.parameters():
-            order = torch.randperm(weight.numel(), generator=draws).to(weight.device)
-            weight.copy_(weight.flatten()[order].view_as(weight))
+        for path, weight in net.get_submodule(name).named_parameters(prefix=name):
+            count = weight.numel()
+            if path in large:
+                values = large[path].roll(int(torch.randint(count, (1,), generator=draws)))
+            else:
+                values = weight.flatten()[torch.randperm(count, generator=draws).to(weight.device)]
+            if count > LARGE:
+                large[path] = values
+            weight.copy_(values.view_as(weight))
 
 
 def edge_correlation(image: Tensor, values: NDArray[np.float32]) -> float:
@@ -160,8 +174,8 @@ def deletion(net: nn.Module, image: Tensor, output: int, values: NDArray[np.floa
     counts = np.unique(np.linspace(0, cells, LEVELS + 1).round().astype(int))
     inner = counts[1:-1]
     masks = [_mask(order[:count], values.shape, image) for order in orders for count in inner]
-    ends = outputs_for(net, torch.stack([image, torch.zeros_like(image)]), output).astype(np.float64)
-    between = covered_outputs(net, image, masks, output).astype(np.float64).reshape(len(orders), len(inner))
+    ends = outputs_for(net, torch.stack([image, torch.zeros_like(image)]), output)
+    between = covered_outputs(net, image, masks, output).reshape(len(orders), len(inner))
     curves = np.column_stack([np.full(len(orders), ends[0]), between, np.full(len(orders), ends[1])])
     return Deletion(counts / cells, curves[0], curves[1:].mean(0))
 

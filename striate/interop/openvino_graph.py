@@ -122,23 +122,23 @@ def _constant(op: Any) -> Any:
 
 
 def _multiplied(op: Any) -> Any:
-    """A division of float32 values as a multiplication."""
-    constant, ops = _constant(op), importlib.import_module("openvino.opset1")
-    if constant is not None:
-        return ops.multiply(op.input_value(0), (1 / constant).astype(np.float32))
-    return ops.multiply(op.input_value(0), ops.power(op.input_value(1), np.float32(-1))) if _is_float(op) else None
+    """A division by a constant as a multiplication."""
+    constant = _constant(op)
+    ops = importlib.import_module("openvino.opset1")
+    return None if constant is None else ops.multiply(op.input_value(0), (1 / constant).astype(np.float32))
 
 
 def _added(op: Any) -> Any:
-    """A subtraction of float32 values as an addition."""
-    constant, ops = _constant(op), importlib.import_module("openvino.opset1")
+    """A subtraction of a constant, or of a mean, as an addition."""
+    constant, ops, mean = _constant(op), importlib.import_module("openvino.opset1"), op.input_value(1).get_node()
     if constant is not None:
         return ops.add(op.input_value(0), -constant)
-    return ops.add(op.input_value(0), ops.multiply(op.input_value(1), np.float32(-1))) if _is_float(op) else None
-
-
-def _is_float(op: Any) -> bool:
-    return bool(op.get_output_element_type(0).get_type_name() == "f32")
+    if mean.get_type_name() != "ReduceMean" or mean.get_element_type().get_type_name() != "f32":
+        return None
+    # A mean of negatives, because the optimisation turns the addition of a negative back into a subtraction.
+    negatives = ops.multiply(mean.input_value(0), np.array(-1, np.float32))
+    kept = mean.get_attributes()["keep_dims"]
+    return ops.add(op.input_value(0), ops.reduce_mean(negatives, mean.input_value(1), kept))
 
 
 def _convolved(op: Any) -> Any:

@@ -37,6 +37,7 @@ from striate.recipe import Recipe
 from striate.report.page import render
 from striate.sections.wording import Format, formatted
 from striate.storage import json_text, sha256_of, write_text
+from striate.tasks import Evaluation, Task
 
 PLAN, RESULT, REPORT = "plan.json", "result.json", "report.html"
 Net = str | Callable[..., Any]
@@ -122,6 +123,15 @@ def benchmark(
     return work.run(names, given, dry=dry, timer=timer)
 
 
+def _require_image_scores(task: Task) -> None:
+    """Raise RequestError for a task whose score is no mean over images: nets are compared image by image."""
+    if task.evaluation.image_scores is Evaluation.image_scores:
+        raise RequestError(
+            f"a benchmark compares nets image by image, and {task.metric.name} is no mean over images: it takes "
+            f"classification and regression, not {task.kind}"
+        )
+
+
 class _Work:
     """One benchmark: its choices, and its steps in order."""
 
@@ -133,6 +143,7 @@ class _Work:
     def run(self, names: tuple[list[str], list[str]], given: Data, *, dry: bool, timer: Timer | None) -> Benchmark:
         """Open the data, plan, train, measure and write."""
         source, notes = open_for_training(self.recipe, given)
+        _require_image_scores(source.task)
         folder = self.out or next_free(source.name, "benchmarks")
         context = BenchmarkContext(FollowerFolder(folder), Clock(), self.progress)
         for line in (f"{source.name}: {len(source.items):,} images {source.task.describe()}", *notes):

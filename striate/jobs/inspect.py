@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,15 +16,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 from striate.anatomy.receptive import Field
-from striate.data.sources.folder import open_images
+from striate.anatomy.trace import trace_run
 from striate.errors import RequestError, unknown
 from striate.inference.backbones import normalised
 from striate.inference.predictor import Predictor
 from striate.inspect.class_maps import ClassMap, class_map, layer_map
 from striate.inspect.occlusion import Occlusion, occlusion
 from striate.inspect.outputs import default_layer
+from striate.inspect.precision import LEAST_FOR_CHECKS, LEAST_FOR_MAPS, has_bfloat16, in_bfloat16
 from striate.inspect.sensitivity import Integrated, integrated_gradients, smooth_gradient
-from striate.inspect.stages import StageMaps, receptive_fields, stage_by_stage
+from striate.inspect.stages import StageMaps, stage_by_stage
 from striate.inspect.trust import Deletion, Offset, Randomised, deletion, edge_correlation, offset, randomised
 from striate.jobs.outputs import require_file, same_file
 from striate.pixels import Images, Pixels, crop_side
@@ -52,13 +54,15 @@ class Trust:
 class ImageInspection:
     """What was found for one image.
 
-    photo: the photograph, upright, uint8 [H, W, 3], at most 480 pixels; box: what the network sees of it; crop: that,
-    uint8 [h, w, c]. logits, predictions [outputs]. asked: the outputs of the maps, one or two indices, the first is
-    explained. classes: their class maps; gradient [H, W]: the strength of SmoothGrad; occlusion; integrated: integrated
-    gradients; each None if it was not asked for, like `trust`, the checks of the first class map.
+    labelled: the class that its folder is named after, if there is one. photo: the photograph, upright, uint8
+    [H, W, 3], at most 480 pixels; box: what the network sees of it; crop: that, uint8 [h, w, c]. logits, predictions
+    [outputs]. asked: the outputs of the maps, one or two indices, the first is explained. classes: their class maps;
+    gradient [H, W]: the strength of SmoothGrad; occlusion; integrated: integrated gradients; each None if it was not
+    asked for, like `trust`, the checks of the first class map.
     """
 
     path: str
+    labelled: int | None
     photo: Images
     box: tuple[int, int, int, int]
     crop: Images
@@ -75,12 +79,16 @@ class ImageInspection:
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """The images, the layer of the class maps, and how far the maps are off their place (None: not measured)."""
+    """The images, the layer of the class maps, and how far the maps are off their place (None: not measured).
+
+    bfloat16: what is computed in it: "checks", "gradient", "occlusion".
+    """
 
     predictor: Predictor
     layer: str
     offset: Offset | None
     images: list[ImageInspection]
+    bfloat16: tuple[str, ...]
 
 
 def inspect_images(
@@ -98,9 +106,12 @@ def inspect_images(
     """Why does a model answer so? Maps of what speaks for the answer, and checks whether they can be trusted.
 
     model: a model file, a run folder, or a net with published weights. images: at most 12 files; a folder stands for
-    the images in it. name: the output to explain, such as a class; by default the answer. layer: a stage of the
-    network, whose map is read; by default the last of at least 4 x 4 positions. methods: of "cam", "gradient",
-    "occlusion" and "ig" (integrated gradients). html: a page to write. png: a folder for the maps as pictures.
+    the images in it; an image in a folder named after a class has that class marked. name: the output to explain, such
+    as a class; by default the answer. layer: a stage of the network, whose map is read; by default the last of at least
+    4 x 4 positions. methods: of "cam", "gradient", "occlusion" and "ig" (integrated gradients). html: a page to write.
+    png: a folder for the maps as pictures.
+    Where the processor computes in bfloat16, networks from 100 M multiply-adds do so for the checks, and from 1 G for
+    gradient and occlusion, too; class maps are always in float32.
     Raises RequestError for an unknown name, layer or method, and for images that cannot be read.
     """
     progress = progress or Progress()
@@ -121,15 +132,17 @@ def inspect_images(
         crops = [predictor.crop(path, path) for path in paths]
         inputs = normalised(np.stack(crops), predictor.model)
         layer = layer or default_layer(net, inputs)
-        height, width = crops[0].shape[:2]
-        fields = receptive_fields(net, (net.in_channels, height, width))
+        traced = trace_run(net, inputs[:1])
+        fields = {stage: step.field for stage, step in traced.left.items()}
+        nets = _nets(net, sum(cost.madds for cost in traced.counted))
         found: list[ImageInspection] = []
         for path, crop, image in zip(paths, crops, inputs, strict=True):
-            look = _Look(predictor, net, image, layer, tuple(methods), seed)
+            look = _Look(predictor, nets, image, layer, tuple(methods), seed)
             found.append(look.at(path, crop, wanted, fields))
             bar.advance()
-        away = offset(net, inputs[0], found[0].asked[0], layer) if "cam" in methods else None
-    done = Inspection(predictor, layer, away, found)
+        away = offset(nets.checks, inputs[0], found[0].asked[0], layer) if "cam" in methods else None
+    kinds = ("checks",) * (nets.checks is not net) + ("gradient", "occlusion") * (nets.maps is not net)
+    done = Inspection(predictor, layer, away, found, kinds)
     _write(done, html, png)
     return done
 
@@ -141,12 +154,27 @@ def _check_page(page: Path, inputs: Sequence[str]) -> None:
         raise RequestError(f"{str(page)!r} is an input, and is not overwritten; name another file")
 
 
+class _Nets(NamedTuple):
+    """The network, and what computes gradient and occlusion, and the checks: itself or a copy in bfloat16."""
+
+    exact: nn.Module
+    maps: nn.Module
+    checks: nn.Module
+
+
+def _nets(net: nn.Module, madds: int) -> _Nets:
+    if madds < LEAST_FOR_CHECKS or not has_bfloat16():
+        return _Nets(net, net, net)
+    copied = in_bfloat16(net)
+    return _Nets(net, copied if madds >= LEAST_FOR_MAPS else net, copied)
+
+
 @dataclass(frozen=True, eq=False)
 class _Look:
     """One image [C, H, W] of a network, as it is inspected."""
 
     predictor: Predictor
-    net: nn.Module
+    nets: _Nets
     image: Tensor
     layer: str
     methods: tuple[str, ...]
@@ -154,7 +182,7 @@ class _Look:
 
     def at(self, path: str, crop: Images, wanted: int | None, fields: Mapping[str, Field | None]) -> ImageInspection:
         """Everything that is asked for. wanted: the output to explain; None: the answer."""
-        net, image = self.net, self.image
+        net, image = self.nets.exact, self.image
         with torch.no_grad():
             logits = net(image[None]).numpy().reshape(-1)
         if not np.isfinite(logits).all():
@@ -164,10 +192,11 @@ class _Look:
         classes = None
         if "cam" in use:
             classes = class_map(net, image[None].expand(len(asked), -1, -1, -1), asked, self.layer)
-        smooth = smooth_gradient(net, image[None], asked[0], seed=self.seed)[0] if "gradient" in use else None
+        slope = smooth_gradient(self.nets.maps, image[None], asked[0], seed=self.seed) if "gradient" in use else None
         photo, box = photograph(path, self.predictor.model.pixels)
         return ImageInspection(
             path,
+            _labelled(path, self.predictor.classes) if self.predictor.model.task.one_class else None,
             photo,
             box,
             crop,
@@ -175,8 +204,8 @@ class _Look:
             self.predictor.model.task.predictions(logits[None])[0],
             asked,
             classes,
-            None if smooth is None else np.sqrt((smooth**2).sum(0)),
-            occlusion(net, image, asked[0]) if "occlusion" in use else None,
+            None if slope is None else np.sqrt((slope[0] ** 2).sum(0)),
+            occlusion(self.nets.maps, image, asked[0]) if "occlusion" in use else None,
             integrated_gradients(net, image, asked[0]) if "ig" in use else None,
             None if classes is None else self._trust(classes, asked[0]),
             stage_by_stage(net, image, fields),
@@ -190,9 +219,9 @@ class _Look:
             return found
 
         return Trust(
-            randomised(self.net, map_of, seed=self.seed),
+            randomised(self.nets.checks, map_of, seed=self.seed),
             edge_correlation(self.image, values),
-            deletion(self.net, self.image, output, values, seed=self.seed),
+            deletion(self.nets.checks, self.image, output, values, seed=self.seed),
         )
 
 
@@ -204,10 +233,18 @@ def _asked(logits: NDArray[np.float32], wanted: int | None) -> tuple[int, ...]:
     return (first, *others[:1])
 
 
+def _labelled(path: str, classes: Sequence[str]) -> int | None:
+    """The class that an image's folder is named after."""
+    folder = Path(path).absolute().parent.name
+    return list(classes).index(folder) if folder in classes else None
+
+
 def _paths(images: Sequence[str | os.PathLike[str]]) -> list[str]:
     paths: list[str] = []
     for path in map(Path, images):
         if os.path.isdir(path):  # noqa: PTH112  (Path.is_dir raises for a name that is too long)
+            from striate.data.sources.folder import open_images  # with all that reads data, which a file does not need
+
             paths += [str(path / item.key) for item in open_images(path).items]
         else:
             paths.append(str(path))
@@ -245,6 +282,7 @@ def facts(done: Inspection) -> dict[str, object]:
     return {
         "model": done.predictor.model.net,
         "layer": done.layer,
+        "bfloat16": list(done.bfloat16),
         "offset": None if away is None else {"mean": list(away.mean), "furthest": away.furthest},
         "images": [_row(one, done.predictor) for one in done.images],
     }
@@ -254,6 +292,7 @@ def _row(one: ImageInspection, predictor: Predictor) -> dict[str, object]:
     task = predictor.model.task
     row: dict[str, object] = {
         "file": one.path,
+        "labelled": None if one.labelled is None else task.names[one.labelled],
         "answer": task.answer(one.predictions).label,
         "explained": [task.names[place] for place in one.asked],
         "outputs": [float(one.logits[place]) for place in one.asked],

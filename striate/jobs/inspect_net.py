@@ -24,6 +24,7 @@ from striate.inspect.fields import exciting_patches, field_of
 from striate.inspect.filters import filter_norms, filter_tiles, first_convolution
 from striate.inspect.gradients import gradient_norms
 from striate.inspect.lesions import lesion_curve, lesions
+from striate.inspect.outputs import stage_maps
 from striate.inspect.paths import gradient_by_path_length
 from striate.inspect.surface import loss_surface
 from striate.jobs.inspect_net_page import page, pictures
@@ -157,12 +158,13 @@ def _part(part: str, sample: Sample, *, asked: bool) -> Facts:
 def _patches(sample: Sample) -> list[Facts]:
     """Of each stage that has fields in the image, the first units and what excites them most."""
     found = []
+    channels = {name: made.shape[1] for name, made in stage_maps(sample.net, sample.images[:1]).items()}
     for stage in sample.net.stages:
         try:
             field = field_of(sample.net, stage, sample.images.shape[1:])
         except RequestError:
             continue  # it sees the whole image, or gives no map
-        units = list(range(UNITS))
+        units = list(range(min(UNITS, channels.get(stage, UNITS))))
         best = exciting_patches(sample.net, stage, sample.images, units, top=PATCHES, progress=sample.progress)
         rows = [
             [patch._asdict() | {"box": list(patch.box), "position": list(patch.position)} for patch in patches]

@@ -41,7 +41,7 @@ from striate.sections import (
     Tiles,
     Words,
 )
-from striate.sections.wording import counted, number, percent, quantity
+from striate.sections.wording import NO_BREAK, counted, number, percent, quantity
 
 STRONG_PIXELS = 99.5  # percentile of a map of pixels that has full colour
 KINDS = {
@@ -95,6 +95,8 @@ def _facts(done: Inspection) -> tuple[Fact, ...]:
         exact = "exact: its mean plus the bias is the output" if maps.exact else "not exact: what follows is not linear"
         found.append(Fact("Class map", KINDS[maps.kind], exact))
         found.append(Fact("Offset", _offset(done), "of the map from an object, at five places"))
+    if done.bfloat16:
+        found.append(Fact("Precision", "bfloat16", f"of {', '.join(done.bfloat16)}; all else in float32"))
     return tuple(found)
 
 
@@ -148,14 +150,15 @@ def _seen(done: Inspection, one: ImageInspection) -> list[Block]:
     task = done.predictor.model.task
     crop = _crop(one)
     photo = MapPicture(one.photo, "The photograph; the network sees what is in the frame.", box=one.box)
-    seen = MapPicture(crop, f"What enters the network: {crop.shape[1]} \u00d7 {crop.shape[0]} pixels.")
+    seen = MapPicture(crop, f"What enters the network: {_sides((crop.shape[1], crop.shape[0]))} pixels.")
     blocks: list[Block] = [MapPictures((photo, seen))]
     if not task.wording.names_listed:
         return [*blocks, Text((f"{task.names[0]}: ", Strong(quantity(float(one.predictions[0])))), "large")]
-    order = np.argsort(-one.logits, kind="stable")[:BARS]
+    order = np.argsort(-one.logits, kind="stable")[:BARS].tolist()
+    order += [one.labelled] if one.labelled is not None and one.labelled not in order else []
     rows = [
-        (task.names[row], Bar(float(one.predictions[row])), percent(float(one.predictions[row])),
-         quantity(float(one.logits[row])))
+        ((Strong(task.names[row]), ", its folder's label") if row == one.labelled else task.names[row],
+         Bar(float(one.predictions[row])), percent(float(one.predictions[row])), quantity(float(one.logits[row])))
         for row in order
     ]  # fmt: skip
     columns = (Column(task.wording.one.capitalize()), Column(""), Column("Probability"), Column("Logit"))
@@ -209,7 +212,7 @@ def _pictures(done: Inspection, one: ImageInspection, scales: dict[str, ColourSc
         words = (Strong("Gradient (SmoothGrad)"), ": at which pixels would a small change move the output most?")
         found.append((f"gradient {explained}", MapPicture(crop, words, one.gradient, scales["gradient"])))
     if one.occlusion is not None:
-        sides = " \u00d7 ".join(map(str, one.occlusion.patch))
+        sides = _sides(one.occlusion.patch)
         words = (Strong("Occlusion"), f": how much output is lost when a patch of {sides} pixels is covered?")
         found.append((f"occlusion {explained}", MapPicture(crop, words, one.occlusion.pixels, scales["occlusion"])))
     if one.integrated is not None:
@@ -230,14 +233,13 @@ def _trust(one: ImageInspection) -> list[Block]:
     assert one.trust is not None
     rows: list[tuple[Words | Bar, ...]] = [
         (
-            (Strong(each.name),),
-            each.rule,
+            (Strong(each.name), f": {each.rule}"),
             quantity(each.value),
             "passed" if each.passed else (Strong("failed"),),
         )
         for each in checks(one.trust)
     ]
-    columns = (Column("Check"), Column("Passes if"), Column("Measured"), Column("Result"))
+    columns = (Column("Check, and when it passes"), Column("Measured"), Column("Result"))
     dots = tuple(Dot(row.stage, row.mean, (row.low, row.high)) for row in one.trust.randomised)
     curve = one.trust.deletion
     charts = Grid(
@@ -254,11 +256,16 @@ def _trust(one: ImageInspection) -> list[Block]:
     return [Heading("Can these maps be trusted?"), Table(columns, rows, ("check", "checks"), "checks"), charts]
 
 
+def _sides(size: tuple[int, int]) -> str:
+    """As text that is not broken."""
+    return f"{size[0]}{NO_BREAK}\u00d7{NO_BREAK}{size[1]}"
+
+
 def _stages(one: ImageInspection) -> list[Block]:
     rows = []
     for stage in one.stages:
-        field = "" if stage.field is None else f"field {stage.field[0]} \u00d7 {stage.field[1]} px; "
-        said = f"{len(stage.strongest)} of {number(stage.channels)}, {stage.size[0]} \u00d7 {stage.size[1]}; {field}"
+        field = "" if stage.field is None else f"field {_sides(stage.field)} px; "
+        said = f"{len(stage.strongest)} of {number(stage.channels)}, {_sides(stage.size)}; {field}"
         rows.append(Tiles(stage.name, f"{said}{percent(stage.dead)} dead", stage.maps))
     lead = "The maps of each stage with the highest mean strength, on one grey scale a stage. Dead: constant here."
     return [Text(lead, "quiet"), TileRows(tuple(rows))]

@@ -14,7 +14,7 @@ from striate.errors import RequestError, unknown
 from striate.reading import TEXT, given_path, read_given
 from striate.storage import write_text
 
-Lesson = Literal["convolution", "optimizers", "scaling", "fields", "normalisation", "paths"]
+Lesson = Literal["convolution", "optimizers", "scaling", "fields", "normalisation", "dropout", "paths"]
 LESSONS: tuple[Lesson, ...] = get_args(Lesson)
 
 

@@ -5,19 +5,24 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from striate.data.opening import Data, path_of
-from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.pixels import Images
 from striate.reading import given_path
 from striate.storage import write_atomically, written
 
+if TYPE_CHECKING:
+    from striate.data.opening import Data
+    from striate.data.sources.base import Source
+
 
 def require_apart(out: Path, data: Data, source: Source) -> None:
     """Raise RequestError if writing `out` would overwrite the data: their file, or one of their images; or a device."""
+    from striate.data.opening import path_of
+
     require_file(out)
     given = path_of(data)
     root: Path | None = getattr(source, "root", given.parent if given else None)

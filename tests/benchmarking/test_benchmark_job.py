@@ -6,6 +6,7 @@ import html
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from drawings import blocks, strict_json
 from two_speeds import Counted, Quick, Sleepy
@@ -104,9 +105,11 @@ def test_it_goes_on_from_what_is_finished_and_a_seed_gives_the_same_scores(
 
 def test_a_dry_run_tells_the_plan_and_leaves_nothing(data: Path, tmp_path: Path, cli, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ("benchmark", "lenet5_plain", "resnet_tiny", "--data", data, "--budget", "6epochs", "--dry")
+    written = Path(__file__).parents[2] / "docs" / "net-files" / "resnet20.toml"
+    words = ("benchmark", "lenet5_plain", written, "--data", data, "--budget", "6epochs", "--dry")
     code, out, err = cli(*words)
     assert code == 0, err
+    assert "resnet20" in out
     assert "2 nets on blocks" in out and "2 epochs a learning rate" in out and "About " in out
     assert list(tmp_path.iterdir()) == []
 
@@ -133,6 +136,14 @@ def test_a_wrong_request_is_one_line(
     with pytest.raises(RequestError, match=words) as error:
         benchmark(given, data, out=tmp_path / "bench", **choices)
     assert "\n" not in str(error.value) and not (tmp_path / "bench" / "plan.json").exists()
+
+
+def test_a_score_that_is_no_mean_over_images_is_refused_before_training(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8)
+    labels = np.tile(np.array([[1, 0], [1, 1]], np.uint8), (6, 1))
+    with pytest.raises(RequestError, match="no mean over images: it takes classification and regression"):
+        benchmark([Quick], (images, labels), out=tmp_path / "bench")
+    assert not (tmp_path / "bench").exists()
 
 
 def test_a_folder_with_other_things_is_refused(data: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,30 @@ def test_show_draws_a_page(cli, tmp_path: Path) -> None:
         and "output_map_size" in html
     )
     assert "docs/nets/resnet.md" in html and "8.75 %" in html and "<script" not in html
+
+
+@pytest.mark.parametrize(
+    ("words", "boxes"),
+    [
+        ("nin_cifar", "5\u00d75 conv|192 \u00b7 ReLU|1\u00d71 conv|160 \u00b7 ReLU|1\u00d71 conv|96 \u00b7 ReLU"),
+        ("hyper_mnist", "7\u00d77 conv made by a network|16 \u00b7 ReLU"),
+        ("stochastic_depth_resnet110 --option depth=8", "3\u00d73 conv|16 \u00b7 BN|+ by chance|ReLU"),
+        ("fractalnet10_narrow --option width=0.125", "2\u00d72 max /2|join|8"),
+        (
+            "densenet_tiny",
+            "3\u00d73 conv|6|cat|BN \u00b7 ReLU|1\u00d71 conv|24 \u00b7 BN \u00b7 ReLU|3\u00d73 conv",
+        ),
+        (
+            "se_resnet20 --option depth=8",
+            "mean|1\u00d71 conv|1 \u00b7 ReLU|1\u00d71 conv|16 \u00b7 sigmoid|\u00d7|+|ReLU",
+        ),
+    ],
+)
+def test_blocks_of_the_lectures_are_drawn(words: str, boxes: str, cli, tmp_path: Path) -> None:
+    code, out, _ = cli("show", *words.split(), "--html", tmp_path / "net.html")
+    assert code == 0, out
+    drawings = re.findall("<svg.*?</svg>", (tmp_path / "net.html").read_text("utf-8"), re.DOTALL)
+    assert any(boxes in "|".join(re.findall(">([^<>]+)<", drawing)) for drawing in drawings)
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,25 @@ def test_a_map_of_weights_is_told_from_one_of_edges() -> None:
     assert abs(trust.edge_correlation(square, np.random.default_rng(0).random((32, 32), np.float32))) < trust.EDGES
 
 
+def test_stages_below_shuffled_ones_are_run_once() -> None:
+    net = made("resnet8")
+    x, layer = images(net, 1), "stage3"
+    runs: list[int] = []
+    net.get_submodule("stage1.0").register_forward_hook(lambda *_: runs.append(1))
+
+    def found(net: nn.Module) -> np.ndarray:
+        return layer_map(net, x, 1, layer)[0]
+
+    def of_whole_passes(net: nn.Module) -> np.ndarray:
+        net(x)  # a stage that runs twice is not kept
+        return found(net)
+
+    rows = trust.randomised(net, found, draws=2, seed=1)
+    assert [row.stage for row in rows] == ["head", "stage3", "stage2", "stage1", "stem"]
+    assert len(runs) == 1 + 2 * 2  # the plain map, and for each draw the last two rows
+    assert rows == trust.randomised(net, of_whole_passes, draws=2, seed=1)
+
+
 def test_rank_correlation_has_ties_and_constants() -> None:
     one = np.array([1, 2, 2, 3], np.float32)
     assert trust.rank_correlation(one, one * 7 - 3) == pytest.approx(1)
@@ -230,7 +249,7 @@ def test_rank_correlation_has_ties_and_constants() -> None:
 def test_stages_have_their_strongest_maps_and_dead_channels() -> None:
     net = made("resnet8")
     x = images(net, 1)[0]
-    fields = receptive_fields(net, (net.in_channels, 32, 32))  # type: ignore[arg-type]
+    fields = receptive_fields(net, x)
     stages = stage_by_stage(net, x, fields, count=3)
     maps = net.maps(x[None])  # type: ignore[operator,union-attr]
     assert [stage.name for stage in stages] == list(maps)

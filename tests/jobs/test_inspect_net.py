@@ -63,6 +63,15 @@ def test_without_images_and_without_blocks(images: object, tmp_path: Path) -> No
     assert "paths" not in found and found["lesions"]["residual"] == 0
 
 
+def test_patches_of_a_stage_with_fewer_than_four_channels(images: object, tmp_path: Path) -> None:
+    made = create("fractalnet5_narrow", classes=2, options={"width": 0.03125})
+    tensors, aliases = arrays_of(made)
+    model = Model(made.name, made.options, Classification(NAMES), Pixels(32, 32), tensors, head="head", aliases=aliases)
+    write(tmp_path / "m.safetensors", model)
+    found = inspect_net(tmp_path / "m.safetensors", data=images, parts=["patches"])  # type: ignore[arg-type]
+    assert [one["units"] for one in found["patches"]][:2] == [[0, 1], [0, 1, 2, 3]]
+
+
 def test_requests_that_cannot_be_met(images: object, tmp_path: Path) -> None:
     model = saved("plain8", tmp_path / "m.safetensors")
     with pytest.raises(RequestError, match="lesions"):

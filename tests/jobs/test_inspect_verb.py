@@ -56,7 +56,7 @@ def test_a_page_shows_why(cli, tmp_path: Path) -> None:
         "SmoothGrad",
         "Occlusion",
         "Exact: the mean of the map",
-        "8 of 16, 32 \u00d7 32; field 3 \u00d7 3 px",
+        "8 of 16, 32\u00a0\u00d7\u00a032; field 3\u00a0\u00d7\u00a03 px",
     ):
         assert words in html
     assert html.count("<img") >= 2 + 4 + 4 and "<script" not in html and "http" not in html.replace("http-equiv", "")
@@ -141,6 +141,44 @@ def test_twelve_images_fit_into_three_megabytes(tmp_path: Path) -> None:
     html = (tmp_path / "a.html").read_text("utf-8")
     assert len(html.encode()) < 3_000_000 and "No room for" not in html
     assert "Not exact, because the network is not linear above this layer" in html
+
+
+def test_five_answers_with_bars_and_the_class_of_the_folder_marked(tmp_path: Path) -> None:
+    names = tuple(f"kind{place}" for place in range(8))
+    model = model_of(tmp_path, Classification(names), "lenet5_plain")
+    answers = inspect_images(model, [photo(tmp_path)], methods=["cam"]).images[0]
+    assert answers.labelled is None
+    order = np.argsort(-answers.logits).tolist()
+    for place, rows in ((order[1], 5), (order[-1], 6)):  # among the five, and below them
+        folder = tmp_path / names[place]
+        folder.mkdir()
+        done = inspect_images(model, [photo(folder)], methods=["cam"])
+        html = page(done)
+        assert done.images[0].labelled == place and html.count("its folder") == 1
+        assert f"<b>{names[place]}</b>, its folder" in html
+        table = html[html.index("Probability") :]
+        table = table[: table.index("</table>")]
+        assert {name for name in names if f">{name}<" in table} == {names[at] for at in (*order[:5], place)}
+        assert table.count('scope="row"') == rows
+
+
+def test_many_passes_in_bfloat16_give_nearly_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, image = model_of(tmp_path, Classification(COLOURS)), photo(tmp_path)
+    plain = inspect_images(model, [image]).images[0]
+    for name, value in (("LEAST_FOR_CHECKS", 0), ("LEAST_FOR_MAPS", 0), ("has_bfloat16", lambda: True)):
+        monkeypatch.setattr(f"striate.jobs.inspect.{name}", value)
+    done = inspect_images(model, [image])
+    one = done.images[0]
+    assert done.bfloat16 == ("checks", "gradient", "occlusion") and "of checks, gradient, occlusion" in page(done)
+    assert np.array_equal(one.classes.values, plain.classes.values)  # type: ignore[union-attr]
+    for found, exact in (
+        (one.gradient, plain.gradient),
+        (one.occlusion.pixels, plain.occlusion.pixels),  # type: ignore[union-attr]
+    ):
+        assert not np.array_equal(found, exact)
+        assert np.abs(found - exact).max() < 0.05 * np.abs(exact).max()  # type: ignore[operator,arg-type]
+    for row, exactly in zip(one.trust.randomised, plain.trust.randomised, strict=True):  # type: ignore[union-attr]
+        assert row.stage == exactly.stage and abs(row.mean - exactly.mean) < 0.05
 
 
 def test_the_frame_is_what_the_network_sees(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from striate.errors import RequestError
 from striate.lessons.contours import contour
 from striate.lessons.convolution import convolved, costs, output_size, padded, pooled, stack_cost
+from striate.lessons.dropout import mean_output, mean_sigmoid, sigmoid, thinned
 from striate.lessons.fields import Layer, fields, layers_of, reach
 from striate.lessons.normalisation import (
     AXES,
@@ -290,6 +291,27 @@ def test_groups_must_divide_the_channels() -> None:
         shared("group", 0, 0, SHAPE, 4)
     with pytest.raises(RequestError, match="unknown normalisation 'batc'; did you mean 'batch'"):
         norm_layer("batc", SHAPE[1:])  # type: ignore[arg-type]
+
+
+def test_dropout_is_a_mean_over_networks_that_share_weights() -> None:
+    units, weights, p = [1.0, 0.5, 2.0, 1.5], [0.8, -1.2, 0.5, 0.6], 0.3
+    networks = thinned(units, weights, p)
+    whole = float(np.dot(units, weights))
+    assert len(networks) == 16 and sum(one.probability for one in networks) == pytest.approx(1)
+    assert networks[0].kept == (1, 2, 3, 4) and networks[0].output == pytest.approx(whole / 0.7)
+    assert mean_output(networks) == pytest.approx(whole, abs=1e-12)
+    assert abs(mean_sigmoid(networks) - sigmoid(whole)) > 0.01
+    # What torch's dropout gives in training is the output of one of them.
+    listed = {one.kept: one.output for one in networks}
+    layer, x = nn.Dropout(p).train(), torch.tensor(units)
+    torch.manual_seed(0)
+    for _ in range(10):
+        dropped = layer(x)
+        kept = tuple(number for number, value in enumerate(dropped.tolist(), 1) if value)
+        assert listed[kept] == pytest.approx(float(dropped @ torch.tensor(weights)), abs=1e-5)
+    for bad in ((units, weights, 1.0), (units, weights[:3], 0.5), ([], [], 0.5)):
+        with pytest.raises(RequestError):
+            thinned(*bad)
 
 
 def test_paths_add_up_to_the_output() -> None:

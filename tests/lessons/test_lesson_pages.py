@@ -19,8 +19,10 @@ import striate
 from striate.errors import RequestError
 from striate.jobs.lesson import LESSONS, lesson_page
 from striate.lessons.convolution import convolved
+from striate.lessons.dropout import thinned
 from striate.lessons.normalisation import statistics
 from striate.lessons.optimizers import RULES, SURFACES, losses, path
+from striate.lessons.pages import dropout
 from striate.lessons.pages.convolution import IMAGE, KERNELS
 from striate.lessons.pages.normalisation import example
 from striate.lessons.pages.optimizers import NORMALISED, short
@@ -36,6 +38,7 @@ SHOWN = {
     "scaling": ["1.920", "66.35 M", "600 (596)", "16 350 296".replace(" ", "\u202f")],
     "fields": ["sees 116 × 116 pixels", "rows 58 to 173"],
     "normalisation": ["1 × C × 1 × 1", "N × G × 1 × 1", "12 entries: μ = 12.75"],
+    "dropout": ["2 of 4 units: one of 16 networks, with probability 0.0625 and output 3.6", "the whole network: 2.1"],
     "paths": ["0.4537 %", "= 1.56, the output", "y3 = y0 + f1(y0) + f2(y0 + f1(y0))"],
 }
 
@@ -133,6 +136,7 @@ TRIES = {
     "scaling": "(p) => { p.set('phi', '1'); return p.text('counted'); }",
     "fields": "(p) => { p.set('net', 'alexnet'); return p.text('words'); }",
     "normalisation": "(p) => { p.set('image', '1'); p.set('channel', '0'); return p.text('group-said'); }",
+    "dropout": "(p) => { p.set('p', '0.2'); p.set('out1', true); p.set('out4', false); return p.text('one'); }",
     "paths": "(p) => { p.set('gone2', true); return p.text('total'); }",
 }
 
@@ -176,6 +180,8 @@ def test_in_a_browser_the_controls_change_what_is_shown(opened: dict[str, Any]) 
     assert "sees 195 × 195 pixels" in tried["fields"]
     found = statistics("group", example(), 1, 0)
     assert tried["normalisation"] == f"12 entries: μ = {said(found.mean)}, σ = {said(found.deviation)}"
+    (one,) = (one for one in thinned(dropout.UNITS, dropout.WEIGHTS, 0.2) if one.kept == (3, 4))
+    assert tried["dropout"] == dropout.words(one)
     assert f"4 remaining paths: 1 + 0.5 + 0.3 + 0.15 = {said(output_of(1, (0.5, 0, 0.3)))}" in tried["paths"]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from striate.jobs.lesson import LESSONS, lesson_page
-from striate.lessons import convolution, fields, normalisation, optimizers, paths, scaling
+from striate.lessons import convolution, dropout, fields, normalisation, optimizers, paths, scaling
 from striate.lessons.pages import fields as fields_page
 from striate.lessons.pages import normalisation as normalisation_page
 from striate.nets.efficientnet import ROWS, SCALE_ROWS
@@ -160,6 +160,17 @@ def test_the_normalisation_script(ran: Ran) -> None:
     asked = [called("statistics", norm, maps, 1, 4, 3) for norm in normalisation.NORMS]
     found = ran("normalisation", asked)
     assert np.allclose(found, [normalisation.statistics(norm, maps, 1, 4, 3) for norm in normalisation.NORMS])
+
+
+def test_the_dropout_script(ran: Ran) -> None:
+    given = [1.0, 0.5, 2.0, 1.5], [0.8, -1.2, 0.5, 0.6], 0.3
+    expected = dropout.thinned(*given)
+    networks = called("thinned", *given)
+    listed, mean, after = ran("dropout", [networks, f"meanOutput({networks})", f"meanSigmoid({networks})"])
+    assert [tuple(kept) for kept, *_ in listed] == [one.kept for one in expected]
+    assert np.allclose([numbers for _, *numbers in listed], [one[1:] for one in expected])
+    assert mean == pytest.approx(dropout.mean_output(expected))
+    assert after == pytest.approx(dropout.mean_sigmoid(expected))
 
 
 def test_the_paths_script(ran: Ran) -> None:

@@ -14,6 +14,7 @@ WHAT = {
     "scaling": "depth, width and resolution scaled together (EfficientNet)",
     "fields": "what a pixel of a map sees, layer by layer",
     "normalisation": "what batch, layer, instance and group normalisation average over",
+    "dropout": "a network with units left out, and the mean over all such networks",
     "paths": "a residual network as a sum over paths",
 }
 
