@@ -26,19 +26,23 @@ if TYPE_CHECKING:
     from striate.jobs.benchmark import benchmark
     from striate.jobs.catalogue import list_nets, show
     from striate.jobs.compare import compare
+    from striate.jobs.compose import compose
     from striate.jobs.ensemble import ensemble
     from striate.jobs.evaluate import evaluate
     from striate.jobs.export import export
     from striate.jobs.features import features
     from striate.jobs.fetch import fetch
     from striate.jobs.import_weights import import_weights
+    from striate.jobs.index import index
     from striate.jobs.inspect import inspect_images
     from striate.jobs.lesson import lesson
     from striate.jobs.load import load
     from striate.jobs.pack import pack
     from striate.jobs.predict import predict
     from striate.jobs.quantize import quantize
+    from striate.jobs.read import read
     from striate.jobs.scale import scale
+    from striate.jobs.search import evaluate_search, near_duplicates, search
     from striate.jobs.search_architecture import search_architecture
     from striate.jobs.serve import serve
     from striate.jobs.train import train
@@ -76,27 +80,33 @@ __all__ = [
     "check_gradient",
     "check_net",
     "compare",
+    "compose",
     "create",
     "ensemble",
     "evaluate",
+    "evaluate_search",
     "export",
     "features",
     "fetch",
     "fully_convolutional",
     "import_weights",
+    "index",
     "inspect_images",
     "lesson",
     "list_nets",
     "load",
     "move_norm",
+    "near_duplicates",
     "open_data",
     "pack",
     "paper_recipe",
     "predict",
     "quantize",
+    "read",
     "recalibrate",
     "register",
     "scale",
+    "search",
     "search_architecture",
     "serve",
     "show",
@@ -122,27 +132,33 @@ _HOMES = {
     "augment": "jobs.augment",
     "benchmark": "jobs.benchmark",
     "compare": "jobs.compare",
+    "compose": "jobs.compose",
     "create": "weights.create",
     "check_gradient": "layers.gradient_check",
     "check_net": "nets.check",
     "ensemble": "jobs.ensemble",
     "evaluate": "jobs.evaluate",
+    "evaluate_search": "jobs.search",
     "export": "jobs.export",
     "features": "jobs.features",
     "fetch": "jobs.fetch",
     "fully_convolutional": "anatomy.fully_convolutional",
     "import_weights": "jobs.import_weights",
+    "index": "jobs.index",
     "inspect_images": "jobs.inspect",
     "lesson": "jobs.lesson",
     "list_nets": "jobs.catalogue",
     "load": "jobs.load",
     "move_norm": "nets.norms",
+    "near_duplicates": "jobs.search",
     "open_data": "data.dataset",
     "pack": "jobs.pack",
     "paper_recipe": "nets.papers",
     "predict": "jobs.predict",
     "quantize": "jobs.quantize",
+    "read": "jobs.read",
     "scale": "jobs.scale",
+    "search": "jobs.search",
     "search_architecture": "jobs.search_architecture",
     "serve": "jobs.serve",
     "show": "jobs.catalogue",

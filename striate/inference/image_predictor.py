@@ -184,7 +184,7 @@ class ImagePredictor(ABC):
                 return self.view.apply(upright(image)[0])
             except OSError as error:  # Pillow reads an opened image only now
                 raise RequestError(f"cannot use {name}: {error}") from error
-        return self.view.apply(self._decoded(Path(image)).image)
+        return self.view.apply(decoded_file(Path(image), self.view.at_least).image)
 
     def _cropped(self, images: Iterable[AnyImage] | str | Path) -> Iterator[tuple[str, Images]]:
         """Each image's name and crop; files are read and decoded on several threads."""
@@ -201,18 +201,20 @@ class ImagePredictor(ABC):
         files = all(isinstance(item, (str, os.PathLike)) for item in items)
         return in_order(one, named) if files and len(items) > 1 else map(one, named)
 
-    def _decoded(self, path: Path) -> Decoded:
-        try:
-            return decode(read_file(path, IMAGE), at_least=self.view.at_least)
-        except OSError as error:
-            raise RequestError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
-        except UnreadableImage as error:
-            named = error.kind in ("not-read", "not-an-image", "bomb")  # by its reason
-            kind = "" if named else f"{error.kind}, "
-            raise RequestError(f"cannot use {str(path)!r}: {kind}{error}") from error
-
     def _not_finite(self, image: str) -> RequestError:
         return RequestError(
             f"the outputs of the model ({self.described}, {self.precision}) for {image} are NaN or infinite: its "
             "weights are damaged, or do not fit the network and its preprocessing"
         )
+
+
+def decoded_file(path: Path, at_least: int) -> Decoded:
+    """An image file, decoded as `striate.pixels.decode` does. Raises RequestError, with its name and the reason."""
+    try:
+        return decode(read_file(path, IMAGE), at_least=at_least)
+    except OSError as error:
+        raise RequestError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+    except UnreadableImage as error:
+        named = error.kind in ("not-read", "not-an-image", "bomb")  # by its reason
+        kind = "" if named else f"{error.kind}, "
+        raise RequestError(f"cannot use {str(path)!r}: {kind}{error}") from error

@@ -144,6 +144,14 @@ class Strip(Block):
     framed: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Neighbours(Block):
+    """A query, set apart, and beside it what was found for it, in order; a long row goes on in the next line."""
+
+    query: Picture
+    found: tuple[Picture, ...]
+
+
 @dataclass(frozen=True)
 class Listing(Block):
     """A folded list. The page cuts a long one, and says how many rows it leaves out."""

@@ -39,6 +39,7 @@ from striate.sections import (
     Line,
     Lines,
     Listing,
+    Neighbours,
     Picture,
     Preformatted,
     Reliability,
@@ -68,7 +69,8 @@ def every_block(name: str) -> tuple[Block, ...]:
             (Column(name), Column(""), Column(name, True)), [(words, Bar(0.5), name)] * 30, (name, name), name
         ),
         Gallery((one, Picture(None, words, name)), noun=name, listed=True), Gallery((one,), 9, name), Strip((one, one)),
-        Strip((one, one), words, name, framed=True), Listing(name, [words, name]), Preformatted(name, name),
+        Strip((one, one), words, name, framed=True), Neighbours(one, (one, Picture(None, words, name))),
+        Listing(name, [words, name]), Preformatted(name, name),
         Entry(name, 3, name, words, (Listing(name, [words]), Strip((one,)))),
         Grid((Lines(words, (line,), Axis(name), Axis(form="loss"), (1, 2), name, 1.5, name), Text(name))),
         Bars(((name, 1.0), ("b", 2.0)), "seconds"), Scale(0.8, 0.5, name, (0.7, 0.9), name),

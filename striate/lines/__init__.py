@@ -1,0 +1,1 @@
+"""Reading lines of digits: a classifier slid over a line, its scores decoded, and composed lines to train on."""
