@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.answer import SOURCES, Answer, terminal_progress
+from striate.cli.answer import SOURCES, Answer, progress_of
 from striate.errors import printable
 
 HELP = "compose lines of digits from single ones, to train a reader and to read"
@@ -36,7 +36,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         length=chosen.length,
         windows_of=chosen.windows_of,
         seed=chosen.seed,
-        progress=terminal_progress(),
+        progress=progress_of(chosen),
     )
     folder = printable(str(done.folder))
     text = (

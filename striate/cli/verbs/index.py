@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.answer import Answer, net_with_weights, terminal_progress
+from striate.cli.answer import Answer, net_with_weights, progress_of
 from striate.errors import printable
 
 HELP = "index photographs, to search them by image"
@@ -45,7 +45,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         add=chosen.add,
         remove=chosen.remove,
         engine=chosen.engine,
-        progress=terminal_progress(),
+        progress=progress_of(chosen),
     )
     lines = [done.words(), f"Index  {printable(chosen.out)}"]
     lines += [f"Left out: {line}" for line in finding_lines(set_aside_findings(done.set_aside))]

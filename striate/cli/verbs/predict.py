@@ -91,7 +91,7 @@ def _masks(chosen: argparse.Namespace) -> Answer:
         out=chosen.out,
         overlays=chosen.overlays,
         engine=chosen.engine,
-        progress=terminal_progress(),
+        progress=progress_of(chosen),
     )
     lines = [f"{printable(one.source)}: {one.answer.line}" for one in done.masks]
     lines += [f"not predicted: {printable(why)}" for _, why in done.failed]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.answer import Answer, own_net_option, terminal_progress
+from striate.cli.answer import Answer, own_net_option, progress_of
 from striate.errors import printable
 
 HELP = "read lines of digits by a classifier slid over them"
@@ -27,7 +27,7 @@ def run(chosen: argparse.Namespace) -> Answer:
     from striate.jobs.read import read as job
 
     done = job(
-        chosen.model, chosen.images, expected=chosen.expected, figure=chosen.figure, progress=terminal_progress()
+        chosen.model, chosen.images, expected=chosen.expected, figure=chosen.figure, progress=progress_of(chosen)
     )
     lines = []
     if not (chosen.expected and not chosen.images):  # else a whole table, of which the count is wanted

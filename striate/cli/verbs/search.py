@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from striate.cli.answer import Answer, terminal_progress
+from striate.cli.answer import Answer, progress_of
 from striate.errors import RequestError, printable
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         net=chosen.net,
         html=chosen.html,
         backend=chosen.backend,
-        progress=terminal_progress(),
+        progress=progress_of(chosen),
     )
     lines = [line for one in done.found for line in _lines(one)]
     if chosen.html:
@@ -69,7 +69,7 @@ def _duplicates(chosen: argparse.Namespace) -> Answer:
         raise RequestError("--duplicates compares the photographs of the index; it takes no query, --region or --html")
     from striate.jobs.search import near_duplicates
 
-    groups = near_duplicates(chosen.index, progress=terminal_progress())
+    groups = near_duplicates(chosen.index, progress=progress_of(chosen))
     lines = [f"{len(groups):,} groups of near-duplicates" if groups else "no near-duplicates"]
     for group in groups:
         lines += ["", *map(printable, group)]
