@@ -24,7 +24,7 @@ WRITERS: Mapping[str, Callable[[str], str]] = MappingProxyType(
 )
 
 
-def read_text(path: Path) -> str:
+def text_of(path: Path) -> str:
     """The text of a file. Raises RequestError for one that cannot be read."""
     try:
         return read_file(path, TEXT).decode("utf-8-sig")
@@ -36,4 +36,4 @@ def read_text(path: Path) -> str:
 
 def net_text(path: Path, shape: Shape | None = None) -> str:
     """The text of a net file for what a file describes. Raises RequestError."""
-    return READERS[path.suffix](read_text(path), shape)
+    return READERS[path.suffix](text_of(path), shape)
