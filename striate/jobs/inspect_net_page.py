@@ -16,13 +16,13 @@ from striate.sections import (
     Block,
     Column,
     Fact,
-    Gallery,
     Grid,
     Headline,
     Line,
     Lines,
     Listing,
-    Picture,
+    MapPicture,
+    MapPictures,
     Report,
     Section,
     Step,
@@ -115,7 +115,7 @@ def _filters(found: Facts, shown: Mapping[str, Images]) -> Section:
     blocks: list[Block] = []
     if "filters" in shown:
         caption = "First layer: all filters on one scale. Mid-grey is 0; the largest weight of all is white or black."
-        blocks.append(Gallery((Picture(shown["filters"], caption),)))
+        blocks.append(MapPictures((MapPicture(shown["filters"], caption),)))
     columns = (Column("layer"), Column("filters"), Column("smallest norm"), Column("mean"), Column("largest"))
     rows = [
         (one["layer"], str(one["filters"]), *(quantity(one[f"norm_{key}"]) for key in ("min", "mean", "max")))
@@ -128,15 +128,15 @@ def _filters(found: Facts, shown: Mapping[str, Images]) -> Section:
 
 def _patches(stages: Sequence[Facts], shown: Mapping[str, Images]) -> Section:
     made = [
-        Picture(
+        MapPicture(
             shown[f"patches-{one['stage']}"],
-            f"{one['stage']}: {one['field'][0]} x {one['field'][1]} pixels. A row for each of units 0 to "
+            f"{one['stage']}: {one['field'][0]} \u00d7 {one['field'][1]} pixels. A row for each of units 0 to "
             f"{one['units'][-1]}, strongest first.",
         )
         for one in stages
     ]
     lead = "What excites single units most: general in early stages, and more specific in later ones."
-    return Section("patches", "Patches that excite most", (Gallery(tuple(made)),), lead)
+    return Section("patches", "Patches that excite most", (MapPictures(tuple(made)),), lead)
 
 
 def _lesions(facts: Facts, shown: Mapping[str, Images]) -> Section:
@@ -235,7 +235,7 @@ def _surface(facts: Facts, shown: Mapping[str, Images]) -> Section:
         f"The loss of the network on {counted(facts['images'], 'image')} is {quantity(float(losses[middle, middle]))}. "
         "Norms and biases are left as they are."
     )
-    return Section("surface", "Loss surface", (Gallery((Picture(shown["surface"], caption),)), line), lead)
+    return Section("surface", "Loss surface", (MapPictures((MapPicture(shown["surface"], caption),)), line), lead)
 
 
 SECTIONS: dict[str, Callable[[Any, Mapping[str, Images]], Section]] = {

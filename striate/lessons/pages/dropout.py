@@ -90,13 +90,14 @@ def _unit(x: float, y: float, label: str, tone: str, gone: bool) -> str:
 
 
 _MEAN_LEAD = (
-    "Every network has a probability. For an output that is linear in the units, the mean over all networks is the "
-    "output of the whole network: one pass in evaluation stands for all of them. After a sigmoid it only comes near."
+    "By the number of units that stay: how many networks, the probability of each, and their mean output. For one "
+    "that is linear in the units, the mean over all networks is the output of the whole network: one pass in "
+    "evaluation stands for all of them. After a sigmoid it only comes near."
 )
 
 
 def _mean(networks: Sequence[Thinned]) -> str:
-    table = rows_table(("units that stay", "networks", "probability of each", "mean output"), rows(networks), "sizes")
+    table = rows_table(("units", "networks", "probability", "output"), rows(networks), "sizes")
     return f'{table}<p class="said" id="total">{total(networks)}</p>'
 
 
