@@ -265,7 +265,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = train("faces", out=Path(folder) / "run", strategy="features")
         small = train("digits", out=Path(folder) / "small", net="lenet5_plain", strategy="scratch", epochs=1)
-        found = []
+        found: list[dict[str, object]] = [{"what": "load average before", "load": os.getloadavg()[0]}]
         for row in rows(run.folder, small.folder, chosen.seconds, chosen.soak):
             print(json.dumps(row), flush=True)
             found.append(row)

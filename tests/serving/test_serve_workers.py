@@ -63,6 +63,7 @@ def test_workers_share_a_port_and_one_that_dies_is_replaced() -> None:
     assert pool.answered == 4 and multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_workers_that_cannot_start_are_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers_room, "RESTARTS", 2)
     listening = listen("127.0.0.1", 0)
