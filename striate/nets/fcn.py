@@ -84,7 +84,7 @@ class FCN(Segmenter):
         in_channels: int = 3,
         width: float = 1.0,
         depth: float = 1.0,
-        decoder_width: int = 64,
+        decoder_width: int = 32,
         dropout: float = 0.1,
     ) -> None:
         check_dropout(dropout)
@@ -125,6 +125,6 @@ VARIANTS = {
 }
 
 # Deviations: the paper adds the class scores of VGG-16's pool3 and pool4 to those of its last map (FCN-8s); here maps
-# of 64 channels are added and mixed before they are classified, down to stride 4. The decoder has no published weights.
+# of 32 channels are added and mixed before they are classified, down to stride 4. The decoder has no published weights.
 # The paper trains with SGD of momentum 0.9 on whole images; here the decoder is trained on cached maps first (strategy
 # features), then with the upper stages (finetune).

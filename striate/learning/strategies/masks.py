@@ -40,7 +40,7 @@ from striate.training.examples import Examples
 from striate.transfer.unfreezing import Unfreezing, rates, trained_stages
 from striate.weights.models import pretrained
 
-DECODER = {"train.epochs": 30, "optimizer.lr": 2e-3}
+DECODER = {"train.epochs": 20, "optimizer.lr": 2e-3}
 FINETUNE = {"train.epochs": 12, "optimizer.lr": 5e-4}
 MOVES = {"crop": (0.5, 1.0), "flip": 0.5}
 
