@@ -87,8 +87,8 @@ def _module(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return module.__dict__
 
 
-# Trains several times on real photographs.
-LONG = {"practitioner.md"}
+# They train several times.
+LONG = {"practitioner.md", "quickstart.md", "training.md"}
 
 
 @pytest.mark.parametrize(

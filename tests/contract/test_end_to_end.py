@@ -39,7 +39,7 @@ def test_every_file_of_the_catalogue_is_tried() -> None:
 # Each takes seconds: every second file, and those that take longest, are left to `make test-full`.
 LONG = {
     "densenet", "efficientnet_lite", "googlenet", "inception_v4", "mobilenet_v1", "nasnet", "resnet_in_resnet",
-    "searched_cells", "shufflenet",
+    "searched_cells", "shufflenet", "xception",
 }  # fmt: skip
 SHARED = [
     pytest.param(*one, marks=[pytest.mark.slow] if place % 2 or one[0] in LONG else [])

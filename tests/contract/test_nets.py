@@ -16,6 +16,11 @@ from striate.nets.supervised import Supervised
 
 TRIED = [entry.name for entry in catalog.entries(tiny=True, kind="classifier") if entry.tiny or entry.file == "lenet"]
 each = pytest.mark.parametrize("name", TRIED)
+# The deepest take seconds for each pass; of their kinds inception_v3_tiny is left here.
+DEEP = {"bn_inception_tiny", "inception_resnet_tiny", "inception_v4_tiny", "nasnet_tiny"}
+each_but_deep = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in DEEP else []) for name in TRIED]
+)
 
 
 def seeded(name: str, classes: int | None = None, in_channels: int | None = None) -> Net:
@@ -32,7 +37,7 @@ def auxiliary_heads(net: Net) -> set[str]:
     return set(net.auxiliary_heads.values()) if isinstance(net, Supervised) else set()
 
 
-@each
+@each_but_deep
 def test_a_net_keeps_the_contract(name: str) -> None:
     assert [str(failure) for failure in check_net(name)] == []
 
@@ -97,7 +102,7 @@ def test_what_is_no_image_is_refused(name: str) -> None:
         net(torch.zeros(1, channels + 1, 64, 64))
 
 
-@each
+@each_but_deep
 def test_tracers_hold_any_size(name: str) -> None:
     net = seeded(name).eval()
     with torch.no_grad():

@@ -122,7 +122,7 @@ def broken(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("verb", ["predict", "evaluate", "export"])
+@pytest.mark.parametrize("verb", ["predict", "evaluate", pytest.param("export", marks=pytest.mark.slow)])
 def test_outputs_that_are_not_numbers_are_refused_in_one_line(
     verb: str, broken: Path, photos: Path, tmp_path: Path, cli
 ) -> None:

@@ -12,7 +12,7 @@ from striate.nets.catalog import entries
 
 DOCS = Path(__file__).parents[2] / "docs"
 # Rendered in moments, and of every kind of net; `make test-full` renders all.
-QUICK = ("lenet", "alexnet", "vgg", "senet", "enet", "hypernetworks", "squeezenet")
+QUICK = ("lenet", "enet", "hypernetworks", "squeezenet")
 
 
 @pytest.fixture
