@@ -96,7 +96,7 @@ def main() -> None:
             print(row, flush=True)
             rows.append(row)
     if not given.no_record:
-        write_record("inspect_image", rows, ("striate", "torch", "numpy"))
+        write_record("inspect-image", rows, ("striate", "torch", "numpy"))
 
 
 if __name__ == "__main__":
