@@ -86,6 +86,8 @@ def main() -> None:
             forward, seconds = one_pass(name), statistics.median(taken)
             row: dict[str, object] = {
                 "what": f"page of one image, {name}",
+                "command": "python benchmarks/inspect_image.py",
+                "n": len(taken),
                 "seconds": round(seconds, 2),
                 "runs": [round(each, 2) for each in taken],
                 "goal": GOALS[name],

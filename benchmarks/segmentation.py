@@ -72,6 +72,7 @@ def measured(name: str, strategy: str, scratch: Path) -> dict[str, object]:
     second = run.model.classes[1]
     return {
         "what": f"segmentation, {name}, {strategy}",
+        "n": 1,
         "command": f"striate train DATA --strategy {strategy}",
         "net": run.model.net,
         "images": [len(run.result.split.rows("train")), run.evaluation.total],
