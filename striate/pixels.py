@@ -115,7 +115,18 @@ class Pixels:
         All sizes are computed in integers, so that exported graphs can reproduce them exactly.
         """
         source = image if self.channels == 3 else image.convert("L")
-        resample = FILTERS[self.filter]
+        placed = self._placed(source, FILTERS[self.filter], (self.fill,) * 3 if self.channels == 3 else self.fill)
+        return np.asarray(placed, dtype=np.uint8).reshape(self.height, self.width, self.channels)
+
+    def apply_mask(self, mask: Image.Image, void: int) -> Images:
+        """Crop and resize the mask of an image as `apply` does the image, without mixing values: uint8 [height, width].
+
+        void: the value of what lies outside the image.
+        """
+        return np.asarray(self._placed(mask, Image.Resampling.NEAREST, void), np.uint8)
+
+    def _placed(self, source: Image.Image, resample: Image.Resampling, fill: int | tuple[int, ...]) -> Image.Image:
+        """The image cropped and resized to height and width by the rule; `fill` is what lies outside it."""
         width, height = source.size
         if self.rule == "crop":
             side = crop_side(min(width, height), self.fraction)
@@ -125,34 +136,11 @@ class Pixels:
             fitted = fitted_size(width, height, self.width, self.height)
             if fitted != source.size:
                 source = source.resize(fitted, resample)
-            canvas = Image.new(
-                source.mode, (self.width, self.height), (self.fill,) * 3 if self.channels == 3 else self.fill
-            )
+            canvas = Image.new(source.mode, (self.width, self.height), fill)
             canvas.paste(source, ((self.width - fitted[0]) // 2, (self.height - fitted[1]) // 2))
-            source = canvas
-        elif source.size != (self.width, self.height):
-            source = source.resize((self.width, self.height), resample)
-        return np.asarray(source, dtype=np.uint8).reshape(self.height, self.width, self.channels)
-
-    def apply_mask(self, mask: Image.Image, void: int) -> Images:
-        """Crop and resize the mask of an image as `apply` does the image, without mixing values: uint8 [height, width].
-
-        void: the value of what lies outside the image.
-        """
-        source, nearest = mask, Image.Resampling.NEAREST
-        width, height = source.size
-        if self.rule == "crop":
-            side = crop_side(min(width, height), self.fraction)
-            left, top = (width - side) // 2, (height - side) // 2
-            source = source.crop((left, top, left + side, top + side))
-        if self.rule == "centre":
-            fitted = fitted_size(width, height, self.width, self.height)
-            canvas = Image.new("L", (self.width, self.height), void)
-            canvas.paste(
-                source.resize(fitted, nearest), ((self.width - fitted[0]) // 2, (self.height - fitted[1]) // 2)
-            )
-            return np.asarray(canvas, np.uint8)
-        return np.asarray(source.resize((self.width, self.height), nearest), np.uint8)
+            return canvas
+        size = (self.width, self.height)
+        return source if source.size == size else source.resize(size, resample)
 
 
 def crop_side(shorter: int, fraction: float) -> int:

@@ -153,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: list[str]) -> int:
     """Run the verb and print its answer."""
-    chosen = parser(given[:1] if given[:1] and given[0] in VERBS else VERBS).parse_args(given)
+    chosen = parser(given[:1] if given and given[0] in VERBS else VERBS).parse_args(given)
     if chosen.version:
         import striate
 

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from striate.decoding.decode import Decoded, decode
+from striate.decoding.decode import Decoded
 from striate.errors import RequestError
+from striate.inference.image_predictor import decoded_file
 from striate.inference.predictor import Predictor
 from striate.jobs.load import load
 from striate.jobs.outputs import write_png
 from striate.jobs.predict import image_files
-from striate.pixels import Images, UnreadableImage
+from striate.pixels import Images
 from striate.progress import Progress
-from striate.reading import IMAGE, read_file
 from striate.storage import write_atomically
 from striate.tasks import Answer
 from striate.tasks.pixel_losses import VOID
@@ -74,7 +74,7 @@ def predict_masks(
         for path in given.paths:
             bar.advance()
             try:
-                decoded = _decoded(path, FULL if overlays else predictor.view.at_least)
+                decoded = decoded_file(Path(path), FULL if overlays else predictor.view.at_least)
                 masks.append(_written(predictor, path, decoded, folder, _free(Path(path).stem, taken), overlays))
             except (RequestError, OSError) as error:
                 failed.append((path, str(error)))
@@ -107,15 +107,6 @@ def upright_size(decoded: Decoded) -> tuple[int, int]:
     """Width and height of the upright image, which may be decoded at a reduced size."""
     (width, height), shown = decoded.size, decoded.image.size
     return (width, height) if (shown[0] >= shown[1]) == (width >= height) else (height, width)
-
-
-def _decoded(path: str, at_least: int) -> Decoded:
-    try:
-        return decode(read_file(Path(path), IMAGE), at_least=at_least)
-    except OSError as error:
-        raise RequestError(f"cannot read {path!r}: {error.strerror or error}") from error
-    except UnreadableImage as error:
-        raise RequestError(f"cannot use {path!r}: {error}") from error
 
 
 def _written(

@@ -73,7 +73,7 @@ def choose(seen: DataSummary, strategy: str, net: str) -> Plan:
     kind = seen.net_kind
     if net and not is_model_file(net):
         net = known(net).name
-        kind = kind or next((one for one in PLANS if one == kind_of(net)), "classifier")
+        kind = kind or (kind_of(net) if kind_of(net) in PLANS else "classifier")
         check_kind(net, kind)
     return PLANS[kind or "classifier"](seen, strategy, net)
 
@@ -204,7 +204,7 @@ def segmenter_pixels(seen: DataSummary) -> Pixels:
 def _for_segmenters(seen: DataSummary, strategy: str, net: str) -> Plan:
     if is_model_file(net):
         raise RequestError(f"training a segmenter does not start from a model file, such as {net!r}: name a net")
-    on_backbone = next(name for name in BACKBONES)
+    on_backbone = next(iter(BACKBONES))
     if strategy == "scratch":
         return Plan("scratch", net or "enet_19", "requested")
     if strategy in STRATEGIES:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from striate.errors import RequestError, unknown
-from striate.netfile import parse
 from striate.reading import TEXT, read_file
 
 # The kinds of networks, and what one of each gives.
@@ -184,6 +183,8 @@ def defaults_of(facts: Entry | OwnEntry, options: Mapping[str, object]) -> Defau
     """
     side, text = (options.get(name) if isinstance(facts, Entry) else None for name in ("image", "text"))
     if isinstance(text, str):
+        from striate.netfile import parse  # most networks are not of a net file
+
         written = parse(text)
         return Defaults(written.classes, written.input[0], written.input[1:])
     size = (side, side) if isinstance(side, int) else facts.input_size

@@ -47,6 +47,8 @@ class Workers:
             self._stop()
             if before is None:
                 del os.environ[FOLDER]
+            else:
+                os.environ[FOLDER] = before
             shutil.rmtree(folder, ignore_errors=True)
 
     def _start(self) -> None:

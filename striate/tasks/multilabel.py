@@ -29,8 +29,10 @@ from striate.tasks.values import (
     Target,
     Targets,
     Wording,
+    are_places,
     probability_facts,
     probability_line,
+    table_of_places,
 )
 
 HALF = 0.5  # a label's threshold until one is chosen
@@ -89,15 +91,11 @@ class Multilabel(Task):
 
     def collate(self, targets: Iterable[Target]) -> Targets:
         """float32 [N, labels] of 0 and 1."""
-        found = list(targets)
-        table = np.zeros((len(found), self.outputs), np.float32)
-        for row, places in zip(table, found, strict=True):
-            row[list(places)] = 1
-        return table
+        return table_of_places(targets, self.outputs)
 
     def is_target(self, target: Target) -> bool:
         """Whether it is a tuple of indices of labels."""
-        return isinstance(target, tuple) and all(type(place) is int and 0 <= place < self.outputs for place in target)
+        return are_places(target, self.outputs)
 
     def check_targets(self, targets: Targets) -> None:
         """Raise RequestError unless they are floats [N, labels] from 0 to 1."""

@@ -19,7 +19,18 @@ from striate.tasks.metrics import percent
 from striate.tasks.pixel_losses import VOID, PixelCrossEntropy, enet_weights, pixel_shares
 from striate.tasks.report_common import ReportContext
 from striate.tasks.segmentation_evaluation import SegmentationEvaluation
-from striate.tasks.values import Agreement, Answer, Metric, Predictions, Strata, Target, Targets, Wording
+from striate.tasks.values import (
+    Agreement,
+    Answer,
+    Metric,
+    Predictions,
+    Strata,
+    Target,
+    Targets,
+    Wording,
+    are_places,
+    table_of_places,
+)
 
 FITTED = 0.9  # mean IoU: outlines between two classes are never fitted to the last pixel
 LISTED = 5  # classes in a line
@@ -57,15 +68,11 @@ class Segmentation(Task):
 
     def collate(self, targets: Iterable[Target]) -> Targets:
         """Which classes are in each image: float32 [N, classes] of 0 and 1."""
-        found = list(targets)
-        table = np.zeros((len(found), self.outputs), np.float32)
-        for row, places in zip(table, found, strict=True):
-            row[list(places)] = 1
-        return table
+        return table_of_places(targets, self.outputs)
 
     def is_target(self, target: Target) -> bool:
         """Whether it is a tuple of indices of classes."""
-        return isinstance(target, tuple) and all(type(place) is int and 0 <= place < self.outputs for place in target)
+        return are_places(target, self.outputs)
 
     def check_targets(self, targets: Targets) -> None:
         """Raise RequestError unless they are masks, uint8 [N, H, W] of class indices and void."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,6 +136,20 @@ ACTIVATIONS: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
     "sigmoid": sigmoid,
     "identity": _identity,
 }
+
+
+def table_of_places(targets: Iterable[Target], outputs: int) -> Targets:
+    """Targets that are tuples of places among the names, as float32 [N, outputs] of 0 and 1."""
+    found = list(targets)
+    table = np.zeros((len(found), outputs), np.float32)
+    for row, places in zip(table, found, strict=True):
+        row[list(places)] = 1
+    return table
+
+
+def are_places(target: Target, outputs: int) -> bool:
+    """Whether it is a tuple of places among so many names."""
+    return isinstance(target, tuple) and all(type(place) is int and 0 <= place < outputs for place in target)
 
 
 def or_none(value: float) -> float | None:

@@ -57,7 +57,7 @@ def test_a_net_is_trained_from_scratch(scratch: Run) -> None:
     assert found["total"] == scratch.evaluation.total == 6
     assert found["iou"]["foreground"] > 0.6 and found["iou"]["background"] > 0.9
     assert found["pixel_accuracy"] > 0.93 and 0 < found["boundary_f1"] <= 1
-    rows = list(csv.DictReader((scratch.folder / "evaluated.csv").open()))
+    rows = list(csv.DictReader((scratch.folder / "evaluated.csv").read_text("utf-8").splitlines()))
     assert [row["target"] for row in rows] == ["background, foreground"] * 6
     assert all(0 < float(row["score"]) <= 1 for row in rows)
     epochs = [json.loads(line) for line in (scratch.folder / "log.jsonl").read_text().splitlines()]

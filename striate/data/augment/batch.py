@@ -17,7 +17,7 @@ from torch import Tensor
 from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.colour import cut_out, dropped, recoloured
 from striate.data.augment.keyed import Stream, uniform
-from striate.data.augment.warp import MASKS, Draws, Size, moved_and_resampled
+from striate.data.augment.warp import MASKS, Draws, Size, draw_flips, moved_and_resampled
 from striate.errors import RequestError
 
 _AT_ONCE = 2**20  # values of the images worked on at once on a CPU: 4 MiB in float32
@@ -89,7 +89,7 @@ def augment_masks(
 
 def mirrors(samples: NDArray[np.integer], chosen: Augmentation, *, seed: int, epoch: int) -> NDArray[np.bool_]:
     """Which of `samples` [B] the augmentation mirrors."""
-    return Draws(seed, epoch, samples).between(Stream.FLIP, 0, 1) < chosen.flip
+    return draw_flips(Draws(seed, epoch, samples), chosen)
 
 
 def mixing(samples: NDArray[np.integer], alpha: float, *, seed: int, epoch: int) -> NDArray[np.float64]:

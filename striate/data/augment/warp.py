@@ -128,7 +128,12 @@ def draw_moves(draws: Draws, chosen: Augmentation, size: Size) -> Moves:
     most = pixels_of(chosen.shift, min(size))
     down = draws.whole(Stream.SHIFT_DOWN, -most, most)
     right = draws.whole(Stream.SHIFT_RIGHT, -most, most)
-    return Moves(down, right, draws.between(Stream.FLIP, 0, 1) < chosen.flip)
+    return Moves(down, right, draw_flips(draws, chosen))
+
+
+def draw_flips(draws: Draws, chosen: Augmentation) -> NDArray[np.bool_]:
+    """Which images are mirrored."""
+    return draws.between(Stream.FLIP, 0, 1) < chosen.flip
 
 
 def draw_windows(draws: Draws, chosen: Augmentation, images: Tensor, size: Size, fraction: float) -> Windows:
