@@ -40,7 +40,7 @@ test: lint types docs
 
 test-full: lint types docs
 	$(BIN)/python -m compileall -q striate tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m ''
+	STRIATE_HYPOTHESIS=random OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m ''
 
 # Reads randomly damaged files of every format for MINUTES, and keeps in tests/fuzz_cases what does not end in one error.
 MINUTES ?= 30

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from named_tests import (  # noqa: F401  the hooks that mark tests, and compare a full run with what the documentation names
     pytest_collection_modifyitems,
     pytest_runtest_logreport,
@@ -19,6 +20,11 @@ from named_tests import (  # noqa: F401  the hooks that mark tests, and compare 
 from real_data import DATA
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before tests import onnxruntime
+
+# The same examples in every run; with STRIATE_HYPOTHESIS=random each run draws others.
+settings.register_profile("fixed", derandomize=True)
+settings.register_profile("random", derandomize=False)
+settings.load_profile(os.environ.get("STRIATE_HYPOTHESIS", "fixed"))
 
 Cli = Callable[..., tuple[int, str, str]]
 

@@ -186,6 +186,10 @@ def test_the_spread_is_that_of_luma() -> None:
     assert sketch(halves.convert("RGB"), (40, 40))[0] == pytest.approx(50)
 
 
+def test_images_of_one_colour_have_no_pose_to_agree_in() -> None:
+    assert near_groups([bytes(SIDE * SIDE)] * 3) in ([], [[0, 1, 2]])
+
+
 @given(st.lists(st.binary(min_size=SIDE * SIDE, max_size=SIDE * SIDE) | st.just(b""), max_size=12))
 @settings(max_examples=30, deadline=None)
 def test_any_prints_fall_into_separate_groups_in_order(prints: list[bytes]) -> None:

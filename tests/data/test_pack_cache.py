@@ -67,7 +67,7 @@ def source(photos: Path, tmp_path: Path) -> FileSource:
         (root / folder.name).mkdir(parents=True)
         for file in sorted(folder.iterdir())[:4]:
             shutil.copyfile(file, root / folder.name / file.name)
-        (root / folder.name / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing more")
+        (root / folder.name / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing more of " + folder.name.encode())
     return open_folder(root)
 
 

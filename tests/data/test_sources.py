@@ -227,6 +227,13 @@ def test_a_folder_without_a_class_says_what_it_needs(litter: list[str], tmp_path
         open_folder(tmp_path)
 
 
+def test_what_lies_beside_a_part_within_a_part_is_told(tmp_path: Path) -> None:
+    for number, name in enumerate(["train/train/a/1.png", "train/train/b/1.png", "val/a/1.png", "val/b/1.png"]):
+        picture(tmp_path / name, number)
+    (tmp_path / "train" / "notes.txt").write_text("text")
+    assert kinds(open_folder(tmp_path)) == {"train/notes.txt": "other-file"}
+
+
 FILES = st.lists(
     st.tuples(
         st.lists(st.sampled_from(["train", "val", "a", "b", ".x", "Thumbs.db", "é", " "]), max_size=4),

@@ -160,7 +160,7 @@ def _whitening(spectra: Floats) -> Callable[[Floats], Floats]:
     matrix = (vectors / (deviation + 0.3 * deviation.mean())).astype(np.float32)
 
     def whiten(some: Floats) -> Floats:
-        rows = some.reshape(len(some), -1)[:, 1:]
+        rows = some.reshape(len(some), flat.shape[1] + 1)[:, 1:]  # of no rows, too: -1 could not be told
         result = (rows - mean) @ matrix
         result = result * np.any(rows, axis=1, keepdims=True)
         return np.asarray(result / np.maximum(np.linalg.norm(result, axis=1, keepdims=True), 1e-6), np.float32)
@@ -191,6 +191,7 @@ class _Partition:
 
     def near(self, queries: Floats) -> Iterator[tuple[Places, Places, Floats]]:
         """Queries and vectors that agree, and how well, cell by cell."""
+        yield np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.float32)  # where there are no queries
         cells = (queries @ self._centres.T).argmax(axis=1)
         order = np.argsort(cells, kind="stable")
         ends = np.searchsorted(cells[order], np.arange(len(self._members) + 1))

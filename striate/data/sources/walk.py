@@ -94,6 +94,9 @@ class Walk:
         if inner and (part_named(inner.name) == part or inner.name.lower() in _WRAPPERS):
             within = [entry for entry in _listed_or_nothing(inner.path) if is_folder(entry)]
             if within:
+                for entry, key in self.entries(folder, prefix):
+                    if entry.name != inner.name:
+                        self.aside(key, "other-file", "not an image file")
                 return self.part_folder(inner.path, f"{prefix}{inner.name}/", part)
         return self.class_folders(folder, prefix, part)
 
