@@ -34,8 +34,9 @@ def page() -> Page:
 
 
 _DRAWING_LEAD = (
-    "Four hidden units, each left out with probability p. What stays is divided by 1 − p, so that the expected output "
-    "does not change; in evaluation nothing is left out and nothing is scaled."
+    f"Four hidden units with their values, each left out with probability p; y is the sum by the weights "
+    f"{', '.join(map(said, WEIGHTS))}. What stays is divided by 1 − p, so that the expected output does not change; in "
+    "evaluation nothing is left out and nothing is scaled."
 )
 
 
