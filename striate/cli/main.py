@@ -44,6 +44,7 @@ VERBS = (
     "show",
     "scale",
     "inspect",
+    "reproduce",
     "lesson",
 )
 

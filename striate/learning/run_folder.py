@@ -24,6 +24,10 @@ SNAPSHOTS = "snapshots"  # the folder of models from within the run
 _BEFORE_MODEL = ("audit.json", "split.csv", OUTCOMES, DECISIONS, REPORT, RECIPE)  # besides the log
 
 
+class RunInUseError(RequestError):
+    """Another process is working in the run's folder."""
+
+
 class RunFolder:
     """A folder for one run. The model is written last: a folder with a model is a finished run.
 
@@ -58,7 +62,7 @@ class RunFolder:
             # "x": of two runs that start at once on the same folder, only one gets it.
             self._log = _open_log(path, "a" if unborn else "x")
         except FileExistsError:
-            raise RequestError(f"the output folder {str(path)!r} is in use by another run") from None
+            raise RunInUseError(f"the output folder {str(path)!r} is in use by another run") from None
         except OSError as error:
             raise WorkError(f"cannot make the output folder {str(path)!r}: {error.strerror or error}") from error
         _lock(self._log, path)
@@ -257,7 +261,7 @@ def _lock(log: TextIO, path: Path) -> None:
         fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         log.close()
-        raise RequestError(f"the run {str(path)!r} is still running, in another process") from None
+        raise RunInUseError(f"the run {str(path)!r} is still running, in another process") from None
 
 
 def next_free(name: str, under: str = "runs") -> Path:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.benchmarking.comparing import difference, pareto, ranked, times_on_front
+from striate.benchmarking.comparing import pareto, ranked, times_on_front
+from striate.tasks.differences import difference
 
 
 def answers(rates: list[float], images: int, seed: int) -> NDArray[np.float64]:

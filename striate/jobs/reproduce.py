@@ -1,0 +1,204 @@
+"""Reproduce: run published experiments again, beside their numbers."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from striate.data.opening import open_source
+from striate.data.sources.base import Source, with_items
+from striate.data.splits import apply_split
+from striate.errors import RequestError, WorkError
+from striate.jobs.compare import summary
+from striate.jobs.evaluate import evaluate
+from striate.jobs.import_weights import import_weights
+from striate.jobs.train import train
+from striate.learning.run_folder import MODEL, RunInUseError, unfinished
+from striate.model import Model
+from striate.progress import Progress
+from striate.reading import given_path
+from striate.recipe import Recipe
+from striate.report.page import render
+from striate.storage import json_text, sha256_of, write_text
+from striate.studies import catalog
+from striate.studies.outcome import Outcome
+from striate.studies.study import LOSS, SECONDS, TEST_ERROR, TRAINING_ERROR, Arm, Context, Result, ScaleName, Study
+from striate.studies.study_page import index_report, study_report
+
+OUT, RUNS, INDEX = "studies", "runs", "index.html"
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Reproduction:
+    """Studies that were run: their outcomes, the reasons of those that were not, and the folder of the pages."""
+
+    folder: Path
+    outcomes: tuple[Outcome, ...]
+    not_run: dict[str, str]
+
+    def lines(self) -> list[str]:
+        """As text."""
+        found = []
+        for one in self.outcomes:
+            found.append(f"{one.study.name}: {one.verdict} ({one.name}; {self.folder / one.study.name}.html)")
+            found += [
+                f"  {each.verdict:24}  {each.claim.text}: {each.claim.measure} {each.value:+.3g} "
+                f"(95 %: {each.low:+.3g} to {each.high:+.3g})"
+                for each in one.findings
+            ]
+        return [*found, *(f"{name}: not run: {why}" for name, why in self.not_run.items())]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        studies = [one.as_dict() for one in self.outcomes]
+        return {"folder": str(self.folder), "studies": studies, "not_run": self.not_run}
+
+
+def reproduce(
+    names: Sequence[str] = (),
+    *,
+    scale: ScaleName = "quick",
+    out: PathLike | None = None,
+    data: PathLike | None = None,
+    weights: PathLike | None = None,
+    progress: Progress | None = None,
+) -> Reproduction:
+    """Run published experiments again, and write a page for each, with its verdict.
+
+    names: of studies; by default all, of which those that cannot be run here are told with the reason.
+    scale: "quick" (minutes), "cpu" (at most an hour on two cores) or "paper" (the published protocol, for a GPU).
+    out: the folder, by default studies/; trainings are kept in it by their recipes, so that a call goes on where
+      another one stopped, studies share them, and several processes may work in one folder.
+    data: instead of the study's own data, for one study. weights: a folder of published weights, for studies that need
+      them.
+    Raises RequestError for an unknown study, and for one of `names` that cannot be run here.
+    """
+    everything = not names
+    chosen = [catalog.study(name) for name in names or catalog.names()]
+    if data is not None and len(chosen) != 1:
+        raise RequestError("--data goes with one study")
+    work = _Work(given_path(out or OUT, "--out"), scale, _text(data), _text(weights), progress or Progress())
+    outcomes, not_run = list[Outcome](), dict[str, str]()
+    for study in chosen:
+        try:
+            outcomes.append(work.outcome(study))
+        except (RequestError, RunInUseError) as error:
+            if not everything and not isinstance(error, RunInUseError):
+                raise
+            not_run[study.name] = str(error)
+            work.progress.say(f"{study.name}: not run: {error}")
+    write_text(work.out / INDEX, render(index_report(outcomes, not_run)))
+    return Reproduction(work.out, tuple(outcomes), not_run)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The folder, and what the user chose."""
+
+    out: Path
+    scale: ScaleName
+    data: str
+    weights: str
+    progress: Progress
+
+    def outcome(self, study: Study) -> Outcome:
+        """Run a study, and write its page and its result."""
+        chosen = study.at(self.scale)
+        if study.needs and not self.weights:
+            raise RequestError(f"the study {study.name!r} needs --weights, a folder with {study.needs}")
+        data = self.data or chosen.data
+        self.progress.stage(f"study {study.name}")
+        results: dict[str, list[Result]] = {arm.label: [] for arm in study.arms}
+        started, busy = time.monotonic(), 0
+        with self.progress.bar(study.title, chosen.seeds * len(study.arms)) as bar:
+            for seed in range(chosen.seeds):  # seed by seed, so that a study that is stopped has all arms on the first
+                for arm in study.arms:
+                    try:
+                        results[arm.label].append(self._result(study, arm, seed, data))
+                    except RunInUseError:
+                        busy += 1
+                    bar.advance()
+        if busy:
+            raise RunInUseError(f"{busy} trainings are made by other processes now: call again for the result")
+        found = Outcome(study, self.scale, data, results, time.monotonic() - started)
+        command = " ".join(["striate reproduce", study.name, f"--scale {self.scale}", *self._options()])
+        write_text(self.out / f"{study.name}.json", json_text(found.as_dict(), indent=1))
+        write_text(self.out / f"{study.name}.html", render(study_report(found, command)))
+        return found
+
+    def _options(self) -> list[str]:
+        return [f"--{name} {value}" for name, value in (("data", self.data), ("weights", self.weights)) if value]
+
+    def _result(self, study: Study, arm: Arm, seed: int, data: str) -> Result:
+        if study.compute is not None:
+            return study.compute(arm, Context(self.scale, seed, data, self._published))
+        images = study.at(self.scale).images
+        settings = {"strategy": "scratch", **study.settings(arm, self.scale, seed)}
+        data = settings.pop("data.path", data)  # of an arm with data of its own
+        recipe = Recipe().updated(settings)
+        key = sha256_of(f"{data} {images} {recipe.toml()}".encode())[:12]
+        folder = self.out / RUNS / f"{recipe.net.name or recipe.strategy}-{seed}-{key}".replace("/", "-")
+        self.progress.say(f"{study.name}: {arm.label}, seed {seed}")
+        try:
+            if not (folder / MODEL).exists():
+                chosen: dict[str, Any] = {"resume": folder} if unfinished(folder) else {"recipe": recipe, "out": folder}
+                train(some_of(data, images), **chosen, progress=self.progress)
+        except WorkError as error:  # such as a loss that is not finite: a result of the study, and no failure of it
+            self.progress.say(str(error))
+            return Result(dict.fromkeys(study.measures, math.nan))
+        return self._trained(folder, study, some_of(data, images))
+
+    def _published(self, file: str, net: str, source: str) -> Model:
+        """The model of a file below `--weights`. Raises RequestError if it is not there."""
+        with tempfile.TemporaryDirectory() as place:
+            path = Path(place) / "model.safetensors"
+            return import_weights(Path(self.weights) / file, net=net, source=source, out=path).model
+
+    def _trained(self, folder: Path, study: Study, data: Source) -> Result:
+        """What a finished training gives."""
+        run = summary(folder)
+        last = run.curve[-1] if run.curve else {}
+        numbers = {
+            TEST_ERROR: 100 * (1 - run.score),
+            LOSS: last.get("loss", math.nan),
+            SECONDS: sum(row.get("seconds", math.nan) for row in run.curve),
+        }
+        if TRAINING_ERROR in study.measures:
+            numbers[TRAINING_ERROR] = self._training_error(folder, data)
+        wrong = {path: 1 - score for path, (_, score) in run.outcomes.items()}
+        return Result({key: numbers[key] for key in study.measures}, wrong, run.curve, str(folder))
+
+    def _training_error(self, folder: Path, data: Source) -> float:
+        """In percent, of the images that were trained on, as they are; computed once and kept in the run's folder."""
+        kept = folder / "training_error.json"
+        if not kept.exists():
+            source, _ = apply_split(data, folder / "split.csv")
+            found = evaluate(folder, source, part="train", progress=self.progress)
+            write_text(kept, json_text(100 * (1 - found.evaluation.score)))
+        return float(kept.read_text("utf-8"))
+
+
+def some_of(data: str, images: tuple[int, int] | None) -> Source:
+    """The data, with at most so many images for training and for testing, evenly over the set."""
+    source = open_source(data)
+    if images is None:
+        return source
+    held_out = [item for item in source.items if item.part in ("val", "test")]
+    training = [item for item in source.items if item.part not in ("val", "test")]
+    kept = [
+        item
+        for items, most in zip((training, held_out), images, strict=True)
+        for item in items[:: max(1, math.ceil(len(items) / most))]
+    ]
+    return with_items(source, kept)
+
+
+def _text(path: PathLike | None) -> str:
+    return "" if path is None else os.fspath(path)

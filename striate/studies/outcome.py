@@ -1,0 +1,73 @@
+"""A study that was run: its results beside the published numbers, and its verdict, as plain values and as JSON."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from striate.studies.study import Result, Scale, ScaleName, Study
+from striate.studies.verdicts import Finding, Verdict, finding, verdict
+from striate.tasks.metrics import mean_interval
+from striate.tasks.values import or_none
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A study at one scale. data: what it ran on. results: by the label of an arm, by seed."""
+
+    study: Study
+    name: ScaleName
+    data: str
+    results: Mapping[str, Sequence[Result]]
+    seconds: float
+
+    @property
+    def scale(self) -> Scale:
+        """What was run."""
+        return self.study.at(self.name)
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """Each claim held against the results."""
+        return tuple(finding(claim, self.results) for claim in self.study.claims)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of all claims."""
+        return verdict(self.study, self.findings)
+
+    def values(self, label: str, measure: str) -> tuple[float, ...]:
+        """An arm's numbers of a measure, by seed."""
+        return tuple(one.numbers[measure] for one in self.results[label] if measure in one.numbers)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON values, without the images."""
+        return {
+            "study": self.study.name,
+            "title": self.study.title,
+            "scale": self.name,
+            "data": self.data,
+            "seeds": self.scale.seeds,
+            "deviation": self.scale.deviation,
+            "verdict": self.verdict,
+            "claims": [one.as_dict() for one in self.findings],
+            "arms": [
+                {"label": arm.label, **{measure: self._numbers(arm.label, measure) for measure in self.study.measures}}
+                for arm in self.study.arms
+            ],
+            "published": [
+                {"what": row.what, "value": row.value, "lecture": row.lecture} for row in self.study.published
+            ],
+            "seconds": round(self.seconds, 1),
+        }
+
+    def _numbers(self, label: str, measure: str) -> dict[str, Any]:
+        values = self.values(label, measure)
+        if not values:
+            return {"mean": None, "interval": [None, None], "by_seed": []}
+        mean = statistics.fmean(values)
+        interval = [or_none(side) for side in mean_interval(values)]
+        return {"mean": or_none(mean), "interval": interval, "by_seed": list(map(or_none, values))}

@@ -1,0 +1,68 @@
+"""Removing one block of a trained network: a residual one hardly suffers, a plain one is destroyed."""
+
+from __future__ import annotations
+
+import statistics
+
+from striate.studies.study import Arm, Claim, Context, Published, Result, Scale, Study
+
+RESIDUAL, PLAIN = "residual, 56 layers", "plain, 56 layers"
+FILES = {
+    RESIDUAL: ("resnet56-4bfd9763.th", "resnet56", "akamaster"),
+    PLAIN: ("resnet56_plain_landscape.pt", "plain56", "landscape"),
+}
+LOST, INTACT = "accuracy lost by one block, median of blocks, points", "accuracy, %"
+AT_ONCE = {"quick": 50, "cpu": 400, "paper": 2000}  # test images of a seed, each seed other ones
+
+
+def compute(arm: Arm, context: Context) -> Result:
+    """The median of what removing one block costs, on the test images of a seed."""
+    import numpy as np
+    import torch
+
+    from striate.data.opening import open_source
+    from striate.inference.backbones import net_of, normalised
+    from striate.inspect.lesions import lesions
+
+    count = AT_ONCE[context.scale]
+    source = open_source(context.data)
+    held_out = [item for item in source.items if item.part == "test"]
+    items = held_out[context.seed * count : (context.seed + 1) * count]
+    model = context.published(*FILES[arm.label])
+    crops = np.stack(
+        [model.pixels.apply(source.decode(source.read(item), model.pixels.at_least).image) for item in items]
+    )
+    targets = torch.tensor([item.target for item in items])
+    found = lesions(net_of(model), normalised(crops, model), targets)
+    lost = 100 * statistics.median(found.intact - share for share in found.without.values())
+    return Result({LOST: lost, INTACT: 100 * found.intact})
+
+
+def _scale(time: str, seeds: int, images: str) -> Scale:
+    return Scale(
+        "cifar10", {}, seeds, f"Blocks of ResNet-56 and plain-56 in place of VGG and ResNet-110, {images}.", time
+    )
+
+
+STUDY = Study(
+    "lesions",
+    "Removing one block of a trained network",
+    "What is lost when one block of a trained network is removed?",
+    "Veit, Wilber, Belongie 2016, arXiv:1605.06431, Figures 3 and 5",
+    "K13",
+    (
+        Published("VGG, one layer removed, error on CIFAR-10", "to chance, about 90 % (figure only)"),
+        Published("ResNet-110, one block removed", "hardly any change, but at the stages' first blocks (figure only)"),
+    ),
+    (Arm(RESIDUAL), Arm(PLAIN)),
+    (Claim("a plain network loses more by one block", LOST, PLAIN, RESIDUAL, gain=10.0),),
+    {
+        "quick": _scale("1 minute on two cores", 3, "50 test images a seed"),
+        "cpu": _scale("5 minutes on two cores", 5, "400 test images a seed"),
+        "paper": _scale("5 minutes on a GPU", 5, "all test images"),
+    },
+    (LOST, INTACT),
+    compute,
+    "resnet56-4bfd9763.th (akamaster/pytorch_resnet_cifar10) and resnet56_plain_landscape.pt "
+    "(tomgoldstein/loss-landscape)",
+)

@@ -1,0 +1,157 @@
+"""The page of a study: the question, the verdict, published and measured numbers side by side, and the curves."""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+from striate.sections import (
+    Axis,
+    Block,
+    Column,
+    Dot,
+    Fact,
+    Grid,
+    Headline,
+    Intervals,
+    Line,
+    Lines,
+    Preformatted,
+    Report,
+    Section,
+    Step,
+    Table,
+    Text,
+)
+from striate.sections.charts import Tone
+from striate.sections.wording import DASH, Format, counted, quantity, seconds
+from striate.studies.outcome import Outcome
+from striate.studies.study import TEST_ERROR, TRAINING_ERROR
+from striate.tasks.metrics import mean_interval
+
+TONES: tuple[Tone, ...] = ("t0", "t1", "t2", "t3", "t4", "t5")
+PERCENT = (TEST_ERROR, TRAINING_ERROR)
+
+
+def study_report(found: Outcome, command: str) -> Report:
+    """The page. command: that runs it again."""
+    study, scale = found.study, found.scale
+    facts = (
+        Fact("data", found.data or "none"),
+        Fact("seeds", str(scale.seeds)),
+        Fact("scale", found.name, seconds(found.seconds)),
+    )
+    claims = (Text(study.question, "large"), *(Text(line) for line in _said(found)))
+    sections = (_claims(found), _published(found), _measured(found), *_curves(found), _protocol(found, command))
+    steps = (Step("claims", "The claims and their intervals", "The rule of each was fixed before the first run."),)
+    headline = Headline("Verdict", _capital(found.verdict), claims)
+    return Report(study.title, study.source, headline, steps, facts, sections)
+
+
+def _said(found: Outcome) -> list[str]:
+    return [f"{_capital(one.claim.text)}: {one.verdict}." for one in found.findings]
+
+
+def _claims(found: Outcome) -> Section:
+    columns = (
+        Column("claim"), Column("measure"), Column("difference"), Column("95 % interval"), Column("verdict"),
+        Column("by", optional=True),
+    )  # fmt: skip
+    rows = []
+    for one in found.findings:
+        known = math.isfinite(one.low) and math.isfinite(one.high)
+        span = f"{one.low:+.3g} to {one.high:+.3g}" if known else DASH
+        rows.append((one.claim.text, one.claim.measure, f"{one.value:+.3g}", span, one.verdict, one.by))
+    lead = (
+        "A claim is reproduced in direction where the interval of the paired difference lies above what counts as no "
+        "effect, not reproduced where it lies below, and undecided where it holds it."
+    )
+    return Section("claims", "Claims", (Table(columns, rows, ("claim", "claims")),), lead)
+
+
+def _published(found: Outcome) -> Section:
+    rows = [(row.what, row.value, row.lecture or DASH) for row in found.study.published]
+    garbled = any(row.lecture for row in found.study.published)
+    columns = (Column("published"), Column("value"), *((Column("the lecture prints"),) if garbled else ()))
+    return Section(
+        "published", "Published", (Table(columns, [row if garbled else row[:2] for row in rows]),), found.study.source
+    )
+
+
+def _measured(found: Outcome) -> Section:
+    study = found.study
+    columns = (Column("arm"), *(Column(measure) for measure in study.measures))
+    rows = [(arm.label, *(_cell(found, arm.label, measure) for measure in study.measures)) for arm in study.arms]
+    blocks: list[Block] = [Table(columns, rows, ("arm", "arms"))]
+    charts = []
+    for measure in study.measures:
+        dots = []
+        for place, arm in enumerate(study.arms):
+            values = [value for value in found.values(arm.label, measure) if math.isfinite(value)]
+            if values:
+                span = (min(values), max(values)) if len(values) > 1 else None
+                dots.append(Dot(arm.label, statistics.fmean(values), span, "range over the seeds", TONES[place % 6]))
+        if dots:
+            charts.append(Intervals(_capital(_unit(measure)), tuple(dots), "digits"))
+    blocks.append(Grid(tuple(charts)))
+    lead = "The mean over the seeds, and its 95 % interval (Student's); in the charts, the range over the seeds."
+    return Section("measured", "Measured", tuple(blocks), lead)
+
+
+def _cell(found: Outcome, label: str, measure: str) -> str:
+    values = [value for value in found.values(label, measure) if math.isfinite(value)]
+    if not values:
+        return DASH
+    low, high = mean_interval(values)
+    span = f" ({quantity(low)} to {quantity(high)})" if math.isfinite(low) else ""
+    return f"{quantity(statistics.fmean(values))}{span}"
+
+
+def _curves(found: Outcome) -> tuple[Section, ...]:
+    """Training and test curves of the first seed."""
+    blocks: list[Block] = []
+    for key, title in (("loss", "Training loss by epoch"), ("accuracy", "Held-out accuracy by epoch")):
+        lines, names = [], []
+        for place, arm in enumerate(found.study.arms[: len(TONES)]):
+            rows = [row for row in found.results[arm.label][0].curve if key in row]
+            if len(rows) > 1:
+                tone = TONES[place]
+                lines.append(Line([row["epoch"] for row in rows], [row[key] for row in rows], tone))
+                names.append((arm.label, tone))
+        if lines:
+            form: Format = "percent" if key == "accuracy" else "digits"
+            blocks.append(Lines(title, tuple(lines), Axis("epoch"), Axis("", form), key=tuple(names)))
+    return (Section("curves", "Curves", (Grid(tuple(blocks)),), "Of the first seed."),) if blocks else ()
+
+
+def _protocol(found: Outcome, command: str) -> Section:
+    blocks = (Text(found.scale.deviation), Preformatted("To repeat", command))
+    return Section("protocol", "How the protocol differs", blocks, f"Rows of the lectures: {found.study.rows}")
+
+
+def _unit(measure: str) -> str:
+    return f"{measure}, %" if measure in PERCENT else measure
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def index_report(found: list[Outcome], not_run: dict[str, str]) -> Report:
+    """The page that lists the studies of a folder with their verdicts. not_run: reasons by name."""
+    rows = [
+        (one.study.name, one.study.question, one.name, counted(one.scale.seeds, "seed"), one.verdict) for one in found
+    ]
+    columns = (Column("study"), Column("question"), Column("scale"), Column("seeds"), Column("verdict"))
+    sections = [Section("studies", "Studies", (Table(columns, rows, ("study", "studies"), shown=60),))]
+    if not_run:
+        left = Table((Column("study"), Column("why")), list(not_run.items()), ("study", "studies"), shown=60)
+        sections.append(Section("left", "Not run", (left,)))
+    steps = (Step("studies", "Each study's own page", "It lies beside this one, as NAME.html."),)
+    facts = (Fact("studies", str(len(found))), Fact("not run", str(len(not_run))))
+    verdicts = [one.verdict for one in found]
+    said = ", ".join(f"{verdicts.count(one)} {one}" for one in dict.fromkeys(verdicts)) or "none"
+    return Report(
+        "Studies", "Published experiments, run again beside their numbers", Headline("Verdicts", _capital(said)), steps,
+        facts, tuple(sections),
+    )  # fmt: skip
