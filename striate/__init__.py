@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from striate.jobs.predict import predict
     from striate.jobs.quantize import quantize
     from striate.jobs.read import read
+    from striate.jobs.reproduce import reproduce
     from striate.jobs.scale import scale
     from striate.jobs.search import evaluate_search, near_duplicates, search
     from striate.jobs.search_architecture import search_architecture
@@ -105,6 +106,7 @@ __all__ = [
     "read",
     "recalibrate",
     "register",
+    "reproduce",
     "scale",
     "search",
     "search_architecture",
@@ -164,6 +166,7 @@ _HOMES = {
     "show": "jobs.catalogue",
     "recalibrate": "layers.batch_statistics",
     "register": "nets.own",
+    "reproduce": "jobs.reproduce",
     "swap_activation": "nets.activations",
     "swap_norm": "nets.norms",
     "train": "jobs.train",

@@ -9,10 +9,10 @@ BASE = {
     "loss.label_smoothing": 0.0,
     "optimizer.name": "momentum",
     "optimizer.lr": 0.1,
-    "schedule.warmup_epochs": 0.0,
     "train.batch": 64,
 }
-STEPS = {"schedule.name": "step", "schedule.milestones": [0.5, 0.75]}
+COLD = {"schedule.warmup_epochs": 0.0}
+STEPS = {"schedule.name": "step", "schedule.milestones": [0.5, 0.75], **COLD}
 
 STUDY = Study(
     "schedules",
@@ -22,11 +22,11 @@ STUDY = Study(
     "J2-J6",
     (Published("WRN-28-10, CIFAR-10", "warm restarts below steps, in a half to a quarter of the epochs (Table 1)"),),
     (
-        Arm("constant", {"schedule.name": "constant"}),
+        Arm("constant", {"schedule.name": "constant", **COLD}),
         Arm("steps: half at 0.1, a quarter each at 0.01 and 0.001", STEPS),
-        Arm("cosine", {"schedule.name": "cosine"}),
+        Arm("cosine", {"schedule.name": "cosine", **COLD}),
         Arm("one cycle", {"schedule.name": "one-cycle"}),
-        Arm("warm restarts", {"schedule.name": "warm-restarts", "schedule.period": 1.0}),
+        Arm("warm restarts", {"schedule.name": "warm-restarts", "schedule.period": 1.0, **COLD}),
     ),
     (
         Claim(
