@@ -22,7 +22,7 @@ from striate.jobs.train import train
 from striate.learning.run_folder import MODEL, RunInUseError, unfinished
 from striate.model import Model
 from striate.progress import Progress
-from striate.reading import given_path
+from striate.reading import TABLE, given_path, read_file
 from striate.recipe import Recipe
 from striate.report.page import render
 from striate.storage import json_text, sha256_of, write_text
@@ -182,7 +182,7 @@ class _Work:
             source, _ = apply_split(data, folder / "split.csv")
             found = evaluate(folder, source, part="train", progress=self.progress)
             write_text(kept, json_text(100 * (1 - found.evaluation.score)))
-        return float(kept.read_text("utf-8"))
+        return float(read_file(kept, TABLE))
 
 
 def some_of(data: str, images: tuple[int, int] | None) -> Source:
