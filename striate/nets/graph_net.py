@@ -6,10 +6,11 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from types import MappingProxyType
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from striate.errors import RequestError, shown
@@ -20,6 +21,7 @@ from striate.nets.initialise import he_normal
 
 MOST_VALUES = 2**29  # of all arrays of a network: two gigabytes
 MOST_TEXT = 2**24  # characters of the rows
+_ROLES = {"mean": "running_mean", "variance": "running_var"}  # of a batch normalisation, in torch
 _TYPES = {"float32": np.float32, "int64": np.int64}
 
 # LeNet as Caffe's examples have it, for images of one channel and 28 x 28 pixels.
@@ -71,6 +73,7 @@ class GraphClassifier(Net):
         classifier: str = "",
     ) -> None:
         super().__init__()
+        self._layers: dict[str, nn.Module] = {}
         if classifier not in ("", "linear"):
             raise RequestError(f"classifier of an imported network is linear, not {shown(classifier)}")
         graph = with_outputs(read_rows(rows), classes)
@@ -94,8 +97,8 @@ class GraphClassifier(Net):
             self.head, self.embedding_size = nn.Linear(self.feature_channels, classes), self.feature_channels
         else:
             if last.operator == "linear" and cuts[-2:] == [end - 1, end]:
-                self.head, end = _part(graph, end - 1, end), end - 1
-            self.neck = _part(graph, places[-1] if places else 0, end)
+                self.head, end = self._part(graph, end - 1, end), end - 1
+            self.neck = self._part(graph, places[-1] if places else 0, end)
             self.embedding_size = graph.rows[end].shape[0]
         he_normal(self)
 
@@ -106,8 +109,27 @@ class GraphClassifier(Net):
             return ("images",)
         known = [0, *[place for place in cuts[1:] if place <= places[-1]]]
         for before, place in zip(known, known[1:], strict=False):
-            self.add_module(graph.rows[place].name, _part(graph, before, place))
+            self.add_module(graph.rows[place].name, self._part(graph, before, place))
         return tuple(graph.rows[place].name for place in known[1:])
+
+    def _part(self, graph: Graph, before: int, last: int) -> nn.Module:
+        """The rows after one place up to another as a module; an identity if there are none."""
+        if before == last:
+            return nn.Identity()
+        start = graph.rows[before]
+        first = Row(start.name, "input", (), {"shape": start.shape, "type": start.type}, {}, start.shape, start.type)
+        # Plain values, which can be copied with the module, and no arrays but those of the modules.
+        kept = (replace(row, attributes=dict(row.attributes), arrays=dict(row.arrays)) for row in graph.rows)
+        rows = (first, *tuple(kept)[before + 1 : last + 1])
+        used = {array: graph.arrays[array] for row in rows for array in row.arrays.values()}
+        net = GraphNet(Graph(rows, (rows[-1].name,), used))
+        net.graph = Graph(rows, (rows[-1].name,), {})
+        self._layers |= {row.name: net.get_submodule(net.names[row.name]) for row in rows[1:]}
+        return net if len(rows) > 2 or rows[1].inputs != (start.name,) else self._layers[rows[1].name]
+
+    def layer(self, name: str) -> nn.Module:
+        """The module of a row, where it has one."""
+        return self._layers[name]
 
     def pooled(self, features: Tensor) -> Tensor:
         """The last map -> vectors [N, embedding_size]: all rows but the last linear layer."""
@@ -120,6 +142,16 @@ class _Mean(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         return maps.mean((2, 3))
+
+
+def load_graph(net: GraphClassifier, graph: Graph) -> None:
+    """Give a network made of a graph's rows the values of its arrays."""
+    with torch.no_grad():
+        for row in graph.rows:
+            for role, name in row.arrays.items():
+                layer = net.layer(row.name)
+                tensor = getattr(layer, role) if hasattr(layer, role) else getattr(layer, _ROLES[role])
+                tensor.copy_(torch.from_numpy(np.array(graph.arrays[name])))
 
 
 def written_rows(graph: Graph) -> str:
@@ -204,19 +236,6 @@ def _cuts(graph: Graph) -> list[int]:
             found.append(place)
         least = min([least, *(places[name] for name in graph.rows[place].inputs)])
     return found[::-1]
-
-
-def _part(graph: Graph, before: int, last: int) -> nn.Module:
-    """The rows after one place up to another as a module; an identity if there are none."""
-    if before == last:
-        return nn.Identity()
-    start = graph.rows[before]
-    shape = MappingProxyType({"shape": start.shape, "type": start.type})
-    first = Row(start.name, "input", (), shape, MappingProxyType({}), start.shape, start.type)
-    rows = (first, *graph.rows[before + 1 : last + 1])
-    used = {array: graph.arrays[array] for row in rows for array in row.arrays.values()}
-    net = GraphNet(Graph(rows, (rows[-1].name,), MappingProxyType(used)))
-    return net if len(rows) > 2 or rows[1].inputs != (start.name,) else net.get_submodule(net.names[rows[1].name])
 
 
 _PLAIN = Net()  # names of its attributes are no names of stages

@@ -7,21 +7,30 @@ import argparse
 from striate.cli.answer import Answer, progress_of
 from striate.weights.libraries import LIBRARIES
 
-HELP = "convert another library's weights to a model file"
-EXAMPLE = "striate import resnet18-f37072fd.pth --net resnet18 --from torchvision --out resnet18.safetensors"
+HELP = "convert another library's network or weights to a model file"
+EXAMPLE = "striate import lenet.prototxt --weights lenet.caffemodel --pixels 0..1 --out lenet.safetensors"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    endings = ".safetensors, .pth, .pt, .th, .caffemodel, .weights or .h5"
-    parser.add_argument("file", metavar="FILE", help=f"checkpoint: {endings}")
-    parser.add_argument("--net", required=True, help="network, as 'striate nets' lists them")
     parser.add_argument(
-        "--from",
-        dest="source",
-        required=True,
-        choices=list(LIBRARIES),
-        help="library that the weights are from",
+        "file", metavar="FILE",
+        help="a network: .keras, .h5, .prototxt, MXNet's or TensorFlow.js's .json, .t7, .net, Deeplearning4j's .zip or "
+        ".onnx; or weights for --net: .safetensors, .pth, .pt, .th, .caffemodel, .weights, .h5, .npz or .pkl",
+    )  # fmt: skip
+    parser.add_argument("--weights", metavar="FILE", help="of a network whose weights are in another file: .caffemodel, .params")
+    parser.add_argument(
+        "--pixels", default="", metavar="WORDS",
+        help="how images become numbers: 0..255, 0..1, --pixels=-1..1, torch or caffe (means of ImageNet), or mean=... "
+        "std=... on the scale 0..255, and bgr, crop, squash, centre or bicubic; such as 'mean=104,117,123 bgr'",
+    )  # fmt: skip
+    parser.add_argument(
+        "--input", type=int, nargs=3, metavar=("CHANNELS", "HEIGHT", "WIDTH"),
+        help="shape of an image, for a network that does not say it",
+    )  # fmt: skip
+    parser.add_argument("--net", help="of weights alone: the network that they are for, as 'striate nets' lists them, or a net file")
+    parser.add_argument(
+        "--from", dest="source", choices=[*LIBRARIES, "lasagne", "theano"], help="of weights alone: the library that they are from"
     )
     parser.add_argument(
         "--peer", default="", metavar="NAME", help="the library's own name of the network, such as tf_efficientnet_b0"
@@ -37,10 +46,50 @@ def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
     from pathlib import Path
 
-    from striate.jobs.import_weights import import_weights as job
+    from striate.errors import RequestError
     from striate.jobs.import_weights import read_classes
 
     classes = read_classes(Path(chosen.classes)) if chosen.classes else None
+    if (chosen.net is None) != (chosen.source is None):
+        raise RequestError("weights alone are imported with both: --net NET --from LIBRARY")
+    if chosen.net is None:
+        return _network(chosen, classes)
+    if chosen.source in ("lasagne", "theano"):
+        return _ordered(chosen, classes)
+    return _weights(chosen, classes)
+
+
+def _network(chosen: argparse.Namespace, classes: list[str] | None) -> Answer:
+    """A network with its weights."""
+    from striate.errors import RequestError, printable
+    from striate.jobs.import_net import import_net
+
+    if chosen.out is None or chosen.keep:
+        raise RequestError("a network is imported to a model file: --out MODEL.safetensors, without --keep")
+    done = import_net(
+        chosen.file,
+        out=chosen.out,
+        pixels=chosen.pixels,
+        weights=chosen.weights,
+        shape=tuple(chosen.input) if chosen.input else None,
+        classes=classes,
+        progress=progress_of(chosen),
+    )
+    pixels, shape = done.model.pixels, " x ".join(map(str, (done.model.pixels.channels, *done.model.options["input_size"])))
+    mean, std = (", ".join(f"{value:g}" for value in values) for values in (pixels.mean, pixels.std))
+    lines = [
+        f"Wrote {printable(str(done.path))}: a network of {done.framework}, {len(done.model.classes):,} classes, images of {shape}.",
+        f"Input = (pixel - {mean}) / {std}, as named by --pixels.",
+        *(f"Note: {printable(note)}." for note in done.notes),
+        f"Next: striate evaluate {printable(str(done.path))} PHOTOS/, which hints where another scale does better",
+    ]
+    return Answer("\n".join(lines), done.as_dict())
+
+
+def _weights(chosen: argparse.Namespace, classes: list[str] | None) -> Answer:
+    """A checkpoint for a network of the catalogue."""
+    from striate.jobs.import_weights import import_weights as job
+
     done = job(
         chosen.file,
         net=chosen.net,
