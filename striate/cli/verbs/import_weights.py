@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from striate.cli.answer import Answer, progress_of
 from striate.weights.libraries import LIBRARIES
 
+if TYPE_CHECKING:
+    from striate.jobs.import_net import ImportedNet
+
 HELP = "convert another library's network or weights to a model file"
 EXAMPLE = "striate import lenet.prototxt --weights lenet.caffemodel --pixels 0..1 --out lenet.safetensors"
+
+WITHOUT_NAMES = ("lasagne", "lasagne-dnn", "theano")  # libraries whose weights are arrays in order
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--net", help="of weights alone: the network that they are for, as 'striate nets' lists them, or a net file")
     parser.add_argument(
-        "--from", dest="source", choices=[*LIBRARIES, "lasagne", "theano"], help="of weights alone: the library that they are from"
+        "--from", dest="source", choices=[*LIBRARIES, *WITHOUT_NAMES], help="of weights alone: the library that they are from"
     )
     parser.add_argument(
         "--peer", default="", metavar="NAME", help="the library's own name of the network, such as tf_efficientnet_b0"
@@ -54,14 +60,14 @@ def run(chosen: argparse.Namespace) -> Answer:
         raise RequestError("weights alone are imported with both: --net NET --from LIBRARY")
     if chosen.net is None:
         return _network(chosen, classes)
-    if chosen.source in ("lasagne", "theano"):
+    if chosen.source in WITHOUT_NAMES:
         return _ordered(chosen, classes)
     return _weights(chosen, classes)
 
 
 def _network(chosen: argparse.Namespace, classes: list[str] | None) -> Answer:
     """A network with its weights."""
-    from striate.errors import RequestError, printable
+    from striate.errors import RequestError
     from striate.jobs.import_net import import_net
 
     if chosen.out is None or chosen.keep:
@@ -75,13 +81,39 @@ def _network(chosen: argparse.Namespace, classes: list[str] | None) -> Answer:
         classes=classes,
         progress=progress_of(chosen),
     )
-    pixels, shape = done.model.pixels, " x ".join(map(str, (done.model.pixels.channels, *done.model.options["input_size"])))
+    return _told(done)
+
+
+def _ordered(chosen: argparse.Namespace, classes: list[str] | None) -> Answer:
+    """Arrays in order for a network that is named."""
+    from striate.errors import RequestError
+    from striate.jobs.import_ordered import import_ordered
+
+    if chosen.out is None or chosen.keep or chosen.weights:
+        raise RequestError("such weights are imported to a model file: --out MODEL.safetensors, without --keep and --weights")
+    done = import_ordered(
+        chosen.file,
+        net=chosen.net,
+        source=chosen.source,
+        out=chosen.out,
+        pixels=chosen.pixels,
+        shape=tuple(chosen.input) if chosen.input else None,
+        classes=classes,
+    )
+    return _told(done)
+
+
+def _told(done: ImportedNet) -> Answer:
+    from striate.errors import printable
+
+    pixels, path = done.model.pixels, printable(str(done.path))
+    shape = " x ".join(map(str, (pixels.channels, pixels.height, pixels.width)))
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (pixels.mean, pixels.std))
     lines = [
-        f"Wrote {printable(str(done.path))}: a network of {done.framework}, {len(done.model.classes):,} classes, images of {shape}.",
+        f"Wrote {path}: of {done.framework}, {len(done.model.classes):,} classes, images of {shape}.",
         f"Input = (pixel - {mean}) / {std}, as named by --pixels.",
         *(f"Note: {printable(note)}." for note in done.notes),
-        f"Next: striate evaluate {printable(str(done.path))} PHOTOS/, which hints where another scale does better",
+        f"Next: striate evaluate {path} PHOTOS/, which hints where another scale does better",
     ]
     return Answer("\n".join(lines), done.as_dict())
 

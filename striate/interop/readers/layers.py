@@ -250,6 +250,12 @@ class Builder:
         arrays = {"weight": np.full(channels, factor, np.float32), "bias": np.full(channels, shift, np.float32)}
         return self.add("scale", (source,), name, {}, arrays)
 
+    def biased(self, bias: NDArray[Any]) -> str:
+        """Give the layer that was added last a bias, which other layers hold apart."""
+        last = self.layers.pop()
+        self.layers.append(replace(last, arrays={**last.arrays, "bias": floats(bias)}))
+        return last.name
+
     def rescaled_norm(self, weight: NDArray[Any], bias: NDArray[Any]) -> str:
         """Give the batch normalisation that was added last its scale and shift, which other layers hold apart."""
         last = self.layers.pop()
