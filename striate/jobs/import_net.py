@@ -15,6 +15,7 @@ from striate.interop.readers.opening import read_network
 from striate.interop.readers.to_graph import graph_of
 from striate.jobs.import_weights import require_finite_outputs
 from striate.jobs.outputs import same_file
+from striate.jobs.pixel_hint import NAMED
 from striate.model import Model, write
 from striate.nets.build import create_classifier
 from striate.nets.graph_net import GraphClassifier, load_graph, written_rows
@@ -82,7 +83,7 @@ def import_net(
     found = read_network(given, parts[1] if len(parts) > 1 else None, shape)
     named = named_pixels(pixels, found.input)
     model, notes = _model(found, named.pixels, blue_first=named.blue_first, names=_names(found, classes))
-    training = {"weights": given.name, "library": found.framework, "sha256": sha256_of_file(given), "notes": list(notes)}
+    training = {"weights": given.name, "library": found.framework, "sha256": sha256_of_file(given), "notes": list(notes), NAMED: pixels}
     model = replace(model, training=training)
     require_finite_outputs(given, model)
     write(path, model)

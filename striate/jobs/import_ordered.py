@@ -13,6 +13,7 @@ from striate.interop.readers.ordered import TURNED, outputs_of, placed, read_arr
 from striate.jobs.import_net import ImportedNet
 from striate.jobs.import_weights import require_finite_outputs
 from striate.jobs.outputs import same_file
+from striate.jobs.pixel_hint import NAMED
 from striate.model import Model, write
 from striate.nets.build import create_classifier
 from striate.nets.catalog import defaults_of, known
@@ -70,7 +71,7 @@ def import_ordered(
         state,
         head=last if last == "head" else "",
         strategy="imported",
-        training={"weights": given.name, "library": source, "sha256": sha256_of_file(given), "notes": list(notes)},
+        training={"weights": given.name, "library": source, "sha256": sha256_of_file(given), "notes": list(notes), NAMED: pixels},
     )
     require_finite_outputs(given, model)
     write(path, model)

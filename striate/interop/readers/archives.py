@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from striate.data.sources.unpacking import open_zip
-from striate.errors import RequestError
+from striate.errors import RequestError, printable
 from striate.reading import WEIGHTS, open_file
 
 _RATIO = 50  # the most that an archive of a model is packed
@@ -35,7 +35,7 @@ def members(path: Path, limits: Mapping[str, int], optional: Mapping[str, int] |
     except OSError as error:
         raise RequestError(f"it cannot be read: {error.strerror or error}") from error
     except (zipfile.BadZipFile, RuntimeError, ValueError, EOFError) as error:
-        raise RequestError(f"it is not a zip archive, or is damaged: {error}") from error
+        raise RequestError(f"it is not a zip archive, or is damaged: {printable(str(error))[:200]}") from error
     except Exception as error:  # zlib, struct and zipfile raise others for damaged bytes
         raise RequestError("it is a damaged zip archive") from error
     return found

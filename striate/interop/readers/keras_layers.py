@@ -33,19 +33,25 @@ _ACTIVATIONS: Mapping[str, str] = MappingProxyType(
 )  # fmt: skip
 
 
-def network(config: Json, weights: Mapping[str, Arrays], version: int, shape: InputShape | None = None) -> Described:
+def network(
+    config: Json,
+    weights: Mapping[str, Arrays],
+    version: int,
+    shape: InputShape | None = None,
+    framework: str = "Keras",
+) -> Described:
     """The network of a model's configuration, {"class_name": ..., "config": ...}.
 
     weights: the arrays of each layer by its name, in Keras's order. version: of Keras, 2 or 3. shape: channels, height
-    and width of an image, for a model that takes any size. Raises RequestError for what is not known.
+    and width of an image, for a model that takes any size. framework: for messages. Raises RequestError for what is not known.
     """
-    return _Reader(weights, version).read(config, shape)
+    return _Reader(weights, version, framework).read(config, shape)
 
 
 class _Reader:
-    def __init__(self, weights: Mapping[str, Arrays], version: int) -> None:
-        self.weights, self.version = weights, version
-        self.builder = Builder("Keras", (1, 1, 1))
+    def __init__(self, weights: Mapping[str, Arrays], version: int, framework: str) -> None:
+        self.weights, self.version, self.framework = weights, version, framework
+        self.builder = Builder(framework, (1, 1, 1))
         self.outputs: dict[str, str] = {}  # of Keras's layers, ours
         self.last = ""
         self.channels_first = False
@@ -59,7 +65,7 @@ class _Reader:
         self.channels_first = any(_own(one).get("data_format") == "channels_first" for one in layers)
         given = None if sequence else _one_output(inner)
         self.last = str(_own(layers[-1]).get("name")) if given is None else given
-        self.builder = Builder("Keras", self._image(layers, shape))
+        self.builder = Builder(self.framework, self._image(layers, shape))
         before = Builder.INPUT
         for one in layers:
             name = str(one.get("name") or _own(one).get("name"))
@@ -150,7 +156,7 @@ class _Reader:
         dilation = pair(config.get("dilation_rate", 1), "dilation_rate", 1)
         found = same_padding(self.builder.shape(source), kernel, stride, dilation)
         if found[0] != found[1] or found[2] != found[3]:
-            self.builder.note(f"SAME written as padding {found[0]},{found[1]} and {found[2]},{found[3]}")
+            self.builder.note(f"SAME pads {found[0]},{found[1]} (rows) and {found[2]},{found[3]} (columns)")
         return found
 
 

@@ -56,7 +56,7 @@ def _npz(path: Path) -> list[Array]:
     except RequestError:
         raise
     except (zipfile.BadZipFile, RuntimeError, ValueError, EOFError) as error:
-        raise RequestError(f"it is not a zip archive of arrays, or is damaged: {error}") from error
+        raise RequestError(f"it is not a zip archive of arrays, or is damaged: {printable(str(error))[:200]}") from error
     except Exception as error:  # zlib, struct and zipfile raise others for damaged bytes
         raise RequestError("it is a damaged zip archive") from error
 

@@ -40,7 +40,7 @@ def read_tfjs(path: Path, shape: InputShape | None = None) -> Described:
         for name, array in _group(group, path.parent):
             weights.setdefault(name.rpartition("/")[0].rpartition("/")[2], []).append(array)
     version = 3 if str(topology.get("keras_version", "2")).startswith("3") else 2
-    return network(config, weights, version, shape)
+    return network(config, weights, version, shape, "TensorFlow.js")
 
 
 def _group(group: Mapping[str, Any], folder: Path) -> list[tuple[str, NDArray[Any]]]:
