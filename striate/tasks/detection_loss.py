@@ -67,7 +67,7 @@ class FcosLoss(Loss):
         classes = logits.shape[2] - LOGITS
         wanted = F.one_hot((names + 1).clamp_min(0), classes + 1)[..., 1:].float()
         of_classes = _focal(logits[..., LOGITS:], wanted).sum(2) * (~held)
-        centreness = _centreness(logits[..., CENTRE], boxes) * positive
+        centreness = _centreness(logits[..., CENTRE].detach(), boxes) * positive
         of_boxes = (1 - paired_giou(logits[..., PREDICTED], boxes)) * centreness
         of_centres = F.binary_cross_entropy_with_logits(logits[..., CENTRENESS], centreness, reduction="none") * positive
         weight = centreness.sum(1).clamp_min(1e-6)

@@ -14,6 +14,7 @@ from striate.data.augment.warp import Draws, Moves, Size, Windows, draw_moves, d
 from striate.errors import RequestError
 from striate.tasks.detection_arrays import BOX, CLASS
 
+ELASTIC = "augment.elastic bends the images, and where the boxes of bent objects are is not known"
 LEAST_SEEN = 0.25  # the share of a box that must be left of it in the picture: less is no example of its class
 
 Floats = NDArray[np.float64]
@@ -45,7 +46,7 @@ def augment_boxes(
     LEAST_SEEN of it is left. Raises RequestError for elastic displacements, which bend boxes.
     """
     if chosen.elastic:
-        raise RequestError("augment.elastic: it bends the images, and a box around a bent object is not known")
+        raise RequestError(ELASTIC)
     if chosen.fill == "mirror" and chosen.resamples:
         raise RequestError("augment.fill 'mirror': objects that are mirrored at the border would have no boxes")
     same_aspect = across[0] * size[1] == across[1] * size[0]

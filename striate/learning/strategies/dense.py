@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from striate.data.augment.moved_boxes import ELASTIC
 from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.inference.backbones import network_of
@@ -37,6 +38,7 @@ from striate.nets.state import load_arrays
 from striate.pixels import Pixels
 from striate.progress import Progress
 from striate.recipe import Recipe
+from striate.tasks import Task
 from striate.training.cached_maps import CachedMaps, OnMaps, cache_maps, joined
 from striate.training.examples import Examples
 from striate.transfer.unfreezing import Unfreezing, rates, trained_stages
@@ -62,7 +64,7 @@ def train(
     source: Source, plan: Plan, summary: DataSummary, recipe: Recipe, context: RunContext, extensions: Extensions
 ) -> TrainResult:
     """Train the head of `plan.net`, and with "finetune" its upper stages. Raises RequestError where that fails."""
-    _check(recipe)
+    _check(recipe, source.task)
     tuned = plan.strategy == "finetune"
     defaults = BOXES if source.task.boxes else MASKS
     given, recipe = recipe.augment, _with_defaults(recipe, defaults, tuned=tuned)
@@ -86,12 +88,14 @@ def train(
     return dataclasses.replace(result, notes=(*notes, *result.notes))
 
 
-def _check(recipe: Recipe) -> None:
+def _check(recipe: Recipe, task: Task) -> None:
     """Raise RequestError, before any work, for what does not go with masks and boxes."""
     if recipe.data.ood:
         raise RequestError("--ood: it needs one vector for each image, which masks and boxes are not learned from")
     if recipe.head.learning_curve:
         raise RequestError("--learning-curve is of heads on one vector for each image; not for masks and boxes")
+    if task.boxes and recipe.augment.elastic:
+        raise RequestError(ELASTIC)
 
 
 def _with_defaults(recipe: Recipe, defaults: _Defaults, *, tuned: bool) -> Recipe:
