@@ -95,7 +95,7 @@ def test_boxes_are_predicted_in_pixels_and_drawn(head: Run, tmp_path: Path, cli)
     Image.fromarray(np.rot90(image).copy()).save(tmp_path / "turned.png", exif=exif)
     (tmp_path / "no.png").write_bytes(b"no image")
     files = [tmp_path / "a.png", tmp_path / "turned.png", tmp_path / "no.png"]
-    code, out, _ = cli("predict", head.folder, *files, "--json", "--out", tmp_path / "drawn", "--csv", tmp_path / "boxes.csv")
+    code, out, _ = cli("predict", head.folder, *files, "--json", "--engine", "torch", "--out", tmp_path / "drawn", "--csv", tmp_path / "boxes.csv")
     found = json.loads(out)
     assert code == 1 and found["classes"] == ["red", "green"] and "no.png" in found["failed"][0]["file"]
     for one in found["images"]:
@@ -106,13 +106,13 @@ def test_boxes_are_predicted_in_pixels_and_drawn(head: Run, tmp_path: Path, cli)
             assert drawn.size == (160, 64)
     rows = list(csv.DictReader((tmp_path / "boxes.csv").read_text("utf-8").splitlines()))
     assert rows[0]["label"] == "green" and float(rows[0]["x1"]) == pytest.approx(100, abs=12) and rows[-1]["error"]
-    code, out, _ = cli("predict", head.folder, tmp_path / "a.png", "--score", "0.99")
+    code, out, _ = cli("predict", head.folder, tmp_path / "a.png", "--score", "0.99", "--engine", "torch")
     assert code == 0 and out.strip().endswith("a.png: nothing")
     for more, told in ((("--score", "2"), "from 0 to 1, not 2"), (("--overlays",), "--overlays does not go with it"),
                        (("--out", str(tmp_path / "drawn")), "a new or empty folder")):  # fmt: skip
         code, _, err = cli("predict", head.folder, tmp_path / "a.png", *more)
         assert code == 2 and told in err
-    (answer,) = load(head.folder).predict(tmp_path / "a.png")
+    (answer,) = load(head.folder, engine="torch").predict(tmp_path / "a.png")
     best = found["images"][0]["objects"][0]
     shares = np.array(best["box"]) / (160, 64, 160, 64)
     assert answer.value[0, 2:] == pytest.approx(shares, abs=1e-3) and answer.answer.facts["objects"][0]["label"] == "green"
@@ -136,7 +136,7 @@ def test_a_net_is_trained_from_scratch_and_goes_on_after_a_stop(shapes: Path, tm
             if loop.epoch == self.at:
                 raise KeyboardInterrupt
 
-    chosen = recipe(strategy="scratch", net__name="fcos_lite_tiny", train__epochs=2, checkpoint__steps=1)
+    chosen = recipe(strategy="scratch", net__name="fcos_lite_tiny", train__epochs=2, optimizer__lr=0.002, checkpoint__steps=1)
     whole = train(shapes, out=tmp_path / "whole", recipe=chosen)
     with pytest.raises(Stopped):
         train(shapes, out=tmp_path / "run", recipe=chosen, hooks=[Stop()])

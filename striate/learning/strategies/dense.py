@@ -57,7 +57,7 @@ class _Defaults:
 
 
 MASKS = _Defaults({"train.epochs": 20, "optimizer.lr": 2e-3}, {"train.epochs": 12, "optimizer.lr": 5e-4})
-BOXES = _Defaults({"train.epochs": 30, "optimizer.lr": 2e-3}, {"train.epochs": 30, "optimizer.lr": 5e-4})
+BOXES = _Defaults({"train.epochs": 20, "optimizer.lr": 2e-3}, {"train.epochs": 24, "optimizer.lr": 1e-3})
 
 
 def train(
