@@ -91,7 +91,7 @@ class ImageDataset(Sequence[tuple[Images, Any]]):
         neutral = (127.5,) * channels
         pixels = Pixels(height, width, channels, rule, mean=neutral, std=neutral)
         images = np.zeros((len(self), height, width, channels), np.uint8)
-        masks = np.full((len(self), height, width), VOID, np.uint8) if self.task.dense else None
+        masks = np.full((len(self), height, width), VOID, np.uint8) if self.task.masks else None
         for place, one in enumerate(look(self.source, pixels, items=[entry.item for entry in self.entries])):
             if one.crop is None:
                 raise RequestError(f"cannot use {one.item.key!r}: {one.record.problem}, {one.record.why}")

@@ -59,7 +59,7 @@ class Part:
 
     def _reduced(self, rows: Floats, images: int) -> Floats:
         """The mean over the crops of each image, with the outputs in order."""
-        if self.predictor.task.dense:  # a mask for each image
+        if self.predictor.task.dense:  # masks and boxes, a few images at a time
             return rows
         mean = np.asarray(rows.reshape(images, -1, rows.shape[1]).mean(axis=1))
         return mean[:, list(self.order)] if self.order else mean
@@ -159,7 +159,7 @@ def viewed(parts: Sequence[Part], views: str) -> tuple[Part, ...]:
     if views not in VIEWS:
         raise unknown("views", views, VIEWS)
     if any(part.predictor.task.dense for part in parts):
-        raise RequestError("masks are predicted on the plain image: they have no views to average over")
+        raise RequestError("masks and boxes are predicted on the plain image: they have no views to average over")
     several = {"flip": _flip, "ten-crop": _ten_crop, "scales": _scales}[views]
     return tuple(one for part in parts for one in several(part))
 

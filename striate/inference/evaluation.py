@@ -125,8 +125,10 @@ def predict_on(
             bar.advance()
             pairs.append((looked.item, looked.record))
             if looked.crop is not None:
-                mask = mask_of(looked, pixels, index) if pixels else None
-                yield mask if pixels else in_the_models_order(looked.item, source.task, index, task), looked.crop
+                if task.masks and pixels:
+                    yield mask_of(looked, pixels, index), looked.crop
+                else:
+                    yield in_the_models_order(looked.item, source.task, index, task), looked.crop
 
     def predictions(crops: Images) -> NDArray[np.float32]:
         """[N, parts, outputs] of the views of N images."""
@@ -138,16 +140,16 @@ def predict_on(
     if not found:
         raise RequestError(f"no usable image to evaluate on in {source.name!r}")
     rows, given = np.stack([row for _, row in found]), [target for target, _ in found]
-    targets = np.stack(given) if task.dense else task.collate(given)
+    targets = np.stack(given) if task.masks else task.collate(given)
     each = tuple(rows[:, place] for place in range(len(parts)))
     return Predicted(part, task, each, targets, audit(source, pairs, trained_only=False))
 
 
 def plain_pixels(parts: Sequence[Part]) -> Pixels:
-    """The preprocessing of masks. Raises RequestError for several networks or views: masks have no mean."""
+    """The preprocessing of masks and boxes. Raises RequestError for several networks or views: they have no mean."""
     view = parts[0].view
     if len(parts) > 1 or not isinstance(view, Pixels):
-        raise RequestError("masks are predicted by one network on the plain image: no views and no ensemble")
+        raise RequestError("masks and boxes are predicted by one network on the plain image: no views and no ensemble")
     return view
 
 

@@ -143,7 +143,7 @@ class _Work:
     def run(self, names: tuple[list[str], list[str]], given: Data, *, dry: bool, timer: Timer | None) -> Benchmark:
         """Open the data, plan, train, measure and write."""
         source, notes = open_for_training(self.recipe, given)
-        source.task.require_vectors("a benchmark trains no masks")
+        source.task.require_vectors("a benchmark trains no masks and no boxes")
         _require_image_scores(source.task)
         folder = self.out or next_free(source.name, "benchmarks")
         context = BenchmarkContext(FollowerFolder(folder), Clock(), self.progress)

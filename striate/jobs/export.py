@@ -123,7 +123,7 @@ def _check(model: AnyModel, precision: str) -> None:
     if precision == "int8" and isinstance(model, Ensemble):
         raise RequestError("an ensemble is exported in float32, not int8")
     for member in model.members if isinstance(model, Ensemble) else (model,):
-        member.task.require_vectors("masks are not exported")
+        member.task.require_vectors("masks and boxes are not exported")
         if member.classifier:
             raise RequestError(
                 f"the head of the model ({member.net}) is {IN_WORDS.get(member.classifier, member.classifier)}, which "

@@ -65,7 +65,7 @@ def pack(
     """
     progress = progress or Progress()
     source = open_source(data)
-    source.task.require_vectors("a pack holds no masks")
+    source.task.require_vectors("a pack holds no masks and no boxes")
     path = given_path(out, "the pack") if out else _beside(data, source)
     _require_free(path, data)
     pixels = _pixels(source, size, rule, progress)

@@ -62,12 +62,11 @@ def predict_masks(
     `model.classes`, and the palette has a colour for each. overlays: also write each image with its mask laid over it.
     Raises RequestError for a model that predicts no masks, or a folder that is not empty.
     """
-    progress, folder = progress or Progress(), Path(out)
+    progress = progress or Progress()
     predictor = load(model, engine=engine)
-    if not isinstance(predictor, Predictor) or not predictor.task.dense:
+    if not isinstance(predictor, Predictor) or not predictor.task.masks:
         raise RequestError(f"the task of this model is {predictor.task.kind!r}: it predicts no masks (--out)")
-    if not os.fspath(out) or folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise RequestError(f"the masks are written to a new or empty folder, not to {str(out)!r}")
+    folder = require_empty(out, "masks")
     given = image_files(files)
     failed, masks, taken = list(given.failed), [], set[str]()
     with progress.bar("Predicting", len(given.paths)) as bar:
@@ -75,10 +74,18 @@ def predict_masks(
             bar.advance()
             try:
                 decoded = decoded_file(Path(path), FULL if overlays else predictor.view.at_least)
-                masks.append(_written(predictor, path, decoded, folder, _free(Path(path).stem, taken), overlays))
+                masks.append(_written(predictor, path, decoded, folder, free_name(Path(path).stem, taken), overlays))
             except (RequestError, OSError) as error:
                 failed.append((path, str(error)))
     return PredictedMasks(masks, failed, predictor)
+
+
+def require_empty(out: str | os.PathLike[str], what: str) -> Path:
+    """The folder to write into. Raises RequestError unless it is new or empty."""
+    folder = Path(out)
+    if not os.fspath(out) or folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise RequestError(f"the {what} are written to a new or empty folder, not to {str(out)!r}")
+    return folder
 
 
 def full_mask(predictor: Predictor, decoded: Decoded) -> Images:
@@ -124,7 +131,7 @@ def _written(
     return PredictedMask(path, to, over, predictor.task.answer(mask))
 
 
-def _free(stem: str, taken: set[str]) -> str:
+def free_name(stem: str, taken: set[str]) -> str:
     """The stem, or with a number if it is taken by a file of the same name in another folder."""
     number, name = 1, stem
     while name.casefold() in taken:

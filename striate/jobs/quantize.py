@@ -65,7 +65,7 @@ def int8_backbone(model: Model, form: str, source: Source, progress: Progress) -
 
     Raises WorkError, with the figures, if int8 is refused; RequestError without NNCF or labelled images.
     """
-    model.task.require_vectors("int8 is for no masks")
+    model.task.require_vectors("int8 is for no masks and no boxes")
     import_nncf()  # an error before anything is decoded
     sample = sampled(model, source, progress)
     progress.say(f"Quantising {model.net} to int8, calibrated on {len(sample.calibration)} images")

@@ -197,7 +197,7 @@ def open_for_training(recipe: Recipe, data: Data) -> tuple[Source, list[str]]:
         source, lines = apply_decisions(source, read_decisions(Path(recipe.data.decisions)))
         notes += lines
     if source.task.dense and recipe.data.folds:
-        raise RequestError("--folds: masks have no cross-validation; hold images out with data.held_out")
+        raise RequestError("--folds: masks and boxes have no cross-validation; hold images out with data.held_out")
     check_balance(source.task, recipe.data.balance)
     check_head(source.task, recipe.head.kind)
     source.task.loss_name(recipe.loss.name)

@@ -163,7 +163,7 @@ class _Worker:
         settings, recipe = self.request.settings, self.request.recipe
         check_request(recipe)
         source, notes = open_for_training(recipe, self.request.data)
-        source.task.require_vectors("a search trains no masks")
+        source.task.require_vectors("a search trains no masks and no boxes")
         summary = summarise(source)
         plan = _closed(choose(summary, recipe.strategy, recipe.net.name or ""))
         recipe = recipe.updated({"strategy": plan.strategy, "net.name": plan.net})

@@ -90,7 +90,7 @@ class CachedImages:
 def cache_images(source: Source, pixels: Pixels, *, larger: bool, progress: Progress) -> ImageCache:
     """Decode everything once, or reuse the pack. `larger`: also at a size above the network's input size."""
     memory = Memory(source)
-    if source.task.dense:  # a pack has no masks
+    if source.task.masks:  # a pack has none
         if _bytes(source, pixels) > LARGEST:
             raise RequestError(f"images and masks are held in memory: {len(source.items):,} of them are too many")
         cache = _with_masks(source, pixels, larger, memory, progress)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from striate.data.sources.base import Source
 from striate.errors import RequestError
@@ -177,8 +178,8 @@ def scratch_pixels(net: str, seen: DataSummary, options: Mapping[str, object]) -
     The normalisation is a placeholder; training measures it on its images.
     """
     facts = known(net)
-    if isinstance(facts, Entry) and facts.kind == "segmenter":
-        return segmenter_pixels(seen)
+    if isinstance(facts, Entry) and facts.kind in SIDES:
+        return dense_pixels(seen, facts.kind)
     own = defaults_of(facts, options)
     height, width = own.input_size or _size_for(seen)
     channels = 1 if own.in_channels == 1 else 3
@@ -187,40 +188,50 @@ def scratch_pixels(net: str, seen: DataSummary, options: Mapping[str, object]) -
     return Pixels(height, width, channels, rule="centre" if fits else "crop", mean=neutral, std=neutral)
 
 
-# Segmenters
-
-SEGMENTER_SIDE = 256  # pixels, of the input: larger images are shrunk to it
-SIDES = 32  # the input's side is a multiple of it
-BACKBONES = {"fcn_lite0": DEFAULT_BACKBONE}  # segmenters on a pretrained network
+# Segmenters and detectors
 
 
-def segmenter_pixels(seen: DataSummary) -> Pixels:
-    """The preprocessing for masks: the whole image, its sides made equal, so that a mask has a place for each pixel."""
-    side = min(SEGMENTER_SIDE, -(-seen.largest // SIDES) * SIDES) if seen.largest else SEGMENTER_SIDE
+class Sides(NamedTuple):
+    """Of the input in pixels: its side, to which larger images are shrunk, and what it is a multiple of."""
+
+    side: int
+    multiple: int
+
+
+SIDES = {"segmenter": Sides(256, 32), "detector": Sides(320, 64)}
+BACKBONES = {"fcn_lite0": DEFAULT_BACKBONE, "fcos_lite0": DEFAULT_BACKBONE}  # nets on a pretrained network
+FROM_SCRATCH = {"segmenter": "enet_19", "detector": "fcos_lite0"}  # those to train from random weights
+TARGETS = {"segmenter": ("masks", "decoder"), "detector": ("boxes", "head")}  # what is learned, and by what
+
+
+def dense_pixels(seen: DataSummary, kind: str) -> Pixels:
+    """The preprocessing for masks and boxes: the whole image, its sides made equal, so that nothing of it is lost."""
+    largest, multiple = SIDES[kind]
+    side = min(largest, -(-seen.largest // multiple) * multiple) if seen.largest else largest
     neutral = (127.5,) * 3
     return Pixels(side, side, 3, rule="squash", mean=neutral, std=neutral)
 
 
-def _for_segmenters(seen: DataSummary, strategy: str, net: str) -> Plan:
+def _for_dense(seen: DataSummary, strategy: str, net: str) -> Plan:
+    kind = seen.net_kind or kind_of(net)
     if is_model_file(net):
-        raise RequestError(f"training a segmenter does not start from a model file, such as {net!r}: name a net")
-    on_backbone = next(iter(BACKBONES))
+        raise RequestError(f"training a {kind} does not start from a model file, such as {net!r}: name a net")
+    on_backbone = [name for name in BACKBONES if kind_of(name) == kind]
     if strategy == "scratch":
-        return Plan("scratch", net or "enet_19", "requested")
+        return Plan("scratch", net or FROM_SCRATCH[kind], "requested")
     if strategy in STRATEGIES:
-        chosen = net or on_backbone
-        if chosen not in BACKBONES or not has_weights(BACKBONES[chosen]):
-            nets = ", ".join(BACKBONES)
-            raise RequestError(
-                f"strategy {strategy!r} needs a segmenter on a pretrained network ({nets}), not {chosen!r}"
-            )
+        chosen = net or on_backbone[0]
+        if chosen not in on_backbone or not has_weights(BACKBONES[chosen]):
+            nets = ", ".join(on_backbone)
+            raise RequestError(f"strategy {strategy!r} needs a {kind} on a pretrained network ({nets}), not {chosen!r}")
         return Plan(strategy, chosen, "requested")
-    if net and net not in BACKBONES:
+    if net and net not in on_backbone:
         return Plan("scratch", net, f"there are no published weights for {net}")
-    chosen = net or on_backbone
+    chosen = net or on_backbone[0]
     if strategy == "best":
         return Plan("finetune", chosen, "requested by best")
-    return Plan("features", chosen, f"masks: a decoder on the maps of {BACKBONES[chosen]}, pretrained on ImageNet")
+    what, part = TARGETS[kind]
+    return Plan("features", chosen, f"{what}: a {part} on the maps of {BACKBONES[chosen]}, pretrained on ImageNet")
 
 
-PLANS = {"classifier": _for_classifiers, "segmenter": _for_segmenters}
+PLANS = {"classifier": _for_classifiers, "segmenter": _for_dense, "detector": _for_dense}

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from striate.errors import RequestError
 from striate.nets.check_classifier import CHECKS, gradients
 from striate.nets.check_subject import CLOSE, COUNT, HALF_CLOSE, Found, Subject, gap
-from striate.nets.kinds import Segmenter, SelfOrganising, SequenceModel
+from striate.nets.kinds import Detector, Segmenter, SelfOrganising, SequenceModel
+from striate.tasks.detection_arrays import LOGITS, PREDICTED
 
 _LEAST = 6  # symbols of a sequence: enough to cut one in two
 
@@ -28,6 +29,18 @@ class SegmenterSubject(Subject):
         """Cross-entropy over pixels, of which each class has some."""
         places = outputs[:, 0].numel()
         return nn.functional.cross_entropy(outputs, (torch.arange(places) % self.classes).view(outputs[:, 0].shape))
+
+
+class DetectorSubject(Subject):
+    """A network that finds objects."""
+
+    def outputs(self, count: int = COUNT) -> tuple[int, ...]:
+        """The shape of the outputs."""
+        return (count, _detector(self).places(*self.size), LOGITS + self.classes)
+
+    def loss(self, outputs: Tensor) -> Tensor:
+        """Squares of boxes, centre-ness and logits, so that every weight has a gradient."""
+        return outputs[..., PREDICTED.start :].square().mean() + outputs[..., LOGITS - 1 :].mean()
 
 
 class SequenceSubject(Subject):
@@ -59,6 +72,11 @@ class SelfOrganisingSubject(Subject):
 
 def _segmenter(subject: Subject) -> Segmenter:
     assert isinstance(subject.net, Segmenter)
+    return subject.net
+
+
+def _detector(subject: Subject) -> Detector:
+    assert isinstance(subject.net, Detector)
     return subject.net
 
 
@@ -122,6 +140,33 @@ def _segmenter_half(subject: Subject) -> Found:
     # In the mean: where two pixels are nearly equal, rounding moves a maximum, and its value to another place.
     if not (far := float((full - half).abs().mean() / full.abs().mean())) < HALF_CLOSE:
         yield f"bfloat16 changes the logits by {far:.2f} of their mean", "compute sensitive sums in float32"
+
+
+def _detector_outputs(subject: Subject) -> Found:
+    if subject.make is None:
+        return
+    for classes, channels in ((1, 1), (3, 4), (21, 3)):
+        net = subject.make(classes, channels, subject.size).eval()
+        shape = list(net(subject.images(2, channels=channels)).shape)
+        if shape[0] != 2 or shape[2] != LOGITS + classes:
+            advice = "let the constructor's arguments decide the first and the last layer"
+            yield f"made for {classes} classes and {channels} channels, 2 images give {shape}", advice
+
+
+def _detector_refusals(subject: Subject) -> Found:
+    net, channels, (height, width) = subject.seeded().eval(), subject.in_channels, subject.size
+    yield from _refused(net, torch.zeros(1, channels + 1, height, width), f"images of {channels + 1} channels")
+    yield from _refused(net, torch.zeros(1, channels, height + 1, width), f"images of a height of {height + 1}")
+
+
+def _detector_sizes(subject: Subject) -> Found:
+    net = subject.seeded().eval()
+    assert isinstance(net, Detector)
+    for times in ((1, 1), (2, 3)):
+        height, width = (max(net.strides) * n for n in times)
+        shape = list(net(subject.images(1, (height, width))).shape)
+        if shape[1] != net.places(height, width):
+            yield f"an image of {height} x {width} gives {shape}", "correct strides"
 
 
 def _continuation(subject: Subject) -> Found:
@@ -225,6 +270,7 @@ def _of(*names: str) -> dict[str, Callable[[Subject], Found]]:
 SUBJECTS: dict[str, type[Subject]] = {
     "classifier": Subject,
     "segmenter": SegmenterSubject,
+    "detector": DetectorSubject,
     "sequence-model": SequenceSubject,
     "self-organising": SelfOrganisingSubject,
 }
@@ -236,6 +282,14 @@ CHECKS_OF: dict[str, dict[str, Callable[[Subject], Found]]] = {
         "outputs": _segmenter_outputs,
         "refusals": _segmenter_refusals,
         "sizes": _segmenter_sizes,
+        "bfloat16": _segmenter_half,
+        **_of("memory format", "export"),
+    },
+    "detector": {
+        **_of("logits", "gradients", "state", "seed", "independence"),
+        "outputs": _detector_outputs,
+        "refusals": _detector_refusals,
+        "sizes": _detector_sizes,
         "bfloat16": _segmenter_half,
         **_of("memory format", "export"),
     },

@@ -101,7 +101,7 @@ class FCN(Segmenter):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> logits [N, classes, H, W]."""
-        return self.enlarged(self.head(self.maps(x)), x.shape[2], x.shape[3])
+        return self.finished(self.head(self.maps(x)), x.shape[2], x.shape[3])
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         """Images -> the maps that the decoder takes, by stage, the finest first."""
@@ -114,7 +114,7 @@ class FCN(Segmenter):
         return found
 
     @staticmethod
-    def enlarged(logits: Tensor, height: int, width: int) -> Tensor:
+    def finished(logits: Tensor, height: int, width: int) -> Tensor:
         """The decoder's logits at the image's size, bilinear."""
         return F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
 

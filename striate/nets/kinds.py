@@ -26,9 +26,33 @@ class Segmenter(Network):
     def check(self, x: Tensor) -> None:
         """Raise RequestError unless `x` is a batch of images that this network accepts."""
         super().check(x)
-        if not under_tracer(x) and any(side % self.multiple for side in x.shape[2:]):
-            given = f"{x.shape[2]} x {x.shape[3]}"
-            raise RequestError(f"{self.name} needs sides that are multiples of {self.multiple} pixels, not {given}")
+        _check_multiple(self, x, self.multiple)
+
+
+class Detector(Network):
+    """A network that finds objects: at places of several levels it predicts a box and the classes of what is in it.
+
+    forward: images [N, in_channels, H, W] -> outputs [N, places, 9 + classes], whose columns are those of
+    `striate.tasks.detection_arrays`. H and W must be multiples of the coarsest of `strides`.
+    """
+
+    kind = "detector"
+    strides: tuple[int, ...]
+
+    def check(self, x: Tensor) -> None:
+        """Raise RequestError unless `x` is a batch of images that this network accepts."""
+        super().check(x)
+        _check_multiple(self, x, max(self.strides))
+
+    def places(self, height: int, width: int) -> int:
+        """How many places there are in an image of that size."""
+        return sum((height // stride) * (width // stride) for stride in self.strides)
+
+
+def _check_multiple(net: Network, x: Tensor, multiple: int) -> None:
+    if not under_tracer(x) and any(side % multiple for side in x.shape[2:]):
+        given = f"{x.shape[2]} x {x.shape[3]}"
+        raise RequestError(f"{net.name} needs sides that are multiples of {multiple} pixels, not {given}")
 
 
 class SequenceModel(Network):

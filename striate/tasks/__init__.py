@@ -2,6 +2,7 @@
 
 from striate.tasks.base import Evaluation, Task
 from striate.tasks.classification import Classification
+from striate.tasks.detection import Detection
 from striate.tasks.losses import Loss, Standardisation
 from striate.tasks.multilabel import Multilabel
 from striate.tasks.registry import register, task_from_dict
@@ -12,6 +13,7 @@ from striate.tasks.values import Answer, LabelError, Metric, Strata, Target, Tar
 __all__ = [
     "Answer",
     "Classification",
+    "Detection",
     "Evaluation",
     "LabelError",
     "Loss",

@@ -121,8 +121,9 @@ class Task(ABC):
     it may be trained with, the default first. activation: from logits to predictions: "softmax", "sigmoid" or
     "identity". output_name: of the predictions in an exported graph. one_class: each image has exactly one of `names`,
     and its target is that name's index; such classes can be balanced, and sets of images split by them.
-    dense: what is trained on are masks, uint8 [N, H, W], which are read with the images and moved with them; the target
-    of an image only says what is in its mask. net_kind: of the networks that predict it, of `nets.catalog.KINDS`.
+    dense: each image has many predictions, and its targets are moved with it: masks, uint8 [N, H, W], which are read with
+    the images, so that the target of an image only says what is in its mask; or, where `boxes` says so, the rows of
+    `detection_arrays`. net_kind: of the networks that predict it, of `nets.catalog.KINDS`.
     report_examples: how many of the worst predictions a report takes the pictures of.
     """
 
@@ -137,6 +138,7 @@ class Task(ABC):
     output_name: ClassVar[str] = "numbers"
     one_class: ClassVar[bool] = False
     dense: ClassVar[bool] = False
+    boxes: ClassVar[bool] = False
     net_kind: ClassVar[str] = "classifier"
     report_examples: ClassVar[int] = SHOWN
 
@@ -145,6 +147,11 @@ class Task(ABC):
             raise RequestError(f"a task of kind {self.kind!r} needs names")
 
     # Targets
+
+    @property
+    def masks(self) -> bool:
+        """Whether what is trained on are masks."""
+        return self.dense and not self.boxes
 
     @property
     def outputs(self) -> int:

@@ -28,8 +28,8 @@ class Examples:
 
     images: uint8 [M, C, Hs, Ws], of any strides, such as a view of a memory map: only the rows of a step are read.
     targets: as the task's `collate` gives them: of classification int64 [N], multilabel floats [N, labels] of 0 and 1,
-      regression floats [N], for a network with outputs [N, 1]; of a dense task masks uint8 [N, Hs, Ws], as large as
-      the images, which augmentation moves with them.
+      regression floats [N], for a network with outputs [N, 1]; masks uint8 [N, Hs, Ws], as large as the images, or rows
+      of boxes float32 [N, rows, 9], which augmentation moves with them.
     mean, std: the network's input is (image - mean) / std on the scale 0 .. 255: per channel, the mean also [C, H, W].
     normalise: a module in their place, uint8 [B, C, H, W] -> the network's input in float32; the mean is then only what
       augmentation fills in.
@@ -63,7 +63,7 @@ class Examples:
     def __post_init__(self) -> None:
         _check_targets(self.images, self.targets, self.task, self.among)
         if self.task.dense and self.augment is not None:
-            raise RequestError("a custom augmentation moves no masks: use the keys of the recipe's table [augment]")
+            raise RequestError("a custom augmentation moves no masks and boxes: use the keys of the recipe's table [augment]")
         if not 0 < self.fraction <= 1:
             raise RequestError(f"fraction must be above 0 and at most 1, not {self.fraction}")
         if self.size != (0, 0) and min(self.size) < 1:
@@ -135,7 +135,7 @@ def _check_targets(images: Tensor, targets: Tensor, task: Task, among: Tensor | 
         raise RequestError(f"training takes uint8 images [N, C, H, W] and as many targets, not {given}")
     if not samples:
         raise RequestError("there are no training images")
-    if task.dense and targets.shape[1:] != images.shape[2:]:
+    if task.masks and targets.shape[1:] != images.shape[2:]:
         sizes = f"{list(targets.shape)} and {list(images.shape)}"
         raise RequestError(f"masks [N, H, W] are as large as their images [N, C, H, W], not {sizes}")
     task.check_targets(targets.cpu().numpy())

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment, augment_masks, mirrors, mixing
+from striate.data.augment.moved_boxes import augment_boxes
 from striate.data.augment.statistics import measure
 from striate.data.augment.warp import plain, plain_masks
 from striate.errors import RequestError
@@ -52,9 +53,9 @@ class View:
             torch.as_tensor(value, dtype=torch.float32).to(device) for value in (examples.mean, examples.std)
         )
         self._normalise = None if examples.normalise is None else copy.deepcopy(examples.normalise).to(device)
-        self._masks = examples.targets.to(device) if examples.task.dense else None
+        self._masks = examples.targets.to(device) if examples.task.masks else None
         dtype = torch.float32 if examples.targets.is_floating_point() else torch.int64
-        self._targets = examples.targets if examples.task.dense else examples.targets.to(device, dtype)
+        self._targets = examples.targets if examples.task.masks else examples.targets.to(device, dtype)
         self.sample_weights = examples.relative_weights().to(device)
         self.augmentation = augmentation or Augmentation()
         if examples.maps is not None:  # nothing else can be done to maps
@@ -93,17 +94,32 @@ class View:
         return MicroBatch(x * scale + other * (1 - scale), parts)
 
     def _moved(self, some: SampleOrder, rows: Tensor, epoch: int) -> Tensor:
-        """The targets of augmented samples: masks are moved as their images are."""
-        if self._masks is None:
+        """The targets of augmented samples: masks and boxes are moved as their images are."""
+        examples = self.examples
+        if self._masks is not None:
+            return augment_masks(
+                self._masks[rows],
+                some.keys,
+                self.augmentation,
+                seed=self.seed,
+                epoch=epoch,
+                size=examples.input_size,
+                fraction=examples.fraction,
+            )
+        if not examples.task.boxes:
             return self._targets[rows]
-        return augment_masks(
-            self._masks[rows],
+        # Maps are of images of the network's size, of which nothing is cropped.
+        shape = self.images.shape[2:]
+        across = examples.input_size if examples.maps is not None else (shape[0], shape[1])
+        return augment_boxes(
+            self._targets[rows],
             some.keys,
             self.augmentation,
             seed=self.seed,
             epoch=epoch,
-            size=self.examples.input_size,
-            fraction=self.examples.fraction,
+            across=across,
+            size=examples.input_size,
+            fraction=examples.fraction,
         )
 
     def _augmented(self, some: SampleOrder, epoch: int) -> tuple[Tensor, Tensor]:

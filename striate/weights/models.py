@@ -15,7 +15,7 @@ from striate.errors import RequestError, nearest
 from striate.model import AnyModel, Ensemble, Model
 from striate.nets.catalog import Entry, check_classifier, check_registered, known
 from striate.nets.net_file import is_net_file, named
-from striate.tasks import Classification
+from striate.tasks import Classification, task_from_dict
 from striate.weights.classes import imagenet_names
 from striate.weights.imported import imported_path
 from striate.weights.registry import SOURCES, has_weights, is_installed, load_published, nets_with_weights
@@ -149,6 +149,17 @@ def open_any(name: str | os.PathLike[str]) -> AnyModel:
     for member in model.members if isinstance(model, Ensemble) else (model,):
         check_registered(member.net)
     return model
+
+
+def predicts_boxes(name: str | os.PathLike[str]) -> bool:
+    """Whether the model of that name finds objects, by its file's header alone; False for what cannot be opened."""
+    try:
+        if (path := _path_of(name)) is None:
+            return False
+        facts = model_room.description(path)
+        return task_from_dict(facts["task"], tuple(facts["classes"])).boxes
+    except (RequestError, KeyError, TypeError):  # an ensemble, or told when it is opened
+        return False
 
 
 def _path_of(name: str | os.PathLike[str]) -> Path | None:

@@ -154,12 +154,12 @@ def test_a_stopped_training_goes_on(discs: Path, decoder: Run, tmp_path: Path) -
 
 def test_what_masks_do_not_have_is_refused_in_one_line(decoder: Run, discs: Path, tmp_path: Path) -> None:
     for keys, told in (
-        ({"data.folds": 3}, "masks have no cross-validation"),
+        ({"data.folds": 3}, "masks and boxes have no cross-validation"),
         ({"net.name": "resnet20", "strategy": "scratch"}, "resnet20 is a net of the kind classifier"),
         ({"net.name": "enet_19", "strategy": "features"}, "needs a segmenter on a pretrained network"),
         ({"data.balance": "weights"}, "balance 'weights' needs single-label classification"),
         ({"head.kind": "svm"}, "--head svm needs single-label classification"),
-        ({"head.learning_curve": True}, "masks have a decoder instead"),
+        ({"head.learning_curve": True}, "not for masks and boxes"),
     ):
         with pytest.raises(RequestError, match=told):
             train(discs, out=tmp_path / "no", recipe=recipe().updated(keys))
@@ -169,7 +169,7 @@ def test_what_masks_do_not_have_is_refused_in_one_line(decoder: Run, discs: Path
         evaluate(decoder.folder, discs, views="flip", engine="torch")
     with pytest.raises(RequestError, match="holds no masks"):
         pack(discs, out=tmp_path / "a.pack")
-    with pytest.raises(RequestError, match="masks are not exported"):
+    with pytest.raises(RequestError, match="masks and boxes are not exported"):
         export(decoder.folder, to="onnx", out=tmp_path / "a.onnx")
     with pytest.raises(RequestError, match="it predicts no masks"):
         predict_masks("efficientnet_lite0", [discs / "images"], out=tmp_path / "no")

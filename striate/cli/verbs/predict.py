@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from striate.cli.answer import MODEL, Answer, engine_options, own_net_option, progress_of, views_option
-from striate.errors import printable
+from striate.errors import RequestError, printable
 
 if TYPE_CHECKING:
     from striate.inference.predictor import Prediction
@@ -37,7 +37,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="with --sort-into: images whose highest probability is below P, such as 0.8, go to FOLDER/unsure/",
     )
     parser.add_argument(
-        "--out", metavar="FOLDER", help="of a segmentation model: write the mask of each image as a PNG into FOLDER"
+        "--out",
+        metavar="FOLDER",
+        help="of a segmentation model: write the mask of each image as a PNG into FOLDER; of a detection model: each image "
+        "with its boxes drawn",
+    )
+    parser.add_argument(
+        "--score", metavar="S", type=float, help="of a detection model: objects of at least this score (default 0.4)"
     )
     parser.add_argument(
         "--overlays", action="store_true", help="with --out: also each image with its mask over it, in FOLDER/overlays"
@@ -49,6 +55,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
+    from striate.weights.models import predicts_boxes
+
+    if predicts_boxes(chosen.model):
+        return _boxes(chosen)
+    if chosen.score is not None:
+        raise RequestError("--score is of a detection model, and this model predicts no boxes")
     if chosen.out or chosen.overlays:
         return _masks(chosen)
     from striate.data.audit.findings import set_aside_findings
@@ -77,7 +89,6 @@ def run(chosen: argparse.Namespace) -> Answer:
 
 
 def _masks(chosen: argparse.Namespace) -> Answer:
-    from striate.errors import RequestError
     from striate.jobs.predict_masks import predict_masks as job
 
     if not chosen.out:
@@ -106,6 +117,46 @@ def _masks(chosen: argparse.Namespace) -> Answer:
         "failed": [{"file": path, "why": why} for path, why in done.failed],
     }  # fmt: skip
     return Answer("\n".join(lines), facts, 0 if not done.failed else (1 if done.masks else 2))
+
+
+def _boxes(chosen: argparse.Namespace) -> Answer:
+    from striate.jobs.predict_boxes import predict_boxes as job
+
+    for flag in ("overlays", "sort_into", "link", "unsure", "views", "calibrate"):
+        if getattr(chosen, flag):
+            raise RequestError(f"this model predicts boxes; --{flag.replace('_', '-')} does not go with it")
+    score = {} if chosen.score is None else {"score": chosen.score}
+    done = job(
+        chosen.model,
+        chosen.files,
+        out=chosen.out,
+        csv=chosen.csv,
+        engine=chosen.engine,
+        progress=progress_of(chosen),
+        **score,
+    )
+    lines = [
+        f"{printable(one.source)}: "
+        + (", ".join(f"{printable(each.label)} {100 * each.score:.1f} %" for each in one.objects[:5]) or "nothing")
+        + (f" and {len(one.objects) - 5} more" if len(one.objects) > 5 else "")
+        for one in done.images
+    ]
+    lines += [f"not predicted: {printable(why)}" for _, why in done.failed]
+    lines += [f"Pictures  {printable(chosen.out)}: {len(done.images):,}"] if chosen.out else []
+    lines += [f"Table  {printable(chosen.csv)}: {sum(len(one.objects) for one in done.images):,} boxes"] if chosen.csv else []
+    images = [
+        {"file": one.source, "width": one.size[0], "height": one.size[1],
+         "objects": [{"label": each.label, "score": round(each.score, 6), "box": [round(v, 2) for v in each.box]}
+                     for each in one.objects],
+         **({"picture": str(one.picture)} if one.picture else {})}
+        for one in done.images
+    ]  # fmt: skip
+    facts = {
+        "images": images,
+        "classes": list(done.predictor.classes),
+        "failed": [{"file": path, "why": why} for path, why in done.failed],
+    }
+    return Answer("\n".join(lines), facts, 0 if not done.failed else (1 if done.images else 2))
 
 
 def _written(chosen: argparse.Namespace, done: Predictions) -> list[str]:

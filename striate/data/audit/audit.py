@@ -12,7 +12,7 @@ from typing import Any
 
 from striate.data.audit.findings import Finding as Finding
 from striate.data.audit.findings import Usable as Usable
-from striate.data.audit.findings import converted_findings, few, kept_findings, set_aside_findings
+from striate.data.audit.findings import NOTHING, converted_findings, few, kept_findings, set_aside_findings
 from striate.data.audit.likeness import LIMIT, near_groups
 from striate.data.audit.memory import Record
 from striate.data.sources.base import Item, Oddity, Source
@@ -113,7 +113,9 @@ def audit(
         task, usable = _with_learnable_classes(task, usable, aside, trained_only)
     equal = equal_groups(usable)
     near = _near(source, usable, progress or Progress())
-    kept = kept_findings(task, usable, [group for group in equal if len(group) > 1], near or [], near is not None)
+    told = getattr(source, "remarks", NOTHING)
+    groups = [group for group in equal if len(group) > 1]
+    kept = kept_findings(task, usable, groups, near or [], near is not None, told)
     return Audit(task, usable, aside, set_aside_findings(aside) + kept + converted_findings(usable), near or [])
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,13 +35,15 @@ SET_ASIDE = {
     "unseen-class": "a class without training images cannot be trained on",
     "missing-file": "in the manifest, but the file does not exist",
     "no-mask": "an image without a mask of its name",
-    "no-image": "a mask without an image of its name",
+    "no-image": "a mask or boxes without an image of their name",
     "bad-mask": "the mask cannot be used",
+    "no-boxes": "an image of which no annotation says what is in it",
+    "bad-boxes": "the boxes cannot be used",
     "no-label": "the table gives it no label, or a word that stands for a missing one (nan, N/A, NULL)",
     "bad-row": "the row of the manifest is invalid",
     "dropped": "dropped by a decisions file",
 }
-_EXPLAINED = {"not-read", "not-an-image", "bomb", "bad-mask"}  # what these files are says what to do
+_EXPLAINED = {"not-read", "not-an-image", "bomb", "bad-mask", "bad-boxes"}  # what these files are says what to do
 KEPT = {
     "contradiction": "the same bytes under different {targets}: one of them must be wrong",
     "near-contradiction": "nearly the same picture under different {targets}: one of them must be wrong",
@@ -57,6 +60,11 @@ KEPT = {
     "huge": "far larger than the other images: slow to read, and perhaps a scan or a poster",
     "odd-aspect": "extreme aspect ratio: a strip or a banner?",
     "empty-mask": "nothing but background or void: an image without objects, or a mask that was not drawn?",
+    "no-object": "an image without objects: trained on as background",
+    "degenerate-box": "boxes with a side of less than a pixel; left out",
+    "outside-box": "boxes outside of their image; left out",
+    "cut-box": "boxes that reach beyond their image; cut to it",
+    "double-box": "the same box of the same class twice; one is used",
     "imbalance": "at most a fifth as many training images as the largest class has",
     "tiny-class": "a single image: trained on, never evaluated on",
 }
@@ -74,6 +82,7 @@ _IMBALANCE = 5  # times as many images in the largest class
 
 Keys = tuple[str, ...]
 Remarked = tuple[str, str]  # a path, and a short remark on it
+NOTHING: Mapping[str, Sequence[Remarked]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -153,12 +162,19 @@ def converted_findings(usable: Sequence[Usable]) -> list[Finding]:
 
 
 def kept_findings(
-    task: Task, usable: Sequence[Usable], equal: Sequence[Sequence[int]], near: Sequence[Sequence[int]], compared: bool
+    task: Task,
+    usable: Sequence[Usable],
+    equal: Sequence[Sequence[int]],
+    near: Sequence[Sequence[int]],
+    compared: bool,
+    told: Mapping[str, Sequence[Remarked]] = NOTHING,
 ) -> list[Finding]:
     """Findings on images that are kept, the most serious first.
 
     equal, near: indices in `usable` of duplicates, and of near-duplicates. compared: whether the latter were searched.
+    told: remarks that the source itself has, by the kind of their finding.
     """
+    here = {entry.item.key for entry in usable}
     groups: dict[str, list[Keys]] = defaultdict(list)
     for members in equal:
         for kind in ["duplicate", *_conflicts([usable[place].item for place in members])]:
@@ -174,7 +190,9 @@ def kept_findings(
         "blank": [(entry.item.key, "") for entry in usable if entry.record.spread < _BLANK],
         **_outliers(usable),
         **(_class_sizes(task, usable) if task.wording.names_listed else {}),
-        "empty-mask": _empty_masks(task, usable) if task.dense else [],
+        "empty-mask": _empty_masks(task, usable) if task.masks else [],
+        "no-object": [(e.item.key, "") for e in usable if task.boxes and not task.indices(e.item.target)],
+        **{kind: [one for one in some if one[0] in here] for kind, some in told.items()},
     }
     findings = []
     for kind, why in KEPT.items():

@@ -223,12 +223,7 @@ def sampling_grid(
     The inverse map from the output: elastic displacement, inverse shift, rotation, shear, flip and scale, then from the
     output's pixels to the window's.
     """
-    turn = np.radians(draws.between(Stream.ROTATE, -chosen.rotate, chosen.rotate))
-    lean = np.tan(np.radians(draws.between(Stream.SHEAR, -chosen.shear, chosen.shear)))
-    zoom = np.exp(draws.between(Stream.SCALE, math.log(chosen.scale[0]), math.log(chosen.scale[1])))
-    cos, sin, mirror = np.cos(turn) / zoom, np.sin(turn) / zoom, np.where(moves.flip, -1.0, 1.0)
-    back = ((mirror * (cos + lean * sin), mirror * (sin - lean * cos)), (-sin, cos))  # rows x, y over columns x, y
-
+    back = turned_back(draws, chosen, moves)
     y, x = ((torch.arange(side, device=device) + (0.5 - side / 2)) for side in size)
     across, down = x.view(1, 1, -1), y.view(1, -1, 1)
     if chosen.elastic:
@@ -247,6 +242,17 @@ def sampling_grid(
         )
         torch.add(a * across + b * down, c, out=grid[..., axis])
     return grid
+
+
+def turned_back(
+    draws: Draws, chosen: Augmentation, moves: Moves
+) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
+    """Inverse rotation, shear, flip and scale of each sample: rows x, y of the source over columns x, y of the output."""
+    turn = np.radians(draws.between(Stream.ROTATE, -chosen.rotate, chosen.rotate))
+    lean = np.tan(np.radians(draws.between(Stream.SHEAR, -chosen.shear, chosen.shear)))
+    zoom = np.exp(draws.between(Stream.SCALE, math.log(chosen.scale[0]), math.log(chosen.scale[1])))
+    cos, sin, mirror = np.cos(turn) / zoom, np.sin(turn) / zoom, np.where(moves.flip, -1.0, 1.0)
+    return (mirror * (cos + lean * sin), mirror * (sin - lean * cos)), (-sin, cos)
 
 
 def elastic_field(draws: Draws, strength: float, smooth: float, size: Size, device: torch.device) -> Tensor:

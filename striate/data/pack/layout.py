@@ -224,4 +224,4 @@ def _as_json(value: object) -> object:
 def _from_json(value: object) -> object:
     if isinstance(value, dict):
         return base64.b64decode(value["base64"], validate=True)
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(_from_json, value)) if isinstance(value, list) else value

@@ -59,9 +59,9 @@ class Source(Protocol):
     """Labelled images: the protocol of a custom source, which `train` and the other functions accept as data.
 
     A frozen dataclass is enough; no base class is needed. `items` must be cheap; `read` is called from several threads.
-    A source of image files uses `striate.pixels.decode` for `decode`. Three more are optional: `stamp(item) -> str`, a
+    A source of image files uses `striate.pixels.decode` for `decode`. Four more are optional: `stamp(item) -> str`, a
     file's state ("" for unknown), to skip unchanged files; `notes`, lines for the user; `record_of(content)`, the
-    record of the content without decoding.
+    record of the content without decoding; `remarks`, what the audit is to say of single images, by the kind of finding.
     """
 
     @property

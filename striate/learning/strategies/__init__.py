@@ -25,7 +25,7 @@ def train_as_planned(
 
     Raises RequestError for data that cannot be trained on.
     """
-    if not source.task.dense:  # a decoder of masks is trained by gradient steps, whatever the strategy
+    if not source.task.dense:  # masks and boxes are learned by gradient steps, whatever the strategy
         extensions.require_gradient_steps(plan.strategy)
     if plan.strategy == "scratch":
         from striate.learning.strategies import scratch  # imports torch
@@ -33,9 +33,9 @@ def train_as_planned(
         return plan, scratch.train(source, plan, summary, recipe, context, extensions)
     context = _single_process(context)
     if source.task.dense:
-        from striate.learning.strategies import masks  # imports torch
+        from striate.learning.strategies import dense  # imports torch
 
-        return plan, masks.train(source, plan, summary, recipe, context, extensions)
+        return plan, dense.train(source, plan, summary, recipe, context, extensions)
     if plan.strategy == "finetune":
         from striate.learning.strategies import finetune  # imports torch
 

@@ -16,7 +16,7 @@ from striate.errors import RequestError
 from striate.learning.context import RunContext
 from striate.learning.evaluating import Trained, evaluate, train_with_folds
 from striate.learning.extensions import Extensions
-from striate.learning.mask_defaults import mask_defaults
+from striate.learning.dense_defaults import dense_defaults
 from striate.learning.mirroring import with_tested_flip
 from striate.learning.ood import open_ood
 from striate.learning.planning import DataSummary, Plan, scratch_pixels
@@ -36,7 +36,7 @@ def train(
 ) -> TrainResult:
     """Train `plan.net` from random weights. Raises RequestError for data that cannot be trained on."""
     _check(recipe, plan.net)
-    recipe = mask_defaults(recipe) if source.task.dense else recipe
+    recipe = dense_defaults(recipe) if source.task.dense else recipe
     ood, pixels = open_ood(recipe.data.ood), scratch_pixels(plan.net, summary, recipe.net.options)
     if ood and not has_embedding(plan.net, source.task, pixels):
         raise RequestError(

@@ -158,7 +158,31 @@ WORDS = {
         "The mask cannot be read, does not have its image's size, or has values that are no class.",
     ),
     "no-mask": Words(LOOK, "Images without a mask", "Add masks for these images", "They are not used."),
-    "no-image": Words(NOTE, "Masks without an image", "", "No image has their name; they are not used."),
+    "no-image": Words(NOTE, "Masks or boxes without an image", "", "No image has their name; they are not used."),
+    "no-boxes": Words(LOOK, "Images without boxes", "Add annotations for these images", "They are not used."),
+    "bad-boxes": Words(
+        LOOK,
+        "Boxes that cannot be used",
+        "Correct these annotations",
+        "They cannot be read, are of an image of another size, or have a class that is not listed. The image is not used.",
+    ),
+    "no-object": Words(
+        LOOK,
+        "Images without objects",
+        "Check whether these images are without objects",
+        "They are trained on as background, and what is found in them is an error.",
+    ),
+    "degenerate-box": Words(
+        LOOK, "Boxes without an area", "Draw these boxes again", "A side is shorter than a pixel; they are left out."
+    ),
+    "outside-box": Words(
+        LOOK,
+        "Boxes outside of their image",
+        "Check the format of these boxes, and whether they are of this image",
+        "Nothing of them lies in the image; they are left out.",
+    ),
+    "cut-box": Words(NOTE, "Boxes beyond the border", "", "They were cut to the image."),
+    "double-box": Words(NOTE, "Boxes that are there twice", "", "One of them is used."),
     "no-class": Words(
         LOOK,
         "Images without a class",

@@ -1,4 +1,4 @@
-"""Defaults of training on masks, where they differ from those of one label for each image."""
+"""Defaults of training on masks and boxes, where they differ from those of one label for each image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from striate.recipe import Recipe
 BATCH = 8  # images: each has tens of thousands of targets, so that few are enough for a step
 
 
-def mask_defaults(recipe: Recipe) -> Recipe:
+def dense_defaults(recipe: Recipe) -> Recipe:
     """The recipe with batches of 8, AdamW and no label smoothing, wherever a key is at its default.
 
     A default of the recipe itself cannot be told from the same value set by hand: batches of 64 become 8, too.
