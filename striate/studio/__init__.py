@@ -13,9 +13,9 @@ How a page is added:
 2. `templates/NAME.html` extends `base.html` and fills `body`, and `head` with its script. Addresses begin with
    `{{ root }}`, and names in them pass the filter `segment`. Values are escaped; nothing may be marked safe but charts
    of the report. Every page ends with `command(...)` of `macros.html`: the command line that does the same.
-3. `static/NAME.js` is a module of at most 300 lines that imports `page.js`: `api(method, path, body)`, `say(line, bad)`,
-   `tried(work)`, `element(...)`, `onEvent(listener)`. No inline script, no inline handler: the policy forbids both.
-   Colours are the variables of the report's style, so that light and dark come by themselves.
+3. `static/NAME.js` is a module of at most 300 lines that imports `page.js`: `api(method, path, body)`,
+   `say(line, bad)`, `tried(work)`, `element(...)`, `onEvent(listener)`. No inline script, no inline handler: the
+   policy forbids both. Colours are the variables of the report's style, so that light and dark come by themselves.
 4. The API is JSON below `/api/`: a `pydantic` model for a body, a dict for an answer, `{"error": line}` for an error.
    Raise `RequestError` for a wrong request (400), `Refused` for another status. Never take a path: pictures are numbers
    of `DataSet.listed()`, runs are names of `studio.runs.get(name)`, uploads are read within limits.

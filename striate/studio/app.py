@@ -42,9 +42,8 @@ def create_app(studio: Studio) -> ASGIApp:
         page.add(app, studio)
     for kind in (HTTPException, RequestValidationError, StriateError, Refused, Gone, Exception):
         app.add_exception_handler(kind, _Told(studio))
-    return Guard(
-        _Entrance(_BoundedBodies(app, studio.bodies), studio), studio.logins, lambda *told: None, studio.failed, HEADERS
-    )
+    entrance = _Entrance(_BoundedBodies(app, studio.bodies), studio)
+    return Guard(entrance, studio.logins, lambda *told: None, studio.failed, HEADERS)
 
 
 class _Entrance:

@@ -1,4 +1,4 @@
-"""The audit of a data set, from the output of its last `striate audit`: findings with pictures, and what is suggested."""
+"""The audit of a data set, from its last `striate audit`: findings with pictures, and what is suggested."""
 
 from __future__ import annotations
 

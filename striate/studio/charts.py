@@ -27,6 +27,5 @@ def sparkline(points: Sequence[float]) -> Markup:
     across, up = (WIDTH - 4) / (len(points) - 1), (HEIGHT - 4) / ((high - low) or 1.0)
     drawn = " ".join(f"{2 + place * across:.1f},{HEIGHT - 2 - (value - low) * up:.1f}"
                      for place, value in enumerate(points))  # fmt: skip
-    return Markup(
-        f'<svg class="spark" viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true"><polyline points="{drawn}"/></svg>'
-    )
+    line = f'<polyline points="{drawn}"/>'
+    return Markup(f'<svg class="spark" viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true">{line}</svg>')

@@ -67,13 +67,14 @@ class DataSet:
     def __post_init__(self) -> None:
         self.journal = Journal(self.folder / "decisions.jsonl")
         self._word, self._numbers = secrets.token_hex(4), dict[str, int]()
-        self._lock, self._opened, self._stamp = threading.Lock(), None, ("",)
-        self._opened: Listed | None
+        self._lock = threading.Lock()
+        self._opened: Listed | None = None
+        self._stamp: tuple[str, ...] = ()
 
     def listed(self) -> Listed:
         """The set, opened; again if its folders have changed. Raises RequestError if it cannot be opened."""
         with self._lock:
-            stamp = _stamp(Path(self.path)) if os.path.isabs(self.path) else ("",)
+            stamp = _stamp(Path(self.path)) if Path(self.path).is_absolute() else ("",)
             if self._opened is None or stamp is None or stamp != self._stamp:
                 source = open_source(self.path)
                 for item in source.items:

@@ -44,7 +44,7 @@ def read_lines(path: Path, since: int = 0, most: int = TABLE) -> tuple[list[dict
 
 
 def read_tail(path: Path, since: int, most: int) -> tuple[bytes, int]:
-    """The complete lines of a file after an offset, at most the last `most` bytes of them, and the offset after them."""
+    """The complete lines of a file after an offset, at most the last `most` bytes, and the offset after them."""
     try:
         with open_file(path, None) as file:
             size = os.fstat(file.fileno()).st_size
@@ -57,7 +57,7 @@ def read_tail(path: Path, since: int, most: int) -> tuple[bytes, int]:
 
 
 def append_line(path: Path, facts: Mapping[str, Any]) -> None:
-    """Append a JSON object as a line, on the disk when this returns. A torn last line is completed, so it is skipped."""
+    """Append a JSON object as a line, on the disk when this returns. A torn last line is ended, and skipped."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "ab+") as file:
         end = file.seek(0, os.SEEK_END)

@@ -104,12 +104,12 @@ class Running:
 def running(folder: Path, root: Path | None = None, address: Address | None = None) -> Iterator[Running]:
     """A studio of a folder, and a client that is logged in."""
     said: list[str] = []
-    with opened(folder, root, address or Address(port=0), said.append) as made:
-        with on_a_thread(made.server.run, made.server.stop):
-            found = Running(made, urlsplit(made.url).port or 0, said=said)
-            answer = found.ask("GET", made.login.removeprefix(made.url))
-            found.cookie = answer.headers["set-cookie"].partition(";")[0]
-            yield found
+    place = address or Address(port=0)
+    with opened(folder, root, place, said.append) as made, on_a_thread(made.server.run, made.server.stop):
+        found = Running(made, urlsplit(made.url).port or 0, said=said)
+        answer = found.ask("GET", made.login.removeprefix(made.url))
+        found.cookie = answer.headers["set-cookie"].partition(";")[0]
+        yield found
 
 
 def encoded(number: int, side: int = 32, shade: int = 0) -> bytes:

@@ -8,7 +8,8 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from striate.errors import RequestError
+from striate.errors import RequestError, printable
+from striate.reading import TABLE, read_file
 from striate.studio import audits
 from striate.studio.datasets import DataSet, require_apart_from_links
 from striate.studio.decisions import MOST, Made
@@ -115,11 +116,10 @@ def _add_decisions(app: FastAPI, studio: Studio) -> None:
         data = studio.data.get(number)
         listed = data.listed()
         keys = [listed.item(wanted.word, image).key for image in wanted.images]
-        if wanted.decision == "relabel" and not wanted.to.startswith("+"):
-            if wanted.to not in listed.source.task.names:
-                raise RequestError(
-                    f"{wanted.to[:60]!r} is no class of {data.name!r}; a new one is written +{wanted.to[:60]}"
-                )
+        known = wanted.to.startswith("+") or wanted.to in listed.source.task.names
+        if wanted.decision == "relabel" and not known:
+            to = printable(wanted.to[:60])
+            raise RequestError(f"{to!r} is no class of {data.name!r}; a new one is written +{to}")
         return _told(studio, data, data.journal.decide(keys, wanted.decision, wanted.to))
 
     @app.post("/api/data/{number}/undo", tags=["decisions"])
@@ -133,8 +133,6 @@ def _add_decisions(app: FastAPI, studio: Studio) -> None:
         """The decisions that count, for `striate train --decisions`."""
         data = studio.data.get(number)
         data.journal.compact(data.decisions_file)
-        from striate.reading import TABLE, read_file
-
         headers = {"content-disposition": 'attachment; filename="decisions.csv"'}
         return Response(read_file(data.decisions_file, TABLE), media_type="text/csv; charset=utf-8", headers=headers)
 

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, Response
 from striate.learning.run_folder import REPORT
 from striate.reading import CACHE, read_file
 from striate.studio.charts import curves
-from striate.studio.describing import WORDS, job_facts, run_facts
+from striate.studio.describing import job_facts, run_facts
 from striate.studio.studio import Studio
 from striate.web.refusals import Refused
 
@@ -52,19 +52,14 @@ def _facts(studio: Studio, name: str) -> dict[str, Any]:
     job, found = studio.jobs.of_run(name), studio.runs.all().get(name)
     if job is None and found is None:
         raise Refused(404, f"there is no run {name!r}")
-    told = job_facts(studio, job) if job else {"job": 0, "data": 0, "stage": "", "bars": [], "lines": [], "error": ""}
-    facts = {
-        "result": "",
-        "net": "",
-        "strategy": "",
-        "why": "",
-        "seconds": None,
-        "shown": f"striate compare runs/{name}",
-    }
-    facts |= told
-    facts |= (
-        run_facts(studio, found) if found else {"name": name, "state": told["state"], "words": WORDS[told["state"]]}
-    )
+    facts: dict[str, Any] = {
+        "job": 0, "data": 0, "stage": "", "bars": [], "lines": [], "error": "", "result": "", "net": "", "strategy": "",
+        "why": "", "seconds": None, "shown": f"striate compare runs/{name}",
+    }  # fmt: skip
+    if job is not None:
+        facts |= job_facts(studio, job) | {"name": name}
+    if found is not None:
+        facts |= run_facts(studio, found)
     facts["has_report"] = found is not None and (found.path / REPORT).is_file()
     facts["resumable"] = facts["state"] in ("stopped", "interrupted") and studio.runs.resumable(name)
     return facts
