@@ -43,6 +43,11 @@ class Hub:
         self._closed = True
         self._wake()
 
+    @property
+    def streams(self) -> int:
+        """How many are open."""
+        return len(self._streams)
+
     def _wake(self) -> None:
         with self._lock:
             streams = list(self._streams)
@@ -55,18 +60,18 @@ class Hub:
         """The number of the last event: a page that is rendered now has seen all up to it."""
         return f"{self._word}-{self._number}"
 
-    async def stream(self, after: str) -> AsyncIterator[bytes]:
-        """The events after the one of this number, as text/event-stream, until the client leaves or the server stops.
+    def admit(self) -> None:
+        """Raise Refused where too many streams are open."""
+        if len(self._streams) >= MOST:
+            raise overloaded("too many pages listen", close=True)
 
-        Raises Refused, at the first step, where too many streams are open.
-        """
+    async def stream(self, after: str) -> AsyncIterator[bytes]:
+        """The events after the one of this number, as text/event-stream, until the client leaves or the server stops."""
         word, _, number = after.partition("-")
         known = word == self._word and number.isascii() and number.isdecimal()
         seen = int(number[:20]) if known else self._number
         mine = (asyncio.get_running_loop(), asyncio.Event())
         with self._lock:
-            if len(self._streams) >= MOST:
-                raise overloaded("too many pages listen", close=True)
             self._streams.add(mine)
             missed = bool(known and self._events and self._events[0][0] > seen + 1)
         try:

@@ -11,13 +11,15 @@ from striate.data.sources.base import JUNK, PARTS
 from striate.errors import RequestError, shown
 
 LONGEST = 200  # bytes of a class's name in UTF-8
-_FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
+_FORBIDDEN = re.compile(r'[/\\%:*?"<>|\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
 
 
 def class_name(given: str) -> str:
     """The name of a class, which becomes a folder's. Raises RequestError for one that is no plain name everywhere."""
     name = unicodedata.normalize("NFC", given)
-    plain = not _FORBIDDEN.search(name) and name == name.strip() and not name.startswith(".") and name[-1:] != "."
+    plain = (
+        not _FORBIDDEN.search(name) and name == name.strip() and not name.startswith((".", "~")) and name[-1:] != "."
+    )
     try:
         fits = 0 < len(name.encode()) <= LONGEST
     except UnicodeEncodeError:
@@ -25,7 +27,7 @@ def class_name(given: str) -> str:
     if not (plain and fits) or name.lower() in JUNK:
         raise RequestError(
             f"{shown(given, 60)} is no name for a class: letters, digits, spaces and marks other than "
-            '/ \\ : * ? " < > |, not beginning with a point'
+            '/ \\ % : * ? " < > |, not beginning with . or ~'
         )
     return name
 

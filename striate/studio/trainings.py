@@ -49,12 +49,16 @@ def shown(data: DataSet, recipe: Recipe, run: str) -> str:
     return " ".join(map(shlex.quote, [*words, "--out", f"runs/{run}"]))
 
 
+def run_name(studio: Studio, data: DataSet, name: str) -> str:
+    """The name of a new run: what a person wrote, made a folder's name that is free."""
+    return names.folder_name(name or data.name, {*studio.runs.all(), *(job.run for job in studio.jobs.all())})
+
+
 def start(studio: Studio, data: DataSet, name: str, chosen: Mapping[str, str]) -> Job:
     """Train on a data set, with the decisions that count now; a job at the end of the queue. Raises RequestError."""
     data.listed()  # raises RequestError for data that cannot be opened
     recipe = recipe_of(data, chosen)
-    taken = {*studio.runs.all(), *(job.run for job in studio.jobs.all())}
-    run = names.folder_name(name or data.name, taken)
+    run = run_name(studio, data, name)
     if data.journal.current():
         data.journal.compact(data.decisions_file)
         recipe = recipe.updated({"data.decisions": str(data.decisions_file)})

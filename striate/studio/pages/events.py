@@ -14,5 +14,6 @@ def add(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/events", tags=["events"])
     async def events(request: Request, after: str = "") -> StreamingResponse:
         """Server-sent events: one JSON object each, that says what changed. after: the last one seen."""
+        studio.hub.admit()
         seen = request.headers.get("last-event-id") or after
         return StreamingResponse(studio.hub.stream(seen), media_type="text/event-stream")

@@ -54,7 +54,8 @@ def add(app: FastAPI, studio: Studio) -> None:
     def command(number: int, wanted: Choices) -> dict[str, Any]:
         """The command line of these choices, and nothing is started."""
         data = studio.data.get(number)
-        return {"command": trainings.shown(data, trainings.recipe_of(data, wanted.choices), wanted.name or data.name)}
+        run = trainings.run_name(studio, data, wanted.name)
+        return {"command": trainings.shown(data, trainings.recipe_of(data, wanted.choices), run)}
 
     @app.post("/api/data/{number}/train", tags=["training"])
     def start(number: int, wanted: Choices) -> dict[str, Any]:

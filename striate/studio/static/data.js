@@ -3,11 +3,14 @@
 import { api, onEvent, say, tried } from "./page.js";
 import { bars } from "./job.js";
 import { choosing } from "./choosing.js";
+import { dropping } from "./upload.js";
 
 const page = document.getElementById("page");
 const { number, word, tab } = page.dataset;
 const bar = document.getElementById("selection");
 const grid = document.getElementById("grid");
+const drop = document.getElementById("drop");
+if (drop) dropping(drop, document.getElementById("folder"), document.getElementById("progress"));
 const choice = grid && choosing(grid, (images) => {
   bar.hidden = !images.length;
   document.getElementById("selected").textContent = `${images.length} chosen`;

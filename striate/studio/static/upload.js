@@ -92,14 +92,13 @@ export async function uploadAll(number, files, shown) {
   return refused;
 }
 
-async function begin(files, progress) {
+async function begin(files, progress, into) {
   const images = files.filter((one) => IMAGES.test(one.path) && !/(^|\/)\./.test(one.path));
   if (!images.length) throw new Error("There are no images in what was dropped. Drop a folder with one folder for each class.");
   if (images.some((one) => !placed(one.path).class)) {
     throw new Error("An image without a folder has no class. Drop a folder with one folder for each class.");
   }
-  const name = images[0].path.split("/")[0];
-  const data = await api("POST", "api/data", { name });
+  const data = into ? { number: into } : await api("POST", "api/data", { name: images[0].path.split("/")[0] });
   const bar = element("progress", { max: images.length, value: 0 });
   bar.setAttribute("aria-label", "Images sent");
   const line = element("p", {});
@@ -121,7 +120,7 @@ export function dropping(field, input, progress) {
       say("Reading the folder ...");
       const found = await files;
       say("");
-      await begin(found, progress);
+      await begin(found, progress, field.dataset.number);
     } catch (error) {
       say(error.message, true);
     }
