@@ -198,6 +198,8 @@ class Jobs:
         state = self.state(job)
         if state == "waiting":
             write_json(job.folder / EXIT, {"code": 143, "time": time.time()})
+            self._states[job.number] = "stopped"
+            self._told({"state": "stopped", **_about(job)})
         elif state == "running":
             (job.folder / STOPPED).touch()
             group = job.process.pid if job.process else read_json(job.folder / RUNNING).get("group")
@@ -206,7 +208,6 @@ class Jobs:
                     os.killpg(group, signal.SIGTERM)
         else:
             raise Refused(409, f"this job does not run: it is {state}")
-        self._look()
 
     def _take(self, number: int, told: dict[str, Any]) -> Job:
         kind, shown, run, data = (told.get(key) for key in ("kind", "shown", "run", "data"))
