@@ -22,6 +22,7 @@ VERBS = (
     "train",
     "predict",
     "serve",
+    "studio",
     "evaluate",
     "audit",
     "augment",

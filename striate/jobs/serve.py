@@ -22,6 +22,7 @@ from striate.reading import TEXT, read_given
 
 if TYPE_CHECKING:
     from striate.serving.server import ModelServer, Settings
+    from striate.web.guard import Site
 
 TOKEN = "STRIATE_TOKEN"
 SHORTEST_TOKEN = 32  # characters: 128 bits even in hexadecimal
@@ -61,7 +62,7 @@ def serve(
     """
     progress = progress or Progress()
     _require_extra()
-    from striate.serving.server import listen
+    from striate.web.process import listen
 
     if not 1 <= workers <= 256:
         raise RequestError(f"workers is from 1 to 256, not {workers}")
@@ -90,7 +91,7 @@ def in_background(models: Sequence[str | os.PathLike[str]]) -> Iterator[str]:
     Raises what `serve` raises.
     """
     _require_extra()
-    from striate.serving.server import listen
+    from striate.web.process import listen
 
     listening = listen("127.0.0.1", 0)
     try:
@@ -139,8 +140,19 @@ def settings_of(
     host: str, token_file: str | os.PathLike[str] | None, tls: tuple[str, str] | None, names: Sequence[str]
 ) -> Settings:
     """Who is answered, and how. Raises RequestError for an address that others reach, without token or certificate."""
-    from striate.serving.guard import LOOPBACK, Access
     from striate.serving.server import Settings
+    from striate.web.guard import Access
+
+    site, token = site_of(host, token_file, tls, names)
+    certificate, key = tls or ("", "")
+    return Settings(Access(site, token), version("striate"), certificate, key)
+
+
+def site_of(
+    host: str, token_file: str | os.PathLike[str] | None, tls: tuple[str, str] | None, names: Sequence[str]
+) -> tuple[Site, str]:
+    """By which names a server is called, and the token that its clients need. Raises RequestError as `settings_of`."""
+    from striate.web.guard import LOOPBACK, Site
 
     token = _token(token_file)
     local = host == "localhost" or _is_loopback(host)
@@ -153,8 +165,7 @@ def settings_of(
             "and let a tunnel (ssh -L) lead there"
         )
     hosts = frozenset({*LOOPBACK, host.lower(), *(name.lower() for name in names)})
-    certificate, key = tls or ("", "")
-    return Settings(Access(hosts, token, any_address=not local), version("striate"), certificate, key)
+    return Site(hosts, any_address=not local), token
 
 
 def named_models(models: Sequence[str | os.PathLike[str]]) -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""Models over HTTP: the protocols, batches, limits and guards of `striate serve`, which predicts and nothing else."""
+"""Models over HTTP: the protocols, batches and metrics of `striate serve`, which predicts and nothing else."""

@@ -15,12 +15,12 @@ from starlette.exceptions import HTTPException
 from striate.inference.image_predictor import ImagePredictor, Prediction, Row
 from striate.serving import protocol, schemas
 from striate.serving.batching import Batcher
-from striate.serving.bodies import Bodies, Gone
 from striate.serving.metrics import Metrics
 from striate.serving.page import POLICY, page
-from striate.serving.refusals import Refused
 from striate.storage import json_text
 from striate.tasks.values import ranked_probabilities
+from striate.web.bodies import Bodies, Gone
+from striate.web.refusals import Refused
 
 _FORMS = ("multipart/form-data",)
 

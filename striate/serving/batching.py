@@ -15,9 +15,9 @@ import numpy as np
 from striate.decoding.budget import at_most
 from striate.inference.image_predictor import ImagePredictor, Row
 from striate.pixels import Images, UnreadableImage, decode
-from striate.serving.limits import Limits
 from striate.serving.metrics import Metrics
-from striate.serving.refusals import Refused, overloaded
+from striate.web.limits import Limits
+from striate.web.refusals import Refused, overloaded
 
 SIZES = (1, 8, 32)  # images in a batch, of which the best is measured
 LONG = 0.1  # seconds: the largest size is not tried where it would take longer, so that a server starts soon

@@ -19,7 +19,7 @@ import numpy as np
 
 from striate.errors import shown
 from striate.inference.image_predictor import Prediction
-from striate.serving.refusals import Refused
+from striate.web.refusals import Refused
 
 INPUT = "image"
 LENGTH_HEADER = "inference-header-content-length"

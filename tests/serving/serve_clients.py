@@ -22,13 +22,14 @@ from striate.model import Model
 from striate.nets.build import create
 from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
-from striate.serving.guard import LOOPBACK, Access
-from striate.serving.limits import Limits
-from striate.serving.server import ModelServer, Settings, listen
+from striate.serving.server import ModelServer, Settings
 from striate.tasks import Classification
+from striate.web.guard import LOOPBACK, Access, Site
+from striate.web.limits import Limits
+from striate.web.process import listen
 
 PATIENCE = 20.0  # seconds, after which a test fails that waits
-LOCAL = Access(frozenset(LOOPBACK))
+LOCAL = Access(Site(frozenset(LOOPBACK)))
 
 
 def model_of(seed: int = 0) -> Model:

@@ -19,9 +19,10 @@ from serve_clients import LOCAL, PATIENCE, Gated, Running, encoded, later, model
 
 from striate.inference.predictor import Predictor
 from striate.jobs.serve import settings_of
-from striate.serving.guard import LOOPBACK, Access
-from striate.serving.limits import Limits
-from striate.serving.server import ModelServer, listen
+from striate.serving.server import ModelServer
+from striate.web.guard import LOOPBACK, Access, Site
+from striate.web.limits import Limits
+from striate.web.process import listen
 
 IMAGE = encoded(3)
 HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
@@ -80,7 +81,7 @@ def test_a_page_that_was_rebound_to_this_machine_is_not_answered(server: Running
         assert found.status == 421 and found.headers["connection"] == "close", host
     for host in ("localhost", f"LOCALHOST:{server.port}", "127.0.0.1:9", "[::1]:80"):
         assert server.predict(IMAGE, headers={"Host": host}).status == 200, host
-    other = Access(frozenset({*LOOPBACK, "models.example"}), any_address=True)
+    other = Access(Site(frozenset({*LOOPBACK, "models.example"}), any_address=True))
     with running({"one": server.server.service.batchers[0].predictor}, access=other) as served:
         assert [served.predict(IMAGE, headers={"Host": host}).status for host in
                 ("models.example", "10.0.0.1", "evil.example")] == [200, 200, 421]  # fmt: skip
@@ -100,7 +101,7 @@ def test_a_token_is_compared_in_constant_time(gated: Gated, monkeypatch: pytest.
     same = hmac.compare_digest
     monkeypatch.setattr(hmac, "compare_digest", lambda a, b: (compared.append(a), same(a, b))[1])
     token = "t" * 32
-    with running({"gated": gated}, access=Access(LOCAL.hosts, token)) as served:
+    with running({"gated": gated}, access=Access(LOCAL.site, token)) as served:
         for given in (None, "Bearer ", "Bearer " + "t" * 31, "Bearer " + "t" * 33, f"Basic {token}", token):
             found = served.predict(IMAGE, headers={} if given is None else {"Authorization": given})
             assert found.status == 401 and found.headers["www-authenticate"] == "Bearer", given

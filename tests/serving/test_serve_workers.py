@@ -17,8 +17,8 @@ from plain_worker import dying, failing, opening
 
 from striate.errors import WorkError
 from striate.serving import workers as workers_room
-from striate.serving.server import listen
 from striate.serving.workers import Workers
+from striate.web.process import listen
 
 PATIENCE = 20.0
 

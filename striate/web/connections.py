@@ -10,7 +10,7 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from striate.serving.limits import Limits
+from striate.web.limits import Limits
 
 
 def bounded(limits: Limits) -> type[HttpToolsProtocol]:

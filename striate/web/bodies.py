@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 from starlette.types import Receive
 
-from striate.serving.limits import Limits
-from striate.serving.refusals import Refused, overloaded
+from striate.web.limits import Limits
+from striate.web.refusals import Refused, overloaded
 
 
 class Gone(Exception):  # noqa: N818  (nothing went wrong)

@@ -1,0 +1,68 @@
+"""A training from the choices of a page: the recipe that the process reads, and the command line that does the same."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from striate.errors import RequestError, unknown
+from striate.recipe import Recipe, keys_called
+from striate.recipe.toml import text_of
+from striate.studio import names
+from striate.studio.datasets import DataSet
+from striate.studio.jobs import TRAIN, Job
+from striate.studio.studio import Studio
+
+FILE = "recipe.toml"
+APART = ("data.path", "data.decisions", "net.options", "data.split", "data.ood")  # paths, and what has no field
+FLAGS = {"strategy": "--strategy", "net.name": "--net", "train.epochs": "--epochs", "seed": "--seed"}
+
+
+def recipe_of(data: DataSet, chosen: Mapping[str, str]) -> Recipe:
+    """The recipe of a training. chosen: texts by key, empty ones unset. Raises RequestError for a wrong one."""
+    known = {key.name for key in keys_called()} - set(APART)
+    given: dict[str, Any] = {}
+    for name, value in chosen.items():
+        if name not in known:
+            raise unknown("choice", name[:60], known)
+        if value.strip():
+            given[name] = value.strip()
+    net = given.get("net.name", "")
+    if "/" in net or "\\" in net or ":" in net or net.endswith((".toml", ".safetensors")):
+        raise RequestError("the net is one of the catalogue; nets and models of files are trained on the command line")
+    recipe = Recipe().updated(given)
+    return recipe.updated({"data.path": data.command})
+
+
+def shown(data: DataSet, recipe: Recipe, run: str) -> str:
+    """The command line that trains this."""
+    words = ["striate", "train", data.command]
+    default = Recipe().updated({name: recipe.value(name) for name in ("optimizer.name", "schedule.name")})
+    usual, values = default.values(), recipe.values()
+    for name, value in values.items():
+        named_anew = name in ("optimizer.name", "schedule.name") and value != Recipe().value(name)
+        if name == "data.path" or (value == usual.get(name) and not named_anew):
+            continue
+        text = value if isinstance(value, str) else "none" if value is None else text_of(value)
+        words += [FLAGS[name], text] if name in FLAGS else ["--set", f"{name}={text}"]
+    return " ".join(map(shlex.quote, [*words, "--out", f"runs/{run}"]))
+
+
+def run_name(studio: Studio, data: DataSet, name: str) -> str:
+    """The name of a new run: what a person wrote, made a folder's name that is free."""
+    return names.folder_name(name or data.name, {*studio.runs.all(), *(job.run for job in studio.jobs.all())})
+
+
+def start(studio: Studio, data: DataSet, name: str, chosen: Mapping[str, str]) -> Job:
+    """Train on a data set, with the decisions that count now; a job at the end of the queue. Raises RequestError."""
+    data.listed()  # raises RequestError for data that cannot be opened
+    recipe = recipe_of(data, chosen)
+    run = run_name(studio, data, name)
+    if data.journal.current():
+        data.journal.compact(data.decisions_file)
+        recipe = recipe.updated({"data.decisions": str(data.decisions_file)})
+    arguments = ["train", "--recipe", "{job}/" + FILE, "--out", f"runs/{run}"]
+    return studio.jobs.add(
+        TRAIN, arguments, shown(data, recipe, run), run=run, data=data.number, files=[(FILE, recipe.toml())]
+    )

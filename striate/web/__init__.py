@@ -1,0 +1,1 @@
+"""What servers share, whatever they serve: limits, guards, bodies, refusals, the process behind a socket."""
