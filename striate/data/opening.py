@@ -12,6 +12,8 @@ from striate.data.pack.source import SUFFIX as PACK
 from striate.data.pack.source import open_pack
 from striate.data.sources.arrays import open_npz
 from striate.data.sources.base import Source
+from striate.data.sources.captions import FILES as CAPTIONS
+from striate.data.sources.captions import captions_file
 from striate.data.sources.cifar import is_cifar, open_cifar
 from striate.data.sources.folder import open_folder
 from striate.data.sources.idx import IDX_NAME, holds_idx, open_idx
@@ -27,7 +29,7 @@ from striate.errors import RequestError, nearest
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")  # of CIFAR's binary version
 ACCEPTED = (
-    "a folder of class folders, a folder with images/ and masks/, a manifest (.csv, .jsonl, .json), an .npz file, a "
+    "a folder of class folders, a folder with images/ and masks/, or with images/ and captions.txt, a manifest (.csv, .jsonl, .json), an .npz file, a "
     ".pack file, IDX files (...-images-idx3-ubyte), "
     "the binary version of CIFAR (a folder or its .tar.gz)"
 )
@@ -91,6 +93,8 @@ def _open_folder(path: Path, layout: str) -> Source:
         return open_cifar(path)
     if _has_masks(path, names, layout):
         return open_masks(path)
+    if layout == "auto" and (captions := captions_file(names)):
+        return open_manifest(path / captions)
     inside = [path / name for name in names if _could_be_opened(path / name)]
     try:
         source = open_folder(path, layout=layout)
@@ -121,7 +125,7 @@ def _open_file(path: Path) -> Source | None:
         return open_npz(path)
     if name.endswith(PACK):
         return open_pack(path)
-    if name.endswith(MANIFESTS):
+    if name.endswith(MANIFESTS) or name in CAPTIONS:
         return open_manifest(path)
     if IDX_NAME.fullmatch(path.name):
         return open_idx(path)

@@ -223,4 +223,22 @@ def _for_segmenters(seen: DataSummary, strategy: str, net: str) -> Plan:
     return Plan("features", chosen, f"masks: a decoder on the maps of {BACKBONES[chosen]}, pretrained on ImageNet")
 
 
-PLANS = {"classifier": _for_classifiers, "segmenter": _for_segmenters}
+# Captioners
+
+CAPTIONERS = {name: DEFAULT_BACKBONE for name in ("nic_lite0", "show_attend_tell_lite0")}  # and what they stand on
+
+
+def _for_captioners(seen: DataSummary, strategy: str, net: str) -> Plan:
+    chosen = net or next(iter(CAPTIONERS))
+    if strategy in ("scratch", "finetune", "best"):
+        raise RequestError(
+            f"strategy {strategy!r}: captions are learned on the maps of a frozen pretrained network; leave the "
+            "strategy out, or give 'features'"
+        )
+    if chosen not in CAPTIONERS:
+        raise RequestError(f"captions are learned by {' or '.join(CAPTIONERS)}, not {chosen!r}")
+    why = "requested" if strategy in STRATEGIES else f"an LSTM on the maps of {CAPTIONERS[chosen]}, which stays frozen"
+    return Plan("features", chosen, why)
+
+
+PLANS = {"classifier": _for_classifiers, "segmenter": _for_segmenters, "captioner": _for_captioners}

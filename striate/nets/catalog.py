@@ -19,6 +19,7 @@ from striate.reading import TEXT, read_file
 KINDS = {
     "classifier": "a class for each image",
     "segmenter": "a class for each pixel",
+    "captioner": "a sentence for each image",
     "sequence-model": "the next symbol of a sequence",
     "self-organising": "features of images, learned without labels and gradients",
 }

@@ -37,7 +37,7 @@ class Audit:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes or labels; for regression, the name of the target."""
-        return self.task.names
+        return self.task.counted
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Usable images by class and part; a part that the data does not give is called "all"."""
