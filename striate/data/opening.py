@@ -13,6 +13,8 @@ from striate.data.pack.source import open_pack
 from striate.data.sources.arrays import open_npz
 from striate.data.sources.base import Source
 from striate.data.sources.boxes import holds_boxes, open_boxes
+from striate.data.sources.captions import FILES as CAPTIONS
+from striate.data.sources.captions import captions_file
 from striate.data.sources.cifar import is_cifar, open_cifar
 from striate.data.sources.folder import open_folder
 from striate.data.sources.idx import IDX_NAME, holds_idx, open_idx
@@ -28,7 +30,8 @@ from striate.errors import RequestError, nearest
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")  # of CIFAR's binary version
 ACCEPTED = (
-    "a folder of class folders, a folder with images/ and masks/, one with images and boxes (VOC, COCO, YOLO), a manifest (.csv, .jsonl, .json), an .npz file, a "
+    "a folder of class folders, one with images/ and masks/, or images/ and captions.txt, or with images and boxes (VOC, "
+    "COCO, YOLO), a manifest (.csv, .jsonl, .json), an .npz file, a "
     ".pack file, IDX files (...-images-idx3-ubyte), "
     "the binary version of CIFAR (a folder or its .tar.gz)"
 )
@@ -94,6 +97,8 @@ def _open_folder(path: Path, layout: str) -> Source:
         return open_masks(path)
     if layout == "auto" and holds_boxes(path):
         return open_boxes(path)
+    if layout == "auto" and (captions := captions_file(names)):
+        return open_manifest(path / captions)
     inside = [path / name for name in names if _could_be_opened(path / name)]
     try:
         source = open_folder(path, layout=layout)
@@ -124,7 +129,7 @@ def _open_file(path: Path) -> Source | None:
         return open_npz(path)
     if name.endswith(PACK):
         return open_pack(path)
-    if name.endswith(MANIFESTS):
+    if name.endswith(MANIFESTS) or name in CAPTIONS:
         return open_manifest(path)
     if IDX_NAME.fullmatch(path.name):
         return open_idx(path)

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from striate.errors import RequestError, unknown
 from striate.model import Model
-from striate.nets.backbone import Backbone, Normalise
+from striate.nets.backbone import Backbone, CaptionSearch, Normalise
 from striate.nets.base import Net, Network
 from striate.nets.build import create, create_for
 from striate.nets.catalog import check_registered
+from striate.nets.kinds import Captioner
 from striate.nets.state import load_arrays
 from striate.pixels import Images
 
@@ -64,6 +65,8 @@ def backbone_of(model: Model, layer: str = "") -> nn.Module:
     net = network_of(model)
     if layer and layer not in net.stages:
         raise unknown(f"layer of {model.net}", layer, net.stages)
+    if isinstance(net, Captioner):
+        return CaptionSearch(net, model.pixels, model.input_tensors).eval()
     return Backbone(net, model.pixels, embedding=bool(model.head), tensors=model.input_tensors, layer=layer).eval()
 
 

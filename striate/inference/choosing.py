@@ -11,10 +11,14 @@ from striate.inference.engine import PRECISIONS, Engine
 from striate.model import Model
 
 
-def choose_engine(wanted: str = "auto", precision: str = "float32") -> tuple[str, str]:
-    """The engine's name, and a message for the user, or "". int8 has one engine."""
+def choose_engine(wanted: str = "auto", precision: str = "float32", *, searched: bool = False) -> tuple[str, str]:
+    """The engine's name, and a message for the user, or "". int8 has one engine, and so has a task that is `searched`."""
     if wanted not in ("auto", "openvino", "torch"):
         raise unknown("engine", wanted, ("auto", "openvino", "torch"))
+    if searched:
+        if wanted == "openvino" or precision == "int8":
+            raise RequestError("captions are found by a search, which the engine 'torch' runs, in float32 or bfloat16")
+        return "torch", ""
     installed = importlib.util.find_spec("openvino") is not None
     if wanted == "openvino" and not installed:
         raise RequestError("engine 'openvino' is not installed; install it, or use the engine 'torch'")

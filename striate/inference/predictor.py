@@ -43,7 +43,7 @@ class Predictor(ImagePredictor):
     def __init__(self, model: Model, *, engine: str = "auto", precision: str = "auto", many: bool = False) -> None:
         self.model, self.many = model, many
         self.precision = str(model.metrics.get("precision", "float32")) if precision == "auto" else precision
-        self.engine_name, self.engine_note = choose_engine(engine, self.precision)
+        self.engine_name, self.engine_note = choose_engine(engine, self.precision, searched=model.task.searched)
         self.ood_detector = OODDetector.of(model)
         self.classifier_head = ClassifierHead.of(model)
 

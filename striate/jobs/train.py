@@ -196,8 +196,9 @@ def open_for_training(recipe: Recipe, data: Data) -> tuple[Source, list[str]]:
     if recipe.data.decisions:
         source, lines = apply_decisions(source, read_decisions(Path(recipe.data.decisions)))
         notes += lines
-    if source.task.dense and recipe.data.folds:
-        raise RequestError("--folds: masks and boxes have no cross-validation; hold images out with data.held_out")
+    if source.task.by_steps and recipe.data.folds:
+        what = "masks and boxes" if source.task.dense else source.task.wording.many
+        raise RequestError(f"--folds: {what} have no cross-validation; hold images out with data.held_out")
     check_balance(source.task, recipe.data.balance)
     check_head(source.task, recipe.head.kind)
     source.task.loss_name(recipe.loss.name)
@@ -265,7 +266,7 @@ def _announcement(source: Source, plan: Plan) -> tuple[str, ...]:
 
 def _idle(plan: Plan, recipe: Recipe, source: Source) -> list[str]:
     """A line on keys that are set but not used, if there are any."""
-    by_steps = source.task.dense and plan.strategy == "features"  # a decoder is trained by gradient steps
+    by_steps = source.task.by_steps and plan.strategy == "features"
     idle = recipe.idle("finetune" if by_steps else plan.strategy)
     return [f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}"] if idle else []
 

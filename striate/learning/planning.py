@@ -234,4 +234,27 @@ def _for_dense(seen: DataSummary, strategy: str, net: str) -> Plan:
     return Plan("features", chosen, f"{what}: a {part} on the maps of {BACKBONES[chosen]}, pretrained on ImageNet")
 
 
-PLANS = {"classifier": _for_classifiers, "segmenter": _for_dense, "detector": _for_dense}
+# Captioners
+
+CAPTIONERS = dict.fromkeys(("nic_lite0", "show_attend_tell_lite0"), DEFAULT_BACKBONE)  # and what they stand on
+
+
+def _for_captioners(seen: DataSummary, strategy: str, net: str) -> Plan:
+    chosen = net or next(iter(CAPTIONERS))
+    if strategy in ("scratch", "finetune", "best"):
+        raise RequestError(
+            f"strategy {strategy!r}: captions are learned on the maps of a frozen pretrained network; leave the "
+            "strategy out, or give 'features'"
+        )
+    if chosen not in CAPTIONERS:
+        raise RequestError(f"captions are learned by {' or '.join(CAPTIONERS)}, not {chosen!r}")
+    why = "requested" if strategy in STRATEGIES else f"an LSTM on the maps of {CAPTIONERS[chosen]}, which stays frozen"
+    return Plan("features", chosen, why)
+
+
+PLANS = {
+    "classifier": _for_classifiers,
+    "segmenter": _for_dense,
+    "detector": _for_dense,
+    "captioner": _for_captioners,
+}

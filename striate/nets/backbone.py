@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from striate.layers.whitening import GlobalContrast, Whiten
+from striate.nets.kinds import Captioner
 from striate.pixels import Pixels
 
 Tensors = Mapping[str, NDArray[np.float32]]
@@ -104,3 +105,16 @@ class Backbone(nn.Module):
             return pooled
         output: Tensor = net.embed(x) if self.embedding else net(x)
         return output
+
+
+class CaptionSearch(nn.Module):
+    """uint8 [N, H, W, C] -> the words of the captions that the search of a captioner finds: float32 [N, T], whole."""
+
+    def __init__(self, net: Captioner, pixels: Pixels, tensors: Tensors | None = None) -> None:
+        super().__init__()
+        self.net = net
+        self.normalise = Normalise(pixels, tensors)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Numbers of words."""
+        return self.net.caption(self.normalise(images)).float()

@@ -20,6 +20,7 @@ KINDS = {
     "classifier": "a class for each image",
     "segmenter": "a class for each pixel",
     "detector": "boxes of objects, and their classes",
+    "captioner": "a sentence for each image",
     "sequence-model": "the next symbol of a sequence",
     "self-organising": "features of images, learned without labels and gradients",
 }

@@ -9,9 +9,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from striate.errors import RequestError
+from striate.nets.check_captioner import CAPTIONER_CHECKS, CaptionerSubject
 from striate.nets.check_classifier import CHECKS, gradients
-from striate.nets.check_subject import CLOSE, COUNT, HALF_CLOSE, Found, Subject, gap
+from striate.nets.check_subject import CLOSE, COUNT, HALF_CLOSE, Found, Subject, gap, refused
 from striate.nets.kinds import Detector, Segmenter, SelfOrganising, SequenceModel
 from striate.tasks.detection_arrays import LOGITS, PREDICTED
 
@@ -92,14 +92,6 @@ def _self_organising(subject: Subject) -> SelfOrganising:
     return net
 
 
-def _refused(net: nn.Module, given: Tensor, what: str) -> Found:
-    try:
-        net(given)
-    except RequestError:
-        return
-    yield f"{what} are accepted", "call self.check(x) before the first layer"
-
-
 def _segmenter_outputs(subject: Subject) -> Found:
     if subject.make is None:
         return
@@ -114,12 +106,12 @@ def _segmenter_outputs(subject: Subject) -> Found:
 def _segmenter_refusals(subject: Subject) -> Found:
     net, channels, (height, width) = subject.seeded().eval(), subject.in_channels, subject.size
     assert isinstance(net, Segmenter)
-    yield from _refused(net, torch.zeros(1, channels + 1, height, width), f"images of {channels + 1} channels")
+    yield from refused(net, torch.zeros(1, channels + 1, height, width), f"images of {channels + 1} channels")
     if net.multiple > 1:
-        yield from _refused(net, torch.zeros(1, channels, height + 1, width), f"images of a height of {height + 1}")
+        yield from refused(net, torch.zeros(1, channels, height + 1, width), f"images of a height of {height + 1}")
     if net.minimum_size > 1:
         least = net.minimum_size - 1
-        yield from _refused(net, torch.zeros(1, channels, least, width), f"images of a height of {least}")
+        yield from refused(net, torch.zeros(1, channels, least, width), f"images of a height of {least}")
 
 
 def _segmenter_sizes(subject: Subject) -> Found:
@@ -198,10 +190,10 @@ def _sequence_outputs(subject: Subject) -> Found:
 
 def _sequence_refusals(subject: Subject) -> Found:
     net, symbols = _sequence_model(subject), subject.images(1)
-    yield from _refused(net, symbols.float(), "sequences of floats")
-    yield from _refused(net, symbols[0], "symbols without a batch")
-    yield from _refused(net, torch.full_like(symbols, subject.in_channels), "symbols out of range")
-    yield from _refused(net, torch.full_like(symbols, -1), "symbols below zero")
+    yield from refused(net, symbols.float(), "sequences of floats")
+    yield from refused(net, symbols[0], "symbols without a batch")
+    yield from refused(net, torch.full_like(symbols, subject.in_channels), "symbols out of range")
+    yield from refused(net, torch.full_like(symbols, -1), "symbols below zero")
 
 
 def _responses(subject: Subject) -> Found:
@@ -254,12 +246,12 @@ def _changed(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
 
 def _self_organising_refusals(subject: Subject) -> Found:
     net, channels, (height, width) = _self_organising(subject), subject.in_channels, subject.size
-    yield from _refused(net, torch.zeros(1, channels + 1, height, width), f"images of {channels + 1} channels")
+    yield from refused(net, torch.zeros(1, channels + 1, height, width), f"images of {channels + 1} channels")
     if net.input_size is not None:
-        yield from _refused(net, torch.zeros(1, channels, height + 1, width), f"images of a height of {height + 1}")
+        yield from refused(net, torch.zeros(1, channels, height + 1, width), f"images of a height of {height + 1}")
     if net.minimum_size > 1:
         least = net.minimum_size - 1
-        yield from _refused(net, torch.zeros(1, channels, least, width), f"images of a height of {least}")
+        yield from refused(net, torch.zeros(1, channels, least, width), f"images of a height of {least}")
 
 
 def _of(*names: str) -> dict[str, Callable[[Subject], Found]]:
@@ -271,6 +263,7 @@ SUBJECTS: dict[str, type[Subject]] = {
     "classifier": Subject,
     "segmenter": SegmenterSubject,
     "detector": DetectorSubject,
+    "captioner": CaptionerSubject,
     "sequence-model": SequenceSubject,
     "self-organising": SelfOrganisingSubject,
 }
@@ -292,6 +285,10 @@ CHECKS_OF: dict[str, dict[str, Callable[[Subject], Found]]] = {
         "sizes": _detector_sizes,
         "bfloat16": _segmenter_half,
         **_of("memory format", "export"),
+    },
+    "captioner": {
+        **_of("logits", "gradients", "state", "seed", "independence"),
+        **CAPTIONER_CHECKS,
     },
     "sequence-model": {
         **_of("logits"),

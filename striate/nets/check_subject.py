@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from striate.errors import RequestError
+
 COUNT = 4  # images of a batch
 PASSES = 16  # of which one at least has a gradient for each parameter: some nets leave parts out at random
 CLOSE = 1e-5  # of the largest logit: another order of the same sums
@@ -67,3 +69,12 @@ class Subject:
 def gap(one: Tensor, other: Tensor) -> float:
     """The largest difference, as a share of the largest value."""
     return float(((one.float() - other.float()).abs().max() / one.float().abs().max().clamp_min(1e-12)).detach())
+
+
+def refused(net: nn.Module, given: Tensor, what: str) -> Found:
+    """What is wrong if a network takes an input that it must refuse."""
+    try:
+        net(given)
+    except RequestError:
+        return
+    yield f"{what} are accepted", "call self.check(x) before the first layer"

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from striate.errors import RequestError
+from striate.layers.beam import beam_search
 from striate.nets.base import Network, under_tracer
 
 
@@ -119,3 +120,78 @@ class SelfOrganising(Network):
     def learn(self, image: Tensor) -> None:
         """Present one image [in_channels, H, W] and reinforce what responds to it."""
         raise NotImplementedError
+
+
+class WordDecoder(nn.Module):
+    """Maps of images -> the words of their captions, one after another. Word 0 begins a caption and ends it.
+
+    `start` gives the state before the first word, tensors [N, ...]; `step` takes a word [N] and a state, and gives
+    logits of the next word [N, classes] and the next state. `limit` is the largest number of words.
+    """
+
+    limit: int
+
+    def reduced(self, maps: Tensor) -> Tensor:
+        """What it takes of maps [N, c, h, w], in the same form: all, unless a decoder takes less."""
+        return maps
+
+    def start(self, maps: Tensor) -> tuple[Tensor, ...]:
+        """Maps [N, c, h, w] -> the state before the first word."""
+        raise NotImplementedError
+
+    def step(self, words: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Words [N] and a state -> logits of the next word [N, classes], and the next state."""
+        raise NotImplementedError
+
+    def forward(self, maps: Tensor, before: Tensor | None = None) -> Tensor:
+        """Maps [N, c, h, w] -> logits [N, T, classes], each after the words before.
+
+        before: int64 [N, T], the words before each, which begin with 0 (teacher forcing). None: each is the most
+        probable one after those before it, `limit` of them.
+        """
+        state, logits = self.start(maps), list[Tensor]()
+        word = torch.zeros_like(maps[:, 0, 0, 0], dtype=torch.long)
+        for place in range(self.limit if before is None else before.shape[1]):
+            if before is not None:
+                word = before[:, place]
+            one, state = self.step(word, state)
+            logits.append(one)
+            word = one.argmax(1)
+        return torch.stack(logits, 1)
+
+
+class Captioner(Network):
+    """A network that says in words what is in an image.
+
+    forward: images [N, in_channels, H, W] -> logits [N, limit, classes] of each word of the caption, after the most
+    probable words before it. Word 0 ends a caption, word 1 stands for unknown ones. `features` are the last map of the
+    stages, `head` is a WordDecoder, and `beam` the width of the search in `caption`.
+    """
+
+    kind = "captioner"
+    head: WordDecoder
+    beam: int
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images -> logits [N, limit, classes]."""
+        logits: Tensor = self.head(self.features(x))
+        return logits
+
+    def features(self, x: Tensor) -> Tensor:
+        """Images [N, in_channels, H, W] -> the last map [N, c, h, w]."""
+        self.check(x)
+        for stage in self.stages:
+            x = getattr(self, stage)(x)
+        return x
+
+    def caption(self, x: Tensor) -> Tensor:
+        """Images -> the words of the most probable caption that the beam search finds: int64 [N, limit]."""
+
+        def known(words: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+            logits, state = self.head.step(words, state)
+            if logits.shape[1] > 1:
+                logits = logits.index_fill(1, torch.ones(1, dtype=torch.long, device=logits.device), -torch.inf)
+            return logits, state
+
+        maps = self.features(x)
+        return beam_search(known, self.head.start(maps), limit=self.head.limit, beam=self.beam)[0]

@@ -1,6 +1,7 @@
 """Tasks: what a model predicts for an image, one module per task. NumPy only at import."""
 
 from striate.tasks.base import Evaluation, Task
+from striate.tasks.captioning import Captioning
 from striate.tasks.classification import Classification
 from striate.tasks.detection import Detection
 from striate.tasks.losses import Loss, Standardisation
@@ -12,6 +13,7 @@ from striate.tasks.values import Answer, LabelError, Metric, Strata, Target, Tar
 
 __all__ = [
     "Answer",
+    "Captioning",
     "Classification",
     "Detection",
     "Evaluation",

@@ -123,7 +123,8 @@ class Task(ABC):
     and its target is that name's index; such classes can be balanced, and sets of images split by them.
     dense: each image has many predictions, and its targets are moved with it: masks, uint8 [N, H, W], which are read with
     the images, so that the target of an image only says what is in its mask; or, where `boxes` says so, the rows of
-    `detection_arrays`. net_kind: of the networks that predict it, of `nets.catalog.KINDS`.
+    `detection_arrays`. searched: predictions are found by a search, step by step, which torch runs; no graph of one pass.
+    net_kind: of the networks that predict it, of `nets.catalog.KINDS`.
     report_examples: how many of the worst predictions a report takes the pictures of.
     """
 
@@ -139,6 +140,7 @@ class Task(ABC):
     one_class: ClassVar[bool] = False
     dense: ClassVar[bool] = False
     boxes: ClassVar[bool] = False
+    searched: ClassVar[bool] = False
     net_kind: ClassVar[str] = "classifier"
     report_examples: ClassVar[int] = SHOWN
 
@@ -157,6 +159,11 @@ class Task(ABC):
     def outputs(self) -> int:
         """The number of network outputs per image."""
         return len(self.names)
+
+    @property
+    def by_steps(self) -> bool:
+        """Whether it is trained by gradient steps whatever the strategy: there is no head that is fitted."""
+        return self.dense or self.searched
 
     @abstractmethod
     def collate(self, targets: Iterable[Target]) -> Targets:
@@ -181,9 +188,18 @@ class Task(ABC):
         """
         raise ValueError(f"{text[:60]!r}: targets of the task {self.kind!r} are not read from text")
 
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """What images are counted by, such as the classes: what `indices` are places of."""
+        return self.names
+
     def indices(self, target: Target) -> tuple[int, ...]:
-        """Indices of the names that a target has or is about."""
+        """Indices, in `counted`, of the names that a target has or is about."""
         return tuple(range(self.outputs))
+
+    def contradictory(self, targets: Sequence[Target]) -> bool:
+        """Whether these cannot all be right for the same image: by default where they differ."""
+        return len(set(targets)) > 1
 
     def reindexed(self, target: Target, index: Mapping[int, int]) -> Target:
         """The target where names have moved to other indices."""

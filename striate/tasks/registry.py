@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from striate.errors import RequestError, nearest
 from striate.tasks.base import Task
+from striate.tasks.captioning import Captioning
 from striate.tasks.classification import Classification
 from striate.tasks.detection import Detection
 from striate.tasks.multilabel import Multilabel
@@ -45,5 +46,5 @@ def task_from_dict(values: dict[str, Any], names: tuple[str, ...]) -> Task:
     return _KINDS[kind].from_dict({key: value for key, value in values.items() if key != "kind"}, names)
 
 
-for _task in (Classification, Multilabel, Regression, Segmentation, Detection):
+for _task in (Classification, Multilabel, Regression, Segmentation, Detection, Captioning):
     register(_task)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,14 @@ LARGEST = 8 * 2**30  # bytes of maps in memory
 AT_ONCE = 8  # images through the frozen part
 
 Lower = Callable[[Tensor], Tensor]
+
+
+class Maps(Protocol):
+    """Maps of images, in place of them: what a network's upper part takes."""
+
+    def of(self, places: Tensor, mirrored: Tensor | None = None) -> Tensor:
+        """Those at `places`, int64 [B], of the mirrored image where `mirrored` [B] says so: float32 [B, D]."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from striate.errors import RequestError
 from striate.recipe import Recipe
 from striate.tasks import Classification, Loss, Targets, Task
-from striate.training.cached_maps import CachedMaps
+from striate.training.cached_maps import Maps
 
 Values = Sequence[float] | Tensor
 # images uint8 [B, C, H, W], their sample numbers int64 [B], seed, epoch -> images of the same shape and type
@@ -58,7 +58,7 @@ class Examples:
     sampling_weights: NDArray[np.float64] | None = None
     augment: AugmentFunction | None = None
     normalise: nn.Module | None = None
-    maps: CachedMaps | None = None
+    maps: Maps | None = None
 
     def __post_init__(self) -> None:
         _check_targets(self.images, self.targets, self.task, self.among)

@@ -275,7 +275,7 @@ BAD_FILES = {
     "header only": (b"path,label\n", "lists no usable image"),
     "no path": (b"name,label\na.png,x\n", "no column path (or file, filename, image); it has name, label"),
     "near path": (b"pth,label\na.png,x\n", "did you mean 'path' by 'pth'?"),
-    "no target": (b"path,colour\na.png,x\n", "no column label, labels or number; it has path, colour"),
+    "no target": (b"path,colour\na.png,x\n", "no column label, labels, caption or number; it has path, colour"),
     "near target": (b"path,lable\na.png,x\n", "did you mean 'label' by 'lable'?"),
     "two targets": (b"path,label,number\na.png,x,1\n", "has the columns label and number; one of"),
     "two paths": (b"path,file,label\na.png,a.png,x\n", "two columns for the path, 'path' and 'file'"),

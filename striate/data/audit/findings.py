@@ -177,10 +177,10 @@ def kept_findings(
     here = {entry.item.key for entry in usable}
     groups: dict[str, list[Keys]] = defaultdict(list)
     for members in equal:
-        for kind in ["duplicate", *_conflicts([usable[place].item for place in members])]:
+        for kind in ["duplicate", *_conflicts(task, [usable[place].item for place in members])]:
             groups[kind].append(tuple(usable[place].item.key for place in members))
     for members in near:
-        for kind in _conflicts([usable[place].item for place in members]) or ["duplicate"]:
+        for kind in _conflicts(task, [usable[place].item for place in members]) or ["duplicate"]:
             groups[f"near-{kind}"].append(tuple(usable[place].item.key for place in members))
     single: dict[str, list[Remarked]] = {
         "mistyped": [
@@ -205,10 +205,10 @@ def kept_findings(
     return findings
 
 
-def _conflicts(items: Sequence[Item]) -> list[str]:
+def _conflicts(task: Task, items: Sequence[Item]) -> list[str]:
     """Conflicts among duplicates: contradicting targets, or leakage between parts."""
     parts = {item.part for item in items}
-    found = ["contradiction"] if len({item.target for item in items}) > 1 else []
+    found = ["contradiction"] if task.contradictory([item.target for item in items]) else []
     return found + (["leak"] if "train" in parts and parts & {"val", "test"} else [])
 
 

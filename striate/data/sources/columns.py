@@ -12,12 +12,13 @@ from typing import Any
 from striate.data.sources.base import SUFFIXES as IMAGES
 from striate.data.sources.rows import few
 from striate.errors import RequestError, printable
-from striate.tasks import Classification, Multilabel, Regression, Task
+from striate.tasks import Captioning, Classification, Multilabel, Regression, Task
 
 COLUMNS = {
     "path": ("path", "file", "filename", "image"),
     "label": ("label", "class"),
     "labels": ("labels",),
+    "caption": ("caption", "captions"),
     "number": ("number", "value", "target"),
     "split": ("split", "part"),
     "weight": ("weight",),
@@ -31,9 +32,15 @@ ALSO = {
     ),
     "label": ("class_name", "label_name", "category", "classname", "class name"),
     "labels": ("tags",),
+    "caption": ("sentence", "sentences"),
     "split": ("subset",),
 }  # fmt: skip
-TARGETS: dict[str, type[Task]] = {"label": Classification, "labels": Multilabel, "number": Regression}
+TARGETS: dict[str, type[Task]] = {
+    "label": Classification,
+    "labels": Multilabel,
+    "caption": Captioning,
+    "number": Regression,
+}
 ROLES = {name: role for role, names in COLUMNS.items() for name in names}
 OTHERS = {name: role for role, names in ALSO.items() for name in names}
 SIMILAR = 0.75  # of two names, for "did you mean"
@@ -74,6 +81,8 @@ def roles_of(path: Path, columns: Sequence[str], rows: Rows) -> tuple[dict[str, 
         role = OTHERS.get(column.strip().casefold(), "")
         if role and role not in roles and not (role in TARGETS and roles.keys() & TARGETS.keys()):
             roles[role] = column
+    if "caption" in roles and len(roles.keys() & TARGETS.keys()) > 1:
+        del roles["caption"]  # beside a class it is a remark, not the target
     targets = [roles[role] for role in TARGETS if role in roles]
     if "path" not in roles or not targets:
         known = _known_table(here, columns, rows)
@@ -85,9 +94,11 @@ def roles_of(path: Path, columns: Sequence[str], rows: Rows) -> tuple[dict[str, 
     if not targets:
         if one_hot := _one_hot(columns, roles, rows):
             return roles, one_hot
-        raise RequestError(f"{here} has no column label, labels or number; {_near(there, columns)}")
+        raise RequestError(f"{here} has no column label, labels, caption or number; {_near(there, columns)}")
     if len(targets) > 1:
-        raise RequestError(f"{here} has the columns {' and '.join(targets)}; one of label, labels or number is needed")
+        raise RequestError(
+            f"{here} has the columns {' and '.join(targets)}; one of label, labels, caption or number is needed"
+        )
     return roles, None
 
 

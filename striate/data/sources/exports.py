@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from striate.data.sources.captions import caption_rows, is_json_of_captions
 from striate.data.sources.rows import table_text
 from striate.errors import RequestError
 
@@ -20,7 +21,8 @@ _PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
 
 
 def json_rows(path: Path) -> Rows:
-    """The rows of a .json file: a list of objects, a COCO file of classes, or an export of Label Studio.
+    """The rows of a .json file: a list of objects, a COCO file of classes or captions, Karpathy's JSON of
+    captions, or an export of Label Studio.
 
     Raises RequestError for anything else, naming what was expected.
     """
@@ -30,6 +32,8 @@ def json_rows(path: Path) -> Rows:
     except (ValueError, RecursionError) as error:
         what = getattr(error, "msg", None) or "numbers or nesting too large"
         raise RequestError(f"the manifest {str(path)!r} is not JSON: {what}") from error
+    if is_json_of_captions(content):
+        return caption_rows(path, content)
     if isinstance(content, dict) and isinstance(content.get("images"), list):
         return _coco(path, content)
     if isinstance(content, list) and content and all(isinstance(row, dict) for row in content):
@@ -38,7 +42,7 @@ def json_rows(path: Path) -> Rows:
         return content
     raise RequestError(
         f"the manifest {str(path)!r} is none of these: a list of objects with path and label, a COCO file (images, "
-        "annotations, categories), an export of Label Studio"
+        "annotations, categories, or captions), Karpathy's JSON of captions, an export of Label Studio"
     )
 
 

@@ -1,6 +1,6 @@
 """A manifest as a source: a CSV, JSON-lines or JSON file of images and their targets.
 
-Columns: the image's path, one of label, labels or number, and if wanted split, weight and group; `columns.COLUMNS` has
+Columns: the image's path, one of label, labels, caption or number, and if wanted split, weight and group; `columns.COLUMNS` has
 all their names. An invalid row is set aside with its line; only a file that is not a manifest is an error.
 """
 
@@ -12,11 +12,13 @@ import math
 import posixpath
 import stat
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from striate.data.sources.base import Item, Oddity
+from striate.data.sources.captions import FOLDER, captioning, said_captions
 from striate.data.sources.columns import OTHERS, ROLES, TARGETS, OneHot, roles_of, unused
 from striate.data.sources.exports import json_rows
 from striate.data.sources.files import FileSource
@@ -95,27 +97,33 @@ def open_manifest(path: Path) -> FileSource:
     if left := unused(columns, roles, one_hot):
         notes.append(f"columns not used: {few(left)}")
     rows = _with_one_split(rows, aside, notes)
-    rows = _once_each(rows, aside, notes)
+    rows = (_joined if kind == "caption" else _once_each)(rows, aside, notes)
     if not rows:
         first = f"; e.g. {printable(aside[0].path)!r}, {printable(aside[0].why)}" if aside else ""
         why = f"{first} (paths are taken from {str(path.parent)!r})" if first else ""
         raise RequestError(f"the manifest {str(path)!r} lists no usable image{why}")
+    if kind == "caption":
+        items = tuple(Item(r.key, r.said, r.part, r.group, r.weight) for r in rows)
+        return _source(path, captioning(r.said for r in rows if isinstance(r.said, tuple)), items, aside, notes)
     if kind == "number" and len({row.said for row in rows}) == 2 and len(rows) > 2:
         notes.append(f"the numbers of {roles[kind]!r} have two values: name the column label to read them as classes")
     joined = join_names(Counter(name for row in rows for name in _names(row.said)), TARGETS[kind].wording.one)
     task = _task(path, TARGETS[kind], roles[kind], joined.names)
     place = {name: task.names.index(used) for name, used in joined.name.items()}
     items = tuple(Item(r.key, _target(place, r.said), r.part, r.group, r.weight) for r in rows)
-    return FileSource(
-        path.parent,
-        readable(path.stem),
-        str(path.resolve()),
-        task,
-        items,
-        tuple(aside),
-        tuple(notes),
-        reading=joined.notes,
-    )
+    return _source(path, task, items, aside, notes, joined.notes)
+
+
+def _source(
+    path: Path,
+    task: Task,
+    items: tuple[Item, ...],
+    aside: Sequence[Oddity],
+    notes: Sequence[str],
+    reading: tuple[str, ...] = (),
+) -> FileSource:
+    name, identity = readable(path.stem), str(path.resolve())
+    return FileSource(path.parent, name, identity, task, items, tuple(aside), tuple(notes), reading=reading)
 
 
 # Reading the formats
@@ -232,6 +240,11 @@ def _said(values: dict[str, Any], split: Splitting) -> Stated:
         if abs(number) > LARGEST:
             raise _BadRowError(f"the number {number:g} exceeds {LARGEST:g}; give it in a larger unit")
         return number
+    if "caption" in values:
+        try:
+            return said_captions(values["caption"])
+        except ValueError as error:
+            raise _NoLabelError(str(error)) from error
     given = values["labels"]
     if given in (None, ""):
         return ()
@@ -271,13 +284,14 @@ def _number(value: Any, what: str) -> float:
 
 
 def _key(value: Any, root: Path) -> str:
-    """The image's path below the manifest's folder, or from the top. Raises _BadRowError, _MissingFileError."""
+    """The image's path below the manifest's folder or the folder images beside it, or from the top. Raises _BadRowError, _MissingFileError."""
     if not _text(value, "path"):
         raise _BadRowError("no path")
     spelled = str(value)
     # As it stands, without blanks around it, and as Windows would have written it.
     reason = ""
-    for spelling in dict.fromkeys((spelled, spelled.strip(), spelled.strip().replace("\\", "/"))):
+    spellings = dict.fromkeys((spelled, spelled.strip(), spelled.strip().replace("\\", "/")))
+    for spelling in (*spellings, *(f"{FOLDER}/{one}" for one in spellings)):
         try:
             mode = (root / spelling).stat().st_mode
         except (OSError, ValueError) as error:
@@ -317,6 +331,26 @@ def _once_each(rows: list[_Row], aside: list[Oddity], notes: list[str]) -> list[
             lines = ", ".join(str(row.line) for row in twins[:5])
             aside.append(Oddity(key, "bad-row", f"lines {lines} contradict each other"))
     return [twins[0] for twins in same.values() if len({row.saying for row in twins}) == 1]
+
+
+def _joined(rows: list[_Row], aside: list[Oddity], notes: list[str]) -> list[_Row]:
+    """One row for each image, with the captions of all its rows; a caption that an image has twice counts once."""
+    same: dict[str, list[_Row]] = defaultdict(list)
+    for row in rows:
+        same[row.key].append(row)
+    kept, repeated = [], 0
+    for key, several in same.items():
+        if len({(row.part, row.group, row.weight) for row in several}) > 1:
+            lines = ", ".join(str(row.line) for row in several[:5])
+            aside.append(Oddity(key, "bad-row", f"lines {lines} contradict each other in split, group or weight"))
+            continue
+        captions = [caption for row in several if isinstance(row.said, tuple) for caption in row.said]
+        distinct = tuple(dict.fromkeys(captions))
+        repeated += len(captions) - len(distinct)
+        kept.append(dataclasses.replace(several[0], said=distinct))
+    if repeated:
+        notes.append(f"{repeated} captions repeat another one of their image, and are ignored")
+    return kept
 
 
 def _task(path: Path, task: type[Task], column: str, names: tuple[str, ...]) -> Task:

@@ -129,5 +129,5 @@ def _facts(plan: Plan, result: TrainResult) -> tuple[Fact, ...]:
 def names_fact(task: Task) -> Fact:
     """The number and names of the classes or labels; or the name of the regression target."""
     if not task.wording.names_listed:
-        return Fact("Target", first_names(task.names))
+        return Fact("Target", first_names(task.counted))
     return Fact(task.wording.many.capitalize(), number(len(task.names)), first_names(task.names))

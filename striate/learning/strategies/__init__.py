@@ -25,7 +25,7 @@ def train_as_planned(
 
     Raises RequestError for data that cannot be trained on.
     """
-    if not source.task.dense:  # masks and boxes are learned by gradient steps, whatever the strategy
+    if not source.task.by_steps:  # masks, boxes and captions are learned by gradient steps, whatever the strategy
         extensions.require_gradient_steps(plan.strategy)
     if plan.strategy == "scratch":
         from striate.learning.strategies import scratch  # imports torch
@@ -36,6 +36,10 @@ def train_as_planned(
         from striate.learning.strategies import dense  # imports torch
 
         return plan, dense.train(source, plan, summary, recipe, context, extensions)
+    if source.task.searched:
+        from striate.learning.strategies import captions  # imports torch
+
+        return plan, captions.train(source, plan, recipe, context, extensions)
     if plan.strategy == "finetune":
         from striate.learning.strategies import finetune  # imports torch
 

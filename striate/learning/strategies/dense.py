@@ -21,12 +21,12 @@ from striate.errors import RequestError
 from striate.inference.backbones import network_of
 from striate.learning.checks import TIMED
 from striate.learning.context import RunContext
+from striate.learning.dense_defaults import dense_defaults
 from striate.learning.evaluating import evaluate, train_with_folds
 from striate.learning.extensions import Extensions
-from striate.learning.dense_defaults import dense_defaults
 from striate.learning.mirroring import with_tested_flip
 from striate.learning.planning import BACKBONES, DataSummary, Plan, dense_pixels
-from striate.learning.prepare import Prepared, prepare_images
+from striate.learning.prepare import prepare_images
 from striate.learning.result import TrainResult
 from striate.learning.trainer import InitialState, Trainer
 from striate.model import Model

@@ -1,0 +1,252 @@
+"""Strategy "features" for captions: a decoder of words on the maps of a frozen pretrained network.
+
+The maps of all images are computed once. A step of training sees pairs of an image and one of its captions, and learns
+each word from those before it (teacher forcing); captions are then found by beam search.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from striate.data.augment.augmentation import Augmentation
+from striate.data.sources.base import Source
+from striate.errors import RequestError
+from striate.inference.engine import engine_version
+from striate.learning.checks import TIMED
+from striate.learning.context import RunContext
+from striate.learning.extensions import Extensions
+from striate.learning.neighbours import neighbour_captions
+from striate.learning.planning import CAPTIONERS, Plan
+from striate.learning.prepare import Prepared, prepare_images
+from striate.learning.result import Evidence, TrainResult, evaluated
+from striate.learning.split import Split
+from striate.learning.trainer import InitialState, Trainer
+from striate.model import Model
+from striate.nets.backbone import normalisation
+from striate.nets.build import create_for
+from striate.nets.kinds import Captioner, WordDecoder
+from striate.nets.state import load_arrays
+from striate.progress import Progress
+from striate.recipe import Recipe
+from striate.recipe.optimizers import AUTO
+from striate.tasks.captioning_evaluation import CaptioningEvaluation
+from striate.tasks.next_word import NextWord
+from striate.tasks.words import PAD, TOKENISER, encoded, vocabulary
+from striate.training.cached_maps import CachedMaps, cache_maps
+from striate.training.examples import Examples
+from striate.weights.models import pretrained
+
+DEFAULTS = {"train.epochs": 15, "optimizer.lr": 1e-3}
+
+
+def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, extensions: Extensions) -> TrainResult:
+    """Train the decoder of `plan.net`. Raises RequestError for what captions do not have."""
+    _check(recipe, extensions)
+    backbone = pretrained(CAPTIONERS[plan.net])
+    prepared = prepare_images(source, backbone.pixels, _with_defaults(recipe), context, larger=False)
+    start = OnMaps(backbone, context.progress)
+    training = _next_words(prepared, plan.net)
+    trainer = Trainer(plan.net, training, context, start.initial, extensions)
+    trainer = trainer.with_recipe(context.recorded(trainer.recipe))
+    split = prepared.split
+    with context.stage("train"):
+        validated = split.rows("val") or split.held_out_rows
+        fitted = trainer.fit(split.rows("train"), validated, lambda row: context.log("epoch", row))
+    task = split.audit.task.with_names(trainer.task.names)
+    model = dataclasses.replace(fitted.model, task=task)
+    with context.stage("predict"):
+        predictor = trainer.predictor(model)
+        predictions = predictor.predictions(trainer.images.exact(split.held_out_rows))
+    evaluation, _ = evaluated(split, task, predictions, None, extensions.metrics)
+    if evaluation.total:
+        assert isinstance(evaluation, CaptioningEvaluation)
+        baseline = neighbour_captions(start.vectors(trainer), split)
+        evaluation = dataclasses.replace(evaluation, baseline=baseline)
+    return TrainResult(
+        model=model,
+        recipe=trainer.recipe.updated({"inference.precision": predictor.precision}),
+        split=split,
+        evaluation=evaluation,
+        engine=f"{predictor.engine_name} {engine_version(predictor.engine_name)}, {predictor.precision}",
+        precision=predictor.precision,
+        history=fitted.history,
+        evidence=Evidence(),
+        facts={**_facts(trainer), "weights": backbone.training},
+        notes=fitted.notes,
+    )
+
+
+def _check(recipe: Recipe, extensions: Extensions) -> None:
+    """Raise RequestError, before any work, for what does not go with captions."""
+    if recipe.data.ood:
+        raise RequestError("--ood: a captioner has no detector of OOD images")
+    if recipe.head.learning_curve:
+        raise RequestError("--learning-curve is of heads on one vector for each image; captions have a decoder instead")
+    if recipe.optimizer.lr == AUTO:
+        raise RequestError(f"the learning rate of captions is not searched for: give one, such as {1e-3:g}")
+    moves = Augmentation.of(recipe.augment.settled({})).transforms
+    if extensions.augment is not None or set(moves) - {"flip"}:
+        raise RequestError("captions are learned on cached maps: the only augmentation is --set augment.flip=0.5")
+
+
+def _with_defaults(recipe: Recipe) -> Recipe:
+    plain, changes = Recipe(), dict[str, object]()
+    if recipe.optimizer == plain.optimizer:
+        changes["optimizer.name"] = "adamw"
+    recipe = recipe.updated(changes)
+    unset = {key: value for key, value in DEFAULTS.items() if recipe.value(key) is None}
+    smoothing = {"loss.label_smoothing": 0.0} if recipe.loss.label_smoothing is None else {}
+    timed = {key: value for key, value in TIMED.items() if recipe.value(key) == "auto"}
+    return recipe.updated({**unset, **smoothing, **timed, "augment": recipe.augment.settled({})})
+
+
+def _facts(trainer: Trainer) -> dict[str, Any]:
+    """What the model file and the log tell of the training."""
+    recipe = trainer.recipe
+    return {
+        "train.epochs": recipe.train.epochs,
+        "optimizer.lr": recipe.optimizer.peak,
+        "words": len(trainer.task.names),
+        "tokeniser": TOKENISER,
+    }
+
+
+def _next_words(prepared: Prepared, net: str) -> Prepared:
+    """The same data for training: targets are captions as numbers of words, int64 [N, captions, limit]."""
+    split, rows = prepared.split, prepared.split.rows("train")
+    names = vocabulary(one for row in rows for one in split.audit.usable[row].item.target)
+    task = NextWord(names)
+    with torch.device("meta"):
+        made = create_for(task, net, options=prepared.recipe.net.options)
+    assert isinstance(made, Captioner)
+    audit = dataclasses.replace(split.audit, task=task)
+    numbers = partial(_numbers, split, names, made.head.limit)
+    return dataclasses.replace(prepared, split=dataclasses.replace(split, audit=audit, masks=numbers))
+
+
+def _numbers(split: Split, names: tuple[str, ...], limit: int, rows: list[int]) -> NDArray[np.int64]:
+    return encoded([split.audit.usable[row].item.target for row in rows], names, limit)
+
+
+class OnMaps:
+    """The start of training a decoder of words: a pretrained network, whose maps of all images are computed once."""
+
+    def __init__(self, backbone: Model, progress: Progress) -> None:
+        self.backbone, self.progress = backbone, progress
+        self._maps: CachedMaps | None = None
+        self._shape: tuple[int, int, int] = (0, 0, 0)
+
+    def initial(self, trainer: Trainer, rows: list[int]) -> InitialState:
+        """The pretrained stages under a decoder of random weights."""
+        pixels = trainer.data.pixels
+        net = create_for(
+            trainer.task,
+            trainer.net,
+            in_channels=pixels.channels,
+            input_size=(pixels.height, pixels.width),
+            options=trainer.recipe.net.options,
+        )
+        assert isinstance(net, Captioner)
+        head = {name: value.detach().numpy() for name, value in net.state_dict().items() if name.startswith("head.")}
+        below = {name: value for name, value in self.backbone.tensors.items() if name in net.state_dict()}
+        load_arrays(net, {**below, **head})
+        maps = self._cached(net, trainer)
+        return InitialState(net, pixels, frozen=_Lower(net.head, self._shape, maps, trainer))
+
+    def vectors(self, trainer: Trainer) -> NDArray[np.float32]:
+        """The mean of each usable image's map: float32 [usable, c]."""
+        assert self._maps is not None
+        rows = list(range(len(trainer.data.split.parts)))
+        maps = self._maps.of(trainer.images.indices(rows))
+        return np.asarray(maps.reshape(len(rows), self._shape[0], -1).mean(2).numpy())
+
+    def _cached(self, net: Captioner, trainer: Trainer) -> CachedMaps:
+        """The maps; their mean, where the decoder takes nothing else."""
+        if self._maps is None:
+            images = trainer.images.evaluation_tensor()
+
+            def lower(x: Tensor) -> Tensor:
+                maps = net.head.reduced(net.features(x))
+                self._shape = (maps.shape[1], maps.shape[2], maps.shape[3])
+                return maps.flatten(1)
+
+            net.eval()
+            with self.progress.bar("The maps of the images", len(images)) as bar:
+                self._maps = cache_maps(
+                    lower,
+                    images,
+                    normalisation(trainer.data.pixels),
+                    mirrored=bool(trainer.recipe.augment.flip),
+                    done=bar.advance,
+                )
+        return self._maps
+
+
+@dataclass(frozen=True, eq=False)
+class _Lower:
+    """The stages of a network as its frozen part: see `striate.learning.trainer.Frozen`."""
+
+    head: WordDecoder
+    shape: tuple[int, int, int]
+    maps: CachedMaps
+    trainer: Trainer
+
+    @property
+    def upper(self) -> nn.Module:
+        """The decoder on maps joined to words."""
+        return _TeacherForced(self.head, self.shape)
+
+    def examples(self, examples: Examples) -> Examples:
+        """Pairs of an image and one of its captions. Images are not read: maps stand for them."""
+        captions = examples.targets  # [N, captions, limit]
+        image, caption = (captions[:, :, 0] != PAD).nonzero(as_tuple=True)
+        targets = captions[image, caption]
+        assert examples.among is not None
+        weights = examples.sample_weights
+        before = torch.cat([torch.zeros_like(targets[:, :1]), targets[:, :-1].clamp_min(0)], 1)
+        return dataclasses.replace(
+            examples,
+            images=examples.images[:1].expand(len(targets), *examples.images.shape[1:]),
+            targets=targets,
+            among=None,
+            sample_weights=None if weights is None else weights[image],
+            maps=_MapsAndWords(self.maps, examples.among[image], before),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _MapsAndWords:
+    """Of each pair the image's maps and the words before each word: see `striate.training.cached_maps.Maps`.
+
+    places [P]: of the images among the maps. before: int64 [P, T].
+    """
+
+    maps: CachedMaps
+    places: Tensor
+    before: Tensor
+
+    def of(self, places: Tensor, mirrored: Tensor | None = None) -> Tensor:
+        """Float32 [B, D + T]."""
+        return torch.cat([self.maps.of(self.places[places], mirrored), self.before[places].float()], 1)
+
+
+class _TeacherForced(nn.Module):
+    """A decoder of words on flat maps joined to the words before: [B, D + T] -> logits [B, T, words]."""
+
+    def __init__(self, head: WordDecoder, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.head, self.shape = head, shape
+
+    def forward(self, joined: Tensor) -> Tensor:
+        """Logits of each word."""
+        size = self.shape[0] * self.shape[1] * self.shape[2]
+        logits: Tensor = self.head(joined[:, :size].reshape(-1, *self.shape), joined[:, size:].long())
+        return logits
