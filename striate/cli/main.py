@@ -33,6 +33,7 @@ VERBS = (
     "search",
     "compose",
     "read",
+    "style",
     "compare",
     "benchmark",
     "ensemble",
