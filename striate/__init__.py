@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from striate.jobs.search import evaluate_search, near_duplicates, search
     from striate.jobs.search_architecture import search_architecture
     from striate.jobs.serve import serve
+    from striate.jobs.style import style, train_style
     from striate.jobs.train import train
     from striate.jobs.tune import tune
     from striate.layers.batch_statistics import recalibrate
@@ -112,9 +113,11 @@ __all__ = [
     "search_architecture",
     "serve",
     "show",
+    "style",
     "swap_activation",
     "swap_norm",
     "train",
+    "train_style",
     "tune",
 ]
 
@@ -164,12 +167,14 @@ _HOMES = {
     "search_architecture": "jobs.search_architecture",
     "serve": "jobs.serve",
     "show": "jobs.catalogue",
+    "style": "jobs.style",
     "recalibrate": "layers.batch_statistics",
     "register": "nets.own",
     "reproduce": "jobs.reproduce",
     "swap_activation": "nets.activations",
     "swap_norm": "nets.norms",
     "train": "jobs.train",
+    "train_style": "jobs.style",
     "tune": "jobs.tune",
 }
 

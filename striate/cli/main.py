@@ -34,6 +34,7 @@ VERBS = (
     "search",
     "compose",
     "read",
+    "style",
     "compare",
     "benchmark",
     "ensemble",
