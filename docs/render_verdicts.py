@@ -13,8 +13,8 @@ RECORDS = DOCS.parent / "benchmarks" / "records" / "studies"
 INTRODUCTION = """# Verdicts of the studies
 
 What `striate reproduce` found so far, generated from `benchmarks/records/studies` by `python docs/render_verdicts.py`.
-The rule of each claim is in the study's file and was written before its first run. At the scale `quick` most experiments
-are too small to decide; `cpu` is what two cores do in an hour. [How studies work](studies.md).
+The rule of each claim is in the study's file and was written before its first run. At the scale `quick` most
+experiments are too small to decide; `cpu` is what two cores do in an hour. [How studies work](studies.md).
 """
 
 
