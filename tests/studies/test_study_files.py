@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
+from named_tests import ROOT, rendered_by
 
 from striate.nets.build import create_classifier
 from striate.nets.catalog import entry
@@ -45,3 +48,12 @@ def test_every_network_of_a_study_can_be_made() -> None:
                 known.name, classes=10, in_channels=known.in_channels, input_size=known.input_size,
                 options=one.net.options or {},
             )  # fmt: skip
+
+
+def test_the_verdicts_of_the_documentation_are_those_of_the_records() -> None:
+    text = (ROOT / "docs" / "verdicts.md").read_text("utf-8")
+    assert text == rendered_by("render_verdicts"), "run python docs/render_verdicts.py"
+    for path in (ROOT / "benchmarks" / "records" / "studies").glob("*.json"):
+        facts = json.loads(path.read_text("utf-8"))
+        study = catalog.study(facts["study"])
+        assert [claim["claim"] for claim in facts["claims"]] == [claim.text for claim in study.claims]

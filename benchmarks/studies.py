@@ -1,0 +1,75 @@
+"""Run studies and record their results: python benchmarks/studies.py WORK --scale quick [STUDY ...]
+
+Each study's result goes to benchmarks/records/studies/NAME-SCALE.json, with the machine and the date, and from there to
+the table of verdicts in the documentation. WORK keeps the trainings: the same command goes on with what is not done.
+CIFAR-10 and MNIST are those of the test data; of CIFAR-10 there are 5,000 training images, as many as "cpu" takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from recording import DATA, ROOT, machine
+
+import striate
+from striate.errors import RequestError
+from striate.progress import Progress
+from striate.studies import catalog
+
+FOLDER = ROOT / "benchmarks" / "records" / "studies"
+SETS = {"cifar10": "cifar10_lossless_5k.npz", "mnist": "mnist.npz"}  # of the test data
+
+
+class Lines(Progress):
+    """Prints the lines."""
+
+    def say(self, line: str) -> None:
+        """Print it."""
+        print(line, flush=True)
+
+
+def main() -> None:
+    """Run and record each study; those that cannot be run are told."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("work", type=Path, help="folder of the trainings and pages")
+    options.add_argument("studies", nargs="*", metavar="STUDY", help="default: all")
+    options.add_argument("--scale", choices=("quick", "cpu"), default="quick")
+    chosen = options.parse_args()
+    for name in chosen.studies or catalog.names():
+        wanted = catalog.study(name).at(chosen.scale).data
+        data = DATA / SETS[wanted] if wanted in SETS else None
+        try:
+            done = striate.reproduce(
+                [name], scale=chosen.scale, out=chosen.work, data=data, weights=DATA / "weights", progress=Lines()
+            )
+        except RequestError as error:
+            print(f"{name}: not run: {error}", flush=True)
+            continue
+        for outcome in done.outcomes:
+            record(outcome.as_dict() | {"data": wanted or outcome.data or "none"})
+        print("\n".join(done.lines()), flush=True)
+
+
+def record(result: dict[str, object]) -> None:
+    """Write a result with what it was measured on."""
+    name, scale = result["study"], result["scale"]
+    facts = {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "machine": machine(),
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in ("striate", "torch", "numpy")},
+        "command": f"striate reproduce {name} --scale {scale}",
+        "n": result["seeds"],
+        **result,
+    }
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    (FOLDER / f"{name}-{scale}.json").write_text(json.dumps(facts, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
