@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.inference.backbones import backbone_of
+from striate.inference.backbones import backbone_of, net_of
 from striate.inference.ood import NEIGHBOURS, OODDetector
 from striate.model import AnyModel, Ensemble, Model
+from striate.nets.backbone import normalisation
 from striate.storage import json_text
 
 
@@ -82,6 +83,27 @@ def _head(model: Model) -> nn.Module:
         if bias is not None:
             head.bias.copy_(torch.from_numpy(np.array(bias)))
     return head
+
+
+class Predictions(nn.Module):
+    """Images [N, C, H, W], 0..255 at the network's input size, cropped -> predictions [N, outputs], without distances.
+
+    It is `OutputLayers` with the channels before the pixels, as a graph has them.
+    """
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.net = net_of(model)
+        self.embedding = bool(model.head)
+        self.normalise = normalisation(model.pixels, model.input_tensors)
+        self.activation = _ACTIVATIONS[model.task.activation]
+        self.head = _head(model)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The predictions."""
+        x = self.normalise(images)
+        predictions: Tensor = self.activation(self.head(self.net.embed(x) if self.embedding else self.net(x)))
+        return predictions
 
 
 class Top(nn.Module):
