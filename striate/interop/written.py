@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from striate.interop.aten import graph_of
 from striate.interop.graph import Graph
+from striate.interop.graph_net import GraphNet
 from striate.interop.output_layers import Predictions, ood_threshold
 from striate.model import Model
 from striate.pixels import Images, Pixels
@@ -55,3 +57,16 @@ def cropping(pixels: Pixels) -> str:
     if pixels.rule == "squash":
         return f"the whole image is resized to {size} by {filtered}"
     return f"larger images are shrunk to fit {size} by {filtered}, then centred on {pixels.fill}"
+
+
+def rows_run(graph: Graph) -> Run:
+    """The rows that a file is written from, run by torch: for formats that nothing here can run."""
+    net = GraphNet(graph).eval()
+
+    def run(crops: Images) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            found = net(torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2))).float())
+        assert isinstance(found, torch.Tensor)
+        return found.numpy()
+
+    return run
