@@ -32,7 +32,7 @@ class ModelEvaluation:
     """The evaluation of a model on labelled images. audit: of these images. engine, precision: of inference.
 
     views: over which predictions were averaged, "" for the plain one alone; then `plain` is the evaluation of that one,
-    and `gain` what averaging brought.
+    and `gain` what averaging brought. hint: a line for the user on what would do better, "" for none.
     """
 
     evaluation: Evaluation
@@ -42,6 +42,7 @@ class ModelEvaluation:
     views: str = ""
     plain: Evaluation | None = None
     gain: PairedGain | None = None
+    hint: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as JSON values; shares are 0..1."""
@@ -50,6 +51,7 @@ class ModelEvaluation:
             "engine": f"{self.engine} {engine_version(self.engine)}",
             "precision": self.precision,
             "set_aside": self.audit.as_dict()["set_aside"],
+            **({"hint": self.hint} if self.hint else {}),
         }
         if self.plain is not None and self.gain is not None:
             plain = or_none(self.plain.score)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
-from striate.data.opening import Data
+from striate.data.opening import Data, open_source
 from striate.inference.evaluation import ModelEvaluation
+from striate.inference.predictor import Predictor
 from striate.jobs.load import load_calibrated
+from striate.jobs.pixel_hint import pixel_hint
 from striate.progress import Progress
 from striate.tasks.values import MetricFunction
 
@@ -33,7 +36,11 @@ def evaluate(
     metrics: custom functions (predictions, targets) -> float, by name.
     precision: "float32", "bfloat16", "int8", or "auto", as the model was evaluated. calibrate: labelled images that
     int8 is calibrated and checked on, by default those the model was trained on; see `striate.quantize`.
+    An imported network whose pixels may have been named wrongly gets a `hint`.
     Raises RequestError if the data have another task, or share no class with the model.
     """
     predictor = load_calibrated(model, engine=engine, precision=precision, calibrate=calibrate, progress=progress)
-    return predictor.evaluate(data, part=part, views=views, metrics=metrics, progress=progress)
+    source = open_source(data)
+    found = predictor.evaluate(source, part=part, views=views, metrics=metrics, progress=progress)
+    hint = pixel_hint(predictor.model, source, part) if isinstance(predictor, Predictor) else ""
+    return replace(found, hint=hint)

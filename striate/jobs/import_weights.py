@@ -113,7 +113,7 @@ def import_weights(
         strategy="imported",
         training=_provenance(Path(file), offer, published, checkpoint),
     )
-    _require_finite_outputs(Path(file), model)
+    require_finite_outputs(Path(file), model)
     for path in paths:
         write(path, model)
     return Imported(paths, model, checkpoint.what, published)
@@ -135,7 +135,7 @@ def _require_finite(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
             raise RequestError(f"{str(file)!r} is damaged: {wrong} are NaN or infinite")
 
 
-def _require_finite_outputs(file: Path, model: Model) -> None:
+def require_finite_outputs(file: Path, model: Model) -> None:
     """Raise RequestError for weights with which the network overflows: their values alone do not show it."""
     pixels = model.pixels
     noise = np.random.default_rng(0).integers(0, 256, (1, pixels.height, pixels.width, pixels.channels), dtype=np.uint8)

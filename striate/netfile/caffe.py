@@ -39,7 +39,7 @@ def net_file(text: str, shape: tuple[int, int, int] | None = None) -> str:
     layers = list(_connected(_layers(found)))
     if not layers:
         raise RequestError("the prototxt has no layer of a network")
-    side = shape or _shape(found)
+    side = shape or image_shape(found)
     classes, layers = _with_classes(layers)
     name = re.sub(r"\W", "_", str(found.get("name", ["net"])[0]), flags=re.ASCII)[:60]
     name = name if re.match(r"[A-Za-z_]", name) else f"net_{name}"
@@ -54,11 +54,11 @@ def _layers(found: Message) -> Iterator[Layer]:
     for number, one in enumerate((*found.get("layers", ()), *found.get("layer", ()))):
         if not isinstance(one, Mapping):
             raise RequestError(f"a layer of the prototxt is {shown(one)}, and no message")
-        kind = _OLD.get(_text(one, "type", ""), _text(one, "type", ""))
-        name = printable(_text(one, "name", kind))
+        kind = FIRST_FORMAT.get(text_of(one, "type", ""), text_of(one, "type", ""))
+        name = printable(text_of(one, "name", kind))
         inputs = tuple(versions.get(blob, blob) for blob in map(str, one.get("bottom", ())))
         tops = [str(top) for top in one.get("top", ())]
-        if kind in LEFT_OUT or _phase(one) == "TEST":
+        if kind in LEFT_OUT or phase_of(one) == "TEST":
             continue
         if not inputs or len(tops) != 1:
             raise RequestError(f"layer {shown(name)} of the prototxt has {len(inputs)} inputs and {len(tops)} outputs")
@@ -75,11 +75,11 @@ def _layers(found: Message) -> Iterator[Layer]:
         yield before
 
 
-def _phase(one: Message) -> str:
-    return next((_text(rule, "phase", "") for rule in one.get("include", ()) if isinstance(rule, Mapping)), "")
+def phase_of(one: Message) -> str:
+    return next((text_of(rule, "phase", "") for rule in one.get("include", ()) if isinstance(rule, Mapping)), "")
 
 
-def _text(message: Message, field: str, default: str) -> str:
+def text_of(message: Message, field: str, default: str) -> str:
     value = message.get(field, [default])[0]
     return str(value)
 
@@ -101,7 +101,7 @@ def _connected(layers: Iterator[Layer]) -> list[Layer]:
     return kept[::-1]
 
 
-def _shape(found: Message) -> tuple[int, int, int]:
+def image_shape(found: Message) -> tuple[int, int, int]:
     """Channels, height and width, from an Input layer, `input_dim`, `input_shape`, or the crop of the data."""
     dims = [str(dim) for dim in found.get("input_dim", ())]
     for shape in found.get("input_shape", ()):
@@ -111,7 +111,7 @@ def _shape(found: Message) -> tuple[int, int, int]:
             dims = dims or [str(dim) for shape in part.get("shape", ()) for dim in shape.get("dim", ())]
         for part in (*one.get("transform_param", ()), *one.get("data_param", ())):
             if not dims and "crop_size" in part:
-                dims = ["1", "3", *2 * [_text(part, "crop_size", "")]]
+                dims = ["1", "3", *2 * [text_of(part, "crop_size", "")]]
     if len(dims) != 4 or not all(re.fullmatch(r"\d{1,6}", dim, re.ASCII) for dim in dims):
         raise RequestError("the prototxt does not say the shape of an image: give it, as channels, height, width")
     channels, height, width = (int(dim) for dim in dims[1:])
@@ -184,7 +184,7 @@ def _words(kind: str, one: Message, name: str) -> str:
         raise RequestError(f"layer {name!r} of the prototxt: {error}") from error
 
 
-def _part(one: Message, name: str) -> Message:
+def own_part(one: Message, name: str) -> Message:
     """A layer's own values."""
     part = one.get(name, [{}])[0]
     if not isinstance(part, Mapping):
@@ -192,32 +192,32 @@ def _part(one: Message, name: str) -> Message:
     return part
 
 
-def _number(part: Message, field: str, default: int | None = None) -> int:
-    value = _text(part, field, "" if default is None else str(default))
+def whole_number(part: Message, field: str, default: int | None = None) -> int:
+    value = text_of(part, field, "" if default is None else str(default))
     if not re.fullmatch(r"\d{1,8}", value, re.ASCII):
         raise RequestError(f"{field} is a whole number, not {shown(value)}")
     return int(value)
 
 
-def _sides(part: Message, field: str, short: str, default: int | None) -> tuple[int, int]:
+def both_sides(part: Message, field: str, short: str, default: int | None) -> tuple[int, int]:
     """Height and width of a kernel, a stride or a padding, which may be written as one number, two, or by side."""
     if f"{short}_h" in part or f"{short}_w" in part:
-        return _number(part, f"{short}_h", default), _number(part, f"{short}_w", default)
+        return whole_number(part, f"{short}_h", default), whole_number(part, f"{short}_w", default)
     values = [str(value) for value in part.get(field, ())]
     if len(values) == 2:
-        return _number({field: values[:1]}, field), _number({field: values[1:]}, field)
-    both = _number(part, field, default)
+        return whole_number({field: values[:1]}, field), whole_number({field: values[1:]}, field)
+    both = whole_number(part, field, default)
     return both, both
 
 
 def _window(part: Message) -> tuple[str, str, tuple[int, int], tuple[int, int]]:
     """Of a kernel: it and the stride as in a word, its sides, and the padding."""
-    kernel = _sides(part, "kernel_size", "kernel", None)
-    stride = _sides(part, "stride", "stride", 1)
+    kernel = both_sides(part, "kernel_size", "kernel", None)
+    stride = both_sides(part, "stride", "stride", 1)
     if stride[0] != stride[1]:
         raise RequestError(f"a stride of {stride[0]} x {stride[1]} has no word: both are equal in a net file")
     text = str(kernel[0]) if kernel[0] == kernel[1] else f"{kernel[0]}x{kernel[1]}"
-    return text, str(stride[0]), kernel, _sides(part, "pad", "pad", 0)
+    return text, str(stride[0]), kernel, both_sides(part, "pad", "pad", 0)
 
 
 def _padding(padding: tuple[int, int]) -> str:
@@ -225,33 +225,33 @@ def _padding(padding: tuple[int, int]) -> str:
 
 
 def _convolution(one: Message) -> str:
-    part = _part(one, "convolution_param")
+    part = own_part(one, "convolution_param")
     text, stride, kernel, padding = _window(part)
-    dilation, groups = _number(part, "dilation", 1), _number(part, "group", 1)
+    dilation, groups = whole_number(part, "dilation", 1), whole_number(part, "group", 1)
     half = tuple((dilation * (side - 1) + 1) // 2 for side in kernel)
-    words = f"conv{text}-{_number(part, 'num_output')}" + (f"/{stride}" if stride != "1" else "")
+    words = f"conv{text}-{whole_number(part, 'num_output')}" + (f"/{stride}" if stride != "1" else "")
     words += (_padding(padding) if padding != half else "") + (f" groups={groups}" if groups > 1 else "")
     words += f" dilation={dilation}" if dilation > 1 else ""
-    return words + (" nobias" if _text(part, "bias_term", "true") == "false" else "")
+    return words + (" nobias" if text_of(part, "bias_term", "true") == "false" else "")
 
 
 def _pooling(one: Message) -> str:
-    part = _part(one, "pooling_param")
-    pool = {"MAX": "maxpool", "0": "maxpool", "AVE": "avgpool", "1": "avgpool"}.get(_text(part, "pool", "MAX"))
+    part = own_part(one, "pooling_param")
+    pool = {"MAX": "maxpool", "0": "maxpool", "AVE": "avgpool", "1": "avgpool"}.get(text_of(part, "pool", "MAX"))
     if pool is None:
-        raise RequestError(f"the pooling {_text(part, 'pool', '')} has no word; MAX and AVE have")
-    if _text(part, "global_pooling", "false") == "true":
+        raise RequestError(f"the pooling {text_of(part, 'pool', '')} has no word; MAX and AVE have")
+    if text_of(part, "global_pooling", "false") == "true":
         return f"global{pool}"
     text, stride, _, padding = _window(part)
     # Caffe rounds the size of a pooling up, unless it is told not to.
-    ceil = "" if _text(part, "round_mode", "CEIL") == "FLOOR" else " ceil"
+    ceil = "" if text_of(part, "round_mode", "CEIL") == "FLOOR" else " ceil"
     return f"{pool}{text}/{stride}" + (_padding(padding) if padding != (0, 0) else "") + ceil
 
 
 def _normalisation(one: Message) -> str:
-    part = _part(one, "lrn_param")
-    values = [float(_text(part, name, default)) for name, default in (("alpha", "1"), ("beta", "0.75"), ("k", "1"))]
-    if _text(part, "norm_region", "ACROSS_CHANNELS") != "ACROSS_CHANNELS" or _number(part, "local_size", 5) != 5:
+    part = own_part(one, "lrn_param")
+    values = [float(text_of(part, name, default)) for name, default in (("alpha", "1"), ("beta", "0.75"), ("k", "1"))]
+    if text_of(part, "norm_region", "ACROSS_CHANNELS") != "ACROSS_CHANNELS" or whole_number(part, "local_size", 5) != 5:
         raise RequestError("local response normalisation has a word for 5 channels alone: local_size 5")
     if values != [1e-4, 0.75, 1]:
         raise RequestError("local response normalisation has a word for alpha 0.0001, beta 0.75 and k 1 alone")
@@ -259,24 +259,24 @@ def _normalisation(one: Message) -> str:
 
 
 def _rectified(one: Message) -> str:
-    slope = float(_text(_part(one, "relu_param"), "negative_slope", "0"))
+    slope = float(text_of(own_part(one, "relu_param"), "negative_slope", "0"))
     return f"leaky-{slope:g}" if slope else "relu"
 
 
 def _full(one: Message) -> str:
-    part = _part(one, "inner_product_param")
-    return f"fc-{_number(part, 'num_output')}" + (" nobias" if _text(part, "bias_term", "true") == "false" else "")
+    part = own_part(one, "inner_product_param")
+    return f"fc-{whole_number(part, 'num_output')}" + (" nobias" if text_of(part, "bias_term", "true") == "false" else "")
 
 
 def _sum(one: Message) -> str:
-    part = _part(one, "eltwise_param")
-    if _text(part, "operation", "SUM") not in ("SUM", "1") or any(float(one) != 1 for one in part.get("coeff", ())):
+    part = own_part(one, "eltwise_param")
+    if text_of(part, "operation", "SUM") not in ("SUM", "1") or any(float(one) != 1 for one in part.get("coeff", ())):
         raise RequestError("of the element-wise operations, the sum alone has a word")
     return ""
 
 
 def _concatenation(one: Message) -> str:
-    if _number(_part(one, "concat_param"), "axis", 1) != 1:
+    if whole_number(own_part(one, "concat_param"), "axis", 1) != 1:
         raise RequestError("maps are concatenated by their channels alone: axis 1")
     return ""
 
@@ -288,7 +288,7 @@ _LAYERS: Mapping[str, Callable[[Message], str]] = MappingProxyType(
         "InnerProduct": _full,
         "ReLU": _rectified,
         "LRN": _normalisation,
-        "Dropout": lambda one: f"dropout-{float(_text(_part(one, 'dropout_param'), 'dropout_ratio', '0.5')):g}",
+        "Dropout": lambda one: f"dropout-{float(text_of(own_part(one, 'dropout_param'), 'dropout_ratio', '0.5')):g}",
         "BatchNorm": lambda _: "bn",
         "TanH": lambda _: "tanh",
         "Sigmoid": lambda _: "sigmoid",
@@ -298,7 +298,7 @@ _LAYERS: Mapping[str, Callable[[Message], str]] = MappingProxyType(
     }
 )
 # The types of Caffe's first format.
-_OLD: Mapping[str, str] = MappingProxyType(
+FIRST_FORMAT: Mapping[str, str] = MappingProxyType(
     {
         "CONVOLUTION": "Convolution", "POOLING": "Pooling", "INNER_PRODUCT": "InnerProduct", "RELU": "ReLU",
         "LRN": "LRN", "DROPOUT": "Dropout", "TANH": "TanH", "SIGMOID": "Sigmoid", "ELTWISE": "Eltwise",

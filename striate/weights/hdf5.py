@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from io import BufferedReader
+from typing import IO
 from typing import NamedTuple
 
 import numpy as np
@@ -83,7 +83,7 @@ class Array:
 class File:
     """An HDF5 file that is open for reading. size: its bytes."""
 
-    def __init__(self, file: BufferedReader, size: int) -> None:
+    def __init__(self, file: IO[bytes], size: int) -> None:
         self.file, self.size, self.left = file, size, _STRUCTURES
         self.collections: dict[int, dict[int, bytes]] = {}
         start = self.read(0, 9)

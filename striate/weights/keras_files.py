@@ -43,7 +43,7 @@ def read_keras(file: BufferedReader, size: int) -> Arrays:
     """
     try:
         root = File(file, size).root
-        found = _arrays(_layers(root), size)
+        found = _arrays(layers_of(root), size)
     except (Damaged, struct.error, RecursionError) as error:
         told = f": {error}" if isinstance(error, Damaged) else ""
         raise RequestError(f"it is damaged, or an HDF5 file of a kind that Keras does not write{told}") from error
@@ -74,7 +74,7 @@ def _arrays(layers: Iterator[Layer], size: int) -> Arrays:
     return found
 
 
-def _layers(root: Node) -> Iterator[Layer]:
+def layers_of(root: Node) -> Iterator[Layer]:
     """The layers that have weights."""
     if "model_weights" in root.links:  # of a whole model
         root = root.child("model_weights")

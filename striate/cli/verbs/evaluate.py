@@ -45,4 +45,5 @@ def run(chosen: argparse.Namespace) -> Answer:
     if done.plain is not None and done.gain is not None:
         plain = done.plain.task.metric.text(done.plain.score)
         gained = [f"averaged over {done.views}: {done.gain.line()} against the plain view's {plain}"]
-    return Answer("\n".join([*done.evaluation.lines(), *gained, *shown, done.audit.last_line()]), facts)
+    hints = [f"Hint: {printable(done.hint)}."] if done.hint else []
+    return Answer("\n".join([*done.evaluation.lines(), *gained, *shown, done.audit.last_line(), *hints]), facts)

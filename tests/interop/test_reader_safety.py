@@ -1,0 +1,148 @@
+"""Damaged and hostile files of other frameworks: RequestError and nothing else, before much memory is taken."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import struct
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import foreign_nets as foreign
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from striate.errors import RequestError
+from striate.interop.readers.mxnet import read_params
+from striate.interop.readers.opening import read_network
+from striate.interop.readers.ordered import read_arrays
+from striate.interop.readers.pickled import arrays_in
+from striate.interop.readers.torch7_file import read
+from striate.nets.graph_net import LENET, read_rows
+from striate.weights.caffemodel import read_caffemodel
+
+MEMORY = 64 * 2**20  # bytes that reading a small file may take, however large the lengths that it declares
+KINDS = [*foreign.FILES, "lasagne-npz", "theano-pkl"]
+
+
+def files(kind: str) -> dict[str, bytes]:
+    if kind in foreign.FILES:
+        return foreign.FILES[kind]()
+    arrays = [foreign.KERNEL, foreign.BIAS]
+    if kind == "theano-pkl":
+        return {"w.pkl": pickle.dumps(arrays, 2)}
+    content = io.BytesIO()
+    np.savez(content, *arrays)
+    return {"w.npz": content.getvalue()}
+
+
+def opened(kind: str, folder: Path) -> None:
+    paths = [folder / name for name in files(kind)]
+    if kind in foreign.FILES:
+        read_network(paths[0], paths[1] if kind in foreign.APART else None, foreign.SHAPE)
+    else:
+        read_arrays(paths[0])
+
+
+def survives(kind: str, folder: Path, name: str, content: bytes) -> None:
+    """Opening the files of a kind, one of them with this content, succeeds or raises RequestError."""
+    (folder / name).write_bytes(content)
+    try:
+        opened(kind, folder)
+    except RequestError as error:
+        assert "\n" not in str(error) and len(str(error)) < 1500
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_ends_early_is_refused(kind: str, tmp_path: Path) -> None:
+    """At some hundred bytes of each here; at every one in the full run."""
+    truncated(kind, tmp_path, 60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_ends_at_any_byte_is_refused(kind: str, tmp_path: Path) -> None:
+    truncated(kind, tmp_path, 10**9)
+
+
+def truncated(kind: str, folder: Path, most: int) -> None:
+    for name, content in files(kind).items():
+        (folder / name).write_bytes(content)
+    for name, content in files(kind).items():
+        for length in range(0, len(content), max(1, len(content) // most)):
+            survives(kind, folder, name, content[:length])
+        (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_changed_bytes_are_read_or_refused(kind: str, tmp_path: Path, data: st.DataObject) -> None:
+    for name, content in files(kind).items():
+        (tmp_path / name).write_bytes(content)
+    name = data.draw(st.sampled_from(sorted(files(kind))))
+    content = bytearray(files(kind)[name])
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.sampled_from([0, 1, 2, 7, 127, 128, 255]))
+    survives(kind, tmp_path, name, bytes(content))
+
+
+def torch7_storage() -> bytes:
+    return struct.pack("<iii", 4, 1, 3) + b"V 1" + struct.pack("<i", 18) + b"torch.FloatStorage" + struct.pack("<q", 2**60)
+
+
+HUGE: dict[str, Callable[[], object]] = {
+    "torch7-storage": lambda: read(torch7_storage()),
+    "torch7-string": lambda: read(struct.pack("<ii", 2, 2**31 - 1)),
+    "torch7-deep": lambda: read(b"".join(struct.pack("<iiiid", 3, place, 1, 1, 1) for place in range(1, 3000))),
+    "mxnet-shape": lambda: read_params(struct.pack("<QQQIiI2q", 0x112, 0, 1, 0xF993FAC9, 0, 2, 2**31, 2**31) + bytes(12)),
+    "mxnet-count": lambda: read_params(struct.pack("<QQQ", 0x112, 0, 2**60)),
+    "mxnet-magic": lambda: read_params(struct.pack("<QQQ", 0x113, 0, 0)),
+    "caffe-blob": lambda: read_caffemodel(b"\xa2\x06\xff\xff\xff\xff\x7f"),
+    "pickle-bytes": lambda: arrays_in(b"\x80\x04\x8e" + struct.pack("<Q", 2**60)),
+    "pickle-lists": lambda: arrays_in(b"\x80\x02]q\x00" + b"h\x00h\x00h\x00" * 1000 + b"e."),
+    "rows-arrays": lambda: read_rows(LENET.replace("[500, 800]", "[500000, 800000]")),
+    "rows-deep": lambda: read_rows("[" * 100_000),
+    "rows-other": lambda: read_rows('[["forward", "relu", [], {}, {}]]'),
+}
+
+
+@pytest.mark.parametrize("case", HUGE)
+def test_lengths_that_are_declared_are_held_against_what_is_there(case: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(RequestError):
+            HUGE[case]()
+        assert tracemalloc.get_traced_memory()[1] < MEMORY
+    finally:
+        tracemalloc.stop()
+
+
+def test_archives_that_unpack_to_gigabytes_are_not_unpacked(tmp_path: Path) -> None:
+    for name, member in (("net.keras", "config.json"), ("net.zip", "configuration.json")):
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+            for other in ("model.weights.h5", "coefficients.bin"):
+                archive.writestr(other, b"")
+            with archive.open(member, "w") as inside:
+                for _ in range(70):
+                    inside.write(bytes(2**20))
+        (tmp_path / name).write_bytes(content.getvalue())
+        with pytest.raises(RequestError, match="bytes"):
+            read_network(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["net.json", "net.keras", "net.h5", "net.t7", "net.zip", "net.onnx", "w.npz", "w.pkl"])
+def test_files_of_another_kind_are_refused_in_one_line(name: str, tmp_path: Path) -> None:
+    for content in (b"", b"\x89PNG\r\n\x1a\n" + bytes(100), b"{" * 50_000, json.dumps([1]).encode(), bytes(4096)):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(RequestError):
+            if name.startswith("w"):
+                read_arrays(tmp_path / name)
+            else:
+                read_network(tmp_path / name, tmp_path / name if name == "net.json" else None, foreign.SHAPE)
