@@ -18,7 +18,7 @@ from striate.interop.passes import for_prediction
 from striate.interop.protobuf import floats, integers, message
 from striate.interop.readers.opening import read_network
 from striate.interop.readers.to_graph import graph_of
-from striate.interop.written import Written, graph_of_model, notes_on, rows_run
+from striate.interop.written import Written, graph_of_model, notes_on, read_back
 from striate.model import Model
 
 
@@ -35,7 +35,7 @@ def write(model: Model, path: Path) -> Written:
     again = graph_of(read_network(path, path.with_suffix(".caffemodel"), shape))
     layout = f"float32 [N, {pixels.channels}, {pixels.height}, {pixels.width}]"
     notes = [*notes_on(model, layout), "a batch normalisation is a BatchNorm layer and a Scale layer"]
-    return Written(rows_run(again), tuple(notes))
+    return Written(read_back(model, again), tuple(notes))
 
 
 def caffe_files(graph: Graph, name: str) -> tuple[str, bytes]:

@@ -18,7 +18,7 @@ from striate.errors import RequestError
 from striate.interop.keras_layers import KerasLayers, Layer
 from striate.interop.readers.opening import read_network
 from striate.interop.readers.to_graph import graph_of
-from striate.interop.written import Written, graph_of_model, notes_on, rows_run
+from striate.interop.written import Written, graph_of_model, notes_on, read_back
 from striate.model import Model
 
 VERSION = "3.3.3"  # of Keras, whose format this is; later ones read it
@@ -35,7 +35,7 @@ def write(model: Model, path: Path) -> Written:
     layout = f"float32 [N, {pixels.height}, {pixels.width}, {pixels.channels}]"
     notes = (*notes_on(model, layout), *dict.fromkeys(keras.notes), "maps are [N, H, W, C]")
     shape = (pixels.channels, pixels.height, pixels.width)
-    return Written(rows_run(graph_of(read_network(path, None, shape))), notes)
+    return Written(read_back(model, graph_of(read_network(path, None, shape))), notes)
 
 
 def keras_file(keras: KerasLayers, name: str) -> bytes:
@@ -75,7 +75,7 @@ def _layer(layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any
         for one in layer.inputs
     ]  # fmt: skip
     several = layer.kind in ("Add", "Subtract", "Multiply", "Maximum", "Concatenate")
-    nodes = [{"args": [tensors] if several else tensors, "kwargs": {}}] if tensors else []
+    nodes: list[dict[str, Any]] = [{"args": [tensors] if several else tensors, "kwargs": {}}] if tensors else []
     return {
         "module": "keras.layers", "class_name": layer.kind, "registered_name": None, "name": layer.name,
         "config": {"name": layer.name, "trainable": True, "dtype": "float32", **layer.config}, "inbound_nodes": nodes,
@@ -93,6 +93,7 @@ def _weights(keras: KerasLayers) -> bytes:
             number = counts[kind] = counts.get(kind, -1) + 1
             group = file.create_group(f"layers/{kind}_{number}" if number else f"layers/{kind}")
             variables = group.create_group("vars")
+            variables.attrs["name"] = layer.name
             for place, (_, values) in enumerate(layer.weights):
                 variables.create_dataset(str(place), data=values)
     return content.getvalue()

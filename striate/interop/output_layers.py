@@ -19,7 +19,7 @@ def _softmax(logits: Tensor) -> Tensor:
     return torch.softmax(logits, dim=1)
 
 
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": _softmax,
     "sigmoid": torch.sigmoid,
     "identity": lambda logits: logits,
@@ -96,7 +96,7 @@ class Predictions(nn.Module):
         self.net = net_of(model)
         self.embedding = bool(model.head)
         self.normalise = normalisation(model.pixels, model.input_tensors)
-        self.activation = _ACTIVATIONS[model.task.activation]
+        self.activation = ACTIVATIONS[model.task.activation]
         self.head = _head(model)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class Top(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.activation = _ACTIVATIONS[model.task.activation]
+        self.activation = ACTIVATIONS[model.task.activation]
         self.head = _head(model)
         detector = OODDetector.of(model)
         bank = np.zeros((0, 0), np.float32) if detector is None else detector.bank.astype(np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,5 +33,3 @@ def integers(number: int, values: Sequence[int]) -> bytes:
 def floats(number: int, values: Array) -> bytes:
     """The field `number`: packed float32."""
     return message(number, np.ascontiguousarray(values, "<f4").tobytes())
-
-

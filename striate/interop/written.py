@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from striate.interop.aten import graph_of
 from striate.interop.graph import Graph
 from striate.interop.graph_net import GraphNet
-from striate.interop.output_layers import Predictions, ood_threshold
+from striate.interop.output_layers import ACTIVATIONS, Predictions, ood_threshold
 from striate.model import Model
 from striate.pixels import Images, Pixels
 
@@ -59,14 +59,18 @@ def cropping(pixels: Pixels) -> str:
     return f"larger images are shrunk to fit {size} by {filtered}, then centred on {pixels.fill}"
 
 
-def rows_run(graph: Graph) -> Run:
-    """The rows that a file is written from, run by torch: for formats that nothing here can run."""
+def read_back(model: Model, graph: Graph) -> Run:
+    """A file's rows, as its reader gives them, run by torch: for formats that nothing here can run.
+
+    A reader leaves the activation at the end to the task, which it is taken from.
+    """
     net = GraphNet(graph).eval()
+    ended = graph[graph.outputs[0]].operator == model.task.activation
 
     def run(crops: Images) -> NDArray[np.float32]:
         with torch.inference_mode():
             found = net(torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2))).float())
-        assert isinstance(found, torch.Tensor)
-        return found.numpy()
+            assert isinstance(found, torch.Tensor)
+            return (found if ended else ACTIVATIONS[model.task.activation](found)).numpy()
 
     return run

@@ -34,10 +34,14 @@ from striate.storage import write_bytes
 from striate.tasks import Task
 from striate.weights.models import open_any
 
-SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "tflite": ".tflite"}
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "tflite": ".tflite", "keras": ".keras", "caffe": ".prototxt"}
 FORMATS = tuple(SUFFIXES)
 # Files that take cropped images of the network's size, from planes of pixels to predictions; by their writers.
-CROPPED = {"tflite": "striate.interop.tflite_export"}
+CROPPED = {
+    "tflite": "striate.interop.tflite_export",
+    "keras": "striate.interop.keras_export",
+    "caffe": "striate.interop.caffe_export",
+}
 AGREEMENT = {"float32": 0.995, "int8": 0.98}  # of predictions: top-1, or the predicted labels
 DIFFERENCE = 0.02  # in float32, of any probability; for regression, as a fraction of the standard deviation
 COMPARED = 128  # images, at most; at least 100, with smaller copies
