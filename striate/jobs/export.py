@@ -34,13 +34,18 @@ from striate.storage import write_bytes
 from striate.tasks import Task
 from striate.weights.models import open_any
 
-SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "tflite": ".tflite", "keras": ".keras", "caffe": ".prototxt"}
+SUFFIXES = {
+    "onnx": ".onnx", "openvino": ".xml", "tflite": ".tflite", "keras": ".keras", "caffe": ".prototxt",
+    "mxnet": "-symbol.json", "tfjs": ".json",
+}  # fmt: skip
 FORMATS = tuple(SUFFIXES)
 # Files that take cropped images of the network's size, from planes of pixels to predictions; by their writers.
 CROPPED = {
     "tflite": "striate.interop.tflite_export",
     "keras": "striate.interop.keras_export",
     "caffe": "striate.interop.caffe_export",
+    "mxnet": "striate.interop.mxnet_export",
+    "tfjs": "striate.interop.tfjs_export",
 }
 AGREEMENT = {"float32": 0.995, "int8": 0.98}  # of predictions: top-1, or the predicted labels
 DIFFERENCE = 0.02  # in float32, of any probability; for regression, as a fraction of the standard deviation
@@ -115,7 +120,7 @@ def export(
     predictor, expected = _predictor(opened, int8)
     with tempfile.TemporaryDirectory(prefix="striate-export-") as folder:
         progress.say(f"Writing the {to} graph")
-        graph, notes = _written(opened, to, Path(folder) / f"model{SUFFIXES[to]}", int8.graph if int8 else None)
+        graph, notes = _written(opened, to, Path(folder) / path.name, int8.graph if int8 else None)
         compared = _compare(predictor, expected, source, graph, progress)
         count, agreement, difference = compared
         allowed = math.inf if int8 else DIFFERENCE
@@ -126,14 +131,9 @@ def export(
                 f"{difference:.3f} (allowed: {allowed})"
             )
         for part in sorted(Path(folder).iterdir()):  # OpenVINO's weights, .bin, before the .xml that needs them
-            write_bytes(_part(path, SUFFIXES[to], part.name), part.read_bytes())
+            write_bytes(path.with_name(part.name), part.read_bytes())
     outputs = _outputs(opened, to)
     return Exported(path, outputs, count, agreement, difference, int8.check if int8 else None, notes)
-
-
-def _part(path: Path, suffix: str, name: str) -> Path:
-    """Where a file `name` of the draft model goes, beside `path`."""
-    return path.with_name(path.name.removesuffix(suffix) + name.removeprefix("model"))
 
 
 def _check(model: AnyModel, precision: str) -> None:
