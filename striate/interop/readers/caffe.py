@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -182,7 +181,9 @@ def _lrn(reader: _Reader, name: str, one: Message, taken: tuple[str, ...]) -> st
     part = own_part(one, "lrn_param")
     if text_of(part, "norm_region", "ACROSS_CHANNELS") not in ("ACROSS_CHANNELS", "0"):
         raise RequestError(f"layer {name!r}: local response normalisation across channels alone is known")
-    alpha, beta, k = (float(text_of(part, key, default)) for key, default in (("alpha", "1"), ("beta", "0.75"), ("k", "1")))
+    alpha, beta, k = (
+        float(text_of(part, key, default)) for key, default in (("alpha", "1"), ("beta", "0.75"), ("k", "1"))
+    )
     size = whole_number(part, "local_size", 5)
     if not 1 <= size <= 100 or not all(0 <= value < 1e6 for value in (alpha, beta, k)):
         raise RequestError(f"layer {name!r}: local response normalisation of size {size}")

@@ -69,7 +69,9 @@ class _Bytes:
 
     def bytes(self, length: int) -> bytes:
         if not 0 <= length <= len(self.content) - self.at:
-            raise RequestError(f"it is damaged: {length:,} bytes are declared, and {len(self.content) - self.at:,} left")
+            raise RequestError(
+                f"it is damaged: {length:,} bytes are declared, and {len(self.content) - self.at:,} left"
+            )
         self.at += length
         return self.content[self.at - length : self.at]
 
@@ -167,7 +169,9 @@ class _Reader:
         """Add a node; gives its output."""
         kind, name = str(node.get("op")), printable(str(node.get("name")))[:200]
         maps = tuple(self.outputs[source] for source in sources if source in self.outputs)
-        arrays = [array for source in sources if source not in self.outputs and (array := self.array_of(source)) is not None]
+        arrays = [
+            array for source in sources if source not in self.outputs and (array := self.array_of(source)) is not None
+        ]
         if not maps:
             raise RequestError(f"node {name!r} ({kind}) takes no map")
         if kind in _ENDS and ends:
@@ -286,7 +290,11 @@ def _normalised(builder: Builder, name: str, at: _Texts, maps: tuple[str, ...], 
 
 
 def _activation(builder: Builder, name: str, at: _Texts, maps: tuple[str, ...], arrays: list[Array]) -> str:
-    kinds = {"relu": "relu", "sigmoid": "sigmoid", "tanh": "tanh", }
+    kinds = {
+        "relu": "relu",
+        "sigmoid": "sigmoid",
+        "tanh": "tanh",
+    }
     kind = kinds.get(at.get("act_type", ""))
     if kind is None:
         raise unknown(f"activation of node {name!r}:", shown(at.get("act_type", "")), kinds)

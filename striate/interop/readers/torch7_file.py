@@ -58,7 +58,9 @@ class _Reader:
 
     def take(self, length: int, what: str) -> bytes:
         if not 0 <= length <= len(self.content) - self.at:
-            raise RequestError(f"it is damaged: {what} of {length:,} bytes, where {len(self.content) - self.at:,} are left")
+            raise RequestError(
+                f"it is damaged: {what} of {length:,} bytes, where {len(self.content) - self.at:,} are left"
+            )
         self.at += length
         return self.content[self.at - length : self.at]
 
