@@ -101,7 +101,7 @@ def _model(
 ) -> tuple[Model, tuple[str, ...]]:
     graph = graph_of(found, swapped=blue_first)
     channels, *sides = found.input
-    options = {
+    options: dict[str, Any] = {
         "classes": found.outputs,
         "in_channels": channels,
         "input_size": sides,

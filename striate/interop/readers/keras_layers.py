@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from striate.errors import RequestError, printable, shown, unknown
 from striate.interop.readers.keras_config import Json, checked, list_of, number, one_output, own, part_of, sources_of
-from striate.interop.readers.layers import Builder, Described, Sides, pair, same_padding, whole
+from striate.interop.readers.layer_shapes import whole
+from striate.interop.readers.layers import Builder, Described, Sides, pair, same_padding
 
 Arrays = Sequence[NDArray[Any]]
 InputShape = tuple[int, int, int]

@@ -68,7 +68,8 @@ def after(kind: str, shapes: list[Shape], attributes: Mapping[str, Any], arrays:
         return (shape[0], 1, 1)
     if len(shape) != 3:
         raise RequestError(f"it needs a map, and here are {described(shape)}")
-    return _MAPS[kind](shape, attributes, arrays)
+    found: Shape = _MAPS[kind](shape, attributes, arrays)
+    return found
 
 
 def _equal(kind: str, shapes: list[Shape]) -> Shape:

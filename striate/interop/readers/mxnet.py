@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from striate.errors import RequestError, printable, shown, unknown
 from striate.interop.readers.keras import parsed
-from striate.interop.readers.layers import Builder, Described, InputShape, pair, whole
+from striate.interop.readers.layer_shapes import whole
+from striate.interop.readers.layers import Builder, Described, InputShape, pair
 from striate.reading import read_given
 
 _LARGEST, _JSON = 2**31, 2**24  # bytes
@@ -67,7 +68,7 @@ class _Bytes:
         self.at += struct.calcsize(form)
         return found
 
-    def bytes(self, length: int) -> bytes:
+    def part(self, length: int) -> bytes:
         if not 0 <= length <= len(self.content) - self.at:
             raise RequestError(
                 f"it is damaged: {length:,} bytes are declared, and {len(self.content) - self.at:,} left"
@@ -82,7 +83,7 @@ class _Bytes:
         return found
 
     def text(self) -> str:
-        return self.bytes(self.take("<Q")[0]).decode("utf-8", "backslashreplace")
+        return self.part(self.take("<Q")[0]).decode("utf-8", "backslashreplace")
 
     def array(self) -> Array:
         (magic,) = self.take("<I")
@@ -98,7 +99,7 @@ class _Bytes:
         if kind not in _TYPES:
             raise RequestError(f"it has an array of the type {kind}, which is not read")
         dtype = np.dtype(_TYPES[kind])
-        return np.frombuffer(self.bytes(math.prod(shape) * dtype.itemsize), dtype).reshape(shape)
+        return np.frombuffer(self.part(math.prod(shape) * dtype.itemsize), dtype).reshape(shape)
 
     def shape(self, magic: int) -> tuple[int, ...]:
         """The oldest form has the number of dimensions in place of a magic number, and sides of four bytes."""
@@ -180,7 +181,9 @@ class _Reader:
             return maps[0]
         if kind not in _OPERATORS:
             raise unknown(f"operator of MXNet {name[:80]!r}:", kind, _OPERATORS)
-        texts = next((node[key] for key in ("attrs", "attr", "param") if isinstance(node.get(key), dict)), {})
+        texts: dict[str, Any] = next(
+            (node[key] for key in ("attrs", "attr", "param") if isinstance(node.get(key), dict)), {}
+        )
         try:
             return _OPERATORS[kind](self.builder, name, _Texts(texts, name), maps, arrays)
         except IndexError:
@@ -196,7 +199,9 @@ def _place(found: object, what: str = "a node's inputs") -> int:
 
 
 def _image(node: Mapping[str, Any]) -> InputShape:
-    texts = next((node[key] for key in ("attrs", "attr", "param") if isinstance(node.get(key), dict)), {})
+    texts: dict[str, Any] = next(
+        (node[key] for key in ("attrs", "attr", "param") if isinstance(node.get(key), dict)), {}
+    )
     found = re.fullmatch(r"[(\[]\d+L?, *(\d{1,5})L?, *(\d{1,5})L?, *(\d{1,5})L?[)\]]", str(texts.get("__shape__", "")))
     if found is None:
         raise RequestError("the symbol does not say the size of an image: give --input CHANNELS HEIGHT WIDTH")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
 from striate.errors import RequestError, printable, shown
@@ -29,7 +28,9 @@ def read_onnx(path: Path, shape: InputShape | None = None) -> Described:
     """
     try:
         model = onnx.ModelProto.FromString(read_given(path, "the network", _LARGEST))
-    except (DecodeError, RuntimeError, ValueError) as error:
+    except RequestError:
+        raise
+    except Exception as error:  # protobuf has errors of its own
         raise RequestError("it is not an ONNX file, or is damaged") from error
     if not model.HasField("graph") or not model.graph.node:
         raise RequestError("it is not an ONNX file, or has no nodes")
@@ -39,6 +40,9 @@ def read_onnx(path: Path, shape: InputShape | None = None) -> Described:
 def _described(graph: Any) -> NodeGraph:
     if len(graph.node) > _MOST_NODES:
         raise RequestError(f"it has {len(graph.node):,} nodes; at most {_MOST_NODES:,} are read")
+    texts = [text for node in graph.node for text in (node.name, node.op_type, node.domain, *node.input, *node.output)]
+    if not all(isinstance(text, str) for text in (*texts, *(one.name for one in graph.initializer))):
+        raise RequestError("it is damaged: its names are not text")
     tensors = {one.name: one for one in graph.initializer}
     images = [one for one in graph.input if one.name not in tensors]
     if len(images) != 1 or len(graph.output) != 1:

@@ -12,7 +12,8 @@ from types import MappingProxyType
 import numpy as np
 
 from striate.errors import RequestError, shown, unknown
-from striate.interop.readers.layers import Builder, Described, InputShape, pair, whole
+from striate.interop.readers.layer_shapes import whole
+from striate.interop.readers.layers import Builder, Described, InputShape, pair
 from striate.interop.readers.node_graph import Array, Attributes, Node, NodeGraph, sides_of
 
 

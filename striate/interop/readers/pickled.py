@@ -192,7 +192,7 @@ _CONSTANTS: Mapping[str, Any] = MappingProxyType(
 _STEPS: Mapping[str, Callable[[_Machine, Any], None]] = MappingProxyType(
     {
         "POP": lambda machine, _: machine.stack.pop(),
-        "POP_MARK": lambda machine, _: machine.marked() and None,
+        "POP_MARK": lambda machine, _: machine.stack.extend(machine.marked()[:0]),
         "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.marked())),
         "TUPLE1": lambda machine, _: machine.stack.append(machine.taken(1)),
         "TUPLE2": lambda machine, _: machine.stack.append(machine.taken(2)),

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import RequestError, shown, unknown
-from striate.interop.readers.layers import Builder, Described, InputShape, whole
+from striate.interop.readers.layer_shapes import whole
+from striate.interop.readers.layers import Builder, Described, InputShape
 from striate.interop.readers.torch7_file import TorchObject, read
 from striate.reading import read_given
 
