@@ -79,4 +79,4 @@ def _score(model: Model, crops: Images, targets: list[object]) -> float:
         rows = Predictor(model, engine="torch", precision="float32").predictions(np.ascontiguousarray(crops))
     except RequestError:  # not finite
         return 0.0
-    return float(model.task.evaluate("", rows, model.task.collate(targets)).score)  # type: ignore[arg-type]
+    return float(model.task.evaluate("", rows, model.task.collate(targets)).score)

@@ -198,9 +198,10 @@ class Builder:
         if min(stride) < 1 or min(kernel) < 1:
             raise RequestError(f"layer {printable(name)[:80]!r} has a window or strides below 1")
         around, sides = _split(padding)
-        if any(sides) and not ceil and self._by_ceil(source, kernel, stride, sides):
-            # Only below and to the right: rounding up has the same windows, and needs no padding.
-            sides, ceil = (0, 0, 0, 0), True
+        uncounted = kind == "max_pool" or not count_padding
+        if any(sides) and not ceil and uncounted and self._by_ceil(source, kernel, stride, padding):
+            # More below and to the right: rounding up has the same windows.
+            around, sides, ceil = (padding[0], padding[2]), (0, 0, 0, 0), True
         largest = all(2 * pad <= side for pad, side in zip(around, kernel, strict=True))
         if any(sides) or not largest:
             if kind != "max_pool":
@@ -212,16 +213,19 @@ class Builder:
         return self.add(kind, (source,), name, attributes)
 
     def _by_ceil(self, source: str, kernel: tuple[int, int], stride: tuple[int, int], sides: Sides) -> bool:
+        """Whether a pooling with the upper and left padding on both sides, rounded up, has as many windows."""
         shape = self.shape(source)
-        if len(shape) != 3 or sides[0] or sides[2]:
+        top, bottom, left, right = sides
+        if len(shape) != 3 or bottom < top or right < left or 2 * top > kernel[0] or 2 * left > kernel[1]:
             return False
-        attributes = {"kernel": kernel, "stride": stride, "padding": (0, 0), "ceil": True}
-        wanted = [
-            (size + more - window) // step + 1
-            for size, more, window, step in zip(shape[1:], sides[1::2], kernel, stride, strict=True)
+        attributes = {"kernel": kernel, "stride": stride, "padding": (top, left), "ceil": True}
+        rooms = [
+            side + more - window
+            for side, more, window in zip(shape[1:], (top + bottom, left + right), kernel, strict=True)
         ]
-        covered = all(size >= window for size, window in zip(shape[1:], kernel, strict=True))
-        return covered and list(pooled(shape, attributes)[1:]) == wanted
+        fits = all(side + 2 * pad >= window for side, pad, window in zip(shape[1:], (top, left), kernel, strict=True))
+        wanted = [room // step + 1 for room, step in zip(rooms, stride, strict=True)]
+        return fits and list(pooled(shape, attributes)[1:]) == wanted
 
     def batch_norm(
         self, source: str, name: str, weight: NDArray[Any] | None, bias: NDArray[Any] | None,
