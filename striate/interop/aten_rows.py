@@ -185,7 +185,7 @@ def _part(record: Recorder, node: Node, source: Node, axis: int, place: int) -> 
 
 
 def _nothing(record: Recorder, node: Node) -> None:
-    """Several results: each is a row where it is taken."""
+    """No result, or several: each is a row where it is taken."""
 
 
 def _same(record: Recorder, node: Node) -> str:
@@ -320,6 +320,7 @@ ROWS: Mapping[str, One] = {
     "aten.conv2d.default": _conv, "aten.conv2d.padding": _conv, "aten.conv_transpose2d.input": _conv_transpose,
     "aten.linear.default": _linear, "aten.batch_norm.default": _batch_norm, "aten.group_norm.default": _group_norm,
     "aten.max_pool2d.default": _max_pool, "aten.avg_pool2d.default": _avg_pool,
+    "aten._assert_tensor_metadata.default": _nothing,
     "aten.max_pool2d_with_indices.default": _nothing, "aten.max.dim": _nothing, "aten.unbind.int": _nothing,
     "aten.split.Tensor": _nothing, "aten.split_with_sizes.default": _nothing, "aten.chunk.default": _nothing,
     "<built-in function getitem>": _getitem,

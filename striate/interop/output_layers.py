@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.inference.backbones import backbone_of
+from striate.inference.backbones import backbone_of, net_of
 from striate.inference.ood import NEIGHBOURS, OODDetector
 from striate.model import AnyModel, Ensemble, Model
+from striate.nets.backbone import normalisation
 from striate.storage import json_text
 
 
@@ -18,7 +19,7 @@ def _softmax(logits: Tensor) -> Tensor:
     return torch.softmax(logits, dim=1)
 
 
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": _softmax,
     "sigmoid": torch.sigmoid,
     "identity": lambda logits: logits,
@@ -84,6 +85,27 @@ def _head(model: Model) -> nn.Module:
     return head
 
 
+class Predictions(nn.Module):
+    """Images [N, C, H, W], 0..255 at the network's input size, cropped -> predictions [N, outputs], without distances.
+
+    It is `OutputLayers` with the channels before the pixels, as a graph has them.
+    """
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.net = net_of(model)
+        self.embedding = bool(model.head)
+        self.normalise = normalisation(model.pixels, model.input_tensors)
+        self.activation = ACTIVATIONS[model.task.activation]
+        self.head = _head(model)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The predictions."""
+        x = self.normalise(images)
+        predictions: Tensor = self.activation(self.head(self.net.embed(x) if self.embedding else self.net(x)))
+        return predictions
+
+
 class Top(nn.Module):
     """What `OutputLayers` has above the backbone: embeddings [N, D] -> the outputs of `output_names`.
 
@@ -92,7 +114,7 @@ class Top(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.activation = _ACTIVATIONS[model.task.activation]
+        self.activation = ACTIVATIONS[model.task.activation]
         self.head = _head(model)
         detector = OODDetector.of(model)
         bank = np.zeros((0, 0), np.float32) if detector is None else detector.bank.astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 import tempfile
@@ -33,7 +34,19 @@ from striate.storage import write_bytes
 from striate.tasks import Task
 from striate.weights.models import open_any
 
-FORMATS = ("onnx", "openvino")
+SUFFIXES = {
+    "onnx": ".onnx", "openvino": ".xml", "tflite": ".tflite", "keras": ".keras", "caffe": ".prototxt",
+    "mxnet": "-symbol.json", "tfjs": ".json",
+}  # fmt: skip
+FORMATS = tuple(SUFFIXES)
+# Files that take cropped images of the network's size, from planes of pixels to predictions; by their writers.
+CROPPED = {
+    "tflite": "striate.interop.tflite_export",
+    "keras": "striate.interop.keras_export",
+    "caffe": "striate.interop.caffe_export",
+    "mxnet": "striate.interop.mxnet_export",
+    "tfjs": "striate.interop.tfjs_export",
+}
 AGREEMENT = {"float32": 0.995, "int8": 0.98}  # of predictions: top-1, or the predicted labels
 DIFFERENCE = 0.02  # in float32, of any probability; for regression, as a fraction of the standard deviation
 COMPARED = 128  # images, at most; at least 100, with smaller copies
@@ -48,6 +61,7 @@ class Exported:
 
     Classes whose probabilities differ by at most 0.02 count as tied. difference: the largest of any probability or
     distance, or of a regression output as a fraction of the standard deviation. int8: how it compares with float32.
+    notes: what was changed on the way, and what is not in the file, a sentence each.
     """
 
     path: Path
@@ -56,6 +70,7 @@ class Exported:
     agreement: float
     difference: float
     int8: Int8Check | None = None
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """All fields as JSON values."""
@@ -66,6 +81,7 @@ class Exported:
             "agreement": self.agreement,
             "difference": self.difference,
             **({"int8": self.int8.as_dict()} if self.int8 else {}),
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
 
@@ -78,9 +94,11 @@ def export(
     precision: str = "float32",
     progress: Progress | None = None,
 ) -> Exported:
-    """Export a model to "onnx" or "openvino": uint8 RGB [N, height, width, 3] in, probabilities or values out.
+    """Export a model to one of `FORMATS`: images in, probabilities or values out.
 
-    The graph is compared with `striate predict` on images of `images` (default: the training data of the model).
+    "onnx" and "openvino" take uint8 RGB images [N, height, width, 3] of any size. The files of the others take images
+    that were cropped and resized to the network's size, and `notes` says how. The graph is compared with
+    `striate predict` on images of `images` (default: the training data of the model).
     precision: "float32", or "int8": the backbone is quantised, calibrated on labelled `images` and checked as by
     `striate.quantize`. Raises WorkError, and writes nothing, if int8 is refused, if under 99.5 % of the predictions
     agree (98 % for int8) or if a probability differs by over 0.02 (any difference for int8).
@@ -92,18 +110,17 @@ def export(
     progress = progress or Progress()
     opened = open_any(model)
     _check(opened, precision)
+    _check_format(opened, to, precision)
     path = Path(out) if out else _beside(Path(model), opened, to)
-    if path.suffix != _suffix(to):
-        raise RequestError(f"an export to {to} is written to a file ending in {_suffix(to)}, not {str(path)!r}")
+    if not path.name.endswith(SUFFIXES[to]):
+        raise RequestError(f"an export to {to} is written to a file ending in {SUFFIXES[to]}, not {str(path)!r}")
     split = split_beside(model) if precision == "int8" else None
     source = images_of(opened, images, purpose="an export is first checked on images", option="--images", split=split)
     int8 = int8_backbone(opened, to, source, progress) if precision == "int8" and isinstance(opened, Model) else None
     predictor, expected = _predictor(opened, int8)
     with tempfile.TemporaryDirectory(prefix="striate-export-") as folder:
-        draft = Path(folder) / f"model{_suffix(to)}"
         progress.say(f"Writing the {to} graph")
-        write = _write_onnx if to == "onnx" else _write_openvino
-        graph = write(opened, draft, int8.graph if int8 else None)
+        graph, notes = _written(opened, to, Path(folder) / path.name, int8.graph if int8 else None)
         compared = _compare(predictor, expected, source, graph, progress)
         count, agreement, difference = compared
         allowed = math.inf if int8 else DIFFERENCE
@@ -114,8 +131,9 @@ def export(
                 f"{difference:.3f} (allowed: {allowed})"
             )
         for part in sorted(Path(folder).iterdir()):  # OpenVINO's weights, .bin, before the .xml that needs them
-            write_bytes(path.with_suffix(part.suffix), part.read_bytes())
-    return Exported(path, _outputs(opened), count, agreement, difference, int8.check if int8 else None)
+            write_bytes(path.with_name(part.name), part.read_bytes())
+    outputs = _outputs(opened, to)
+    return Exported(path, outputs, count, agreement, difference, int8.check if int8 else None, notes)
 
 
 def _check(model: AnyModel, precision: str) -> None:
@@ -146,20 +164,37 @@ def _finite(predictor: ImagePredictor, crop: Images) -> list[NDArray[np.float32]
     return [row] if distance is None else [row, np.asarray(distance, np.float32)]
 
 
-def _outputs(model: AnyModel) -> tuple[str, ...]:
+def _check_format(model: AnyModel, to: str, precision: str) -> None:
+    """Raise RequestError for a model that this format does not hold."""
+    if to not in CROPPED:
+        return
+    if isinstance(model, Ensemble):
+        raise RequestError(f"an ensemble is exported to onnx or openvino, not to {to}")
+    if precision != "float32":
+        raise RequestError(f"int8 is exported to onnx or openvino, not to {to}")
+
+
+def _outputs(model: AnyModel, to: str) -> tuple[str, ...]:
     first = f"{model.task.output_name} [N, {model.task.outputs}]"
     members = model.members if isinstance(model, Ensemble) else (model,)
-    return (first, "distances [N]") if all(map(OODDetector.of, members)) else (first,)
-
-
-def _suffix(to: str) -> str:
-    return {"onnx": ".onnx", "openvino": ".xml"}[to]
+    known = all(map(OODDetector.of, members)) and to not in CROPPED
+    return (first, "distances [N]") if known else (first,)
 
 
 def _beside(given: Path, model: AnyModel, to: str) -> Path:
     if given.is_dir():
-        return given / f"model{_suffix(to)}"
-    return given.with_suffix(_suffix(to)) if given.exists() else Path(f"{model.net}{_suffix(to)}")
+        return given / f"model{SUFFIXES[to]}"
+    return given.with_name(given.stem + SUFFIXES[to]) if given.exists() else Path(f"{model.net}{SUFFIXES[to]}")
+
+
+def _written(model: AnyModel, to: str, draft: Path, backbone: Any) -> tuple[GraphOutputs, tuple[str, ...]]:
+    """Write the draft; gives it as it is run by others, and what its user is told."""
+    if to not in CROPPED:
+        return (_write_onnx if to == "onnx" else _write_openvino)(model, draft, backbone), ()
+    assert isinstance(model, Model)  # _check_format
+    done = importlib.import_module(CROPPED[to]).write(model, draft)
+    pixels = model.pixels
+    return lambda images: [done.run(np.stack([pixels.apply(Image.fromarray(one)) for one in images]))], done.notes
 
 
 def _write_onnx(model: AnyModel, path: Path, backbone: Any) -> GraphOutputs:
@@ -209,8 +244,8 @@ def _compare(
                 continue  # the audit lists it
             for scale in scales:
                 reference, given = (seen, whole) if scale == 1 else (_scaled(whole, scale),) * 2
-                expected.append(wanted(predictor.view.apply(reference)[None]))
                 found.append([output[0] for output in graph(np.array(given)[None])])
+                expected.append(wanted(predictor.view.apply(reference)[None])[: len(found[-1])])
     if len(expected) < 100:
         raise RequestError(
             f"only {len(expected)} comparisons could be made, and 100 are needed; give more images with --images"

@@ -1,0 +1,60 @@
+"""`striate export --to tflite`: a model as a TensorFlow Lite file, run by OpenVINO to compare it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from striate.inference.runtimes import import_openvino
+from striate.interop.graph import Graph
+from striate.interop.output_layers import properties
+from striate.interop.passes import same_padding
+from striate.interop.tflite import tflite
+from striate.interop.written import Run, Written, graph_of_model, notes_on
+from striate.model import Model
+from striate.pixels import Images
+from striate.storage import json_text
+
+
+def write(model: Model, path: Path) -> Written:
+    """Write the file. Raises RequestError for operations that TensorFlow Lite does not have, by their names."""
+    graph, pixels = graph_of_model(model, "uint8"), model.pixels
+    told = json_text(properties(model) | {"pixels": pixels.as_dict()}).encode()
+    path.write_bytes(tflite(graph, model.task.output_name, {"striate": told}))
+    layout = f"uint8 [N, {pixels.height}, {pixels.width}, {pixels.channels}]"
+    return Written(opened(path), (*notes_on(model, layout), *_notes(graph)))
+
+
+def opened(path: Path) -> Run:
+    """The file as OpenVINO runs it, in float32."""
+    compiled = import_openvino().Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def run(crops: Images) -> NDArray[np.float32]:
+        found: Any = compiled([crops])[0]
+        return np.array(found)
+
+    return run
+
+
+def _notes(graph: Graph) -> list[str]:
+    found, counts = [], Counter(row.operator for row in graph.rows)
+    if counts["batch_norm"]:
+        found.append("batch normalisation after a convolution is folded into its weights; maps are [N, H, W, C]")
+    else:
+        found.append("maps are [N, H, W, C]")
+    other = sum(_padded_otherwise(graph, row.name) for row in graph.rows if row.operator in ("conv", "max_pool"))
+    if other:
+        found.append(f"{other} layers pad where TensorFlow's SAME would not: they have a PAD before them")
+    return found
+
+
+def _padded_otherwise(graph: Graph, name: str) -> bool:
+    row = graph[name]
+    above, at = graph[row.inputs[0]].shape[1:], row.attributes
+    size = row.attributes["kernel"] if row.operator == "max_pool" else graph.arrays[row.arrays["weight"]].shape[2:]
+    spread = [(side - 1) * step + 1 for side, step in zip(size, at["dilation"], strict=True)]
+    return any(at["padding"]) and [pad for pad, _ in same_padding(above, spread, at["stride"])] != list(at["padding"])
