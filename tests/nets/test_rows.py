@@ -24,6 +24,7 @@ WITHOUT_ROWS = {
     "efficientnet_lite",
     "fcn",
     "fcos",
+    "graph_net",
     "maxout",
     "neocognitron",
     "recurrent_resnet",
