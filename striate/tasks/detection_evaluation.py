@@ -230,5 +230,7 @@ def next_steps(evaluation: DetectionEvaluation, context: ReportContext) -> tuple
         why = f"{', '.join(lost[:3])}: AP50 below {percent(NEVER)}. More images of them are needed, or larger ones."
         steps.append(Step("classes", "Classes that are not found", why))
     if context.examples:
-        steps.append(Step("mistakes", "Check the boxes of the worst images", "A missing true box costs as an error does."))
+        steps.append(
+            Step("mistakes", "Check the boxes of the worst images", "A missing true box costs as an error does.")
+        )
     return tuple(steps)

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from striate.data.audit.findings import NOTHING, converted_findings, few, kept_findings, set_aside_findings
 from striate.data.audit.findings import Finding as Finding
 from striate.data.audit.findings import Usable as Usable
-from striate.data.audit.findings import NOTHING, converted_findings, few, kept_findings, set_aside_findings
 from striate.data.audit.likeness import LIMIT, near_groups
 from striate.data.audit.memory import Record
 from striate.data.sources.base import Item, Oddity, Source

@@ -14,9 +14,9 @@ from striate.data.augment.whitening import check_whitening, fit_zca
 from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.learning.context import RunContext
+from striate.learning.dense_defaults import dense_defaults
 from striate.learning.evaluating import Trained, evaluate, train_with_folds
 from striate.learning.extensions import Extensions
-from striate.learning.dense_defaults import dense_defaults
 from striate.learning.mirroring import with_tested_flip
 from striate.learning.ood import open_ood
 from striate.learning.planning import DataSummary, Plan, scratch_pixels
