@@ -37,8 +37,8 @@ def _box(element: ElementTree.Element) -> Box:
     name, found = (element.findtext("name") or "").strip(), element.find("bndbox")
     if not name or found is None:
         raise UnusableBoxesError("an object has no name or no bndbox")
-    corners = [number((found.findtext(corner) or "").strip(), corner) for corner in CORNERS]
-    return Box(name, *corners, crowd=(element.findtext("difficult") or "").strip() == "1")
+    x1, y1, x2, y2 = (number((found.findtext(corner) or "").strip(), corner) for corner in CORNERS)
+    return Box(name, x1, y1, x2, y2, crowd=(element.findtext("difficult") or "").strip() == "1")
 
 
 def _size(element: ElementTree.Element | None) -> tuple[int, int] | None:

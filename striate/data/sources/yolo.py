@@ -38,8 +38,8 @@ def _box(line: str, names: tuple[str, ...] | None) -> Box:
         )
     name = _name(words[0], names)
     if len(values) > 5:
-        x, y = values[::2], values[1::2]
-        return Box(name, min(x), min(y), max(x), max(y))
+        across, down = values[::2], values[1::2]
+        return Box(name, min(across), min(down), max(across), max(down))
     x, y, width, height = values[:4]
     return Box(name, x - width / 2, y - height / 2, x + width / 2, y + height / 2)
 
