@@ -36,7 +36,7 @@ def list_nets(
 
     `[net.name for net in list_nets("resnet*")]` are names that `create` takes.
 
-    kind: "classifier", "segmenter", "captioner", "sequence-model" or "self-organising"; None: all.
+    kind: one of `nets.catalog.KINDS`, such as "segmenter"; None: all.
     techniques: only nets that use all of these, such as "maxout" or "squeeze-and-excitation".
     `weights` is "imported" for a net whose weights were imported into the cache. `year`: from and to, both included.
     `weights`: only nets with available weights, published or imported. Sorted by "error", nets are grouped by data set,

@@ -71,7 +71,7 @@ def predict_boxes(
     """Find the objects in image files, folders standing for the images in them, with a score of at least `score`.
 
     out: a new or empty folder, for a picture of each image with its boxes drawn. csv: a table to write, a row for each
-    object, and one without a label for an image without objects. Raises RequestError for a model that predicts no boxes.
+    object, and one without a label for an image without objects. Raises RequestError for a model that predicts none.
     """
     progress = progress or Progress()
     if not 0 <= score <= 1:

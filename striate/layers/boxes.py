@@ -24,7 +24,7 @@ def box_areas(boxes: Tensor) -> Tensor:
 
 
 def box_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of each of boxes [N, 4] with each of boxes [M, 4]: [N, M]; 0 where neither has an area."""
+    """Intersection over union of boxes [N, 4] with boxes [M, 4], each with each: [N, M]; 0 where none has an area."""
     sides = (torch.minimum(a[:, None, 2:], b[None, :, 2:]) - torch.maximum(a[:, None, :2], b[None, :, :2])).clamp_min(0)
     shared = sides[..., 0] * sides[..., 1]
     union = box_areas(a)[:, None] + box_areas(b)[None] - shared
@@ -49,7 +49,9 @@ def anchors(height: int, width: int, stride: int, scales: Sequence[float], ratio
     """
     if min(height, width, stride, *scales, *ratios) <= 0:
         raise RequestError("anchors take sizes, a stride, scales and ratios above 0")
-    shapes = torch.tensor([(scale / math.sqrt(ratio), scale * math.sqrt(ratio)) for ratio in ratios for scale in scales])
+    shapes = torch.tensor(
+        [(scale / math.sqrt(ratio), scale * math.sqrt(ratio)) for ratio in ratios for scale in scales]
+    )
     y, x = (((torch.arange(side) + 0.5) * stride) for side in (height, width))
     centres = torch.stack([x.repeat(height), y.repeat_interleave(width)], 1)
     halves = shapes / 2

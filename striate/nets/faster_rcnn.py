@@ -1,8 +1,8 @@
 """Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks.
 
-Shaoqing Ren, Kaiming He, Ross Girshick, Jian Sun, NIPS 2015. arXiv:1506.01497: a network proposes boxes around anchors, and
-a second one classifies what is in each and corrects the box; both share the maps of one body. It gives a number of boxes
-that differs from image to image, so it is built and trained by the functions of this file, and not by `striate train`.
+Shaoqing Ren, Kaiming He, Ross Girshick, Jian Sun, NIPS 2015. arXiv:1506.01497: a network proposes boxes around anchors,
+and a second one classifies what is in each and corrects the box; both share the maps of one body. The number of boxes
+differs from image to image, so it is built and trained by the functions of this file, and not by `striate train`.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Found(NamedTuple):
 
 
 class RegionProposals(nn.Module):
-    """Maps [N, channels, h, w] -> for each anchor logits [N, A, 2], of nothing and something, and coded boxes [N, A, 4]."""
+    """Maps [N, channels, h, w] -> logits [N, A, 2] of its anchors, nothing and something, and coded boxes [N, A, 4]."""
 
     def __init__(self, channels: int, width: int, each: int) -> None:
         super().__init__()
@@ -265,6 +265,6 @@ def _some(among: Tensor, most: int, draw: torch.Generator) -> Tensor:
     return found[torch.randperm(len(found), generator=draw)[:most]]
 
 
-# Deviations: regions are read by RoI align (He et al. 2017, arXiv:1703.06870) and not by RoI pooling, whose rounding moves
-# boxes by up to half a place; both networks are trained at once, as in the authors' later code, and not in four steps;
-# dropout behind fc6 and fc7 is left out. lambda is 1 with means over the sampled anchors, as in the code.
+# Deviations: regions are read by RoI align (He et al. 2017, arXiv:1703.06870) and not by RoI pooling, whose rounding
+# moves boxes by up to half a place; both networks are trained at once, as in the authors' later code, and not in four
+# steps; dropout behind fc6 and fc7 is left out. lambda is 1 with means over the sampled anchors, as in the code.

@@ -24,7 +24,7 @@ from striate.nets.initialise import he_normal
 from striate.nets.kinds import Detector
 from striate.tables import table
 
-# The levels of the pyramid: the last map of each stride, and one more by a convolution of stride 2. Channels are Lite0's.
+# The levels of the pyramid: the last map of each stride, and one more by a convolution of stride 2; Lite0's channels.
 LEVELS = """
     level  stage   stride  channels
     P3     stage4  8       40
@@ -165,7 +165,7 @@ VARIANTS = {
     "fcos_lite_tiny": Variant(FCOS, {"width": 0.25, "depth": 0.5, "head_width": 16, "towers": 1}),
 }
 
-# Deviations: the paper has ResNet-50 below a pyramid of 256 channels from P3 to P7, and towers of four convolutions, for
-# images of 800 pixels; here 64 channels, P3 to P6 and two convolutions, for images of 320. Distances are exp(s x) strides,
-# limited to 54 of them. Centre sampling and the place of the centre-ness beside the boxes are those of the paper's later
-# version (arXiv:1904.01355v5). There are no published weights.
+# Deviations: the paper has ResNet-50 below a pyramid of 256 channels from P3 to P7, and towers of four convolutions,
+# for images of 800 pixels; here 64 channels, P3 to P6 and two convolutions, for images of 320. Distances are exp(s x)
+# strides, limited to 54 of them. Centre sampling and the centre-ness beside the boxes are as in the authors' code.
+# There are no published weights.

@@ -121,10 +121,10 @@ class Task(ABC):
     it may be trained with, the default first. activation: from logits to predictions: "softmax", "sigmoid" or
     "identity". output_name: of the predictions in an exported graph. one_class: each image has exactly one of `names`,
     and its target is that name's index; such classes can be balanced, and sets of images split by them.
-    dense: each image has many predictions, and its targets are moved with it: masks, uint8 [N, H, W], which are read with
-    the images, so that the target of an image only says what is in its mask; or, where `boxes` says so, the rows of
-    `detection_arrays`. searched: predictions are found by a search, step by step, which torch runs; no graph of one pass.
-    net_kind: of the networks that predict it, of `nets.catalog.KINDS`.
+    dense: each image has many predictions, and its targets are moved with it: masks, uint8 [N, H, W], which are read
+    with the images, so that the target of an image only says what is in its mask; or, where `boxes` says so, the rows
+    of `detection_arrays`. searched: predictions are found by a search, step by step, which torch runs; no graph of one
+    pass. net_kind: of the networks that predict it, of `nets.catalog.KINDS`.
     report_examples: how many of the worst predictions a report takes the pictures of.
     """
 

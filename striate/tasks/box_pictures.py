@@ -30,7 +30,9 @@ def draw_boxes(image: NDArray[np.uint8], boxes: Sequence[Drawn]) -> NDArray[np.u
     line, font = max(1, round(shorter / 160)), ImageFont.load_default(max(9, round(shorter / 26)))
     for one in boxes:
         x1, y1, x2, y2 = one.box
-        draw.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=COLOURS[one.place % len(COLOURS)], width=line)
+        draw.rectangle(
+            (x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=COLOURS[one.place % len(COLOURS)], width=line
+        )
     for one in boxes:  # labels over all lines
         if one.label:
             _label(draw, one, font, picture.size)

@@ -25,13 +25,15 @@ def intersections(a: Floats, b: Floats) -> Floats:
 
 
 def ious(a: Floats, b: Floats) -> Floats:
-    """Intersection over union of each of boxes [N, 4] with each of boxes [M, 4]: [N, M]; 0 where neither has an area."""
+    """Intersection over union of boxes [N, 4] with boxes [M, 4], each with each: [N, M]; 0 where none has an area."""
     shared = intersections(a, b)
     union = areas(a)[:, None] + areas(b)[None] - shared
     return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
-def nms(boxes: Floats, scores: Floats, threshold: float, classes: NDArray[np.integer] | None = None) -> NDArray[np.intp]:
+def nms(
+    boxes: Floats, scores: Floats, threshold: float, classes: NDArray[np.integer] | None = None
+) -> NDArray[np.intp]:
     """Greedy non-maximum suppression: the indices of the boxes that are kept, the highest score first.
 
     A box is dropped if its IoU with a kept one is above `threshold`; with `classes` [N], only with one of its class.

@@ -42,7 +42,7 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """The detections of one class in one image, the best first. hit, ignored: bool [thresholds, D]. objects: that count."""
+    """Detections of a class in an image, the best first. hit, ignored: bool [thresholds, D]. objects: that count."""
 
     scores: Floats
     hit: NDArray[np.bool_]
@@ -50,7 +50,9 @@ class Matches:
     objects: int
 
 
-def match(scene: Scene, name: int, size: tuple[float, float] = SIZES["all"], thresholds: Floats = THRESHOLDS) -> Matches:
+def match(
+    scene: Scene, name: int, size: tuple[float, float] = SIZES["all"], thresholds: Floats = THRESHOLDS
+) -> Matches:
     """Match the detections of a class with its objects at each IoU. size: objects of other areas do not count."""
     mine, theirs = scene.found_classes == name, scene.true_classes == name
     order = np.argsort(-scene.scores[mine], kind="mergesort")[: MOST[-1]]
@@ -141,7 +143,8 @@ class Figure:
         """As pycocotools prints it."""
         what, short = ("Average Recall", "(AR)") if self.recall else ("Average Precision", "(AP)")
         iou = f"{self.iou:0.2f}" if self.iou else "0.50:0.95"
-        return f" {what:<18} {short} @[ IoU={iou:<9} | area={self.size:>6s} | maxDets={self.most:>3d} ] = {self.value:0.3f}"
+        where = f"IoU={iou:<9} | area={self.size:>6s} | maxDets={self.most:>3d}"
+        return f" {what:<18} {short} @[ {where} ] = {self.value:0.3f}"
 
 
 # name, recall, IoU, size of the objects, most detections
@@ -165,8 +168,8 @@ def coco_figures(scenes: Sequence[Scene], classes: int) -> tuple[Figure, ...]:
     """The twelve numbers of COCO, means over the classes that have objects."""
     known: dict[tuple[str, int], list[tuple[Floats, Floats]]] = {}
     for size, limits in SIZES.items():
-        for name in range(classes):
-            matches = [match(scene, name, limits) for scene in scenes]
+        for place in range(classes):
+            matches = [match(scene, place, limits) for scene in scenes]
             for most in MOST if size == "all" else MOST[-1:]:
                 known.setdefault((size, most), []).append(average_precisions(matches, most))
     found = []

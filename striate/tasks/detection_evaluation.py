@@ -114,7 +114,7 @@ class DetectionEvaluation(Evaluation):
     def errors(self) -> NDArray[np.float64]:
         """Of each image, missed objects and wrong detections as a share of these and the found ones."""
         wrong = self.mistakes[:, 1] + self.mistakes[:, 2]
-        return wrong / np.maximum(1, self.mistakes.sum(axis=1))
+        return np.asarray(wrong / np.maximum(1, self.mistakes.sum(axis=1)))
 
     def worst(self, limit: int) -> list[int]:
         """The images with the most mistakes."""
@@ -154,11 +154,11 @@ def figures_section(evaluation: DetectionEvaluation) -> Section:
     real = (evaluation.targets[..., CLASS] >= 0) & (evaluation.targets[..., CROWD] == 0)
     counts = np.bincount(evaluation.targets[..., CLASS][real].astype(np.int64), minlength=evaluation.task.outputs)
     places = {"AP50": 0, "AP75": int(np.isclose(THRESHOLDS, 0.75).argmax())}
-    rows = []
+    rows: list[tuple[str | Bar, ...]] = []
     for name, values, count in zip(evaluation.task.names, evaluation.precisions, counts.tolist(), strict=True):
         ap = mean_or(values)
         known = math.isfinite(ap)
-        by_iou = (percent(float(values[place])) if known else "" for place in places.values())
+        by_iou = [percent(float(values[place])) if known else "" for place in places.values()]
         cells = (percent(ap) if known else "no object", *by_iou, f"{count:,}")
         rows.append((printable(name), Bar(ap if known else None), *cells))
     columns = (Column("class"), Column("AP"), Column(""), *map(Column, places), Column("objects", True))
@@ -230,5 +230,7 @@ def next_steps(evaluation: DetectionEvaluation, context: ReportContext) -> tuple
         why = f"{', '.join(lost[:3])}: AP50 below {percent(NEVER)}. More images of them are needed, or larger ones."
         steps.append(Step("classes", "Classes that are not found", why))
     if context.examples:
-        steps.append(Step("mistakes", "Check the boxes of the worst images", "A missing true box costs as an error does."))
+        steps.append(
+            Step("mistakes", "Check the boxes of the worst images", "A missing true box costs as an error does.")
+        )
     return tuple(steps)

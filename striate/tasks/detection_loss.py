@@ -45,7 +45,9 @@ class FcosLoss(Loss):
 
     averages_outputs = False
 
-    def numpy(self, logits: NDArray[np.float64], targets: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def numpy(
+        self, logits: NDArray[np.float64], targets: NDArray[Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Not for boxes. Raises RequestError."""
         raise RequestError(STEPS)
 
@@ -69,7 +71,9 @@ class FcosLoss(Loss):
         of_classes = _focal(logits[..., LOGITS:], wanted).sum(2) * (~held)
         centreness = _centreness(logits[..., CENTRE].detach(), boxes) * positive
         of_boxes = (1 - paired_giou(logits[..., PREDICTED], boxes)) * centreness
-        of_centres = F.binary_cross_entropy_with_logits(logits[..., CENTRENESS], centreness, reduction="none") * positive
+        of_centres = (
+            F.binary_cross_entropy_with_logits(logits[..., CENTRENESS], centreness, reduction="none") * positive
+        )
         weight = centreness.sum(1).clamp_min(1e-6)
         return of_classes.sum(1) / count + of_boxes.sum(1) / weight + of_centres.sum(1) / count
 

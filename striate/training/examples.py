@@ -63,7 +63,9 @@ class Examples:
     def __post_init__(self) -> None:
         _check_targets(self.images, self.targets, self.task, self.among)
         if self.task.dense and self.augment is not None:
-            raise RequestError("a custom augmentation moves no masks and boxes: use the keys of the recipe's table [augment]")
+            raise RequestError(
+                "a custom augmentation moves no masks and boxes: use the keys of the recipe's table [augment]"
+            )
         if not 0 < self.fraction <= 1:
             raise RequestError(f"fraction must be above 0 and at most 1, not {self.fraction}")
         if self.size != (0, 0) and min(self.size) < 1:

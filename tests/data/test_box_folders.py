@@ -96,14 +96,14 @@ def test_three_formats_are_one_type(made: Any, tmp_path: Path) -> None:
     }[made]  # fmt: skip
     assert source.task.is_target(found.target) and source.task.text(found.target) == "1 cat, 1 dog"
     report = audit(tmp_path)
-    assert [one.kind for one in report.findings if one.action == "kept"][0] == "no-object"
+    assert next(one.kind for one in report.findings if one.action == "kept") == "no-object"
 
 
 def test_names_of_yolo_in_every_form(tmp_path: Path) -> None:
     from striate.data.sources.yolo import listed_names
 
     for text in ("names: [a, 'b c', d]", "nc: 3\nnames:\n- a\n- b c\n- d\n", "names: {0: a, 1: 'b c', 2: d}",
-                 "names: [a,\n  b c,\n  d]\n", "names:\n    0: a\n    1: b c # two words\n    2: d\nval: x"):  # fmt: skip
+                 "names: [a,\n  b c,\n  d]\n", "names:\n    0: a\n    1: b c # two\n    2: d\nval: x"):  # fmt: skip
         assert listed_names(text, "data.yaml") == ("a", "b c", "d"), text
     assert listed_names("a\nb c\nd\n", "classes.txt") == ("a", "b c", "d")
     assert listed_names("train: x", "data.yaml") is None

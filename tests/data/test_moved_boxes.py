@@ -73,7 +73,8 @@ def test_what_is_cut_away_has_no_box() -> None:
     _, targets = scene()
     chosen, samples = Augmentation(crop=(0.1, 0.2)), np.arange(6)
     found = torch.cat([
-        augment_boxes(targets, samples, chosen, seed=1, epoch=epoch, across=(64, 80), size=(64, 80)) for epoch in range(5)
+        augment_boxes(targets, samples, chosen, seed=1, epoch=epoch, across=(64, 80), size=(64, 80))
+        for epoch in range(5)
     ])  # fmt: skip
     gone = found[:, 0, CLASS] < 0
     assert 3 < gone.sum() < 30

@@ -95,7 +95,18 @@ def test_boxes_are_predicted_in_pixels_and_drawn(head: Run, tmp_path: Path, cli)
     Image.fromarray(np.rot90(image).copy()).save(tmp_path / "turned.png", exif=exif)
     (tmp_path / "no.png").write_bytes(b"no image")
     files = [tmp_path / "a.png", tmp_path / "turned.png", tmp_path / "no.png"]
-    code, out, _ = cli("predict", head.folder, *files, "--json", "--engine", "torch", "--out", tmp_path / "drawn", "--csv", tmp_path / "boxes.csv")
+    code, out, _ = cli(
+        "predict",
+        head.folder,
+        *files,
+        "--json",
+        "--engine",
+        "torch",
+        "--out",
+        tmp_path / "drawn",
+        "--csv",
+        tmp_path / "boxes.csv",
+    )
     found = json.loads(out)
     assert code == 1 and found["classes"] == ["red", "green"] and "no.png" in found["failed"][0]["file"]
     for one in found["images"]:
@@ -115,7 +126,9 @@ def test_boxes_are_predicted_in_pixels_and_drawn(head: Run, tmp_path: Path, cli)
     (answer,) = load(head.folder, engine="torch").predict(tmp_path / "a.png")
     best = found["images"][0]["objects"][0]
     shares = np.array(best["box"]) / (160, 64, 160, 64)
-    assert answer.value[0, 2:] == pytest.approx(shares, abs=1e-3) and answer.answer.facts["objects"][0]["label"] == "green"
+    assert (
+        answer.value[0, 2:] == pytest.approx(shares, abs=1e-3) and answer.answer.facts["objects"][0]["label"] == "green"
+    )
 
 
 @pytest.mark.slow
@@ -136,7 +149,9 @@ def test_a_net_is_trained_from_scratch_and_goes_on_after_a_stop(shapes: Path, tm
             if loop.epoch == self.at:
                 raise KeyboardInterrupt
 
-    chosen = recipe(strategy="scratch", net__name="fcos_lite_tiny", train__epochs=2, optimizer__lr=0.002, checkpoint__steps=1)
+    chosen = recipe(
+        strategy="scratch", net__name="fcos_lite_tiny", train__epochs=2, optimizer__lr=0.002, checkpoint__steps=1
+    )
     whole = train(shapes, out=tmp_path / "whole", recipe=chosen)
     with pytest.raises(Stopped):
         train(shapes, out=tmp_path / "run", recipe=chosen, hooks=[Stop()])

@@ -98,7 +98,10 @@ def plain_roi_align(maps: Tensor, box: list[float], image: int, size: tuple[int,
     for row in range(size[0]):
         for column in range(size[1]):
             values = [
-                at(y1 + (y2 - y1) * (row + (i + 0.5) / n) / size[0], x1 + (x2 - x1) * (column + (j + 0.5) / n) / size[1])
+                at(
+                    y1 + (y2 - y1) * (row + (i + 0.5) / n) / size[0],
+                    x1 + (x2 - x1) * (column + (j + 0.5) / n) / size[1],
+                )
                 for i in range(n)
                 for j in range(n)
             ]
@@ -108,7 +111,9 @@ def plain_roi_align(maps: Tensor, box: list[float], image: int, size: tuple[int,
 
 def test_maps_are_read_within_boxes_as_by_a_loop() -> None:
     maps = torch.randn(2, 3, 9, 12, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    boxes = torch.tensor([[3.0, 5, 60, 50], [-30, -20, 20, 30], [80, 60, 130, 100], [10, 10, 10, 10], [200, 200, 220, 230]])
+    boxes = torch.tensor(
+        [[3.0, 5, 60, 50], [-30, -20, 20, 30], [80, 60, 130, 100], [10, 10, 10, 10], [200, 200, 220, 230]]
+    )
     images = torch.tensor([0, 1, 0, 1, 0])
     found = roi_align(maps, boxes, images, (3, 2), scale=1 / 8, samples=2)
     wanted = [plain_roi_align(maps.detach(), box, image, (3, 2), 1 / 8, 2)
@@ -119,4 +124,8 @@ def test_maps_are_read_within_boxes_as_by_a_loop() -> None:
     assert maps.grad is not None and maps.grad.abs().sum() > 0
     assert roi_align(maps, boxes[:0], images[:0], (3, 2)).shape == (0, 3, 3, 2)
     ramp = torch.arange(12.0).expand(1, 1, 9, 12)  # linear: a cell's mean is the value in its middle
-    assert roi_align(ramp, torch.tensor([[2.0, 2, 8, 8]]), torch.tensor([0]), (1, 3))[0, 0, 0].tolist() == [2.5, 4.5, 6.5]
+    assert roi_align(ramp, torch.tensor([[2.0, 2, 8, 8]]), torch.tensor([0]), (1, 3))[0, 0, 0].tolist() == [
+        2.5,
+        4.5,
+        6.5,
+    ]

@@ -11,7 +11,9 @@ from striate.layers.boxes import box_iou
 from striate.nets.build import create
 from striate.nets.faster_rcnn import ROWS, FasterRCNN, Objects, Settings
 
-SMALL = Settings(scales=(16, 32), ratios=(1,), sampled=32, regions=16, least=4.0, proposed=(100, 20), proposed_in_training=(100, 20))
+SMALL = Settings(
+    scales=(16, 32), ratios=(1,), sampled=32, regions=16, least=4.0, proposed=(100, 20), proposed_in_training=(100, 20)
+)
 
 
 def test_with_vgg16_it_has_the_papers_parameters() -> None:
@@ -41,7 +43,9 @@ def scenes(count: int) -> tuple[Tensor, list[Objects]]:
         if number % 5 == 4:
             objects.append(Objects(torch.zeros(0, 4), torch.zeros(0, dtype=torch.long)))
             continue
-        x, y, side = (int(torch.randint(low, high, (), generator=generator)) for low, high in ((4, 36), (4, 36), (16, 26)))
+        x, y, side = (
+            int(torch.randint(low, high, (), generator=generator)) for low, high in ((4, 36), (4, 36), (16, 26))
+        )
         image[number % 2, y : y + side, x : x + side] = 1
         objects.append(Objects(torch.tensor([[x, y, x + side, y + side]]).float(), torch.tensor([1 + number % 2])))
     return images, objects
@@ -67,7 +71,10 @@ def test_it_learns_where_squares_are_and_of_which_colour() -> None:
         if not len(wanted.boxes):
             right += not (one.scores > 0.5).any()
         elif len(one.scores):
-            right += int(one.classes[0]) == int(wanted.classes) and float(box_iou(one.boxes[:1], wanted.boxes).detach()) > 0.5
+            right += (
+                int(one.classes[0]) == int(wanted.classes)
+                and float(box_iou(one.boxes[:1], wanted.boxes).detach()) > 0.5
+            )
     assert right >= 16
 
 

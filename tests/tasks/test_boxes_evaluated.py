@@ -48,7 +48,9 @@ def test_outputs_become_detections() -> None:
     assert found.shape == (3, 100, 6) and found.dtype == np.float32
     assert found[0, :3, 0].tolist() == [1, 0, -1] and (found[1, :, 0] == -1).all() and np.isnan(found[2]).all()
     chance = [1 / (1 + math.exp(-value)) for value in (4, 3, 1)]
-    assert found[0, :2, 1] == pytest.approx([math.sqrt(chance[0] * chance[1]), math.sqrt(chance[2] * chance[1])], abs=1e-6)
+    assert found[0, :2, 1] == pytest.approx(
+        [math.sqrt(chance[0] * chance[1]), math.sqrt(chance[2] * chance[1])], abs=1e-6
+    )
     assert found[0, 0, 2:] == pytest.approx([0.2, 0.1, 0.5, 1.0])
     answer = TASK.answer(found[0])
     assert answer.label == "1 cat, 1 dog" and answer.line.startswith("dog 96.7 %, cat")
@@ -94,7 +96,9 @@ def test_the_report_draws_true_and_predicted_boxes_in_the_images_shape() -> None
 
 
 def test_boxes_are_drawn() -> None:
-    drawn = draw_boxes(np.zeros((60, 80), np.uint8), [Drawn((10, 20, 50, 50), 1), Drawn((-5, -5, 200, 90), 2, "dog 0.9")])
+    drawn = draw_boxes(
+        np.zeros((60, 80), np.uint8), [Drawn((10, 20, 50, 50), 1), Drawn((-5, -5, 200, 90), 2, "dog 0.9")]
+    )
     assert drawn.shape == (60, 80, 3)
     assert tuple(drawn[30, 10]) == tuple(drawn[49, 30]) == COLOURS[1] and not drawn[35, 30].any()
     assert (drawn[:14, :30].reshape(-1, 3) == COLOURS[2]).all(1).sum() > 100  # the label is inside
@@ -103,7 +107,11 @@ def test_boxes_are_drawn() -> None:
 def test_places_are_assigned_as_the_paper_says() -> None:
     centres, strides = torch.from_numpy(outputs(1)[0, :, CENTRE]), torch.from_numpy(outputs(1)[0, :, STRIDE])
     # A small object, a large one around it, one that is a crowd.
-    target = (80, 80, ((0, 20.0, 20.0, 30.0, 30.0, 0, 1.0), (1, 2.0, 2.0, 78.0, 78.0, 0, 1.0), (0, 50.0, 0.0, 80.0, 30.0, 1, 1.0)))
+    target = (
+        80,
+        80,
+        ((0, 20.0, 20.0, 30.0, 30.0, 0, 1.0), (1, 2.0, 2.0, 78.0, 78.0, 0, 1.0), (0, 50.0, 0.0, 80.0, 30.0, 1, 1.0)),
+    )
     names, boxes, held = assigned(centres, strides, torch.from_numpy(TASK.collate([target])))
     objects = [(one[0], *(value / 80 for value in one[1:5])) for one in target[2]]
     for place, ((x, y), (stride, _)) in enumerate(zip(centres.tolist(), strides.tolist(), strict=True)):
@@ -150,7 +158,11 @@ def test_the_task_is_read_again_and_checks_its_targets() -> None:
     assert TASK.is_target(ONE) and TASK.is_target(NOTHING) and not TASK.is_target((1, 1, ((2, 0, 0, 1, 1, 0, 1.0),)))
     assert TASK.reindexed(ONE, {1: 0})[2][0][0] == 0 and TASK.indices(ONE) == (1,) and TASK.text(NOTHING) == "nothing"
     TASK.check_targets(TASK.collate([ONE, NOTHING]))
-    for wrong in (np.zeros((2, 3), np.float32), np.full((1, 1, 9), np.nan, np.float32), np.full((1, 1, 9), 2, np.float32)):
+    for wrong in (
+        np.zeros((2, 3), np.float32),
+        np.full((1, 1, 9), np.nan, np.float32),
+        np.full((1, 1, 9), 2, np.float32),
+    ):
         with pytest.raises(RequestError, match="targets must be"):
             TASK.check_targets(wrong)
     assert TASK.strata(TASK.collate([ONE, NOTHING])).table.tolist() == [[0, 1], [0, 0]]

@@ -84,8 +84,9 @@ def test_the_twelve_numbers_are_those_of_pycocotools(seed: int) -> None:
 def test_known_numbers_and_none() -> None:
     def scene(found: list[list[float]], scores: list[float], true: list[list[float]]) -> Scene:
         given = np.array(true, float).reshape(-1, 4)
-        return Scene(given, np.zeros(len(true), np.int64), np.zeros(len(true), bool), np.full(len(true), 400.0),
-                     np.array(found, float).reshape(-1, 4), np.zeros(len(found), np.int64), np.array(scores))  # fmt: skip
+        boxes, names = np.array(found, float).reshape(-1, 4), np.zeros(len(true), np.int64)
+        area = np.full(len(true), 400.0)
+        return Scene(given, names, names > 0, area, boxes, np.zeros(len(found), np.int64), np.array(scores))
 
     right = scene([[0, 0, 20, 20]], [0.9], [[0, 0, 20, 20]])
     assert class_precisions([right], 1)[0] == pytest.approx([1.0] * 10)

@@ -39,8 +39,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         metavar="FOLDER",
-        help="of a segmentation model: write the mask of each image as a PNG into FOLDER; of a detection model: each image "
-        "with its boxes drawn",
+        help="of a segmentation model: write the mask of each image as a PNG into FOLDER; of a detection model: each "
+        "image with its boxes drawn",
     )
     parser.add_argument(
         "--score", metavar="S", type=float, help="of a detection model: objects of at least this score (default 0.4)"
@@ -143,7 +143,11 @@ def _boxes(chosen: argparse.Namespace) -> Answer:
     ]
     lines += [f"not predicted: {printable(why)}" for _, why in done.failed]
     lines += [f"Pictures  {printable(chosen.out)}: {len(done.images):,}"] if chosen.out else []
-    lines += [f"Table  {printable(chosen.csv)}: {sum(len(one.objects) for one in done.images):,} boxes"] if chosen.csv else []
+    lines += (
+        [f"Table  {printable(chosen.csv)}: {sum(len(one.objects) for one in done.images):,} boxes"]
+        if chosen.csv
+        else []
+    )
     images = [
         {"file": one.source, "width": one.size[0], "height": one.size[1],
          "objects": [{"label": each.label, "score": round(each.score, 6), "box": [round(v, 2) for v in each.box]}

@@ -56,14 +56,14 @@ def augment_boxes(
     moves = draw_moves(draws, chosen, size)
     windows = draw_windows(draws, chosen, torch.empty(0, 1, *across), size, fraction)
     x, y = _axes(draws, chosen, moves, windows, size)
-    boxes = targets[..., BOX].double().numpy() * np.tile(np.array(across[::-1]), 2)
+    boxes = targets[..., BOX].double().cpu().numpy() * np.tile(np.array(across[::-1]), 2)
     moved = _moved(boxes, x, y) + np.tile(np.array(size[::-1]) / 2, 2)
     whole = np.maximum(moved[..., 2:] - moved[..., :2], 0).prod(axis=2)
     cut = moved.clip(0, np.tile(np.array(size[::-1]), 2))
     seen = np.maximum(cut[..., 2:] - cut[..., :2], 0).prod(axis=2)
     out = targets.clone()
     out[..., BOX] = torch.from_numpy(cut / np.tile(np.array(size[::-1]), 2)).to(targets)
-    out[..., CLASS] = torch.where(torch.from_numpy(seen < LEAST_SEEN * whole), -1.0, targets[..., CLASS])
+    out[..., CLASS].masked_fill_(torch.from_numpy(seen < LEAST_SEEN * whole).to(targets.device), -1.0)
     return out
 
 

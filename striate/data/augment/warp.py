@@ -247,7 +247,7 @@ def sampling_grid(
 def turned_back(
     draws: Draws, chosen: Augmentation, moves: Moves
 ) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
-    """Inverse rotation, shear, flip and scale of each sample: rows x, y of the source over columns x, y of the output."""
+    """Inverse rotation, shear, flip and scale of each sample: rows x, y of the source, columns x, y of the output."""
     turn = np.radians(draws.between(Stream.ROTATE, -chosen.rotate, chosen.rotate))
     lean = np.tan(np.radians(draws.between(Stream.SHEAR, -chosen.shear, chosen.shear)))
     zoom = np.exp(draws.between(Stream.SCALE, math.log(chosen.scale[0]), math.log(chosen.scale[1])))

@@ -61,7 +61,7 @@ class Source(Protocol):
     A frozen dataclass is enough; no base class is needed. `items` must be cheap; `read` is called from several threads.
     A source of image files uses `striate.pixels.decode` for `decode`. Four more are optional: `stamp(item) -> str`, a
     file's state ("" for unknown), to skip unchanged files; `notes`, lines for the user; `record_of(content)`, the
-    record of the content without decoding; `remarks`, what the audit is to say of single images, by the kind of finding.
+    record of the content without decoding; `remarks`, what the audit is to say of images, by the kind of finding.
     """
 
     @property

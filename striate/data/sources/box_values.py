@@ -26,7 +26,7 @@ _ORIENTATION = 0x0112
 _UPRIGHT_ALREADY = ("HEIF", "AVIF")  # their decoders turn them
 
 
-class UnusableBoxes(Exception):
+class UnusableBoxesError(Exception):
     """An annotation that cannot be used, with the reason."""
 
 
@@ -81,17 +81,17 @@ def header_of(path: Path) -> Header | None:
 def as_target(annotation: Annotation, header: Header, index: dict[str, int]) -> tuple[Target, list[tuple[str, str]]]:
     """The target of an image, and (kind, remark) of boxes that were left out or cut.
 
-    index: the place of each class. Raises UnusableBoxes for another size than the image's, and for numbers that are
-    none.
+    index: the place of each class. Raises UnusableBoxesError for another size than the image's, and for numbers that
+    are none.
     """
     if len(annotation.boxes) > MOST:
-        raise UnusableBoxes(f"{len(annotation.boxes):,} boxes are more than the {MOST:,} of an image")
+        raise UnusableBoxesError(f"{len(annotation.boxes):,} boxes are more than the {MOST:,} of an image")
     width, height = header.upright
     remarks: list[tuple[str, str]] = []
     objects: list[tuple[float, ...]] = []
     for one in _upright(annotation, header):
         if not all(map(math.isfinite, one[1:5])):
-            raise UnusableBoxes(f"a box of {one.name!r} has a coordinate that is not finite")
+            raise UnusableBoxesError(f"a box of {one.name!r} has a coordinate that is not finite")
         kind, told, (x1, y1, x2, y2) = _cut(one, width, height)
         if kind:
             remarks.append((kind, told))
@@ -107,19 +107,20 @@ def as_target(annotation: Annotation, header: Header, index: dict[str, int]) -> 
 
 
 def _upright(annotation: Annotation, header: Header) -> Sequence[Box]:
-    """The boxes in pixels of the upright image. Raises UnusableBoxes for another size."""
+    """The boxes in pixels of the upright image. Raises UnusableBoxesError for another size."""
     width, height = header.upright
     if annotation.relative:
-        across = (width, height, width, height)
-        return [one._replace(**dict(zip(("x1", "y1", "x2", "y2"), (v * s for v, s in zip(one[1:5], across, strict=True)),
-                                        strict=True))) for one in annotation.boxes]  # fmt: skip
+        return [
+            one._replace(x1=one.x1 * width, y1=one.y1 * height, x2=one.x2 * width, y2=one.y2 * height)
+            for one in annotation.boxes
+        ]
     if annotation.size in (None, header.upright):
         return annotation.boxes
     if annotation.size == header.size:  # as the file is stored: boxes are turned with the image
         return [_turned(one, header) for one in annotation.boxes]
     assert annotation.size is not None
     given, there = (" x ".join(map(str, size)) for size in (annotation.size, header.upright))
-    raise UnusableBoxes(f"the boxes are of an image of {given} pixels, and this one has {there}")
+    raise UnusableBoxesError(f"the boxes are of an image of {given} pixels, and this one has {there}")
 
 
 def _turned(box: Box, header: Header) -> Box:
@@ -148,17 +149,17 @@ def _cut(box: Box, width: int, height: int) -> tuple[str, str, tuple[float, floa
 
 
 def _told(box: Box) -> str:
-    return " ".join(f"{value:g}" for value in map(lambda value: round(value, 1), box[1:5]))
+    return " ".join(f"{value:g}" for value in (round(one, 1) for one in box[1:5]))
 
 
 def number(text: object, what: str) -> float:
-    """A finite number of a file. Raises UnusableBoxes for anything else."""
+    """A finite number of a file. Raises UnusableBoxesError for anything else."""
     try:
         value = float(text)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        raise UnusableBoxes(f"{what} is {str(text)[:40]!r}, which is no number") from None
+        raise UnusableBoxesError(f"{what} is {str(text)[:40]!r}, which is no number") from None
     if not math.isfinite(value):
-        raise UnusableBoxes(f"{what} is {value}")
+        raise UnusableBoxesError(f"{what} is {value}")
     return value
 
 

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from striate.data.sources.base import Item, Oddity, file_stamp
-from striate.data.sources.box_values import BAD, Annotation, UnusableBoxes, as_target, header_of
+from striate.data.sources.box_values import BAD, Annotation, UnusableBoxesError, as_target, header_of
 from striate.data.sources.coco_boxes import CocoFile, read_coco
 from striate.data.sources.names import natural, readable
 from striate.data.sources.parts import PART_NAMES, part_named
@@ -143,7 +143,7 @@ def _source(root: Path, images: Sequence[str], oddities: list[Oddity], found: _F
             return key, (1, 1, ()), []
         try:
             return key, *as_target(found.annotations[key], header, index)
-        except UnusableBoxes as error:
+        except UnusableBoxesError as error:
             return key, Oddity(key, BAD, str(error)), []
 
     with ThreadPoolExecutor() as pool:
@@ -184,7 +184,7 @@ def _of_voc(root: Path, images: Sequence[str], files: Sequence[str]) -> _Found:
             read[key] = parse_voc(read_file(root / file, TEXT))
         except OSError as error:
             found.oddities.append(Oddity(key, BAD, f"{file}: {error.strerror or error}"))
-        except UnusableBoxes as error:
+        except UnusableBoxesError as error:
             found.oddities.append(Oddity(key, BAD, f"{file}: {error}"))
     found.oddities += [Oddity(file, "no-image", "no image has this name") for file in by_stem.values()]
     first = counts_from(list(read.values()))
@@ -219,7 +219,7 @@ def _of_yolo(root: Path, images: Sequence[str], files: Sequence[str]) -> _Found:
             found.annotations[key] = parse_yolo(content, names)
         except OSError as error:
             found.oddities.append(Oddity(key, BAD, f"{file}: {error.strerror or error}"))
-        except UnusableBoxes as error:
+        except UnusableBoxesError as error:
             found.oddities.append(Oddity(key, BAD, f"{file}: {error}"))
     found.oddities += [Oddity(file, "no-image", "no image has this name") for file in by_stem.values()]
     found.reading = f"boxes are read from YOLO's text files; {told}"
@@ -272,7 +272,7 @@ def _join(found: _Found, file: str, coco: CocoFile, images: Sequence[str]) -> No
             key = (of_part or near or [""])[0] if len(of_part or near) == 1 else ""
         if not key:
             found.oddities.append(Oddity(image, "no-image", f"{file} lists it, but there is no such image"))
-        elif isinstance(annotation, UnusableBoxes):
+        elif isinstance(annotation, UnusableBoxesError):
             found.oddities.append(Oddity(key, BAD, str(annotation)))
         else:
             found.annotations[key] = annotation

@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from striate.data.sources.box_values import Annotation, Box, UnusableBoxes, named, number
+from striate.data.sources.box_values import Annotation, Box, UnusableBoxesError, named, number
 from striate.errors import RequestError
 from striate.reading import TABLE, read_given
 
 
 @dataclass(frozen=True)
 class CocoFile:
-    """A COCO file. names: of the categories, by their ids. images: the annotation of each file_name, or why it cannot be
-    used."""
+    """A COCO file. names: of the categories, by their ids. images: the annotation of each file_name, or why it cannot
+    be used."""
 
     path: Path
     names: tuple[str, ...]
-    images: dict[str, Annotation | UnusableBoxes]
+    images: dict[str, Annotation | UnusableBoxesError]
 
 
 def read_coco(path: Path) -> CocoFile:
@@ -37,31 +37,31 @@ def read_coco(path: Path) -> CocoFile:
         objects: dict[Any, list[Any]] = defaultdict(list)
         for one in content["annotations"]:
             objects[one["image_id"]].append(one)
-        found: dict[str, Annotation | UnusableBoxes] = {}
+        found: dict[str, Annotation | UnusableBoxesError] = {}
         for image in content["images"]:
             found[str(image["file_name"])] = _annotation(image, objects[image["id"]], categories)
     except (KeyError, TypeError, AttributeError) as error:
         raise RequestError(f"{str(path)!r} is no COCO file of boxes: {error} is missing or unknown") from error
-    if not any(isinstance(one, UnusableBoxes) or one.boxes for one in found.values()):
+    if not any(isinstance(one, UnusableBoxesError) or one.boxes for one in found.values()):
         raise RequestError(f"{str(path)!r} has no box")
     return CocoFile(path, named([categories[key] for key in sorted(categories)], repr(str(path))), found)
 
 
-def _annotation(image: Any, objects: list[Any], categories: dict[Any, str]) -> Annotation | UnusableBoxes:
+def _annotation(image: Any, objects: list[Any], categories: dict[Any, str]) -> Annotation | UnusableBoxesError:
     try:
         size = image.get("width"), image.get("height")
         given = (int(size[0]), int(size[1])) if all(isinstance(one, int | float) and one > 0 for one in size) else None
         return Annotation(tuple(_box(one, categories) for one in objects), given)
-    except UnusableBoxes as error:
+    except UnusableBoxesError as error:
         return error
 
 
 def _box(one: Any, categories: dict[Any, str]) -> Box:
     key, box = one["category_id"], one.get("bbox")
     if key not in categories:
-        raise UnusableBoxes(f"the category_id {str(key)[:40]} is not among the file's categories")
+        raise UnusableBoxesError(f"the category_id {str(key)[:40]} is not among the file's categories")
     if not isinstance(box, list) or len(box) != 4:
-        raise UnusableBoxes(f"the bbox {str(box)[:60]} is not [x, y, width, height]")
+        raise UnusableBoxesError(f"the bbox {str(box)[:60]} is not [x, y, width, height]")
     x, y, width, height = (number(value, "a bbox") for value in box)
     area = one.get("area")
     known = float(area) if isinstance(area, int | float) and not isinstance(area, bool) and area > 0 else None

@@ -8,37 +8,37 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from striate.data.sources.box_values import Annotation, Box, UnusableBoxes, number
+from striate.data.sources.box_values import Annotation, Box, UnusableBoxesError, number
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def parse_voc(content: bytes) -> Annotation:
-    """The objects of a file, with corners as they are in it. Raises UnusableBoxes for anything else.
+    """The objects of a file, with corners as they are in it. Raises UnusableBoxesError for anything else.
 
     An object marked difficult counts as a crowd: it is neither missed nor a mistake.
     """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise UnusableBoxes("the file is not in UTF-8") from None
+        raise UnusableBoxesError("the file is not in UTF-8") from None
     if "<!" in text.replace("<!--", ""):
-        raise UnusableBoxes("the file has a document type or entities, which are not read")
+        raise UnusableBoxesError("the file has a document type or entities, which are not read")
     try:
         root = ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError, RecursionError) as error:
-        raise UnusableBoxes(f"the file is not XML: {error}") from None
+        raise UnusableBoxesError(f"the file is not XML: {error}") from None
     if root.tag != "annotation":
-        raise UnusableBoxes(f"the file is about {root.tag[:40]!r}, and not an 'annotation'")
+        raise UnusableBoxesError(f"the file is about {root.tag[:40]!r}, and not an 'annotation'")
     return Annotation(tuple(map(_box, root.findall("object"))), _size(root.find("size")))
 
 
 def _box(element: ElementTree.Element) -> Box:
     name, found = (element.findtext("name") or "").strip(), element.find("bndbox")
     if not name or found is None:
-        raise UnusableBoxes("an object has no name or no bndbox")
-    corners = [number((found.findtext(corner) or "").strip(), corner) for corner in CORNERS]
-    return Box(name, *corners, crowd=(element.findtext("difficult") or "").strip() == "1")
+        raise UnusableBoxesError("an object has no name or no bndbox")
+    x1, y1, x2, y2 = (number((found.findtext(corner) or "").strip(), corner) for corner in CORNERS)
+    return Box(name, x1, y1, x2, y2, crowd=(element.findtext("difficult") or "").strip() == "1")
 
 
 def _size(element: ElementTree.Element | None) -> tuple[int, int] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from striate.data.sources.box_values import Annotation, Box, UnusableBoxes, named, number
+from striate.data.sources.box_values import Annotation, Box, UnusableBoxesError, named, number
 
 NAMES_FILES = ("classes.txt", "obj.names", "names.txt", "data.yaml", "data.yml", "dataset.yaml")
 _WIDE = 1.05  # shares beyond this are no rounding
@@ -16,41 +16,44 @@ _ENTRY = re.compile(r"^\s+(?:(\d+)\s*:|-)\s*(.+?)\s*$")
 
 
 def parse_yolo(content: bytes, names: tuple[str, ...] | None) -> Annotation:
-    """The objects of a file. names: of the classes, None to call them by their number. Raises UnusableBoxes.
+    """The objects of a file. names: of the classes, None to call them by their number. Raises UnusableBoxesError.
 
     A line of more values is the outline of an object, x and y in turn, of which the box around it is taken.
     """
     try:
         lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise UnusableBoxes("the file is not in UTF-8") from None
+        raise UnusableBoxesError("the file is not in UTF-8") from None
     return Annotation(tuple(_box(line, names) for line in lines if line.strip()), relative=True)
 
 
 def _box(line: str, names: tuple[str, ...] | None) -> Box:
     words = line.split()
     if len(words) < 5 or (len(words) > 6 and len(words) % 2 == 0):
-        raise UnusableBoxes(f"the line {line[:60]!r} is not 'class x y width height'")
+        raise UnusableBoxesError(f"the line {line[:60]!r} is not 'class x y width height'")
     values = [number(word, "a coordinate") for word in words[1:]]
     if max(map(abs, values[:4])) > _WIDE:
-        raise UnusableBoxes(f"the line {line[:60]!r} has values above 1: YOLO's are shares of the image's sides, no pixels")
+        raise UnusableBoxesError(
+            f"the line {line[:60]!r} has values above 1: YOLO's are shares of the image's sides, no pixels"
+        )
     name = _name(words[0], names)
     if len(values) > 5:
-        x, y = values[::2], values[1::2]
-        return Box(name, min(x), min(y), max(x), max(y))
+        across, down = values[::2], values[1::2]
+        return Box(name, min(across), min(down), max(across), max(down))
     x, y, width, height = values[:4]
     return Box(name, x - width / 2, y - height / 2, x + width / 2, y + height / 2)
 
 
 def _name(word: str, names: tuple[str, ...] | None) -> str:
     if not word.isdecimal():
-        raise UnusableBoxes(f"the class {word[:40]!r} is no whole number: YOLO's classes count from 0")
+        raise UnusableBoxesError(f"the class {word[:40]!r} is no whole number: YOLO's classes count from 0")
     if names is None:
         return word
     place = int(word)
     if place >= len(names):
-        raise UnusableBoxes(
-            f"the class {place} is unknown: {len(names)} classes are listed, 0 to {len(names) - 1} (are they counted from 1?)"
+        raise UnusableBoxesError(
+            f"the class {place} is unknown: {len(names)} classes are listed, 0 to {len(names) - 1} "
+            "(are they counted from 1?)"
         )
     return names[place]
 

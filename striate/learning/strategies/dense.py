@@ -50,14 +50,15 @@ OnBackboneNet = FCN | FCOS
 
 @dataclass(frozen=True)
 class _Defaults:
-    """Keys of the recipe for training the head, and for fine-tuning."""
+    """Keys of the recipe for training the head, and for fine-tuning; and the epochs of the head before the latter."""
 
     head: Mapping[str, object]
     finetune: Mapping[str, object]
+    before: int
 
 
-MASKS = _Defaults({"train.epochs": 20, "optimizer.lr": 2e-3}, {"train.epochs": 12, "optimizer.lr": 5e-4})
-BOXES = _Defaults({"train.epochs": 20, "optimizer.lr": 2e-3}, {"train.epochs": 24, "optimizer.lr": 1e-3})
+MASKS = _Defaults({"train.epochs": 20, "optimizer.lr": 2e-3}, {"train.epochs": 12, "optimizer.lr": 5e-4}, 20)
+BOXES = _Defaults({"train.epochs": 20, "optimizer.lr": 2e-3}, {"train.epochs": 24, "optimizer.lr": 1e-3}, 12)
 
 
 def train(
@@ -110,7 +111,8 @@ def _with_defaults(recipe: Recipe, defaults: _Defaults, *, tuned: bool) -> Recip
 def _for_head(trainer: Trainer, defaults: _Defaults) -> Trainer:
     """The trainer of the head alone, from which fine-tuning starts."""
     flip = trainer.recipe.augment.flip
-    changes = {**defaults.head, **TIMED, "augment": {"preset": "none", "flip": flip}}
+    own = {**defaults.head, "train.epochs": defaults.before}
+    changes = {**own, **TIMED, "augment": {"preset": "none", "flip": flip}}
     return trainer.with_recipe(trainer.recipe.updated(changes))
 
 

@@ -164,7 +164,8 @@ WORDS = {
         LOOK,
         "Boxes that cannot be used",
         "Correct these annotations",
-        "They cannot be read, are of an image of another size, or have a class that is not listed. The image is not used.",
+        "They cannot be read, are of an image of another size, or have a class that is not listed. Such images are not "
+        "used.",
     ),
     "no-object": Words(
         LOOK,
