@@ -58,6 +58,10 @@ class Runs:
             self._home / "runs" / name
         )  # fmt: skip
 
+    def place(self, name: str) -> str:
+        """The run folder as a command line in the studio's folder names it."""
+        return f"./{name}" if self.path(name).parent == self._home else f"runs/{name}"
+
     def resumable(self, name: str) -> bool:
         """Whether a run was begun, not finished, and can be resumed."""
         return unfinished(self.path(name))

@@ -43,12 +43,17 @@ def render_comparison(runs: Sequence[RunSummary]) -> str:
     Of more than RUNS runs the first ones are shown, and the page says so.
     """
     found = Comparison(tuple(runs)[:RUNS])
-    parts = (_scores(found), _table(found), _curves(found), _recipes(found), _recalls(found))
-    warnings = "".join(f'<p class="warning" role="alert">{text(said)}</p>' for said in found.warnings())
     left = quiet(f"{counted(len(runs) - RUNS, 'further run')} not shown.") if len(runs) > RUNS else ""
     lead = text(", ".join(dict.fromkeys(run.data for run in found.runs)))
-    body = f"<main>{warnings}{_hero(found)}{''.join(parts)}{left}</main>"
+    body = f"<main>{comparison_sections(found)}{left}</main>"
     return frame.document(f"{number(len(found.runs))} runs side by side", lead, body, STYLE)
+
+
+def comparison_sections(found: Comparison) -> str:
+    """The sections of the page as HTML, for a page that has STYLE."""
+    parts = (_scores(found), _table(found), _curves(found), _recipes(found), _recalls(found))
+    warnings = "".join(f'<p class="warning" role="alert">{text(said)}</p>' for said in found.warnings())
+    return f"{warnings}{_hero(found)}{''.join(parts)}"
 
 
 def _figure(run: RunSummary, value: float) -> str:
