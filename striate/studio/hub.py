@@ -66,7 +66,7 @@ class Hub:
             raise overloaded("too many pages listen", close=True)
 
     async def stream(self, after: str) -> AsyncIterator[bytes]:
-        """The events after the one of this number, as text/event-stream, until the client leaves or the server stops."""
+        """The events after the one of this number, as text/event-stream, until client or server leave."""
         word, _, number = after.partition("-")
         known = word == self._word and number.isascii() and number.isdecimal()
         seen = int(number[:20]) if known else self._number

@@ -63,8 +63,9 @@ def file_stem(given: str) -> str:
 def below(root: Path, given: str) -> Path:
     """The folder of a path relative to `root`, after all links. Raises RequestError if it is not there or not below."""
     try:
+        plain = not Path(given).is_absolute() and ".." not in Path(given).parts
         found = (root / given).resolve(strict=True)
-        inside = found.is_relative_to(root.resolve()) and found.is_dir()
+        inside = plain and found.is_relative_to(root.resolve()) and found.is_dir()
     except (OSError, ValueError, RuntimeError):  # not there, a NUL, links in a circle
         inside = False
     if not inside:
