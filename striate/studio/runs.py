@@ -84,9 +84,8 @@ class Runs:
         except OSError:
             return {}
         stamp = f"{found.st_size}:{found.st_mtime_ns}"
-        kept = self._index.facts().get(str(run.path))
-        if kept and kept[0] == stamp:
-            return kept[1]
+        if (kept := self._index.facts(str(run.path), stamp)) is not None:
+            return kept
         facts = _summary(read_lines(run.path / LOG)[0])
         self._index.keep_facts(str(run.path), stamp, facts)
         return facts
