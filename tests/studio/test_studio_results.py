@@ -8,7 +8,6 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from urllib.parse import quote
@@ -16,54 +15,16 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from PIL import Image
-from studio_app import Running, encoded, make_folder, running
+from studio_app import LIGHT, Running, encoded
 
 import striate
 from striate.model.file import read, write
 from striate.studio import predicting
 
-LIGHT = "light & 'bright'"  # a name that is text everywhere
-
 
 def block(page: str, name: str) -> str:
     """The text of a command line, or of lines of code, on a page."""
     return unescape(page.partition(f'<pre id="{name}" tabindex="0">')[2].partition("</pre>")[0])
-
-
-def trained(home: Path, data: Path, run: str, **options: object) -> None:
-    """A finished run, as `striate train` in the studio's folder makes it."""
-    chosen: dict[str, object] = {"strategy": "scratch", "net": "lenet5_plain", "epochs": 3, "seed": 1} | options
-    striate.train(str(data), out=home / "runs" / run, **chosen)  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A studio's folder with runs on uploads of two classes, and on tables of labels and of numbers."""
-    home = tmp_path_factory.mktemp("results")
-    make_folder(home / "own" / "images", 12)
-    rows = [(f"images/{name}/{n}.png", name) for name in ("dark", "light") for n in range(12)]
-    for file, column, values in (
-        ("labels.csv", "labels", {"dark": "dark|noise", "light": "noise"}),
-        ("numbers.csv", "number:shade", {"dark": "60", "light": "190"}),
-    ):
-        lines = [f"path,{column}", *(f"{path},{values[name]}" for path, name in rows)]
-        (home / "own" / file).write_text("\n".join(lines) + "\n")
-        trained(home, home / "own" / file, file.partition(".")[0], epochs=1)
-    return home
-
-
-@pytest.fixture(scope="module")
-def app(home: Path) -> Iterator[Running]:
-    with running(home) as found:
-        number = found.api("POST", "/api/data", {"name": "shades"})["number"]
-        for place, name in enumerate(("dark", LIGHT)):
-            for image in range(14):
-                part = "train" if image < 10 else "val"
-                address = f"/api/data/{number}/files/{quote(name)}?part={part}"
-                assert found.ask("PUT", address, encoded(100 * place + image, shade=130 * place)).status == 200
-        trained(home, home / "data" / "shades", "first")
-        trained(home, home / "data" / "shades", "second", epochs=1, lr=1e-7)
-        yield found
 
 
 def predicted(app: Running, run: str, content: bytes) -> dict[str, object]:
@@ -80,6 +41,16 @@ def ended(app: Running, address: str) -> dict[str, object]:
         return None if found["state"] in ("waiting", "running") else found
 
     return dict(app.until(look))
+
+
+@pytest.fixture
+def app(finished: Running) -> Running:
+    return finished
+
+
+@pytest.fixture
+def home(finished_home: Path) -> Path:
+    return finished_home
 
 
 # Try
@@ -235,13 +206,14 @@ def choice(page: str) -> tuple[str, int]:
     return page.partition('data-word="')[2].partition('"')[0], int(page.partition('data-image="')[2].partition('"')[0])
 
 
-def test_inside_has_the_measured_images_the_wrong_ones_first(app: Running) -> None:
+def test_inside_has_the_measured_images_the_wrong_ones_first(app: Running, home: Path) -> None:
     for run in ("first", "second"):
         page = app.get(f"/runs/{run}/inside").text
         assert "striate show lenet5_plain --input-size 32 32 --classes 2 --html net.html" in page
         figures = page.split("<figure>")[1:]
         wrong = ["wrong" in one for one in figures]
-        assert len(figures) == 8 and wrong == sorted(wrong, reverse=True) and sum(wrong) == (0 if run == "first" else 4)
+        scores = [line.rpartition(",")[2] for line in (home / "runs" / run / "evaluated.csv").read_text().splitlines()]
+        assert len(figures) == 8 and wrong == sorted(wrong, reverse=True) and sum(wrong) == scores.count("0")
     word, image = choice(page)
     asked = {"word": word, "image": image}
     assert app.ask("POST", "/api/runs/first/explain", asked | {"class": "--out=/x"}).status == 400

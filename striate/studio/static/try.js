@@ -30,7 +30,7 @@ function begin() {
   document.addEventListener("paste", (event) => {
     const file = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
     if (file) given(file);
-    else if (!event.target.closest("input")) say("There is no picture in the clipboard.", true);
+    else if (!event.target.closest?.("input")) say("There is no picture in the clipboard.", true);
   });
   document.addEventListener("keydown", (event) => {
     if (event.key === " " && running && !event.target.closest("button, input, select, [role=button]")) { event.preventDefault(); stop(false); }
@@ -128,6 +128,7 @@ function stop(clear) {
 
 function controls() {
   $("video").hidden = !running;
+  $("label").setAttribute("aria-live", running ? "off" : "polite"); // not fifteen times a second
   if (running) $("picture").hidden = true;
   $("start").hidden = running || !navigator.mediaDevices;
   $("stop").hidden = $("freeze").hidden = !running;
