@@ -1,5 +1,5 @@
 # make demo: train on data that comes with the packages.   make test: lint, types, documentation, tests.
-# make docs: the documentation site, docs/_build/index.html.
+# make docs: the documentation site, docs/_build/index.html.   make browser: Chromium, for the tests of the studio's pages.
 # Each makes its own virtual environment and installs what it needs.
 
 PYTHON ?= python3
@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test test-full fuzz bench peers lint types docs clean
+.PHONY: demo browser test test-full fuzz bench peers lint types docs clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -31,6 +31,11 @@ types: $(STAMP)
 # Warnings are errors: a broken link or a docstring that cannot be read fails the build.
 docs: $(STAMP)
 	$(BIN)/sphinx-build -q -W --keep-going -d docs/_build/.doctrees docs docs/_build
+
+# Chromium from the system's packages, in which tests look at the studio's pages; without it they are skipped.
+browser:
+	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } \
+	  || echo "no Chromium: the tests that need a browser are skipped"
 
 # Two workers, a file's tests on one of them, and one thread each. Bytecode is compiled once, for the processes that the
 # tests start: where PYTHONDONTWRITEBYTECODE is set, each would compile all that it imports.

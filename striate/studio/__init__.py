@@ -22,5 +22,5 @@ How a page is added:
 5. Long work is a job: `studio.jobs.add(kind, arguments, shown)`, the command line that a person could run. It tells its
    progress by events {"job": N, "kind": ..., "run": ... or "data": ...}; `job_facts` has its state, bars and messages.
 6. Tests start the studio with `studio_app.running(folder)`, of tests/studio, and are logged in there. An address of a
-   page in the navigation is appended to `rendering.NAV`; tabs of a run are in the block `links` of run.html.
+   page in the navigation is appended to `rendering.NAV`; tabs of a run are in tabs.html.
 """

@@ -10,14 +10,44 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from striate.errors import StriateError
-from striate.studio.pages import data, entry, events, home, new, run, train
+from striate.studio.pages import (
+    about,
+    api,
+    atlas,
+    compare,
+    data,
+    entry,
+    events,
+    home,
+    inside,
+    new,
+    run,
+    ship,
+    train,
+    trying,
+)
 from striate.studio.rendering import Json
 from striate.studio.studio import Studio
 from striate.web.bodies import Bodies, Gone
 from striate.web.guard import Guard
 from striate.web.refusals import Refused
 
-PAGES = (entry, events, home, new, data, train, run)  # each has `add(app, studio)`
+PAGES = (
+    entry,
+    events,
+    home,
+    new,
+    data,
+    train,
+    run,
+    trying,
+    ship,
+    compare,
+    inside,
+    atlas,
+    api,
+    about,
+)  # each has `add(app, studio)`
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; img-src 'self' blob: "
     "data:; media-src 'self' blob:; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -67,14 +97,14 @@ class _Entrance:
 
 
 class _BoundedBodies:
-    """Reads bodies before the application does, within limits of size and time; uploads bound themselves."""
+    """Reads bodies before the application does, within limits; uploads and pictures bound themselves."""
 
     def __init__(self, app: ASGIApp, bodies: Bodies) -> None:
         self._app, self._bodies = app, bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["method"] in ("GET", "HEAD", "PUT"):
+        if scope["method"] in ("GET", "HEAD", "PUT") or scope["path"].endswith("/predict"):
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}

@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,16 @@ def last(jobs: Jobs, data: DataSet) -> Audited:
     if state != "done":
         return Audited(state, job)
     try:
-        facts = json.loads(read_file(job.folder / "stdout", LOG).splitlines()[-1])
-        rows = _rows(job.folder / FIXES)
+        facts, rows = _read(job.folder)
     except (OSError, ValueError, IndexError, RequestError):
         return Audited("lost", job)
     return Audited(state, job, facts, rows)
+
+
+@lru_cache(maxsize=8)
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Row]]:
+    """The output of an audit that has ended: it does not change any more."""
+    return json.loads(read_file(folder / "stdout", LOG).splitlines()[-1]), _rows(folder / FIXES)
 
 
 def findings(audited: Audited, data: DataSet) -> list[dict[str, Any]]:

@@ -25,6 +25,18 @@ def run_facts(studio: Studio, run: RunState) -> dict[str, Any]:
             "result": score_text(facts)}  # fmt: skip
 
 
+def ended_badly(studio: Studio, job: Job) -> bool:
+    """Whether a job ended without a result."""
+    return studio.jobs.known_state(job) in ("failed", "lost")
+
+
+def failed_facts(studio: Studio, job: Job) -> dict[str, Any]:
+    """As `run_facts`, of a job that left no run folder."""
+    state = studio.jobs.known_state(job)
+    return {"name": job.run, "state": state, "words": WORDS[state], "points": [], "net": "", "strategy": "",
+            "result": "", "changed": 0.0}  # fmt: skip
+
+
 def job_facts(studio: Studio, job: Job) -> dict[str, Any]:
     """State and progress of a job, and the command line that does the same."""
     state = studio.jobs.known_state(job)

@@ -61,9 +61,10 @@ class Index:
             self._base.execute("DELETE FROM queue")
             self._base.executemany("INSERT INTO queue VALUES (?, ?)", [(job, place) for place, job in enumerate(jobs)])
 
-    def facts(self) -> dict[str, tuple[str, dict[str, Any]]]:
-        """Stamp and facts of runs, by name."""
-        return {name: (stamp, json.loads(told)) for name, stamp, told in self._all("SELECT * FROM facts")}
+    def facts(self, name: str, stamp: str) -> dict[str, Any] | None:
+        """The facts that were kept of a run, if its stamp is still the same."""
+        found = self._all("SELECT facts FROM facts WHERE name = ? AND stamp = ?", name, stamp)
+        return dict(json.loads(found[0][0])) if found else None
 
     def keep_facts(self, name: str, stamp: str, facts: dict[str, Any]) -> None:
         """Keep the facts of a run until its stamp is another."""

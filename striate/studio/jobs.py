@@ -121,6 +121,10 @@ class Jobs:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._reap()
+        for job in self.all():
+            if job.process is not None:
+                job.process.returncode = 0  # it goes on without us: Python would warn of a process that is left
 
     def all(self) -> list[Job]:
         """Every job, by number."""
@@ -222,12 +226,11 @@ class Jobs:
     def _look(self) -> None:
         """Read what running jobs told, notice those that ended, start those whose turn it is."""
         with self._lock:
+            self._reap()
             for job in self.all():
                 before = self._states[job.number]
                 if before in ENDED:
                     continue
-                if job.process is not None:
-                    job.process.poll()  # so that it is no zombie
                 now = self.state(job)
                 if job.following.step() or now != before:
                     self._states[job.number] = now
@@ -237,6 +240,12 @@ class Jobs:
                 if (job.kind == TRAIN) not in busy:
                     busy.add(job.kind == TRAIN)
                     self._start(job)
+
+    def _reap(self) -> None:
+        """Let go of processes that have ended."""
+        for job in self.all():
+            if job.process is not None and job.process.poll() is not None:
+                job.process = None
 
     def _start(self, job: Job) -> None:
         command = [sys.executable, "-m", "striate.studio.runner", str(job.folder)]

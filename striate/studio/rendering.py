@@ -15,12 +15,20 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from striate.errors import printable
 from striate.reading import TEXT, read_file
 from striate.report import blocks, frame
+from striate.report.compare import page as comparison
 from striate.storage import json_text
 from striate.web.refusals import Refused
 
 HERE = Path(__file__).parent
 KINDS = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
-NAV = (("", "Home"), ("data/new", "New data"))  # more are appended by the pages that have them: address, words
+NAV = (
+    ("", "Home"),
+    ("data/new", "New data"),
+    ("compare", "Compare"),
+    ("nets", "Nets"),
+    ("docs", "API"),
+    ("about", "About"),
+)
 
 
 class Pages:
@@ -35,7 +43,8 @@ class Pages:
         self._templates.filters |= {"count": lambda value: f"{value:,}", "segment": lambda text: quote(text, safe="")}
         self._templates.globals |= {"version": version, "nav": NAV}
         static = {one.name: read_file(one, TEXT) for one in sorted((HERE / "static").iterdir()) if one.suffix in KINDS}
-        self._static = static | {"report.css": (frame.CSS + blocks.STYLE).encode()}
+        static |= {"report.css": (frame.CSS + blocks.STYLE).encode(), "compare.css": comparison.CSS.encode()}
+        self._static = static
         self._tags = {name: f'"{hashlib.sha256(content).hexdigest()[:16]}"' for name, content in self._static.items()}
 
     def page(self, request: Request, template: str, values: Mapping[str, Any], status: int = 200) -> HTMLResponse:

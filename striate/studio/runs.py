@@ -58,6 +58,10 @@ class Runs:
             self._home / "runs" / name
         )  # fmt: skip
 
+    def place(self, name: str) -> str:
+        """The run folder as a command line in the studio's folder names it."""
+        return f"./{name}" if self.path(name).parent == self._home else f"runs/{name}"
+
     def resumable(self, name: str) -> bool:
         """Whether a run was begun, not finished, and can be resumed."""
         return unfinished(self.path(name))
@@ -80,9 +84,8 @@ class Runs:
         except OSError:
             return {}
         stamp = f"{found.st_size}:{found.st_mtime_ns}"
-        kept = self._index.facts().get(str(run.path))
-        if kept and kept[0] == stamp:
-            return kept[1]
+        if (kept := self._index.facts(str(run.path), stamp)) is not None:
+            return kept
         facts = _summary(read_lines(run.path / LOG)[0])
         self._index.keep_facts(str(run.path), stamp, facts)
         return facts

@@ -14,6 +14,7 @@ from striate.studio.index import Index
 from striate.studio.jobs import Jobs
 from striate.studio.login import Logins
 from striate.studio.pictures import Pictures
+from striate.studio.predicting import Predictors
 from striate.studio.rendering import Pages
 from striate.studio.runs import Runs
 from striate.studio.uploads import Uploads
@@ -45,6 +46,7 @@ class Studio:
         self.data, self.runs = DataSets(home, root), Runs(home, self.index)
         self.jobs = Jobs(home, self.index, self.hub.publish, self.runs.resumable, self.runs.finished)
         self.uploads, self.pictures, self.bodies = Uploads(), Pictures(limits), Bodies(limits)
+        self.predictors, self.images = Predictors(limits), Bodies(Limits())  # pictures are larger than other bodies
         self.pages = Pages(version)
 
     def start(self) -> None:

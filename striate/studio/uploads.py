@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,8 @@ class Uploads:
 
     def __init__(self) -> None:
         self._open = 0
+        self._names: dict[Path, dict[str, str]] = {}  # of a folder: the start of a file's SHA-256, and its name
+        self._lock = threading.Lock()
 
     async def receive(self, folder: Path, given: str, headers: Mapping[str, str], receive: Receive) -> Received:
         """One image from the body of a request into a folder, which is made.
@@ -63,22 +66,38 @@ class Uploads:
         try:
             await asyncio.to_thread(_make_room, folder, int(headers.get("content-length") or 0))
             sha256, size = await _stream(part, receive)
-            return await asyncio.to_thread(_keep, part, folder, given, sha256, size)
+            return await asyncio.to_thread(self._keep, part, given, sha256, size)
         finally:
             self._open -= 1
             part.unlink(missing_ok=True)
 
+    def known(self, folder: Path, sha256: str) -> str:
+        """The name of the file with this content in a folder of uploads; "" if there is none."""
+        with self._lock:
+            if folder not in self._names:
+                self._names[folder] = _scanned(folder)
+            name = self._names[folder].get(sha256[:HASH].lower(), "")
+        return name if name and (folder / name).is_file() else ""
 
-def known(folder: Path, sha256: str) -> str:
-    """The name of the file with this content in a folder of uploads; "" if there is none."""
-    start = sha256[:HASH].lower()
+    def _keep(self, part: Path, given: str, sha256: str, size: int) -> Received:
+        """Name the file, unless its content is there already."""
+        folder = part.parent
+        if name := self.known(folder, sha256):
+            return Received(name, sha256, size, known=True)
+        name = f"{names.file_stem(given)}-{sha256[:HASH]}.{_ending(part, given)}"
+        publish(part, folder / name)
+        with self._lock:
+            self._names[folder][sha256[:HASH]] = name
+        return Received(name, sha256, size, known=False)
+
+
+def _scanned(folder: Path) -> dict[str, str]:
     try:
         with os.scandir(folder) as entries:
-            return next(
-                (one.name for one in entries if (found := _NAMED.fullmatch(one.name)) and found[1] == start), ""
-            )
+            found = [(one.name, _NAMED.fullmatch(one.name)) for one in entries]
     except OSError:
-        return ""
+        return {}
+    return {match[1]: name for name, match in found if match}
 
 
 def _check_length(headers: Mapping[str, str]) -> None:
@@ -128,15 +147,6 @@ async def _stream(part: Path, receive: Receive) -> tuple[str, int]:
 def _write(file: BinaryIO, checksum: hashlib._Hash, content: bytes) -> None:
     checksum.update(content)
     file.write(content)
-
-
-def _keep(part: Path, folder: Path, given: str, sha256: str, size: int) -> Received:
-    """Name the file, unless its content is there already."""
-    if name := known(folder, sha256):
-        return Received(name, sha256, size, known=True)
-    name = f"{names.file_stem(given)}-{sha256[:HASH]}.{_ending(part, given)}"
-    publish(part, folder / name)
-    return Received(name, sha256, size, known=False)
 
 
 def _ending(part: Path, given: str) -> str:

@@ -1,34 +1,102 @@
-"""From images to a model in the studio, by its API: made, audited, decided, trained; the command line does the same."""
+"""From images to a model by the API of the studio: stopped, resumed, and the same as by the command line it shows."""
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 from pathlib import Path
 
+import pytest
 from studio_app import encoded, running
 
+from striate.cli.main import main, parser
+from striate.cli.verbs.train import _given
+from striate.model import read
+from striate.recipe import Recipe
+from striate.studio.files import read_json
 
-def test_uploaded_audited_decided_trained(tmp_path: Path) -> None:
+
+def test_what_a_page_chooses_is_the_recipe_of_the_command_line_that_it_shows(tmp_path: Path) -> None:
     with running(tmp_path) as app:
-        data = app.api("POST", "/api/data", {"name": "shades of grey"})
-        number = data["number"]
-        assert "no images" in app.get(f"/data/{number}").text or "error" in data
+        app.api("POST", "/api/data", {"path": "digits"})
+        choices = {
+            "strategy": "scratch", "net.name": "lenet5_plain", "train.epochs": "3", "seed": "7",
+            "optimizer.name": "adamw", "optimizer.lr": "0.002", "schedule.name": "step",
+            "augment.rotate": "10", "train.ema_decay": "0.99",
+            "data.balance": "weights", "augment.preset": "none", "loss.label_smoothing": "0.1",
+        }  # fmt: skip
+        for some in ({}, {"strategy": "quick"}, choices):
+            told = app.api("POST", "/api/data/1/command", {"name": "mine", "choices": some})
+            chosen = parser(["train"]).parse_args(shlex.split(told["command"])[1:])
+            by_command = Recipe().updated(_given(chosen))
+            assert by_command == Recipe().updated(some), told
+            assert (chosen.data, chosen.out) == ("digits", "runs/mine")
+        page = app.get("/train?data=1").text
+        assert 'name="optimizer.lr"' in page and 'value="lenet5_plain"' in page and "data.path" not in page
+
+
+def test_made_audited_decided_and_trained(tmp_path: Path) -> None:
+    with running(tmp_path) as app:
+        made = app.api("POST", "/api/data", {"name": "shades of grey"})
+        number = made["number"]
+        assert made["images"] == 0 and "drop a folder" in app.get(f"/data/{number}").text.lower()
         for place, name in enumerate(("dark", "light")):
             for image in range(10):
                 assert app.upload(number, name, encoded(100 * place + image, shade=130 * place)).status == 200
-        assert app.api("GET", f"/api/data/{number}")["images"] == 20
-        assert app.get(f"/data/{number}").status == 200
-        app.api("POST", f"/api/data/{number}/audit", {"labels": False})
-        app.until(lambda: app.api("GET", f"/api/data/{number}/audit")["state"] == "done")
-        assert app.get(f"/data/{number}?tab=audit").status == 200
-        assert app.get(f"/data/{number}/fix").status == 200
-        choices = {"strategy": "scratch", "net.name": "lenet5_plain", "train.epochs": "2", "seed": "3"}
-        page = app.get(f"/train?data={number}")
-        assert page.status == 200 and "lenet5_plain" in page.text
+        assert app.upload(number, "light", encoded(3)).status == 200  # a dark one
+        word, numbers = (getattr(app.studio.data.get(number).listed(), name) for name in ("word", "numbers"))
+        app.api("POST", f"/api/data/{number}/audit", {})
+        app.until(lambda: app.api("GET", f"/api/data/{number}/audit")["state"] not in ("waiting", "running"))
+        found = app.api("GET", f"/api/data/{number}/audit")["findings"]
+        assert found[0]["kind"] == "contradiction" and found[0]["count"] == 2
+        assert "contradict" in app.get(f"/data/{number}/fix").text
+        doubtful = {image["number"] for image in found[0]["images"]}
+        (wrong,) = [numbers[key] for key in numbers if key.startswith("light/") and numbers[key] in doubtful]
+        app.api("POST", f"/api/data/{number}/decisions", {"word": word, "images": [wrong], "decision": "drop"})
+        choices = {"strategy": "scratch", "net.name": "lenet5_plain", "train.epochs": "2"}
         job = app.api("POST", f"/api/data/{number}/train", {"name": "first", "choices": choices})
-        done = app.ended(job["run"])
-        assert done["state"] == "done" and "accuracy" in done["result"], done
-        assert shlex.split(job["shown"])[:3] == ["striate", "train", str(tmp_path / "data" / "shades-of-grey")]
-        assert "<svg" in app.get("/runs/first/curves").text
-        assert app.get("/runs/first/report.html").headers["content-security-policy"].startswith("sandbox")
-        assert "first" in app.get("/").text
+        done = app.ended("first")
+        assert done["state"] == "done" and done["result"].startswith("accuracy ") and done["epoch"] == 2, done
+        assert "Decided: 1 dropped." in done["lines"] and "data.decisions=" in job["shown"]
+        assert app.get("/runs/first/curves").text.count("<svg") >= 2 and "sandbox" in app.get("/runs/first").text
+        assert app.get("/runs/first/report.html").status == 200 and "<polyline" in app.get("/").text
+
+
+@pytest.mark.slow
+def test_a_training_that_is_stopped_and_resumed_equals_the_command_line_shown(tmp_path: Path) -> None:
+    choices = {"strategy": "scratch", "net.name": "lenet5_plain", "train.epochs": "60", "seed": "3"}
+    with running(tmp_path) as app:
+        app.api("POST", "/api/data", {"path": "digits"})
+        job = app.api("POST", "/api/data/1/train", {"name": "first", "choices": choices})
+        app.until(lambda: "polyline" in app.get("/runs/first/curves").text)
+        app.api("POST", f"/api/jobs/{job['job']}/stop")
+        stopped = app.ended("first")
+        assert stopped["state"] == "stopped" and stopped["resumable"], stopped
+        assert "Resume" in app.get("/runs/first").text
+        app.api("POST", "/api/runs/first/resume")
+        assert app.ended("first")["state"] == "done"
+    assert main([*shlex.split(job["shown"])[1:-1], str(tmp_path / "again")]) == 0
+    first, again = (read(tmp_path / run / "model.safetensors") for run in ("runs/first", "again"))
+    assert first.tensors.keys() == again.tensors.keys()
+    assert all((first.tensors[name] == again.tensors[name]).all() for name in first.tensors)
+
+
+@pytest.mark.slow
+def test_a_training_that_is_killed_is_resumed_by_the_next_studio(tmp_path: Path) -> None:
+    choices = {"strategy": "scratch", "net.name": "lenet5_plain", "train.epochs": "80", "seed": "3"}
+    for run in ("whole", "killed"):
+        with running(tmp_path) as app:
+            app.api("POST", "/api/data", {"path": "digits"})
+            app.api("POST", "/api/data/1/train", {"name": run, "choices": choices})
+            if run == "whole":
+                assert app.ended(run)["state"] == "done"
+            else:
+                app.until(lambda: list((tmp_path / "runs" / "killed").glob("checkpoints/*/*.checkpoint")))
+                group = read_json(app.studio.jobs.of_run(run).folder / "running.json")["group"]
+                app.studio.jobs.close()  # as a server that was killed with it
+                os.killpg(group, signal.SIGKILL)
+    with running(tmp_path) as app:
+        assert app.ended("killed")["state"] == "done"
+    models = [read(tmp_path / "runs" / run / "model.safetensors").tensors for run in ("whole", "killed")]
+    assert all((models[0][name] == models[1][name]).all() for name in models[0])

@@ -43,12 +43,17 @@ def render_comparison(runs: Sequence[RunSummary]) -> str:
     Of more than RUNS runs the first ones are shown, and the page says so.
     """
     found = Comparison(tuple(runs)[:RUNS])
-    parts = (_scores(found), _table(found), _curves(found), _recipes(found), _recalls(found))
-    warnings = "".join(f'<p class="warning" role="alert">{text(said)}</p>' for said in found.warnings())
     left = quiet(f"{counted(len(runs) - RUNS, 'further run')} not shown.") if len(runs) > RUNS else ""
     lead = text(", ".join(dict.fromkeys(run.data for run in found.runs)))
-    body = f"<main>{warnings}{_hero(found)}{''.join(parts)}{left}</main>"
+    body = f"<main>{comparison_sections(found)}{left}</main>"
     return frame.document(f"{number(len(found.runs))} runs side by side", lead, body, STYLE)
+
+
+def comparison_sections(found: Comparison) -> str:
+    """The sections of the page as HTML, for a page that has STYLE."""
+    parts = (_scores(found), _table(found), _curves(found), _recipes(found), _recalls(found))
+    warnings = "".join(f'<p class="warning" role="alert">{text(said)}</p>' for said in found.warnings())
+    return f"{warnings}{_hero(found)}{''.join(parts)}"
 
 
 def _figure(run: RunSummary, value: float) -> str:
@@ -109,8 +114,10 @@ def _heads(found: Comparison) -> str:
     return f"<thead><tr><td></td>{cells}</tr></thead>"
 
 
-def _grid(found: Comparison, rows: Sequence[str]) -> str:
-    return f'<div class="wide"><table class="beside">{_heads(found)}<tbody>{"".join(rows)}</tbody></table></div>'
+def _grid(found: Comparison, title: str, rows: Sequence[str]) -> str:
+    """A table that scrolls sideways, by keys, too."""
+    table = f'<table class="beside">{_heads(found)}<tbody>{"".join(rows)}</tbody></table>'
+    return f'<div class="wide" tabindex="0" role="region" aria-label="{title}: table">{table}</div>'
 
 
 def _line(name: str, cells: Sequence[str]) -> str:
@@ -133,7 +140,7 @@ def _table(found: Comparison) -> str:
         _line("Data", [text(run.data) for run in runs]),
         _line("Held-out images", [f"<code>{text(clipped(run.held_out, 12)) or '&ndash;'}</code>" for run in runs]),
     ]
-    return section("table", "Side by side", "", _grid(found, rows))
+    return section("table", "Side by side", "", _grid(found, "Side by side", rows))
 
 
 def _common(found: Comparison) -> list[str]:
@@ -211,7 +218,7 @@ def _recipes(found: Comparison) -> str:
     left = len(found.differing) - len(rows)
     more = quiet(f"{counted(left, 'more setting')} not listed.") if left else ""
     lead = "Only the settings that differ."
-    return section("recipes", "Recipe differences", lead, _grid(found, rows) + more + said)
+    return section("recipes", "Recipe differences", lead, _grid(found, "Recipe differences", rows) + more + said)
 
 
 def _recalls(found: Comparison) -> str:
@@ -228,4 +235,4 @@ def _recalls(found: Comparison) -> str:
     left = len(found.recalls) - len(rows)
     more = quiet(f"{counted(left, 'more class', 'more classes')} that differ less are not listed.") if left else ""
     lead = "Recall: the share of a class's images that are predicted as it. The classes that differ most first."
-    return section("recalls", "Per-class recall", lead, _grid(found, rows) + more)
+    return section("recalls", "Per-class recall", lead, _grid(found, "Per-class recall", rows) + more)

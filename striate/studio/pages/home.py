@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from striate.studio.charts import sparkline
-from striate.studio.describing import job_facts, run_facts
+from striate.studio.describing import ended_badly, failed_facts, job_facts, run_facts
 from striate.studio.studio import Studio
 
 
@@ -68,7 +68,9 @@ def add(app: FastAPI, studio: Studio) -> None:
     @app.put("/api/runs/{name}/hidden", tags=["runs"])
     def hide_run(name: str, wanted: Hidden) -> dict[str, Any]:
         """Hide a run from Home, or show it again."""
-        studio.index.hide("runs", studio.runs.get(name).name, wanted.hidden)
+        if studio.jobs.of_run(name) is None:
+            studio.runs.get(name)
+        studio.index.hide("runs", name, wanted.hidden)
         studio.hub.publish({"home": True})
         return {"run": name, "hidden": wanted.hidden}
 
@@ -76,7 +78,10 @@ def add(app: FastAPI, studio: Studio) -> None:
 def _home(studio: Studio) -> dict[str, Any]:
     hidden_data, hidden_runs = studio.index.hidden("data"), studio.index.hidden("runs")
     data = [one.facts() for one in studio.data.all() if str(one.number) not in hidden_data]
-    runs = [run_facts(studio, run) for name, run in studio.runs.all().items() if name not in hidden_runs]
+    found = studio.runs.all()
+    runs = [run_facts(studio, run) for name, run in found.items() if name not in hidden_runs]
+    without = {job.run: job for job in studio.jobs.all() if job.run and job.run not in {*found, *hidden_runs}}
+    runs = [*(failed_facts(studio, job) for job in without.values() if ended_badly(studio, job)), *runs]
     queue = [job_facts(studio, job) for job in studio.jobs.waiting()]
     active = [job_facts(studio, job) for job in studio.jobs.all() if studio.jobs.known_state(job) == "running"]
     return {"data": data, "runs": runs, "queue": queue, "running": active, "hidden_runs": len(hidden_runs),

@@ -14,7 +14,6 @@ from striate.errors import RequestError
 from striate.studio import names
 from striate.studio.datasets import DataSet
 from striate.studio.studio import Studio
-from striate.studio.uploads import known
 from striate.web.refusals import Refused
 
 
@@ -60,7 +59,7 @@ def add(app: FastAPI, studio: Studio) -> None:
     def which(number: int, wanted: Contents) -> dict[str, Any]:
         """Which of these contents a class has already."""
         folder = _folder(studio.data.get(number), wanted.class_, wanted.part)
-        return {"known": [one for one in wanted.sha256 if known(folder, one)]}
+        return {"known": [one for one in wanted.sha256 if studio.uploads.known(folder, one)]}
 
     @app.put("/api/data/{number}/files/{class_}", tags=["data"])
     async def upload(number: int, class_: str, request: Request, name: str = "image", part: str = "") -> dict[str, Any]:

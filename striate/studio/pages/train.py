@@ -36,7 +36,7 @@ def add(app: FastAPI, studio: Studio) -> None:
     """Add /train and starting."""
 
     @app.get("/train", include_in_schema=False)
-    def train(request: Request, data: int) -> Response:
+    def train(request: Request, data: int, net: str = "") -> Response:
         found = studio.data.get(data)
         facts = found.facts()
         kind = found.listed().source.task.net_kind if facts["images"] else None
@@ -46,7 +46,7 @@ def add(app: FastAPI, studio: Studio) -> None:
             "title": f"Train on {found.name}", "data": found, "facts": facts, "strategies": STRATEGIES,
             "nets": nets, "pretrained": [name for name in nets if has_weights(name)],
             "tables": [(table, list(keys)) for table, keys in groupby(keys, lambda key: key.table)],
-            "decided": len(found.journal.current()), "event": studio.hub.last,
+            "decided": len(found.journal.current()), "net": net if net in nets else "", "event": studio.hub.last,
         }  # fmt: skip
         return studio.pages.page(request, "train.html", values)
 

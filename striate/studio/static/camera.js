@@ -89,10 +89,10 @@ function frame() {
 }
 
 async function captured() {
-  const name = prompt("Of which class are these photographs?");
-  if (!name) return;
+  const name = $("capture-class").value.trim();
+  if (!name) throw new Error("Name the class of these photographs first, then choose them again.");
   await made();
-  for (const file of $("capture").files) await send(number, name.trim(), "", file, file.name);
+  for (const file of $("capture").files) await send(number, name, "", file, file.name);
   say(`${$("capture").files.length} photographs of ${name} are there.`);
   location.href = `${root}data/${number}`;
 }

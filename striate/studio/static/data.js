@@ -16,12 +16,19 @@ const choice = grid && choosing(grid, (images) => {
   document.getElementById("selected").textContent = `${images.length} chosen`;
 });
 
+function mark(made) {
+  for (const image of made.numbers) {
+    const place = grid.querySelector(`[data-image="${image}"] [data-decided]`);
+    if (place) place.textContent = made.written;
+  }
+}
+
 async function decide(decision) {
   const images = choice.chosen();
   if (!images.length) return;
   const to = decision === "relabel" ? document.getElementById("to").value : "";
   await tried(async () => {
-    await api("POST", `api/data/${number}/decisions`, { word, images, decision, to });
+    mark((await api("POST", `api/data/${number}/decisions`, { word, images, decision, to })).decision);
     choice.clear();
     say(`${decision} ${to} for ${images.length} ${images.length === 1 ? "image" : "images"}. U takes it back.`);
   });
@@ -30,6 +37,7 @@ async function decide(decision) {
 async function undo() {
   const told = await tried(() => api("POST", `api/data/${number}/undo`));
   if (told) say(told.decision ? "Taken back." : "There is nothing to take back.");
+  if (told?.decision && grid) mark(told.decision);
   if (told && tab === "decisions") location.reload();
 }
 
@@ -71,10 +79,6 @@ onEvent((facts) => {
   if (facts.reset) location.reload();
   if (String(facts.data) !== number) return;
   if (facts.kind === "audit" && shown) follow();
-  if (facts.made && grid) {
-    for (const image of facts.made.numbers) {
-      const place = grid.querySelector(`[data-image="${image}"] [data-decided]`);
-      if (place) place.textContent = facts.made.written;
-    }
-  } else if (facts.journal && tab === "decisions") location.reload();
+  if (facts.made && grid) mark(facts.made);
+  else if (facts.journal && tab === "decisions") location.reload();
 });

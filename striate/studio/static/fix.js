@@ -47,7 +47,7 @@ function begin() {
     const many = choice.chosen();
     const images = many.length > 1 ? many : [Number(figures[current].dataset.image)];
     await tried(async () => {
-      await api("POST", `api/data/${number}/decisions`, { word, images, decision, to });
+      mark((await api("POST", `api/data/${number}/decisions`, { word, images, decision, to })).decision);
       say("");
       if (many.length > 1) choice.clear();
       else show(current + 1);
@@ -57,6 +57,7 @@ function begin() {
   async function undo() {
     const told = await tried(() => api("POST", `api/data/${number}/undo`));
     if (told) say(told.decision ? "Taken back." : "There is nothing to take back.");
+    if (told?.decision) mark(told.decision);
     const at = told?.decision ? figures.findIndex((one) => Number(one.dataset.image) === told.decision.numbers[0]) : -1;
     if (at >= 0) show(at);
   }
@@ -79,14 +80,17 @@ function begin() {
     else if (!strip.contains(document.activeElement) && key === "arrowright") show(current + 1);
     else if (!strip.contains(document.activeElement) && key === "arrowleft") show(current - 1);
   });
-  onEvent((facts) => {
-    if (facts.reset) location.reload();
-    if (String(facts.data) !== number || !facts.made) return;
+  function mark(made) {
     for (const one of figures) {
-      if (facts.made.numbers.includes(Number(one.dataset.image))) {
-        one.querySelector("[data-decided]").textContent = facts.made.written || `${one.dataset.suggested}?`;
+      if (made.numbers.includes(Number(one.dataset.image))) {
+        one.querySelector("[data-decided]").textContent = made.written || `${one.dataset.suggested}?`;
       }
     }
+  }
+
+  onEvent((facts) => {
+    if (facts.reset) location.reload();
+    if (String(facts.data) === number && facts.made) mark(facts.made);
   });
   show(0);
 }

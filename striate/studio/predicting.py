@@ -1,0 +1,129 @@
+"""Predictions in the studio's process: models opened when first asked for, run on threads, never on the event loop."""
+
+from __future__ import annotations
+
+import base64
+import math
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from striate.decoding.budget import at_most
+from striate.inference.image_predictor import ImagePredictor, Prediction
+from striate.jobs.load import load
+from striate.pixels import Images, UnreadableImage, decode
+from striate.studio.pictures import encoded
+from striate.tasks.segmentation_evaluation import overlay
+from striate.tasks.values import ranked_probabilities
+from striate.web.limits import Limits
+from striate.web.refusals import Refused, overloaded
+
+KEPT = 2  # models that stay open; the one asked for longest ago is closed
+WAITING = 16  # pictures that are predicted or wait; one more is answered 503
+BARS = 8  # names with a bar
+SEEN = 384  # pixels of the picture of what the net sees
+
+
+@dataclass(eq=False)
+class _Opened:
+    """A model's file, opened by whoever asks first. One image at a time is run."""
+
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    predictor: ImagePredictor | None = None
+
+
+class Predictors:
+    """The models that pages try. No torch is imported where OpenVINO runs a model."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._pixels, self._decoders = limits.pixels, threading.Semaphore(limits.decoders)
+        self._lock, self._waiting = threading.Lock(), 0
+        self._opened: OrderedDict[tuple[str, int], _Opened] = OrderedDict()
+
+    def predict(self, model: Path, content: bytes) -> dict[str, Any]:
+        """What a model file says to an encoded image: see `_facts`. Blocks: called on a thread.
+
+        Raises Refused for an image that cannot be read, and where too many wait; RequestError for a model that cannot
+        be opened.
+        """
+        with self._lock:
+            if self._waiting >= WAITING:
+                raise overloaded(f"{self._waiting} pictures are waiting")
+            self._waiting += 1
+        try:
+            found = self._model(model)
+            with found.turn:
+                if found.predictor is None:
+                    opened = load(model)
+                    opened.rows(np.zeros((1, *opened.view.shape), np.uint8))  # the first one opens the engine
+                    found.predictor = opened
+            predictor, start = found.predictor, time.perf_counter()
+            crop = self._crop(predictor, content)
+            with found.turn:
+                cropped = time.perf_counter()
+                (row,) = predictor.rows(crop[None])
+                ran = time.perf_counter()
+            times = {"decode": 1000 * (cropped - start), "net": 1000 * (ran - cropped)}
+            return _facts(predictor, predictor.prediction("the picture", row), crop, times)
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
+    def _model(self, path: Path) -> _Opened:
+        key = (str(path), path.stat().st_mtime_ns)
+        with self._lock:
+            found = self._opened.setdefault(key, _Opened())
+            self._opened.move_to_end(key)
+            while len(self._opened) > KEPT:
+                self._opened.popitem(last=False)
+        return found
+
+    def _crop(self, predictor: ImagePredictor, content: bytes) -> Images:
+        """What the net sees of an image."""
+        view = predictor.view
+        with self._decoders, at_most(self._pixels):
+            try:
+                return view.apply(decode(content, at_least=view.at_least).image)
+            except UnreadableImage as error:
+                raise Refused(413 if error.kind == "bomb" else 422, f"{error.kind}: {error}") from None
+
+
+def _facts(predictor: ImagePredictor, found: Prediction, crop: Images, times: dict[str, float]) -> dict[str, Any]:
+    """An answer for a page. bars: name and share, the largest first. milliseconds: decoding and cropping, and the net.
+
+    seen: what the net sees, as a data address; of a task with masks with the mask laid over it.
+    """
+    task = predictor.task
+    bars = ranked_probabilities(predictor.classes, found.probabilities, BARS) if len(found.probabilities) else []
+    if task.dense:
+        bars = list(found.answer.facts["shares"].items())[:BARS]
+    told: dict[str, Any] = {
+        "label": found.label, "answer": found.answer.label, "task": task.kind, "confidence": _finite(found.confidence),
+        "value": None if task.dense else found.value, "bars": bars, "more": max(0, len(predictor.classes) - len(bars)),
+        "in_distribution": found.in_distribution, "distance": found.distance, "threshold": predictor.ood_threshold,
+        "milliseconds": {name: round(value, 1) for name, value in times.items()}, "engine": predictor.engine_name,
+        "precision": predictor.precision, "seen": _seen(_laid_over(crop, found.value) if task.dense else crop),
+    }  # fmt: skip
+    return told
+
+
+def _laid_over(crop: Images, mask: Images) -> Images:
+    """A crop with its mask, which may be smaller."""
+    height, width = crop.shape[:2]
+    wide = np.asarray(Image.fromarray(np.asarray(mask, np.uint8)).resize((width, height), Image.Resampling.NEAREST))
+    return overlay(crop[..., 0] if crop.shape[2] == 1 else crop, wide)
+
+
+def _seen(crop: Images) -> str:
+    content, kind = encoded(Image.fromarray(crop[..., 0] if crop.ndim == 3 and crop.shape[2] == 1 else crop), SEEN)
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

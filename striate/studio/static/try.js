@@ -1,0 +1,161 @@
+// Try: pictures from the camera, a drop, a paste or a file; the model's answer; a wrong one goes into the data.
+
+import { api, element, root, say, tried } from "./page.js";
+import { send } from "./upload.js";
+
+const $ = (id) => document.getElementById(id);
+const page = $("try");
+let shown = null; // the picture that the answer is about
+let running = false; // the camera
+
+if (page) begin();
+
+function begin() {
+  if (!navigator.mediaDevices) { $("no-camera").hidden = false; $("start").hidden = true; }
+  $("start").addEventListener("click", () => tried(() => start("")));
+  $("stop").addEventListener("click", () => stop(true));
+  $("freeze").addEventListener("click", () => stop(false));
+  $("cameras").addEventListener("change", () => tried(() => start($("cameras").value)));
+  for (const id of ["file", "capture"]) $(id).addEventListener("change", () => { if ($(id).files[0]) given($(id).files[0]); });
+  const drop = $("drop");
+  drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
+  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+  drop.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    given(event.dataTransfer.files[0]);
+  });
+  drop.addEventListener("click", (event) => { if (event.target !== $("file")) $("file").click(); });
+  drop.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); $("file").click(); } });
+  document.addEventListener("paste", (event) => {
+    const file = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
+    if (file) given(file);
+    else if (!event.target.closest?.("input")) say("There is no picture in the clipboard.", true);
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === " " && running && !event.target.closest("button, input, select, [role=button]")) { event.preventDefault(); stop(false); }
+  });
+  document.addEventListener("visibilitychange", () => { if (document.hidden && running) stop(false); });
+  $("seen").addEventListener("load", () => $("seen").classList.toggle("tiny", $("seen").naturalWidth <= 64));
+  if ($("adding")) adding();
+}
+
+/** A file by drop, paste or choice. */
+function given(file) {
+  if (!file) return say("What was dropped is no file.", true);
+  stop(true);
+  $("picture").src = URL.createObjectURL(file);
+  $("picture").onload = () => URL.revokeObjectURL($("picture").src);
+  $("picture").hidden = false;
+  $("nothing").hidden = true;
+  return tried(() => ask(file));
+}
+
+async function ask(blob) {
+  const found = await api("POST", `api/runs/${encodeURIComponent(page.dataset.run)}/predict`, blob);
+  shown = blob;
+  show(found);
+  if ($("add")) $("add").disabled = false;
+}
+
+function show(found) {
+  say("");
+  $("label").textContent = found.answer || "none of the labels";
+  $("odd").hidden = found.in_distribution !== false;
+  const place = $("answers");
+  while (place.children.length > found.bars.length) place.lastChild.remove();
+  found.bars.forEach(([name, share], at) => {
+    if (!place.children[at]) place.append(element("div", {}, element("span", {}), element("meter", { min: 0, max: 1 }), element("b", {})));
+    const [words, bar, figure] = place.children[at].children;
+    words.textContent = name;
+    bar.value = share;
+    bar.setAttribute("aria-label", name);
+    figure.textContent = `${(100 * share).toFixed(1)} %`;
+  });
+  $("more").textContent = found.bars.length && found.more ? `and ${found.more} more` : "";
+  $("seen").src = found.seen;
+  const { decode, net } = found.milliseconds;
+  const away = found.threshold === null ? "" : ` Distance from the training images ${found.distance.toPrecision(3)}, threshold ${found.threshold.toPrecision(3)}.`;
+  $("times").textContent = `${net} ms in the net (${found.engine}, ${found.precision}), ${decode} ms to decode and crop.${away}`;
+}
+
+async function start(device) {
+  stop(true);
+  const wanted = { width: 640, height: 480, ...(device ? { deviceId: { exact: device } } : { facingMode: "environment" }) };
+  try {
+    $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: wanted });
+  } catch (error) {
+    throw new Error(error.name === "NotAllowedError" ? "The browser was told not to give the camera. Allow it in the address bar, then start again."
+      : "No camera was found, or another program uses it.");
+  }
+  const cameras = (await navigator.mediaDevices.enumerateDevices()).filter((one) => one.kind === "videoinput");
+  const now = $("video").srcObject.getVideoTracks()[0].getSettings().deviceId;
+  $("cameras").replaceChildren(...cameras.map((one, place) =>
+    element("option", { value: one.deviceId, textContent: one.label || `Camera ${place + 1}`, selected: one.deviceId === now })));
+  await $("video").play();
+  running = true;
+  controls();
+  loop($("video").srcObject);
+}
+
+/** One picture after another, each when the last one is answered: the server is never behind. */
+async function loop(stream) {
+  while (running && $("video").srcObject === stream) {
+    const asked = await tried(async () => { await ask(await frame()); return true; });
+    if (!asked) { stop(true); return; }
+    await new Promise((next) => requestAnimationFrame(next));
+  }
+}
+
+function frame() {
+  const video = $("video");
+  const canvas = element("canvas", { width: video.videoWidth, height: video.videoHeight });
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  return new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.92));
+}
+
+/** Stop the camera; the last picture stays, unless it is cleared. */
+function stop(clear) {
+  if (running && !clear && shown) {
+    $("picture").src = URL.createObjectURL(shown);
+    $("picture").hidden = false;
+  } else if (clear) $("picture").hidden = true;
+  running = false;
+  for (const track of $("video").srcObject?.getTracks() || []) track.stop();
+  $("video").srcObject = null;
+  controls();
+}
+
+function controls() {
+  $("video").hidden = !running;
+  $("label").setAttribute("aria-live", running ? "off" : "polite"); // not fifteen times a second
+  if (running) $("picture").hidden = true;
+  $("start").hidden = running || !navigator.mediaDevices;
+  $("stop").hidden = $("freeze").hidden = !running;
+  $("which").hidden = !running || $("cameras").length < 2;
+  $("nothing").hidden = running || !$("picture").hidden;
+}
+
+function adding() {
+  const target = $("target");
+  const chosen = () => target.selectedOptions?.[0] || target;
+  const classes = () => $("classes").replaceChildren(...JSON.parse(chosen().dataset.classes).map((name) => element("option", { value: name })));
+  classes();
+  target.addEventListener("change", classes);
+  $("adding").addEventListener("submit", (event) => {
+    event.preventDefault();
+    tried(async () => {
+      const blob = shown;
+      const name = $("class").value.trim();
+      if (running) stop(false);
+      $("add").disabled = true;
+      try {
+        const got = await send(target.value, name, chosen().dataset.part, blob, blob.name || "camera.jpg");
+        const again = element("a", { href: `${root}train?data=${target.value}`, textContent: "Train again" });
+        $("added").replaceChildren(got.known ? `${name} has this picture already. ` : `Added to ${name}. `, again);
+      } finally {
+        $("add").disabled = false;
+      }
+    });
+  });
+}
