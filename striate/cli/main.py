@@ -33,6 +33,7 @@ VERBS = (
     "search",
     "compose",
     "read",
+    "grade",
     "compare",
     "benchmark",
     "ensemble",

@@ -29,7 +29,8 @@ from striate.errors import RequestError, nearest
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")  # of CIFAR's binary version
 ACCEPTED = (
-    "a folder of class folders, a folder with images/ and masks/, or with images/ and captions.txt, a manifest (.csv, .jsonl, .json), an .npz file, a "
+    "a folder of class folders, a folder with images/ and masks/ or captions.txt, "
+    "a manifest (.csv, .jsonl, .json), an .npz file, a "
     ".pack file, IDX files (...-images-idx3-ubyte), "
     "the binary version of CIFAR (a folder or its .tar.gz)"
 )

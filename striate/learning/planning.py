@@ -225,7 +225,7 @@ def _for_segmenters(seen: DataSummary, strategy: str, net: str) -> Plan:
 
 # Captioners
 
-CAPTIONERS = {name: DEFAULT_BACKBONE for name in ("nic_lite0", "show_attend_tell_lite0")}  # and what they stand on
+CAPTIONERS = dict.fromkeys(("nic_lite0", "show_attend_tell_lite0"), DEFAULT_BACKBONE)  # and what they stand on
 
 
 def _for_captioners(seen: DataSummary, strategy: str, net: str) -> Plan:

@@ -79,7 +79,7 @@ class CaptioningEvaluation(Evaluation):
     @cached_property
     def captions(self) -> tuple[str, ...]:
         """The predicted caption of each image."""
-        return tuple(caption_of(row, self.task.names) for row in self.predictions)
+        return tuple(caption_of(row, self.task.names) for row in np.asarray(self.predictions, np.int64))
 
     @cached_property
     def scores(self) -> CaptionScores:

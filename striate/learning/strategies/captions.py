@@ -98,10 +98,10 @@ def _check(recipe: Recipe, extensions: Extensions) -> None:
 
 
 def _with_defaults(recipe: Recipe) -> Recipe:
-    plain, changes = Recipe(), dict[str, object]()
-    if recipe.optimizer == plain.optimizer:
-        changes["optimizer.name"] = "adamw"
-    recipe = recipe.updated(changes)
+    lr, plain = recipe.optimizer.lr, Recipe().optimizer
+    if dataclasses.replace(recipe.optimizer, lr=plain.lr) == plain:
+        recipe = recipe.updated({"optimizer.name": "adamw"})
+        recipe = recipe if lr == plain.lr else recipe.updated({"optimizer.lr": lr})
     unset = {key: value for key, value in DEFAULTS.items() if recipe.value(key) is None}
     smoothing = {"loss.label_smoothing": 0.0} if recipe.loss.label_smoothing is None else {}
     timed = {key: value for key, value in TIMED.items() if recipe.value(key) == "auto"}
