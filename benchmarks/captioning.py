@@ -11,6 +11,9 @@ import json
 import os
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +25,21 @@ NETS = ("nic_lite0", "show_attend_tell_lite0")
 FIGURES = ("bleu1", "bleu2", "bleu3", "bleu4", "cider_d", "distinct")
 
 
-def measured(net: str, folder: Path) -> dict[str, object]:
-    """The trainings of one net and their figures, each with its half range over the seeds."""
+def trained(net: str, seed: int, folder: Path) -> dict[str, Any]:
+    """One training: its figures."""
     from striate.jobs.train import train
     from striate.recipe import Recipe
 
-    runs: list[Any] = []
-    for seed in SEEDS:
-        chosen = Recipe().updated({"seed": seed, "net.name": net})
-        run = train(DATA / "flickr8k_500", out=folder / f"{net}-{seed}", recipe=chosen)
-        runs.append(run.metrics)
-        print(net, seed, *run.evaluation.lines(), sep="\n  ", flush=True)
+    chosen = Recipe().updated({"seed": seed, "net.name": net})
+    run = train(DATA / "flickr8k_500", out=folder / f"{net}-{seed}", recipe=chosen)
+    print(net, seed, *run.evaluation.lines(), sep="\n  ", flush=True)
+    return run.metrics
+
+
+def measured(net: str, folder: Path) -> dict[str, object]:
+    """The trainings of one net and their figures, each with its half range over the seeds."""
+    with ProcessPoolExecutor(len(SEEDS), mp_context=get_context("spawn")) as pool:
+        runs = list(pool.map(partial(trained, net, folder=folder), SEEDS))
     neighbours = [one["nearest_neighbour"] for one in runs]
     return {
         "what": f"captioning, flickr8k_500, {net}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -120,6 +121,20 @@ def test_a_person_grades_captions_on_a_page(run: Run, shapes: Path, tmp_path: Pa
     assert code == 2 and "perfect" in err and "no errors" in err
     code, _, err = cli("grade", run.folder)
     assert code == 2 and "--out" in err
+
+
+def test_captions_are_served(run: Run, shapes: Path) -> None:
+    pytest.importorskip("fastapi")
+    from striate.jobs.serve import in_background
+
+    image = (shapes / "images" / "00.png").read_bytes()
+    with in_background([f"shapes={run.folder}"]) as url:
+        with urlopen(Request(f"{url}/predict", image, {"Content-Type": "image/png"})) as answer:
+            told = json.loads(answer.read())
+        with urlopen(f"{url}/v2/models/shapes") as answer:
+            outputs = json.loads(answer.read())["outputs"]
+    assert "red disc" in told["caption"] and told["label"] == told["caption"]
+    assert [one["name"] for one in outputs] == ["label"]
 
 
 @pytest.mark.slow
