@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from striate.jobs.export import export
     from striate.jobs.features import features
     from striate.jobs.fetch import fetch
+    from striate.jobs.grade import grade
     from striate.jobs.import_weights import import_weights
     from striate.jobs.index import index
     from striate.jobs.inspect import inspect_images
@@ -91,6 +92,7 @@ __all__ = [
     "features",
     "fetch",
     "fully_convolutional",
+    "grade",
     "import_weights",
     "index",
     "inspect_images",
@@ -148,6 +150,7 @@ _HOMES = {
     "features": "jobs.features",
     "fetch": "jobs.fetch",
     "fully_convolutional": "anatomy.fully_convolutional",
+    "grade": "jobs.grade",
     "import_weights": "jobs.import_weights",
     "index": "jobs.index",
     "inspect_images": "jobs.inspect",

@@ -35,6 +35,7 @@ VERBS = (
     "compose",
     "read",
     "style",
+    "grade",
     "compare",
     "benchmark",
     "ensemble",

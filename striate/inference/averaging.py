@@ -158,8 +158,10 @@ def viewed(parts: Sequence[Part], views: str) -> tuple[Part, ...]:
     """Every part in several views, whose weights in the average sum to its own. Raises as `with_views`."""
     if views not in VIEWS:
         raise unknown("views", views, VIEWS)
-    if any(part.predictor.task.dense for part in parts):
-        raise RequestError("masks and boxes are predicted on the plain image: they have no views to average over")
+    for part in parts:
+        if part.predictor.task.by_steps:
+            what = "masks and boxes" if part.predictor.task.dense else part.predictor.task.wording.many
+            raise RequestError(f"{what} are predicted on the plain image: they have no views to average over")
     several = {"flip": _flip, "ten-crop": _ten_crop, "scales": _scales}[views]
     return tuple(one for part in parts for one in several(part))
 

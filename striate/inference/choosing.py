@@ -12,7 +12,7 @@ from striate.model import Model
 
 
 def choose_engine(wanted: str = "auto", precision: str = "float32", *, searched: bool = False) -> tuple[str, str]:
-    """The engine's name, and a message for the user, or "". int8 has one engine, and so has a task that is `searched`."""
+    """The engine's name, and a message for the user, or "". int8 has one engine; so has a task that is `searched`."""
     if wanted not in ("auto", "openvino", "torch"):
         raise unknown("engine", wanted, ("auto", "openvino", "torch"))
     if searched:

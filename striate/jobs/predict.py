@@ -17,6 +17,7 @@ from striate.errors import RequestError, StriateError
 from striate.inference.averaging import AveragePredictor
 from striate.inference.image_predictor import ImagePredictor, Prediction
 from striate.inference.predictor import Predictor
+from striate.jobs.captions import captioner
 from striate.jobs.load import load_calibrated
 from striate.jobs.outputs import require_outside, same_file
 from striate.jobs.prediction_table import predictions_csv
@@ -66,6 +67,7 @@ def predict(
     sort_into: str | os.PathLike[str] | None = None,
     link: bool = False,
     unsure: float | None = None,
+    beam: int | None = None,
     progress: Progress | None = None,
 ) -> Predictions:
     """Predict image files; a folder stands for the images in it, found as in training.
@@ -77,12 +79,17 @@ def predict(
     views: "flip", "ten-crop" or "scales": average the predictions over these views of each image; see `evaluate`.
     csv: a table to write, see `striate.jobs.prediction_table`. sort_into: a new or empty folder, in which each image is
     copied into a folder of its class; link: linked instead. unsure: images whose highest probability is below go to a
-    folder "unsure". Raises RequestError if there is no image file, or for an output that cannot be written.
+    folder "unsure". beam: of a captioning model, the width of its beam search; by default the model's.
+    Raises RequestError if there is no image file, or for an output that cannot be written.
     """
     progress = progress or Progress()
     many = len(files) > FEW or any(os.path.isdir(file) for file in files)  # noqa: PTH112  (Path.is_dir raises)
-    predictor = load_calibrated(
-        model, engine=engine, precision=precision, calibrate=calibrate, progress=progress, many=many, views=views
+    predictor = (
+        load_calibrated(
+            model, engine=engine, precision=precision, calibrate=calibrate, progress=progress, many=many, views=views
+        )
+        if beam is None
+        else captioner(model, beam=beam, engine=engine)
     )
     given = image_files(files)
     sorting = _sorting(sort_into, link, unsure)

@@ -268,6 +268,8 @@ def _idle(plan: Plan, recipe: Recipe, source: Source) -> list[str]:
     """A line on keys that are set but not used, if there are any."""
     by_steps = source.task.by_steps and plan.strategy == "features"
     idle = recipe.idle("finetune" if by_steps else plan.strategy)
+    if source.task.by_steps:  # their decoders are made with the network's options
+        idle = [key for key in idle if key != "net.options"]
     return [f"Set, but not used by the strategy {plan.strategy}: {', '.join(idle)}"] if idle else []
 
 

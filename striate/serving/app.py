@@ -169,7 +169,8 @@ def _add_operation(app: FastAPI, service: Service) -> None:
 
 def _outputs(predictor: ImagePredictor) -> list[protocol.Output]:
     task = predictor.task
-    outputs = [protocol.Output(task.output_name, "FP32", (task.outputs,)), protocol.Output("label", "BYTES", ())]
+    label = protocol.Output("label", "BYTES", ())
+    outputs = [label] if task.searched else [protocol.Output(task.output_name, "FP32", (task.outputs,)), label]
     return outputs if predictor.ood_threshold is None else [*outputs, protocol.Output("distance", "FP32", ())]
 
 

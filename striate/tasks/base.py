@@ -229,8 +229,12 @@ class Task(ABC):
         return ""
 
     def require_vectors(self, what: str) -> None:
-        """Raise RequestError, for what is made for one prediction an image, if the task is dense."""
-        if self.dense:
+        """Raise RequestError, for what is made for one vector an image, if the task is dense or searched.
+
+        what: the reason, of masks.
+        """
+        if self.by_steps:
+            what = what if self.dense else what.replace("masks", self.wording.many)
             raise RequestError(f"{what}: it is made for one prediction an image, and the task here is {self.kind!r}")
 
     # Training

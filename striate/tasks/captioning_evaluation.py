@@ -28,7 +28,7 @@ from striate.tasks.caption_scores import (
 from striate.tasks.metrics import bootstrap_interval
 from striate.tasks.report_common import BEATEN, ReportContext, evaluated_on, not_evaluated
 from striate.tasks.values import or_none
-from striate.tasks.words import TOKENISER, Words, caption_of, words_of
+from striate.tasks.words import SPECIAL, TOKENISER, Words, caption_of, words_of
 
 NEIGHBOURS = 5  # training images whose captions the baseline chooses from
 SAME = 0.5  # the share of images with one caption from which that is told first
@@ -79,7 +79,7 @@ class CaptioningEvaluation(Evaluation):
     @cached_property
     def captions(self) -> tuple[str, ...]:
         """The predicted caption of each image."""
-        return tuple(caption_of(row, self.task.names) for row in self.predictions)
+        return tuple(caption_of(row, self.task.names) for row in np.asarray(self.predictions, np.int64))
 
     @cached_property
     def scores(self) -> CaptionScores:
@@ -244,7 +244,7 @@ def figures_section(evaluation: CaptioningEvaluation) -> Section:
     facts = Facts(
         (
             Fact("References", evaluation.references_said()),
-            Fact("Vocabulary", f"{len(evaluation.task.names):,} words", "of the training captions"),
+            Fact("Vocabulary", f"{len(evaluation.task.names) - len(SPECIAL):,} words", "of the training captions"),
             Fact("Tokeniser", TOKENISER, f"for the captions and the references; smoothing: {SMOOTHING}", wide=True),
         )
     )

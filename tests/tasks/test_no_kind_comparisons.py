@@ -9,7 +9,7 @@ from pathlib import Path
 import striate
 
 ROOT = Path(striate.__file__).parent
-KINDS = {"classification", "multilabel", "regression", "segmentation"}
+KINDS = {"classification", "multilabel", "regression", "segmentation", "captioning"}
 OLD_KINDS = {"class", "labels", "number"}
 
 # File -> how many: names of columns and of arrays in files that users bring, and no kinds of tasks.

@@ -48,6 +48,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overlays", action="store_true", help="with --out: also each image with its mask over it, in FOLDER/overlays"
     )
+    parser.add_argument(
+        "--beam", type=int, metavar="K", help="of a captioning model: width of the beam search (default: the model's)"
+    )
     views_option(parser)
     engine_options(parser)
     own_net_option(parser)
@@ -78,6 +81,7 @@ def run(chosen: argparse.Namespace) -> Answer:
         sort_into=chosen.sort_into,
         link=chosen.link,
         unsure=chosen.unsure,
+        beam=chosen.beam,
         progress=progress_of(chosen),
     )
     lines = _written(chosen, done) or [f"{printable(one.source)}: {_line(one)}" for one in done.predictions]

@@ -40,13 +40,10 @@ def caption_rows(path: Path, content: Mapping[str, Any]) -> list[dict[str, Any]]
         said: dict[Any, list[str]] = defaultdict(list)
         for one in content["annotations"]:
             said[one["image_id"]].append(str(one["caption"]))
-        return [
-            {"path": one["file_name"], "caption": said[one["id"]]} for one in content["images"] if one["id"] in said
-        ]
+        described = (one for one in content["images"] if one["id"] in said)
+        return [{"path": one["file_name"], "caption": said[one["id"]]} for one in described]
     except (KeyError, TypeError, AttributeError) as error:
-        raise RequestError(
-            f"the captions {str(path)!r} are damaged: {error} is missing or of the wrong type"
-        ) from error
+        raise RequestError(f"the captions {str(path)!r} are damaged: {error} is missing or wrong") from error
 
 
 def _karpathy(one: Mapping[str, Any]) -> dict[str, Any]:

@@ -96,9 +96,8 @@ def roles_of(path: Path, columns: Sequence[str], rows: Rows) -> tuple[dict[str, 
             return roles, one_hot
         raise RequestError(f"{here} has no column label, labels, caption or number; {_near(there, columns)}")
     if len(targets) > 1:
-        raise RequestError(
-            f"{here} has the columns {' and '.join(targets)}; one of label, labels, caption or number is needed"
-        )
+        listed = " and ".join(targets)
+        raise RequestError(f"{here} has the columns {listed}; one of label, labels, caption or number is needed")
     return roles, None
 
 

@@ -1,7 +1,8 @@
 """A manifest as a source: a CSV, JSON-lines or JSON file of images and their targets.
 
-Columns: the image's path, one of label, labels, caption or number, and if wanted split, weight and group; `columns.COLUMNS` has
-all their names. An invalid row is set aside with its line; only a file that is not a manifest is an error.
+Columns: the image's path, one of label, labels, caption or number, and if wanted split, weight and group;
+`columns.COLUMNS` has all their names. An invalid row is set aside with its line; only a file that is not a manifest is
+an error. An image with captions has a row for each, or one with a list of them.
 """
 
 from __future__ import annotations
@@ -284,7 +285,10 @@ def _number(value: Any, what: str) -> float:
 
 
 def _key(value: Any, root: Path) -> str:
-    """The image's path below the manifest's folder or the folder images beside it, or from the top. Raises _BadRowError, _MissingFileError."""
+    """The image's path below the manifest's folder, or the folder images beside it, or from the top.
+
+    Raises _BadRowError, _MissingFileError.
+    """
     if not _text(value, "path"):
         raise _BadRowError("no path")
     spelled = str(value)

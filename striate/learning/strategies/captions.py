@@ -44,7 +44,7 @@ from striate.training.cached_maps import CachedMaps, cache_maps
 from striate.training.examples import Examples
 from striate.weights.models import pretrained
 
-DEFAULTS = {"train.epochs": 15, "optimizer.lr": 1e-3}
+DEFAULTS = {"train.epochs": 20, "optimizer.lr": 3e-3}
 
 
 def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, extensions: Extensions) -> TrainResult:
@@ -91,17 +91,19 @@ def _check(recipe: Recipe, extensions: Extensions) -> None:
     if recipe.head.learning_curve:
         raise RequestError("--learning-curve is of heads on one vector for each image; captions have a decoder instead")
     if recipe.optimizer.lr == AUTO:
-        raise RequestError(f"the learning rate of captions is not searched for: give one, such as {1e-3:g}")
+        raise RequestError(
+            f"the learning rate of captions is not searched for: give one, such as {DEFAULTS['optimizer.lr']:g}"
+        )
     moves = Augmentation.of(recipe.augment.settled({})).transforms
     if extensions.augment is not None or set(moves) - {"flip"}:
         raise RequestError("captions are learned on cached maps: the only augmentation is --set augment.flip=0.5")
 
 
 def _with_defaults(recipe: Recipe) -> Recipe:
-    plain, changes = Recipe(), dict[str, object]()
-    if recipe.optimizer == plain.optimizer:
-        changes["optimizer.name"] = "adamw"
-    recipe = recipe.updated(changes)
+    lr, plain = recipe.optimizer.lr, Recipe().optimizer
+    if dataclasses.replace(recipe.optimizer, lr=plain.lr) == plain:
+        recipe = recipe.updated({"optimizer.name": "adamw"})
+        recipe = recipe if lr == plain.lr else recipe.updated({"optimizer.lr": lr})
     unset = {key: value for key, value in DEFAULTS.items() if recipe.value(key) is None}
     smoothing = {"loss.label_smoothing": 0.0} if recipe.loss.label_smoothing is None else {}
     timed = {key: value for key, value in TIMED.items() if recipe.value(key) == "auto"}
