@@ -89,6 +89,7 @@ def train_fast_net(
     drawing = np.random.default_rng(lesson.seed)
     net = FastNet(lesson.channels).train()
     trunk = Trunk(weights, (*STYLE_LAYERS, CONTENT_LAYER))
+    lower = Trunk(weights, (CONTENT_LAYER,))  # the photograph is looked at no higher
     with torch.no_grad():
         style = StyleLoss(trunk(to_tensor(resized(painting, LONGER, LEAST))), STYLE_LAYERS)
 
@@ -99,7 +100,7 @@ def train_fast_net(
     def painted(pieces: Tensor) -> tuple[Tensor, str]:
         made = MIDDLE + RANGE * net(pieces)
         with torch.no_grad():
-            content = ContentLoss(trunk(pieces), CONTENT_LAYER)
+            content = ContentLoss(lower(pieces), CONTENT_LAYER)
         maps = trunk(made)
         content_loss, style_loss = content(maps), style(maps)
         loss = content_loss + lesson.strength * style_loss + SMOOTH * total_variation(made)
