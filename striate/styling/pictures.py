@@ -34,7 +34,8 @@ def as_bright(painting: Images, photograph: Images) -> Images:
     """A grey painting with the mean and spread of a grey photograph (Gatys et al. 2016, Preserving Color)."""
     values, like = painting.astype(np.float64), photograph.astype(np.float64)
     spread = like.std() / max(values.std(), 1.0)
-    return np.clip((values - values.mean()) * spread + like.mean(), 0, 255).round().astype(np.uint8)
+    matched: Images = np.clip((values - values.mean()) * spread + like.mean(), 0, 255).round().astype(np.uint8)
+    return matched
 
 
 def with_colours_of(picture: Images, photograph: Images) -> Images:

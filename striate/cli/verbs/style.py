@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fast", metavar="WEIGHTS", help="a network trained for one painting: one pass, any size")
     parser.add_argument("--train", metavar="PAINTING", help="train such a network for this painting")
     parser.add_argument("--photos", metavar="FOLDER", nargs="+", help="photographs to train it on")
-    parser.add_argument("--steps", type=int, help="of its training (default: 600)")
+    parser.add_argument("--steps", type=int, help="of its training (default: 1000)")
 
 
 def run(chosen: argparse.Namespace) -> Answer:

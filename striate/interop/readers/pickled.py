@@ -170,7 +170,8 @@ def _appended(machine: _Machine, values: list[Any]) -> None:
 def _items(machine: _Machine, values: list[Any]) -> None:
     if not isinstance(machine.stack[-1], dict) or len(values) % 2:
         raise TypeError
-    machine.stack[-1].update(zip(map(repr, values[::2]), values[1::2], strict=True))
+    held: dict[int, Any] = machine.stack[-1]
+    held.update(enumerate(values[1::2], len(held)))  # keys are not looked at: nested ones may be endless to compare
 
 
 _PLAIN = frozenset(
