@@ -244,12 +244,12 @@ def _array(made: _Made) -> Array:
     dtype = _dtype(kind)
     sides = isinstance(shape, tuple) and len(shape) <= 32 and all(type(side) is int and side >= 0 for side in shape)
     if not sides or not isinstance(content, bytes) or math.prod(shape) * dtype.itemsize != len(content):
-        raise RequestError(f"it is a damaged pickle: an array of shape {shown(shape)} with other bytes")
+        raise RequestError("it is a damaged pickle: an array's shape and its bytes do not fit")
     return np.frombuffer(content, dtype).reshape(shape, order="F" if columns else "C")
 
 
 def _dtype(made: Any) -> np.dtype[Any]:
     if not isinstance(made, _Made) or made.kind != "dtype" or not made.given or str(made.given[0]) not in _TYPES:
-        raise RequestError(f"it has an array of {shown(getattr(made, 'given', made))}, and not of numbers")
+        raise RequestError("it has an array of something else than numbers")
     order = made.state[1] if isinstance(made.state, tuple) and len(made.state) > 1 else "<"
     return np.dtype(f"{'>' if order == '>' else '<'}{made.given[0]}")
