@@ -147,8 +147,8 @@ def _detector_outputs(subject: Subject) -> Found:
 
 def _detector_refusals(subject: Subject) -> Found:
     net, channels, (height, width) = subject.seeded().eval(), subject.in_channels, subject.size
-    yield from _refused(net, torch.zeros(1, channels + 1, height, width), f"images of {channels + 1} channels")
-    yield from _refused(net, torch.zeros(1, channels, height + 1, width), f"images of a height of {height + 1}")
+    yield from refused(net, torch.zeros(1, channels + 1, height, width), f"images of {channels + 1} channels")
+    yield from refused(net, torch.zeros(1, channels, height + 1, width), f"images of a height of {height + 1}")
 
 
 def _detector_sizes(subject: Subject) -> Found:

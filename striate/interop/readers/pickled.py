@@ -126,7 +126,9 @@ class _Machine:
         return above
 
 
-def _named(machine: _Machine, module: str, name: str) -> None:
+def _named(machine: _Machine, module: Any, name: Any) -> None:
+    if not isinstance(module, str) or not isinstance(name, str):  # nested ones may be endless to write
+        raise TypeError
     known = {("numpy", "ndarray"): "ndarray", ("numpy", "dtype"): "dtype", ("_codecs", "encode"): "bytes"}
     known |= {(one, "_reconstruct"): "array" for one in _ARRAYS} | {(one, "scalar"): "scalar" for one in _ARRAYS}
     known |= {(one, "_frombuffer"): "frombuffer" for one in ("numpy.core.numeric", "numpy._core.numeric")}
@@ -205,7 +207,7 @@ _STEPS: Mapping[str, Callable[[_Machine, Any], None]] = MappingProxyType(
         "SETITEM": lambda machine, _: _items(machine, list(machine.taken(2))),
         "SETITEMS": lambda machine, _: _items(machine, machine.marked()),
         "GLOBAL": lambda machine, argument: _named(machine, *argument.split(" ", 1)),
-        "STACK_GLOBAL": lambda machine, _: _named(machine, *map(str, machine.taken(2))),
+        "STACK_GLOBAL": lambda machine, _: _named(machine, *machine.taken(2)),
         "REDUCE": _called,
         "BUILD": _built,
     }
