@@ -31,7 +31,8 @@ from striate.errors import RequestError, nearest
 ARCHIVES = (".tar.gz", ".tgz", ".tar")  # of CIFAR's binary version
 ACCEPTED = (
     "a folder of class folders, one with images/ and masks/, or images/ and captions.txt, or with images and boxes "
-    "(VOC, COCO, YOLO), a manifest (.csv, .jsonl, .json), an .npz file, a .pack file, IDX files (...-images-idx3-ubyte), "
+    "(VOC, COCO, YOLO), a manifest (.csv, .jsonl, .json), an .npz file, a .pack file, IDX files "
+    "(...-images-idx3-ubyte), "
     "the binary version of CIFAR (a folder or its .tar.gz)"
 )
 
