@@ -64,13 +64,15 @@ def ensemble_of(models: Sequence[AnyModel], names: Sequence[str], weights: Seque
     """The ensemble of models, whose order of classes may differ; the members of ensembles among them are its members.
 
     names: what the models are called in errors. weights: one positive number a model; None: all equal.
-    Raises RequestError for fewer than two members, for different tasks or classes, and for other weights.
+    Raises RequestError for fewer than two members, for different tasks or classes, for captions, and for other weights.
     """
     given = _checked_weights(weights, len(models))
     members: list[Model] = []
     shares: list[float] = []
     for model, name, weight in zip(models, names, given, strict=True):
         _require_alike(models[0].task, model.task, names[0], name)
+        if model.task.searched:
+            raise RequestError(f"{name} predicts {model.task.wording.many}, which have no average to predict")
         inside = model.members if isinstance(model, Ensemble) else (model,)
         members += inside
         shares += [weight * share for share in (model.weights if isinstance(model, Ensemble) else (1.0,))]

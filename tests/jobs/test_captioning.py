@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate import Recipe, RequestError, evaluate, export, load, train
+from striate import Recipe, RequestError, ensemble, evaluate, export, load, train
 from striate.data.opening import open_source
 from striate.errors import Stopped
 from striate.jobs.grade import tally_grades
@@ -210,6 +210,8 @@ def test_what_captions_do_not_have_is_refused_in_one_line(run: Run, shapes: Path
         train(shapes, out=tmp_path / "no", net="resnet20")
     with pytest.raises(RequestError, match="captions are not exported"):
         export(run.folder, to="onnx", out=tmp_path / "a.onnx")
+    with pytest.raises(RequestError, match="captions, which have no average"):
+        ensemble([run.folder, run.folder], out=tmp_path / "both.safetensors")
     with pytest.raises(RequestError, match="no views to average over"):
         evaluate(run.folder, shapes, views="flip")
     with pytest.raises(RequestError, match="which the engine 'torch' runs"):
