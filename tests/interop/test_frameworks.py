@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -122,11 +125,11 @@ def test_an_export_is_read_back_and_predicts_like_predict(digits: Run, tmp_path:
     assert np.abs(read_back(digits.model, graph)(images) - predicted(digits, images)).max() <= 1e-4
 
 
-# Between them: batch normalisation, residuals, concatenation, depthwise convolutions, ReLU6, LRN.
+# Between them: batch normalisation, residuals, concatenation, depthwise convolutions, LRN.
 @pytest.mark.parametrize(
     ("to", "name"),
     [
-        ("keras", "efficientnet_lite_tiny"),
+        ("keras", "searched_mobile_tiny"),
         ("caffe", "table_net_tiny"),
         ("caffe", "alexnet_tiny"),
         ("mxnet", "densenet_tiny"),
@@ -149,6 +152,21 @@ def test_what_is_read_back_computes_what_the_net_does(to: str, name: str, tmp_pa
     with torch.no_grad():
         expected, found = net(images), GraphNet(rows_of(read_network(path, beside, shape))).eval()(images)
     assert float((found - expected).abs().max()) <= 1e-5 * max(1.0, float(expected.abs().max()))
+
+
+def test_keras_weights_are_stored_in_the_order_in_which_keras_counts_layers() -> None:
+    # As Keras 3.15 counts them: by the longest way to the output, not as the rows come.
+    net = create("wrn_tiny").eval()
+    content = keras_file(KerasLayers(graph_of(net, (3, 32, 32))), "net")
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as archive,
+        h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file,
+    ):
+        found = [file[f"layers/conv2d_{number}/vars"].attrs["name"] for number in range(3, 9)]
+    assert found == [
+        "conv3_0_residual_conv1_2", "conv3_0_shortcut", "conv3_0_residual_conv2",
+        "conv4_0_residual_conv1_2", "conv4_0_shortcut", "conv4_0_residual_conv2",
+    ]  # fmt: skip
 
 
 REFUSED = [
