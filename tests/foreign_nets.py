@@ -62,7 +62,10 @@ def keras_h5(config: dict[str, Any] | None = None) -> bytes:
     kernel, bias, matrix, shift = channels_last()
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
-        file.attrs["keras_version"], file.attrs["model_config"] = b"2.2.4", json.dumps(config or keras_config()).encode()
+        file.attrs["keras_version"], file.attrs["model_config"] = (
+            b"2.2.4",
+            json.dumps(config or keras_config()).encode(),
+        )
         group = file.create_group("model_weights")
         group.attrs["layer_names"] = [b"conv2d", b"pool", b"flatten", b"dropout", b"dense"]
         for name in ("pool", "flatten", "dropout"):
@@ -214,8 +217,10 @@ def mxnet_symbol() -> bytes:
 
 def dl4j() -> bytes:
     """An archive of Deeplearning4j."""
-    convolution = {"@class": "a.ConvolutionLayer", "nin": 1, "nout": 2, "kernelSize": [3, 3], "stride": [1, 1],
-                   "padding": [0, 0], "convolutionMode": "Truncate", "activationFn": {"@class": "b.ActivationReLU"}}  # fmt: skip
+    convolution = {
+        "@class": "a.ConvolutionLayer", "nin": 1, "nout": 2, "kernelSize": [3, 3], "stride": [1, 1],
+        "padding": [0, 0], "convolutionMode": "Truncate", "activationFn": {"@class": "b.ActivationReLU"},
+    }  # fmt: skip
     pool = {"@class": "a.SubsamplingLayer", "poolingType": "MAX", "kernelSize": [2, 2], "stride": [2, 2]}
     output = {"@class": "a.OutputLayer", "nin": 8, "nout": 3, "activationFn": {"@class": "b.ActivationSoftmax"}}
     before = {"0": {"@class": "c.FeedForwardToCnnPreProcessor", "inputHeight": 6, "inputWidth": 6, "numChannels": 1}}

@@ -83,7 +83,13 @@ def import_net(
     found = read_network(given, parts[1] if len(parts) > 1 else None, shape)
     named = named_pixels(pixels, found.input)
     model, notes = _model(found, named.pixels, blue_first=named.blue_first, names=_names(found, classes))
-    training = {"weights": given.name, "library": found.framework, "sha256": sha256_of_file(given), "notes": list(notes), NAMED: pixels}
+    training = {
+        "weights": given.name,
+        "library": found.framework,
+        "sha256": _digest(given),
+        "notes": list(notes),
+        NAMED: pixels,
+    }
     model = replace(model, training=training)
     require_finite_outputs(given, model)
     write(path, model)
@@ -95,7 +101,12 @@ def _model(
 ) -> tuple[Model, tuple[str, ...]]:
     graph = graph_of(found, swapped=blue_first)
     channels, *sides = found.input
-    options = {"classes": found.outputs, "in_channels": channels, "input_size": sides, "options": {"rows": written_rows(graph)}}
+    options: dict[str, Any] = {
+        "classes": found.outputs,
+        "in_channels": channels,
+        "input_size": sides,
+        "options": {"rows": written_rows(graph)},
+    }
     net = create_classifier(NET, **options)
     assert isinstance(net, GraphClassifier)
     load_graph(net, graph)
@@ -105,6 +116,11 @@ def _model(
     head = "head" if "head.weight" in arrays else ""
     model = Model(NET, options, task, pixels, arrays, head=head, aliases=aliases, strategy="imported")
     return model, notes
+
+
+def _digest(given: Path) -> str:
+    """Of a file; of a SavedModel's folder, that of its graph."""
+    return sha256_of_file(given / "saved_model.pb" if given.is_dir() else given)
 
 
 def _names(found: Described, classes: Sequence[str] | None) -> tuple[str, ...]:

@@ -71,7 +71,13 @@ def import_ordered(
         state,
         head=last if last == "head" else "",
         strategy="imported",
-        training={"weights": given.name, "library": source, "sha256": sha256_of_file(given), "notes": list(notes), NAMED: pixels},
+        training={
+            "weights": given.name,
+            "library": source,
+            "sha256": sha256_of_file(given),
+            "notes": list(notes),
+            NAMED: pixels,
+        },
     )
     require_finite_outputs(given, model)
     write(path, model)

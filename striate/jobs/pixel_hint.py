@@ -48,15 +48,13 @@ def pixel_hint(model: Model, source: Source, part: str = "") -> str:
     given = model.training[NAMED]
     return (
         f"the pixels may be wrong: on {len(targets)} of these images the {metric.name} is {metric.text(own)} with "
-        f"{given!r}, as named when the network was imported, and {metric.text(scores[best])} with {best!r}: import again"
+        f"{given!r}, as named at the import, and {metric.text(scores[best])} with {best!r}: import again"
     )
 
 
 def scaled(pixels: Pixels, name: str) -> Pixels:
     """The preprocessing with the scale of that name of `SCALES`, for RGB or grey."""
-    mean, std = (
-        values * pixels.channels if len(values) == 1 else values[: pixels.channels] for values in SCALES[name]
-    )
+    mean, std = (values * pixels.channels if len(values) == 1 else values[: pixels.channels] for values in SCALES[name])
     return replace(pixels, mean=mean, std=std)
 
 
@@ -81,4 +79,4 @@ def _score(model: Model, crops: Images, targets: list[object]) -> float:
         rows = Predictor(model, engine="torch", precision="float32").predictions(np.ascontiguousarray(crops))
     except RequestError:  # not finite
         return 0.0
-    return float(model.task.evaluate("", rows, model.task.collate(targets)).score)  # type: ignore[arg-type]
+    return float(model.task.evaluate("", rows, model.task.collate(targets)).score)

@@ -265,7 +265,9 @@ def _rectified(one: Message) -> str:
 
 def _full(one: Message) -> str:
     part = own_part(one, "inner_product_param")
-    return f"fc-{whole_number(part, 'num_output')}" + (" nobias" if text_of(part, "bias_term", "true") == "false" else "")
+    return f"fc-{whole_number(part, 'num_output')}" + (
+        " nobias" if text_of(part, "bias_term", "true") == "false" else ""
+    )
 
 
 def _sum(one: Message) -> str:

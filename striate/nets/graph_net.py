@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,14 @@ MOST_TEXT = 2**24  # characters of the rows
 _ROLES = {"mean": "running_mean", "variance": "running_var"}  # of a batch normalisation, in torch
 _TYPES = {"float32": np.float32, "int64": np.int64}
 
+
+def _text(rows: Sequence[Sequence[Any]]) -> str:
+    """Rows as text, one a line."""
+    return "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]"
+
+
 # LeNet as Caffe's examples have it, for images of one channel and 28 x 28 pixels.
-LENET = json.dumps(
+LENET = _text(
     [
         ["images", "input", [], {"shape": [1, 28, 28], "type": "float32"}, {}],
         ["conv1", "conv", ["images"], {}, {"weight": [[20, 1, 5, 5]], "bias": [[20]]}],
@@ -38,7 +45,7 @@ LENET = json.dumps(
         ["ip2", "linear", ["relu1"], {}, {"weight": [[10, 500]], "bias": [[10]]}],
     ]
 )
-TINY = json.dumps(
+TINY = _text(
     [
         ["images", "input", [], {"shape": [3, 32, 32], "type": "float32"}, {}],
         ["conv1", "conv", ["images"], {"padding": [1, 1]}, {"weight": [[4, 3, 3, 3]], "bias": [[4]]}],
@@ -108,7 +115,7 @@ class GraphClassifier(Net):
             self.add_module("images", nn.Identity())
             return ("images",)
         known = [0, *[place for place in cuts[1:] if place <= places[-1]]]
-        for before, place in zip(known, known[1:], strict=False):
+        for before, place in pairwise(known):
             self.add_module(graph.rows[place].name, self._part(graph, before, place))
         return tuple(graph.rows[place].name for place in known[1:])
 
@@ -161,7 +168,7 @@ def written_rows(graph: Graph) -> str:
         arrays = {role: _described(graph.arrays[name], name, row, role) for role, name in row.arrays.items()}
         attributes = {key: list(one) if isinstance(one, tuple) else one for key, one in row.attributes.items()}
         rows.append([row.name, row.operator, list(row.inputs), attributes, arrays])
-    return json.dumps(rows)
+    return _text(rows)
 
 
 def _described(array: Any, name: str, row: Row, role: str) -> list[Any]:
@@ -179,25 +186,38 @@ def read_rows(text: str) -> Graph:
         build, kept, left = GraphBuilder(), set(), MOST_VALUES
         last = ""
         for name, operator, inputs, attributes, arrays in rows:
-            if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z]\w{0,79}", name, re.ASCII) or hasattr(_PLAIN, name):
+            if (
+                not isinstance(name, str)
+                or not re.fullmatch(r"[A-Za-z]\w{0,79}", name, re.ASCII)
+                or hasattr(_PLAIN, name)
+            ):
                 raise RequestError(f"{shown(name)} cannot be the name of a row")
             given: dict[str, Any] = {}
             for role, (shape, *more) in arrays.items():
                 left -= math.prod(shape)
                 if left < 0 or not all(type(side) is int and side >= 0 for side in shape):
-                    raise RequestError(f"row {name} declares arrays of {shown(shape)}: more than {MOST_VALUES:,} values")
+                    raise RequestError(
+                        f"row {name} declares arrays of {shown(shape)}: more than {MOST_VALUES:,} values"
+                    )
                 values = np.zeros(shape, _TYPES[more[0] if more else "float32"])
                 shared = more[1] if len(more) > 1 else None
                 given[role] = values if shared is None else shared
                 if shared is not None and shared not in kept:
                     kept.add(build.array(shared, values))
             last = build.add(operator, inputs, name=name, attributes=attributes, arrays=given)
+        if not last:
+            raise ValueError
         graph = build.graph(last)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         if isinstance(error, RequestError):
             raise
         raise RequestError("the rows of a network are not as an import writes them") from error
-    if graph.input.type != "float32" or len(graph.input.shape) != 3 or len(graph.rows[-1].shape) != 1 or len(graph.rows) < 2:
+    if (
+        graph.input.type != "float32"
+        or len(graph.input.shape) != 3
+        or len(graph.rows[-1].shape) != 1
+        or len(graph.rows) < 2
+    ):
         raise RequestError("the rows of a network lead from images [C, H, W] to a vector")
     return graph
 

@@ -93,14 +93,18 @@ def test_changed_bytes_are_read_or_refused(kind: str, tmp_path: Path, data: st.D
 
 
 def torch7_storage() -> bytes:
-    return struct.pack("<iii", 4, 1, 3) + b"V 1" + struct.pack("<i", 18) + b"torch.FloatStorage" + struct.pack("<q", 2**60)
+    return (
+        struct.pack("<iii", 4, 1, 3) + b"V 1" + struct.pack("<i", 18) + b"torch.FloatStorage" + struct.pack("<q", 2**60)
+    )
 
 
 HUGE: dict[str, Callable[[], object]] = {
     "torch7-storage": lambda: read(torch7_storage()),
     "torch7-string": lambda: read(struct.pack("<ii", 2, 2**31 - 1)),
     "torch7-deep": lambda: read(b"".join(struct.pack("<iiiid", 3, place, 1, 1, 1) for place in range(1, 3000))),
-    "mxnet-shape": lambda: read_params(struct.pack("<QQQIiI2q", 0x112, 0, 1, 0xF993FAC9, 0, 2, 2**31, 2**31) + bytes(12)),
+    "mxnet-shape": lambda: read_params(
+        struct.pack("<QQQIiI2q", 0x112, 0, 1, 0xF993FAC9, 0, 2, 2**31, 2**31) + bytes(12)
+    ),
     "mxnet-count": lambda: read_params(struct.pack("<QQQ", 0x112, 0, 2**60)),
     "mxnet-magic": lambda: read_params(struct.pack("<QQQ", 0x113, 0, 0)),
     "caffe-blob": lambda: read_caffemodel(b"\xa2\x06\xff\xff\xff\xff\x7f"),

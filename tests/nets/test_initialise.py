@@ -35,6 +35,7 @@ CHECKSUMS = {
     "fcn_lite_tiny": -30.24932,
     "fractalnet_tiny": 3.54667,
     "googlenet_tiny": 11.57380,
+    "graph_net_tiny": 1.54640,
     "highway_tiny": 8.31481,
     "hyper_lstm_tiny": 4.85412,
     "hyper_mnist_tiny": -2.15968,

@@ -23,6 +23,7 @@ WITHOUT_ROWS = {
     "cognitron",
     "efficientnet_lite",
     "fcn",
+    "graph_net",
     "maxout",
     "neocognitron",
     "recurrent_resnet",

@@ -24,7 +24,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a network: .keras, .h5, .prototxt, MXNet's or TensorFlow.js's .json, .t7, .net, Deeplearning4j's .zip or "
         ".onnx; or weights for --net: .safetensors, .pth, .pt, .th, .caffemodel, .weights, .h5, .npz or .pkl",
     )  # fmt: skip
-    parser.add_argument("--weights", metavar="FILE", help="of a network whose weights are in another file: .caffemodel, .params")
+    parser.add_argument(
+        "--weights", metavar="FILE", help="of a network whose weights are in another file: .caffemodel, .params"
+    )
     parser.add_argument(
         "--pixels", default="", metavar="WORDS",
         help="how images become numbers: 0..255, 0..1, --pixels=-1..1, torch or caffe (means of ImageNet), or mean=... "
@@ -34,9 +36,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--input", type=int, nargs=3, metavar=("CHANNELS", "HEIGHT", "WIDTH"),
         help="shape of an image, for a network that does not say it",
     )  # fmt: skip
-    parser.add_argument("--net", help="of weights alone: the network that they are for, as 'striate nets' lists them, or a net file")
     parser.add_argument(
-        "--from", dest="source", choices=[*LIBRARIES, *WITHOUT_NAMES], help="of weights alone: the library that they are from"
+        "--net", help="of weights alone: the network that they are for, as 'striate nets' lists them, or a net file"
+    )
+    parser.add_argument(
+        "--from",
+        dest="source",
+        choices=[*LIBRARIES, *WITHOUT_NAMES],
+        help="of weights alone: the library that they are from",
     )
     parser.add_argument(
         "--peer", default="", metavar="NAME", help="the library's own name of the network, such as tf_efficientnet_b0"
@@ -90,7 +97,9 @@ def _ordered(chosen: argparse.Namespace, classes: list[str] | None) -> Answer:
     from striate.jobs.import_ordered import import_ordered
 
     if chosen.out is None or chosen.keep or chosen.weights:
-        raise RequestError("such weights are imported to a model file: --out MODEL.safetensors, without --keep and --weights")
+        raise RequestError(
+            "such weights are imported to a model file: --out MODEL.safetensors, without --keep and --weights"
+        )
     done = import_ordered(
         chosen.file,
         net=chosen.net,

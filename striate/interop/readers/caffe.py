@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +21,7 @@ from striate.netfile.caffe import (
     text_of,
     whole_number,
 )
-from striate.netfile.formats import text_of as read_text
+from striate.netfile.formats import text_of as network_text
 from striate.netfile.prototxt import Message, fields
 from striate.reading import read_given
 from striate.weights.caffemodel import read_caffemodel
@@ -37,7 +36,7 @@ def read_caffe(network: Path, weights: Path, shape: InputShape | None = None) ->
     shape: channels, height and width of an image, where the prototxt does not say them. Data, losses and the softmax
     are left out. Raises RequestError for what is not known, with its layer.
     """
-    found = fields(read_text(network))
+    found = fields(network_text(network))
     blobs = read_caffemodel(read_given(weights, "the weights", _LARGEST))
     reader = _Reader(Builder("Caffe", shape or image_shape(found)), blobs)
     for one in (*found.get("layers", ()), *found.get("layer", ())):
@@ -182,7 +181,9 @@ def _lrn(reader: _Reader, name: str, one: Message, taken: tuple[str, ...]) -> st
     part = own_part(one, "lrn_param")
     if text_of(part, "norm_region", "ACROSS_CHANNELS") not in ("ACROSS_CHANNELS", "0"):
         raise RequestError(f"layer {name!r}: local response normalisation across channels alone is known")
-    alpha, beta, k = (float(text_of(part, key, default)) for key, default in (("alpha", "1"), ("beta", "0.75"), ("k", "1")))
+    alpha, beta, k = (
+        float(text_of(part, key, default)) for key, default in (("alpha", "1"), ("beta", "0.75"), ("k", "1"))
+    )
     size = whole_number(part, "local_size", 5)
     if not 1 <= size <= 100 or not all(0 <= value < 1e6 for value in (alpha, beta, k)):
         raise RequestError(f"layer {name!r}: local response normalisation of size {size}")

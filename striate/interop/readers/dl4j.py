@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from striate.errors import RequestError, shown, unknown
 from striate.interop.readers.archives import members
 from striate.interop.readers.keras import parsed
-from striate.interop.readers.layers import Builder, Described, InputShape, pair, same_padding, whole
+from striate.interop.readers.layer_shapes import whole
+from striate.interop.readers.layers import Builder, Described, InputShape, pair, same_padding
 
 _JSON, _COEFFICIENTS = 2**24, 2**31  # bytes
 _TYPES = {"FLOAT": ">f4", "DOUBLE": ">f8", "HALF": ">f2"}

@@ -75,7 +75,8 @@ def _opened(file: IO[bytes], size: int) -> File:
 
 def _weights(file: File, size: int) -> dict[str, Arrays]:
     """The arrays of every layer, by its name. Together they have no more bytes than the file."""
-    left, found = size, {}
+    found: dict[str, Arrays] = {}
+    left = size
     try:
         for name, arrays in layers_of(file.root):
             if name in found:

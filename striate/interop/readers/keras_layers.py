@@ -14,15 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import RequestError, printable, shown, unknown
-from striate.interop.readers.layers import Builder, Described, Sides, pair, same_padding, whole
+from striate.interop.readers.keras_config import Json, checked, list_of, number, one_output, own, part_of, sources_of
+from striate.interop.readers.layer_shapes import whole
+from striate.interop.readers.layers import Builder, Described, Sides, pair, same_padding
 
-Json = Mapping[str, Any]
 Arrays = Sequence[NDArray[Any]]
 InputShape = tuple[int, int, int]
 
 # Layers that do something in training alone, and those that change images before a network of one input.
-_TRAINING = ("ActivityRegularization", "GaussianNoise", "GaussianDropout", "AlphaDropout", "RandomFlip", "RandomRotation",
-             "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness", "RandomCrop", "Identity")  # fmt: skip
+_TRAINING = (
+    "ActivityRegularization", "GaussianNoise", "GaussianDropout", "AlphaDropout", "RandomFlip", "RandomRotation",
+    "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness", "Identity",
+)  # fmt: skip
 _CODE = ("Lambda", "TFOpLambda", "TFSMLayer")
 _ACTIVATIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -43,7 +46,8 @@ def network(
     """The network of a model's configuration, {"class_name": ..., "config": ...}.
 
     weights: the arrays of each layer by its name, in Keras's order. version: of Keras, 2 or 3. shape: channels, height
-    and width of an image, for a model that takes any size. framework: for messages. Raises RequestError for what is not known.
+    and width of an image, for a model that takes any size. framework: for messages. Raises
+    RequestError for what is not known.
     """
     return _Reader(weights, version, framework).read(config, shape)
 
@@ -57,20 +61,20 @@ class _Reader:
         self.channels_first = False
 
     def read(self, config: Json, shape: InputShape | None) -> Described:
-        inner = _mapping(config, "config")
-        layers = [_checked(one) for one in _list(inner, "layers")]
+        inner = part_of(config, "config")
+        layers = [checked(one) for one in list_of(inner, "layers")]
         sequence = config.get("class_name") == "Sequential"
         if not sequence and config.get("class_name") not in ("Model", "Functional"):
             raise RequestError(f"a model of the class {shown(config.get('class_name'))} is not known")
-        self.channels_first = any(_own(one).get("data_format") == "channels_first" for one in layers)
-        given = None if sequence else _one_output(inner)
-        self.last = str(_own(layers[-1]).get("name")) if given is None else given
+        self.channels_first = any(own(one).get("data_format") == "channels_first" for one in layers)
+        given = None if sequence else one_output(inner)
+        self.last = str(own(layers[-1]).get("name")) if given is None else given
         self.builder = Builder(self.framework, self._image(layers, shape))
         before = Builder.INPUT
         for one in layers:
-            name = str(one.get("name") or _own(one).get("name"))
-            taken = [before] if sequence else [self._output(source) for source in _sources(one, name)]
-            before = self._layer(str(one["class_name"]), name, _own(one), taken)
+            name = str(one.get("name") or own(one).get("name"))
+            taken = [before] if sequence else [self._output(source) for source in sources_of(one, name)]
+            before = self._layer(str(one["class_name"]), name, own(one), taken)
             self.outputs[name] = before
         return self.builder.finished(before if given is None else self._output(given))
 
@@ -81,7 +85,7 @@ class _Reader:
 
     def _image(self, layers: Sequence[Json], shape: InputShape | None) -> InputShape:
         """Channels, height and width of an image: the configuration's, with what is open in it from the given ones."""
-        first = _own(layers[0])
+        first = own(layers[0])
         found = first.get("batch_input_shape", first.get("batch_shape", first.get("batchInputShape")))
         if isinstance(found, list) and len(found) == 1:
             found = found[0]
@@ -130,7 +134,7 @@ class _Reader:
         """An activation by Keras's name, or its configuration."""
         config: Json = {}
         if isinstance(value, Mapping):
-            kind, config = str(value.get("class_name")), _own(value)
+            kind, config = str(value.get("class_name")), own(value)
             if kind in _LAYERS and kind != "Activation":
                 return _LAYERS[kind](self, name, config, (source,))
             value = config.get("name", kind)
@@ -225,7 +229,9 @@ def _normalised(reader: _Reader, name: str, config: Json, taken: Sequence[str]) 
     _require_channels(reader, config.get("axis", -1), name, len(reader.builder.shape(taken[0])))
     arrays = list(reader.arrays(name, 2 + scaled + centred, 2 + scaled + centred))
     weight, bias = arrays.pop(0) if scaled else None, arrays.pop(0) if centred else None
-    return reader.builder.batch_norm(taken[0], name, weight, bias, arrays[0], arrays[1], _number(config, "epsilon", 1e-3))
+    return reader.builder.batch_norm(
+        taken[0], name, weight, bias, arrays[0], arrays[1], number(config, "epsilon", 1e-3)
+    )
 
 
 def _require_channels(reader: _Reader, axis: object, name: str, rank: int) -> None:
@@ -283,8 +289,8 @@ def _flatten(reader: _Reader, name: str, config: Json, taken: Sequence[str]) -> 
 
 
 def _rectified(reader: _Reader, name: str, config: Json, taken: Sequence[str]) -> str:
-    most, slope = config.get("max_value"), _number(config, "negative_slope", 0.0)
-    if _number(config, "threshold", 0.0) or most not in (None, 6, 6.0) or (slope and most):
+    most, slope = config.get("max_value"), number(config, "negative_slope", 0.0)
+    if number(config, "threshold", 0.0) or most not in (None, 6, 6.0) or (slope and most):
         raise RequestError(f"layer {printable(name)[:80]!r}: a ReLU with these limits is not known: {shown(config)}")
     if slope:
         return reader.builder.add("leaky_relu", (taken[0],), name, {"slope": slope})
@@ -292,19 +298,21 @@ def _rectified(reader: _Reader, name: str, config: Json, taken: Sequence[str]) -
 
 
 def _leaky(reader: _Reader, name: str, config: Json, taken: Sequence[str]) -> str:
-    slope = _number(config, "negative_slope", _number(config, "alpha", 0.3))
+    slope = number(config, "negative_slope", number(config, "alpha", 0.3))
     return reader.builder.add("leaky_relu", (taken[0],), name, {"slope": slope})
 
 
 def _parametric(reader: _Reader, name: str, config: Json, taken: Sequence[str]) -> str:
     weight = reader.arrays(name, 1, 1)[0]
     if weight.size != weight.shape[0 if reader.channels_first else -1]:
-        raise RequestError(f"layer {printable(name)[:80]!r} has a slope for each pixel; shared_axes of a map are expected")
+        raise RequestError(
+            f"layer {printable(name)[:80]!r} has a slope for each pixel; shared_axes of a map are expected"
+        )
     return reader.builder.add("prelu", (taken[0],), name, {}, {"weight": weight.reshape(-1)})
 
 
 def _elu(reader: _Reader, name: str, config: Json, taken: Sequence[str]) -> str:
-    if _number(config, "alpha", 1.0) != 1.0:
+    if number(config, "alpha", 1.0) != 1.0:
         raise RequestError(f"layer {printable(name)[:80]!r}: an ELU of another alpha than 1")
     return reader.builder.add("elu", (taken[0],), name)
 
@@ -317,7 +325,7 @@ def _softmax(reader: _Reader, name: str, config: Json, taken: Sequence[str]) -> 
 
 def _dropout(kind: str) -> _Add:
     def add(reader: _Reader, name: str, config: Json, taken: Sequence[str]) -> str:
-        rate = _number(config, "rate", 0.5)
+        rate = number(config, "rate", 0.5)
         if not 0 <= rate < 1:
             raise RequestError(f"layer {printable(name)[:80]!r}: a dropout of {rate:g}")
         return reader.builder.add(kind, (taken[0],), name, {"rate": rate})
@@ -389,79 +397,3 @@ _LAYERS: Mapping[str, _Add] = MappingProxyType(
         "Rescaling": _rescaled,
     }
 )
-
-
-def _mapping(found: Json, key: str) -> Json:
-    value = found.get(key)
-    if isinstance(value, list):  # of a Sequential of Keras before 2.2
-        return {"layers": value}
-    if not isinstance(value, Mapping):
-        raise RequestError(f"its {key} is {shown(value)}")
-    return value
-
-
-def _list(found: Json, key: str) -> list[Any]:
-    value = found.get(key)
-    if not isinstance(value, list) or not value:
-        raise RequestError(f"its {key} are {shown(value)}")
-    return value
-
-
-def _checked(layer: object) -> Json:
-    if not isinstance(layer, Mapping) or "class_name" not in layer:
-        raise RequestError(f"a layer is {shown(layer)}")
-    kind = str(layer["class_name"])
-    if kind in ("Sequential", "Functional", "Model"):
-        raise RequestError(f"its layer {shown(_own(layer).get('name'))} is a model by itself, which is not imported")
-    return layer
-
-
-def _own(layer: Json) -> Json:
-    value = layer.get("config")
-    return value if isinstance(value, Mapping) else {}
-
-
-def _number(config: Json, key: str, default: float) -> float:
-    value = config.get(key)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise RequestError(f"{key} is a number, not {shown(value)}")
-    return float(value)
-
-
-def _sources(layer: Json, name: str) -> list[str]:
-    """The names of the layers that a layer takes, of Keras 2 or 3."""
-    nodes = layer.get("inbound_nodes", [])
-    if not isinstance(nodes, list):
-        raise RequestError(f"layer {shown(name)} takes {shown(nodes)}")
-    if len(nodes) > 1:
-        raise RequestError(f"layer {shown(name)} is used {len(nodes)} times, which is not imported")
-    found: list[str] = []
-    for node in nodes:
-        if isinstance(node, Mapping):
-            found += _tensors(node.get("args"), name, 0)
-        elif isinstance(node, list) and all(isinstance(one, list) and one for one in node):
-            found += [str(one[0]) for one in node]
-        else:
-            raise RequestError(f"layer {shown(name)} takes {shown(node)}")
-    return found
-
-
-def _tensors(value: object, name: str, depth: int) -> list[str]:
-    if isinstance(value, list) and depth < 4:
-        return [one for inner in value for one in _tensors(inner, name, depth + 1)]
-    config = _own(value) if isinstance(value, Mapping) else {}
-    history = config.get("keras_history")
-    if not isinstance(history, list) or not history:
-        raise RequestError(f"layer {shown(name)} takes {shown(value)}")
-    return [str(history[0])]
-
-
-def _one_output(config: Json) -> str:
-    outputs = config.get("output_layers")
-    if isinstance(outputs, list) and len(outputs) == 1 and isinstance(outputs[0], list):
-        outputs = outputs[0]
-    if not isinstance(outputs, list) or len(outputs) != 3 or not isinstance(outputs[0], str):
-        raise RequestError(f"its outputs are {shown(outputs)}: networks of one output alone are imported")
-    return outputs[0]

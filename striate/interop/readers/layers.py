@@ -16,24 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import RequestError, printable, shown
+from striate.interop.readers.layer_shapes import (
+    LARGEST_SIDE,
+    SAME_SHAPE,
+    Floats,
+    Shape,
+    after,
+    described,
+    pooled,
+    whole,
+)
 
 InputShape = tuple[int, int, int]
-Shape = tuple[int, ...]  # channels, height and width of a map, or the length of a vector
 Sides = tuple[int, int, int, int]  # top, bottom, left, right
-Floats = NDArray[np.float32]
 
 MOST_LAYERS = 5_000
 MOST_VALUES = 2**28  # of one layer's output: a gigabyte
-LARGEST_SIDE = 16_384
-LARGEST_CHANNELS = 100_000
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-# Kinds whose output has the shape of their input.
-ACTIVATIONS = (
-    "relu", "relu6", "leaky_relu", "prelu", "elu", "selu", "tanh", "sigmoid", "silu", "hardsigmoid", "hardswish",
-    "gelu",
-)  # fmt: skip
-SAME_SHAPE = frozenset({*ACTIVATIONS, "batch_norm", "lrn", "dropout", "dropout2d", "scale"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,9 +198,10 @@ class Builder:
         if min(stride) < 1 or min(kernel) < 1:
             raise RequestError(f"layer {printable(name)[:80]!r} has a window or strides below 1")
         around, sides = _split(padding)
-        if any(sides) and not ceil and self._by_ceil(source, kernel, stride, sides):
-            # Only below and to the right: rounding up has the same windows, and needs no padding.
-            sides, ceil = (0, 0, 0, 0), True
+        uncounted = kind == "max_pool" or not count_padding
+        if any(sides) and not ceil and uncounted and self._by_ceil(source, kernel, stride, padding):
+            # More below and to the right: rounding up has the same windows.
+            around, sides, ceil = (padding[0], padding[2]), (0, 0, 0, 0), True
         largest = all(2 * pad <= side for pad, side in zip(around, kernel, strict=True))
         if any(sides) or not largest:
             if kind != "max_pool":
@@ -213,16 +213,19 @@ class Builder:
         return self.add(kind, (source,), name, attributes)
 
     def _by_ceil(self, source: str, kernel: tuple[int, int], stride: tuple[int, int], sides: Sides) -> bool:
+        """Whether a pooling with the upper and left padding on both sides, rounded up, has as many windows."""
         shape = self.shape(source)
-        if len(shape) != 3 or sides[0] or sides[2]:
+        top, bottom, left, right = sides
+        if len(shape) != 3 or bottom < top or right < left or 2 * top > kernel[0] or 2 * left > kernel[1]:
             return False
-        attributes = {"kernel": kernel, "stride": stride, "padding": (0, 0), "ceil": True}
-        wanted = [
-            (size + more - window) // step + 1
-            for size, more, window, step in zip(shape[1:], sides[1::2], kernel, stride, strict=True)
+        attributes = {"kernel": kernel, "stride": stride, "padding": (top, left), "ceil": True}
+        rooms = [
+            side + more - window
+            for side, more, window in zip(shape[1:], (top + bottom, left + right), kernel, strict=True)
         ]
-        covered = all(size >= window for size, window in zip(shape[1:], kernel, strict=True))
-        return covered and list(_pooled(shape, attributes, NOTHING)[1:]) == wanted
+        fits = all(side + 2 * pad >= window for side, pad, window in zip(shape[1:], (top, left), kernel, strict=True))
+        wanted = [room // step + 1 for room, step in zip(rooms, stride, strict=True)]
+        return fits and list(pooled(shape, attributes)[1:]) == wanted
 
     def batch_norm(
         self, source: str, name: str, weight: NDArray[Any] | None, bias: NDArray[Any] | None,
@@ -299,11 +302,6 @@ class Builder:
         return self.linear(source, f"{name}.classes", weight, bias)
 
 
-def described(shape: Shape) -> str:
-    """A shape in words."""
-    return f"{shape[0]} numbers" if len(shape) == 1 else " x ".join(str(side) for side in shape)
-
-
 def floats(value: NDArray[Any]) -> Floats:
     """An array as contiguous float32. Raises RequestError for other than real numbers, and ones not finite."""
     if value.dtype.kind not in "fiu":
@@ -313,15 +311,6 @@ def floats(value: NDArray[Any]) -> Floats:
     if not np.isfinite(found).all():
         raise RequestError("an array has values that are NaN or infinite: the file is damaged")
     return found
-
-
-def whole(value: object, what: str, least: int = 0, most: int = LARGEST_SIDE) -> int:
-    """A whole number. Raises RequestError for anything else, with what it is."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise RequestError(f"{what} is a whole number from {least} to {most:,}, not {shown(value)}")
-    return value
 
 
 def pair(value: object, what: str, least: int = 0) -> tuple[int, int]:
@@ -341,99 +330,6 @@ def same_padding(size: Shape, kernel: tuple[int, int], stride: tuple[int, int], 
         total = max((-(-side // step) - 1) * step + (window - 1) * apart + 1 - side, 0)
         sides += [total // 2, total - total // 2]
     return sides[0], sides[1], sides[2], sides[3]
-
-
-def after(kind: str, shapes: list[Shape], attributes: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Shape:
-    """The shape after a layer. Raises RequestError for what does not fit."""
-    if kind in ("add", "multiply", "average", "maximum"):
-        return _equal(kind, shapes)
-    if kind == "concat":
-        if any(len(one) != len(shapes[0]) or one[1:] != shapes[0][1:] for one in shapes):
-            raise RequestError(f"it concatenates {' and '.join(map(described, shapes))}")
-        return (sum(one[0] for one in shapes), *shapes[0][1:])
-    if len(shapes) != 1:
-        raise RequestError(f"it takes {len(shapes)} inputs")
-    shape = shapes[0]
-    if kind in SAME_SHAPE:
-        lengths = {len(array) for array in arrays.values() if array.size > 1 or kind != "prelu"}
-        if any(array.ndim != 1 for array in arrays.values()) or not lengths <= {shape[0]}:
-            raise RequestError(f"it has arrays of {sorted(lengths)} values for {described(shape)}")
-        return shape
-    if kind == "linear":
-        weight = arrays["weight"]
-        _fits_bias(arrays)
-        if len(shape) != 1 or weight.ndim != 2 or weight.shape[1] != shape[0]:
-            raise RequestError(f"its matrix is {weight.shape} for {described(shape)}")
-        return (weight.shape[0],)
-    if kind == "flatten":
-        return (math.prod(shape),)
-    if kind == "unflatten" and len(shape) == 1:
-        return (shape[0], 1, 1)
-    if len(shape) != 3:
-        raise RequestError(f"it needs a map, and here are {described(shape)}")
-    return _MAPS[kind](shape, attributes, arrays)
-
-
-def _equal(kind: str, shapes: list[Shape]) -> Shape:
-    if len(shapes) < 2 or any(one != shapes[0] for one in shapes):
-        # One number for each channel may scale a map, as in squeeze-and-excitation.
-        if kind == "multiply" and len(shapes) == 2 and shapes[1] in ((shapes[0][0], 1, 1), (shapes[0][0],)):
-            return shapes[0]
-        raise RequestError(f"it combines {' and '.join(map(described, shapes))}")
-    return shapes[0]
-
-
-def _convolved(shape: Shape, attributes: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Shape:
-    weight, groups = arrays["weight"], whole(attributes["groups"], "groups", 1, LARGEST_CHANNELS)
-    _fits_bias(arrays)
-    if weight.ndim != 4 or weight.shape[1] * groups != shape[0] or weight.shape[0] % groups:
-        raise RequestError(f"its kernel is {weight.shape}, in {groups} groups, for {described(shape)}")
-    sides = [
-        size + 2 * pad - apart * (kernel - 1) - 1
-        for size, pad, apart, kernel in zip(
-            shape[1:], attributes["padding"], attributes["dilation"], weight.shape[2:], strict=True
-        )
-    ]
-    if min(sides) < 0:
-        raise RequestError(f"its kernel {weight.shape[2:]} is larger than the map {described(shape)}")
-    stride = attributes["stride"]
-    return (weight.shape[0], sides[0] // stride[0] + 1, sides[1] // stride[1] + 1)
-
-
-def _pooled(shape: Shape, attributes: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Shape:
-    sides = []
-    for size, pad, kernel, step in zip(
-        shape[1:], attributes["padding"], attributes["kernel"], attributes["stride"], strict=True
-    ):
-        room = size + 2 * pad - kernel
-        if room < 0:
-            raise RequestError(f"its window {attributes['kernel']} is larger than the map {described(shape)}")
-        windows = (-(-room // step) if attributes["ceil"] else room // step) + 1
-        # As in torch and Caffe: no window begins beyond the map and its padding on the left.
-        sides.append(windows - 1 if attributes["ceil"] and (windows - 1) * step >= size + pad else windows)
-    return (shape[0], *sides)
-
-
-def _padded(shape: Shape, attributes: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Shape:
-    top, bottom, left, right = attributes["padding"]
-    return (shape[0], shape[1] + top + bottom, shape[2] + left + right)
-
-
-_MAPS: Mapping[str, Any] = MappingProxyType(
-    {
-        "conv": _convolved,
-        "max_pool": _pooled,
-        "avg_pool": _pooled,
-        "pad": _padded,
-        "global_avg_pool": lambda shape, _, __: (shape[0],),
-        "global_max_pool": lambda shape, _, __: (shape[0],),
-    }
-)
-
-
-def _fits_bias(arrays: Mapping[str, Floats]) -> None:
-    if "bias" in arrays and arrays["bias"].shape != arrays["weight"].shape[:1]:
-        raise RequestError(f"its bias is {arrays['bias'].shape} for a weight {arrays['weight'].shape}")
 
 
 def _with_bias(weight: NDArray[Any], bias: NDArray[Any] | None) -> dict[str, NDArray[Any]]:

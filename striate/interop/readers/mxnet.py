@@ -19,15 +19,17 @@ from numpy.typing import NDArray
 
 from striate.errors import RequestError, printable, shown, unknown
 from striate.interop.readers.keras import parsed
-from striate.interop.readers.layers import Builder, Described, InputShape, pair, whole
+from striate.interop.readers.layer_shapes import whole
+from striate.interop.readers.layers import Builder, Described, InputShape, pair
 from striate.reading import read_given
 
 _LARGEST, _JSON = 2**31, 2**24  # bytes
 _LIST = 0x112
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
-_MOST_ARRAYS = 100_000
+_MOST_ARRAYS, _MOST_NODES = 100_000, 20_000
 _TYPES = {0: "<f4", 1: "<f8", 2: "<f2", 3: "u1", 4: "<i4", 5: "i1", 6: "<i8"}
 _ENDS = ("SoftmaxOutput", "softmax", "SoftmaxActivation", "Softmax", "log_softmax")
+_LOSSES = {"SoftmaxOutput", "Softmax", "LogisticRegressionOutput"}
 _THROUGH = ("identity", "_copy", "BlockGrad", "Cast", "amp_cast")
 Array = NDArray[Any]
 
@@ -67,9 +69,11 @@ class _Bytes:
         self.at += struct.calcsize(form)
         return found
 
-    def bytes(self, length: int) -> bytes:
+    def part(self, length: int) -> bytes:
         if not 0 <= length <= len(self.content) - self.at:
-            raise RequestError(f"it is damaged: {length:,} bytes are declared, and {len(self.content) - self.at:,} left")
+            raise RequestError(
+                f"it is damaged: {length:,} bytes are declared, and {len(self.content) - self.at:,} left"
+            )
         self.at += length
         return self.content[self.at - length : self.at]
 
@@ -80,7 +84,7 @@ class _Bytes:
         return found
 
     def text(self) -> str:
-        return self.bytes(self.take("<Q")[0]).decode("utf-8", "backslashreplace")
+        return self.part(self.take("<Q")[0]).decode("utf-8", "backslashreplace")
 
     def array(self) -> Array:
         (magic,) = self.take("<I")
@@ -96,7 +100,7 @@ class _Bytes:
         if kind not in _TYPES:
             raise RequestError(f"it has an array of the type {kind}, which is not read")
         dtype = np.dtype(_TYPES[kind])
-        return np.frombuffer(self.bytes(math.prod(shape) * dtype.itemsize), dtype).reshape(shape)
+        return np.frombuffer(self.part(math.prod(shape) * dtype.itemsize), dtype).reshape(shape)
 
     def shape(self, magic: int) -> tuple[int, ...]:
         """The oldest form has the number of dimensions in place of a magic number, and sides of four bytes."""
@@ -113,6 +117,8 @@ def _nodes(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     nodes, heads = found.get("nodes"), found.get("heads")
     if not isinstance(nodes, list) or not isinstance(heads, list) or not heads or not nodes:
         raise RequestError("it is JSON without nodes and heads: no symbol of MXNet")
+    if len(nodes) > _MOST_NODES:
+        raise RequestError(f"it has {len(nodes):,} nodes; at most {_MOST_NODES:,} are read")
     if not all(isinstance(node, dict) and isinstance(node.get("inputs"), list) for node in nodes):
         raise RequestError("it has nodes without inputs")
     return nodes
@@ -124,24 +130,17 @@ class _Reader:
     ) -> None:
         self.nodes, self.arrays = nodes, arrays
         self.outputs: dict[int, str] = {}
-        data = [
-            place
-            for place, node in enumerate(nodes)
-            if node.get("op") == "null" and self.array_of(place) is None and not self._is_label(place)
-        ]
+        users: dict[int, set[str]] = {}
+        for node in nodes:
+            for one in node["inputs"]:
+                users.setdefault(_place(one), set()).add(str(node.get("op")))
+        free = [place for place, node in enumerate(nodes) if node.get("op") == "null" and self.array_of(place) is None]
+        data = [place for place in free if not users.get(place, set()) <= _LOSSES]  # labels
         if len(data) != 1:
             names = ", ".join(printable(str(nodes[place].get("name"))) for place in data[:5])
             raise RequestError(f"it has {len(data)} inputs without arrays ({names}); one image is expected")
         self.builder = Builder("MXNet", shape or _image(nodes[data[0]]))
         self.outputs[data[0]] = Builder.INPUT
-
-    def _is_label(self, place: int) -> bool:
-        """Whether a loss alone takes the variable, as its second input."""
-        return all(
-            node.get("op") in ("SoftmaxOutput", "Softmax", "LogisticRegressionOutput")
-            for node in self.nodes
-            if place in [_place(one) for one in node["inputs"]]
-        )
 
     def array_of(self, place: int) -> Array | None:
         """The array of a variable, or None."""
@@ -167,7 +166,9 @@ class _Reader:
         """Add a node; gives its output."""
         kind, name = str(node.get("op")), printable(str(node.get("name")))[:200]
         maps = tuple(self.outputs[source] for source in sources if source in self.outputs)
-        arrays = [array for source in sources if source not in self.outputs and (array := self.array_of(source)) is not None]
+        arrays = [
+            array for source in sources if source not in self.outputs and (array := self.array_of(source)) is not None
+        ]
         if not maps:
             raise RequestError(f"node {name!r} ({kind}) takes no map")
         if kind in _ENDS and ends:
@@ -176,9 +177,8 @@ class _Reader:
             return maps[0]
         if kind not in _OPERATORS:
             raise unknown(f"operator of MXNet {name[:80]!r}:", kind, _OPERATORS)
-        texts = next((node[key] for key in ("attrs", "attr", "param") if isinstance(node.get(key), dict)), {})
         try:
-            return _OPERATORS[kind](self.builder, name, _Texts(texts, name), maps, arrays)
+            return _OPERATORS[kind](self.builder, name, _Texts(_texts(node), name), maps, arrays)
         except IndexError:
             raise RequestError(f"node {name!r} ({kind}) lacks arrays: {len(arrays)} of its are in the file") from None
 
@@ -191,9 +191,15 @@ def _place(found: object, what: str = "a node's inputs") -> int:
     return found[0]
 
 
+def _texts(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The attributes of a node, which versions of MXNet call differently."""
+    return next((dict(node[key]) for key in ("attrs", "attr", "param") if isinstance(node.get(key), dict)), {})
+
+
 def _image(node: Mapping[str, Any]) -> InputShape:
-    texts = next((node[key] for key in ("attrs", "attr", "param") if isinstance(node.get(key), dict)), {})
-    found = re.fullmatch(r"[(\[]\d+L?, *(\d{1,5})L?, *(\d{1,5})L?, *(\d{1,5})L?[)\]]", str(texts.get("__shape__", "")))
+    found = re.fullmatch(
+        r"[(\[]\d+L?, *(\d{1,5})L?, *(\d{1,5})L?, *(\d{1,5})L?[)\]]", str(_texts(node).get("__shape__", ""))
+    )
     if found is None:
         raise RequestError("the symbol does not say the size of an image: give --input CHANNELS HEIGHT WIDTH")
     return int(found[1]), int(found[2]), int(found[3])
@@ -286,7 +292,11 @@ def _normalised(builder: Builder, name: str, at: _Texts, maps: tuple[str, ...], 
 
 
 def _activation(builder: Builder, name: str, at: _Texts, maps: tuple[str, ...], arrays: list[Array]) -> str:
-    kinds = {"relu": "relu", "sigmoid": "sigmoid", "tanh": "tanh", }
+    kinds = {
+        "relu": "relu",
+        "sigmoid": "sigmoid",
+        "tanh": "tanh",
+    }
     kind = kinds.get(at.get("act_type", ""))
     if kind is None:
         raise unknown(f"activation of node {name!r}:", shown(at.get("act_type", "")), kinds)

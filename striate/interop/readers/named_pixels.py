@@ -83,7 +83,10 @@ def _wide(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
 
 def _numbers(text: str, key: str, channels: int) -> tuple[float, ...]:
     parts = text.split(",")
-    if not all(re.fullmatch(r"-?\d{1,6}(\.\d{1,9})?", part, re.ASCII) for part in parts) or len(parts) not in (1, channels):
+    if not all(re.fullmatch(r"-?\d{1,6}(\.\d{1,9})?", part, re.ASCII) for part in parts) or len(parts) not in (
+        1,
+        channels,
+    ):
         raise RequestError(f"{key} is one number or {channels} with commas, not {shown(text)}")
     found = tuple(float(part) for part in parts)
     if not all(map(math.isfinite, found)):

@@ -8,7 +8,7 @@ from striate.errors import RequestError
 from striate.interop.readers.layers import Described, InputShape
 from striate.reading import open_file
 
-ENDINGS = (".prototxt", ".keras", ".h5", ".hdf5", ".t7", ".net", ".json", ".zip", ".onnx")
+ENDINGS = (".prototxt", ".keras", ".h5", ".hdf5", ".t7", ".net", ".json", ".zip", ".onnx", ".tflite")
 _BESIDE = {".prototxt": "a .caffemodel", ".symbol": "a .params"}
 
 
@@ -19,8 +19,8 @@ def read_network(path: Path, weights: Path | None = None, shape: InputShape | No
     width of an image, where the file does not say them. Raises RequestError for other files, with the file's name.
     """
     ending = path.suffix.lower()
-    if ending not in ENDINGS:
-        raise RequestError(f"{str(path)!r} ends in none of {', '.join(ENDINGS)}")
+    if ending not in ENDINGS and not path.is_dir():
+        raise RequestError(f"{str(path)!r} ends in none of {', '.join(ENDINGS)}, and is no folder of a SavedModel")
     try:
         return _read(path, ending, weights, shape)
     except OSError as error:
@@ -47,6 +47,10 @@ def _read(path: Path, ending: str, weights: Path | None, shape: InputShape | Non
         return read_mxnet(path, weights, shape)
     if weights is not None:
         raise RequestError(f"its weights are in the file itself: --weights {str(weights)!r} is for Caffe and MXNet")
+    if ending == ".tflite" or path.is_dir():
+        from striate.interop.readers.openvino_net import read_by_openvino
+
+        return read_by_openvino(path, shape)
     if ending in (".h5", ".hdf5"):
         from striate.interop.readers.keras import read_h5
 
@@ -64,7 +68,7 @@ def _read(path: Path, ending: str, weights: Path | None, shape: InputShape | Non
 
         return read_dl4j(path, shape)
     if ending == ".onnx":
-        from striate.interop.readers.onnx_net import read_onnx
+        from striate.interop.readers.onnx_file import read_onnx
 
         return read_onnx(path, shape)
     from striate.interop.readers.tfjs import read_tfjs

@@ -56,7 +56,9 @@ def _npz(path: Path) -> list[Array]:
     except RequestError:
         raise
     except (zipfile.BadZipFile, RuntimeError, ValueError, EOFError) as error:
-        raise RequestError(f"it is not a zip archive of arrays, or is damaged: {printable(str(error))[:200]}") from error
+        raise RequestError(
+            f"it is not a zip archive of arrays, or is damaged: {printable(str(error))[:200]}"
+        ) from error
     except Exception as error:  # zlib, struct and zipfile raise others for damaged bytes
         raise RequestError("it is a damaged zip archive") from error
 
@@ -121,7 +123,9 @@ def placed(arrays: Sequence[Array], net: nn.Module, *, turned: bool) -> dict[str
             inverse = take(name, "one over the deviation", count)
             if not (inverse > 0).all():
                 raise RequestError(f"{name}: one over the deviation is not positive")
-            state[f"{name}.running_var"] = np.maximum(1 / inverse.astype(np.float64) ** 2 - layer.eps, 0).astype(np.float32)
+            state[f"{name}.running_var"] = np.maximum(1 / inverse.astype(np.float64) ** 2 - layer.eps, 0).astype(
+                np.float32
+            )
             state[f"{name}.num_batches_tracked"] = np.zeros((), np.int64)
         if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
             state[f"{name}.bias"] = take(name, "the bias", layer.bias.shape)

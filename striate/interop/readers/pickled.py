@@ -132,7 +132,9 @@ def _named(machine: _Machine, module: str, name: str) -> None:
     known |= {(one, "_frombuffer"): "frombuffer" for one in ("numpy.core.numeric", "numpy._core.numeric")}
     made = known.get((module, name))
     if made is None:
-        raise RequestError(f"it is a pickle with more than arrays ({shown(f'{module}.{name}', 80)}), and was not opened")
+        raise RequestError(
+            f"it is a pickle with more than arrays ({shown(f'{module}.{name}', 80)}), and was not opened"
+        )
     machine.stack.append(_Name(made))
 
 
@@ -172,16 +174,25 @@ def _items(machine: _Machine, values: list[Any]) -> None:
 
 
 _PLAIN = frozenset(
-    {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES",
-     "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "FLOAT", "BINFLOAT"}
+    {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "STRING", "BINSTRING", "SHORT_BINSTRING",
+     "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
+     "BINUNICODE8", "FLOAT", "BINFLOAT"}
 )  # fmt: skip
 _CONSTANTS: Mapping[str, Any] = MappingProxyType(
-    {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_LIST": list, "EMPTY_TUPLE": (), "EMPTY_DICT": dict, "MARK": _Mark}
+    {
+        "NONE": None,
+        "NEWTRUE": True,
+        "NEWFALSE": False,
+        "EMPTY_LIST": list,
+        "EMPTY_TUPLE": (),
+        "EMPTY_DICT": dict,
+        "MARK": _Mark,
+    }
 )
 _STEPS: Mapping[str, Callable[[_Machine, Any], None]] = MappingProxyType(
     {
         "POP": lambda machine, _: machine.stack.pop(),
-        "POP_MARK": lambda machine, _: machine.marked() and None,
+        "POP_MARK": lambda machine, _: machine.stack.extend(machine.marked()[:0]),
         "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.marked())),
         "TUPLE1": lambda machine, _: machine.stack.append(machine.taken(1)),
         "TUPLE2": lambda machine, _: machine.stack.append(machine.taken(2)),

@@ -64,8 +64,8 @@ def _array(spec: object, content: bytes, at: int) -> tuple[str, NDArray[Any], in
     found = spec if isinstance(spec, dict) else {}
     name, shape, packed = found.get("name"), found.get("shape"), found.get("quantization")
     kind = packed.get("dtype") if isinstance(packed, dict) else found.get("dtype")
-    sides = isinstance(shape, list) and len(shape) <= 32 and all(type(side) is int and 0 < side for side in shape)
-    if not isinstance(name, str) or not sides or kind not in _TYPES:
+    sides = isinstance(shape, list) and len(shape) <= 32 and all(type(side) is int and side > 0 for side in shape)
+    if not isinstance(name, str) or not isinstance(shape, list) or not sides or kind not in _TYPES:
         raise RequestError(f"the description of an array is {shown(spec)}")
     dtype, count = np.dtype(_TYPES[kind]), math.prod(shape)
     if count * dtype.itemsize > len(content) - at:

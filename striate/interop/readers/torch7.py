@@ -12,14 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import RequestError, shown, unknown
-from striate.interop.readers.layers import Builder, Described, InputShape, whole
+from striate.interop.readers.layer_shapes import whole
+from striate.interop.readers.layers import Builder, Described, InputShape
 from striate.interop.readers.torch7_file import TorchObject, read
 from striate.reading import read_given
 
 _LARGEST = 2**31  # bytes
 _THROUGH = ("Identity", "Contiguous", "Copy")
 _ENDS = ("SoftMax", "LogSoftMax", "SpatialSoftMax")
-_JOINS = {"Concat": "concat", "JoinTable": "concat", "CAddTable": "add", "CMulTable": "multiply", "CMaxTable": "maximum"}
+_JOINS = {
+    "Concat": "concat",
+    "JoinTable": "concat",
+    "CAddTable": "add",
+    "CMulTable": "multiply",
+    "CMaxTable": "maximum",
+}
 _DEPTH = 60  # of containers within containers
 
 
@@ -58,7 +65,9 @@ class _Reader:
             raise RequestError(f"{name or 'it'} is {shown(type(one).__name__)}, or too deep, and no module")
         package, _, kind = one.kind.partition(".")
         if package not in ("nn", "cudnn"):
-            raise RequestError(f"{name or 'it'} is a {shown(one.kind)}: modules of nn and cudnn in containers are known")
+            raise RequestError(
+                f"{name or 'it'} is a {shown(one.kind)}: modules of nn and cudnn in containers are known"
+            )
         if kind in ("Sequential", "DataParallelTable"):
             parts = self.parts(one)
             for place, part in enumerate(parts if kind == "Sequential" else parts[:1], start=1):
@@ -175,7 +184,9 @@ def _normalised(reader: _Reader, fields: Mapping[Any, Any], source: str, name: s
             raise RequestError(f"{name} has a running_std that is not positive")
         variance, epsilon = 1 / deviation**2, 0.0
         reader.builder.note("an old batch normalisation stored one over the deviation")
-    return reader.builder.batch_norm(source, name, _maybe(fields, "weight"), _maybe(fields, "bias"), mean, variance, epsilon)
+    return reader.builder.batch_norm(
+        source, name, _maybe(fields, "weight"), _maybe(fields, "bias"), mean, variance, epsilon
+    )
 
 
 def _linear(reader: _Reader, fields: Mapping[Any, Any], source: str, name: str) -> str:

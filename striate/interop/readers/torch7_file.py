@@ -58,24 +58,26 @@ class _Reader:
 
     def take(self, length: int, what: str) -> bytes:
         if not 0 <= length <= len(self.content) - self.at:
-            raise RequestError(f"it is damaged: {what} of {length:,} bytes, where {len(self.content) - self.at:,} are left")
+            raise RequestError(
+                f"it is damaged: {what} of {length:,} bytes, where {len(self.content) - self.at:,} are left"
+            )
         self.at += length
         return self.content[self.at - length : self.at]
 
-    def int(self) -> int:
+    def whole(self) -> int:
         return int(struct.unpack("<i", self.take(4, "a number"))[0])
 
     def longs(self, count: int) -> tuple[int, ...]:
         return struct.unpack(f"<{count}q", self.take(8 * count, "numbers"))
 
     def string(self) -> str:
-        return self.take(self.int(), "a string").decode("latin-1")
+        return self.take(self.whole(), "a string").decode("latin-1")
 
     def value(self, depth: int) -> Any:
         self.left -= 1
         if self.left < 0 or depth > MOST_DEPTH:
             raise RequestError(f"it has more than {MOST_OBJECTS:,} values, or values more than {MOST_DEPTH} deep")
-        kind = self.int()
+        kind = self.whole()
         if kind == _NIL:
             return None
         if kind == _NUMBER:
@@ -83,12 +85,12 @@ class _Reader:
         if kind == _STRING:
             return self.string()
         if kind == _BOOLEAN:
-            return self.int() == 1
+            return self.whole() == 1
         if kind == _FUNCTION:
             return self.function(depth)
         if kind not in (_TABLE, _OBJECT, *_RECURSIVE):
             raise RequestError(f"it is not a Torch7 file in the binary form, or is damaged: a value of the kind {kind}")
-        index = self.int()
+        index = self.whole()
         if index in self.known:
             return self.known[index]
         if kind in _RECURSIVE:
@@ -103,11 +105,11 @@ class _Reader:
 
     def function(self, depth: int) -> None:
         """Skip the bytes of a function of Lua, and what it refers to."""
-        self.take(self.int(), "a function")
+        self.take(self.whole(), "a function")
         self.value(depth + 1)
 
     def fill(self, table: Table, depth: int) -> None:
-        for _ in range(self.int()):
+        for _ in range(self.whole()):
             key, inner = self.value(depth + 1), self.value(depth + 1)
             if isinstance(key, float | str | bool):
                 table[key] = inner
@@ -141,7 +143,7 @@ class _Reader:
         return np.frombuffer(self.take(count * size, "a storage"), dtype)
 
     def tensor(self, dtype: str, depth: int) -> Array:
-        rank = self.int()
+        rank = self.whole()
         if not 0 <= rank <= 32:
             raise RequestError(f"it is damaged: a tensor of {rank} dimensions")
         sizes, strides, (first,) = self.longs(rank), self.longs(rank), self.longs(1)
