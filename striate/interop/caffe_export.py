@@ -189,9 +189,14 @@ def _lrn(writer: _Writer, row: Row) -> str:
     at = row.attributes
     if at["groups"] != 1:
         raise RequestError(f"row {row.name}: Caffe normalises over all channels, not in groups")
-    alpha = at["alpha"] * at["size"]  # Caffe divides by the size
-    values = f"local_size: {at['size']} alpha: {alpha:.9g} beta: {at['beta']:.9g} k: {at['k']:.9g}"
-    return writer.layer(row, "LRN", f"lrn_param {{ {values} }}")
+    # a / (k + alpha S)^beta as k^-beta a / (1 + alpha / k S)^beta: OpenCV takes k for 1. Caffe divides by the size.
+    alpha = at["alpha"] * at["size"] / at["k"]
+    values = f"local_size: {at['size']} alpha: {alpha:.9g} beta: {at['beta']:.9g} k: 1"
+    made = writer.layer(row, "LRN", f"lrn_param {{ {values} }}")
+    if at["k"] == 1:
+        return made
+    ones = np.ones(row.shape[0], np.float32)
+    return _scaled(writer, row, ones * at["k"] ** -at["beta"], 0 * ones, made)
 
 
 def _two(operation: str) -> Callable[[_Writer, Row], str]:
@@ -221,8 +226,8 @@ def _with_constant(writer: _Writer, row: Row, sources: Sequence[Row]) -> str:
 
 
 def _affine(writer: _Writer, row: Row) -> str:
-    scale, offset = row.attributes["scale"], row.attributes["offset"]
-    return writer.layer(row, "Power", f"power_param {{ scale: {scale:.9g} shift: {offset:.9g} }}")
+    ones, at = np.ones(row.shape[0], np.float32), row.attributes
+    return _scaled(writer, row, ones * at["scale"], ones * at["offset"], writer.tops[row.inputs[0]])
 
 
 def _concat(writer: _Writer, row: Row) -> str:

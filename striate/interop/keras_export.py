@@ -88,7 +88,7 @@ def _weights(keras: KerasLayers) -> bytes:
 
     content, counts = io.BytesIO(), dict[str, int]()
     with h5py.File(content, "w") as file:
-        for layer in keras.layers:
+        for layer in _ordered(keras):
             kind = _snake(layer.kind)
             number = counts[kind] = counts.get(kind, -1) + 1
             group = file.create_group(f"layers/{kind}_{number}" if number else f"layers/{kind}")
@@ -97,6 +97,21 @@ def _weights(keras: KerasLayers) -> bytes:
             for place, (_, values) in enumerate(layer.weights):
                 variables.create_dataset(str(place), data=values)
     return content.getvalue()
+
+
+def _ordered(keras: KerasLayers) -> list[Layer]:
+    """The layers in the order in which Keras 3 counts them: the farthest from the output first."""
+    layers, depths, places = {layer.name: layer for layer in keras.layers}, dict[str, int](), dict[str, int]()
+    for layer in reversed(keras.layers):
+        for name in layer.inputs:
+            depths[name] = max(depths.get(name, 0), depths.get(layer.name, 0) + 1)
+    pending = [keras.output]
+    while pending:
+        name = pending.pop()
+        if name not in places:
+            places[name] = len(places)
+            pending += reversed(layers[name].inputs)
+    return sorted(keras.layers, key=lambda layer: (-depths.get(layer.name, 0), places[layer.name]))
 
 
 def _snake(kind: str) -> str:

@@ -134,9 +134,8 @@ class _Reader:
         for node in nodes:
             for one in node["inputs"]:
                 users.setdefault(_place(one), set()).add(str(node.get("op")))
-        # What a loss alone takes is its labels.
         free = [place for place, node in enumerate(nodes) if node.get("op") == "null" and self.array_of(place) is None]
-        data = [place for place in free if not users.get(place, set()) <= _LOSSES]
+        data = [place for place in free if not users.get(place, set()) <= _LOSSES]  # labels
         if len(data) != 1:
             names = ", ".join(printable(str(nodes[place].get("name"))) for place in data[:5])
             raise RequestError(f"it has {len(data)} inputs without arrays ({names}); one image is expected")

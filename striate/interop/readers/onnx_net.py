@@ -167,7 +167,10 @@ def _normalised(reader: Nodes, name: str, at: Attributes, inputs: Sequence[str],
 
 
 def _lrn(reader: Nodes, name: str, at: Attributes, inputs: Sequence[str], output: str) -> str:
-    numbers = {"alpha": at.get("alpha", 1e-4), "beta": at.get("beta", 0.75), "k": at.get("bias", 1.0)}
+    numbers = {
+        key: float(at.get(name, default))
+        for key, name, default in (("alpha", "alpha", 1e-4), ("beta", "beta", 0.75), ("k", "bias", 1.0))
+    }
     return reader.builder.add(
         "lrn", (reader.map(inputs[0]),), name, {"size": whole(at.get("size"), "size", 1, 1000), **numbers}
     )

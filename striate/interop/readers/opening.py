@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
+
+import numpy as np
 
 from striate.errors import RequestError
 from striate.interop.readers.layers import Described, InputShape
@@ -22,12 +25,16 @@ def read_network(path: Path, weights: Path | None = None, shape: InputShape | No
     if ending not in ENDINGS and not path.is_dir():
         raise RequestError(f"{str(path)!r} ends in none of {', '.join(ENDINGS)}, and is no folder of a SavedModel")
     try:
-        return _read(path, ending, weights, shape)
+        with np.errstate(all="ignore"):  # what overflows is refused as not finite
+            return _read(path, ending, weights, shape)
     except OSError as error:
         raise RequestError(f"cannot read the network {str(path)!r}: {error.strerror or error}") from error
     except RequestError as error:
         told = str(error)
         raise (error if str(path) in told else RequestError(f"{str(path)!r}: {told}")) from error
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, struct.error) as error:
+        # Of a value of another type or size than its framework writes, which no check of a reader names.
+        raise RequestError(f"{str(path)!r} is damaged, or not as its framework writes it") from error
 
 
 def _read(path: Path, ending: str, weights: Path | None, shape: InputShape | None) -> Described:
