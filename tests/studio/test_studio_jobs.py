@@ -88,7 +88,7 @@ def test_decisions_are_kept_undone_and_written_as_a_file(tmp_path: Path) -> None
     journal.decide(["a.png", "b.png"], "drop")
     journal.decide(["a.png"], "relabel", "bees")
     journal.decide(["c.png"], "keep")
-    for wrong in (("burn", ""), ("drop", "bees"), ("relabel", "")):
+    for wrong in (("burn", ""), ("drop", "bees"), ("relabel", ""), ("move", "bees")):
         with pytest.raises(RequestError):
             journal.decide(["a.png"], *wrong)
     with open(journal.path, "ab") as file:
