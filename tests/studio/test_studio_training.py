@@ -65,7 +65,7 @@ def test_made_audited_decided_and_trained(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_training_that_is_stopped_and_resumed_equals_the_command_line_shown(tmp_path: Path) -> None:
-    choices = {"strategy": "scratch", "net.name": "lenet5_plain", "train.epochs": "60", "seed": "3"}
+    choices = {"strategy": "scratch", "net.name": "lenet5_plain", "train.epochs": "6", "seed": "3"}
     with running(tmp_path) as app:
         app.api("POST", "/api/data", {"path": "digits"})
         job = app.api("POST", "/api/data/1/train", {"name": "first", "choices": choices})
@@ -84,7 +84,7 @@ def test_a_training_that_is_stopped_and_resumed_equals_the_command_line_shown(tm
 
 @pytest.mark.slow
 def test_a_training_that_is_killed_is_resumed_by_the_next_studio(tmp_path: Path) -> None:
-    choices = {"strategy": "scratch", "net.name": "lenet5_plain", "train.epochs": "80", "seed": "3"}
+    choices = {"strategy": "scratch", "net.name": "lenet5_plain", "train.epochs": "8", "seed": "3"}
     for run in ("whole", "killed"):
         with running(tmp_path) as app:
             app.api("POST", "/api/data", {"path": "digits"})
