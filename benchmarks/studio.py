@@ -148,16 +148,15 @@ def uploads(client: Client, count: int) -> float:
 
 def to_curve(page: Any, client: Client, url: str, folder: Path) -> list[float]:
     """Milliseconds from the line of an epoch in the log to its curve in the page, of a training's epochs."""
-    client.api("POST", "/api/data", {"path": "digits"})
-    number = max(one["number"] for one in client.api("GET", "/api/home")["data"])
-    choices = {"strategy": "scratch", "net.name": "lenet5", "train.epochs": "6"}
+    number = client.api("POST", "/api/data", {"path": "digits"})["number"]
+    choices = {"strategy": "scratch", "net.name": "lenet5_plain", "train.epochs": "6"}
     client.api("POST", f"/api/data/{number}/train", {"name": "curve", "choices": choices})
     page.goto(f"{url}/runs/curve")
     page.evaluate("""() => { window.seen = []; new MutationObserver(() => window.seen.push(Date.now() / 1000)).observe(
         document.getElementById("curves"), {childList: true}); }""")
     log = folder / "runs" / "curve" / "log.jsonl"
-    until = time.monotonic() + 120
-    while time.monotonic() < until and page.locator("#run").get_attribute("data-state") != "done":
+    seen: list[float] = []
+    while page.locator("#run").get_attribute("data-state") in ("waiting", "running"):
         if page.locator("#live").is_visible():
             seen = page.evaluate("window.seen || []") or []
         page.wait_for_timeout(20)

@@ -104,7 +104,8 @@ class _BoundedBodies:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["method"] in ("GET", "HEAD", "PUT") or scope["path"].endswith("/predict"):
+        upload = scope["method"] == "PUT" and scope["path"].startswith("/api/data/") and "/files/" in scope["path"]
+        if upload or scope["method"] in ("GET", "HEAD") or scope["path"].endswith("/predict"):
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
