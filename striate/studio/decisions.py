@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.data.audit.decisions import KINDS, Row, write_decisions
+from striate.data.sources.base import PARTS
 from striate.errors import RequestError, unknown
 from striate.studio.files import append_line, read_lines
 
@@ -54,6 +55,8 @@ class Journal:
             raise unknown("decision", decision[:60], KINDS)
         if bool(to) != (decision in ("relabel", "move")):
             raise RequestError(f"{decision} takes {'the new label or part' if not to else 'no label'}")
+        if decision == "move" and to not in PARTS:
+            raise unknown("part", to[:60], PARTS)
         if not 0 < len(images) <= MOST:
             raise RequestError(f"a decision is about 1 to {MOST:,} images, not {len(images):,}")
         with self._lock:

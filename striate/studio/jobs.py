@@ -112,7 +112,7 @@ class Jobs:
         """Begin to watch and to start what waits; what was interrupted, not stopped by hand, is resumed."""
         for job in self.all():
             job.following.step()
-            if self._states[job.number] == "interrupted":
+            if self._states[job.number] == "interrupted" and self.of_run(job.run) is job:
                 self.resume(job.run)
         self._thread.start()
 

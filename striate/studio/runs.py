@@ -16,6 +16,7 @@ from striate.web.refusals import Refused
 
 SETTLED = 3.0  # seconds after which a log is asked for its lock: a run that starts now must find it free
 METRICS = ("accuracy", "mean_iou", "average_precision", "mean_average_precision", "error", "mean_absolute_error")
+LARGEST_LOG = 2**26  # bytes, of which the last are read
 POINTS = 40  # of a sparkline
 
 
@@ -86,13 +87,13 @@ class Runs:
         stamp = f"{found.st_size}:{found.st_mtime_ns}"
         if (kept := self._index.facts(str(run.path), stamp)) is not None:
             return kept
-        facts = _summary(read_lines(run.path / LOG)[0])
+        facts = _summary(read_lines(run.path / LOG, most=LARGEST_LOG)[0])
         self._index.keep_facts(str(run.path), stamp, facts)
         return facts
 
     def epochs(self, run: RunState) -> list[Mapping[str, Any]]:
         """The lines of its log about epochs."""
-        return [line for line in read_lines(run.path / LOG)[0] if line.get("event") == "epoch"]
+        return [line for line in read_lines(run.path / LOG, most=LARGEST_LOG)[0] if line.get("event") == "epoch"]
 
 
 def _state(folder: Path) -> RunState | None:

@@ -88,6 +88,8 @@ def opened(
     """A studio with its jobs within the `with` block; `server.run` answers. Raises as `studio` does."""
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise RequestError(f"the studio needs {', '.join(missing)}; install it: pip install 'striate[studio]'")
+    if os.name != "posix":
+        raise RequestError("the studio needs Linux or macOS: its jobs outlive it by means that other systems lack")
     from striate.studio.app import create_app
     from striate.studio.login import Logins
     from striate.studio.studio import Studio

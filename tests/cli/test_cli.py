@@ -23,7 +23,7 @@ def test_the_verbs() -> None:
     assert set(VERBS) == {
         "train", "predict", "evaluate", "audit", "augment", "recipe", "pack", "features", "compare", "export", "fetch",
         "convert", "ensemble", "import", "nets", "show", "scale", "tune", "benchmark", "lesson", "inspect", "serve",
-        "index", "search", "compose", "read",
+        "studio", "index", "search", "compose", "read",
     }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from striate.studio.server import Address, opened
 from striate.studio.server import Running as Opened
 from striate.web.process import on_a_thread
 
-PATIENCE = 60.0  # seconds, after which a test fails that waits
+PATIENCE = 300.0  # seconds, after which a test fails that waits
 LIGHT = "light & 'bright'"  # the name of a class that is text everywhere
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from urllib.parse import quote
 
 import pytest
 from studio_app import Running, encoded, make_folder, running
+
+from striate.studio.rendering import HERE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 EVIL = "<img src=x onerror=alert(1)>"
@@ -54,6 +57,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def app(place: Path) -> Iterator[Running]:
     with running(place / "home", place / "root") as found:
         yield found
+
+
+def test_scripts_are_small_and_well_formed() -> None:
+    node = shutil.which("node")
+    for script in sorted((HERE / "static").glob("*.js")):
+        text = script.read_text("utf-8")
+        assert len(text.splitlines()) <= 300 and "innerHTML" not in text and "eval(" not in text, script.name
+        if node is not None:
+            command = [node, "--input-type=module", "--check"]
+            checked = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+            assert checked.returncode == 0, (script.name, checked.stderr)
 
 
 class Page:
@@ -165,10 +179,11 @@ def test_every_page_fits_a_phone_and_has_no_accessibility_violation(browser: Any
 
     app.api("POST", "/api/data", {"path": "shades"})
     number = max(one.number for one in app.studio.data.all())
-    for width, scheme in ((360, "light"), (1280, "dark")):
+    of_data = (f"/data/{number}", f"/data/{number}?tab=audit", f"/data/{number}/fix", f"/train?data={number}")
+    pages = ("/", "/data/new", *of_data, f"/data/{number}?tab=decisions", "/login")
+    for width, scheme, shown in ((360, "light", pages), (1280, "dark", ("/", *of_data))):
         mine = Page(browser, app, width, scheme)
-        for path in ("/", "/data/new", f"/data/{number}", f"/data/{number}?tab=audit", f"/data/{number}?tab=decisions",
-                     f"/data/{number}/fix", f"/train?data={number}", "/login"):  # fmt: skip
+        for path in shown:
             page = mine.go(path)
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, width)
             found = Axe().run(page).response["violations"]

@@ -58,6 +58,19 @@ def test_the_state_of_a_job_is_what_is_on_the_disk(tmp_path: Path) -> None:
     assert jobs.state(jobs.get(7)) == "interrupted"  # its process is gone
 
 
+def test_only_what_was_interrupted_last_is_resumed_when_the_studio_starts(tmp_path: Path) -> None:
+    for number, run, marks in ((1, "a", ()), (2, "a", ("stopped",)), (3, "b", ()), (4, "b", ())):
+        folder = tmp_path / ".studio" / "jobs" / str(number)
+        folder.mkdir(parents=True)
+        (folder / "job.json").write_text(json.dumps({"kind": "train", "arguments": [], "shown": "", "run": run}))
+        for name in ("stderr", *marks):
+            (folder / name).touch()
+    jobs = Jobs(tmp_path, Index(tmp_path / "index"), lambda facts: None, lambda run: True, lambda run: False)
+    jobs.start()
+    jobs.close()
+    assert [(job.run, job.shown) for job in jobs.all()[4:]] == [("b", "striate train --resume ./b")]
+
+
 def test_trainings_wait_in_an_order_that_can_be_changed(tmp_path: Path) -> None:
     index, started = Index(tmp_path / "index"), []
     jobs = Jobs(tmp_path, index, started.append, lambda run: False, lambda run: False)
@@ -88,7 +101,7 @@ def test_decisions_are_kept_undone_and_written_as_a_file(tmp_path: Path) -> None
     journal.decide(["a.png", "b.png"], "drop")
     journal.decide(["a.png"], "relabel", "bees")
     journal.decide(["c.png"], "keep")
-    for wrong in (("burn", ""), ("drop", "bees"), ("relabel", "")):
+    for wrong in (("burn", ""), ("drop", "bees"), ("relabel", ""), ("move", "bees")):
         with pytest.raises(RequestError):
             journal.decide(["a.png"], *wrong)
     with open(journal.path, "ab") as file:

@@ -296,6 +296,7 @@ def test_oversized_broken_and_slow_uploads_leave_nothing(
 
 def test_json_has_a_limit_and_must_be_what_is_asked_for(app: Running) -> None:
     assert app.ask("POST", "/api/data", {"name": "x" * 2**21}).status == 413
+    assert app.ask("PUT", "/api/queue", {"jobs": [1] * 2**20}).status == 413
     for body in (b"", b"[", b"[]", b'{"name": 1}', b'{"name": ""}', b'{"name": "---"}', b"\xff" * 100):
         assert app.ask("POST", "/api/data", body, {"Content-Type": "application/json"}).status == 400, body
     assert app.ask("POST", "/api/data", b'{"name": "x"}', {"Content-Type": "text/plain"}).status == 400

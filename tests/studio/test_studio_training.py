@@ -58,14 +58,14 @@ def test_made_audited_decided_and_trained(tmp_path: Path) -> None:
         job = app.api("POST", f"/api/data/{number}/train", {"name": "first", "choices": choices})
         done = app.ended("first")
         assert done["state"] == "done" and done["result"].startswith("accuracy ") and done["epoch"] == 2, done
-        assert "Decided: 1 dropped." in done["lines"] and "data.decisions=" in job["shown"]
+        assert done["lines"][0] == "shades-of-grey: 20 images in 2 classes" and "data.decisions=" in job["shown"]
         assert app.get("/runs/first/curves").text.count("<svg") >= 2 and "sandbox" in app.get("/runs/first").text
         assert app.get("/runs/first/report.html").status == 200 and "<polyline" in app.get("/").text
 
 
 @pytest.mark.slow
 def test_a_training_that_is_stopped_and_resumed_equals_the_command_line_shown(tmp_path: Path) -> None:
-    choices = {"strategy": "scratch", "net.name": "lenet5_plain", "train.epochs": "60", "seed": "3"}
+    choices = {"strategy": "scratch", "net.name": "lenet5_plain", "train.epochs": "6", "seed": "3"}
     with running(tmp_path) as app:
         app.api("POST", "/api/data", {"path": "digits"})
         job = app.api("POST", "/api/data/1/train", {"name": "first", "choices": choices})
@@ -84,7 +84,7 @@ def test_a_training_that_is_stopped_and_resumed_equals_the_command_line_shown(tm
 
 @pytest.mark.slow
 def test_a_training_that_is_killed_is_resumed_by_the_next_studio(tmp_path: Path) -> None:
-    choices = {"strategy": "scratch", "net.name": "lenet5_plain", "train.epochs": "80", "seed": "3"}
+    choices = {"strategy": "scratch", "net.name": "lenet5_plain", "train.epochs": "8", "seed": "3"}
     for run in ("whole", "killed"):
         with running(tmp_path) as app:
             app.api("POST", "/api/data", {"path": "digits"})

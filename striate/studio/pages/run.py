@@ -8,12 +8,13 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 
 from striate.learning.run_folder import REPORT
-from striate.reading import CACHE, read_file
+from striate.reading import read_file
 from striate.studio.charts import curves
 from striate.studio.describing import job_facts, run_facts
 from striate.studio.studio import Studio
 from striate.web.refusals import Refused
 
+LARGEST_REPORT = 2**24  # bytes; Striate's own have at most three million
 # A stranger's run may have any report: without a script, without our origin, and sending nothing.
 SANDBOX = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
 
@@ -38,7 +39,10 @@ def add(app: FastAPI, studio: Studio) -> None:
 
     @app.get("/runs/{name}/report.html", include_in_schema=False)
     def report(name: str) -> Response:
-        content = read_file(studio.runs.file(name, REPORT), CACHE)
+        try:
+            content = read_file(studio.runs.file(name, REPORT), LARGEST_REPORT)
+        except OSError as error:
+            raise Refused(413, f"the report cannot be shown: {error.strerror or error}") from None
         return HTMLResponse(content, headers={"content-security-policy": SANDBOX})
 
     @app.post("/api/runs/{name}/resume", tags=["runs"])

@@ -28,12 +28,17 @@ async function dropped(transfer) {
   return found;
 }
 
-/** Class and part of a path: photos/train/bees/1.jpg is of the class bees, in the part train. */
-export function placed(path) {
-  const folders = path.split("/").slice(0, -1);
-  const name = folders.at(-1) || "";
-  const part = folders.find((one) => PARTS.has(one.toLowerCase()) && one !== name) || "";
-  return { class: name, part: part.toLowerCase() };
+/** Class and part of a path, as the command line reads folders: of photos/train/bees/day1/1.jpg bees, in train. */
+export function placed(path, rooted) {
+  const folders = path.split("/").slice(rooted ? 1 : 0, -1);
+  const part = folders.length > 1 && PARTS.has(folders[0].toLowerCase()) ? folders.shift().toLowerCase() : "";
+  return { class: folders[0] || "", part };
+}
+
+/** Whether all paths are in one folder that holds the classes, and is none itself. */
+function rootedAll(files) {
+  const first = files[0].path.split("/")[0];
+  return files.every((one) => one.path.split("/")[0] === first) && files.some((one) => one.path.split("/").length > 2);
 }
 
 async function sha256(file) {
@@ -56,10 +61,10 @@ export async function send(number, name, part, file, title) {
 }
 
 /** Upload files into a data set; shown(done, of, refused) is called on the way. Returns the refused ones. */
-export async function uploadAll(number, files, shown) {
+async function uploadAll(number, files, rooted, shown) {
   const groups = new Map();
   for (const one of files) {
-    const { class: name, part } = placed(one.path);
+    const { class: name, part } = placed(one.path, rooted);
     const key = JSON.stringify([name, part]);
     if (!groups.has(key)) groups.set(key, []);
     groups.get(key).push(one);
@@ -93,18 +98,18 @@ export async function uploadAll(number, files, shown) {
 }
 
 async function begin(files, progress, into) {
-  const images = files.filter((one) => IMAGES.test(one.path) && !/(^|\/)\./.test(one.path));
-  if (!images.length) throw new Error("There are no images in what was dropped. Drop a folder with one folder for each class.");
-  if (images.some((one) => !placed(one.path).class)) {
-    throw new Error("An image without a folder has no class. Drop a folder with one folder for each class.");
-  }
+  const found = files.filter((one) => IMAGES.test(one.path) && !/(^|\/)\./.test(one.path));
+  if (!found.length) throw new Error("There are no images in what was dropped. Drop a folder with one folder for each class.");
+  const rooted = rootedAll(found);
+  const images = found.filter((one) => placed(one.path, rooted).class);
+  if (!images.length) throw new Error("An image without a folder has no class. Drop a folder with one folder for each class.");
   const data = into ? { number: into } : await api("POST", "api/data", { name: images[0].path.split("/")[0] });
   const bar = element("progress", { max: images.length, value: 0 });
   bar.setAttribute("aria-label", "Images sent");
   const line = element("p", {});
   progress.replaceChildren(line, bar);
   progress.hidden = false;
-  const refused = await uploadAll(data.number, images, (done, of, wrong) => {
+  const refused = await uploadAll(data.number, images, rooted, (done, of, wrong) => {
     bar.value = done;
     line.textContent = `${done} of ${of} images${wrong ? `, ${wrong} refused` : ""}`;
   });
