@@ -28,6 +28,16 @@ def block(page: str, name: str) -> str:
     return unescape(page.partition(f'<pre id="{name}" tabindex="0">')[2].partition("</pre>")[0])
 
 
+def stripes(number: int) -> bytes:
+    """A PNG unlike all others."""
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[:, number % 4 :: 4] = 255
+    pixels[0, 0] = number
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
 def predicted(app: Running, run: str, content: bytes) -> dict[str, object]:
     answer = app.ask("POST", f"/api/runs/{run}/predict", content)
     assert answer.status == 200, answer.body
@@ -69,6 +79,21 @@ def test_a_picture_is_answered_as_by_predict_with_what_the_net_sees(app: Running
         seen = Image.open(io.BytesIO(base64.b64decode(content)))
         assert kind == "data:image/png" and seen.size == (32, 32)
     assert found["value"] == pytest.approx(reference.value, rel=1e-6) and found["bars"] == []
+
+
+def test_what_is_unlike_the_training_images_is_said_to_be_out_of_distribution(app: Running, home: Path) -> None:
+    (home / "odd").mkdir()
+    for number in range(12):
+        (home / "odd" / f"{number}.png").write_bytes(stripes(number))
+    recipe = {"data": {"ood": str(home / "odd")}}
+    trained(home, home / "data" / "shades", "guarded", epochs=2, recipe=recipe)
+    model = striate.load(home / "runs" / "guarded")
+    for content in (stripes(99), encoded(7, shade=130)):
+        found = predicted(app, "guarded", content)
+        (reference,) = model.predict([np.asarray(Image.open(io.BytesIO(content)))])
+        assert found["in_distribution"] is reference.in_distribution and found["threshold"] == model.ood_threshold
+        assert found["distance"] == pytest.approx(reference.distance, rel=1e-4)
+        assert found["answer"] == reference.answer.label
 
 
 def test_a_wrong_answer_goes_into_the_data_as_an_upload(app: Running, home: Path) -> None:

@@ -101,8 +101,17 @@ async function start(device) {
 /** One picture after another, each when the last one is answered: the server is never behind. */
 async function loop(stream) {
   while (running && $("video").srcObject === stream) {
-    const asked = await tried(async () => { await ask(await frame()); return true; });
-    if (!asked) { stop(true); return; }
+    try {
+      await ask(await frame());
+    } catch (error) {
+      if (error.status === 503) { // it has enough to do: a little later
+        await new Promise((next) => setTimeout(next, 500));
+        continue;
+      }
+      say(error.message, true);
+      stop(true);
+      return;
+    }
     await new Promise((next) => requestAnimationFrame(next));
   }
 }
