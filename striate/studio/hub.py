@@ -82,10 +82,10 @@ class Hub:
             while not self._closed:
                 mine[1].clear()
                 with self._lock:
-                    new = [(number, text) for number, text in self._events if number > seen]
-                for number_, text in new:
-                    yield self._line(number_, text)
-                    seen = number_
+                    new = [(place, text) for place, text in self._events if place > seen]
+                for place, text in new:
+                    yield self._line(place, text)
+                    seen = place
                 try:
                     async with asyncio.timeout(BEAT):
                         await mine[1].wait()

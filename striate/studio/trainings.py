@@ -16,11 +16,15 @@ from striate.studio.studio import Studio
 
 FILE = "recipe.toml"
 APART = ("data.path", "data.decisions", "net.options", "data.split", "data.ood")  # paths, and what has no field
-FLAGS = {"strategy": "--strategy", "net.name": "--net", "train.epochs": "--epochs", "seed": "--seed"}
+FLAGS = {"strategy": "--strategy", "net.name": "--net", "train.epochs": "--epochs", "seed": "--seed",
+         "data.decisions": "--decisions"}  # fmt: skip
 
 
 def recipe_of(data: DataSet, chosen: Mapping[str, str]) -> Recipe:
-    """The recipe of a training. chosen: texts by key, empty ones unset. Raises RequestError for a wrong one."""
+    """The recipe of a training, with the decisions that count now, which are written to their file.
+
+    chosen: texts by key, empty ones unset. Raises RequestError for a wrong one.
+    """
     known = {key.name for key in keys_called()} - set(APART)
     given: dict[str, Any] = {}
     for name, value in chosen.items():
@@ -31,8 +35,11 @@ def recipe_of(data: DataSet, chosen: Mapping[str, str]) -> Recipe:
     net = given.get("net.name", "")
     if "/" in net or "\\" in net or ":" in net or net.endswith((".toml", ".safetensors")):
         raise RequestError("the net is one of the catalogue; nets and models of files are trained on the command line")
-    recipe = Recipe().updated(given)
-    return recipe.updated({"data.path": data.command})
+    recipe = Recipe().updated(given).updated({"data.path": data.command})
+    if data.journal.current():
+        data.journal.compact(data.decisions_file)
+        recipe = recipe.updated({"data.decisions": str(data.decisions_file)})
+    return recipe
 
 
 def shown(data: DataSet, recipe: Recipe, run: str) -> str:
@@ -55,13 +62,10 @@ def run_name(studio: Studio, data: DataSet, name: str) -> str:
 
 
 def start(studio: Studio, data: DataSet, name: str, chosen: Mapping[str, str]) -> Job:
-    """Train on a data set, with the decisions that count now; a job at the end of the queue. Raises RequestError."""
+    """Train on a data set: a job at the end of the queue. Raises RequestError."""
     data.listed()  # raises RequestError for data that cannot be opened
     recipe = recipe_of(data, chosen)
     run = run_name(studio, data, name)
-    if data.journal.current():
-        data.journal.compact(data.decisions_file)
-        recipe = recipe.updated({"data.decisions": str(data.decisions_file)})
     arguments = ["train", "--recipe", "{job}/" + FILE, "--out", f"runs/{run}"]
     return studio.jobs.add(
         TRAIN, arguments, shown(data, recipe, run), run=run, data=data.number, files=[(FILE, recipe.toml())]

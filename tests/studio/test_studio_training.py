@@ -58,7 +58,7 @@ def test_made_audited_decided_and_trained(tmp_path: Path) -> None:
         job = app.api("POST", f"/api/data/{number}/train", {"name": "first", "choices": choices})
         done = app.ended("first")
         assert done["state"] == "done" and done["result"].startswith("accuracy ") and done["epoch"] == 2, done
-        assert done["lines"][0] == "shades-of-grey: 20 images in 2 classes" and "data.decisions=" in job["shown"]
+        assert done["lines"][0] == "shades-of-grey: 20 images in 2 classes" and " --decisions " in job["shown"]
         assert app.get("/runs/first/curves").text.count("<svg") >= 2 and "sandbox" in app.get("/runs/first").text
         assert app.get("/runs/first/report.html").status == 200 and "<polyline" in app.get("/").text
 
