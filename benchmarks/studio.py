@@ -150,13 +150,13 @@ def to_curve(page: Any, client: Client, url: str, folder: Path) -> list[float]:
     """Milliseconds from the line of an epoch in the log to its curve in the page, of a training's epochs."""
     client.api("POST", "/api/data", {"path": "digits"})
     number = max(one["number"] for one in client.api("GET", "/api/home")["data"])
-    choices = {"strategy": "scratch", "net.name": "lenet5", "train.epochs": "6"}
+    choices = {"strategy": "scratch", "net.name": "lenet5_plain", "train.epochs": "6"}
     client.api("POST", f"/api/data/{number}/train", {"name": "curve", "choices": choices})
     page.goto(f"{url}/runs/curve")
     page.evaluate("""() => { window.seen = []; new MutationObserver(() => window.seen.push(Date.now() / 1000)).observe(
         document.getElementById("curves"), {childList: true}); }""")
     log = folder / "runs" / "curve" / "log.jsonl"
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while time.monotonic() < until and page.locator("#run").get_attribute("data-state") != "done":
         if page.locator("#live").is_visible():
             seen = page.evaluate("window.seen || []") or []

@@ -14,7 +14,7 @@ from striate.cli.main import main, parser
 from striate.cli.verbs.train import _given
 from striate.model import read
 from striate.recipe import Recipe
-from striate.studio.files import read_json
+from striate.studio.files import is_locked, read_json
 
 
 def test_what_a_page_chooses_is_the_recipe_of_the_command_line_that_it_shows(tmp_path: Path) -> None:
@@ -93,9 +93,10 @@ def test_a_training_that_is_killed_is_resumed_by_the_next_studio(tmp_path: Path)
                 assert app.ended(run)["state"] == "done"
             else:
                 app.until(lambda: list((tmp_path / "runs" / "killed").glob("checkpoints/*/*.checkpoint")))
-                group = read_json(app.studio.jobs.of_run(run).folder / "running.json")["group"]
+                folder = app.studio.jobs.of_run(run).folder
                 app.studio.jobs.close()  # as a server that was killed with it
-                os.killpg(group, signal.SIGKILL)
+                os.killpg(read_json(folder / "running.json")["group"], signal.SIGKILL)
+                app.until(lambda: not is_locked(folder / "stderr"))  # noqa: B023
     with running(tmp_path) as app:
         assert app.ended("killed")["state"] == "done"
     models = [read(tmp_path / "runs" / run / "model.safetensors").tensors for run in ("whole", "killed")]
