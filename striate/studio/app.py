@@ -32,22 +32,8 @@ from striate.web.bodies import Bodies, Gone
 from striate.web.guard import Guard
 from striate.web.refusals import Refused
 
-PAGES = (
-    entry,
-    events,
-    home,
-    new,
-    data,
-    train,
-    run,
-    trying,
-    ship,
-    compare,
-    inside,
-    atlas,
-    api,
-    about,
-)  # each has `add(app, studio)`
+# Each has `add(app, studio)`.
+PAGES = (entry, events, home, new, data, train, run, trying, ship, compare, inside, atlas, api, about)
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; img-src 'self' blob: "
     "data:; media-src 'self' blob:; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -104,8 +90,10 @@ class _BoundedBodies:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        upload = scope["method"] == "PUT" and scope["path"].startswith("/api/data/") and "/files/" in scope["path"]
-        if upload or scope["method"] in ("GET", "HEAD") or scope["path"].endswith("/predict"):
+        method, path = scope["method"], scope["path"]
+        upload = method == "PUT" and path.startswith("/api/data/") and "/files/" in path
+        picture = method == "POST" and path.startswith("/api/runs/") and path.endswith("/predict")
+        if upload or picture or method in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}

@@ -7,21 +7,33 @@ from dataclasses import dataclass
 from striate.data.sources.rows import from_cell, read_table
 from striate.errors import RequestError
 from striate.learning.outcomes import OUTCOME_COLUMNS, OUTCOMES
-from striate.learning.run_folder import RECIPE
+from striate.learning.run_folder import MODEL, RECIPE
+from striate.model.file import description
 from striate.reading import TEXT, read_file
 from striate.recipe import Recipe
 from striate.studio.datasets import DataSet
 from striate.studio.studio import Studio
+from striate.tasks.registry import task_from_dict
 from striate.web.refusals import Refused
+
+WRONG, RIGHT = "wrong", "right"
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """One image. key: its path in the data. score: 1 or 0, right or wrong; of a quantity the error."""
+    """One image. key: its path in the data. score: 1 or 0, right or wrong; a share; or of a number its error."""
 
     key: str
     target: str
     score: float
+    said: str
+
+
+def said(score: float, *, share: bool) -> str:
+    """A score in words. share: the higher the better; else it is an error."""
+    if not share:
+        return f"off by {score:.3g}"
+    return RIGHT if score == 1 else WRONG if score == 0 else f"{100 * score:.0f} %"
 
 
 def data_of(studio: Studio, name: str) -> DataSet | None:
@@ -43,9 +55,11 @@ def held_out(studio: Studio, name: str) -> list[HeldOut]:
     if not path.is_file() or path.is_symlink():
         return []
     try:
+        header = description(studio.runs.file(name, MODEL))
+        share = task_from_dict(header["task"], tuple(header["classes"])).metric.share
         table = read_table(path, "evaluated images", OUTCOME_COLUMNS, errors="surrogateescape")
-        found = [HeldOut(from_cell(key), from_cell(target), float(score)) for _, (key, target, score) in table.rows]
-    except (RequestError, ValueError):
+        rows = [(from_cell(key), from_cell(target), float(score)) for _, (key, target, score) in table.rows]
+    except (RequestError, KeyError, TypeError, ValueError):
         return []
-    errors = any(one.score > 1 for one in found) or any(0 < one.score < 1 for one in found)
-    return sorted(found, key=lambda one: -one.score if errors else one.score)
+    found = [HeldOut(key, target, score, said(score, share=share)) for key, target, score in rows]
+    return sorted(found, key=lambda one: one.score if share else -one.score)

@@ -7,15 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from studio_app import LIGHT, Running, encoded, make_folder, running
-
-import striate
-
-
-def trained(home: Path, data: Path, run: str, **options: object) -> None:
-    """A finished run, as `striate train` in the studio's folder makes it."""
-    chosen: dict[str, object] = {"strategy": "scratch", "net": "lenet5_plain", "epochs": 3, "seed": 1} | options
-    striate.train(str(data), out=home / "runs" / run, **chosen)  # type: ignore[arg-type]
+from studio_app import LIGHT, Running, encoded, make_folder, running, trained
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 import numpy as np
 from PIL import Image
 
+import striate
 from striate.studio.server import Address, opened
 from striate.studio.server import Running as Opened
 from striate.web.process import on_a_thread
@@ -128,3 +129,9 @@ def make_folder(path: Path, each: int = 12) -> Path:
         for number in range(each):
             (path / name / f"{number}.png").write_bytes(encoded(100 * place + number, shade=130 * place))
     return path
+
+
+def trained(home: Path, data: Path, run: str, **options: object) -> None:
+    """A finished run, as `striate train` in the studio's folder makes it."""
+    chosen: dict[str, object] = {"strategy": "scratch", "net": "lenet5_plain", "epochs": 3, "seed": 1} | options
+    striate.train(str(data), out=home / "runs" / run, **chosen)  # type: ignore[arg-type]

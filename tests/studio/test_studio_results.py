@@ -15,16 +15,27 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from PIL import Image
-from studio_app import LIGHT, Running, encoded
+from studio_app import LIGHT, Running, encoded, trained
 
 import striate
 from striate.model.file import read, write
 from striate.studio import predicting
+from striate.studio.held_out import held_out
 
 
 def block(page: str, name: str) -> str:
     """The text of a command line, or of lines of code, on a page."""
     return unescape(page.partition(f'<pre id="{name}" tabindex="0">')[2].partition("</pre>")[0])
+
+
+def stripes(number: int) -> bytes:
+    """A PNG unlike all others."""
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[:, number % 4 :: 4] = 255
+    pixels[0, 0] = number
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
 
 
 def predicted(app: Running, run: str, content: bytes) -> dict[str, object]:
@@ -68,6 +79,21 @@ def test_a_picture_is_answered_as_by_predict_with_what_the_net_sees(app: Running
         seen = Image.open(io.BytesIO(base64.b64decode(content)))
         assert kind == "data:image/png" and seen.size == (32, 32)
     assert found["value"] == pytest.approx(reference.value, rel=1e-6) and found["bars"] == []
+
+
+def test_what_is_unlike_the_training_images_is_said_to_be_out_of_distribution(app: Running, home: Path) -> None:
+    (home / "odd").mkdir()
+    for number in range(12):
+        (home / "odd" / f"{number}.png").write_bytes(stripes(number))
+    recipe = {"data": {"ood": str(home / "odd")}}
+    trained(home, home / "data" / "shades", "guarded", epochs=2, recipe=recipe)
+    model = striate.load(home / "runs" / "guarded")
+    for content in (stripes(99), encoded(7, shade=130)):
+        found = predicted(app, "guarded", content)
+        (reference,) = model.predict([np.asarray(Image.open(io.BytesIO(content)))])
+        assert found["in_distribution"] is reference.in_distribution and found["threshold"] == model.ood_threshold
+        assert found["distance"] == pytest.approx(reference.distance, rel=1e-4)
+        assert found["answer"] == reference.answer.label
 
 
 def test_a_wrong_answer_goes_into_the_data_as_an_upload(app: Running, home: Path) -> None:
@@ -135,6 +161,27 @@ def test_no_torch_where_openvino_runs_the_model(app: Running, home: Path) -> Non
     predicted(app, "first", encoded(1))  # the graph is in the cache
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.split() == ["openvino", "False"]
+
+
+@pytest.mark.slow
+def test_masks_are_laid_over_what_the_net_sees(app: Running, home: Path) -> None:
+    for folder in ("images", "masks"):
+        (home / "discs" / folder).mkdir(parents=True)
+    for number in range(14):
+        pixels = np.random.default_rng(number).integers(0, 80, (48, 64, 3), dtype=np.uint8)
+        mask = np.zeros((48, 64), np.uint8)
+        mask[8:40, 10 + number : 40 + number] = 255
+        pixels[mask > 0] = (230, 60, 60)
+        Image.fromarray(pixels).save(home / "discs" / "images" / f"{number}.png")
+        Image.fromarray(mask).save(home / "discs" / "masks" / f"{number}.png")
+    trained(home, home / "discs", "masks", net="enet_tiny", epochs=1)
+    found = predicted(app, "masks", (home / "discs" / "images" / "0.png").read_bytes())
+    assert found["task"] == "segmentation" and sum(share for _, share in found["bars"]) == pytest.approx(1, abs=1e-4)  # type: ignore[attr-defined]
+    assert str(found["seen"]).startswith("data:image/")
+    assert "are not exported" in app.get("/runs/masks/ship").text
+    app.api("POST", "/api/data", {"path": "discs"})
+    shares = [one.score for one in held_out(app.studio, "masks")]
+    assert shares == sorted(shares) and app.get("/runs/masks/inside").text.count("<figure>") == len(shares) > 0
 
 
 # Ship
@@ -221,6 +268,8 @@ def test_inside_has_the_measured_images_the_wrong_ones_first(app: Running, home:
     assert app.ask("POST", "/api/runs/first/explain", asked | {"image": 9999}).status == 404
     assert app.ask("GET", "/jobs/99/page.html").status == 404
     assert "no images to choose from" in app.get("/runs/labels/inside").text
+    errors = held_out(app.studio, "numbers")
+    assert len(errors) > 2 and errors == sorted(errors, key=lambda one: -one.score) and "off by" in errors[0].said
 
 
 @pytest.mark.slow

@@ -13,15 +13,15 @@ from markupsafe import Markup
 
 from striate.errors import RequestError
 from striate.jobs.compare import summary
+from striate.learning.run_folder import MODEL
 from striate.report.compare.comparing import Comparison
 from striate.report.compare.page import comparison_sections
 from striate.studio.describing import run_facts
-from striate.studio.held_out import data_of
+from striate.studio.held_out import data_of, said
 from striate.studio.studio import Studio
 
 MOST = 12  # runs of one page
 DISPUTED = 24  # images that are shown
-WRONG, RIGHT = "wrong", "right"
 
 
 def add(app: FastAPI, studio: Studio) -> None:
@@ -57,7 +57,7 @@ def _names(given: Sequence[str], known: dict[str, Any]) -> list[str]:
 
 def _compared(studio: Studio, names: Sequence[str]) -> dict[str, Any]:
     found = Comparison(
-        tuple(dataclasses.replace(summary(studio.runs.get(name).path), name=name) for name in names)
+        tuple(dataclasses.replace(summary(studio.runs.file(name, MODEL).parent), name=name) for name in names)
     )  # their paths would not tell more
     return {"body": Markup(comparison_sections(found)), "disputed": _disputed(studio, found)}
 
@@ -77,14 +77,7 @@ def _disputed(studio: Studio, found: Comparison) -> list[dict[str, Any]]:
     share = all(run.higher_is_better for run in found.runs)
     return [
         {"key": key, "target": first[key][0], "data": data.number if data else 0, "word": listed.word if listed else "",
-         "number": listed.number(key) if listed else None, "said": [_said(one, share) for one in scores[key]],
+         "number": listed.number(key) if listed else None, "said": [said(one, share=share) for one in scores[key]],
          "of": len(apart)}
         for key in apart[:DISPUTED]
     ]  # fmt: skip
-
-
-def _said(score: float, share: bool) -> str:
-    """Right or wrong; of a quantity its error."""
-    if not share:
-        return f"off by {score:.3g}"
-    return RIGHT if score == 1 else WRONG if score == 0 else f"{100 * score:.0f} %"

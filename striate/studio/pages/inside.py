@@ -87,7 +87,7 @@ def _told(studio: Studio, name: str) -> dict[str, Any]:
         listed = None
     if listed is None:
         return told | {"why": "The data of this run are not in this studio, so there are no images to choose from."}
-    images = [{"number": number, "key": one.key, "target": one.target, "right": one.score == 1}
+    images = [{"number": number, "key": one.key, "target": one.target, "said": one.said}
               for one in measured if (number := listed.number(one.key)) is not None][:IMAGES]  # fmt: skip
     why = "" if images else "This run was measured on no image that its data still have."
     return told | {"images": images, "word": listed.word, "why": why}

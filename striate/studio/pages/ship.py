@@ -26,7 +26,7 @@ WITH_STRIATE = """import striate
 
 model = striate.load("{file}.safetensors")
 for found in model.predict(["photo.jpg"]):
-    print(found.label, found.confidence)
+    print({said})
 """
 # As in the README. What follows `run` is of the task.
 WITH_ONNX = """import json
@@ -130,7 +130,9 @@ def _told(studio: Studio, name: str) -> dict[str, Any]:
     said = SAID.get(task, "dict(zip(names, output))")
     return {
         "problem": problem, "task": task, "size": path.stat().st_size, "export": _exported(studio, name), "file": file,
-        "with_striate": WITH_STRIATE.format(file=file),
+        "with_striate": WITH_STRIATE.format(
+            file=file, said="found.label, found.confidence" if task in SAID else "found.label"
+        ),
         "with_onnx": WITH_ONNX.format(file=file, output=output, said=said),
         "serve": f"striate serve {file}={place}\ncurl --data-binary @photo.jpg {json.dumps('http://127.0.0.1:8000/predict?top=3')}",
     }  # fmt: skip

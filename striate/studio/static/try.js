@@ -16,7 +16,7 @@ function begin() {
   $("stop").addEventListener("click", () => stop(true));
   $("freeze").addEventListener("click", () => stop(false));
   $("cameras").addEventListener("change", () => tried(() => start($("cameras").value)));
-  for (const id of ["file", "capture"]) $(id).addEventListener("change", () => { if ($(id).files[0]) given($(id).files[0]); });
+  for (const id of ["file", "capture"]) $(id).addEventListener("change", () => { given($(id).files[0]); $(id).value = ""; });
   const drop = $("drop");
   drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
   drop.addEventListener("dragleave", () => drop.classList.remove("over"));
@@ -36,16 +36,16 @@ function begin() {
     if (event.key === " " && running && !event.target.closest("button, input, select, [role=button]")) { event.preventDefault(); stop(false); }
   });
   document.addEventListener("visibilitychange", () => { if (document.hidden && running) stop(false); });
+  $("picture").addEventListener("load", () => URL.revokeObjectURL($("picture").src));
   $("seen").addEventListener("load", () => $("seen").classList.toggle("tiny", $("seen").naturalWidth <= 64));
   if ($("adding")) adding();
 }
 
 /** A file by drop, paste or choice. */
 function given(file) {
-  if (!file) return say("What was dropped is no file.", true);
+  if (!file) return say("What was given is no file. Drop a picture from a folder, or choose one.", true);
   stop(true);
   $("picture").src = URL.createObjectURL(file);
-  $("picture").onload = () => URL.revokeObjectURL($("picture").src);
   $("picture").hidden = false;
   $("nothing").hidden = true;
   return tried(() => ask(file));
@@ -101,8 +101,17 @@ async function start(device) {
 /** One picture after another, each when the last one is answered: the server is never behind. */
 async function loop(stream) {
   while (running && $("video").srcObject === stream) {
-    const asked = await tried(async () => { await ask(await frame()); return true; });
-    if (!asked) { stop(true); return; }
+    try {
+      await ask(await frame());
+    } catch (error) {
+      if (error.status === 503) { // it has enough to do: a little later
+        await new Promise((next) => setTimeout(next, 500));
+        continue;
+      }
+      say(error.message, true);
+      stop(true);
+      return;
+    }
     await new Promise((next) => requestAnimationFrame(next));
   }
 }
