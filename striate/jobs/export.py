@@ -80,6 +80,8 @@ def export(
 ) -> Exported:
     """Export a model to "onnx" or "openvino": uint8 RGB [N, height, width, 3] in, probabilities or values out.
 
+    Of a segmenter, the probabilities of each pixel, [N, classes, height, width] at the size of the network's input.
+
     The graph is compared with `striate predict` on images of `images` (default: the training data of the model).
     precision: "float32", or "int8": the backbone is quantised, calibrated on labelled `images` and checked as by
     `striate.quantize`. Raises WorkError, and writes nothing, if int8 is refused, if under 99.5 % of the predictions
@@ -123,7 +125,8 @@ def _check(model: AnyModel, precision: str) -> None:
     if precision == "int8" and isinstance(model, Ensemble):
         raise RequestError("an ensemble is exported in float32, not int8")
     for member in model.members if isinstance(model, Ensemble) else (model,):
-        member.task.require_vectors("masks are not exported")
+        if precision == "int8":
+            member.task.require_vectors("models of masks are exported in float32, not int8")
         if member.classifier:
             raise RequestError(
                 f"the head of the model ({member.net}) is {IN_WORDS.get(member.classifier, member.classifier)}, which "
@@ -147,7 +150,8 @@ def _finite(predictor: ImagePredictor, crop: Images) -> list[NDArray[np.float32]
 
 
 def _outputs(model: AnyModel) -> tuple[str, ...]:
-    first = f"{model.task.output_name} [N, {model.task.outputs}]"
+    size = [f"{model.pixels.height}, {model.pixels.width}"] if isinstance(model, Model) and model.task.dense else []
+    first = f"{model.task.output_name} [N, {', '.join([str(model.task.outputs), *size])}]"
     members = model.members if isinstance(model, Ensemble) else (model,)
     return (first, "distances [N]") if all(map(OODDetector.of, members)) else (first,)
 
@@ -210,7 +214,10 @@ def _compare(
             for scale in scales:
                 reference, given = (seen, whole) if scale == 1 else (_scaled(whole, scale),) * 2
                 expected.append(wanted(predictor.view.apply(reference)[None]))
-                found.append([output[0] for output in graph(np.array(given)[None])])
+                outputs = graph(np.array(given)[None])
+                if predictor.task.dense:  # compared as masks: the probabilities of all images would fill the memory
+                    outputs[0] = predictor.task.predictions(outputs[0])
+                found.append([output[0] for output in outputs])
     if len(expected) < 100:
         raise RequestError(
             f"only {len(expected)} comparisons could be made, and 100 are needed; give more images with --images"
