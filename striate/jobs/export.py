@@ -182,7 +182,16 @@ def _write_openvino(model: AnyModel, path: Path, backbone: Any) -> GraphOutputs:
 
     write_openvino(model, path, backbone)
     compiled = import_openvino().Core().compile_model(str(path), "CPU")  # as a user does, without options
-    return lambda images: [np.array(compiled([images])[output]) for output in compiled.outputs]
+
+    def outputs(images: Images) -> list[NDArray[np.float32]]:
+        try:
+            return [np.array(compiled([images])[output]) for output in compiled.outputs]
+        except RuntimeError as error:  # as of ENet: "object is not initialized"
+            raise WorkError(
+                f"the openvino graph is not written: OpenVINO cannot compute {model.net} in float32; export it to onnx"
+            ) from error
+
+    return outputs
 
 
 def _compare(

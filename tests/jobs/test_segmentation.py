@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from striate import Recipe, RequestError, evaluate, export, load, pack, train
-from striate.errors import Stopped
+from striate.errors import Stopped, WorkError
 from striate.jobs.predict_masks import largest, predict_masks
 from striate.jobs.run import Run
 
@@ -141,6 +141,14 @@ def test_an_exported_graph_gives_each_pixels_probabilities(decoder: Run, discs: 
     assert found.shape == (1, 2, 64, 64) and np.allclose(found.sum(axis=1), 1, atol=1e-5)
     (predicted,) = load(decoder.folder, engine="torch").predict(discs / "images" / "i00.png")
     assert (found[0].argmax(axis=0) == predicted.value).mean() > 0.99
+
+
+@pytest.mark.slow
+def test_a_net_with_unpooling_is_exported_to_onnx_alone(scratch: Run, tmp_path: Path) -> None:
+    assert export(scratch.folder, to="onnx", out=tmp_path / "enet.onnx").agreement >= 0.995
+    with pytest.raises(WorkError, match="OpenVINO cannot compute enet_tiny in float32; export it to onnx"):
+        export(scratch.folder, to="openvino", out=tmp_path / "enet.xml")
+    assert not (tmp_path / "enet.xml").exists()
 
 
 def test_a_predictor_gives_masks(decoder: Run, discs: Path) -> None:
