@@ -94,7 +94,7 @@ def test_the_picture_is_shown_while_it_grows(folder: Path, monkeypatch: pytest.M
     shown: list[Images] = []
     with Progress().bar("Painting", 6) as bar:
         done = painting.paint(
-            pixels(folder / "photo.png"), stripes(90, 90), vgg16_trunk(), painting.Choices(128), shown.append, bar
+            pixels(folder / "photo.png"), stripes(60, 200), vgg16_trunk(), painting.Choices(128), shown.append, bar
         )
     assert [one.shape for one in shown] == [(48, 64, 3), (96, 128, 3), (96, 128, 3)]
     assert np.array_equal(shown[-1], done.picture)
