@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +20,9 @@ from striate.jobs.outputs import require_file, same_file, write_png
 from striate.pixels import Images
 from striate.progress import Progress
 from striate.reading import given_path
+
+if TYPE_CHECKING:
+    from striate.styling.painting import Choices
 
 PathLike = str | os.PathLike[str]
 SIZE = 256  # pixels of the longer side, by default
@@ -98,26 +100,32 @@ def style(
         return _fast(content, fast, target, size, keep_colours, progress)
     if painting is None:
         raise RequestError("name the painting to take the style of, or the weights of a fast net (--fast)")
-    from striate.styling import painting as room
+    from striate.styling.painting import Choices
+
+    choices = Choices(size or SIZE, 1.0 if strength is None else strength, seed or 0)
+    return _optimised(content, painting, target, choices, keep_colours, progress)
+
+
+def _optimised(
+    content: PathLike, painting: PathLike, target: Path, choices: Choices, keep_colours: bool, progress: Progress
+) -> Styled:
+    from striate.styling.painting import levels, paint
     from striate.styling.pictures import as_bright, brightness, resized, with_colours_of
     from striate.weights.vgg16_trunk import vgg16_trunk
 
-    choices = room.Choices(size or SIZE, 1.0 if strength is None else strength, seed or 0)
     photograph, model = (_picture(one) for one in (content, painting))
     weights = vgg16_trunk()
     started = time.perf_counter()
-    like, of = (
-        (brightness(photograph), as_bright(brightness(model), brightness(photograph)))
-        if keep_colours
-        else (photograph, model)
-    )
+    seen = photograph
+    if keep_colours:
+        seen = brightness(photograph)
+        model = as_bright(brightness(model), seen)
 
     def coloured(picture: Images) -> Images:
         return with_colours_of(picture, resized(photograph, max(picture.shape), 1)) if keep_colours else picture
 
-    total = sum(steps for _, steps in room.levels(photograph.shape, choices.size))
-    with progress.bar("Painting", total) as bar:
-        done = room.paint(like, of, weights, choices, lambda picture: write_png(target, coloured(picture)), bar)
+    with progress.bar("Painting", sum(steps for _, steps in levels(photograph.shape, choices.size))) as bar:
+        done = paint(seen, model, weights, choices, lambda picture: write_png(target, coloured(picture)), bar)
     losses = (("content", done.content_loss), ("style", done.style_loss))
     return Styled(target, coloured(done.picture), time.perf_counter() - started, losses)
 
@@ -221,8 +229,6 @@ def _png(out: PathLike, inputs: Iterable[PathLike]) -> Path:
     if target.suffix.lower() != ".png":
         raise RequestError(f"{str(target)!r} must end in .png: the picture is written as PNG")
     require_file(target)
-    with contextlib.suppress(OSError):
-        for one in inputs:
-            if same_file(target, Path(one)):
-                raise RequestError(f"{str(target)!r} is an input, and is not overwritten; name another file")
+    if any(same_file(target, Path(one)) for one in inputs):
+        raise RequestError(f"{str(target)!r} is an input, and is not overwritten; name another file")
     return target

@@ -22,7 +22,7 @@ from striate.progress import Step
 from striate.styling.fast_net import FastNet
 from striate.styling.losses import ContentLoss, StyleLoss, total_variation
 from striate.styling.painting import check_strength
-from striate.styling.pictures import resized, to_tensor
+from striate.styling.pictures import covering, to_tensor
 from striate.styling.trunk import LEAST, Trunk
 from striate.weights.vgg16_trunk import TrunkWeights
 
@@ -46,21 +46,16 @@ class Lesson:
     steps: int = 1000
     strength: float = 1.0
     seed: int = 0
-    channels: int = 16
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 1_000_000:
             raise RequestError(f"steps is {self.steps}; it must be from 1 to 1,000,000")
-        if not 4 <= self.channels <= 128:
-            raise RequestError(f"channels is {self.channels}; it must be from 4 to 128")
         check_strength(self.strength)
 
 
 def photograph_for_training(picture: Images) -> Images:
-    """A photograph as it is kept for training: small, and no side below a piece's."""
-    rows, columns = picture.shape[:2]
-    longer = max(LONGER, math.ceil(PIECE * max(rows, columns) / min(rows, columns)))
-    return resized(picture, longer, PIECE)
+    """A photograph as it is kept for training: small, and no side below a piece's. Raises RequestError."""
+    return covering(picture, LONGER, PIECE)
 
 
 def train_fast_net(
@@ -78,11 +73,11 @@ def train_fast_net(
     """
     torch.manual_seed(lesson.seed)
     drawing = np.random.default_rng(lesson.seed)
-    net = FastNet(lesson.channels).train()
+    net = FastNet().train()
     trunk = Trunk(weights, (*STYLE_LAYERS, CONTENT_LAYER))
     lower = Trunk(weights, (CONTENT_LAYER,))  # the photograph is looked at no higher
     with torch.no_grad():
-        style = StyleLoss(trunk(to_tensor(resized(painting, LONGER, LEAST))), STYLE_LAYERS)
+        style = StyleLoss(trunk(to_tensor(covering(painting, LONGER, LEAST))), STYLE_LAYERS)
 
     def painted(pieces: Tensor) -> tuple[Tensor, str]:
         made = MIDDLE + RANGE * net(pieces)

@@ -17,7 +17,7 @@ from striate.errors import RequestError, WorkError
 from striate.pixels import Images
 from striate.progress import Step
 from striate.styling.losses import CONTENT_LAYER, STYLE_LAYERS, ContentLoss, StyleLoss, total_variation
-from striate.styling.pictures import resized, to_picture, to_tensor
+from striate.styling.pictures import covering, resized, to_picture, to_tensor
 from striate.styling.trunk import LEAST, Trunk
 from striate.weights.vgg16_trunk import TrunkWeights
 
@@ -90,7 +90,7 @@ def paint(
         goal = to_tensor(resized(photograph, longer, LEAST))
         with torch.no_grad():
             content = ContentLoss(trunk(goal))
-            style = StyleLoss(trunk(to_tensor(resized(painting, longer, LEAST))))
+            style = StyleLoss(trunk(to_tensor(covering(painting, longer, LEAST))))
         if x is None:
             x = goal + NOISE * torch.randn(goal.shape, generator=noise)
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from PIL import Image
@@ -9,6 +11,8 @@ from torch import Tensor
 
 from striate.errors import RequestError
 from striate.pixels import Images
+
+NARROWEST = 16  # longer side over shorter
 
 
 def resized(picture: Images, longer: int, least: int) -> Images:
@@ -22,6 +26,18 @@ def resized(picture: Images, longer: int, least: int) -> Images:
             f"must have at least {least}; give a larger size, or cut it"
         )
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def covering(picture: Images, longer: int, least: int) -> Images:
+    """A picture with a longer side of so many pixels, or of more, so that the shorter has at least `least`.
+
+    Raises RequestError for one that is more than 16 times as long as wide.
+    """
+    rows, columns = picture.shape[:2]
+    share = max(rows, columns) / min(rows, columns)
+    if share > NARROWEST:
+        raise RequestError(f"a picture of {columns} x {rows} pixels is too narrow to learn from; cut it")
+    return resized(picture, max(longer, math.ceil(least * share)), least)
 
 
 def brightness(picture: Images) -> Images:

@@ -2,7 +2,7 @@
 
 A pixel depends on its surroundings, which each tile overlaps, and by instance normalisation on the mean and variance of
 the maps over the whole picture. These are computed first, layer after layer, each in a pass over the tiles with those
-before it known. So there are no seams, at the price of about eight times the compute.
+before it known. So there are no seams, at the price of about seven times the compute.
 """
 
 from __future__ import annotations

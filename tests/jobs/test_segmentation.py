@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from striate import Recipe, RequestError, evaluate, export, load, pack, train
-from striate.errors import Stopped
+from striate.errors import Stopped, WorkError
 from striate.jobs.predict_masks import largest, predict_masks
 from striate.jobs.run import Run
 
@@ -122,6 +122,35 @@ def test_logits_are_enlarged_before_they_are_compared() -> None:
     assert largest(logits, (8, 2)).tolist() == [[0, 0, 0, 1, 1, 1, 1, 1]] * 2  # nearest would give four of each
 
 
+@pytest.mark.parametrize("to", [pytest.param("onnx", marks=pytest.mark.slow), "openvino"])
+def test_an_exported_graph_gives_each_pixels_probabilities(decoder: Run, discs: Path, tmp_path: Path, to: str) -> None:
+    path = tmp_path / ("model.onnx" if to == "onnx" else "model.xml")
+    done = export(decoder.folder, to=to, out=path)
+    assert done.agreement >= 0.995 and done.images >= 100
+    assert done.outputs == ("probabilities [N, 2, 64, 64]",)
+    images = np.asarray(Image.open(discs / "images" / "i00.png"))[None]
+    if to == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        (found,) = session.run(["probabilities"], {"images": images})
+    else:
+        import openvino
+
+        (found,) = openvino.Core().compile_model(str(path), "CPU")([images]).values()
+    assert found.shape == (1, 2, 64, 64) and np.allclose(found.sum(axis=1), 1, atol=1e-5)
+    (predicted,) = load(decoder.folder, engine="torch").predict(discs / "images" / "i00.png")
+    assert (found[0].argmax(axis=0) == predicted.value).mean() > 0.99
+
+
+@pytest.mark.slow
+def test_a_net_with_unpooling_is_exported_to_onnx_alone(scratch: Run, tmp_path: Path) -> None:
+    assert export(scratch.folder, to="onnx", out=tmp_path / "enet.onnx").agreement >= 0.995
+    with pytest.raises(WorkError, match="OpenVINO cannot compute enet_tiny in float32; export it to onnx"):
+        export(scratch.folder, to="openvino", out=tmp_path / "enet.xml")
+    assert not (tmp_path / "enet.xml").exists()
+
+
 def test_a_predictor_gives_masks(decoder: Run, discs: Path) -> None:
     (found,) = load(decoder.folder).predict(discs / "images" / "i00.png")
     assert found.value.shape == (64, 64) and set(np.unique(found.value)) == {0, 1}
@@ -169,7 +198,12 @@ def test_what_masks_do_not_have_is_refused_in_one_line(decoder: Run, discs: Path
         evaluate(decoder.folder, discs, views="flip", engine="torch")
     with pytest.raises(RequestError, match="holds no masks"):
         pack(discs, out=tmp_path / "a.pack")
+<<<<<<< HEAD
     with pytest.raises(RequestError, match="masks and boxes are not exported"):
         export(decoder.folder, to="onnx", out=tmp_path / "a.onnx")
+=======
+    with pytest.raises(RequestError, match="exported in float32, not int8"):
+        export(decoder.folder, to="onnx", out=tmp_path / "a.onnx", precision="int8")
+>>>>>>> style
     with pytest.raises(RequestError, match="it predicts no masks"):
         predict_masks("efficientnet_lite0", [discs / "images"], out=tmp_path / "no")

@@ -94,7 +94,7 @@ def test_the_picture_is_shown_while_it_grows(folder: Path, monkeypatch: pytest.M
     shown: list[Images] = []
     with Progress().bar("Painting", 6) as bar:
         done = painting.paint(
-            pixels(folder / "photo.png"), stripes(90, 90), vgg16_trunk(), painting.Choices(128), shown.append, bar
+            pixels(folder / "photo.png"), stripes(60, 200), vgg16_trunk(), painting.Choices(128), shown.append, bar
         )
     assert [one.shape for one in shown] == [(48, 64, 3), (96, 128, 3), (96, 128, 3)]
     assert np.array_equal(shown[-1], done.picture)
@@ -240,3 +240,6 @@ def test_a_picture_too_narrow_for_the_network_is_refused(folder: Path) -> None:
     Image.new("RGB", (400, 30)).save(folder / "wide.png")
     with pytest.raises(RequestError, match="400 x 30 pixels becomes 64 x 5 at size 64"):
         striate.style(folder / "wide.png", folder / "painting.png", out=folder / "no.png", size=64)
+    Image.new("RGB", (600, 30)).save(folder / "frieze.png")
+    with pytest.raises(RequestError, match="600 x 30 pixels is too narrow"):
+        striate.style(folder / "photo.png", folder / "frieze.png", out=folder / "no.png", size=64)
