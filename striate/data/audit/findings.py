@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +16,7 @@ from striate.data.audit.memory import Record
 from striate.data.sources.base import SUFFIXES, Item, Oddity
 from striate.errors import printable
 from striate.pixels import POLICIES
-from striate.tasks import Task
+from striate.tasks import Target, Task
 
 SET_ASIDE = {
     "unreadable": "could not be read from disk",
@@ -175,12 +175,14 @@ def kept_findings(
     told: remarks that the source itself has, by the kind of their finding.
     """
     here = {entry.item.key for entry in usable}
+    # In a cropped or mirrored picture the same objects have other boxes.
+    seen: Callable[[Target], object] = task.text if task.boxes else _itself
     groups: dict[str, list[Keys]] = defaultdict(list)
     for members in equal:
         for kind in ["duplicate", *_conflicts([usable[place].item for place in members])]:
             groups[kind].append(tuple(usable[place].item.key for place in members))
     for members in near:
-        for kind in _conflicts([usable[place].item for place in members]) or ["duplicate"]:
+        for kind in _conflicts([usable[place].item for place in members], seen) or ["duplicate"]:
             groups[f"near-{kind}"].append(tuple(usable[place].item.key for place in members))
     single: dict[str, list[Remarked]] = {
         "mistyped": [
@@ -205,10 +207,14 @@ def kept_findings(
     return findings
 
 
-def _conflicts(items: Sequence[Item]) -> list[str]:
-    """Conflicts among duplicates: contradicting targets, or leakage between parts."""
+def _itself(target: Target) -> object:
+    return target
+
+
+def _conflicts(items: Sequence[Item], seen: Callable[[Target], object] = _itself) -> list[str]:
+    """Conflicts among duplicates: contradicting targets, or leakage between parts. seen: what of a target counts."""
     parts = {item.part for item in items}
-    found = ["contradiction"] if len({item.target for item in items}) > 1 else []
+    found = ["contradiction"] if len({seen(item.target) for item in items}) > 1 else []
     return found + (["leak"] if "train" in parts and parts & {"val", "test"} else [])
 
 
