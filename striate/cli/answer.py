@@ -10,8 +10,8 @@ from typing import Any
 from striate.progress import Progress
 
 SOURCES = (
-    "folder of class folders, folder with images/ and masks/, manifest (.csv, .jsonl, .json), .npz or .pack file, "
-    "IDX or CIFAR files, or named set (faces, digits, ...)"
+    "folder of class folders, folder with images/ and masks/ or boxes, manifest (.csv, .jsonl, .json), .npz or .pack "
+    "file, IDX or CIFAR files, or named set (faces, digits, ...)"
 )
 LAYOUTS = ("auto", "parts", "classes")
 LAYOUT_HELP = "how a folder is read: parts such as train/ and val/, or every folder a class (default: by their names)"

@@ -92,10 +92,10 @@ def decoded(raw: NDArray[np.float32], side: int) -> NDArray[np.float32]:
         count = side // stride
         rows, columns = np.divmod(np.arange(count * count), count)
         grids.append(np.stack([columns, rows], 1))
-        strides.append(np.full((count * count, 1), stride))
-    found, stride = raw.copy(), np.concatenate(strides).astype(np.float32)
-    found[:, :2] = (raw[:, :2] + np.concatenate(grids)) * stride
-    found[:, 2:4] = np.exp(raw[:, 2:4]) * stride
+        strides.append(np.full((count * count, 1), stride, np.float32))
+    found, scale = raw.copy(), np.concatenate(strides)
+    found[:, :2] = (raw[:, :2] + np.concatenate(grids)) * scale
+    found[:, 2:4] = np.exp(raw[:, 2:4]) * scale
     return found
 
 

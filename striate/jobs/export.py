@@ -96,15 +96,10 @@ def export(
 ) -> Exported:
     """Export a model to one of `FORMATS`: images in, probabilities or values out.
 
-<<<<<<< HEAD
     "onnx" and "openvino" take uint8 RGB images [N, height, width, 3] of any size. The files of the others take images
-    that were cropped and resized to the network's size, and `notes` says how. The graph is compared with
-    `striate predict` on images of `images` (default: the training data of the model).
-=======
-    Of a segmenter, the probabilities of each pixel, [N, classes, height, width] at the size of the network's input.
-
-    The graph is compared with `striate predict` on images of `images` (default: the training data of the model).
->>>>>>> style
+    that were cropped and resized to the network's size, and `notes` says how. Of a segmenter, the probabilities of each
+    pixel, [N, classes, height, width] at the size of the network's input. The graph is compared with `striate predict`
+    on images of `images` (default: the training data of the model).
     precision: "float32", or "int8": the backbone is quantised, calibrated on labelled `images` and checked as by
     `striate.quantize`. Raises WorkError, and writes nothing, if int8 is refused, if under 99.5 % of the predictions
     agree (98 % for int8) or if a probability differs by over 0.02 (any difference for int8).
@@ -147,12 +142,10 @@ def _check(model: AnyModel, precision: str) -> None:
     if precision == "int8" and isinstance(model, Ensemble):
         raise RequestError("an ensemble is exported in float32, not int8")
     for member in model.members if isinstance(model, Ensemble) else (model,):
-<<<<<<< HEAD
-        member.task.require_vectors("masks and boxes are not exported")
-=======
         if precision == "int8":
             member.task.require_vectors("models of masks are exported in float32, not int8")
->>>>>>> style
+        if member.task.boxes or member.task.searched:
+            member.task.require_vectors("boxes and masks are not exported")
         if member.classifier:
             raise RequestError(
                 f"the head of the model ({member.net}) is {IN_WORDS.get(member.classifier, member.classifier)}, which "
@@ -175,7 +168,6 @@ def _finite(predictor: ImagePredictor, crop: Images) -> list[NDArray[np.float32]
     return [row] if distance is None else [row, np.asarray(distance, np.float32)]
 
 
-<<<<<<< HEAD
 def _check_format(model: AnyModel, to: str, precision: str) -> None:
     """Raise RequestError for a model that this format does not hold."""
     if to not in CROPPED:
@@ -184,15 +176,12 @@ def _check_format(model: AnyModel, to: str, precision: str) -> None:
         raise RequestError(f"an ensemble is exported to onnx or openvino, not to {to}")
     if precision != "float32":
         raise RequestError(f"int8 is exported to onnx or openvino, not to {to}")
+    model.task.require_vectors(f"masks are exported to onnx or openvino, not to {to}")
 
 
 def _outputs(model: AnyModel, to: str) -> tuple[str, ...]:
-    first = f"{model.task.output_name} [N, {model.task.outputs}]"
-=======
-def _outputs(model: AnyModel) -> tuple[str, ...]:
     size = [f"{model.pixels.height}, {model.pixels.width}"] if isinstance(model, Model) and model.task.dense else []
     first = f"{model.task.output_name} [N, {', '.join([str(model.task.outputs), *size])}]"
->>>>>>> style
     members = model.members if isinstance(model, Ensemble) else (model,)
     known = all(map(OODDetector.of, members)) and to not in CROPPED
     return (first, "distances [N]") if known else (first,)
@@ -270,16 +259,11 @@ def _compare(
                 continue  # the audit lists it
             for scale in scales:
                 reference, given = (seen, whole) if scale == 1 else (_scaled(whole, scale),) * 2
-<<<<<<< HEAD
-                found.append([output[0] for output in graph(np.array(given)[None])])
-                expected.append(wanted(predictor.view.apply(reference)[None])[: len(found[-1])])
-=======
-                expected.append(wanted(predictor.view.apply(reference)[None]))
                 outputs = graph(np.array(given)[None])
                 if predictor.task.dense:  # compared as masks: the probabilities of all images would fill the memory
                     outputs[0] = predictor.task.predictions(outputs[0])
                 found.append([output[0] for output in outputs])
->>>>>>> style
+                expected.append(wanted(predictor.view.apply(reference)[None])[: len(found[-1])])
     if len(expected) < 100:
         raise RequestError(
             f"only {len(expected)} comparisons could be made, and 100 are needed; give more images with --images"

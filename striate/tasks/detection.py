@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -173,8 +173,3 @@ def _apart(one: NDArray[Any], other: NDArray[Any]) -> float:
     # Each object against the nearest of the other image: their order may differ where scores are close.
     gaps = np.abs(a[:, None] - b[None]).max(axis=2)
     return float(min(1.0, gaps.min(axis=1).max()))
-
-
-def objects_of(boxes: Sequence[tuple[int, float, float, float, float]]) -> tuple[tuple[float, ...], ...]:
-    """Objects of a target from (class, x1, y1, x2, y2): no crowds, and the area that of the box."""
-    return tuple((name, x1, y1, x2, y2, 0, (x2 - x1) * (y2 - y1)) for name, x1, y1, x2, y2 in boxes)

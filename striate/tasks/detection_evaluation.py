@@ -180,7 +180,10 @@ def figures_section(evaluation: DetectionEvaluation) -> Section:
 def mistakes_section(evaluation: DetectionEvaluation, examples: Sequence[Example]) -> Section:
     """The images with the most mistakes: the true boxes beside the predicted ones."""
     if not examples:
-        return Section("mistakes", "Worst images", (Text("No pictures of them are available.", "quiet"),))
+        why = (
+            "No pictures of them are available." if evaluation.worst(1) else "Every object was found, and nothing else."
+        )
+        return Section("mistakes", "Worst images", (Text(why, "quiet"),))
     pictures: list[Picture] = []
     for one in examples[:SHOWN]:
         _, missed, wrong = evaluation.mistakes[one.row].tolist()

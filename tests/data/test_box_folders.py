@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -154,6 +155,19 @@ def test_boxes_are_audited(tmp_path: Path) -> None:
     assert found["degenerate-box"] == ("images/a.png (cat 4 4 4 20)",)
     assert found["outside-box"] == ("images/a.png (cat 69 1 90 20 in 60 x 40)",)
     assert "cat 29 19 75 40" in found["cut-box"][0] and "images/a.png" in found["double-box"][0]
+
+
+def test_a_mirrored_picture_with_moved_boxes_is_no_contradiction(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    blocks = np.random.default_rng(0).integers(0, 255, (8, 12, 3)).astype(np.uint8)
+    image = Image.fromarray(blocks).resize((300, 200), Image.Resampling.BICUBIC)
+    for name, picture_of in (("a", image), ("b", image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))):
+        picture_of.save(tmp_path / "images" / f"{name}.png")
+    voc(tmp_path / "annotations" / "a.xml", [("cat", (11, 11, 40, 30))], size=(300, 200))
+    voc(tmp_path / "annotations" / "b.xml", [("cat", (261, 11, 290, 30))], size=(300, 200))
+    assert [one.kind for one in audit(tmp_path).findings] == ["near-duplicate"]
+    voc(tmp_path / "annotations" / "b.xml", [("dog", (261, 11, 290, 30))], size=(300, 200))
+    assert "near-contradiction" in [one.kind for one in audit(tmp_path).findings]
 
 
 def test_unknown_classes_and_other_formats_are_told(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_what_boxes_do_not_have_is_refused_in_one_line(head: Run, shapes: Path, 
             train(shapes, out=tmp_path / "no", recipe=recipe().updated(keys))
     with pytest.raises(RequestError, match="no views to average over"):
         evaluate(head.folder, shapes, views="flip", engine="torch")
-    with pytest.raises(RequestError, match="boxes are not exported"):
+    with pytest.raises(RequestError, match="boxes and masks are not exported"):
         export(head.folder, to="onnx", out=tmp_path / "a.onnx")
     with pytest.raises(RequestError, match="it predicts no boxes"):
         predict_boxes("efficientnet_lite0", [shapes / "images"])

@@ -198,12 +198,7 @@ def test_what_masks_do_not_have_is_refused_in_one_line(decoder: Run, discs: Path
         evaluate(decoder.folder, discs, views="flip", engine="torch")
     with pytest.raises(RequestError, match="holds no masks"):
         pack(discs, out=tmp_path / "a.pack")
-<<<<<<< HEAD
-    with pytest.raises(RequestError, match="masks and boxes are not exported"):
-        export(decoder.folder, to="onnx", out=tmp_path / "a.onnx")
-=======
     with pytest.raises(RequestError, match="exported in float32, not int8"):
         export(decoder.folder, to="onnx", out=tmp_path / "a.onnx", precision="int8")
->>>>>>> style
     with pytest.raises(RequestError, match="it predicts no masks"):
         predict_masks("efficientnet_lite0", [discs / "images"], out=tmp_path / "no")

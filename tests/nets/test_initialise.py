@@ -33,6 +33,7 @@ CHECKSUMS = {
     "enet_encoder_tiny": 10.17552,
     "enet_tiny": 0.76607,
     "fcn_lite_tiny": -30.24932,
+    "fcos_lite_tiny": -23.89783,
     "fractalnet_tiny": 3.54667,
     "googlenet_tiny": 11.57380,
     "graph_net_tiny": 1.54640,

@@ -180,7 +180,7 @@ def kept_findings(
         for kind in ["duplicate", *_conflicts(task, [usable[place].item for place in members])]:
             groups[kind].append(tuple(usable[place].item.key for place in members))
     for members in near:
-        for kind in _conflicts(task, [usable[place].item for place in members]) or ["duplicate"]:
+        for kind in _conflicts(task, [usable[place].item for place in members], near=True) or ["duplicate"]:
             groups[f"near-{kind}"].append(tuple(usable[place].item.key for place in members))
     single: dict[str, list[Remarked]] = {
         "mistyped": [
@@ -205,10 +205,14 @@ def kept_findings(
     return findings
 
 
-def _conflicts(task: Task, items: Sequence[Item]) -> list[str]:
-    """Conflicts among duplicates: contradicting targets, or leakage between parts."""
-    parts = {item.part for item in items}
-    found = ["contradiction"] if task.contradictory([item.target for item in items]) else []
+def _conflicts(task: Task, items: Sequence[Item], *, near: bool = False) -> list[str]:
+    """Conflicts among duplicates: contradicting targets, or leakage between parts.
+
+    near: near-duplicates: in a cropped or mirrored picture the same objects have other boxes.
+    """
+    targets, parts = [item.target for item in items], {item.part for item in items}
+    differ = len(set(map(task.text, targets))) > 1 if near and task.boxes else task.contradictory(targets)
+    found = ["contradiction"] if differ else []
     return found + (["leak"] if "train" in parts and parts & {"val", "test"} else [])
 
 

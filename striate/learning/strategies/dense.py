@@ -58,7 +58,7 @@ class _Defaults:
 
 
 MASKS = _Defaults({"train.epochs": 20, "optimizer.lr": 2e-3}, {"train.epochs": 12, "optimizer.lr": 5e-4}, 20)
-BOXES = _Defaults({"train.epochs": 20, "optimizer.lr": 2e-3}, {"train.epochs": 24, "optimizer.lr": 1e-3}, 12)
+BOXES = _Defaults({"train.epochs": 20, "optimizer.lr": 2e-3}, {"train.epochs": 12, "optimizer.lr": 1e-3}, 12)
 
 
 def train(
