@@ -33,6 +33,7 @@ from striate.tuning.architecture.search import Study, run_study
 from striate.tuning.architecture.space import Point
 from striate.tuning.architecture.trial import Judge, Trial, trial_recipe
 
+COMMAND = "python benchmarks/architecture_search.py WORK"
 IMAGES, EPOCHS, AGAIN = 400, 5, 2  # of a trial; trainings of a found network from other seeds
 
 
@@ -58,7 +59,15 @@ def main() -> None:
     rows = [_row(name, found, judge, chosen.trials) for name, found in studies.items()]
     rows.append(_noise(judge, studies["random"][0]))
     seconds = sum(trial.seconds for trial in judge.known.values())
-    rows.append({"what": "all trainings", "networks": len(judge.known), "seconds": round(seconds, 1)})
+    rows.append(
+        {
+            "what": "all trainings",
+            "command": COMMAND,
+            "n": 1,
+            "networks": len(judge.known),
+            "seconds": round(seconds, 1),
+        }
+    )
     for row in rows:
         print(row)
     write_record("architecture-search", rows, ("striate", "torch", "numpy"))
@@ -100,6 +109,8 @@ def _row(name: str, studies: list[Study], judge: Judged, trials: int) -> dict[st
     ]
     return {
         "what": f"{name}, {trials} trials, {len(studies)} seeds",
+        "command": COMMAND,
+        "n": len(studies),
         "best reward": _summary(rewards),
         "mean reward of the last half": _summary(later),
         f"found network trained {AGAIN} times more": _summary(again),
@@ -117,6 +128,8 @@ def _noise(judge: Judged, study: Study) -> dict[str, object]:
     within = [statistics.stdev(judge.reseeded(seed)(point).reward for seed in range(5)) for point in points]
     return {
         "what": "noise of a trial",
+        "command": COMMAND,
+        "n": len(points),
         "deviation over training seeds": round(statistics.mean(within), 4),
         "deviation over networks": round(statistics.stdev(trial.reward for trial in study.trials), 4),
         "validation images": len(judge.judge.validation),

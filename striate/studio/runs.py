@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from striate.learning.run_folder import LOG, MODEL, RECIPE, REPORT, unfinished
+from striate.model.file import description
 from striate.studio.files import is_locked, read_lines
 from striate.studio.index import Index
+from striate.tasks import Task
+from striate.tasks.registry import task_from_dict
 from striate.web.refusals import Refused
 
 SETTLED = 3.0  # seconds after which a log is asked for its lock: a run that starts now must find it free
@@ -130,6 +133,12 @@ def _summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
                 facts["interval"] = line.get("interval")
     step = max(1, math.ceil(len(points) / POINTS))
     return facts | {"points": points[::step]}
+
+
+def task_of(model: Path) -> Task:
+    """The task of a model file. Raises RequestError, KeyError or TypeError for a file that is none."""
+    said = description(model)
+    return task_from_dict(said["task"], tuple(map(str, said["classes"])))
 
 
 def _finite(value: Any) -> bool:

@@ -12,16 +12,15 @@ from fastapi.responses import FileResponse, Response
 
 from striate.errors import RequestError
 from striate.learning.run_folder import MODEL
-from striate.model.file import description
 from striate.studio import results
 from striate.studio.held_out import data_of
 from striate.studio.jobs import Job
 from striate.studio.names import file_stem
+from striate.studio.runs import task_of
 from striate.studio.studio import Studio
 from striate.web.refusals import Refused
 
 ONNX = "model.onnx"
-OUTPUT = {"classification": "probabilities", "multilabel": "probabilities"}
 WITH_STRIATE = """import striate
 
 model = striate.load("{file}.safetensors")
@@ -44,10 +43,6 @@ image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
 output = session.run(["{output}"], {{"images": np.asarray(image)[None]}})[0][0]
 print({said})
 """
-SAID = {
-    "classification": "names[output.argmax()], output.max()",
-    "multilabel": "dict(zip(names, output))",
-}
 
 
 def add(app: FastAPI, studio: Studio) -> None:
@@ -122,17 +117,17 @@ def _exported(studio: Studio, name: str) -> dict[str, Any]:
 def _told(studio: Studio, name: str) -> dict[str, Any]:
     path, place, file = studio.runs.file(name, MODEL), shlex.quote(studio.runs.place(name)), _stem(name)
     try:
-        task = str(description(path)["task"]["kind"])
-        problem = ""
+        task = task_of(path)
     except (RequestError, KeyError, TypeError) as error:
-        task, problem = "", f"The model cannot be opened: {error}"
-    output = OUTPUT.get(task, "numbers")
-    said = SAID.get(task, "dict(zip(names, output))")
+        return {"problem": f"The model cannot be opened: {error}"}
+    said = "names[output.argmax()], output.max()" if task.one_class else "dict(zip(names, output))"
+    sure = task.activation != "identity" and not task.by_steps
     return {
-        "problem": problem, "task": task, "size": path.stat().st_size, "export": _exported(studio, name), "file": file,
+        "problem": "", "size": path.stat().st_size,
+        "exported": not (task.boxes or task.searched), "export": _exported(studio, name), "file": file,
         "with_striate": WITH_STRIATE.format(
-            file=file, said="found.label, found.confidence" if task in SAID else "found.label"
+            file=file, said="found.label, found.confidence" if sure else "found.label"
         ),
-        "with_onnx": WITH_ONNX.format(file=file, output=output, said=said),
+        "with_onnx": WITH_ONNX.format(file=file, output=task.output_name, said="output.shape" if task.dense else said),
         "serve": f"striate serve {file}={place}\ncurl --data-binary @photo.jpg {json.dumps('http://127.0.0.1:8000/predict?top=3')}",
     }  # fmt: skip

@@ -11,10 +11,10 @@ from fastapi.responses import Response
 
 from striate.errors import RequestError
 from striate.learning.run_folder import MODEL
-from striate.model.file import description
 from striate.serving.schemas import IMAGE_BODY
 from striate.studio.datasets import DataSet
 from striate.studio.held_out import data_of
+from striate.studio.runs import task_of
 from striate.studio.studio import Studio
 
 PART = "train"  # of a set that has parts: what was tried is trained on, never measured on
@@ -45,14 +45,13 @@ def add(app: FastAPI, studio: Studio) -> None:
 def _told(studio: Studio, name: str) -> dict[str, Any]:
     """The classes of a model, and where a wrong answer can go."""
     try:
-        said = description(studio.runs.file(name, MODEL))
-        kind, classes = str(said["task"]["kind"]), [str(one) for one in said["classes"]]
+        task = task_of(studio.runs.file(name, MODEL))
     except (RequestError, KeyError, TypeError) as error:
         return {"problem": f"The model cannot be opened: {error}"}
     data = data_of(studio, name)
-    told: dict[str, Any] = {"classes": classes, "data": data.number if data else 0}
-    if kind != "classification":
-        return told | {"why_not": f"This model is of the task {kind}, whose targets are not folders of images: a "
+    told: dict[str, Any] = {"classes": list(task.names), "data": data.number if data else 0}
+    if not task.one_class:
+        return told | {"why_not": f"This model is of the task {task.kind}, whose targets are not folders of images: a "
                        "wrong answer is corrected in the table or the masks that it was trained on."}  # fmt: skip
     made = [one for one in studio.data.all() if one.made]
     made.sort(key=lambda one: one is not data)

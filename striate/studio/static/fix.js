@@ -43,6 +43,10 @@ function begin() {
       element("figure", {}, element("img", { src: picture(image, 96), alt: text }), element("figcaption", { textContent: text }))));
   }
 
+  // One after another: a key that is pressed while an answer is on its way is meant for what that answer shows.
+  let before = Promise.resolve();
+  const inTurn = (act) => { before = before.then(act); };
+
   async function decide(decision, to = "") {
     const many = choice.chosen();
     const images = many.length > 1 ? many : [Number(figures[current].dataset.image)];
@@ -65,20 +69,20 @@ function begin() {
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
-    if (button.dataset.class !== undefined) decide("relabel", button.dataset.class);
-    else if (button.dataset.decide) decide(button.dataset.decide);
-    else if (button.dataset.step) show(current + Number(button.dataset.step));
-    else if ("undo" in button.dataset) undo();
+    if (button.dataset.class !== undefined) inTurn(() => decide("relabel", button.dataset.class));
+    else if (button.dataset.decide) inTurn(() => decide(button.dataset.decide));
+    else if (button.dataset.step) inTurn(() => show(current + Number(button.dataset.step)));
+    else if ("undo" in button.dataset) inTurn(undo);
   });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const key = event.key.toLowerCase();
-    if (/^[1-9]$/.test(key) && buttons[key - 1]) decide("relabel", buttons[key - 1].dataset.class);
-    else if (key === "d") decide("drop");
-    else if (key === "k") decide("keep");
-    else if (key === "u") undo();
-    else if (!strip.contains(document.activeElement) && key === "arrowright") show(current + 1);
-    else if (!strip.contains(document.activeElement) && key === "arrowleft") show(current - 1);
+    if (/^[1-9]$/.test(key) && buttons[key - 1]) inTurn(() => decide("relabel", buttons[key - 1].dataset.class));
+    else if (key === "d") inTurn(() => decide("drop"));
+    else if (key === "k") inTurn(() => decide("keep"));
+    else if (key === "u") inTurn(undo);
+    else if (!strip.contains(document.activeElement) && key === "arrowright") inTurn(() => show(current + 1));
+    else if (!strip.contains(document.activeElement) && key === "arrowleft") inTurn(() => show(current - 1));
   });
   function mark(made) {
     for (const one of figures) {
