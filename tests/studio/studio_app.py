@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
@@ -63,7 +64,14 @@ class Running:
         sent |= dict(headers or {})
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
-            connection.request(method, path, body, {name: value for name, value in sent.items() if value})
+            connection.putrequest(method, path, skip_host="Host" in sent)
+            content = body if isinstance(body, bytes) else b""
+            for name, value in ({"Content-Length": str(len(content))} | sent).items():
+                if value:
+                    connection.putheader(name, value)
+            connection.endheaders()
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may be refused before all is sent
+                connection.send(content)
             answer = connection.getresponse()
             return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
         finally:
