@@ -61,7 +61,8 @@ def studio(
     address = address or Address()
     with opened(folder, root, address, progress.say) as running:
         progress.stage("serve")
-        progress.say(f"Open {running.login}; Ctrl-C stops the studio, and its jobs go on")
+        progress.say("Ctrl-C stops the studio, and its jobs go on. Open this address:")
+        progress.say(running.login)  # alone, so that a terminal links the whole of it and no more
         running.server.run()
     return Closed(str(running.folder), running.url)
 
