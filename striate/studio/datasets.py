@@ -12,8 +12,9 @@ import secrets
 import shlex
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ class Listed:
 class DataSet:
     """One data set. number: in addresses. path: a folder, or the name of a set of a package. folder: the studio's own.
 
-    made: whether the studio made the folder, so that images can be added. inside: whether it may be opened.
+    made: whether the studio made the folder, so that images can be added. inside: tells whether it may be opened: a
+    link may have taken its place.
     """
 
     number: int
@@ -64,7 +66,7 @@ class DataSet:
     path: str
     folder: Path
     made: bool
-    inside: bool = True
+    inside: Callable[[], bool] = lambda: True
     journal: Journal = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,7 +92,7 @@ class DataSet:
 
     def require_inside(self) -> None:
         """Raise RequestError for a set that is not where this studio may open folders."""
-        if not self.inside:
+        if not self.inside():
             raise RequestError(f"{shown(self.path, 200)} is not below the root that this studio was started with")
 
     @property
@@ -201,8 +203,8 @@ class DataSets:
         told = read_json(folder / "data.json")
         name, path, made = (told.get(key) for key in ("name", "path", "made"))
         if isinstance(name, str) and isinstance(path, str):
-            number, inside = int(folder.name), _is_inside(path, self.root, self.home, made=made is True)
-            self._known[number] = DataSet(number, name, path, folder, made is True and inside, inside)
+            number, inside = int(folder.name), partial(_is_inside, path, self.root, self.home, made=made is True)
+            self._known[number] = DataSet(number, name, path, folder, made is True and inside(), inside)
 
     def _write(self, name: str, path: str, *, made: bool) -> DataSet:
         number = max([0, *(int(one.name) for one in self._own.iterdir() if one.name.isdecimal())]) + 1
@@ -214,9 +216,13 @@ class DataSets:
 
 def _is_inside(path: str, root: Path, home: Path, *, made: bool) -> bool:
     """Whether a set that `.studio/` names may be opened: that folder may be a stranger's, and the root another now."""
-    if made:
-        return Path(path).parent.resolve() == (home / "data").resolve() and not Path(path).is_symlink()
-    return path in PACKAGED or (Path(path).is_absolute() and Path(path).resolve().is_relative_to(root.resolve()))
+    try:
+        if made:
+            return Path(path).parent.resolve() == (home / "data").resolve() and not Path(path).is_symlink()
+        below = Path(path).is_absolute() and Path(path).resolve().is_relative_to(root.resolve())
+        return path in PACKAGED or below
+    except (OSError, ValueError, RuntimeError):  # a NUL, links in a circle
+        return False
 
 
 def _ordinary(folder: Path) -> bool:

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from striate.errors import RequestError
+from striate.interop.readers.layers import Builder
 from striate.interop.readers.mxnet import read_params
 from striate.interop.readers.opening import read_network
 from striate.interop.readers.ordered import read_arrays
@@ -146,6 +147,12 @@ def test_lengths_that_are_declared_are_held_against_what_is_there(case: str) -> 
         assert tracemalloc.get_traced_memory()[1] < MEMORY
     finally:
         tracemalloc.stop()
+
+
+def test_one_array_of_a_file_does_not_become_that_of_any_number_of_layers() -> None:
+    shared = np.broadcast_to(np.zeros((), np.float32), (2**14, 2**16))
+    with pytest.raises(RequestError, match=r"'l' .*arrays .* more than 4,294,967,296 bytes"):
+        Builder("any", (3, 8, 8)).add("linear", (Builder.INPUT,), "l", {}, {"weight": shared, "bias": np.zeros(1)})
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

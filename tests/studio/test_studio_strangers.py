@@ -39,7 +39,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     (own / "jobs" / "9").mkdir()
     (own / "jobs" / "9" / JOB).write_text(json.dumps({"kind": "audit", "arguments": ["audit", "x"], "shown": ""}))
     (own / "jobs" / "9" / "stderr").write_text('{"event": "bar", "bar": []}\n{"event": "bar", "bar": {}}\n[[[[\n')
-    for number, path, made in ((1, "--fix-list=/evil", False), (2, str(base), False), (3, str(base), True)):
+    for number, path, made in ((1, "--fix-list=/evil", False), (2, str(base), False), (3, "a\0b", True)):
         folder = own / "data" / str(number)
         folder.mkdir(parents=True)
         (folder / "data.json").write_text(json.dumps({"name": "evil", "path": path, "made": made}))
@@ -90,11 +90,21 @@ def test_command_lines_of_jobs_write_below_the_folder(tmp_path: Path) -> None:
 
 def test_data_outside_the_root_are_told_of_and_not_opened(app: Running) -> None:
     for number in (1, 2, 3):
-        assert "not below the root" in app.api("GET", f"/api/data/{number}")["error"]
+        assert "not below the root" in app.api("GET", f"/api/data/{number}")["error"], number
         assert app.get(f"/data/{number}").status == 200
         for call in ("audit", "train", "command"):
             assert app.ask("POST", f"/api/data/{number}/{call}", {}).status == 400
         assert app.upload(number, "dark", encoded(1)).status == 409
+
+
+def test_a_link_in_the_place_of_opened_data_is_not_followed(app: Running, tmp_path: Path) -> None:
+    folder = make_folder(app.studio.root / "swapped", 2)
+    number = app.api("POST", "/api/data", {"path": "swapped"})["number"]
+    make_folder(tmp_path / "outside" / "secret", 1)
+    folder.rename(tmp_path / "gone")
+    folder.symlink_to(tmp_path / "outside" / "secret")
+    assert "not below the root" in app.api("GET", f"/api/data/{number}")["error"]
+    assert "dark" not in app.get(f"/data/{number}").text
 
 
 def test_links_in_made_data_lead_no_upload_out(app: Running, tmp_path: Path) -> None:
