@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -11,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from studio_app import Running, encoded, make_folder, running
+from studio_app import PATIENCE, Running, encoded, make_folder, running
 
 from striate.learning.run_folder import LOG
 from striate.studio import jobs
@@ -151,6 +153,18 @@ def test_labels_can_be_written(app: Running) -> None:
         assert app.ask("POST", f"/api/data/{number}/decisions", wanted).status == 400, label
     assert app.ask("GET", f"/data/{number}/decisions.csv").status == 200
     assert app.ask("GET", f"/data/{number}/pictures/{word}/0?side={10**30}").status == 400
+
+
+def test_a_connection_queues_few_requests(app: Running) -> None:
+    one = f"GET /static/page.js HTTP/1.1\r\nHost: 127.0.0.1:{app.port}\r\n\r\n".encode()
+    for count, answered in ((30, True), (3000, False)):
+        with socket.create_connection(("127.0.0.1", app.port), PATIENCE) as connection:
+            found = b""
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(one * count)
+                while found.count(b"HTTP/1.1 200") < count and (more := connection.recv(2**16)):
+                    found += more
+            assert (found.count(b"HTTP/1.1 200") == count) == answered
 
 
 def test_cookies_of_others_log_nobody_out() -> None:
