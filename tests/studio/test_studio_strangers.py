@@ -155,6 +155,11 @@ def test_labels_can_be_written(app: Running) -> None:
     assert app.ask("GET", f"/data/{number}/pictures/{word}/0?side={10**30}").status == 400
 
 
+def test_a_log_in_is_short(app: Running) -> None:
+    assert app.ask("POST", "/login", b"token=" + b"x" * 20_000, {"Cookie": ""}).status == 413
+    assert app.ask("POST", "/login", b"token=x", {"Cookie": ""}).status == 401
+
+
 def test_a_connection_queues_few_requests(app: Running) -> None:
     one = f"GET /static/page.js HTTP/1.1\r\nHost: 127.0.0.1:{app.port}\r\n\r\n".encode()
     for count, answered in ((30, True), (3000, False)):
