@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
@@ -10,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from striate.errors import StriateError
+from striate.studio.login import OPEN
 from striate.studio.pages import (
     about,
     api,
@@ -87,6 +90,8 @@ class _BoundedBodies:
 
     def __init__(self, app: ASGIApp, bodies: Bodies) -> None:
         self._app, self._bodies = app, bodies
+        # Of those who have not logged in: they must not take the room of those who have.
+        self._strangers = Bodies(dataclasses.replace(bodies.limits, body=entry.LONGEST, held=64 * entry.LONGEST))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -97,8 +102,9 @@ class _BoundedBodies:
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        bodies = self._strangers if path.startswith(OPEN) else self._bodies
         try:
-            async with self._bodies.body(headers, receive) as content:
+            async with bodies.body(headers, receive) as content:
                 await self._app(scope, _Again(content, receive), send)
         except Gone:
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -35,9 +34,10 @@ class Audited:
 
 
 def start(jobs: Jobs, data: DataSet, *, labels: bool) -> Job:
-    """Audit a data set, by the command line."""
+    """Audit a data set, by the command line. Raises RequestError for one that may not be opened."""
+    data.require_inside()
     words = ["--labels"] if labels else []
-    shown = f"striate audit {shlex.quote(data.command)}{' --labels' if labels else ''} --fix-list {FIXES}"
+    shown = f"striate audit {data.quoted}{' --labels' if labels else ''} --fix-list {FIXES}"
     arguments = ["audit", data.command, *words, "--fix-list", "{job}/" + FIXES]
     return jobs.add("audit", arguments, shown, data=data.number)
 

@@ -6,19 +6,22 @@ pictures of a set are known to pages by number, never by path.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import shlex
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from striate.data.opening import open_source
 from striate.data.sources.base import TICK, Item, Source
 from striate.data.sources.named import PACKAGED
-from striate.errors import RequestError
+from striate.errors import RequestError, shown
 from striate.studio import names
 from striate.studio.decisions import Journal
 from striate.studio.files import read_json, write_json
@@ -54,7 +57,8 @@ class Listed:
 class DataSet:
     """One data set. number: in addresses. path: a folder, or the name of a set of a package. folder: the studio's own.
 
-    made: whether the studio made the folder, so that images can be added.
+    made: whether the studio made the folder, so that images can be added. inside: tells whether it may be opened: a
+    link may have taken its place.
     """
 
     number: int
@@ -62,6 +66,7 @@ class DataSet:
     path: str
     folder: Path
     made: bool
+    inside: Callable[[], bool] = lambda: True
     journal: Journal = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,6 +78,7 @@ class DataSet:
 
     def listed(self) -> Listed:
         """The set, opened; again if its folders have changed. Raises RequestError if it cannot be opened."""
+        self.require_inside()
         with self._lock:
             stamp = _stamp(Path(self.path)) if Path(self.path).is_absolute() else ("",)
             if self._opened is None or stamp is None or stamp != self._stamp:
@@ -84,6 +90,11 @@ class DataSet:
                 self._stamp = stamp or ()
             return self._opened
 
+    def require_inside(self) -> None:
+        """Raise RequestError for a set that is not where this studio may open folders."""
+        if not self.inside():
+            raise RequestError(f"{shown(self.path, 200)} is not below the root that this studio was started with")
+
     @property
     def home(self) -> Path:
         """The folder of a set that was made here."""
@@ -93,6 +104,11 @@ class DataSet:
     def command(self) -> str:
         """The path or name, for the command line."""
         return self.path
+
+    @property
+    def quoted(self) -> str:
+        """As `command`, for a line that people paste into a shell: a folder's name may be anything."""
+        return shlex.quote(self.path)
 
     @property
     def decisions_file(self) -> Path:
@@ -179,14 +195,16 @@ class DataSets:
         for folder in sorted(self.root.iterdir()) if self.root.is_dir() else []:
             if _ordinary(folder) and folder.name not in ("runs", "data"):
                 found.append(folder.name)
-                found += [f"{folder.name}/{one.name}" for one in sorted(folder.iterdir())[:20] if _ordinary(one)]
+                with contextlib.suppress(OSError):  # one that may not be read
+                    found += [f"{folder.name}/{one.name}" for one in sorted(folder.iterdir())[:20] if _ordinary(one)]
         return found[:200]
 
     def _read(self, folder: Path) -> None:
         told = read_json(folder / "data.json")
-        if isinstance(told.get("name"), str) and isinstance(told.get("path"), str):
-            number = int(folder.name)
-            self._known[number] = DataSet(number, told["name"], told["path"], folder, told.get("made") is True)
+        name, path, made = (told.get(key) for key in ("name", "path", "made"))
+        if isinstance(name, str) and isinstance(path, str):
+            number, inside = int(folder.name), partial(_is_inside, path, self.root, self.home, made=made is True)
+            self._known[number] = DataSet(number, name, path, folder, made is True and inside(), inside)
 
     def _write(self, name: str, path: str, *, made: bool) -> DataSet:
         number = max([0, *(int(one.name) for one in self._own.iterdir() if one.name.isdecimal())]) + 1
@@ -194,6 +212,17 @@ class DataSets:
         write_json(folder / "data.json", {"name": name, "path": path, "made": made})
         self._read(folder)
         return self._known[number]
+
+
+def _is_inside(path: str, root: Path, home: Path, *, made: bool) -> bool:
+    """Whether a set that `.studio/` names may be opened: that folder may be a stranger's, and the root another now."""
+    try:
+        if made:
+            return Path(path).parent.resolve() == (home / "data").resolve() and not Path(path).is_symlink()
+        below = Path(path).is_absolute() and Path(path).resolve().is_relative_to(root.resolve())
+        return path in PACKAGED or below
+    except (OSError, ValueError, RuntimeError):  # a NUL, links in a circle
+        return False
 
 
 def _ordinary(folder: Path) -> bool:

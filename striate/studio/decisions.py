@@ -101,10 +101,11 @@ class Journal:
     def _take(self, line: dict[str, Any]) -> None:
         """A line of the file; what is none of ours is passed over."""
         n, images, decision, to = line.get("n"), line.get("images"), line.get("decision"), line.get("to", "")
-        if type(n) is not int:
+        when, undo = line.get("time", 0), line.get("undo", 0)
+        if type(n) is not int or type(undo) is not int or type(when) not in (int, float) or not abs(when) < 1e15:
             return
         self._last = max(self._last, n)
-        if (undone := self._made.get(line.get("undo", 0))) is not None:
+        if (undone := self._made.get(undo)) is not None:
             self._made[undone.n] = Made(undone.n, undone.time, undone.images, undone.decision, undone.to, undone=True)
         elif isinstance(images, list) and all(isinstance(one, str) for one in images) and decision in KINDS:
-            self._made[n] = Made(n, float(line.get("time", 0)), tuple(images), decision, str(to))
+            self._made[n] = Made(n, float(when), tuple(images), str(decision), str(to))

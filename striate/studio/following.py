@@ -31,7 +31,7 @@ class Following:
                 event = json.loads(line)
             except (ValueError, RecursionError):  # of a library, or of the system
                 event = {"event": "message", "text": printable(line.decode("utf-8", "replace"))}
-            if isinstance(event, dict):
+            if isinstance(event, dict) and isinstance(event.get("bar", 0), int):
                 self._take(event)
         return bool(content)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,24 +20,29 @@ from pathlib import Path
 from typing import Any
 
 from striate.storage import write_text
-from striate.studio.files import is_locked, locked_for_append, read_json, write_json
+from striate.studio.files import append_line, is_locked, locked_for_append, read_json, write_json
 from striate.studio.following import Following
 from striate.studio.index import Index
 from striate.studio.runner import EXIT, JOB, RUNNING
 from striate.web.refusals import Refused
 
 TRAIN = "train"  # the kind of a job that waits for others of its kind
+RUNNER = ("-P", "-m", "striate.studio.runner")  # -P: see there
 PERIOD = 0.15  # seconds between two looks at running jobs
 STOPPED = "stopped"
 HIDDEN_WORDS = ("--progress", "jsonl", "--json")  # of a command, where it is shown to people
 ENDED = ("done", "failed", "stopped", "interrupted", "lost")
+# What the command lines of jobs have: the folder may be a stranger's, and a job that waits in it is run unasked.
+_VERBS = ("train", "audit", "show", "inspect", "export")
+_OPTIONS = ("--labels", "--input-size", "--classes", "--option", "--method", "--class", "--to", "--progress", "--json")
+_PATHS = ("--recipe", "--resume", "--out", "--fix-list", "--html")  # whose values lie in the studio's folder
 
 
 @dataclass(eq=False)
 class Job:
     """A job. kind: "train", "audit" or another verb. shown: the command line that does the same. run: of which run.
 
-    data: of which data set. attempt: counts up when it is resumed or started again.
+    data: of which data set. found: in the folder when the studio started, so it may be a stranger's.
     """
 
     number: int
@@ -47,6 +53,7 @@ class Job:
     data: int = 0
     following: Following = field(init=False)
     process: subprocess.Popen[bytes] | None = None
+    found: bool = True
 
     def __post_init__(self) -> None:
         self.following = Following(self.folder / "stderr")
@@ -182,6 +189,7 @@ class Jobs:
                     "data": data, "time": time.time()}  # fmt: skip
             write_json(folder / JOB, told)
             job = self._take(number, told)
+            job.found = False
             self._states[number] = "waiting"
         self._told({"queue": True, **_about(job)})
         return job
@@ -194,7 +202,7 @@ class Jobs:
         if last is not None and self.state(last) in ("running", "waiting"):
             raise Refused(409, f"the run {run!r} is running already")
         place = f"runs/{run}" if (self._home / "runs" / run).is_dir() else f"./{run}"
-        return self.add(TRAIN, ["train", "--resume", place], f"striate train --resume {place}", run=run,
+        return self.add(TRAIN, ["train", "--resume", place], f"striate train --resume {shlex.quote(place)}", run=run,
                         data=last.data if last else 0)  # fmt: skip
 
     def stop(self, job: Job) -> None:
@@ -215,7 +223,9 @@ class Jobs:
 
     def _take(self, number: int, told: dict[str, Any]) -> Job:
         kind, shown, run, data = (told.get(key) for key in ("kind", "shown", "run", "data"))
-        job = Job(number, self._folder / str(number), str(kind), str(shown), str(run or ""), int(data or 0))
+        run = run if isinstance(run, str) and is_name(run) else ""
+        data = data if type(data) is int else 0
+        job = Job(number, self._folder / str(number), str(kind), str(shown), run, data)
         self._jobs[number] = job
         return job
 
@@ -248,13 +258,45 @@ class Jobs:
                 job.process = None
 
     def _start(self, job: Job) -> None:
-        command = [sys.executable, "-m", "striate.studio.runner", str(job.folder)]
+        if job.found and not _may_run(read_json(job.folder / JOB).get("arguments"), self._home):
+            why = {"event": "failed", "text": "this studio did not make this command line, and has not run it"}
+            append_line(job.folder / "stderr", why)
+            write_json(job.folder / EXIT, {"code": 2, "time": time.time()})
+            return  # the next look finds it ended
+        command = [sys.executable, *RUNNER, str(job.folder)]
         with locked_for_append(job.folder / "stderr") as errors, open(job.folder / "stdout", "ab") as output:
             job.process = subprocess.Popen(
                 command, cwd=self._home, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, start_new_session=True
             )
         self._states[job.number] = "running"
         self._told({"state": "running", **_about(job)})
+
+
+def is_name(text: str) -> bool:
+    """Whether a text is the name of a folder in another, and no way out of it."""
+    return bool(text) and not text.startswith(".") and not {"/", "\0"} & set(text)
+
+
+def _may_run(arguments: Any, home: Path) -> bool:
+    """Whether a command line is one of the studio's own: its verbs and options, writing below its folder alone."""
+    if not isinstance(arguments, list) or not all(isinstance(one, str) for one in arguments):
+        return False
+    verb, *words = arguments or [""]
+    for place, word in enumerate(words, 1):
+        option, equals, _ = word.partition("=")
+        if option in _PATHS:
+            if equals or not _is_below("".join(words[place : place + 1]), home):
+                return False
+        elif word.startswith("-") and option not in _OPTIONS:
+            return False
+    return verb in _VERBS
+
+
+def _is_below(value: str, home: Path) -> bool:
+    try:
+        return bool(value) and value[0] != "-" and (home / value).resolve().is_relative_to(home.resolve())
+    except (OSError, ValueError, RuntimeError):  # a NUL, links in a circle
+        return False
 
 
 def _about(job: Job) -> dict[str, Any]:

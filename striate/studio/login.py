@@ -8,7 +8,6 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import Headers
 
@@ -16,6 +15,7 @@ from striate.web.guard import Site, has_token, same
 from striate.web.refusals import Refused
 
 OPEN = ("/login", "/static/", "/favicon.ico")  # without a cookie: nothing of the user's
+MOST_COOKIES = 4  # of our name: another port of the same host may set one, too
 MOST = 50  # browsers that are logged in; the first of more are logged out
 
 
@@ -62,10 +62,7 @@ class Logins:
             raise Refused(403, "a browser says where a request comes from; programs send a token", close=True)
 
     def _has_session(self, cookies: str) -> bool:
-        try:
-            found = SimpleCookie(cookies).get(self.cookie)
-        except CookieError:
-            return False
-        given = found.value if found else ""
-        with self._lock:
-            return sum(same(given, one) for one in self._sessions) > 0  # all of them, in a time that tells nothing
+        pairs = (one.strip().partition("=") for one in cookies.split(";"))  # those of others may be of any form
+        given = [value for name, _, value in pairs if name == self.cookie][:MOST_COOKIES]
+        with self._lock:  # all of them, in a time that tells nothing
+            return sum(same(mine, one) for one in self._sessions for mine in given) > 0

@@ -92,6 +92,6 @@ def _file(studio: Studio, data: DataSet, item: Item) -> Path:
 def page_of(job: Job) -> Path:
     """The page that a job wrote. Raises Refused if it has none."""
     path = job.folder / PAGE
-    if job.kind not in (SHOW, INSPECT) or not path.is_file():
+    if job.kind not in (SHOW, INSPECT) or not path.is_file() or path.is_symlink():
         raise Refused(404, f"the job {job.number} wrote no page")
     return path

@@ -25,21 +25,23 @@ class Pictures:
 
     def of(self, source: Source, item: Item, side: int) -> tuple[bytes, str]:
         """An image of a source, upright, at most `side` pixels, as JPEG or PNG, and its media type. Raises Refused."""
-        try:
-            content = source.read(item)
-        except OSError as error:
-            raise Refused(404, f"the picture cannot be read: {error.strerror or error}") from None
-        with self._turn, at_most(self._pixels):
+        _require_known(side)
+        with self._turn, at_most(self._pixels):  # reading, too: a file may be large
             try:
-                return encoded(source.decode(content, side).image, side)
+                return encoded(source.decode(source.read(item), side).image, side)
             except UnreadableImage as error:
                 raise Refused(422, f"{error.kind}: {error}") from None
+            except OSError as error:
+                raise Refused(404, f"the picture cannot be read: {error.strerror or error}") from None
+
+
+def _require_known(side: int) -> None:
+    if side not in SIDES:
+        raise Refused(400, f"side is one of {', '.join(map(str, SIDES))}")
 
 
 def encoded(image: Image.Image, side: int) -> tuple[bytes, str]:
     """A picture of at most `side` pixels as JPEG, or as PNG if it is tiny, and its media type."""
-    if side not in SIDES:
-        raise Refused(400, f"side is one of {', '.join(map(str, SIDES))}")
     file = io.BytesIO()
     if max(image.size) <= _TINY:
         image.save(file, "PNG")

@@ -2,6 +2,9 @@
 
 Started in a session of its own, it outlives the server. Standard output and error are the job's files; the lock on the
 second is inherited from the server, by the command too, and tells that the job lives.
+
+Both run in the studio's folder, with `-P`: Python would otherwise import modules from there, and a folder of a
+stranger would run its code.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ def main(folder: Path) -> int:
         signal.signal(kind, lambda number, frame: None)
     write_json(folder / RUNNING, {"group": os.getpgid(0), "time": time.time()})
     arguments = [str(one) for one in read_json(folder / JOB)["arguments"]]
-    code = subprocess.run([sys.executable, "-m", "striate", *arguments], check=False).returncode
+    code = subprocess.run([sys.executable, "-P", "-m", "striate", *arguments], check=False).returncode
     write_json(folder / EXIT, {"code": code, "time": time.time()})
     return code
 

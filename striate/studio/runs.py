@@ -96,7 +96,8 @@ class Runs:
 
     def epochs(self, run: RunState) -> list[Mapping[str, Any]]:
         """The lines of its log about epochs."""
-        return [line for line in read_lines(run.path / LOG, most=LARGEST_LOG)[0] if line.get("event") == "epoch"]
+        lines = (line for line in read_lines(run.path / LOG, most=LARGEST_LOG)[0] if line.get("event") == "epoch")
+        return [{key: value for key, value in line.items() if _finite(value)} for line in lines]
 
 
 def _state(folder: Path) -> RunState | None:
@@ -142,4 +143,4 @@ def task_of(model: Path) -> Task:
 
 
 def _finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    return isinstance(value, (int, float)) and abs(value) < 1e300  # an int may be too large for a float

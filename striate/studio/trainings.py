@@ -25,6 +25,7 @@ def recipe_of(data: DataSet, chosen: Mapping[str, str]) -> Recipe:
 
     chosen: texts by key, empty ones unset. Raises RequestError for a wrong one.
     """
+    data.require_inside()
     known = {key.name for key in keys_called()} - set(APART)
     given: dict[str, Any] = {}
     for name, value in chosen.items():

@@ -61,12 +61,13 @@ class Uploads:
         _check_length(headers)
         if self._open >= AT_A_TIME:
             raise overloaded(f"{AT_A_TIME} uploads are running", close=True)
+        there = next(one for one in (folder, *folder.parents) if one.is_dir())
         self._open += 1
-        part = folder / f".{secrets.token_hex(8)}.part"
+        part = there / f".{secrets.token_hex(8)}.part"
         try:
-            await asyncio.to_thread(_make_room, folder, int(headers.get("content-length") or 0))
+            await asyncio.to_thread(_require_room, there, int(headers.get("content-length") or 0))
             sha256, size = await _stream(part, receive)
-            return await asyncio.to_thread(self._keep, part, given, sha256, size)
+            return await asyncio.to_thread(self._keep, part, folder, given, sha256, size)
         finally:
             self._open -= 1
             part.unlink(missing_ok=True)
@@ -79,15 +80,15 @@ class Uploads:
             name = self._names[folder].get(sha256[:HASH].lower(), "")
         return name if name and (folder / name).is_file() else ""
 
-    def _keep(self, part: Path, given: str, sha256: str, size: int) -> Received:
+    def _keep(self, part: Path, folder: Path, given: str, sha256: str, size: int) -> Received:
         """Name the file, unless its content is there already."""
-        folder = part.parent
         if name := self.known(folder, sha256):
             return Received(name, sha256, size, known=True)
         name = f"{names.file_stem(given)}-{sha256[:HASH]}.{_ending(part, given)}"
+        with self._lock:  # two that send the same at a time: the second one's takes the place of the first one's
+            name = self._names[folder].setdefault(sha256[:HASH], name)
+        folder.mkdir(parents=True, exist_ok=True)
         publish(part, folder / name)
-        with self._lock:
-            self._names[folder][sha256[:HASH]] = name
         return Received(name, sha256, size, known=False)
 
 
@@ -114,8 +115,7 @@ def _too_large() -> Refused:
     return Refused(413, f"an image has at most {MOST_BYTES:,} bytes", close=True)
 
 
-def _make_room(folder: Path, size: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def _require_room(folder: Path, size: int) -> None:
     if shutil.disk_usage(folder).free - size < LEAST_FREE:
         raise Refused(507, "the disk is full: less than 1 GiB would be left free", close=True)
 

@@ -1,7 +1,8 @@
 """The HTTP protocol of a connection, with bounds that uvicorn leaves open: headers without an end, silent clients.
 
 uvicorn waits for ever for the first request of a connection and for the end of its headers, and takes any number of
-them. Here a connection is closed whose headers take too long or too many bytes, and one above the number allowed.
+them, and of requests that are sent before the one before is answered. Here a connection is closed whose headers take
+too long or too many bytes, one with too many requests, and one above the number allowed.
 """
 
 from __future__ import annotations
@@ -45,7 +46,11 @@ def bounded(limits: Limits) -> type[HttpToolsProtocol]:
 
         def on_headers_complete(self) -> None:
             self._headers_are_complete()
+            if self.transport.is_closing():
+                return
             super().on_headers_complete()
+            if len(self.pipeline) > limits.pipelined:
+                self.transport.abort()
 
         def _wait_for_headers(self) -> None:
             self._unparsed = 0

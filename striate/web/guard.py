@@ -13,6 +13,7 @@ from typing import Protocol
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from striate.errors import printable
 from striate.web.refusals import Refused
 
 OPEN = ("/v2/health/live", "/v2/health/ready")  # without a token: they tell an orchestrator nothing but that
@@ -132,7 +133,7 @@ class Guard:
         except Refused as refused:
             await refused.answer()(scope, receive, sending)
         except Exception as error:  # answered already; one request fails, the server goes on
-            self._failed(f"a request failed: {type(error).__name__}: {error}")
+            self._failed(printable(f"a request failed: {type(error).__name__}: {error}"))
         path = getattr(scope.get("route"), "path", "-")
         self._counted(path, status, time.perf_counter() - start)
 

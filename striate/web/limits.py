@@ -11,9 +11,9 @@ class Limits:
 
     queue: images of a model that are waiting or being predicted; one more is answered 503. body: bytes of a request;
     held: of all requests together. pixels: of an image. decoders: images decoded at the same time. connections: open
-    at the same time. header_bytes, header_seconds: until a request's headers are complete. body_seconds: until its
-    body is. idle_seconds: of an open connection between two requests. grace_seconds: for requests in flight, after a
-    stop.
+    at the same time. pipelined: requests of a connection that wait for the answer to another. header_bytes,
+    header_seconds: until a request's headers are complete. body_seconds: until its body is. idle_seconds: of an open
+    connection between two requests. grace_seconds: for requests in flight, after a stop.
     """
 
     queue: int = 64
@@ -22,6 +22,7 @@ class Limits:
     pixels: int = 50_000_000
     decoders: int = 2
     connections: int = 1000
+    pipelined: int = 64
     header_bytes: int = 32 * 2**10
     header_seconds: float = 10.0
     body_seconds: float = 30.0

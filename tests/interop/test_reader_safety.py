@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from striate.errors import RequestError
+from striate.interop.readers.layers import Builder
 from striate.interop.readers.mxnet import read_params
 from striate.interop.readers.opening import read_network
 from striate.interop.readers.ordered import read_arrays
@@ -98,6 +99,20 @@ def torch7_storage() -> bytes:
     )
 
 
+def pickle_array(dtype: bytes, side: bytes = b"K\1") -> bytes:
+    """An array of a type of this name, and of 32 sides of this length."""
+    return (
+        b"\x80\2cnumpy.core.multiarray\n_reconstruct\n)R(K\1(" + side + b"q\x09" + b"h\x09" * 31 + b"tcnumpy\ndtype\n"
+        + dtype + b"\x85R\x89C\4abcdtb."
+    )  # fmt: skip
+
+
+def pickle_coded() -> bytes:
+    """A text of 100 kB, turned into bytes two thousand times."""
+    text = b"X" + struct.pack("<I", 100_000) + b"a" * 100_000
+    return b"\x80\2(c_codecs\nencode\nq\0" + text + b"q\1X\6\0\0\0latin1q\2" + b"h\0h\1h\2\x86R" * 2000 + b"l."
+
+
 HUGE: dict[str, Callable[[], object]] = {
     "torch7-storage": lambda: read(torch7_storage()),
     "torch7-string": lambda: read(struct.pack("<ii", 2, 2**31 - 1)),
@@ -108,6 +123,13 @@ HUGE: dict[str, Callable[[], object]] = {
     "mxnet-count": lambda: read_params(struct.pack("<QQQ", 0x112, 0, 2**60)),
     "mxnet-magic": lambda: read_params(struct.pack("<QQQ", 0x113, 0, 0)),
     "caffe-blob": lambda: read_caffemodel(b"\xa2\x06\xff\xff\xff\xff\x7f"),
+    "pickle-marks": lambda: arrays_in(b"\x80\x02" + b"N" * 20_000 + b"(t" * 20_000 + b"."),
+    "pickle-coded": lambda: arrays_in(pickle_coded()),
+    "pickle-zeros": lambda: arrays_in(
+        b"\x80\x02cnumpy.core.numeric\n_frombuffer\n(\x8a\x05" + (2**33).to_bytes(5, "little") + b"NNNtR."
+    ),
+    "pickle-names": lambda: arrays_in(pickle_array(b"N" + b"q\x05h\x05\x86" * 40)),
+    "pickle-sides": lambda: arrays_in(pickle_array(b"X\2\0\0\0f4", b"\x8b\x40\x42\x0f\0" + b"\x7f" * 10**6)),
     "pickle-bytes": lambda: arrays_in(b"\x80\x04\x8e" + struct.pack("<Q", 2**60)),
     "pickle-lists": lambda: arrays_in(b"\x80\x02]q\x00" + b"h\x00h\x00h\x00" * 1000 + b"e."),
     "rows-arrays": lambda: read_rows(LENET.replace("[500, 800]", "[500000, 800000]")),
@@ -125,6 +147,23 @@ def test_lengths_that_are_declared_are_held_against_what_is_there(case: str) -> 
         assert tracemalloc.get_traced_memory()[1] < MEMORY
     finally:
         tracemalloc.stop()
+
+
+def test_one_array_of_a_file_does_not_become_that_of_any_number_of_layers() -> None:
+    shared = np.broadcast_to(np.zeros((), np.float32), (2**14, 2**16))
+    with pytest.raises(RequestError, match=r"'l' .*arrays .* more than 4,294,967,296 bytes"):
+        Builder("any", (3, 8, 8)).add("linear", (Builder.INPUT,), "l", {}, {"weight": shared, "bias": np.zeros(1)})
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_member_is_not_read_for_each_that_has_its_name(tmp_path: Path) -> None:
+    array = io.BytesIO()
+    np.save(array, np.zeros(1000, np.float32))
+    with zipfile.ZipFile(tmp_path / "w.npz", "w") as archive:
+        for content in (b"", array.getvalue()):
+            archive.writestr("a.npy", content)
+    with pytest.raises(RequestError, match="two members of one name"):
+        read_arrays(tmp_path / "w.npz")
 
 
 def test_archives_that_unpack_to_gigabytes_are_not_unpacked(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from striate.interop.readers.layer_shapes import (
     pooled,
     whole,
 )
+from striate.reading import WEIGHTS
 
 InputShape = tuple[int, int, int]
 Sides = tuple[int, int, int, int]  # top, bottom, left, right
@@ -81,6 +82,7 @@ class Builder:
     notes: dict[str, int] = field(default_factory=dict)
     orders: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     multilabel: bool = False
+    held: int = 0  # bytes of all arrays
 
     INPUT = "input"
 
@@ -112,6 +114,9 @@ class Builder:
         if len(self.layers) >= MOST_LAYERS:
             raise RequestError(f"it has more than {MOST_LAYERS:,} layers")
         try:
+            self.held += 4 * sum(value.size for value in arrays.values())
+            if self.held > WEIGHTS:  # one array of a file may be that of thousands of layers
+                raise RequestError(f"its arrays and those before it have more than {WEIGHTS:,} bytes")
             plain = {key: floats(value) for key, value in arrays.items()}
             shape = after(kind, [self.shape(one) for one in inputs], attributes, plain)
             if math.prod(shape) > MOST_VALUES or min(shape) < 1:

@@ -49,6 +49,8 @@ def _npz(path: Path) -> list[Array]:
     try:
         with open_file(path, WEIGHTS) as file, open_zip(file, "it", ratio=_RATIO, limit=WEIGHTS) as archive:
             names = [one.filename for one in archive.infolist() if one.filename.endswith(".npy")]
+            if len(set(names)) < len(names):  # the last one would be read for each of them
+                raise RequestError("it has two members of one name")
             numbers = [re.fullmatch(r"\D*(\d{1,6})\.npy", name, re.ASCII) for name in names]
             if all(numbers) and len({one[1] for one in numbers if one}) == len(names):
                 names.sort(key=lambda name: int(re.sub(r"\D", "", name)))

@@ -20,16 +20,13 @@ from numpy.typing import NDArray
 from striate.errors import RequestError, shown
 
 MOST_STEPS = 2_000_000  # opcodes, of all pickles in a file
+_LONGEST = 2**48  # of a side of an array; the product of larger numbers would take long
 _MOST_PICKLES = 10_000  # in a row
 _MOST_FOUND = 100_000  # values, counted each time that they occur
 _ARRAYS = ("numpy.core.multiarray", "numpy._core.multiarray")
 _TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
 
 Array = NDArray[Any]
-
-
-class _Mark:
-    """Where a tuple or list begins on the stack."""
 
 
 @dataclass
@@ -46,28 +43,41 @@ class _Made:
     kind: str
     given: tuple[Any, ...]
     state: Any = None
+    array: Array | None = None
+
+
+class _Room:
+    """The bytes that may be made from those of a file: few, because each of its bytes is of one array."""
+
+    def __init__(self, size: int) -> None:
+        self.left = 2 * size
+
+    def take(self, size: int) -> None:
+        self.left -= size
+        if self.left < 0:
+            raise RequestError("it is a pickle that holds the same bytes many times, and was not opened")
 
 
 def arrays_in(content: bytes) -> list[Array]:
     """The arrays in the pickles of a file, in order. Raises RequestError for anything else in them, and for damage."""
     found: list[Array] = []
-    stream, left = io.BytesIO(content), MOST_STEPS
+    stream, left, room = io.BytesIO(content), MOST_STEPS, _Room(len(content))
     count = 0
     while stream.tell() < len(content):
         count += 1
         if count > _MOST_PICKLES:
             raise RequestError(f"it has more than {_MOST_PICKLES:,} pickles")
-        value, steps = _value(stream, left)
+        value, steps = _value(stream, left, room)
         left -= steps
-        _collect(value, found, [_MOST_FOUND], 0)
+        _collect(value, found, [_MOST_FOUND], 0, room)
     if not found:
         raise RequestError("it has no arrays")
     return found
 
 
-def _value(stream: io.BytesIO, left: int) -> tuple[Any, int]:
+def _value(stream: io.BytesIO, left: int, room: _Room) -> tuple[Any, int]:
     """What the next pickle holds, and the opcodes that it took."""
-    machine = _Machine()
+    machine = _Machine(room)
     steps = 0
     try:
         for opcode, argument, _ in pickletools.genops(stream):
@@ -85,10 +95,12 @@ def _value(stream: io.BytesIO, left: int) -> tuple[Any, int]:
 
 
 class _Machine:
-    """The stack and the memory that the opcodes of a pickle work on."""
+    """The stack and the memory that the opcodes of a pickle work on. marks: heights where tuples and lists begin."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: _Room) -> None:
+        self.room = room
         self.stack: list[Any] = []
+        self.marks: list[int] = []
         self.memory: dict[int, Any] = {}
 
     def step(self, name: str, argument: Any) -> None:
@@ -113,13 +125,19 @@ class _Machine:
 
     def marked(self) -> list[Any]:
         """What is above the last mark, which is taken off with it."""
-        place = max(index for index, value in enumerate(self.stack) if isinstance(value, _Mark))
-        above = self.stack[place + 1 :]
+        place = self.marks.pop()
+        above = self.stack[place:]
         del self.stack[place:]
         return above
 
+    def popped(self) -> None:
+        if self.marks and self.marks[-1] == len(self.stack):
+            self.marks.pop()
+        else:
+            self.stack.pop()
+
     def taken(self, count: int) -> tuple[Any, ...]:
-        if count > len(self.stack):
+        if len(self.stack) - count < (self.marks[-1] if self.marks else 0):
             raise IndexError
         above = tuple(self.stack[len(self.stack) - count :])
         del self.stack[len(self.stack) - count :]
@@ -148,9 +166,13 @@ def _called(machine: _Machine, _: Any) -> None:
         text, coding = given if len(given) == 2 else (None, None)
         if not isinstance(text, str) or coding not in ("latin1", "latin-1"):
             raise RequestError("it is a pickle with bytes in another coding than latin1")
+        machine.room.take(len(text))
         machine.stack.append(text.encode("latin-1"))
     elif what.makes == "frombuffer":
         content, kind, shape, order = given
+        if not isinstance(content, bytes | bytearray):  # of a number, there would be as many bytes
+            raise TypeError
+        machine.room.take(len(content))
         machine.stack.append(_Made("array", (), (1, shape, kind, order == "F", bytes(content))))
     else:
         machine.stack.append(_Made(what.makes, given))
@@ -189,12 +211,12 @@ _CONSTANTS: Mapping[str, Any] = MappingProxyType(
         "EMPTY_LIST": list,
         "EMPTY_TUPLE": (),
         "EMPTY_DICT": dict,
-        "MARK": _Mark,
     }
 )
 _STEPS: Mapping[str, Callable[[_Machine, Any], None]] = MappingProxyType(
     {
-        "POP": lambda machine, _: machine.stack.pop(),
+        "MARK": lambda machine, _: machine.marks.append(len(machine.stack)),
+        "POP": lambda machine, _: machine.popped(),
         "POP_MARK": lambda machine, _: machine.stack.extend(machine.marked()[:0]),
         "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.marked())),
         "TUPLE1": lambda machine, _: machine.stack.append(machine.taken(1)),
@@ -220,38 +242,49 @@ def _filled(machine: _Machine) -> None:
     _items(machine, values)
 
 
-def _collect(value: Any, found: list[Array], left: list[int], depth: int) -> None:
+def _collect(value: Any, found: list[Array], left: list[int], depth: int, room: _Room) -> None:
     """Add the arrays in lists, tuples and dictionaries; what occurs several times is counted each time."""
     left[0] -= 1
     if left[0] < 0 or depth > 20:
         raise RequestError("it has more values, or deeper ones, than weights have")
     if isinstance(value, _Made) and value.kind == "array":
-        found.append(_array(value))
+        if value.array is None:
+            value.array = _array(value, room)
+        found.append(value.array)
     elif isinstance(value, list | tuple):
         for inner in value:
-            _collect(inner, found, left, depth + 1)
+            _collect(inner, found, left, depth + 1, room)
     elif isinstance(value, dict):
         for inner in value.values():
-            _collect(inner, found, left, depth + 1)
+            _collect(inner, found, left, depth + 1, room)
 
 
-def _array(made: _Made) -> Array:
+def _array(made: _Made, room: _Room) -> Array:
     """The array of a state: version, shape, type, whether its columns are together, and the bytes."""
     state = made.state
     if not isinstance(state, tuple) or len(state) != 5:
         raise RequestError("it is a damaged pickle: an array without values")
     _, shape, kind, columns, content = state
     if isinstance(content, str):  # of Python 2
+        room.take(len(content))
         content = content.encode("latin-1", "replace")
     dtype = _dtype(kind)
-    sides = isinstance(shape, tuple) and len(shape) <= 32 and all(type(side) is int and side >= 0 for side in shape)
+    sides = (
+        isinstance(shape, tuple)
+        and len(shape) <= 32
+        and all(type(side) is int and 0 <= side < _LONGEST for side in shape)
+    )
     if not sides or not isinstance(content, bytes) or math.prod(shape) * dtype.itemsize != len(content):
         raise RequestError("it is a damaged pickle: an array's shape and its bytes do not fit")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if columns else "C")
+    try:
+        return np.frombuffer(content, dtype).reshape(shape, order="F" if columns else "C")
+    except (ValueError, OverflowError) as error:
+        raise RequestError("it is a damaged pickle: an array's shape and its bytes do not fit") from error
 
 
 def _dtype(made: Any) -> np.dtype[Any]:
-    if not isinstance(made, _Made) or made.kind != "dtype" or not made.given or str(made.given[0]) not in _TYPES:
+    named = made.given[0] if isinstance(made, _Made) and made.kind == "dtype" and made.given else None
+    if not isinstance(named, str) or named not in _TYPES:  # what is nested may be endless to write
         raise RequestError("it has an array of something else than numbers")
     order = made.state[1] if isinstance(made.state, tuple) and len(made.state) > 1 else "<"
-    return np.dtype(f"{'>' if order == '>' else '<'}{made.given[0]}")
+    return np.dtype(f"{'>' if order == '>' else '<'}{named}")

@@ -17,6 +17,7 @@ from striate.studio.describing import job_facts
 from striate.studio.studio import Studio
 
 A_PAGE = 200  # images of the grid
+LONGEST = 200  # letters of a new label
 TABS = ("images", "audit", "decisions")
 
 
@@ -120,6 +121,8 @@ def _add_decisions(app: FastAPI, studio: Studio) -> None:
         if wanted.decision == "relabel" and not known:
             to = printable(wanted.to[:60])
             raise RequestError(f"{to!r} is no class of {data.name!r}; a new one is written +{to}")
+        if len(wanted.to) > LONGEST or not wanted.to.isprintable():
+            raise RequestError(f"a label has at most {LONGEST} letters, all of which can be shown")
         return _told(studio, data, data.journal.decide(keys, wanted.decision, wanted.to))
 
     @app.post("/api/data/{number}/undo", tags=["decisions"])

@@ -43,7 +43,8 @@ def add(app: FastAPI, studio: Studio) -> None:
     @app.put("/api/queue", tags=["jobs"])
     def order(wanted: Order) -> dict[str, Any]:
         """Let the waiting jobs be in this order."""
-        studio.jobs.order(wanted.jobs)
+        waiting = {job.number for job in studio.jobs.waiting()}
+        studio.jobs.order([number for number in dict.fromkeys(wanted.jobs) if number in waiting])
         return {"queue": [job.number for job in studio.jobs.waiting()]}
 
     @app.post("/api/jobs/{number}/stop", tags=["jobs"])

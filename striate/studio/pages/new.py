@@ -74,4 +74,7 @@ def _folder(data: DataSet, class_: str, part: str) -> Path:
     """Where images of a class go. Raises RequestError for a name that is none, Refused for data not made here."""
     if not data.made:
         raise Refused(409, f"{data.name!r} is a folder that you made: copy images there, and they appear here")
-    return data.home / names.part_name(part) / names.class_name(class_)
+    folder = data.home / names.part_name(part) / names.class_name(class_)
+    if data.home.is_symlink() or not folder.resolve().is_relative_to(data.home.resolve()):
+        raise Refused(403, f"{names.class_name(class_)!r} is a link that leads out of {data.name!r}")
+    return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -58,7 +59,7 @@ def _facts(studio: Studio, name: str) -> dict[str, Any]:
         raise Refused(404, f"there is no run {name!r}")
     facts: dict[str, Any] = {
         "job": 0, "data": 0, "stage": "", "bars": [], "lines": [], "error": "", "result": "", "net": "", "strategy": "",
-        "why": "", "seconds": None, "shown": f"striate compare runs/{name}",
+        "why": "", "seconds": None, "shown": f"striate compare {shlex.quote(studio.runs.place(name))}",
     }  # fmt: skip
     if job is not None:
         facts |= job_facts(studio, job) | {"name": name}
