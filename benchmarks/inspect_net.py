@@ -27,6 +27,7 @@ from striate.inspect.lesions import lesion_curve, lesions
 from striate.inspect.surface import loss_surface
 from striate.pixels import Images
 
+COMMAND = "python benchmarks/inspect_net.py"
 CURES = "gradient, first layer over last, 56 layers"
 NETS = {
     "resnet56": ("resnet56-4bfd9763.th", "akamaster"),
@@ -68,7 +69,7 @@ def by_cure() -> dict[str, object]:
     """The row of the gradient's ratios."""
     images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     found = cures(56, images, torch.arange(8))
-    return {"what": CURES, **{name: one.ratio for name, one in found.items()}}
+    return {"what": CURES, "command": COMMAND, "n": 1, **{name: one.ratio for name, one in found.items()}}
 
 
 def measured(name: str, net: nn.Module, images: Tensor, classes: Tensor) -> dict[str, object]:
@@ -83,6 +84,8 @@ def measured(name: str, net: nn.Module, images: Tensor, classes: Tensor) -> dict
     shares = sorted(found.without.values())
     return {
         "what": name,
+        "command": COMMAND,
+        "n": 1,
         "images": len(images),
         "intact": found.intact,
         "median": float(np.median(shares)),

@@ -2,7 +2,7 @@
 
 Each study's result goes to benchmarks/records/studies/NAME-SCALE.json, with the machine and the date, and from there to
 the table of verdicts in the documentation. WORK keeps the trainings: the same command goes on with what is not done.
-CIFAR-10 and MNIST are those of the test data; of CIFAR-10 there are 5,000 training images, as many as "cpu" takes.
+CIFAR-10 and MNIST are those of the test data; of CIFAR-10 it has 4,000 training and 1,000 test images.
 """
 
 from __future__ import annotations
