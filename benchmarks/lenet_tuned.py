@@ -170,6 +170,7 @@ def rows(work: Work, search: Path, runs: dict[str, Path], epochs: int) -> list[d
         {
             "what": f"{work.net} on MNIST, errors fewer by the search, paired",
             "command": command,
+            "n": 1,
             "points": round(100 * float(fewer.mean()), 3),
             "interval": [round(100 * side, 3) for side in difference_interval(fewer)],
         },

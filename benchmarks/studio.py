@@ -65,7 +65,8 @@ def studio(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Client]]:
     command = [sys.executable, "-m", "striate", "studio", str(folder), "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        found = re.search(r"http://127\.0\.0\.1:(\d+)(/login\S+);", process.stderr.readline())
+        process.stderr.readline()  # the address is alone on the next line
+        found = re.search(r"http://127\.0\.0\.1:(\d+)(/login\S+)", process.stderr.readline())
         assert found
         threading.Thread(target=process.stderr.read, daemon=True).start()
         try:

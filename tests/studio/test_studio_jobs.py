@@ -221,7 +221,8 @@ def process_of(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Running]]:
     ) as process:
         try:
             assert process.stderr is not None
-            address = re.search(r"Open (http://127\.0\.0\.1:(\d+))(/login\?token=\S+);", process.stderr.readline())
+            assert "Open this address:" in process.stderr.readline()
+            address = re.fullmatch(r"(http://127\.0\.0\.1:(\d+))(/login\?token=\S+)", process.stderr.readline().strip())
             assert address
             app = Running(None, int(address[2]))  # type: ignore[arg-type]
             app.cookie = app.ask("GET", address[3]).headers["set-cookie"].partition(";")[0]
