@@ -269,7 +269,8 @@ def main() -> None:
         for row in rows(run.folder, small.folder, chosen.seconds, chosen.soak):
             print(json.dumps(row), flush=True)
             found.append(row)
-        write_record("serve", found, ("striate", "openvino", "fastapi", "uvicorn", "httptools", "uvloop"))
+        rows = [{"what": row["what"], "command": "python benchmarks/serve.py", "n": 1, **row} for row in found]
+        write_record("serve", rows, ("striate", "openvino", "fastapi", "uvicorn", "httptools", "uvloop"))
 
 
 if __name__ == "__main__":
