@@ -269,8 +269,8 @@ def main() -> None:
         for row in rows(run.folder, small.folder, chosen.seconds, chosen.soak):
             print(json.dumps(row), flush=True)
             found.append(row)
-        rows = [{"what": row["what"], "command": "python benchmarks/serve.py", "n": 1, **row} for row in found]
-        write_record("serve", rows, ("striate", "openvino", "fastapi", "uvicorn", "httptools", "uvloop"))
+        recorded = [{"what": row["what"], "command": "python benchmarks/serve.py", "n": 1, **row} for row in found]
+        write_record("serve", recorded, ("striate", "openvino", "fastapi", "uvicorn", "httptools", "uvloop"))
 
 
 if __name__ == "__main__":

@@ -225,8 +225,8 @@ def main() -> None:
     for row in rows(chosen.images, chosen.uploads):
         print(json.dumps(row), flush=True)
         found.append(row)
-    rows = [{"what": row["what"], "command": "python benchmarks/studio.py", "n": 1, **row} for row in found]
-    write_record("studio", rows, ("striate", "fastapi", "uvicorn", "httptools", "uvloop", "jinja2"))
+    recorded = [{"what": row["what"], "command": "python benchmarks/studio.py", "n": 1, **row} for row in found]
+    write_record("studio", recorded, ("striate", "fastapi", "uvicorn", "httptools", "uvloop", "jinja2"))
 
 
 if __name__ == "__main__":
