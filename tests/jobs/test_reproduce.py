@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Cli
 
 import striate
 from striate.errors import RequestError
@@ -64,7 +64,7 @@ def test_a_training_of_another_process_is_waited_for_by_nobody(
     assert not done.outcomes and "made by other processes now" in done.not_run["optimizers"]
 
 
-def test_what_cannot_be_run_is_told(tmp_path: Path, cli: Cli) -> None:
+def test_what_cannot_be_run_is_told(tmp_path: Path, cli: Callable[..., tuple[int, str, str]]) -> None:
     code, out, _ = cli("reproduce")
     assert code == 0 and "degradation" in out and "Does a deeper plain network" in out
     code, _, err = cli("reproduce", "degradaton", "--out", str(tmp_path))
