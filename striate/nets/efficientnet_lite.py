@@ -7,12 +7,12 @@ lite, 2020).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from torch import nn
+from torch import Tensor, nn
 
 from striate.nets import efficientnet
-from striate.nets.base import Variant
+from striate.nets.base import Network, Variant
 from striate.nets.efficientnet import EfficientNet, Row, Stage
 from striate.nets.mobilenet_v2 import InvertedResidual
 from striate.tables import table
@@ -50,6 +50,28 @@ class EfficientNetLite(EfficientNet):
 def stages(in_channels: int = 3, width: float = 1.0, depth: float = 1.0) -> Iterator[Stage]:
     """The rows as stages, `width` times as wide and `depth` times as deep."""
     return efficientnet.stages((EfficientNetLite.scaled(row, width, depth) for row in ROWS), in_channels)
+
+
+def add_trunk(net: Network, width: float, depth: float, last: str | None = None) -> dict[str, int]:
+    """Give a network of another kind these stages, up to `last` (None: all), under the names that published weights
+    have; returns the channels of each stage's map."""
+    trunk = EfficientNetLite(in_channels=net.in_channels, width=width, depth=depth)
+    net.stages = trunk.stages[: trunk.stages.index(last) + 1] if last else trunk.stages
+    for name in net.stages:
+        net.add_module(name, getattr(trunk, name))
+    channels = {f"stage{row.stage}": EfficientNetLite.scaled(row, width, depth).channels for row in ROWS}
+    return {name: channels[name] for name in net.stages}
+
+
+def trunk_maps(net: Network, x: Tensor, names: Collection[str]) -> dict[str, Tensor]:
+    """Images -> the maps of some of the stages that `add_trunk` gave, by stage, the finest first."""
+    net.check(x)
+    found: dict[str, Tensor] = {}
+    for name in net.stages:
+        x = getattr(net, name)(x)
+        if name in names:
+            found[name] = x
+    return found
 
 
 VARIANTS = {

@@ -13,9 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.layers.conv import ConvNormAct
-from striate.nets import efficientnet_lite
 from striate.nets.base import Variant
-from striate.nets.efficientnet_lite import EfficientNetLite
+from striate.nets.efficientnet_lite import add_trunk, trunk_maps
 from striate.nets.initialise import he_normal
 from striate.nets.kinds import Segmenter
 from striate.nets.options import check_dropout
@@ -90,12 +89,8 @@ class FCN(Segmenter):
         check_dropout(dropout)
         super().__init__()
         self.in_channels = in_channels
-        backbone = EfficientNetLite(in_channels=in_channels, width=width, depth=depth)
-        self.stages = backbone.stages[: backbone.stages.index(ROWS[-1].stage) + 1]
-        for name in self.stages:
-            self.add_module(name, getattr(backbone, name))
-        rows = {f"stage{row.stage}": EfficientNetLite.scaled(row, width, depth) for row in efficientnet_lite.ROWS}
-        channels = {row.stage: rows[row.stage].channels for row in ROWS}
+        below = add_trunk(self, width, depth, ROWS[-1].stage)
+        channels = {row.stage: below[row.stage] for row in ROWS}
         self.head = SkipDecoder(channels, classes, decoder_width, dropout)
         he_normal(self.head)
 
@@ -105,13 +100,7 @@ class FCN(Segmenter):
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         """Images -> the maps that the decoder takes, by stage, the finest first."""
-        self.check(x)
-        found: dict[str, Tensor] = {}
-        for name in self.stages:
-            x = getattr(self, name)(x)
-            if name in self.head.names:
-                found[name] = x
-        return found
+        return trunk_maps(self, x, self.head.names)
 
     @staticmethod
     def finished(logits: Tensor, height: int, width: int) -> Tensor:

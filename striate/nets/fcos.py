@@ -17,9 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.layers.conv import ConvNormAct
-from striate.nets import efficientnet_lite
 from striate.nets.base import Variant
-from striate.nets.efficientnet_lite import EfficientNetLite
+from striate.nets.efficientnet_lite import add_trunk, trunk_maps
 from striate.nets.initialise import he_normal
 from striate.nets.kinds import Detector
 from striate.tables import table
@@ -132,12 +131,8 @@ class FCOS(Detector):
     ) -> None:
         super().__init__()
         self.in_channels = in_channels
-        backbone = EfficientNetLite(in_channels=in_channels, width=width, depth=depth)
-        self.stages = backbone.stages[: backbone.stages.index(TAKEN[-1].stage) + 1]
-        for name in self.stages:
-            self.add_module(name, getattr(backbone, name))
-        rows = {f"stage{row.stage}": EfficientNetLite.scaled(row, width, depth) for row in efficientnet_lite.ROWS}
-        self.head = FcosHead({row.stage: rows[row.stage].channels for row in TAKEN}, classes, head_width, towers)
+        below = add_trunk(self, width, depth, TAKEN[-1].stage)
+        self.head = FcosHead({row.stage: below[row.stage] for row in TAKEN}, classes, head_width, towers)
         self.head.start()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -146,13 +141,7 @@ class FCOS(Detector):
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         """Images -> the maps that the head takes, by stage, the finest first."""
-        self.check(x)
-        found: dict[str, Tensor] = {}
-        for name in self.stages:
-            x = getattr(self, name)(x)
-            if name in self.head.names:
-                found[name] = x
-        return found
+        return trunk_maps(self, x, self.head.names)
 
     @staticmethod
     def finished(outputs: Tensor, height: int, width: int) -> Tensor:

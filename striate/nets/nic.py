@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from striate.errors import RequestError
 from striate.layers.lstm import LstmCell
 from striate.nets.base import Variant
-from striate.nets.efficientnet_lite import EfficientNetLite
+from striate.nets.efficientnet_lite import add_trunk
 from striate.nets.kinds import Captioner, WordDecoder
 from striate.nets.options import check_dropout
 from striate.tables import table
@@ -110,19 +110,10 @@ class NIC(Captioner):
         check_decoder(units=units, embedding=embedding, dropout=dropout, limit=limit, beam=beam)
         super().__init__()
         self.in_channels, self.beam = in_channels, beam
-        channels = add_stages(self, width, depth)
+        channels = add_trunk(self, width, depth)[self.stages[-1]]
         self.head = LstmDecoder(
             channels, classes, units=units, embedding=embedding, dropout=dropout, limit=limit
         )  # fmt: skip
-
-
-def add_stages(net: Captioner, width: float, depth: float) -> int:
-    """Give a net the stages of EfficientNet-Lite, up to its last map; returns the map's channels."""
-    backbone = EfficientNetLite(in_channels=net.in_channels, width=width, depth=depth)
-    net.stages = backbone.stages
-    for name in net.stages:
-        net.add_module(name, getattr(backbone, name))
-    return backbone.feature_channels
 
 
 def check_decoder(*, units: int, embedding: int, dropout: float, limit: int, beam: int) -> None:

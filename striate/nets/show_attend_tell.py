@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from striate.layers.lstm import LstmCell
 from striate.nets.base import Variant
+from striate.nets.efficientnet_lite import add_trunk
 from striate.nets.kinds import Captioner, WordDecoder
-from striate.nets.nic import add_stages, check_decoder, start_decoder
+from striate.nets.nic import check_decoder, start_decoder
 from striate.tables import table
 
 # The paper's scores of soft attention, its Table 1.
@@ -105,7 +106,7 @@ class ShowAttendTell(Captioner):
         check_decoder(units=units, embedding=embedding, dropout=dropout, limit=limit, beam=beam)
         super().__init__()
         self.in_channels, self.beam = in_channels, beam
-        channels = add_stages(self, width, depth)
+        channels = add_trunk(self, width, depth)[self.stages[-1]]
         self.head = AttentionDecoder(
             channels, classes, units=units, embedding=embedding, dropout=dropout, limit=limit
         )  # fmt: skip
