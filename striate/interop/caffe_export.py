@@ -88,11 +88,6 @@ class _Writer:
             self.weights.append(message(100, content))
         return name
 
-    def array(self, row: Row, role: str) -> Array:
-        found = self.graph.array(row, role)
-        assert found is not None
-        return found
-
 
 def _input(writer: _Writer, row: Row) -> str:
     sides = " ".join(f"dim: {side}" for side in (1, *row.shape))
@@ -105,7 +100,7 @@ def _biased(writer: _Writer, row: Row) -> tuple[str, list[Array]]:
 
 
 def _conv(writer: _Writer, row: Row) -> str:
-    at, weight = row.attributes, writer.array(row, "weight")
+    at, weight = row.attributes, writer.graph.held(row, "weight")
     dilation = at["dilation"]
     if dilation[0] != dilation[1]:
         raise RequestError(f"row {row.name}: Caffe dilates height and width alike")
@@ -121,7 +116,7 @@ def _conv(writer: _Writer, row: Row) -> str:
 
 
 def _linear(writer: _Writer, row: Row) -> str:
-    weight = writer.array(row, "weight")
+    weight = writer.graph.held(row, "weight")
     term, bias = _biased(writer, row)
     return writer.layer(
         row, "InnerProduct", f"inner_product_param {{ num_output: {len(weight)}{term} }}", [weight, *bias]
@@ -130,7 +125,7 @@ def _linear(writer: _Writer, row: Row) -> str:
 
 def _batch_norm(writer: _Writer, row: Row) -> str:
     weight, bias = writer.graph.array(row, "weight"), writer.graph.array(row, "bias")
-    mean, variance = writer.array(row, "mean"), writer.array(row, "variance")
+    mean, variance = writer.graph.held(row, "mean"), writer.graph.held(row, "variance")
     values = f"batch_norm_param {{ use_global_stats: true eps: {row.attributes['epsilon']:.9g} }}"
     made = writer.layer(row, "BatchNorm", values, [mean, variance, np.ones(1, np.float32)])
     if weight is None and bias is None:
@@ -214,7 +209,7 @@ def _two(operation: str) -> Callable[[_Writer, Row], str]:
 
 def _with_constant(writer: _Writer, row: Row, sources: Sequence[Row]) -> str:
     place = [one.operator for one in sources].index("constant")
-    values, channels = writer.array(sources[place], "value"), row.shape[0]
+    values, channels = writer.graph.held(sources[place], "value"), row.shape[0]
     wrong = values.size != 1 and values.shape != (channels, *(1,) * (len(row.shape) - 1))
     if wrong or (place == 0 and row.operator in ("sub", "div")):
         raise RequestError(f"row {row.name}: Caffe has no layer for {row.operator} with an array of {values.shape}")
@@ -242,7 +237,7 @@ def _reshape(writer: _Writer, row: Row) -> str:
 
 
 def _prelu(writer: _Writer, row: Row) -> str:
-    weight = np.broadcast_to(writer.array(row, "weight"), row.shape[:1])
+    weight = np.broadcast_to(writer.graph.held(row, "weight"), row.shape[:1])
     return writer.layer(row, "PReLU", "", [weight])
 
 

@@ -80,6 +80,10 @@ class Graph:
         """The row's array of that role; None where it has none."""
         return self.arrays[row.arrays[role]] if role in row.arrays else None
 
+    def held(self, row: Row, role: str) -> Array:
+        """The row's array of a role that such rows always have."""
+        return self.arrays[row.arrays[role]]
+
     def users(self) -> dict[str, list[Row]]:
         """The rows that take each row's result, by its name."""
         found: dict[str, list[Row]] = {row.name: [] for row in self.rows}

@@ -83,11 +83,6 @@ class KerasLayers:
     def shape(self, row: Row, place: int = 0) -> tuple[int, ...]:
         return self.rows[row.inputs[place]].shape
 
-    def array(self, row: Row, role: str) -> Array:
-        found = self.graph.array(row, role)
-        assert found is not None
-        return found
-
     def padded(self, row: Row, kernel: Sequence[int], *, zeros: bool = True) -> tuple[str, str]:
         """The layer below a convolution or pooling, after padding that is not SAME; and "same" or "valid"."""
         at, (channels, *above) = row.attributes, self.shape(row)
@@ -120,7 +115,7 @@ def _input(keras: KerasLayers, row: Row) -> str:
 
 
 def _conv(keras: KerasLayers, row: Row) -> str:
-    at, weight, channels = row.attributes, keras.array(row, "weight"), keras.shape(row)[0]
+    at, weight, channels = row.attributes, keras.graph.held(row, "weight"), keras.shape(row)[0]
     outputs, _, *kernel = weight.shape
     spread = [(size - 1) * step + 1 for size, step in zip(kernel, at["dilation"], strict=True)]
     given, padding = keras.padded(row, spread)
@@ -140,7 +135,7 @@ def _conv(keras: KerasLayers, row: Row) -> str:
 
 
 def _linear(keras: KerasLayers, row: Row) -> str:
-    weight, bias = keras.array(row, "weight"), keras.graph.array(row, "bias")
+    weight, bias = keras.graph.held(row, "weight"), keras.graph.array(row, "bias")
     if (order := keras.layout.order(row.inputs[0])) is not None:
         weight = weight[:, order]
         keras.notes.append("the weights after Flatten are in the order of maps [H, W, C]")
@@ -156,7 +151,7 @@ def _batch_norm(keras: KerasLayers, row: Row) -> str:
         "center": bias is not None, "scale": weight is not None,
     }  # fmt: skip
     held = [(name, one) for name, one in (("gamma", weight), ("beta", bias)) if one is not None]
-    held += [("moving_mean", keras.array(row, "mean")), ("moving_variance", keras.array(row, "variance"))]
+    held += [("moving_mean", keras.graph.held(row, "mean")), ("moving_variance", keras.graph.held(row, "variance"))]
     return keras.add(row, "BatchNormalization", config, None, None, held)
 
 
@@ -209,7 +204,7 @@ def _clip(keras: KerasLayers, row: Row) -> str:
 
 
 def _prelu(keras: KerasLayers, row: Row) -> str:
-    weight = np.broadcast_to(keras.array(row, "weight"), row.shape[:1])
+    weight = np.broadcast_to(keras.graph.held(row, "weight"), row.shape[:1])
     shared = [1, 2] if len(row.shape) == 3 else None
     held = weight.reshape((1,) * (len(row.shape) - 1) + (-1,))
     return keras.add(row, "PReLU", {"shared_axes": shared}, None, None, [("alpha", held)])
@@ -229,7 +224,7 @@ def _two(kind: str) -> Callable[[KerasLayers, Row], str]:
 
 def _with_constant(keras: KerasLayers, row: Row, place: int) -> str:
     """An operation with a number for each channel."""
-    values = keras.array(keras.rows[row.inputs[place]], "value")
+    values = keras.graph.held(keras.rows[row.inputs[place]], "value")
     if (
         values.size not in (1, row.shape[0])
         or values.size != max(values.shape[:1] or (1,))

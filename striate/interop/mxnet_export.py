@@ -113,14 +113,9 @@ class _Writer:
             given.append(self._node("null", kept, {}, ()))
         return self._node(kind, name, attributes, given)
 
-    def array(self, row: Row, role: str) -> Array:
-        found = self.graph.array(row, role)
-        assert found is not None
-        return found
-
     def weights(self, row: Row) -> dict[str, Array]:
         bias = self.graph.array(row, "bias")
-        return {"weight": self.array(row, "weight"), **({} if bias is None else {"bias": bias})}
+        return {"weight": self.graph.held(row, "weight"), **({} if bias is None else {"bias": bias})}
 
 
 def _conv(writer: _Writer, row: Row) -> int:
@@ -139,7 +134,7 @@ def _linear(writer: _Writer, row: Row) -> int:
 
 
 def _batch_norm(writer: _Writer, row: Row) -> int:
-    mean, variance = writer.array(row, "mean"), writer.array(row, "variance")
+    mean, variance = writer.graph.held(row, "mean"), writer.graph.held(row, "variance")
     gamma, beta = writer.graph.array(row, "weight"), writer.graph.array(row, "bias")
     held = {
         "gamma": np.ones_like(mean) if gamma is None else gamma,
@@ -210,7 +205,7 @@ def _two(kind: str) -> Callable[[_Writer, Row], int]:
             if len(sources[0].shape) != len(sources[1].shape):
                 raise RequestError(f"row {row.name}: {sources[1].shape} is not broadcast to {row.shape} in MXNet")
             return writer.node(row, kind, {})
-        values, channels = writer.array(sources[kinds.index("constant")], "value"), row.shape[0]
+        values, channels = writer.graph.held(sources[kinds.index("constant")], "value"), row.shape[0]
         wrong = values.size != 1 and values.shape != (channels, *(1,) * (len(row.shape) - 1))
         if wrong or (kinds[0] == "constant" and row.operator in ("sub", "div")):
             raise RequestError(f"row {row.name}: {row.operator} with an array of {values.shape} is not written")

@@ -61,11 +61,6 @@ class _Writer:
         """Of an input, as the graph has it."""
         return self.rows[row.inputs[place]].shape
 
-    def array(self, row: Row, role: str) -> Array:
-        found = self.graph.array(row, role)
-        assert found is not None
-        return found
-
     def number(self, value: float | Array) -> int:
         """A constant number, or several."""
         return self.file.constant(np.asarray(value, np.float32))
@@ -122,7 +117,7 @@ class _Writer:
 
 
 def _conv(writer: _Writer, row: Row) -> int:
-    at, weight, channels = row.attributes, writer.array(row, "weight"), writer.shape(row)[0]
+    at, weight, channels = row.attributes, writer.graph.held(row, "weight"), writer.shape(row)[0]
     outputs, _, *kernel = weight.shape
     dilation = at["dilation"]
     spread = [(size - 1) * step + 1 for size, step in zip(kernel, dilation, strict=True)]
@@ -171,7 +166,7 @@ def _sliced(
 def _linear(writer: _Writer, row: Row) -> int:
     if len(row.shape) != 1:
         raise RequestError(f"row {row.name}: TensorFlow Lite takes a linear row of vectors, not of {row.shape}")
-    weight = writer.array(row, "weight")
+    weight = writer.graph.held(row, "weight")
     if (order := writer.layout.order(row.inputs[0])) is not None:
         weight = weight[:, order]  # the flattened map has its channels last
     bias = writer.graph.array(row, "bias")
@@ -244,7 +239,7 @@ def _operand(writer: _Writer, row: Row, place: int) -> int:
         if len(source.shape) != count:
             raise RequestError(f"row {row.name}: {source.shape} is not broadcast to {row.shape} in TensorFlow Lite")
         return writer.tensors[source.name]
-    values = writer.array(source, "value")
+    values = writer.graph.held(source, "value")
     values = values.reshape((1,) * (count - values.ndim) + values.shape)
     return writer.file.constant(moved(values) if count > 2 else values)
 
@@ -302,7 +297,7 @@ def _selu(writer: _Writer, row: Row) -> int:
 
 
 def _prelu(writer: _Writer, row: Row) -> int:
-    weight = np.broadcast_to(writer.array(row, "weight"), row.shape[:1])
+    weight = np.broadcast_to(writer.graph.held(row, "weight"), row.shape[:1])
     held = weight.reshape((1,) * (len(row.shape) - 1) + (-1,))
     return writer.step(row, "PRELU", (writer.given(row), writer.file.constant(held)))
 
@@ -344,7 +339,7 @@ def _concat(writer: _Writer, row: Row) -> int:
 
 
 def _gather(writer: _Writer, row: Row) -> int:
-    indices = writer.file.constant(writer.array(row, "indices").astype(np.int32))
+    indices = writer.file.constant(writer.graph.held(row, "indices").astype(np.int32))
     axis = axis_last(row.attributes["axis"], len(row.shape))
     return writer.step(row, "GATHER", (writer.given(row), indices), {"axis": axis})
 
