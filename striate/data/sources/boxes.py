@@ -4,65 +4,30 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from striate.data.sources.base import Item, Oddity, file_stamp
+from striate.data.sources.base import Item, Oddity
 from striate.data.sources.box_values import BAD, Annotation, UnusableBoxesError, as_target, header_of
 from striate.data.sources.coco_boxes import CocoFile, read_coco
+from striate.data.sources.files import FileSource
 from striate.data.sources.names import natural, readable
 from striate.data.sources.parts import PART_NAMES, part_named
 from striate.data.sources.voc import counts_from, from_zero, parse_voc
 from striate.data.sources.walk import Walk, has_suffix, listed, plain_folders
 from striate.data.sources.yolo import NAMES_FILES, listed_names, parse_yolo
 from striate.errors import RequestError
-from striate.pixels import Decoded, decode, peek
-from striate.reading import IMAGE, TEXT, read_file
-from striate.tasks import Detection, Target, Task
+from striate.reading import TEXT, read_file
+from striate.tasks import Detection, Target
 
 IMAGES = ("images", "image", "imgs", "img", "jpegimages", "photos")
 ANNOTATIONS = ("annotations", "annots", "labels", "boxes", "xmls")
 COCO_FILES = ("boxes.json", "annotations.json", "instances.json", "_annotations.coco.json")
 SETS = "ImageSets"  # of VOC: ImageSets/Main/train.txt names the images of a part
 LOOKED_AT = 50  # entries of a folder, to see of what kind its files are
-
-
-@dataclass(frozen=True)
-class BoxSource:
-    """Image files below `root`, each with the boxes of its objects as target. reading: how the data were read.
-
-    remarks: findings on boxes, by kind: (key of the image, remark) each.
-    """
-
-    root: Path
-    name: str
-    identity: str
-    task: Task
-    items: tuple[Item, ...]
-    oddities: tuple[Oddity, ...]
-    reading: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    remarks: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
-
-    def read(self, item: Item) -> bytes:
-        """The file's bytes. Raises OSError."""
-        return read_file(self.root / item.key, IMAGE)
-
-    def decode(self, content: bytes, at_least: int) -> Decoded:
-        """As `striate.pixels.decode`."""
-        return decode(content, at_least=at_least)
-
-    def peek(self, item: Item) -> tuple[int, int, int] | None:
-        """The file's header."""
-        path = self.root / item.key
-        return peek(path) if path.is_file() else None
-
-    def stamp(self, item: Item) -> str:
-        """Of the file."""
-        return file_stamp(self.root / item.key)
 
 
 @dataclass
@@ -107,7 +72,7 @@ def _of_annotations(folder: str) -> bool:
     return False
 
 
-def open_boxes(root: Path) -> BoxSource:
+def open_boxes(root: Path) -> FileSource:
     """A folder of images with annotations as a source. Raises RequestError where no image has any that can be used."""
     try:
         images, files, oddities = _walked(root)
@@ -127,7 +92,7 @@ def open_boxes(root: Path) -> BoxSource:
     return _source(root, images, oddities, found)
 
 
-def _source(root: Path, images: Sequence[str], oddities: list[Oddity], found: _Found) -> BoxSource:
+def _source(root: Path, images: Sequence[str], oddities: list[Oddity], found: _Found) -> FileSource:
     occurring = {box.name for one in found.annotations.values() for box in one.boxes}
     listed_ones = found.names or tuple(sorted(occurring, key=natural))
     names = tuple(name for name in listed_ones if name in occurring)
@@ -158,7 +123,7 @@ def _source(root: Path, images: Sequence[str], oddities: list[Oddity], found: _F
         raise RequestError(f"no boxes in {str(root)!r} can be used: {found.oddities[0].why}")
     spare = [name for name in listed_ones if name not in occurring]
     left = [f"{len(spare)} classes that are listed have no object, and are left out"] if spare else []
-    return BoxSource(
+    return FileSource(
         root,
         readable(root.resolve().name),
         str(root.resolve()),

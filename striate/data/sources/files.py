@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from striate.data.sources.base import Item, Oddity, file_stamp
@@ -15,7 +16,8 @@ from striate.tasks import Task
 class FileSource:
     """Image files below `root`, or anywhere by absolute keys.
 
-    notes: lines for the user. reading: lines on how the data were read, to be told first.
+    notes: lines for the user. reading: lines on how the data were read, to be told first. remarks: findings on single
+    images by kind, such as on their boxes: (key of the image, remark) each.
     """
 
     root: Path
@@ -26,6 +28,7 @@ class FileSource:
     oddities: tuple[Oddity, ...]
     notes: tuple[str, ...] = ()
     reading: tuple[str, ...] = ()
+    remarks: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict, hash=False)
 
     def read(self, item: Item) -> bytes:
         """The file's bytes. Raises OSError."""
