@@ -28,19 +28,18 @@ from striate.learning.planning import CAPTIONERS, Plan
 from striate.learning.prepare import Prepared, prepare_images
 from striate.learning.result import Evidence, TrainResult, evaluated
 from striate.learning.split import Split
+from striate.learning.strategies.on_pretrained import all_maps, on_pretrained
 from striate.learning.trainer import InitialState, Trainer
 from striate.model import Model
-from striate.nets.backbone import normalisation
 from striate.nets.build import create_for
 from striate.nets.kinds import Captioner, WordDecoder
-from striate.nets.state import load_arrays
 from striate.progress import Progress
 from striate.recipe import Recipe
 from striate.recipe.optimizers import AUTO
 from striate.tasks.captioning_evaluation import CaptioningEvaluation
 from striate.tasks.next_word import NextWord
 from striate.tasks.words import PAD, TOKENISER, encoded, vocabulary
-from striate.training.cached_maps import CachedMaps, cache_maps
+from striate.training.cached_maps import CachedMaps
 from striate.training.examples import Examples
 from striate.weights.models import pretrained
 
@@ -148,18 +147,8 @@ class OnMaps:
 
     def initial(self, trainer: Trainer, rows: list[int]) -> InitialState:
         """The pretrained stages under a decoder of random weights."""
-        pixels = trainer.data.pixels
-        net = create_for(
-            trainer.task,
-            trainer.net,
-            in_channels=pixels.channels,
-            input_size=(pixels.height, pixels.width),
-            options=trainer.recipe.net.options,
-        )
+        net, pixels = on_pretrained(trainer, self.backbone), trainer.data.pixels
         assert isinstance(net, Captioner)
-        head = {name: value.detach().numpy() for name, value in net.state_dict().items() if name.startswith("head.")}
-        below = {name: value for name, value in self.backbone.tensors.items() if name in net.state_dict()}
-        load_arrays(net, {**below, **head})
         maps = self._cached(net, trainer)
         return InitialState(net, pixels, frozen=_Lower(net.head, self._shape, maps, trainer))
 
@@ -173,7 +162,6 @@ class OnMaps:
     def _cached(self, net: Captioner, trainer: Trainer) -> CachedMaps:
         """The maps; their mean, where the decoder takes nothing else."""
         if self._maps is None:
-            images = trainer.images.evaluation_tensor()
 
             def lower(x: Tensor) -> Tensor:
                 maps = net.head.reduced(net.features(x))
@@ -181,14 +169,7 @@ class OnMaps:
                 return maps.flatten(1)
 
             net.eval()
-            with self.progress.bar("The maps of the images", len(images)) as bar:
-                self._maps = cache_maps(
-                    lower,
-                    images,
-                    normalisation(trainer.data.pixels),
-                    mirrored=bool(trainer.recipe.augment.flip),
-                    done=bar.advance,
-                )
+            self._maps = all_maps(trainer, lower, self.progress)
         return self._maps
 
 

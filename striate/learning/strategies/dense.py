@@ -28,18 +28,16 @@ from striate.learning.mirroring import with_tested_flip
 from striate.learning.planning import BACKBONES, DataSummary, Plan, dense_pixels
 from striate.learning.prepare import prepare_images
 from striate.learning.result import TrainResult
+from striate.learning.strategies.on_pretrained import all_maps, on_pretrained
 from striate.learning.trainer import InitialState, Trainer
 from striate.model import Model
-from striate.nets.backbone import normalisation
-from striate.nets.build import create_for
 from striate.nets.fcn import FCN
 from striate.nets.fcos import FCOS
-from striate.nets.state import load_arrays
 from striate.pixels import Pixels
 from striate.progress import Progress
 from striate.recipe import Recipe
 from striate.tasks import Task
-from striate.training.cached_maps import CachedMaps, OnMaps, cache_maps, joined
+from striate.training.cached_maps import CachedMaps, OnMaps, joined
 from striate.training.examples import Examples
 from striate.transfer.unfreezing import Unfreezing, rates, trained_stages
 from striate.weights.models import pretrained
@@ -137,32 +135,14 @@ class OnBackbone:
 
     def initial(self, trainer: Trainer, rows: list[int]) -> InitialState:
         """The pretrained stages under a head of random weights."""
-        pixels = trainer.data.pixels
-        net = create_for(
-            trainer.task,
-            trainer.net,
-            in_channels=pixels.channels,
-            input_size=(pixels.height, pixels.width),
-            options=trainer.recipe.net.options,
-        )
+        net, pixels = on_pretrained(trainer, self.backbone), trainer.data.pixels
         assert isinstance(net, OnBackboneNet)
-        head = {name: value.detach().numpy() for name, value in net.state_dict().items() if name.startswith("head.")}
-        below = {name: value for name, value in self.backbone.tensors.items() if name in net.state_dict()}
-        load_arrays(net, {**head, **below})
         return InitialState(net, pixels, frozen=_Lower(net, pixels, _shapes(net, pixels), self._cached(net, trainer)))
 
     def _cached(self, net: OnBackboneNet, trainer: Trainer) -> CachedMaps:
         if self._maps is None:
-            images, pixels = trainer.images.evaluation_tensor(), trainer.data.pixels
             frozen: Callable[[Tensor], dict[str, Tensor]] = net.eval().maps
-            with self.progress.bar("The maps of the images", len(images)) as bar:
-                self._maps = cache_maps(
-                    lambda x: joined(frozen(x)),
-                    images,
-                    normalisation(pixels),
-                    mirrored=bool(trainer.recipe.augment.flip),
-                    done=bar.advance,
-                )
+            self._maps = all_maps(trainer, lambda x: joined(frozen(x)), self.progress)
         return self._maps
 
 
