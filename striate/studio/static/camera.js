@@ -1,5 +1,6 @@
 // Recording classes with the camera: a card for each, hold to record; every frame is an upload.
 
+import { showCamera } from "./cameras.js";
 import { api, element, root, say, tried } from "./page.js";
 import { send } from "./upload.js";
 
@@ -35,17 +36,7 @@ async function start() {
 
 async function open(device) {
   for (const track of $("video").srcObject?.getTracks() || []) track.stop();
-  const wanted = { width: 640, height: 480, ...(device ? { deviceId: { exact: device } } : { facingMode: "environment" }) };
-  try {
-    $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: wanted });
-  } catch (error) {
-    throw new Error(error.name === "NotAllowedError" ? "The browser was told not to give the camera. Allow it in the address bar, then start again."
-      : "No camera was found, or another program uses it.");
-  }
-  const cameras = (await navigator.mediaDevices.enumerateDevices()).filter((one) => one.kind === "videoinput");
-  const now = $("video").srcObject.getVideoTracks()[0].getSettings().deviceId;
-  $("cameras").replaceChildren(...cameras.map((one, place) =>
-    element("option", { value: one.deviceId, textContent: one.label || `Camera ${place + 1}`, selected: one.deviceId === now })));
+  await showCamera($("video"), $("cameras"), device);
 }
 
 async function addClass() {

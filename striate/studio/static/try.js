@@ -1,5 +1,6 @@
 // Try: pictures from the camera, a drop, a paste or a file; the model's answer; a wrong one goes into the data.
 
+import { showCamera } from "./cameras.js";
 import { api, element, root, say, tried } from "./page.js";
 import { send } from "./upload.js";
 
@@ -81,17 +82,7 @@ function show(found) {
 
 async function start(device) {
   stop(true);
-  const wanted = { width: 640, height: 480, ...(device ? { deviceId: { exact: device } } : { facingMode: "environment" }) };
-  try {
-    $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: wanted });
-  } catch (error) {
-    throw new Error(error.name === "NotAllowedError" ? "The browser was told not to give the camera. Allow it in the address bar, then start again."
-      : "No camera was found, or another program uses it.");
-  }
-  const cameras = (await navigator.mediaDevices.enumerateDevices()).filter((one) => one.kind === "videoinput");
-  const now = $("video").srcObject.getVideoTracks()[0].getSettings().deviceId;
-  $("cameras").replaceChildren(...cameras.map((one, place) =>
-    element("option", { value: one.deviceId, textContent: one.label || `Camera ${place + 1}`, selected: one.deviceId === now })));
+  await showCamera($("video"), $("cameras"), device);
   await $("video").play();
   running = true;
   controls();
