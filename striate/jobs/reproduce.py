@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def reproduce(
     for study in chosen:
         try:
             outcomes.append(work.outcome(study))
-        except (RequestError, RunInUseError) as error:
+        except RequestError as error:
             if not everything and not isinstance(error, RunInUseError):
                 raise
             not_run[study.name] = str(error)
@@ -117,11 +118,12 @@ class _Work:
         self.progress.stage(f"study {study.name}")
         results: dict[str, list[Result]] = {arm.label: [] for arm in study.arms}
         started, busy = time.monotonic(), 0
+        opened = functools.cache(lambda name: some_of(name, chosen.images))  # once, for all seeds and arms
         with self.progress.bar(study.title, chosen.seeds * len(study.arms)) as bar:
             for seed in range(chosen.seeds):  # seed by seed, so that a study that is stopped has all arms on the first
                 for arm in study.arms:
                     try:
-                        results[arm.label].append(self._result(study, arm, seed, data))
+                        results[arm.label].append(self._result(study, arm, seed, data, opened))
                     except RunInUseError:
                         busy += 1
                     bar.advance()
@@ -136,7 +138,7 @@ class _Work:
     def _options(self) -> list[str]:
         return [f"--{name} {value}" for name, value in (("data", self.data), ("weights", self.weights)) if value]
 
-    def _result(self, study: Study, arm: Arm, seed: int, data: str) -> Result:
+    def _result(self, study: Study, arm: Arm, seed: int, data: str, opened: Callable[[str], Source]) -> Result:
         if study.compute is not None:
             return study.compute(arm, Context(self.scale, seed, data, self._published))
         images = study.at(self.scale).images
@@ -149,11 +151,11 @@ class _Work:
         try:
             if not (folder / MODEL).exists():
                 chosen: dict[str, Any] = {"resume": folder} if unfinished(folder) else {"recipe": recipe, "out": folder}
-                train(some_of(data, images), **chosen, progress=self.progress)
+                train(opened(data), **chosen, progress=self.progress)
         except WorkError as error:  # such as a loss that is not finite: a result of the study, and no failure of it
             self.progress.say(str(error))
             return Result(dict.fromkeys(study.measures, math.nan))
-        return self._trained(folder, study, some_of(data, images))
+        return self._trained(folder, study, lambda: opened(data))
 
     def _published(self, file: str, net: str, source: str) -> Model:
         """The model of a file below `--weights`. Raises RequestError if it is not there."""
@@ -161,7 +163,7 @@ class _Work:
             path = Path(place) / "model.safetensors"
             return import_weights(Path(self.weights) / file, net=net, source=source, out=path).model
 
-    def _trained(self, folder: Path, study: Study, data: Source) -> Result:
+    def _trained(self, folder: Path, study: Study, data: Callable[[], Source]) -> Result:
         """What a finished training gives."""
         run = summary(folder)
         last = run.curve[-1] if run.curve else {}
@@ -173,13 +175,13 @@ class _Work:
         if TRAINING_ERROR in study.measures:
             numbers[TRAINING_ERROR] = self._training_error(folder, data)
         wrong = {path: 1 - score for path, (_, score) in run.outcomes.items()}
-        return Result({key: numbers[key] for key in study.measures}, wrong, run.curve, str(folder))
+        return Result({key: numbers[key] for key in study.measures}, wrong, run.curve)
 
-    def _training_error(self, folder: Path, data: Source) -> float:
+    def _training_error(self, folder: Path, data: Callable[[], Source]) -> float:
         """In percent, of the images that were trained on, as they are; computed once and kept in the run's folder."""
         kept = folder / "training_error.json"
         if not kept.exists():
-            source, _ = apply_split(data, folder / "split.csv")
+            source, _ = apply_split(data(), folder / "split.csv")
             found = evaluate(folder, source, part="train", progress=self.progress)
             write_text(kept, json_text(100 * (1 - found.evaluation.score)))
         return float(read_file(kept, TABLE))

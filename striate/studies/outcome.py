@@ -37,7 +37,7 @@ class Outcome:
     @property
     def verdict(self) -> Verdict:
         """Of all claims."""
-        return verdict(self.study, self.findings)
+        return verdict(self.findings)
 
     def values(self, label: str, measure: str) -> tuple[float, ...]:
         """An arm's numbers of a measure, by seed."""

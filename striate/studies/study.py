@@ -11,9 +11,9 @@ from striate.model import Model
 
 ScaleName = Literal["quick", "cpu", "paper"]
 SCALES: tuple[ScaleName, ...] = ("quick", "cpu", "paper")
+# The measures of a training; errors are in percent.
 TEST_ERROR, TRAINING_ERROR, LOSS, SECONDS = "test error", "training error", "training loss", "training seconds"
 _EVERYWHERE = {"train.precision": "float32", "train.compile": "no"}  # at "quick" all machines compute the same
-TRAINED = (TEST_ERROR, TRAINING_ERROR, LOSS, SECONDS)  # the measures of a training; errors in percent
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,12 @@ class Scale:
 class Result:
     """An arm on one seed. numbers: by measure. wrong: 1 for each test image that was classified wrong, else 0.
 
-    curve: of (epoch, measures). where: the folder of the training, "" for none.
+    curve: of (epoch, measures).
     """
 
     numbers: Mapping[str, float]
     wrong: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[Mapping[str, float], ...] = ()
-    where: str = ""
 
 
 @dataclass(frozen=True)

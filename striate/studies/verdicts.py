@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from striate.studies.study import TEST_ERROR, Claim, Result, Study
+from striate.studies.study import TEST_ERROR, Claim, Result
 from striate.tasks.differences import difference
 from striate.tasks.metrics import mean_interval
 from striate.tasks.values import or_none
@@ -76,7 +76,7 @@ def finding(claim: Claim, results: Mapping[str, Sequence[Result]]) -> Finding:
     return Finding(claim, value, *mean_interval(pairs), f"Student's interval over {_seeds(len(pairs))}, paired")
 
 
-def verdict(study: Study, findings: Sequence[Finding]) -> Verdict:
+def verdict(findings: Sequence[Finding]) -> Verdict:
     """Of a study: reproduced where every claim is, not reproduced where one is not, else undecided."""
     found = {one.verdict for one in findings}
     if OPPOSITE in found:

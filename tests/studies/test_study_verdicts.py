@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from striate.studies.study import LOSS, TEST_ERROR, Arm, Claim, Published, Result, Scale, Study
+from striate.studies.study import LOSS, TEST_ERROR, Arm, Claim, Result, Study
 from striate.studies.verdicts import OPPOSITE, REPRODUCED, UNDECIDED, finding, verdict
 
 ERROR = Claim("a is worse", TEST_ERROR, "a", "b")
@@ -58,12 +58,9 @@ def test_without_noise_or_without_a_result() -> None:
 
 
 def test_a_study_is_reproduced_where_every_claim_is() -> None:
-    claims = (ERROR, LOSSES)
-    study = Study("s", "S", "q?", "x", "A1", (Published("p", "1"),), (Arm("a"), Arm("b")), claims,
-                  {"quick": Scale("digits", {}, 3, "", "")}, (TEST_ERROR, LOSS))  # fmt: skip
     yes, no, open_ = (finding(ERROR, arms(*pair)) for pair in ((0.4, 0.1), (0.1, 0.4), (0.2, 0.2)))
-    assert verdict(study, [yes, yes]) == REPRODUCED
-    assert verdict(study, [yes, open_]) == UNDECIDED and verdict(study, [yes, open_, no]) == OPPOSITE
+    assert verdict([yes, yes]) == REPRODUCED
+    assert verdict([yes, open_]) == UNDECIDED and verdict([yes, open_, no]) == OPPOSITE
 
 
 @pytest.mark.parametrize("larger", ["c", "a"])

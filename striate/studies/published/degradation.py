@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from striate.studies.protocols import PAPER, SHORT
 from striate.studies.study import TEST_ERROR, TRAINING_ERROR, Arm, Claim, Published, Scale, Study
 
 PLAIN20, PLAIN56, RESNET20, RESNET56 = (
@@ -10,20 +11,6 @@ PLAIN20, PLAIN56, RESNET20, RESNET56 = (
     "residual, 20 layers",
     "residual, 56 layers",
 )
-PAPER = {
-    "optimizer.name": "momentum",
-    "optimizer.lr": 0.1,
-    "optimizer.weight_decay": 1e-4,
-    "schedule.name": "step",
-    "schedule.milestones": [91, 136],
-    "schedule.warmup_epochs": 0.0,
-    "train.batch": 128,
-    "train.epochs": 182,
-    "augment.preset": "shift+flip",
-    "loss.label_smoothing": 0.0,
-}
-SHORT = {"train.batch": 64, "augment.preset": "none", "loss.label_smoothing": 0.0, "schedule.name": "cosine"}
-
 STUDY = Study(
     "degradation",
     "Degradation: plain and residual networks of 20 and 56 layers",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from striate.studies.published.degradation import SHORT
+from striate.studies.protocols import SHORT
 from striate.studies.study import LOSS, TEST_ERROR, Arm, Claim, Published, Scale, Study
 
 PLAIN = {**SHORT, "net.name": "plain20", "schedule.warmup_epochs": 0.0, "optimizer.name": "momentum"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from striate.studies.published.degradation import PAPER, SHORT
+from striate.studies.protocols import PAPER, SHORT
 from striate.studies.study import LOSS, TEST_ERROR, Arm, Claim, Published, Scale, Study
 
 IDENTITY, HALF, CONV, DROPOUT = "identity", "times 0.5", "1 x 1 convolution", "dropout"

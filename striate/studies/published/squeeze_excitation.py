@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from striate.studies.published.degradation import PAPER, SHORT
+from striate.studies.protocols import PAPER, SHORT
 from striate.studies.study import SECONDS, TEST_ERROR, Arm, Claim, Published, Scale, Study
 
 PLAIN, SE = "ResNet", "SE-ResNet"
