@@ -8,8 +8,9 @@ too long or too many bytes, one with too many requests, and one above the number
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from striate.web.limits import Limits
 
@@ -20,16 +21,18 @@ def bounded(limits: Limits) -> type[HttpToolsProtocol]:
     class Bounded(HttpToolsProtocol):
         _headers_due: asyncio.TimerHandle | None = None
         _unparsed = 0  # bytes since the last complete headers
+        _answered: RequestResponseCycle | None = None  # the others of the connection wait in the pipeline
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             if len(self.connections) > limits.connections:
-                transport.abort()
+                self._drop()
                 return
             self._wait_for_headers()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._headers_are_complete()
+            self._nobody_listens()
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
@@ -37,7 +40,7 @@ def bounded(limits: Limits) -> type[HttpToolsProtocol]:
                 self._unparsed += len(data)
             super().data_received(data)
             if self._headers_due is not None and self._unparsed > limits.header_bytes:
-                self.transport.abort()
+                self._drop()
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
@@ -50,11 +53,25 @@ def bounded(limits: Limits) -> type[HttpToolsProtocol]:
                 return
             super().on_headers_complete()
             if len(self.pipeline) > limits.pipelined:
-                self.transport.abort()
+                self._drop()
+
+        def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+            self._answered = cycle
+            super()._start_asgi_task(cycle, app)
+
+        def _drop(self) -> None:
+            self._nobody_listens()
+            self.transport.abort()
+
+        def _nobody_listens(self) -> None:
+            """Tell the request that is being answered, or it writes to a closed transport; uvicorn tells the newest."""
+            if self._answered is not None and not self._answered.response_complete:
+                self._answered.disconnected = True
+                self._answered.message_event.set()
 
         def _wait_for_headers(self) -> None:
             self._unparsed = 0
-            self._headers_due = self.loop.call_later(limits.header_seconds, self.transport.abort)
+            self._headers_due = self.loop.call_later(limits.header_seconds, self._drop)
 
         def _headers_are_complete(self) -> None:
             if self._headers_due is not None:
