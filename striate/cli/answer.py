@@ -82,3 +82,18 @@ def engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibrate", metavar="DATA", help="with int8: labelled images (default: the training data, once)"
     )
+
+
+def add_certificate(parser: argparse.ArgumentParser) -> None:
+    """The certificate of a verb that serves."""
+    parser.add_argument("--certfile", metavar="FILE", help="serve HTTPS with this certificate (PEM)")
+    parser.add_argument("--keyfile", metavar="FILE", help="the certificate's key, if it is not in the same file")
+
+
+def certificate_of(chosen: argparse.Namespace) -> tuple[str, str] | None:
+    """Certificate and key as files, "" for a key in the certificate's; None for none. Raises RequestError."""
+    from striate.errors import RequestError
+
+    if chosen.keyfile and not chosen.certfile:
+        raise RequestError("--keyfile is the key of a certificate: give that, too (--certfile)")
+    return (chosen.certfile, chosen.keyfile or "") if chosen.certfile else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import io
-import json
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from scenes import scene
+from web_clients import Answer
 
 from striate.inference.image_predictor import ImagePredictor, Row
 from striate.inference.predictor import Predictor
@@ -48,23 +48,6 @@ def encoded(number: int, form: str = "JPEG") -> bytes:
     file = io.BytesIO()
     scene(number % 2, number).save(file, form)
     return file.getvalue()
-
-
-@dataclass
-class Answer:
-    """status, headers (names in small letters) and body of an answer."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def error(self) -> str:
-        return str(self.json["error"])
 
 
 @dataclass

@@ -9,13 +9,13 @@ import socket
 import ssl
 import struct
 import subprocess
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from serve_clients import LOCAL, PATIENCE, Gated, Running, encoded, later, model_of, running
+from web_clients import png
 
 from striate.inference.predictor import Predictor
 from striate.jobs.serve import settings_of
@@ -112,17 +112,6 @@ def test_a_token_is_compared_in_constant_time(gated: Gated, monkeypatch: pytest.
 
 
 # What is sent
-
-
-def png(width: int, height: int) -> bytes:
-    """A PNG of one colour: a few bytes for each million pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    rows = zlib.compress(bytes((1 + (width + 7) // 8) * height), 9)
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
 def test_image_bombs_are_refused_before_they_are_decoded(server: Running) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import numpy as np
 from PIL import Image
+from web_clients import Answer
 
 import striate
 from striate.studio.server import Address, opened
@@ -24,23 +25,6 @@ from striate.web.process import on_a_thread
 
 PATIENCE = 300.0  # seconds, after which a test fails that waits
 LIGHT = "light & 'bright'"  # the name of a class that is text everywhere
-
-
-@dataclass
-class Answer:
-    """status, headers (names in small letters) and body of an answer."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def text(self) -> str:
-        return self.body.decode()
 
 
 @dataclass

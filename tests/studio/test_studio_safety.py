@@ -6,14 +6,13 @@ import hmac
 import http.client
 import json
 import socket
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from studio_app import PATIENCE, Running, encoded, make_folder, running
+from web_clients import png
 
 from striate.studio import uploads
 
@@ -211,17 +210,6 @@ def test_a_name_cannot_become_an_option(app: Running) -> None:
 
 
 # What is sent
-
-
-def png(width: int, height: int) -> bytes:
-    """A PNG of one colour: a few bytes for each million pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    rows = zlib.compress(bytes((1 + (width + 7) // 8) * height), 9)
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
 def test_image_bombs_are_refused_before_they_are_decoded(app: Running) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from striate.cli.answer import MODEL, Answer, progress_of
-from striate.errors import RequestError
+from striate.cli.answer import MODEL, Answer, add_certificate, certificate_of, progress_of
 
 HELP = "serve the predictions of models over HTTP"
 EXAMPLE = "striate serve run other=other-run --port 8000"
@@ -26,8 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--token-file", metavar="FILE", help="file with the token that requests must have (or set STRIATE_TOKEN)"
     )
-    parser.add_argument("--certfile", metavar="FILE", help="serve HTTPS with this certificate (PEM)")
-    parser.add_argument("--keyfile", metavar="FILE", help="the certificate's key, if it is not in the same file")
+    add_certificate(parser)
     parser.add_argument(
         "--name", metavar="HOST", action="append", default=[], help="a host name by which clients call it; repeatable"
     )
@@ -37,15 +35,13 @@ def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
     from striate.jobs.serve import serve as job
 
-    if chosen.keyfile and not chosen.certfile:
-        raise RequestError("--keyfile is the key of a certificate: give that, too (--certfile)")
     done = job(
         chosen.models,
         host=chosen.host,
         port=chosen.port,
         workers=chosen.workers,
         token_file=chosen.token_file,
-        tls=(chosen.certfile, chosen.keyfile or "") if chosen.certfile else None,
+        tls=certificate_of(chosen),
         names=chosen.name,
         progress=progress_of(chosen),
     )

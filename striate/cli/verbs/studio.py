@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from striate.cli.answer import Answer, progress_of
-from striate.errors import RequestError
+from striate.cli.answer import Answer, add_certificate, certificate_of, progress_of
 
 HELP = "open the local web page: make data, audit, train, compare, try and ship"
 EXAMPLE = "striate studio work/ --root photos/"
@@ -29,8 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--token-file", metavar="FILE", help="file with a token for programs (or set STRIATE_TOKEN); browsers get one "
         "of their own, printed at the start",
     )  # fmt: skip
-    parser.add_argument("--certfile", metavar="FILE", help="serve HTTPS with this certificate (PEM)")
-    parser.add_argument("--keyfile", metavar="FILE", help="the certificate's key, if it is not in the same file")
+    add_certificate(parser)
     parser.add_argument(
         "--name", metavar="HOST", action="append", default=[], help="a host name by which browsers call it; repeatable"
     )
@@ -40,9 +38,6 @@ def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
     from striate.studio.server import Address, studio
 
-    if chosen.keyfile and not chosen.certfile:
-        raise RequestError("--keyfile is the key of a certificate: give that, too (--certfile)")
-    tls = (chosen.certfile, chosen.keyfile or "") if chosen.certfile else None
-    address = Address(chosen.host, chosen.port, chosen.name, chosen.token_file, tls)
+    address = Address(chosen.host, chosen.port, chosen.name, chosen.token_file, certificate_of(chosen))
     closed = studio(chosen.folder, root=chosen.root, address=address, progress=progress_of(chosen))
     return Answer("Stopped; jobs that were running go on.", dataclasses.asdict(closed))
