@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from striate.jobs.found_architecture import Finalist, FoundArchitecture
 from striate.sections import (
     Axis,
     Block,
@@ -28,9 +27,6 @@ from striate.sections.wording import counted, number, percent, quantity, seconds
 from striate.tuning.architecture.objective import NOISY
 from striate.tuning.architecture.search import Study, pareto_front
 from striate.tuning.architecture.trial import Trial
-
-if TYPE_CHECKING:
-    from striate.jobs.search_architecture import Finalist, FoundArchitecture
 
 TONES: tuple[Tone, ...] = ("t0", "t1", "t3")
 CONTROLLERS = {

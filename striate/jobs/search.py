@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,6 +22,7 @@ from striate.progress import Progress
 from striate.reading import given_path
 from striate.retrieval.embedding import Floats, centred, mean_of, unit_vectors, whole_picture
 from striate.retrieval.evaluation import RetrievalScores, retrieval_scores
+from striate.retrieval.found import Found, Neighbour, Search
 from striate.retrieval.index import ImageIndex, Photo, read_index
 from striate.retrieval.nearest import Searcher
 from striate.retrieval.queries import Query, Region, open_query, parse_region
@@ -31,48 +30,6 @@ from striate.storage import write_text
 from striate.weights.models import DEFAULT_BACKBONE
 
 FEW = 4  # queries, for which an engine is opened that divides each image among the cores
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """A photograph that was found. distance: of centred unit vectors: 0 for the same picture, at most 2.
-    near_duplicate: whether it is the query itself, resized, cropped, re-encoded, mirrored or made lighter."""
-
-    path: str
-    distance: float
-    near_duplicate: bool = False
-
-
-@dataclass(frozen=True)
-class Found:
-    """What is nearest to one query, the nearest first."""
-
-    query: str
-    neighbours: tuple[Neighbour, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Search:
-    """The neighbours of each query, in order. index: what was searched. region: the part of the query."""
-
-    found: tuple[Found, ...]
-    index: ImageIndex
-    region: Region | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        rows = [
-            {
-                "query": one.query,
-                "neighbours": [
-                    {"path": near.path, "distance": near.distance, "near_duplicate": near.near_duplicate}
-                    for near in one.neighbours
-                ],
-            }
-            for one in self.found
-        ]
-        facts = {"photographs": len(self.index), "net": self.index.made_by.net, "queries": rows}
-        return facts | ({"region": list(self.region)} if self.region else {})
 
 
 def search(

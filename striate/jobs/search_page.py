@@ -6,9 +6,9 @@ import os
 from pathlib import PurePath
 
 from striate.errors import RequestError
-from striate.jobs.search import Found, Neighbour, Search
 from striate.pixels import Images
 from striate.report.page import render
+from striate.retrieval.found import Found, Neighbour, Search
 from striate.retrieval.queries import Region, picture
 from striate.sections import Fact, Headline, Neighbours, Picture, Report, Section, Step, Strong, Text
 from striate.sections.wording import counted, number

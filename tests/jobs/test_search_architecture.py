@@ -11,7 +11,8 @@ import pytest
 
 from striate import RequestError, load, scale, search_architecture, show, train
 from striate.anatomy.compound_scaling import PUBLISHED
-from striate.jobs.search_architecture import FoundArchitecture, nearest_net
+from striate.jobs.found_architecture import FoundArchitecture
+from striate.jobs.search_architecture import nearest_net
 from striate.nets.catalog import entry
 from striate.nets.net_file import net_of_file
 from striate.tuning.scaling import grid

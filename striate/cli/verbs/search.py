@@ -9,7 +9,7 @@ from striate.cli.answer import Answer, progress_of
 from striate.errors import RequestError, printable
 
 if TYPE_CHECKING:
-    from striate.jobs.search import Found
+    from striate.retrieval.found import Found
 
 HELP = "find the photographs of an index that are nearest to an image"
 EXAMPLE = "striate search photos.index new.jpg --html found.html"
