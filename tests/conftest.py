@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from named_tests import (  # noqa: F401  the hooks that mark tests, and compare 
 from real_data import DATA
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before tests import onnxruntime
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and some tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run; with STRIATE_HYPOTHESIS=random each run draws others.
 settings.register_profile("fixed", derandomize=True)
