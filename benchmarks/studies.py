@@ -39,7 +39,7 @@ def main() -> None:
     options.add_argument("work", type=Path, help="folder of the trainings and pages")
     options.add_argument("studies", nargs="*", metavar="STUDY", help="default: all")
     options.add_argument("--scale", choices=("quick", "cpu"), default="quick")
-    chosen = options.parse_args()
+    chosen = options.parse_intermixed_args()  # studies may follow an option
     for name in chosen.studies or catalog.names():
         wanted = catalog.study(name).at(chosen.scale).data
         data = DATA / SETS[wanted] if wanted in SETS else None

@@ -17,8 +17,8 @@ BITS, PARAMETERS = "bits per character, held out", "parameters, thousands"
 TOPICS = f"help topics of Python {platform.python_version()}"
 
 BOTH = (
-    "an LSTM with as many parameters as the HyperLSTM, where the paper's has fewer. The last tenth is held out; bz2 and "
-    "lzma have read the rest, too."
+    "an LSTM with as many parameters as the HyperLSTM, where the paper's has fewer. The last tenth is held out; bz2 "
+    "and lzma have read the rest, too."
 )
 
 
@@ -122,8 +122,8 @@ STUDY = Study(
             TOPICS,
             {},
             3,
-            f"The help topics of this Python, 0.5 million characters, in place of Penn Treebank, 6 epochs, 192 units in "
-            f"place of 1,000; {BOTH}",
+            f"The help topics of this Python, 0.5 million characters, in place of Penn Treebank, 6 epochs, 192 units "
+            f"in place of 1,000; {BOTH}",
             "50 minutes on two cores",
         ),
         "paper": Scale(
