@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from striate.errors import RequestError
 from striate.reading import TABLE, read_given
-from striate.studies.study import SECONDS, Arm, Claim, Context, Published, Result, Scale, ScaleName, Study
+from striate.studies.study import PARAMETERS, SECONDS, Arm, Claim, Context, Published, Result, Scale, ScaleName, Study
 
 LSTM, HYPER, BZ2, LZMA = "LSTM", "HyperLSTM", "bz2", "lzma"
-BITS, PARAMETERS = "bits per character, held out", "parameters, thousands"
+BITS = "bits per character, held out"
 # pydoc_data.topics: PSF license, in every Python.
 TOPICS = f"help topics of Python {platform.python_version()}"
 
