@@ -6,7 +6,7 @@ from striate.studies.protocols import PAPER, SHORT
 from striate.studies.study import MADDS, PARAMETERS, TEST_ERROR, Arm, Claim, Published, Scale, Study
 
 RESNET, DENSENET = "ResNet", "DenseNet"
-SMALL = {
+SMALL: dict[str, dict[str, object]] = {
     RESNET: {"net.name": "resnet20"},
     DENSENET: {"net.name": "densenet_bc100_k12", "net.options": {"depth": 40, "growth_rate": 12}},
 }

@@ -27,11 +27,10 @@ FORMS = {
 
 
 def _arms(width: float) -> dict[str, dict[str, object]]:
-    nets = {
-        label: {"net.name": "fractalnet20", "net.options": {"columns": 3, "width": width, **form}}
-        for label, form in FORMS.items()
-    }
-    return {RESNET: {"net.name": "resnet20"}, **nets}
+    found: dict[str, dict[str, object]] = {RESNET: {"net.name": "resnet20"}}
+    for label, form in FORMS.items():
+        found[label] = {"net.name": "fractalnet20", "net.options": {"columns": 3, "width": width, **form}}
+    return found
 
 
 STUDY = Study(
@@ -66,8 +65,8 @@ STUDY = Study(
             "cifar10",
             {**SHORT, "train.epochs": 15},
             3,
-            "Widths at which FractalNet-20 has as many parameters as ResNet-20, 5,000 training and 2,000 test images, 15 "
-            "epochs in place of 400, no augmentation.",
+            "Widths at which FractalNet-20 has as many parameters as ResNet-20, 5,000 training and 2,000 test images, "
+            "15 epochs in place of 400, no augmentation.",
             "50 minutes on two cores",
             images=(5000, 2000),
             changes=_arms(0.09),

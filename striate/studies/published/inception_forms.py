@@ -114,8 +114,8 @@ STUDY = Study(
             "cifar10",
             {**SHORT, "train.epochs": 8},
             3,
-            "Networks of three blocks of 32 to 64 channels, or of two halvings; 5,000 training and 2,000 test images of "
-            "CIFAR-10, 8 epochs.",
+            "Networks of three blocks of 32 to 64 channels, or of two halvings; 5,000 training and 2,000 test images "
+            "of CIFAR-10, 8 epochs.",
             "50 minutes on two cores",
             images=(5000, 2000),
         ),
