@@ -22,7 +22,11 @@ from striate.progress import Progress
 from striate.studies import catalog
 
 FOLDER = ROOT / "benchmarks" / "records" / "studies"
-SETS = {"cifar10": "cifar10_lossless_5k.npz", "mnist": "mnist.npz"}  # of the test data
+SETS = {  # of the test data
+    "cifar10": "cifar10_lossless_5k.npz",
+    "mnist": "mnist.npz",
+    "imagenet-samples": "imagenet_samples",
+}
 
 
 class Lines(Progress):
