@@ -46,28 +46,31 @@ def pruned(weights: Floats, share: float) -> Floats:
 def shared(weights: Floats, count: int, *, seed: int = 0, rounds: int = 50) -> Shared:
     """`count` values for the weights, by k-means in one dimension; weights that are 0 stay 0, with code 0.
 
-    The start is drawn by `seed` from the weights, evenly over their order. Values are rounded to float16, as they are
-    stored. Raises RequestError for a count outside 2 to 256.
+    The start is drawn by `seed` from the weights, evenly over their order. Weights of no more values than that keep
+    them. Raises RequestError for a count outside 2 to 256.
     """
     if not 2 <= count <= 256:
         raise RequestError(f"weights share 2 to 256 values, not {count}")
     flat = weights.ravel()
+    own, places = np.unique(flat, return_inverse=True)
+    if len(own) <= count:
+        order = np.argsort(own != 0, kind="stable")  # 0 first
+        return Shared(np.argsort(order)[places].astype(np.uint8).reshape(weights.shape), own[order].astype(np.float32))
     kept = np.sort(flat[flat != 0].astype(np.float64))
     zeros = int(kept.size < flat.size)
-    wanted = min(count - zeros, len(np.unique(kept)))
-    places = (np.arange(wanted) + np.random.default_rng(seed).random(wanted)) / max(1, wanted)
-    values = kept[(places * kept.size).astype(int)]
+    wanted = count - zeros
+    starts = (np.arange(wanted) + np.random.default_rng(seed).random(wanted)) / wanted
+    values = kept[(starts * kept.size).astype(int)]
     sums = np.concatenate([[0.0], np.cumsum(kept)])
     for _ in range(rounds):
         edges = [0, *np.searchsorted(kept, (values[1:] + values[:-1]) / 2), kept.size]
         counts = np.diff(edges)
         means = np.diff(sums[edges]) / np.maximum(counts, 1)
         values = np.where(counts > 0, means, values)
-    rounded = values.astype(np.float16).astype(np.float32)
-    codes = np.searchsorted((rounded[1:] + rounded[:-1]) / 2, flat).astype(np.uint8)
+    codes = np.searchsorted((values[1:] + values[:-1]) / 2, flat)
     if zeros:
-        rounded, codes = np.concatenate([np.zeros(1, np.float32), rounded]), np.where(flat == 0, 0, codes + 1)
-    return Shared(codes.astype(np.uint8).reshape(weights.shape), rounded)
+        values, codes = np.concatenate([[0.0], values]), np.where(flat == 0, 0, codes + 1)
+    return Shared(codes.astype(np.uint8).reshape(weights.shape), values.astype(np.float32))
 
 
 def code_lengths(counts: Sequence[int]) -> list[int]:

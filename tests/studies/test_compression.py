@@ -28,6 +28,8 @@ def test_weights_share_the_nearest_of_a_few_values() -> None:
     assert np.abs(found.weights - weights).max() < 0.06
     thinned = shared(pruned(weights, 0.25), 4)
     assert np.array_equal(thinned.codes == 0, pruned(weights, 0.25) == 0) and thinned.values[0] == 0
+    few = np.array([[0.5, 0.0], [-3.0, 0.5]], np.float32)
+    assert np.array_equal(shared(few, 4).weights, few) and shared(few, 4).values.tolist() == [0.0, -3.0, 0.5]
     with pytest.raises(RequestError, match="2 to 256 values, not 1"):
         shared(weights, 1)
 

@@ -134,5 +134,7 @@ def test_squeezenet_fits_into_half_a_megabyte(test_data: Path, tmp_path: Path) -
         ["small-squeezenet"], out=tmp_path, data=test_data / "imagenet_samples", weights=test_data / "weights"
     ).outcomes
     sizes = {label: outcome.values(label, small_squeezenet.SIZE)[0] for label in outcome.results}
-    assert sizes[small_squeezenet.ORIGINAL] == pytest.approx(4 * 1_248_424 / 1e6)
-    assert sizes[small_squeezenet.CODED] < 0.5 < sizes[small_squeezenet.SHARED] < sizes[small_squeezenet.PRUNED]
+    errors = {label: outcome.values(label, TEST_ERROR) for label in outcome.results}
+    assert sizes[small_squeezenet.FLOATS] == pytest.approx(4 * 1_248_424 / 1e6)
+    assert errors[small_squeezenet.CODED] == errors[small_squeezenet.FLOATS]  # nothing is lost
+    assert sizes[small_squeezenet.VALUES_16] < sizes[small_squeezenet.VALUES_64] < sizes[small_squeezenet.CODED]
