@@ -73,6 +73,47 @@ def shared(weights: Floats, count: int, *, seed: int = 0, rounds: int = 50) -> S
     return Shared(codes.astype(np.uint8).reshape(weights.shape), values.astype(np.float32))
 
 
+class Sparse(NamedTuple):
+    """Symbols without most of their zeros. gaps: how many zeros are before each of `codes`, at most 255.
+
+    A longer gap is interrupted by symbols 0. Source: section 2 (there with at most 8 or 32).
+    """
+
+    gaps: Codes
+    codes: Codes
+
+
+def sparse(codes: Codes) -> Sparse:
+    """Symbols, in order, as gaps and the symbols after them."""
+    flat = codes.ravel()
+    places = np.flatnonzero(flat)
+    gaps = np.diff(places, prepend=-1) - 1
+    more = gaps // 256
+    last = np.arange(len(places)) + np.cumsum(more)
+    found = Sparse(np.full(len(places) + more.sum(), 255, np.uint8), np.zeros(len(places) + more.sum(), np.uint8))
+    found.gaps[last], found.codes[last] = gaps % 256, flat[places]
+    return found
+
+
+def dense(found: Sparse, count: int) -> Codes:
+    """The `count` symbols that `sparse` was given."""
+    flat = np.zeros(count, np.uint8)
+    flat[np.cumsum(found.gaps.astype(np.int64) + 1) - 1] = found.codes
+    return flat
+
+
+def coded_bytes(codes: Codes) -> int:
+    """Bytes of the symbols in Huffman codes with the codes' lengths: as they are, or sparse, whichever is less."""
+    return 1 + min(_coded(codes), sum(map(_coded, sparse(codes))))
+
+
+def _coded(codes: Codes) -> int:
+    if not codes.size:
+        return 0
+    lengths = code_lengths(np.bincount(codes.ravel()).tolist())
+    return len(encoded(codes, lengths)) + len(lengths)
+
+
 def code_lengths(counts: Sequence[int]) -> list[int]:
     """Bits of each symbol in a Huffman code for these counts; 0 for symbols that do not occur. Of one symbol: 1 bit."""
     numbers = itertools.count()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from striate.errors import RequestError
-from striate.studies.compression import code_lengths, decoded, encoded, pruned, shared
+from striate.studies.compression import code_lengths, coded_bytes, decoded, dense, encoded, pruned, shared, sparse
 
 
 def test_the_smallest_weights_are_pruned() -> None:
@@ -48,3 +48,16 @@ def test_codes_are_as_short_as_huffmans_and_are_read_back() -> None:
         heapq.heappush(heap, merged)
     assert len(content) == -(-total // 8)
     assert code_lengths([0, 7]) == [0, 1]
+
+
+def test_zeros_are_left_out_where_that_is_shorter() -> None:
+    codes = np.zeros((60, 50), np.uint8)
+    codes.flat[[0, 3, 4, 300, 2000, 2999]] = [7, 1, 255, 2, 3, 4]
+    found = sparse(codes)
+    assert found.gaps[:4].tolist() == [0, 2, 0, 255] and found.codes[:5].tolist() == [7, 1, 255, 0, 2]
+    assert np.array_equal(dense(found, codes.size), codes.ravel())
+    assert len(found.gaps) == 6 + 1 + 6 + 3 and not sparse(np.zeros(9, np.uint8)).gaps.size
+    lengths = code_lengths(np.bincount(codes.ravel()).tolist())
+    assert coded_bytes(codes) < len(encoded(codes, lengths)) + 256
+    full = np.random.default_rng(3).integers(0, 4, 4000).astype(np.uint8)
+    assert coded_bytes(full) <= 1 + 1000 + 4 + 32  # two bits each

@@ -47,14 +47,14 @@ def compute(arm: Arm, context: Context) -> Result:
 def _compress(net: Any, fewer: float, values: int | None, seed: int) -> float:
     """Change the convolutions' weights in place; megabytes of all that a file would hold, without names.
 
-    fewer: the share of a layer's weights other than 0 that become 0. values: those of a layer; its codes, the lengths
-    of codes and the values count, biases have 32 bits. None: weights have 32 bits.
+    fewer: the share of a layer's weights other than 0 that become 0. values: those of a layer, which count beside the
+    codes; None: weights have 32 bits, as biases.
     """
     import numpy as np
     import torch
     from torch import nn
 
-    from striate.studies.compression import code_lengths, encoded, pruned, shared
+    from striate.studies.compression import coded_bytes, pruned, shared
 
     total = 0
     for layer in (module for module in net.modules() if isinstance(module, nn.Conv2d)):
@@ -63,9 +63,8 @@ def _compress(net: Any, fewer: float, values: int | None, seed: int) -> float:
             weights = pruned(weights, 1 - (1 - fewer) * np.count_nonzero(weights) / weights.size)
         if values:
             found = shared(weights, values, seed=seed)
-            lengths = code_lengths(np.bincount(found.codes.ravel(), minlength=len(found.values)).tolist())
             weights = found.weights
-            total += len(encoded(found.codes, lengths)) + len(lengths) + 4 * len(found.values)
+            total += coded_bytes(found.codes) + 4 * len(found.values)
         else:
             total += 4 * weights.size
         total += 0 if layer.bias is None else 4 * layer.bias.numel()
