@@ -92,5 +92,5 @@ def test_a_plain_network_dies_by_a_lesion(test_data: Path, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_all_studies_run_at_quick(tmp_path: Path, test_data: Path) -> None:
     done = striate.reproduce(out=tmp_path, weights=test_data / "weights")
-    assert set(done.not_run) <= {"lesions", "depth", "boosting", "small-squeezenet"}  # which need other data
+    assert set(done.not_run) <= {"lesions", "boosting", "small-squeezenet"}  # which need other data
     assert all(len(one.findings) == len(one.study.claims) for one in done.outcomes)

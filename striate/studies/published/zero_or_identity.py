@@ -6,7 +6,7 @@ from striate.studies.study import Arm, Claim, Context, Published, Result, Scale,
 
 LEFT = "error left, % of the input's mean square"
 DEPTHS = (2, 6)
-STEPS = {"quick": 150, "cpu": 2000}
+STEPS = {"quick": 150, "cpu": 2000, "paper": 20_000}
 CHANNELS, SIDE, BATCH, LR = 16, 8, 32, 0.01
 
 
@@ -83,6 +83,7 @@ STUDY = Study(
     {
         "quick": _scale(STEPS["quick"], 3, "1 minute on two cores"),
         "cpu": _scale(STEPS["cpu"], 5, "10 minutes on two cores"),
+        "paper": _scale(STEPS["paper"], 5, "an hour on a GPU"),
     },
     (LEFT,),
     compute,
