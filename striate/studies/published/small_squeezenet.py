@@ -107,9 +107,9 @@ def _scale(seeds: int, images: str, time: str) -> Scale:
         {},
         seeds,
         f"{images} of ImageNet in place of 50,000. The published weights were pruned and trained again by their "
-        "authors: two thirds to four fifths of the 3 x 3 and the last layer are 0, a layer has 256 values. The network "
-        "before that is not at hand. Fewer weights and values are made here without training. Of AlexNet "
-        "the size alone is compared, its accuracy is the published one.",
+        "authors: two thirds to four fifths of the 3 x 3 and the last layer are 0, a layer has 256 values. Their network "
+        "before that, and one of 6 bits, or 64 values, are not at hand: fewer weights and values are made here without "
+        "training. Of AlexNet the size alone is compared, its accuracy is the published one.",
         time,
     )
 
@@ -129,7 +129,10 @@ STUDY = Study(
         Published("AlexNet, Caffe's model, top-1 and top-5 accuracy, centre crop", "57.1 %, 80.2 %"),
         Published("SqueezeNet, 128 pixels (caffenet-benchmark), top-1 accuracy", "53.0 % to 54.7 %"),
         Published("CaffeNet, 128 pixels (caffenet-benchmark)", "47.0 %"),
-        Published("the lecture: AlexNet-level accuracy with less than 0.5 MB", "pruning, shared values, Huffman codes"),
+        Published(
+            "the lecture: AlexNet-level accuracy with less than 0.5 MB",
+            "pruning, shared values of 6 bits, Huffman codes",
+        ),
     ),
     (
         _arm(FLOATS, 0.0, None),
