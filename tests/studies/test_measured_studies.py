@@ -14,6 +14,7 @@ from striate.jobs.import_weights import import_weights
 from striate.model import Model
 from striate.nets.build import create_classifier
 from striate.nets.hyper_lstm import CharacterModel
+from striate.studies import catalog
 from striate.studies.published import boosting, compound_scaling, factorised, inception_forms, small_squeezenet, text
 from striate.studies.published import zero_or_identity as zero
 from striate.studies.study import PARAMETERS, TEST_ERROR, Arm, Context
@@ -79,6 +80,19 @@ def test_forms_of_the_block_and_of_halving() -> None:
     whole = 2 * 16**2 * 9 * 32**2 + 2 * 32**2 * 9 * 16**2  # 2 k^2 weights at d^2 places, of both halvings
     assert costs["pool last"] == whole + stem + head
     assert costs["pool first"] == whole // 4 + stem + head and costs["parallel"] == whole // 8 + stem + head
+
+
+def test_fractal_nets_are_as_large_as_the_residual_one() -> None:
+    study = catalog.study("fractal")
+    sizes = {}
+    for arm in study.arms:
+        settings = study.settings(arm, "cpu", 0)
+        with torch.device("meta"):
+            net = create_classifier(
+                settings["net.name"], classes=10, input_size=(32, 32), options=settings.get("net.options", {})
+            )
+        sizes[arm.label] = parameters(net)
+    assert all(size == pytest.approx(sizes["ResNet"], rel=0.03) for size in sizes.values()) and len(sizes) == 5
 
 
 def test_one_dimension_alone_costs_no_less() -> None:

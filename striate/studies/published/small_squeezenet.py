@@ -107,9 +107,9 @@ def _scale(seeds: int, images: str, time: str) -> Scale:
         {},
         seeds,
         f"{images} of ImageNet in place of 50,000. The published weights were pruned and trained again by their "
-        "authors: two thirds to four fifths of the 3 x 3 and the last layer are 0, a layer has 256 values. Their network "
-        "before that, and one of 6 bits, or 64 values, are not at hand: fewer weights and values are made here without "
-        "training. Of AlexNet the size alone is compared, its accuracy is the published one.",
+        "authors: two thirds to four fifths of the 3 x 3 and the last layer are 0, a layer has 256 values. Their "
+        "network before that, and one of 6 bits, or 64 values, are not at hand: fewer weights and values are made here "
+        "without training. Of AlexNet the size alone is compared, its accuracy is the published one.",
         time,
     )
 
