@@ -17,6 +17,7 @@ GRID = {"1.0, 1.2, 1.2": (1.0, 1.2, 1.2), "1.2, 1.2, 1.1": (1.2, 1.2, 1.1), "1.4
 FACTORS = {BASE: (1.0, 1.0, 1.0), COMPOUND: (1.2, 1.1, 1.15), **SINGLE, **GRID}
 WIDTH, DEPTH, SIDE = 0.25, 0.5, 48  # of the base, as parts of EfficientNet-B0, and its images
 IMAGES = {"quick": 400, "cpu": 3000, "paper": 45_000}  # for training; a third as many to compare on
+BATCH = {"quick": 16, "cpu": 64, "paper": 64}
 EPOCHS = {"quick": 3, "cpu": 8, "paper": 100}
 
 
@@ -29,7 +30,7 @@ def compute(arm: Arm, context: Context) -> Result:
     side = round(SIDE * resolution)
     training, validation = _images(context.data, IMAGES[context.scale], context.seed).at(side)
     options: dict[str, Any] = {"width": WIDTH * width, "depth": DEPTH * depth}
-    recipe = trial_recipe(epochs=EPOCHS[context.scale], batch=64, seed=context.seed)
+    recipe = trial_recipe(epochs=EPOCHS[context.scale], batch=BATCH[context.scale], seed=context.seed)
     net, accuracy = trained("efficientnet_b0", options, training, validation, recipe)
     counts = {PARAMETERS: parameters(net) / 1e3, MADDS: madds(net, (side, side)) / 1e6}
     return Result({TEST_ERROR: 100 * (1 - accuracy), **counts})
