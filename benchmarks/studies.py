@@ -22,7 +22,11 @@ from striate.progress import Progress
 from striate.studies import catalog
 
 FOLDER = ROOT / "benchmarks" / "records" / "studies"
-SETS = {"cifar10": "cifar10_lossless_5k.npz", "mnist": "mnist.npz"}  # of the test data
+SETS = {  # of the test data
+    "cifar10": "cifar10_lossless_5k.npz",
+    "mnist": "mnist.npz",
+    "imagenet-samples": "imagenet_samples",
+}
 
 
 class Lines(Progress):
@@ -39,7 +43,7 @@ def main() -> None:
     options.add_argument("work", type=Path, help="folder of the trainings and pages")
     options.add_argument("studies", nargs="*", metavar="STUDY", help="default: all")
     options.add_argument("--scale", choices=("quick", "cpu"), default="quick")
-    chosen = options.parse_args()
+    chosen = options.parse_intermixed_args()  # studies may follow an option
     for name in chosen.studies or catalog.names():
         wanted = catalog.study(name).at(chosen.scale).data
         data = DATA / SETS[wanted] if wanted in SETS else None

@@ -29,7 +29,19 @@ from striate.report.page import render
 from striate.storage import json_text, sha256_of, write_text
 from striate.studies import catalog
 from striate.studies.outcome import Outcome
-from striate.studies.study import LOSS, SECONDS, TEST_ERROR, TRAINING_ERROR, Arm, Context, Result, ScaleName, Study
+from striate.studies.study import (
+    LOSS,
+    MADDS,
+    PARAMETERS,
+    SECONDS,
+    TEST_ERROR,
+    TRAINING_ERROR,
+    Arm,
+    Context,
+    Result,
+    ScaleName,
+    Study,
+)
 from striate.studies.study_page import index_report, study_report
 
 OUT, RUNS, INDEX = "studies", "runs", "index.html"
@@ -172,6 +184,8 @@ class _Work:
             LOSS: last.get("loss", math.nan),
             SECONDS: sum(row.get("seconds", math.nan) for row in run.curve),
         }
+        if MADDS in study.measures or PARAMETERS in study.measures:
+            numbers |= _counts(folder)
         if TRAINING_ERROR in study.measures:
             numbers[TRAINING_ERROR] = self._training_error(folder, data)
         wrong = {path: 1 - score for path, (_, score) in run.outcomes.items()}
@@ -185,6 +199,17 @@ class _Work:
             found = evaluate(folder, source, part="train", progress=self.progress)
             write_text(kept, json_text(100 * (1 - found.evaluation.score)))
         return float(read_file(kept, TABLE))
+
+
+def _counts(folder: Path) -> dict[str, float]:
+    """Of the network of a run: exact, from its model file."""
+    from striate.anatomy.summary import madds, parameters
+    from striate.inference.backbones import net_of
+    from striate.model import read
+
+    model = read(folder / MODEL)
+    net, size = net_of(model), (model.pixels.height, model.pixels.width)
+    return {PARAMETERS: parameters(net) / 1e3, MADDS: madds(net, size) / 1e6}
 
 
 def some_of(data: str, images: tuple[int, int] | None) -> Source:

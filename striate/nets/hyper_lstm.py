@@ -193,4 +193,4 @@ VARIANTS = {
 # numbers. For ln_hyper_lstm16_ptb the paper prints 5.06 million, where its own equations give 5,085,682; the row with
 # two layers and the same embedding agrees. Multiply-adds are those of one step, one-hot symbols counted as vectors.
 # Training (section 4.3): Adam at 0.001, gradients clipped to 1, batches of 128 sequences of 100 symbols, whose states
-# are carried on. There is no command for it; tests/nets/test_hyper_lstm.py trains tiny ones. The tiny nets are ours.
+# are carried on: striate.training.characters, and `striate reproduce text`. The tiny nets are ours.

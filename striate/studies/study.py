@@ -13,6 +13,7 @@ ScaleName = Literal["quick", "cpu", "paper"]
 SCALES: tuple[ScaleName, ...] = ("quick", "cpu", "paper")
 # The measures of a training; errors are in percent.
 TEST_ERROR, TRAINING_ERROR, LOSS, SECONDS = "test error", "training error", "training loss", "training seconds"
+PARAMETERS, MADDS = "parameters, thousands", "multiply-adds of an image, M"  # counted
 _EVERYWHERE = {"train.precision": "float32", "train.compile": "no"}  # at "quick" all machines compute the same
 
 

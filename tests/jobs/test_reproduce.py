@@ -12,8 +12,9 @@ import pytest
 import striate
 from striate.errors import RequestError
 from striate.learning.run_folder import RunFolder
+from striate.nets.catalog import entry
 from striate.studies import catalog
-from striate.studies.study import TEST_ERROR, TRAINING_ERROR, Arm, Claim, Published, Scale, Study
+from striate.studies.study import MADDS, PARAMETERS, TEST_ERROR, TRAINING_ERROR, Arm, Claim, Published, Scale, Study
 
 SETTINGS = {"net.name": "lenet5_plain", "augment.preset": "none", "optimizer.name": "momentum", "train.epochs": 1}
 SMALL = Study(
@@ -22,7 +23,7 @@ SMALL = Study(
     (Arm("fast", {"optimizer.lr": 0.1}), Arm("slow", {"optimizer.lr": 1e-9})),
     (Claim("a tiny rate has the larger training error", TRAINING_ERROR, "slow", "fast"),),
     {"quick": Scale("digits", SETTINGS, 2, "All of it.", "seconds", images=(300, 300))},
-    (TEST_ERROR, TRAINING_ERROR),
+    (TEST_ERROR, TRAINING_ERROR, PARAMETERS, MADDS),
 )  # fmt: skip
 
 
@@ -38,6 +39,9 @@ def test_a_study_is_run_once_and_shown(small: None, tmp_path: Path) -> None:
     (found,) = outcome.findings
     errors = [outcome.values(label, TRAINING_ERROR) for label in ("slow", "fast")]
     assert found.value == pytest.approx(sum(errors[0]) / 2 - sum(errors[1]) / 2) and min(errors[0]) > max(errors[1])
+    net = entry("lenet5_plain")
+    assert outcome.values("fast", PARAMETERS) == (net.parameters / 1000,) * 2
+    assert outcome.values("slow", MADDS)[0] > 0
     runs = sorted((tmp_path / "runs").iterdir())
     assert len(runs) == 4
     facts = json.loads((tmp_path / "optimizers.json").read_text())
@@ -88,5 +92,5 @@ def test_a_plain_network_dies_by_a_lesion(test_data: Path, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_all_studies_run_at_quick(tmp_path: Path, test_data: Path) -> None:
     done = striate.reproduce(out=tmp_path, weights=test_data / "weights")
-    assert set(done.not_run) <= {"lesions"}  # which needs CIFAR-10
+    assert set(done.not_run) <= {"lesions", "boosting", "small-squeezenet"}  # which need other data
     assert all(len(one.findings) == len(one.study.claims) for one in done.outcomes)

@@ -1,0 +1,157 @@
+"""Studies that count, measure or train small things themselves: what their arms are, and what they find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import striate
+from striate.anatomy.summary import madds, parameters
+from striate.errors import RequestError
+from striate.jobs.import_weights import import_weights
+from striate.model import Model
+from striate.nets.build import create_classifier
+from striate.nets.hyper_lstm import CharacterModel
+from striate.studies import catalog
+from striate.studies.published import boosting, compound_scaling, factorised, inception_forms, small_squeezenet, text
+from striate.studies.published import zero_or_identity as zero
+from striate.studies.study import PARAMETERS, TEST_ERROR, Arm, Context
+
+
+def counts(net_text: str) -> tuple[int, int]:
+    """Parameters and multiply-adds of a net file, at 32 x 32."""
+    with torch.device("meta"):
+        net = create_classifier("table_net", classes=10, in_channels=3, input_size=(32, 32), options={"text": net_text})
+    return parameters(net), madds(net, (32, 32))
+
+
+def no_weights(file: str, net: str, source: str) -> Model:
+    raise AssertionError
+
+
+def quick(data: str = "", published: Callable[[str, str, str], Model] = no_weights) -> Context:
+    """What an arm may use at quick, on the first seed."""
+    return Context("quick", 0, data, published)
+
+
+def test_an_lstm_of_equal_size() -> None:
+    for units, symbols in ((64, 90), (192, 103)):
+        with torch.device("meta"):
+            wanted = parameters(CharacterModel(classes=symbols, in_channels=symbols, units=units, hyper=units // 4))
+            equal = text.equal_units(wanted, symbols)
+            found = parameters(CharacterModel(classes=symbols, in_channels=symbols, units=equal, hyper=0))
+        assert abs(found - wanted) / wanted < 0.01
+
+
+def test_a_text_is_learnt_by_both_and_compressed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = text.Training(units=12, hyper=4, embedding=2, epochs=1, batch=8, length=20, lr=1e-2)
+    monkeypatch.setitem(text.TRAININGS, "quick", small)
+    file = tmp_path / "stripes.txt"
+    file.write_text("stripes of black and white. " * 60, encoding="utf-8")
+    (outcome,) = striate.reproduce(["text"], data=file, out=tmp_path / "out").outcomes
+    (bits, weights) = ({label: outcome.values(label, measure) for label in outcome.results}
+                       for measure in (text.BITS, PARAMETERS))  # fmt: skip
+    assert min(bits[text.HYPER]) > 1 and max(bits[text.LSTM]) < 5 and max(bits[text.LZMA]) < 1
+    assert weights[text.LSTM][0] == pytest.approx(weights[text.HYPER][0], rel=0.05) and not weights[text.BZ2]
+    assert "bits per character" in (tmp_path / "out" / "text.html").read_text("utf-8")
+    assert len(text.text_of(text.TOPICS)) > 300_000
+    file.write_bytes(b"stripes\xff")
+    with pytest.raises(RequestError, match="is not a text in UTF-8: invalid start byte at byte 7"):
+        striate.reproduce(["text"], data=file, out=tmp_path / "out")
+
+
+def test_stacks_cost_what_the_lecture_says() -> None:
+    found = {
+        label: counts(factorised.net_text(rows)) for label, rows in {**factorised.FIVE, **factorised.SEVEN}.items()
+    }
+    parts, norms, pair = 3, 2 * 16, 16 * 16  # parts of a network, parameters of a norm, pairs of channels
+    for one, more, weights, layers in (
+        ("5 x 5", "two 3 x 3", 25 - 18, 1),
+        ("5 x 5", "5 x 1 and 1 x 5", 25 - 10, 1),
+        ("7 x 7", "three 3 x 3", 49 - 27, 2),
+        ("7 x 7", "7 x 1 and 1 x 7", 49 - 14, 1),
+    ):
+        assert found[one][0] - found[more][0] == parts * (weights * pair - layers * norms)
+        assert found[one][1] - found[more][1] == weights * pair * (32**2 + 16**2 + 8**2)
+    assert found["5 x 5"][1] - found["5 x 5, separable"][1] == (25 * pair - 25 * 16 - pair) * (32**2 + 16**2 + 8**2)
+
+
+def test_forms_of_the_block_and_of_halving() -> None:
+    costs = {label: counts(rows)[1] for label, rows in inception_forms.TEXTS.items()}
+    assert costs["naive"] > 4 * costs["reduced"] > 4 * costs["5 x 5 as two 3 x 3"] > 4 * costs["N x 1 and 1 x N"]
+    stem, head = 3 * 16 * 9 * 32**2, 640
+    whole = 2 * 16**2 * 9 * 32**2 + 2 * 32**2 * 9 * 16**2  # 2 k^2 weights at d^2 places, of both halvings
+    assert costs["pool last"] == whole + stem + head
+    assert costs["pool first"] == whole // 4 + stem + head and costs["parallel"] == whole // 8 + stem + head
+
+
+def test_fractal_nets_are_as_large_as_the_residual_one() -> None:
+    study = catalog.study("fractal")
+    sizes = {}
+    for arm in study.arms[:2]:
+        settings = study.settings(arm, "cpu", 0)
+        with torch.device("meta"):
+            net = create_classifier(
+                settings["net.name"], classes=10, input_size=(32, 32), options=settings.get("net.options", {})
+            )
+        sizes[arm.label] = parameters(net)
+    assert sizes["FractalNet"] == pytest.approx(sizes["ResNet"], rel=0.03)
+
+
+def test_one_dimension_alone_costs_no_less() -> None:
+    found = {}
+    for label, (depth, width, resolution) in compound_scaling.FACTORS.items():
+        side = round(compound_scaling.SIDE * resolution)
+        sizes = {"width": compound_scaling.WIDTH * width, "depth": compound_scaling.DEPTH * depth}
+        with torch.device("meta"):
+            net = create_classifier("efficientnet_b0", classes=10, input_size=(side, side), options=sizes)
+        found[label] = madds(net, (side, side))
+    assert found[compound_scaling.COMPOUND] > 1.8 * found[compound_scaling.BASE]
+    assert all(found[label] > found[compound_scaling.COMPOUND] for label in compound_scaling.SINGLE)
+
+
+def test_zero_is_learnt_faster_than_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(zero.STEPS, "quick", 40)
+    arms = {arm.label: arm for arm in zero.STUDY.arms}
+    left = {
+        label: zero.compute(arms[label], quick()).numbers[zero.LEFT]
+        for label in ("zero, 2 layers", "identity, 2 layers")
+    }
+    assert left["zero, 2 layers"] < left["identity, 2 layers"] < 200
+
+
+def test_each_block_corrects_the_sum_of_those_before(test_data: Path, tmp_path: Path) -> None:
+    def published(file: str, net: str, source: str) -> Model:
+        return import_weights(
+            test_data / "weights" / file, net=net, source=source, out=tmp_path / "m.safetensors"
+        ).model
+
+    context = quick(str(test_data / "cifar10_lossless_5k.npz"), published)
+    arms = {arm.label: arm for arm in boosting.STUDY.arms}
+    one, half, whole = (
+        boosting.compute(arms[f"residual, {kept} of 9 blocks"], context).numbers[TEST_ERROR] for kept in (1, 5, 9)
+    )
+    assert one > half > whole < 20
+
+
+def test_photographs_are_asked_for(tmp_path: Path) -> None:
+    found = small_squeezenet.compute(Arm(small_squeezenet.ALEXNET), quick()).numbers
+    assert found == {small_squeezenet.SIZE: pytest.approx(243.9, abs=0.1)}
+    with pytest.raises(RequestError, match="needs --data, a folder of photographs of ImageNet's classes"):
+        small_squeezenet._photographs(tmp_path, 10, None)
+
+
+@pytest.mark.slow
+def test_squeezenet_fits_into_half_a_megabyte(test_data: Path, tmp_path: Path) -> None:
+    (outcome,) = striate.reproduce(
+        ["small-squeezenet"], out=tmp_path, data=test_data / "imagenet_samples", weights=test_data / "weights"
+    ).outcomes
+    sizes = {label: outcome.values(label, small_squeezenet.SIZE)[0] for label in outcome.results}
+    errors = {label: outcome.values(label, TEST_ERROR) for label in outcome.results}
+    assert sizes[small_squeezenet.FLOATS] == pytest.approx(4 * 1_248_424 / 1e6)
+    assert errors[small_squeezenet.CODED] == errors[small_squeezenet.FLOATS]  # nothing is lost
+    assert sizes[small_squeezenet.VALUES_16] < sizes[small_squeezenet.VALUES_64] < 0.5
+    assert sizes[small_squeezenet.VALUES_64] < sizes[small_squeezenet.CODED] < 0.6
