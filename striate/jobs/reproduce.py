@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import math
 import os
+import shlex
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from striate.data.sources.base import Source, with_items
 from striate.data.splits import apply_split
 from striate.errors import RequestError, WorkError
 from striate.jobs.compare import summary
+from striate.jobs.computed import kept_result, name_of
 from striate.jobs.evaluate import evaluate
 from striate.jobs.import_weights import import_weights
 from striate.jobs.train import train
@@ -32,7 +34,7 @@ from striate.studies.outcome import Outcome
 from striate.studies.study import LOSS, SECONDS, TEST_ERROR, TRAINING_ERROR, Arm, Context, Result, ScaleName, Study
 from striate.studies.study_page import index_report, study_report
 
-OUT, RUNS, INDEX = "studies", "runs", "index.html"
+OUT, RUNS, COMPUTED, INDEX = "studies", "runs", "computed", "index.html"
 PathLike = str | os.PathLike[str]
 
 
@@ -116,6 +118,7 @@ class _Work:
             raise RequestError(f"the study {study.name!r} needs --weights, a folder with {study.needs}")
         data = self.data or chosen.data
         self.progress.stage(f"study {study.name}")
+        self.progress.say(f"{study.name}: {len(study.arms)} arms, {chosen.seeds} seeds; expected: {chosen.time}")
         results: dict[str, list[Result]] = {arm.label: [] for arm in study.arms}
         started, busy = time.monotonic(), 0
         opened = functools.cache(lambda name: some_of(name, chosen.images))  # once, for all seeds and arms
@@ -128,34 +131,58 @@ class _Work:
                         busy += 1
                     bar.advance()
         if busy:
-            raise RunInUseError(f"{busy} trainings are made by other processes now: call again for the result")
+            raise RunInUseError(f"{busy} results are made by other processes now: call again for the verdict")
         found = Outcome(study, self.scale, data, results, time.monotonic() - started)
-        command = " ".join(["striate reproduce", study.name, f"--scale {self.scale}", *self._options()])
+        command = shlex.join(["striate", "reproduce", study.name, "--scale", self.scale, *self._options()])
         write_text(self.out / f"{study.name}.json", json_text(found.as_dict(), indent=1))
         write_text(self.out / f"{study.name}.html", render(study_report(found, command)))
         return found
 
     def _options(self) -> list[str]:
-        return [f"--{name} {value}" for name, value in (("data", self.data), ("weights", self.weights)) if value]
+        given = (("--data", self.data), ("--weights", self.weights))
+        return [word for option, value in given if value for word in (option, value)]
 
     def _result(self, study: Study, arm: Arm, seed: int, data: str, opened: Callable[[str], Source]) -> Result:
-        if study.compute is not None:
-            return study.compute(arm, Context(self.scale, seed, data, self._published))
-        images = study.at(self.scale).images
-        settings = {"strategy": "scratch", **study.settings(arm, self.scale, seed)}
-        data = settings.pop("data.path", data)  # of an arm with data of its own
-        recipe = Recipe().updated(settings)
-        key = sha256_of(f"{data} {images} {recipe.toml()}".encode())[:12]
-        folder = self.out / RUNS / f"{recipe.net.name or recipe.strategy}-{seed}-{key}".replace("/", "-")
         self.progress.say(f"{study.name}: {arm.label}, seed {seed}")
         try:
-            if not (folder / MODEL).exists():
-                chosen: dict[str, Any] = {"resume": folder} if unfinished(folder) else {"recipe": recipe, "out": folder}
-                train(opened(data), **chosen, progress=self.progress)
+            if study.compute is not None:
+                return self._computed(study, arm, seed, data, opened)
+            settings = study.settings(arm, self.scale, seed)
+            data = settings.pop("data.path", data)  # of an arm with data of its own
+            folder = self._folder(settings, data, study.at(self.scale).images, opened)
         except WorkError as error:  # such as a loss that is not finite: a result of the study, and no failure of it
             self.progress.say(str(error))
             return Result(dict.fromkeys(study.measures, math.nan))
         return self._trained(folder, study, lambda: opened(data))
+
+    def _computed(self, study: Study, arm: Arm, seed: int, data: str, opened: Callable[[str], Source]) -> Result:
+        """The result of a function of the study, kept by what it depends on."""
+        assert study.compute is not None
+        images = study.at(self.scale).images
+
+        def trained(keys: Mapping[str, Any]) -> Path:
+            settings = {**study.settings(arm, self.scale, seed), **keys}
+            return self._folder(settings, settings.pop("data.path", data), images, opened)
+
+        context = Context(self.scale, seed, data, self._published, opened, trained)
+        compute = functools.partial(study.compute, arm, context)
+        name = name_of(
+            study, arm, seed, (self.scale, data, self.weights, images, study.settings(arm, self.scale, seed))
+        )
+        return kept_result(self.out / COMPUTED / name, compute)
+
+    def _folder(
+        self, settings: Mapping[str, Any], data: str, images: tuple[int, int] | None, opened: Callable[[str], Source]
+    ) -> Path:
+        """The folder of a finished training by these keys, which is made or gone on with where it is not there."""
+        recipe = Recipe().updated({"strategy": "scratch", **settings})
+        key = sha256_of(f"{data} {images} {recipe.toml()}".encode())[:12]
+        name = f"{recipe.net.name or recipe.strategy}-{recipe.seed}-{key}".replace("/", "-")
+        folder = self.out / RUNS / name
+        if not (folder / MODEL).exists():
+            chosen: dict[str, Any] = {"resume": folder} if unfinished(folder) else {"recipe": recipe, "out": folder}
+            train(opened(data), **chosen, progress=self.progress)
+        return folder
 
     def _published(self, file: str, net: str, source: str) -> Model:
         """The model of a file below `--weights`. Raises RequestError if it is not there."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
+from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.model import Model
+from striate.sections.wording import Format
 
 ScaleName = Literal["quick", "cpu", "paper"]
 SCALES: tuple[ScaleName, ...] = ("quick", "cpu", "paper")
@@ -72,7 +75,7 @@ class Scale:
 class Result:
     """An arm on one seed. numbers: by measure. wrong: 1 for each test image that was classified wrong, else 0.
 
-    curve: of (epoch, measures).
+    curve: of (epoch, measures), or of what the study's curves show.
     """
 
     numbers: Mapping[str, float]
@@ -81,17 +84,36 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """A chart of a study's page: one line for each arm, of a key of its curve over another one, on the first seed."""
+
+    key: str
+    title: str
+    over: str = "epoch"
+    form: Format = "digits"
+
+
+OF_TRAINING = (
+    Curve("loss", "Training loss by epoch"),
+    Curve("accuracy", "Held-out accuracy by epoch", form="percent"),
+)
+
+
+@dataclass(frozen=True)
 class Context:
     """What a computed arm may use.
 
     data: a path or a named set. published: gives the model of a file of published weights by its name, its network and
-    the library that it is from.
+    the library that it is from. opened: the source of a path or a named set, with the scale's number of images.
+    trained: the folder of a finished training on the data, by keys of its recipe; it is kept as those of other studies.
     """
 
     scale: ScaleName
     seed: int
     data: str
     published: Callable[[str, str, str], Model]
+    opened: Callable[[str], Source]
+    trained: Callable[[Mapping[str, Any]], Path]
 
 
 Compute = Callable[[Arm, Context], Result]
@@ -101,7 +123,7 @@ Compute = Callable[[Arm, Context], Result]
 class Study:
     """A published experiment. rows: of the lectures. measures: those shown, the claims' among them.
 
-    compute: for arms that are not trainings: an arm's result. needs: what `--weights` must name.
+    compute: for arms that are not trainings: an arm's result. needs: what `--weights` must name. curves: charts.
     """
 
     name: str
@@ -116,6 +138,7 @@ class Study:
     measures: tuple[str, ...] = (TEST_ERROR,)
     compute: Compute | None = None
     needs: str = ""
+    curves: tuple[Curve, ...] = OF_TRAINING
 
     def __post_init__(self) -> None:
         labels = [arm.label for arm in self.arms]

@@ -24,7 +24,7 @@ from striate.sections import (
     Text,
 )
 from striate.sections.charts import Tone
-from striate.sections.wording import DASH, Format, counted, quantity, seconds
+from striate.sections.wording import DASH, counted, quantity, seconds
 from striate.studies.outcome import Outcome
 from striate.studies.study import TEST_ERROR, TRAINING_ERROR
 from striate.tasks.metrics import mean_interval
@@ -108,19 +108,20 @@ def _cell(found: Outcome, label: str, measure: str) -> str:
 
 
 def _curves(found: Outcome) -> tuple[Section, ...]:
-    """Training and test curves of the first seed."""
+    """The study's charts, of the first seed."""
     blocks: list[Block] = []
-    for key, title in (("loss", "Training loss by epoch"), ("accuracy", "Held-out accuracy by epoch")):
+    for curve in found.study.curves:
         lines, names = [], []
-        for place, arm in enumerate(found.study.arms[: len(TONES)]):
-            rows = [row for row in found.results[arm.label][0].curve if key in row]
+        drawn = [arm for arm in found.study.arms if any(curve.key in row for row in found.results[arm.label][0].curve)]
+        for place, arm in enumerate(drawn[: len(TONES)]):
+            rows = [row for row in found.results[arm.label][0].curve if curve.key in row]
             if len(rows) > 1:
                 tone = TONES[place]
-                lines.append(Line([row["epoch"] for row in rows], [row[key] for row in rows], tone))
+                lines.append(Line([row[curve.over] for row in rows], [row[curve.key] for row in rows], tone))
                 names.append((arm.label, tone))
         if lines:
-            form: Format = "percent" if key == "accuracy" else "digits"
-            blocks.append(Lines(title, tuple(lines), Axis("epoch"), Axis("", form), key=tuple(names)))
+            axes = Axis(curve.over), Axis("", curve.form)
+            blocks.append(Lines(curve.title, tuple(lines), *axes, key=tuple(names)))
     return (Section("curves", "Curves", (Grid(tuple(blocks)),), "Of the first seed."),) if blocks else ()
 
 
