@@ -21,11 +21,16 @@ _EVERYWHERE = {"train.precision": "float32", "train.compile": "no"}  # at "quick
 
 @dataclass(frozen=True)
 class Published:
-    """A published number. value: as printed, with its unit. lecture: what a lecture prints instead, if it differs."""
+    """A published number. value: as printed, with its unit. lecture: what a lecture prints instead, if it differs.
+
+    arm, measure: what is measured here in its place, by default the study's first measure; "": nothing of its kind.
+    """
 
     what: str
     value: str
     lecture: str = ""
+    arm: str = ""
+    measure: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,9 @@ class Study:
         for claim in self.claims:
             if {claim.larger, claim.smaller} - set(labels) or claim.measure not in self.measures:
                 raise ValueError(f"{self.name}: the claim {claim.text!r} names no arm or no measure of the study")
+        for row in self.published:
+            if {row.arm} - {"", *labels} or {row.measure} - {"", *self.measures}:
+                raise ValueError(f"{self.name}: the published row {row.what!r} names no arm or no measure of the study")
         for scale in self.scales.values():
             if set(scale.changes) - set(labels):
                 raise ValueError(f"{self.name}: changes of no arm")

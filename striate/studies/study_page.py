@@ -54,8 +54,8 @@ def _said(found: Outcome) -> list[str]:
 
 def _claims(found: Outcome) -> Section:
     columns = (
-        Column("claim"), Column("measure"), Column("difference"), Column("95 % interval"), Column("verdict"),
-        Column("by", optional=True),
+        Column("claim"), Column("measure", prose=True), Column("difference"), Column("95 % interval"),
+        Column("verdict", prose=True), Column("by", optional=True, prose=True),
     )  # fmt: skip
     rows = []
     for one in found.findings:
@@ -70,12 +70,21 @@ def _claims(found: Outcome) -> Section:
 
 
 def _published(found: Outcome) -> Section:
-    rows = [(row.what, row.value, row.lecture or DASH) for row in found.study.published]
-    garbled = any(row.lecture for row in found.study.published)
-    columns = (Column("published"), Column("value"), *((Column("the lecture prints"),) if garbled else ()))
-    return Section(
-        "published", "Published", (Table(columns, [row if garbled else row[:2] for row in rows]),), found.study.source
-    )
+    """What was published, what the lectures print of it, and what was measured here in its place."""
+    study = found.study
+    garbled = any(row.lecture for row in study.published)
+    beside = any(row.arm for row in study.published)
+    columns = [Column("published"), Column("value", prose=True)]
+    columns += [Column("the lecture says", prose=True)] if garbled else []
+    columns += [Column("measured here", prose=True)] if beside else []
+    rows = []
+    for row in study.published:
+        measure = row.measure or study.measures[0]
+        here = f"{_unit(measure)}: {_cell(found, row.arm, measure)} ({row.arm})" if row.arm else DASH
+        cells = [row.what, row.value]
+        rows.append((*cells, *([row.lecture or DASH] if garbled else []), *([here] if beside else [])))
+    title = "Published, and measured beside it" if beside else "Published"
+    return Section("published", title, (Table(tuple(columns), rows),), study.source)
 
 
 def _measured(found: Outcome) -> Section:
@@ -103,7 +112,7 @@ def _cell(found: Outcome, label: str, measure: str) -> str:
     if not values:
         return DASH
     low, high = mean_interval(values)
-    span = f" ({quantity(low)} to {quantity(high)})" if math.isfinite(low) else ""
+    span = f" ({quantity(low)} to {quantity(high)})" if math.isfinite(low) and low < high else ""
     return f"{quantity(statistics.fmean(values))}{span}"
 
 
@@ -143,10 +152,13 @@ def index_report(found: list[Outcome], not_run: dict[str, str]) -> Report:
     rows = [
         (one.study.name, one.study.question, one.name, counted(one.scale.seeds, "seed"), one.verdict) for one in found
     ]
-    columns = (Column("study"), Column("question"), Column("scale"), Column("seeds"), Column("verdict"))
+    columns = (Column("study"), Column("question", prose=True), Column("scale"), Column("seeds"),
+               Column("verdict", prose=True))  # fmt: skip
     sections = [Section("studies", "Studies", (Table(columns, rows, ("study", "studies"), shown=60),))]
     if not_run:
-        left = Table((Column("study"), Column("why")), list(not_run.items()), ("study", "studies"), shown=60)
+        left = Table(
+            (Column("study"), Column("why", prose=True)), list(not_run.items()), ("study", "studies"), shown=60
+        )
         sections.append(Section("left", "Not run", (left,)))
     steps = (Step("studies", "Each study's own page", "It lies beside this one, as NAME.html."),)
     facts = (Fact("studies", str(len(found))), Fact("not run", str(len(not_run))))

@@ -41,8 +41,8 @@ def _without_heads(name: str, parameters: int) -> int:
 
 
 DEVIATION = (
-    "Layers on the longest path, parameters and multiply-adds are counted in the networks here. Errors are those of the "
-    "papers, by protocols of their own; no network is trained. `striate nets --by-year` has the whole catalogue."
+    "Layers on the longest path, parameters and multiply-adds are counted in the networks here; errors are those of "
+    "their papers, by the papers' protocols. No network is trained. striate nets --by-year has the whole catalogue."
 )
 
 STUDY = Study(
@@ -57,8 +57,12 @@ STUDY = Study(
             "GoogLeNet: top-5 error of one network on one crop, and of seven on 144 crops",
             "10.07 % and 6.67 %",
             "6.7 %, without saying seven",
+            arm=GOOGLENET,
+            measure=ERROR,
         ),
-        Published("AlexNet's parameters as a multiple of GoogLeNet's", "8.7 by count", "12"),
+        Published(
+            "AlexNet's parameters as a multiple of GoogLeNet's", "8.7 by count", "12", arm=ALEXNET, measure=PARAMETERS
+        ),
         Published(
             "ResNet-152: top-5 error of one network on ten crops, of one on several scales, and of six",
             "5.71 %, 4.49 % and 3.57 %",

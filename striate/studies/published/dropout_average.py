@@ -88,6 +88,7 @@ STUDY = Study(
             "MNIST: the mean over masks against scaled weights",
             "the mean comes near with some tens of masks (figure only)",
             "exponentially many models averaged",
+            arm=MEAN,
         ),
     ),
     (Arm(ONE), Arm(MEAN), Arm(GEOMETRIC), Arm(SCALED)),

@@ -49,12 +49,15 @@ STUDY = Study(
     "He, Zhang, Ren, Sun 2015, arXiv:1512.03385, Tables 4 and 5; the ImageNet challenge of 2016",
     "A10, K21",
     (
-        Published("ResNet-152, ImageNet, top-5 error of the single network", "4.49 %"),
-        Published("ensemble of six, top-5 error on the test images", "3.57 %", "3.6 %, without saying ensemble"),
+        Published("ResNet-152, ImageNet, top-5 error of the single network", "4.49 %", arm=SINGLE),
+        Published(
+            "ensemble of six, top-5 error on the test images", "3.57 %", "3.6 %, without saying ensemble", arm=ONE
+        ),
         Published(
             "ImageNet 2016: an ensemble of Inception, ResNet and Inception-ResNet",
             "no table of it here",
             "half a percent better than the year before",
+            arm=DIFFERENT,
         ),
     ),
     (Arm(SINGLE), Arm(ONE), Arm(DIFFERENT)),

@@ -50,8 +50,12 @@ STUDY = Study(
     "He, Zhang, Ren, Sun 2015, arXiv:1512.03385, section 4.2, Figure 7",
     "K8, L10",
     (
-        Published("residual against plain networks, standard deviations of layers", "generally smaller (figure only)"),
-        Published("ResNet-20, -56 and -110", "the deeper, the smaller (figure only)"),
+        Published(
+            "residual against plain networks, standard deviations of layers",
+            "generally smaller (figure only)",
+            arm=RESIDUAL,
+        ),
+        Published("ResNet-20, -56 and -110", "the deeper, the smaller (figure only)", arm=DEEP),
     ),
     tuple(map(Arm, FILES)),
     (

@@ -64,7 +64,7 @@ def _filters(label: str, context: Context) -> Any:
 
 DEVIATION = (
     "Gratings and filters of still images in place of bars and cells: the network is computed, so there is no noise of "
-    "recording, and without time there is no direction of motion (the function `striate.inspect.tuning.tuning` has it, "
+    "recording, and without time there is no direction of motion (the function striate.inspect.tuning.tuning has it, "
     "for networks of several frames). Grey gratings, so that filters for colour count by what they answer to grey. "
     "SqueezeNet in place of AlexNet, whose weights are not here; a filter counts as oriented from a selectivity of 1/3."
 )
@@ -81,7 +81,12 @@ STUDY = Study(
             "most answer to a bar of one orientation at one place (no share is given)",
             "active only where the line falls on its part of the retina; the response changes with the bar's angle",
         ),
-        Published("AlexNet, 96 filters of 11 x 11", "frequencies, orientations and colours (figure only)"),
+        Published(
+            "AlexNet, 96 filters of 11 x 11",
+            "frequencies, orientations and colours (figure only)",
+            arm=SQUEEZENET,
+            measure=ORIENTED,
+        ),
     ),
     tuple(map(Arm, (SQUEEZENET, RANDOM7, LITE, CIFAR, RANDOM3))),
     (

@@ -42,7 +42,7 @@ def compute(arm: Arm, context: Context) -> Result:
     with torch.random.fork_rng():
         torch.manual_seed(context.seed)  # the cognitron's random axons
         neo = arm.label.startswith(NEW)
-        net = create("neocognitron") if neo else create("cognitron", options={"input_size": (SIDE, SIDE)})
+        net = create("neocognitron") if neo else create("cognitron", input_size=(SIDE, SIDE))
     assert isinstance(net, SelfOrganising)
     for _ in range(0 if UNTRAINED in arm.label else CYCLES):
         for digit in digits:
@@ -125,8 +125,11 @@ STUDY = Study(
             "Neocognitron: 0, 1, 2, 3 and 4 at random positions, each twenty times",
             "each has one cell of its own in the last layer, whatever the shift",
             "simple cells are convolutions, complex cells pooling",
+            arm=ARMS[0],
         ),
-        Published("cognitron: the same patterns, twenty cycles, at one position", "responses differ by pattern"),
+        Published(
+            "cognitron: the same patterns, twenty cycles, at one position", "responses differ by pattern", arm=ARMS[1]
+        ),
     ),
     tuple(map(Arm, ARMS)),
     (

@@ -33,11 +33,21 @@ STUDY = Study(
     "Hu, Shen, Albanie, Sun, Wu 2017, arXiv:1709.01507, Table 2 and section 4",
     "K18",
     (
-        Published("ResNet-50, again trained by the authors: top-1 error, top-5 error, GFLOPs", "24.80 %, 7.48 %, 3.86"),
-        Published("SE-ResNet-50", "23.29 %, 6.62 %, 3.87"),
+        Published(
+            "ResNet-50, again trained by the authors: top-1 error, top-5 error, GFLOPs",
+            "24.80 %, 7.48 %, 3.86",
+            arm="ResNet-50",
+            measure=MADDS,
+        ),
+        Published("SE-ResNet-50", "23.29 %, 6.62 %, 3.87", arm="SE-ResNet-50", measure=MADDS),
         Published("parameters that SE adds to ResNet-50", "about 2.5 M, 10 %"),
-        Published("MobileNet: top-1 error, multiply-adds, parameters", "28.4 %, 569 M, 4.2 M"),
-        Published("SE-MobileNet", "25.3 %, 572 M, 4.7 M"),
+        Published(
+            "MobileNet: top-1 error, multiply-adds, parameters",
+            "28.4 %, 569 M, 4.2 M",
+            arm="MobileNetV1",
+            measure=MADDS,
+        ),
+        Published("SE-MobileNet", "25.3 %, 572 M, 4.7 M", arm="SE-MobileNetV1", measure=MADDS),
     ),
     tuple(map(Arm, NETS)),
     (

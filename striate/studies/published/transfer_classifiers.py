@@ -41,6 +41,7 @@ STUDY = Study(
             "a network's last features with another classifier",
             "linear classifiers suffice (DeCAF: logistic regression and support vectors)",
             "with any classifier: trees, forests, Bayes",
+            arm=LINEAR,
         ),
     ),
     tuple(map(Arm, KINDS)),

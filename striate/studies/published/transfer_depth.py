@@ -35,6 +35,7 @@ STUDY = Study(
             "copied layers: frozen, and trained on",
             "trained on, they are as good as or better than a new start (figure only)",
             "little and similar data: the last layer; different data: more layers or all",
+            arm=f"{PHOTOGRAPHS}, {ALL}",
         ),
     ),
     ARMS,

@@ -37,13 +37,11 @@ STUDY = Study(
         Published(
             "from general to specific",
             "the farther up a layer, the less it serves another task (figure only)",
-            "edges and blobs are general; faces and text specific",
-        ),
+            "edges and blobs are general; faces and text specific", arm=f"{DIGITS}, {LAST}"),
         Published(
             "little data, different from the pretraining",
             "not in the paper",
-            "a problem: the last features do not serve",
-        ),
+            "a problem: the last features do not serve", arm=f"{DIGITS}, {LAST}"),
     ),
     tuple(map(Arm, ARMS)),
     (

@@ -30,9 +30,9 @@ STUDY = Study(
     "Mishkin, Sergievskiy, Matas 2017, caffenet-benchmark, table of data set sizes",
     "N9, P14, F11",
     (
-        Published("CaffeNet, 1.2 million images of ImageNet, accuracy", "47.1 %"),
-        Published("400 thousand images", "39.3 %"),
-        Published("200 thousand images", "30.5 %"),
+        Published("CaffeNet, 1.2 million images of ImageNet, accuracy", "47.1 %", arm=ALL),
+        Published("400 thousand images", "39.3 %", arm=SOME),
+        Published("200 thousand images", "30.5 %", arm=LEAST),
     ),
     tuple(map(Arm, SHARES)),
     (
