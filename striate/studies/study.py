@@ -90,12 +90,16 @@ class Result:
 
 @dataclass(frozen=True)
 class Curve:
-    """A chart of a study's page: one line for each arm, of a key of its curve over another one, on the first seed."""
+    """A chart of a study's page: one line for each arm, of a key of its curve over another one, on the first seed.
+
+    log: the scale of the key is logarithmic.
+    """
 
     key: str
     title: str
     over: str = "epoch"
     form: Format = "digits"
+    log: bool = False
 
 
 OF_TRAINING = (

@@ -129,7 +129,7 @@ def _curves(found: Outcome) -> tuple[Section, ...]:
                 lines.append(Line([row[curve.over] for row in rows], [row[curve.key] for row in rows], tone))
                 names.append((arm.label, tone))
         if lines:
-            axes = Axis(curve.over), Axis("", curve.form)
+            axes = Axis(curve.over), Axis("", curve.form, log=curve.log)
             blocks.append(Lines(curve.title, tuple(lines), *axes, key=tuple(names)))
     return (Section("curves", "Curves", (Grid(tuple(blocks)),), "Of the first seed."),) if blocks else ()
 

@@ -71,5 +71,5 @@ STUDY = Study(
     compute,
     "resnet20-12fca82f.th and resnet56-4bfd9763.th (akamaster/pytorch_resnet_cifar10), resnet56_landscape.pt and "
     "resnet56_plain_landscape.pt (tomgoldstein/loss-landscape)",
-    (Curve("std", "Standard deviation of responses by layer", over="layer"),),
+    (Curve("std", "Standard deviation of responses by layer", over="layer", log=True),),
 )
