@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import math
 import os
 import shlex
@@ -21,6 +22,7 @@ from striate.jobs.compare import summary
 from striate.jobs.computed import kept_result, name_of
 from striate.jobs.evaluate import evaluate
 from striate.jobs.import_weights import import_weights
+from striate.jobs.stopping import resumable
 from striate.jobs.train import train
 from striate.learning.run_folder import MODEL, RunInUseError, unfinished
 from striate.model import Model
@@ -89,15 +91,16 @@ def reproduce(
         raise RequestError("--data goes with one study")
     work = _Work(given_path(out or OUT, "--out"), scale, _text(data), _text(weights), progress or Progress())
     outcomes, not_run = list[Outcome](), dict[str, str]()
-    for study in chosen:
-        try:
-            outcomes.append(work.outcome(study))
-        except RequestError as error:
-            if not everything and not isinstance(error, RunInUseError):
-                raise
-            not_run[study.name] = str(error)
-            work.progress.say(f"{study.name}: not run: {error}")
-    write_text(work.out / INDEX, render(index_report(outcomes, not_run)))
+    with resumable(work.command(names or ["--all"], "--out", str(work.out))):
+        for study in chosen:
+            try:
+                outcomes.append(work.outcome(study))
+            except RequestError as error:
+                if not everything and not isinstance(error, RunInUseError):
+                    raise
+                not_run[study.name] = str(error)
+                work.progress.say(f"{study.name}: not run: {error}")
+        write_text(work.out / INDEX, render(index_report(_in_folder(work.out), not_run)))
     return Reproduction(work.out, tuple(outcomes), not_run)
 
 
@@ -133,14 +136,15 @@ class _Work:
         if busy:
             raise RunInUseError(f"{busy} results are made by other processes now: call again for the verdict")
         found = Outcome(study, self.scale, data, results, time.monotonic() - started)
-        command = shlex.join(["striate", "reproduce", study.name, "--scale", self.scale, *self._options()])
         write_text(self.out / f"{study.name}.json", json_text(found.as_dict(), indent=1))
-        write_text(self.out / f"{study.name}.html", render(study_report(found, command)))
+        write_text(self.out / f"{study.name}.html", render(study_report(found, self.command([study.name]))))
         return found
 
-    def _options(self) -> list[str]:
+    def command(self, names: Sequence[str], *more: str) -> str:
+        """What does this again, quoted for a shell."""
         given = (("--data", self.data), ("--weights", self.weights))
-        return [word for option, value in given if value for word in (option, value)]
+        options = [word for option, value in given if value for word in (option, value)]
+        return shlex.join(["striate", "reproduce", *names, "--scale", self.scale, *options, *more])
 
     def _result(self, study: Study, arm: Arm, seed: int, data: str, opened: Callable[[str], Source]) -> Result:
         self.progress.say(f"{study.name}: {arm.label}, seed {seed}")
@@ -212,6 +216,12 @@ class _Work:
             found = evaluate(folder, source, part="train", progress=self.progress)
             write_text(kept, json_text(100 * (1 - found.evaluation.score)))
         return float(read_file(kept, TABLE))
+
+
+def _in_folder(out: Path) -> list[dict[str, Any]]:
+    """What the studies of a folder found, of this call and of earlier ones, in order of their names."""
+    files = [out / f"{name}.json" for name in catalog.names()]
+    return [json.loads(read_file(file, TABLE)) for file in files if file.is_file()]
 
 
 def some_of(data: str, images: tuple[int, int] | None) -> Source:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from striate.sections import (
     Axis,
@@ -147,10 +149,11 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def index_report(found: list[Outcome], not_run: dict[str, str]) -> Report:
-    """The page that lists the studies of a folder with their verdicts. not_run: reasons by name."""
+def index_report(found: Sequence[Mapping[str, Any]], not_run: Mapping[str, str]) -> Report:
+    """The page that lists the studies of a folder with their verdicts: see `Outcome.as_dict`. not_run: reasons."""
     rows = [
-        (one.study.name, one.study.question, one.name, counted(one.scale.seeds, "seed"), one.verdict) for one in found
+        (one["study"], one.get("question", one["title"]), one["scale"], counted(one["seeds"], "seed"), one["verdict"])
+        for one in found
     ]
     columns = (Column("study"), Column("question", prose=True), Column("scale"), Column("seeds"),
                Column("verdict", prose=True))  # fmt: skip
@@ -162,7 +165,7 @@ def index_report(found: list[Outcome], not_run: dict[str, str]) -> Report:
         sections.append(Section("left", "Not run", (left,)))
     steps = (Step("studies", "Each study's own page", "It lies beside this one, as NAME.html."),)
     facts = (Fact("studies", str(len(found))), Fact("not run", str(len(not_run))))
-    verdicts = [one.verdict for one in found]
+    verdicts = [one["verdict"] for one in found]
     said = ", ".join(f"{verdicts.count(one)} {one}" for one in dict.fromkeys(verdicts)) or "none"
     return Report(
         "Studies", "Published experiments, run again beside their numbers", Headline("Verdicts", _capital(said)), steps,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import striate
-from striate.errors import RequestError
+from striate.errors import RequestError, Stopped
 from striate.learning.run_folder import RunFolder
 from striate.progress import Progress
 from striate.storage import alone
@@ -113,8 +114,10 @@ def test_a_stopped_study_goes_on_and_ends_as_if_it_had_not_been(
         return Result({LOSS: value}, {"image": 1.0}, ({"epoch": 1.0, "loss": value}, {"epoch": 2.0, "loss": 0.0}))
 
     in_place(monkeypatch, compute)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Stopped) as stopped:
         striate.reproduce(["optimizers"], out=tmp_path, progress=Interrupting("b, seed 1"))
+    command = shlex.join(["striate", "reproduce", "optimizers", "--scale", "quick", "--out", str(tmp_path)])
+    assert str(stopped.value) == f"stopped; go on with: {command}" and stopped.value.exit_code == 130
     assert made == [("a", 0), ("b", 0), ("a", 1)]
     went_on = striate.reproduce(["optimizers"], out=tmp_path)
     assert made[3:] == [("b", 1), ("a", 2), ("b", 2)]
@@ -134,6 +137,11 @@ def test_the_command_on_a_page_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_pa
     striate.reproduce(["optimizers"], out=tmp_path, data="my digits; rm.npz", weights="/a b")
     page = html.unescape((tmp_path / "optimizers.html").read_text())
     assert "striate reproduce optimizers --scale quick --data 'my digits; rm.npz' --weights '/a b'" in page
+    earlier = (tmp_path / "optimizers.json").read_text().replace('"study": "optimizers"', '"study": "lesions"')
+    (tmp_path / "lesions.json").write_text(earlier)
+    striate.reproduce(["optimizers"], out=tmp_path)
+    index = (tmp_path / "index.html").read_text()  # of all that is in the folder
+    assert "lesions" in index and "optimizers" in index and index.count("Is b larger?") == 2
 
 
 def test_a_scale_that_a_study_has_not_is_told(
