@@ -15,13 +15,13 @@ from striate.storage import alone, json_text, sha256_of, write_text
 from striate.studies.study import Arm, Result, Study
 
 
-def kept_result(path: Path, compute: Callable[[], Result]) -> Result:
-    """The result in the file, or else computed and written there.
+def kept_result(path: Path, lock: Path, compute: Callable[[], Result]) -> Result:
+    """The result in the file, or else computed and written there. lock: what its process has meanwhile.
 
     Raises RunInUseError while another process computes it.
     """
     if not path.exists():
-        with alone(path.with_suffix(".lock")) as mine:
+        with alone(lock) as mine:
             if not mine:
                 raise RunInUseError(f"{str(path)!r} is computed by another process")
             if not path.exists():

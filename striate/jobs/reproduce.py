@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
@@ -30,13 +31,13 @@ from striate.progress import Progress
 from striate.reading import TABLE, given_path, read_file
 from striate.recipe import Recipe
 from striate.report.page import render
-from striate.storage import json_text, sha256_of, write_text
+from striate.storage import alone, json_text, sha256_of, write_text
 from striate.studies import catalog
 from striate.studies.outcome import Outcome
 from striate.studies.study import LOSS, SECONDS, TEST_ERROR, TRAINING_ERROR, Arm, Context, Result, ScaleName, Study
 from striate.studies.study_page import index_report, study_report
 
-OUT, RUNS, COMPUTED, INDEX = "studies", "runs", "computed", "index.html"
+OUT, RUNS, COMPUTED, LOCKS, INDEX = "studies", "runs", "computed", "locks", "index.html"
 PathLike = str | os.PathLike[str]
 
 
@@ -122,19 +123,23 @@ class _Work:
         data = self.data or chosen.data
         self.progress.stage(f"study {study.name}")
         self.progress.say(f"{study.name}: {len(study.arms)} arms, {chosen.seeds} seeds; expected: {chosen.time}")
-        results: dict[str, list[Result]] = {arm.label: [] for arm in study.arms}
-        started, busy = time.monotonic(), 0
+        started = time.monotonic()
         opened = functools.cache(lambda name: some_of(name, chosen.images))  # once, for all seeds and arms
-        with self.progress.bar(study.title, chosen.seeds * len(study.arms)) as bar:
-            for seed in range(chosen.seeds):  # seed by seed, so that a study that is stopped has all arms on the first
-                for arm in study.arms:
-                    try:
-                        results[arm.label].append(self._result(study, arm, seed, data, opened))
-                    except RunInUseError:
-                        busy += 1
-                    bar.advance()
-        if busy:
-            raise RunInUseError(f"{busy} results are made by other processes now: call again for the verdict")
+        # Seed by seed, so that a study that is stopped has all arms on the first.
+        left = [(seed, arm) for seed in range(chosen.seeds) for arm in study.arms]
+        made: dict[tuple[int, str], Result] = {}
+        with self.progress.bar(study.title, len(left)) as bar:
+            while left:
+                before = len(made)
+                for seed, arm in left:
+                    with contextlib.suppress(RunInUseError):
+                        made[seed, arm.label] = self._result(study, arm, seed, data, opened)
+                        bar.advance()
+                left = [(seed, arm) for seed, arm in left if (seed, arm.label) not in made]
+                if left and len(made) == before:
+                    # The process that is at them looks again at what this one has made, so one gives the verdict.
+                    raise RunInUseError(f"{len(left)} results are made by other processes now: call again")
+        results = {arm.label: [made[seed, arm.label] for seed in range(chosen.seeds)] for arm in study.arms}
         found = Outcome(study, self.scale, data, results, time.monotonic() - started)
         write_text(self.out / f"{study.name}.json", json_text(found.as_dict(), indent=1))
         write_text(self.out / f"{study.name}.html", render(study_report(found, self.command([study.name]))))
@@ -173,7 +178,7 @@ class _Work:
         name = name_of(
             study, arm, seed, (self.scale, data, self.weights, images, study.settings(arm, self.scale, seed))
         )
-        return kept_result(self.out / COMPUTED / name, compute)
+        return kept_result(self.out / COMPUTED / name, self.out / LOCKS / name, compute)
 
     def _folder(
         self, settings: Mapping[str, Any], data: str, images: tuple[int, int] | None, opened: Callable[[str], Source]
@@ -183,9 +188,14 @@ class _Work:
         key = sha256_of(f"{data} {images} {recipe.toml()}".encode())[:12]
         name = f"{recipe.net.name or recipe.strategy}-{recipe.seed}-{key}".replace("/", "-")
         folder = self.out / RUNS / name
-        if not (folder / MODEL).exists():
-            chosen: dict[str, Any] = {"resume": folder} if unfinished(folder) else {"recipe": recipe, "out": folder}
-            train(opened(data), **chosen, progress=self.progress)
+        if (folder / MODEL).exists():
+            return folder
+        with alone(self.out / LOCKS / f"{name}.lock") as mine:  # from before the run's folder is made until it is whole
+            if not mine:
+                raise RunInUseError(f"the run {str(folder)!r} is made by another process")
+            if not (folder / MODEL).exists():
+                how: dict[str, Any] = {"resume": folder} if unfinished(folder) else {"recipe": recipe, "out": folder}
+                train(opened(data), **how, progress=self.progress)
         return folder
 
     def _published(self, file: str, net: str, source: str) -> Model:

@@ -6,6 +6,7 @@ import dataclasses
 import html
 import json
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,6 +81,10 @@ def test_a_training_of_another_process_is_waited_for_by_nobody(
     with RunFolder.reopened(run):
         done = striate.reproduce(["optimizers"], out=tmp_path)
     assert not done.outcomes and "made by other processes now" in done.not_run["optimizers"]
+    shutil.rmtree(run)
+    with alone(tmp_path / "locks" / f"{run.name}.lock"):  # by a process that has not made the folder yet
+        assert striate.reproduce(["optimizers"], out=tmp_path).not_run == done.not_run
+    assert not run.exists()
 
 
 class Interrupting(Progress):
@@ -127,7 +132,7 @@ def test_a_stopped_study_goes_on_and_ends_as_if_it_had_not_been(
     assert went_on.outcomes[0].results["b"][1] == whole.outcomes[0].results["b"][1]
     result = next((tmp_path / "computed").glob("*.json"))
     result.unlink()
-    with alone(result.with_suffix(".lock")):  # another process is at it
+    with alone(tmp_path / "locks" / result.name):  # another process is at it
         busy = striate.reproduce(["optimizers"], out=tmp_path)
     assert not busy.outcomes and "1 results are made by other processes now" in busy.not_run["optimizers"]
 
