@@ -91,7 +91,7 @@ def _published(found: Outcome) -> Section:
 
 def _measured(found: Outcome) -> Section:
     study = found.study
-    columns = (Column("arm"), *(Column(measure) for measure in study.measures))
+    columns = (Column("arm"), *(Column(_unit(measure), prose=True) for measure in study.measures))
     rows = [(arm.label, *(_cell(found, arm.label, measure) for measure in study.measures)) for arm in study.arms]
     blocks: list[Block] = [Table(columns, rows, ("arm", "arms"))]
     charts = []

@@ -140,5 +140,5 @@ STUDY = Study(
     },
     (BEST_FEW, BEST_MANY, TRIED),
     compute,
-    curves=(Curve("error", "Lowest validation error by trials", over="trials"),),
+    curves=(Curve("error", "Lowest validation error by trials, %", over="trials", log=True),),
 )
