@@ -14,6 +14,8 @@ from striate.data.opening import open_source
 from striate.data.sources.arrays import from_arrays
 from striate.data.sources.base import with_items
 from striate.errors import RequestError
+from striate.nets.catalog import entry
+from striate.recipe import Recipe
 from striate.studies import catalog
 from striate.studies.heads import Features, scored
 from striate.studies.held_out import held_out, share_of
@@ -125,3 +127,12 @@ def test_members_of_an_ensemble_are_scored_on_the_same_images(monkeypatch: pytes
 def test_published_rows_name_arms_of_their_study() -> None:
     with pytest.raises(ValueError, match="the published row 'x' names no arm"):
         Study("s", "S", "q?", "x", "A1", (Published("x", "1", arm="c"),), (Arm("a"),), (), {})
+
+
+def test_trainings_of_computed_studies_have_valid_recipes_at_every_scale() -> None:
+    for study, nets in ((ensembles.STUDY, ensembles.NETS), (dropout_average.STUDY, {})):
+        for scale in study.scales:
+            for net in nets.get(scale, ("",)):
+                chosen = {"net.name": entry(net).name} if net else {}
+                recipe = Recipe().updated({"strategy": "scratch", **study.settings(study.arms[0], scale, 0), **chosen})
+                assert recipe.net.name and recipe.train.epochs
