@@ -25,6 +25,7 @@ FOLDER = ROOT / "benchmarks" / "records" / "studies"
 SETS = {  # of the test data
     "cifar10": "cifar10_lossless_5k.npz",
     "mnist": "mnist.npz",
+    "hymenoptera": "hymenoptera",
     "imagenet-samples": "imagenet_samples",
 }
 
@@ -61,13 +62,14 @@ def main() -> None:
 
 def record(result: dict[str, object]) -> None:
     """Write a result with what it was measured on."""
-    name, scale = result["study"], result["scale"]
+    name, scale = str(result["study"]), result["scale"]
+    needs = " --weights FOLDER" if catalog.study(name).needs else ""
     facts = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": machine(),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in ("striate", "torch", "numpy")},
-        "command": f"striate reproduce {name} --scale {scale}",
+        "command": f"striate reproduce {name} --scale {scale}{needs}",
         "n": result["seeds"],
         **result,
     }

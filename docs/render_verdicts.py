@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from striate.studies import catalog
+from striate.studies.study import Study
 
 DOCS = Path(__file__).parent
 RECORDS = DOCS.parent / "benchmarks" / "records" / "studies"
@@ -43,26 +45,63 @@ def rendered() -> str:
 
 
 def section(name: str, found: list[dict[str, Any]]) -> list[str]:
-    """A study: what was published, and each record's claims."""
+    """A study: what was published, each record's claims and numbers, and what the other scales would take."""
     study = catalog.study(name)
-    lines = [f"## {name}", f"{study.title}. {study.source}.", "", "| published | value |", "|---|---|"]
-    lines += [f"| {row.what} | {row.value} |" for row in study.published]
-    if not found:
-        return [*lines, "", f"Not run yet: `striate reproduce {name}`."]
+    lines = [f"## {name}", f"{study.title}. {study.source}. Rows of the lectures: {study.rows}.", ""]
+    garbled = any(row.lecture for row in study.published)
+    lines += table(
+        ("published", "value", *(["the lecture says"] if garbled else [])),
+        [(row.what, row.value, *([row.lecture] if garbled else [])) for row in study.published],
+    )
     for one in found:
-        lines += [
-            "",
-            f"`{one['command']}`, {one['data']}, {one['n']} seeds, {one['date']}. {one['deviation']}",
-            "",
-            "| claim | measure | difference | 95 % interval | verdict |",
-            "|---|---|---|---|---|",
-            *(
-                f"| {claim['claim']} | {claim['measure']} | {signed(claim['difference'])} | "
-                f"{signed(claim['interval'][0])} to {signed(claim['interval'][1])} | {claim['verdict']} |"
+        lines += ["", f"`{one['command']}`, {one['data']}, {one['n']} seeds, {one['date']}. {one['deviation']}", ""]
+        lines += table(
+            ("claim", "measure", "difference", "95 % interval", "verdict"),
+            [
+                (claim["claim"], claim["measure"], signed(claim["difference"]), span(claim["interval"], signed),
+                 claim["verdict"])
                 for claim in one["claims"]
-            ),
-        ]
+            ],
+        )  # fmt: skip
+        lines += ["", *measured(study, one["arms"])]
+    run = {one["scale"] for one in found}
+    for scale, chosen in study.scales.items():
+        if scale not in run:
+            lines += [
+                "",
+                f"Not run here: `striate reproduce {name} --scale {scale}`, {chosen.time}. {chosen.deviation}",
+            ]
     return lines
+
+
+def measured(study: Study, arms: list[dict[str, Any]]) -> list[str]:
+    """The mean of each measure, and its interval."""
+    rows = []
+    for arm in arms:
+        cells = [arm[measure] for measure in study.measures]
+        rows.append((arm["label"], *(f"{plain(one['mean'])}{interval_of(one)}" for one in cells)))
+    return table(("measured", *study.measures), rows)
+
+
+def interval_of(one: dict[str, Any]) -> str:
+    """The interval of a mean, where it is known and has a width."""
+    low, high = one["interval"]
+    return "" if low is None or high is None or low == high else f" ({span((low, high), plain)})"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """As Markdown."""
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+
+
+def span(ends: Sequence[float | None], form: Callable[[float | None], str]) -> str:
+    """From one end to the other."""
+    return f"{form(ends[0])} to {form(ends[1])}"
+
+
+def plain(value: float | None) -> str:
+    """A number in short."""
+    return "?" if value is None else f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def signed(value: float | None) -> str:

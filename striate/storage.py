@@ -9,7 +9,8 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -233,3 +234,28 @@ def fill_folder_atomically(folder: Path, fill: Callable[[Path], object]) -> None
                     raise
     except OSError as error:
         raise WorkError(f"could not write {str(folder)!r}: {error.strerror or error}") from error
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[bool]:
+    """Whether this process has the file's lock; within the block no other one gets it. Where there are no locks: True.
+
+    The lock ends with the process; the empty file stays. Raises WorkError if the file cannot be made.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield True
+        return
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = open(lock, "ab")  # noqa: SIM115  (closed below)
+    except OSError as error:
+        raise WorkError(f"cannot write {str(lock)!r}: {error.strerror or error}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True

@@ -66,7 +66,7 @@ ALLOWED = {
     "studio.jobs:_start": "the standard output of a job, to write",
     "studio.uploads:_stream": "the part of an upload, to write",
     "learning.run_folder:_open_log": OURS,
-    "tuning.folder:_opened": OURS,
+    "storage:alone": OURS,
     "learning.run_folder:_drop_damaged": OURS,
     "cli.streams:open_missing": "the null device",
     "cli.streams:_discard": "the null device",

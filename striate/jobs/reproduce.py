@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import math
 import os
+import shlex
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +20,10 @@ from striate.data.sources.base import Source, with_items
 from striate.data.splits import apply_split
 from striate.errors import RequestError, WorkError
 from striate.jobs.compare import summary
+from striate.jobs.computed import kept_result, name_of
 from striate.jobs.evaluate import evaluate
 from striate.jobs.import_weights import import_weights
+from striate.jobs.stopping import resumable
 from striate.jobs.train import train
 from striate.learning.run_folder import MODEL, RunInUseError, unfinished
 from striate.model import Model
@@ -26,7 +31,7 @@ from striate.progress import Progress
 from striate.reading import TABLE, given_path, read_file
 from striate.recipe import Recipe
 from striate.report.page import render
-from striate.storage import json_text, sha256_of, write_text
+from striate.storage import alone, json_text, sha256_of, write_text
 from striate.studies import catalog
 from striate.studies.outcome import Outcome
 from striate.studies.study import (
@@ -44,7 +49,7 @@ from striate.studies.study import (
 )
 from striate.studies.study_page import index_report, study_report
 
-OUT, RUNS, INDEX = "studies", "runs", "index.html"
+OUT, RUNS, COMPUTED, LOCKS, INDEX = "studies", "runs", "computed", "locks", "index.html"
 PathLike = str | os.PathLike[str]
 
 
@@ -99,15 +104,16 @@ def reproduce(
         raise RequestError("--data goes with one study")
     work = _Work(given_path(out or OUT, "--out"), scale, _text(data), _text(weights), progress or Progress())
     outcomes, not_run = list[Outcome](), dict[str, str]()
-    for study in chosen:
-        try:
-            outcomes.append(work.outcome(study))
-        except RequestError as error:
-            if not everything and not isinstance(error, RunInUseError):
-                raise
-            not_run[study.name] = str(error)
-            work.progress.say(f"{study.name}: not run: {error}")
-    write_text(work.out / INDEX, render(index_report(outcomes, not_run)))
+    with resumable(work.command(names or ["--all"], "--out", str(work.out))):
+        for study in chosen:
+            try:
+                outcomes.append(work.outcome(study))
+            except RequestError as error:
+                if not everything and not isinstance(error, RunInUseError):
+                    raise
+                not_run[study.name] = str(error)
+                work.progress.say(f"{study.name}: not run: {error}")
+        write_text(work.out / INDEX, render(index_report(_in_folder(work.out), not_run)))
     return Reproduction(work.out, tuple(outcomes), not_run)
 
 
@@ -128,46 +134,81 @@ class _Work:
             raise RequestError(f"the study {study.name!r} needs --weights, a folder with {study.needs}")
         data = self.data or chosen.data
         self.progress.stage(f"study {study.name}")
-        results: dict[str, list[Result]] = {arm.label: [] for arm in study.arms}
-        started, busy = time.monotonic(), 0
+        self.progress.say(f"{study.name}: {len(study.arms)} arms, {chosen.seeds} seeds; expected: {chosen.time}")
+        started = time.monotonic()
         opened = functools.cache(lambda name: some_of(name, chosen.images))  # once, for all seeds and arms
-        with self.progress.bar(study.title, chosen.seeds * len(study.arms)) as bar:
-            for seed in range(chosen.seeds):  # seed by seed, so that a study that is stopped has all arms on the first
-                for arm in study.arms:
-                    try:
-                        results[arm.label].append(self._result(study, arm, seed, data, opened))
-                    except RunInUseError:
-                        busy += 1
-                    bar.advance()
-        if busy:
-            raise RunInUseError(f"{busy} trainings are made by other processes now: call again for the result")
+        # Seed by seed, so that a study that is stopped has all arms on the first.
+        left = [(seed, arm) for seed in range(chosen.seeds) for arm in study.arms]
+        made: dict[tuple[int, str], Result] = {}
+        with self.progress.bar(study.title, len(left)) as bar:
+            while left:
+                before = len(made)
+                for seed, arm in left:
+                    with contextlib.suppress(RunInUseError):
+                        made[seed, arm.label] = self._result(study, arm, seed, data, opened)
+                        bar.advance()
+                left = [(seed, arm) for seed, arm in left if (seed, arm.label) not in made]
+                if left and len(made) == before:
+                    # The process that is at them looks again at what this one has made, so one gives the verdict.
+                    raise RunInUseError(f"{len(left)} results are made by other processes now: call again")
+        results = {arm.label: [made[seed, arm.label] for seed in range(chosen.seeds)] for arm in study.arms}
         found = Outcome(study, self.scale, data, results, time.monotonic() - started)
-        command = " ".join(["striate reproduce", study.name, f"--scale {self.scale}", *self._options()])
         write_text(self.out / f"{study.name}.json", json_text(found.as_dict(), indent=1))
-        write_text(self.out / f"{study.name}.html", render(study_report(found, command)))
+        write_text(self.out / f"{study.name}.html", render(study_report(found, self.command([study.name]))))
         return found
 
-    def _options(self) -> list[str]:
-        return [f"--{name} {value}" for name, value in (("data", self.data), ("weights", self.weights)) if value]
+    def command(self, names: Sequence[str], *more: str) -> str:
+        """What does this again, quoted for a shell."""
+        given = (("--data", self.data), ("--weights", self.weights))
+        options = [word for option, value in given if value for word in (option, value)]
+        return shlex.join(["striate", "reproduce", *names, "--scale", self.scale, *options, *more])
 
     def _result(self, study: Study, arm: Arm, seed: int, data: str, opened: Callable[[str], Source]) -> Result:
-        if study.compute is not None:
-            return study.compute(arm, Context(self.scale, seed, data, self._published))
-        images = study.at(self.scale).images
-        settings = {"strategy": "scratch", **study.settings(arm, self.scale, seed)}
-        data = settings.pop("data.path", data)  # of an arm with data of its own
-        recipe = Recipe().updated(settings)
-        key = sha256_of(f"{data} {images} {recipe.toml()}".encode())[:12]
-        folder = self.out / RUNS / f"{recipe.net.name or recipe.strategy}-{seed}-{key}".replace("/", "-")
         self.progress.say(f"{study.name}: {arm.label}, seed {seed}")
         try:
-            if not (folder / MODEL).exists():
-                chosen: dict[str, Any] = {"resume": folder} if unfinished(folder) else {"recipe": recipe, "out": folder}
-                train(opened(data), **chosen, progress=self.progress)
+            if study.compute is not None:
+                return self._computed(study, arm, seed, data, opened)
+            settings = study.settings(arm, self.scale, seed)
+            data = settings.pop("data.path", data)  # of an arm with data of its own
+            folder = self._folder(settings, data, study.at(self.scale).images, opened)
         except WorkError as error:  # such as a loss that is not finite: a result of the study, and no failure of it
             self.progress.say(str(error))
             return Result(dict.fromkeys(study.measures, math.nan))
         return self._trained(folder, study, lambda: opened(data))
+
+    def _computed(self, study: Study, arm: Arm, seed: int, data: str, opened: Callable[[str], Source]) -> Result:
+        """The result of a function of the study, kept by what it depends on."""
+        assert study.compute is not None
+        images = study.at(self.scale).images
+
+        def trained(keys: Mapping[str, Any]) -> Path:
+            settings = {**study.settings(arm, self.scale, seed), **keys}
+            return self._folder(settings, settings.pop("data.path", data), images, opened)
+
+        context = Context(self.scale, seed, data, self._published, opened, trained)
+        compute = functools.partial(study.compute, arm, context)
+        name = name_of(
+            study, arm, seed, (self.scale, data, self.weights, images, study.settings(arm, self.scale, seed))
+        )
+        return kept_result(self.out / COMPUTED / name, self.out / LOCKS / name, compute)
+
+    def _folder(
+        self, settings: Mapping[str, Any], data: str, images: tuple[int, int] | None, opened: Callable[[str], Source]
+    ) -> Path:
+        """The folder of a finished training by these keys, which is made or gone on with where it is not there."""
+        recipe = Recipe().updated({"strategy": "scratch", **settings})
+        key = sha256_of(f"{data} {images} {recipe.toml()}".encode())[:12]
+        name = f"{recipe.net.name or recipe.strategy}-{recipe.seed}-{key}".replace("/", "-")
+        folder = self.out / RUNS / name
+        if (folder / MODEL).exists():
+            return folder
+        with alone(self.out / LOCKS / f"{name}.lock") as mine:  # from before the run's folder is made until it is whole
+            if not mine:
+                raise RunInUseError(f"the run {str(folder)!r} is made by another process")
+            if not (folder / MODEL).exists():
+                how: dict[str, Any] = {"resume": folder} if unfinished(folder) else {"recipe": recipe, "out": folder}
+                train(opened(data), **how, progress=self.progress)
+        return folder
 
     def _published(self, file: str, net: str, source: str) -> Model:
         """The model of a file below `--weights`. Raises RequestError if it is not there."""
@@ -210,6 +251,12 @@ def _counts(folder: Path) -> dict[str, float]:
     model = read(folder / MODEL)
     net, size = net_of(model), (model.pixels.height, model.pixels.width)
     return {PARAMETERS: parameters(net) / 1e3, MADDS: madds(net, size) / 1e6}
+
+
+def _in_folder(out: Path) -> list[dict[str, Any]]:
+    """What the studies of a folder found, of this call and of earlier ones, in order of their names."""
+    files = [out / f"{name}.json" for name in catalog.names()]
+    return [json.loads(read_file(file, TABLE)) for file in files if file.is_file()]
 
 
 def some_of(data: str, images: tuple[int, int] | None) -> Source:

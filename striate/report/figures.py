@@ -29,7 +29,7 @@ CSS = """
   text-decoration: none; opacity: .75 }
 .meter.spread u::after { content: ""; position: absolute; left: 0; right: 0; top: calc(50% - .75px); height: 1.5px;
   background: var(--ink) }
-.rows .fill { width: 34% } .rows th[scope=row] { min-width: 6rem }
+.rows .prose { text-align: left; min-width: 7rem } .rows .fill { width: 34% } .rows th[scope=row] { min-width: 6rem }
 .bars th { overflow-wrap: normal } .rows th { overflow-wrap: break-word; max-width: 16rem }
 @media (max-width: 46rem) { .rows .fill, .rows .optional { display: none }
   .rows :is(th, td) { padding-right: .55rem } .rows th { white-space: normal } .rows th[scope=row] {
@@ -58,13 +58,17 @@ def _rows(block: Table, rows: Iterable[tuple[Words | Bar, ...]]) -> Iterable[str
 def _cell(cell: Words | Bar, column: Column) -> str:
     if isinstance(cell, Bar):
         return f'<td class="fill">{meter(cell.share, cell.interval)}</td>'
-    return f'<td class="num{" quiet optional" if column.optional else ""}">{words(cell)}</td>'
+    return f'<td class="{_kind(column)}{" quiet" if column.optional else ""}">{words(cell)}</td>'
+
+
+def _kind(column: Column) -> str:
+    return ("prose" if column.prose else "num") + (" optional" if column.optional else "")
 
 
 def _under_heads(columns: Sequence[Column], rows: Iterable[str]) -> str:
     first, *rest = columns
     heads = "".join(
-        f'<th scope="col" class="num{" optional" if column.optional else ""}">{text(column.title)}</th>'
+        f'<th scope="col" class="{_kind(column)}">{text(column.title)}</th>'
         if column.title
         else '<td class="fill"></td>'
         for column in rest

@@ -87,10 +87,11 @@ class Bar:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table. optional: left out on a narrow screen."""
+    """A column of a table. optional: left out on a narrow screen. prose: of text that wraps, and not of figures."""
 
     title: str
     optional: bool = False
+    prose: bool = False
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ class Outcome:
         return {
             "study": self.study.name,
             "title": self.study.title,
+            "question": self.study.question,
             "scale": self.name,
             "data": self.data,
             "seeds": self.scale.seeds,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
+from striate.data.sources.base import Source
 from striate.errors import RequestError
 from striate.model import Model
+from striate.sections.wording import Format
 
 ScaleName = Literal["quick", "cpu", "paper"]
 SCALES: tuple[ScaleName, ...] = ("quick", "cpu", "paper")
@@ -19,11 +22,16 @@ _EVERYWHERE = {"train.precision": "float32", "train.compile": "no"}  # at "quick
 
 @dataclass(frozen=True)
 class Published:
-    """A published number. value: as printed, with its unit. lecture: what a lecture prints instead, if it differs."""
+    """A published number. value: as printed, with its unit. lecture: what a lecture prints instead, if it differs.
+
+    arm, measure: what is measured here in its place, by default the study's first measure; "": nothing of its kind.
+    """
 
     what: str
     value: str
     lecture: str = ""
+    arm: str = ""
+    measure: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ class Scale:
 class Result:
     """An arm on one seed. numbers: by measure. wrong: 1 for each test image that was classified wrong, else 0.
 
-    curve: of (epoch, measures).
+    curve: of (epoch, measures), or of what the study's curves show.
     """
 
     numbers: Mapping[str, float]
@@ -82,17 +90,40 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """A chart of a study's page: one line for each arm, of a key of its curve over another one, on the first seed.
+
+    log: the scale of the key is logarithmic.
+    """
+
+    key: str
+    title: str
+    over: str = "epoch"
+    form: Format = "digits"
+    log: bool = False
+
+
+OF_TRAINING = (
+    Curve("loss", "Training loss by epoch"),
+    Curve("accuracy", "Held-out accuracy by epoch", form="percent"),
+)
+
+
+@dataclass(frozen=True)
 class Context:
     """What a computed arm may use.
 
     data: a path or a named set. published: gives the model of a file of published weights by its name, its network and
-    the library that it is from.
+    the library that it is from. opened: the source of a path or a named set, with the scale's number of images.
+    trained: the folder of a finished training on the data, by keys of its recipe; it is kept as those of other studies.
     """
 
     scale: ScaleName
     seed: int
     data: str
     published: Callable[[str, str, str], Model]
+    opened: Callable[[str], Source]
+    trained: Callable[[Mapping[str, Any]], Path]
 
 
 Compute = Callable[[Arm, Context], Result]
@@ -102,7 +133,7 @@ Compute = Callable[[Arm, Context], Result]
 class Study:
     """A published experiment. rows: of the lectures. measures: those shown, the claims' among them.
 
-    compute: for arms that are not trainings: an arm's result. needs: what `--weights` must name.
+    compute: for arms that are not trainings: an arm's result. needs: what `--weights` must name. curves: charts.
     """
 
     name: str
@@ -117,6 +148,7 @@ class Study:
     measures: tuple[str, ...] = (TEST_ERROR,)
     compute: Compute | None = None
     needs: str = ""
+    curves: tuple[Curve, ...] = OF_TRAINING
 
     def __post_init__(self) -> None:
         labels = [arm.label for arm in self.arms]
@@ -125,6 +157,9 @@ class Study:
         for claim in self.claims:
             if {claim.larger, claim.smaller} - set(labels) or claim.measure not in self.measures:
                 raise ValueError(f"{self.name}: the claim {claim.text!r} names no arm or no measure of the study")
+        for row in self.published:
+            if {row.arm} - {"", *labels} or {row.measure} - {"", *self.measures}:
+                raise ValueError(f"{self.name}: the published row {row.what!r} names no arm or no measure of the study")
         for scale in self.scales.values():
             if set(scale.changes) - set(labels):
                 raise ValueError(f"{self.name}: changes of no arm")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from striate.sections import (
     Axis,
@@ -24,7 +26,7 @@ from striate.sections import (
     Text,
 )
 from striate.sections.charts import Tone
-from striate.sections.wording import DASH, Format, counted, quantity, seconds
+from striate.sections.wording import DASH, counted, quantity, seconds
 from striate.studies.outcome import Outcome
 from striate.studies.study import TEST_ERROR, TRAINING_ERROR
 from striate.tasks.metrics import mean_interval
@@ -54,8 +56,8 @@ def _said(found: Outcome) -> list[str]:
 
 def _claims(found: Outcome) -> Section:
     columns = (
-        Column("claim"), Column("measure"), Column("difference"), Column("95 % interval"), Column("verdict"),
-        Column("by", optional=True),
+        Column("claim"), Column("measure", prose=True), Column("difference"), Column("95 % interval"),
+        Column("verdict", prose=True), Column("by", optional=True, prose=True),
     )  # fmt: skip
     rows = []
     for one in found.findings:
@@ -70,17 +72,26 @@ def _claims(found: Outcome) -> Section:
 
 
 def _published(found: Outcome) -> Section:
-    rows = [(row.what, row.value, row.lecture or DASH) for row in found.study.published]
-    garbled = any(row.lecture for row in found.study.published)
-    columns = (Column("published"), Column("value"), *((Column("the lecture prints"),) if garbled else ()))
-    return Section(
-        "published", "Published", (Table(columns, [row if garbled else row[:2] for row in rows]),), found.study.source
-    )
+    """What was published, what the lectures print of it, and what was measured here in its place."""
+    study = found.study
+    garbled = any(row.lecture for row in study.published)
+    beside = any(row.arm for row in study.published)
+    columns = [Column("published"), Column("value", prose=True)]
+    columns += [Column("the lecture says", prose=True)] if garbled else []
+    columns += [Column("measured here", prose=True)] if beside else []
+    rows = []
+    for row in study.published:
+        measure = row.measure or study.measures[0]
+        here = f"{_unit(measure)}: {_cell(found, row.arm, measure)} ({row.arm})" if row.arm else DASH
+        cells = [row.what, row.value]
+        rows.append((*cells, *([row.lecture or DASH] if garbled else []), *([here] if beside else [])))
+    title = "Published, and measured beside it" if beside else "Published"
+    return Section("published", title, (Table(tuple(columns), rows),), study.source)
 
 
 def _measured(found: Outcome) -> Section:
     study = found.study
-    columns = (Column("arm"), *(Column(measure) for measure in study.measures))
+    columns = (Column("arm"), *(Column(_unit(measure), prose=True) for measure in study.measures))
     rows = [(arm.label, *(_cell(found, arm.label, measure) for measure in study.measures)) for arm in study.arms]
     blocks: list[Block] = [Table(columns, rows, ("arm", "arms"))]
     charts = []
@@ -103,24 +114,25 @@ def _cell(found: Outcome, label: str, measure: str) -> str:
     if not values:
         return DASH
     low, high = mean_interval(values)
-    span = f" ({quantity(low)} to {quantity(high)})" if math.isfinite(low) else ""
+    span = f" ({quantity(low)} to {quantity(high)})" if math.isfinite(low) and low < high else ""
     return f"{quantity(statistics.fmean(values))}{span}"
 
 
 def _curves(found: Outcome) -> tuple[Section, ...]:
-    """Training and test curves of the first seed."""
+    """The study's charts, of the first seed."""
     blocks: list[Block] = []
-    for key, title in (("loss", "Training loss by epoch"), ("accuracy", "Held-out accuracy by epoch")):
+    for curve in found.study.curves:
         lines, names = [], []
-        for place, arm in enumerate(found.study.arms[: len(TONES)]):
-            rows = [row for row in found.results[arm.label][0].curve if key in row]
+        drawn = [arm for arm in found.study.arms if any(curve.key in row for row in found.results[arm.label][0].curve)]
+        for place, arm in enumerate(drawn[: len(TONES)]):
+            rows = [row for row in found.results[arm.label][0].curve if curve.key in row]
             if len(rows) > 1:
                 tone = TONES[place]
-                lines.append(Line([row["epoch"] for row in rows], [row[key] for row in rows], tone))
+                lines.append(Line([row[curve.over] for row in rows], [row[curve.key] for row in rows], tone))
                 names.append((arm.label, tone))
         if lines:
-            form: Format = "percent" if key == "accuracy" else "digits"
-            blocks.append(Lines(title, tuple(lines), Axis("epoch"), Axis("", form), key=tuple(names)))
+            axes = Axis(curve.over), Axis("", curve.form, log=curve.log)
+            blocks.append(Lines(curve.title, tuple(lines), *axes, key=tuple(names)))
     return (Section("curves", "Curves", (Grid(tuple(blocks)),), "Of the first seed."),) if blocks else ()
 
 
@@ -137,19 +149,23 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def index_report(found: list[Outcome], not_run: dict[str, str]) -> Report:
-    """The page that lists the studies of a folder with their verdicts. not_run: reasons by name."""
+def index_report(found: Sequence[Mapping[str, Any]], not_run: Mapping[str, str]) -> Report:
+    """The page that lists the studies of a folder with their verdicts: see `Outcome.as_dict`. not_run: reasons."""
     rows = [
-        (one.study.name, one.study.question, one.name, counted(one.scale.seeds, "seed"), one.verdict) for one in found
+        (one["study"], one.get("question", one["title"]), one["scale"], counted(one["seeds"], "seed"), one["verdict"])
+        for one in found
     ]
-    columns = (Column("study"), Column("question"), Column("scale"), Column("seeds"), Column("verdict"))
+    columns = (Column("study"), Column("question", prose=True), Column("scale"), Column("seeds"),
+               Column("verdict", prose=True))  # fmt: skip
     sections = [Section("studies", "Studies", (Table(columns, rows, ("study", "studies"), shown=60),))]
     if not_run:
-        left = Table((Column("study"), Column("why")), list(not_run.items()), ("study", "studies"), shown=60)
+        left = Table(
+            (Column("study"), Column("why", prose=True)), list(not_run.items()), ("study", "studies"), shown=60
+        )
         sections.append(Section("left", "Not run", (left,)))
     steps = (Step("studies", "Each study's own page", "It lies beside this one, as NAME.html."),)
     facts = (Fact("studies", str(len(found))), Fact("not run", str(len(not_run))))
-    verdicts = [one.verdict for one in found]
+    verdicts = [one["verdict"] for one in found]
     said = ", ".join(f"{verdicts.count(one)} {one}" for one in dict.fromkeys(verdicts)) or "none"
     return Report(
         "Studies", "Published experiments, run again beside their numbers", Headline("Verdicts", _capital(said)), steps,

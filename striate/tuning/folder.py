@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
-from striate.errors import RequestError, WorkError, shown, unknown
+from striate.errors import RequestError, shown, unknown
 from striate.reading import TEXT, read_given
-from striate.storage import json_text, write_text
+from striate.storage import alone, json_text, write_text
 from striate.tuning.space import POINTS
 
 SETTINGS, SPACE, TRIALS, BEST_RECIPE, BEST, RESULT = (
@@ -162,25 +161,6 @@ def seconds_of(budget: float | str | None) -> float:
     return found
 
 
-def _opened(path: Path) -> BufferedWriter:
-    try:
-        return open(path, "ab")
-    except OSError as error:
-        raise WorkError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
-
-
-@contextlib.contextmanager
-def finishing(folder: Path) -> Iterator[bool]:
+def finishing(folder: Path) -> AbstractContextManager[bool]:
     """Whether this worker is the one that finishes the search: within the block no other one is."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        yield True
-        return
-    with _opened(folder / LOCK) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
+    return alone(folder / LOCK)

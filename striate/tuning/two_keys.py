@@ -40,6 +40,26 @@ class TwoSearches:
         return pick(self.grid, key=lambda one: one.score), pick(self.random, key=lambda one: one.score)
 
 
+Points = list[tuple[float, float]]  # values of the first and the second key
+
+
+def points_of(space: Space, points: int, seed: int) -> tuple[Points, Points]:
+    """A grid of points x points over two ranges, and as many random points.
+
+    The grid has the middles of equal cells, so that neither search sees more of the edges.
+    Raises RequestError unless the space has two ranges.
+    """
+    dimensions = [one for one in space.dimensions if isinstance(one, Range)]
+    if len(dimensions) != 2 or len(space.dimensions) != 2:
+        raise RequestError(f"random_against_grid takes a space of two ranges, not {', '.join(space.names)}")
+    first, second = dimensions
+    middles = [(place + 0.5) / points for place in range(points)]
+    gridded = [(one, other) for one in middles for other in middles]
+    drawn = [(float(one), float(other)) for one, other in np.random.default_rng(seed).random((points**2, 2))]
+    at = [[(first.at(one), second.at(other)) for one, other in shares] for shares in (gridded, drawn)]
+    return at[0], at[1]
+
+
 def random_against_grid(
     score: Callable[[dict[str, Any]], float], space: Space, *, points: int = 3, seed: int = 0
 ) -> TwoSearches:
@@ -48,23 +68,13 @@ def random_against_grid(
     score: from values by key to a score, each a training. In each projection the grid tries `points` values of a key,
     the random search `points` squared. Raises RequestError unless the space has two ranges.
     """
-    dimensions = [one for one in space.dimensions if isinstance(one, Range)]
-    if len(dimensions) != 2 or len(space.dimensions) != 2:
-        raise RequestError(f"random_against_grid takes a space of two ranges, not {', '.join(space.names)}")
-    first, second = dimensions
-    generator = np.random.default_rng(seed)
-    # The middles of equal cells, so that neither search sees more of the edges.
-    middles = [(place + 0.5) / points for place in range(points)]
-    gridded = [(one, other) for one in middles for other in middles]
-    drawn = [(float(one), float(other)) for one, other in generator.random((points**2, 2))]
+    gridded, drawn = points_of(space, points, seed)
+    first, second = space.names
 
-    def tried(shares: list[tuple[float, float]]) -> tuple[Tried, ...]:
-        values = [(first.at(one), second.at(other)) for one, other in shares]
-        return tuple(
-            Tried(one, other, _finite(score({first.key.name: one, second.key.name: other}))) for one, other in values
-        )
+    def tried(values: Points) -> tuple[Tried, ...]:
+        return tuple(Tried(one, other, _finite(score({first: one, second: other}))) for one, other in values)
 
-    return TwoSearches((first.key.name, second.key.name), tried(gridded), tried(drawn))
+    return TwoSearches((first, second), tried(gridded), tried(drawn))
 
 
 def _finite(value: float) -> float:

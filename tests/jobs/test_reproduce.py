@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
+import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import striate
-from striate.errors import RequestError
+from striate.errors import RequestError, Stopped
 from striate.learning.run_folder import RunFolder
 from striate.nets.catalog import entry
+from striate.progress import Progress
+from striate.storage import alone
 from striate.studies import catalog
-from striate.studies.study import MADDS, PARAMETERS, TEST_ERROR, TRAINING_ERROR, Arm, Claim, Published, Scale, Study
+from striate.studies.study import (
+    LOSS,
+    MADDS,
+    PARAMETERS,
+    TEST_ERROR,
+    TRAINING_ERROR,
+    Arm,
+    Claim,
+    Compute,
+    Context,
+    Published,
+    Result,
+    Scale,
+    Study,
+)
 
 SETTINGS = {"net.name": "lenet5_plain", "augment.preset": "none", "optimizer.name": "momentum", "train.epochs": 1}
 SMALL = Study(
     "optimizers", "Small", "Does a rate of 0.1 learn more than one of 1e-9?", "nobody", "I1",
-    (Published("error", "1 %", "2 %"),),
+    (Published("error", "1 %", "2 %", arm="fast"),),
     (Arm("fast", {"optimizer.lr": 0.1}), Arm("slow", {"optimizer.lr": 1e-9})),
     (Claim("a tiny rate has the larger training error", TRAINING_ERROR, "slow", "fast"),),
     {"quick": Scale("digits", SETTINGS, 2, "All of it.", "seconds", images=(300, 300))},
@@ -48,6 +68,7 @@ def test_a_study_is_run_once_and_shown(small: None, tmp_path: Path) -> None:
     assert facts["verdict"] == outcome.verdict and facts["published"][0]["lecture"] == "2 %"
     page = (tmp_path / "optimizers.html").read_text()
     assert "Does a rate of 0.1 learn more" in page and "striate reproduce optimizers --scale quick" in page
+    assert "measured here" in page and "the lecture says" in page and "(fast)" in page
     assert outcome.verdict in (tmp_path / "index.html").read_text()
     before = {run: (run / "model.safetensors").stat().st_mtime_ns for run in runs}
     again = striate.reproduce(["optimizers"], out=tmp_path)
@@ -66,17 +87,89 @@ def test_a_training_of_another_process_is_waited_for_by_nobody(
     with RunFolder.reopened(run):
         done = striate.reproduce(["optimizers"], out=tmp_path)
     assert not done.outcomes and "made by other processes now" in done.not_run["optimizers"]
+    shutil.rmtree(run)
+    with alone(tmp_path / "locks" / f"{run.name}.lock"):  # by a process that has not made the folder yet
+        assert striate.reproduce(["optimizers"], out=tmp_path).not_run == done.not_run
+    assert not run.exists()
+
+
+class Interrupting(Progress):
+    """Ctrl-C where a line is said."""
+
+    def __init__(self, at: str) -> None:
+        self.at = at
+
+    def say(self, line: str) -> None:
+        """Stop at the line."""
+        if self.at in line:
+            raise KeyboardInterrupt
+
+
+def in_place(monkeypatch: pytest.MonkeyPatch, compute: Compute) -> None:
+    """A study of two arms that are computed, in place of the catalogue."""
+    study = Study(
+        "optimizers", "Computed", "Is b larger?", "nobody", "I1", (), (Arm("a"), Arm("b")),
+        (Claim("b is larger", LOSS, "b", "a"),), {"quick": Scale("", {}, 3, "None.", "seconds")}, (LOSS,), compute,
+    )  # fmt: skip
+    monkeypatch.setattr(catalog, "study", lambda name: study)
+
+
+def test_a_stopped_study_goes_on_and_ends_as_if_it_had_not_been(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made: list[tuple[str, int]] = []
+
+    def compute(arm: Arm, context: Context) -> Result:
+        made.append((arm.label, context.seed))
+        value = context.seed + (10.0 if arm.label == "b" else 0.0)
+        return Result({LOSS: value}, {"image": 1.0}, ({"epoch": 1.0, "loss": value}, {"epoch": 2.0, "loss": 0.0}))
+
+    in_place(monkeypatch, compute)
+    with pytest.raises(Stopped) as stopped:
+        striate.reproduce(["optimizers"], out=tmp_path, progress=Interrupting("b, seed 1"))
+    command = shlex.join(["striate", "reproduce", "optimizers", "--scale", "quick", "--out", str(tmp_path)])
+    assert str(stopped.value) == f"stopped; go on with: {command}" and stopped.value.exit_code == 130
+    assert made == [("a", 0), ("b", 0), ("a", 1)]
+    went_on = striate.reproduce(["optimizers"], out=tmp_path)
+    assert made[3:] == [("b", 1), ("a", 2), ("b", 2)]
+    whole = striate.reproduce(["optimizers"], out=tmp_path / "other")
+    facts = [done.outcomes[0].as_dict() | {"seconds": 0} for done in (went_on, whole)]
+    assert facts[0] == facts[1] and facts[0]["verdict"] == "reproduced in direction"
+    assert went_on.outcomes[0].results["b"][1] == whole.outcomes[0].results["b"][1]
+    result = next((tmp_path / "computed").glob("*.json"))
+    result.unlink()
+    with alone(tmp_path / "locks" / result.name):  # another process is at it
+        busy = striate.reproduce(["optimizers"], out=tmp_path)
+    assert not busy.outcomes and "1 results are made by other processes now" in busy.not_run["optimizers"]
+
+
+def test_the_command_on_a_page_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    in_place(monkeypatch, lambda arm, context: Result({LOSS: float(context.seed)}))
+    striate.reproduce(["optimizers"], out=tmp_path, data="my digits; rm.npz", weights="/a b")
+    page = html.unescape((tmp_path / "optimizers.html").read_text())
+    assert "striate reproduce optimizers --scale quick --data 'my digits; rm.npz' --weights '/a b'" in page
+    earlier = (tmp_path / "optimizers.json").read_text().replace('"study": "optimizers"', '"study": "lesions"')
+    (tmp_path / "lesions.json").write_text(earlier)
+    striate.reproduce(["optimizers"], out=tmp_path)
+    index = (tmp_path / "index.html").read_text()  # of all that is in the folder
+    assert "lesions" in index and "optimizers" in index and index.count("Is b larger?") == 2
+
+
+def test_a_scale_that_a_study_has_not_is_told(
+    small: None, tmp_path: Path, cli: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, _, err = cli("reproduce", "optimizers", "--scale", "paper", "--out", str(tmp_path))
+    assert code == 2 and "has no scale 'paper'; it has quick" in err
 
 
 def test_what_cannot_be_run_is_told(tmp_path: Path, cli: Callable[..., tuple[int, str, str]]) -> None:
     code, out, _ = cli("reproduce")
     assert code == 0 and "degradation" in out and "Does a deeper plain network" in out
+    assert "quick: 3 minutes on two cores; cpu: an hour on two cores; paper: 5 hours on a GPU" in out
     code, _, err = cli("reproduce", "degradaton", "--out", str(tmp_path))
     assert code == 2 and "did you mean 'degradation'" in err
     code, _, err = cli("reproduce", "lesions", "--out", str(tmp_path))
     assert code == 2 and "needs --weights" in err and "akamaster" in err
-    code, _, err = cli("reproduce", "mobile-costs", "--scale", "paper", "--out", str(tmp_path))
-    assert code == 2 and "has no scale 'paper'; it has quick, cpu" in err
     with pytest.raises(RequestError, match="--data goes with one study"):
         striate.reproduce(["degradation", "lesions"], data="digits", out=tmp_path)
 
@@ -92,5 +185,16 @@ def test_a_plain_network_dies_by_a_lesion(test_data: Path, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_all_studies_run_at_quick(tmp_path: Path, test_data: Path) -> None:
     done = striate.reproduce(out=tmp_path, weights=test_data / "weights")
-    assert set(done.not_run) <= {"lesions", "boosting", "small-squeezenet"}  # which need other data
+    # Those need CIFAR-10 or photographs.
+    need_more = {"lesions", "layer-responses", "residual-depth", "boosting", "small-squeezenet"}
+    assert set(done.not_run) <= need_more
     assert all(len(one.findings) == len(one.study.claims) for one in done.outcomes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["layer-responses", "residual-depth", "oriented-filters"])
+def test_studies_of_published_weights_run_at_quick(name: str, test_data: Path, tmp_path: Path) -> None:
+    data = None if name == "oriented-filters" else test_data / "cifar10_lossless_5k.npz"
+    (outcome,) = striate.reproduce([name], out=tmp_path, data=data, weights=test_data / "weights").outcomes
+    assert len(outcome.findings) == len(outcome.study.claims)
+    assert all(np.isfinite(one.value) for one in outcome.findings)

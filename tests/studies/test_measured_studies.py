@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import striate
 from striate.anatomy.summary import madds, parameters
+from striate.data.opening import open_source
 from striate.errors import RequestError
 from striate.jobs.import_weights import import_weights
 from striate.model import Model
@@ -32,9 +34,13 @@ def no_weights(file: str, net: str, source: str) -> Model:
     raise AssertionError
 
 
+def no_training(keys: Mapping[str, Any]) -> Path:
+    raise AssertionError
+
+
 def quick(data: str = "", published: Callable[[str, str, str], Model] = no_weights) -> Context:
     """What an arm may use at quick, on the first seed."""
-    return Context("quick", 0, data, published)
+    return Context("quick", 0, data, published, opened=open_source, trained=no_training)
 
 
 def test_an_lstm_of_equal_size() -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
 from striate.cli.answer import Answer, progress_of
+
+if TYPE_CHECKING:
+    from striate.studies.study import Study
 
 HELP = "run published experiments again, beside their numbers"
 EXAMPLE = "striate reproduce shortcuts --scale quick --out studies"
@@ -32,9 +36,7 @@ def run(chosen: argparse.Namespace) -> Answer:
 
     if not chosen.studies and not chosen.all:
         found = [catalog.study(name) for name in catalog.names()]
-        width = max(len(study.name) for study in found)
-        lines = [f"{study.name.ljust(width)}  {study.question}" for study in found]
-        return Answer("\n".join(lines), {"studies": [{"name": one.name, "question": one.question} for one in found]})
+        return Answer("\n".join(_listed(study) for study in found), {"studies": [_facts(study) for study in found]})
     if chosen.studies and chosen.all:
         raise RequestError("--all runs all studies: leave the names out")
     from striate.jobs.reproduce import INDEX, reproduce
@@ -49,3 +51,13 @@ def run(chosen: argparse.Namespace) -> Answer:
     )
     lines = [printable(line) for line in done.lines()]
     return Answer("\n".join([*lines, f"Pages  {printable(str(done.folder / INDEX))}"]), done.as_dict())
+
+
+def _listed(study: Study) -> str:
+    times = "; ".join(f"{name}: {scale.time}" for name, scale in study.scales.items())
+    return f"{study.name}\n  {study.question}\n  {times}{'; needs --weights' if study.needs else ''}"
+
+
+def _facts(study: Study) -> dict[str, Any]:
+    times = {name: scale.time for name, scale in study.scales.items()}
+    return {"name": study.name, "question": study.question, "time": times, "needs": study.needs}

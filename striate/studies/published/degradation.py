@@ -18,8 +18,8 @@ STUDY = Study(
     "He, Zhang, Ren, Sun 2015, arXiv:1512.03385, Figures 1 and 6, Table 6",
     "K7, G27",
     (
-        Published("ResNet-20 on CIFAR-10, test error", "8.75 %"),
-        Published("ResNet-56 on CIFAR-10, test error", "6.97 %"),
+        Published("ResNet-20 on CIFAR-10, test error", "8.75 %", arm=RESNET20, measure=TEST_ERROR),
+        Published("ResNet-56 on CIFAR-10, test error", "6.97 %", arm=RESNET56, measure=TEST_ERROR),
         Published("plain-20 against plain-56, training and test error", "both higher for 56 layers (Figure 1, left)"),
     ),
     (

@@ -54,8 +54,12 @@ STUDY = Study(
     "Veit, Wilber, Belongie 2016, arXiv:1605.06431, Figures 3 and 5",
     "K13",
     (
-        Published("VGG, one layer removed, error on CIFAR-10", "to chance, about 90 % (figure only)"),
-        Published("ResNet-110, one block removed", "hardly any change, but at the stages' first blocks (figure only)"),
+        Published("VGG, one layer removed, error on CIFAR-10", "to chance, about 90 % (figure only)", arm=PLAIN),
+        Published(
+            "ResNet-110, one block removed",
+            "hardly any change, but at the stages' first blocks (figure only)",
+            arm=RESIDUAL,
+        ),
     ),
     (Arm(RESIDUAL), Arm(PLAIN)),
     (Claim("a plain network loses more by one block", LOST, PLAIN, RESIDUAL, gain=10.0),),

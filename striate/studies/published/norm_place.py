@@ -16,10 +16,10 @@ STUDY = Study(
     "Mishkin, Sergievskiy, Matas 2017, caffenet-benchmark, table of batch normalisation",
     "K2, E6",
     (
-        Published("before, accuracy", "47.4 %"),
-        Published("before, scale and bias", "47.8 %"),
-        Published("after", "49.9 %"),
-        Published("after, scale and bias", "49.3 %"),
+        Published("before, accuracy", "47.4 %", arm=BEFORE_PLAIN, measure=TEST_ERROR),
+        Published("before, scale and bias", "47.8 %", arm=BEFORE, measure=TEST_ERROR),
+        Published("after", "49.9 %", arm=AFTER_PLAIN, measure=TEST_ERROR),
+        Published("after, scale and bias", "49.3 %", arm=AFTER, measure=TEST_ERROR),
     ),
     (
         Arm(BEFORE, {"net.options": {"move_norm": "before", "norm_affine": True}}),

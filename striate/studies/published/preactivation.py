@@ -24,10 +24,10 @@ STUDY = Study(
     "He, Zhang, Ren, Sun 2016, arXiv:1603.05027, Table 2",
     "K12",
     (
-        Published("ResNet-110, original, test error", "6.61 %"),
-        Published("BN after addition", "8.17 %"),
-        Published("ReLU before addition", "7.84 %"),
-        Published("full pre-activation", "6.37 %"),
+        Published("ResNet-110, original, test error", "6.61 %", arm="original", measure=TEST_ERROR),
+        Published("BN after addition", "8.17 %", arm="BN after addition", measure=TEST_ERROR),
+        Published("ReLU before addition", "7.84 %", arm="ReLU before addition", measure=TEST_ERROR),
+        Published("full pre-activation", "6.37 %", arm="full pre-activation", measure=TEST_ERROR),
     ),
     tuple(Arm(label) for label in KINDS),
     (

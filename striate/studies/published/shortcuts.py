@@ -19,10 +19,10 @@ STUDY = Study(
     "He, Zhang, Ren, Sun 2016, arXiv:1603.05027, Table 1",
     "K11, S1-S3",
     (
-        Published("ResNet-110, identity, test error", "6.61 %"),
-        Published("constant scaling by 0.5 of shortcut and residual", "12.35 %"),
-        Published("1 x 1 convolution on the shortcut", "12.22 %"),
-        Published("dropout 0.5 on the shortcut", "fails (above 20 %)"),
+        Published("ResNet-110, identity, test error", "6.61 %", arm=IDENTITY, measure=TEST_ERROR),
+        Published("constant scaling by 0.5 of shortcut and residual", "12.35 %", arm=HALF, measure=TEST_ERROR),
+        Published("1 x 1 convolution on the shortcut", "12.22 %", arm=CONV, measure=TEST_ERROR),
+        Published("dropout 0.5 on the shortcut", "fails (above 20 %)", arm=DROPOUT, measure=TEST_ERROR),
     ),
     (
         _arm(IDENTITY, "original"),

@@ -14,8 +14,8 @@ STUDY = Study(
     "Hu, Shen, Albanie, Sun, Wu 2017, arXiv:1709.01507, Tables 4 and 5",
     "K4, K5, K18",
     (
-        Published("ResNet-110, CIFAR-10, test error", "6.37 %"),
-        Published("SE-ResNet-110", "5.21 %"),
+        Published("ResNet-110, CIFAR-10, test error", "6.37 %", arm=PLAIN, measure=TEST_ERROR),
+        Published("SE-ResNet-110", "5.21 %", arm=SE, measure=TEST_ERROR),
         Published("ResNet-164", "5.46 %"),
         Published("SE-ResNet-164", "4.39 %"),
         Published("WRN-16-8", "4.27 %"),

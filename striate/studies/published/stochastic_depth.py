@@ -23,8 +23,8 @@ STUDY = Study(
     "Huang, Sun, Liu, Sedra, Weinberger 2016, arXiv:1603.09382, Tables 1 and 2",
     "K15",
     (
-        Published("ResNet-110, CIFAR-10, constant depth, test error", "6.41 %"),
-        Published("ResNet-110, CIFAR-10, stochastic depth", "5.25 %"),
+        Published("ResNet-110, CIFAR-10, constant depth, test error", "6.41 %", arm=CONSTANT, measure=TEST_ERROR),
+        Published("ResNet-110, CIFAR-10, stochastic depth", "5.25 %", arm=STOCHASTIC, measure=TEST_ERROR),
         Published("training time saved", "about 25 %"),
     ),
     (Arm(CONSTANT), Arm(STOCHASTIC)),

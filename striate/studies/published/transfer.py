@@ -70,5 +70,18 @@ STUDY = Study(
                 "digits, from scratch": {"train.epochs": 40},
             },
         ),
+        "paper": Scale(
+            "",
+            {},
+            5,
+            "Imagenette, 13,000 photographs of ten classes, and 1,797 digits, in place of halves of ImageNet; "
+            "ResNet-50 from scratch on the photographs and ResNet-20 on the digits, 90 epochs.",
+            "15 hours on a GPU",
+            changes={
+                "photographs, pretrained": {"data.path": "imagenette"},
+                "photographs, from scratch": {"data.path": "imagenette", "net.name": "resnet50", "train.epochs": 90},
+                "digits, from scratch": {"train.epochs": 90},
+            },
+        ),
     },
 )

@@ -13,7 +13,14 @@ STUDY = Study(
     "How much is lost if the blocks of a stage share their weights?",
     "Liao, Poggio 2016, arXiv:1604.03640",
     "G34, G35",
-    (Published("CIFAR-10: the shared network is a little worse, with far fewer parameters", "curves only"),),
+    (
+        Published(
+            "CIFAR-10: the shared network is a little worse, with far fewer parameters",
+            "curves only",
+            arm=SHARED,
+            measure=TEST_ERROR,
+        ),
+    ),
     (Arm(OWN, {"net.name": "resnet20"}), Arm(SHARED, {"net.name": "recurrent_resnet20"})),
     (Claim("with shared weights the test error is larger", TEST_ERROR, SHARED, OWN),),
     {
