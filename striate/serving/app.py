@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from striate.errors import shown
 from striate.inference.image_predictor import ImagePredictor, Prediction, Row
 from striate.serving import protocol, schemas
 from striate.serving.batching import Batcher
@@ -80,13 +81,11 @@ def create_app(service: Service) -> FastAPI:
 
 
 def _add_prediction(app: FastAPI, service: Service) -> None:
+    # Its parameters are read by hand, and the routes have no response models: on each request FastAPI's way takes longer.
     @app.post("/predict", openapi_extra=schemas.IMAGE_BODY, responses=schemas.PREDICTED, tags=["prediction"])
-    async def predict(
-        request: Request,
-        top: Annotated[int | None, Query(ge=1, le=100_000, description="only so many classes")] = None,
-        model: Annotated[str | None, Query(description="which model; the first without")] = None,
-    ) -> Response:
+    async def predict(request: Request) -> Response:
         """Predict one image: the body is the image file, such as a JPEG or PNG."""
+        top, model = _top(request.query_params.get("top")), request.query_params.get("model")
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind in _FORMS:
             raise Refused(415, "the body is the image itself, no form: curl --data-binary @FILE", close=True)
@@ -95,6 +94,15 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
             (row,) = await service.rows(request, batcher, [content])
         found = batcher.predictor.prediction("the image", row)
         return _json({"model": batcher.name, **facts(batcher.predictor, found, top)})
+
+
+def _top(given: str | None) -> int | None:
+    """The parameter `top`. Raises Refused for what is no number of classes."""
+    if given is None:
+        return None
+    if not (given.isascii() and given.isdecimal() and 1 <= int(given[:20]) <= schemas.MOST_TOP):
+        raise Refused(400, f"top is from 1 to {schemas.MOST_TOP:,}, not {shown(given, 40)}")
+    return int(given)
 
 
 def facts(predictor: ImagePredictor, found: Prediction, top: int | None) -> dict[str, Any]:

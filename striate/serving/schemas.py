@@ -27,7 +27,25 @@ def _answered(what: str, schema: dict[str, Any]) -> Responses:
     return {200: {"description": what, "content": {"application/json": {"schema": schema}}}, **_REFUSED}
 
 
+MOST_TOP = 100_000
+
 IMAGE_BODY: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "top",
+            "in": "query",
+            "required": False,
+            "description": "only so many classes",
+            "schema": {"type": "integer", "minimum": 1, "maximum": MOST_TOP},
+        },
+        {
+            "name": "model",
+            "in": "query",
+            "required": False,
+            "description": "which model; the first without",
+            "schema": {"type": "string"},
+        },
+    ],
     "requestBody": {
         "required": True,
         "content": {
