@@ -112,7 +112,7 @@ class ImagePredictor(ABC):
         """How many threads should call `rows` at a time, where many images come one by one. It opens the engines."""
         return 1
 
-    def forget_weights(self) -> None:
+    def forget_weights(self) -> None:  # noqa: B027  (most have nothing to let go of)
         """Let go of weights that only others than `rows` need, where the engine has its own: a server needs no more."""
 
     @property

@@ -96,7 +96,8 @@ class OpenVinoEngine:
                 self._running -= 1
 
     def _run_alone(self, images: Images) -> NDArray[np.float32]:
-        if not self._for_many and (len(images) == 1 or (len(images) <= PIECE and "_compiled_streams" not in vars(self))):
+        few = len(images) == 1 or (len(images) <= PIECE and "_compiled_streams" not in vars(self))
+        if few and not self._for_many:
             self._few.infer([images])
             return np.array(self._few.get_output_tensor(0).data, dtype=np.float32)
         size = min(PIECE, -(-len(images) // len(self._many)))  # of few images each stream has its share

@@ -52,7 +52,7 @@ IMAGE_BODY: dict[str, Any] = {
             kind: {"schema": {"type": "string", "format": "binary"}}
             for kind in ("image/jpeg", "image/png", "application/octet-stream")
         },
-    }
+    },
 }
 PREDICTED = _answered(
     "The prediction.",
