@@ -21,7 +21,7 @@ from striate.serving.page import POLICY, page
 from striate.storage import json_text
 from striate.tasks.values import ranked_probabilities
 from striate.web.bodies import Bodies, Gone
-from striate.web.refusals import Refused
+from striate.web.refusals import REFUSED, Refused
 
 _FORMS = ("multipart/form-data",)
 
@@ -67,8 +67,9 @@ async def _gone(request: Request) -> None:
 def create_app(service: Service) -> FastAPI:
     """The application of a service, without its guard."""
     app = FastAPI(
-        title="Striate", version=service.version, docs_url=None, redoc_url=None, description=schemas.DESCRIPTION
-    )
+        title="Striate", version=service.version, docs_url=None, redoc_url=None, description=schemas.DESCRIPTION,
+        responses=REFUSED,
+    )  # fmt: skip
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(Gone, _nobody)
@@ -82,7 +83,7 @@ def create_app(service: Service) -> FastAPI:
 
 def _add_prediction(app: FastAPI, service: Service) -> None:
     # Its parameters are read by hand: FastAPI's way takes a fifth of all that is done for a request.
-    @app.post("/predict", openapi_extra=schemas.IMAGE_BODY, responses=schemas.PREDICTED, tags=["prediction"])
+    @app.post("/predict", openapi_extra=schemas.PREDICT, responses=schemas.PREDICTED, tags=["prediction"])
     async def predict(request: Request) -> Response:
         """Predict one image: the body is the image file, such as a JPEG or PNG."""
         top, model = _top(request.query_params.get("top")), request.query_params.get("model")

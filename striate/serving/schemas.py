@@ -28,8 +28,17 @@ def _answered(what: str, schema: dict[str, Any]) -> Responses:
 
 
 MOST_TOP = 100_000
-
 IMAGE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            kind: {"schema": {"type": "string", "format": "binary"}}
+            for kind in ("image/jpeg", "image/png", "application/octet-stream")
+        },
+    },
+}
+PREDICT: dict[str, Any] = {
+    **IMAGE_BODY,
     "parameters": [
         {
             "name": "top",
@@ -46,13 +55,6 @@ IMAGE_BODY: dict[str, Any] = {
             "schema": {"type": "string"},
         },
     ],
-    "requestBody": {
-        "required": True,
-        "content": {
-            kind: {"schema": {"type": "string", "format": "binary"}}
-            for kind in ("image/jpeg", "image/png", "application/octet-stream")
-        },
-    },
 }
 PREDICTED = _answered(
     "The prediction.",
