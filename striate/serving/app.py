@@ -68,7 +68,7 @@ def create_app(service: Service) -> FastAPI:
     """The application of a service, without its guard."""
     app = FastAPI(
         title="Striate", version=service.version, docs_url=None, redoc_url=None, description=schemas.DESCRIPTION,
-        responses=REFUSED,
+        responses=REFUSED, redirect_slashes=False,
     )  # fmt: skip
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Refused, _refused)

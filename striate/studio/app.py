@@ -56,7 +56,7 @@ HEADERS = (
 def create_app(studio: Studio) -> ASGIApp:
     """The studio as an ASGI application, guarded."""
     app = FastAPI(title="Striate studio", version=studio.version, docs_url=None, redoc_url=None, openapi_url=None,
-                  default_response_class=Json, responses=REFUSED)  # fmt: skip
+                  default_response_class=Json, responses=REFUSED, redirect_slashes=False)  # fmt: skip
     for page in PAGES:
         page.add(app, studio)
     for kind in (HTTPException, RequestValidationError, StriateError, Refused, Gone, Exception):

@@ -1,4 +1,4 @@
-"""`striate serve` asked whatever its own description allows, and more: no error of the server's, answers as described."""
+"""`striate serve` asked what its own description allows, and more: no error of the server's, answers as described."""
 
 from __future__ import annotations
 
