@@ -86,7 +86,7 @@ def test_its_lines_serve_a_model_without_torch(tmp_path: Path, monkeypatch: pyte
     graph = shlex.split(first)[3].replace("/models/model.safetensors", str(tmp_path / "model.safetensors"))
     done = subprocess.run([sys.executable, "-c", graph], capture_output=True, text=True, check=True)
     assert done.stdout == "openvino\n"
-    asked = [python, "-c", ASK, tmp_path / "model.safetensors", tmp_path / "new.jpg"]
+    asked = [python, "-c", ASK, f"model={tmp_path / 'model.safetensors'}", tmp_path / "new.jpg"]
     served = subprocess.run(asked, env=clean, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert served.returncode == 0, served.stderr
     answer, torch = json.loads(served.stdout)
