@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -9,6 +10,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from striate.serving.batching import Batcher
 
 PREDICT, MODELS, INFER = "/predict", "/v2/models/", "/infer"
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """The route as which a refusal is counted."""
+
+    path: str
 
 
 class Admission:
@@ -26,6 +34,7 @@ class Admission:
         if scope["type"] == "http" and scope["method"] == "POST":
             found = self._asked(scope["path"], scope["query_string"])
             if found is not None and found.full:
+                scope["route"] = _Counted(PREDICT if scope["path"] == PREDICT else f"{MODELS}{{model}}{INFER}")
                 raise found.overloaded()
         await self._app(scope, receive, send)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from striate.inference.choosing import gpu_count
 
@@ -17,10 +17,11 @@ def devices() -> tuple[str, ...]:
     return tuple(named[:count] if named else map(str, range(count))) or ("",)
 
 
-def free(all_of_them: Iterable[str], taken: Iterable[str]) -> str | None:
-    """The first device on which nothing runs; None if there is none."""
-    busy = set(taken)
-    return next((one for one in all_of_them if one not in busy), None)
+def free(all_of_them: Sequence[str], taken: Sequence[str]) -> str | None:
+    """The first device on which nothing runs; None if there is none. taken: also by names of another start."""
+    if len(taken) >= len(all_of_them):
+        return None
+    return next((one for one in all_of_them if one not in taken), None)
 
 
 def environment(device: str) -> dict[str, str] | None:

@@ -21,6 +21,7 @@ from striate.storage import json_text, sha256_of, state_root
 SIGNATURE = "signature"
 _SIGNED = ("kind", "arguments", "shown", "run", "data", "files")
 _BYTES = 32
+_ENCODED = ("utf-8", "surrogateescape")  # as texts are written: a path may not be valid text
 
 
 class Signer:
@@ -31,7 +32,7 @@ class Signer:
 
     def signed(self, number: int, told: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
         """The facts of a job with the SHA-256 of its files and a signature."""
-        whole = {**told, "files": {name: sha256_of(text.encode()) for name, text in files.items()}}
+        whole = {**told, "files": {name: sha256_of(text.encode(*_ENCODED)) for name, text in files.items()}}
         return {**whole, SIGNATURE: self._signature(number, whole)}
 
     def is_ours(self, number: int, told: Mapping[str, Any], folder: Path) -> bool:
@@ -39,11 +40,11 @@ class Signer:
         given, files = told.get(SIGNATURE), told.get("files")
         if not (isinstance(given, str) and isinstance(files, dict)):
             return False
-        if not hmac.compare_digest(given.encode("utf-8", "replace"), self._signature(number, told).encode()):
-            return False
         try:
+            if not hmac.compare_digest(given.encode("utf-8", "replace"), self._signature(number, told).encode()):
+                return False
             return all(sha256_of(read_file(folder / name, TEXT)) == digest for name, digest in files.items())
-        except OSError:
+        except (OSError, RecursionError):  # JSON may be nested deeply
             return False
 
     def _signature(self, number: int, told: Mapping[str, Any]) -> str:

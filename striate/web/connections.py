@@ -65,7 +65,8 @@ def bounded(limits: Limits) -> type[HttpToolsProtocol]:
             super().on_message_complete()
 
         def on_response_complete(self) -> None:
-            if self._incomplete and not self.transport.is_closing():
+            newest = self._answered is self.cycle  # else what is incomplete is the body of the next request
+            if newest and self._incomplete and not self.transport.is_closing():
                 self._rest_due = self.loop.call_later(limits.body_seconds, self._drop)
             super().on_response_complete()
 
