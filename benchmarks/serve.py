@@ -1,20 +1,26 @@
 """`striate serve`: its start, latency, throughput, overload and soak, beside the predictor and OpenVINO in one process.
 
-    python benchmarks/serve.py [--seconds 4] [--soak 10000]
+    python benchmarks/serve.py [--seconds 4] [--soak 10000] [--only throughput,overload]
 
 A model of `faces` (EfficientNet-Lite0, features) and images as crops (PNG), 500 x 375 JPEG and 12-megapixel JPEG. The
 server and its clients share the machine: the clients' share is in the server's figures, and in no other's.
 - in process: `predictor.predict` on the same files, read from memory, by the decoding threads and engine of `predict`.
 - openvino: crops that are decoded already, in batches of 4 on OpenVINO's own queue: what no server can exceed.
+The overload is of clients on one event loop in a process of its own, which read no more than they need: threads would
+wait for each other, and that would be told as the server's. A client that is refused comes again after about 1 s, as
+it is told by Retry-After, and, in another row, after about 50 ms: half to three halves of that, by chance.
+`--only` takes rows whose name begins so, and writes no record.
 The soak sends 1 % broken images and cuts 1 % of the uploads off; it is of a LeNet-5, so that HTTP is most of the work.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import http.client
 import io
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -27,7 +33,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -110,6 +116,38 @@ def together(port: int, images: list[bytes], clients: int, seconds: float) -> li
         thread.start()
     for thread in threads:
         thread.join()
+    return found
+
+
+def overload(port: int, image: bytes, clients: int, seconds: float, again: float) -> list[tuple[int, float]]:
+    """Status and seconds of what clients are answered, in a process of its own. again: seconds after a refusal."""
+    request = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(image)}\r\n\r\n".encode() + image
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_overload, (port, request, clients, seconds, again))
+
+
+def _overload(port: int, request: bytes, clients: int, seconds: float, again: float) -> list[tuple[int, float]]:
+    found: list[tuple[int, float]] = []
+    end = time.perf_counter() + seconds
+
+    async def run() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while (start := time.perf_counter()) < end:
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", head)
+            assert length, head
+            await reader.readexactly(int(length[1]))
+            found.append((int(head[9:12]), time.perf_counter() - start))
+            await writer.drain()
+            if found[-1][0] == 503:
+                await asyncio.sleep(again * random.uniform(0.5, 1.5))
+        writer.close()
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(run() for _ in range(clients)))
+
+    asyncio.run(all_of_them())
     return found
 
 
@@ -214,40 +252,76 @@ def soak(port: int, pid: int, image: bytes, count: int) -> dict[str, object]:
             "growth in MiB": round(memory[1] - memory[0], 1)}  # fmt: skip
 
 
-def rows(model: Path, small: Path, seconds: float, count: int) -> Iterator[dict[str, object]]:
-    """All figures, each as a row of the record."""
+Row = dict[str, object]
+
+
+def rows(model: Path, small: Path, seconds: float, count: int, only: Sequence[str]) -> Iterator[Row]:
+    """The figures that are wanted, each as a row of the record."""
+
+    def wanted(*names: str) -> bool:
+        return not only or any(name.startswith(one) for name in names for one in only)
+
     images = {kind: [image_of(kind, seed) for seed in range(8)] for kind in KINDS}
     photo = images["500 x 375 JPEG"][0]
-    with served(model):
-        pass  # the graph is compiled and cached now
+    with served(model) as (_, port, _):
+        together(port, images["crops as PNG"], CLIENTS, 0.5)  # both graphs are compiled and cached now
     with served(model) as (pid, port, ready):
-        yield {"what": "start", "seconds to ready": round(ready, 2), "MiB": round(resident(pid), 1)}
-        alone, client = lone(model, photo), Client(port)
-        latencies = [client.ask(photo)[1] for _ in range(100)][10:]
-        yield {"what": "one lone request", "server, median ms": percentile(latencies, 0.5),
-               "in process, median ms": round(1000 * alone, 2),
-               "more, ms": round(1000 * (statistics.median(latencies) - alone), 2)}  # fmt: skip
+        if wanted("start"):
+            yield {"what": "start", "seconds to ready": round(ready, 2), "MiB": round(resident(pid), 1)}
+        if wanted("one lone request"):
+            yield lone_request(model, port, photo)
         for kind, files in images.items():
-            together(port, files, CLIENTS, 0.5)
-            found = together(port, files, CLIENTS, seconds)
-            assert {status for status, _ in found} == {200}
-            rate = len(found) / seconds
-            ours, bare = in_process(model, files, seconds)
-            yield {"what": f"throughput, {CLIENTS} clients, {kind}", "server, images/s": round(rate, 1),
-                   "in process, images/s": round(ours, 1), "openvino alone, images/s": round(bare, 1),
-                   "share of in process": round(rate / ours, 3)}  # fmt: skip
-            if kind.startswith("500"):
+            load = kind.startswith("500") and wanted("80 % load")
+            if not (load or wanted(f"throughput, {CLIENTS} clients, {kind}")):
+                continue
+            rate, row = throughput(model, port, kind, files, seconds)
+            yield row
+            if load:
                 at = at_rate(port, photo, 0.8 * rate, seconds)
                 yield {"what": "80 % load", "requests/s": round(0.8 * rate, 1), "median ms": percentile(at, 0.5),
                        "p99 ms": percentile(at, 0.99)}  # fmt: skip
-        found = together(port, images["500 x 375 JPEG"], 200, seconds)
+        if wanted("overload"):
+            yield from overloaded(port, photo, seconds)
+        yield {"what": "memory after these", "MiB": round(resident(pid), 1)}
+    if wanted("LeNet", "soak"):
+        yield from soaked(small, images["crops as PNG"][0], seconds, count)
+
+
+def overloaded(port: int, photo: bytes, seconds: float) -> Iterator[Row]:
+    """More clients than the queue has room for."""
+    for named, again in (("", 0.05), (" that heed Retry-After", 1.0)):
+        found = overload(port, photo, 200, seconds, again)
         good, refused = ([spent for status, spent in found if status == code] for code in (200, 503))
-        yield {"what": "overload, 200 clients", "statuses": dict(Counter(status for status, _ in found)),
+        yield {"what": f"overload, 200 clients{named}", "statuses": dict(Counter(status for status, _ in found)),
                "p99 of the answered, ms": percentile(good, 0.99),
                "median of 503, ms": percentile(refused or [0], 0.5),
                "p99 of 503, ms": percentile(refused or [0], 0.99)}  # fmt: skip
+
+
+def lone_request(model: Path, port: int, photo: bytes) -> Row:
+    """One client that asks one after another, and the same in process."""
+    alone, client = lone(model, photo), Client(port)
+    latencies = [client.ask(photo)[1] for _ in range(100)][10:]
+    return {"what": "one lone request", "server, median ms": percentile(latencies, 0.5),
+            "in process, median ms": round(1000 * alone, 2),
+            "more, ms": round(1000 * (statistics.median(latencies) - alone), 2)}  # fmt: skip
+
+
+def throughput(model: Path, port: int, kind: str, files: list[bytes], seconds: float) -> tuple[float, Row]:
+    """Images a second of clients that ask one after another, and the row with what there is without a server."""
+    together(port, files, CLIENTS, 0.5)
+    found = together(port, files, CLIENTS, seconds)
+    assert {status for status, _ in found} == {200}
+    rate = len(found) / seconds
+    ours, bare = in_process(model, files, seconds)
+    return rate, {"what": f"throughput, {CLIENTS} clients, {kind}", "server, images/s": round(rate, 1),
+                  "in process, images/s": round(ours, 1), "openvino alone, images/s": round(bare, 1),
+                  "share of in process": round(rate / ours, 3)}  # fmt: skip
+
+
+def soaked(small: Path, image: bytes, seconds: float, count: int) -> Iterator[Row]:
+    """A small net, of which HTTP is most of the work."""
     with served(small) as (pid, port, _):
-        image = images["crops as PNG"][0]
         together(port, [image], CLIENTS, 0.5)
         found = together(port, [image], CLIENTS, seconds)
         yield {"what": f"LeNet-5, {CLIENTS} clients", "requests/s": round(len(found) / seconds)}
@@ -259,16 +333,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     parser.add_argument("--soak", type=int, default=10_000, help="requests")
+    parser.add_argument("--only", default="", help="rows whose names begin so, separated by commas; no record")
     chosen = parser.parse_args()
+    only = [one.strip() for one in chosen.only.split(",") if one.strip()]
     from striate import train
 
     with tempfile.TemporaryDirectory() as folder:
         run = train("faces", out=Path(folder) / "run", strategy="features")
         small = train("digits", out=Path(folder) / "small", net="lenet5_plain", strategy="scratch", epochs=1)
         found: list[dict[str, object]] = [{"what": "load average before", "load": os.getloadavg()[0]}]
-        for row in rows(run.folder, small.folder, chosen.seconds, chosen.soak):
+        for row in rows(run.folder, small.folder, chosen.seconds, chosen.soak, only):
             print(json.dumps(row), flush=True)
             found.append(row)
+        if only:
+            return
         recorded = [{"what": row["what"], "command": "python benchmarks/serve.py", "n": 1, **row} for row in found]
         write_record("serve", recorded, ("striate", "openvino", "fastapi", "uvicorn", "httptools", "uvloop"))
 

@@ -54,6 +54,24 @@ def _cache_folder() -> Path:
     return (Path(chosen) if chosen else Path.home() / ".cache") / "striate"
 
 
+def state_root() -> Path:
+    """The folder of what a user's programs keep from one start to the next. Not created here.
+
+    Raises OSError where there is no home folder.
+    """
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        raise OSError("there is no home folder") from error
+    if sys.platform == "win32":
+        chosen = os.environ.get("LOCALAPPDATA")
+        return (Path(chosen) if chosen else home / "AppData" / "Local") / "striate" / "state"
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "striate"
+    chosen = os.environ.get("XDG_STATE_HOME")
+    return (Path(chosen) if chosen else home / ".local" / "state") / "striate"
+
+
 def package_folder(package: str) -> Path | None:
     """The folder of an installed package, found without importing it; None if it is not installed."""
     spec = importlib.util.find_spec(package)

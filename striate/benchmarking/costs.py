@@ -59,9 +59,13 @@ def activations(contender: Contender, task: Task) -> int:
 
 def peak_memory(model: Path, batch: int = PEAK_BATCH) -> tuple[int | None, str]:
     """Peak memory in bytes of a process that runs the model on `batch` images; or None, and why."""
-    command = [sys.executable, "-m", "striate.benchmarking.peak", str(model), str(batch)]
-    # A net of the user's own is imported there from where it was imported here.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    # -P and the folder last: what lies in it, such as a torch.py, is not imported in the place of a package. A net of
+    # the user's own is imported there from where it was imported here.
+    command = [sys.executable, "-P", "-m", "striate.benchmarking.peak", str(model), str(batch)]
+    here = str(Path.cwd())
+    path = [one or here for one in sys.path]
+    path.sort(key=lambda one: one == here)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
     try:
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=PEAK_SECONDS, check=False

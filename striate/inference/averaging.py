@@ -105,6 +105,11 @@ class AveragePredictor(ImagePredictor):
         return self._threshold
 
     @property
+    def callers(self) -> int:
+        """Those of the engine that takes fewest."""
+        return min(part.predictor.callers for part in self.parts)
+
+    @property
     def averaged(self) -> tuple[Part, ...]:
         """The parts."""
         return self.parts

@@ -36,13 +36,19 @@ def choose_engine(wanted: str = "auto", precision: str = "float32", *, searched:
 
 
 def gpu_present() -> bool:
-    """Whether an NVIDIA driver reports a device. Asks the driver, because importing torch takes seconds."""
+    """Whether an NVIDIA driver reports a device."""
+    return gpu_count() > 0
+
+
+def gpu_count() -> int:
+    """How many devices an NVIDIA driver reports. Asks the driver, because importing torch takes seconds."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
         count = ctypes.c_int(0)
-        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+        told = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
     except (OSError, AttributeError):
-        return False
+        return 0
+    return count.value if told else 0
 
 
 def open_engine(model: Model, engine: str = "auto", precision: str = "float32", *, many: bool = False) -> Engine:

@@ -20,11 +20,21 @@ Row = TypeVar("Row")
 
 
 class Engine(Protocol):
-    """Runs the backbone of one model. It takes any number of images, and divides them as it is fastest."""
+    """Runs the backbone of one model. It takes any number of images, and divides them as it is fastest.
+
+    callers: how many threads should call `run` at a time, where many images come one by one; with 1, no more may.
+    """
 
     name: str
     version: str
     precision: str
+
+    @property
+    def callers(self) -> int: ...
+
+    def forget_weights(self) -> bool:
+        """Let go of the model, if the engine has all of it that it needs; returns whether it has."""
+        ...
 
     def run(self, images: Images) -> NDArray[np.float32]:
         """uint8 [N, H, W, C] -> float32 [N, D]."""

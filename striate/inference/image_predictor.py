@@ -108,6 +108,14 @@ class ImagePredictor(ABC):
         """uint8 [N, *view.shape] -> for each image its predictions, NaN where they are not finite, and its distance."""
 
     @property
+    def callers(self) -> int:
+        """How many threads should call `rows` at a time, where many images come one by one. It opens the engines."""
+        return 1
+
+    def forget_weights(self) -> None:  # noqa: B027  (most have nothing to let go of)
+        """Let go of weights that only others than `rows` need, where the engine has its own: a server needs no more."""
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Class names, in the order of the probabilities."""
         return self.task.names

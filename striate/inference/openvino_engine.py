@@ -5,7 +5,9 @@ A model whose backbone is in the cache runs without torch. The graph is built on
 
 from __future__ import annotations
 
+import os
 import shutil
+import threading
 import warnings
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +37,7 @@ PIECE = 4  # images that one stream takes at a time; more fall out of a core's c
 class OpenVinoEngine:
     """Runs the backbone as an OpenVINO graph on the CPU: a few images on all cores together, many on one core each.
 
+    Several threads may call `run` at a time: one that finds another running has its images run on one core.
     graph: in place of the one in the cache; it is not kept.
     """
 
@@ -43,8 +46,23 @@ class OpenVinoEngine:
     def __init__(self, model: Model, precision: str, *, many: bool = False, graph: Any = None) -> None:
         self.precision = precision
         self.version = engine_version("openvino")
-        self._model, self._graph, self._for_many = model, graph, many
+        self._model: Model | None = model
+        self._graph, self._for_many = graph, many
+        self._folder = int8_folder(model) if precision == "int8" else cache_root() / "graphs" / model.backbone_key
+        self._lock, self._opening, self._running = threading.Lock(), threading.Lock(), 0
+        self._idle: list[Any] = []  # requests of callers that have been answered
         _ = self._many if many else self._few  # compiled now, in memory of its own each; the other when it is needed
+
+    @property
+    def callers(self) -> int:
+        """See `Engine`: one for each core that this process may use."""
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+    def forget_weights(self) -> bool:
+        """See `Engine`: the graph in the cache has them."""
+        if (self._folder / "backbone.xml").is_file():
+            self._model = None
+        return self._model is None
 
     @cached_property
     def _few(self) -> Any:
@@ -54,16 +72,36 @@ class OpenVinoEngine:
     @cached_property
     def _many(self) -> Any:
         """A queue of requests, one for each stream."""
-        return import_openvino().AsyncInferQueue(self._compiled("THROUGHPUT"))
+        return import_openvino().AsyncInferQueue(self._streams)
+
+    @property
+    def _streams(self) -> Any:
+        with self._opening:
+            return self._compiled_streams
+
+    @cached_property
+    def _compiled_streams(self) -> Any:
+        return self._compiled("THROUGHPUT")
 
     def run(self, images: Images) -> NDArray[np.float32]:
         """uint8 [N, H, W, C] -> float32 [N, D]."""
         images = np.ascontiguousarray(images)
-        if not self._for_many and (len(images) == 1 or (len(images) <= PIECE and "_many" not in self.__dict__)):
+        with self._lock:
+            self._running += 1
+            alone = self._running == 1
+        try:
+            return self._run_alone(images) if alone else self._run_beside(images)
+        finally:
+            with self._lock:
+                self._running -= 1
+
+    def _run_alone(self, images: Images) -> NDArray[np.float32]:
+        few = len(images) == 1 or (len(images) <= PIECE and "_compiled_streams" not in vars(self))
+        if few and not self._for_many:
             self._few.infer([images])
             return np.array(self._few.get_output_tensor(0).data, dtype=np.float32)
         size = min(PIECE, -(-len(images) // len(self._many)))  # of few images each stream has its share
-        pieces = [images[start : start + size] for start in range(0, len(images), size)]
+        pieces = _pieces(images, size)
         rows: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(pieces)
 
         def keep(request: Any, place: int) -> None:
@@ -75,36 +113,57 @@ class OpenVinoEngine:
         self._many.wait_all()
         return np.concatenate(rows)
 
+    def _run_beside(self, images: Images) -> NDArray[np.float32]:
+        """On one stream, while others run."""
+        with self._lock:
+            request = self._idle.pop() if self._idle else None
+        request = request or self._streams.create_infer_request()
+        rows = []
+        for piece in _pieces(images, PIECE):
+            request.infer([piece])
+            rows.append(np.array(request.get_output_tensor(0).data, dtype=np.float32))
+        with self._lock:
+            self._idle.append(request)
+        return np.concatenate(rows)
+
     def _compiled(self, hint: str) -> Any:
         settings = {**_precision(self.precision), "PERFORMANCE_HINT": hint}
         with preserved_signal_stack():
             if self._graph is not None:
                 return import_openvino().Core().compile_model(self._graph, "CPU", settings)
             if self.precision == "int8":
-                return _compiled_int8(import_openvino(), self._model, settings)
-            return _made(import_openvino(), self._model, settings)
+                return _compiled_int8(import_openvino(), self._model, self._folder, settings)
+            return _made(import_openvino(), self._model, self._folder, settings)
 
 
-def _compiled_int8(openvino: Any, model: Model, settings: dict[str, str]) -> Any:
-    folder = int8_folder(model)
+def _pieces(images: Images, size: int) -> list[Images]:
+    return [images[start : start + size] for start in range(0, len(images), size)]
+
+
+def _compiled_int8(openvino: Any, model: Model | None, folder: Path, settings: dict[str, str]) -> Any:
     try:
         return _compile(openvino, folder, settings)
     except (RuntimeError, OSError) as error:
         shutil.rmtree(folder, ignore_errors=True)  # missing or damaged
-        raise not_quantized(model) from error
+        raise (_gone(folder) if model is None else not_quantized(model)) from error
 
 
-def _made(openvino: Any, model: Model, settings: dict[str, str]) -> Any:
-    folder = cache_root() / "graphs" / model.backbone_key
+def _made(openvino: Any, model: Model | None, folder: Path, settings: dict[str, str]) -> Any:
     try:
         return _compile(openvino, folder, settings)
-    except (RuntimeError, OSError):
+    except (RuntimeError, OSError) as missing:
         # Missing or damaged in the cache: build it again; a second failure is real.
         shutil.rmtree(folder, ignore_errors=True)
+        if model is None:
+            raise _gone(folder) from missing
         try:
             return _build(openvino, model, folder, settings)
         except RuntimeError as error:
             raise WorkError(f"OpenVINO cannot compile {model.net!r}: {str(error).splitlines()[0]}") from error
+
+
+def _gone(folder: Path) -> WorkError:
+    return WorkError(f"the graph in {str(folder)!r} was removed or damaged while it was in use; open the model again")
 
 
 def _compile(openvino: Any, folder: Path, settings: dict[str, str]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -68,6 +69,11 @@ class Predictor(ImagePredictor):
         return None if self.ood_detector is None else self.ood_detector.threshold
 
     @property
+    def callers(self) -> int:
+        """Those of the engine."""
+        return self.engine.callers
+
+    @property
     def averaged(self) -> tuple[Part, ...]:
         """This network alone."""
         from striate.inference.averaging import Part
@@ -78,6 +84,12 @@ class Predictor(ImagePredictor):
     def engine(self) -> Engine:
         """The engine, opened when first used."""
         return open_engine(self.model, self.engine_name, self.precision, many=self.many)
+
+    def forget_weights(self) -> None:
+        """See `ImagePredictor`: `net` and `transform` cannot be had then."""
+        if self.engine.forget_weights():
+            head = {name: tensor for name, tensor in self.model.tensors.items() if self.model.in_head(name)}
+            self.model = dataclasses.replace(self.model, tensors=head)
 
     @cached_property
     def net(self) -> Net:

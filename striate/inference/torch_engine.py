@@ -21,6 +21,7 @@ class TorchEngine:
     """
 
     name = "torch"
+    callers = 1
 
     def __init__(self, model: Model, precision: str, layer: str = "") -> None:
         self.precision = precision
@@ -28,6 +29,10 @@ class TorchEngine:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         # mypy cannot follow the overloads of Module.to with a memory format.
         self.backbone = backbone_of(model, layer).to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forget_weights(self) -> bool:
+        """See `Engine`: the module may share its weights with the model."""
+        return False
 
     def run(self, images: Images) -> NDArray[np.float32]:
         """uint8 [N, H, W, C] -> float32 [N, D]."""

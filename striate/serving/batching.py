@@ -1,8 +1,13 @@
-"""Batches without a timer: while the engine runs, decoded images gather; then as many as go are run together."""
+"""Batches without a timer: while the engine runs, decoded images gather; then as many as go are run together.
+
+An engine that takes several callers, such as OpenVINO on several cores, has a thread for each: none of them waits for
+the batch of another.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections import deque
 from collections.abc import Coroutine, Sequence
@@ -21,6 +26,7 @@ from striate.web.refusals import Refused, overloaded
 
 SIZES = (1, 8, 32)  # images in a batch, of which the best is measured
 LONG = 0.1  # seconds: the largest size is not tried where it would take longer, so that a server starts soon
+SHARE = 2  # images that each of several callers takes: with more a graph's memory grows, and no time is gained
 GAIN = 0.95  # a larger batch is taken if an image then takes less than this share of the time
 
 
@@ -34,10 +40,13 @@ class _Waiting:
 
 
 def measured_batch(predictor: ImagePredictor) -> int:
-    """The number of images that the engine should run together, by its times for black images.
+    """The number of images that a call of the engine should have: SHARE of several callers, else by its times.
 
-    It opens the engine, and runs it once before it is timed.
+    It opens the engine, and runs it at least once, on black images.
     """
+    if predictor.callers > 1:
+        predictor.rows(np.zeros((1, *predictor.view.shape), np.uint8))
+        return SHARE
     best, least = 1, float("inf")
     for size in SIZES:
         if size == SIZES[-1] and least * size > LONG:
@@ -65,10 +74,19 @@ class Batcher:
     ) -> None:
         self.name, self.predictor, self.size, self.limits = name, predictor, size, limits
         self._decoders, self._metrics = decoders, metrics
-        self._engine = ThreadPoolExecutor(1, f"engine-{name}")
+        self._free = predictor.callers
+        self._engine = ThreadPoolExecutor(self._free, f"engine-{name}")
         self._waiting: deque[_Waiting] = deque()
-        self._running: asyncio.Task[None] | None = None
         self.admitted = 0  # images that are waiting or being predicted
+
+    @property
+    def full(self) -> bool:
+        """Whether one image more would be refused."""
+        return self.admitted >= self.limits.queue
+
+    def overloaded(self) -> Refused:
+        """The refusal of an image for which the queue has no room."""
+        return overloaded(f"{self.admitted} images are waiting for the model {self.name!r}")
 
     async def rows(self, contents: Sequence[bytes]) -> list[Row]:
         """The predictions for encoded images, in order; see `ImagePredictor.rows`.
@@ -78,7 +96,7 @@ class Batcher:
         if len(contents) > self.limits.queue:
             raise Refused(413, f"a request has at most {self.limits.queue} images; this one has {len(contents):,}")
         if self.admitted + len(contents) > self.limits.queue:
-            raise overloaded(f"{self.admitted} images are waiting for the model {self.name!r}")
+            raise self.overloaded()
         self._count(len(contents))
         try:
             if len(contents) == 1:
@@ -107,8 +125,7 @@ class Batcher:
         self._metrics.seconds(self.name, "decode", now - start)
         waiting = _Waiting(crop, loop.create_future(), now)
         self._waiting.append(waiting)
-        if self._running is None:
-            self._running = loop.create_task(self._run())
+        self._run()
         return await waiting.found
 
     def _crop(self, content: bytes) -> Images:
@@ -116,38 +133,44 @@ class Batcher:
         with at_most(self.limits.pixels):
             return view.apply(decode(content, at_least=view.at_least).image)
 
-    async def _run(self) -> None:
-        """Run batches until nobody waits."""
-        try:
-            while batch := self._batch():
-                await self._answer(batch)
-        finally:
-            self._running = None
+    def _run(self) -> None:
+        """Give those who wait to the engine's threads that have nothing to do."""
+        while self._free and (batch := self._batch()):
+            self._free -= 1
+            start = time.perf_counter()
+            for one in batch:
+                self._metrics.seconds(self.name, "wait", start - one.since)
+            crops = [one.crop for one in batch]
+            work = asyncio.get_running_loop().run_in_executor(self._engine, self._rows, crops)
+            work.add_done_callback(functools.partial(self._answer, batch, start))
+
+    def _rows(self, crops: Sequence[Images]) -> list[Row]:
+        return self.predictor.rows(np.stack(crops))
 
     def _batch(self) -> list[_Waiting]:
+        """As many as go, and no more than the share of one of the free threads."""
+        size = min(self.size, -(-len(self._waiting) // self._free))
         batch: list[_Waiting] = []
-        while self._waiting and len(batch) < self.size:
+        while self._waiting and len(batch) < size:
             one = self._waiting.popleft()
             if not one.found.done():  # else its client has left
                 batch.append(one)
         return batch
 
-    async def _answer(self, batch: list[_Waiting]) -> None:
-        start = time.perf_counter()
-        for one in batch:
-            self._metrics.seconds(self.name, "wait", start - one.since)
-        try:
-            crops = np.stack([one.crop for one in batch])
-            rows = await asyncio.get_running_loop().run_in_executor(self._engine, self.predictor.rows, crops)
-        except Exception as error:  # every one of the batch has to be answered
-            for one in batch:
-                if not one.found.done():
-                    one.found.set_exception(error)
+    def _answer(self, batch: Sequence[_Waiting], start: float, work: asyncio.Future[list[Row]]) -> None:
+        self._free += 1
+        if work.cancelled():  # the server ends
             return
-        self._metrics.batch(self.name, len(batch), time.perf_counter() - start)
-        for one, row in zip(batch, rows, strict=True):
+        error = work.exception()
+        if error is None:
+            self._metrics.batch(self.name, len(batch), time.perf_counter() - start)
+        for place, one in enumerate(batch):  # every one of them has to be answered
             if not one.found.done():
-                one.found.set_result(row)
+                if error is None:
+                    one.found.set_result(work.result()[place])
+                else:
+                    one.found.set_exception(error)
+        self._run()
 
 
 async def _all(work: Sequence[Coroutine[Any, Any, Row]]) -> list[Row]:

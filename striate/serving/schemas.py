@@ -27,6 +27,7 @@ def _answered(what: str, schema: dict[str, Any]) -> Responses:
     return {200: {"description": what, "content": {"application/json": {"schema": schema}}}, **_REFUSED}
 
 
+MOST_TOP = 100_000
 IMAGE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -34,7 +35,26 @@ IMAGE_BODY: dict[str, Any] = {
             kind: {"schema": {"type": "string", "format": "binary"}}
             for kind in ("image/jpeg", "image/png", "application/octet-stream")
         },
-    }
+    },
+}
+PREDICT: dict[str, Any] = {
+    **IMAGE_BODY,
+    "parameters": [
+        {
+            "name": "top",
+            "in": "query",
+            "required": False,
+            "description": "only so many classes",
+            "schema": {"type": "integer", "minimum": 1, "maximum": MOST_TOP},
+        },
+        {
+            "name": "model",
+            "in": "query",
+            "required": False,
+            "description": "which model; the first without",
+            "schema": {"type": "string"},
+        },
+    ],
 }
 PREDICTED = _answered(
     "The prediction.",

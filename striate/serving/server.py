@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from threadpoolctl import threadpool_limits
 
 from striate.inference.image_predictor import ImagePredictor
+from striate.serving.admission import Admission
 from striate.serving.app import Service, create_app
 from striate.serving.batching import Batcher, measured_batch
 from striate.serving.metrics import Metrics
@@ -51,8 +52,10 @@ class ModelServer:
             Batcher(name, one, measured_batch(one), self._decoders, limits, self.metrics)
             for name, one in predictors.items()
         ]
+        for one in predictors.values():
+            one.forget_weights()
         self.service = Service(batchers, Bodies(limits), self.metrics, settings.version)
-        app = Guard(create_app(self.service), settings.access, self.metrics.request, failed)
+        app = Guard(Admission(create_app(self.service), batchers), settings.access, self.metrics.request, failed)
         certificate = (settings.certfile, settings.keyfile)
         self._server = Server(app, listening, limits, certificate, stopping=self._not_ready)
 

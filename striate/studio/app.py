@@ -33,7 +33,7 @@ from striate.studio.rendering import Json
 from striate.studio.studio import Studio
 from striate.web.bodies import Bodies, Gone
 from striate.web.guard import Guard
-from striate.web.refusals import Refused
+from striate.web.refusals import REFUSED, Refused
 
 # Each has `add(app, studio)`.
 PAGES = (entry, events, home, new, data, train, run, trying, ship, compare, inside, atlas, api, about)
@@ -56,7 +56,7 @@ HEADERS = (
 def create_app(studio: Studio) -> ASGIApp:
     """The studio as an ASGI application, guarded."""
     app = FastAPI(title="Striate studio", version=studio.version, docs_url=None, redoc_url=None, openapi_url=None,
-                  default_response_class=Json)  # fmt: skip
+                  default_response_class=Json, responses=REFUSED, redirect_slashes=False)  # fmt: skip
     for page in PAGES:
         page.add(app, studio)
     for kind in (HTTPException, RequestValidationError, StriateError, Refused, Gone, Exception):

@@ -225,6 +225,15 @@ def _is_inside(path: str, root: Path, home: Path, *, made: bool) -> bool:
         return False
 
 
+def is_below(path: str, root: Path, home: Path) -> bool:
+    """Whether data that a recipe names are of a package, or below the root or the studio's folder."""
+    try:
+        place = (home / path).resolve()
+        return path in PACKAGED or any(place.is_relative_to(one.resolve()) for one in (root, home))
+    except (OSError, ValueError, RuntimeError):  # a NUL, links in a circle
+        return False
+
+
 def _ordinary(folder: Path) -> bool:
     return folder.is_dir() and not folder.is_symlink() and not folder.name.startswith(".")
 

@@ -1,7 +1,8 @@
 """Jobs: the command line in processes of their own, which outlive the server. Their folders say what became of them.
 
 `.studio/jobs/N` has `job.json` (what to run), `stdout`, `stderr`, `running.json`, `stopped` if a person stopped it, and
-last `exit.json`. Trainings wait for each other; audits and other short work run beside them, one at a time, too.
+last `exit.json`. Trainings wait for a device: the processor has one at a time, each GPU has one. Audits and other short
+work run beside them, one at a time, too.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from striate.storage import write_text
+from striate.studio.devices import devices, environment, free
 from striate.studio.files import append_line, is_locked, locked_for_append, read_json, write_json
 from striate.studio.following import Following
 from striate.studio.index import Index
 from striate.studio.runner import EXIT, JOB, RUNNING
+from striate.studio.signing import Signer
 from striate.web.refusals import Refused
 
 TRAIN = "train"  # the kind of a job that waits for others of its kind
@@ -32,17 +35,15 @@ PERIOD = 0.15  # seconds between two looks at running jobs
 STOPPED = "stopped"
 HIDDEN_WORDS = ("--progress", "jsonl", "--json")  # of a command, where it is shown to people
 ENDED = ("done", "failed", "stopped", "interrupted", "lost")
-# What the command lines of jobs have: the folder may be a stranger's, and a job that waits in it is run unasked.
-_VERBS = ("train", "audit", "show", "inspect", "export")
-_OPTIONS = ("--labels", "--input-size", "--classes", "--option", "--method", "--class", "--to", "--progress", "--json")
-_PATHS = ("--recipe", "--resume", "--out", "--fix-list", "--html")  # whose values lie in the studio's folder
+NOT_OURS = "your studio did not make this job in this folder, and has not run it; begin it anew from its page"
 
 
 @dataclass(eq=False)
 class Job:
     """A job. kind: "train", "audit" or another verb. shown: the command line that does the same. run: of which run.
 
-    data: of which data set. found: in the folder when the studio started, so it may be a stranger's.
+    data: of which data set. ours: made by a studio of this user, not by a stranger whose folder this is. device: on
+    which it trains, "" for the processor.
     """
 
     number: int
@@ -53,7 +54,8 @@ class Job:
     data: int = 0
     following: Following = field(init=False)
     process: subprocess.Popen[bytes] | None = None
-    found: bool = True
+    ours: bool = False
+    device: str = ""
 
     def __post_init__(self) -> None:
         self.following = Following(self.folder / "stderr")
@@ -105,6 +107,7 @@ class Jobs:
     ) -> None:
         self._home, self._folder, self._index, self._told = home, home / ".studio" / "jobs", index, told
         self._resumable, self._finished = resumable, finished
+        self._signer, self._devices = Signer(home), devices()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self._jobs: dict[int, Job] = {}
@@ -116,10 +119,10 @@ class Jobs:
         self._thread = threading.Thread(target=self._watch, name="jobs", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch and to start what waits; what was interrupted, not stopped by hand, is resumed."""
+        """Begin to watch and to start what waits; what is ours and was interrupted, not stopped by hand, is resumed."""
         for job in self.all():
             job.following.step()
-            if self._states[job.number] == "interrupted" and self.of_run(job.run) is job:
+            if job.ours and self._states[job.number] == "interrupted" and self.of_run(job.run) is job:
                 self.resume(job.run)
         self._thread.start()
 
@@ -187,9 +190,9 @@ class Jobs:
             words = [word.replace("{job}", str(folder)) for word in arguments]
             told = {"kind": kind, "arguments": [*words, "--progress", "jsonl", "--json"], "shown": shown, "run": run,
                     "data": data, "time": time.time()}  # fmt: skip
+            told = self._signer.signed(number, told, dict(files))
             write_json(folder / JOB, told)
             job = self._take(number, told)
-            job.found = False
             self._states[number] = "waiting"
         self._told({"queue": True, **_about(job)})
         return job
@@ -225,7 +228,9 @@ class Jobs:
         kind, shown, run, data = (told.get(key) for key in ("kind", "shown", "run", "data"))
         run = run if isinstance(run, str) and is_name(run) else ""
         data = data if type(data) is int else 0
-        job = Job(number, self._folder / str(number), str(kind), str(shown), run, data)
+        folder = self._folder / str(number)
+        job = Job(number, folder, str(kind), str(shown), run, data, ours=self._signer.is_ours(number, told, folder))
+        job.device = str(read_json(folder / RUNNING).get("device", ""))
         self._jobs[number] = job
         return job
 
@@ -245,10 +250,16 @@ class Jobs:
                 if job.following.step() or now != before:
                     self._states[job.number] = now
                     self._told({"state": now, **_about(job)})
-            busy = {job.kind == TRAIN for job in self._jobs.values() if self._states[job.number] == "running"}
+            running = [job for job in self._jobs.values() if self._states[job.number] == "running"]
+            taken = [job.device for job in running if job.kind == TRAIN]
+            beside = any(job.kind != TRAIN for job in running)
             for job in self.waiting():
-                if (job.kind == TRAIN) not in busy:
-                    busy.add(job.kind == TRAIN)
+                if job.kind != TRAIN and not beside:
+                    beside = True
+                    self._start(job)
+                elif job.kind == TRAIN and (device := free(self._devices, taken)) is not None:
+                    job.device = device
+                    taken.append(device)
                     self._start(job)
 
     def _reap(self) -> None:
@@ -258,16 +269,16 @@ class Jobs:
                 job.process = None
 
     def _start(self, job: Job) -> None:
-        if job.found and not _may_run(read_json(job.folder / JOB).get("arguments"), self._home):
-            why = {"event": "failed", "text": "this studio did not make this command line, and has not run it"}
-            append_line(job.folder / "stderr", why)
+        if not job.ours:
+            append_line(job.folder / "stderr", {"event": "failed", "text": NOT_OURS})
             write_json(job.folder / EXIT, {"code": 2, "time": time.time()})
             return  # the next look finds it ended
         command = [sys.executable, *RUNNER, str(job.folder)]
         with locked_for_append(job.folder / "stderr") as errors, open(job.folder / "stdout", "ab") as output:
             job.process = subprocess.Popen(
-                command, cwd=self._home, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, start_new_session=True
-            )
+                command, cwd=self._home, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, start_new_session=True,
+                env=environment(job.device),
+            )  # fmt: skip
         self._states[job.number] = "running"
         self._told({"state": "running", **_about(job)})
 
@@ -275,28 +286,6 @@ class Jobs:
 def is_name(text: str) -> bool:
     """Whether a text is the name of a folder in another, and no way out of it."""
     return bool(text) and not text.startswith(".") and not {"/", "\0"} & set(text)
-
-
-def _may_run(arguments: Any, home: Path) -> bool:
-    """Whether a command line is one of the studio's own: its verbs and options, writing below its folder alone."""
-    if not isinstance(arguments, list) or not all(isinstance(one, str) for one in arguments):
-        return False
-    verb, *words = arguments or [""]
-    for place, word in enumerate(words, 1):
-        option, equals, _ = word.partition("=")
-        if option in _PATHS:
-            if equals or not _is_below("".join(words[place : place + 1]), home):
-                return False
-        elif word.startswith("-") and option not in _OPTIONS:
-            return False
-    return verb in _VERBS
-
-
-def _is_below(value: str, home: Path) -> bool:
-    try:
-        return bool(value) and value[0] != "-" and (home / value).resolve().is_relative_to(home.resolve())
-    except (OSError, ValueError, RuntimeError):  # a NUL, links in a circle
-        return False
 
 
 def _about(job: Job) -> dict[str, Any]:

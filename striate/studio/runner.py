@@ -16,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+from striate.studio.devices import VISIBLE
 from striate.studio.files import read_json, write_json
 
 EXIT, RUNNING, JOB = "exit.json", "running.json", "job.json"
@@ -25,7 +26,8 @@ def main(folder: Path) -> int:
     """Run the job; returns its exit code, negative for the signal that killed it."""
     for kind in (signal.SIGTERM, signal.SIGINT):  # sent to the whole group: the command answers, this waits
         signal.signal(kind, lambda number, frame: None)
-    write_json(folder / RUNNING, {"group": os.getpgid(0), "time": time.time()})
+    device = os.environ.get(VISIBLE, "")
+    write_json(folder / RUNNING, {"group": os.getpgid(0), "device": device, "time": time.time()})
     arguments = [str(one) for one in read_json(folder / JOB)["arguments"]]
     code = subprocess.run([sys.executable, "-P", "-m", "striate", *arguments], check=False).returncode
     write_json(folder / EXIT, {"code": code, "time": time.time()})

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from striate.errors import RequestError, unknown
+from striate.errors import shown as shown_value
 from striate.recipe import Recipe, keys_called
 from striate.recipe.toml import text_of
 from striate.studio import names
-from striate.studio.datasets import DataSet
+from striate.studio.datasets import DataSet, is_below
 from striate.studio.jobs import TRAIN, Job
 from striate.studio.studio import Studio
 
@@ -55,6 +56,18 @@ def shown(data: DataSet, recipe: Recipe, run: str) -> str:
         text = value if isinstance(value, str) else "none" if value is None else text_of(value)
         words += [FLAGS[name], text] if name in FLAGS else ["--set", f"{name}={text}"]
     return " ".join(map(shlex.quote, [*words, "--out", f"runs/{run}"]))
+
+
+def require_own_data(studio: Studio, run: str) -> None:
+    """Raise RequestError for a run, perhaps a stranger's, whose data the studio would not open."""
+    recipe = Recipe.from_file(studio.runs.path(run) / FILE)
+    for name in ("data.path", "data.decisions", "data.split", "data.ood"):
+        value = recipe.value(name)
+        if value and not is_below(str(value), studio.root, studio.home):
+            raise RequestError(
+                f"the run {run!r} has {name} = {shown_value(value, 200)}, which is not below the root of this studio; "
+                f"the command line resumes it: striate train --resume {shlex.quote(studio.runs.place(run))}"
+            )
 
 
 def run_name(studio: Studio, data: DataSet, name: str) -> str:

@@ -2,7 +2,8 @@
 
 uvicorn waits for ever for the first request of a connection and for the end of its headers, and takes any number of
 them, and of requests that are sent before the one before is answered. Here a connection is closed whose headers take
-too long or too many bytes, one with too many requests, and one above the number allowed.
+too long or too many bytes, one with too many requests, and one above the number allowed; and one of a request that was
+answered before its body was complete, which uvicorn reads and drops, if the rest takes too long.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ def bounded(limits: Limits) -> type[HttpToolsProtocol]:
 
     class Bounded(HttpToolsProtocol):
         _headers_due: asyncio.TimerHandle | None = None
+        _rest_due: asyncio.TimerHandle | None = None  # of a request that is answered already
+        _incomplete = False  # the body that is being received
         _unparsed = 0  # bytes since the last complete headers
         _answered: RequestResponseCycle | None = None  # the others of the connection wait in the pipeline
 
@@ -32,6 +35,7 @@ def bounded(limits: Limits) -> type[HttpToolsProtocol]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._headers_are_complete()
+            self._rest_is_complete()
             self._nobody_listens()
             super().connection_lost(exc)
 
@@ -49,11 +53,22 @@ def bounded(limits: Limits) -> type[HttpToolsProtocol]:
 
         def on_headers_complete(self) -> None:
             self._headers_are_complete()
+            self._incomplete = True
             if self.transport.is_closing():
                 return
             super().on_headers_complete()
             if len(self.pipeline) > limits.pipelined:
                 self._drop()
+
+        def on_message_complete(self) -> None:
+            self._rest_is_complete()
+            super().on_message_complete()
+
+        def on_response_complete(self) -> None:
+            newest = self._answered is self.cycle  # else what is incomplete is the body of the next request
+            if newest and self._incomplete and not self.transport.is_closing():
+                self._rest_due = self.loop.call_later(limits.body_seconds, self._drop)
+            super().on_response_complete()
 
         def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
             self._answered = cycle
@@ -77,5 +92,11 @@ def bounded(limits: Limits) -> type[HttpToolsProtocol]:
             if self._headers_due is not None:
                 self._headers_due.cancel()
                 self._headers_due = None
+
+        def _rest_is_complete(self) -> None:
+            self._incomplete = False
+            if self._rest_due is not None:
+                self._rest_due.cancel()
+                self._rest_due = None
 
     return Bounded

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.responses import JSONResponse
 
+# Of every route, for its description: without it FastAPI tells of answers that it would give, and ours does not.
+REFUSED: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "description": "What was wrong with the request; `error` says it in a line.",
+        "content": {
+            "application/json": {
+                "schema": {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+            }
+        },
+    }
+}
 RETRY_AFTER = 1  # seconds, after which a client that was sent away may ask again
 
 

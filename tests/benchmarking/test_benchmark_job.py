@@ -27,7 +27,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def done(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
     out, measured = tmp_path_factory.mktemp("bench") / "bench", costs.peak_memory
+    folder = tmp_path_factory.mktemp("user")
+    for name in ("striate.py", "torch.py", "json.py"):  # of the user's own: nothing of them is imported
+        (folder / name).write_text("raise SystemExit('imported from the folder')\n")
     with pytest.MonkeyPatch.context() as patched:  # a process for one of them is enough
+        patched.chdir(folder)
+        patched.syspath_prepend(folder)
         patched.setattr(costs, "peak_memory", lambda model: measured(model) if "1-Quick" in str(model) else (1, ""))
         return benchmark([Quick, Sleepy, Quick], data, out=out, timer=Counted(), **CHOICES)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import io
 import shutil
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from striate.errors import RequestError
+from striate.errors import RequestError, WorkError
 from striate.inference import choosing as engines
 from striate.inference.choosing import choose_engine, open_engine
 from striate.inference.engine import BATCH, in_batches
@@ -321,3 +323,56 @@ def test_training_the_net_of_a_predictor_changes_no_prediction(photos: Path) -> 
     after = predictor.predict(files(photos)[:2])
     assert all(np.array_equal(a.probabilities, b.probabilities) for a, b in zip(before, after, strict=True))
     assert predictor.transform([]).shape == (0, 1, 32, 32)
+
+
+class _Held:
+    """OpenVINO's request for one image at a time, which runs when it is let go."""
+
+    def __init__(self, request: Any) -> None:
+        self.request, self.entered, self.open = request, threading.Event(), threading.Event()
+
+    def infer(self, images: list[np.ndarray]) -> None:
+        self.entered.set()
+        assert self.open.wait(60)
+        self.request.infer(images)
+
+    def get_output_tensor(self, place: int) -> Any:
+        return self.request.get_output_tensor(place)
+
+
+def test_several_threads_share_an_openvino_engine_that_has_forgotten_the_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path))
+    predictor = Predictor(model_of("lenet5_plain"), engine="openvino")
+    shades = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 1), dtype=np.uint8)
+    expected = np.stack([row for row, _ in predictor.rows(shades)])
+    predictor = Predictor(model_of("lenet5_plain"), engine="openvino")
+    predictor.forget_weights()
+    assert set(predictor.model.tensors) == {"head.weight", "head.bias"}
+    alone = predictor.rows(shades[:1])[0][0]
+    assert "_compiled_streams" not in vars(predictor.engine)  # the graph for many at a time takes memory of its own
+    held = vars(predictor.engine)["_few"] = _Held(predictor.engine._few)  # type: ignore[attr-defined]
+    found: dict[int, np.ndarray] = {}
+    first = threading.Thread(target=lambda: found.update({0: predictor.rows(shades[:1])[0][0]}))
+    first.start()
+    assert held.entered.wait(60)
+    others = [
+        threading.Thread(target=lambda at=at: found.update({at: predictor.rows(shades[at : at + 1])[0][0]}))
+        for at in range(1, 5)
+    ]
+    for one in others:
+        one.start()
+    for one in others:
+        one.join()
+    five = predictor.rows(np.repeat(shades[5:], 5, 0))  # more than a stream takes at a time
+    held.open.set()
+    first.join()
+    assert np.abs(np.stack([found[at] for at in range(5)]) - expected[:5]).max() <= 1e-5
+    assert np.array_equal(found[0], alone) and np.abs(five[4][0] - expected[5]).max() <= 1e-5
+    shutil.rmtree(tmp_path)
+    other = Predictor(model_of("lenet5_plain", seed=1), engine="openvino")
+    other.forget_weights()
+    shutil.rmtree(tmp_path)
+    with pytest.raises(WorkError, match="removed or damaged while it was in use; open the model again"):
+        other.rows(shades)

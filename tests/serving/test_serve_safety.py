@@ -198,6 +198,16 @@ def test_a_full_queue_is_answered_at_once_and_then_goes_on(server: Running, gate
     refused = server.predict(IMAGE)
     assert refused.status == 503 and refused.headers["retry-after"] == "1" and gated.ran == 0
     assert server.ask("GET", "/v2/health/ready").status == 200
+    for path in (b"/predict", b"/predict?model=gated", b"/v2/models/gated/infer"):  # before any of the body is sent
+        connection = server.raw((HEAD % len(IMAGE)).replace(b"/predict", path))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 503 "), path
+        connection.sendall(IMAGE + b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert rest_of(connection).startswith(b"HTTP/1.1 200 ")  # the connection goes on behind it
+    assert server.predict(IMAGE, "?model=third").status == 404
+    counted = server.ask("GET", "/metrics").body.decode()
+    assert 'code="503",path="/predict"' in counted and 'code="503",path="/v2/models/{model}/infer"' in counted
+    endless = server.raw(HEAD % len(IMAGE) + IMAGE[:9])
+    assert rest_of(endless).startswith(b"HTTP/1.1 503 ")  # and is closed, after the seconds that a body has
     gated.open.set()
     running_now.join(PATIENCE)
     waiting.join(PATIENCE)

@@ -17,7 +17,12 @@ from studio_app import Running, encoded, make_folder, running
 from striate.studio.rendering import HERE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+MOST_SHIFTED = 0.05  # of a page: columns of a table, while it comes; more than 0.1 is poor
 EVIL = "<img src=x onerror=alert(1)>"
+# What moved by itself on a page, as a share of the window: https://web.dev/articles/cls.
+SHIFTS = """window.shifted = []; new PerformanceObserver((list) => list.getEntries().forEach((one) => {
+  if (!one.hadRecentInput) window.shifted.push([one.value, ...one.sources.map((each) => each.node?.outerHTML ?? "")]);
+})).observe({ type: "layout-shift", buffered: true });"""
 ATTACK = """<form method=post action=THERE/api/data enctype=text/plain>
 <input name='{"name": "stolen", "x": "' value='"}'></form><script>
 const given = {method: "POST", credentials: "include", body: '{"name": "stolen"}'};
@@ -81,6 +86,7 @@ class Page:
         self.context.set_default_timeout(60_000)
         name, value = app.cookie.split("=", 1)
         self.context.add_cookies([{"name": name, "value": value, "url": f"http://127.0.0.1:{app.port}"}])
+        self.context.add_init_script(SHIFTS)
         self.page = self.context.new_page()
         self.page.on("console", lambda told: self.wrong.append(told.text) if told.type == "error" else None)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
@@ -93,6 +99,18 @@ class Page:
     def go(self, path: str) -> Any:
         self.page.goto(f"http://127.0.0.1:{self.app.port}{path}")
         return self.page
+
+    def require_fitting(self, path: str) -> None:
+        """Fail where a page is wider than its window, moves by itself, or stops a screen reader."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        page = self.go(path)
+        page.wait_for_load_state("load")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        found = Axe().run(page).response["violations"]
+        assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], path
+        shifted = page.evaluate("window.shifted")
+        assert sum(one[0] for one in shifted) < MOST_SHIFTED, (path, shifted)
 
 
 def test_from_a_dropped_folder_to_a_trained_model(browser: Any, app: Running, place: Path) -> None:
@@ -175,8 +193,6 @@ def test_names_are_text_and_other_sites_get_nothing(browser: Any, app: Running, 
 
 
 def test_every_page_fits_a_phone_and_has_no_accessibility_violation(browser: Any, app: Running) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     app.api("POST", "/api/data", {"path": "shades"})
     number = max(one.number for one in app.studio.data.all())
     of_data = (f"/data/{number}", f"/data/{number}?tab=audit", f"/data/{number}/fix", f"/train?data={number}")
@@ -184,10 +200,7 @@ def test_every_page_fits_a_phone_and_has_no_accessibility_violation(browser: Any
     for width, scheme, shown in ((360, "light", pages), (1280, "dark", ("/", *of_data))):
         mine = Page(browser, app, width, scheme)
         for path in shown:
-            page = mine.go(path)
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, width)
-            found = Axe().run(page).response["violations"]
-            assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], (path, scheme)
+            mine.require_fitting(path)
         assert mine.wrong == []
         mine.context.close()
 

@@ -23,6 +23,7 @@ from striate.studio.decisions import Journal
 from striate.studio.files import locked_for_append
 from striate.studio.index import Index
 from striate.studio.jobs import Jobs
+from striate.studio.signing import Signer
 
 
 def test_the_state_of_a_job_is_what_is_on_the_disk(tmp_path: Path) -> None:
@@ -62,7 +63,8 @@ def test_only_what_was_interrupted_last_is_resumed_when_the_studio_starts(tmp_pa
     for number, run, marks in ((1, "a", ()), (2, "a", ("stopped",)), (3, "b", ()), (4, "b", ())):
         folder = tmp_path / ".studio" / "jobs" / str(number)
         folder.mkdir(parents=True)
-        (folder / "job.json").write_text(json.dumps({"kind": "train", "arguments": [], "shown": "", "run": run}))
+        facts = {"kind": "train", "arguments": [], "shown": "", "run": run}
+        (folder / "job.json").write_text(json.dumps(Signer(tmp_path).signed(number, facts, {})))
         for name in ("stderr", *marks):
             (folder / name).touch()
     jobs = Jobs(tmp_path, Index(tmp_path / "index"), lambda facts: None, lambda run: True, lambda run: False)
@@ -72,7 +74,7 @@ def test_only_what_was_interrupted_last_is_resumed_when_the_studio_starts(tmp_pa
 
 
 def test_trainings_wait_in_an_order_that_can_be_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("striate.studio.jobs._may_run", lambda arguments, home: True)  # verbs that take no time
+    monkeypatch.setattr("striate.studio.jobs.devices", lambda: ("",))
     index, started = Index(tmp_path / "index"), []
     jobs = Jobs(tmp_path, index, started.append, lambda run: False, lambda run: False)
     first, second, third, _ = [
@@ -95,6 +97,54 @@ def test_trainings_wait_in_an_order_that_can_be_changed(tmp_path: Path, monkeypa
     assert states == {"a": "stopped", "b": "failed", "c": "done", "d": "done"}
     assert "unknown verb 'nothing'" in again.get(second.number).following.error
     assert json.loads((third.folder / "stdout").read_text())["keys"]
+
+
+class Begun:
+    """A process that a test ends: it holds the lock of the job, as a real one does."""
+
+    def __init__(self, command: list[str], *, env: dict[str, str] | None, stderr: Any, **rest: Any) -> None:
+        self.folder, self.device = Path(command[-1]), (env or {}).get("CUDA_VISIBLE_DEVICES", "")
+        self.pid, self.returncode, self._held = 2**22 + 1, None, os.dup(stderr.fileno())
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def end(self) -> None:
+        (self.folder / "exit.json").write_text('{"code": 0}')
+        os.close(self._held)
+        self.returncode = 0
+
+
+@pytest.mark.parametrize(("visible", "gpus", "named"), [("", 0, [""]), ("", 2, ["0", "1"]), ("5,3", 2, ["5", "3"])])
+def test_a_device_trains_one_at_a_time(
+    visible: str, gpus: int, named: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr("striate.studio.devices.gpu_count", lambda: gpus)
+    begun: list[Begun] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda *given, **more: begun.append(Begun(*given, **more)) or begun[-1])
+
+    def opened() -> Jobs:
+        return Jobs(tmp_path, Index(tmp_path / "index"), lambda facts: None, lambda run: False, lambda run: False)
+
+    jobs = opened()
+    for kind in ("train", "audit", "train", "train", "audit"):
+        jobs.add(kind, [kind], "shown")
+    for _ in range(3):  # looks
+        jobs._look()
+    assert [(one.folder.name, one.device) for one in begun] == [("1", named[0]), ("2", ""), ("3", named[-1])][
+        : 1 + len(named)
+    ]
+    for one in begun:  # as the runner writes it
+        (one.folder / "running.json").write_text(json.dumps({"group": 0, "device": one.device}))
+    jobs = opened()  # as after a restart: they run, and their devices are taken
+    jobs._look()
+    assert len(begun) == 1 + len(named)
+    begun[0].end()
+    jobs._look()
+    assert begun[-1].device == named[0] and begun[-1].folder.name == str(2 + len(named))
+    for one in begun[1:]:
+        one.end()
 
 
 def test_decisions_are_kept_undone_and_written_as_a_file(tmp_path: Path) -> None:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from studio_app import PATIENCE, Running, encoded, make_folder, running
 
 from striate.learning.run_folder import LOG
+from striate.recipe import Recipe
 from striate.studio import jobs
-from striate.studio.jobs import _may_run
+from striate.studio.index import Index
+from striate.studio.jobs import NOT_OURS
 from striate.studio.login import Logins
 from striate.studio.runner import EXIT, JOB
+from striate.studio.signing import Signer
 from striate.web.guard import Site
 
 ODD = "odd; touch x"  # a run, or a folder, whose name is a command in a shell
@@ -72,23 +78,51 @@ def test_modules_in_the_folder_are_not_imported(tmp_path: Path) -> None:
 def test_jobs_that_the_studio_did_not_make_are_not_run(app: Running) -> None:
     app.until(lambda: all(app.api("GET", f"/api/jobs/{number}")["state"] == "failed" for number in range(1, 6)))
     told = app.api("GET", "/api/jobs/1")
-    assert "has not run it" in told["error"] and told["run"] == "" and told["data"] == 0
+    assert told["error"] == NOT_OURS and told["run"] == "" and told["data"] == 0
     assert app.get("/").status == 200
 
 
-def test_command_lines_of_jobs_write_below_the_folder(tmp_path: Path) -> None:
-    (tmp_path / "out").symlink_to("/")
-    job = str(tmp_path / ".studio" / "jobs" / "1")
-    for line in (f"train --recipe {job}/recipe.toml --out runs/a", "train --resume ./-a",
-                 "export runs/a --to onnx --out runs/a/m",
-                 f"show lenet5 --input-size 8 8 --classes 2 --option=a=b --html {job}/page.html",
-                 f"inspect runs/a /x.png --method cam --class=b --out {job}/page.html --progress jsonl --json",
-                 ):  # fmt: skip
-        assert _may_run(line.split(), tmp_path), line
-    for line in ("train --out ../a", "train --out /a", "train --out=a", "train --out", "train --out out/a", "serve a",
-                 "train --set a=b", "audit x --fix-list --out", "audit -x"):  # fmt: skip
-        assert not _may_run(line.split(), tmp_path), line
-    assert not _may_run(None, tmp_path) and not _may_run([], tmp_path)
+def test_an_interrupted_run_of_a_stranger_waits_for_a_person(tmp_path: Path) -> None:
+    home, own = tmp_path / "home", Path(os.environ["XDG_STATE_HOME"]) / "striate" / "studio.key"
+    make_folder(home / "shades", 2)
+    make_folder(tmp_path / "private", 2)
+    for name, data in (("run-1", "shades"), ("run-2", str(tmp_path / "private")), ("run-3", "shades")):
+        (home / "runs" / name / "checkpoints").mkdir(parents=True)
+        (home / "runs" / name / LOG).write_text('{"event": "plan"}\n')
+        (home / "runs" / name / "recipe.toml").write_text(Recipe().updated({"data.path": data}).toml())
+        (home / "runs" / name / "checkpoints" / "1.safetensors").write_bytes(b"")
+
+    def job(number: int, facts: dict[str, Any]) -> None:
+        folder = home / ".studio" / "jobs" / str(number)
+        folder.mkdir(parents=True)
+        (folder / JOB).write_text(json.dumps(facts))
+        (folder / "stderr").touch()
+
+    resume = {"kind": "train", "arguments": ["train", "--resume", "runs/run-1"], "shown": "", "data": 0}
+    ours = Signer(home).signed(3, resume | {"run": "run-3"}, {})
+    forged = [resume | {"run": "run-1"}, resume | {"run": "run-2", "signature": "0" * 64, "files": {}},
+              ours | {"run": "run-1"}]  # fmt: skip
+    for number, facts in ((1, forged[0]), (2, forged[1]), (3, ours), (4, forged[2]), (5, ours | {"run": "run-2"})):
+        job(number, facts)
+    found = jobs.Jobs(home, Index(tmp_path / "index"), lambda facts: None, lambda run: True, lambda run: False)
+    assert [(one.number, one.ours) for one in found.all()] == [(n, n == 3) for n in range(1, 6)]
+    found.start()
+    found.close()
+    assert [(one.run, one.shown) for one in found.all()[5:]] == [("run-3", "striate train --resume runs/run-3")]
+    assert own.stat().st_mode & 0o777 == 0o600 and not list(own.parent.glob(".*"))
+    own.write_bytes(b"k" * 32)  # of another user, or another machine
+    again = jobs.Jobs(home, Index(tmp_path / "index"), lambda facts: None, lambda run: True, lambda run: False)
+    assert not any(one.ours for one in again.all()) and again.resume("run-1").ours  # a person asked for it
+    shutil.rmtree(home / ".studio")
+    for number, facts in ((1, forged[0]), (2, forged[1])):
+        job(number, facts)
+    with running(home, home) as stranger:
+        for name in ("run-1", "run-2"):
+            assert stranger.api("GET", f"/api/runs/{name}")["state"] == "interrupted"
+            assert ">Resume<" in stranger.get(f"/runs/{name}").text
+        refused = stranger.ask("POST", "/api/runs/run-2/resume", {})
+        assert refused.status == 400 and "is not below the root of this studio" in refused.error
+        assert len(stranger.studio.jobs.all()) == 2
 
 
 def test_data_outside_the_root_are_told_of_and_not_opened(app: Running) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import signal
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,6 @@ from striate.cli.main import main, parser
 from striate.cli.verbs.train import _given
 from striate.model import read
 from striate.recipe import Recipe
-from striate.studio.files import is_locked, read_json
 
 
 def test_what_a_page_chooses_is_the_recipe_of_the_command_line_that_it_shows(tmp_path: Path) -> None:
@@ -80,24 +77,3 @@ def test_a_training_that_is_stopped_and_resumed_equals_the_command_line_shown(tm
     first, again = (read(tmp_path / run / "model.safetensors") for run in ("runs/first", "again"))
     assert first.tensors.keys() == again.tensors.keys()
     assert all((first.tensors[name] == again.tensors[name]).all() for name in first.tensors)
-
-
-@pytest.mark.slow
-def test_a_training_that_is_killed_is_resumed_by_the_next_studio(tmp_path: Path) -> None:
-    choices = {"strategy": "scratch", "net.name": "lenet5_plain", "train.epochs": "8", "seed": "3"}
-    for run in ("whole", "killed"):
-        with running(tmp_path) as app:
-            app.api("POST", "/api/data", {"path": "digits"})
-            app.api("POST", "/api/data/1/train", {"name": run, "choices": choices})
-            if run == "whole":
-                assert app.ended(run)["state"] == "done"
-            else:
-                app.until(lambda: list((tmp_path / "runs" / "killed").glob("checkpoints/*/*.checkpoint")))
-                folder = app.studio.jobs.of_run(run).folder
-                app.studio.jobs.close()  # as a server that was killed with it
-                os.killpg(read_json(folder / "running.json")["group"], signal.SIGKILL)
-                app.until(lambda: not is_locked(folder / "stderr"))  # noqa: B023
-    with running(tmp_path) as app:
-        assert app.ended("killed")["state"] == "done"
-    models = [read(tmp_path / "runs" / run / "model.safetensors").tensors for run in ("whole", "killed")]
-    assert all((models[0][name] == models[1][name]).all() for name in models[0])

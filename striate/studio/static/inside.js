@@ -29,6 +29,7 @@ function begin() {
 }
 
 async function start(place, address, body) {
+  place.classList.add("asked"); // with room for what comes: nothing moves then
   try {
     show(place, await api("POST", address, body));
     say("");
