@@ -93,7 +93,7 @@ class Result:
 class Curve:
     """A chart of a study's page: one line for each arm, of a key of its curve over another one, on the first seed.
 
-    log: the scale of the key is logarithmic.
+    log: the scale of `over` is logarithmic.
     """
 
     key: str

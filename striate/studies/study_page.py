@@ -29,6 +29,7 @@ from striate.sections.charts import Tone
 from striate.sections.wording import DASH, counted, quantity, seconds
 from striate.studies.outcome import Outcome
 from striate.studies.study import TEST_ERROR, TRAINING_ERROR
+from striate.studies.verdicts import REPRODUCED
 from striate.tasks.metrics import mean_interval
 
 TONES: tuple[Tone, ...] = ("t0", "t1", "t2", "t3", "t4", "t5")
@@ -131,7 +132,7 @@ def _curves(found: Outcome) -> tuple[Section, ...]:
                 lines.append(Line([row[curve.over] for row in rows], [row[curve.key] for row in rows], tone))
                 names.append((arm.label, tone))
         if lines:
-            axes = Axis(curve.over), Axis("", curve.form, log=curve.log)
+            axes = Axis(curve.over, log=curve.log), Axis("", curve.form)
             blocks.append(Lines(curve.title, tuple(lines), *axes, key=tuple(names)))
     return (Section("curves", "Curves", (Grid(tuple(blocks)),), "Of the first seed."),) if blocks else ()
 
@@ -166,8 +167,8 @@ def index_report(found: Sequence[Mapping[str, Any]], not_run: Mapping[str, str])
     steps = (Step("studies", "Each study's own page", "It lies beside this one, as NAME.html."),)
     facts = (Fact("studies", str(len(found))), Fact("not run", str(len(not_run))))
     verdicts = [one["verdict"] for one in found]
-    said = ", ".join(f"{verdicts.count(one)} {one}" for one in dict.fromkeys(verdicts)) or "none"
+    others = [f"{verdicts.count(one)} {one}" for one in dict.fromkeys(verdicts) if one != REPRODUCED]
+    reached = Headline(_capital(REPRODUCED), f"{verdicts.count(REPRODUCED)} of {len(found)}", tuple(map(Text, others)))
     return Report(
-        "Studies", "Published experiments, run again beside their numbers", Headline("Verdicts", _capital(said)), steps,
-        facts, tuple(sections),
+        "Studies", "Published experiments, run again beside their numbers", reached, steps, facts, tuple(sections),
     )  # fmt: skip

@@ -104,5 +104,5 @@ STUDY = Study(
     },
     (TEST_ERROR, DISTANCE),
     compute,
-    curves=(Curve("error", "Test error by masks averaged, %", over="masks"),),
+    curves=(Curve("error", "Test error by masks averaged, %", over="masks", log=True),),
 )

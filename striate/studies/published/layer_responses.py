@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 
 from striate.studies.study import Arm, Claim, Context, Curve, Published, Result, Scale, Study
@@ -27,7 +28,8 @@ def compute(arm: Arm, context: Context) -> Result:
     model = context.published(*FILES[arm.label])
     images = share_of(held_out(context.opened(context.data)), context.seed, SEEDS, AT_ONCE[context.scale])
     found = layer_responses(net_of(model), normalised(images.crops(model.pixels), model))
-    curve = tuple({"layer": float(place), "std": value} for place, value in enumerate(found.values(), 1))
+    powers = [math.log10(max(value, 1e-6)) for value in found.values()]
+    curve = tuple({"layer": float(place), "power": power} for place, power in enumerate(powers, 1))
     return Result({MEDIAN: statistics.median(found.values())}, curve=curve)
 
 
@@ -71,5 +73,5 @@ STUDY = Study(
     compute,
     "resnet20-12fca82f.th and resnet56-4bfd9763.th (akamaster/pytorch_resnet_cifar10), resnet56_landscape.pt and "
     "resnet56_plain_landscape.pt (tomgoldstein/loss-landscape)",
-    (Curve("std", "Standard deviation of responses by layer", over="layer", log=True),),
+    (Curve("power", "Standard deviation of responses by layer, as a power of ten", over="layer"),),
 )
