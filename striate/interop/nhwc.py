@@ -45,9 +45,13 @@ class Operator:
 
 
 class Steps:
-    """Tensors, and operators in an order in which each comes after its inputs."""
+    """Tensors, and operators in an order in which each comes after its inputs.
+
+    images, result: the numbers of the tensors that are given and computed.
+    """
 
     def __init__(self) -> None:
+        self.images = self.result = 0
         self.tensors: list[Tensor] = []
         self.operators: list[Operator] = []
         self._kept: dict[tuple[Any, ...], int] = {}

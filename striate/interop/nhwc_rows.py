@@ -196,8 +196,8 @@ _ROWS: Mapping[str, Callable[[Lowering, Row], int]] = {
 }  # fmt: skip
 
 
-def lowered(graph: Graph, framework: str) -> tuple[Steps, int, int]:
-    """The operators of a graph with one output, and the numbers of the images' tensor and of the output's.
+def lowered(graph: Graph, framework: str) -> Steps:
+    """The operators of a graph with one output.
 
     Raises RequestError for rows that have no operator, by their names.
     """
@@ -212,4 +212,5 @@ def lowered(graph: Graph, framework: str) -> tuple[Steps, int, int]:
                 raise to.refused(row, f"has no operator for {row.operator}")
             to.tensors[row.name] = _ROWS[row.operator](to, row)
     (result,) = to.graph.outputs
-    return to.steps, to.tensors[to.graph.input.name], to.tensors[result]
+    to.steps.images, to.steps.result = to.tensors[to.graph.input.name], to.tensors[result]
+    return to.steps

@@ -18,5 +18,4 @@ def tflite(graph: Graph, output: str, metadata: Mapping[str, bytes]) -> bytes:
 
     Raises RequestError for rows that TensorFlow Lite has no operator for, by their names.
     """
-    steps, images, result = lowered(graph, "TensorFlow Lite")
-    return tflite_content(steps, images, {output: result}, metadata)
+    return tflite_content(lowered(graph, "TensorFlow Lite"), output, metadata)

@@ -17,12 +17,13 @@ from striate.interop.nhwc import Operator, Steps, Tensor
 
 LARGEST = 2_000_000_000  # bytes: offsets of a flatbuffer have 31 bits
 CODES: Mapping[str, int] = {
-    "ADD": 0, "AVERAGE_POOL_2D": 1, "CONCATENATION": 2, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 4, "FULLY_CONNECTED": 9,
+    "ADD": 0, "AVERAGE_POOL_2D": 1, "CONCATENATION": 2, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 4, "DEQUANTIZE": 6,
+    "FULLY_CONNECTED": 9,
     "LOCAL_RESPONSE_NORMALIZATION": 13, "LOGISTIC": 14, "MAX_POOL_2D": 17, "MUL": 18, "RELU": 19, "RELU6": 21,
     "RESHAPE": 22, "RESIZE_BILINEAR": 23, "SOFTMAX": 25, "TANH": 28, "PAD": 34, "GATHER": 36, "TRANSPOSE": 39,
     "MEAN": 40, "SUB": 41, "DIV": 42, "STRIDED_SLICE": 45, "EXP": 47, "CAST": 53, "PRELU": 54, "MAXIMUM": 55,
     "MINIMUM": 57, "PADV2": 60, "SUM": 74, "SQRT": 75, "RSQRT": 76, "POW": 78, "REDUCE_MAX": 82, "SQUARE": 92,
-    "RESIZE_NEAREST_NEIGHBOR": 97, "LEAKY_RELU": 98, "ELU": 111, "HARD_SWISH": 117, "GELU": 150,
+    "RESIZE_NEAREST_NEIGHBOR": 97, "LEAKY_RELU": 98, "ELU": 111, "QUANTIZE": 114, "HARD_SWISH": 117, "GELU": 150,
 }  # fmt: skip
 # Of each operator with options: the number of their table in the union, and their fields with slot and type.
 OPTIONS: Mapping[str, tuple[int, Mapping[str, tuple[int, str]]]] = {
@@ -63,12 +64,16 @@ OPTIONS: Mapping[str, tuple[int, Mapping[str, tuple[int, str]]]] = {
 _AS: Mapping[str, str] = {"MAX_POOL_2D": "AVERAGE_POOL_2D", "SUM": "MEAN", "REDUCE_MAX": "MEAN", "MINIMUM": "MAXIMUM"}
 # Versions of operators that are not 1: below it a runtime may take other arguments.
 _VERSIONS: Mapping[str, int] = {"RESIZE_BILINEAR": 3, "RESIZE_NEAREST_NEIGHBOR": 3, "STRIDED_SLICE": 4, "GELU": 1}
-_INT8_VERSIONS: Mapping[str, int] = {}
+# With integers of 8 bits among its inputs.
+_INT8_VERSIONS: Mapping[str, int] = {
+    "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4,
+} | dict.fromkeys(("ADD", "SUB", "MUL", "MEAN", "RELU", "RELU6", "LEAKY_RELU", "CONCATENATION", "MAX_POOL_2D", "PAD",
+                   "AVERAGE_POOL_2D", "TRANSPOSE", "PADV2", "GATHER", "LOGISTIC", "TANH", "DEQUANTIZE"), 2)  # fmt: skip
 TYPES: Mapping[str, int] = {"float32": 0, "int32": 2, "uint8": 3, "int8": 9}
 
 
-def tflite_content(steps: Steps, images: int, outputs: Mapping[str, int], metadata: Mapping[str, bytes]) -> bytes:
-    """The file: from the tensor `images`, called "images", to `outputs` by their names.
+def tflite_content(steps: Steps, output: str, metadata: Mapping[str, bytes]) -> bytes:
+    """The file: from "images" to `output`.
 
     Raises RequestError for weights that such a file cannot hold.
     """
@@ -84,11 +89,11 @@ def tflite_content(steps: Steps, images: int, outputs: Mapping[str, int], metada
     operator_codes = _vector(build, tables)
     numbers = itertools.count(1)
     tensors = [_tensor(build, one, 0 if one.values is None else next(numbers)) for one in steps.tensors]
-    parts = _vector(build, tensors), _ints(build, [images]), _ints(build, list(outputs.values()))
+    parts = _vector(build, tensors), _ints(build, [steps.images]), _ints(build, [steps.result])
     operators = _vector(build, [_operator(build, codes, one) for one in steps.operators])
     held = (*parts, operators, build.CreateString("main"))
     subgraphs = _vector(build, [_table(build, {place: ("Offset", one) for place, one in enumerate(held)})])
-    signatures = _vector(build, [_signature(build, images, outputs)])
+    signatures = _vector(build, [_signature(build, steps, output)])
     keys = [(build.CreateString(key), 1 + len(constants) + place) for place, key in enumerate(metadata)]
     told = _vector(build, [_table(build, {0: ("Offset", key), 1: ("Uint32", number)}) for key, number in keys])
     description = build.CreateString("written by striate")
@@ -115,12 +120,12 @@ def _vector(build: Any, offsets: Sequence[int]) -> int:
     return int(build.EndVector())
 
 
-def _signature(build: Any, images: int, outputs: Mapping[str, int]) -> int:
-    """What a runtime calls by names: images -> the outputs."""
+def _signature(build: Any, steps: Steps, output: str) -> int:
+    """What a runtime calls by names: images -> the output."""
     maps = []
-    for named in ({"images": images}, outputs):
-        keys = [(build.CreateString(name), number) for name, number in named.items()]
-        maps.append(_vector(build, [_table(build, {0: ("Offset", key), 1: ("Uint32", one)}) for key, one in keys]))
+    for name, number in (("images", steps.images), (output, steps.result)):
+        called = build.CreateString(name)
+        maps.append(_vector(build, [_table(build, {0: ("Offset", called), 1: ("Uint32", number)})]))
     key = build.CreateString("serving_default")
     return _table(build, {0: ("Offset", maps[0]), 1: ("Offset", maps[1]), 2: ("Offset", key)})
 

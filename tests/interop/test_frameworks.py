@@ -26,6 +26,7 @@ from striate.interop.keras_layers import KerasLayers
 from striate.interop.mxnet_export import mxnet_files
 from striate.interop.readers.opening import read_network
 from striate.interop.readers.to_graph import graph_of as rows_of
+from striate.interop.savedmodel_export import saved_model
 from striate.interop.tflite import tflite
 from striate.interop.tflite_export import opened
 from striate.interop.written import read_back
@@ -82,29 +83,41 @@ def test_a_tflite_file_predicts_like_predict(digits: Run, tmp_path: Path) -> Non
     assert any("Pillow" in note for note in done.notes)
 
 
+def test_a_saved_model_predicts_like_predict(digits: Run, tmp_path: Path) -> None:
+    done = export(digits.folder, to="savedmodel", out=tmp_path / "m_saved_model")
+    assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*.pb")] == [Path("m_saved_model/saved_model.pb")]
+    assert done.images >= 100 and done.agreement == 1 and done.difference <= 1e-5
+    for count in (1, 8):
+        images = crops(digits, count)
+        assert np.abs(opened(done.path)(images) - predicted(digits, images)).max() <= 1e-5
+
+
 # Between them: padding that is not SAME, LRN, residuals, maxout, SELU.
 @pytest.mark.parametrize("name", ["alexnet_tiny", "resnet_tiny", "maxout_tiny", "snn_tiny"])
-def test_tflite_computes_what_the_net_does(name: str, tmp_path: Path) -> None:
-    check_tflite(name, tmp_path)
+def test_files_of_tensorflow_compute_what_the_net_does(name: str, tmp_path: Path) -> None:
+    check_tensorflow(name, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [entry.name for entry in catalog.entries(tiny=True, kind="classifier") if entry.tiny])
-def test_tflite_computes_what_every_tiny_net_does(name: str, tmp_path: Path) -> None:
-    check_tflite(name, tmp_path)
+def test_files_of_tensorflow_compute_what_every_tiny_net_does(name: str, tmp_path: Path) -> None:
+    check_tensorflow(name, tmp_path)
 
 
-def check_tflite(name: str, folder: Path) -> None:
+def check_tensorflow(name: str, folder: Path) -> None:
     torch.manual_seed(0)
     net = create(name).eval()
     images = torch.randn(3, net.in_channels, *catalog.entry(name).input_size)
-    (folder / "m.tflite").write_bytes(tflite(graph_of(net, images.shape[1:]), "logits", {}))
+    graph = graph_of(net, images.shape[1:])
+    (folder / "m.tflite").write_bytes(tflite(graph, "logits", {}))
+    (folder / "saved_model.pb").write_bytes(saved_model(graph, "logits"))
     with torch.no_grad():
         expected = net(images).numpy()
     turned = np.ascontiguousarray(images.numpy().transpose(0, 2, 3, 1))
     found, operators = run_tflite(folder / "m.tflite", turned)
     assert np.abs(found - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
-    assert np.abs(opened(folder / "m.tflite")(turned) - found).max() <= 1e-5 * max(1, np.abs(expected).max())
+    for path in (folder / "m.tflite", folder):
+        assert np.abs(opened(path)(turned) - found).max() <= 1e-5 * max(1, np.abs(expected).max())
     assert not operators["TRANSPOSE"]
 
 
