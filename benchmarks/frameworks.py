@@ -24,6 +24,7 @@ from striate.jobs.export import SUFFIXES, export
 from striate.jobs.import_weights import import_weights
 from striate.jobs.load import load
 from striate.jobs.train import train
+from striate.weights.imagenet import imagenet_names
 
 HERE = ROOT / "benchmarks" / "peers"
 LIMIT = 1e-4
@@ -35,6 +36,14 @@ RUN_BY: dict[str, tuple[str, ...]] = {
     "tflite": ("litert",), "savedmodel": ("tensorflow",), "keras": ("keras-torch", "keras-jax", "keras-tensorflow"),
     "tfjs": ("tfjs",), "caffe": ("opencv",), "mxnet": ("mxnet",),
 }  # fmt: skip
+
+
+def photographs(path: Path) -> Path:
+    """A table of the photographs with their classes."""
+    names = imagenet_names()
+    rows = [f'{one},"{names[int(one.name[:4])]}"' for one in sorted(PHOTOS.glob("*.jpg"))]
+    path.write_text("\n".join(["path,label", *rows]) + "\n")
+    return path
 
 
 def crops_of(model: str | Path, data: str | Path) -> NDArray[np.uint8]:
@@ -92,7 +101,8 @@ def compared(chosen: argparse.Namespace, model: str | Path, data: str | Path, to
             row["missing"] = "not installed here"
         else:
             version, found = result
-            row |= {"version": version, "n": len(images), "largest_difference": float(f"{np.abs(found - expected).max():.2e}"),
+            largest = float(f"{np.abs(found - expected).max():.2e}")
+            row |= {"version": version, "n": len(images), "largest_difference": largest,
                     "same_class": int((found.argmax(1) == expected.argmax(1)).sum())}  # fmt: skip
         rows.append(row)
         print(json.dumps(row), flush=True)
@@ -111,10 +121,11 @@ def main() -> None:
         run = train("mnist-5k", net="lenet5_plain", strategy="scratch", epochs=1, out=Path(name) / "digits").folder
         squeezenet = Path(name) / "squeezenet.safetensors"
         import_weights(SQUEEZENET, net="squeezenet1_0", source="caffe", out=squeezenet)
+        photos = photographs(Path(name) / "photos.csv")
         for to in chosen.to:
             rows += compared(chosen, run, "mnist-5k", to)
             larger = squeezenet if to in ("caffe", "mxnet", "tfjs") else "efficientnet_lite0"
-            rows += compared(chosen, larger, PHOTOS, to)
+            rows += compared(chosen, larger, photos, to)
     write_record("interchange", rows, ("torch", "openvino", "numpy"))
     wrong = [str(row["what"]) for row in rows if float(str(row.get("largest_difference", 0))) > LIMIT]
     if wrong:

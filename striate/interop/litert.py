@@ -15,14 +15,15 @@ from striate.pixels import Images
 class LiteRT:
     """A file's content, run. Raises RequestError where LiteRT is not installed."""
 
-    def __init__(self, content: bytes, *, keep_maps: bool = False) -> None:
+    def __init__(self, content: bytes, *, keep_maps: bool = False, threads: int | None = None) -> None:
         litert = import_litert()
         # Its delegate computes operators together, so that the maps between them are nowhere.
         plain = litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         kind = plain if keep_maps else litert.OpResolverType.AUTO
         self._run: Any = litert.Interpreter(
-            model_content=content, experimental_op_resolver_type=kind, experimental_preserve_all_tensors=keep_maps
-        )
+            model_content=content, num_threads=threads, experimental_op_resolver_type=kind,
+            experimental_preserve_all_tensors=keep_maps,
+        )  # fmt: skip
         self._shape: tuple[int, ...] = ()
 
     def predictions(self, images: Images) -> NDArray[np.float32]:

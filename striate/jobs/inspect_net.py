@@ -75,8 +75,9 @@ def inspect_net(
 
     model: a model file, a run folder, a name with published weights, or a net file, which has no weights and is
     given design advice alone. Without images: first-layer filters, norms of all filters, and design advice.
-    data: labelled images, as for `striate.train`; of their held-out part up to 200 are used. parts: what is done with them, of "patches", "lesions", "responses", "paths", "gradients" and "surface"; by
-    default all that the network allows. out: the page, HTML. png: a folder for the figures that are pictures.
+    data: labelled images, as for `striate.train`; of their held-out part up to 200 are used. parts: what is done with
+    them, of "patches", "lesions", "responses", "paths", "gradients" and "surface"; by default all that the network
+    allows. out: the page, HTML. png: a folder for the figures that are pictures.
     Raises RequestError for a model that is no classifier, parts without data, an unknown part, or one that is asked for
     and needs blocks that the network does not have.
     """
