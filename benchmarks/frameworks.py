@@ -24,7 +24,7 @@ from striate.jobs.export import SUFFIXES, export
 from striate.jobs.import_weights import import_weights
 from striate.jobs.load import load
 from striate.jobs.train import train
-from striate.weights.imagenet import imagenet_names
+from striate.weights.classes import imagenet_names
 
 HERE = ROOT / "benchmarks" / "peers"
 LIMIT = 1e-4

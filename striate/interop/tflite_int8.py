@@ -54,14 +54,11 @@ class _Full:
         self.steps, self.ranges, self.made = steps, ranges, Steps()
         self.floats: dict[int, int] = {}  # by the number in `steps`, that in `made`
         self.eights: dict[int, int] = {}
-        for number, tensor in enumerate(steps.tensors):
-            if tensor.values is None:
-                self.floats[number] = self.made.tensor(tensor)
-        computed = {one.result for one in steps.operators}
-        self.ready = {number for number in self.floats if number not in computed}  # in floats: the images
+        self.weights: dict[int, int] = {}
+        self.made.images = self.floats[steps.images] = self.made.tensor(steps.tensors[steps.images])
         for one in steps.operators:
             self.write(one)
-        self.made.images, self.made.result = self.floats[steps.images], self.as_floats(steps.result)
+        self.made.result = self.as_floats(steps.result)
 
     def write(self, one: Operator) -> None:
         maps = [number for number in one.inputs if self.steps.tensors[number].values is None]
@@ -74,17 +71,16 @@ class _Full:
             self.eights[one.result] = self.computed(one)
         else:
             given = [self.as_floats(number) for number in one.inputs]
-            self.made.operator(one.code, given, self.floats[one.result], one.options)
-            self.ready.add(one.result)
+            result = self.made.tensor(self.steps.tensors[one.result])
+            self.floats[one.result] = self.made.operator(one.code, given, result, one.options)
 
     def as_floats(self, number: int) -> int:
         """A tensor in floats, converted where it is not."""
         tensor = self.steps.tensors[number]
         if tensor.values is not None:
             return self.made.constant(tensor.values, tensor.name)
-        if number not in self.ready:
-            self.made.operator("DEQUANTIZE", [self.eights[number]], self.floats[number])
-            self.ready.add(number)
+        if number not in self.floats:
+            self.floats[number] = self.made.operator("DEQUANTIZE", [self.eights[number]], self.made.tensor(tensor))
         return self.floats[number]
 
     def as_eight(self, number: int) -> int:
@@ -102,16 +98,16 @@ class _Full:
     def weighted(self, one: Operator) -> int:
         images, weight, bias = one.inputs
         given = self.as_eight(images)
-        held = _of_weight(self.steps.tensors[weight], _WEIGHTED[one.code])
+        if weight not in self.weights:  # rows may share one
+            self.weights[weight] = self.made.tensor(_of_weight(self.steps.tensors[weight], _WEIGHTED[one.code]))
+        held = self.made.tensors[self.weights[weight]]
         assert held.scales is not None
         (scale,) = self.made.tensors[given].scales or (1.0,)
         summand, scales = self.steps.tensors[bias], tuple(scale * each for each in held.scales)
         assert summand.values is not None
         whole = np.clip(np.rint(summand.values / np.array(scales)), -(2**31) + 1, 2**31 - 1).astype(np.int32)
         second = self.made.tensor(replace(summand, type="int32", values=whole, scales=scales))
-        return self.made.operator(
-            one.code, [given, self.made.tensor(held), second], self.result(one.result), one.options
-        )
+        return self.made.operator(one.code, [given, self.weights[weight], second], self.result(one.result), one.options)
 
     def moved(self, one: Operator) -> int:
         given = self.eights[one.inputs[0]]

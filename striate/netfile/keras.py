@@ -150,7 +150,7 @@ def _whole(config: Json, key: str, default: int | None = None) -> int:
 
 def _pair(config: Json, key: str, default: int | None = None) -> tuple[int, int]:
     value = config.get(key)
-    both = [default if value is None else value] * 2 if not isinstance(value, list) else value
+    both: list[Any] = [default if value is None else value] * 2 if not isinstance(value, list) else value
     if len(both) != 2 or not all(type(side) is int and 1 <= side <= _SIDES for side in both):
         raise RequestError(f"{key} is {shown(value)}")
     return both[0], both[1]
