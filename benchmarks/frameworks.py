@@ -2,7 +2,7 @@
 
 LeNet-5, trained for an epoch on 5,000 digits, and a larger network for each format: EfficientNet-Lite0 with its
 published weights, or SqueezeNet with those of its authors where a format has no padding of Lite0's kind. The frameworks
-are in environments of their own: see the Makefile, whose `peers` runs this. What is not installed is recorded as such.
+are in environments of their own, which `make frameworks` sets up. What is not installed is recorded as such.
 """
 
 from __future__ import annotations

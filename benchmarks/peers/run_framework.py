@@ -72,19 +72,11 @@ def mxnet(path: str, images: Any) -> tuple[str, Any]:
     return mx.__version__, module.predict(mx.io.NDArrayIter(planes, batch_size=1)).asnumpy()
 
 
-def onnxruntime(path: str, images: Any) -> tuple[str, Any]:
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
-    run = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return onnxruntime.__version__, run.run(None, {"images": images})[0]
-
-
 FRAMEWORKS = {
     "keras-torch": lambda path, images: keras(path, images, "torch"),
     "keras-jax": lambda path, images: keras(path, images, "jax"),
     "keras-tensorflow": lambda path, images: keras(path, images, "tensorflow"),
-    "tensorflow": tensorflow, "litert": litert, "opencv": opencv, "mxnet": mxnet, "onnxruntime": onnxruntime,
+    "tensorflow": tensorflow, "litert": litert, "opencv": opencv, "mxnet": mxnet,
 }  # fmt: skip
 
 if __name__ == "__main__":
