@@ -30,6 +30,7 @@ from striate.model import Model
 from striate.nets.build import create
 from striate.nets.state import arrays_of
 from striate.pixels import Images
+from striate.progress import Progress
 from striate.tasks import Classification
 from striate.weights.models import published_model
 
@@ -62,7 +63,13 @@ def runtimes(
 ) -> tuple[dict[str, Callable[[], Any]], dict[str, int]]:
     """What computes one image in each runtime, and the bytes of the .tflite files."""
     image = photographs[0]
-    files = dict(zip(("int8", "dynamic int8"), (content for _, content in int8_files(model, photographs)), strict=True))
+    files = dict(
+        zip(
+            ("int8", "dynamic int8"),
+            (content for _, content in int8_files(model, photographs, Progress())),
+            strict=True,
+        )
+    )
     files["float32"] = tflite_of(model)
     found: dict[str, Callable[[], Any]] = {}
     for form, content in files.items():

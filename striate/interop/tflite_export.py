@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from striate.inference.runtimes import import_litert, import_openvino
+from striate.inference.runtimes import import_openvino
 from striate.interop.graph import Graph
 from striate.interop.litert import LiteRT
 from striate.interop.nhwc_rows import lowered
@@ -22,6 +22,7 @@ from striate.interop.tflite_int8 import dynamic, full, measured, typical
 from striate.interop.written import Run, Written, graph_of_model, notes_on
 from striate.model import Model
 from striate.pixels import Images
+from striate.progress import Progress
 from striate.storage import json_text
 
 
@@ -37,19 +38,20 @@ def tflite_layout(model: Model) -> str:
     return f"uint8 [N, {model.pixels.height}, {model.pixels.width}, {model.pixels.channels}]"
 
 
-def int8_files(model: Model, calibration: Sequence[Images]) -> Iterator[tuple[str, bytes]]:
+def int8_files(model: Model, calibration: Sequence[Images], progress: Progress) -> Iterator[tuple[str, bytes]]:
     """The file in "int8", calibrated on crops [1, H, W, C], and then in "dynamic int8"; see `tflite_int8`.
 
     Raises RequestError as `write` does, and where LiteRT is not installed.
     """
-    import_litert()  # an error before anything is computed
     steps, told = lowered(graph_of_model(model, "uint8"), "TensorFlow Lite"), _metadata(model)
     output = model.task.output_name
     floats, numbers = LiteRT(tflite_content(steps, output, told), keep_maps=True), measured(steps)
-    extremes = [
-        {number: (float(values.min()), float(values.max())) for number, values in floats.maps(crop, numbers).items()}
-        for crop in calibration
-    ]
+    extremes = []
+    with progress.bar("Calibrating", len(calibration)) as bar:
+        for crop in calibration:
+            maps = floats.maps(crop, numbers)
+            extremes.append({number: (float(one.min()), float(one.max())) for number, one in maps.items()})
+            bar.advance()
     yield "int8", tflite_content(full(steps, typical(extremes)), output, told)
     yield "dynamic int8", tflite_content(dynamic(steps), output, told)
 

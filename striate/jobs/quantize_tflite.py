@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from striate.data.sources.base import Source
 from striate.errors import RequestError, WorkError
+from striate.inference.engine import in_batches
 from striate.inference.int8_check import ENOUGH, Int8Check, compared
 from striate.inference.predictor import Predictor
+from striate.inference.runtimes import import_litert
 from striate.interop.litert import LiteRT
 from striate.interop.tflite_export import int8_files, tflite_layout
 from striate.interop.written import Written, notes_on
@@ -46,6 +48,7 @@ def int8_tflite(model: Model, source: Source, progress: Progress) -> Int8File:
     images beside those that calibrate.
     """
     model.task.require_vectors("int8 is for no masks and no boxes")
+    import_litert()  # an error before anything is decoded
     sample = sampled(model, source, progress)
     if len(sample.compared) < ENOUGH:
         raise RequestError(
@@ -54,11 +57,12 @@ def int8_tflite(model: Model, source: Source, progress: Progress) -> Int8File:
         )
     progress.say(f"Quantising {model.net} to int8, calibrated on {len(sample.calibration)} images")
     floating, refused = Predictor(model, engine="openvino", precision="float32", many=True), list[str]()
-    reference = floating.finite_predictions(np.stack([floating.embed(crop[None])[0] for crop in sample.compared]))
-    for form, content in int8_files(model, sample.calibration):
+    embedded = [row for _, row in in_batches(floating.embed, enumerate(sample.compared))]
+    reference = floating.finite_predictions(np.stack(embedded))
+    for form, content in int8_files(model, sample.calibration, progress):
         run = LiteRT(content)
         try:
-            check = _checked(model, sample, reference, run)
+            check = _checked(model, sample, reference, run, progress)
         except RuntimeError as error:  # its delegate takes no scales that are far from each other
             refused.append(f"{form} was refused: LiteRT cannot compute it ({str(error).splitlines()[0][:100]})")
             continue
@@ -68,6 +72,12 @@ def int8_tflite(model: Model, source: Source, progress: Progress) -> Int8File:
     raise WorkError(f"no int8 file is written. {'. '.join(refused)}")
 
 
-def _checked(model: Model, sample: Sample, reference: NDArray[np.float32], run: LiteRT) -> Int8Check:
-    found = np.concatenate([run.predictions(crop[None]) for crop in sample.compared])
-    return compared(model.task, sample.targets, reference, found, held_out=sample.held_out)
+def _checked(
+    model: Model, sample: Sample, reference: NDArray[np.float32], run: LiteRT, progress: Progress
+) -> Int8Check:
+    found = []
+    with progress.bar("Comparing int8", len(sample.compared)) as bar:
+        for crop in sample.compared:
+            found.append(run.predictions(crop[None])[0])
+            bar.advance()
+    return compared(model.task, sample.targets, reference, np.stack(found), held_out=sample.held_out)
