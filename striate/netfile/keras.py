@@ -110,7 +110,7 @@ class _Reader:
             raise RequestError("it takes a softmax, which a net file has at its end alone")
         if kind == "Softmax" or activation == "softmax" or self.ended.intersection(sources):
             self.ended.add(name)
-        if kind == "ZeroPadding2D":
+        if kind == "ZeroPadding2D" and not any(pads):
             self.zeros[name] = _sides(config.get("padding"))
             return []
         if any(pads) and kind not in ("Conv2D", "DepthwiseConv2D", "SeparableConv2D"):
