@@ -14,6 +14,7 @@ from striate.interop.passes import scale_and_shift
 
 
 def conv(to: Lowering, row: Row) -> int:
+    """A convolution, depthwise or of groups, too."""
     at, weight, channels = row.attributes, to.graph.held(row, "weight"), to.shape(row)[0]
     outputs, _, *kernel = weight.shape
     dilation = at["dilation"]
@@ -51,6 +52,7 @@ def _grouped(to: Lowering, row: Row, given: int, weight: Array, bias: Array, opt
 
 
 def linear(to: Lowering, row: Row) -> int:
+    """A linear layer of vectors."""
     if len(row.shape) != 1:
         raise to.refused(row, f"takes a linear row of vectors, not of {row.shape}")
     weight = to.graph.held(row, "weight")
@@ -63,6 +65,8 @@ def linear(to: Lowering, row: Row) -> int:
 
 
 def pool(code: str) -> Callable[[Lowering, Row], int]:
+    """What writes a pooling: MAX_POOL_2D or AVERAGE_POOL_2D."""
+
     def write(to: Lowering, row: Row) -> int:
         at = row.attributes
         if at.get("dilation", (1, 1)) != (1, 1):
@@ -110,4 +114,5 @@ def lrn(to: Lowering, row: Row) -> int:
 
 
 def batch_norm(to: Lowering, row: Row) -> int:
+    """A batch normalisation that no convolution is before."""
     return to.scaled(row, to.given(row), *scale_and_shift(to.graph, row))

@@ -28,6 +28,7 @@ class Lowering:
         self.rows = {row.name: row for row in graph.rows}
 
     def given(self, row: Row, place: int = 0) -> int:
+        """The tensor of an input."""
         return self.tensors[row.inputs[place]]
 
     def shape(self, row: Row, place: int = 0) -> tuple[int, ...]:
