@@ -1,4 +1,4 @@
-"""Exported files run by the frameworks themselves: the largest difference of a probability from striate predict.
+"""Exported files run by the frameworks themselves: the largest difference of a probability from ours in float32.
 
 LeNet-5, trained for an epoch on 5,000 digits, and a larger network for each format: EfficientNet-Lite0 with its
 published weights, or SqueezeNet with those of its authors where a format has no padding of Lite0's kind. The frameworks
@@ -8,6 +8,7 @@ are in environments of their own, which `make frameworks` sets up. What is not i
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import subprocess
 import tempfile
@@ -21,7 +22,7 @@ from recording import DATA, ROOT, write_record
 from striate.data.audit.looking import look
 from striate.data.opening import open_source
 from striate.errors import RequestError
-from striate.jobs.export import SUFFIXES, export
+from striate.jobs.export import CROPPED, SUFFIXES
 from striate.jobs.import_weights import import_weights
 from striate.jobs.load import load
 from striate.jobs.train import train
@@ -86,20 +87,20 @@ def commands(chosen: argparse.Namespace, framework: str, file: Path, folder: Pat
 def compared(chosen: argparse.Namespace, model: str | Path, data: str | Path, to: str) -> list[dict[str, object]]:
     """Export a model, and run the file in each framework."""
     images, rows = crops_of(model, data), []
-    expected = load(model).predictions(images)
-    net = load(model).model.net
+    opened = load(model, precision="float32")
+    expected, net = opened.predictions(images), opened.model.net
     for framework in RUN_BY[to]:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             try:
-                done = export(model, to=to, out=folder / f"m{SUFFIXES[to]}", images=data)
+                importlib.import_module(CROPPED[to]).write(opened.model, folder / f"m{SUFFIXES[to]}")
             except RequestError as error:  # a row that the format lacks
                 rows.append({"what": f"{net} to {to}", "command": "benchmarks/frameworks.py", "missing": str(error)})
                 print(json.dumps(rows[-1]), flush=True)
                 break
             np.save(folder / "images.npy", images)
             np.float32(images).tofile(folder / "pixels")
-            command = commands(chosen, framework, done.path, folder, "x".join(map(str, images.shape)))
+            command = commands(chosen, framework, folder / f"m{SUFFIXES[to]}", folder, "x".join(map(str, images.shape)))
             there = Path(chosen.node).exists() if framework == "tfjs" else True
             result = predicted(command, folder, images) if there else None
         row: dict[str, object] = {"what": f"{net} to {to}, run by {framework}", "command": "benchmarks/frameworks.py"}
