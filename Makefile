@@ -70,9 +70,30 @@ $(PEERS_VENV)/installed: benchmarks/peers/requirements.txt benchmarks/peers/libr
 	$(PEERS_BIN)/pip install --quiet $(PEER_WHEELS) --no-deps -r benchmarks/peers/libraries.txt
 	touch $@
 
-peers: $(PEERS_VENV)/installed
+peers: $(PEERS_VENV)/installed frameworks
 	PYTHONPATH=$(CURDIR) $(PEERS_BIN)/python benchmarks/parity.py
 	PYTHONPATH=$(CURDIR) $(PEERS_BIN)/python benchmarks/inspect_peers.py
+
+# Lets the frameworks run the files that are exported to them: TensorFlow, Keras, LiteRT and OpenCV in one environment, MXNet,
+# which needs Python 3.11 or older, in another, TensorFlow.js in a folder of Node. What cannot be installed is recorded as such.
+$(VENV)/frameworks/installed: benchmarks/peers/frameworks.txt
+	test -x $(VENV)/frameworks/bin/python || $(PYTHON) -m venv $(VENV)/frameworks
+	$(VENV)/frameworks/bin/pip install --quiet $(PEER_WHEELS) -r $<
+	touch $@
+
+$(VENV)/mxnet/installed: benchmarks/peers/mxnet.txt
+	test -x $(VENV)/mxnet/bin/python || $(PYTHON) -m venv $(VENV)/mxnet
+	$(VENV)/mxnet/bin/pip install --quiet $(PEER_WHEELS) -r $< || rm -r $(VENV)/mxnet
+	test ! -d $(VENV)/mxnet || touch $@
+
+$(VENV)/frameworks/node/installed: $(VENV)/frameworks/installed
+	mkdir -p $(VENV)/frameworks/node
+	cd $(VENV)/frameworks/node && npm install --silent --no-save @tensorflow/tfjs@4.22.0 && touch installed \
+	  || echo "no TensorFlow.js: there is no Node, or no network"
+
+.PHONY: frameworks
+frameworks: $(STAMP) $(VENV)/frameworks/installed $(VENV)/mxnet/installed $(VENV)/frameworks/node/installed
+	$(BIN)/python benchmarks/frameworks.py
 
 clean:
 	rm -rf $(VENV) demo build docs/_build *.egg-info

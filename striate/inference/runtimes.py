@@ -36,3 +36,10 @@ def import_nncf() -> Any:
     if importlib.util.find_spec("nncf") is None:
         raise RequestError("int8 needs NNCF to calibrate; install it: pip install 'striate[int8]'")
     return importlib.import_module("nncf")
+
+
+def import_litert() -> Any:
+    """The interpreter of TensorFlow Lite. Raises RequestError if it is not installed."""
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        raise RequestError("int8 for tflite needs LiteRT to calibrate; install it: pip install 'striate[tflite]'")
+    return importlib.import_module("ai_edge_litert.interpreter")

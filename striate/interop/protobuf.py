@@ -1,7 +1,8 @@
-"""Protocol buffers, written field by field: all that Caffe's files need."""
+"""Protocol buffers, written field by field: all that Caffe's files and TensorFlow's SavedModels need."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,8 +11,8 @@ from striate.interop.graph import Array
 
 
 def varint(value: int) -> bytes:
-    """A whole number of 0 or more."""
-    found = bytearray()
+    """A whole number of 64 bits."""
+    found, value = bytearray(), value % 2**64
     while value > 127:
         found.append(value & 127 | 128)
         value >>= 7
@@ -19,17 +20,27 @@ def varint(value: int) -> bytes:
     return bytes(found)
 
 
-def message(number: int, content: bytes | str) -> bytes:
-    """The field `number`: a message, a text or packed numbers."""
+def message(field: int, content: bytes | str) -> bytes:
+    """The field: a message, a text or packed numbers."""
     held = content.encode() if isinstance(content, str) else content
-    return varint(number << 3 | 2) + varint(len(held)) + held
+    return varint(field << 3 | 2) + varint(len(held)) + held
 
 
-def integers(number: int, values: Sequence[int]) -> bytes:
-    """The field `number`: packed whole numbers."""
-    return message(number, b"".join(map(varint, values)))
+def number(field: int, value: int) -> bytes:
+    """The field: a whole number."""
+    return varint(field << 3) + varint(value)
 
 
-def floats(number: int, values: Array) -> bytes:
-    """The field `number`: packed float32."""
-    return message(number, np.ascontiguousarray(values, "<f4").tobytes())
+def single(field: int, value: float) -> bytes:
+    """The field: a float32."""
+    return varint(field << 3 | 5) + struct.pack("<f", value)
+
+
+def integers(field: int, values: Sequence[int]) -> bytes:
+    """The field: packed whole numbers."""
+    return message(field, b"".join(map(varint, values)))
+
+
+def floats(field: int, values: Array) -> bytes:
+    """The field: packed float32."""
+    return message(field, np.ascontiguousarray(values, "<f4").tobytes())

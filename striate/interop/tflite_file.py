@@ -5,23 +5,25 @@ Source: tensorflow/compiler/mlir/lite/schema/schema.fbs, version 3; slots below 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flatbuffers
 import numpy as np
-from numpy.typing import NDArray
 
 from striate.errors import RequestError
+from striate.interop.nhwc import Operator, Steps, Tensor
 
 LARGEST = 2_000_000_000  # bytes: offsets of a flatbuffer have 31 bits
 CODES: Mapping[str, int] = {
-    "ADD": 0, "AVERAGE_POOL_2D": 1, "CONCATENATION": 2, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 4, "FULLY_CONNECTED": 9,
+    "ADD": 0, "AVERAGE_POOL_2D": 1, "CONCATENATION": 2, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 4, "DEQUANTIZE": 6,
+    "FULLY_CONNECTED": 9,
     "LOCAL_RESPONSE_NORMALIZATION": 13, "LOGISTIC": 14, "MAX_POOL_2D": 17, "MUL": 18, "RELU": 19, "RELU6": 21,
     "RESHAPE": 22, "RESIZE_BILINEAR": 23, "SOFTMAX": 25, "TANH": 28, "PAD": 34, "GATHER": 36, "TRANSPOSE": 39,
     "MEAN": 40, "SUB": 41, "DIV": 42, "STRIDED_SLICE": 45, "EXP": 47, "CAST": 53, "PRELU": 54, "MAXIMUM": 55,
     "MINIMUM": 57, "PADV2": 60, "SUM": 74, "SQRT": 75, "RSQRT": 76, "POW": 78, "REDUCE_MAX": 82, "SQUARE": 92,
-    "RESIZE_NEAREST_NEIGHBOR": 97, "LEAKY_RELU": 98, "ELU": 111, "HARD_SWISH": 117, "GELU": 150,
+    "RESIZE_NEAREST_NEIGHBOR": 97, "LEAKY_RELU": 98, "ELU": 111, "QUANTIZE": 114, "HARD_SWISH": 117, "GELU": 150,
 }  # fmt: skip
 # Of each operator with options: the number of their table in the union, and their fields with slot and type.
 OPTIONS: Mapping[str, tuple[int, Mapping[str, tuple[int, str]]]] = {
@@ -62,98 +64,70 @@ OPTIONS: Mapping[str, tuple[int, Mapping[str, tuple[int, str]]]] = {
 _AS: Mapping[str, str] = {"MAX_POOL_2D": "AVERAGE_POOL_2D", "SUM": "MEAN", "REDUCE_MAX": "MEAN", "MINIMUM": "MAXIMUM"}
 # Versions of operators that are not 1: below it a runtime may take other arguments.
 _VERSIONS: Mapping[str, int] = {"RESIZE_BILINEAR": 3, "RESIZE_NEAREST_NEIGHBOR": 3, "STRIDED_SLICE": 4, "GELU": 1}
-TYPES: Mapping[str, int] = {"float32": 0, "int32": 2, "uint8": 3}
+# With integers of 8 bits among its inputs.
+_INT8_VERSIONS: Mapping[str, int] = {
+    "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4,
+} | dict.fromkeys(("ADD", "SUB", "MUL", "MEAN", "RELU", "RELU6", "LEAKY_RELU", "CONCATENATION", "MAX_POOL_2D", "PAD",
+                   "AVERAGE_POOL_2D", "TRANSPOSE", "PADV2", "GATHER", "LOGISTIC", "TANH", "DEQUANTIZE"), 2)  # fmt: skip
+TYPES: Mapping[str, int] = {"float32": 0, "int32": 2, "uint8": 3, "int8": 9}
 
 
-class TFLiteFile:
-    """Collects tensors and operators, and writes them. Sizes have the images as their first axis, written 1."""
+def tflite_content(steps: Steps, output: str, metadata: Mapping[str, bytes]) -> bytes:
+    """The file: from "images" to `output`.
 
-    def __init__(self) -> None:
-        self._tensors: list[tuple[str, tuple[int, ...], int, int, bool]] = []  # name, shape, type, buffer, of images
-        self._buffers: list[bytes] = [b""]  # the first is the empty one, of tensors that are computed
-        self._operators: list[tuple[str, Sequence[int], int, Mapping[str, Any]]] = []
-        self._kept: dict[tuple[Any, ...], int] = {}
-        self._names: dict[str, int] = {}
-        self._held = 0  # bytes of constants
+    Raises RequestError for weights that such a file cannot hold.
+    """
+    constants = [one.values.tobytes() for one in steps.tensors if one.values is not None]
+    if (size := sum(map(len, constants))) > LARGEST:
+        raise RequestError(f"the weights are over {LARGEST / 1e9:g} GB, which a .tflite file cannot hold")
+    build = flatbuffers.Builder(size + 65536)
+    # The first buffer is the empty one, of tensors that are computed.
+    buffers = _vector(build, [_buffer(build, one) for one in [b"", *constants, *metadata.values()]])
+    codes = sorted({one.code for one in steps.operators})
+    tables = [_table(build, {0: ("Int8", min(CODES[code], 127)), 2: ("Int32", _version(steps, code)),
+                             3: ("Int32", CODES[code])}) for code in codes]  # fmt: skip
+    operator_codes = _vector(build, tables)
+    numbers = itertools.count(1)
+    tensors = [_tensor(build, one, 0 if one.values is None else next(numbers)) for one in steps.tensors]
+    parts = _vector(build, tensors), _ints(build, [steps.images]), _ints(build, [steps.result])
+    operators = _vector(build, [_operator(build, codes, one) for one in steps.operators])
+    held = (*parts, operators, build.CreateString("main"))
+    subgraphs = _vector(build, [_table(build, {place: ("Offset", one) for place, one in enumerate(held)})])
+    signatures = _vector(build, [_signature(build, steps, output)])
+    keys = [(build.CreateString(key), 1 + len(constants) + place) for place, key in enumerate(metadata)]
+    told = _vector(build, [_table(build, {0: ("Offset", key), 1: ("Uint32", number)}) for key, number in keys])
+    description = build.CreateString("written by striate")
+    build.Finish(
+        _table(build, {0: ("Uint32", 3), 1: ("Offset", operator_codes), 2: ("Offset", subgraphs),
+                       3: ("Offset", description), 4: ("Offset", buffers), 6: ("Offset", told),
+                       7: ("Offset", signatures)}),
+        b"TFL3",
+    )  # fmt: skip
+    return bytes(build.Output())
 
-    def value(self, name: str, shape: Sequence[int], kind: str = "float32") -> int:
-        """A tensor that is computed, or the images; gives its number. shape: of one image."""
-        return self._added(name, (1, *shape), TYPES[kind], 0, True)
 
-    def constant(self, values: NDArray[Any], name: str = "constant") -> int:
-        """A constant, float32 or int32; the same one is kept once."""
-        values = np.asarray(values, np.int32 if values.dtype.kind in "iu" else np.float32)
-        content = values.tobytes()
-        key = content, values.shape, values.dtype.kind
-        if key not in self._kept:
-            self._buffers.append(content)
-            self._held += len(content)
-            if self._held > LARGEST:
-                raise RequestError(f"the weights are over {LARGEST / 1e9:g} GB, which a .tflite file cannot hold")
-            kind = TYPES[values.dtype.name]
-            self._kept[key] = self._added(name, values.shape, kind, len(self._buffers) - 1, False)
-        return self._kept[key]
+def _version(steps: Steps, code: str) -> int:
+    """Of an operator: below it a runtime may take other arguments, or no int8."""
+    held = [steps.tensors[number] for one in steps.operators if one.code == code for number in one.inputs]
+    eight = any(one.type == "int8" for one in held)
+    return max(_VERSIONS.get(code, 1), _INT8_VERSIONS.get(code, 1) if eight else 1)
 
-    def _added(self, name: str, shape: tuple[int, ...], kind: int, buffer: int, of_images: bool) -> int:
-        """A tensor; names are made different, because OpenVINO tells tensors by their names."""
-        self._names[name] = self._names.get(name, 0) + 1
-        name = name if self._names[name] == 1 else f"{name}:{self._names[name]}"
-        self._tensors.append((name, shape, kind, buffer, of_images))
-        return len(self._tensors) - 1
 
-    def shape(self, number: int) -> tuple[int, ...]:
-        """Of a tensor, for one image."""
-        return self._tensors[number][1][1:]
+def _vector(build: Any, offsets: Sequence[int]) -> int:
+    build.StartVector(4, len(offsets), 4)
+    for one in reversed(offsets):
+        build.PrependUOffsetTRelative(one)
+    return int(build.EndVector())
 
-    def operator(self, code: str, inputs: Sequence[int], result: int, options: Mapping[str, Any] | None = None) -> int:
-        """An operator of `CODES`; gives its result."""
-        self._operators.append((code, inputs, result, options or {}))
-        return result
 
-    def content(self, given: int, outputs: Mapping[str, int], metadata: Mapping[str, bytes]) -> bytes:
-        """The file: from the tensor `given`, called "images", to `outputs` by their names."""
-        build = flatbuffers.Builder(self._held + 65536)
-        stored = list(metadata.items())
-        numbers = {name: len(self._buffers) + place for place, (name, _) in enumerate(stored)}
-        buffers = self._vector(build, [_buffer(build, one) for one in [*self._buffers, *(one for _, one in stored)]])
-        codes = sorted({one[0] for one in self._operators})
-        tables = [_table(build, {0: ("Int8", min(CODES[code], 127)), 2: ("Int32", _VERSIONS.get(code, 1)),
-                                 3: ("Int32", CODES[code])}) for code in codes]  # fmt: skip
-        operator_codes = self._vector(build, tables)
-        tensors = self._vector(build, [_tensor(build, *one) for one in self._tensors])
-        operators = self._vector(build, [_operator(build, codes, *one) for one in self._operators])
-        inputs, results = _ints(build, [given]), _ints(build, list(outputs.values()))
-        name = build.CreateString("main")
-        graph = {place: ("Offset", one) for place, one in enumerate((tensors, inputs, results, operators, name))}
-        subgraphs = self._vector(build, [_table(build, graph)])
-        signatures = self._vector(build, [self._signature(build, given, outputs)])
-        keys = [(build.CreateString(key), number) for key, number in numbers.items()]
-        entries = [_table(build, {0: ("Offset", key), 1: ("Uint32", number)}) for key, number in keys]
-        told = self._vector(build, entries)
-        description = build.CreateString("written by striate")
-        build.Finish(
-            _table(build, {0: ("Uint32", 3), 1: ("Offset", operator_codes), 2: ("Offset", subgraphs),
-                           3: ("Offset", description), 4: ("Offset", buffers), 6: ("Offset", told),
-                           7: ("Offset", signatures)}),
-            b"TFL3",
-        )  # fmt: skip
-        return bytes(build.Output())
-
-    def _vector(self, build: Any, offsets: Sequence[int]) -> int:
-        build.StartVector(4, len(offsets), 4)
-        for one in reversed(offsets):
-            build.PrependUOffsetTRelative(one)
-        return int(build.EndVector())
-
-    def _signature(self, build: Any, given: int, outputs: Mapping[str, int]) -> int:
-        """What a runtime calls by names: images -> the outputs."""
-        maps = []
-        for named in ({"images": given}, outputs):
-            keys = [(build.CreateString(name), number) for name, number in named.items()]
-            tables = [_table(build, {0: ("Offset", key), 1: ("Uint32", number)}) for key, number in keys]
-            maps.append(self._vector(build, tables))
-        key = build.CreateString("serving_default")
-        return _table(build, {0: ("Offset", maps[0]), 1: ("Offset", maps[1]), 2: ("Offset", key)})
+def _signature(build: Any, steps: Steps, output: str) -> int:
+    """What a runtime calls by names: images -> the output."""
+    maps = []
+    for name, number in (("images", steps.images), (output, steps.result)):
+        called = build.CreateString(name)
+        maps.append(_vector(build, [_table(build, {0: ("Offset", called), 1: ("Uint32", number)})]))
+    key = build.CreateString("serving_default")
+    return _table(build, {0: ("Offset", maps[0]), 1: ("Offset", maps[1]), 2: ("Offset", key)})
 
 
 def _table(build: Any, fields: Mapping[int, tuple[str, Any]]) -> int:
@@ -180,22 +154,24 @@ def _buffer(build: Any, content: bytes) -> int:
     return _table(build, {0: ("Offset", build.EndVector())})
 
 
-def _tensor(build: Any, name: str, shape: tuple[int, ...], kind: int, buffer: int, of_images: bool) -> int:
-    fields: dict[int, tuple[str, Any]] = {0: ("Offset", _ints(build, shape)), 1: ("Int8", kind), 2: ("Uint32", buffer)}
-    fields[3] = "Offset", build.CreateString(name)
-    if of_images:
-        fields[7] = "Offset", _ints(build, (-1, *shape[1:]))  # any number of images
+def _tensor(build: Any, one: Tensor, buffer: int) -> int:
+    fields: dict[int, tuple[str, Any]] = {0: ("Offset", _ints(build, one.shape)), 1: ("Int8", TYPES[one.type])}
+    fields[2], fields[3] = ("Uint32", buffer), ("Offset", build.CreateString(one.name))
+    if one.scales is not None:
+        scales = int(build.CreateNumpyVector(np.array(one.scales, np.float32)))
+        zeros = int(build.CreateNumpyVector(np.full(len(one.scales), one.zero, np.int64)))
+        fields[4] = "Offset", _table(build, {2: ("Offset", scales), 3: ("Offset", zeros), 6: ("Int32", one.axis)})
+    if one.of_images:
+        fields[7] = "Offset", _ints(build, (-1, *one.shape[1:]))  # any number of images
     return _table(build, fields)
 
 
-def _operator(
-    build: Any, codes: Sequence[str], code: str, inputs: Sequence[int], result: int, options: Mapping[str, Any]
-) -> int:
-    fields: dict[int, tuple[str, Any]] = {0: ("Uint32", codes.index(code))}
-    fields[1], fields[2] = ("Offset", _ints(build, inputs)), ("Offset", _ints(build, [result]))
-    kind = _AS.get(code, code)
+def _operator(build: Any, codes: Sequence[str], one: Operator) -> int:
+    fields: dict[int, tuple[str, Any]] = {0: ("Uint32", codes.index(one.code))}
+    fields[1], fields[2] = ("Offset", _ints(build, one.inputs)), ("Offset", _ints(build, [one.result]))
+    kind = _AS.get(one.code, one.code)
     if kind in OPTIONS:
         number, slots = OPTIONS[kind]
-        held = _table(build, {slots[name][0]: (slots[name][1], value) for name, value in options.items()})
+        held = _table(build, {slots[name][0]: (slots[name][1], value) for name, value in one.options.items()})
         fields[3], fields[4] = ("Uint8", number), ("Offset", held)
     return _table(build, fields)

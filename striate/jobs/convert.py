@@ -36,15 +36,15 @@ class Converted:
 
 
 def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, shape: Shape | None = None) -> Converted:
-    """Write the description of a network, a net file (.toml) or a prototxt of Caffe, as the other.
+    """Write the description of a network, a net file (.toml), a prototxt of Caffe or JSON of Keras, as another.
 
-    shape: channels, height and width of an image, for a prototxt that does not say them. Weights are not converted.
+    shape: channels, height and width of an image, for a file that does not say them. Weights are not converted.
     Raises RequestError for other endings, for a file that cannot be read, and for a layer that the other format lacks.
     """
     given, path = Path(source), Path(out)
     if given.suffix not in READERS or path.suffix not in WRITERS:
         wrong = given if given.suffix not in READERS else path
-        raise RequestError(f"{str(wrong)!r}: networks are converted between {' and '.join(READERS)}")
+        raise RequestError(f"{str(wrong)!r}: networks are converted between {', '.join(READERS)}")
     require_file(path)
     if same_file(path, given):
         raise RequestError(f"{str(path)!r} is the input, and is not overwritten; name another file")

@@ -27,6 +27,7 @@ from striate.inference.predictor import Predictor
 from striate.inference.runtimes import import_onnxruntime, import_openvino
 from striate.jobs.model_data import images_of, split_beside
 from striate.jobs.quantize import Int8Backbone, int8_backbone
+from striate.jobs.quantize_tflite import Int8File, int8_tflite
 from striate.model import AnyModel, Ensemble, Model
 from striate.pixels import Images, UnreadableImage
 from striate.progress import Progress
@@ -36,7 +37,7 @@ from striate.weights.models import open_any
 
 SUFFIXES = {
     "onnx": ".onnx", "openvino": ".xml", "tflite": ".tflite", "keras": ".keras", "caffe": ".prototxt",
-    "mxnet": "-symbol.json", "tfjs": ".json",
+    "mxnet": "-symbol.json", "tfjs": ".json", "savedmodel": "_saved_model",
 }  # fmt: skip
 FORMATS = tuple(SUFFIXES)
 # Files that take cropped images of the network's size, from planes of pixels to predictions; by their writers.
@@ -46,6 +47,7 @@ CROPPED = {
     "caffe": "striate.interop.caffe_export",
     "mxnet": "striate.interop.mxnet_export",
     "tfjs": "striate.interop.tfjs_export",
+    "savedmodel": "striate.interop.savedmodel_export",
 }
 AGREEMENT = {"float32": 0.995, "int8": 0.98}  # of predictions: top-1, or the predicted labels
 DIFFERENCE = 0.02  # in float32, of any probability; for regression, as a fraction of the standard deviation
@@ -100,9 +102,9 @@ def export(
     that were cropped and resized to the network's size, and `notes` says how. Of a segmenter, the probabilities of each
     pixel, [N, classes, height, width] at the size of the network's input. The graph is compared with `striate predict`
     on images of `images` (default: the training data of the model).
-    precision: "float32", or "int8": the backbone is quantised, calibrated on labelled `images` and checked as by
-    `striate.quantize`. Raises WorkError, and writes nothing, if int8 is refused, if under 99.5 % of the predictions
-    agree (98 % for int8) or if a probability differs by over 0.02 (any difference for int8).
+    precision: "float32", or "int8": the backbone, or the whole .tflite file, is quantised, calibrated on labelled
+    `images` and checked as by `striate.quantize`. Raises WorkError, and writes nothing, if int8 is refused, if under
+    99.5 % of the predictions agree (98 % for int8) or if a probability differs by over 0.02 (any for int8).
     """
     if to not in FORMATS:
         raise unknown("export format", to, FORMATS)
@@ -114,14 +116,15 @@ def export(
     _check_format(opened, to, precision)
     path = Path(out) if out else _beside(Path(model), opened, to)
     if not path.name.endswith(SUFFIXES[to]):
-        raise RequestError(f"an export to {to} is written to a file ending in {SUFFIXES[to]}, not {str(path)!r}")
+        kind = "folder" if to == "savedmodel" else "file"
+        raise RequestError(f"an export to {to} is written to a {kind} ending in {SUFFIXES[to]}, not {str(path)!r}")
     split = split_beside(model) if precision == "int8" else None
     source = images_of(opened, images, purpose="an export is first checked on images", option="--images", split=split)
-    int8 = int8_backbone(opened, to, source, progress) if precision == "int8" and isinstance(opened, Model) else None
+    int8 = _int8(opened, to, source, progress) if precision == "int8" else None
     predictor, expected = _predictor(opened, int8)
     with tempfile.TemporaryDirectory(prefix="striate-export-") as folder:
         progress.say(f"Writing the {to} graph")
-        graph, notes = _written(opened, to, Path(folder) / path.name, int8.graph if int8 else None)
+        graph, notes = _written(opened, to, Path(folder) / path.name, int8)
         compared = _compare(predictor, expected, source, graph, progress)
         count, agreement, difference = compared
         allowed = math.inf if int8 else DIFFERENCE
@@ -131,8 +134,9 @@ def export(
                 f"with striate predict (required: {100 * AGREEMENT[precision]} %), and they differ by up to "
                 f"{difference:.3f} (allowed: {allowed})"
             )
-        for part in sorted(Path(folder).iterdir()):  # OpenVINO's weights, .bin, before the .xml that needs them
-            write_bytes(path.with_name(part.name), part.read_bytes())
+        for part in sorted(Path(folder).rglob("*")):  # OpenVINO's weights, .bin, before the .xml that needs them
+            if part.is_file():
+                write_bytes(path.parent / part.relative_to(folder), part.read_bytes())
     outputs = _outputs(opened, to)
     return Exported(path, outputs, count, agreement, difference, int8.check if int8 else None, notes)
 
@@ -153,12 +157,20 @@ def _check(model: AnyModel, precision: str) -> None:
             )
 
 
-def _predictor(model: AnyModel, int8: Int8Backbone | None) -> tuple[ImagePredictor, Expected]:
+def _int8(model: AnyModel, to: str, source: Source, progress: Progress) -> Int8Backbone | Int8File:
+    """The model in int8, checked. Raises WorkError where it predicts otherwise."""
+    assert isinstance(model, Model)  # _check
+    return int8_tflite(model, source, progress) if to == "tflite" else int8_backbone(model, to, source, progress)
+
+
+def _predictor(model: AnyModel, int8: Int8Backbone | Int8File | None) -> tuple[ImagePredictor, Expected]:
     """The predictor whose preprocessing and outputs the graph should have; with `int8`, from its embeddings."""
     if isinstance(model, Ensemble):
         whole = ensemble_predictor(model, engine="auto", precision="auto", many=False)
         return whole, lambda crop: _finite(whole, crop)
     predictor = Predictor(model)
+    if isinstance(int8, Int8File):
+        return predictor, lambda crop: [int8.run.predictions(crop)[0]]
     return predictor, lambda crop: _expected(predictor, (int8.run if int8 else predictor.embed)(crop))
 
 
@@ -174,8 +186,8 @@ def _check_format(model: AnyModel, to: str, precision: str) -> None:
         return
     if isinstance(model, Ensemble):
         raise RequestError(f"an ensemble is exported to onnx or openvino, not to {to}")
-    if precision != "float32":
-        raise RequestError(f"int8 is exported to onnx or openvino, not to {to}")
+    if precision != "float32" and to != "tflite":
+        raise RequestError(f"int8 is exported to onnx, openvino or tflite, not to {to}")
     model.task.require_vectors(f"masks are exported to onnx or openvino, not to {to}")
 
 
@@ -193,12 +205,18 @@ def _beside(given: Path, model: AnyModel, to: str) -> Path:
     return given.with_name(given.stem + SUFFIXES[to]) if given.exists() else Path(f"{model.net}{SUFFIXES[to]}")
 
 
-def _written(model: AnyModel, to: str, draft: Path, backbone: Any) -> tuple[GraphOutputs, tuple[str, ...]]:
+def _written(
+    model: AnyModel, to: str, draft: Path, int8: Int8Backbone | Int8File | None
+) -> tuple[GraphOutputs, tuple[str, ...]]:
     """Write the draft; gives it as it is run by others, and what its user is told."""
     if to not in CROPPED:
+        backbone = int8.graph if isinstance(int8, Int8Backbone) else None
         return (_write_onnx if to == "onnx" else _write_openvino)(model, draft, backbone), ()
     assert isinstance(model, Model)  # _check_format
-    done = importlib.import_module(CROPPED[to]).write(model, draft)
+    if isinstance(int8, Int8File):
+        done = int8.write(model, draft)
+    else:
+        done = importlib.import_module(CROPPED[to]).write(model, draft)
     pixels = model.pixels
     return lambda images: [done.run(np.stack([pixels.apply(Image.fromarray(one)) for one in images]))], done.notes
 

@@ -27,10 +27,12 @@ from striate.inspect.lesions import lesion_curve, lesions
 from striate.inspect.outputs import stage_maps
 from striate.inspect.paths import gradient_by_path_length
 from striate.inspect.surface import loss_surface
+from striate.jobs.advice import advice as advice_on
 from striate.jobs.inspect_net_page import page, pictures
 from striate.jobs.outputs import write_png
 from striate.model import Model
 from striate.nets.base import Net
+from striate.nets.net_file import is_net_file
 from striate.pixels import Images
 from striate.progress import Progress
 from striate.storage import write_text
@@ -71,10 +73,11 @@ def inspect_net(
 ) -> Facts:
     """Facts about a trained classifier, as JSON values, and a page with its figures.
 
-    model: a model file, a run folder, or a name with published weights. Without images: first-layer filters, norms of
-    all filters, and design advice. data: labelled images, as for `striate.train`; of their held-out part up to 200 are
-    used. parts: what is done with them, of "patches", "lesions", "responses", "paths", "gradients" and "surface"; by
-    default all that the network allows. out: the page, HTML. png: a folder for the figures that are pictures.
+    model: a model file, a run folder, a name with published weights, or a net file, which has no weights and is
+    given design advice alone. Without images: first-layer filters, norms of all filters, and design advice.
+    data: labelled images, as for `striate.train`; of their held-out part up to 200 are used. parts: what is done with
+    them, of "patches", "lesions", "responses", "paths", "gradients" and "surface"; by default all that the network
+    allows. out: the page, HTML. png: a folder for the figures that are pictures.
     Raises RequestError for a model that is no classifier, parts without data, an unknown part, or one that is asked for
     and needs blocks that the network does not have.
     """
@@ -83,6 +86,8 @@ def inspect_net(
             raise unknown("part", part, PARTS)
     if parts and data is None:
         raise RequestError(f"{', '.join(parts)} need images: give --data")
+    if is_net_file(os.fspath(model)):
+        return _untrained(os.fspath(model), data, out)
     opened, progress = open_model(model), progress or Progress()
     if not opened.task.one_class:
         raise RequestError(f"a classifier is inspected, and {os.fspath(model)!r} is a model of {opened.task.kind}")
@@ -100,6 +105,17 @@ def inspect_net(
             write_png(Path(png) / f"{name}.png", picture)
     if out is not None:
         write_text(Path(out), page(found, shown))
+    return found
+
+
+def _untrained(path: str, data: Data | None, out: str | os.PathLike[str] | None) -> Facts:
+    """Of a network without weights: advice on its design."""
+    if data is not None:
+        raise RequestError(f"{path!r} has no weights: train it, striate train DATA --net {path}, and inspect the run")
+    found: Facts = {"model": path, "net": Path(path).stem, "images": 0, "filters": []}
+    found["advice"] = [one.as_dict() for one in advice_on(path)]
+    if out is not None:
+        write_text(Path(out), page(found, {}))
     return found
 
 

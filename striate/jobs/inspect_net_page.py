@@ -89,7 +89,7 @@ def _shaded(losses: np.ndarray[Any, Any]) -> Images:
 
 def page(found: Facts, shown: Mapping[str, Images]) -> str:
     """The page as one string of HTML: nothing is loaded from anywhere."""
-    sections = [_design(found), _filters(found, shown)]
+    sections = [_design(found), *([_filters(found, shown)] if found["filters"] else [])]
     sections += [SECTIONS[part](found[part], shown) for part in SECTIONS if part in found]
     advice = found["advice"]
     lesions = found.get("lesions")
@@ -98,7 +98,7 @@ def page(found: Facts, shown: Mapping[str, Images]) -> str:
     steps = tuple(Step(section.anchor, section.title, str(section.lead)) for section in sections[-3:])
     facts = (
         Fact("Network", found["net"]),
-        Fact("Convolutions", str(len(found["filters"]))),
+        Fact("Convolutions", str(len(found["filters"]) or "without weights")),
         Fact("Images", str(found["images"]) if found["images"] else "none"),
     )
     report = Report(f"Inside {found['net']}", found["model"], Headline(title, value), steps, facts, tuple(sections))

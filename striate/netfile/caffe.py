@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from striate.errors import RequestError, printable, shown
+from striate.netfile.layer_rows import Layer, net_text
 from striate.netfile.prototxt import Message, fields
 
 # Without a part in the network: data, losses and what measures.
@@ -18,17 +18,6 @@ LEFT_OUT = frozenset(
 THROUGH = frozenset({"Split", "Flatten"})  # their output is their input: a fully connected row flattens by itself
 
 
-@dataclass(frozen=True)
-class Layer:
-    """A layer of the network: its words in a row; `add` and `concat` of several inputs have none."""
-
-    name: str
-    kind: str
-    inputs: tuple[str, ...]
-    output: str
-    words: str = ""
-
-
 def net_file(text: str, shape: tuple[int, int, int] | None = None) -> str:
     """The net file of a network that is written as a prototxt of Caffe, of training or of deployment.
 
@@ -36,15 +25,7 @@ def net_file(text: str, shape: tuple[int, int, int] | None = None) -> str:
     where the prototxt does not say them. Raises RequestError, with the layer, for what a net file cannot say.
     """
     found = fields(text)
-    layers = list(_connected(_layers(found)))
-    if not layers:
-        raise RequestError("the prototxt has no layer of a network")
-    side = shape or image_shape(found)
-    classes, layers = _with_classes(layers)
-    name = re.sub(r"\W", "_", str(found.get("name", ["net"])[0]), flags=re.ASCII)[:60]
-    name = name if re.match(r"[A-Za-z_]", name) else f"net_{name}"
-    rows = "\n".join(_rows(layers))
-    return f'name = "{name}"\ninput = {list(side)}\nclasses = {classes}\ntable = """\n{rows}\n"""\n'
+    return net_text(str(found.get("name", ["net"])[0]), shape or image_shape(found), _layers(found), "the prototxt")
 
 
 def _layers(found: Message) -> Iterator[Layer]:
@@ -84,23 +65,6 @@ def text_of(message: Message, field: str, default: str) -> str:
     return str(value)
 
 
-def _connected(layers: Iterator[Layer]) -> list[Layer]:
-    """The layers on the way to the last one: the rest belongs to auxiliary classifiers."""
-    every = list(layers)
-    if not every:
-        return []
-    needed = {every[-1].output}
-    kept: list[Layer] = []
-    for layer in reversed(every):
-        if layer.output in needed:
-            needed |= set(layer.inputs)
-            kept.append(layer)
-    given = sorted(needed - {layer.output for layer in kept})
-    if len(given) != 1:
-        raise RequestError(f"the prototxt has {len(given)} inputs, {', '.join(given[:5])}; a net file has one image")
-    return kept[::-1]
-
-
 def image_shape(found: Message) -> tuple[int, int, int]:
     """Channels, height and width, from an Input layer, `input_dim`, `input_shape`, or the crop of the data."""
     dims = [str(dim) for dim in found.get("input_dim", ())]
@@ -116,59 +80,6 @@ def image_shape(found: Message) -> tuple[int, int, int]:
         raise RequestError("the prototxt does not say the shape of an image: give it, as channels, height, width")
     channels, height, width = (int(dim) for dim in dims[1:])
     return channels, height, width
-
-
-def _with_classes(layers: list[Layer]) -> tuple[int, list[Layer]]:
-    """The number of classes, and the layers with `classes` in place of it: that of the last layer with outputs."""
-    for place in range(len(layers) - 1, -1, -1):
-        layer = layers[place]
-        if found := re.match(r"(conv[\dx]+|fc)-(\d+)", layer.words):
-            words = f"{found[1]}-classes{layer.words[found.end() :]}"
-            return int(found[2]), [*layers[:place], replace(layer, words=words), *layers[place + 1 :]]
-    raise RequestError("the prototxt has no convolution and no fully connected layer")
-
-
-def _rows(layers: list[Layer]) -> Iterator[str]:
-    """The rows of the table: a chain of layers, each the only one that takes the one before, is one row."""
-    names = _names(layers)
-    row: list[str] = []
-    current = layers[0].inputs[0] if layers[0].inputs else ""
-    for layer in layers:
-        single = len(layer.inputs) == 1
-        starts = layer.words.startswith(("conv", "fc", "maxpool", "avgpool", "global")) or not single
-        starts = starts or (bool(row) and row[-1].startswith(("add ", "concat ")))
-        if row and (starts or current in names or layer.inputs[0] != current):
-            yield " ".join([*row, *([f"as {names[current]}"] if current in names else [])])
-            row = []
-        if single:
-            if layer.inputs[0] != current:
-                yield f"at {names.get(layer.inputs[0], 'in')}"
-            row.append(layer.words)
-        elif layer.kind == "Concat":
-            row.append(" ".join(["concat", *(names.get(blob, "in") for blob in layer.inputs)]))
-        else:
-            others = list(layer.inputs)
-            if current in others:
-                others.remove(current)
-            else:
-                yield f"at {names.get(others.pop(0), 'in')}"
-            for place, other in enumerate(others):
-                if place:
-                    yield " ".join(row)
-                row = [f"add {names.get(other, 'in')}"]
-        current = layer.output
-    yield " ".join(row)
-
-
-def _names(layers: list[Layer]) -> dict[str, str]:
-    """The outputs that a row other than the next one takes, with names for them."""
-    named: set[str] = set()
-    current = layers[0].inputs[0]
-    for layer in layers:
-        named |= {blob for blob in layer.inputs if blob != current or layer.kind == "Concat"}
-        current = layer.output
-    made = (layer.output for layer in layers if layer.output in named)
-    return {blob: f"edge{number}" for number, blob in enumerate(made, start=1)}
 
 
 def _words(kind: str, one: Message, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Files that describe a network without code: net files and Caffe's prototxt, by their endings."""
+"""Files that describe a network without code: net files, Caffe's prototxt and Keras's JSON, by their endings."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ from pathlib import Path
 from types import MappingProxyType
 
 from striate.errors import RequestError
-from striate.netfile.caffe import net_file
+from striate.netfile import caffe, keras
 from striate.netfile.text import parse
 from striate.netfile.to_caffe import prototxt
+from striate.netfile.to_keras import keras_json
 from striate.reading import TEXT, read_file
 
-NET_FILE, PROTOTXT = ".toml", ".prototxt"
+NET_FILE, PROTOTXT, KERAS = ".toml", ".prototxt", ".json"
 Shape = tuple[int, int, int]
 
 # From the text of a file to that of a net file, and back. The shape of an image is for those that do not say it.
 READERS: Mapping[str, Callable[[str, Shape | None], str]] = MappingProxyType(
-    {NET_FILE: lambda text, _: text, PROTOTXT: net_file}
+    {NET_FILE: lambda text, _: text, PROTOTXT: caffe.net_file, KERAS: keras.net_file}
 )
 WRITERS: Mapping[str, Callable[[str], str]] = MappingProxyType(
-    {NET_FILE: lambda text: text, PROTOTXT: lambda text: prototxt(parse(text))}
+    {
+        NET_FILE: lambda text: text,
+        PROTOTXT: lambda text: prototxt(parse(text)),
+        KERAS: lambda text: keras_json(parse(text)),
+    }
 )
 
 

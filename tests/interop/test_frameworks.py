@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import nn
 
 from striate.errors import RequestError
@@ -26,6 +27,7 @@ from striate.interop.keras_layers import KerasLayers
 from striate.interop.mxnet_export import mxnet_files
 from striate.interop.readers.opening import read_network
 from striate.interop.readers.to_graph import graph_of as rows_of
+from striate.interop.savedmodel_export import saved_model
 from striate.interop.tflite import tflite
 from striate.interop.tflite_export import opened
 from striate.interop.written import read_back
@@ -44,8 +46,9 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A grey net of a few steps, on images of its own size."""
     folder = tmp_path_factory.mktemp("digits")
     generator = np.random.default_rng(1)
-    images = np.where(np.arange(60)[:, None, None] % 2, 200, 30) + generator.integers(0, 50, (60, 28, 28))
-    np.savez(folder / "data.npz", images=images.astype(np.uint8), labels=np.arange(60) % 2)
+    images = np.where(np.arange(900)[:, None, None] % 2, 200, 30) + generator.integers(0, 50, (900, 28, 28))
+    np.savez(folder / "data.npz", images=images.astype(np.uint8), labels=np.arange(900) % 2)
+    np.savez(folder / "few.npz", images=images[:100].astype(np.uint8), labels=np.arange(100) % 2)
     return train(folder / "data.npz", out=folder / "run", net="lenet5_plain", epochs=1)
 
 
@@ -82,29 +85,79 @@ def test_a_tflite_file_predicts_like_predict(digits: Run, tmp_path: Path) -> Non
     assert any("Pillow" in note for note in done.notes)
 
 
+def test_a_saved_model_predicts_like_predict(digits: Run, tmp_path: Path) -> None:
+    done = export(digits.folder, to="savedmodel", out=tmp_path / "m_saved_model")
+    assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*.pb")] == [Path("m_saved_model/saved_model.pb")]
+    assert done.images >= 100 and done.agreement == 1 and done.difference <= 1e-5
+    for count in (1, 8):
+        images = crops(digits, count)
+        assert np.abs(opened(done.path)(images) - predicted(digits, images)).max() <= 1e-5
+
+
+def test_tflite_in_int8_is_checked_and_predicts_alike(digits: Run, tmp_path: Path) -> None:
+    done = export(digits.folder, to="tflite", precision="int8", out=tmp_path / "m.tflite")
+    assert done.int8 is not None and done.int8.passed and done.int8.images >= 500 and done.int8.agreement >= 0.98
+    assert done.notes[0].startswith("int8: weights and maps are integers")
+    with np.load(digits.folder.parent / "data.npz") as data:
+        images = np.stack([digits.model.pixels.apply(Image.fromarray(one)) for one in data["images"][:64]])
+    found, operators = run_tflite(done.path, images)
+    assert (found.argmax(1) == predicted(digits, images).argmax(1)).mean() >= 0.98
+    assert operators["QUANTIZE"] == operators["DEQUANTIZE"] == 1  # once in, once out
+    interpreter = Interpreter(model_path=str(done.path))
+    kinds = Counter(np.dtype(one["dtype"]).name for one in interpreter.get_tensor_details())
+    assert kinds["int8"] > kinds["float32"]
+    assert (
+        done.path.stat().st_size
+        < 0.4 * export(digits.folder, to="tflite", out=tmp_path / "f.tflite").path.stat().st_size
+    )
+
+
+def test_where_int8_predicts_otherwise_weights_alone_are_in_int8(
+    digits: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Ranges in which no map has its values.
+    narrow = {"typical": lambda extremes: dict.fromkeys(extremes[0], (-1e-3, 1e-3))}
+    monkeypatch.setattr("striate.interop.tflite_export.typical", narrow["typical"])
+    done = export(digits.folder, to="tflite", precision="int8", out=tmp_path / "m.tflite")
+    assert done.notes[0].startswith("dynamic int8: weights are integers")
+    assert done.notes[1].startswith("int8 was refused: accuracy") and done.int8 is not None and done.int8.passed
+    images = crops(digits, 8)
+    assert np.abs(run_tflite(done.path, images)[0] - predicted(digits, images)).max() < 0.1
+
+
+def test_int8_for_tflite_wants_500_labelled_images_beside_those_that_calibrate(digits: Run, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="500 labelled images or more, beside those that calibrate, and there are"):
+        few = digits.folder.parent / "few.npz"
+        export(digits.folder, to="tflite", precision="int8", images=few, out=tmp_path / "m.tflite")
+    assert not [*tmp_path.iterdir()]
+
+
 # Between them: padding that is not SAME, LRN, residuals, maxout, SELU.
 @pytest.mark.parametrize("name", ["alexnet_tiny", "resnet_tiny", "maxout_tiny", "snn_tiny"])
-def test_tflite_computes_what_the_net_does(name: str, tmp_path: Path) -> None:
-    check_tflite(name, tmp_path)
+def test_files_of_tensorflow_compute_what_the_net_does(name: str, tmp_path: Path) -> None:
+    check_tensorflow(name, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [entry.name for entry in catalog.entries(tiny=True, kind="classifier") if entry.tiny])
-def test_tflite_computes_what_every_tiny_net_does(name: str, tmp_path: Path) -> None:
-    check_tflite(name, tmp_path)
+def test_files_of_tensorflow_compute_what_every_tiny_net_does(name: str, tmp_path: Path) -> None:
+    check_tensorflow(name, tmp_path)
 
 
-def check_tflite(name: str, folder: Path) -> None:
+def check_tensorflow(name: str, folder: Path) -> None:
     torch.manual_seed(0)
     net = create(name).eval()
     images = torch.randn(3, net.in_channels, *catalog.entry(name).input_size)
-    (folder / "m.tflite").write_bytes(tflite(graph_of(net, images.shape[1:]), "logits", {}))
+    graph = graph_of(net, images.shape[1:])
+    (folder / "m.tflite").write_bytes(tflite(graph, "logits", {}))
+    (folder / "saved_model.pb").write_bytes(saved_model(graph, "logits"))
     with torch.no_grad():
         expected = net(images).numpy()
     turned = np.ascontiguousarray(images.numpy().transpose(0, 2, 3, 1))
     found, operators = run_tflite(folder / "m.tflite", turned)
     assert np.abs(found - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
-    assert np.abs(opened(folder / "m.tflite")(turned) - found).max() <= 1e-5 * max(1, np.abs(expected).max())
+    for path in (folder / "m.tflite", folder):
+        assert np.abs(opened(path)(turned) - found).max() <= 1e-5 * max(1, np.abs(expected).max())
     assert not operators["TRANSPOSE"]
 
 
@@ -194,7 +247,7 @@ def test_what_a_format_lacks_is_refused_with_its_row(
 
 
 def test_what_a_format_cannot_hold_is_named(digits: Run, tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="int8 is exported to onnx or openvino, not to tflite"):
-        export(digits.folder, to="tflite", precision="int8")
+    with pytest.raises(RequestError, match="int8 is exported to onnx, openvino or tflite, not to keras"):
+        export(digits.folder, to="keras", precision="int8")
     with pytest.raises(RequestError, match=r"ending in \.tflite, not .*m\.onnx"):
         export(digits.folder, to="tflite", out=tmp_path / "m.onnx")

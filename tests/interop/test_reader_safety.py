@@ -9,6 +9,7 @@ import struct
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import foreign_nets as foreign
@@ -18,12 +19,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from striate.errors import RequestError
+from striate.interop.graph import GraphBuilder
+from striate.interop.nhwc_rows import lowered
 from striate.interop.readers.layers import Builder
 from striate.interop.readers.mxnet import read_params
 from striate.interop.readers.opening import read_network
 from striate.interop.readers.ordered import read_arrays
 from striate.interop.readers.pickled import arrays_in
 from striate.interop.readers.torch7_file import read
+from striate.interop.savedmodel_export import saved_model
+from striate.interop.tflite_file import tflite_content
 from striate.nets.graph_net import LENET, read_rows
 from striate.weights.caffemodel import read_caffemodel
 
@@ -178,6 +183,43 @@ def test_archives_that_unpack_to_gigabytes_are_not_unpacked(tmp_path: Path) -> N
         (tmp_path / name).write_bytes(content.getvalue())
         with pytest.raises(RequestError, match="bytes"):
             read_network(tmp_path / name)
+
+
+def of_tensorflow(channels: int = 1) -> dict[str, bytes]:
+    """A convolution as a SavedModel and as TFLite, whose kernel is said to take a number of channels."""
+    weight, bias = np.ones((2, 1, 3, 3), np.float32), np.zeros(2, np.float32)
+    build = GraphBuilder()
+    images = build.input((1, 8, 8))
+    graph = build.graph(build.add("conv", images, name="c", arrays={"weight": weight, "bias": bias}))
+    steps = lowered(graph, "TensorFlow Lite")
+    steps.tensors = [
+        replace(one, shape=(2, 3, 3, channels)) if one.name == "c.weight" else one for one in steps.tensors
+    ]
+    return {"m.tflite": tflite_content(steps, "maps", {}), "saved_model.pb": saved_model(graph, "maps")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["m.tflite", "saved_model.pb"])
+def test_damaged_files_that_openvino_reads_are_read_or_refused(name: str, tmp_path: Path) -> None:
+    content, random = of_tensorflow()[name], np.random.default_rng(0)
+    path = tmp_path / name if name == "m.tflite" else tmp_path
+    damaged = [content[: place * len(content) // 40] for place in range(40)]
+    for _ in range(40):
+        changed = bytearray(content)
+        changed[int(random.integers(len(content)))] = int(random.choice([0, 1, 2, 7, 127, 128, 255]))
+        damaged.append(bytes(changed))
+    for one in damaged:
+        (tmp_path / name).write_bytes(one)
+        try:
+            read_network(path)
+        except RequestError as error:
+            assert "\n" not in str(error) and len(str(error)) < 1500
+
+
+def test_a_file_at_which_openvinos_reader_ends_the_process_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.tflite").write_bytes(of_tensorflow(1 - 2**31)["m.tflite"])
+    with pytest.raises(RequestError, match="damaged: OpenVINO's reader breaks off"):
+        read_network(tmp_path / "m.tflite")
 
 
 @pytest.mark.parametrize("name", ["net.json", "net.keras", "net.h5", "net.t7", "net.zip", "net.onnx", "w.npz", "w.pkl"])

@@ -72,6 +72,18 @@ def test_patches_of_a_stage_with_fewer_than_four_channels(images: object, tmp_pa
     assert [one["units"] for one in found["patches"]][:2] == [[0, 1], [0, 1, 2, 3]]
 
 
+def test_the_design_of_a_net_file_without_weights(images: object, tmp_path: Path) -> None:
+    path = tmp_path / "mynet.toml"
+    path.write_text('name = "mynet"\ninput = [3, 32, 32]\ntable = "conv9-8\\nmaxpool2/2\\nfc-4096\\nfc-classes"\n')
+    found = inspect_net(path, out=tmp_path / "page.html")
+    assert (found["net"], found["filters"]) == ("mynet", []) and found["advice"]
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert '<section id="design"' in text and '<section id="filters"' not in text
+    assert all(one["do"].split(";")[0][:20] in text for one in found["advice"])
+    with pytest.raises(RequestError, match="has no weights: train it"):
+        inspect_net(path, data=images)  # type: ignore[arg-type]
+
+
 def test_requests_that_cannot_be_met(images: object, tmp_path: Path) -> None:
     model = saved("plain8", tmp_path / "m.safetensors")
     with pytest.raises(RequestError, match="lesions"):

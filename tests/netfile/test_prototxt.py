@@ -127,7 +127,7 @@ def test_the_verb_converts_both_ways(tmp_path: Path, cli) -> None:  # type: igno
     assert code == 0 and net_file((tmp_path / "back.prototxt").read_text()) == (tmp_path / "net.toml").read_text()
     for words, told in (
         (("net.toml", "net.toml"), "is the input, and is not overwritten"),
-        (("net.toml", "net.json"), "networks are converted between .toml and .prototxt"),
+        (("net.toml", "net.yaml"), "networks are converted between .toml, .prototxt, .json"),
         (("none.toml", "b.toml"), "cannot read"),
     ):
         code, out, err = cli("convert", tmp_path / words[0], "--out", tmp_path / words[1])

@@ -6,17 +6,19 @@ import argparse
 
 from striate.cli.answer import Answer
 
-HELP = "convert a network described without code: a net file (.toml), or Caffe's prototxt"
+HELP = "convert a network described without code: a net file (.toml), Caffe's prototxt or Keras's JSON"
 EXAMPLE = "striate convert lenet.prototxt --out lenet.toml"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    parser.add_argument("file", metavar="FILE", help="net file (.toml) or prototxt; weights are not converted")
+    parser.add_argument(
+        "file", metavar="FILE", help="net file (.toml), prototxt or JSON of Keras; weights are not converted"
+    )
     parser.add_argument("--out", required=True, metavar="FILE", help="what to write, by its ending")
     parser.add_argument(
         "--input", type=int, nargs=3, metavar=("CHANNELS", "HEIGHT", "WIDTH"),
-        help="shape of an image, for a prototxt that does not say it",
+        help="shape of an image, for a file that does not say it",
     )  # fmt: skip
 
 

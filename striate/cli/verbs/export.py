@@ -7,7 +7,7 @@ import argparse
 from striate.cli.answer import MODEL, Answer, own_net_option, progress_of
 
 HELP = "write a graph that runs without Striate"
-FORMATS = ("onnx", "openvino", "tflite", "keras", "caffe", "mxnet", "tfjs")
+FORMATS = ("onnx", "openvino", "tflite", "keras", "caffe", "mxnet", "tfjs", "savedmodel")
 EXAMPLE = "striate export run --to onnx"
 
 

@@ -17,7 +17,7 @@ EXAMPLE = "striate inspect run new.jpg --out why.html"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    parser.add_argument("model", help=MODEL)
+    parser.add_argument("model", help=f"{MODEL}; or a net file, whose design is inspected")
     parser.add_argument(
         "images",
         nargs="*",
@@ -93,7 +93,7 @@ def _net(chosen: argparse.Namespace) -> Answer:
     norms = [
         f"  {one['layer']}: {one['filters']} filters, mean norm {one['norm_mean']:.3g}" for one in found["filters"]
     ]
-    lines = [f"{found['net']}: {len(norms)} layers of filters", *norms[:8]]
+    lines = [f"{found['net']}: {len(norms) or 'no'} layers of filters with weights", *norms[:8]]
     lines += [f"  and {len(norms) - 8} more"] if len(norms) > 8 else []
     lines += [f"  {one['stage'] or 'design'}: {one['seen']}; {one['do']}" for one in found["advice"]]
     lines.append(f"Page  {printable(chosen.out)}")

@@ -45,6 +45,7 @@ class Stream(IntEnum):
     MIX = 20
     SPREAD = 21  # with START: which images an uneven epoch has once more than their chance says, and which once less
     START = 22
+    LIBRARY = 23  # of transforms of another library
 
 
 def bits(seed: int, epoch: int, samples: ArrayLike, stream: int) -> NDArray[np.uint64]:

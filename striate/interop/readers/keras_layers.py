@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.errors import RequestError, printable, shown, unknown
-from striate.interop.readers.keras_config import Json, checked, list_of, number, one_output, own, part_of, sources_of
 from striate.interop.readers.layer_shapes import whole
 from striate.interop.readers.layers import Builder, Described, Sides, pair, same_padding
+from striate.netfile.keras_json import Json, checked, list_of, number, one_output, own, part_of, sources_of
 
 Arrays = Sequence[NDArray[Any]]
 InputShape = tuple[int, int, int]

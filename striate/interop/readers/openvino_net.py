@@ -6,6 +6,8 @@ readers here are.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +23,17 @@ from striate.interop.readers.onnx_net import Nodes
 
 _LARGEST = 2**31  # bytes of all files
 _MOST_NODES = 20_000
+_SECONDS = 300
+# Errors that it raises are told when it is read again.
+_READ = """
+import sys
+sys.modules["openvino_telemetry"] = None
+import openvino
+try:
+    openvino.Core().read_model(sys.argv[1])
+except RuntimeError:
+    pass
+"""
 _TRUST = "OpenVINO opened the file, which is not written for files of strangers"
 
 
@@ -34,6 +47,7 @@ def read_by_openvino(path: Path, shape: InputShape | None = None) -> Described:
         raise RequestError(f"there is no such file, or it has more than {_LARGEST:,} bytes")
     if path.is_dir() and not (path / "saved_model.pb").is_file():
         raise RequestError("the folder has no saved_model.pb: it is no SavedModel of TensorFlow")
+    _require_survived(path)
     try:
         model = import_openvino().Core().read_model(str(path))
     except RuntimeError as error:
@@ -43,6 +57,20 @@ def read_by_openvino(path: Path, shape: InputShape | None = None) -> Described:
     reader = Nodes(_Operations(model).graph(), "TFLite" if path.suffix == ".tflite" else "TensorFlow", shape)
     reader.builder.note(_TRUST)
     return reader.read()
+
+
+def _require_survived(path: Path) -> None:
+    """Raise RequestError for a file at which OpenVINO's reader ends its process, as by a division by 0 in TFLite's.
+
+    It reads the file in another process first.
+    """
+    command = [sys.executable, "-P", "-c", _READ, str(path)]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise RequestError(f"OpenVINO reads it for more than {_SECONDS} seconds") from None
+    if done.returncode:
+        raise RequestError("the file is damaged: OpenVINO's reader breaks off at it")
 
 
 class _Operations:
