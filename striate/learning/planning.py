@@ -226,7 +226,7 @@ def _for_dense(seen: DataSummary, strategy: str, net: str) -> Plan:
             raise RequestError(f"strategy {strategy!r} needs a {kind} on a pretrained network ({nets}), not {chosen!r}")
         return Plan(strategy, chosen, "requested")
     if net and net not in on_backbone:
-        return Plan("scratch", net, f"there are no published weights for {net}")
+        return Plan("scratch", net, f"{net} stands on no pretrained network")
     chosen = net or on_backbone[0]
     if strategy == "best":
         return Plan("finetune", chosen, "requested by best")

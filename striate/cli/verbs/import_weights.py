@@ -150,6 +150,8 @@ def _weights(chosen: argparse.Namespace, classes: list[str] | None) -> Answer:
     lines = [
         f"Wrote {' and '.join(map(str, done.paths))}: {done.model.net}, {len(done.model.classes):,} classes.",
         known,
-        f"Next: striate predict {path} PHOTO, or striate train photos/ --net {chosen.net if chosen.keep else path}",
+        f"Next: striate predict {path} PHOTO --out masks"
+        if done.model.task.masks
+        else f"Next: striate predict {path} PHOTO, or striate train photos/ --net {chosen.net if chosen.keep else path}",
     ]
     return Answer("\n".join(lines), done.as_dict())
