@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,7 +165,7 @@ def _sample(net: Network, model: Model, data: Data, seed: int, progress: Progres
     return Sample(net, normalised(stacked, model), wanted, stacked, seed, progress)
 
 
-def _target(looked: Looked, model: Model, task: Task, index: Mapping[int, int], stride: int) -> NDArray[np.int64]:
+def _target(looked: Looked, model: Model, task: Task, index: dict[int, int], stride: int) -> NDArray[np.int64]:
     """The class of an image in the model's order; of a segmenter those of the pixels that its logits are of."""
     if not model.task.masks:
         return np.array(in_the_models_order(looked.item, task, index, model.task))

@@ -58,7 +58,7 @@ def test_the_pyramid_pools_at_five_scales() -> None:
 
 
 def test_widths_that_do_not_divide_are_refused() -> None:
-    with pytest.raises(RequestError, match="width 0.25 makes 8 maps of level1, which is no multiple of 16"):
+    with pytest.raises(RequestError, match=r"width 0\.25 makes 8 maps of level1, which is no multiple of 16"):
         create("espnetv2_100", options={"width": 0.25})
     with pytest.raises(RequestError, match="sides that are multiples of 16 pixels, not 32 x 40"):
         create("espnetv2_tiny")(torch.zeros(1, 3, 32, 40))
