@@ -1,8 +1,10 @@
-"""Measure segmentation: python benchmarks/segmentation.py [penn_fudan | coco_person] [STRATEGY]
+"""Measure segmentation: python benchmarks/segmentation.py [penn_fudan | coco_person | espnetv2] [STRATEGY]
 
 penn_fudan: its 170 photographs with pedestrians, a fifth held out. coco_person: persons against all else in the 100
-training and 100 validation photographs of coco_small, where ESPNetv2 (width 0.5, trained on PASCAL VOC) has a person
-IoU of .678. Both by IoU from one confusion matrix at the images' own sizes, and as `striate evaluate` gives it.
+training and 100 validation photographs of coco_small. Both by IoU from one confusion matrix at the images' own sizes,
+and as `striate evaluate` gives it. espnetv2: the person IoU of ESPNetv2's published weights (width 0.5, trained on
+PASCAL VOC) on the same 100 validation photographs, without the pixels that have no label, as for coco_person, and with
+them as no person; the latter is the protocol of the .678 that came with the data.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from PIL import Image
 from recording import DATA, write_record
 
 PERSON, UNLABELLED = 1, 0  # of coco_small's masks
-ESPNETV2 = 0.678
+ESPNETV2 = DATA / "weights" / "espnetv2" / "espnetv2_s_0.5_pascal_384x384.safetensors"
 
 
 def penn_fudan(scratch: Path) -> Path:
@@ -78,7 +80,6 @@ def measured(name: str, strategy: str, scratch: Path) -> dict[str, object]:
         "images": [len(run.result.split.rows("train")), run.evaluation.total],
         "iou": round(run.metrics["iou"][second], 4),
         "iou_at_own_size": round(own_size(run, data), 4),
-        **({"espnetv2_half_width": ESPNETV2} if name == "coco_person" else {}),
         "mean_iou": round(run.metrics["mean_iou"], 4),
         "pixel_accuracy": round(run.metrics["pixel_accuracy"], 4),
         "boundary_f1": round(run.metrics["boundary_f1"], 4),
@@ -87,12 +88,42 @@ def measured(name: str, strategy: str, scratch: Path) -> dict[str, object]:
     }
 
 
+def espnetv2(scratch: Path) -> dict[str, object]:
+    """The published weights, imported, and their figures."""
+    from striate.inference.image_predictor import decoded_file
+    from striate.jobs.import_weights import import_weights
+    from striate.jobs.load import load
+    from striate.jobs.predict_masks import full_mask
+    from striate.tasks.segmentation_evaluation import class_ious, confusion
+
+    import_weights(ESPNETV2, net="espnetv2_050", source="edgenets", out=scratch / "espnetv2.safetensors")
+    predictor: Any = load(scratch / "espnetv2.safetensors", engine="torch")
+    person = predictor.classes.index("person")
+    left_out, counted = np.zeros((2, 2), np.int64), np.zeros((2, 2), np.int64)
+    paths = sorted((DATA / "coco_small" / "masks" / "val2017").glob("*.png"))
+    for path in paths:
+        image = next((DATA / "coco_small" / "images" / "val2017").glob(f"{path.stem}.*"))
+        found = (full_mask(predictor, decoded_file(image, 0)) == person).astype(np.uint8)
+        stored = np.asarray(Image.open(path))
+        true = (stored == PERSON).astype(np.uint8)
+        counted += confusion(found, true, 2)
+        left_out += confusion(found, np.where(stored == UNLABELLED, np.uint8(255), true), 2)
+    return {
+        "what": "segmentation, coco_person, ESPNetv2 of width 0.5 with its published weights, not trained here",
+        "n": 1,
+        "command": "striate import FILE --net espnetv2_050 --from edgenets",
+        "images": len(paths),
+        "iou_at_own_size": round(float(class_ious(left_out)[1]), 4),
+        "iou_with_unlabelled_as_other": round(float(class_ious(counted)[1]), 4),
+    }
+
+
 def main() -> None:
     """Measure and write the record."""
-    wanted, strategy = sys.argv[1:2] or list(SETS), (sys.argv[2:3] or ["features"])[0]
+    wanted, strategy = sys.argv[1:2] or [*SETS, "espnetv2"], (sys.argv[2:3] or ["features"])[0]
     for name in wanted:
         with tempfile.TemporaryDirectory(prefix="striate-segmentation-") as folder:
-            row = measured(name, strategy, Path(folder))
+            row = espnetv2(Path(folder)) if name == "espnetv2" else measured(name, strategy, Path(folder))
         print(json.dumps(row), flush=True)
         write_record("segmentation", [row], ("striate", "torch", "openvino", "numpy", "pillow"))
 

@@ -20,6 +20,7 @@ from striate.inference.ood import OODDetector
 from striate.model import Model
 from striate.pixels import Images, Pixels
 from striate.tasks import Task
+from striate.tasks.values import DENSE
 
 __all__ = ["OUT_OF_DISTRIBUTION", "Prediction", "Predictor"]
 
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
     from striate.inference.averaging import Part
     from striate.nets.base import Net
-
-
-DENSE = 16  # images at a time of which every pixel is predicted
 
 
 class Predictor(ImagePredictor):

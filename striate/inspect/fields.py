@@ -16,6 +16,7 @@ from striate.anatomy.trace import trace_module
 from striate.errors import RequestError
 from striate.inspect.watching import module_of, watched
 from striate.layers.modes import in_evaluation
+from striate.nets.shapes import first_of
 from striate.progress import Progress
 
 BATCH = 16
@@ -94,7 +95,7 @@ def exciting_patches(
     with in_evaluation(net), watched(net, [layer]) as outputs, shown as bar:
         for part in torch.split(images, BATCH):
             net(part)
-            maps = outputs[layer]
+            maps = first_of(outputs[layer])
             if wrong := [unit for unit in units if not 0 <= unit < maps.shape[1]]:
                 raise RequestError(f"{layer!r} has units 0 to {maps.shape[1] - 1}, not {wrong[0]}")
             width = maps.shape[3]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,5 +31,10 @@ def in_bfloat16(net: nn.Module) -> nn.Module:
     made.register_forward_pre_hook(lambda module, inputs: tuple(x.bfloat16() for x in inputs))
     head = getattr(made, "head", None)
     if isinstance(head, nn.Module):  # so that outputs keep their digits
-        head.float().register_forward_pre_hook(lambda module, inputs: tuple(x.float() for x in inputs))
+        head.float().register_forward_pre_hook(lambda module, inputs: tuple(map(_in_float32, inputs)))
     return made
+
+
+def _in_float32(value: Any) -> Any:
+    """A tensor, or the tensors by name that a segmenter's head takes."""
+    return {name: x.float() for name, x in value.items()} if isinstance(value, Mapping) else value.float()

@@ -86,5 +86,7 @@ def loss_surface(
 
 
 def _loss(net: nn.Module, images: Tensor, targets: Tensor) -> float:
+    """The mean over images, or over the pixels of masks that count."""
     parts = zip(torch.split(images, BATCH), torch.split(targets, BATCH), strict=True)
-    return sum(float(F.cross_entropy(net(x), y, reduction="sum")) for x, y in parts) / len(images)
+    total = sum(float(F.cross_entropy(net(x), y, reduction="sum")) for x, y in parts)
+    return total / max(1, int((targets >= 0).sum()))

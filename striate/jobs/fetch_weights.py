@@ -14,14 +14,14 @@ from striate.data.sources.fetching import copy, download
 from striate.data.sources.originals import Original
 from striate.errors import RequestError, nearest, unknown
 from striate.jobs.import_weights import import_weights
-from striate.nets.catalog import check_classifier, entry
+from striate.nets.catalog import entry
 from striate.progress import Progress
 from striate.reading import given_path
 from striate.storage import cache_root
 from striate.weights.imported import fetched_path, imported_path
 from striate.weights.keys import PublishedRow
 from striate.weights.libraries import LIBRARIES, Library
-from striate.weights.peers import Offer, offered, sources_of
+from striate.weights.peers import Offer, check_offered, offered, sources_of
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def fetch_weights(
     download failed, which is resumed the next time.
     """
     progress = progress or Progress()
-    check_classifier(entry(net).name)
+    check_offered(entry(net).name)
     choice = _chosen(net, os.fspath(source), peer)
     row, library = choice.row, choice.library
     told = f", {row.top1:.2f} % top-1 as published" if row.top1 else ""

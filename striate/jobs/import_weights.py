@@ -16,17 +16,17 @@ from striate.data.sources.names import clean
 from striate.errors import RequestError, WorkError
 from striate.inference.predictor import Predictor
 from striate.model import Model, write
-from striate.nets.catalog import check_classifier, entry
+from striate.nets.catalog import entry
 from striate.pixels import Pixels
 from striate.progress import Progress
 from striate.reading import TEXT, given_path, read_given
-from striate.tasks import Classification
+from striate.tasks import Classification, Segmentation
 from striate.weights.checkpoints import Checkpoint, read_checkpoint
 from striate.weights.classes import class_names
 from striate.weights.imported import imported_path
 from striate.weights.keras_layers import with_input_normalisation
 from striate.weights.keys import PublishedRow
-from striate.weights.peers import Offer, classifier_of, converted, offered, sources_of, unwrapped
+from striate.weights.peers import Offer, check_offered, classifier_of, converted, offered, sources_of, unwrapped
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ def import_weights(
     fit `net`.
     """
     progress = progress or Progress()
-    check_classifier(entry(net).name)
+    check_offered(entry(net).name)
     offer = offered(net, source, peer)
     file = given_path(file, "the weights")
     paths = _places(out and given_path(out, "the model file"), net, file, keep=keep)
@@ -106,7 +106,7 @@ def import_weights(
     model = Model(
         net,
         options,
-        Classification(_names(count, offer, classes)),
+        _task(net, _names(count, offer, classes)),
         pixels,
         arrays,
         head=last if last == "head" else "",
@@ -188,6 +188,10 @@ def _places(out: str | os.PathLike[str] | None, net: str, file: Path, *, keep: b
         if path.exists() and file.exists() and path.samefile(file):
             raise RequestError(f"{str(path)!r} is the input, and is not overwritten; give another file")
     return tuple(paths)
+
+
+def _task(net: str, names: tuple[str, ...]) -> Classification | Segmentation:
+    return Segmentation(names) if entry(net).kind == "segmenter" else Classification(names)
 
 
 def _names(count: int, offer: Offer, classes: Sequence[str] | None) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,20 +18,23 @@ from torch import Tensor, nn
 from striate.anatomy.receptive import Field
 from striate.anatomy.trace import trace_run
 from striate.errors import RequestError, unknown
-from striate.inference.backbones import normalised
+from striate.inference.backbones import network_of, normalised
 from striate.inference.predictor import Predictor
 from striate.inspect.class_maps import ClassMap, class_map, layer_map
 from striate.inspect.occlusion import Occlusion, occlusion
 from striate.inspect.outputs import default_layer
 from striate.inspect.precision import LEAST_FOR_CHECKS, LEAST_FOR_MAPS, has_bfloat16, in_bfloat16
+from striate.inspect.regions import RegionMeans, coarsest_layer
 from striate.inspect.sensitivity import Integrated, integrated_gradients, smooth_gradient
 from striate.inspect.stages import StageMaps, stage_by_stage
 from striate.inspect.trust import Deletion, Offset, Randomised, deletion, edge_correlation, offset, randomised
+from striate.jobs.inspect_masks import MaskMaps, mask_maps
 from striate.jobs.outputs import require_file, same_file
 from striate.pixels import Images, Pixels, crop_side
 from striate.progress import Progress
 from striate.reading import IMAGE, read_file
 from striate.storage import write_text
+from striate.tasks import Answer
 from striate.weights.models import open_model
 
 MOST = 12  # images on one page
@@ -56,9 +59,10 @@ class ImageInspection:
 
     labelled: the class that its folder is named after, if there is one. photo: the photograph, upright, uint8
     [H, W, 3], at most 480 pixels; box: what the network sees of it; crop: that, uint8 [h, w, c]. logits, predictions
-    [outputs]. asked: the outputs of the maps, one or two indices, the first is explained. classes: their class maps;
-    gradient [H, W]: the strength of SmoothGrad; occlusion; integrated: integrated gradients; each None if it was not
-    asked for, like `trust`, the checks of the first class map.
+    [outputs]: of a model of masks, which has `masks`, their means over its region. asked: the outputs of the maps, one
+    or two indices, the first is explained. classes: their class maps; gradient [H, W]: the strength of SmoothGrad;
+    occlusion; integrated: integrated gradients; each None if it was not asked for, like `trust`, the checks of the
+    first class map.
     """
 
     path: str
@@ -66,8 +70,10 @@ class ImageInspection:
     photo: Images
     box: tuple[int, int, int, int]
     crop: Images
+    answer: Answer
     logits: NDArray[np.float32]
     predictions: NDArray[np.float32]
+    masks: MaskMaps | None
     asked: tuple[int, ...]
     classes: ClassMap | None
     gradient: NDArray[np.float32] | None
@@ -122,7 +128,7 @@ def inspect_images(
     if html is not None:
         _check_page(Path(html), [*paths, os.fspath(model)])
     predictor = Predictor(open_model(model), engine="torch", precision="float32")
-    names, net = predictor.classes, predictor.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    names, net = predictor.classes, _net(predictor).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if name and name not in names:
         raise unknown(predictor.model.task.wording.one, name, names)
     if layer and layer not in net.stages:
@@ -131,7 +137,7 @@ def inspect_images(
     with progress.bar("Inspecting the images", len(paths)) as bar:
         crops = [predictor.crop(path, path) for path in paths]
         inputs = normalised(np.stack(crops), predictor.model)
-        layer = layer or default_layer(net, inputs)
+        layer = layer or _default_layer(predictor, net, inputs)
         traced = trace_run(net, inputs[:1])
         fields = {stage: step.field for stage, step in traced.left.items()}
         nets = _nets(net, sum(cost.madds for cost in traced.counted))
@@ -140,7 +146,8 @@ def inspect_images(
             look = _Look(predictor, nets, image, layer, tuple(methods), seed)
             found.append(look.at(path, crop, wanted, fields))
             bar.advance()
-        away = offset(nets.checks, inputs[0], found[0].asked[0], layer) if "cam" in methods else None
+        measured = "cam" in methods and not predictor.task.masks  # a region stays where it is
+        away = offset(nets.checks, inputs[0], found[0].asked[0], layer) if measured else None
     kinds = ("checks",) * (nets.checks is not net) + ("gradient", "occlusion") * (nets.maps is not net)
     done = Inspection(predictor, layer, away, found, kinds)
     _write(done, html, png)
@@ -161,12 +168,37 @@ class _Nets(NamedTuple):
     maps: nn.Module
     checks: nn.Module
 
+    def over(self, region: Tensor) -> _Nets:
+        """Of segmenters: their mean outputs over a region."""
+        exact = RegionMeans(self.exact, region)
+        maps = exact if self.maps is self.exact else RegionMeans(self.maps, region)
+        checks = exact if self.checks is self.exact else RegionMeans(self.checks, region)
+        return _Nets(exact, maps, checks)
+
+
+def _net(predictor: Predictor) -> nn.Module:
+    """A classifier or a segmenter. Raises RequestError for other networks."""
+    return network_of(predictor.model) if predictor.task.masks else predictor.net
+
+
+def _default_layer(predictor: Predictor, net: nn.Module, images: Tensor) -> str:
+    return coarsest_layer(RegionMeans(net), images[:1]) if predictor.task.masks else default_layer(net, images)
+
 
 def _nets(net: nn.Module, madds: int) -> _Nets:
     if madds < LEAST_FOR_CHECKS or not has_bfloat16():
         return _Nets(net, net, net)
     copied = in_bfloat16(net)
     return _Nets(net, copied if madds >= LEAST_FOR_MAPS else net, copied)
+
+
+class _Seen(NamedTuple):
+    """What the model gives for an image: see `ImageInspection`."""
+
+    answer: Answer
+    logits: NDArray[np.float32]
+    predictions: NDArray[np.float32]
+    masks: MaskMaps | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,13 +214,26 @@ class _Look:
 
     def at(self, path: str, crop: Images, wanted: int | None, fields: Mapping[str, Field | None]) -> ImageInspection:
         """Everything that is asked for. wanted: the output to explain; None: the answer."""
-        net, image = self.nets.exact, self.image
+        task = self.predictor.model.task
         with torch.no_grad():
-            logits = net(image[None]).numpy().reshape(-1)
-        if not np.isfinite(logits).all():
+            made = self.nets.exact(self.image[None])[0].numpy()
+        if not np.isfinite(made).all():
             raise RequestError(f"the outputs of the model for {path!r} are NaN or infinite")
-        asked = _asked(logits, wanted)
-        use = self.methods
+        if not task.masks:
+            logits = made.reshape(-1)
+            rows = task.predictions(logits[None])[0]
+            seen = _Seen(task.answer(rows), logits, rows, None)
+            return self._explained(path, crop, seen, _asked(logits, wanted), fields)
+        masks = mask_maps(made, wanted)
+        logits, rows = made[:, masks.region].mean(1), masks.probabilities[:, masks.region].mean(1)
+        look = replace(self, nets=self.nets.over(torch.from_numpy(masks.region)))
+        seen = _Seen(task.answer(masks.mask), logits, rows, masks)
+        return look._explained(path, crop, seen, _asked(logits, masks.explained), fields)
+
+    def _explained(
+        self, path: str, crop: Images, seen: _Seen, asked: tuple[int, ...], fields: Mapping[str, Field | None]
+    ) -> ImageInspection:
+        net, image, use = self.nets.exact, self.image, self.methods
         classes = None
         if "cam" in use:
             classes = class_map(net, image[None].expand(len(asked), -1, -1, -1), asked, self.layer)
@@ -200,8 +245,7 @@ class _Look:
             photo,
             box,
             crop,
-            logits,
-            self.predictor.model.task.predictions(logits[None])[0],
+            *seen,
             asked,
             classes,
             None if slope is None else np.sqrt((slope[0] ** 2).sum(0)),
@@ -293,10 +337,14 @@ def _row(one: ImageInspection, predictor: Predictor) -> dict[str, object]:
     row: dict[str, object] = {
         "file": one.path,
         "labelled": None if one.labelled is None else task.names[one.labelled],
-        "answer": task.answer(one.predictions).label,
+        "answer": one.answer.label,
         "explained": [task.names[place] for place in one.asked],
         "outputs": [float(one.logits[place]) for place in one.asked],
     }
+    if one.masks is not None:
+        row["region"] = {"pixels": int(one.masks.region.sum()), "predicted": one.masks.found}
+        row["shares"] = one.answer.facts["shares"]
+        row["confidence"] = float(one.masks.confidence.mean())
     if one.classes is not None:
         kept = {"kind": one.classes.kind, "exact": one.classes.exact, "layer": one.classes.layer}
         row["class_maps"] = {**kept, "values": one.classes.values.tolist(), "bias": one.classes.bias.tolist()}

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from striate.anatomy.advice import advice
-from striate.data.audit.looking import look
+from striate.data.audit.looking import Looked, look
 from striate.data.opening import Data, open_source
 from striate.data.splits import measured_part
 from striate.errors import RequestError, unknown
-from striate.inference.backbones import net_of, normalised
-from striate.inference.evaluation import in_the_models_order, shared_names
+from striate.inference.backbones import network_of, normalised
+from striate.inference.evaluation import in_the_models_order, mask_of, shared_names
 from striate.inspect.blocks import branch_responses, find_blocks
 from striate.inspect.fields import exciting_patches, field_of
 from striate.inspect.filters import filter_norms, filter_tiles, first_convolution
@@ -26,36 +27,49 @@ from striate.inspect.gradients import gradient_norms
 from striate.inspect.lesions import lesion_curve, lesions
 from striate.inspect.outputs import stage_maps
 from striate.inspect.paths import gradient_by_path_length
+from striate.inspect.regions import RegionMeans
 from striate.inspect.surface import loss_surface
 from striate.jobs.advice import advice as advice_on
 from striate.jobs.inspect_net_page import page, pictures
 from striate.jobs.outputs import write_png
 from striate.model import Model
-from striate.nets.base import Net
+from striate.nets.base import Network
+from striate.nets.kinds import Segmenter
 from striate.nets.net_file import is_net_file
 from striate.pixels import Images
 from striate.progress import Progress
 from striate.storage import write_text
+from striate.tasks import Task
+from striate.tasks.pixel_losses import VOID
 from striate.weights.models import open_model
 
 MOST = 200  # images
 SURFACE_IMAGES = 100  # of them: the loss is computed on all of them at each point
 SURFACE_POINTS = 11  # along each direction
 GRADIENT_IMAGES = 16
+UNCOUNTED = -100  # the class that torch's cross-entropy leaves out
 UNITS = 4  # of each stage, with their patches
 PATCHES = 6
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """images [N, C, H, W], as the network takes them; targets: classes [N]; crops [N, H, W, C]. seed: of all draws."""
+    """images [N, C, H, W], as the network takes them; crops [N, H, W, C]. seed: of all draws.
 
-    net: Net
+    targets int64: classes [N], or of each pixel [N, h, w] as the logits of a segmenter, UNCOUNTED where it is void.
+    """
+
+    net: Network
     images: Tensor
     targets: Tensor
     crops: Images
     seed: int
     progress: Progress
+
+    @property
+    def rows(self) -> nn.Module:
+        """The network with one row of outputs for each image: of a segmenter the means of its logits."""
+        return RegionMeans(self.net) if isinstance(self.net, Segmenter) else self.net
 
 
 Facts = dict[str, Any]
@@ -71,14 +85,15 @@ def inspect_net(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Facts:
-    """Facts about a trained classifier, as JSON values, and a page with its figures.
+    """Facts about a trained classifier or segmenter, as JSON values, and a page with its figures.
 
     model: a model file, a run folder, a name with published weights, or a net file, which has no weights and is
     given design advice alone. Without images: first-layer filters, norms of all filters, and design advice.
     data: labelled images, as for `striate.train`; of their held-out part up to 200 are used. parts: what is done with
     them, of "patches", "lesions", "responses", "paths", "gradients" and "surface"; by default all that the network
-    allows. out: the page, HTML. png: a folder for the figures that are pictures.
-    Raises RequestError for a model that is no classifier, parts without data, an unknown part, or one that is asked for
+    allows, and lesions and paths of classifiers alone. out: the page, HTML. png: a folder for the figures that are
+    pictures.
+    Raises RequestError for a model of another kind, parts without data, an unknown part, or one that is asked for
     and needs blocks that the network does not have.
     """
     for part in parts or ():
@@ -89,15 +104,19 @@ def inspect_net(
     if is_net_file(os.fspath(model)):
         return _untrained(os.fspath(model), data, out)
     opened, progress = open_model(model), progress or Progress()
-    if not opened.task.one_class:
-        raise RequestError(f"a classifier is inspected, and {os.fspath(model)!r} is a model of {opened.task.kind}")
-    net = net_of(opened)
+    if not (opened.task.one_class or opened.task.masks):
+        raise RequestError(
+            f"a classifier or segmenter is inspected, and {os.fspath(model)!r} is a model of {opened.task.kind}"
+        )
+    if opened.task.masks and (others := [part for part in parts or () if part in OF_CLASSES]):
+        raise RequestError(f"{', '.join(others)}: of a classifier alone, and {opened.net} is a segmenter")
+    net = network_of(opened)
     found: Facts = {"model": os.fspath(model), "net": opened.net, "images": 0} | _without_images(net, opened)
     sample = None
     if data is not None:
         sample = _sample(net, opened, data, seed, progress)
         found["images"] = len(sample.images)
-        for part in parts or PARTS:
+        for part in parts or (part for part in PARTS if not (opened.task.masks and part in OF_CLASSES)):
             found |= _part(part, sample, asked=parts is not None)
     shown = pictures(found, _tiles(net, opened), None if sample is None else sample.crops)
     if png is not None:
@@ -119,7 +138,7 @@ def _untrained(path: str, data: Data | None, out: str | os.PathLike[str] | None)
     return found
 
 
-def _without_images(net: Net, model: Model) -> Facts:
+def _without_images(net: Network, model: Model) -> Facts:
     norms = filter_norms(net)
     height, width = model.pixels.height, model.pixels.width
     return {
@@ -132,7 +151,7 @@ def _without_images(net: Net, model: Model) -> Facts:
     }  # fmt: skip
 
 
-def _tiles(net: Net, model: Model) -> Images | None:
+def _tiles(net: Network, model: Model) -> Images | None:
     """The first layer's filters, where it is a convolution of the image."""
     try:
         _, first = first_convolution(net, torch.zeros(1, model.pixels.channels, 1, 1))
@@ -141,7 +160,7 @@ def _tiles(net: Net, model: Model) -> Images | None:
         return None
 
 
-def _sample(net: Net, model: Model, data: Data, seed: int, progress: Progress) -> Sample:
+def _sample(net: Network, model: Model, data: Data, seed: int, progress: Progress) -> Sample:
     """Up to MOST images of the held-out part, drawn with the seed. Raises RequestError where there is none."""
     source = open_source(data)
     index = shared_names(model.task, source)
@@ -153,12 +172,21 @@ def _sample(net: Net, model: Model, data: Data, seed: int, progress: Progress) -
         for looked in look(source, model.pixels, items=[items[place] for place in chosen]):
             if looked.crop is not None:
                 crops.append(looked.crop)
-                targets.append(in_the_models_order(looked.item, source.task, index, model.task))
+                targets.append(_target(looked, model, source.task, index, getattr(net, "stride", 1)))
             bar.advance()
     if not crops:
         raise RequestError(f"no usable image in {source.name!r}")
     stacked = np.stack(crops)
-    return Sample(net, normalised(stacked, model), torch.tensor(targets), stacked, seed, progress)
+    wanted = torch.from_numpy(np.stack(targets).astype(np.int64))
+    return Sample(net, normalised(stacked, model), wanted, stacked, seed, progress)
+
+
+def _target(looked: Looked, model: Model, task: Task, index: dict[int, int], stride: int) -> NDArray[np.int64]:
+    """The class of an image in the model's order; of a segmenter those of the pixels that its logits are of."""
+    if not model.task.masks:
+        return np.array(in_the_models_order(looked.item, task, index, model.task))
+    mask = mask_of(looked, model.pixels, index)[stride // 2 :: stride, stride // 2 :: stride].astype(np.int64)
+    return np.where(mask == VOID, UNCOUNTED, mask)
 
 
 def _part(part: str, sample: Sample, *, asked: bool) -> Facts:
@@ -174,14 +202,14 @@ def _part(part: str, sample: Sample, *, asked: bool) -> Facts:
 def _patches(sample: Sample) -> list[Facts]:
     """Of each stage that has fields in the image, the first units and what excites them most."""
     found = []
-    channels = {name: made.shape[1] for name, made in stage_maps(sample.net, sample.images[:1]).items()}
+    channels = {name: made.shape[1] for name, made in stage_maps(sample.rows, sample.images[:1]).items()}
     for stage in sample.net.stages:
         try:
-            field = field_of(sample.net, stage, sample.images.shape[1:])
+            field = field_of(sample.rows, stage, sample.images.shape[1:])
         except RequestError:
             continue  # it sees the whole image, or gives no map
         units = list(range(min(UNITS, channels.get(stage, UNITS))))
-        best = exciting_patches(sample.net, stage, sample.images, units, top=PATCHES, progress=sample.progress)
+        best = exciting_patches(sample.rows, stage, sample.images, units, top=PATCHES, progress=sample.progress)
         rows = [
             [patch._asdict() | {"box": list(patch.box), "position": list(patch.position)} for patch in patches]
             for patches in best
@@ -205,7 +233,7 @@ def _lesions(sample: Sample) -> Facts:
 
 
 def _responses(sample: Sample) -> Facts:
-    return {"deviations": branch_responses(sample.net, sample.images[: MOST // 2])}
+    return {"deviations": branch_responses(sample.rows, sample.images[: MOST // 2])}
 
 
 def _paths(sample: Sample) -> Facts:
@@ -239,3 +267,5 @@ PARTS: dict[str, Callable[[Sample], Any]] = {
     "gradients": _gradients,
     "surface": _surface,
 }
+
+OF_CLASSES = ("lesions", "paths")  # parts that need one class for each image

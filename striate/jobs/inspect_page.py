@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from striate.inspect.sensitivity import ENOUGH
 from striate.jobs.inspect import BARS, ImageInspection, Inspection, rounded_up
 from striate.jobs.inspect_checks import checks
+from striate.jobs.inspect_masks import mask_blocks, mask_pictures
 from striate.jobs.outputs import write_png
 from striate.report.maps import overlay
 from striate.report.page import render
@@ -56,10 +57,12 @@ def page(done: Inspection) -> str:
     task = done.predictor.model.task
     first, scales = done.images[0], _scales(done)
     sections = tuple(_section(done, one, place, scales) for place, one in enumerate(done.images))
-    answer = task.answer(first.predictions)
+    answer = first.answer
     several = len(done.images) > 1
     title = counted(len(done.images), "image") if several else answer.label
     share = answer.confidence
+    if first.masks is not None:
+        title, share = (title if several else task.names[first.masks.explained]), first.masks.share
     value = number(len(done.images)) if several else percent(share) if np.isfinite(share) else answer.label
     steps = [_step(done, one, place) for place, one in enumerate(done.images)]
     model = done.predictor.model.net
@@ -77,7 +80,7 @@ def page(done: Inspection) -> str:
 
 def _step(done: Inspection, one: ImageInspection, place: int) -> Step:
     failed = [check for check in checks(one.trust) if not check.passed] if one.trust else []
-    answer = done.predictor.model.task.answer(one.predictions).label
+    answer = one.answer.label
     why = f"Read the map with care: {failed[0].failure}." if failed else "The map passes its checks."
     if one.trust is None:
         why = "Its maps, and what each stage makes of it."
@@ -94,7 +97,8 @@ def _facts(done: Inspection) -> tuple[Fact, ...]:
     if maps is not None:
         exact = "exact: its mean plus the bias is the output" if maps.exact else "not exact: what follows is not linear"
         found.append(Fact("Class map", KINDS[maps.kind], exact))
-        found.append(Fact("Offset", _offset(done), "of the map from an object, at five places"))
+        if done.images[0].masks is None:
+            found.append(Fact("Offset", _offset(done), "of the map from an object, at five places"))
     if done.bfloat16:
         found.append(Fact("Precision", "bfloat16", f"of {', '.join(done.bfloat16)}; all else in float32"))
     return tuple(found)
@@ -137,13 +141,11 @@ def _added(one: ImageInspection) -> NDArray[np.float32]:
 
 
 def _section(done: Inspection, one: ImageInspection, place: int, scales: dict[str, ColourScale]) -> Section:
-    task = done.predictor.model.task
     blocks: list[Block] = [*_seen(done, one), *_maps(done, one, scales)]
     if one.trust is not None:
         blocks += _trust(one)
     blocks += [Heading("Stage by stage"), *_stages(one)]
-    title = task.answer(one.predictions).label
-    return Section(_anchor(place), title, tuple(blocks), (Code(one.path),))
+    return Section(_anchor(place), one.answer.label, tuple(blocks), (Code(one.path),))
 
 
 def _seen(done: Inspection, one: ImageInspection) -> list[Block]:
@@ -154,6 +156,8 @@ def _seen(done: Inspection, one: ImageInspection) -> list[Block]:
     blocks: list[Block] = [MapPictures((photo, seen))]
     if not task.wording.names_listed:
         return [*blocks, Text((f"{task.names[0]}: ", Strong(quantity(float(one.predictions[0])))), "large")]
+    if one.masks is not None:
+        blocks += mask_blocks(one.masks, crop, task.names)
     order = np.argsort(-one.logits, kind="stable")[:BARS].tolist()
     order += [one.labelled] if one.labelled is not None and one.labelled not in order else []
     rows = [
@@ -161,7 +165,8 @@ def _seen(done: Inspection, one: ImageInspection) -> list[Block]:
          Bar(float(one.predictions[row])), percent(float(one.predictions[row])), quantity(float(one.logits[row])))
         for row in order
     ]  # fmt: skip
-    columns = (Column(task.wording.one.capitalize()), Column(""), Column("Probability"), Column("Logit"))
+    means = ("Probability", "Logit") if one.masks is None else ("Mean probability", "Mean logit")
+    columns = (Column(task.wording.one.capitalize()), Column(""), *map(Column, means))
     return [*blocks, Table(columns, rows, (task.wording.one, task.wording.many), task.wording.many)]
 
 
@@ -276,7 +281,8 @@ def map_pictures(done: Inspection, folder: Path) -> list[Path]:
     scales = _scales(done)
     written: list[Path] = []
     for place, one in enumerate(done.images, 1):
-        for name, picture in _pictures(done, one, scales):
+        masks = [] if one.masks is None else mask_pictures(one.masks, _crop(one), done.predictor.classes)
+        for name, picture in [*masks, *_pictures(done, one, scales)]:
             slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"{place:02d}-{slug}.png"

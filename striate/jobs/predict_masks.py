@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from striate.data.threads import in_order
 from striate.decoding.decode import Decoded
-from striate.errors import RequestError
+from striate.errors import RequestError, StriateError
+from striate.inference.engine import in_batches
 from striate.inference.image_predictor import decoded_file
 from striate.inference.predictor import Predictor
 from striate.jobs.load import load
@@ -24,6 +27,7 @@ from striate.storage import write_atomically
 from striate.tasks import Answer
 from striate.tasks.pixel_losses import VOID
 from striate.tasks.segmentation_evaluation import colours, overlay
+from striate.tasks.values import DENSE
 
 FULL = 0  # of `decode`: no reduced decoding
 
@@ -59,7 +63,8 @@ def predict_masks(
     """Write a mask for each image file, folders standing for the images in them, into the new or empty folder `out`.
 
     A mask is an indexed PNG as large as its upright image: the value of a pixel is the index of its class in
-    `model.classes`, and the palette has a colour for each. overlays: also write each image with its mask laid over it.
+    `model.classes`, and the palette has a colour for each. Files are decoded on several threads, and predicted DENSE at
+    a time. overlays: also write each image with its mask laid over it.
     Raises RequestError for a model that predicts no masks, or a folder that is not empty.
     """
     progress = progress or Progress()
@@ -68,16 +73,41 @@ def predict_masks(
         raise RequestError(f"the task of this model is {predictor.task.kind!r}: it predicts no masks (--out)")
     folder = require_empty(out, "masks")
     given = image_files(files)
-    failed, masks, taken = list(given.failed), [], set[str]()
-    with progress.bar("Predicting", len(given.paths)) as bar:
-        for path in given.paths:
+    failed, masks, taken = list(given.failed), list[PredictedMask](), set[str]()
+
+    def crop(path: str) -> tuple[str, tuple[_Image, Images] | StriateError]:
+        try:
+            decoded = decoded_file(Path(path), predictor.view.at_least)
+            return path, (_Image(path, upright_size(decoded)), predictor.view.apply(decoded.image))
+        except StriateError as error:
+            return path, error
+
+    def usable() -> Iterator[tuple[_Image, Images]]:
+        for path, found in in_order(crop, given.paths):
             bar.advance()
+            if isinstance(found, StriateError):
+                failed.append((path, str(found)))
+            else:
+                yield found
+
+    with progress.bar("Predicting", len(given.paths)) as bar:
+        for image, logits in in_batches(predictor.embed, usable(), DENSE):
             try:
-                decoded = decoded_file(Path(path), FULL if overlays else predictor.view.at_least)
-                masks.append(_written(predictor, path, decoded, folder, free_name(Path(path).stem, taken), overlays))
+                mask = _most_probable(logits, image.size)
+                name = free_name(Path(image.path).stem, taken)
+                masks.append(_written(predictor, image.path, mask, folder, name, overlays))
             except (RequestError, OSError) as error:
-                failed.append((path, str(error)))
+                failed.append((image.path, str(error)))
+    order = {path: place for place, path in enumerate(given.paths)}
+    failed.sort(key=lambda row: order.get(row[0], -1))  # folders that could not be listed are first
     return PredictedMasks(masks, failed, predictor)
+
+
+class _Image(NamedTuple):
+    """An image file, and width and height of the upright image."""
+
+    path: str
+    size: tuple[int, int]
 
 
 def require_empty(out: str | os.PathLike[str], what: str) -> Path:
@@ -93,10 +123,13 @@ def full_mask(predictor: Predictor, decoded: Decoded) -> Images:
 
     The network's logits are enlarged bilinearly, class by class, and then compared.
     """
-    logits = predictor.embed(predictor.view.apply(decoded.image)[None])[0]
+    return _most_probable(predictor.embed(predictor.view.apply(decoded.image)[None])[0], upright_size(decoded))
+
+
+def _most_probable(logits: NDArray[np.float32], size: tuple[int, int]) -> Images:
     if not np.isfinite(logits).all():
         raise RequestError("the outputs of the model are NaN or infinite: its weights are damaged")
-    return largest(logits, upright_size(decoded))
+    return largest(logits, size)
 
 
 def largest(logits: NDArray[np.float32], size: tuple[int, int]) -> Images:
@@ -116,10 +149,7 @@ def upright_size(decoded: Decoded) -> tuple[int, int]:
     return (width, height) if (shown[0] >= shown[1]) == (width >= height) else (height, width)
 
 
-def _written(
-    predictor: Predictor, path: str, decoded: Decoded, folder: Path, name: str, overlays: bool
-) -> PredictedMask:
-    mask = full_mask(predictor, decoded)
+def _written(predictor: Predictor, path: str, mask: Images, folder: Path, name: str, overlays: bool) -> PredictedMask:
     picture = Image.fromarray(mask, "P")
     picture.putpalette(colours(VOID + 1).tobytes())
     to = folder / f"{name}.png"
@@ -127,7 +157,8 @@ def _written(
     over = None
     if overlays:
         over = folder / "overlays" / f"{name}.png"
-        write_png(over, overlay(np.asarray(decoded.image, np.uint8), mask))
+        whole = decoded_file(Path(path), FULL)  # again: all images of a batch at their full size would be too much
+        write_png(over, overlay(np.asarray(whole.image, np.uint8), mask))
     return PredictedMask(path, to, over, predictor.task.answer(mask))
 
 

@@ -17,6 +17,8 @@ Targets = NDArray[Any]  # of N images, as the loss takes them: [N], [N, outputs]
 Predictions = NDArray[Any]  # of N images: float32 [N, outputs], or masks uint8 [N, H, W]
 MetricFunction = Callable[[Predictions, Targets], float]
 
+DENSE = 16  # images at a time of which every pixel is predicted: the logits of all would not fit into memory
+
 
 @dataclass(frozen=True)
 class Wording:

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from striate.tasks import Task
+from striate.tasks.values import DENSE
 from striate.training.examples import Examples
 from striate.training.training_module import LossFunction
 from striate.training.view import View
-
-_DENSE = 16  # images at a time of which every pixel is predicted
 
 
 class Validation(NamedTuple):
@@ -64,7 +63,7 @@ def _predicted(
 ) -> _Predicted:
     """Batch by batch: of masks, the logits of all images would not fit into memory."""
     task, predictions, targets, losses = view.examples.task, [], [], []
-    for rows in torch.split(torch.arange(len(view.examples)), _DENSE if view.examples.task.dense else batch):
+    for rows in torch.split(torch.arange(len(view.examples)), DENSE if view.examples.task.dense else batch):
         with torch.autocast(view.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             logits = net(view.plain(rows)).float()
         wanted = view.targets(rows)

@@ -1,4 +1,4 @@
-"""The names of ImageNet's, CIFAR's and SVHN's classes, in the order of published networks' outputs."""
+"""The names of ImageNet's, CIFAR's, SVHN's and PASCAL VOC's classes, in the order of published networks' outputs."""
 
 from __future__ import annotations
 
@@ -29,6 +29,14 @@ _FINE_LABELS = """
 CIFAR100 = tuple(_FINE_LABELS.split())
 # Netzer et al. 2011, Reading Digits in Natural Images: ten digits, of which 0 is first in every library's networks.
 SVHN = tuple("0123456789")
+# Everingham et al. 2010, The Pascal Visual Object Classes (VOC) Challenge: the twenty in alphabetical order.
+PASCAL = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
+    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+
+
+OTHERS = {"cifar10": CIFAR10, "cifar100": CIFAR100, "svhn": SVHN, "pascal": PASCAL}
 
 
 def imagenet_classes() -> tuple[ImageNetClass, ...]:
@@ -52,6 +60,6 @@ def class_order(library: str) -> tuple[int, ...]:
 
 
 def class_names(data: str, count: int) -> tuple[str, ...]:
-    """The names of the classes of a data set: "imagenet", "cifar10", "cifar100" or "svhn"; numbers if not `count`."""
-    names = imagenet_names() if data == "imagenet" else {"cifar10": CIFAR10, "cifar100": CIFAR100, "svhn": SVHN}[data]
+    """The names of the classes of a data set, "imagenet" or one of OTHERS; numbers if not `count`."""
+    names = imagenet_names() if data == "imagenet" else OTHERS[data]
     return names if len(names) == count else tuple(f"class {number}" for number in range(count))

@@ -94,5 +94,14 @@ LIBRARIES = {
             "",
             "https://pjreddie.com/media/files/{file}",
         ),
+        Library(
+            "edgenets",
+            "sacmehta/EdgeNets",
+            "https://github.com/sacmehta/EdgeNets/tree/master/model/segmentation/model_zoo/espnetv2 ({file})",
+            "MIT",
+            "MIT",
+            "",
+            "https://github.com/sacmehta/EdgeNets/raw/master/model/segmentation/model_zoo/espnetv2/{file}",
+        ),
     )
 }

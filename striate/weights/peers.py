@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.errors import RequestError, WorkError, unknown
+from striate.nets.catalog import check_classifier
 from striate.pixels import Pixels
 from striate.weights.classes import class_order
 from striate.weights.darknet import NUMBERS, divided
@@ -110,6 +111,12 @@ def published_rows(net: str, library: str) -> tuple[PublishedRow, ...]:
 def sources_of(net: str) -> list[str]:
     """The libraries whose weights a network can import."""
     return [library for library in LIBRARIES if net in offered_nets(library)]
+
+
+def check_offered(net: str) -> None:
+    """Raise RequestError for a network of another kind than classifiers of which no library publishes weights."""
+    if not sources_of(net):
+        check_classifier(net)
 
 
 def library_weights(net: str, library: str) -> Path:

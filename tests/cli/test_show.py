@@ -158,7 +158,7 @@ def test_published_weights_are_listed_with_their_accuracy(cli) -> None:
     licences = {row["library"]: row["licence"] for row in rows if row["library"] not in ("package", "timm", "keras")}
     assert licences == {
         "torchvision": "BSD-3-Clause", "pytorchcv": "MIT", "caffe": "by model", "landscape": "MIT",
-        "akamaster": "BSD-2-Clause", "darknet": "Darknet's",
+        "akamaster": "BSD-2-Clause", "darknet": "Darknet's", "edgenets": "MIT",
     }  # fmt: skip
     vgg = found["vgg16", "keras", "VGG16"]
     assert vgg["licence"] == "CC-BY-4.0" and vgg["top1"] == 71.268

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from striate.data.augment.augmentation import Augmentation
 from striate.data.augment.batch import augment
-from striate.data.augment.moved_boxes import augment_boxes
+from striate.data.augment.moved_boxes import augment_boxes, augment_points
 from striate.errors import RequestError
 from striate.tasks.detection_arrays import BOX, CLASS, collated
 
@@ -81,3 +81,29 @@ def test_what_is_cut_away_has_no_box() -> None:
     assert ((found[..., BOX] >= 0) & (found[..., BOX] <= 1)).all() and (found[..., 7:] == targets[0, 0, 7:]).all()
     with pytest.raises(RequestError, match=r"augment\.elastic"):
         augment_boxes(targets, samples, Augmentation(elastic=3.0), seed=1, epoch=0, across=(64, 80), size=(64, 80))
+
+
+@pytest.mark.parametrize("keys", [*MOVES, {"rotate": 25.0}, {"shear": 15.0, "flip": 0.5}], ids="-".join)
+def test_a_key_point_stays_where_it_was_drawn(keys: dict[str, object]) -> None:
+    generator, seen = np.random.default_rng(3), 0
+    images, points = np.full((6, 3, 64, 80), 40, np.uint8), np.full((6, 2, 2), np.nan, np.float32)
+    for image, place in zip(images, points, strict=True):  # the second point is not known
+        y, x = int(generator.integers(8, 56)), int(generator.integers(8, 72))
+        image[:, y - 3 : y + 3, x - 3 : x + 3] = 250
+        place[0] = x / 80, y / 64
+    chosen, samples, size = Augmentation(**keys), np.arange(6), (48, 60)  # type: ignore[arg-type]
+    for epoch in range(2):
+        moved = augment(torch.from_numpy(images), samples, chosen, seed=1, epoch=epoch, size=size)
+        found = augment_points(
+            torch.from_numpy(points), samples, chosen, seed=1, epoch=epoch, across=(64, 80), size=size
+        )
+        assert found[:, 1].isnan().all()
+        for image, (x, y) in zip(moved, found[:, 0].tolist(), strict=True):
+            rows, columns = torch.where(image.float().mean(0) > 145)
+            if x != x:
+                assert len(rows) < 30  # of a square of 20 to 50 pixels not all is left
+            elif 4 / 60 < x < 56 / 60 and 4 / 48 < y < 44 / 48:
+                seen += 1
+                centre = (float(columns.float().mean()) + 0.5) / 60, (float(rows.float().mean()) + 0.5) / 48
+                assert (x, y) == pytest.approx(centre, abs=1.2 / 48)
+    assert seen >= 4

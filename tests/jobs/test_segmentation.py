@@ -12,8 +12,11 @@ from PIL import Image
 
 from striate import Recipe, RequestError, evaluate, export, load, pack, train
 from striate.errors import Stopped, WorkError
-from striate.jobs.predict_masks import largest, predict_masks
+from striate.inference.image_predictor import decoded_file
+from striate.inference.predictor import Predictor
+from striate.jobs.predict_masks import full_mask, largest, predict_masks
 from striate.jobs.run import Run
+from striate.tasks.values import DENSE
 
 PLAIN = {"train": {"precision": "float32", "compile": "no"}, "inference": {"engine": "torch"}}
 
@@ -115,6 +118,26 @@ def test_masks_are_written_at_the_images_own_size(decoder: Run, tmp_path: Path, 
     assert set(json.loads(out)["masks"][0]["shares"]) == {"background", "foreground"}
     code, _, err = cli("predict", decoder.folder, tmp_path / "a.png", "--out", tmp_path / "masks")
     assert code == 2 and "a new or empty folder" in err
+
+
+def test_masks_in_batches_are_those_of_one_image_after_another(decoder: Run, discs: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for path in sorted((discs / "images").iterdir())[: DENSE + 3]:
+        with Image.open(path) as image:  # as large as it is decoded at a reduced size
+            image.resize((300, 230)).save(tmp_path / "photos" / f"{path.stem}.jpg", quality=95)
+    (tmp_path / "photos" / "i05.jpg").write_bytes(b"no image")
+    given = sorted((tmp_path / "photos").iterdir())
+    found = predict_masks(decoder.folder, given, out=tmp_path / "masks", engine="torch")
+    assert [path for path, _ in found.failed] == [str(tmp_path / "photos" / "i05.jpg")]
+    assert [one.source for one in found.masks] == [str(path) for path in given if path.stem != "i05"]
+    over = predict_masks(decoder.folder, given, out=tmp_path / "over", engine="torch", overlays=True)
+    predictor = load(decoder.folder, engine="torch")
+    assert isinstance(predictor, Predictor)
+    for one, again in zip(found.masks, over.masks, strict=True):
+        single = full_mask(predictor, decoded_file(Path(one.source), predictor.view.at_least))
+        with Image.open(one.mask) as mask, Image.open(again.mask) as same:
+            assert (np.asarray(mask) == single).all() and (np.asarray(same) == single).all()
+        assert again.overlay is not None and again.overlay.is_file()
 
 
 def test_logits_are_enlarged_before_they_are_compared() -> None:

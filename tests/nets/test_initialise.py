@@ -32,6 +32,8 @@ CHECKSUMS = {
     "efficientnet_tiny": 29.53342,
     "enet_encoder_tiny": 10.17552,
     "enet_tiny": 0.76607,
+    "espnetv2_tiny": -73.53778,
+    "farabet_tiny": 6.28103,
     "fcn_lite_tiny": -30.24932,
     "fcos_lite_tiny": -23.89783,
     "fractalnet_tiny": 3.54667,

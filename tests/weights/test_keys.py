@@ -158,7 +158,9 @@ def test_every_published_row_has_rules_and_fits_its_net() -> None:
                 # MobileNets also on images of 128 and 96.
                 assert row.size == entry(net).input_size[0] or 96 <= row.size <= 600
                 assert 0 <= row.top1 < 100
-                unstated = library in ("caffe", "landscape", "darknet") or (library == "keras" and "mobilenet" in net)
+                unstated = library in ("caffe", "landscape", "darknet", "edgenets") or (
+                    library == "keras" and "mobilenet" in net
+                )
                 assert row.digits or unstated or row.file == "model.safetensors"
 
 

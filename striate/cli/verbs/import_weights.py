@@ -147,9 +147,11 @@ def _weights(chosen: argparse.Namespace, classes: list[str] | None) -> Answer:
     else:
         known = "Its checksum matches no known published file; the default preprocessing is used."
     path = done.paths[0]
+    start = chosen.net if chosen.keep else path
+    then = " --out masks" if done.model.task.masks else f", or striate train photos/ --net {start}"
     lines = [
         f"Wrote {' and '.join(map(str, done.paths))}: {done.model.net}, {len(done.model.classes):,} classes.",
         known,
-        f"Next: striate predict {path} PHOTO, or striate train photos/ --net {chosen.net if chosen.keep else path}",
+        f"Next: striate predict {path} PHOTO{then}",
     ]
     return Answer("\n".join(lines), done.as_dict())

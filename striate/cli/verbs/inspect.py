@@ -105,7 +105,11 @@ def _lines(done: Inspection, one: ImageInspection) -> list[str]:
     from striate.jobs.inspect_checks import checks
 
     task = done.predictor.model.task
-    lines = [f"{printable(one.path)}: {task.answer(one.predictions).line}"]
+    lines = [f"{printable(one.path)}: {one.answer.line}"]
+    if one.masks is not None:
+        from striate.jobs.inspect_masks import about
+
+        lines.append(f"  explained is {about(one.masks, printable(task.names[one.masks.explained]))}")
     if one.classes is not None:
         exact = "exact" if one.classes.exact else "not exact: the network is not linear above this layer"
         shape = "x".join(map(str, one.classes.values.shape[1:]))

@@ -1,4 +1,5 @@
-"""Boxes moved with their images: the same windows, flips, shifts, turns and scales as `warp` reads the pixels by."""
+"""Boxes and key points moved with their images: the same windows, flips, shifts, turns and scales as `warp` reads the
+pixels by."""
 
 from __future__ import annotations
 
@@ -45,17 +46,10 @@ def augment_boxes(
     the box around its corners is taken. A box is cut to the picture, and has no class any more where less than
     LEAST_SEEN of it is left. Raises RequestError for elastic displacements, which bend boxes.
     """
-    if chosen.elastic:
-        raise RequestError(ELASTIC)
-    if chosen.fill == "mirror" and chosen.resamples:
-        raise RequestError("augment.fill 'mirror': objects that are mirrored at the border would have no boxes")
-    same_aspect = across[0] * size[1] == across[1] * size[0]
-    if not (chosen.resamples or chosen.shorter_side or chosen.shift or chosen.flip) and fraction == 1 and same_aspect:
+    _check(chosen)
+    if _stays(chosen, across, size, fraction):
         return targets
-    draws = Draws(seed, epoch, samples)
-    moves = draw_moves(draws, chosen, size)
-    windows = draw_windows(draws, chosen, torch.empty(0, 1, *across), size, fraction)
-    x, y = _axes(draws, chosen, moves, windows, size)
+    x, y = _axes_of(chosen, samples, seed, epoch, across, size, fraction)
     boxes = targets[..., BOX].double().cpu().numpy() * np.tile(np.array(across[::-1]), 2)
     moved = _moved(boxes, x, y) + np.tile(np.array(size[::-1]) / 2, 2)
     whole = np.maximum(moved[..., 2:] - moved[..., :2], 0).prod(axis=2)
@@ -65,6 +59,61 @@ def augment_boxes(
     out[..., BOX] = torch.from_numpy(cut / np.tile(np.array(size[::-1]), 2)).to(targets)
     out[..., CLASS].masked_fill_(torch.from_numpy(seen < LEAST_SEEN * whole).to(targets.device), -1.0)
     return out
+
+
+def augment_points(
+    points: Tensor,
+    samples: NDArray[np.integer],
+    chosen: Augmentation,
+    *,
+    seed: int,
+    epoch: int,
+    across: Size,
+    size: Size,
+    fraction: float = 1.0,
+) -> Tensor:
+    """Key points float32 [B, points, 2], x and y as shares of the sides, moved as `augment` moves the images.
+
+    Arguments and errors as of `augment_boxes`. A point that leaves the picture becomes NaN, and NaN, a point that is
+    not known, stays so. A mirrored left eye is still called the left eye: the order of the points is not changed.
+    """
+    _check(chosen)
+    if _stays(chosen, across, size, fraction):
+        return points
+    x, y = _axes_of(chosen, samples, seed, epoch, across, size, fraction)
+    given = points.double().cpu().numpy() * np.array(across[::-1])
+    found = np.stack(_placed(given[..., 0], given[..., 1], x, y), axis=2) / np.array(size[::-1]) + 0.5
+    found[((found < 0) | (found > 1)).any(axis=2)] = np.nan
+    return torch.from_numpy(found).to(points)
+
+
+def _check(chosen: Augmentation) -> None:
+    if chosen.elastic:
+        raise RequestError(ELASTIC)
+    if chosen.fill == "mirror" and chosen.resamples:
+        raise RequestError("augment.fill 'mirror': objects that are mirrored at the border would have no boxes")
+
+
+def _stays(chosen: Augmentation, across: Size, size: Size, fraction: float) -> bool:
+    """Whether shares of the sides are the same in every augmented image."""
+    same_aspect = across[0] * size[1] == across[1] * size[0]
+    moves = chosen.resamples or chosen.shorter_side or chosen.shift or chosen.flip
+    return not moves and fraction == 1 and same_aspect
+
+
+def _axes_of(
+    chosen: Augmentation,
+    samples: NDArray[np.integer],
+    seed: int,
+    epoch: int,
+    across: Size,
+    size: Size,
+    fraction: float,
+) -> tuple[_Axis, _Axis]:
+    draws = Draws(seed, epoch, samples)
+    moves = draw_moves(draws, chosen, size)
+    windows = draw_windows(draws, chosen, torch.empty(0, 1, *across), size, fraction)
+    return _axes(draws, chosen, moves, windows, size)
 
 
 def _axes(draws: Draws, chosen: Augmentation, moves: Moves, windows: Windows, size: Size) -> tuple[_Axis, _Axis]:
@@ -83,10 +132,15 @@ def _axes(draws: Draws, chosen: Augmentation, moves: Moves, windows: Windows, si
 
 def _moved(boxes: Floats, x: _Axis, y: _Axis) -> Floats:
     """Boxes [B, rows, 4] in source pixels -> boxes around their corners, in output pixels from the middle."""
-    determinant = (x.by_x * y.by_y - x.by_y * y.by_x)[:, None, None]
-    corner_x = boxes[..., [0, 2, 2, 0]] - x.offset[:, None, None]
-    corner_y = boxes[..., [1, 1, 3, 3]] - y.offset[:, None, None]
-    a, b, c, d = (values[:, None, None] for values in (x.by_x, x.by_y, y.by_x, y.by_y))
-    across = (d * corner_x - b * corner_y) / determinant
-    down = (a * corner_y - c * corner_x) / determinant
+    count = len(boxes)
+    corners = boxes[..., [0, 2, 2, 0]].reshape(count, -1), boxes[..., [1, 1, 3, 3]].reshape(count, -1)
+    across, down = (values.reshape(*boxes.shape[:2], 4) for values in _placed(*corners, x, y))
     return np.stack([across.min(axis=2), down.min(axis=2), across.max(axis=2), down.max(axis=2)], axis=2)
+
+
+def _placed(source_x: Floats, source_y: Floats, x: _Axis, y: _Axis) -> tuple[Floats, Floats]:
+    """Points [B, points] in source pixels -> in output pixels from the middle: the map of the axes inverted."""
+    determinant = (x.by_x * y.by_y - x.by_y * y.by_x)[:, None]
+    from_x, from_y = source_x - x.offset[:, None], source_y - y.offset[:, None]
+    a, b, c, d = (values[:, None] for values in (x.by_x, x.by_y, y.by_x, y.by_y))
+    return (d * from_x - b * from_y) / determinant, (a * from_y - c * from_x) / determinant

@@ -68,7 +68,7 @@ def train(
     defaults = BOXES if source.task.boxes else MASKS
     given, recipe = recipe.augment, _with_defaults(recipe, defaults, tuned=tuned)
     backbone = pretrained(BACKBONES[plan.net])
-    side = dense_pixels(summary, source.task.net_kind)
+    side = dense_pixels(summary, source.task.net_kind, pretrained=True)
     pixels = dataclasses.replace(side, mean=backbone.pixels.mean, std=backbone.pixels.std)
     prepared = prepare_images(source, pixels, recipe, context, larger=tuned)
     with context.clock.stage("test mirroring"):

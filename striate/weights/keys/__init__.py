@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from striate.tables import table
+from striate.weights.classes import OTHERS
 from striate.weights.fitting import Rename
 
 
@@ -77,7 +78,7 @@ class PublishedRow:
     def data(self) -> str:
         """The data set of the weights: as `striate.weights.classes.class_names` takes it."""
         last = self.arch.rpartition("_")[2]
-        return last if last in ("cifar10", "cifar100", "svhn") else "cifar10" if self.size == 32 else "imagenet"
+        return last if last in OTHERS else "cifar10" if self.size == 32 else "imagenet"
 
     @property
     def digits(self) -> str:
