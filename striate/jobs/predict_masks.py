@@ -96,7 +96,7 @@ def full_mask(predictor: Predictor, decoded: Decoded) -> Images:
     logits = predictor.embed(predictor.view.apply(decoded.image)[None])[0]
     if not np.isfinite(logits).all():
         raise RequestError("the outputs of the model are NaN or infinite: its weights are damaged")
-    return largest(logits, upright_size(decoded))
+    return largest(logits, decoded.upright_size)
 
 
 def largest(logits: NDArray[np.float32], size: tuple[int, int]) -> Images:
@@ -108,12 +108,6 @@ def largest(logits: NDArray[np.float32], size: tuple[int, int]) -> Images:
         larger = wide > best
         best[larger], mask[larger] = wide[larger], place
     return mask
-
-
-def upright_size(decoded: Decoded) -> tuple[int, int]:
-    """Width and height of the upright image, which may be decoded at a reduced size."""
-    (width, height), shown = decoded.size, decoded.image.size
-    return (width, height) if (shown[0] >= shown[1]) == (width >= height) else (height, width)
 
 
 def _written(

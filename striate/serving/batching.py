@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,13 @@ from striate.web.refusals import Refused, overloaded
 SIZES = (1, 8, 32)  # images in a batch, of which the best is measured
 LONG = 0.1  # seconds: the largest size is not tried where it would take longer, so that a server starts soon
 GAIN = 0.95  # a larger batch is taken if an image then takes less than this share of the time
+
+
+class Seen(NamedTuple):
+    """What the predictor gives for an image, and the width and height of the image, upright."""
+
+    row: Row
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +77,7 @@ class Batcher:
         self._running: asyncio.Task[None] | None = None
         self.admitted = 0  # images that are waiting or being predicted
 
-    async def rows(self, contents: Sequence[bytes]) -> list[Row]:
+    async def rows(self, contents: Sequence[bytes]) -> list[Seen]:
         """The predictions for encoded images, in order; see `ImagePredictor.rows`.
 
         Raises Refused for an image that cannot be read, and, at once, if the queue has no room for all of them.
@@ -95,11 +102,11 @@ class Batcher:
         self.admitted += images
         self._metrics.queue(self.name, self.admitted)
 
-    async def _row(self, content: bytes, place: int) -> Row:
+    async def _row(self, content: bytes, place: int) -> Seen:
         """One image decoded, then its row; an image whose client has left is dropped before either."""
         loop, start = asyncio.get_running_loop(), time.perf_counter()
         try:
-            crop = await loop.run_in_executor(self._decoders, self._crop, content)
+            crop, size = await loop.run_in_executor(self._decoders, self._crop, content)
         except UnreadableImage as error:
             status = 413 if error.kind == "bomb" else 400
             raise Refused(status, f"image {place} cannot be used: {error.kind}, {error}") from None
@@ -109,12 +116,13 @@ class Batcher:
         self._waiting.append(waiting)
         if self._running is None:
             self._running = loop.create_task(self._run())
-        return await waiting.found
+        return Seen(await waiting.found, size)
 
-    def _crop(self, content: bytes) -> Images:
+    def _crop(self, content: bytes) -> tuple[Images, tuple[int, int]]:
         view = self.predictor.view
         with at_most(self.limits.pixels):
-            return view.apply(decode(content, at_least=view.at_least).image)
+            found = decode(content, at_least=view.at_least)
+            return view.apply(found.image), found.upright_size
 
     async def _run(self) -> None:
         """Run batches until nobody waits."""
@@ -150,7 +158,7 @@ class Batcher:
                 one.found.set_result(row)
 
 
-async def _all(work: Sequence[Coroutine[Any, Any, Row]]) -> list[Row]:
+async def _all(work: Sequence[Coroutine[Any, Any, Seen]]) -> list[Seen]:
     """The results of coroutines; after the first error the others are cancelled."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:

@@ -36,6 +36,14 @@ IMAGE_BODY: dict[str, Any] = {
         },
     }
 }
+_OBJECT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "label": {"type": "string"},
+        "score": {"type": "number"},
+        "box": {"type": "array", "items": {"type": "number"}, "description": "x1, y1, x2, y2 in pixels."},
+    },
+}
 PREDICTED = _answered(
     "The prediction.",
     {
@@ -46,6 +54,12 @@ PREDICTED = _answered(
             "label": {"type": "string", "description": "The class, the labels or the value."},
             "confidence": {"type": ["number", "null"]},
             "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
+            "caption": {"type": "string", "description": "Of models of captions."},
+            "shares": {"type": "object", "additionalProperties": {"type": "number"}, "description": "Of masks."},
+            "mask": {"type": "string", "format": "byte", "description": "Of masks, with mask=true: a PNG."},
+            "width": {"type": "integer", "description": "Of the upright image, with boxes."},
+            "height": {"type": "integer"},
+            "objects": {"type": "array", "items": _OBJECT, "description": "Of models of boxes."},
             "in_distribution": {"type": "boolean", "description": "Of models with a detector."},
             "distance": {"type": "number"},
         },
