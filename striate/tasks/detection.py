@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -150,8 +149,11 @@ class Detection(Task):
         return Answer(label, math.nan, np.zeros(0, np.float32), found, line + more or "nothing", {"objects": boxes})
 
     def agreement(self, reference: Predictions, other: Predictions, *, ties: float = 0.0) -> Agreement:
-        """The share of images with the same objects within SAME; the largest difference of a score or a side."""
-        apart = np.array([_apart(one, two) for one, two in zip(reference, other, strict=True)])
+        """The share of images with the same objects within SAME; the largest difference of a score or a side.
+
+        ties: an object whose score is so close to SHOWN_SCORE may be in one image and not in the other.
+        """
+        apart = np.array([_apart(one, two, ties) for one, two in zip(reference, other, strict=True)])
         return Agreement(float((apart <= SAME).mean()), float(apart.max(initial=0.0)), "scores and shares of sides")
 
     def report_sections(self, evaluation: DetectionEvaluation, context: ReportContext) -> tuple[Section, ...]:
@@ -163,13 +165,15 @@ class Detection(Task):
         return report.next_steps(evaluation, context)
 
 
-def _apart(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """The largest difference of two images' objects; 1 for other numbers of objects of a class."""
-    a, b = shown(one, SHOWN_SCORE), shown(other, SHOWN_SCORE)
-    if Counter(a[:, FOUND_CLASS].tolist()) != Counter(b[:, FOUND_CLASS].tolist()):
-        return 1.0
-    if not len(a):
+def _apart(one: NDArray[Any], other: NDArray[Any], ties: float) -> float:
+    """The largest difference of two images' objects; 1 where one of them has no counterpart of its class."""
+    return max(_missed(one, other, ties), _missed(other, one, ties))
+
+
+def _missed(one: NDArray[Any], other: NDArray[Any], ties: float) -> float:
+    sure, there = shown(one, SHOWN_SCORE + ties), shown(other, SHOWN_SCORE - ties)
+    if not len(sure):
         return 0.0
     # Each object against the nearest of the other image: their order may differ where scores are close.
-    gaps = np.abs(a[:, None] - b[None]).max(axis=2)
-    return float(min(1.0, gaps.min(axis=1).max()))
+    gaps = np.abs(sure[:, None] - there[None]).max(axis=2)
+    return float(min(1.0, gaps.min(axis=1, initial=1.0).max()))
