@@ -59,7 +59,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/first_light.py $(PEERS)
 
 # Holds our networks' answers against torchvision's, timm's, pytorchcv's and Keras's, and the maps of striate inspect against
-# captum's and grad-cam's; these libraries are in an environment of their own.
+# captum's and grad-cam's, and the parts of detectors against torchvision's; these libraries are in an environment of their own.
 # PEER_WHEELS="--no-index --find-links FOLDER" installs without a network.
 PEERS_VENV ?= $(VENV)/peers
 PEERS_BIN := $(PEERS_VENV)/bin
@@ -73,6 +73,7 @@ $(PEERS_VENV)/installed: benchmarks/peers/requirements.txt benchmarks/peers/libr
 peers: $(PEERS_VENV)/installed
 	PYTHONPATH=$(CURDIR) $(PEERS_BIN)/python benchmarks/parity.py
 	PYTHONPATH=$(CURDIR) $(PEERS_BIN)/python benchmarks/inspect_peers.py
+	PYTHONPATH=$(CURDIR) $(PEERS_BIN)/python benchmarks/detection_peers.py
 
 clean:
 	rm -rf $(VENV) demo build docs/_build *.egg-info
