@@ -59,8 +59,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/first_light.py $(PEERS)
 
 # Holds our networks' answers against torchvision's, timm's, pytorchcv's and Keras's, and the maps of striate inspect against
-# captum's and grad-cam's, and our decoder of masks against segmentation_models_pytorch's (which needs the test data); these
-# libraries are in an environment of their own.
+# captum's and grad-cam's, our decoder of masks against segmentation_models_pytorch's (which needs the test data), and the parts of
+# detectors against torchvision's; these libraries are in an environment of their own.
 # PEER_WHEELS="--no-index --find-links FOLDER" installs without a network.
 PEERS_VENV ?= $(VENV)/peers
 PEERS_BIN := $(PEERS_VENV)/bin
@@ -75,6 +75,7 @@ peers: $(PEERS_VENV)/installed frameworks
 	PYTHONPATH=$(CURDIR) $(PEERS_BIN)/python benchmarks/parity.py
 	PYTHONPATH=$(CURDIR) $(PEERS_BIN)/python benchmarks/inspect_peers.py
 	PYTHONPATH=$(CURDIR) $(PEERS_BIN)/python benchmarks/segmentation_peers.py
+	PYTHONPATH=$(CURDIR) $(PEERS_BIN)/python benchmarks/detection_peers.py
 
 # Lets the frameworks run the files that are exported to them: TensorFlow, Keras, LiteRT and OpenCV in one environment, MXNet,
 # which needs Python 3.11 or older, in another, TensorFlow.js in a folder of Node. What cannot be installed is recorded as such.

@@ -1,4 +1,4 @@
-"""Measure captioning: python benchmarks/captioning.py [NET ...]
+"""Measure captioning: python benchmarks/captioning.py [NET[+STRATEGY] ...], such as nic_lite0+finetune
 
 flickr8k_500: 500 photographs with 5 captions each, a fifth held out, split by photograph. Each net is trained with
 three seeds (which split, start and order depend on), as `striate train DATA --net NET` does, and stands beside captions
@@ -30,7 +30,8 @@ def trained(net: str, seed: int, folder: Path) -> dict[str, Any]:
     from striate.jobs.train import train
     from striate.recipe import Recipe
 
-    chosen = Recipe().updated({"seed": seed, "net.name": net})
+    name, _, strategy = net.partition("+")
+    chosen = Recipe().updated({"seed": seed, "net.name": name, **({"strategy": strategy} if strategy else {})})
     run = train(DATA / "flickr8k_500", out=folder / f"{net}-{seed}", recipe=chosen)
     print(net, seed, *run.evaluation.lines(), sep="\n  ", flush=True)
     return run.metrics
@@ -44,7 +45,7 @@ def measured(net: str, folder: Path) -> dict[str, object]:
     return {
         "what": f"captioning, flickr8k_500, {net}",
         "n": len(SEEDS),
-        "command": f"striate train flickr8k_500 --net {net} --set seed=SEED",
+        "command": f"striate train flickr8k_500 --net {net.replace('+', ' --strategy ')} --set seed=SEED",
         "images": [500 - runs[0]["total"], runs[0]["total"]],
         "references": runs[0]["references"],
         "tokeniser": runs[0]["tokeniser"],

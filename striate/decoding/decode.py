@@ -37,6 +37,12 @@ class Decoded:
     notes: tuple[str, ...]
     mask: Image.Image | None = None
 
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Width and height of the upright image at its full size: `image` may be decoded at a reduced one."""
+        (width, height), shown = self.size, self.image.size
+        return (width, height) if (shown[0] >= shown[1]) == (width >= height) else (height, width)
+
 
 def decode(content: bytes, *, at_least: int = 0) -> Decoded:
     """Decode image bytes to upright 8-bit RGB. Raises UnreadableImage with the reason.

@@ -15,6 +15,8 @@ import torch
 from onnx import TensorProto, compose, helper, numpy_helper
 
 from striate.inference.backbones import backbone_of
+from striate.interop.box_layers import BoxLayers
+from striate.interop.box_onnx import append_onnx
 from striate.interop.output_layers import OutputLayers, Top, distance_factors, output_names, properties
 from striate.model import Ensemble, Model
 from striate.pixels import LUMA, Pixels
@@ -30,6 +32,8 @@ def onnx_graph(model: Model, backbone: onnx.ModelProto | None = None) -> onnx.Mo
     network = _network(model) if backbone is None else _topped(backbone, model)
     front = _Front(model.pixels).model(network)
     whole = compose.merge_models(front, network, io_map=[("prepared", "pixels")])
+    if model.task.boxes:
+        append_onnx(whole.graph, model)
     whole.producer_name = "striate"
     helper.set_model_props(whole, properties(model))
     onnx.checker.check_model(whole)
@@ -89,7 +93,8 @@ def onnx_backbone(model: Model) -> onnx.ModelProto:
 
 
 def _network(model: Model) -> onnx.ModelProto:
-    return _exported(OutputLayers(model).eval(), _crops(model), ["pixels"], output_names(model))
+    layers = BoxLayers(model) if model.task.boxes else OutputLayers(model)
+    return _exported(layers.eval(), _crops(model), ["pixels"], output_names(model))
 
 
 def _topped(backbone: onnx.ModelProto, model: Model) -> onnx.ModelProto:

@@ -17,6 +17,8 @@ import torch
 
 from striate.inference.openvino_engine import convert, converted
 from striate.inference.runtimes import import_openvino
+from striate.interop.box_layers import BoxLayers
+from striate.interop.box_openvino import openvino_boxes
 from striate.interop.output_layers import OutputLayers, Top, distance_factors, output_names, properties
 from striate.model import AnyModel, Ensemble, Model
 from striate.pixels import LUMA, Pixels
@@ -28,7 +30,8 @@ def openvino_graph(model: Model, backbone: Any = None) -> Any:
     backbone: a graph in its place, from uint8 crops to embeddings.
     """
     openvino = import_openvino()
-    graph = convert(OutputLayers(model).eval(), model.pixels) if backbone is None else _topped(backbone, model)
+    layers = BoxLayers(model) if model.task.boxes else OutputLayers(model)
+    graph = convert(layers.eval(), model.pixels) if backbone is None else _topped(backbone, model)
     ops = importlib.import_module("openvino.opset15")
     images = ops.parameter([-1, -1, -1, 3], np.uint8, name="images")
     images.output(0).set_names({"images"})
@@ -36,9 +39,12 @@ def openvino_graph(model: Model, backbone: Any = None) -> Any:
     inside = graph.get_parameters()[0]
     for target in list(inside.output(0).get_target_inputs()):
         target.replace_source_output(prepared.output(0))
-    for output, name in zip(graph.outputs, output_names(model), strict=True):
+    results = graph.get_results()
+    if model.task.boxes:
+        results = openvino_boxes(model, [result.input_value(0) for result in results], images)
+    whole = openvino.Model(results, [images], "striate")
+    for output, name in zip(whole.outputs, output_names(model), strict=True):
         output.set_names({name})
-    whole = openvino.Model(graph.get_results(), [images], "striate")
     for name, value in properties(model).items():
         whole.set_rt_info(value, ["striate", name])
     return whole

@@ -27,7 +27,12 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def output_names(model: AnyModel) -> list[str]:
-    """The graph's outputs: "probabilities" or "numbers", and "distances" for a model with an OOD detector."""
+    """The graph's outputs: "probabilities" or "numbers", and "distances" for a model with an OOD detector.
+
+    Of a detector "boxes", "scores" and "labels".
+    """
+    if model.task.boxes:
+        return ["boxes", "scores", "labels"]
     names = [model.task.output_name]
     return names + (["distances"] if ood_threshold(model) is not None else [])
 

@@ -33,6 +33,7 @@ from striate.pixels import Images, UnreadableImage
 from striate.progress import Progress
 from striate.storage import write_bytes
 from striate.tasks import Task
+from striate.tasks.detection_arrays import MOST, detections_of
 from striate.weights.models import open_any
 
 SUFFIXES = {
@@ -100,8 +101,9 @@ def export(
 
     "onnx" and "openvino" take uint8 RGB images [N, height, width, 3] of any size. The files of the others take images
     that were cropped and resized to the network's size, and `notes` says how. Of a segmenter, the probabilities of each
-    pixel, [N, classes, height, width] at the size of the network's input. The graph is compared with `striate predict`
-    on images of `images` (default: the training data of the model).
+    pixel, [N, classes, height, width] at the size of the network's input. Of a detector, 100 boxes in pixels of
+    the given image with scores and labels, the best first, overlapping ones suppressed. The graph is compared with
+    `striate predict` on images of `images` (default: the training data of the model).
     precision: "float32", or "int8": the backbone, or the whole .tflite file, is quantised, calibrated on labelled
     `images` and checked as by `striate.quantize`. Raises WorkError, and writes nothing, if int8 is refused, if under
     99.5 % of the predictions agree (98 % for int8) or if a probability differs by over 0.02 (any for int8).
@@ -147,9 +149,11 @@ def _check(model: AnyModel, precision: str) -> None:
         raise RequestError("an ensemble is exported in float32, not int8")
     for member in model.members if isinstance(model, Ensemble) else (model,):
         if precision == "int8":
-            member.task.require_vectors("models of masks are exported in float32, not int8")
-        if member.task.boxes or member.task.searched:
-            member.task.require_vectors("boxes and masks are not exported")
+            member.task.require_vectors("models of masks and boxes are exported in float32, not int8")
+        if member.task.searched:
+            raise RequestError(
+                f"captions are not exported ({member.net}): each is found by a search of many passes, a graph is one"
+            )
         if member.classifier:
             raise RequestError(
                 f"the head of the model ({member.net}) is {IN_WORDS.get(member.classifier, member.classifier)}, which "
@@ -188,10 +192,12 @@ def _check_format(model: AnyModel, to: str, precision: str) -> None:
         raise RequestError(f"an ensemble is exported to onnx or openvino, not to {to}")
     if precision != "float32" and to != "tflite":
         raise RequestError(f"int8 is exported to onnx, openvino or tflite, not to {to}")
-    model.task.require_vectors(f"masks are exported to onnx or openvino, not to {to}")
+    model.task.require_vectors(f"masks and boxes are exported to onnx or openvino, not to {to}")
 
 
 def _outputs(model: AnyModel, to: str) -> tuple[str, ...]:
+    if model.task.boxes:
+        return f"boxes [N, {MOST}, 4]", f"scores [N, {MOST}]", f"labels [N, {MOST}]"
     size = [f"{model.pixels.height}, {model.pixels.width}"] if isinstance(model, Model) and model.task.dense else []
     first = f"{model.task.output_name} [N, {', '.join([str(model.task.outputs), *size])}]"
     members = model.members if isinstance(model, Ensemble) else (model,)
@@ -278,7 +284,9 @@ def _compare(
             for scale in scales:
                 reference, given = (seen, whole) if scale == 1 else (_scaled(whole, scale),) * 2
                 outputs = graph(np.array(given)[None])
-                if predictor.task.dense:  # compared as masks: the probabilities of all images would fill the memory
+                if predictor.task.boxes:
+                    outputs = [detections_of(outputs, given.height, given.width)]
+                elif predictor.task.dense:  # compared as masks: the probabilities of all would fill the memory
                     outputs[0] = predictor.task.predictions(outputs[0])
                 found.append([output[0] for output in outputs])
                 expected.append(wanted(predictor.view.apply(reference)[None])[: len(found[-1])])

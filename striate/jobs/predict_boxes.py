@@ -5,38 +5,31 @@ from __future__ import annotations
 import csv as tables
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from striate.data.threads import in_order
-from striate.decoding.decode import Decoded
 from striate.errors import RequestError, StriateError
 from striate.inference.image_predictor import decoded_file
 from striate.inference.predictor import Predictor
-from striate.jobs.load import load
+from striate.jobs.load import load_calibrated
 from striate.jobs.outputs import require_outside, same_file, write_png
-from striate.jobs.predict import image_files
-from striate.jobs.predict_masks import FULL, free_name, require_empty, upright_size
-from striate.progress import Progress
+from striate.jobs.predict import FEW, image_files
+from striate.jobs.predict_masks import FULL, free_name, require_empty
+from striate.pixels import Images
+from striate.progress import Progress, Step
 from striate.storage import write_text
 from striate.tasks.box_pictures import Drawn, draw_boxes
-from striate.tasks.detection_arrays import FOUND_BOX, FOUND_CLASS, SCORE, shown
 from striate.tasks.detection_evaluation import SHOWN_SCORE
+from striate.tasks.found_objects import FoundObject, found_objects
+from striate.tasks.values import DENSE
 
 COLUMNS = ("path", "label", "score", "x1", "y1", "x2", "y2", "error")
-
-
-@dataclass(frozen=True)
-class FoundObject:
-    """An object: its class by name and index, its score from 0 to 1, its box x1, y1, x2, y2 in pixels."""
-
-    label: str
-    place: int
-    score: float
-    box: tuple[float, float, float, float]
+HELD = 64_000_000  # pixels of pictures that wait to be drawn into
 
 
 @dataclass(frozen=True)
@@ -47,6 +40,16 @@ class PredictedBoxes:
     size: tuple[int, int]
     objects: tuple[FoundObject, ...]
     picture: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """A file that was read: the network's input, the size of the upright image, and the image to draw into."""
+
+    path: str
+    crop: Images
+    size: tuple[int, int]
+    image: Image.Image | None
 
 
 @dataclass(frozen=True)
@@ -76,60 +79,67 @@ def predict_boxes(
     progress = progress or Progress()
     if not 0 <= score <= 1:
         raise RequestError(f"--score is from 0 to 1, not {score:g}")
-    predictor = load(model, engine=engine)
+    given = image_files(files)
+    many = len(given.paths) > FEW
+    predictor = load_calibrated(model, engine=engine, precision="auto", calibrate=None, progress=progress, many=many)
     if not isinstance(predictor, Predictor) or not predictor.task.boxes:
         raise RequestError(f"the task of this model is {predictor.task.kind!r}: it predicts no boxes")
     folder = require_empty(out, "pictures") if out is not None else None
-    given = image_files(files)
     if csv is not None:
         if any(same_file(Path(csv), Path(path)) for path in (*given.paths, model)):
             raise RequestError(f"{str(csv)!r} is an input, and is not overwritten; name another file")
         require_outside(Path(csv), [Path(model)])
     failed, images, taken = list(given.failed), [], set[str]()
 
-    def decoded(path: str) -> tuple[str, Decoded | StriateError]:
+    def read(path: str) -> _Read | tuple[str, str]:
         try:
-            return path, decoded_file(Path(path), FULL if folder else predictor.view.at_least)
+            found = decoded_file(Path(path), FULL if folder else predictor.view.at_least)
         except StriateError as error:
-            return path, error
+            return path, str(error)
+        crop = predictor.view.apply(found.image)
+        return _Read(path, crop, found.upright_size, found.image if folder else None)
 
     with progress.bar("Predicting", len(given.paths)) as bar:
-        for path, found in in_order(decoded, given.paths):
-            bar.advance()
-            if isinstance(found, StriateError):
-                failed.append((path, str(found)))
-                continue
-            objects = found_objects(predictor, found, score)
-            to = folder / f"{free_name(Path(path).stem, taken)}.png" if folder else None
-            if to is not None:
-                write_png(to, drawn(found, objects))
-            images.append(PredictedBoxes(path, upright_size(found), objects, to))
+        for batch in _batches(in_order(read, given.paths), failed, bar):
+            rows = predictor.predictions(np.stack([one.crop for one in batch]))
+            for one, row in zip(batch, rows, strict=True):
+                objects, to = found_objects(row, one.size, predictor.classes, score), None
+                if folder and one.image is not None:
+                    to = folder / f"{free_name(Path(one.path).stem, taken)}.png"
+                    write_png(to, drawn(one.image, one.size, objects))
+                images.append(PredictedBoxes(one.path, one.size, objects, to))
     if csv is not None:
         write_text(Path(csv), boxes_csv(images, failed))
     return BoxPredictions(images, failed, predictor)
 
 
-def found_objects(predictor: Predictor, decoded: Decoded, score: float = SHOWN_SCORE) -> tuple[FoundObject, ...]:
-    """The objects in a decoded image, in pixels of the upright image. Raises RequestError for outputs that are NaN."""
-    rows = predictor.predictions(predictor.view.apply(decoded.image)[None])[0]
-    across = np.tile(np.array(upright_size(decoded), np.float64), 2)
-    found = []
-    for row in shown(rows, score):
-        x1, y1, x2, y2 = (row[FOUND_BOX] * across).tolist()
-        place = int(row[FOUND_CLASS])
-        found.append(FoundObject(predictor.classes[place], place, float(row[SCORE]), (x1, y1, x2, y2)))
-    return tuple(found)
+def _batches(
+    found: Iterable[_Read | tuple[str, str]], failed: list[tuple[str, str]], bar: Step
+) -> Iterator[list[_Read]]:
+    """Images to predict together; those that could not be read go to `failed`. Pictures to draw into are held back."""
+    batch, held = list[_Read](), 0
+    for one in found:
+        bar.advance()
+        if isinstance(one, tuple):
+            failed.append(one)
+            continue
+        batch.append(one)
+        held += one.image.width * one.image.height if one.image else 0
+        if len(batch) == DENSE or held > HELD:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
 
 
-def drawn(decoded: Decoded, objects: Sequence[FoundObject]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """The decoded image with its objects: uint8 [H, W, 3]."""
-    image = np.asarray(decoded.image, np.uint8)
-    scale = image.shape[1] / upright_size(decoded)[0]
+def drawn(image: Image.Image, size: tuple[int, int], objects: Sequence[FoundObject]) -> Images:
+    """An upright image with its objects, whose boxes are in an image of `size`: uint8 [H, W, 3]."""
+    scale = image.width / size[0]
     boxes = []
     for one in objects:
         x1, y1, x2, y2 = (value * scale for value in one.box)
         boxes.append(Drawn((x1, y1, x2, y2), one.place, f"{one.label} {one.score:.2f}"))
-    return draw_boxes(image, boxes)
+    return draw_boxes(np.asarray(image, np.uint8), boxes)
 
 
 def boxes_csv(images: Sequence[PredictedBoxes], failed: Sequence[tuple[str, str]]) -> str:

@@ -78,7 +78,7 @@ def predict_masks(
     def crop(path: str) -> tuple[str, tuple[_Image, Images] | StriateError]:
         try:
             decoded = decoded_file(Path(path), predictor.view.at_least)
-            return path, (_Image(path, upright_size(decoded)), predictor.view.apply(decoded.image))
+            return path, (_Image(path, decoded.upright_size), predictor.view.apply(decoded.image))
         except StriateError as error:
             return path, error
 
@@ -123,7 +123,7 @@ def full_mask(predictor: Predictor, decoded: Decoded) -> Images:
 
     The network's logits are enlarged bilinearly, class by class, and then compared.
     """
-    return _most_probable(predictor.embed(predictor.view.apply(decoded.image)[None])[0], upright_size(decoded))
+    return _most_probable(predictor.embed(predictor.view.apply(decoded.image)[None])[0], decoded.upright_size)
 
 
 def _most_probable(logits: NDArray[np.float32], size: tuple[int, int]) -> Images:
@@ -141,12 +141,6 @@ def largest(logits: NDArray[np.float32], size: tuple[int, int]) -> Images:
         larger = wide > best
         best[larger], mask[larger] = wide[larger], place
     return mask
-
-
-def upright_size(decoded: Decoded) -> tuple[int, int]:
-    """Width and height of the upright image, which may be decoded at a reduced size."""
-    (width, height), shown = decoded.size, decoded.image.size
-    return (width, height) if (shown[0] >= shown[1]) == (width >= height) else (height, width)
 
 
 def _written(predictor: Predictor, path: str, mask: Images, folder: Path, name: str, overlays: bool) -> PredictedMask:

@@ -12,9 +12,16 @@ State = tuple[Tensor, ...]  # each [N, ...]
 NextWord = Callable[[Tensor, State], tuple[Tensor, State]]
 
 
-@torch.no_grad()
 def beam_search(step: NextWord, state: State, *, limit: int, beam: int = 1, end: int = 0) -> tuple[Tensor, Tensor]:
-    """The most probable words, int64 [N, limit], filled up with `end`, and the logarithm of their probability [N].
+    """The most probable words, int64 [N, limit], and the logarithm of their probability [N]: see `beam_candidates`."""
+    words, scores = beam_candidates(step, state, limit=limit, beam=beam, end=end)
+    return words[:, 0], scores[:, 0]
+
+
+@torch.no_grad()
+def beam_candidates(step: NextWord, state: State, *, limit: int, beam: int = 1, end: int = 0) -> tuple[Tensor, Tensor]:
+    """The sequences in the beam at the end, the most probable first: int64 [N, beam, limit], filled up with `end`, and
+    the logarithms of their probabilities [N, beam]; -inf where there are fewer sequences than the beam is wide.
 
     state: before the first word, each tensor [N, ...]. `end` is the word that begins a sequence, and that ends it: then
     nothing is added. beam: sequences that are kept after each word; 1 takes the most probable word each time. A beam
@@ -41,4 +48,4 @@ def beam_search(step: NextWord, state: State, *, limit: int, beam: int = 1, end:
         last = (chosen % vocabulary).flatten()
         state = tuple(one[kept] for one in state)
         words, done = torch.cat([words[kept], last.unsqueeze(1)], 1), done[kept] | (last == end)
-    return words.view(count, beam, limit)[:, 0], scores[:, 0]
+    return words.view(count, beam, limit), scores

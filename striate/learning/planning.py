@@ -252,13 +252,15 @@ CAPTIONERS = dict.fromkeys(("nic_lite0", "show_attend_tell_lite0"), DEFAULT_BACK
 
 def _for_captioners(seen: DataSummary, strategy: str, net: str) -> Plan:
     chosen = net or next(iter(CAPTIONERS))
-    if strategy in ("scratch", "finetune", "best"):
+    if strategy == "scratch":
         raise RequestError(
-            f"strategy {strategy!r}: captions are learned on the maps of a frozen pretrained network; leave the "
-            "strategy out, or give 'features'"
+            "strategy 'scratch': captions are learned on the maps of a pretrained network; leave the strategy out, or "
+            "give 'features' or 'finetune'"
         )
     if chosen not in CAPTIONERS:
         raise RequestError(f"captions are learned by {' or '.join(CAPTIONERS)}, not {chosen!r}")
+    if strategy in ("finetune", "best"):
+        return Plan("finetune", chosen, "requested" if strategy == "finetune" else "requested by best")
     why = "requested" if strategy in STRATEGIES else f"an LSTM on the maps of {CAPTIONERS[chosen]}, which stays frozen"
     return Plan("features", chosen, why)
 

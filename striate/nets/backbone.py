@@ -118,3 +118,7 @@ class CaptionSearch(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Numbers of words."""
         return self.net.caption(self.normalise(images)).float()
+
+    def candidates(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """All captions in the beam: see `Captioner.candidates`."""
+        return self.net.candidates(self.normalise(images))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import RequestError
-from striate.layers.beam import beam_search
+from striate.layers.beam import beam_candidates
 from striate.nets.base import Network, under_tracer
 
 
@@ -186,6 +186,10 @@ class Captioner(Network):
 
     def caption(self, x: Tensor) -> Tensor:
         """Images -> the words of the most probable caption that the beam search finds: int64 [N, limit]."""
+        return self.candidates(x)[0][:, 0]
+
+    def candidates(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Images -> all captions in the beam, the most probable first: see `beam_candidates`."""
 
         def known(words: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
             logits, state = self.head.step(words, state)
@@ -194,4 +198,4 @@ class Captioner(Network):
             return logits, state
 
         maps = self.features(x)
-        return beam_search(known, self.head.start(maps), limit=self.head.limit, beam=self.beam)[0]
+        return beam_candidates(known, self.head.start(maps), limit=self.head.limit, beam=self.beam)

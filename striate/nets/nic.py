@@ -142,7 +142,7 @@ VARIANTS = {
     ),
 }
 
-# Deviations: the paper's image network is GoogLeNet with batch normalisation; here it is EfficientNet-Lite, frozen. Its
+# Deviations: the paper's image network is GoogLeNet with batch normalisation; here EfficientNet-Lite, first frozen. Its
 # vector is standardised by batch normalisation. The word that ends a caption also begins it. nic_lite0 has half the
 # paper's units, for training in minutes on a processor; the options units=512 and embedding=512 are the paper's. The
 # paper searches with a beam of 20, the authors' later report (2016, arXiv:1609.06647) with 3, as here. LSTM biases: one

@@ -6,20 +6,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from striate.errors import shown
-from striate.inference.image_predictor import ImagePredictor, Prediction, Row
-from striate.serving import protocol, schemas
-from striate.serving.batching import Batcher
+from striate.serving import outputs, protocol, schemas
+from striate.serving.asked import asked_of
+from striate.serving.batching import Batcher, Seen
 from striate.serving.metrics import Metrics
 from striate.serving.page import POLICY, page
 from striate.storage import json_text
-from striate.tasks.values import ranked_probabilities
 from striate.web.bodies import Bodies, Gone
 from striate.web.refusals import REFUSED, Refused
 
@@ -44,7 +41,7 @@ class Service:
             raise Refused(404, f"there is no model of that name; there are {', '.join(self._by_name)}")
         return found
 
-    async def rows(self, request: Request, batcher: Batcher, images: Sequence[bytes]) -> list[Row]:
+    async def rows(self, request: Request, batcher: Batcher, images: Sequence[bytes]) -> list[Seen]:
         """The batcher's rows, unless the client leaves before: its images are then dropped."""
         work = asyncio.ensure_future(batcher.rows(images))
         gone = asyncio.ensure_future(_gone(request))
@@ -86,34 +83,15 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
     @app.post("/predict", openapi_extra=schemas.PREDICT, responses=schemas.PREDICTED, tags=["prediction"])
     async def predict(request: Request) -> Response:
         """Predict one image: the body is the image file, such as a JPEG or PNG."""
-        top, model = _top(request.query_params.get("top")), request.query_params.get("model")
+        asked = asked_of(request.query_params)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind in _FORMS:
             raise Refused(415, "the body is the image itself, no form: curl --data-binary @FILE", close=True)
-        batcher = service.batcher(model)
+        batcher = service.batcher(asked.model)
         async with service.bodies.body(request.headers, request.receive) as content:
-            (row,) = await service.rows(request, batcher, [content])
-        found = batcher.predictor.prediction("the image", row)
-        return _json({"model": batcher.name, **facts(batcher.predictor, found, top)})
-
-
-def _top(given: str | None) -> int | None:
-    """The parameter `top`. Raises Refused for what is no number of classes."""
-    if given is None:
-        return None
-    if not (given.isascii() and given.isdecimal() and 1 <= int(given[:20]) <= schemas.MOST_TOP):
-        raise Refused(400, f"top is from 1 to {schemas.MOST_TOP:,}, not {shown(given, 40)}")
-    return int(given)
-
-
-def facts(predictor: ImagePredictor, found: Prediction, top: int | None) -> dict[str, Any]:
-    """A prediction as `striate predict --json` tells it; `top`: with the probabilities of so many names only."""
-    told: dict[str, Any] = {"label": found.label, **found.answer.facts}
-    if top is not None and len(found.probabilities):
-        told["probabilities"] = dict(ranked_probabilities(predictor.classes, found.probabilities, top))
-    if found.in_distribution is not None:
-        told |= {"in_distribution": found.in_distribution, "distance": found.distance}
-    return told
+            (seen,) = await service.rows(request, batcher, [content])
+        found = batcher.predictor.prediction("the image", seen.row)
+        return _json({"model": batcher.name, **outputs.facts(batcher.predictor, found, seen, asked)})
 
 
 def _add_protocol(app: FastAPI, service: Service) -> None:
@@ -141,10 +119,11 @@ def _add_protocol(app: FastAPI, service: Service) -> None:
         batcher = service.batcher(model)
         async with service.bodies.body(request.headers, request.receive) as content:
             asked = protocol.parse(content, request.headers.get(protocol.LENGTH_HEADER))
-            rows = await service.rows(request, batcher, asked.images)
-        found = [batcher.predictor.prediction(f"image {place}", row) for place, row in enumerate(rows)]
-        values = np.stack([row for row, _ in rows])
-        body, length = protocol.answer(asked, batcher.name, _outputs(batcher.predictor), values, found)
+            seen = await service.rows(request, batcher, asked.images)
+        predictor = batcher.predictor
+        found = [predictor.prediction(f"image {place}", one.row) for place, one in enumerate(seen)]
+        values = outputs.values(predictor, seen, found)
+        body, length = protocol.answer(asked, batcher.name, outputs.outputs(predictor), values, len(seen))
         if length is None:
             return Response(body, media_type="application/json")
         headers = {protocol.LENGTH_HEADER: str(length)}
@@ -176,13 +155,6 @@ def _add_operation(app: FastAPI, service: Service) -> None:
         return _json({"models": [one.name for one in service.batchers], "docs": "docs", "openapi": "openapi.json"})
 
 
-def _outputs(predictor: ImagePredictor) -> list[protocol.Output]:
-    task = predictor.task
-    label = protocol.Output("label", "BYTES", ())
-    outputs = [label] if task.searched else [protocol.Output(task.output_name, "FP32", (task.outputs,)), label]
-    return outputs if predictor.ood_threshold is None else [*outputs, protocol.Output("distance", "FP32", ())]
-
-
 def _metadata(batcher: Batcher) -> Mapping[str, Any]:
     predictor = batcher.predictor
     return {
@@ -191,7 +163,8 @@ def _metadata(batcher: Batcher) -> Mapping[str, Any]:
         "platform": f"striate_{predictor.engine_name}",
         "inputs": [{"name": protocol.INPUT, "datatype": "BYTES", "shape": [-1]}],
         "outputs": [
-            {"name": one.name, "datatype": one.datatype, "shape": [-1, *one.shape]} for one in _outputs(predictor)
+            {"name": one.name, "datatype": one.datatype, "shape": [-1, *one.shape]}
+            for one in outputs.outputs(predictor)
         ],
         "parameters": {
             "task": predictor.task.kind,

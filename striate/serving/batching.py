@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,13 @@ SIZES = (1, 8, 32)  # images in a batch, of which the best is measured
 LONG = 0.1  # seconds: the largest size is not tried where it would take longer, so that a server starts soon
 SHARE = 2  # images that each of several callers takes: with more a graph's memory grows, and no time is gained
 GAIN = 0.95  # a larger batch is taken if an image then takes less than this share of the time
+
+
+class Seen(NamedTuple):
+    """What the predictor gives for an image, and the width and height of the image, upright."""
+
+    row: Row
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +95,7 @@ class Batcher:
         """The refusal of an image for which the queue has no room."""
         return overloaded(f"{self.admitted} images are waiting for the model {self.name!r}")
 
-    async def rows(self, contents: Sequence[bytes]) -> list[Row]:
+    async def rows(self, contents: Sequence[bytes]) -> list[Seen]:
         """The predictions for encoded images, in order; see `ImagePredictor.rows`.
 
         Raises Refused for an image that cannot be read, and, at once, if the queue has no room for all of them.
@@ -113,11 +120,11 @@ class Batcher:
         self.admitted += images
         self._metrics.queue(self.name, self.admitted)
 
-    async def _row(self, content: bytes, place: int) -> Row:
+    async def _row(self, content: bytes, place: int) -> Seen:
         """One image decoded, then its row; an image whose client has left is dropped before either."""
         loop, start = asyncio.get_running_loop(), time.perf_counter()
         try:
-            crop = await loop.run_in_executor(self._decoders, self._crop, content)
+            crop, size = await loop.run_in_executor(self._decoders, self._crop, content)
         except UnreadableImage as error:
             status = 413 if error.kind == "bomb" else 400
             raise Refused(status, f"image {place} cannot be used: {error.kind}, {error}") from None
@@ -126,12 +133,13 @@ class Batcher:
         waiting = _Waiting(crop, loop.create_future(), now)
         self._waiting.append(waiting)
         self._run()
-        return await waiting.found
+        return Seen(await waiting.found, size)
 
-    def _crop(self, content: bytes) -> Images:
+    def _crop(self, content: bytes) -> tuple[Images, tuple[int, int]]:
         view = self.predictor.view
         with at_most(self.limits.pixels):
-            return view.apply(decode(content, at_least=view.at_least).image)
+            found = decode(content, at_least=view.at_least)
+            return view.apply(found.image), found.upright_size
 
     def _run(self) -> None:
         """Give those who wait to the engine's threads that have nothing to do."""
@@ -173,7 +181,7 @@ class Batcher:
         self._run()
 
 
-async def _all(work: Sequence[Coroutine[Any, Any, Row]]) -> list[Row]:
+async def _all(work: Sequence[Coroutine[Any, Any, Seen]]) -> list[Seen]:
     """The results of coroutines; after the first error the others are cancelled."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:

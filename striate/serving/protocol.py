@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from striate.errors import shown
-from striate.inference.image_predictor import Prediction
 from striate.web.refusals import Refused
 
 INPUT = "image"
 LENGTH_HEADER = "inference-header-content-length"
-Outputs = Mapping[str, Sequence[Any]]  # by name: a row for each image
+Values = list[str] | np.ndarray[Any, Any]  # of an output, for all images
+DATATYPES = {"FP32": "<f4", "INT64": "<i8", "UINT8": "u1"}  # of the protocol, as NumPy's
 MOST_JSON = 16 * 2**20  # bytes: while JSON is read, nobody else is answered
 
 
@@ -143,7 +143,7 @@ def _wrong(why: str) -> Refused:
 
 @dataclass(frozen=True)
 class Output:
-    """An output's name, its datatype ("FP32" or "BYTES"), and its shape after the number of images."""
+    """An output's name, its datatype, of `DATATYPES` or "BYTES", and its shape after the number of images."""
 
     name: str
     datatype: str
@@ -151,11 +151,11 @@ class Output:
 
 
 def answer(
-    request: Request, model: str, outputs: Sequence[Output], rows: np.ndarray[Any, Any], found: Sequence[Prediction]
+    request: Request, model: str, outputs: Sequence[Output], values: Mapping[str, Values], images: int
 ) -> tuple[bytes, int | None]:
     """The body of an answer, and the length of its JSON if bytes follow.
 
-    rows: float32 [N, outputs], the task's predictions. Raises Refused for an output that is not there.
+    values: of each output by its name, for all images. Raises Refused for an output that is not there.
     """
     names = [one.name for one in outputs]
     wanted = request.outputs or dict.fromkeys(names, request.binary)
@@ -167,34 +167,23 @@ def answer(
     for output in outputs:
         if output.name not in wanted:
             continue
-        facts: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": [len(found), *output.shape]}
-        values = _values(output, rows, found)
+        given = values[output.name]
+        shape = [images] if isinstance(given, list) else list(given.shape)
+        facts: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": shape}
         if wanted[output.name]:
-            content = _packed(output.datatype, values)
+            content = _packed(output.datatype, given)
             after.append(content)
             facts["parameters"] = {"binary_data_size": len(content)}
         else:
-            facts["data"] = values if isinstance(values, list) else values.ravel().tolist()
+            facts["data"] = given if isinstance(given, list) else given.ravel().tolist()
         told.append(facts)
     named = {"id": request.id} if request.id else {}
     header = json.dumps({"model_name": model, "model_version": "1", **named, "outputs": told}).encode()
     return b"".join([header, *after]), len(header) if after else None
 
 
-def _values(
-    output: Output, rows: np.ndarray[Any, Any], found: Sequence[Prediction]
-) -> list[str] | np.ndarray[Any, Any]:
-    match output.name:
-        case "label":
-            return [one.label for one in found]
-        case "distance":
-            return np.array([one.distance for one in found], np.float32)
-        case _:
-            return rows
-
-
-def _packed(datatype: str, values: list[str] | np.ndarray[Any, Any]) -> bytes:
+def _packed(datatype: str, values: Values) -> bytes:
     if isinstance(values, list):
         texts = [one.encode() for one in values]
         return b"".join(struct.pack("<I", len(one)) + one for one in texts)
-    return np.ascontiguousarray(values, "<f4").tobytes()
+    return np.ascontiguousarray(values, DATATYPES[datatype]).tobytes()

@@ -37,24 +37,28 @@ IMAGE_BODY: dict[str, Any] = {
         },
     },
 }
+
+
+def _parameter(name: str, what: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "description": what, "schema": schema}
+
+
 PREDICT: dict[str, Any] = {
     **IMAGE_BODY,
     "parameters": [
-        {
-            "name": "top",
-            "in": "query",
-            "required": False,
-            "description": "only so many classes",
-            "schema": {"type": "integer", "minimum": 1, "maximum": MOST_TOP},
-        },
-        {
-            "name": "model",
-            "in": "query",
-            "required": False,
-            "description": "which model; the first without",
-            "schema": {"type": "string"},
-        },
+        _parameter("top", "only so many classes", {"type": "integer", "minimum": 1, "maximum": MOST_TOP}),
+        _parameter("model", "which model; the first without", {"type": "string"}),
+        _parameter("score", "of boxes: the least score (0.4)", {"type": "number", "minimum": 0, "maximum": 1}),
+        _parameter("mask", "of masks: the mask, too, a PNG in base64", {"type": "boolean"}),
     ],
+}
+_OBJECT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "label": {"type": "string"},
+        "score": {"type": "number"},
+        "box": {"type": "array", "items": {"type": "number"}, "description": "x1, y1, x2, y2 in pixels."},
+    },
 }
 PREDICTED = _answered(
     "The prediction.",
@@ -66,6 +70,12 @@ PREDICTED = _answered(
             "label": {"type": "string", "description": "The class, the labels or the value."},
             "confidence": {"type": ["number", "null"]},
             "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
+            "caption": {"type": "string", "description": "Of models of captions."},
+            "shares": {"type": "object", "additionalProperties": {"type": "number"}, "description": "Of masks."},
+            "mask": {"type": "string", "format": "byte", "description": "Of masks, with mask=true: a PNG."},
+            "width": {"type": "integer", "description": "Of the upright image, with boxes."},
+            "height": {"type": "integer"},
+            "objects": {"type": "array", "items": _OBJECT, "description": "Of models of boxes."},
             "in_distribution": {"type": "boolean", "description": "Of models with a detector."},
             "distance": {"type": "number"},
         },

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import base64
+import io
 import math
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from striate.decoding.budget import at_most
-from striate.inference.image_predictor import ImagePredictor, Prediction
+from striate.inference.image_predictor import ImagePredictor, Prediction, Row
+from striate.inference.predictor import Predictor
 from striate.jobs.load import load
 from striate.pixels import Images, UnreadableImage, decode
 from striate.studio.pictures import encoded
-from striate.tasks.segmentation_evaluation import overlay
+from striate.tasks.box_pictures import COLOURS
+from striate.tasks.detection_evaluation import SHOWN_SCORE
+from striate.tasks.found_objects import found_objects
+from striate.tasks.segmentation_evaluation import colours, overlay
 from striate.tasks.values import ranked_probabilities
 from striate.web.limits import Limits
 from striate.web.refusals import Refused, overloaded
@@ -28,6 +34,8 @@ KEPT = 2  # models that stay open; the one asked for longest ago is closed
 WAITING = 16  # pictures that are predicted or wait; one more is answered 503
 BARS = 8  # names with a bar
 SEEN = 384  # pixels of the picture of what the net sees
+LOW = 0.1  # the least score of objects that are sent to a page
+OVER = 130  # of 255, how much a mask covers the picture
 
 
 @dataclass(eq=False)
@@ -36,6 +44,14 @@ class _Opened:
 
     turn: threading.Lock = field(default_factory=threading.Lock)
     predictor: ImagePredictor | None = None
+
+
+class _Look(NamedTuple):
+    """What the net sees of an image, what it gives, and the size of the image, upright."""
+
+    crop: Images
+    row: Row
+    size: tuple[int, int]
 
 
 class Predictors:
@@ -64,13 +80,13 @@ class Predictors:
                     opened.rows(np.zeros((1, *opened.view.shape), np.uint8))  # the first one opens the engine
                     found.predictor = opened
             predictor, start = found.predictor, time.perf_counter()
-            crop = self._crop(predictor, content)
+            crop, size = self._crop(predictor, content)
             with found.turn:
                 cropped = time.perf_counter()
                 (row,) = predictor.rows(crop[None])
                 ran = time.perf_counter()
             times = {"decode": 1000 * (cropped - start), "net": 1000 * (ran - cropped)}
-            return _facts(predictor, predictor.prediction("the picture", row), crop, times)
+            return _facts(predictor, predictor.prediction("the picture", row), _Look(crop, row, size), times)
         finally:
             with self._lock:
                 self._waiting -= 1
@@ -84,33 +100,69 @@ class Predictors:
                 self._opened.popitem(last=False)
         return found
 
-    def _crop(self, predictor: ImagePredictor, content: bytes) -> Images:
-        """What the net sees of an image."""
+    def _crop(self, predictor: ImagePredictor, content: bytes) -> tuple[Images, tuple[int, int]]:
+        """What the net sees of an image, and the width and height of the image, upright."""
         view = predictor.view
         with self._decoders, at_most(self._pixels):
             try:
-                return view.apply(decode(content, at_least=view.at_least).image)
+                found = decode(content, at_least=view.at_least)
+                return view.apply(found.image), found.upright_size
             except UnreadableImage as error:
                 raise Refused(413 if error.kind == "bomb" else 422, f"{error.kind}: {error}") from None
 
 
-def _facts(predictor: ImagePredictor, found: Prediction, crop: Images, times: dict[str, float]) -> dict[str, Any]:
+def _facts(predictor: ImagePredictor, found: Prediction, look: _Look, times: dict[str, float]) -> dict[str, Any]:
     """An answer for a page. bars: name and share, the largest first. milliseconds: decoding and cropping, and the net.
 
-    seen: what the net sees, as a data address; of a task with masks with the mask laid over it.
+    seen: what the net sees, as a data address; of a task with masks with the mask laid over it. Of a task of boxes, the
+    `objects` in pixels of `size`; of masks, an `overlay` for the picture; of captions, those in the beam as bars.
     """
-    task = predictor.task
+    task, crop = predictor.task, look.crop
     bars = ranked_probabilities(predictor.classes, found.probabilities, BARS) if len(found.probabilities) else []
-    if task.dense:
+    more: dict[str, Any] = {}
+    if task.boxes:
+        more = _boxes(predictor, look)
+    elif task.masks:
         bars = list(found.answer.facts["shares"].items())[:BARS]
+        more = _mask(predictor, found.value)
+        crop = _laid_over(crop, found.value)
+    elif task.searched and isinstance(predictor, Predictor):
+        from striate.inference.candidates import caption_candidates  # imports torch
+
+        bars = [(one.text or "(no words)", one.share) for one in caption_candidates(predictor, crop)[:BARS]]
     told: dict[str, Any] = {
         "label": found.label, "answer": found.answer.label, "task": task.kind, "confidence": _finite(found.confidence),
-        "value": None if task.dense else found.value, "bars": bars, "more": max(0, len(predictor.classes) - len(bars)),
+        "value": None if task.dense else found.value, "bars": bars,
+        "more": 0 if task.by_steps and not task.masks else max(0, len(predictor.classes) - len(bars)),
         "in_distribution": found.in_distribution, "distance": found.distance, "threshold": predictor.ood_threshold,
         "milliseconds": {name: round(value, 1) for name, value in times.items()}, "engine": predictor.engine_name,
-        "precision": predictor.precision, "seen": _seen(_laid_over(crop, found.value) if task.dense else crop),
+        "precision": predictor.precision, "seen": _seen(crop), **more,
     }  # fmt: skip
     return told
+
+
+def _boxes(predictor: ImagePredictor, look: _Look) -> dict[str, Any]:
+    """The objects of all scores from LOW on, with a colour for each class; a page shows those above its own score."""
+    found = found_objects(look.row[0], look.size, predictor.classes, LOW)
+    objects = [{**one.as_dict(), "colour": _hex(COLOURS[one.place % len(COLOURS)])} for one in found]
+    return {"size": look.size, "objects": objects, "score": SHOWN_SCORE}
+
+
+def _mask(predictor: ImagePredictor, mask: Images) -> dict[str, Any]:
+    """The mask as a picture to lay over the given one, its first class clear, if the net sees all of that picture."""
+    table = colours(len(predictor.classes))
+    told: dict[str, Any] = {"colours": {name: _hex(table[at]) for at, name in enumerate(predictor.classes)}}
+    if getattr(predictor.view, "rule", "") != "squash":
+        return told
+    alpha = np.where(np.asarray(mask) == 0, 0, OVER)[..., None]
+    layer = Image.fromarray(np.concatenate([table[mask], alpha], -1).astype(np.uint8), "RGBA")
+    file = io.BytesIO()
+    layer.save(file, "PNG")
+    return told | {"overlay": _address(file.getvalue(), "image/png")}
+
+
+def _hex(colour: Sequence[int]) -> str:
+    return "#" + "".join(f"{value:02x}" for value in colour)
 
 
 def _laid_over(crop: Images, mask: Images) -> Images:
@@ -121,7 +173,10 @@ def _laid_over(crop: Images, mask: Images) -> Images:
 
 
 def _seen(crop: Images) -> str:
-    content, kind = encoded(Image.fromarray(crop[..., 0] if crop.ndim == 3 and crop.shape[2] == 1 else crop), SEEN)
+    return _address(*encoded(Image.fromarray(crop[..., 0] if crop.ndim == 3 and crop.shape[2] == 1 else crop), SEEN))
+
+
+def _address(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 

@@ -18,7 +18,16 @@ from striate.tasks.registry import task_from_dict
 from striate.web.refusals import Refused
 
 SETTLED = 3.0  # seconds after which a log is asked for its lock: a run that starts now must find it free
-METRICS = ("accuracy", "mean_iou", "average_precision", "mean_average_precision", "error", "mean_absolute_error")
+METRICS = (
+    "accuracy",
+    "mean_iou",
+    "ap",
+    "bleu4",
+    "average_precision",
+    "mean_average_precision",
+    "error",
+    "mean_absolute_error",
+)
 LARGEST_LOG = 2**26  # bytes, of which the last are read
 POINTS = 40  # of a sparkline
 

@@ -6,6 +6,7 @@ Boxes are (x1, y1, x2, y2) as shares of the image's sides, from 0 to 1, so that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,18 @@ def detections(outputs: Array) -> Array:
         image[: len(kept), FOUND_CLASS] = names[kept]
         image[: len(kept), SCORE] = values[best][kept]
         image[: len(kept), FOUND_BOX] = boxes[kept]
+    return table
+
+
+def detections_of(outputs: Sequence[NDArray[Any]], height: int, width: int) -> Array:
+    """The outputs of an exported graph, boxes, scores and labels, for images of that size, as `detections` gives them:
+    float32 [N, MOST, 6]."""
+    boxes, scores, labels = outputs
+    table = np.zeros((len(boxes), MOST, 6), np.float32)
+    table[..., FOUND_CLASS] = -1
+    found = table[:, : scores.shape[1]]
+    found[..., FOUND_CLASS], found[..., SCORE] = labels, scores
+    found[..., FOUND_BOX] = boxes / np.array([width, height, width, height], np.float32)
     return table
 
 

@@ -69,6 +69,22 @@ def test_a_captioner_is_trained_and_says_what_is_there(run: Run) -> None:
     assert "Set, but not used" not in page
 
 
+def test_the_image_network_is_fine_tuned_after_the_decoder(run: Run, shapes: Path, tmp_path: Path) -> None:
+    chosen = recipe(strategy="finetune", train__epochs=2, optimizer__lr=1e-3)
+    tuned = train(shapes, out=tmp_path / "tuned", recipe=chosen)
+    assert (tuned.plan.strategy, tuned.result.facts["unfrozen"]) == ("finetune", ["stage9", "stage8"])
+    backbone, found = load("efficientnet_lite0").model.tensors, tuned.model.tensors  # type: ignore[union-attr]
+    shared = [name for name in found if name in backbone and name.startswith("stage")]
+    moved = {name.partition(".")[0] for name in shared if (found[name] != backbone[name]).any()}
+    assert moved == {"stage8", "stage9"}
+    again = load(tuned.folder).predict([shapes / "images" / "00.png"])  # the model file has what was trained
+    assert again[0].label and tuned.metrics["bleu1"] > 0.4
+    losses = [
+        json.loads(line)["loss"] for line in (tuned.folder / "log.jsonl").read_text().splitlines() if '"loss"' in line
+    ]
+    assert len(losses) == 2 and losses[1] < losses[0]
+
+
 def test_images_of_one_picture_stay_on_one_side(run: Run) -> None:
     table = (run.folder / "split.csv").read_text("utf-8").splitlines()
     assert len(table) == 1 + 24  # a row for each image, not for each caption
@@ -199,7 +215,8 @@ def test_rows_that_cannot_be_captions_are_set_aside(shapes: Path, tmp_path: Path
 def test_what_captions_do_not_have_is_refused_in_one_line(run: Run, shapes: Path, tmp_path: Path) -> None:
     for keys, told in (
         ({"data.folds": 3}, "captions have no cross-validation"),
-        ({"strategy": "scratch"}, "frozen pretrained network"),
+        ({"strategy": "scratch"}, "maps of a pretrained network"),
+        ({"strategy": "finetune", "finetune.unfreeze": 9}, "finetune.unfreeze is 1 to 8 for nic_lite0, not 9"),
         ({"augment.rotate": 5.0}, "the only augmentation is --set augment.flip"),
         ({"optimizer.lr": "auto"}, "the learning rate of captions is not searched for"),
         ({"head.learning_curve": True}, "captions have a decoder instead"),

@@ -131,6 +131,34 @@ def test_boxes_are_predicted_in_pixels_and_drawn(head: Run, tmp_path: Path, cli)
     )
 
 
+@pytest.mark.parametrize("to", [pytest.param("onnx", marks=pytest.mark.slow), "openvino"])
+def test_an_exported_graph_finds_the_objects_in_pixels(head: Run, shapes: Path, tmp_path: Path, to: str) -> None:
+    path = tmp_path / ("model.onnx" if to == "onnx" else "model.xml")
+    done = export(head.folder, to=to, out=path)
+    assert done.agreement >= 0.995 and done.images >= 100
+    assert done.outputs == ("boxes [N, 100, 4]", "scores [N, 100]", "labels [N, 100]")
+    image = np.asarray(Image.open(shapes / "images" / "i01.png").resize((160, 96)))
+    Image.fromarray(image).save(tmp_path / "a.png")
+    images = np.stack([image, image[:, ::-1]])
+    if to == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        boxes, scores, labels = session.run(["boxes", "scores", "labels"], {"images": images})
+        assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == ["red", "green"]
+    else:
+        import openvino
+
+        boxes, scores, labels = openvino.Core().compile_model(str(path), "CPU")([images]).values()
+    assert boxes.shape == (2, 100, 4) and scores.shape == labels.shape == (2, 100)
+    assert (np.diff(scores, axis=1) <= 0).all() and ((labels == -1) == (scores == 0)).all() and (labels == -1).any()
+    predicted = predict_boxes(head.folder, [tmp_path / "a.png"], engine="torch").images[0].objects
+    found = scores[0] >= 0.4
+    assert [("red", "green")[place] for place in labels[0][found]] == [one.label for one in predicted] != []
+    assert boxes[0][found] == pytest.approx(np.array([one.box for one in predicted]), abs=2)
+    assert scores[0][found] == pytest.approx(np.array([one.score for one in predicted]), abs=0.02)
+
+
 @pytest.mark.slow
 def test_the_upper_stages_are_fine_tuned(head: Run, shapes: Path, tmp_path: Path) -> None:
     tuned = train(shapes, out=tmp_path / "run", recipe=recipe(strategy="finetune", train__epochs=1))
@@ -172,7 +200,9 @@ def test_what_boxes_do_not_have_is_refused_in_one_line(head: Run, shapes: Path, 
             train(shapes, out=tmp_path / "no", recipe=recipe().updated(keys))
     with pytest.raises(RequestError, match="no views to average over"):
         evaluate(head.folder, shapes, views="flip", engine="torch")
-    with pytest.raises(RequestError, match="boxes and masks are not exported"):
-        export(head.folder, to="onnx", out=tmp_path / "a.onnx")
+    with pytest.raises(RequestError, match="masks and boxes are exported to onnx or openvino, not to tflite"):
+        export(head.folder, to="tflite", out=tmp_path / "a.tflite")
+    with pytest.raises(RequestError, match="masks and boxes are exported in float32, not int8"):
+        export(head.folder, to="onnx", out=tmp_path / "a.onnx", precision="int8")
     with pytest.raises(RequestError, match="it predicts no boxes"):
         predict_boxes("efficientnet_lite0", [shapes / "images"])

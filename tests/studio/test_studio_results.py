@@ -106,7 +106,7 @@ def test_a_wrong_answer_goes_into_the_data_as_an_upload(app: Running, home: Path
     assert app.ask("PUT", f"/api/data/{number}/files/dark?name=camera.jpg&part=train", encoded(999)).status == 200
     assert app.api("GET", f"/api/data/{number}")["images"] == before + 1
     told = app.get("/try/labels").text
-    assert "corrected in the table or the masks" in told and 'id="adding"' not in told
+    assert "corrected in the annotations" in told and 'id="adding"' not in told
 
 
 def test_pictures_to_try_are_bounded(app: Running, monkeypatch: pytest.MonkeyPatch) -> None:

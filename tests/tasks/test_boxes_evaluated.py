@@ -56,7 +56,15 @@ def test_outputs_become_detections() -> None:
     assert answer.label == "1 cat, 1 dog" and answer.line.startswith("dog 96.7 %, cat")
     assert json.loads(json.dumps(answer.facts))["objects"][0]["label"] == "dog"
     assert TASK.answer(found[1]).line == "nothing"
-    assert TASK.agreement(found[:2], found[:2]).share == 1 and TASK.agreement(found[:1], found[1:2]).difference == 1
+    assert TASK.agreement(found[:2], found[:2]).share == 1 and TASK.agreement(found[:1], found[1:2]).share == 0
+    near = found[:1].copy()
+    near[0, 0, 2] += 0.01  # a side of one object by a little, of the other by much
+    assert TASK.agreement(found[:1], near).difference == pytest.approx(0.01, abs=1e-6)
+    near[0, 1, 2] += 0.1
+    assert TASK.agreement(found[:1], near).share == 0.5
+    close, none = found[:1, 1:2].copy(), np.full((1, 1, 6), -1, np.float32)
+    close[0, 0, 1] = 0.41
+    assert TASK.agreement(close, none).share == 0 and TASK.agreement(close, none, ties=0.02).share == 1
 
 
 def test_perfect_detections_have_a_precision_of_one_and_empty_images_none() -> None:

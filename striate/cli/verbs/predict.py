@@ -125,6 +125,7 @@ def _masks(chosen: argparse.Namespace) -> Answer:
 
 def _boxes(chosen: argparse.Namespace) -> Answer:
     from striate.jobs.predict_boxes import predict_boxes as job
+    from striate.tasks.found_objects import objects_told
 
     for flag in ("overlays", "sort_into", "link", "unsure", "views", "calibrate"):
         if getattr(chosen, flag):
@@ -153,9 +154,7 @@ def _boxes(chosen: argparse.Namespace) -> Answer:
         else []
     )
     images = [
-        {"file": one.source, "width": one.size[0], "height": one.size[1],
-         "objects": [{"label": each.label, "score": round(each.score, 6), "box": [round(v, 2) for v in each.box]}
-                     for each in one.objects],
+        {"file": one.source, **objects_told(one.size, one.objects),
          **({"picture": str(one.picture)} if one.picture else {})}
         for one in done.images
     ]  # fmt: skip

@@ -1,12 +1,15 @@
-"""Strategy "features" for captions: a decoder of words on the maps of a frozen pretrained network.
+"""Strategies "features" and "finetune" for captions: a decoder of words on the maps of a pretrained network.
 
-The maps of all images are computed once. A step of training sees pairs of an image and one of its captions, and learns
-each word from those before it (teacher forcing); captions are then found by beam search.
+The network is frozen at first, and the maps of all images are computed once. A step of training sees pairs of an image
+and one of its captions, and learns each word from those before it (teacher forcing); captions are then found by beam
+search. Fine-tuning goes on from there with the upper stages of the network, on cached maps of those below (Vinyals et
+al. 2016, arXiv:1609.06647, section 4.1: the image network is trained once the LSTM is, or it is spoiled).
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +22,7 @@ from torch import Tensor, nn
 from striate.data.augment.augmentation import Augmentation
 from striate.data.sources.base import Source
 from striate.errors import RequestError
+from striate.inference.backbones import network_of
 from striate.inference.engine import engine_version
 from striate.learning.checks import TIMED
 from striate.learning.context import RunContext
@@ -29,10 +33,11 @@ from striate.learning.prepare import Prepared, prepare_images
 from striate.learning.result import Evidence, TrainResult, evaluated
 from striate.learning.split import Split
 from striate.learning.strategies.on_pretrained import all_maps, on_pretrained
-from striate.learning.trainer import InitialState, Trainer
+from striate.learning.trainer import InitialState, Trainer, on_meta
 from striate.model import Model
+from striate.nets.base import Network
 from striate.nets.build import create_for
-from striate.nets.kinds import Captioner, WordDecoder
+from striate.nets.kinds import Captioner
 from striate.progress import Progress
 from striate.recipe import Recipe
 from striate.recipe.optimizers import AUTO
@@ -41,21 +46,37 @@ from striate.tasks.next_word import NextWord
 from striate.tasks.words import PAD, TOKENISER, encoded, vocabulary
 from striate.training.cached_maps import CachedMaps
 from striate.training.examples import Examples
+from striate.transfer.unfreezing import Unfreezing, rates, trained_stages
 from striate.weights.models import pretrained
 
-DEFAULTS = {"train.epochs": 20, "optimizer.lr": 3e-3}
+DEFAULTS = {"train.epochs": 20, "optimizer.lr": 3e-3}  # of the decoder
+FINETUNED = {"train.epochs": 6, "optimizer.lr": 3e-4}
 
 
 def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, extensions: Extensions) -> TrainResult:
-    """Train the decoder of `plan.net`. Raises RequestError for what captions do not have."""
+    """Train the decoder of `plan.net`, and with "finetune" the network's upper stages, too.
+
+    Raises RequestError for what captions do not have.
+    """
     _check(recipe, extensions)
+    tuned = plan.strategy == "finetune"
     backbone = pretrained(CAPTIONERS[plan.net])
-    prepared = prepare_images(source, backbone.pixels, _with_defaults(recipe), context, larger=False)
+    if tuned:
+        _check_stages(on_meta(plan.net, source.task, backbone.pixels), recipe.finetune.unfreeze)
+    recipe = _with_defaults(recipe, FINETUNED if tuned else DEFAULTS)
+    prepared = prepare_images(source, backbone.pixels, recipe, context, larger=False)
     start = OnMaps(backbone, context.progress)
     training = _next_words(prepared, plan.net)
     trainer = Trainer(plan.net, training, context, start.initial, extensions)
     trainer = trainer.with_recipe(context.recorded(trainer.recipe))
     split = prepared.split
+    facts: dict[str, Any] = {"weights": backbone.training}
+    if tuned:
+        with context.stage("train the decoder"):
+            first = trainer.with_recipe(trainer.recipe.updated({**DEFAULTS, **TIMED}))
+            model = first.fit(split.rows("train"), [], lambda row: None, "head").model
+        trainer = dataclasses.replace(trainer, initial=Further(model, context.progress).initial)
+        facts["unfrozen"] = trained_stages(network_of(model), recipe.finetune.unfreeze)
     with context.stage("train"):
         validated = split.rows("val") or split.held_out_rows
         fitted = trainer.fit(split.rows("train"), validated, lambda row: context.log("epoch", row))
@@ -78,7 +99,7 @@ def train(source: Source, plan: Plan, recipe: Recipe, context: RunContext, exten
         precision=predictor.precision,
         history=fitted.history,
         evidence=Evidence(),
-        facts={**_facts(trainer), "weights": backbone.training},
+        facts={**_facts(trainer), **facts},
         notes=fitted.notes,
     )
 
@@ -98,12 +119,18 @@ def _check(recipe: Recipe, extensions: Extensions) -> None:
         raise RequestError("captions are learned on cached maps: the only augmentation is --set augment.flip=0.5")
 
 
-def _with_defaults(recipe: Recipe) -> Recipe:
+def _check_stages(net: Network, unfreeze: int) -> None:
+    """Raise RequestError unless a stage is trained and one stays frozen, so that its maps can be computed once."""
+    if not 1 <= unfreeze < len(net.stages):
+        raise RequestError(f"finetune.unfreeze is 1 to {len(net.stages) - 1} for {net.name}, not {unfreeze}")
+
+
+def _with_defaults(recipe: Recipe, defaults: Mapping[str, object]) -> Recipe:
     lr, plain = recipe.optimizer.lr, Recipe().optimizer
     if dataclasses.replace(recipe.optimizer, lr=plain.lr) == plain:
         recipe = recipe.updated({"optimizer.name": "adamw"})
         recipe = recipe if lr == plain.lr else recipe.updated({"optimizer.lr": lr})
-    unset = {key: value for key, value in DEFAULTS.items() if recipe.value(key) is None}
+    unset = {key: value for key, value in defaults.items() if recipe.value(key) is None}
     smoothing = {"loss.label_smoothing": 0.0} if recipe.loss.label_smoothing is None else {}
     timed = {key: value for key, value in TIMED.items() if recipe.value(key) == "auto"}
     return recipe.updated({**unset, **smoothing, **timed, "augment": recipe.augment.settled({})})
@@ -150,7 +177,7 @@ class OnMaps:
         net, pixels = on_pretrained(trainer, self.backbone), trainer.data.pixels
         assert isinstance(net, Captioner)
         maps = self._cached(net, trainer)
-        return InitialState(net, pixels, frozen=_Lower(net.head, self._shape, maps, trainer))
+        return InitialState(net, pixels, frozen=_Lower(_TeacherForced(net, (), self._shape), maps))
 
     def vectors(self, trainer: Trainer) -> NDArray[np.float32]:
         """The mean of each usable image's map: float32 [usable, c]."""
@@ -173,19 +200,39 @@ class OnMaps:
         return self._maps
 
 
+class Further:
+    """The start of fine-tuning: a model, whose upper stages are unfrozen from the top; the maps below are cached."""
+
+    def __init__(self, model: Model, progress: Progress) -> None:
+        self.model, self.progress = model, progress
+
+    def initial(self, trainer: Trainer, rows: list[int]) -> InitialState:
+        """The model's network, its lower stages as cached maps."""
+        chosen, net = trainer.recipe.finetune, network_of(self.model)
+        assert isinstance(net, Captioner)
+        below, above = net.stages[: -chosen.unfreeze], net.stages[-chosen.unfreeze :]
+        shape: tuple[int, int, int] = (0, 0, 0)
+
+        def lower(x: Tensor) -> Tensor:
+            nonlocal shape
+            for name in below:
+                x = getattr(net, name)(x)
+            shape = (x.shape[1], x.shape[2], x.shape[3])
+            return x.flatten(1)
+
+        maps = all_maps(trainer, lower, self.progress)
+        hook = Unfreezing(net, chosen.unfreeze, chosen.batch_norm)
+        shares = rates(net, chosen.unfreeze, chosen.layer_decay)
+        frozen = _Lower(_TeacherForced(net, above, shape), maps)
+        return InitialState(net, self.model.pixels, rates=shares, hooks=(hook,), fitted=True, frozen=frozen)
+
+
 @dataclass(frozen=True, eq=False)
 class _Lower:
-    """The stages of a network as its frozen part: see `striate.learning.trainer.Frozen`."""
+    """The frozen stages of a network: see `striate.learning.trainer.Frozen`. upper: those above, on maps and words."""
 
-    head: WordDecoder
-    shape: tuple[int, int, int]
+    upper: nn.Module
     maps: CachedMaps
-    trainer: Trainer
-
-    @property
-    def upper(self) -> nn.Module:
-        """The decoder on maps joined to words."""
-        return _TeacherForced(self.head, self.shape)
 
     def examples(self, examples: Examples) -> Examples:
         """Pairs of an image and one of its captions. Images are not read: maps stand for them."""
@@ -222,14 +269,20 @@ class _MapsAndWords:
 
 
 class _TeacherForced(nn.Module):
-    """A decoder of words on flat maps joined to the words before: [B, D + T] -> logits [B, T, words]."""
+    """The upper `stages` of a captioner, by their names in it, and its decoder of words, on flat maps joined to the
+    words before: [B, D + T] -> logits [B, T, words]."""
 
-    def __init__(self, head: WordDecoder, shape: tuple[int, int, int]) -> None:
+    def __init__(self, net: Captioner, stages: Sequence[str], shape: tuple[int, int, int]) -> None:
         super().__init__()
-        self.head, self.shape = head, shape
+        self.head, self.stages, self.shape = net.head, tuple(stages), shape
+        for name in stages:
+            self.add_module(name, getattr(net, name))
 
     def forward(self, joined: Tensor) -> Tensor:
         """Logits of each word."""
         size = self.shape[0] * self.shape[1] * self.shape[2]
-        logits: Tensor = self.head(joined[:, :size].reshape(-1, *self.shape), joined[:, size:].long())
+        x = joined[:, :size].reshape(-1, *self.shape)
+        for name in self.stages:
+            x = getattr(self, name)(x)
+        logits: Tensor = self.head(x, joined[:, size:].long())
         return logits

@@ -40,8 +40,14 @@ import onnxruntime
 session = onnxruntime.InferenceSession("{file}.onnx", providers=["CPUExecutionProvider"])
 names = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
 image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
-output = session.run(["{output}"], {{"images": np.asarray(image)[None]}})[0][0]
+"""
+WITH_OUTPUT = """output = session.run(["{output}"], {{"images": np.asarray(image)[None]}})[0][0]
 print({said})
+"""
+WITH_BOXES = """boxes, scores, labels = session.run(["boxes", "scores", "labels"], {"images": np.asarray(image)[None]})
+for box, score, label in zip(boxes[0], scores[0], labels[0]):
+    if score >= 0.4:  # best first; x1, y1, x2, y2 in pixels
+        print(names[label], score, box)
 """
 
 
@@ -121,13 +127,15 @@ def _told(studio: Studio, name: str) -> dict[str, Any]:
     except (RequestError, KeyError, TypeError) as error:
         return {"problem": f"The model cannot be opened: {error}"}
     said = "names[output.argmax()], output.max()" if task.one_class else "dict(zip(names, output))"
+    said = "output.shape" if task.dense else said
+    run = WITH_BOXES if task.boxes else WITH_OUTPUT.format(output=task.output_name, said=said)
     sure = task.activation != "identity" and not task.by_steps
     return {
         "problem": "", "size": path.stat().st_size,
-        "exported": not (task.boxes or task.searched), "export": _exported(studio, name), "file": file,
+        "exported": not task.searched, "export": _exported(studio, name), "file": file,
         "with_striate": WITH_STRIATE.format(
             file=file, said="found.label, found.confidence" if sure else "found.label"
         ),
-        "with_onnx": WITH_ONNX.format(file=file, output=task.output_name, said="output.shape" if task.dense else said),
+        "with_onnx": WITH_ONNX.format(file=file) + run,
         "serve": f"striate serve {file}={place}\ncurl --data-binary @photo.jpg {json.dumps('http://127.0.0.1:8000/predict?top=3')}",
     }  # fmt: skip

@@ -52,7 +52,7 @@ def _told(studio: Studio, name: str) -> dict[str, Any]:
     told: dict[str, Any] = {"classes": list(task.names), "data": data.number if data else 0}
     if not task.one_class:
         return told | {"why_not": f"This model is of the task {task.kind}, whose targets are not folders of images: a "
-                       "wrong answer is corrected in the table or the masks that it was trained on."}  # fmt: skip
+                       "wrong answer is corrected in the annotations that it was trained on."}  # fmt: skip
     made = [one for one in studio.data.all() if one.made]
     made.sort(key=lambda one: one is not data)
     if data is not None and not data.made:

@@ -1,6 +1,7 @@
 // Try: pictures from the camera, a drop, a paste or a file; the model's answer; a wrong one goes into the data.
 
 import { showCamera } from "./cameras.js";
+import { above, drawn, objects, swatch } from "./found.js";
 import { api, element, root, say, tried } from "./page.js";
 import { send } from "./upload.js";
 
@@ -8,6 +9,7 @@ const $ = (id) => document.getElementById(id);
 const page = $("try");
 let shown = null; // the picture that the answer is about
 let running = false; // the camera
+let last = null; // the answer that is shown
 
 if (page) begin();
 
@@ -39,6 +41,7 @@ function begin() {
   document.addEventListener("visibilitychange", () => { if (document.hidden && running) stop(false); });
   $("picture").addEventListener("load", () => URL.revokeObjectURL($("picture").src));
   $("seen").addEventListener("load", () => $("seen").classList.toggle("tiny", $("seen").naturalWidth <= 64));
+  for (const id of ["score", "laid"]) $(id).addEventListener("input", () => { if (last) show(last); });
   if ($("adding")) adding();
 }
 
@@ -46,6 +49,7 @@ function begin() {
 function given(file) {
   if (!file) return say("What was given is no file. Drop a picture from a folder, or choose one.", true);
   stop(true);
+  drawn({});
   $("picture").src = URL.createObjectURL(file);
   $("picture").hidden = false;
   $("nothing").hidden = true;
@@ -61,19 +65,24 @@ async function ask(blob) {
 
 function show(found) {
   say("");
-  $("label").textContent = found.answer || "none of the labels";
+  last = found;
   $("odd").hidden = found.in_distribution !== false;
+  drawn(found);
+  $("label").textContent = found.objects ? objects(found) : found.answer || (found.task === "captioning" ? "(no words)" : "none of the labels");
+  const bars = found.objects ? above(found).map((one) => [one.label, one.score, one.colour]) : found.bars;
   const place = $("answers");
-  while (place.children.length > found.bars.length) place.lastChild.remove();
-  found.bars.forEach(([name, share], at) => {
+  place.classList.toggle("sentences", found.task === "captioning");
+  while (place.children.length > bars.length) place.lastChild.remove();
+  bars.forEach(([name, share, colour], at) => {
     if (!place.children[at]) place.append(element("div", {}, element("span", {}), element("meter", { min: 0, max: 1 }), element("b", {})));
     const [words, bar, figure] = place.children[at].children;
-    words.textContent = name;
+    words.replaceChildren(...swatch(colour || found.colours?.[name]), name);
     bar.value = share;
     bar.setAttribute("aria-label", name);
     figure.textContent = `${(100 * share).toFixed(1)} %`;
   });
-  $("more").textContent = found.bars.length && found.more ? `and ${found.more} more` : "";
+  $("more").textContent = found.task === "captioning" ? "Captions that the search kept, with their shares of the probability of all of them."
+    : bars.length && found.more ? `and ${found.more} more` : "";
   $("seen").src = found.seen;
   const { decode, net } = found.milliseconds;
   const away = found.threshold === null ? "" : ` Distance from the training images ${found.distance.toPrecision(3)}, threshold ${found.threshold.toPrecision(3)}.`;
@@ -119,7 +128,7 @@ function stop(clear) {
   if (running && !clear && shown) {
     $("picture").src = URL.createObjectURL(shown);
     $("picture").hidden = false;
-  } else if (clear) $("picture").hidden = true;
+  } else if (clear) { $("picture").hidden = true; drawn({}); }
   running = false;
   for (const track of $("video").srcObject?.getTracks() || []) track.stop();
   $("video").srcObject = null;

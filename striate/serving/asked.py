@@ -1,0 +1,59 @@
+"""What a request of `/predict` asks for, in its query."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from striate.errors import shown
+from striate.serving.schemas import MOST_TOP
+from striate.web.refusals import Refused
+
+_TRUTHS = {"true": True, "1": True, "false": False, "0": False}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """model: None for the first. top: the most probable names only. score: of boxes, the least.
+
+    mask: of masks, the mask itself, too.
+    """
+
+    model: str | None = None
+    top: int | None = None
+    score: float | None = None
+    mask: bool = False
+
+
+def asked_of(query: Mapping[str, str]) -> Asked:
+    """The query's parameters. Raises Refused for a value that is none of its parameter."""
+    return Asked(query.get("model"), _top(query.get("top")), _score(query.get("score")), _truth(query.get("mask")))
+
+
+def _top(given: str | None) -> int | None:
+    if given is None:
+        return None
+    if not (given.isascii() and given.isdecimal() and 1 <= int(given[:20]) <= MOST_TOP):
+        raise Refused(400, f"top is from 1 to {MOST_TOP:,}, not {shown(given, 40)}")
+    return int(given)
+
+
+def _score(given: str | None) -> float | None:
+    if given is None:
+        return None
+    try:
+        value = float(given)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise Refused(400, f"score is from 0 to 1, not {shown(given, 40)}")
+    return value
+
+
+def _truth(given: str | None) -> bool:
+    if given is None:
+        return False
+    if given.lower() not in _TRUTHS:
+        raise Refused(400, f"mask is true or false, not {shown(given, 40)}")
+    return _TRUTHS[given.lower()]

@@ -1,0 +1,63 @@
+"""Models of boxes, masks and captions with random weights, for tests that need no training."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from striate.model import Model
+from striate.nets.build import create_for
+from striate.nets.state import arrays_of
+from striate.pixels import Pixels
+from striate.tasks import Task
+from striate.tasks.captioning import Captioning
+from striate.tasks.detection import Detection
+from striate.tasks.segmentation import Segmentation
+
+NAMES = ("ant", "bee", "cow")  # of boxes
+WORDS = ("<end>", "<unknown>", "a", "red", "disc", "on", "grey")
+
+
+def box_model() -> Model:
+    """fcos_lite_tiny for 3 classes, whose scores spread from 0 to 1, on images of 64 x 64 pixels."""
+    torch.manual_seed(5)
+    task = Detection(NAMES)
+    net = create_for(task, "fcos_lite_tiny")
+    with torch.no_grad():
+        for layer in (net.head.classes, net.head.boxes):  # type: ignore[union-attr]
+            assert isinstance(layer, nn.Conv2d)
+            layer.weight.mul_(60)
+        net.head.classes.bias.fill_(0.0)  # type: ignore[union-attr, operator]
+        net.head.centreness.bias.fill_(2.0)  # type: ignore[union-attr, operator]
+    return _model(net, "fcos_lite_tiny", task)
+
+
+def mask_model() -> Model:
+    """fcn_lite_tiny for 3 classes."""
+    torch.manual_seed(6)
+    task = Segmentation(("background", "ant", "bee"))
+    return _model(create_for(task, "fcn_lite_tiny"), "fcn_lite_tiny", task)
+
+
+def caption_model() -> Model:
+    """show_attend_tell_lite_tiny for 5 words, with a beam of 2."""
+    torch.manual_seed(7)
+    task = Captioning(WORDS)
+    return _model(create_for(task, "show_attend_tell_lite_tiny"), "show_attend_tell_lite_tiny", task)
+
+
+def _model(net: nn.Module, name: str, task: Task) -> Model:
+    tensors, aliases = arrays_of(net)
+    pixels = Pixels(64, 64, 3, rule="squash", mean=(120.0,) * 3, std=(60.0,) * 3)
+    options = net.options  # type: ignore[attr-defined]
+    return Model(name, options, task, pixels, tensors, head="", aliases=aliases, metrics={"precision": "float32"})
+
+
+def photograph(number: int, size: tuple[int, int] = (120, 80)) -> np.ndarray:  # type: ignore[type-arg]
+    """A smooth coloured image, uint8 [height, width, 3]."""
+    generator = np.random.default_rng(number)
+    width, height = size
+    rows, columns = np.mgrid[:height, :width] / max(size)
+    waves = [np.sin(9 * generator.random() * rows + 9 * generator.random() * columns + number) for _ in range(3)]
+    return np.uint8(127 + 120 * np.stack(waves, -1))
