@@ -31,6 +31,7 @@ from striate.weights.classes import imagenet_names
 HERE = ROOT / "benchmarks" / "peers"
 LIMIT = 1e-4
 COUNT = 32  # images
+FEW = 2  # of TensorFlow.js, which computes in JavaScript here
 SQUEEZENET = DATA / "weights" / "squeezenet1_0_caffe.safetensors"
 PHOTOS = DATA / "imagenet_samples"
 # Of each format: what runs it.
@@ -86,7 +87,7 @@ def commands(chosen: argparse.Namespace, framework: str, file: Path, folder: Pat
 
 def compared(chosen: argparse.Namespace, model: str | Path, data: str | Path, to: str) -> list[dict[str, object]]:
     """Export a model, and run the file in each framework."""
-    images, rows = crops_of(model, data), []
+    images, rows = crops_of(model, data)[: FEW if to == "tfjs" else COUNT], []
     opened = load(model, precision="float32")
     expected, net = opened.predictions(images), opened.model.net
     for framework in RUN_BY[to]:
