@@ -187,9 +187,8 @@ class _Work:
 
         context = Context(self.scale, seed, data, self._published, opened, trained)
         compute = functools.partial(study.compute, arm, context)
-        name = name_of(
-            study, arm, seed, (self.scale, data, self.weights, images, study.settings(arm, self.scale, seed))
-        )
+        depends = self.scale, _stamped(data), self.weights, images, study.settings(arm, self.scale, seed)
+        name = name_of(study, arm, seed, depends)
         return kept_result(self.out / COMPUTED / name, self.out / LOCKS / name, compute)
 
     def _folder(
@@ -197,7 +196,7 @@ class _Work:
     ) -> Path:
         """The folder of a finished training by these keys, which is made or gone on with where it is not there."""
         recipe = Recipe().updated({"strategy": "scratch", **settings})
-        key = sha256_of(f"{data} {images} {recipe.toml()}".encode())[:12]
+        key = sha256_of(f"{_stamped(data)} {images} {recipe.toml()}".encode())[:12]
         name = f"{recipe.net.name or recipe.strategy}-{recipe.seed}-{key}".replace("/", "-")
         folder = self.out / RUNS / name
         if (folder / MODEL).exists():
@@ -272,6 +271,15 @@ def some_of(data: str, images: tuple[int, int] | None) -> Source:
         for item in items[:: max(1, math.ceil(len(items) / most))]
     ]
     return with_items(source, kept)
+
+
+def _stamped(data: str) -> str:
+    """A path or a named set; of a file with its size and time, so that results of a changed file are not taken."""
+    path = Path(data)
+    if not path.is_file():
+        return data
+    found = path.stat()
+    return f"{data} {found.st_size} {found.st_mtime_ns}"
 
 
 def _text(path: PathLike | None) -> str:
