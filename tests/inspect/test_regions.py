@@ -31,7 +31,8 @@ def test_a_class_is_explained_by_the_places_of_its_region() -> None:
     cam = (weights[:, None, None] * net[:2](x)[0].detach()).sum(0)
     assert torch.allclose(torch.from_numpy(grad_cam(means, x, 2, "1")[0]), cam, atol=1e-6)
     lost = occlusion(means, x[0], 2, patch=(2, 2), stride=(2, 2)).values
-    assert not lost[3, :].any() and not lost[:, 0].any() and abs(lost[1, 2]) > 0  # beyond the reach of the region
+    # Patches beyond the reach of the region change nothing.
+    assert max(abs(lost[3]).max(), abs(lost[:, 0]).max()) < 1e-6 and abs(lost[1, 2]) > 1e-3
     with pytest.raises(ValueError, match="empty"):
         RegionMeans(net, torch.zeros(8, 8, dtype=torch.bool))
 
