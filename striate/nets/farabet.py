@@ -46,7 +46,8 @@ class Row(NamedTuple):
 
 SCALES = 3
 NEAR = 15  # pixels, the side of the window of local normalisation
-LUMA, CHROMA = 10, 6  # of the 16 first maps, those of Y, and of U and V
+LUMA = 10  # of the 16 first maps, those of Y
+CHROMA = 6  # and those of U and V
 KERNEL = 7
 # Rows of Y, U, V from red, green, blue: ITU-R BT.601, as torch7's image package has them.
 YUV = ((0.299, 0.587, 0.114), (-0.14713, -0.28886, 0.436), (0.615, -0.51499, -0.10001))

@@ -81,6 +81,12 @@ def photographs() -> list[Path]:
     return [next((COCO / "images" / "val2017").glob(f"{path.stem}.*")) for path in masks]
 
 
+def with_people(paths: list[Path]) -> list[Path]:
+    """Those of which a tenth or more is labelled person."""
+    masks = COCO / "masks" / "val2017"
+    return [path for path in paths if (np.asarray(Image.open(masks / f"{path.stem}.png")) == 1).mean() > 0.1]
+
+
 @needs_weights
 def test_published_weights_are_imported_and_find_people(cli: Any, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
@@ -88,7 +94,7 @@ def test_published_weights_are_imported_and_find_people(cli: Any, tmp_path: Path
     assert code == 0 and "espnetv2_050, 21 classes" in out, err
     model = load(path, engine="torch")
     assert model.task.kind == "segmentation" and model.classes[PERSON] == "person" and len(model.classes) == 21
-    assert person_iou(model, photographs()[1:4])[0] > 0.5
+    assert person_iou(model, with_people(photographs()[:30])[:3])[0] > 0.5
     code, out, _ = cli("predict", path, COCO / "images" / "val2017" / "000000000785.jpg", "--out", tmp_path / "masks")
     assert code == 0 and "person" in out
 

@@ -22,6 +22,8 @@ MAPPED = [row for row in ROWS if "net" in row]
 WITHOUT_ROWS = {
     "cognitron",
     "efficientnet_lite",
+    "espnetv2",
+    "farabet",
     "fcn",
     "fcos",
     "graph_net",
