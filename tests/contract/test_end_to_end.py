@@ -39,8 +39,8 @@ def test_every_file_of_the_catalogue_is_tried() -> None:
 # Each takes seconds: one file in four is tried here, of those that take less time than the rest; `make test-full` tries
 # all of them.
 LONG = {
-    "densenet", "efficientnet_lite", "googlenet", "inception_v4", "mobilenet_v1", "nasnet", "resnet_in_resnet",
-    "searched_cells", "shufflenet", "xception",
+    "densenet", "efficientnet_lite", "googlenet", "highway", "inception_v4", "mobilenet_v1", "mobilenet_v2", "nasnet",
+    "resnet_in_resnet", "searched_cells", "shake_shake", "shufflenet", "xception",
 }  # fmt: skip
 SHARED = [
     pytest.param(*one, marks=[pytest.mark.slow] if place % 4 or one[0] in LONG else [])

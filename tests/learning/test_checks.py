@@ -137,7 +137,7 @@ def test_fine_tuning_has_a_default_of_its_own() -> None:
 
 
 # The loss of LeNet-5, squared distances to its codes, is the noisiest.
-@pytest.mark.parametrize("net", ["lenet5", pytest.param("lenet5_plain", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("net", [pytest.param("lenet5", marks=pytest.mark.slow), "lenet5_plain"])
 def test_a_rate_is_found_with_batches_of_one_image(net: str, data: Path, tmp_path: Path) -> None:
     told = Listening()
     recipe = RECIPE.updated({"net.name": net, "train.batch": 1, "train.overfit_batch": None, "train.epochs": 2})
