@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,14 +20,15 @@ from striate.errors import RequestError, unknown
 from striate.inference.backbones import network_of, normalised
 from striate.inference.predictor import Predictor
 from striate.inspect.class_maps import ClassMap, class_map, layer_map
-from striate.inspect.occlusion import Occlusion, occlusion
+from striate.inspect.occlusion import occlusion
 from striate.inspect.outputs import default_layer
 from striate.inspect.precision import LEAST_FOR_CHECKS, LEAST_FOR_MAPS, has_bfloat16, in_bfloat16
 from striate.inspect.regions import RegionMeans, coarsest_layer
-from striate.inspect.sensitivity import Integrated, integrated_gradients, smooth_gradient
-from striate.inspect.stages import StageMaps, stage_by_stage
-from striate.inspect.trust import Deletion, Offset, Randomised, deletion, edge_correlation, offset, randomised
+from striate.inspect.sensitivity import integrated_gradients, smooth_gradient
+from striate.inspect.stages import stage_by_stage
+from striate.inspect.trust import deletion, edge_correlation, offset, randomised
 from striate.jobs.inspect_masks import MaskMaps, mask_maps
+from striate.jobs.inspection import ImageInspection, Inspection, Trust
 from striate.jobs.outputs import require_file, same_file
 from striate.pixels import Images, Pixels, crop_side
 from striate.progress import Progress
@@ -40,61 +40,7 @@ from striate.weights.models import open_model
 MOST = 12  # images on one page
 METHODS = ("cam", "gradient", "occlusion", "ig")
 USUAL = ("cam", "gradient", "occlusion")
-BARS = 5  # outputs with a bar
 PHOTO = 480  # pixels that are kept of the photograph
-
-
-@dataclass(frozen=True, eq=False)
-class Trust:
-    """The checks of a class map: see `striate.inspect.trust`."""
-
-    randomised: list[Randomised]
-    edges: float
-    deletion: Deletion
-
-
-@dataclass(frozen=True, eq=False)
-class ImageInspection:
-    """What was found for one image.
-
-    labelled: the class that its folder is named after, if there is one. photo: the photograph, upright, uint8
-    [H, W, 3], at most 480 pixels; box: what the network sees of it; crop: that, uint8 [h, w, c]. logits, predictions
-    [outputs]: of a model of masks, which has `masks`, their means over its region. asked: the outputs of the maps, one
-    or two indices, the first is explained. classes: their class maps; gradient [H, W]: the strength of SmoothGrad;
-    occlusion; integrated: integrated gradients; each None if it was not asked for, like `trust`, the checks of the
-    first class map.
-    """
-
-    path: str
-    labelled: int | None
-    photo: Images
-    box: tuple[int, int, int, int]
-    crop: Images
-    answer: Answer
-    logits: NDArray[np.float32]
-    predictions: NDArray[np.float32]
-    masks: MaskMaps | None
-    asked: tuple[int, ...]
-    classes: ClassMap | None
-    gradient: NDArray[np.float32] | None
-    occlusion: Occlusion | None
-    integrated: Integrated | None
-    trust: Trust | None
-    stages: list[StageMaps]
-
-
-@dataclass(frozen=True, eq=False)
-class Inspection:
-    """The images, the layer of the class maps, and how far the maps are off their place (None: not measured).
-
-    bfloat16: what is computed in it: "checks", "gradient", "occlusion".
-    """
-
-    predictor: Predictor
-    layer: str
-    offset: Offset | None
-    images: list[ImageInspection]
-    bfloat16: tuple[str, ...]
 
 
 def inspect_images(
@@ -366,11 +312,3 @@ def _row(one: ImageInspection, predictor: Predictor) -> dict[str, object]:
         for each in one.stages
     ]  # fmt: skip
     return row
-
-
-def rounded_up(value: float) -> float:
-    """The next number of two digits, for the end of a scale; 1 for nothing."""
-    if not math.isfinite(value) or value <= 0:
-        return 1.0
-    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
-    return math.ceil(value / unit * (1 - 1e-9)) * unit

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from striate.inspect.trust import ALIKE, DRAWS, EDGES, ORDERS, TOP, like_random
 
 if TYPE_CHECKING:
-    from striate.jobs.inspect import Trust
+    from striate.jobs.inspection import Trust
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.inspect.sensitivity import ENOUGH
-from striate.jobs.inspect import BARS, ImageInspection, Inspection, rounded_up
 from striate.jobs.inspect_checks import checks
 from striate.jobs.inspect_masks import mask_blocks, mask_pictures
+from striate.jobs.inspection import ImageInspection, Inspection
 from striate.jobs.outputs import write_png
 from striate.report.maps import overlay
 from striate.report.page import render
@@ -43,6 +44,8 @@ from striate.sections import (
     Words,
 )
 from striate.sections.wording import NO_BREAK, counted, number, percent, quantity
+
+BARS = 5  # outputs with a bar
 
 STRONG_PIXELS = 99.5  # percentile of a map of pixels that has full colour
 KINDS = {
@@ -130,7 +133,7 @@ def _scales(done: Inspection) -> dict[str, ColourScale]:
 
 
 def _most(maps: list[NDArray[np.float32]], percentile: float = 100) -> float:
-    return rounded_up(max((float(np.percentile(np.abs(one), percentile)) for one in maps), default=0.0))
+    return _rounded_up(max((float(np.percentile(np.abs(one), percentile)) for one in maps), default=0.0))
 
 
 def _added(one: ImageInspection) -> NDArray[np.float32]:
@@ -289,3 +292,11 @@ def map_pictures(done: Inspection, folder: Path) -> list[Path]:
             write_png(path, overlay(picture, 480))
             written.append(path)
     return written
+
+
+def _rounded_up(value: float) -> float:
+    """The next number of two digits, for the end of a scale; 1 for nothing."""
+    if not math.isfinite(value) or value <= 0:
+        return 1.0
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return math.ceil(value / unit * (1 - 1e-9)) * unit

@@ -9,7 +9,7 @@ from striate.cli.answer import MODEL, SOURCES, Answer, own_net_option, progress_
 from striate.errors import RequestError, printable
 
 if TYPE_CHECKING:
-    from striate.jobs.inspect import ImageInspection, Inspection
+    from striate.jobs.inspection import ImageInspection, Inspection
 
 HELP = "show why a model gives its answer for an image, or the network itself"
 EXAMPLE = "striate inspect run new.jpg --out why.html"
