@@ -33,7 +33,8 @@ from striate.pixels import Images, UnreadableImage
 from striate.progress import Progress
 from striate.storage import write_bytes
 from striate.tasks import Task
-from striate.tasks.detection_arrays import MOST, detections_of
+from striate.tasks.detection_arrays import MOST, detections_of, shown
+from striate.tasks.detection_evaluation import SHOWN_SCORE
 from striate.weights.models import open_any
 
 SUFFIXES = {
@@ -293,6 +294,12 @@ def _compare(
     if len(expected) < 100:
         raise RequestError(
             f"only {len(expected)} comparisons could be made, and 100 are needed; give more images with --images"
+        )
+    sure = SHOWN_SCORE + DIFFERENCE
+    if predictor.task.boxes and not any(len(shown(rows[0], sure)) for rows in (*expected, *found)):
+        raise RequestError(
+            f"no object of a score above {sure:g} is found in the images, so nothing can be compared; give images with "
+            "objects with --images, or train the model longer"
         )
     agreement, difference = _agreement(predictor.task, expected, found)
     return len(expected), agreement, difference

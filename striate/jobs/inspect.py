@@ -59,12 +59,14 @@ def inspect_images(
 
     model: a model file, a run folder, or a net with published weights. images: at most 12 files; a folder stands for
     the images in it; an image in a folder named after a class has that class marked. name: the output to explain, such
-    as a class; by default the answer. layer: a stage of the network, whose map is read; by default the last of at least
-    4 x 4 positions. methods: of "cam", "gradient", "occlusion" and "ig" (integrated gradients). html: a page to write.
-    png: a folder for the maps as pictures.
+    as a class; by default the answer, of a mask its largest class but class 0. layer: a stage of the network, whose map
+    is read; by default the last of at least 4 x 4 positions, of a segmenter the coarsest. methods: of "cam",
+    "gradient", "occlusion" and "ig" (integrated gradients). html: a page to write. png: a folder for the maps as
+    pictures.
     Where the processor computes in bfloat16, networks from 100 M multiply-adds do so for the checks, and from 1 G for
     gradient and occlusion, too; class maps are always in float32.
-    Raises RequestError for an unknown name, layer or method, and for images that cannot be read.
+    Raises RequestError for an unknown name, layer or method, a model of boxes or captions, and images that cannot be
+    read.
     """
     progress = progress or Progress()
     paths = _paths(images)
@@ -124,7 +126,12 @@ class _Nets(NamedTuple):
 
 def _net(predictor: Predictor) -> nn.Module:
     """A classifier or a segmenter. Raises RequestError for other networks."""
-    return network_of(predictor.model) if predictor.task.masks else predictor.net
+    task = predictor.task
+    if task.boxes or task.searched:
+        raise RequestError(
+            f"classifiers and segmenters are inspected, and {predictor.model.net} is a model of {task.kind}"
+        )
+    return network_of(predictor.model) if task.masks else predictor.net
 
 
 def _default_layer(predictor: Predictor, net: nn.Module, images: Tensor) -> str:

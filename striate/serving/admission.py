@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import parse_qs, unquote
 
+from starlette.datastructures import QueryParams
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from striate.serving.batching import Batcher
@@ -41,10 +41,10 @@ class Admission:
     def _asked(self, path: str, query: bytes) -> Batcher | None:
         """The model that a prediction is asked of; None for other requests, and wrong ones."""
         if path == PREDICT:
-            given = parse_qs(query.decode("latin-1"), max_num_fields=100).get("model") if b"model" in query else None
-            return self._named(given[-1]) if given else self._batchers[0]
+            name = QueryParams(query).get("model") if b"model" in query else None  # as the route reads it
+            return self._batchers[0] if name is None else self._named(name)
         if path.startswith(MODELS) and path.endswith(INFER):
-            return self._named(unquote(path[len(MODELS) : -len(INFER)]))
+            return self._named(path[len(MODELS) : -len(INFER)])
         return None
 
     def _named(self, name: str) -> Batcher | None:

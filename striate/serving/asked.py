@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from striate.errors import shown
+from striate.serving.protocol import whole_number
 from striate.serving.schemas import MOST_TOP
 from striate.web.refusals import Refused
 
@@ -34,9 +35,10 @@ def asked_of(query: Mapping[str, str]) -> Asked:
 def _top(given: str | None) -> int | None:
     if given is None:
         return None
-    if not (given.isascii() and given.isdecimal() and 1 <= int(given[:20]) <= MOST_TOP):
+    value = whole_number(given)
+    if value is None or not 1 <= value <= MOST_TOP:
         raise Refused(400, f"top is from 1 to {MOST_TOP:,}, not {shown(given, 40)}")
-    return int(given)
+    return value
 
 
 def _score(given: str | None) -> float | None:

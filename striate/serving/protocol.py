@@ -24,6 +24,7 @@ INPUT = "image"
 LENGTH_HEADER = "inference-header-content-length"
 Values = list[str] | np.ndarray[Any, Any]  # of an output, for all images
 DATATYPES = {"FP32": "<f4", "INT64": "<i8", "UINT8": "u1"}  # of the protocol, as NumPy's
+MOST_DIGITS = 20  # of a number in a header or a query: Python refuses to read one of thousands
 MOST_JSON = 16 * 2**20  # bytes: while JSON is read, nobody else is answered
 
 
@@ -47,9 +48,10 @@ def parse(body: bytes, header_length: str | None) -> Request:
     """
     length = len(body)
     if header_length is not None:
-        if not (header_length.isascii() and header_length.isdecimal() and int(header_length[:20]) <= len(body)):
-            raise _wrong(f"{LENGTH_HEADER} is {shown(header_length)}; the body has {len(body):,} bytes")
-        length = int(header_length)
+        told = whole_number(header_length)
+        if told is None or told > length:
+            raise _wrong(f"{LENGTH_HEADER} is {shown(header_length, 60)}; the body has {length:,} bytes")
+        length = told
     if length > MOST_JSON:
         raise Refused(413, f"JSON has at most {MOST_JSON:,} bytes; more images fit behind it, as binary data")
     given = _json(body[:length])
@@ -59,6 +61,11 @@ def parse(body: bytes, header_length: str | None) -> Request:
     parameters = _parameters(given)
     images = _images(inputs[0], body[length:])
     return Request(str(given.get("id", "")), images, _outputs(given), parameters.get("binary_data_output") is True)
+
+
+def whole_number(text: str) -> int | None:
+    """The number of at most MOST_DIGITS decimal digits; None for another text."""
+    return int(text) if len(text) <= MOST_DIGITS and text.isascii() and text.isdecimal() else None
 
 
 def _json(content: bytes) -> dict[str, Any]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
-from application_models import box_model
-from onnx import TensorProto, helper
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+import pytest
+from application_models import NAMES as NAMES_OF_CLASSES
+from application_models import box_model, photograph
+from onnx import TensorProto, helper
+from PIL import Image
+
+from striate import RequestError, export
 from striate.interop.box_layers import NAMES
 from striate.interop.box_onnx import append_onnx
 from striate.interop.box_openvino import openvino_boxes
+from striate.model import write
 from striate.tasks.boxes import nms
 from striate.tasks.detection_arrays import CANDIDATES, FOUND_BOX, FOUND_CLASS, LEAST_SCORE, SCORE, detections_of
 
@@ -59,3 +67,18 @@ def test_operators_suppress_as_detections_do() -> None:
             assert np.array_equal(there[:, FOUND_CLASS], labels[kept]) and np.allclose(there[:, SCORE], scores[kept])
             assert np.allclose(there[:, FOUND_BOX], boxes[kept], atol=1e-6)
             assert (found[0][image][len(kept) :] == 0).all()
+
+
+def test_a_graph_that_could_not_be_compared_on_any_object_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "data" / "images").mkdir(parents=True)
+    (tmp_path / "data" / "labels").mkdir()
+    (tmp_path / "data" / "classes.txt").write_text("\n".join(NAMES_OF_CLASSES))
+    for number in range(100):  # as many as are compared: fewer would be run at other sizes, too
+        Image.fromarray(photograph(number, (64, 64))).save(tmp_path / "data" / "images" / f"{number}.png")
+        (tmp_path / "data" / "labels" / f"{number}.txt").write_text("0 0.5 0.5 0.4 0.4")
+    model = box_model()
+    unsure = {"head.classes.bias": np.full_like(model.tensors["head.classes.bias"], -20)}
+    write(tmp_path / "m.safetensors", replace(model, tensors={**model.tensors, **unsure}))
+    with pytest.raises(RequestError, match=r"no object of a score above 0\.42 is found"):
+        export(tmp_path / "m.safetensors", to="openvino", images=tmp_path / "data", out=tmp_path / "m.xml")
+    assert not (tmp_path / "m.xml").exists()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from application_models import box_model, caption_model
 from PIL import Image
 
 from striate import RequestError, inspect_images
@@ -108,3 +109,10 @@ def test_the_network_is_inspected_on_images_with_masks(tmp_path: Path, monkeypat
     assert '<section id="surface"' in (tmp_path / "page.html").read_text("utf-8")
     with pytest.raises(RequestError, match="lesions: of a classifier alone, and enet_tiny is a segmenter"):
         inspect_net(tmp_path / "m.safetensors", data=tmp_path / "data", parts=["lesions"])
+
+
+def test_models_of_boxes_and_captions_are_refused_by_what_they_are(photo: Path, tmp_path: Path) -> None:
+    for made, kind in ((box_model(), "detection"), (caption_model(), "captioning")):
+        write(tmp_path / "m.safetensors", made)
+        with pytest.raises(RequestError, match=f"classifiers and segmenters are inspected, and .* a model of {kind}"):
+            inspect_images(tmp_path / "m.safetensors", [photo])

@@ -72,6 +72,10 @@ def test_top_and_model_are_chosen_in_the_query(server: Running) -> None:
     assert other["model"] == "other" and other["probabilities"] != server.predict(IMAGES[0]).json["probabilities"]
     assert server.predict(IMAGES[0], "?model=third").status == 404
     assert server.predict(IMAGES[0], "?top=0").status == server.predict(IMAGES[0], "?top=x").status == 400
+    long = f"{1:020}{0:05000}"  # more digits than Python reads
+    assert server.predict(IMAGES[0], f"?top={long}").error.startswith("top is from 1 to 100,000")
+    many = server.predict(IMAGES[0], "?model=other" + 200 * "&x=1")
+    assert many.status == 200 and many.json["model"] == "other"
 
 
 @pytest.mark.filterwarnings("ignore")  # of the client's own dependencies
@@ -136,6 +140,7 @@ WRONG = [
     ),
     (b'{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [0], "data": []}]}', None, "says 0 images"),
     (b'{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "parameters": 3}]}', None, "is an object"),
+    (b"{}", f"{1:020}{0:05000}", "the body has 2 bytes"),
 ]
 
 

@@ -18,6 +18,7 @@ from urllib.parse import quote
 import pytest
 from studio_app import PATIENCE, Running, encoded, make_folder, running
 
+from striate.errors import RequestError
 from striate.learning.run_folder import LOG
 from striate.recipe import Recipe
 from striate.studio import jobs
@@ -142,6 +143,21 @@ def test_a_link_in_the_place_of_opened_data_is_not_followed(app: Running, tmp_pa
     folder.symlink_to(tmp_path / "outside" / "secret")
     assert "not below the root" in app.api("GET", f"/api/data/{number}")["error"]
     assert "dark" not in app.get(f"/data/{number}").text
+
+
+def test_links_among_the_studios_own_files_are_refused_and_nothing_is_written_through_them(tmp_path: Path) -> None:
+    home, outside = tmp_path / "home", tmp_path / "outside"
+    outside.write_text("mine")
+    folder = home / ".studio" / "jobs" / "1"
+    folder.mkdir(parents=True)
+    (folder / JOB).write_text(json.dumps({"kind": "audit", "arguments": ["audit", "x"], "shown": ""}))
+    (folder / EXIT).symlink_to(outside)
+    with pytest.raises(RequestError, match=r"exit.json' is a link: .*remove it"), running(home, home):
+        pass
+    assert outside.read_text() == "mine"
+    (folder / EXIT).unlink()
+    with running(home, home) as found:
+        found.until(lambda: found.api("GET", "/api/jobs/1")["state"] == "failed")
 
 
 def test_links_in_made_data_lead_no_upload_out(app: Running, tmp_path: Path) -> None:

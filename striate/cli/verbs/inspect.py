@@ -28,7 +28,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--class", dest="name", default="", metavar="NAME", help="what to explain (default: the answer)"
     )
     parser.add_argument(
-        "--layer", default="", metavar="STAGE", help="stage whose map is read (default: the last of at least 4 x 4)"
+        "--layer",
+        default="",
+        metavar="STAGE",
+        help="stage whose map is read (default: the last of at least 4 x 4; of masks: the coarsest)",
     )
     parser.add_argument(
         "--method",
@@ -42,7 +45,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--part",
         metavar="NAMES",
-        help="with --data: of patches, lesions, responses, paths, gradients and surface, with commas (default: all)",
+        help="with --data: of patches, lesions, responses, paths, gradients and surface, with commas (default: all "
+        "that fit the network)",
     )
     parser.add_argument("--out", default="inspect.html", metavar="FILE", help="the page (default: inspect.html)")
     parser.add_argument("--png", metavar="DIR", help="also write each map as a PNG file")
