@@ -94,7 +94,8 @@ class Job:
 class Jobs:
     """All jobs of a studio. told: called with facts of what changed, for the pages.
 
-    resumable, finished: of a run's name, from its folder.
+    resumable, finished: of a run's name, from its folder. failed: called with a line where the queue cannot go on now,
+    such as on a full disk; it is tried again.
     """
 
     def __init__(
@@ -104,8 +105,10 @@ class Jobs:
         told: Callable[[dict[str, Any]], None],
         resumable: Callable[[str], bool],
         finished: Callable[[str], bool],
+        failed: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._home, self._folder, self._index, self._told = home, home / ".studio" / "jobs", index, told
+        self._failed = failed
         self._resumable, self._finished = resumable, finished
         self._signer, self._devices = Signer(home), devices()
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -235,8 +238,16 @@ class Jobs:
         return job
 
     def _watch(self) -> None:
+        said = ""
         while not self._stopping.wait(PERIOD):
-            self._look()
+            try:
+                self._look()
+                said = ""
+            except OSError as error:  # no room for a file or a process: perhaps there is at the next look
+                line = f"jobs wait: {error.strerror or error}"
+                if line != said:
+                    self._failed(line)
+                said = line
 
     def _look(self) -> None:
         """Read what running jobs told, notice those that ended, start those whose turn it is."""
@@ -274,11 +285,15 @@ class Jobs:
             write_json(job.folder / EXIT, {"code": 2, "time": time.time()})
             return  # the next look finds it ended
         command = [sys.executable, *RUNNER, str(job.folder)]
-        with locked_for_append(job.folder / "stderr") as errors, open(job.folder / "stdout", "ab") as output:
-            job.process = subprocess.Popen(
-                command, cwd=self._home, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, start_new_session=True,
-                env=environment(job.device),
-            )  # fmt: skip
+        try:
+            with locked_for_append(job.folder / "stderr") as errors, open(job.folder / "stdout", "ab") as output:
+                job.process = subprocess.Popen(
+                    command, cwd=self._home, stdin=subprocess.DEVNULL, stdout=output, stderr=errors,
+                    start_new_session=True, env=environment(job.device),
+                )  # fmt: skip
+        except OSError:
+            (job.folder / "stderr").unlink(missing_ok=True)  # it waits on: with it, it would be one that was lost
+            raise
         self._states[job.number] = "running"
         self._told({"state": "running", **_about(job)})
 

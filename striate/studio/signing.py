@@ -57,15 +57,21 @@ def _key() -> bytes:
     with contextlib.suppress(OSError):
         path = state_root() / "studio.key"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            part = path.with_name(f".{secrets.token_hex(8)}.part")
-            with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(secrets.token_bytes(_BYTES))
-            try:
-                os.link(part, path)  # of two studios that start at once, both have the first one's
-            finally:
-                part.unlink()
-        found = read_file(path, TEXT)
-        if len(found) == _BYTES:
-            return found
+        for _ in range(2):
+            with contextlib.suppress(FileExistsError):
+                _make_key(path)
+            if len(found := read_file(path, TEXT)) == _BYTES:
+                return found
+            path.unlink()  # it was damaged: a new one signs from now on
     return secrets.token_bytes(_BYTES)
+
+
+def _make_key(path: Path) -> None:
+    """Raises FileExistsError where there is one: of two studios that start at once, both have the first one's."""
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(secrets.token_bytes(_BYTES))
+    try:
+        os.link(part, path)
+    finally:
+        part.unlink()

@@ -46,7 +46,7 @@ class Studio:
         self._locked = _opened(home)
         self.hub, self.index = Hub(), Index(home / ".studio" / "index.sqlite")
         self.data, self.runs = DataSets(home, root), Runs(home, self.index)
-        self.jobs = Jobs(home, self.index, self.hub.publish, self.runs.resumable, self.runs.finished)
+        self.jobs = Jobs(home, self.index, self.hub.publish, self.runs.resumable, self.runs.finished, failed)
         self.uploads, self.pictures, self.bodies = Uploads(), Pictures(limits), Bodies(limits)
         self.predictors, self.images = Predictors(limits), Bodies(Limits())  # pictures are larger than other bodies
         self.pages = Pages(version)

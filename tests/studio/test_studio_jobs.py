@@ -19,6 +19,7 @@ from studio_app import PATIENCE, Running, make_folder, running
 
 from striate.data.audit.decisions import read_decisions
 from striate.errors import RequestError
+from striate.storage import state_root
 from striate.studio.decisions import Journal
 from striate.studio.files import locked_for_append
 from striate.studio.index import Index
@@ -97,6 +98,33 @@ def test_trainings_wait_in_an_order_that_can_be_changed(tmp_path: Path, monkeypa
     assert states == {"a": "stopped", "b": "failed", "c": "done", "d": "done"}
     assert "unknown verb 'nothing'" in again.get(second.number).following.error
     assert json.loads((third.folder / "stdout").read_text())["keys"]
+
+
+def test_jobs_wait_while_no_process_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, left, said = subprocess.Popen, [OSError(12, "Cannot allocate memory")] * 3, list[str]()
+
+    def popen(*given: Any, **named: Any) -> Any:
+        if left:
+            raise left.pop()
+        return real(*given, **named)
+
+    monkeypatch.setattr("striate.studio.jobs.subprocess.Popen", popen)
+    nothing = (lambda facts: None), (lambda run: False), (lambda run: False)
+    jobs = Jobs(tmp_path, Index(tmp_path / "index"), *nothing, failed=said.append)
+    job = jobs.add("audit", ["recipe", "seed"], "shown", run="a")
+    jobs.start()
+    Running(None, 0).until(lambda: jobs.known_state(job) == "done")  # type: ignore[arg-type]
+    jobs.close()
+    assert said == ["jobs wait: Cannot allocate memory"] and not left
+
+
+def test_a_damaged_key_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    key = state_root() / "studio.key"
+    key.parent.mkdir(parents=True)
+    key.write_bytes(b"short")
+    facts = Signer(tmp_path).signed(1, {"kind": "train"}, {})
+    assert Signer(tmp_path).is_ours(1, facts, tmp_path) and len(key.read_bytes()) == 32
 
 
 class Begun:
