@@ -168,3 +168,6 @@ def test_the_verb_converts_between_all_three(tmp_path: Path, cli) -> None:  # ty
     assert net_file((tmp_path / "again.json").read_text()) == (tmp_path / "net.toml").read_text()
     code, out, _ = cli("show", tmp_path / "net.json")
     assert code == 0 and "small_net" in out
+    (tmp_path / "bad.json").write_text("[]")
+    code, _, err = cli("convert", tmp_path / "bad.json", "--out", tmp_path / "bad.toml")
+    assert code == 2 and "bad.json': it is no model of Keras" in err
