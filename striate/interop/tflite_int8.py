@@ -24,6 +24,7 @@ _WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
 _MOVED = {"MAX_POOL_2D", "AVERAGE_POOL_2D", "RESHAPE", "TRANSPOSE", "STRIDED_SLICE", "PAD", "PADV2", "GATHER",
           "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"}  # fmt: skip
 _COMPUTED = {"ADD", "SUB", "MUL", "MEAN", "RELU", "RELU6", "LEAKY_RELU", "CONCATENATION", "HARD_SWISH"}
+_LARGEST_BIAS = 2**30  # of the 32 bits, with room for the sum of products
 _FIXED = {"LOGISTIC": (1 / 256, -128), "TANH": (1 / 128, 0)}  # scale and zero, as the runtime wants them
 
 
@@ -54,7 +55,7 @@ class _Full:
         self.steps, self.ranges, self.made = steps, ranges, Steps()
         self.floats: dict[int, int] = {}  # by the number in `steps`, that in `made`
         self.eights: dict[int, int] = {}
-        self.weights: dict[int, int] = {}
+        self.weights: dict[tuple[int, bytes], int] = {}  # by the number in `steps` and the least scales
         self.made.images = self.floats[steps.images] = self.made.tensor(steps.tensors[steps.images])
         for one in steps.operators:
             self.write(one)
@@ -97,17 +98,19 @@ class _Full:
 
     def weighted(self, one: Operator) -> int:
         images, weight, bias = one.inputs
-        given = self.as_eight(images)
-        if weight not in self.weights:  # rows may share one
-            self.weights[weight] = self.made.tensor(_of_weight(self.steps.tensors[weight], _WEIGHTED[one.code]))
-        held = self.made.tensors[self.weights[weight]]
-        assert held.scales is not None
+        given, summand = self.as_eight(images), self.steps.tensors[bias]
         (scale,) = self.made.tensors[given].scales or (1.0,)
-        summand, scales = self.steps.tensors[bias], tuple(scale * each for each in held.scales)
         assert summand.values is not None
-        whole = np.clip(np.rint(summand.values / np.array(scales)), -(2**31) + 1, 2**31 - 1).astype(np.int32)
+        # Of an output whose weights are 0 or nearly so, the bias counts: it has the product of both scales.
+        least = np.abs(summand.values) / (scale * _LARGEST_BIAS)
+        key = weight, least.tobytes()
+        if key not in self.weights:  # rows may share one
+            held = _of_weight(self.steps.tensors[weight], _WEIGHTED[one.code], least)
+            self.weights[key] = self.made.tensor(held)
+        scales = tuple(scale * each for each in self.made.tensors[self.weights[key]].scales or ())
+        whole = np.rint(summand.values / np.array(scales)).astype(np.int32)
         second = self.made.tensor(replace(summand, type="int32", values=whole, scales=scales))
-        return self.made.operator(one.code, [given, self.weights[weight], second], self.result(one.result), one.options)
+        return self.made.operator(one.code, [given, self.weights[key], second], self.result(one.result), one.options)
 
     def moved(self, one: Operator) -> int:
         given = self.eights[one.inputs[0]]
@@ -151,13 +154,14 @@ def scale_of(values: Range) -> tuple[float, int]:
     return scale, int(np.clip(np.rint(-128 - least / scale), -128, 127))
 
 
-def _of_weight(tensor: Tensor, axis: int) -> Tensor:
-    """A weight in int8, symmetric, with a scale for each of its outputs."""
+def _of_weight(tensor: Tensor, axis: int, least: Array | float = 0.0) -> Tensor:
+    """A weight in int8, symmetric, with a scale for each of its outputs, no smaller than `least`."""
     assert tensor.values is not None
     sides = tuple(place for place in range(tensor.values.ndim) if place != axis)
-    scales: Array = np.maximum(np.abs(tensor.values).max(axis=sides, keepdims=True) / 127, 1e-12)
-    whole = np.clip(np.rint(tensor.values / scales), -127, 127).astype(np.int8)
-    return replace(tensor, type="int8", values=whole, scales=tuple(map(float, scales.ravel())), axis=axis)
+    scales: Array = np.maximum(np.abs(tensor.values).max(axis=sides) / 127, np.maximum(least, 1e-12))
+    shape = [-1 if place == axis else 1 for place in range(tensor.values.ndim)]
+    whole = np.clip(np.rint(tensor.values / scales.reshape(shape)), -127, 127).astype(np.int8)
+    return replace(tensor, type="int8", values=whole, scales=tuple(map(float, scales)), axis=axis)
 
 
 def measured(steps: Steps) -> list[int]:

@@ -11,7 +11,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,7 @@ class _Work:
     data: str
     weights: str
     progress: Progress
+    stamped: Callable[[str], str] = field(default_factory=lambda: functools.cache(_stamped))  # files are looked at once
 
     def outcome(self, study: Study) -> Outcome:
         """Run a study, and write its page and its result."""
@@ -187,7 +188,7 @@ class _Work:
 
         context = Context(self.scale, seed, data, self._published, opened, trained)
         compute = functools.partial(study.compute, arm, context)
-        depends = self.scale, _stamped(data), self.weights, images, study.settings(arm, self.scale, seed)
+        depends = self.scale, self.stamped(data), self._weighed(study), images, study.settings(arm, self.scale, seed)
         name = name_of(study, arm, seed, depends)
         return kept_result(self.out / COMPUTED / name, self.out / LOCKS / name, compute)
 
@@ -196,7 +197,7 @@ class _Work:
     ) -> Path:
         """The folder of a finished training by these keys, which is made or gone on with where it is not there."""
         recipe = Recipe().updated({"strategy": "scratch", **settings})
-        key = sha256_of(f"{_stamped(data)} {images} {recipe.toml()}".encode())[:12]
+        key = sha256_of(f"{self.stamped(data)} {images} {recipe.toml()}".encode())[:12]
         name = f"{recipe.net.name or recipe.strategy}-{recipe.seed}-{key}".replace("/", "-")
         folder = self.out / RUNS / name
         if (folder / MODEL).exists():
@@ -208,6 +209,12 @@ class _Work:
                 how: dict[str, Any] = {"resume": folder} if unfinished(folder) else {"recipe": recipe, "out": folder}
                 train(opened(data), **how, progress=self.progress)
         return folder
+
+    def _weighed(self, study: Study) -> list[str]:
+        """The folder of weights, and the files of it that the study needs, each with its size and time."""
+        folder = Path(self.weights)
+        files = sorted(folder.iterdir()) if study.needs and folder.is_dir() else []
+        return [self.weights, *(self.stamped(str(file)) for file in files if file.name in study.needs)]
 
     def _published(self, file: str, net: str, source: str) -> Model:
         """The model of a file below `--weights`. Raises RequestError if it is not there."""
@@ -274,12 +281,18 @@ def some_of(data: str, images: tuple[int, int] | None) -> Source:
 
 
 def _stamped(data: str) -> str:
-    """A path or a named set; of a file with its size and time, so that results of a changed file are not taken."""
+    """A path or a named set; of files with their sizes and times, so that results of changed ones are not taken."""
     path = Path(data)
-    if not path.is_file():
+    try:
+        found = path.stat() if data else None
+    except OSError:  # a named set, or a name that no file can have
+        found = None
+    if found is None:
         return data
-    found = path.stat()
-    return f"{data} {found.st_size} {found.st_mtime_ns}"
+    if not path.is_dir():
+        return f"{data} {found.st_size} {found.st_mtime_ns}"
+    held = [_stamped(str(file)) for file in sorted(path.rglob("*")) if file.is_file()]
+    return f"{data} {sha256_of(repr(held).encode())}"
 
 
 def _text(path: PathLike | None) -> str:

@@ -40,5 +40,9 @@ def text_of(path: Path) -> str:
 
 
 def net_text(path: Path, shape: Shape | None = None) -> str:
-    """The text of a net file for what a file describes. Raises RequestError."""
-    return READERS[path.suffix](text_of(path), shape)
+    """The text of a net file for what a file describes. Raises RequestError, with the file."""
+    text = text_of(path)
+    try:
+        return READERS[path.suffix](text, shape)
+    except RequestError as error:
+        raise RequestError(f"{str(path)!r}: {error}") from error

@@ -6,6 +6,7 @@ The JSON is data; no class that it names is made. Source: the `get_config` of Ke
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +20,7 @@ from striate.netfile.words import LARGEST_CHANNELS, words_of
 # Of no part in the network: the scale of pixels is the task's, and the shape of a vector is a row's.
 _THROUGH = frozenset({"InputLayer", "Flatten", "Rescaling", "Normalization", "Softmax"})
 _ENDS = frozenset({"softmax", "linear"})
+_OF_CHANNELS = frozenset({"BatchNormalization", "GroupNormalization"})  # which a flattened map has more of
 _SIDES = 16_384
 # Activations by Keras's names.
 ACTIVATIONS: Mapping[str, str] = MappingProxyType(
@@ -108,6 +110,8 @@ class _Reader:
         activation = config.get("activation")
         if any(one in self.ended for one in sources) and kind not in _THROUGH:
             raise RequestError("it takes a softmax, which a net file has at its end alone")
+        if activation is not None and not isinstance(activation, str):
+            raise RequestError(f"activation is {shown(activation)}, and functions of one's own are not read")
         if kind == "Softmax" or activation == "softmax" or self.ended.intersection(sources):
             self.ended.add(name)
         if kind == "ZeroPadding2D" and not any(pads):
@@ -126,7 +130,9 @@ class _Reader:
         shape = self.shapes[self.outputs[sources[0]] if sources else "image"]
         if kind == "Dense" and len(shape) == 3 and not flat:
             raise RequestError("it takes a map, of which a net file flattens all and Keras the channels: add a Flatten")
-        words = _LAYERS[kind](config, shape, pads[0] if pads else None)
+        flattened = flat and len(shape) == 3 and kind in _OF_CHANNELS
+        words = _LAYERS[kind](config, (math.prod(shape),) if flattened else shape, pads[0] if pads else None)
+        words = ["flatten", *words] if flattened else words
         if kind != "Activation" and activation is not None and activation not in _ENDS:
             words = [*words, _activation(activation)]
         return words
@@ -178,8 +184,10 @@ def _window(config: Json, key: str, shape: Shape, pads: tuple[int, int] | None) 
         raise RequestError("it takes a map, and here are numbers")
     if config.get("data_format") == "channels_first":
         raise RequestError("its maps have their channels first")
-    padding, ceil = pads or (0, 0), False
-    if config.get("padding", "valid") == "same":
+    padding, ceil, held = pads or (0, 0), False, config.get("padding", "valid")
+    if held not in ("valid", "same"):
+        raise RequestError(f"padding is valid or same, not {shown(held)}")
+    if held == "same":
         spread = [dilation[0] * (side - 1) + 1 for side in kernel]
         totals = [max((-(-side // stride[0]) - 1) * stride[0] + size - side, 0)
                   for side, size in zip(shape[1:], spread, strict=True)]  # fmt: skip
@@ -248,6 +256,21 @@ def _rectified(config: Json, shape: Shape, pads: tuple[int, int] | None) -> list
     return ["relu6" if most else f"leaky-{slope:g}" if slope else "relu"]
 
 
+def _normalised(config: Json, shape: Shape, pads: tuple[int, int] | None) -> list[str]:
+    axis = config.get("axis", -1)
+    if axis not in (-1, len(shape), [-1], [len(shape)]):
+        raise RequestError(f"the channels, the last axis, are normalised, not axis {shown(axis)}")
+    if not (config.get("scale", True) and config.get("center", True)):
+        raise RequestError("scale and center are both true of a net file's bn")
+    return ["bn"]
+
+
+def _exponential(config: Json, shape: Shape, pads: tuple[int, int] | None) -> list[str]:
+    if number(config, "alpha", 1.0) != 1:
+        raise RequestError("of ELU, alpha 1 has a word")
+    return ["elu"]
+
+
 def _merged(config: Json, shape: Shape, pads: tuple[int, int] | None) -> list[str]:
     if config.get("axis", -1) not in (-1, 3):
         raise RequestError("maps are concatenated by their channels alone: axis -1")
@@ -266,13 +289,13 @@ _LAYERS: Mapping[str, Callable[[Json, Shape, tuple[int, int] | None], list[str]]
         "MaxPooling2D": _pool("maxpool"), "AveragePooling2D": _pool("avgpool"),
         "GlobalAveragePooling2D": _plain("globalavgpool"), "GlobalMaxPooling2D": _plain("globalmaxpool"),
         "Dense": _full,
-        "BatchNormalization": _plain("bn"),
+        "BatchNormalization": _normalised,
         "GroupNormalization": lambda config, shape, pads: [f"gn-{_whole(config, 'groups', 32)}"],
         "ReLU": _rectified,
         "LeakyReLU": lambda config, shape, pads: [
             f"leaky-{number(config, 'negative_slope', number(config, 'alpha', 0.3)):g}"
         ],
-        "ELU": _plain("elu"),
+        "ELU": _exponential,
         "Activation": lambda config, shape, pads: (
             [] if config.get("activation") in _ENDS else [_activation(config.get("activation"))]
         ),

@@ -50,9 +50,13 @@ def number(config: Json, key: str, default: float) -> float:
     value = config.get(key)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    try:
+        found = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+    except OverflowError:  # of a whole number that is too large
+        found = math.inf
+    if not math.isfinite(found):
         raise RequestError(f"{key} is a number, not {shown(value)}")
-    return float(value)
+    return found
 
 
 def sources_of(layer: Json, name: str) -> list[str]:

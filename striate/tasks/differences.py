@@ -43,7 +43,9 @@ def difference(one: ArrayLike, other: ArrayLike, *, comparisons: int = 1, draws:
         means = [_drawn_seeds(generator, values @ weights.T) for values in (first, second)]
         drawn.append(means[0] - means[1])
     low, high = np.quantile(np.concatenate(drawn), [ERROR / comparisons / 2, 1 - ERROR / comparisons / 2])
-    return Difference(float(first.mean() - second.mean()), float(low), float(high))
+    # A bound of 0 is summed to some 1e-17, which would lie on one side of it. Adding 0 makes -0 a 0.
+    mean, low, high = np.round([first.mean() - second.mean(), low, high], 12) + 0.0
+    return Difference(float(mean), float(low), float(high))
 
 
 def _image_weights(generator: np.random.Generator, images: int, draws: int) -> Floats:

@@ -143,6 +143,35 @@ def test_a_stopped_study_goes_on_and_ends_as_if_it_had_not_been(
     assert not busy.outcomes and "1 results are made by other processes now" in busy.not_run["optimizers"]
 
 
+def test_results_of_changed_files_are_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def compute(arm: Arm, context: Context) -> Result:
+        made.append(context.seed)
+        return Result({LOSS: float(context.seed)})
+
+    in_place(monkeypatch, compute)
+    study = dataclasses.replace(catalog.study("optimizers"), needs="net.th (its author)")
+    monkeypatch.setattr(catalog, "study", lambda name: study)
+    data, weights = tmp_path / "photographs", tmp_path / "weights"
+    for file in (data / "a" / "1.png", weights / "net.th", weights / "other.th"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"1")
+
+    def computed() -> int:
+        made.clear()
+        striate.reproduce(["optimizers"], out=tmp_path / "out", data=data, weights=weights)
+        return len(made)
+
+    assert (computed(), computed()) == (6, 0)
+    (data / "a" / "2.png").write_bytes(b"2")
+    assert (computed(), computed()) == (6, 0)
+    (weights / "net.th").write_bytes(b"22")
+    assert (computed(), computed()) == (6, 0)
+    (weights / "other.th").write_bytes(b"22")
+    assert computed() == 0
+
+
 def test_the_command_on_a_page_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     in_place(monkeypatch, lambda arm, context: Result({LOSS: float(context.seed)}))
     striate.reproduce(["optimizers"], out=tmp_path, data="my digits; rm.npz", weights="/a b")

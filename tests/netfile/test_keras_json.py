@@ -85,6 +85,13 @@ def test_a_sequential_model_of_odd_maps_rounds_up() -> None:
     assert "avgpool2/2 ceil" in text and planned(text).rows[-1].shape == (3,)
 
 
+def test_a_flattened_map_is_normalised_number_by_number() -> None:
+    text = net_file(json.dumps(model(layer("BatchNormalization", "drop", "flat", axis=[1]))))
+    assert text.splitlines()[-3:] == ["maxpool2/2 flatten bn", "fc-classes", '"""']
+    back = net_file(keras_json(parse(text)))
+    assert "maxpool2/2 flatten bn\n" in back and planned(back).rows[-1].shape == (5,)
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_there_and_back_again(path: Path) -> None:
     read = parse(path.read_text("utf-8"))
@@ -111,6 +118,13 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (layer("Dense", "flat", "pool", units=4), "add a Flatten"),
     (layer("Activation", "a1", "b1", activation="softmax"), "takes a softmax"),
     (layer("Add", "sum", "a1", "later"), "not there before it"),
+    (layer("BatchNormalization", "b1", "c1", scale=False), "scale and center are both true"),
+    (layer("BatchNormalization", "b1", "c1", axis=[1]), "the last axis, are normalised, not axis [1]"),
+    (layer("ELU", "a1", "b1", alpha=0.5), "of ELU, alpha 1 has a word"),
+    (layer("Activation", "a1", "b1", activation={"class_name": "mine"}), "functions of one's own are not read"),
+    (layer("Conv2D", "c1", "scale", filters=8, kernel_size=3, padding="full"), "padding is valid or same, not 'full'"),
+    (layer("Dropout", "drop", "flat", rate=10**400), "rate is a number, not 1000"),
+    (layer("GroupNormalization", "drop", "flat", groups=4), "gn needs a map, and here are 1024 numbers"),
     (layer("InputLayer", "in", batch_input_shape=[None, None, None, 3]), "give it, as channels, height, width"),
 ]
 
@@ -154,3 +168,6 @@ def test_the_verb_converts_between_all_three(tmp_path: Path, cli) -> None:  # ty
     assert net_file((tmp_path / "again.json").read_text()) == (tmp_path / "net.toml").read_text()
     code, out, _ = cli("show", tmp_path / "net.json")
     assert code == 0 and "small_net" in out
+    (tmp_path / "bad.json").write_text("[]")
+    code, _, err = cli("convert", tmp_path / "bad.json", "--out", tmp_path / "bad.toml")
+    assert code == 2 and "bad.json': it is no model of Keras" in err

@@ -37,6 +37,17 @@ def test_a_claim_is_decided_by_its_interval(first: float, second: float, wanted:
     assert found.low < found.value < found.high and found.value == pytest.approx(100 * (first - second), abs=8)
 
 
+def test_a_bound_of_0_lies_on_neither_side_of_it() -> None:
+    wrong = np.zeros((2, 2, 40))
+    wrong[0, :, :3], wrong[1, 0, 10:20], wrong[1, 1, 11:21] = 1, 1, 1  # their sums are 2.8e-17 apart where they are 0
+    results = {
+        label: [Result({TEST_ERROR: 0.0}, {str(place): float(one) for place, one in enumerate(row)}) for row in rows]
+        for label, rows in zip("ab", wrong, strict=True)
+    }
+    found = finding(ERROR, results)
+    assert found.low < found.value < 0 == found.high and found.verdict == UNDECIDED
+
+
 def test_other_measures_and_other_images_have_students_interval() -> None:
     results = {"a": [Result({LOSS: 2.0}), Result({LOSS: 2.1})], "b": [Result({LOSS: 1.0}), Result({LOSS: 1.05})]}
     found = finding(LOSSES, results)

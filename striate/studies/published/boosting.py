@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from striate.errors import RequestError
 from striate.studies.study import TEST_ERROR, Arm, Claim, Context, Published, Result, Scale, Study
 
 RESIDUAL, PLAIN = "residual", "plain"
@@ -17,21 +16,17 @@ AT_ONCE = {"quick": 50, "cpu": 400, "paper": 2000}  # test images of a seed at m
 
 def compute(arm: Arm, context: Context) -> Result:
     """The error of the network's own classifier on the map after the first so many blocks of the last stage."""
-    import numpy as np
     import torch
 
-    from striate.data.opening import open_source
     from striate.inference.backbones import net_of, normalised
     from striate.inspect.blocks import find_blocks, removal
     from striate.inspect.replacing import run_as
+    from striate.studies.held_out import held_out, share_of
 
-    data = open_source(context.data)
-    items = [item for item in data.items if item.part == "test"][context.seed :: SEEDS][: AT_ONCE[context.scale]]
-    if not items:
-        raise RequestError(f"{data.name!r} has no test images; this study needs those of CIFAR-10")
     model = context.published(*FILES[arm.settings["net"]])
-    crops = np.stack([model.pixels.apply(data.decode(data.read(item), model.pixels.at_least).image) for item in items])
-    net, images, targets = net_of(model), normalised(crops, model), torch.tensor([item.target for item in items])
+    found = share_of(held_out(context.opened(context.data)), context.seed, SEEDS, AT_ONCE[context.scale])
+    net, images = net_of(model), normalised(found.crops(model.pixels), model)
+    targets = torch.from_numpy(found.targets)
     blocks = find_blocks(net, images[:1])
     last = [block for block in blocks if block.after == blocks[-1].after]
     assert len(last) == ALL

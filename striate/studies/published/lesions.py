@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 
-from striate.errors import RequestError
 from striate.studies.study import Arm, Claim, Context, Published, Result, Scale, Study
 
 RESIDUAL, PLAIN = "residual, 56 layers", "plain, 56 layers"
@@ -19,24 +18,16 @@ AT_ONCE = {"quick": 50, "cpu": 400, "paper": 2000}  # test images of a seed at m
 
 def compute(arm: Arm, context: Context) -> Result:
     """The median of what removing one block costs, on the test images of a seed."""
-    import numpy as np
     import torch
 
-    from striate.data.opening import open_source
     from striate.inference.backbones import net_of, normalised
     from striate.inspect.lesions import lesions
+    from striate.studies.held_out import held_out, share_of
 
-    source = open_source(context.data)
-    held_out = [item for item in source.items if item.part == "test"]
-    items = held_out[context.seed :: SEEDS][: AT_ONCE[context.scale]]
-    if not items:
-        raise RequestError(f"{source.name!r} has no test images; this study needs those of CIFAR-10")
     model = context.published(*FILES[arm.label])
-    crops = np.stack(
-        [model.pixels.apply(source.decode(source.read(item), model.pixels.at_least).image) for item in items]
-    )
-    targets = torch.tensor([item.target for item in items])
-    found = lesions(net_of(model), normalised(crops, model), targets)
+    images = share_of(held_out(context.opened(context.data)), context.seed, SEEDS, AT_ONCE[context.scale])
+    pixels, targets = normalised(images.crops(model.pixels), model), torch.from_numpy(images.targets)
+    found = lesions(net_of(model), pixels, targets)
     lost = 100 * statistics.median(found.intact - share for share in found.without.values())
     return Result({LOST: lost, INTACT: 100 * found.intact})
 
