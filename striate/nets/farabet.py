@@ -166,7 +166,7 @@ class Farabet(Segmenter):
         """Images [N, in_channels, H, W] -> logits [N, classes, H, W]."""
         self.check(x)
         if self.in_channels == len(YUV):
-            x = torch.einsum("kc,nchw->nkhw", self.yuv.to(x.dtype), x)
+            x = F.conv2d(x, self.yuv.to(x.dtype)[:, :, None, None])
         maps = [self.scale(self.normalise(level)) for level in pyramid(x)]
         joined = torch.cat([maps[0], *(F.interpolate(coarse, maps[0].shape[2:]) for coarse in maps[1:])], 1)
         logits = self.classifier(self.hidden(joined).tanh())
