@@ -53,7 +53,7 @@ ALLOWED = {
     "training.checkpoints:_processor": "/proc/cpuinfo",
     "data.sources.fetching:_attempt": "an address, and the part of a download, opened to append",
     "data.sources.unpacking:unpack": "a new file, to write",
-    "studio.signing:_key": "a new file, to write, that nobody else may read",
+    "studio.signing:_make_key": "a new file, to write, that nobody else may read",
     "storage:publish": OURS,
     "data.pack.writing:__enter__": OURS,
     "data.pack.writing:finish": OURS,

@@ -6,10 +6,12 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from striate.errors import RequestError
 from striate.reading import TABLE, TEXT, open_file, read_file
 from striate.storage import json_text, write_text
 
@@ -98,3 +100,21 @@ def locked_for_append(path: Path) -> BinaryIO:
         file.close()
         raise
     return file
+
+
+def require_ordinary(folder: Path) -> None:
+    """Raise RequestError for a link, a pipe or a device in a folder: in a stranger's folder it leads out.
+
+    Of the studio's own files, which are read and written unasked as soon as it starts, and of a run that is resumed.
+    """
+    places = (Path(inner, name) for inner, folders, files in os.walk(folder) for name in (*folders, *files))
+    for place in (folder, *places):
+        try:
+            mode = place.lstat().st_mode
+        except FileNotFoundError:  # of a job that goes on
+            continue
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            kind = "a link" if stat.S_ISLNK(mode) else "no file"
+            raise RequestError(
+                f"{str(place)!r} is {kind}: Striate did not make it, and the studio writes nothing beside it; remove it"
+            )

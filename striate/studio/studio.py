@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from striate.errors import RequestError
 from striate.studio.datasets import DataSets
-from striate.studio.files import locked_for_append
+from striate.studio.files import locked_for_append, require_ordinary
 from striate.studio.hub import Hub
 from striate.studio.index import Index
 from striate.studio.jobs import Jobs
@@ -66,25 +64,9 @@ class Studio:
 def _opened(home: Path) -> BinaryIO:
     try:
         (home / ".studio").mkdir(parents=True, exist_ok=True)
-        _require_ordinary(home / ".studio")
+        require_ordinary(home / ".studio")
         return locked_for_append(home / ".studio" / "lock")
     except BlockingIOError:
         raise RequestError(f"another studio has {str(home)!r} open; stop it, or give another folder") from None
     except OSError as error:
         raise RequestError(f"cannot use the folder {str(home)!r}: {error.strerror or error}") from error
-
-
-def _require_ordinary(own: Path) -> None:
-    """Raise RequestError for a link, a pipe or a device in the studio's own files: in a stranger's folder it leads out.
-
-    These files are read and written unasked, the state of a job as soon as the studio starts.
-    """
-    places = (Path(folder, name) for folder, folders, files in os.walk(own) for name in (*folders, *files))
-    for place in (own, *places):
-        try:
-            mode = place.lstat().st_mode
-        except FileNotFoundError:  # of a job that goes on
-            continue
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            kind = "a link" if stat.S_ISLNK(mode) else "no file"
-            raise RequestError(f"{str(place)!r} is {kind}: no studio made it, and none is started there; remove it")

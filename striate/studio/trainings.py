@@ -12,6 +12,7 @@ from striate.recipe import Recipe, keys_called
 from striate.recipe.toml import text_of
 from striate.studio import names
 from striate.studio.datasets import DataSet, is_below
+from striate.studio.files import require_ordinary
 from striate.studio.jobs import TRAIN, Job
 from striate.studio.studio import Studio
 
@@ -58,8 +59,9 @@ def shown(data: DataSet, recipe: Recipe, run: str) -> str:
     return " ".join(map(shlex.quote, [*words, "--out", f"runs/{run}"]))
 
 
-def require_own_data(studio: Studio, run: str) -> None:
-    """Raise RequestError for a run, perhaps a stranger's, whose data the studio would not open."""
+def require_own(studio: Studio, run: str) -> None:
+    """Raise RequestError for a run, perhaps a stranger's, that would read data or write files from elsewhere."""
+    require_ordinary(studio.runs.path(run))
     recipe = Recipe.from_file(studio.runs.path(run) / FILE)
     for name in ("data.path", "data.decisions", "data.split", "data.ood"):
         value = recipe.value(name)

@@ -123,6 +123,9 @@ def test_an_interrupted_run_of_a_stranger_waits_for_a_person(tmp_path: Path) -> 
             assert ">Resume<" in stranger.get(f"/runs/{name}").text
         refused = stranger.ask("POST", "/api/runs/run-2/resume", {})
         assert refused.status == 400 and "is not below the root of this studio" in refused.error
+        (home / "runs" / "run-1" / "split.csv").symlink_to(tmp_path / "private" / "secrets")
+        refused = stranger.ask("POST", "/api/runs/run-1/resume", {})
+        assert refused.status == 400 and "split.csv' is a link" in refused.error
         assert len(stranger.studio.jobs.all()) == 2
 
 

@@ -13,7 +13,7 @@ from striate.reading import read_file
 from striate.studio.charts import curves
 from striate.studio.describing import job_facts, run_facts
 from striate.studio.studio import Studio
-from striate.studio.trainings import require_own_data
+from striate.studio.trainings import require_own
 from striate.web.refusals import Refused
 
 LARGEST_REPORT = 2**24  # bytes; Striate's own have at most three million
@@ -52,7 +52,7 @@ def add(app: FastAPI, studio: Studio) -> None:
         """Resume a run that was stopped or interrupted: a job at the end of the queue."""
         found = studio.runs.get(name).name
         if studio.runs.resumable(found):
-            require_own_data(studio, found)
+            require_own(studio, found)
         return job_facts(studio, studio.jobs.resume(found))
 
 
