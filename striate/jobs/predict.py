@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,8 +12,7 @@ from threadpoolctl import threadpool_limits
 from striate.data.opening import Data
 from striate.data.sources.base import Oddity
 from striate.data.sources.folder import open_images
-from striate.data.threads import in_order
-from striate.errors import RequestError, StriateError
+from striate.errors import RequestError
 from striate.inference.averaging import AveragePredictor
 from striate.inference.image_predictor import ImagePredictor, Prediction
 from striate.inference.predictor import Predictor
@@ -22,6 +21,7 @@ from striate.jobs.load import load_calibrated
 from striate.jobs.outputs import require_outside, same_file
 from striate.jobs.prediction_table import predictions_csv
 from striate.jobs.sorting import Sorting, sort_images
+from striate.jobs.usable import usable
 from striate.pixels import Images
 from striate.progress import Progress
 from striate.storage import write_text
@@ -141,23 +141,12 @@ def _predicted(
     """The predictions, and what failed with the reason."""
     failed = list(given.failed)
 
-    def crop(path: str) -> tuple[str, Images | StriateError]:
-        try:
-            return path, predictor.crop(path, path)
-        except StriateError as error:
-            return path, error
-
-    def usable() -> Iterator[tuple[str, Images]]:
-        for path, found in in_order(crop, given.paths):
-            bar.advance()
-            if isinstance(found, StriateError):
-                failed.append((path, str(found)))
-            else:
-                yield path, found
+    def crop(path: str) -> tuple[str, Images]:
+        return path, predictor.crop(path, path)
 
     # The head's products are small: more threads would only wait for cores that decode.
     with threadpool_limits(1, user_api="blas"), progress.bar("Predicting", len(given.paths)) as bar:
-        return list(predictor.predict_crops(usable())), failed
+        return list(predictor.predict_crops(usable(given.paths, crop, failed, bar))), failed
 
 
 def image_files(files: Sequence[str | os.PathLike[str]]) -> _Given:

@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from striate.data.threads import in_order
-from striate.errors import RequestError, StriateError
+from striate.errors import RequestError
 from striate.inference.image_predictor import decoded_file
 from striate.inference.predictor import Predictor
 from striate.jobs.load import load_calibrated
 from striate.jobs.outputs import require_outside, same_file, write_png
 from striate.jobs.predict import FEW, image_files
 from striate.jobs.predict_masks import FULL, free_name, require_empty
+from striate.jobs.usable import usable
 from striate.pixels import Images
-from striate.progress import Progress, Step
+from striate.progress import Progress
 from striate.storage import write_text
 from striate.tasks.box_pictures import Drawn, draw_boxes
 from striate.tasks.detection_evaluation import SHOWN_SCORE
@@ -91,16 +91,13 @@ def predict_boxes(
         require_outside(Path(csv), [Path(model)])
     failed, images, taken = list(given.failed), [], set[str]()
 
-    def read(path: str) -> _Read | tuple[str, str]:
-        try:
-            found = decoded_file(Path(path), FULL if folder else predictor.view.at_least)
-        except StriateError as error:
-            return path, str(error)
+    def read(path: str) -> _Read:
+        found = decoded_file(Path(path), FULL if folder else predictor.view.at_least)
         crop = predictor.view.apply(found.image)
         return _Read(path, crop, found.upright_size, found.image if folder else None)
 
     with progress.bar("Predicting", len(given.paths)) as bar:
-        for batch in _batches(in_order(read, given.paths), failed, bar):
+        for batch in _batches(usable(given.paths, read, failed, bar)):
             rows = predictor.predictions(np.stack([one.crop for one in batch]))
             for one, row in zip(batch, rows, strict=True):
                 objects, to = found_objects(row, one.size, predictor.classes, score), None
@@ -113,16 +110,10 @@ def predict_boxes(
     return BoxPredictions(images, failed, predictor)
 
 
-def _batches(
-    found: Iterable[_Read | tuple[str, str]], failed: list[tuple[str, str]], bar: Step
-) -> Iterator[list[_Read]]:
-    """Images to predict together; those that could not be read go to `failed`. Pictures to draw into are held back."""
+def _batches(found: Iterable[_Read]) -> Iterator[list[_Read]]:
+    """Images to predict together: fewer where pictures to draw into are held back."""
     batch, held = list[_Read](), 0
     for one in found:
-        bar.advance()
-        if isinstance(one, tuple):
-            failed.append(one)
-            continue
         batch.append(one)
         held += one.image.width * one.image.height if one.image else 0
         if len(batch) == DENSE or held > HELD:

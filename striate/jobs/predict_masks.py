@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,21 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from striate.data.threads import in_order
 from striate.decoding.decode import Decoded
-from striate.errors import RequestError, StriateError
+from striate.errors import RequestError
 from striate.inference.engine import in_batches
 from striate.inference.image_predictor import decoded_file
 from striate.inference.predictor import Predictor
 from striate.jobs.load import load
 from striate.jobs.outputs import write_png
 from striate.jobs.predict import image_files
+from striate.jobs.usable import usable
 from striate.pixels import Images
 from striate.progress import Progress
 from striate.storage import write_atomically
 from striate.tasks import Answer
-from striate.tasks.pixel_losses import VOID
-from striate.tasks.segmentation_evaluation import colours, overlay
+from striate.tasks.mask_pictures import indexed
+from striate.tasks.segmentation_evaluation import overlay
 from striate.tasks.values import DENSE
 
 FULL = 0  # of `decode`: no reduced decoding
@@ -75,23 +75,12 @@ def predict_masks(
     given = image_files(files)
     failed, masks, taken = list(given.failed), list[PredictedMask](), set[str]()
 
-    def crop(path: str) -> tuple[str, tuple[_Image, Images] | StriateError]:
-        try:
-            decoded = decoded_file(Path(path), predictor.view.at_least)
-            return path, (_Image(path, decoded.upright_size), predictor.view.apply(decoded.image))
-        except StriateError as error:
-            return path, error
-
-    def usable() -> Iterator[tuple[_Image, Images]]:
-        for path, found in in_order(crop, given.paths):
-            bar.advance()
-            if isinstance(found, StriateError):
-                failed.append((path, str(found)))
-            else:
-                yield found
+    def crop(path: str) -> tuple[_Image, Images]:
+        decoded = decoded_file(Path(path), predictor.view.at_least)
+        return _Image(path, decoded.upright_size), predictor.view.apply(decoded.image)
 
     with progress.bar("Predicting", len(given.paths)) as bar:
-        for image, logits in in_batches(predictor.embed, usable(), DENSE):
+        for image, logits in in_batches(predictor.embed, usable(given.paths, crop, failed, bar), DENSE):
             try:
                 mask = _most_probable(logits, image.size)
                 name = free_name(Path(image.path).stem, taken)
@@ -144,8 +133,7 @@ def largest(logits: NDArray[np.float32], size: tuple[int, int]) -> Images:
 
 
 def _written(predictor: Predictor, path: str, mask: Images, folder: Path, name: str, overlays: bool) -> PredictedMask:
-    picture = Image.fromarray(mask, "P")
-    picture.putpalette(colours(VOID + 1).tobytes())
+    picture = indexed(mask)
     to = folder / f"{name}.png"
     write_atomically(to, lambda file: picture.save(file, "PNG"))
     over = None

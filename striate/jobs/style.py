@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from striate.data.sources.base import Oddity
-from striate.data.threads import in_order
-from striate.errors import RequestError, StriateError
+from striate.errors import RequestError
 from striate.inference.image_predictor import decoded_file
 from striate.jobs.index import photo_source
 from striate.jobs.outputs import require_file, same_file, write_png
+from striate.jobs.usable import usable
 from striate.pixels import Images
 from striate.progress import Progress
 from striate.reading import given_path
@@ -203,19 +203,13 @@ def _kept(paths: list[str], progress: Progress) -> tuple[list[Images], list[Oddi
 
     chosen = [paths[round(place)] for place in np.linspace(0, len(paths) - 1, min(len(paths), MOST_PHOTOGRAPHS))]
 
-    def read(path: str) -> Images | Oddity:
-        try:
-            return photograph_for_training(np.asarray(decoded_file(Path(path), LONGER).image.convert("RGB")))
-        except StriateError as error:
-            return Oddity(path, "unreadable", str(error))
+    def read(path: str) -> Images:
+        return photograph_for_training(np.asarray(decoded_file(Path(path), LONGER).image.convert("RGB")))
 
-    kept: list[Images] = []
-    oddities: list[Oddity] = []
+    failed: list[tuple[str, str]] = []
     with progress.bar("Reading the photographs", len(chosen)) as bar:
-        for one in in_order(read, chosen):
-            (oddities if isinstance(one, Oddity) else kept).append(one)  # type: ignore[arg-type]
-            bar.advance()
-    return kept, oddities
+        kept = list(usable(chosen, read, failed, bar))
+    return kept, [Oddity(path, "unreadable", why) for path, why in failed]
 
 
 def _picture(path: PathLike) -> Images:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from striate.inference.image_predictor import ImagePredictor, Prediction
 from striate.serving.asked import Asked
@@ -17,8 +16,7 @@ from striate.serving.protocol import Output, Values
 from striate.tasks.detection_arrays import FOUND_BOX, FOUND_CLASS, MOST, SCORE, counted
 from striate.tasks.detection_evaluation import SHOWN_SCORE
 from striate.tasks.found_objects import found_objects, objects_told
-from striate.tasks.pixel_losses import VOID
-from striate.tasks.segmentation_evaluation import colours
+from striate.tasks.mask_pictures import indexed
 from striate.tasks.values import ranked_probabilities
 from striate.web.refusals import Refused
 
@@ -49,9 +47,8 @@ def facts(predictor: ImagePredictor, found: Prediction, seen: Seen, asked: Asked
 
 def _png(mask: np.ndarray[Any, Any]) -> str:
     """A mask as an indexed PNG in base64: a pixel's value is the index of its class."""
-    picture, file = Image.fromarray(np.asarray(mask, np.uint8), "P"), io.BytesIO()
-    picture.putpalette(colours(VOID + 1).tobytes())
-    picture.save(file, "PNG")
+    file = io.BytesIO()
+    indexed(mask).save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode()
 
 

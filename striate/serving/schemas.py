@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from striate.tasks.detection_evaluation import SHOWN_SCORE
+
 DESCRIPTION = (
     "Predictions for images. POST an image file to /predict; or use version 2 of the open inference protocol, which "
     "KServe's and Triton's clients speak."
@@ -48,7 +50,9 @@ PREDICT: dict[str, Any] = {
     "parameters": [
         _parameter("top", "only so many classes", {"type": "integer", "minimum": 1, "maximum": MOST_TOP}),
         _parameter("model", "which model; the first without", {"type": "string"}),
-        _parameter("score", "of boxes: the least score (0.4)", {"type": "number", "minimum": 0, "maximum": 1}),
+        _parameter(
+            "score", f"of boxes: the least score ({SHOWN_SCORE})", {"type": "number", "minimum": 0, "maximum": 1}
+        ),
         _parameter("mask", "of masks: the mask, too, a PNG in base64", {"type": "boolean"}),
     ],
 }
