@@ -9,28 +9,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from striate.interop.box_layers import NAMES
+from striate.interop.onnx_nodes import Nodes
 from striate.model import Model
 from striate.tasks.detection_arrays import CANDIDATES, LEAST_SCORE, MOST, OVERLAP
-
-
-class _Nodes:
-    """Nodes and constants that are appended to a graph."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def add(self, kind: str, *inputs: str, name: str = "", **attributes: Any) -> str:
-        """One node; the name of its output."""
-        output = name or f"boxes_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
-        return output
-
-    def constant(self, values: Any, kind: Any) -> str:
-        """An array; its name."""
-        name = f"boxes_constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.array(values, kind), name))
-        return name
 
 
 def append_onnx(graph: onnx.GraphProto, model: Model) -> None:
@@ -40,8 +21,12 @@ def append_onnx(graph: onnx.GraphProto, model: Model) -> None:
             for place, name in enumerate(names):
                 if name in NAMES:
                     names[place] = f"{name}_candidates"
-    made = _Nodes()
-    add, constant = made.add, made.constant
+    made = Nodes("boxes")
+    add = made.add
+
+    def constant(values: Any, kind: Any) -> str:
+        return made.constant(np.array(values, kind))
+
     boxes, scores, labels = (f"{name}_candidates" for name in NAMES)
     one = constant([1], np.int64)
     classes = constant(np.arange(model.task.outputs)[None, :, None], np.int64)

@@ -17,6 +17,7 @@ from onnx import TensorProto, compose, helper, numpy_helper
 from striate.inference.backbones import backbone_of
 from striate.interop.box_layers import BoxLayers
 from striate.interop.box_onnx import append_onnx
+from striate.interop.onnx_nodes import Nodes
 from striate.interop.output_layers import OutputLayers, Top, distance_factors, output_names, properties
 from striate.model import Ensemble, Model
 from striate.pixels import LUMA, Pixels
@@ -130,28 +131,12 @@ def _exported(module: torch.nn.Module, example: torch.Tensor, inputs: list[str],
     return network
 
 
-class _Front:
+class _Front(Nodes):
     """Builds the preprocessing node by node."""
 
     def __init__(self, pixels: Pixels) -> None:
+        super().__init__("front")
         self.pixels = pixels
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """One node; the name of its output."""
-        name = f"front_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
-        return name
-
-    def whole(self, *values: int) -> str:
-        """An int64 vector."""
-        return self.constant(np.array(values, np.int64))
-
-    def constant(self, values: np.ndarray[Any, Any]) -> str:
-        name = f"front_constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(values, name))
-        return name
 
     def model(self, network: onnx.ModelProto) -> onnx.ModelProto:
         """The graph "images" -> "prepared", in the network's version of ONNX."""
@@ -205,7 +190,7 @@ class _Front:
         """Pillow's resize: horizontal, then vertical, with values rounded and clipped after each."""
         mode = {"bilinear": "linear", "bicubic": "cubic"}[self.pixels.filter]
         # Pillow's cubic, which drops weights outside the image and rescales the others.
-        cubic = {"cubic_coeff_a": -0.5, "exclude_outside": 1} if mode == "cubic" else {}
+        cubic: dict[str, Any] = {"cubic_coeff_a": -0.5, "exclude_outside": 1} if mode == "cubic" else {}
         # All four axes are given: with `axes`, ONNX Runtime mixes up sizes where it moves a Transpose past a Resize.
         batch_and_channels = self.add("Shape", values, start=0, end=2)
         for down in (self.add("Shape", values, start=2, end=3), height):
