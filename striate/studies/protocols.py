@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from striate.studies.study import Scale, ScaleName
+
 # ResNet's on CIFAR-10: He, Zhang, Ren, Sun 2015, arXiv:1512.03385, section 4.2.
 PAPER = {
     "optimizer.name": "momentum",
@@ -17,3 +21,29 @@ PAPER = {
 }
 # What small trainings have in common.
 SHORT = {"train.batch": 64, "augment.preset": "none", "loss.label_smoothing": 0.0, "schedule.name": "cosine"}
+
+
+def small_nets(networks: str, on_imagenet: str) -> Mapping[ScaleName, Scale]:
+    """The scales of a comparison of small networks that are trained on few images. Both begin a sentence: what is
+    compared on digits and CIFAR-10, with its comma or semicolon, and in place of the papers'."""
+    return {
+        "quick": Scale(
+            "mnist-5k",
+            {**SHORT, "train.epochs": 3},
+            2,
+            f"{networks} 500 digits, 3 epochs.",
+            "2 minutes on two cores",
+            images=(500, 500),
+        ),
+        "cpu": Scale(
+            "cifar10",
+            {**SHORT, "train.epochs": 8},
+            3,
+            f"{networks} 5,000 training and 2,000 test images of CIFAR-10, 8 epochs.",
+            "50 minutes on two cores",
+            images=(5000, 2000),
+        ),
+        "paper": Scale(
+            "cifar10", PAPER, 5, f"{on_imagenet} on CIFAR-10 in place of the papers' on ImageNet.", "8 hours on a GPU"
+        ),
+    }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from striate.studies.protocols import PAPER, SHORT
-from striate.studies.study import MADDS, PARAMETERS, TEST_ERROR, Arm, Claim, Published, Scale, Study
+from striate.studies.protocols import small_nets
+from striate.studies.study import MADDS, PARAMETERS, TEST_ERROR, Arm, Claim, Published, Study
 
 # Rows of a net file that stand for one convolution and see as far as it; the channels stay.
 FIVE = {
@@ -78,31 +78,9 @@ STUDY = Study(
         Claim("5 x 5 has the larger test error than two 3 x 3", TEST_ERROR, "5 x 5", "two 3 x 3"),
         Claim("7 x 7 has the larger test error than three 3 x 3", TEST_ERROR, "7 x 7", "three 3 x 3"),
     ),
-    {
-        "quick": Scale(
-            "mnist-5k",
-            {**SHORT, "train.epochs": 3},
-            2,
-            "Networks of 16 channels with one such part at each of three sizes of map, 500 digits, 3 epochs.",
-            "2 minutes on two cores",
-            images=(500, 500),
-        ),
-        "cpu": Scale(
-            "cifar10",
-            {**SHORT, "train.epochs": 8},
-            3,
-            "Networks of 16 channels with one such part at each of three sizes of map, 5,000 training and 2,000 test "
-            "images of CIFAR-10, 8 epochs.",
-            "50 minutes on two cores",
-            images=(5000, 2000),
-        ),
-        "paper": Scale(
-            "cifar10",
-            PAPER,
-            5,
-            "Networks of 16 channels on CIFAR-10 in place of the papers' on ImageNet.",
-            "8 hours on a GPU",
-        ),
-    },
+    small_nets(
+        "Networks of 16 channels with one such part at each of three sizes of map,",
+        "Networks of 16 channels",
+    ),
     (TEST_ERROR, PARAMETERS, MADDS),
 )

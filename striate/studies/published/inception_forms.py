@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from striate.studies.protocols import PAPER, SHORT
-from striate.studies.study import MADDS, PARAMETERS, TEST_ERROR, Arm, Claim, Published, Scale, Study
+from striate.studies.protocols import small_nets
+from striate.studies.study import MADDS, PARAMETERS, TEST_ERROR, Arm, Claim, Published, Study
 
 POOL = "maxpool3/1 p1\nconv1-{quarter} bn relu as pooled\nconcat one three five pooled"
 REDUCED = "conv1-{quarter} bn relu as one\nat in\nconv1-{reduced} bn relu\n"
@@ -101,31 +101,9 @@ STUDY = Study(
         Claim("pooling last has more multiply-adds than in parallel", MADDS, "pool last", "parallel", exact=True),
         Claim("pooling first has the larger test error than in parallel", TEST_ERROR, "pool first", "parallel"),
     ),
-    {
-        "quick": Scale(
-            "mnist-5k",
-            {**SHORT, "train.epochs": 3},
-            2,
-            "Networks of three blocks of 32 to 64 channels, or of two halvings; 500 digits, 3 epochs.",
-            "2 minutes on two cores",
-            images=(500, 500),
-        ),
-        "cpu": Scale(
-            "cifar10",
-            {**SHORT, "train.epochs": 8},
-            3,
-            "Networks of three blocks of 32 to 64 channels, or of two halvings; 5,000 training and 2,000 test images "
-            "of CIFAR-10, 8 epochs.",
-            "50 minutes on two cores",
-            images=(5000, 2000),
-        ),
-        "paper": Scale(
-            "cifar10",
-            PAPER,
-            5,
-            "Networks of three blocks of 32 to 64 channels on CIFAR-10 in place of the papers' on ImageNet.",
-            "8 hours on a GPU",
-        ),
-    },
+    small_nets(
+        "Networks of three blocks of 32 to 64 channels, or of two halvings;",
+        "Networks of three blocks of 32 to 64 channels",
+    ),
     (TEST_ERROR, PARAMETERS, MADDS),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from striate.studies.costs import LATENCY, MADDS, PARAMETERS, costs_of
 from striate.studies.study import Arm, Claim, Context, Published, Result, Scale, Study
 
 NETS = {
@@ -12,24 +13,12 @@ NETS = {
     "MobileNetV2": "mobilenet_v2",
     "MobileNetV2 (1.4)": "mobilenet_v2_140",
 }
-PARAMETERS, MADDS, LATENCY = "parameters, M", "multiply-adds, M", "latency of one image, ms"
-SIZE = (224, 224)
 DEVIATION = "One thread of this processor by torch, in place of one core of a Pixel 1 by TF-Lite."
 
 
 def compute(arm: Arm, context: Context) -> Result:
     """Counts of a network, and its latency; each seed measures anew, on one thread."""
-    import torch
-
-    from striate.anatomy.summary import madds, parameters
-    from striate.benchmarking.latency import net_latencies
-    from striate.nets.build import create_classifier
-
-    torch.manual_seed(context.seed)
-    net = create_classifier(NETS[arm.label], classes=1000, in_channels=3, input_size=SIZE, options={})
-    counted = {PARAMETERS: parameters(net) / 1e6, MADDS: madds(net, SIZE) / 1e6}
-    found = net_latencies({arm.label: (net, (3, *SIZE))}, batch=1)[arm.label]
-    return Result({**counted, LATENCY: 1000 * found.median})
+    return costs_of(NETS[arm.label], context.seed)
 
 
 STUDY = Study(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from striate.studies.costs import LATENCY, MADDS, PARAMETERS, costs_of
 from striate.studies.study import Arm, Claim, Context, Published, Result, Scale, Study
 
 NETS = {
@@ -10,20 +11,12 @@ NETS = {
     "MobileNetV1": "mobilenet_v1",
     "SE-MobileNetV1": "se_mobilenet_v1",
 }
-PARAMETERS, MADDS, LATENCY = "parameters, M", "multiply-adds, M", "latency of one image, ms"
-SIZE = (224, 224)
 DEVIATION = "Latency on one thread of this processor, by torch, for one image; nothing is trained."
 
 
 def compute(arm: Arm, context: Context) -> Result:
     """Counts of a network, and its latency; each seed measures anew, on one thread."""
-    from striate.anatomy.summary import madds, parameters
-    from striate.benchmarking.latency import net_latencies
-    from striate.nets.build import create_classifier
-
-    net = create_classifier(NETS[arm.label])
-    found = net_latencies({arm.label: (net, (3, *SIZE))}, batch=1)[arm.label]
-    return Result({PARAMETERS: parameters(net) / 1e6, MADDS: madds(net, SIZE) / 1e6, LATENCY: 1000 * found.median})
+    return costs_of(NETS[arm.label], context.seed)
 
 
 STUDY = Study(
