@@ -47,11 +47,15 @@ class _Opened:
 
 
 class _Look(NamedTuple):
-    """What the net sees of an image, what it gives, and the size of the image, upright."""
+    """What the net sees of an image, what it gives, and the size of the image, upright.
+
+    captions: of a captioner, those in the beam, each with its share.
+    """
 
     crop: Images
     row: Row
     size: tuple[int, int]
+    captions: list[tuple[str, float]]
 
 
 class Predictors:
@@ -85,8 +89,9 @@ class Predictors:
                 cropped = time.perf_counter()
                 (row,) = predictor.rows(crop[None])
                 ran = time.perf_counter()
+                captions = _captions(predictor, crop)
             times = {"decode": 1000 * (cropped - start), "net": 1000 * (ran - cropped)}
-            return _facts(predictor, predictor.prediction("the picture", row), _Look(crop, row, size), times)
+            return _facts(predictor, predictor.prediction("the picture", row), _Look(crop, row, size, captions), times)
         finally:
             with self._lock:
                 self._waiting -= 1
@@ -126,10 +131,8 @@ def _facts(predictor: ImagePredictor, found: Prediction, look: _Look, times: dic
         bars = list(found.answer.facts["shares"].items())[:BARS]
         more = _mask(predictor, found.value)
         crop = _laid_over(crop, found.value)
-    elif task.searched and isinstance(predictor, Predictor):
-        from striate.inference.candidates import caption_candidates  # imports torch
-
-        bars = [(one.text or "(no words)", one.share) for one in caption_candidates(predictor, crop)[:BARS]]
+    elif look.captions:
+        bars = look.captions
     told: dict[str, Any] = {
         "label": found.label, "answer": found.answer.label, "task": task.kind, "confidence": _finite(found.confidence),
         "value": None if task.dense else found.value, "bars": bars,
@@ -139,6 +142,14 @@ def _facts(predictor: ImagePredictor, found: Prediction, look: _Look, times: dic
         "precision": predictor.precision, "seen": _seen(crop), **more,
     }  # fmt: skip
     return told
+
+
+def _captions(predictor: ImagePredictor, crop: Images) -> list[tuple[str, float]]:
+    if not (predictor.task.searched and isinstance(predictor, Predictor)):
+        return []
+    from striate.inference.candidates import caption_candidates  # imports torch
+
+    return [(one.text or "(no words)", one.share) for one in caption_candidates(predictor, crop)[:BARS]]
 
 
 def _boxes(predictor: ImagePredictor, look: _Look) -> dict[str, Any]:

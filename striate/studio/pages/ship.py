@@ -18,6 +18,7 @@ from striate.studio.jobs import Job
 from striate.studio.names import file_stem
 from striate.studio.runs import task_of
 from striate.studio.studio import Studio
+from striate.tasks.detection_evaluation import SHOWN_SCORE
 from striate.web.refusals import Refused
 
 ONNX = "model.onnx"
@@ -44,9 +45,10 @@ image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
 WITH_OUTPUT = """output = session.run(["{output}"], {{"images": np.asarray(image)[None]}})[0][0]
 print({said})
 """
-WITH_BOXES = """boxes, scores, labels = session.run(["boxes", "scores", "labels"], {"images": np.asarray(image)[None]})
+IMAGES = '{"images": np.asarray(image)[None]}'
+WITH_BOXES = f"""boxes, scores, labels = session.run(["boxes", "scores", "labels"], {IMAGES})
 for box, score, label in zip(boxes[0], scores[0], labels[0]):
-    if score >= 0.4:  # best first; x1, y1, x2, y2 in pixels
+    if score >= {SHOWN_SCORE}:  # best first; x1, y1, x2, y2 in pixels
         print(names[label], score, box)
 """
 
