@@ -20,9 +20,12 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 MOST_SHIFTED = 0.05  # of a page: columns of a table, while it comes; more than 0.1 is poor
 EVIL = "<img src=x onerror=alert(1)>"
 # What moved by itself on a page, as a share of the window: https://web.dev/articles/cls.
-SHIFTS = """window.shifted = []; new PerformanceObserver((list) => list.getEntries().forEach((one) => {
-  if (!one.hadRecentInput) window.shifted.push([one.value, ...one.sources.map((each) => each.node?.outerHTML ?? "")]);
-})).observe({ type: "layout-shift", buffered: true });"""
+# Asked at the end, not by a script in every page: that one is blocked, with an error, in a frame that is sandboxed.
+# The navigation is an entry that every page has, so the observer always answers.
+SHIFTS = """() => new Promise((tell) => { const seen = new PerformanceObserver((list) => tell(list.getEntries()
+    .filter((one) => one.entryType === "layout-shift" && !one.hadRecentInput)
+    .map((one) => [one.value, ...one.sources.map((each) => each.node?.outerHTML ?? "")])));
+  for (const type of ["layout-shift", "navigation"]) seen.observe({ type, buffered: true }); })"""
 ATTACK = """<form method=post action=THERE/api/data enctype=text/plain>
 <input name='{"name": "stolen", "x": "' value='"}'></form><script>
 const given = {method: "POST", credentials: "include", body: '{"name": "stolen"}'};
@@ -86,7 +89,6 @@ class Page:
         self.context.set_default_timeout(60_000)
         name, value = app.cookie.split("=", 1)
         self.context.add_cookies([{"name": name, "value": value, "url": f"http://127.0.0.1:{app.port}"}])
-        self.context.add_init_script(SHIFTS)
         self.page = self.context.new_page()
         self.page.on("console", lambda told: self.wrong.append(told.text) if told.type == "error" else None)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
@@ -109,7 +111,7 @@ class Page:
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
         found = Axe().run(page).response["violations"]
         assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], path
-        shifted = page.evaluate("window.shifted")
+        shifted = page.evaluate(SHIFTS)
         assert sum(one[0] for one in shifted) < MOST_SHIFTED, (path, shifted)
 
 
