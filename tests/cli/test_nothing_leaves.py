@@ -69,7 +69,8 @@ def traced(place: Path, *command: str) -> tuple[subprocess.CompletedProcess[str]
     calls = "trace=network,openat,open,mkdir,mkdirat,rename,renameat,renameat2,symlink,link"
     assert STRACE is not None
     done = subprocess.run(
-        [STRACE, "-f", "-qq", "-s", "4096", "-e", calls, "-o", log, sys.executable, "-m", "striate", *words],
+        [STRACE, "-f", "--seccomp-bpf", "-qq", "-s", "4096", "-e", calls, "-o", log,
+         sys.executable, "-m", "striate", *words],
         cwd=place / "out", env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return done, log.read_text("utf-8", "replace")
