@@ -25,8 +25,8 @@ def roi_align(maps: Tensor, boxes: Tensor, size: tuple[int, int], *, scale: floa
     x, y = (_placed(one, side) for one, side in zip(at, (maps.shape[3], maps.shape[2]), strict=True))
     x, y = x[:, :, None, :] + torch.zeros_like(y)[..., None], y[..., None] + torch.zeros_like(x)[:, :, None, :]
     grid = torch.stack([x, y], 4).flatten(1, 2)  # all boxes of an image below each other
-    values = F.grid_sample(maps, grid.to(maps), mode="bilinear", padding_mode="zeros", align_corners=False)
-    cells = F.avg_pool2d(values, samples)
+    values = F.grid_sample(maps.to(grid), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    cells = F.avg_pool2d(values, samples).to(maps)
     return cells.reshape(maps.shape[0], maps.shape[1], -1, *size).transpose(1, 2)
 
 
