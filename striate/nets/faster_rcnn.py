@@ -46,7 +46,8 @@ class Row(NamedTuple):
 
 
 ROWS = table(Row, LAYERS)
-STAGE, STRIDE = "stage6", 16  # the last map of the stride of VGG-16's conv5
+STAGE = "stage6"  # the last map of the stride of VGG-16's conv5
+STRIDE = 16
 RATIOS = (0.5, 1.0, 2.0)  # of anchors, height over width
 SCALES = (1.0, 2.0, 4.0)  # of anchors, times the smallest one
 SIDE = 7  # of the map of a region

@@ -162,7 +162,7 @@ def test_an_exported_graph_finds_the_objects_in_pixels(head: Run, shapes: Path, 
 
 @pytest.mark.slow
 def test_a_net_of_two_stages_is_trained_by_the_same_recipe(shapes: Path, tmp_path: Path) -> None:
-    """Faster R-CNN: trained on cached maps, evaluated in the report, predicted, exported."""
+    """Faster R-CNN: trained on cached maps, evaluated in the report, predicted by the engine of servers."""
     chosen = recipe(net__name="faster_rcnn_lite0", net__options=SMALL, train__epochs=14)
     done = train(shapes, out=tmp_path / "run", recipe=chosen)
     assert (done.plan.strategy, done.model.net) == ("features", "faster_rcnn_lite0")
@@ -170,7 +170,6 @@ def test_a_net_of_two_stages_is_trained_by_the_same_recipe(shapes: Path, tmp_pat
     assert "Worst images" in (done.folder / "report.html").read_text("utf-8")
     found = predict_boxes(done.folder, [shapes / "images"], score=0.5)
     assert sum(len(one.objects) for one in found.images) > 20
-    assert export(done.folder, to="openvino", out=tmp_path / "m.xml").agreement >= 0.995
 
 
 @pytest.mark.slow
