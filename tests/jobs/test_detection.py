@@ -179,7 +179,7 @@ def test_the_upper_stages_are_fine_tuned(head: Run, shapes: Path, tmp_path: Path
     assert tuned.result.recipe.augment.crop == (0.5, 1.0)
 
 
-@pytest.mark.parametrize("net", ["fcos_lite_tiny", "faster_rcnn_lite_tiny"])
+@pytest.mark.parametrize("net", [pytest.param("fcos_lite_tiny", marks=pytest.mark.slow), "faster_rcnn_lite_tiny"])
 def test_a_net_is_trained_from_scratch_and_goes_on_after_a_stop(net: str, shapes: Path, tmp_path: Path) -> None:
     from striate.errors import Stopped
     from striate.training.hooks import Hook

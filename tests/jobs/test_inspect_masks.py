@@ -113,5 +113,5 @@ def test_the_network_is_inspected_on_images_with_masks(tmp_path: Path, monkeypat
 
 def test_models_of_captions_are_refused_by_what_they_are(photo: Path, tmp_path: Path) -> None:
     write(tmp_path / "m.safetensors", caption_model())
-    with pytest.raises(RequestError, match=r"classifiers, segmenters and detectors are inspected, and .* of captioning"):
+    with pytest.raises(RequestError, match=r"segmenters and detectors are inspected, and .* of captioning"):
         inspect_images(tmp_path / "m.safetensors", [photo])
