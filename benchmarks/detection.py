@@ -1,4 +1,4 @@
-"""Measure detection: python benchmarks/detection.py [STRATEGY]
+"""Measure detection: python benchmarks/detection.py [STRATEGY [NET]]
 
 Penn-Fudan: 170 photographs with 423 pedestrians, of which a fifth is held out. Average precision by Striate's own
 figures, and by pycocotools where that is installed.
@@ -80,17 +80,17 @@ def by_pycocotools(evaluation: Any) -> list[float] | None:
     return [round(float(value), 4) for value in counted.stats]
 
 
-def measured(strategy: str, scratch: Path) -> dict[str, object]:
+def measured(strategy: str, net: str, scratch: Path) -> dict[str, object]:
     """One training and its figures."""
     from striate.jobs.train import train
     from striate.recipe import Recipe
 
-    recipe = Recipe().updated({"strategy": strategy, "finetune.unfreeze": UNFREEZE})
+    recipe = Recipe().updated({"strategy": strategy, "net.name": net, "finetune.unfreeze": UNFREEZE})
     run = train(penn_fudan(scratch), out=scratch / "run", recipe=recipe)
     return {
-        "what": f"detection, penn_fudan, {strategy}",
+        "what": f"detection, penn_fudan, {net}, {strategy}",
         "n": 1,
-        "command": f"striate train DATA --strategy {strategy} --set finetune.unfreeze={UNFREEZE}",
+        "command": f"striate train DATA --net {net} --strategy {strategy} --set finetune.unfreeze={UNFREEZE}",
         "net": run.model.net,
         "images": [len(run.result.split.rows("train")), run.evaluation.total],
         "ap": round(run.metrics["ap"], 4),
@@ -106,9 +106,9 @@ def measured(strategy: str, scratch: Path) -> dict[str, object]:
 
 def main() -> None:
     """Measure and write the record."""
-    strategy = (sys.argv[1:2] or ["finetune"])[0]
+    strategy, net = (*sys.argv[1:], *("finetune", "fcos_lite0")[len(sys.argv) - 1 :])
     with tempfile.TemporaryDirectory(prefix="striate-detection-") as folder:
-        row = measured(strategy, Path(folder))
+        row = measured(strategy, net, Path(folder))
     print(json.dumps(row), flush=True)
     write_record("detection", [row], ("striate", "torch", "openvino", "numpy", "pillow"))
 

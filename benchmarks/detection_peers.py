@@ -22,7 +22,7 @@ from torch import Tensor
 from striate.layers.boxes import box_iou, clip_boxes, decode_boxes, encode_boxes
 from striate.layers.roi_align import roi_align
 from striate.tasks.detection_arrays import LOGITS
-from striate.tasks.detection_loss import FcosLoss, assigned, paired_giou
+from striate.tasks.detection_loss import DetectionLoss, assigned, paired_giou
 
 LIMIT = 1e-9
 OF_LOSSES = 1e-6  # of the loss: ours is computed in float32, whatever it is given
@@ -109,7 +109,7 @@ def loss_parts(rows: Tensor, targets: Tensor) -> dict[str, Tensor]:
     The loss of outputs whose boxes are true is that of classes and centre-ness; with centre-ness of a known logit, the
     latter is known, too.
     """
-    loss = FcosLoss()
+    loss = DetectionLoss()
     names, chosen, _ = assigned(rows[0, :, :2], rows[0, :, 2:4], targets)
     positive = names >= 0
     count = positive.sum(1).clamp_min(1)
@@ -135,8 +135,8 @@ def box_rows(seed: int) -> dict[str, float]:
     coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
     codes = torch.randn(40, 4, generator=generator, dtype=torch.float64) * 2
     maps = torch.randn(2, 3, 20, 20, generator=generator, dtype=torch.float64)
-    images = torch.randint(0, 2, (40,), generator=generator)
-    own = roi_align(maps, a, images, (7, 7), scale=1 / 16, samples=2)
+    images = torch.arange(2).repeat_interleave(20)
+    own = roi_align(maps, a.view(2, 20, 4), (7, 7), scale=1 / 16, samples=2).flatten(0, 1)
     rois = torch.cat([images[:, None].double(), a], 1)
     theirs = _roi_align(maps, rois, 1 / 16, 7, 7, 2, True)
     pairs: dict[str, tuple[Any, Any]] = {

@@ -1,13 +1,30 @@
-"""Segmenters as networks of one row of outputs: the mean of each class's logits over a region of the image."""
+"""Segmenters and detectors as networks of one row of outputs: the mean of each class's logits over a region of the
+image, and the logits of an object."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from striate.inspect.outputs import SMALLEST, stage_maps, stage_names
+from striate.layers.boxes import box_iou
+from striate.tasks.detection_arrays import LOGITS, NOTHING, PREDICTED
 
 
-class RegionMeans(nn.Module):
+class _Summary(nn.Module):
+    """A network whose outputs are summarised as one row an image; its parts are its own, under their names."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self._whole = (net,)  # in a tuple, so that it is no child: its own children are, and have their names
+        for name, child in net.named_children():
+            self.add_module(name, child)
+        self.stages = stage_names(net)
+        self.train(net.training)
+
+
+class RegionMeans(_Summary):
     """A segmenter whose logits [N, classes, h, w] are averaged over a region: images -> [N, classes].
 
     What explains an output of a classifier explains a class of a segmenter on it. region: bool [h, w], as large as the
@@ -17,14 +34,10 @@ class RegionMeans(nn.Module):
     """
 
     def __init__(self, net: nn.Module, region: Tensor | None = None) -> None:
-        super().__init__()
+        super().__init__(net)
         if region is not None and not region.any():
             raise ValueError("the region is empty")
-        self._whole = (net,)  # in a tuple, so that it is no child: its own children are, and have their names
-        for name, child in net.named_children():
-            self.add_module(name, child)
-        self.region, self.stages = region, stage_names(net)
-        self.train(net.training)
+        self.region = region
 
     def forward(self, x: Tensor) -> Tensor:
         """Images [N, C, H, W] -> the means [N, classes]."""
@@ -34,8 +47,29 @@ class RegionMeans(nn.Module):
         return logits[:, :, self.region].mean(2)
 
 
+class ObjectLogits(_Summary):
+    """A detector's logits of an object: images -> [N, classes], each of the row whose box overlaps `box` most.
+
+    box: x1, y1, x2, y2 as shares of the image's sides. What explains an output of a classifier explains the class of a
+    box on it. The row is found anew in each image, as by D-RISE (Petsiuk et al. 2021, arXiv:2006.03204), because the
+    regions of a two-stage detector change with what is covered.
+    """
+
+    def __init__(self, net: nn.Module, box: Sequence[float]) -> None:
+        super().__init__(net)
+        self.box = tuple(box)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images [N, C, H, W] -> the logits [N, classes]."""
+        outputs: Tensor = self._whole[0](x)
+        logits = outputs[..., LOGITS:]
+        overlap = box_iou(outputs[..., PREDICTED].detach(), outputs.new_tensor(self.box).expand(len(outputs), 1, 4))
+        rows = overlap.masked_fill(logits == NOTHING, -1.0).argmax(1, keepdim=True)  # [N, 1, classes]
+        return logits.gather(1, rows)[:, 0]
+
+
 def coarsest_layer(net: nn.Module, image: Tensor) -> str:
-    """The last stage whose map is the smallest of at least 4 x 4 positions: the end of a segmenter's encoder.
+    """The last stage whose map is the smallest of at least 4 x 4 positions: the end of an encoder.
 
     net: gives one row of outputs; image: [1, C, H, W]. Without such a map it is the stage of the largest one.
     """

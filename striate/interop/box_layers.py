@@ -13,13 +13,7 @@ from torch import Tensor, nn
 
 from striate.inference.backbones import backbone_of
 from striate.model import Model
-from striate.tasks.detection_arrays import (
-    CANDIDATES,
-    CENTRENESS,
-    LOGITS,
-    MOST,
-    PREDICTED,
-)
+from striate.tasks.detection_arrays import CANDIDATES, LOGITS, MOST, PREDICTED, QUALITY
 
 NAMES = ("boxes", "scores", "labels")
 
@@ -38,8 +32,8 @@ class BoxLayers(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The candidates."""
         outputs = self.backbone(pixels)
-        centreness = outputs[:, :, CENTRENESS : CENTRENESS + 1].sigmoid()
-        each = (outputs[:, :, LOGITS:].sigmoid() * centreness).sqrt().flatten(1)
+        quality = outputs[:, :, QUALITY : QUALITY + 1].sigmoid()
+        each = (outputs[:, :, LOGITS:].sigmoid() * quality).sqrt().flatten(1)
         if each.shape[1] < MOST:  # of a small image: the outputs are of one size always
             each = F.pad(each, (0, MOST - each.shape[1]))
         scores, places = each.topk(min(CANDIDATES, each.shape[1]), dim=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -23,10 +23,11 @@ from striate.inspect.class_maps import ClassMap, class_map, layer_map
 from striate.inspect.occlusion import occlusion
 from striate.inspect.outputs import default_layer
 from striate.inspect.precision import LEAST_FOR_CHECKS, LEAST_FOR_MAPS, has_bfloat16, in_bfloat16
-from striate.inspect.regions import RegionMeans, coarsest_layer
+from striate.inspect.regions import ObjectLogits, RegionMeans, coarsest_layer
 from striate.inspect.sensitivity import integrated_gradients, smooth_gradient
 from striate.inspect.stages import stage_by_stage
 from striate.inspect.trust import deletion, edge_correlation, offset, randomised
+from striate.jobs.inspect_boxes import ObjectMaps, asked_object, object_maps
 from striate.jobs.inspect_masks import MaskMaps, mask_maps
 from striate.jobs.inspection import ImageInspection, Inspection, Trust
 from striate.jobs.outputs import require_file, same_file
@@ -34,12 +35,14 @@ from striate.pixels import Images, Pixels, crop_side
 from striate.progress import Progress
 from striate.reading import IMAGE, read_file
 from striate.storage import write_text
-from striate.tasks import Answer
+from striate.tasks import Answer, Detection
+from striate.tasks.values import sigmoid
 from striate.weights.models import open_model
 
 MOST = 12  # images on one page
 METHODS = ("cam", "gradient", "occlusion", "ig")
 USUAL = ("cam", "gradient", "occlusion")
+Wanted = tuple[int | None, int]  # the output to explain, None: the answer; of boxes, which of its objects, from 0
 PHOTO = 480  # pixels that are kept of the photograph
 
 
@@ -59,14 +62,13 @@ def inspect_images(
 
     model: a model file, a run folder, or a net with published weights. images: at most 12 files; a folder stands for
     the images in it; an image in a folder named after a class has that class marked. name: the output to explain, such
-    as a class; by default the answer, of a mask its largest class but class 0. layer: a stage of the network, whose map
-    is read; by default the last of at least 4 x 4 positions, of a segmenter the coarsest. methods: of "cam",
-    "gradient", "occlusion" and "ig" (integrated gradients). html: a page to write. png: a folder for the maps as
-    pictures.
+    as a class; by default the answer, of a mask its largest class but class 0, of boxes the best object ("person:2" is
+    the second best person). layer: a stage of the network, whose map is read; by default the last of at least 4 x 4
+    positions, of masks and boxes the coarsest. methods: of "cam", "gradient", "occlusion" and "ig" (integrated
+    gradients). html: a page to write. png: a folder for the maps as pictures.
     Where the processor computes in bfloat16, networks from 100 M multiply-adds do so for the checks, and from 1 G for
     gradient and occlusion, too; class maps are always in float32.
-    Raises RequestError for an unknown name, layer or method, a model of boxes or captions, and images that cannot be
-    read.
+    Raises RequestError for an unknown name, layer or method, a model of captions, and images that cannot be read.
     """
     progress = progress or Progress()
     paths = _paths(images)
@@ -77,11 +79,11 @@ def inspect_images(
         _check_page(Path(html), [*paths, os.fspath(model)])
     predictor = Predictor(open_model(model), engine="torch", precision="float32")
     names, net = predictor.classes, _net(predictor).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if name and name not in names:
+    wanted = asked_object(name, names) if predictor.task.boxes else (names.index(name) if name in names else None, 0)
+    if name and wanted[0] is None:
         raise unknown(predictor.model.task.wording.one, name, names)
     if layer and layer not in net.stages:
         raise unknown(f"layer of {predictor.model.net}", layer, net.stages)
-    wanted = names.index(name) if name else None
     with progress.bar("Inspecting the images", len(paths)) as bar:
         crops = [predictor.crop(path, path) for path in paths]
         inputs = normalised(np.stack(crops), predictor.model)
@@ -94,7 +96,7 @@ def inspect_images(
             look = _Look(predictor, nets, image, layer, tuple(methods), seed)
             found.append(look.at(path, crop, wanted, fields))
             bar.advance()
-        measured = "cam" in methods and not predictor.task.masks  # a region stays where it is
+        measured = "cam" in methods and not predictor.task.dense  # a region or a box stays where it is
         away = offset(nets.checks, inputs[0], found[0].asked[0], layer) if measured else None
     kinds = ("checks",) * (nets.checks is not net) + ("gradient", "occlusion") * (nets.maps is not net)
     done = Inspection(predictor, layer, away, found, kinds)
@@ -116,26 +118,28 @@ class _Nets(NamedTuple):
     maps: nn.Module
     checks: nn.Module
 
-    def over(self, region: Tensor) -> _Nets:
-        """Of segmenters: their mean outputs over a region."""
-        exact = RegionMeans(self.exact, region)
-        maps = exact if self.maps is self.exact else RegionMeans(self.maps, region)
-        checks = exact if self.checks is self.exact else RegionMeans(self.checks, region)
+    def over(self, summary: Callable[[nn.Module], nn.Module]) -> _Nets:
+        """Of segmenters and detectors: what `summary` makes of them, one row of outputs an image."""
+        exact = summary(self.exact)
+        maps = exact if self.maps is self.exact else summary(self.maps)
+        checks = exact if self.checks is self.exact else summary(self.checks)
         return _Nets(exact, maps, checks)
 
 
 def _net(predictor: Predictor) -> nn.Module:
-    """A classifier or a segmenter. Raises RequestError for other networks."""
+    """A classifier, segmenter or detector. Raises RequestError for other networks."""
     task = predictor.task
-    if task.boxes or task.searched:
+    if task.searched:
         raise RequestError(
-            f"classifiers and segmenters are inspected, and {predictor.model.net} is a model of {task.kind}"
+            f"classifiers, segmenters and detectors are inspected, and {predictor.model.net} is a model of {task.kind}"
         )
-    return network_of(predictor.model) if task.masks else predictor.net
+    return network_of(predictor.model) if task.dense else predictor.net
 
 
 def _default_layer(predictor: Predictor, net: nn.Module, images: Tensor) -> str:
-    return coarsest_layer(RegionMeans(net), images[:1]) if predictor.task.masks else default_layer(net, images)
+    if not predictor.task.dense:
+        return default_layer(net, images)
+    return coarsest_layer(RegionMeans(net) if predictor.task.masks else ObjectLogits(net, (0, 0, 1, 1)), images[:1])
 
 
 def _nets(net: nn.Module, madds: int) -> _Nets:
@@ -151,7 +155,8 @@ class _Seen(NamedTuple):
     answer: Answer
     logits: NDArray[np.float32]
     predictions: NDArray[np.float32]
-    masks: MaskMaps | None
+    masks: MaskMaps | None = None
+    boxes: ObjectMaps | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,23 +170,38 @@ class _Look:
     methods: tuple[str, ...]
     seed: int
 
-    def at(self, path: str, crop: Images, wanted: int | None, fields: Mapping[str, Field | None]) -> ImageInspection:
-        """Everything that is asked for. wanted: the output to explain; None: the answer."""
+    def at(self, path: str, crop: Images, wanted: Wanted, fields: Mapping[str, Field | None]) -> ImageInspection:
+        """Everything that is asked for."""
         task = self.predictor.model.task
         with torch.no_grad():
             made = self.nets.exact(self.image[None])[0].numpy()
         if not np.isfinite(made).all():
             raise RequestError(f"the outputs of the model for {path!r} are NaN or infinite")
+        if isinstance(task, Detection):
+            return self._of_object(path, crop, object_maps(made, task, *wanted), fields)
         if not task.masks:
             logits = made.reshape(-1)
             rows = task.predictions(logits[None])[0]
-            seen = _Seen(task.answer(rows), logits, rows, None)
-            return self._explained(path, crop, seen, _asked(logits, wanted), fields)
-        masks = mask_maps(made, wanted)
+            seen = _Seen(task.answer(rows), logits, rows)
+            return self._explained(path, crop, seen, _asked(logits, wanted[0]), fields)
+        masks = mask_maps(made, wanted[0])
         logits, rows = made[:, masks.region].mean(1), masks.probabilities[:, masks.region].mean(1)
-        look = replace(self, nets=self.nets.over(torch.from_numpy(masks.region)))
+        region = torch.from_numpy(masks.region)
+        look = replace(self, nets=self.nets.over(lambda net: RegionMeans(net, region)))
         seen = _Seen(task.answer(masks.mask), logits, rows, masks)
         return look._explained(path, crop, seen, _asked(logits, masks.explained), fields)
+
+    def _of_object(
+        self, path: str, crop: Images, boxes: ObjectMaps, fields: Mapping[str, Field | None]
+    ) -> ImageInspection:
+        one = boxes.explained
+        look = replace(self, nets=self.nets.over(lambda net: ObjectLogits(net, one.box)))
+        with torch.no_grad():
+            logits = look.nets.exact(self.image[None])[0].numpy()
+        answer = Answer(one.label, one.score, np.zeros(0, np.float32), None, boxes.line, {})
+        return look._explained(
+            path, crop, _Seen(answer, logits, sigmoid(logits), boxes=boxes), _asked(logits, one.place), fields
+        )
 
     def _explained(
         self, path: str, crop: Images, seen: _Seen, asked: tuple[int, ...], fields: Mapping[str, Field | None]
@@ -298,6 +318,10 @@ def _row(one: ImageInspection, predictor: Predictor) -> dict[str, object]:
         row["region"] = {"pixels": int(one.masks.region.sum()), "predicted": one.masks.found}
         row["shares"] = one.answer.facts["shares"]
         row["confidence"] = float(one.masks.confidence.mean())
+    if one.boxes is not None:
+        row["object"] = {**one.boxes.explained.as_dict(), "box": list(one.boxes.explained.box)}
+        row["found"] = one.boxes.found
+        row["objects"] = len(one.boxes.objects)
     if one.classes is not None:
         kept = {"kind": one.classes.kind, "exact": one.classes.exact, "layer": one.classes.layer}
         row["class_maps"] = {**kept, "values": one.classes.values.tolist(), "bias": one.classes.bias.tolist()}

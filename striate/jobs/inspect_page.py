@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from striate.inspect.sensitivity import ENOUGH
+from striate.jobs.inspect_boxes import object_blocks, object_pictures
 from striate.jobs.inspect_checks import checks
 from striate.jobs.inspect_masks import mask_blocks, mask_pictures
 from striate.jobs.inspection import ImageInspection, Inspection
@@ -100,7 +101,7 @@ def _facts(done: Inspection) -> tuple[Fact, ...]:
     if maps is not None:
         exact = "exact: its mean plus the bias is the output" if maps.exact else "not exact: what follows is not linear"
         found.append(Fact("Class map", KINDS[maps.kind], exact))
-        if done.images[0].masks is None:
+        if not done.predictor.model.task.dense:
             found.append(Fact("Offset", _offset(done), "of the map from an object, at five places"))
     if done.bfloat16:
         found.append(Fact("Precision", "bfloat16", f"of {', '.join(done.bfloat16)}; all else in float32"))
@@ -161,6 +162,8 @@ def _seen(done: Inspection, one: ImageInspection) -> list[Block]:
         return [*blocks, Text((f"{task.names[0]}: ", Strong(quantity(float(one.predictions[0])))), "large")]
     if one.masks is not None:
         blocks += mask_blocks(one.masks, crop, task.names)
+    if one.boxes is not None:
+        blocks += object_blocks(one.boxes, crop)
     order = np.argsort(-one.logits, kind="stable")[:BARS].tolist()
     order += [one.labelled] if one.labelled is not None and one.labelled not in order else []
     rows = [
@@ -284,8 +287,9 @@ def map_pictures(done: Inspection, folder: Path) -> list[Path]:
     scales = _scales(done)
     written: list[Path] = []
     for place, one in enumerate(done.images, 1):
-        masks = [] if one.masks is None else mask_pictures(one.masks, _crop(one), done.predictor.classes)
-        for name, picture in [*masks, *_pictures(done, one, scales)]:
+        seen = [] if one.masks is None else mask_pictures(one.masks, _crop(one), done.predictor.classes)
+        seen += [] if one.boxes is None else object_pictures(one.boxes, _crop(one))
+        for name, picture in [*seen, *_pictures(done, one, scales)]:
             slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"{place:02d}-{slug}.png"

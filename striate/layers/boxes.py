@@ -13,22 +13,13 @@ from torch import Tensor
 
 from striate.errors import RequestError
 from striate.tasks import boxes as arrays
+from striate.tasks.box_tensors import box_areas, box_iou, encode_boxes
+
+__all__ = [
+    "anchors", "box_areas", "box_iou", "clip_boxes", "decode_boxes", "encode_boxes", "nms", "suppressed",
+]  # fmt: skip
 
 LARGEST = math.log(1000 / 16)  # of a coded width or height: an anchor grows at most so many times
-
-
-def box_areas(boxes: Tensor) -> Tensor:
-    """The areas of boxes [..., 4]; 0 for a box without one."""
-    sides = (boxes[..., 2:] - boxes[..., :2]).clamp_min(0)
-    return sides[..., 0] * sides[..., 1]
-
-
-def box_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of boxes [N, 4] with boxes [M, 4], each with each: [N, M]; 0 where none has an area."""
-    sides = (torch.minimum(a[:, None, 2:], b[None, :, 2:]) - torch.maximum(a[:, None, :2], b[None, :, :2])).clamp_min(0)
-    shared = sides[..., 0] * sides[..., 1]
-    union = box_areas(a)[:, None] + box_areas(b)[None] - shared
-    return torch.where(union > 0, shared / union.clamp_min(torch.finfo(union.dtype).tiny), 0.0)
 
 
 def nms(boxes: Tensor, scores: Tensor, threshold: float, classes: Tensor | None = None) -> Tensor:
@@ -58,22 +49,26 @@ def anchors(height: int, width: int, stride: int, scales: Sequence[float], ratio
     return torch.cat([centres[:, None] - halves, centres[:, None] + halves], 2).view(-1, 4)
 
 
-def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """Boxes [N, 4] relative to anchors [N, 4]: shifts of the centre in widths and heights, and logarithms of the sizes.
+def suppressed(boxes: Tensor, threshold: float, rounds: int) -> Tensor:
+    """Which of boxes [..., K, 4], the best first, non-maximum suppression drops: bool [..., K].
 
-    Source: Girshick et al. 2014, arXiv:1311.2524, appendix C.
+    It is `nms` for a batch, in operations that a graph holds: in each round a box is dropped if one before it that the
+    last round kept overlaps it. After as many rounds as the longest chain of boxes that drop each other it is exact.
+    Source: Zheng et al. 2020, arXiv:2005.03572 (Cluster-NMS).
     """
-    own, other = boxes[:, 2:] - boxes[:, :2], anchors[:, 2:] - anchors[:, :2]
-    shift = (boxes[:, :2] + boxes[:, 2:] - anchors[:, :2] - anchors[:, 2:]) / (2 * other)
-    return torch.cat([shift, (own / other).log()], 1)
+    over = (box_iou(boxes, boxes) > threshold).float().triu(1)
+    kept = torch.ones_like(boxes[..., :1])  # [..., K, 1]
+    for _ in range(rounds):
+        kept = (over.transpose(-1, -2) @ kept < 0.5).float()
+    return kept[..., 0] < 0.5
 
 
 def decode_boxes(codes: Tensor, anchors: Tensor) -> Tensor:
-    """The inverse of `encode_boxes`: codes [N, 4] and anchors [N, 4] -> boxes [N, 4]; sizes are limited."""
-    sides = anchors[:, 2:] - anchors[:, :2]
-    centre = (anchors[:, :2] + anchors[:, 2:]) / 2 + codes[:, :2] * sides
-    half = sides * codes[:, 2:].clamp_max(LARGEST).exp() / 2
-    return torch.cat([centre - half, centre + half], 1)
+    """The inverse of `encode_boxes`: codes [..., 4] and anchors [..., 4] -> boxes [..., 4]; sizes are limited."""
+    sides = anchors[..., 2:] - anchors[..., :2]
+    centre = (anchors[..., :2] + anchors[..., 2:]) / 2 + codes[..., :2] * sides
+    half = sides * codes[..., 2:].clamp_max(LARGEST).exp() / 2
+    return torch.cat([centre - half, centre + half], -1)
 
 
 def clip_boxes(boxes: Tensor, height: float, width: float) -> Tensor:

@@ -3,51 +3,39 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+FAR = -3.0  # a place of `grid_sample` beyond every border, where values are 0
 
-def roi_align(
-    maps: Tensor, boxes: Tensor, images: Tensor, size: tuple[int, int], *, scale: float = 1.0, samples: int = 2
-) -> Tensor:
-    """The maps [N, C, H, W] within boxes [R, 4] of the images int64 [R]: [R, C, *size].
+
+def roi_align(maps: Tensor, boxes: Tensor, size: tuple[int, int], *, scale: float = 1.0, samples: int = 2) -> Tensor:
+    """The maps [N, C, H, W] within the boxes [N, R, 4] of each image: [N, R, C, *size].
 
     Each output cell is the mean of samples x samples values, read bilinearly at even places in it. scale: from the
     boxes' coordinates to the maps', such as 1/16. The centre of the first cell of a map is at (0.5, 0.5), so that boxes
     are not shifted by half a cell; beyond a map's border by more than one cell, values are 0.
     Source: He, Gkioxari, Dollar, Girshick 2017, arXiv:1703.06870, section 3; the half cell is that of detectron2.
     """
-    height, width = maps.shape[2:]
-    corner, sides = boxes[:, :2] * scale, (boxes[:, 2:] - boxes[:, :2]) * scale
-    across, down = (
-        corner[:, axis, None] + sides[:, axis, None] * _places(count, samples, boxes) - 0.5
+    corner, sides = boxes[..., :2] * scale, (boxes[..., 2:] - boxes[..., :2]) * scale
+    at = (
+        corner[..., axis, None] + sides[..., axis, None] * _shares(count * samples, boxes)
         for axis, count in ((0, size[1]), (1, size[0]))
     )
-    (left, right, to_right, inside_x), (top, bottom, to_bottom, inside_y) = _ends(across, width), _ends(down, height)
-    flat = maps.permute(0, 2, 3, 1)  # the channels of a place lie together
-    where = images.view(-1, 1, 1)
-
-    def read(y: Tensor, x: Tensor) -> Tensor:
-        return flat[where, y[:, :, None], x[:, None, :]]  # [R, samples h, samples w, C]
-
-    u, v = to_right[:, None, :, None], to_bottom[:, :, None, None]
-    upper = read(top, left) * (1 - u) + read(top, right) * u
-    lower = read(bottom, left) * (1 - u) + read(bottom, right) * u
-    values = upper * (1 - v) + lower * v
-    values = values * (inside_y[:, :, None] & inside_x[:, None, :])[..., None]
-    cells = values.view(len(boxes), size[0], samples, size[1], samples, maps.shape[1])
-    return cells.mean((2, 4)).permute(0, 3, 1, 2)
+    x, y = (_placed(one, side) for one, side in zip(at, (maps.shape[3], maps.shape[2]), strict=True))
+    x, y = x[:, :, None, :] + torch.zeros_like(y)[..., None], y[..., None] + torch.zeros_like(x)[:, :, None, :]
+    grid = torch.stack([x, y], 4).flatten(1, 2)  # all boxes of an image below each other
+    values = F.grid_sample(maps.to(grid), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    cells = F.avg_pool2d(values, samples).to(maps)
+    return cells.reshape(maps.shape[0], maps.shape[1], -1, *size).transpose(1, 2)
 
 
-def _places(count: int, samples: int, like: Tensor) -> Tensor:
-    """Where the samples of `count` cells are, from 0 to 1."""
-    total = count * samples
-    return (torch.arange(total, device=like.device, dtype=like.dtype) + 0.5) / total
+def _shares(count: int, like: Tensor) -> Tensor:
+    """Where the samples along a side are, from 0 to 1."""
+    return (torch.arange(count, device=like.device, dtype=like.dtype) + 0.5) / count
 
 
-def _ends(at: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """For places along an axis: the cells before and after, the share of the latter, and whether it is on the map."""
-    inside = (at >= -1) & (at <= side)
-    held = at.clamp(0, side - 1)
-    before = held.floor()
-    first = before.long()
-    return first, (first + 1).clamp_max(side - 1), held - before, inside
+def _placed(at: Tensor, side: int) -> Tensor:
+    """Places along an axis of a map as `grid_sample` has them, -1 to 1; those in the border's cell on the border."""
+    held = at.clamp(0.5, side - 0.5) * 2 / side - 1
+    return torch.where((at >= -0.5) & (at <= side + 0.5), held, FAR)

@@ -206,7 +206,7 @@ class Sides(NamedTuple):
 # (benchmarks/segmentation.py).
 SIDES = {"segmenter": Sides(256, 384, 32), "detector": Sides(320, 320, 64)}
 MANY = 3_000
-BACKBONES = {"fcn_lite0": DEFAULT_BACKBONE, "fcos_lite0": DEFAULT_BACKBONE}  # nets on a pretrained network
+BACKBONES = dict.fromkeys(("fcn_lite0", "fcos_lite0", "faster_rcnn_lite0"), DEFAULT_BACKBONE)  # and what they stand on
 FROM_SCRATCH = {"segmenter": "enet_19", "detector": "fcos_lite0"}  # those to train from random weights
 TARGETS = {"segmenter": ("masks", "decoder"), "detector": ("boxes", "head")}  # what is learned, and by what
 

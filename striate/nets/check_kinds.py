@@ -13,7 +13,8 @@ from striate.nets.check_captioner import CAPTIONER_CHECKS, CaptionerSubject
 from striate.nets.check_classifier import CHECKS, gradients
 from striate.nets.check_subject import CLOSE, COUNT, HALF_CLOSE, Found, Subject, gap, refused
 from striate.nets.kinds import Detector, Segmenter, SelfOrganising, SequenceModel
-from striate.tasks.detection_arrays import LOGITS, PREDICTED
+from striate.tasks.detection import Detection
+from striate.tasks.detection_arrays import FOUND_BOX, LOGITS, MOST, PREDICTED
 
 _LEAST = 6  # symbols of a sequence: enough to cut one in two
 
@@ -36,7 +37,7 @@ class DetectorSubject(Subject):
 
     def outputs(self, count: int = COUNT) -> tuple[int, ...]:
         """The shape of the outputs."""
-        return (count, _detector(self).places(*self.size), LOGITS + self.classes)
+        return (count, _detector(self).rows(*self.size), LOGITS + self.classes)
 
     def loss(self, outputs: Tensor) -> Tensor:
         """Squares of boxes, centre-ness and logits, so that every weight has a gradient."""
@@ -157,8 +158,28 @@ def _detector_sizes(subject: Subject) -> Found:
     for times in ((1, 1), (2, 3)):
         height, width = (max(net.strides) * n for n in times)
         shape = list(net(subject.images(1, (height, width))).shape)
-        if shape[1] != net.places(height, width):
+        if shape[1] != net.rows(height, width):
             yield f"an image of {height} x {width} gives {shape}", "correct strides"
+
+
+def _detector_task(subject: Subject) -> Found:
+    """The rows are such that the task gets detections and losses out of them, of each image by itself."""
+    net, task = subject.seeded().eval(), Detection(tuple(f"class {place}" for place in range(subject.classes)))
+    height, width = subject.size
+    box = (subject.classes - 1, 0.2 * width, 0.2 * height, 0.8 * width, 0.9 * height, 0, 1.0)
+    targets = torch.from_numpy(task.collate([(width, height, (box,)), (width, height, ())]))
+    outputs = net(subject.images(2))
+    losses = task.loss().torch(outputs, targets)
+    if losses.shape != (2,) or not losses.isfinite().all() or not (losses > 0).all():
+        yield f"losses of an image with an object and one without are {losses.tolist()}", "give the rows of a detector"
+    elif (far := gap(losses[1:], task.loss().torch(outputs[1:], targets[1:]))) >= CLOSE:
+        yield f"an image's loss depends on its batch (by {far:.1g} of it)", "give each image the same rows"
+    losses.sum().backward()  # type: ignore[no-untyped-call]  # torch's
+    if not all(one.grad is None or one.grad.isfinite().all() for one in net.parameters()):
+        yield "the gradient of the loss is not finite", "limit the boxes that are predicted"
+    found = task.predictions(outputs.detach().numpy())
+    if found.shape != (2, MOST, 6) or not ((found[..., FOUND_BOX] >= 0) & (found[..., FOUND_BOX] <= 1)).all():
+        yield f"detections are {list(found.shape)}, or beyond the image", "give boxes as shares of the sides"
 
 
 def _continuation(subject: Subject) -> Found:
@@ -283,6 +304,7 @@ CHECKS_OF: dict[str, dict[str, Callable[[Subject], Found]]] = {
         "outputs": _detector_outputs,
         "refusals": _detector_refusals,
         "sizes": _detector_sizes,
+        "losses and detections": _detector_task,
         "bfloat16": _segmenter_half,
         **_of("memory format", "export"),
     },

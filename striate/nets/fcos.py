@@ -116,6 +116,7 @@ class FCOS(Detector):
     """
 
     table = LEVELS
+    head: FcosHead
     minimum_size = 64
     strides = tuple(row.stride for row in ROWS)
 
@@ -135,18 +136,9 @@ class FCOS(Detector):
         self.head = FcosHead({row.stage: below[row.stage] for row in TAKEN}, classes, head_width, towers)
         self.head.start()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> outputs [N, places, 9 + classes]."""
-        return self.finished(self.head(self.maps(x)), x.shape[2], x.shape[3])
-
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         """Images -> the maps that the head takes, by stage, the finest first."""
         return trunk_maps(self, x, self.head.names)
-
-    @staticmethod
-    def finished(outputs: Tensor, height: int, width: int) -> Tensor:
-        """The head's outputs, which are shares of the image's sides already."""
-        return outputs
 
 
 VARIANTS = {

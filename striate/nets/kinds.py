@@ -31,22 +31,40 @@ class Segmenter(Network):
 
 
 class Detector(Network):
-    """A network that finds objects: at places of several levels it predicts a box and the classes of what is in it.
+    """A network that finds objects: it gives rows, each with a box and the classes of what is in it.
 
-    forward: images [N, in_channels, H, W] -> outputs [N, places, 9 + classes], whose columns are those of
-    `striate.tasks.detection_arrays`. H and W must be multiples of the coarsest of `strides`.
+    forward: images [N, in_channels, H, W] -> outputs [N, rows, 9 + classes], whose rows and columns are those of
+    `striate.tasks.detection_arrays`: a detector of one stage has places, one of two regions and anchors. The task's
+    loss and its detections follow from them. H and W must be multiples of the coarsest of `strides`.
+
+    maps: images -> the maps that `head` takes, by the names of their stages; `head` gives the outputs, so that the
+    stages below it can be frozen and their maps computed once.
     """
 
     kind = "detector"
+    head: nn.Module
     strides: tuple[int, ...]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images [N, in_channels, H, W] -> outputs [N, rows, 9 + classes]."""
+        return self.finished(self.head(self.maps(x)), x.shape[2], x.shape[3])
+
+    def maps(self, x: Tensor) -> dict[str, Tensor]:
+        """Images [N, in_channels, H, W] -> the maps that the head takes, by stage, the finest first."""
+        raise NotImplementedError
+
+    @staticmethod
+    def finished(outputs: Tensor, height: int, width: int) -> Tensor:
+        """The head's outputs, which are shares of the image's sides already."""
+        return outputs
 
     def check(self, x: Tensor) -> None:
         """Raise RequestError unless `x` is a batch of images that this network accepts."""
         super().check(x)
         _check_multiple(self, x, max(self.strides))
 
-    def places(self, height: int, width: int) -> int:
-        """How many places there are in an image of that size."""
+    def rows(self, height: int, width: int) -> int:
+        """How many rows there are for an image of that size: one for each place of each level."""
         return sum((height // stride) * (width // stride) for stride in self.strides)
 
 

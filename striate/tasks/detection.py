@@ -27,7 +27,7 @@ from striate.tasks.detection_arrays import (
     shown,
 )
 from striate.tasks.detection_evaluation import SHOWN_SCORE, DetectionEvaluation
-from striate.tasks.detection_loss import FcosLoss
+from striate.tasks.detection_loss import DetectionLoss
 from striate.tasks.losses import Loss
 from striate.tasks.metrics import percent
 from striate.tasks.report_common import ReportContext
@@ -56,7 +56,7 @@ class Detection(Task):
         hint="boxes are changed in their file",
         names_listed=True,
     )
-    losses: ClassVar[tuple[str, ...]] = ("fcos",)
+    losses: ClassVar[tuple[str, ...]] = ("detection",)
     evaluation: ClassVar[type[Evaluation]] = DetectionEvaluation
     output_name: ClassVar[str] = "outputs"
     dense: ClassVar[bool] = True
@@ -115,11 +115,11 @@ class Detection(Task):
         label_smoothing: float = 0.0,
         prior: NDArray[Any] | None = None,
     ) -> Loss:
-        """FCOS's."""
+        """That of the network's rows: see `detection_loss`."""
         self.loss_name(name)
         if label_smoothing:
             raise RequestError("the loss of boxes has no label smoothing")
-        return FcosLoss()
+        return DetectionLoss()
 
     def fitted(self, score: float, targets: Targets) -> bool:
         """Whether the average precision means that the training images are fitted."""

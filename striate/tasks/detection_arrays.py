@@ -22,9 +22,15 @@ Array = NDArray[np.float32]
 CLASS, BOX, CROWD, AREA, SIZE = 0, slice(1, 5), 5, 6, slice(7, 9)
 COLUMNS = 9
 
-# Columns of a detector's outputs [N, places, 9 + classes]: the place and its level's stride as shares of the sides, the
-# box that it predicts, the logit of its centre-ness, and the logits of the classes.
-CENTRE, STRIDE, PREDICTED, CENTRENESS, LOGITS = slice(0, 2), slice(2, 4), slice(4, 8), 8, 9
+# Columns of a detector's outputs [N, rows, 9 + classes]: what the row refers to, the box that it predicts, the logit of
+# its quality, and the logits of the classes. The score of a class is the root of the product of both probabilities.
+#
+# A one-stage detector has a row for each place: it refers to the place and its level's stride, as shares of the sides,
+# and its quality is its centre-ness. A two-stage detector has, first, a row for each region and class, whose other
+# logits are NOTHING: it refers to the region, a box, and its quality is that it is an object; then a row for each
+# anchor, which refers to the anchor, predicts a region of that quality, and has NOTHING for each class: no detection.
+CENTRE, STRIDE, REFERENCE, PREDICTED, QUALITY, LOGITS = slice(0, 2), slice(2, 4), slice(0, 4), slice(4, 8), 8, 9
+NOTHING = -50.0
 
 # Columns of detections [N, MOST, 6]: class, score, box; beyond the last detection the class is -1 and the score 0.
 FOUND_CLASS, SCORE, FOUND_BOX = 0, 1, slice(2, 6)
@@ -55,9 +61,9 @@ def collated(targets: Iterable[Target]) -> Array:
 
 
 def detections(outputs: Array) -> Array:
-    """A detector's outputs [N, places, 9 + classes] -> float32 [N, MOST, 6], the best first.
+    """A detector's outputs [N, rows, 9 + classes] -> float32 [N, MOST, 6], the best first.
 
-    The score is the root of the probability of the class times the centre-ness, as in FCOS's code. NaN stays NaN.
+    The score is the root of the probability of the class times the quality, as in FCOS's code. NaN stays NaN.
     """
     table = np.zeros((len(outputs), MOST, 6), np.float32)
     table[..., FOUND_CLASS] = -1
@@ -65,7 +71,7 @@ def detections(outputs: Array) -> Array:
         if not np.isfinite(one).all():
             image[:] = np.nan
             continue
-        scores = np.sqrt(sigmoid(one[:, LOGITS:]) * sigmoid(one[:, CENTRENESS, None]))
+        scores = np.sqrt(sigmoid(one[:, LOGITS:]) * sigmoid(one[:, QUALITY, None]))
         places, classes = np.nonzero(scores > LEAST_SCORE)
         values = scores[places, classes]
         best = np.argsort(-values, kind="stable")[:CANDIDATES]

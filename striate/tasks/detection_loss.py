@@ -1,4 +1,5 @@
-"""The loss of FCOS: focal loss of the classes, GIoU of the boxes, cross-entropy of the centre-ness.
+"""The loss of detectors; here that of one-stage ones, FCOS's: focal loss of the classes, GIoU of the boxes,
+cross-entropy of the centre-ness.
 
 Sources: Tian, Shen, Chen, He 2019, arXiv:1904.01355, with centre sampling as in its later version; focal loss: Lin et
 al. 2017, arXiv:1708.02002; GIoU: Rezatofighi et al. 2019, arXiv:1902.09630.
@@ -16,15 +17,16 @@ from striate.errors import RequestError
 from striate.tasks.detection_arrays import (
     BOX,
     CENTRE,
-    CENTRENESS,
     CLASS,
     COLUMNS,
     CROWD,
     LOGITS,
     PREDICTED,
+    QUALITY,
     STRIDE,
 )
 from striate.tasks.losses import Loss
+from striate.tasks.region_loss import is_anchor, two_stage_losses
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,11 +38,11 @@ STEPS = "boxes are trained by gradient steps: they have no linear head on one ve
 
 
 @dataclass(frozen=True)
-class FcosLoss(Loss):
-    """Losses [N] of outputs [N, places, 9 + classes] against targets float32 [N, rows, 9]; see `detection_arrays`.
+class DetectionLoss(Loss):
+    """Losses [N] of a detector's outputs [N, rows, 9 + classes] against targets float32 [N, rows, 9]: see
+    `detection_arrays`. What the rows are says which loss it is: `one_stage_losses` or `two_stage_losses`.
 
-    Each is divided by the image's number of positive places, at least 1: an image without objects has a loss, of what
-    is found in it.
+    An image without objects has a loss, of what is found in it.
     """
 
     averages_outputs = False
@@ -57,25 +59,31 @@ class FcosLoss(Loss):
 
     def torch(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Losses [N]. Raises RequestError for shapes that do not fit."""
-        import torch.nn.functional as F
-
         if logits.ndim != 3 or targets.ndim != 3 or len(targets) != len(logits) or targets.shape[2] != COLUMNS:
             given = f"{list(logits.shape)} and {list(targets.shape)}"
-            raise RequestError(f"boxes take outputs [N, places, 9 + classes] and targets [N, rows, 9], not {given}")
+            raise RequestError(f"boxes take outputs [N, rows, 9 + classes] and targets [N, rows, 9], not {given}")
         logits = logits.float()
-        names, boxes, held = assigned(logits[0, :, CENTRE], logits[0, :, STRIDE], targets)
-        positive = names >= 0
-        count = positive.sum(1).clamp_min(1)
-        classes = logits.shape[2] - LOGITS
-        wanted = F.one_hot((names + 1).clamp_min(0), classes + 1)[..., 1:].float()
-        of_classes = _focal(logits[..., LOGITS:], wanted).sum(2) * (~held)
-        centreness = _centreness(logits[..., CENTRE].detach(), boxes) * positive
-        of_boxes = (1 - paired_giou(logits[..., PREDICTED], boxes)) * centreness
-        of_centres = (
-            F.binary_cross_entropy_with_logits(logits[..., CENTRENESS], centreness, reduction="none") * positive
-        )
-        weight = centreness.sum(1).clamp_min(1e-6)
-        return of_classes.sum(1) / count + of_boxes.sum(1) / weight + of_centres.sum(1) / count
+        return two_stage_losses(logits, targets) if is_anchor(logits).any() else one_stage_losses(logits, targets)
+
+
+def one_stage_losses(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Losses [N] of the outputs of a one-stage detector; arguments as of `DetectionLoss`.
+
+    Each is divided by the image's number of positive places, at least 1.
+    """
+    import torch.nn.functional as F
+
+    names, boxes, held = assigned(outputs[0, :, CENTRE], outputs[0, :, STRIDE], targets)
+    positive = names >= 0
+    count = positive.sum(1).clamp_min(1)
+    classes = outputs.shape[2] - LOGITS
+    wanted = F.one_hot((names + 1).clamp_min(0), classes + 1)[..., 1:].float()
+    of_classes = _focal(outputs[..., LOGITS:], wanted).sum(2) * (~held)
+    centreness = _centreness(outputs[..., CENTRE].detach(), boxes) * positive
+    of_boxes = (1 - paired_giou(outputs[..., PREDICTED], boxes)) * centreness
+    of_centres = F.binary_cross_entropy_with_logits(outputs[..., QUALITY], centreness, reduction="none") * positive
+    weight = centreness.sum(1).clamp_min(1e-6)
+    return of_classes.sum(1) / count + of_boxes.sum(1) / weight + of_centres.sum(1) / count
 
 
 def assigned(centres: Tensor, strides: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -26,7 +26,7 @@ SOME = [
     "shufflenet_tiny", "neocognitron_tiny", "snn_tiny", "tiny_darknet_tiny", "table_net_tiny",
 ]  # fmt: skip
 WORDS = {"sequence-model", "captioner"}  # kinds that take words, which no graph of images has
-NO_ROW = {"espnetv2", "fcos"}  # files with poolings into windows of several sizes, or a minimum
+NO_ROW = {"espnetv2", "fcos", "faster_rcnn"}  # poolings into several sizes, a minimum, suppression
 ALL = [entry.name for entry in catalog.entries(tiny=True) if entry.kind not in WORDS and entry.file not in NO_ROW]
 
 

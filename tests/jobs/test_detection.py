@@ -17,6 +17,7 @@ from striate.jobs.run import Run
 PLAIN = {"train": {"precision": "float32", "compile": "no"}, "inference": {"engine": "torch"}}
 SEEN = {"nothing", "1 red", "1 green", "1 red, 1 green", "2 red", "2 green"}
 COLOURS = {"red": (230, 40, 40), "green": (40, 220, 60)}
+SMALL = {"anchor": 16.0, "hidden": 128, "regions": 32}  # Faster R-CNN for images of 64 pixels
 
 
 def picture(generator: np.random.Generator, size: tuple[int, int] = (64, 64)) -> tuple[np.ndarray, list[str]]:  # type: ignore[type-arg]
@@ -160,13 +161,26 @@ def test_an_exported_graph_finds_the_objects_in_pixels(head: Run, shapes: Path, 
 
 
 @pytest.mark.slow
+def test_a_net_of_two_stages_is_trained_by_the_same_recipe(shapes: Path, tmp_path: Path) -> None:
+    """Faster R-CNN: trained on cached maps, evaluated in the report, predicted by the engine of servers."""
+    chosen = recipe(net__name="faster_rcnn_lite0", net__options=SMALL, train__epochs=14)
+    done = train(shapes, out=tmp_path / "run", recipe=chosen)
+    assert (done.plan.strategy, done.model.net) == ("features", "faster_rcnn_lite0")
+    assert done.metrics["ap50"] > 0.6, done.metrics
+    assert "Worst images" in (done.folder / "report.html").read_text("utf-8")
+    found = predict_boxes(done.folder, [shapes / "images"], score=0.5)
+    assert sum(len(one.objects) for one in found.images) > 20
+
+
+@pytest.mark.slow
 def test_the_upper_stages_are_fine_tuned(head: Run, shapes: Path, tmp_path: Path) -> None:
     tuned = train(shapes, out=tmp_path / "run", recipe=recipe(strategy="finetune", train__epochs=1))
     assert tuned.result.facts["unfrozen"] == ["stage8", "stage7"] and tuned.metrics["ap50"] > 0.5
     assert tuned.result.recipe.augment.crop == (0.5, 1.0)
 
 
-def test_a_net_is_trained_from_scratch_and_goes_on_after_a_stop(shapes: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("net", [pytest.param("fcos_lite_tiny", marks=pytest.mark.slow), "faster_rcnn_lite_tiny"])
+def test_a_net_is_trained_from_scratch_and_goes_on_after_a_stop(net: str, shapes: Path, tmp_path: Path) -> None:
     from striate.errors import Stopped
     from striate.training.hooks import Hook
 
@@ -177,15 +191,15 @@ def test_a_net_is_trained_from_scratch_and_goes_on_after_a_stop(shapes: Path, tm
             if loop.epoch == self.at:
                 raise KeyboardInterrupt
 
-    chosen = recipe(
-        strategy="scratch", net__name="fcos_lite_tiny", train__epochs=2, optimizer__lr=0.002, checkpoint__steps=1
-    )
+    chosen = recipe(strategy="scratch", net__name=net, train__epochs=2, optimizer__lr=0.002, checkpoint__steps=1)
     whole = train(shapes, out=tmp_path / "whole", recipe=chosen)
     with pytest.raises(Stopped):
         train(shapes, out=tmp_path / "run", recipe=chosen, hooks=[Stop()])
     Stop.at = 0
     done = train(resume=tmp_path / "run", hooks=[Stop()])
     assert all((done.model.tensors[name] == value).all() for name, value in whole.model.tensors.items())
+    assert done.metrics["coco"] == whole.metrics["coco"] and (done.folder / "report.html").stat().st_size > 10_000
+    assert len(predict_boxes(done.folder, [shapes / "images" / "i01.png"], engine="torch", score=0.0).images) == 1
 
 
 def test_what_boxes_do_not_have_is_refused_in_one_line(head: Run, shapes: Path, tmp_path: Path) -> None:

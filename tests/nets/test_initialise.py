@@ -35,6 +35,7 @@ CHECKSUMS = {
     "espnetv2_tiny": -73.53778,
     "farabet_tiny": 6.28103,
     "fcn_lite_tiny": -30.24932,
+    "faster_rcnn_lite_tiny": -90.12671,
     "fcos_lite_tiny": -23.89783,
     "fractalnet_tiny": 3.54667,
     "googlenet_tiny": 11.57380,

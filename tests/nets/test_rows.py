@@ -24,6 +24,7 @@ WITHOUT_ROWS = {
     "efficientnet_lite",
     "espnetv2",
     "farabet",
+    "faster_rcnn",
     "fcn",
     "fcos",
     "graph_net",

@@ -13,8 +13,8 @@ from striate.errors import RequestError
 from striate.sections import Gallery
 from striate.tasks import Detection, task_from_dict
 from striate.tasks.box_pictures import COLOURS, Drawn, draw_boxes
-from striate.tasks.detection_arrays import CENTRE, CENTRENESS, LOGITS, PREDICTED, STRIDE, detections
-from striate.tasks.detection_loss import FcosLoss, assigned, paired_giou
+from striate.tasks.detection_arrays import CENTRE, LOGITS, PREDICTED, QUALITY, STRIDE, detections
+from striate.tasks.detection_loss import DetectionLoss, assigned, paired_giou
 from striate.tasks.report_common import Example, ReportContext
 
 TASK = Detection(("cat", "dog"))
@@ -38,10 +38,10 @@ def outputs(images: int, side: int = 8) -> np.ndarray:  # type: ignore[type-arg]
 
 def test_outputs_become_detections() -> None:
     given = outputs(3)
-    given[0, 10, [LOGITS + 1, CENTRENESS]] = 4.0, 3.0
-    given[0, 11, [LOGITS + 1, CENTRENESS]] = 3.0, 3.0
+    given[0, 10, [LOGITS + 1, QUALITY]] = 4.0, 3.0
+    given[0, 11, [LOGITS + 1, QUALITY]] = 3.0, 3.0
     given[0, [10, 11], PREDICTED] = [[0.2, 0.1, 0.5, 1.4], [0.21, 0.1, 0.5, 1.0]]  # the same object, beyond the border
-    given[0, 40, [LOGITS, CENTRENESS]] = 1.0, 3.0  # another class at the same place stays
+    given[0, 40, [LOGITS, QUALITY]] = 1.0, 3.0  # another class at the same place stays
     given[0, 40, PREDICTED] = [0.2, 0.1, 0.5, 1.0]
     given[2, 0, 0] = np.nan
     found = detections(given)
@@ -141,7 +141,7 @@ def test_places_are_assigned_as_the_paper_says() -> None:
 def test_the_loss_is_finite_without_objects_and_least_for_what_is_true() -> None:
     targets = torch.from_numpy(TASK.collate([ONE, NOTHING]))
     given = torch.from_numpy(outputs(2)).requires_grad_()
-    losses = FcosLoss()(given, targets)
+    losses = DetectionLoss()(given, targets)
     assert losses.shape == (2,) and losses.isfinite().all() and losses[0] > losses[1]
     losses.sum().backward()
     assert given.grad is not None and given.grad.isfinite().all()
@@ -151,14 +151,14 @@ def test_the_loss_is_finite_without_objects_and_least_for_what_is_true() -> None
     assert positive.sum() > 2
     right[0, positive, LOGITS + 1] = 12.0
     right[0, :, PREDICTED] = torch.where(positive[:, None], boxes[0], right[0, :, PREDICTED])
-    assert FcosLoss()(right, targets)[0] < 0.75 * losses[0]
+    assert DetectionLoss()(right, targets)[0] < 0.75 * losses[0]
     swapped = right.clone()
     swapped[0, :, LOGITS:] = right[0, :, LOGITS:].flip(1)  # the other class: an offset of the ids would do this
-    assert FcosLoss()(swapped, targets)[0] > 5 * FcosLoss()(right, targets)[0]
+    assert DetectionLoss()(swapped, targets)[0] > 5 * DetectionLoss()(right, targets)[0]
     assert paired_giou(torch.tensor([0.0, 0, 2, 2]), torch.tensor([1.0, 0, 3, 2])).item() == pytest.approx(1 / 3)
     assert paired_giou(torch.tensor([0.0, 0, 1, 1]), torch.tensor([3.0, 0, 4, 1])).item() == pytest.approx(-0.5)
     with pytest.raises(RequestError, match="boxes take outputs"):
-        FcosLoss()(given, targets[:1])
+        DetectionLoss()(given, targets[:1])
 
 
 def test_the_task_is_read_again_and_checks_its_targets() -> None:

@@ -25,13 +25,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="image files, or folders of them; at most 12 (none: the network itself)",
     )
     parser.add_argument(
-        "--class", dest="name", default="", metavar="NAME", help="what to explain (default: the answer)"
+        "--class",
+        dest="name",
+        default="",
+        metavar="NAME",
+        help="what to explain (default: the answer; of boxes: the best object, and NAME:2 is the second of NAME)",
     )
     parser.add_argument(
         "--layer",
         default="",
         metavar="STAGE",
-        help="stage whose map is read (default: the last of at least 4 x 4; of masks: the coarsest)",
+        help="stage whose map is read (default: the last of at least 4 x 4; of masks and boxes: the coarsest)",
     )
     parser.add_argument(
         "--method",
@@ -114,6 +118,10 @@ def _lines(done: Inspection, one: ImageInspection) -> list[str]:
         from striate.jobs.inspect_masks import about
 
         lines.append(f"  explained is {about(one.masks, printable(task.names[one.masks.explained]))}")
+    if one.boxes is not None:
+        from striate.jobs.inspect_boxes import about_object
+
+        lines.append(f"  explained is {about_object(one.boxes)}")
     if one.classes is not None:
         exact = "exact" if one.classes.exact else "not exact: the network is not linear above this layer"
         shape = "x".join(map(str, one.classes.values.shape[1:]))

@@ -32,7 +32,7 @@ from striate.learning.strategies.on_pretrained import all_maps, on_pretrained
 from striate.learning.trainer import InitialState, Trainer
 from striate.model import Model
 from striate.nets.fcn import FCN
-from striate.nets.fcos import FCOS
+from striate.nets.kinds import Detector
 from striate.pixels import Pixels
 from striate.progress import Progress
 from striate.recipe import Recipe
@@ -43,7 +43,7 @@ from striate.transfer.unfreezing import Unfreezing, rates, trained_stages
 from striate.weights.models import pretrained
 
 MOVES = {"crop": (0.5, 1.0), "flip": 0.5}
-OnBackboneNet = FCN | FCOS
+OnBackboneNet = FCN | Detector
 
 
 @dataclass(frozen=True)
