@@ -43,17 +43,17 @@ def opened(given: Given) -> Answers:
     if isinstance(given, Lines):
         from striate.serving.lines_read import LinesRead
 
-        return LinesRead.open(os.fspath(given.model))
+        return LinesRead.of_file(os.fspath(given.model))
     path = os.fspath(given)
     kind = kind_of(Path(path))
     if kind == INDEX:
         from striate.serving.searched import Searched
 
-        return Searched.open(path)
+        return Searched.of_file(path)
     if kind == STYLE:
         from striate.serving.painted import Painted
 
-        return Painted.open(path)
+        return Painted.of_file(path)
     from striate.serving.predicted import Predicted
 
     return Predicted(load(path))

@@ -31,7 +31,7 @@ class LinesRead(Answers):
         self._reader, self._net = LineReader(model), model.net
 
     @classmethod
-    def open(cls, name: str) -> LinesRead:
+    def of_file(cls, name: str) -> LinesRead:
         """Of a model file or run folder. Raises RequestError."""
         return cls(open_model(name))
 

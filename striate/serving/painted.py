@@ -42,7 +42,7 @@ class Painted(Answers):
         self._net = net
 
     @classmethod
-    def open(cls, path: str) -> Painted:
+    def of_file(cls, path: str) -> Painted:
         """Of a file of weights. Raises RequestError."""
         return cls(read_fast_net(Path(path)))
 

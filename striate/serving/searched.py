@@ -54,7 +54,7 @@ class Searched(Answers):
         self.engine_name, self.precision = self._predictor.engine_name, self._predictor.precision
 
     @classmethod
-    def open(cls, path: str) -> Searched:
+    def of_file(cls, path: str) -> Searched:
         """Of the file of an index. Raises RequestError."""
         return cls(read_index(Path(path)), path)
 
