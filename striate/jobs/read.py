@@ -17,6 +17,7 @@ from striate.inference.image_predictor import decoded_file
 from striate.jobs.outputs import require_file, same_file, write_png
 from striate.lines.decoding import Character
 from striate.lines.figure import reading_figure, stacked
+from striate.lines.reading import ReadCharacter, probability_of, read_characters, text_of, told
 from striate.lines.sliding import LineReader, LineScores
 from striate.pixels import Images
 from striate.progress import Progress
@@ -24,15 +25,6 @@ from striate.reading import TABLE, given_path, read_given
 from striate.weights.models import open_model
 
 DRAWN = 12  # lines in a figure
-
-
-@dataclass(frozen=True)
-class ReadCharacter:
-    """A character. x: the column of its middle in the picture, in pixels. probability: of its class at that place."""
-
-    label: str
-    x: float
-    probability: float
 
 
 @dataclass(frozen=True)
@@ -47,7 +39,7 @@ class Reading:
     @property
     def probability(self) -> float:
         """The product of the characters' probabilities; 1 without any."""
-        return float(np.prod([one.probability for one in self.characters]))
+        return probability_of(self.characters)
 
 
 @dataclass(frozen=True)
@@ -69,11 +61,7 @@ class Readings:
         rows = [
             {
                 "file": one.path,
-                "text": one.text,
-                "probability": one.probability,
-                "characters": [
-                    {"label": each.label, "x": each.x, "probability": each.probability} for each in one.characters
-                ],
+                **told(one.characters),
                 **({} if one.expected is None else {"expected": one.expected}),
             }
             for one in self.readings
@@ -141,13 +129,8 @@ def read(
 def _reading(
     path: str, characters: Sequence[Character], scores: LineScores, classes: Sequence[str], expected: str | None
 ) -> Reading:
-    found = tuple(
-        ReadCharacter(
-            classes[one.label], round(scores.line.original_x(float(scores.columns[one.place])), 1), one.probability
-        )
-        for one in characters
-    )
-    return Reading(path, "".join(one.label for one in found), found, expected)
+    found = read_characters(characters, scores, classes)
+    return Reading(path, text_of(found), found, expected)
 
 
 def _same(path: str) -> str:

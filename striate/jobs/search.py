@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from striate.data.audit.likeness import near_groups
 from striate.data.opening import Data, open_source
 from striate.data.threads import in_order
 from striate.errors import RequestError
@@ -22,8 +21,8 @@ from striate.progress import Progress
 from striate.reading import given_path
 from striate.retrieval.embedding import Floats, centred, mean_of, unit_vectors, whole_picture
 from striate.retrieval.evaluation import RetrievalScores, retrieval_scores
-from striate.retrieval.found import Found, Neighbour, Search
-from striate.retrieval.index import ImageIndex, Photo, read_index
+from striate.retrieval.found import TOP, Found, Search, neighbours
+from striate.retrieval.index import ImageIndex, read_index
 from striate.retrieval.nearest import Searcher
 from striate.retrieval.queries import Query, Region, open_query, parse_region
 from striate.storage import write_text
@@ -36,7 +35,7 @@ def search(
     index: PathLike | ImageIndex,
     queries: PathLike | Sequence[PathLike],
     *,
-    top: int = 6,
+    top: int = TOP,
     region: str | Region | None = None,
     net: PathLike | None = None,
     html: PathLike | None = None,
@@ -71,7 +70,7 @@ def search(
     found = []
     for query, far, row in zip(asked, distances.tolist(), places.tolist(), strict=True):
         photos = [(within.photos[place], distance) for place, distance in zip(row, far, strict=True)]
-        found.append(_neighbours(query, "" if part else query.path, photos, top))
+        found.append(Found(query.path, neighbours(query.print, photos, top, "" if part else query.path)))
     done = Search(tuple(found), within, part)
     if page:
         from striate.jobs.search_page import page as rendered
@@ -139,18 +138,3 @@ def _embedded(
 
         pairs = list(in_batches(predictor.engine.run, read()))
     return [query for query, _ in pairs], unit_vectors(np.stack([row for _, row in pairs]))
-
-
-def _neighbours(query: Query, itself: str, photos: Sequence[tuple[Photo, float]], top: int) -> Found:
-    """The first `top` of the found photographs without the query itself: one more was asked for because of it."""
-    kept = [(photo, far) for photo, far in photos if photo.path != itself][:top]
-    copies = _copies(query, [photo for photo, _ in kept])
-    return Found(query.path, tuple(Neighbour(photo.path, far, photo.path in copies) for photo, far in kept))
-
-
-def _copies(query: Query, photos: Sequence[Photo]) -> set[str]:
-    """The paths of those that are near-duplicates of the query."""
-    for group in near_groups([query.print, *(photo.print for photo in photos)]):
-        if group[0] == 0:
-            return {photos[place - 1].path for place in group[1:]}
-    return set()

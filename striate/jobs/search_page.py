@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import PurePath
 
 from striate.errors import RequestError
@@ -19,7 +18,7 @@ _STEPS = 3
 
 def page(done: Search) -> str:
     """The page, one HTML file that loads nothing."""
-    common = _common([photo.path for photo in done.index.photos])
+    common = done.index.folder
     shown: list[Neighbours] = []
     pictures = 0
     for one in done.found:
@@ -92,12 +91,6 @@ def _seen(path: str, region: Region | None) -> Images | None:
         return picture(path, region)
     except RequestError:
         return None
-
-
-def _common(paths: list[str]) -> str:
-    """The folder that all photographs are in, with a slash."""
-    folder = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""  # noqa: PTH120
-    return folder.rstrip("/") + "/"
 
 
 def _shown(path: str, common: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import os
-import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,8 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate.errors import RequestError, shown
-from striate.jobs.load import load
+from striate.errors import RequestError
+from striate.jobs.serve_models import Given, named_models, opened
 from striate.progress import Progress
 from striate.reading import TEXT, read_given
 
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 TOKEN = "STRIATE_TOKEN"
 SHORTEST_TOKEN = 32  # characters: 128 bits even in hexadecimal
 NEEDED = ("fastapi", "httptools", "prometheus_client", "uvicorn")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-_RUN_FILE = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class Served:
 
 
 def serve(
-    models: Sequence[str | os.PathLike[str]],
+    models: Sequence[Given],
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -53,7 +50,9 @@ def serve(
 ) -> Served:
     """Answer predictions over HTTP until SIGINT or SIGTERM; requests in flight are answered first.
 
-    models: model files, run folders or nets with published weights; "NAME=MODEL" gives one a name of its own.
+    models: model files, run folders or nets with published weights, which predict; indexes of photographs, which are
+    searched; weights of fast style nets, which paint; `Lines`, which are read. "NAME=MODEL" gives one a
+    name of its own.
     host: on another address than loopback, a token and a certificate are required. port: 0 for any free one.
     workers: processes behind the port. token_file: a file with the token that requests must have; else the
     environment variable STRIATE_TOKEN. tls: the paths of a certificate and its key, PEM.
@@ -85,7 +84,7 @@ def serve(
 
 
 @contextmanager
-def in_background(models: Sequence[str | os.PathLike[str]]) -> Iterator[str]:
+def in_background(models: Sequence[Given]) -> Iterator[str]:
     """Serve models on a free port of this machine within the `with` block, on a thread; gives the server's address.
 
     Raises what `serve` raises.
@@ -128,12 +127,12 @@ def _served(
 
 
 def open_server(
-    named: dict[str, str], settings: Settings, listening: socket.socket, failed: Callable[[str], None]
+    named: dict[str, Given], settings: Settings, listening: socket.socket, failed: Callable[[str], None]
 ) -> ModelServer:
     """The models opened, behind a listening socket; in each process of a server."""
     from striate.serving.server import ModelServer
 
-    return ModelServer({name: load(path) for name, path in named.items()}, listening, settings, failed)
+    return ModelServer({name: opened(one) for name, one in named.items()}, listening, settings, failed)
 
 
 def settings_of(
@@ -166,30 +165,6 @@ def site_of(
         )
     hosts = frozenset({*LOOPBACK, host.lower(), *(name.lower() for name in names)})
     return Site(hosts, any_address=not local), token
-
-
-def named_models(models: Sequence[str | os.PathLike[str]]) -> dict[str, str]:
-    """The models by their names: as given, else the run folder's, the file's without its ending, or the net's."""
-    named: dict[str, str] = {}
-    for given in [os.fspath(model) for model in models]:
-        name, equals, path = given.partition("=")
-        if not equals or not _NAME.fullmatch(name) or Path(given).exists():
-            name, path = _own_name(given), given
-        if not _NAME.fullmatch(name):
-            raise RequestError(f"{shown(name, 60)} is no name for an address; give the model one: NAME={path}")
-        if name in named:
-            raise RequestError(f"two models are named {name!r}; give one another name: NAME={path}")
-        named[name] = path
-    if not named:
-        raise RequestError("no models were given")
-    return named
-
-
-def _own_name(model: str) -> str:
-    path = Path(model)
-    if path.name == _RUN_FILE:
-        path = path.parent
-    return (path.resolve().name if path.exists() else path.name).removesuffix(".safetensors")
 
 
 def _token(file: str | os.PathLike[str] | None) -> str:

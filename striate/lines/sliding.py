@@ -63,9 +63,8 @@ class LineReader:
         self._stride = self._net.stride[1]
 
     @torch.no_grad()
-    def scores(self, grey: Images) -> LineScores:
-        """The scores along a grey picture [H, W] of one line, every 2 pixels. Raises RequestError without any ink."""
-        line = prepare_line(grey)
+    def scores(self, line: PreparedLine) -> LineScores:
+        """The scores along a line, every 2 pixels."""
         columns, rows = [], []
         with one_thread():  # a line is too little work for several: they would wait for each other
             for shift in range(0, self._stride, STEP):
@@ -77,6 +76,13 @@ class LineReader:
         return LineScores(line, np.concatenate(rows)[order], np.concatenate(columns)[order])
 
     def read(self, grey: Images) -> tuple[list[Character], LineScores]:
-        """The characters of a line, from left to right, and the scores they were found in."""
-        scores = self.scores(grey)
+        """The characters of a grey picture [H, W] of one line, from left to right, and the scores they were found in.
+
+        Raises RequestError for a picture without any ink.
+        """
+        return self.read_line(prepare_line(grey))
+
+    def read_line(self, line: PreparedLine) -> tuple[list[Character], LineScores]:
+        """The same of a prepared line."""
+        scores = self.scores(line)
         return best_path(scores.log_probabilities, self.none), scores

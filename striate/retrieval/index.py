@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from striate.retrieval.embedding import Floats, whole_picture
 from striate.storage import sha256_of, write_bytes
 
 FORMAT = 1
-_KEY = "striate-index"  # in the metadata of the file
+KEY = "striate-index"  # in the metadata of the file
 _DIGEST, _PRINT = 32, SIDE * SIDE  # bytes
 
 
@@ -44,12 +46,17 @@ class MadeBy:
         """Of a model that was opened by the name `source`."""
         return cls(model.net, source, model.backbone_key, whole_picture(model).pixels)
 
-    def require(self, model: Model, source: str, index: str) -> None:
-        """Raise RequestError unless `model`, opened by the name `source`, gives the embeddings of this index."""
+    def require(
+        self, model: Model, source: str, index: str, way: str = "give the model it was made by (--net), or index again"
+    ) -> None:
+        """Raise RequestError unless `model`, opened by the name `source`, gives the embeddings of this index.
+
+        way: what helps, for the user.
+        """
         if self != dataclasses.replace(MadeBy.of(model, source), source=self.source):
             raise RequestError(
                 f"the index {index!r} was made by another model: {self.net} ({self.key[:8]}), and {source!r} is "
-                f"{model.net} ({model.backbone_key[:8]}); give the model it was made by (--net), or index again"
+                f"{model.net} ({model.backbone_key[:8]}); {way}"
             )
 
 
@@ -73,6 +80,12 @@ class ImageIndex:
 
     def __len__(self) -> int:
         return len(self.photos)
+
+    @cached_property
+    def folder(self) -> str:
+        """The folder that all photographs are in, with a slash."""
+        folders = [os.path.dirname(photo.path) for photo in self.photos]  # noqa: PTH120
+        return (os.path.commonpath(folders) if folders else "").rstrip("/") + "/"
 
     def adding(self, photos: Sequence[Photo], vectors: Floats) -> ImageIndex:
         """With further photographs; one of the same path is replaced."""
@@ -136,7 +149,7 @@ def write_index(path: Path, index: ImageIndex) -> None:
     made_by = dataclasses.asdict(index.made_by) | {"pixels": index.made_by.pixels.as_dict()}
     facts: dict[str, Any] = {"format": FORMAT, "made_by": made_by}
     facts["sha256"] = _checksum(facts, tensors)
-    write_bytes(path, safetensors.numpy.save(tensors, {_KEY: json.dumps(facts)}))
+    write_bytes(path, safetensors.numpy.save(tensors, {KEY: json.dumps(facts)}))
 
 
 def read_index(path: Path) -> ImageIndex:
@@ -161,7 +174,7 @@ def read_index(path: Path) -> ImageIndex:
 
 
 def _facts(header: Header, name: str) -> dict[str, Any]:
-    text = (header.values.get("__metadata__") or {}).get(_KEY)
+    text = (header.values.get("__metadata__") or {}).get(KEY)
     if text is None:
         raise RequestError(f"{name} is no index of photographs; 'striate index PHOTOS --out FILE' makes one")
     facts: dict[str, Any] = json.loads(text)

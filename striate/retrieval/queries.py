@@ -11,7 +11,7 @@ from PIL.Image import Image
 from striate.data.audit.likeness import sketch
 from striate.errors import RequestError
 from striate.inference.image_predictor import decoded_file
-from striate.pixels import Images, Pixels
+from striate.pixels import Decoded, Images, Pixels
 
 SHOWN = 240  # pixels that a picture on a page keeps at least
 
@@ -42,8 +42,13 @@ def open_query(path: str, pixels: Pixels, region: Region | None = None) -> tuple
     """
     if region is not None:
         return Query(path), pixels.apply(_inside(path, region))
-    decoded = decoded_file(Path(path), pixels.at_least)
-    return Query(path, sketch(decoded.image, decoded.size)[1]), pixels.apply(decoded.image)
+    found, crop = seen(decoded_file(Path(path), pixels.at_least), pixels)
+    return Query(path, found), crop
+
+
+def seen(decoded: Decoded, pixels: Pixels) -> tuple[bytes, Images]:
+    """The print of a whole picture, and the network's input, uint8 [H, W, C]."""
+    return sketch(decoded.image, decoded.size)[1], pixels.apply(decoded.image)
 
 
 def picture(path: str, region: Region | None = None) -> Images:

@@ -11,9 +11,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from striate.serving import outputs, protocol, schemas
-from striate.serving.asked import asked_of
-from striate.serving.batching import Batcher, Seen
+from striate.serving import protocol, schemas
+from striate.serving.answers import Seen
+from striate.serving.asked import Asked, asked_of
+from striate.serving.batching import Batcher
 from striate.serving.metrics import Metrics
 from striate.serving.page import POLICY, page
 from striate.storage import json_text
@@ -41,9 +42,9 @@ class Service:
             raise Refused(404, f"there is no model of that name; there are {', '.join(self._by_name)}")
         return found
 
-    async def rows(self, request: Request, batcher: Batcher, images: Sequence[bytes]) -> list[Seen]:
+    async def rows(self, request: Request, batcher: Batcher, images: Sequence[bytes], asked: Asked) -> list[Seen]:
         """The batcher's rows, unless the client leaves before: its images are then dropped."""
-        work = asyncio.ensure_future(batcher.rows(images))
+        work = asyncio.ensure_future(batcher.rows(images, asked))
         gone = asyncio.ensure_future(_gone(request))
         try:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -88,10 +89,13 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
         if kind in _FORMS:
             raise Refused(415, "the body is the image itself, no form: curl --data-binary @FILE", close=True)
         batcher = service.batcher(asked.model)
+        batcher.answers.require(asked)
         async with service.bodies.body(request.headers, request.receive) as content:
-            (seen,) = await service.rows(request, batcher, [content])
-        found = batcher.predictor.prediction("the image", seen.row)
-        return _json({"model": batcher.name, **outputs.facts(batcher.predictor, found, seen, asked)})
+            (seen,) = await service.rows(request, batcher, [content], asked)
+        found = batcher.answers.answer(seen, asked)
+        if isinstance(found, bytes):
+            return Response(found, media_type="image/png")
+        return _json({"model": batcher.name, **found})
 
 
 def _add_protocol(app: FastAPI, service: Service) -> None:
@@ -102,7 +106,7 @@ def _add_protocol(app: FastAPI, service: Service) -> None:
 
     @app.get("/v2/models/{model}", tags=["protocol"])
     async def metadata(model: str) -> Response:
-        """A model's input and outputs, and the names of its classes."""
+        """A model's input and outputs, and what it is: its task, network and classes."""
         return _json(_metadata(service.batcher(model)))
 
     @app.get("/v2/models/{model}/ready", tags=["protocol"])
@@ -119,11 +123,9 @@ def _add_protocol(app: FastAPI, service: Service) -> None:
         batcher = service.batcher(model)
         async with service.bodies.body(request.headers, request.receive) as content:
             asked = protocol.parse(content, request.headers.get(protocol.LENGTH_HEADER))
-            seen = await service.rows(request, batcher, asked.images)
-        predictor = batcher.predictor
-        found = [predictor.prediction(f"image {place}", one.row) for place, one in enumerate(seen)]
-        values = outputs.values(predictor, seen, found)
-        body, length = protocol.answer(asked, batcher.name, outputs.outputs(predictor), values, len(seen))
+            seen = await service.rows(request, batcher, asked.images, Asked())
+        answers = batcher.answers
+        body, length = protocol.answer(asked, batcher.name, answers.outputs(), answers.values(seen), len(seen))
         if length is None:
             return Response(body, media_type="application/json")
         headers = {protocol.LENGTH_HEADER: str(length)}
@@ -156,22 +158,16 @@ def _add_operation(app: FastAPI, service: Service) -> None:
 
 
 def _metadata(batcher: Batcher) -> Mapping[str, Any]:
-    predictor = batcher.predictor
+    answers = batcher.answers
     return {
         "name": batcher.name,
         "versions": ["1"],
-        "platform": f"striate_{predictor.engine_name}",
+        "platform": f"striate_{answers.engine_name}",
         "inputs": [{"name": protocol.INPUT, "datatype": "BYTES", "shape": [-1]}],
         "outputs": [
-            {"name": one.name, "datatype": one.datatype, "shape": [-1, *one.shape]}
-            for one in outputs.outputs(predictor)
+            {"name": one.name, "datatype": one.datatype, "shape": [-1, *one.shape]} for one in answers.outputs()
         ],
-        "parameters": {
-            "task": predictor.task.kind,
-            "net": predictor.described,
-            "precision": predictor.precision,
-            "classes": list(predictor.classes),
-        },
+        "parameters": {"task": answers.kind, "precision": answers.precision, **answers.parameters()},
     }
 
 

@@ -13,75 +13,39 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from striate.decoding.budget import at_most
-from striate.inference.image_predictor import ImagePredictor, Row
-from striate.pixels import Images, UnreadableImage, decode
+from striate.errors import RequestError
+from striate.pixels import UnreadableImage
+from striate.serving.answers import Answers, Seen
+from striate.serving.asked import Asked
 from striate.serving.metrics import Metrics
 from striate.web.limits import Limits
 from striate.web.refusals import Refused, overloaded
 
-SIZES = (1, 8, 32)  # images in a batch, of which the best is measured
-LONG = 0.1  # seconds: the largest size is not tried where it would take longer, so that a server starts soon
-SHARE = 2  # images that each of several callers takes: with more a graph's memory grows, and no time is gained
-GAIN = 0.95  # a larger batch is taken if an image then takes less than this share of the time
-
-
-class Seen(NamedTuple):
-    """What the predictor gives for an image, and the width and height of the image, upright."""
-
-    row: Row
-    size: tuple[int, int]
-
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
-    """A decoded image that waits for the engine, since a moment."""
+    """An opened image that waits for the engine, since a moment."""
 
-    crop: Images
-    found: asyncio.Future[Row]
+    image: Any
+    found: asyncio.Future[Any]
     since: float
 
 
-def measured_batch(predictor: ImagePredictor) -> int:
-    """The number of images that a call of the engine should have: SHARE of several callers, else by its times.
-
-    It opens the engine, and runs it at least once, on black images.
-    """
-    if predictor.callers > 1:
-        predictor.rows(np.zeros((1, *predictor.view.shape), np.uint8))
-        return SHARE
-    best, least = 1, float("inf")
-    for size in SIZES:
-        if size == SIZES[-1] and least * size > LONG:
-            break
-        crops = np.zeros((size, *predictor.view.shape), np.uint8)
-        predictor.rows(crops)
-        seconds = []
-        for _ in range(2):
-            start = time.perf_counter()
-            predictor.rows(crops)
-            seconds.append((time.perf_counter() - start) / size)
-        if min(seconds) < GAIN * least:
-            best, least = size, min(seconds)
-    return best
-
-
 class Batcher:
-    """One model behind a queue of bounded length. `size`: images in a batch, at most.
+    """One model behind a queue of bounded length, which runs as many images together as the model says.
 
     Everything but decoding and running happens on the event loop.
     """
 
-    def __init__(
-        self, name: str, predictor: ImagePredictor, size: int, decoders: Executor, limits: Limits, metrics: Metrics
-    ) -> None:
-        self.name, self.predictor, self.size, self.limits = name, predictor, size, limits
+    def __init__(self, name: str, answers: Answers, decoders: Executor, limits: Limits, metrics: Metrics) -> None:
+        self.name, self.answers, self.size = name, answers, answers.measured_batch()
+        self.most = min(limits.queue, answers.most or limits.queue)
+        self._pixels = min(limits.pixels, answers.pixels or limits.pixels)
         self._decoders, self._metrics = decoders, metrics
-        self._free = predictor.callers
+        self._free = answers.callers
         self._engine = ThreadPoolExecutor(self._free, f"engine-{name}")
         self._waiting: deque[_Waiting] = deque()
         self.admitted = 0  # images that are waiting or being predicted
@@ -89,26 +53,26 @@ class Batcher:
     @property
     def full(self) -> bool:
         """Whether one image more would be refused."""
-        return self.admitted >= self.limits.queue
+        return self.admitted >= self.most
 
     def overloaded(self) -> Refused:
         """The refusal of an image for which the queue has no room."""
         return overloaded(f"{self.admitted} images are waiting for the model {self.name!r}")
 
-    async def rows(self, contents: Sequence[bytes]) -> list[Seen]:
-        """The predictions for encoded images, in order; see `ImagePredictor.rows`.
+    async def rows(self, contents: Sequence[bytes], asked: Asked) -> list[Seen]:
+        """What is found for encoded images, in order; see `Answers.rows`.
 
         Raises Refused for an image that cannot be read, and, at once, if the queue has no room for all of them.
         """
-        if len(contents) > self.limits.queue:
-            raise Refused(413, f"a request has at most {self.limits.queue} images; this one has {len(contents):,}")
-        if self.admitted + len(contents) > self.limits.queue:
+        if len(contents) > self.most:
+            raise Refused(413, f"a request has at most {self.most} images; this one has {len(contents):,}")
+        if self.admitted + len(contents) > self.most:
             raise self.overloaded()
         self._count(len(contents))
         try:
             if len(contents) == 1:
-                return [await self._row(contents[0], 0)]
-            return await _all([self._row(content, place) for place, content in enumerate(contents)])
+                return [await self._row(contents[0], 0, asked)]
+            return await _all([self._row(content, place, asked) for place, content in enumerate(contents)])
         finally:
             self._count(-len(contents))
 
@@ -120,26 +84,26 @@ class Batcher:
         self.admitted += images
         self._metrics.queue(self.name, self.admitted)
 
-    async def _row(self, content: bytes, place: int) -> Seen:
-        """One image decoded, then its row; an image whose client has left is dropped before either."""
+    async def _row(self, content: bytes, place: int, asked: Asked) -> Seen:
+        """One image opened, then its row; an image whose client has left is dropped before either."""
         loop, start = asyncio.get_running_loop(), time.perf_counter()
         try:
-            crop, size = await loop.run_in_executor(self._decoders, self._crop, content)
+            image, size = await loop.run_in_executor(self._decoders, self._opened, content, asked)
         except UnreadableImage as error:
             status = 413 if error.kind == "bomb" else 400
             raise Refused(status, f"image {place} cannot be used: {error.kind}, {error}") from None
+        except RequestError as error:
+            raise Refused(400, f"image {place} cannot be used: {error}") from None
         now = time.perf_counter()
         self._metrics.seconds(self.name, "decode", now - start)
-        waiting = _Waiting(crop, loop.create_future(), now)
+        waiting = _Waiting(image, loop.create_future(), now)
         self._waiting.append(waiting)
         self._run()
         return Seen(await waiting.found, size)
 
-    def _crop(self, content: bytes) -> tuple[Images, tuple[int, int]]:
-        view = self.predictor.view
-        with at_most(self.limits.pixels):
-            found = decode(content, at_least=view.at_least)
-            return view.apply(found.image), found.upright_size
+    def _opened(self, content: bytes, asked: Asked) -> tuple[Any, tuple[int, int]]:
+        with at_most(self._pixels):
+            return self.answers.opened(content, asked)
 
     def _run(self) -> None:
         """Give those who wait to the engine's threads that have nothing to do."""
@@ -148,12 +112,9 @@ class Batcher:
             start = time.perf_counter()
             for one in batch:
                 self._metrics.seconds(self.name, "wait", start - one.since)
-            crops = [one.crop for one in batch]
-            work = asyncio.get_running_loop().run_in_executor(self._engine, self._rows, crops)
+            images = [one.image for one in batch]
+            work = asyncio.get_running_loop().run_in_executor(self._engine, self.answers.rows, images)
             work.add_done_callback(functools.partial(self._answer, batch, start))
-
-    def _rows(self, crops: Sequence[Images]) -> list[Row]:
-        return self.predictor.rows(np.stack(crops))
 
     def _batch(self) -> list[_Waiting]:
         """As many as go, and no more than the share of one of the free threads."""
@@ -165,7 +126,7 @@ class Batcher:
                 batch.append(one)
         return batch
 
-    def _answer(self, batch: Sequence[_Waiting], start: float, work: asyncio.Future[list[Row]]) -> None:
+    def _answer(self, batch: Sequence[_Waiting], start: float, work: asyncio.Future[list[Any]]) -> None:
         self._free += 1
         if work.cancelled():  # the server ends
             return

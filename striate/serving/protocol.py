@@ -22,7 +22,7 @@ from striate.web.refusals import Refused
 
 INPUT = "image"
 LENGTH_HEADER = "inference-header-content-length"
-Values = list[str] | np.ndarray[Any, Any]  # of an output, for all images
+Values = list[str] | list[bytes] | np.ndarray[Any, Any]  # of an output, for all images; an array may be of texts
 DATATYPES = {"FP32": "<f4", "INT64": "<i8", "UINT8": "u1"}  # of the protocol, as NumPy's
 MOST_DIGITS = 20  # of a number in a header or a query: Python refuses to read one of thousands
 MOST_JSON = 16 * 2**20  # bytes: while JSON is read, nobody else is answered
@@ -182,15 +182,21 @@ def answer(
             after.append(content)
             facts["parameters"] = {"binary_data_size": len(content)}
         else:
-            facts["data"] = given if isinstance(given, list) else given.ravel().tolist()
+            facts["data"] = [_text(one) for one in given] if isinstance(given, list) else given.ravel().tolist()
         told.append(facts)
     named = {"id": request.id} if request.id else {}
     header = json.dumps({"model_name": model, "model_version": "1", **named, "outputs": told}).encode()
     return b"".join([header, *after]), len(header) if after else None
 
 
+def _text(value: str | bytes) -> str:
+    """As JSON has it: bytes in base64."""
+    return value if isinstance(value, str) else base64.b64encode(value).decode()
+
+
 def _packed(datatype: str, values: Values) -> bytes:
-    if isinstance(values, list):
-        texts = [one.encode() for one in values]
-        return b"".join(struct.pack("<I", len(one)) + one for one in texts)
+    if datatype == "BYTES":
+        given = values if isinstance(values, list) else values.ravel().tolist()
+        elements = [one.encode() if isinstance(one, str) else one for one in given]
+        return b"".join(struct.pack("<I", len(one)) + one for one in elements)
     return np.ascontiguousarray(values, DATATYPES[datatype]).tobytes()

@@ -7,8 +7,9 @@ from typing import Any
 from striate.tasks.detection_evaluation import SHOWN_SCORE
 
 DESCRIPTION = (
-    "Predictions for images. POST an image file to /predict; or use version 2 of the open inference protocol, which "
-    "KServe's and Triton's clients speak."
+    "Predictions for images, and what other applications answer: nearest photographs, digits of lines, paintings. POST "
+    "an image file to /predict; or use version 2 of the open inference protocol, which KServe's and Triton's clients "
+    "speak."
 )
 Responses = dict[int | str, dict[str, Any]]  # by status, as FastAPI takes them
 
@@ -25,11 +26,14 @@ _REFUSED: Responses = {
 }
 
 
-def _answered(what: str, schema: dict[str, Any]) -> Responses:
-    return {200: {"description": what, "content": {"application/json": {"schema": schema}}}, **_REFUSED}
+def _answered(what: str, schema: dict[str, Any], picture: dict[str, Any] | None = None) -> Responses:
+    content = {"application/json": {"schema": schema}} | ({"image/png": {"schema": picture}} if picture else {})
+    return {200: {"description": what, "content": content}, **_REFUSED}
 
 
 MOST_TOP = 100_000
+MOST_NEIGHBOURS = 100
+LEAST_SIDE, MOST_SIDE = 16, 1024  # pixels of the longer side of a painted picture
 IMAGE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -48,12 +52,22 @@ def _parameter(name: str, what: str, schema: dict[str, Any]) -> dict[str, Any]:
 PREDICT: dict[str, Any] = {
     **IMAGE_BODY,
     "parameters": [
-        _parameter("top", "only so many classes", {"type": "integer", "minimum": 1, "maximum": MOST_TOP}),
+        _parameter(
+            "top",
+            f"only so many classes, or nearest photographs (at most {MOST_NEIGHBOURS})",
+            {"type": "integer", "minimum": 1, "maximum": MOST_TOP},
+        ),
         _parameter("model", "which model; the first without", {"type": "string"}),
         _parameter(
             "score", f"of boxes: the least score ({SHOWN_SCORE})", {"type": "number", "minimum": 0, "maximum": 1}
         ),
         _parameter("mask", "of masks: the mask, too, a PNG in base64", {"type": "boolean"}),
+        _parameter(
+            "size",
+            "of style: the longer side in pixels",
+            {"type": "integer", "minimum": LEAST_SIDE, "maximum": MOST_SIDE},
+        ),
+        _parameter("keep_colours", "of style: the colours are the picture's own", {"type": "boolean"}),
     ],
 }
 _OBJECT: dict[str, Any] = {
@@ -64,14 +78,32 @@ _OBJECT: dict[str, Any] = {
         "box": {"type": "array", "items": {"type": "number"}, "description": "x1, y1, x2, y2 in pixels."},
     },
 }
+_NEIGHBOUR: dict[str, Any] = {
+    "type": "object",
+    "required": ["path", "distance", "near_duplicate"],
+    "properties": {
+        "path": {"type": "string", "description": "Below the folder that all photographs are in."},
+        "distance": {"type": "number", "description": "From 0, the same picture, to 2."},
+        "near_duplicate": {"type": "boolean"},
+    },
+}
+_CHARACTER: dict[str, Any] = {
+    "type": "object",
+    "required": ["label", "x", "probability"],
+    "properties": {
+        "label": {"type": "string"},
+        "x": {"type": "number", "description": "The column of its middle, in pixels of the upright image."},
+        "probability": {"type": "number"},
+    },
+}
 PREDICTED = _answered(
-    "The prediction.",
+    "The prediction; of style the painted picture, a PNG.",
     {
         "type": "object",
         "required": ["model", "label"],
         "properties": {
             "model": {"type": "string"},
-            "label": {"type": "string", "description": "The class, the labels or the value."},
+            "label": {"type": "string", "description": "The class, labels, value, nearest photograph or digits."},
             "confidence": {"type": ["number", "null"]},
             "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
             "caption": {"type": "string", "description": "Of models of captions."},
@@ -82,8 +114,13 @@ PREDICTED = _answered(
             "objects": {"type": "array", "items": _OBJECT, "description": "Of models of boxes."},
             "in_distribution": {"type": "boolean", "description": "Of models with a detector."},
             "distance": {"type": "number"},
+            "neighbours": {"type": "array", "items": _NEIGHBOUR, "description": "Of an index, the nearest first."},
+            "text": {"type": "string", "description": "Of models that read lines."},
+            "probability": {"type": "number", "description": "Of all characters together."},
+            "characters": {"type": "array", "items": _CHARACTER},
         },
     },
+    picture={"type": "string", "format": "binary"},
 )
 _INPUT = {
     "type": "object",

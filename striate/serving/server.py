@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from threadpoolctl import threadpool_limits
 
-from striate.inference.image_predictor import ImagePredictor
 from striate.serving.admission import Admission
+from striate.serving.answers import Answers
 from striate.serving.app import Service, create_app
-from striate.serving.batching import Batcher, measured_batch
+from striate.serving.batching import Batcher
 from striate.serving.metrics import Metrics
 from striate.web.bodies import Bodies
 from striate.web.guard import Access, Guard
@@ -40,7 +40,7 @@ class ModelServer:
 
     def __init__(
         self,
-        predictors: Mapping[str, ImagePredictor],
+        models: Mapping[str, Answers],
         listening: socket.socket,
         settings: Settings,
         failed: Callable[[str], None] = lambda line: None,
@@ -48,11 +48,8 @@ class ModelServer:
         limits = settings.limits
         self.metrics = Metrics()
         self._decoders = ThreadPoolExecutor(limits.decoders, "decoder")
-        batchers = [
-            Batcher(name, one, measured_batch(one), self._decoders, limits, self.metrics)
-            for name, one in predictors.items()
-        ]
-        for one in predictors.values():
+        batchers = [Batcher(name, one, self._decoders, limits, self.metrics) for name, one in models.items()]
+        for one in models.values():
             one.forget_weights()
         self.service = Service(batchers, Bodies(limits), self.metrics, settings.version)
         app = Guard(Admission(create_app(self.service), batchers), settings.access, self.metrics.request, failed)

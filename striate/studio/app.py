@@ -37,6 +37,7 @@ from striate.web.refusals import REFUSED, Refused
 
 # Each has `add(app, studio)`.
 PAGES = (entry, events, home, new, data, train, run, trying, ship, compare, inside, atlas, api, about)
+ASKED = ("/api/runs/", "/api/applications/")  # with a picture as the body
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; img-src 'self' blob: "
     "data:; media-src 'self' blob:; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -97,7 +98,7 @@ class _BoundedBodies:
         """Answer one request."""
         method, path = scope["method"], scope["path"]
         upload = method == "PUT" and path.startswith("/api/data/") and "/files/" in path
-        picture = method == "POST" and path.startswith("/api/runs/") and path.endswith("/predict")
+        picture = method == "POST" and path.startswith(ASKED) and path.endswith("/predict")
         if upload or picture or method in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import threading
 
@@ -49,3 +50,8 @@ def encoded(image: Image.Image, side: int) -> tuple[bytes, str]:
     image.thumbnail((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
     image.convert("RGB").save(file, "JPEG", quality=85)
     return file.getvalue(), "image/jpeg"
+
+
+def data_address(content: bytes, kind: str) -> str:
+    """A picture as an address that holds it."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

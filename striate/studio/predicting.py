@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
+import contextlib
 import io
 import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,9 @@ from striate.inference.image_predictor import ImagePredictor, Prediction, Row
 from striate.inference.predictor import Predictor
 from striate.jobs.load import load
 from striate.pixels import Images, UnreadableImage, decode
-from striate.studio.pictures import encoded
+from striate.serving.answers import Answers, Seen
+from striate.serving.asked import Asked
+from striate.studio.pictures import data_address, encoded
 from striate.tasks.box_pictures import COLOURS
 from striate.tasks.detection_evaluation import SHOWN_SCORE
 from striate.tasks.found_objects import found_objects
@@ -43,7 +45,25 @@ class _Opened:
     """A model's file, opened by whoever asks first. One image at a time is run."""
 
     turn: threading.Lock = field(default_factory=threading.Lock)
-    predictor: ImagePredictor | None = None
+    thing: Any = None  # an ImagePredictor, or Answers
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A file that is asked, as what, and how it is opened."""
+
+    path: Path
+    kind: str
+    opening: Callable[[], Answers]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What was found, and facts about it that all applications have. names: of neighbours, as a page shows them."""
+
+    row: Any
+    facts: dict[str, Any]
+    names: list[str]
 
 
 class _Look(NamedTuple):
@@ -64,7 +84,7 @@ class Predictors:
     def __init__(self, limits: Limits) -> None:
         self._pixels, self._decoders = limits.pixels, threading.Semaphore(limits.decoders)
         self._lock, self._waiting = threading.Lock(), 0
-        self._opened: OrderedDict[tuple[str, int], _Opened] = OrderedDict()
+        self._opened: OrderedDict[tuple[str, int, str], _Opened] = OrderedDict()
 
     def predict(self, model: Path, content: bytes) -> dict[str, Any]:
         """What a model file says to an encoded image: see `_facts`. Blocks: called on a thread.
@@ -72,18 +92,14 @@ class Predictors:
         Raises Refused for an image that cannot be read, and where too many wait; RequestError for a model that cannot
         be opened.
         """
-        with self._lock:
-            if self._waiting >= WAITING:
-                raise overloaded(f"{self._waiting} pictures are waiting")
-            self._waiting += 1
-        try:
-            found = self._model(model)
+        with self._counted():
+            found = self._model(model, "")
             with found.turn:
-                if found.predictor is None:
+                if found.thing is None:
                     opened = load(model)
                     opened.rows(np.zeros((1, *opened.view.shape), np.uint8))  # the first one opens the engine
-                    found.predictor = opened
-            predictor, start = found.predictor, time.perf_counter()
+                    found.thing = opened
+            predictor, start = found.thing, time.perf_counter()
             crop, size = self._crop(predictor, content)
             with found.turn:
                 cropped = time.perf_counter()
@@ -92,12 +108,47 @@ class Predictors:
                 captions = _captions(predictor, crop)
             times = {"decode": 1000 * (cropped - start), "net": 1000 * (ran - cropped)}
             return _facts(predictor, predictor.prediction("the picture", row), _Look(crop, row, size, captions), times)
+
+    def ask(self, asking: Asking, content: bytes, asked: Asked) -> Answered:
+        """What another application says to an encoded image. Blocks, and raises, as `predict`."""
+        with self._counted():
+            found = self._model(asking.path, asking.kind)
+            with found.turn:
+                if found.thing is None:
+                    found.thing = asking.opening()
+            answers, start = found.thing, time.perf_counter()
+            answers.require(asked)
+            with self._decoders, at_most(min(self._pixels, answers.pixels or self._pixels)):
+                try:
+                    image, size = answers.opened(content, asked)
+                except UnreadableImage as error:
+                    raise Refused(413 if error.kind == "bomb" else 422, f"{error.kind}: {error}") from None
+            with found.turn:
+                opened = time.perf_counter()
+                (row,) = answers.rows([image])
+                ran = time.perf_counter()
+            told = answers.answer(Seen(row, size), asked)
+            facts = told if isinstance(told, dict) else {}
+            names = [one["path"] for one in facts.get("neighbours", ())]
+            times = {"decode": round(1000 * (opened - start), 1), "net": round(1000 * (ran - opened), 1)}
+            facts = facts | {"task": answers.kind, "milliseconds": times, "engine": answers.engine_name,
+                             "precision": answers.precision, "size": size}  # fmt: skip
+            return Answered(row, facts, names)
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            if self._waiting >= WAITING:
+                raise overloaded(f"{self._waiting} pictures are waiting")
+            self._waiting += 1
+        try:
+            yield
         finally:
             with self._lock:
                 self._waiting -= 1
 
-    def _model(self, path: Path) -> _Opened:
-        key = (str(path), path.stat().st_mtime_ns)
+    def _model(self, path: Path, kind: str) -> _Opened:
+        key = (str(path), path.stat().st_mtime_ns, kind)
         with self._lock:
             found = self._opened.setdefault(key, _Opened())
             self._opened.move_to_end(key)
@@ -169,7 +220,7 @@ def _mask(predictor: ImagePredictor, mask: Images) -> dict[str, Any]:
     layer = Image.fromarray(np.concatenate([table[mask], alpha], -1).astype(np.uint8), "RGBA")
     file = io.BytesIO()
     layer.save(file, "PNG")
-    return told | {"overlay": _address(file.getvalue(), "image/png")}
+    return told | {"overlay": data_address(file.getvalue(), "image/png")}
 
 
 def _hex(colour: Sequence[int]) -> str:
@@ -184,11 +235,9 @@ def _laid_over(crop: Images, mask: Images) -> Images:
 
 
 def _seen(crop: Images) -> str:
-    return _address(*encoded(Image.fromarray(crop[..., 0] if crop.ndim == 3 and crop.shape[2] == 1 else crop), SEEN))
-
-
-def _address(content: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    return data_address(
+        *encoded(Image.fromarray(crop[..., 0] if crop.ndim == 3 and crop.shape[2] == 1 else crop), SEEN)
+    )
 
 
 def _finite(value: float) -> float | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from striate.errors import RequestError
+from striate.studio.applications import Applications
 from striate.studio.datasets import DataSets
 from striate.studio.files import locked_for_append, require_ordinary
 from striate.studio.hub import Hub
@@ -47,6 +48,7 @@ class Studio:
         self.jobs = Jobs(home, self.index, self.hub.publish, self.runs.resumable, self.runs.finished, failed)
         self.uploads, self.pictures, self.bodies = Uploads(), Pictures(limits), Bodies(limits)
         self.predictors, self.images = Predictors(limits), Bodies(Limits())  # pictures are larger than other bodies
+        self.applications = Applications(home, root, self.predictors, limits)
         self.pages = Pages(version)
 
     def start(self) -> None:

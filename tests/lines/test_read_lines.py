@@ -49,7 +49,7 @@ def model() -> Model:
 
 def test_the_slid_network_gives_what_it_gives_for_each_window_alone(model: Model, digits: tuple) -> None:
     (line,) = compose_lines(*digits, 1, length=7)
-    scores = LineReader(model).scores(line.image)
+    scores = LineReader(model).read(line.image)[1]
     assert np.diff(scores.columns).tolist() == [2] * (len(scores.columns) - 1)
     windows = np.stack([scores.line.image[:, column - 16 : column + 16] for column in scores.columns])
     net = striate.create("lenet5_plain", classes=11, input_size=(32, 32)).eval()

@@ -10,6 +10,7 @@ import numpy as np
 
 from striate.inference.image_predictor import ImagePredictor, Row
 from striate.pixels import Images, Pixels
+from striate.serving.predicted import Predicted
 from striate.serving.server import ModelServer, Settings
 from striate.tasks import Classification, Task
 from striate.web.guard import LOOPBACK, Access, Site
@@ -30,7 +31,9 @@ class Brightness(ImagePredictor):
 
 def opening(listening: socket.socket, said: Callable[[str], None]) -> ModelServer:
     """The server of a worker."""
-    return ModelServer({"brightness": Brightness()}, listening, Settings(Access(Site(frozenset(LOOPBACK))), "0"), said)
+    return ModelServer(
+        {"brightness": Predicted(Brightness())}, listening, Settings(Access(Site(frozenset(LOOPBACK))), "0"), said
+    )
 
 
 def dying(listening: socket.socket, said: Callable[[str], None]) -> ModelServer:

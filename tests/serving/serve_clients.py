@@ -22,6 +22,8 @@ from striate.model import Model
 from striate.nets.build import create
 from striate.nets.state import arrays_of
 from striate.pixels import Images, Pixels
+from striate.serving.answers import Answers
+from striate.serving.predicted import Predicted
 from striate.serving.server import ModelServer, Settings
 from striate.tasks import Classification
 from striate.web.guard import LOOPBACK, Access, Site
@@ -92,13 +94,14 @@ class Running:
 
 @contextmanager
 def running(
-    predictors: Mapping[str, ImagePredictor], limits: Limits | None = None, access: Access = LOCAL
+    models: Mapping[str, ImagePredictor | Answers], limits: Limits | None = None, access: Access = LOCAL
 ) -> Iterator[Running]:
-    """A server of predictors on a free port, on a thread."""
+    """A server of models on a free port, on a thread; predictors predict."""
     listening = listen("127.0.0.1", 0)
     port = listening.getsockname()[1]
     said: list[str] = []
-    server = ModelServer(predictors, listening, Settings(access, "0", limits=limits or Limits()), said.append)
+    served = {name: one if isinstance(one, Answers) else Predicted(one) for name, one in models.items()}
+    server = ModelServer(served, listening, Settings(access, "0", limits=limits or Limits()), said.append)
     with server.in_background():
         yield Running(server, port, said)
 

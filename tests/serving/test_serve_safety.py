@@ -19,6 +19,7 @@ from web_clients import png
 
 from striate.inference.predictor import Predictor
 from striate.jobs.serve import settings_of
+from striate.serving.predicted import Predicted
 from striate.serving.server import ModelServer
 from striate.web.guard import LOOPBACK, Access, Site
 from striate.web.limits import Limits
@@ -82,7 +83,7 @@ def test_a_page_that_was_rebound_to_this_machine_is_not_answered(server: Running
     for host in ("localhost", f"LOCALHOST:{server.port}", "127.0.0.1:9", "[::1]:80"):
         assert server.predict(IMAGE, headers={"Host": host}).status == 200, host
     other = Access(Site(frozenset({*LOOPBACK, "models.example"}), any_address=True))
-    with running({"one": server.server.service.batchers[0].predictor}, access=other) as served:
+    with running({"one": server.server.service.batchers[0].answers}, access=other) as served:
         assert [served.predict(IMAGE, headers={"Host": host}).status for host in
                 ("models.example", "10.0.0.1", "evil.example")] == [200, 200, 421]  # fmt: skip
 
@@ -283,7 +284,7 @@ def test_https_with_a_certificate(tmp_path: Path) -> None:
     listening = listen("127.0.0.1", 0)
     port = listening.getsockname()[1]
     settings = settings_of("127.0.0.1", token_file, (str(certificate), str(key)), ())
-    server = ModelServer({"m": Predictor(model_of(), engine="torch")}, listening, settings)
+    server = ModelServer({"m": Predicted(Predictor(model_of(), engine="torch"))}, listening, settings)
     with server.in_background():
         context = ssl.create_default_context(cafile=str(certificate))
         connection = http.client.HTTPSConnection("localhost", port, timeout=PATIENCE, context=context)

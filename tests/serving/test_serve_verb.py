@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from serve_clients import PATIENCE, encoded, model_of
 
+from striate import index
 from striate.inference.predictor import Predictor
 from striate.model import write
 
@@ -112,15 +113,19 @@ def ask(address: str, body: bytes | None = None) -> dict[str, object]:
         return dict(json.loads(answer.read()))
 
 
-def test_a_process_imports_no_torch_calls_nobody_and_stops_gently(model: Path) -> None:
-    with served(model, f"other={model}", "--progress", "jsonl") as (process, address, lines):
+def test_a_process_imports_no_torch_calls_nobody_and_stops_gently(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(encoded(1))
+    index(tmp_path / "1.jpg", out=tmp_path / "photos.index", net=model)
+    things = (model, f"other={model}", tmp_path / "photos.index")
+    with served(*things, "--progress", "jsonl") as (process, address, lines):
         assert [json.loads(line)["event"] for line in lines] == ["stage", "message"]
         assert ask(f"{address}/predict?model=other", encoded(1))["model"] == "other"
+        assert ask(f"{address}/predict?model=photos", encoded(1))["label"] == "1.jpg"
         assert ask(f"{address}/v2/health/ready") == {"ready": True}
         code, out, err = stopped(process, signal.SIGTERM)
     assert code == 0 and err == ""
     told = json.loads(out[0])
-    assert told == {"url": address, "models": ["insects", "other"], "requests": 2}
+    assert told == {"url": address, "models": ["insects", "other", "photos"], "requests": 3}
     assert json.loads(out[1]) == []  # no torch, and nothing else that is heavy
 
 

@@ -7,13 +7,26 @@ import dataclasses
 
 from striate.cli.answer import MODEL, Answer, add_certificate, certificate_of, progress_of
 
-HELP = "serve the predictions of models over HTTP"
-EXAMPLE = "striate serve run other=other-run --port 8000"
+HELP = "serve models over HTTP: predictions, search by image, reading lines, style"
+EXAMPLE = "striate serve run other=other-run photos.index candy.safetensors --read digits-run"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
-    parser.add_argument("models", nargs="+", metavar="MODEL", help=f"{MODEL}; NAME=MODEL gives it another name")
+    parser.add_argument(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help=f"{MODEL}; an index of photographs, which is searched; weights of a fast style net, which paints (these "
+        "alone, and --read, need torch); NAME=MODEL gives it another name",
+    )
+    parser.add_argument(
+        "--read",
+        metavar="MODEL",
+        action="append",
+        default=[],
+        help="a model that reads lines of digits, as of 'striate read'; repeatable",
+    )
     parser.add_argument(
         "--host",
         default="127.0.0.1",
@@ -34,9 +47,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> Answer:
     """The verb."""
     from striate.jobs.serve import serve as job
+    from striate.jobs.serve_models import Lines
 
     done = job(
-        chosen.models,
+        [*chosen.models, *map(Lines, chosen.read)],
         host=chosen.host,
         port=chosen.port,
         workers=chosen.workers,

@@ -37,7 +37,7 @@ def add(app: FastAPI, studio: Studio) -> None:
 
     @app.get("/api/home", tags=["home"])
     def facts() -> dict[str, Any]:
-        """Data sets, runs and queue."""
+        """Data sets, runs, indexes and networks of style, and the queue."""
         return _home(studio)
 
     @app.put("/api/queue", tags=["jobs"])
@@ -85,5 +85,6 @@ def _home(studio: Studio) -> dict[str, Any]:
     runs = [*(failed_facts(studio, job) for job in without.values() if ended_badly(studio, job)), *runs]
     queue = [job_facts(studio, job) for job in studio.jobs.waiting()]
     active = [job_facts(studio, job) for job in studio.jobs.all() if studio.jobs.known_state(job) == "running"]
-    return {"data": data, "runs": runs, "queue": queue, "running": active, "hidden_runs": len(hidden_runs),
-            "hidden_data": len(hidden_data)}  # fmt: skip
+    others = [{"name": one.name, "kind": one.kind, "words": one.words} for one in studio.applications.all().values()]
+    return {"data": data, "runs": runs, "applications": others, "queue": queue, "running": active,
+            "hidden_runs": len(hidden_runs), "hidden_data": len(hidden_data)}  # fmt: skip

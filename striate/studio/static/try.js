@@ -1,5 +1,6 @@
 // Try: pictures from the camera, a drop, a paste or a file; the model's answer; a wrong one goes into the data.
 
+import { applied, cleared, choices } from "./applied.js";
 import { showCamera } from "./cameras.js";
 import { above, drawn, objects, swatch } from "./found.js";
 import { api, element, root, say, tried } from "./page.js";
@@ -40,8 +41,9 @@ function begin() {
   });
   document.addEventListener("visibilitychange", () => { if (document.hidden && running) stop(false); });
   $("picture").addEventListener("load", () => URL.revokeObjectURL($("picture").src));
-  $("seen").addEventListener("load", () => $("seen").classList.toggle("tiny", $("seen").naturalWidth <= 64));
-  for (const id of ["score", "laid"]) $(id).addEventListener("input", () => { if (last) show(last); });
+  $("seen")?.addEventListener("load", () => $("seen").classList.toggle("tiny", $("seen").naturalWidth <= 64));
+  for (const id of ["score", "laid"]) $(id)?.addEventListener("input", () => { if (last) show(last); });
+  for (const id of ["top", "size", "colours", "line"]) $(id)?.addEventListener("change", () => { if (shown && !running) tried(() => ask(shown)); });
   if ($("adding")) adding();
 }
 
@@ -49,7 +51,7 @@ function begin() {
 function given(file) {
   if (!file) return say("What was given is no file. Drop a picture from a folder, or choose one.", true);
   stop(true);
-  drawn({});
+  emptied();
   $("picture").src = URL.createObjectURL(file);
   $("picture").hidden = false;
   $("nothing").hidden = true;
@@ -57,15 +59,21 @@ function given(file) {
 }
 
 async function ask(blob) {
-  const found = await api("POST", `api/runs/${encodeURIComponent(page.dataset.run)}/predict`, blob);
+  const found = await api("POST", page.dataset.api + choices(), blob);
   shown = blob;
   show(found);
   if ($("add")) $("add").disabled = false;
 }
 
+function emptied() {
+  if ($("boxes") && $("scored")) drawn({});
+  cleared();
+}
+
 function show(found) {
   say("");
   last = found;
+  if (applied(found)) return;
   $("odd").hidden = found.in_distribution !== false;
   drawn(found);
   $("label").textContent = found.objects ? objects(found) : found.answer || (found.task === "captioning" ? "(no words)" : "none of the labels");
@@ -128,7 +136,7 @@ function stop(clear) {
   if (running && !clear && shown) {
     $("picture").src = URL.createObjectURL(shown);
     $("picture").hidden = false;
-  } else if (clear) { $("picture").hidden = true; drawn({}); }
+  } else if (clear) { $("picture").hidden = true; emptied(); }
   running = false;
   for (const track of $("video").srcObject?.getTracks() || []) track.stop();
   $("video").srcObject = null;
