@@ -40,6 +40,7 @@ from striate.weights.peers import key_map_of
 NET, PEER = "efficientnet_lite0", "tu-tf_efficientnet_lite0"
 DECODERS = ("Unet", "FPN")
 SIDE, BATCH, RATE, PERSON = 384, 8, 2e-3, 1
+COMMAND = "benchmarks/segmentation_peers.py"
 PACKAGES = ("torch", "segmentation-models-pytorch", "timm", "numpy")
 
 Masks = NDArray[np.uint8]
@@ -157,9 +158,9 @@ def main() -> None:
             start = time.monotonic()
             iou = round(run(), 4)
             what = f"{name}, decoder on frozen {NET}, coco_person, {chosen.epochs} epochs at {SIDE} pixels"
-            row = {"what": what, "n": 1, "person_iou": iou, "seconds": round(time.monotonic() - start, 1)}
-            rows.append(row)
-            print(json.dumps(row), flush=True)
+            seconds = round(time.monotonic() - start, 1)
+            rows.append({"what": what, "command": COMMAND, "n": 1, "person_iou": iou, "seconds": seconds})
+            print(json.dumps(rows[-1]), flush=True)
     del operators
     if chosen.images == 100:
         write_record("segmentation-peers", rows, PACKAGES)

@@ -161,7 +161,8 @@ def test_the_page_names_every_named_set() -> None:
 def test_make_test_builds_the_site() -> None:
     """Warnings are errors there: a broken link, a page that no list of pages names, a docstring that cannot be read."""
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    assert re.search(r"^test: .*\bdocs\b", makefile, flags=re.MULTILINE)
+    assert re.search(r"^test: checks$", makefile, flags=re.MULTILINE)
+    assert re.search(r"^checks:.*\n\t\$\(MAKE\) .*\bdocs$", makefile, flags=re.MULTILINE)
     assert re.search(r"sphinx-build .*-W\b", makefile)
 
 
