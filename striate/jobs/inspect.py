@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,16 +20,19 @@ from striate.errors import RequestError, unknown
 from striate.inference.backbones import network_of, normalised
 from striate.inference.predictor import Predictor
 from striate.inspect.class_maps import ClassMap, class_map, layer_map
-from striate.inspect.occlusion import occlusion
+from striate.inspect.occlusion import Occlusion, occlusion
 from striate.inspect.outputs import default_layer
 from striate.inspect.precision import LEAST_FOR_CHECKS, LEAST_FOR_MAPS, has_bfloat16, in_bfloat16
 from striate.inspect.regions import RegionMeans, coarsest_layer
+from striate.inspect.said_words import NextWordAfter
 from striate.inspect.sensitivity import integrated_gradients, smooth_gradient
 from striate.inspect.stages import stage_by_stage
 from striate.inspect.trust import deletion, edge_correlation, offset, randomised
+from striate.jobs.inspect_captions import CaptionMaps, caption_facts, caption_maps
 from striate.jobs.inspect_masks import MaskMaps, mask_maps
 from striate.jobs.inspection import ImageInspection, Inspection, Trust
 from striate.jobs.outputs import require_file, same_file
+from striate.nets.kinds import Captioner, sayable
 from striate.pixels import Images, Pixels, crop_side
 from striate.progress import Progress
 from striate.reading import IMAGE, read_file
@@ -59,14 +62,14 @@ def inspect_images(
 
     model: a model file, a run folder, or a net with published weights. images: at most 12 files; a folder stands for
     the images in it; an image in a folder named after a class has that class marked. name: the output to explain, such
-    as a class; by default the answer, of a mask its largest class but class 0. layer: a stage of the network, whose map
-    is read; by default the last of at least 4 x 4 positions, of a segmenter the coarsest. methods: of "cam",
-    "gradient", "occlusion" and "ig" (integrated gradients). html: a page to write. png: a folder for the maps as
-    pictures.
+    as a class; by default the answer, of a mask its largest class but class 0, of a caption the word that depends most
+    on the image. layer: a stage of the network, whose map is read; by default the last of at least 4 x 4 positions, of
+    a segmenter the coarsest. methods: of "cam", "gradient", "occlusion" and "ig" (integrated gradients). html: a page
+    to write. png: a folder for the maps as pictures.
     Where the processor computes in bfloat16, networks from 100 M multiply-adds do so for the checks, and from 1 G for
     gradient and occlusion, too; class maps are always in float32.
-    Raises RequestError for an unknown name, layer or method, a model of boxes or captions, and images that cannot be
-    read.
+    Raises RequestError for an unknown name, layer or method, a word that a caption does not have, a model of boxes,
+    and images that cannot be read.
     """
     progress = progress or Progress()
     paths = _paths(images)
@@ -78,7 +81,7 @@ def inspect_images(
     predictor = Predictor(open_model(model), engine="torch", precision="float32")
     names, net = predictor.classes, _net(predictor).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if name and name not in names:
-        raise unknown(predictor.model.task.wording.one, name, names)
+        raise unknown("word" if predictor.task.searched else predictor.model.task.wording.one, name, names)
     if layer and layer not in net.stages:
         raise unknown(f"layer of {predictor.model.net}", layer, net.stages)
     wanted = names.index(name) if name else None
@@ -94,7 +97,8 @@ def inspect_images(
             look = _Look(predictor, nets, image, layer, tuple(methods), seed)
             found.append(look.at(path, crop, wanted, fields))
             bar.advance()
-        measured = "cam" in methods and not predictor.task.masks  # a region stays where it is
+        # The region of a mask stays where it is, and of an image made small there would be another caption.
+        measured = "cam" in methods and not (predictor.task.masks or predictor.task.searched)
         away = offset(nets.checks, inputs[0], found[0].asked[0], layer) if measured else None
     kinds = ("checks",) * (nets.checks is not net) + ("gradient", "occlusion") * (nets.maps is not net)
     done = Inspection(predictor, layer, away, found, kinds)
@@ -116,25 +120,27 @@ class _Nets(NamedTuple):
     maps: nn.Module
     checks: nn.Module
 
-    def over(self, region: Tensor) -> _Nets:
-        """Of segmenters: their mean outputs over a region."""
-        exact = RegionMeans(self.exact, region)
-        maps = exact if self.maps is self.exact else RegionMeans(self.maps, region)
-        checks = exact if self.checks is self.exact else RegionMeans(self.checks, region)
+    def seen_as(self, made: Callable[[nn.Module], nn.Module]) -> _Nets:
+        """Each as a network of one row of outputs."""
+        exact = made(self.exact)
+        maps = exact if self.maps is self.exact else made(self.maps)
+        checks = exact if self.checks is self.exact else maps if self.checks is self.maps else made(self.checks)
         return _Nets(exact, maps, checks)
 
 
 def _net(predictor: Predictor) -> nn.Module:
-    """A classifier or a segmenter. Raises RequestError for other networks."""
+    """A classifier, segmenter or captioner. Raises RequestError for other networks."""
     task = predictor.task
-    if task.boxes or task.searched:
+    if task.boxes:
         raise RequestError(
-            f"classifiers and segmenters are inspected, and {predictor.model.net} is a model of {task.kind}"
+            f"models of classes, numbers, masks and captions are inspected, and {predictor.model.net} is one of boxes"
         )
-    return network_of(predictor.model) if task.masks else predictor.net
+    return network_of(predictor.model) if task.masks or task.searched else predictor.net
 
 
 def _default_layer(predictor: Predictor, net: nn.Module, images: Tensor) -> str:
+    if predictor.task.searched:
+        return default_layer(NextWordAfter(net), images)
     return coarsest_layer(RegionMeans(net), images[:1]) if predictor.task.masks else default_layer(net, images)
 
 
@@ -151,7 +157,8 @@ class _Seen(NamedTuple):
     answer: Answer
     logits: NDArray[np.float32]
     predictions: NDArray[np.float32]
-    masks: MaskMaps | None
+    masks: MaskMaps | None = None
+    caption: CaptionMaps | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +175,8 @@ class _Look:
     def at(self, path: str, crop: Images, wanted: int | None, fields: Mapping[str, Field | None]) -> ImageInspection:
         """Everything that is asked for. wanted: the output to explain; None: the answer."""
         task = self.predictor.model.task
+        if task.searched:
+            return self._captioned(path, crop, wanted, fields)
         with torch.no_grad():
             made = self.nets.exact(self.image[None])[0].numpy()
         if not np.isfinite(made).all():
@@ -175,13 +184,31 @@ class _Look:
         if not task.masks:
             logits = made.reshape(-1)
             rows = task.predictions(logits[None])[0]
-            seen = _Seen(task.answer(rows), logits, rows, None)
+            seen = _Seen(task.answer(rows), logits, rows)
             return self._explained(path, crop, seen, _asked(logits, wanted), fields)
         masks = mask_maps(made, wanted)
         logits, rows = made[:, masks.region].mean(1), masks.probabilities[:, masks.region].mean(1)
-        look = replace(self, nets=self.nets.over(torch.from_numpy(masks.region)))
+        region = torch.from_numpy(masks.region)
+        look = replace(self, nets=self.nets.seen_as(lambda net: RegionMeans(net, region)))
         seen = _Seen(task.answer(masks.mask), logits, rows, masks)
         return look._explained(path, crop, seen, _asked(logits, masks.explained), fields)
+
+    def _captioned(
+        self, path: str, crop: Images, wanted: int | None, fields: Mapping[str, Field | None]
+    ) -> ImageInspection:
+        """The same for a captioner: of a word of its caption, given the words before it."""
+        net, task = self.nets.exact, self.predictor.model.task
+        assert isinstance(net, Captioner)
+        covered = "occlusion" in self.methods
+        try:
+            found = caption_maps(net, self.nets.maps, self.image, task.names, wanted, covered=covered)
+        except RequestError as error:
+            raise RequestError(f"{path!r}: {error}") from None
+        look = replace(self, nets=self.nets.seen_as(lambda one: NextWordAfter(one, found.before)))
+        with torch.no_grad():
+            logits = sayable(look.nets.exact(self.image[None])[0])
+        seen = _Seen(task.answer(found.numbers), logits.numpy(), logits.softmax(0).numpy(), None, found)
+        return look._explained(path, crop, seen, _asked(seen.logits, found.explained), fields)
 
     def _explained(
         self, path: str, crop: Images, seen: _Seen, asked: tuple[int, ...], fields: Mapping[str, Field | None]
@@ -202,11 +229,17 @@ class _Look:
             asked,
             classes,
             None if slope is None else np.sqrt((slope[0] ** 2).sum(0)),
-            occlusion(self.nets.maps, image, asked[0]) if "occlusion" in use else None,
+            self._covered(seen, asked[0]) if "occlusion" in use else None,
             integrated_gradients(net, image, asked[0]) if "ig" in use else None,
             None if classes is None else self._trust(classes, asked[0]),
             stage_by_stage(net, image, fields),
         )
+
+    def _covered(self, seen: _Seen, output: int) -> Occlusion:
+        """Of a caption every word's is known."""
+        if seen.caption is not None and seen.caption.occlusion is not None:
+            return seen.caption.occlusion[seen.caption.place]
+        return occlusion(self.nets.maps, self.image, output)
 
     def _trust(self, classes: ClassMap, output: int) -> Trust:
         values = classes.values[0]
@@ -298,6 +331,8 @@ def _row(one: ImageInspection, predictor: Predictor) -> dict[str, object]:
         row["region"] = {"pixels": int(one.masks.region.sum()), "predicted": one.masks.found}
         row["shares"] = one.answer.facts["shares"]
         row["confidence"] = float(one.masks.confidence.mean())
+    if one.caption is not None:
+        row |= caption_facts(one.caption)
     if one.classes is not None:
         kept = {"kind": one.classes.kind, "exact": one.classes.exact, "layer": one.classes.layer}
         row["class_maps"] = {**kept, "values": one.classes.values.tolist(), "bias": one.classes.bias.tolist()}

@@ -13,6 +13,7 @@ from striate.inspect.occlusion import Occlusion
 from striate.inspect.sensitivity import Integrated
 from striate.inspect.stages import StageMaps
 from striate.inspect.trust import Deletion, Offset, Randomised
+from striate.jobs.inspect_captions import CaptionMaps
 from striate.jobs.inspect_masks import MaskMaps
 from striate.pixels import Images
 from striate.tasks import Answer
@@ -33,7 +34,8 @@ class ImageInspection:
 
     labelled: the class that its folder is named after, if there is one. photo: the photograph, upright, uint8
     [H, W, 3], at most 480 pixels; box: what the network sees of it; crop: that, uint8 [h, w, c]. logits, predictions
-    [outputs]: of a model of masks, which has `masks`, their means over its region. asked: the outputs of the maps, one
+    [outputs]: of a model of masks, which has `masks`, their means over its region; of a model of captions, which has
+    `caption`, those of the word that is explained. asked: the outputs of the maps, one
     or two indices, the first is explained. classes: their class maps; gradient [H, W]: the strength of SmoothGrad;
     occlusion; integrated: integrated gradients; each None if it was not asked for, like `trust`, the checks of the
     first class map.
@@ -48,6 +50,7 @@ class ImageInspection:
     logits: NDArray[np.float32]
     predictions: NDArray[np.float32]
     masks: MaskMaps | None
+    caption: CaptionMaps | None
     asked: tuple[int, ...]
     classes: ClassMap | None
     gradient: NDArray[np.float32] | None

@@ -25,7 +25,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="image files, or folders of them; at most 12 (none: the network itself)",
     )
     parser.add_argument(
-        "--class", dest="name", default="", metavar="NAME", help="what to explain (default: the answer)"
+        "--class",
+        dest="name",
+        default="",
+        metavar="NAME",
+        help="what to explain (default: the answer; of a caption: a word of it)",
     )
     parser.add_argument(
         "--layer",
@@ -114,6 +118,10 @@ def _lines(done: Inspection, one: ImageInspection) -> list[str]:
         from striate.jobs.inspect_masks import about
 
         lines.append(f"  explained is {about(one.masks, printable(task.names[one.masks.explained]))}")
+    if one.caption is not None:
+        from striate.jobs.inspect_captions import about as about_word
+
+        lines.append(f"  explained is {printable(about_word(one.caption))}")
     if one.classes is not None:
         exact = "exact" if one.classes.exact else "not exact: the network is not linear above this layer"
         shape = "x".join(map(str, one.classes.values.shape[1:]))
