@@ -1,4 +1,6 @@
-"""Measure segmentation: python benchmarks/segmentation.py [penn_fudan | coco_person | espnetv2] [STRATEGY] [KEY=VALUE...]
+"""Measure segmentation: python benchmarks/segmentation.py [SET [STRATEGY [KEY=VALUE...]]]
+
+SET: penn_fudan, coco_person or espnetv2; all three by default.
 
 penn_fudan: its 170 photographs with pedestrians, a fifth held out. coco_person: persons against all else in the 100
 training and 100 validation photographs of coco_small. Both by IoU from one confusion matrix at the images' own sizes,

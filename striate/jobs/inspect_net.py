@@ -21,7 +21,7 @@ from striate.errors import RequestError, unknown
 from striate.inference.backbones import network_of, normalised
 from striate.inference.evaluation import in_the_models_order, mask_of, shared_names
 from striate.inspect.blocks import branch_responses, find_blocks
-from striate.inspect.fields import exciting_patches, field_of
+from striate.inspect.fields import exciting_patches
 from striate.inspect.filters import filter_norms, filter_tiles, first_convolution
 from striate.inspect.gradients import gradient_norms
 from striate.inspect.lesions import lesion_curve, lesions
@@ -29,6 +29,7 @@ from striate.inspect.outputs import stage_maps
 from striate.inspect.paths import gradient_by_path_length
 from striate.inspect.regions import RegionMeans
 from striate.inspect.said_words import NextWordAfter
+from striate.inspect.stages import receptive_fields
 from striate.inspect.surface import loss_surface
 from striate.jobs.advice import advice as advice_on
 from striate.jobs.inspect_net_page import page, pictures
@@ -218,13 +219,15 @@ def _patches(sample: Sample) -> list[Facts]:
     """Of each stage that has fields in the image, the first units and what excites them most."""
     found = []
     channels = {name: made.shape[1] for name, made in stage_maps(sample.rows, sample.images[:1]).items()}
+    fields = receptive_fields(sample.rows, sample.images[0])
     for stage in sample.net.stages:
-        try:
-            field = field_of(sample.rows, stage, sample.images.shape[1:])
-        except RequestError:
+        field = fields.get(stage)
+        if field is None:
             continue  # it sees the whole image, or gives no map
         units = list(range(min(UNITS, channels.get(stage, UNITS))))
-        best = exciting_patches(sample.rows, stage, sample.images, units, top=PATCHES, progress=sample.progress)
+        best = exciting_patches(
+            sample.rows, stage, sample.images, units, top=PATCHES, field=field, progress=sample.progress
+        )
         rows = [
             [patch._asdict() | {"box": list(patch.box), "position": list(patch.position)} for patch in patches]
             for patches in best
