@@ -1,10 +1,13 @@
-"""Measure segmentation: python benchmarks/segmentation.py [penn_fudan | coco_person | espnetv2] [STRATEGY]
+"""Measure segmentation: python benchmarks/segmentation.py [SET [STRATEGY [KEY=VALUE...]]]
+
+SET: penn_fudan, coco_person or espnetv2; all three by default.
 
 penn_fudan: its 170 photographs with pedestrians, a fifth held out. coco_person: persons against all else in the 100
 training and 100 validation photographs of coco_small. Both by IoU from one confusion matrix at the images' own sizes,
 and as `striate evaluate` gives it. espnetv2: the person IoU of ESPNetv2's published weights (width 0.5, trained on
 PASCAL VOC) on the same 100 validation photographs, without the pixels that have no label, as for coco_person, and with
-them as no person; the latter is the protocol of the .678 that came with the data.
+them as no person; the latter is the protocol of the .678 that came with the data. KEY=VALUE: of the recipe, such as
+loss.name=weighted-cross-entropy, seed=1 or augment.flip=0.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,18 +68,19 @@ def own_size(run: Any, data: Path) -> float:
     return float(class_ious(matrix)[1])
 
 
-def measured(name: str, strategy: str, scratch: Path) -> dict[str, object]:
+def measured(name: str, strategy: str, settings: Sequence[str], scratch: Path) -> dict[str, object]:
     """One training and its figures."""
     from striate.jobs.train import train
     from striate.recipe import Recipe
 
     data = SETS[name](scratch)
-    run = train(data, out=scratch / f"{name}-{strategy}", recipe=Recipe().updated({"strategy": strategy}))
+    keys = dict(_setting(one) for one in settings)
+    run = train(data, out=scratch / f"{name}-{strategy}", recipe=Recipe().updated({"strategy": strategy, **keys}))
     second = run.model.classes[1]
     return {
-        "what": f"segmentation, {name}, {strategy}",
+        "what": ", ".join(["segmentation", name, strategy, *settings]),
         "n": 1,
-        "command": f"striate train DATA --strategy {strategy}",
+        "command": " --set ".join([f"striate train DATA --strategy {strategy}", *settings]),
         "net": run.model.net,
         "images": [len(run.result.split.rows("train")), run.evaluation.total],
         "iou": round(run.metrics["iou"][second], 4),
@@ -87,6 +92,15 @@ def measured(name: str, strategy: str, scratch: Path) -> dict[str, object]:
         **(person_ious(run.predictor, 1) if name == "coco_person" else {}),
         "busy": "other load on both cores: seconds not comparable" if os.getloadavg()[0] > 2.5 else "",
     }
+
+
+def _setting(text: str) -> tuple[str, object]:
+    """A key of the recipe and its value, which is JSON where it can be."""
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def person_ious(predictor: Any, person: int) -> dict[str, float]:
@@ -128,7 +142,8 @@ def main() -> None:
     wanted, strategy = sys.argv[1:2] or [*SETS, "espnetv2"], (sys.argv[2:3] or ["features"])[0]
     for name in wanted:
         with tempfile.TemporaryDirectory(prefix="striate-segmentation-") as folder:
-            row = espnetv2(Path(folder)) if name == "espnetv2" else measured(name, strategy, Path(folder))
+            scratch = Path(folder)
+            row = espnetv2(scratch) if name == "espnetv2" else measured(name, strategy, sys.argv[3:], scratch)
         print(json.dumps(row), flush=True)
         write_record("segmentation", [row], ("striate", "torch", "openvino", "numpy", "pillow"))
 

@@ -43,11 +43,15 @@ def mask_model() -> Model:
     return _model(create_for(task, "fcn_lite_tiny"), "fcn_lite_tiny", task)
 
 
-def caption_model() -> Model:
-    """show_attend_tell_lite_tiny for 5 words, with a beam of 2."""
+def caption_model(name: str = "show_attend_tell_lite_tiny", strong: float = 1) -> Model:
+    """A captioner for 5 words, with a beam of 2. strong: what the weights of its decoder are multiplied with."""
     torch.manual_seed(7)
     task = Captioning(WORDS)
-    return _model(create_for(task, "show_attend_tell_lite_tiny"), "show_attend_tell_lite_tiny", task)
+    net = create_for(task, name)
+    with torch.no_grad():
+        for parameter in net.head.parameters():  # type: ignore[union-attr]
+            parameter.mul_(strong)
+    return _model(net, name, task)
 
 
 def _model(net: nn.Module, name: str, task: Task) -> Model:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from striate.errors import RequestError
 from striate.inference.predictor import Predictor
@@ -15,10 +17,12 @@ from striate.pixels import Images
 from striate.tasks.words import caption_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidate:
-    """A caption in the beam. share: of the probability that all captions in the beam have together."""
+    """A caption in the beam. words: as the task's predictions have them, int64 [T]. share: of the probability that all
+    captions in the beam have together."""
 
+    words: NDArray[Any]
     text: str
     share: float
 
@@ -26,7 +30,8 @@ class Candidate:
 def caption_candidates(predictor: Predictor, crop: Images) -> list[Candidate]:
     """The captions of one image, uint8 [H, W, C] as `Predictor.crop` makes it, the most probable first.
 
-    The first is that of `Predictor.predict`. Raises RequestError for a model that gives no captions.
+    The first is that of `Predictor.predict`. Raises RequestError for a model that gives no captions, and for outputs
+    that are not finite.
     """
     engine = predictor.engine
     if not isinstance(engine, TorchEngine) or not isinstance(engine.backbone, CaptionSearch):
@@ -34,6 +39,8 @@ def caption_candidates(predictor: Predictor, crop: Images) -> list[Candidate]:
     with torch.inference_mode():
         words, scores = engine.backbone.candidates(torch.from_numpy(np.array(crop[None])).to(engine.device))
     likely = scores[0].isfinite()
+    if not likely.any():
+        raise RequestError("the outputs of the model are NaN or infinite")
     shares = scores[0][likely].softmax(0).tolist()
     rows = words[0][likely].cpu().numpy()
-    return [Candidate(caption_of(row, predictor.classes), share) for row, share in zip(rows, shares, strict=True)]
+    return [Candidate(row, caption_of(row, predictor.classes), share) for row, share in zip(rows, shares, strict=True)]

@@ -80,14 +80,22 @@ def box_by_gradient(net: nn.Module, layer: str, images: Tensor, position: tuple[
 
 @torch.no_grad()
 def exciting_patches(
-    net: nn.Module, layer: str, images: Tensor, units: Sequence[int], *, top: int = 9, progress: Progress | None = None
+    net: nn.Module,
+    layer: str,
+    images: Tensor,
+    units: Sequence[int],
+    *,
+    top: int = 9,
+    field: Field | None = None,
+    progress: Progress | None = None,
 ) -> list[list[Patch]]:
     """For each of `units` (channels of the module `layer`) the `top` images [N, C, H, W] in which it is strongest.
 
-    One patch an image: where the unit is strongest in it. Strongest first; equal ones by the image's number.
+    One patch an image: where the unit is strongest in it. Strongest first; equal ones by the image's number. field: of
+    the module, where it is known.
     Raises RequestError for an unknown module, one without maps, and a unit that it does not have.
     """
-    field = field_of(net, layer, images.shape[1:])
+    field = field or field_of(net, layer, images.shape[1:])
     best: list[Tensor] = []
     places: list[Tensor] = []
     width = 1

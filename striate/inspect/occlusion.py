@@ -58,6 +58,20 @@ def occlusion(
     what the patch is filled with, 0 being the mean colour of a normalised input.
     Raises RequestError for a patch larger than the image. Source: Zeiler, Fergus 2014, arXiv:1311.2901, section 4.2.
     """
+    return occlusions(net, image, [output], patch=patch, stride=stride, fill=fill, batch=batch)[0]
+
+
+def occlusions(
+    net: nn.Module,
+    image: Tensor,
+    outputs: Sequence[int],
+    *,
+    patch: tuple[int, int] | None = None,
+    stride: tuple[int, int] | None = None,
+    fill: float = 0.0,
+    batch: int = PIECE,
+) -> list[Occlusion]:
+    """`occlusion` of each of several outputs, by the same covered images: they are run once."""
     height, width = image.shape[1:]
     patch = patch or (max(1, height // 4), max(1, width // 4))
     stride = stride or (max(1, (height - patch[0]) // (ACROSS - 1)), max(1, (width - patch[1]) // (ACROSS - 1)))
@@ -70,22 +84,34 @@ def occlusion(
             mask = torch.zeros(height, width, dtype=torch.bool, device=image.device)
             mask[top : top + patch[0], left : left + patch[1]] = True
             covered.append(mask)
-    whole = outputs_for(net, image[None], output)[0]
-    without = covered_outputs(net, image, covered, output, fill=fill, batch=batch)
-    values = (whole - without).reshape(len(rows), len(columns)).astype(np.float32)
-    return Occlusion(values, patch, stride, (height, width))
+    whole = _outputs(net, image[None], outputs)[0]
+    without = _covered(net, image, covered, outputs, fill, batch)
+    lost = (whole - without).T.reshape(len(outputs), len(rows), len(columns)).astype(np.float32)
+    return [Occlusion(values, patch, stride, (height, width)) for values in lost]
 
 
 def outputs_for(net: nn.Module, images: Tensor, output: int) -> NDArray[np.float64]:
     """One output of each image, [N]."""
+    return _outputs(net, images, [output])[:, 0]
+
+
+def covered_outputs(net: nn.Module, image: Tensor, masks: Sequence[Tensor], output: int) -> NDArray[np.float64]:
+    """One output of the image [C, H, W] under each mask [H, W], [M]: where a mask is True, the image is 0."""
+    return _covered(net, image, masks, [output], 0.0, PIECE)[:, 0]
+
+
+def _outputs(net: nn.Module, images: Tensor, outputs: Sequence[int]) -> NDArray[np.float64]:
+    """The chosen outputs of each image, [N, outputs]."""
     with in_evaluation(net), torch.no_grad():
-        found: NDArray[np.float64] = chosen(outputs_of(net, images), output).double().cpu().numpy()
-    return found
+        rows = outputs_of(net, images)
+        found = torch.stack([chosen(rows, output) for output in outputs], 1)
+    values: NDArray[np.float64] = found.double().cpu().numpy()
+    return values
 
 
-def covered_outputs(
-    net: nn.Module, image: Tensor, masks: Sequence[Tensor], output: int, *, fill: float = 0.0, batch: int = PIECE
+def _covered(
+    net: nn.Module, image: Tensor, masks: Sequence[Tensor], outputs: Sequence[int], fill: float, batch: int
 ) -> NDArray[np.float64]:
-    """One output of the image [C, H, W] under each mask [H, W], [M]: where a mask is True, the image is `fill`."""
+    """The chosen outputs of the image under each mask, [M, outputs]."""
     pieces = [torch.stack(list(masks[start : start + batch])) for start in range(0, len(masks), batch)]
-    return np.concatenate([outputs_for(net, image.masked_fill(piece[:, None], fill), output) for piece in pieces])
+    return np.concatenate([_outputs(net, image.masked_fill(piece[:, None], fill), outputs) for piece in pieces])

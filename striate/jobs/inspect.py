@@ -20,17 +20,20 @@ from striate.errors import RequestError, unknown
 from striate.inference.backbones import network_of, normalised
 from striate.inference.predictor import Predictor
 from striate.inspect.class_maps import ClassMap, class_map, layer_map
-from striate.inspect.occlusion import occlusion
+from striate.inspect.occlusion import Occlusion, occlusion
 from striate.inspect.outputs import default_layer
 from striate.inspect.precision import LEAST_FOR_CHECKS, LEAST_FOR_MAPS, has_bfloat16, in_bfloat16
 from striate.inspect.regions import ObjectLogits, RegionMeans, coarsest_layer
+from striate.inspect.said_words import NextWordAfter
 from striate.inspect.sensitivity import integrated_gradients, smooth_gradient
 from striate.inspect.stages import stage_by_stage
 from striate.inspect.trust import deletion, edge_correlation, offset, randomised
 from striate.jobs.inspect_boxes import ObjectMaps, asked_object, object_maps
+from striate.jobs.inspect_captions import CaptionMaps, caption_facts, caption_maps
 from striate.jobs.inspect_masks import MaskMaps, mask_maps
 from striate.jobs.inspection import ImageInspection, Inspection, Trust
 from striate.jobs.outputs import require_file, same_file
+from striate.nets.kinds import Captioner, sayable
 from striate.pixels import Images, Pixels, crop_side
 from striate.progress import Progress
 from striate.reading import IMAGE, read_file
@@ -63,12 +66,14 @@ def inspect_images(
     model: a model file, a run folder, or a net with published weights. images: at most 12 files; a folder stands for
     the images in it; an image in a folder named after a class has that class marked. name: the output to explain, such
     as a class; by default the answer, of a mask its largest class but class 0, of boxes the best object ("person:2" is
-    the second best person). layer: a stage of the network, whose map is read; by default the last of at least 4 x 4
-    positions, of masks and boxes the coarsest. methods: of "cam", "gradient", "occlusion" and "ig" (integrated
-    gradients). html: a page to write. png: a folder for the maps as pictures.
+    the second best person), of a caption the word that depends most on the image. layer: a stage of the network, whose
+    map is read; by default the last of at least 4 x 4 positions, of masks and boxes the coarsest. methods: of "cam",
+    "gradient", "occlusion" and "ig" (integrated gradients). html: a page to write. png: a folder for the maps as
+    pictures.
     Where the processor computes in bfloat16, networks from 100 M multiply-adds do so for the checks, and from 1 G for
     gradient and occlusion, too; class maps are always in float32.
-    Raises RequestError for an unknown name, layer or method, a model of captions, and images that cannot be read.
+    Raises RequestError for an unknown name, layer or method, a word that a caption does not have, and images that
+    cannot be read.
     """
     progress = progress or Progress()
     paths = _paths(images)
@@ -81,7 +86,7 @@ def inspect_images(
     names, net = predictor.classes, _net(predictor).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     wanted = asked_object(name, names) if predictor.task.boxes else (names.index(name) if name in names else None, 0)
     if name and wanted[0] is None:
-        raise unknown(predictor.model.task.wording.one, name, names)
+        raise unknown("word" if predictor.task.searched else predictor.model.task.wording.one, name, names)
     if layer and layer not in net.stages:
         raise unknown(f"layer of {predictor.model.net}", layer, net.stages)
     with progress.bar("Inspecting the images", len(paths)) as bar:
@@ -96,7 +101,8 @@ def inspect_images(
             look = _Look(predictor, nets, image, layer, tuple(methods), seed)
             found.append(look.at(path, crop, wanted, fields))
             bar.advance()
-        measured = "cam" in methods and not predictor.task.dense  # a region or a box stays where it is
+        # A region or a box stays where it is, and of an image made small there would be another caption.
+        measured = "cam" in methods and not (predictor.task.dense or predictor.task.searched)
         away = offset(nets.checks, inputs[0], found[0].asked[0], layer) if measured else None
     kinds = ("checks",) * (nets.checks is not net) + ("gradient", "occlusion") * (nets.maps is not net)
     done = Inspection(predictor, layer, away, found, kinds)
@@ -119,27 +125,25 @@ class _Nets(NamedTuple):
     checks: nn.Module
 
     def over(self, summary: Callable[[nn.Module], nn.Module]) -> _Nets:
-        """Of segmenters and detectors: what `summary` makes of them, one row of outputs an image."""
+        """What `summary` makes of them, one row of outputs an image."""
         exact = summary(self.exact)
         maps = exact if self.maps is self.exact else summary(self.maps)
-        checks = exact if self.checks is self.exact else summary(self.checks)
+        checks = exact if self.checks is self.exact else maps if self.checks is self.maps else summary(self.checks)
         return _Nets(exact, maps, checks)
 
 
 def _net(predictor: Predictor) -> nn.Module:
-    """A classifier, segmenter or detector. Raises RequestError for other networks."""
     task = predictor.task
-    if task.searched:
-        raise RequestError(
-            f"classifiers, segmenters and detectors are inspected, and {predictor.model.net} is a model of {task.kind}"
-        )
-    return network_of(predictor.model) if task.dense else predictor.net
+    return network_of(predictor.model) if task.dense or task.searched else predictor.net
 
 
 def _default_layer(predictor: Predictor, net: nn.Module, images: Tensor) -> str:
-    if not predictor.task.dense:
-        return default_layer(net, images)
-    return coarsest_layer(RegionMeans(net) if predictor.task.masks else ObjectLogits(net, (0, 0, 1, 1)), images[:1])
+    task = predictor.task
+    if task.searched:
+        return default_layer(NextWordAfter(net), images)
+    if task.dense:
+        return coarsest_layer(RegionMeans(net) if task.masks else ObjectLogits(net, (0, 0, 1, 1)), images[:1])
+    return default_layer(net, images)
 
 
 def _nets(net: nn.Module, madds: int) -> _Nets:
@@ -157,6 +161,7 @@ class _Seen(NamedTuple):
     predictions: NDArray[np.float32]
     masks: MaskMaps | None = None
     boxes: ObjectMaps | None = None
+    caption: CaptionMaps | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +178,8 @@ class _Look:
     def at(self, path: str, crop: Images, wanted: Wanted, fields: Mapping[str, Field | None]) -> ImageInspection:
         """Everything that is asked for."""
         task = self.predictor.model.task
+        if task.searched:
+            return self._captioned(path, crop, wanted, fields)
         with torch.no_grad():
             made = self.nets.exact(self.image[None])[0].numpy()
         if not np.isfinite(made).all():
@@ -203,6 +210,23 @@ class _Look:
             path, crop, _Seen(answer, logits, sigmoid(logits), boxes=boxes), _asked(logits, one.place), fields
         )
 
+    def _captioned(
+        self, path: str, crop: Images, wanted: Wanted, fields: Mapping[str, Field | None]
+    ) -> ImageInspection:
+        """The same for a captioner: of a word of its caption, given the words before it."""
+        net, task = self.nets.exact, self.predictor.model.task
+        assert isinstance(net, Captioner)
+        covered = "occlusion" in self.methods
+        try:
+            found = caption_maps(net, self.nets.maps, self.image, task.names, wanted[0], covered=covered)
+        except RequestError as error:
+            raise RequestError(f"{path!r}: {error}") from None
+        look = replace(self, nets=self.nets.over(lambda one: NextWordAfter(one, found.before)))
+        with torch.no_grad():
+            logits = sayable(look.nets.exact(self.image[None])[0])
+        seen = _Seen(task.answer(found.numbers), logits.numpy(), logits.softmax(0).numpy(), caption=found)
+        return look._explained(path, crop, seen, _asked(seen.logits, found.explained), fields)
+
     def _explained(
         self, path: str, crop: Images, seen: _Seen, asked: tuple[int, ...], fields: Mapping[str, Field | None]
     ) -> ImageInspection:
@@ -222,11 +246,17 @@ class _Look:
             asked,
             classes,
             None if slope is None else np.sqrt((slope[0] ** 2).sum(0)),
-            occlusion(self.nets.maps, image, asked[0]) if "occlusion" in use else None,
+            self._covered(seen, asked[0]) if "occlusion" in use else None,
             integrated_gradients(net, image, asked[0]) if "ig" in use else None,
             None if classes is None else self._trust(classes, asked[0]),
             stage_by_stage(net, image, fields),
         )
+
+    def _covered(self, seen: _Seen, output: int) -> Occlusion:
+        """Of a caption every word's is known."""
+        if seen.caption is not None and seen.caption.occlusion is not None:
+            return seen.caption.occlusion[seen.caption.place]
+        return occlusion(self.nets.maps, self.image, output)
 
     def _trust(self, classes: ClassMap, output: int) -> Trust:
         values = classes.values[0]
@@ -322,6 +352,8 @@ def _row(one: ImageInspection, predictor: Predictor) -> dict[str, object]:
         row["object"] = {**one.boxes.explained.as_dict(), "box": list(one.boxes.explained.box)}
         row["found"] = one.boxes.found
         row["objects"] = len(one.boxes.objects)
+    if one.caption is not None:
+        row |= caption_facts(one.caption)
     if one.classes is not None:
         kept = {"kind": one.classes.kind, "exact": one.classes.exact, "layer": one.classes.layer}
         row["class_maps"] = {**kept, "values": one.classes.values.tolist(), "bias": one.classes.bias.tolist()}

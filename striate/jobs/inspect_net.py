@@ -21,20 +21,22 @@ from striate.errors import RequestError, unknown
 from striate.inference.backbones import network_of, normalised
 from striate.inference.evaluation import in_the_models_order, mask_of, shared_names
 from striate.inspect.blocks import branch_responses, find_blocks
-from striate.inspect.fields import exciting_patches, field_of
+from striate.inspect.fields import exciting_patches
 from striate.inspect.filters import filter_norms, filter_tiles, first_convolution
 from striate.inspect.gradients import gradient_norms
 from striate.inspect.lesions import lesion_curve, lesions
 from striate.inspect.outputs import stage_maps
 from striate.inspect.paths import gradient_by_path_length
 from striate.inspect.regions import RegionMeans
+from striate.inspect.said_words import NextWordAfter
+from striate.inspect.stages import receptive_fields
 from striate.inspect.surface import loss_surface
 from striate.jobs.advice import advice as advice_on
 from striate.jobs.inspect_net_page import page, pictures
 from striate.jobs.outputs import write_png
 from striate.model import Model
 from striate.nets.base import Network
-from striate.nets.kinds import Segmenter
+from striate.nets.kinds import Captioner, Segmenter
 from striate.nets.net_file import is_net_file
 from striate.pixels import Images
 from striate.progress import Progress
@@ -56,7 +58,8 @@ PATCHES = 6
 class Sample:
     """images [N, C, H, W], as the network takes them; crops [N, H, W, C]. seed: of all draws.
 
-    targets int64: classes [N], or of each pixel [N, h, w] as the logits of a segmenter, UNCOUNTED where it is void.
+    targets int64: classes [N], or of each pixel [N, h, w] as the logits of a segmenter, UNCOUNTED where it is void;
+    [N, 0] of captions.
     """
 
     net: Network
@@ -68,7 +71,10 @@ class Sample:
 
     @property
     def rows(self) -> nn.Module:
-        """The network with one row of outputs for each image: of a segmenter the means of its logits."""
+        """The network with one row of outputs for each image: of a segmenter the means of its logits, of a captioner
+        the logits of the first word."""
+        if isinstance(self.net, Captioner):
+            return NextWordAfter(self.net)
         return RegionMeans(self.net) if isinstance(self.net, Segmenter) else self.net
 
 
@@ -85,14 +91,14 @@ def inspect_net(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Facts:
-    """Facts about a trained classifier or segmenter, as JSON values, and a page with its figures.
+    """Facts about a trained classifier, segmenter or captioner, as JSON values, and a page with its figures.
 
     model: a model file, a run folder, a name with published weights, or a net file, which has no weights and is
     given design advice alone. Without images: first-layer filters, norms of all filters, and design advice.
     data: labelled images, as for `striate.train`; of their held-out part up to 200 are used. parts: what is done with
     them, of "patches", "lesions", "responses", "paths", "gradients" and "surface"; by default all that the network
-    allows, and lesions and paths of classifiers alone. out: the page, HTML. png: a folder for the figures that are
-    pictures.
+    allows: lesions and paths are of classifiers alone, and of captioners there are patches and responses. out: the
+    page, HTML. png: a folder for the figures that are pictures.
     Raises RequestError for a model of another kind, parts without data, an unknown part, or one that is asked for
     and needs blocks that the network does not have.
     """
@@ -104,19 +110,19 @@ def inspect_net(
     if is_net_file(os.fspath(model)):
         return _untrained(os.fspath(model), data, out)
     opened, progress = open_model(model), progress or Progress()
-    if not (opened.task.one_class or opened.task.masks):
-        raise RequestError(
-            f"a classifier or segmenter is inspected, and {os.fspath(model)!r} is a model of {opened.task.kind}"
-        )
-    if opened.task.masks and (others := [part for part in parts or () if part in OF_CLASSES]):
-        raise RequestError(f"{', '.join(others)}: of a classifier alone, and {opened.net} is a segmenter")
-    net = network_of(opened)
+    if not (opened.task.one_class or opened.task.masks or opened.task.searched):
+        told = f"{os.fspath(model)!r} is a model of {opened.task.kind}"
+        raise RequestError(f"a classifier, segmenter or captioner is inspected, and {told}")
+    net, allowed = network_of(opened), _allowed(opened.task)
+    if others := [part for part in parts or () if part not in allowed]:
+        kinds = "a classifier alone" if set(others) & set(OF_CLASSES) else "classifiers and segmenters"
+        raise RequestError(f"{', '.join(others)}: of {kinds}, and {opened.net} is a {net.kind}")
     found: Facts = {"model": os.fspath(model), "net": opened.net, "images": 0} | _without_images(net, opened)
     sample = None
     if data is not None:
         sample = _sample(net, opened, data, seed, progress)
         found["images"] = len(sample.images)
-        for part in parts or (part for part in PARTS if not (opened.task.masks and part in OF_CLASSES)):
+        for part in parts or allowed:
             found |= _part(part, sample, asked=parts is not None)
     shown = pictures(found, _tiles(net, opened), None if sample is None else sample.crops)
     if png is not None:
@@ -125,6 +131,13 @@ def inspect_net(
     if out is not None:
         write_text(Path(out), page(found, shown))
     return found
+
+
+def _allowed(task: Task) -> tuple[str, ...]:
+    """The parts that there are for models of a task."""
+    if task.searched:
+        return OF_CAPTIONS
+    return tuple(part for part in PARTS if not (task.masks and part in OF_CLASSES))
 
 
 def _untrained(path: str, data: Data | None, out: str | os.PathLike[str] | None) -> Facts:
@@ -177,14 +190,17 @@ def _sample(net: Network, model: Model, data: Data, seed: int, progress: Progres
     if not crops:
         raise RequestError(f"no usable image in {source.name!r}")
     stacked = np.stack(crops)
-    wanted = torch.from_numpy(np.stack(targets).astype(np.int64))
+    wanted = torch.from_numpy(np.stack(targets))
     return Sample(net, normalised(stacked, model), wanted, stacked, seed, progress)
 
 
 def _target(looked: Looked, model: Model, task: Task, index: dict[int, int], stride: int) -> NDArray[np.int64]:
-    """The class of an image in the model's order; of a segmenter those of the pixels that its logits are of."""
+    """The class of an image in the model's order; of a segmenter those of the pixels that its logits are of; of a
+    captioner none."""
+    if model.task.searched:
+        return np.zeros(0, np.int64)
     if not model.task.masks:
-        return np.array(in_the_models_order(looked.item, task, index, model.task))
+        return np.array(in_the_models_order(looked.item, task, index, model.task), np.int64)
     mask = mask_of(looked, model.pixels, index)[stride // 2 :: stride, stride // 2 :: stride].astype(np.int64)
     return np.where(mask == VOID, UNCOUNTED, mask)
 
@@ -203,13 +219,15 @@ def _patches(sample: Sample) -> list[Facts]:
     """Of each stage that has fields in the image, the first units and what excites them most."""
     found = []
     channels = {name: made.shape[1] for name, made in stage_maps(sample.rows, sample.images[:1]).items()}
+    fields = receptive_fields(sample.rows, sample.images[0])
     for stage in sample.net.stages:
-        try:
-            field = field_of(sample.rows, stage, sample.images.shape[1:])
-        except RequestError:
+        field = fields.get(stage)
+        if field is None:
             continue  # it sees the whole image, or gives no map
         units = list(range(min(UNITS, channels.get(stage, UNITS))))
-        best = exciting_patches(sample.rows, stage, sample.images, units, top=PATCHES, progress=sample.progress)
+        best = exciting_patches(
+            sample.rows, stage, sample.images, units, top=PATCHES, field=field, progress=sample.progress
+        )
         rows = [
             [patch._asdict() | {"box": list(patch.box), "position": list(patch.position)} for patch in patches]
             for patches in best
@@ -269,3 +287,4 @@ PARTS: dict[str, Callable[[Sample], Any]] = {
 }
 
 OF_CLASSES = ("lesions", "paths")  # parts that need one class for each image
+OF_CAPTIONS = ("patches", "responses")  # and those that need no targets

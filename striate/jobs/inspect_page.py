@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from striate.inspect.sensitivity import ENOUGH
 from striate.jobs.inspect_boxes import object_blocks, object_pictures
+from striate.jobs.inspect_captions import caption_blocks, caption_pictures
 from striate.jobs.inspect_checks import checks
 from striate.jobs.inspect_masks import mask_blocks, mask_pictures
 from striate.jobs.inspection import ImageInspection, Inspection
@@ -67,6 +68,8 @@ def page(done: Inspection) -> str:
     share = answer.confidence
     if first.masks is not None:
         title, share = (title if several else task.names[first.masks.explained]), first.masks.share
+    if first.caption is not None and not several:
+        title, share = f"probability of {first.caption.words[first.caption.place]!r}", first.predictions[first.asked[0]]
     value = number(len(done.images)) if several else percent(share) if np.isfinite(share) else answer.label
     steps = [_step(done, one, place) for place, one in enumerate(done.images)]
     model = done.predictor.model.net
@@ -101,7 +104,7 @@ def _facts(done: Inspection) -> tuple[Fact, ...]:
     if maps is not None:
         exact = "exact: its mean plus the bias is the output" if maps.exact else "not exact: what follows is not linear"
         found.append(Fact("Class map", KINDS[maps.kind], exact))
-        if not done.predictor.model.task.dense:
+        if not (done.predictor.model.task.dense or done.predictor.task.searched):
             found.append(Fact("Offset", _offset(done), "of the map from an object, at five places"))
     if done.bfloat16:
         found.append(Fact("Precision", "bfloat16", f"of {', '.join(done.bfloat16)}; all else in float32"))
@@ -120,9 +123,13 @@ def _offset(done: Inspection) -> str:
 
 def _scales(done: Inspection) -> dict[str, ColourScale]:
     """One scale for all maps of a kind on the page."""
-    unit = "logits" if done.predictor.model.task.wording.names_listed else done.predictor.classes[0]
+    task = done.predictor.model.task
+    unit = "logits" if task.wording.names_listed or task.searched else task.names[0]
+    captions = [one.caption for one in done.images if one.caption is not None]
+    looks = [one.attention for one in captions if one.attention is not None]
     classes = [one.classes.values for one in done.images if one.classes is not None]
     covered = [one.occlusion.pixels for one in done.images if one.occlusion is not None]
+    covered += [lost.pixels for one in captions for lost in one.occlusion or ()]
     slopes = [one.gradient for one in done.images if one.gradient is not None]
     added = [_added(one) for one in done.images if one.integrated is not None]
     return {
@@ -130,6 +137,7 @@ def _scales(done: Inspection) -> dict[str, ColourScale]:
         "occlusion": ColourScale(_most(covered), unit, "lost when covered", "gained"),
         "gradient": ColourScale(_most(slopes, STRONG_PIXELS), f"{unit} a unit of input", "strong"),
         "ig": ColourScale(_most(added, STRONG_PIXELS), unit, "for", "against"),
+        "attention": ColourScale(_most(looks), "of the attention", "looked at"),
     }
 
 
@@ -145,26 +153,28 @@ def _added(one: ImageInspection) -> NDArray[np.float32]:
 
 
 def _section(done: Inspection, one: ImageInspection, place: int, scales: dict[str, ColourScale]) -> Section:
-    blocks: list[Block] = [*_seen(done, one), *_maps(done, one, scales)]
+    blocks: list[Block] = [*_seen(done, one, scales), *_maps(done, one, scales)]
     if one.trust is not None:
         blocks += _trust(one)
     blocks += [Heading("Stage by stage"), *_stages(one)]
     return Section(_anchor(place), one.answer.label, tuple(blocks), (Code(one.path),))
 
 
-def _seen(done: Inspection, one: ImageInspection) -> list[Block]:
+def _seen(done: Inspection, one: ImageInspection, scales: dict[str, ColourScale]) -> list[Block]:
     task = done.predictor.model.task
     crop = _crop(one)
     photo = MapPicture(one.photo, "The photograph; the network sees what is in the frame.", box=one.box)
     seen = MapPicture(crop, f"What enters the network: {_sides((crop.shape[1], crop.shape[0]))} pixels.")
     blocks: list[Block] = [MapPictures((photo, seen))]
-    if not task.wording.names_listed:
+    if one.caption is not None:
+        blocks += caption_blocks(one.caption, crop, scales["attention"], scales["occlusion"])
+    elif not task.wording.names_listed:
         return [*blocks, Text((f"{task.names[0]}: ", Strong(quantity(float(one.predictions[0])))), "large")]
     if one.masks is not None:
         blocks += mask_blocks(one.masks, crop, task.names)
     if one.boxes is not None:
         blocks += object_blocks(one.boxes, crop)
-    order = np.argsort(-one.logits, kind="stable")[:BARS].tolist()
+    order = [row for row in np.argsort(-one.logits, kind="stable")[:BARS].tolist() if np.isfinite(one.logits[row])]
     order += [one.labelled] if one.labelled is not None and one.labelled not in order else []
     rows = [
         ((Strong(task.names[row]), ", its folder's label") if row == one.labelled else task.names[row],
@@ -172,8 +182,9 @@ def _seen(done: Inspection, one: ImageInspection) -> list[Block]:
         for row in order
     ]  # fmt: skip
     means = ("Probability", "Logit") if one.masks is None else ("Mean probability", "Mean logit")
-    columns = (Column(task.wording.one.capitalize()), Column(""), *map(Column, means))
-    return [*blocks, Table(columns, rows, (task.wording.one, task.wording.many), task.wording.many)]
+    kinds = ("word", "words") if one.caption is not None else (task.wording.one, task.wording.many)
+    columns = (Column(kinds[0].capitalize()), Column(""), *map(Column, means))
+    return [*blocks, Table(columns, rows, kinds, kinds[1])]
 
 
 def _crop(one: ImageInspection) -> NDArray[np.uint8]:
@@ -222,7 +233,7 @@ def _pictures(done: Inspection, one: ImageInspection, scales: dict[str, ColourSc
     if one.gradient is not None:
         words = (Strong("Gradient (SmoothGrad)"), ": at which pixels would a small change move the output most?")
         found.append((f"gradient {explained}", MapPicture(crop, words, one.gradient, scales["gradient"])))
-    if one.occlusion is not None:
+    if one.occlusion is not None and one.caption is None:  # which has that of each word
         sides = _sides(one.occlusion.patch)
         words = (Strong("Occlusion"), f": how much output is lost when a patch of {sides} pixels is covered?")
         found.append((f"occlusion {explained}", MapPicture(crop, words, one.occlusion.pixels, scales["occlusion"])))
@@ -287,9 +298,11 @@ def map_pictures(done: Inspection, folder: Path) -> list[Path]:
     scales = _scales(done)
     written: list[Path] = []
     for place, one in enumerate(done.images, 1):
-        seen = [] if one.masks is None else mask_pictures(one.masks, _crop(one), done.predictor.classes)
-        seen += [] if one.boxes is None else object_pictures(one.boxes, _crop(one))
-        for name, picture in [*seen, *_pictures(done, one, scales)]:
+        own = [] if one.masks is None else mask_pictures(one.masks, _crop(one), done.predictor.classes)
+        own += [] if one.boxes is None else object_pictures(one.boxes, _crop(one))
+        if one.caption is not None:
+            own = caption_pictures(one.caption, _crop(one), scales["attention"], scales["occlusion"])
+        for name, picture in [*own, *_pictures(done, one, scales)]:
             slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"{place:02d}-{slug}.png"

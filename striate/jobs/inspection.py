@@ -14,6 +14,7 @@ from striate.inspect.sensitivity import Integrated
 from striate.inspect.stages import StageMaps
 from striate.inspect.trust import Deletion, Offset, Randomised
 from striate.jobs.inspect_boxes import ObjectMaps
+from striate.jobs.inspect_captions import CaptionMaps
 from striate.jobs.inspect_masks import MaskMaps
 from striate.pixels import Images
 from striate.tasks import Answer
@@ -35,7 +36,8 @@ class ImageInspection:
     labelled: the class that its folder is named after, if there is one. photo: the photograph, upright, uint8
     [H, W, 3], at most 480 pixels; box: what the network sees of it; crop: that, uint8 [h, w, c]. logits, predictions
     [outputs]: of a model of masks, which has `masks`, their means over its region; of one of boxes, which has `boxes`,
-    those of the explained box. asked: the outputs of the maps, one
+    those of the explained box; of one of captions, which has `caption`, those of the explained word. asked: the outputs
+    of the maps, one
     or two indices, the first is explained. classes: their class maps; gradient [H, W]: the strength of SmoothGrad;
     occlusion; integrated: integrated gradients; each None if it was not asked for, like `trust`, the checks of the
     first class map.
@@ -51,6 +53,7 @@ class ImageInspection:
     predictions: NDArray[np.float32]
     masks: MaskMaps | None
     boxes: ObjectMaps | None
+    caption: CaptionMaps | None
     asked: tuple[int, ...]
     classes: ClassMap | None
     gradient: NDArray[np.float32] | None

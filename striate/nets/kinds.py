@@ -144,10 +144,12 @@ class WordDecoder(nn.Module):
     """Maps of images -> the words of their captions, one after another. Word 0 begins a caption and ends it.
 
     `start` gives the state before the first word, tensors [N, ...]; `step` takes a word [N] and a state, and gives
-    logits of the next word [N, classes] and the next state. `limit` is the largest number of words.
+    logits of the next word [N, classes] and the next state. `limit` is the largest number of words. `attends`: each
+    step sees the places of the map by weights of their own, which `looks` gives.
     """
 
     limit: int
+    attends: bool = False
 
     def reduced(self, maps: Tensor) -> Tensor:
         """What it takes of maps [N, c, h, w], in the same form: all, unless a decoder takes less."""
@@ -160,6 +162,22 @@ class WordDecoder(nn.Module):
     def step(self, words: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Words [N] and a state -> logits of the next word [N, classes], and the next state."""
         raise NotImplementedError
+
+    def looks(self, state: tuple[Tensor, ...]) -> Tensor:
+        """The weights [N, h * w] of the map's places in the step from `state`; of decoders that attend."""
+        raise NotImplementedError
+
+    def attention(self, maps: Tensor, before: Tensor) -> Tensor:
+        """Where a decoder that attends looks for each word, after the words `before` [N, T]: weights [N, T, h, w].
+
+        The weights of a word sum to one.
+        """
+        state, looks = self.start(maps), list[Tensor]()
+        for place in range(before.shape[1]):
+            looks.append(self.looks(state))
+            _, state = self.step(before[:, place], state)
+        stacked = torch.stack(looks, 1)
+        return stacked.view(*stacked.shape[:2], *maps.shape[2:])
 
     def forward(self, maps: Tensor, before: Tensor | None = None) -> Tensor:
         """Maps [N, c, h, w] -> logits [N, T, classes], each after the words before.
@@ -182,17 +200,17 @@ class Captioner(Network):
     """A network that says in words what is in an image.
 
     forward: images [N, in_channels, H, W] -> logits [N, limit, classes] of each word of the caption, after the most
-    probable words before it. Word 0 ends a caption, word 1 stands for unknown ones. `features` are the last map of the
-    stages, `head` is a WordDecoder, and `beam` the width of the search in `caption`.
+    probable words before it, or after given ones. Word 0 ends a caption, word 1 stands for unknown ones. `features`
+    are the last map of the stages, `head` is a WordDecoder, and `beam` the width of the search in `caption`.
     """
 
     kind = "captioner"
     head: WordDecoder
     beam: int
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Images -> logits [N, limit, classes]."""
-        logits: Tensor = self.head(self.features(x))
+    def forward(self, x: Tensor, before: Tensor | None = None) -> Tensor:
+        """Images -> logits [N, T, classes]; before: as of WordDecoder."""
+        logits: Tensor = self.head(self.features(x), before)
         return logits
 
     def features(self, x: Tensor) -> Tensor:
@@ -211,9 +229,14 @@ class Captioner(Network):
 
         def known(words: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
             logits, state = self.head.step(words, state)
-            if logits.shape[1] > 1:
-                logits = logits.index_fill(1, torch.ones(1, dtype=torch.long, device=logits.device), -torch.inf)
-            return logits, state
+            return sayable(logits), state
 
         maps = self.features(x)
         return beam_candidates(known, self.head.start(maps), limit=self.head.limit, beam=self.beam)
+
+
+def sayable(logits: Tensor) -> Tensor:
+    """Logits [..., classes] of words without word 1, which stands for unknown ones and is never said."""
+    if logits.shape[-1] < 2:
+        return logits
+    return logits.index_fill(-1, torch.ones(1, dtype=torch.long, device=logits.device), -torch.inf)

@@ -46,6 +46,8 @@ class AttentionDecoder(WordDecoder):
     (h, c, the places [N, places, size], A times them).
     """
 
+    attends = True
+
     def __init__(self, channels: int, classes: int, *, units: int, embedding: int, dropout: float, limit: int) -> None:
         super().__init__()
         self.limit = limit
@@ -70,11 +72,16 @@ class AttentionDecoder(WordDecoder):
         mean = places.mean(1)
         return self.first_h(mean).tanh(), self.first_c(mean).tanh(), places, self.of_place(places)
 
+    def looks(self, state: tuple[Tensor, ...]) -> Tensor:
+        """The weights [N, places] of the places in the next step, which sum to one."""
+        h, _, _, known = state
+        share: Tensor = self.weight(torch.tanh(known + self.of_state(h).unsqueeze(1))).squeeze(2).softmax(1)
+        return share
+
     def step(self, words: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Logits after a word, from the word, the LSTM and what was attended to; and the state after it."""
         h, c, places, known = state
-        share = self.weight(torch.tanh(known + self.of_state(h).unsqueeze(1))).softmax(1)
-        seen = self.gate(h).sigmoid() * (share * places).sum(1)
+        seen = self.gate(h).sigmoid() * (self.looks(state).unsqueeze(2) * places).sum(1)
         word = self.dropout(self.words(words))
         h, c = self.cell(torch.cat([word, seen], 1), (h, c))
         said = torch.tanh(word + self.from_h(self.dropout(h)) + self.from_seen(seen))

@@ -103,9 +103,8 @@ class Predictors:
             crop, size = self._crop(predictor, content)
             with found.turn:
                 cropped = time.perf_counter()
-                (row,) = predictor.rows(crop[None])
+                row, captions = _ran(predictor, crop)
                 ran = time.perf_counter()
-                captions = _captions(predictor, crop)
             times = {"decode": 1000 * (cropped - start), "net": 1000 * (ran - cropped)}
             return _facts(predictor, predictor.prediction("the picture", row), _Look(crop, row, size, captions), times)
 
@@ -195,12 +194,15 @@ def _facts(predictor: ImagePredictor, found: Prediction, look: _Look, times: dic
     return told
 
 
-def _captions(predictor: ImagePredictor, crop: Images) -> list[tuple[str, float]]:
+def _ran(predictor: ImagePredictor, crop: Images) -> tuple[Row, list[tuple[str, float]]]:
+    """What the net gives for a crop; of a captioner also the captions in the beam, the first of which is its answer."""
     if not (predictor.task.searched and isinstance(predictor, Predictor)):
-        return []
+        (row,) = predictor.rows(crop[None])
+        return row, []
     from striate.inference.candidates import caption_candidates  # imports torch
 
-    return [(one.text or "(no words)", one.share) for one in caption_candidates(predictor, crop)[:BARS]]
+    found = caption_candidates(predictor, crop)
+    return (found[0].words, None), [(one.text or "(no words)", one.share) for one in found[:BARS]]
 
 
 def _boxes(predictor: ImagePredictor, look: _Look) -> dict[str, Any]:

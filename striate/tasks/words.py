@@ -18,6 +18,10 @@ MIN_COUNT = 2  # how often a word must be in the training captions
 Words = tuple[str, ...]
 Numbers = NDArray[np.int64]
 
+# Of a mirrored image a caption with one of these may be wrong.
+SIDED = frozenset(("left", "right", "leftmost", "rightmost", "lefthand", "righthand", "leftward", "rightward",
+                   "leftwards", "rightwards"))  # fmt: skip
+
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
 

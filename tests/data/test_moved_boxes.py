@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from striate.data.augment.augmentation import Augmentation
-from striate.data.augment.batch import augment
-from striate.data.augment.moved_boxes import augment_boxes, augment_points
+from striate.data.augment.batch import augment, mirrors
+from striate.data.augment.moved_boxes import augment_boxes, augment_points, mirror_pairs, swap_mirrored
 from striate.errors import RequestError
 from striate.tasks.detection_arrays import BOX, CLASS, collated
 
@@ -107,3 +107,22 @@ def test_a_key_point_stays_where_it_was_drawn(keys: dict[str, object]) -> None:
                 centre = (float(columns.float().mean()) + 0.5) / 60, (float(rows.float().mean()) + 0.5) / 48
                 assert (x, y) == pytest.approx(centre, abs=1.2 / 48)
     assert seen >= 4
+
+
+def test_a_mirrored_left_eye_is_the_right_eye() -> None:
+    names = ("nose", "left_eye", "right_eye", "upright", "LeftEar", "RightEar")
+    pairs = mirror_pairs(names)
+    assert pairs == [(1, 2), (4, 5)]
+    with pytest.raises(RequestError, match="'left_knee' needs one 'right_knee', of which there are 0"):
+        mirror_pairs(("left_knee", "left_hip", "right_hip"))
+    # Of a face that is seen from the front, each eye is on its own side of the nose, mirrored or not.
+    face = torch.tensor([[0.5, 0.5], [0.6, 0.4], [0.4, 0.4], [0.5, 0.9], [0.7, 0.5], [0.3, 0.5]]).repeat(8, 1, 1)
+    face[0, 1] = torch.nan  # not known
+    chosen, samples = Augmentation(flip=0.5), np.arange(8)
+    moved = augment_points(face, samples, chosen, seed=1, epoch=0, across=(64, 64), size=(64, 64))
+    which = mirrors(samples, chosen, seed=1, epoch=0)
+    found = swap_mirrored(moved, which, pairs)
+    assert 0 < which.sum() < 8 and ((moved[:, 4, 0] < 0.5).numpy() == which).all()
+    assert torch.allclose(found[1:], face[1:], atol=1e-6)
+    lost = 2 if which[0] else 1
+    assert found[0].isnan().any(1).nonzero().flatten().tolist() == [lost]

@@ -166,6 +166,19 @@ def test_a_stopped_training_goes_on(run: Run, shapes: Path, tmp_path: Path) -> N
     assert all((done.model.tensors[name] == value).all() for name, value in run.model.tensors.items())
 
 
+@pytest.mark.parametrize("word", ["left", pytest.param("grey", marks=pytest.mark.slow)])
+def test_an_image_is_not_mirrored_for_a_caption_that_tells_a_side(shapes: Path, tmp_path: Path, word: str) -> None:
+    rows = [f"{shapes / 'images' / f'{number:02}.png'},a disc on the {word},{'train' if number < 6 else 'val'}"
+            for number in range(8)]  # fmt: skip
+    (tmp_path / "captions.csv").write_text("\n".join(["file,caption,split", *rows]) + "\n", "utf-8")
+    plain, mirrored = (
+        train(tmp_path / "captions.csv", out=tmp_path / f"{flip}", recipe=recipe(train__epochs=1, augment__flip=flip))
+        for flip in (0.0, 1.0)
+    )
+    same = all((mirrored.model.tensors[name] == value).all() for name, value in plain.model.tensors.items())
+    assert same is (word == "left")
+
+
 @pytest.mark.slow
 def test_attention_learns_too(shapes: Path, tmp_path: Path) -> None:
     chosen = recipe(net__name="show_attend_tell_lite0", augment__flip=0.5)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from application_models import caption_model
 from PIL import Image
 
 from striate import RequestError, inspect_images
@@ -109,9 +108,3 @@ def test_the_network_is_inspected_on_images_with_masks(tmp_path: Path, monkeypat
     assert '<section id="surface"' in (tmp_path / "page.html").read_text("utf-8")
     with pytest.raises(RequestError, match="lesions: of a classifier alone, and enet_tiny is a segmenter"):
         inspect_net(tmp_path / "m.safetensors", data=tmp_path / "data", parts=["lesions"])
-
-
-def test_models_of_captions_are_refused_by_what_they_are(photo: Path, tmp_path: Path) -> None:
-    write(tmp_path / "m.safetensors", caption_model())
-    with pytest.raises(RequestError, match=r"segmenters and detectors are inspected, and .* of captioning"):
-        inspect_images(tmp_path / "m.safetensors", [photo])

@@ -18,6 +18,8 @@ from test_studio_browser import Page, browser  # noqa: F401
 import striate
 from striate.jobs.predict_boxes import predict_boxes
 from striate.model import write
+from striate.studio.predicting import Predictors
+from striate.web.limits import Limits
 
 MODELS = {"boxes": box_model, "masks": mask_model, "captions": caption_model}
 
@@ -64,6 +66,21 @@ def test_answers_have_what_a_page_draws(app: Running) -> None:
     assert len(captions["bars"]) == 2 and captions["answer"] == answer.label
     assert captions["bars"][0][0] == (answer.label or "(no words)") and captions["bars"][0][1] >= captions["bars"][1][1]
     assert sum(share for _, share in captions["bars"]) == pytest.approx(1)
+
+
+def test_captions_are_searched_once_for_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from striate.nets import kinds
+
+    write(tmp_path / "m.safetensors", caption_model())
+    Image.fromarray(photograph(0)).save(tmp_path / "a.png")
+    searches, search = [], kinds.beam_candidates
+    monkeypatch.setattr(kinds, "beam_candidates", lambda *given, **keys: searches.append(1) or search(*given, **keys))
+    predictors = Predictors(Limits())
+    first = predictors.predict(tmp_path / "m.safetensors", (tmp_path / "a.png").read_bytes())
+    searches.clear()  # the first picture opens the model, too
+    again = predictors.predict(tmp_path / "m.safetensors", (tmp_path / "a.png").read_bytes())
+    assert len(searches) == 1 and again["bars"] == first["bars"] and again["answer"] == first["answer"]
+    assert again["value"] is None or again["label"] == again["answer"]
 
 
 @pytest.mark.slow

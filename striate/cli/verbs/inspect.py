@@ -29,7 +29,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         dest="name",
         default="",
         metavar="NAME",
-        help="what to explain (default: the answer; of boxes: the best object, and NAME:2 is the second of NAME)",
+        help="what to explain (default: the answer; of boxes the best object, NAME:2 is the second of NAME; "
+        "of a caption a word of it)",
     )
     parser.add_argument(
         "--layer",
@@ -122,6 +123,10 @@ def _lines(done: Inspection, one: ImageInspection) -> list[str]:
         from striate.jobs.inspect_boxes import about_object
 
         lines.append(f"  explained is {about_object(one.boxes)}")
+    if one.caption is not None:
+        from striate.jobs.inspect_captions import about as about_word
+
+        lines.append(f"  explained is {printable(about_word(one.caption))}")
     if one.classes is not None:
         exact = "exact" if one.classes.exact else "not exact: the network is not linear above this layer"
         shape = "x".join(map(str, one.classes.values.shape[1:]))

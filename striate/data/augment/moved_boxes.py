@@ -3,6 +3,8 @@ pixels by."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +19,9 @@ from striate.tasks.detection_arrays import BOX, CLASS
 
 ELASTIC = "augment.elastic bends the images, and where the boxes of bent objects are is not known"
 LEAST_SEEN = 0.25  # the share of a box that must be left of it in the picture: less is no example of its class
+
+_SIDE = re.compile(r"(?<![A-Za-z])(?:left|right)(?![a-z])|(?:Left|Right)(?![a-z])")  # left_eye, leftEye, EyeLeft
+_OTHER = {"left": "right", "right": "left", "Left": "Right", "Right": "Left"}
 
 Floats = NDArray[np.float64]
 
@@ -75,7 +80,8 @@ def augment_points(
     """Key points float32 [B, points, 2], x and y as shares of the sides, moved as `augment` moves the images.
 
     Arguments and errors as of `augment_boxes`. A point that leaves the picture becomes NaN, and NaN, a point that is
-    not known, stays so. A mirrored left eye is still called the left eye: the order of the points is not changed.
+    not known, stays so. The order of the points is not changed; `swap_mirrored` makes a mirrored left eye the right
+    one.
     """
     _check(chosen)
     if _stays(chosen, across, size, fraction):
@@ -85,6 +91,37 @@ def augment_points(
     found = np.stack(_placed(given[..., 0], given[..., 1], x, y), axis=2) / np.array(size[::-1]) + 0.5
     found[((found < 0) | (found > 1)).any(axis=2)] = np.nan
     return torch.from_numpy(found).to(points)
+
+
+def mirror_pairs(names: Sequence[str]) -> list[tuple[int, int]]:
+    """The pairs of key points that change places in a mirrored image, by the words left and right in their names, as in
+    COCO's "left_eye" and "right_eye".
+
+    Raises RequestError for a name without one counterpart.
+    """
+    found = []
+    for place, name in enumerate(names):
+        side = _SIDE.search(name)
+        if side is None:
+            continue
+        counterpart = name[: side.start()] + _OTHER[side.group()] + name[side.end() :]
+        places = [at for at, one in enumerate(names) if one == counterpart]
+        if len(places) != 1:
+            raise RequestError(f"the key point {name!r} needs one {counterpart!r}, of which there are {len(places)}")
+        if place < places[0]:
+            found.append((place, places[0]))
+    return found
+
+
+def swap_mirrored(points: Tensor, mirrored: NDArray[np.bool_], pairs: Sequence[tuple[int, int]]) -> Tensor:
+    """Key points [B, points, ...] with those of each pair exchanged where an image is mirrored, [B].
+
+    mirrored: as `striate.data.augment.batch.mirrors` gives it for the same samples. pairs: as of `mirror_pairs`.
+    """
+    order = np.tile(np.arange(points.shape[1]), (len(points), 1))
+    for one, other in pairs:
+        order[mirrored, one], order[mirrored, other] = other, one
+    return points[torch.arange(len(points)).unsqueeze(1), torch.from_numpy(order)]
 
 
 def _check(chosen: Augmentation) -> None:

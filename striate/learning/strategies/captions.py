@@ -43,7 +43,7 @@ from striate.recipe import Recipe
 from striate.recipe.optimizers import AUTO
 from striate.tasks.captioning_evaluation import CaptioningEvaluation
 from striate.tasks.next_word import NextWord
-from striate.tasks.words import PAD, TOKENISER, encoded, vocabulary
+from striate.tasks.words import PAD, SIDED, TOKENISER, encoded, vocabulary
 from striate.training.cached_maps import CachedMaps
 from striate.training.examples import Examples
 from striate.transfer.unfreezing import Unfreezing, rates, trained_stages
@@ -177,7 +177,7 @@ class OnMaps:
         net, pixels = on_pretrained(trainer, self.backbone), trainer.data.pixels
         assert isinstance(net, Captioner)
         maps = self._cached(net, trainer)
-        return InitialState(net, pixels, frozen=_Lower(_TeacherForced(net, (), self._shape), maps))
+        return InitialState(net, pixels, frozen=_Lower(_TeacherForced(net, (), self._shape), maps, _sided(trainer)))
 
     def vectors(self, trainer: Trainer) -> NDArray[np.float32]:
         """The mean of each usable image's map: float32 [usable, c]."""
@@ -223,16 +223,25 @@ class Further:
         maps = all_maps(trainer, lower, self.progress)
         hook = Unfreezing(net, chosen.unfreeze, chosen.batch_norm)
         shares = rates(net, chosen.unfreeze, chosen.layer_decay)
-        frozen = _Lower(_TeacherForced(net, above, shape), maps)
+        frozen = _Lower(_TeacherForced(net, above, shape), maps, _sided(trainer))
         return InitialState(net, self.model.pixels, rates=shares, hooks=(hook,), fitted=True, frozen=frozen)
+
+
+def _sided(trainer: Trainer) -> Tensor:
+    """The numbers of the words that tell a side, int64."""
+    return torch.tensor([place for place, word in enumerate(trainer.task.names) if word in SIDED], dtype=torch.long)
 
 
 @dataclass(frozen=True, eq=False)
 class _Lower:
-    """The frozen stages of a network: see `striate.learning.trainer.Frozen`. upper: those above, on maps and words."""
+    """The frozen stages of a network: see `striate.learning.trainer.Frozen`. upper: those above, on maps and words.
+
+    sided: the numbers of words that tell a side, with captions of which no image is mirrored.
+    """
 
     upper: nn.Module
     maps: CachedMaps
+    sided: Tensor
 
     def examples(self, examples: Examples) -> Examples:
         """Pairs of an image and one of its captions. Images are not read: maps stand for them."""
@@ -248,7 +257,7 @@ class _Lower:
             targets=targets,
             among=None,
             sample_weights=None if weights is None else weights[image],
-            maps=_MapsAndWords(self.maps, examples.among[image], before),
+            maps=_MapsAndWords(self.maps, examples.among[image], before, torch.isin(targets, self.sided).any(1)),
         )
 
 
@@ -256,15 +265,19 @@ class _Lower:
 class _MapsAndWords:
     """Of each pair the image's maps and the words before each word: see `striate.training.cached_maps.Maps`.
 
-    places [P]: of the images among the maps. before: int64 [P, T].
+    places [P]: of the images among the maps. before: int64 [P, T]. sided: bool [P], captions that tell a side, whose
+    images are not mirrored.
     """
 
     maps: CachedMaps
     places: Tensor
     before: Tensor
+    sided: Tensor
 
     def of(self, places: Tensor, mirrored: Tensor | None = None) -> Tensor:
         """Float32 [B, D + T]."""
+        if mirrored is not None:
+            mirrored = mirrored & ~self.sided[places].to(mirrored.device)
         return torch.cat([self.maps.of(self.places[places], mirrored), self.before[places].float()], 1)
 
 
