@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from striate import RequestError, open_data
+from striate.layers.batch_statistics import batch_norms
 from striate.nets.build import create_classifier
 from striate.tuning.architecture.images import TrialImages, trial_images
 from striate.tuning.architecture.mobile_space import mobile_space
 from striate.tuning.architecture.objective import NOISY, Latency, Objective, measured_latency
-from striate.tuning.architecture.trial import Judge, Trial, trial_recipe
+from striate.tuning.architecture.trial import Judge, Trial, trained, trial_recipe
 
 SPACE = mobile_space(8, channels=8)
 
@@ -53,6 +54,18 @@ def test_a_trial_repeats_exactly_and_leaves_the_random_state(images: TrialImages
     assert dataclasses.replace(one, seconds=0.0) == dataclasses.replace(other, seconds=0.0)
     assert one.reward == pytest.approx(one.accuracy * (one.madds / 1e5) ** -0.07) and not one.failed
     assert Trial.from_dict(one.as_dict()) == one
+
+
+def test_batch_norms_of_a_trial_have_the_statistics_of_its_training_images(images: TrialImages) -> None:
+    training, validation = images.at(32)
+    net, _ = trained("efficientnet_tiny", {}, training, validation, trial_recipe(epochs=1, batch=16, seed=0))
+    inputs = (training.images - torch.tensor(training.mean)[:, None, None]) / torch.tensor(training.std)[:, None, None]
+    with torch.no_grad():
+        seen = net.get_submodule("stage1.conv")(inputs)
+    norm = batch_norms(net)[0]  # its running average forgets 1 % a step: of 3 steps it would have 3 %
+    assert norm.running_mean is not None and norm.running_var is not None
+    assert torch.allclose(norm.running_mean, seen.mean((0, 2, 3)), atol=1e-5)
+    assert torch.allclose(norm.running_var, seen.var((0, 2, 3)), rtol=1e-3)
 
 
 def test_a_training_that_fails_is_a_failed_trial(images: TrialImages) -> None:
