@@ -13,6 +13,8 @@ from striate.retrieval.embedding import Floats, centred, mean_of
 BACKENDS = ("numpy", "faiss")
 AT_ONCE = 64  # queries in one product: their similarities to 50,000 images take 13 MB
 FAISS_FROM = 4096  # vectors, below which faiss would have too few for its cells, and all are visited
+ROUNDING = 1e-6  # of a similarity, in float32
+MOST_EQUAL = 256  # that are compared exactly, the first in the index
 PROBED = 16  # cells of vectors that faiss visits for a query
 
 Places = NDArray[np.int64]
@@ -46,15 +48,16 @@ class Searcher:
             _, places = self._cells.search(asked, count)
             if (places >= 0).all():  # otherwise the visited cells hold too few
                 return self._ordered(asked, places)
-        places = np.empty((len(asked), count), np.int64)
+        found, places = np.empty((len(asked), count), np.float32), np.empty((len(asked), count), np.int64)
         for start in range(0, len(asked) if count else 0, AT_ONCE):
             some = asked[start : start + AT_ONCE]
             # One product with a vector is the fastest: it reads the index once, without a copy.
             products = (self.vectors @ some[0])[None] if len(some) == 1 else some @ self.vectors.T
             similar = (products - (some @ self.mean)[:, None]) / self._norms
-            for row, one in enumerate(similar):
-                places[start + row] = np.argpartition(one, len(one) - count)[len(one) - count :]
-        return self._ordered(asked, places)
+            for row, one in enumerate(similar, start):
+                distances, order = self._ordered(asked[row][None], _candidates(one, count)[None])
+                found[row], places[row] = distances[0, :count], order[0, :count]
+        return found, places
 
     def _ordered(self, asked: Floats, places: Places) -> tuple[Floats, Places]:
         """The distances of the found places, in order. From differences, so that equal vectors are at zero."""
@@ -63,6 +66,15 @@ class Searcher:
             found[row] = np.linalg.norm(centred(self.vectors[places[row]], self.mean) - query, axis=1)
         order = np.lexsort((places, found), axis=1)
         return np.take_along_axis(found, order, 1), np.take_along_axis(places, order, 1)
+
+
+def _candidates(similar: Floats, count: int) -> Places:
+    """The places of the `count` most similar, and of some more that are as similar as the last of them: which of these
+    comes first is known from their exact distances alone."""
+    least = np.partition(similar, len(similar) - count)[len(similar) - count]
+    surely = np.flatnonzero(similar > least + ROUNDING)
+    equal = np.flatnonzero(np.abs(similar - least) <= ROUNDING)
+    return np.concatenate([surely, equal[: max(MOST_EQUAL, count)]])
 
 
 def _faiss_cells(vectors: Floats) -> Any:

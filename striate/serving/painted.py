@@ -36,7 +36,7 @@ class Painted(Answers):
 
     engine_name, precision = "torch", "float32"
     answers_to = frozenset({"size", "keep_colours"})
-    most = 8  # that wait: each may take seconds
+    most = 4  # that wait: each may take five seconds, and a stop waits for them
 
     def __init__(self, net: FastNet) -> None:
         self._net = net

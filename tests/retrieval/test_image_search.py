@@ -85,6 +85,17 @@ def test_the_nearest_are_those_of_a_full_sort() -> None:
         assert places.shape == (150, few) and (distances <= 2).all()
 
 
+def test_of_equal_vectors_the_first_comes_first_however_many_are_asked_for() -> None:
+    rows = unit_vectors(np.random.default_rng(1).normal(size=(40, 8)).astype(np.float32))
+    searcher = Searcher(np.concatenate([rows, rows, rows]))
+    for top in (1, 2, 3, 4, 9):
+        for queries in (rows[:1], rows[:7]):  # alone, and beside others
+            places = searcher.nearest(queries, top)[1]
+            assert [row[:3] for row in places.tolist()] == [
+                [place, place + 40, place + 80][:top] for place in range(len(queries))
+            ]
+
+
 def test_embeddings_become_unit_vectors() -> None:
     found = unit_vectors(np.array([[4, 0, -9, 0], [0, 0, 0, 0]], np.float32))
     assert np.allclose(found, [[2 / 13**0.5, 0, -3 / 13**0.5, 0], [0, 0, 0, 0]])

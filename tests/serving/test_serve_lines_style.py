@@ -104,7 +104,7 @@ def test_what_they_do_not_take_is_refused_in_one_line(server: Running, files: Pa
     ):
         answer = server.predict(content, query)
         assert answer.status == status and why in answer.json["error"] and "\n" not in answer.json["error"], query
-    assert infer(server, "candy", *[files / "short.png"] * 9).status == 413  # more than wait at a time
+    assert infer(server, "candy", *[files / "short.png"] * 5).status == 413  # more than wait at a time
     other = tmp_path / "other.safetensors"
     write(other, line_model())
     damaged = tmp_path / "damaged.safetensors"
