@@ -70,7 +70,7 @@ def object_maps(outputs: NDArray[np.float32], task: Detection, wanted: int | Non
         own[0, FOUND_BOX] = outputs[row, PREDICTED].clip(0, 1)
     if place >= len(own):
         raise RequestError(
-            f"there is no object {place + 1} of {task.names[wanted or 0]!r}: it is found {len(own)} times"
+            f"there is no object {place + 1} of {task.names[wanted or 0]!r}: there are {len(own)}, of any score"
         )
     (chosen,) = found_objects(own[place : place + 1], (1, 1), task.names, 0.0)
     return ObjectMaps(objects, chosen, chosen in objects)
@@ -86,8 +86,10 @@ def about_object(maps: ObjectMaps) -> str:
 
 def object_pictures(maps: ObjectMaps, crop: Images) -> list[tuple[str, MapPicture]]:
     """The objects found, and the explained one, by their names."""
+    beside = "" if maps.found else ", and the one explained below"
+    about = (Strong("The objects found"), f" with their scores{beside}")
     return [
-        ("objects", MapPicture(maps.drawn(crop, alone=False), (Strong("The objects found"), " with their scores"))),
+        ("objects", MapPicture(maps.drawn(crop, alone=False), about)),
         ("explained", MapPicture(maps.drawn(crop, alone=True), (Strong("The object explained below"),))),
     ]
 

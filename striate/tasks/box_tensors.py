@@ -39,7 +39,7 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
 
 def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
     """Boxes [..., 4] relative to anchors [..., 4]: shifts of the centre in widths and heights, and logarithms of the
-    sizes.
+    sizes, which are at least a thousandth of the anchor's: a box without an extent has no logarithm.
 
     Source: Girshick et al. 2014, arXiv:1311.2524, appendix C.
     """
@@ -47,4 +47,4 @@ def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
 
     own, other = boxes[..., 2:] - boxes[..., :2], anchors[..., 2:] - anchors[..., :2]
     shift = (boxes[..., :2] + boxes[..., 2:] - anchors[..., :2] - anchors[..., 2:]) / (2 * other)
-    return torch.cat([shift, (own / other).log()], -1)
+    return torch.cat([shift, (own / other).clamp_min(1e-3).log()], -1)

@@ -62,6 +62,10 @@ def test_codes_are_inverted_and_known() -> None:
     assert codes.tolist()[0] == pytest.approx([1.5, 1.5, math.log(2), math.log(2)])
     boxes, places = drawn(50) + torch.tensor([0.0, 0, 1, 1]), drawn(50, seed=7) + torch.tensor([0.0, 0, 1, 1])
     assert decode_boxes(encode_boxes(boxes, places), places) == pytest.approx(boxes, abs=1e-4)
+    point = torch.tensor([[5.0, 5, 5, 5]], requires_grad=True)  # a box without an extent
+    codes = encode_boxes(point, torch.tensor([[0.0, 0, 10, 20]]))
+    (slope,) = torch.autograd.grad(codes.sum(), point)
+    assert torch.isfinite(codes).all() and torch.isfinite(slope).all()
     assert decode_boxes(torch.full((1, 4), 1e4), places[:1]).isfinite().all()
     assert clip_boxes(torch.tensor([[-5.0, -1, 50, 70]]), 40, 30).tolist() == [[0, 0, 30, 40]]
 
