@@ -68,7 +68,11 @@ def test_a_page_explains_the_best_object_and_others_by_number(
     assert done.images[0].boxes.explained.box * across == pytest.approx(ant[1].box, abs=1e-2)
     code, text, _ = cli("inspect", path, photo, "--class", "ant:2", "--method", "cam", "--out", page)
     assert code == 0 and "explained is ant: the logit of its box from " in text
-    for name, told in (("ant:0", "numbered from 1"), ("ant:101", "is found "), ("ape", "unknown class 'ape'")):
+    for name, told in (
+        ("ant:0", "numbered from 1"),
+        ("ant:101", "there are [0-9]+, of any score"),
+        ("ape", "unknown class 'ape'"),
+    ):
         with pytest.raises(RequestError, match=told):
             inspect_images(path, [photo], name=name)
 
