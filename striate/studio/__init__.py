@@ -4,8 +4,8 @@ What is where: `studio.Studio` is what every page gets: `data` (data sets, their
 `runs` (run folders), `jobs` (command lines in processes that outlive the server), `hub` (events), `logins`, `pages`
 (templates and static files), `predictors` (models that are tried), `applications` (indexes and networks of style in the
 folder). `held_out` has what a run was measured on, `looking` and `results` the jobs that explain and export, and what
-they left. `app` puts the pages together; `server` is the process; `describing` has runs and jobs as the facts that pages
-show and the API answers.
+they left. `app` puts the pages together; `server` is the process; `describing` has runs and jobs as the facts that
+pages show and the API answers.
 
 How a page is added:
 
