@@ -130,10 +130,10 @@ def test_what_they_answer_is_on_the_page(app: Running, browser: Any) -> None:  #
         page = mine.go("/try/zips")
         page.get_by_label("Read a line of digits").check()
         page.set_input_files("#file", str(home / "line.png"))
-        expect(page.locator("#boxes .mark").first).to_be_visible()
-        count = page.locator("#boxes .mark").count()
+        expect(page.locator("#boxes .at").first).to_be_visible()
+        count = page.locator("#boxes .at").count()
         assert page.locator("#answers meter").count() == count > 0
         page.get_by_label("Read a line of digits").uncheck()
-        expect(page.locator("#boxes .mark")).to_have_count(0)
+        expect(page.locator("#boxes .at")).to_have_count(0)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth") and mine.wrong == []
         mine.context.close()

@@ -64,7 +64,7 @@ function lines(found) {
   $("seen").parentElement.hidden = true;
   $("drawn").classList.add("finds"); // lines are small pictures
   $("boxes").replaceChildren(...found.characters.map((one) => {
-    const mark = element("div", { className: "mark" });
+    const mark = element("div", { className: "at" });
     mark.style.left = `${(100 * one.x) / found.size[0]}%`;
     return mark;
   }));
