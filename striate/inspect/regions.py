@@ -12,7 +12,7 @@ from striate.layers.boxes import box_iou
 from striate.tasks.detection_arrays import LOGITS, NOTHING, PREDICTED
 
 
-class _Summary(nn.Module):
+class Summary(nn.Module):
     """A network whose outputs are summarised as one row an image; its parts are its own, under their names."""
 
     def __init__(self, net: nn.Module) -> None:
@@ -24,7 +24,7 @@ class _Summary(nn.Module):
         self.train(net.training)
 
 
-class RegionMeans(_Summary):
+class RegionMeans(Summary):
     """A segmenter whose logits [N, classes, h, w] are averaged over a region: images -> [N, classes].
 
     What explains an output of a classifier explains a class of a segmenter on it. region: bool [h, w], as large as the
@@ -47,7 +47,7 @@ class RegionMeans(_Summary):
         return logits[:, :, self.region].mean(2)
 
 
-class ObjectLogits(_Summary):
+class ObjectLogits(Summary):
     """A detector's logits of an object: images -> [N, classes], each of the row whose box overlaps `box` most.
 
     box: x1, y1, x2, y2 as shares of the image's sides. What explains an output of a classifier explains the class of a

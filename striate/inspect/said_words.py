@@ -5,22 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from striate.inspect.regions import Summary
 from striate.nets.kinds import Captioner
 
 
-class _GivenWords(nn.Module):
-    """A captioner that is given the words before each. Its parts are its own, under their names."""
+class _GivenWords(Summary):
+    """A captioner that is given the words before each."""
 
     before: Tensor
 
     def __init__(self, net: nn.Module, before: Tensor) -> None:
-        super().__init__()
-        self._whole = (net,)  # in a tuple, so that it is no child: its own children are, and have their names
-        for name, child in net.named_children():
-            self.add_module(name, child)
+        super().__init__(net)
         self.register_buffer("before", before, persistent=False)
-        self.stages: tuple[str, ...] = tuple(net.stages)  # type: ignore[arg-type]
-        self.train(net.training)
 
     def logits(self, x: Tensor) -> Tensor:
         """Images [N, C, H, W] -> logits [N, T, classes], each after the words before."""

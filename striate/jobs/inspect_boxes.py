@@ -14,10 +14,9 @@ from striate.sections import Block, Heading, MapPicture, MapPictures, Strong, Te
 from striate.sections.wording import percent
 from striate.tasks.box_pictures import Drawn, draw_boxes
 from striate.tasks.detection import Detection
-from striate.tasks.detection_arrays import FOUND_BOX, FOUND_CLASS, LOGITS, PREDICTED, QUALITY, SCORE
+from striate.tasks.detection_arrays import FOUND_BOX, FOUND_CLASS, PREDICTED, SCORE, class_scores
 from striate.tasks.detection_evaluation import SHOWN_SCORE
 from striate.tasks.found_objects import FoundObject, found_objects
-from striate.tasks.values import sigmoid
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +61,7 @@ def object_maps(outputs: NDArray[np.float32], task: Detection, wanted: int | Non
     objects = found_objects(rows, (1, 1), task.names, SHOWN_SCORE)
     own = rows[(rows[:, FOUND_CLASS] >= 0) if wanted is None else rows[:, FOUND_CLASS] == wanted]
     if place == 0 and not len(own):  # none above the least score of a detection: the best row
-        scores = np.sqrt(sigmoid(outputs[:, LOGITS:]) * sigmoid(outputs[:, QUALITY, None]))
+        scores = class_scores(outputs)
         some = scores if wanted is None else scores[:, wanted : wanted + 1]
         row, column = np.unravel_index(int(some.argmax()), some.shape)
         own = np.zeros((1, 6), np.float32)

@@ -117,11 +117,8 @@ class Predictors:
                     found.thing = asking.opening()
             answers, start = found.thing, time.perf_counter()
             answers.require(asked)
-            with self._decoders, at_most(min(self._pixels, answers.pixels or self._pixels)):
-                try:
-                    image, size = answers.opened(content, asked)
-                except UnreadableImage as error:
-                    raise Refused(413 if error.kind == "bomb" else 422, f"{error.kind}: {error}") from None
+            with self._decoding(min(self._pixels, answers.pixels or self._pixels)):
+                image, size = answers.opened(content, asked)
             with found.turn:
                 opened = time.perf_counter()
                 (row,) = answers.rows([image])
@@ -158,10 +155,16 @@ class Predictors:
     def _crop(self, predictor: ImagePredictor, content: bytes) -> tuple[Images, tuple[int, int]]:
         """What the net sees of an image, and the width and height of the image, upright."""
         view = predictor.view
-        with self._decoders, at_most(self._pixels):
+        with self._decoding(self._pixels):
+            found = decode(content, at_least=view.at_least)
+            return view.apply(found.image), found.upright_size
+
+    @contextlib.contextmanager
+    def _decoding(self, pixels: int) -> Iterator[None]:
+        """In its turn, of at most so many pixels. Raises Refused for an image that cannot be read."""
+        with self._decoders, at_most(pixels):
             try:
-                found = decode(content, at_least=view.at_least)
-                return view.apply(found.image), found.upright_size
+                yield
             except UnreadableImage as error:
                 raise Refused(413 if error.kind == "bomb" else 422, f"{error.kind}: {error}") from None
 

@@ -60,10 +60,17 @@ def collated(targets: Iterable[Target]) -> Array:
     return table
 
 
+def class_scores(rows: Array) -> Array:
+    """The scores [rows, classes] of a detector's outputs [rows, 9 + classes] for one image: the root of the probability
+    of the class times the quality, as in FCOS's code."""
+    scores: Array = np.sqrt(sigmoid(rows[:, LOGITS:]) * sigmoid(rows[:, QUALITY, None]))
+    return scores
+
+
 def detections(outputs: Array) -> Array:
     """A detector's outputs [N, rows, 9 + classes] -> float32 [N, MOST, 6], the best first.
 
-    The score is the root of the probability of the class times the quality, as in FCOS's code. NaN stays NaN.
+    The scores are `class_scores`. NaN stays NaN.
     """
     table = np.zeros((len(outputs), MOST, 6), np.float32)
     table[..., FOUND_CLASS] = -1
@@ -71,7 +78,7 @@ def detections(outputs: Array) -> Array:
         if not np.isfinite(one).all():
             image[:] = np.nan
             continue
-        scores = np.sqrt(sigmoid(one[:, LOGITS:]) * sigmoid(one[:, QUALITY, None]))
+        scores = class_scores(one)
         places, classes = np.nonzero(scores > LEAST_SCORE)
         values = scores[places, classes]
         best = np.argsort(-values, kind="stable")[:CANDIDATES]
