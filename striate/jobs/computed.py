@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import json
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,29 @@ def kept_result(path: Path, lock: Path, compute: Callable[[], Result]) -> Result
 
 
 def name_of(study: Study, arm: Arm, seed: int, depends: tuple[object, ...]) -> str:
-    """The file's name. It changes with the study's file, and with whatever else the result depends on."""
-    source = sys.modules[study.compute.__module__].__file__ if study.compute is not None else None
-    text = sha256_of(read_file(Path(source), TABLE)) if source else ""
-    key = sha256_of(repr((study.name, arm.label, seed, depends, text)).encode())[:12]
+    """The file's name. It changes with the study's source, and with whatever else the result depends on."""
+    source = _sources(study.compute.__module__) if study.compute is not None else ""
+    key = sha256_of(repr((study.name, arm.label, seed, depends, source)).encode())[:12]
     return f"{study.name}-{seed}-{key}.json"
+
+
+def _sources(module: str) -> str:
+    """A hash of a module's file and of those in `striate.studies` that it imports, within its functions too.
+
+    Not of `study.py`, which only says what a study is: what one holds is in the name anyhow.
+    """
+    seen: dict[str, str] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        found = importlib.util.find_spec(name)
+        if name in seen or found is None or found.origin is None:
+            continue
+        text = read_file(Path(found.origin), TABLE)
+        seen[name] = sha256_of(text)
+        imported = [node.module for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
+        waiting += [one for one in imported if one and one.startswith("striate.studies.") and one != Study.__module__]
+    return sha256_of(repr(sorted(seen.items())).encode())
 
 
 def _numbers(facts: dict[str, Any]) -> dict[str, float]:

@@ -136,6 +136,8 @@ class _Work:
         data = self.data or chosen.data
         self.progress.stage(f"study {study.name}")
         self.progress.say(f"{study.name}: {len(study.arms)} arms, {chosen.seeds} seeds; expected: {chosen.time}")
+        if study.compares_times:
+            self.progress.say(f"{study.name} compares times: leave the machine to it")
         started = time.monotonic()
         opened = functools.cache(lambda name: some_of(name, chosen.images))  # once, for all seeds and arms
         # Seed by seed, so that a study that is stopped has all arms on the first.
@@ -153,7 +155,7 @@ class _Work:
                     # The process that is at them looks again at what this one has made, so one gives the verdict.
                     raise RunInUseError(f"{len(left)} results are made by other processes now: call again")
         results = {arm.label: [made[seed, arm.label] for seed in range(chosen.seeds)] for arm in study.arms}
-        found = Outcome(study, self.scale, data, results, time.monotonic() - started)
+        found = Outcome(study, self.scale, self.data or study.data_at(self.scale), results, time.monotonic() - started)
         write_text(self.out / f"{study.name}.json", json_text(found.as_dict(), indent=1))
         write_text(self.out / f"{study.name}.html", render(study_report(found, self.command([study.name]))))
         return found

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from striate.studies.study import Result
+from striate.studies.study import LATENCY, Result
 
-PARAMETERS, MADDS, LATENCY = "parameters, M", "multiply-adds, M", "latency of one image, ms"
+PARAMETERS, MADDS = "parameters, M", "multiply-adds, M"
 SIZE = (224, 224)
 
 

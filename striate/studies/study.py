@@ -17,6 +17,8 @@ SCALES: tuple[ScaleName, ...] = ("quick", "cpu", "paper")
 # The measures of a training; errors are in percent.
 TEST_ERROR, TRAINING_ERROR, LOSS, SECONDS = "test error", "training error", "training loss", "training seconds"
 PARAMETERS, MADDS = "parameters, thousands", "multiply-adds of an image, M"  # counted
+LATENCY = "latency of one image, ms"
+_TIMES = (SECONDS, LATENCY)
 _EVERYWHERE = {"train.precision": "float32", "train.compile": "no"}  # at "quick" all machines compute the same
 
 
@@ -163,6 +165,16 @@ class Study:
         for scale in self.scales.values():
             if set(scale.changes) - set(labels):
                 raise ValueError(f"{self.name}: changes of no arm")
+
+    @property
+    def compares_times(self) -> bool:
+        """Whether a claim is about time, which whatever else the machine does disturbs."""
+        return any(claim.measure in _TIMES for claim in self.claims)
+
+    def data_at(self, scale: str) -> str:
+        """The data sets of a scale, by name; "" for none."""
+        own = [str(self.settings(arm, scale, 0).get("data.path", "")) for arm in self.arms]
+        return ", ".join(dict.fromkeys(name for name in (self.at(scale).data, *own) if name))
 
     def at(self, scale: str) -> Scale:
         """The study at one scale. Raises RequestError for one that it does not have."""

@@ -46,7 +46,7 @@ def study_report(found: Outcome, command: str) -> Report:
     )
     claims = (Text(study.question, "large"), *(Text(line) for line in _said(found)))
     sections = (_claims(found), _published(found), _measured(found), *_curves(found), _protocol(found, command))
-    steps = (Step("claims", "The claims and their intervals", "The rule of each was fixed before the first run."),)
+    steps = (Step("claims", "The claims and their intervals", "The rule of each is in the study's file."),)
     headline = Headline("Verdict", _capital(found.verdict), claims)
     return Report(study.title, study.source, headline, steps, facts, sections)
 
@@ -133,12 +133,15 @@ def _curves(found: Outcome) -> tuple[Section, ...]:
                 names.append((arm.label, tone))
         if lines:
             axes = Axis(curve.over, log=curve.log), Axis("", curve.form)
-            blocks.append(Lines(curve.title, tuple(lines), *axes, key=tuple(names)))
+            title = curve.title if len(drawn) <= len(TONES) else f"{curve.title}, of the first {len(TONES)} arms"
+            blocks.append(Lines(title, tuple(lines), *axes, key=tuple(names)))
     return (Section("curves", "Curves", (Grid(tuple(blocks)),), "Of the first seed."),) if blocks else ()
 
 
 def _protocol(found: Outcome, command: str) -> Section:
-    blocks = (Text(found.scale.deviation), Preformatted("To repeat", command))
+    quiet = "It compares times: what else the machine does disturbs them." if found.study.compares_times else ""
+    said = " ".join(filter(None, (found.scale.deviation, quiet)))
+    blocks = (Text(said), Preformatted("To repeat", command))
     return Section("protocol", "How the protocol differs", blocks, f"Rows of the lectures: {found.study.rows}")
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import subprocess
+import sys
+import tomllib
 
 import pytest
 import torch
@@ -11,7 +15,7 @@ from named_tests import ROOT, rendered_by
 from striate.nets.build import create_classifier
 from striate.nets.catalog import entry
 from striate.recipe import Recipe
-from striate.studies import catalog
+from striate.studies import catalog, published
 
 
 def recipes() -> list[Recipe]:
@@ -57,3 +61,63 @@ def test_the_verdicts_of_the_documentation_are_those_of_the_records() -> None:
         facts = json.loads(path.read_text("utf-8"))
         study = catalog.study(facts["study"])
         assert [claim["claim"] for claim in facts["claims"]] == [claim.text for claim in study.claims]
+
+
+def test_what_a_study_file_chooses_by_scale_it_chooses_for_all() -> None:
+    tables = 0
+    for name in catalog.names():
+        study = catalog.study(name)
+        module = sys.modules[f"{published.__name__}.{name.replace('-', '_')}"]
+        for key, value in vars(module).items():
+            if isinstance(value, dict) and value.keys() & set(study.scales):
+                tables += 1
+                assert value.keys() == study.scales.keys(), f"{name}: {key}"
+    assert tables > 5
+
+
+def test_schedules_of_studies_end_with_their_trainings() -> None:
+    stepped = [recipe for recipe in recipes() if recipe.schedule.name == "step"]
+    assert len(stepped) > 20
+    for recipe in stepped:
+        chosen = tomllib.loads(recipe.toml())
+        steps, epochs = chosen["schedule"]["milestones"], chosen["train"]["epochs"]
+        # That of one epoch, in `very-deep`, ends before the first of them.
+        assert steps == sorted(set(steps)) and (steps[-1] < epochs or epochs == 1), recipe.toml()
+
+
+@pytest.mark.slow
+def test_no_claim_was_changed_after_its_first_record() -> None:
+    """The commit before the one that first recorded a study has its claims as they are now."""
+    if git("rev-parse", "--is-shallow-repository").strip() != "false":
+        pytest.skip("the history is not here")
+    records = "benchmarks/records/studies"
+    log = git("log", "--reverse", "--diff-filter=A", "--format=commit %H", "--name-only", "--", records)
+    first: dict[str, str] = {}
+    commit = ""
+    for line in filter(None, log.splitlines()):
+        if line.startswith("commit "):
+            commit = line.removeprefix("commit ")
+        else:
+            first.setdefault(line, commit)
+    assert len(first) > 50
+    for record, commit in first.items():
+        if (ROOT / record).exists():
+            study = json.loads((ROOT / record).read_text("utf-8"))["study"]
+            file = f"striate/studies/published/{study.replace('-', '_')}.py"
+            assert claims_of(git("show", f"{commit}^:{file}")) == claims_of((ROOT / file).read_text("utf-8")), record
+
+
+def git(*words: str) -> str:
+    """What Git answers; "" without it."""
+    try:
+        return subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def claims_of(text: str) -> list[str]:
+    """The calls of Claim in a file of Python, however they are laid out."""
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    found = [ast.dump(node) for node in calls if isinstance(node.func, ast.Name) and node.func.id == "Claim"]
+    assert found
+    return found

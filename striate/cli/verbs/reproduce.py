@@ -55,9 +55,17 @@ def run(chosen: argparse.Namespace) -> Answer:
 
 def _listed(study: Study) -> str:
     times = "; ".join(f"{name}: {scale.time}" for name, scale in study.scales.items())
-    return f"{study.name}\n  {study.question}\n  {times}{'; needs --weights' if study.needs else ''}"
+    wants = ["needs --weights"] if study.needs else []
+    wants += ["compares times: on a machine that does nothing else"] if study.compares_times else []
+    return f"{study.name}\n  {study.question}\n  {'; '.join([times, *wants])}"
 
 
 def _facts(study: Study) -> dict[str, Any]:
     times = {name: scale.time for name, scale in study.scales.items()}
-    return {"name": study.name, "question": study.question, "time": times, "needs": study.needs}
+    return {
+        "name": study.name,
+        "question": study.question,
+        "time": times,
+        "needs": study.needs,
+        "compares_times": study.compares_times,
+    }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from striate.studies.costs import LATENCY, MADDS, PARAMETERS, costs_of
-from striate.studies.study import Arm, Claim, Context, Published, Result, Scale, Study
+from striate.studies.costs import MADDS, PARAMETERS, costs_of
+from striate.studies.study import LATENCY, Arm, Claim, Context, Published, Result, Scale, Study
 
 NETS = {
     "ResNet-50": "resnet50",

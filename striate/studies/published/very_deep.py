@@ -58,7 +58,7 @@ STUDY = Study(
             "cifar10",
             {**PAPER, **RECOMPUTED, "train.batch": 64, "train.epochs": 200, "schedule.milestones": [80, 120]},
             3,
-            "On one device.",
+            "CIFAR-10 alone (CIFAR-100 by --data cifar100), on one device.",
             "2 weeks on a GPU",
             changes={FIRST: {"train.epochs": 1}},
         ),
