@@ -273,6 +273,7 @@ NEED_MORE = {  # what studies need that the packages do not hold
     "layer-responses": "cifar10_lossless_5k.npz",
     "residual-depth": "cifar10_lossless_5k.npz",
     "boosting": "cifar10_lossless_5k.npz",
+    "path-lengths": "cifar10_lossless_5k.npz",
     "small-squeezenet": "imagenet_samples",
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,26 @@ import striate
 from striate.anatomy.summary import madds, parameters
 from striate.data.opening import open_source
 from striate.errors import RequestError
+from striate.inspect.smoothness import Trial
 from striate.jobs.import_weights import import_weights
+from striate.jobs.reproduce import some_of
 from striate.model import Model
 from striate.nets.build import create_classifier
 from striate.studies import catalog
-from striate.studies.published import boosting, compound_scaling, factorised, inception_forms, small_squeezenet, text
+from striate.studies.published import (
+    boosting,
+    compound_scaling,
+    factorised,
+    inception_forms,
+    norm_initialisation,
+    norm_smoothness,
+    path_lengths,
+    small_squeezenet,
+    text,
+)
 from striate.studies.published import zero_or_identity as zero
 from striate.studies.study import PARAMETERS, TEST_ERROR, Arm, Context
+from striate.studies.tensors import tensors
 
 
 def counts(net_text: str) -> tuple[int, int]:
@@ -126,16 +141,22 @@ def test_zero_is_learnt_faster_than_the_identity(monkeypatch: pytest.MonkeyPatch
     assert left["zero, 2 layers"] < left["identity, 2 layers"] < 200
 
 
-def test_each_block_corrects_the_sum_of_those_before(test_data: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def with_weights(test_data: Path, tmp_path: Path) -> Context:
+    """What an arm may use at quick, on the first seed, with CIFAR-10 and published weights."""
+
     def published(file: str, net: str, source: str) -> Model:
         return import_weights(
             test_data / "weights" / file, net=net, source=source, out=tmp_path / "m.safetensors"
         ).model
 
-    context = quick(str(test_data / "cifar10_lossless_5k.npz"), published)
+    return quick(str(test_data / "cifar10_lossless_5k.npz"), published)
+
+
+def test_each_block_corrects_the_sum_of_those_before(with_weights: Context) -> None:
     arms = {arm.label: arm for arm in boosting.STUDY.arms}
     one, whole = (
-        boosting.compute(arms[f"residual, {kept} of 9 blocks"], context).numbers[TEST_ERROR] for kept in (1, 9)
+        boosting.compute(arms[f"residual, {kept} of 9 blocks"], with_weights).numbers[TEST_ERROR] for kept in (1, 9)
     )
     assert one > 30 > whole
 
@@ -158,3 +179,49 @@ def test_squeezenet_fits_into_half_a_megabyte(test_data: Path, tmp_path: Path) -
     assert errors[small_squeezenet.CODED] == errors[small_squeezenet.FLOATS]  # nothing is lost
     assert sizes[small_squeezenet.VALUES_16] < sizes[small_squeezenet.VALUES_64] < 0.5
     assert sizes[small_squeezenet.VALUES_64] < sizes[small_squeezenet.CODED] < 0.6
+
+
+def test_short_paths_and_long_ones_are_all_paths(with_weights: Context) -> None:
+    arm = Arm(path_lengths.FEW)
+    few, again = (path_lengths.compute(arm, with_weights) for _ in range(2))
+    other = path_lengths.compute(arm, dataclasses.replace(with_weights, seed=1))
+    assert few == again != other and few.numbers[path_lengths.NORM] > 0
+    assert few.numbers[path_lengths.SHARE] == pytest.approx(100 * math.comb(27, 3) / 2**27)
+    assert [row["blocks"] for row in few.curve] == [3]
+    shorter, longer = (path_lengths.PATHS[label] for label in (path_lengths.SHORT, path_lengths.LONG))
+    assert [*shorter, *longer] == list(range(path_lengths.BLOCKS + 1))
+
+
+def test_the_loss_along_the_gradient_is_measured_with_and_without_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(norm_smoothness.STEPS, "quick", 4)
+    monkeypatch.setattr(norm_smoothness, "PLACES", 2)
+    found = [norm_smoothness.compute(arm, quick("digits")) for arm in norm_smoothness.STUDY.arms]
+    again = norm_smoothness.compute(norm_smoothness.STUDY.arms[0], quick("digits"))
+    assert found[0] == again != found[1]
+    for one in found:
+        assert [row["step"] for row in one.curve] == [2, 4] and min(one.numbers.values()) > 0
+
+
+def test_weights_are_scaled_before_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(norm_initialisation.STEPS, "quick", 1)
+    seen: list[float] = []
+
+    def trial(make: Callable[[], torch.nn.Module], train: Any, held_out: Any, **how: Any) -> Trial:
+        assert train[0].shape[1:] == held_out[0].shape[1:] == (3, 8, 8)
+        seen.append(how["scale"])
+        return Trial(0.25, math.nan if how["scale"] > 1 else 1.0)
+
+    monkeypatch.setattr("striate.inspect.smoothness.trial", trial)
+    errors = [norm_initialisation.compute(arm, quick("digits")).numbers for arm in norm_initialisation.STUDY.arms[:3]]
+    assert seen == [1 / 3, 1.0, 3.0]
+    assert [one[TEST_ERROR] for one in errors] == [75.0, 75.0, 90.0]  # where the loss is not finite: chance
+
+
+def test_tensors_of_the_training_part_are_normalised_and_drawn_by_a_seed() -> None:
+    data = tensors(some_of("digits", (200, 200)), 8, 0)
+    assert data.train[0].shape[1:] == (3, 8, 8) and data.classes == 10
+    assert len(data.train[1]) > 2 * len(data.held_out[1]) > 50
+    torch.testing.assert_close(data.train[0].mean((0, 2, 3)), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(data.train[0].std((0, 2, 3)), torch.ones(3), atol=1e-2, rtol=0)
+    first, second, other = (next(data.batches(16, seed))[1].tolist() for seed in (0, 0, 1))
+    assert first == second != other
