@@ -45,29 +45,37 @@ def main() -> None:
     options.add_argument("work", type=Path, help="folder of the trainings and pages")
     options.add_argument("studies", nargs="*", metavar="STUDY", help="default: all")
     options.add_argument("--scale", choices=("quick", "cpu"), default="quick")
+    options.add_argument("--data", metavar="FOLDER", help="of the test data, in place of the studies' own")
     chosen = options.parse_intermixed_args()  # studies may follow an option
     work, held = chosen.work.resolve(), DATA.resolve()
     os.chdir(held)  # where the set that only some arms of a study name is a folder of its name
     for name in chosen.studies or catalog.names():
         study = catalog.study(name)
-        wanted = study.at(chosen.scale).data
-        data = held / SETS[wanted] if wanted in SETS else None
+        own = study.data_at(chosen.scale)
+        path = chosen.data or SETS.get(study.at(chosen.scale).data)
         try:
             done = striate.reproduce(
-                [name], scale=chosen.scale, out=work, data=data, weights=held / "weights", progress=Lines()
+                [name],
+                scale=chosen.scale,
+                out=work,
+                data=held / path if path else None,
+                weights=held / "weights",
+                progress=Lines(),
             )
         except RequestError as error:
             print(f"{name}: not run: {error}", flush=True)
             continue
         for outcome in done.outcomes:
-            record(outcome.as_dict() | {"data": study.data_at(chosen.scale) or "none"})
+            other = f"{chosen.data} in place of {own}. " if chosen.data else ""
+            said = {"data": chosen.data or own or "none", "deviation": f"{other}{outcome.scale.deviation}"}
+            record(outcome.as_dict() | said, chosen.data)
         print("\n".join(done.lines()), flush=True)
 
 
-def record(result: dict[str, object]) -> None:
-    """Write a result with what it was measured on."""
+def record(result: dict[str, object], data: str | None) -> None:
+    """Write a result with what it was measured on. data: in place of the study's own."""
     name, scale = str(result["study"]), result["scale"]
-    needs = " --weights FOLDER" if catalog.study(name).needs else ""
+    needs = f"{f' --data {data}' if data else ''}{' --weights FOLDER' if catalog.study(name).needs else ''}"
     facts = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": machine(),
@@ -78,7 +86,8 @@ def record(result: dict[str, object]) -> None:
         **result,
     }
     FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / f"{name}-{scale}.json").write_text(json.dumps(facts, indent=1) + "\n")
+    on = f"-{data.replace('/', '-')}" if data else ""
+    (FOLDER / f"{name}-{scale}{on}.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
 if __name__ == "__main__":

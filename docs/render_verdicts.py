@@ -18,7 +18,8 @@ INTRODUCTION = """# Verdicts of the studies
 What `striate reproduce` found so far, generated from `benchmarks/records/studies` by `python docs/render_verdicts.py`.
 The rule of each claim is in the study's file and was written before its first run, with one exception;
 [how studies work](studies.md) has it. At the scale `quick` most experiments are too small to decide; `cpu` is what two
-cores do in an hour. Of CIFAR-10 the runs here had 4,000 training and 1,000 test images.
+cores do in an hour. Of CIFAR-10 the runs here had 4,000 training and 1,000 test images. `paper` needs a GPU, which the
+machine of these runs did not have; where `cpu` was not run, there was no time for it.
 """
 
 
@@ -34,12 +35,12 @@ def records() -> dict[str, list[dict[str, Any]]]:
 def rendered() -> str:
     """The page."""
     known = records()
-    lines = [INTRODUCTION, "| study | question | scale | seeds | verdict |", "|---|---|---|---|---|"]
+    lines = [INTRODUCTION, "| study | question | scale | data | seeds | verdict |", "|---|---|---|---|---|---|"]
     for name in catalog.names():
         question = catalog.study(name).question
         lines += [
-            f"| [{name}](#{name}) | {question} | {one['scale']} | {one['seeds']} | {one['verdict']} |"
-            for one in known.get(name, [{"scale": "not run yet", "seeds": "", "verdict": ""}])
+            f"| [{name}](#{name}) | {question} | {one['scale']} | {one['data']} | {one['seeds']} | {one['verdict']} |"
+            for one in known.get(name, [{"scale": "not run yet", "data": "", "seeds": "", "verdict": ""}])
         ]
     for name in catalog.names():
         lines += ["", *section(name, known.get(name, []))]
@@ -56,7 +57,8 @@ def section(name: str, found: list[dict[str, Any]]) -> list[str]:
         [(row.what, row.value, *([row.lecture] if garbled else [])) for row in study.published],
     )
     for one in found:
-        ran = f"`{command(study, one['scale'])}`, {one['data']}, {one['n']} seeds, {one['date']}."
+        other = f" --data {one['data']}" if " --data " in one["command"] else ""
+        ran = f"`{command(study, one['scale'])}{other}`, {one['data']}, {one['n']} seeds, {one['date']}."
         lines += ["", f"{ran} {one['deviation']}", ""]
         lines += table(
             ("claim", "measure", "difference", "95 % interval", "verdict"),

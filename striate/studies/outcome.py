@@ -29,6 +29,14 @@ class Outcome:
         """What was run."""
         return self.study.at(self.name)
 
+    @property
+    def deviation(self) -> str:
+        """How the protocol differs from the published one, with the data if they are not the study's own."""
+        own = self.study.data_at(self.name)
+        if self.data == own:
+            return self.scale.deviation
+        return f"{self.data} in place of {own or 'no data'}. {self.scale.deviation}"
+
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """Each claim held against the results."""
@@ -52,7 +60,7 @@ class Outcome:
             "scale": self.name,
             "data": self.data,
             "seeds": self.scale.seeds,
-            "deviation": self.scale.deviation,
+            "deviation": self.deviation,
             "verdict": self.verdict,
             "claims": [one.as_dict() for one in self.findings],
             "arms": [

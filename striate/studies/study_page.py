@@ -140,7 +140,7 @@ def _curves(found: Outcome) -> tuple[Section, ...]:
 
 def _protocol(found: Outcome, command: str) -> Section:
     quiet = "It compares times: what else the machine does disturbs them." if found.study.compares_times else ""
-    said = " ".join(filter(None, (found.scale.deviation, quiet)))
+    said = " ".join(filter(None, (found.deviation, quiet)))
     blocks = (Text(said), Preformatted("To repeat", command))
     return Section("protocol", "How the protocol differs", blocks, f"Rows of the lectures: {found.study.rows}")
 

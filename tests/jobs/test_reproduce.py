@@ -202,6 +202,7 @@ def test_the_command_on_a_page_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_pa
     striate.reproduce(["optimizers"], out=tmp_path, data="my digits; rm.npz", weights="/a b")
     page = html.unescape((tmp_path / "optimizers.html").read_text())
     assert "striate reproduce optimizers --scale quick --data 'my digits; rm.npz' --weights '/a b'" in page
+    assert "my digits; rm.npz in place of no data. None." in page
     earlier = (tmp_path / "optimizers.json").read_text().replace('"study": "optimizers"', '"study": "lesions"')
     (tmp_path / "lesions.json").write_text(earlier)
     striate.reproduce(["optimizers"], out=tmp_path)

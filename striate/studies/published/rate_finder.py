@@ -41,8 +41,7 @@ STUDY = Study(
             "mnist-5k",
             {**BASE, "train.epochs": 3},
             3,
-            "LeNet-5 on 2,000 images, a constant rate, 3 epochs; the rate found lies where "
-            "the averaged loss falls.",
+            "LeNet-5 on 2,000 images, a constant rate, 3 epochs; the rate found lies where the averaged loss falls.",
             "1 minute on two cores",
             images=(2000, 2000),
         ),
@@ -50,8 +49,7 @@ STUDY = Study(
             "mnist",
             {**BASE, "train.epochs": 5},
             5,
-            "LeNet-5 on 10,000 images, a constant rate, 5 epochs; the rate found lies where "
-            "the averaged loss falls.",
+            "LeNet-5 on 10,000 images, a constant rate, 5 epochs; the rate found lies where the averaged loss falls.",
             "15 minutes on two cores",
             images=(10_000, 5000),
         ),
