@@ -7,7 +7,7 @@ import itertools
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from striate.sections import Code, Strong, Words, wording
+from striate.sections import Code, Link, Strong, Words, wording
 from striate.sections.wording import LONGEST_NAME, clipped
 
 LONGEST_LIST = 500
@@ -28,13 +28,15 @@ def text(value: str, lines: bool = False, longest: int = LONGEST_NAME) -> str:
 
 
 def words(value: Words) -> str:
-    """Words as HTML, with their emphasis."""
+    """Words as HTML, with their emphasis and links."""
     if isinstance(value, str):
         return text(value, longest=LONGEST_SENTENCE)
     return "".join(_piece(one) for one in value)
 
 
-def _piece(piece: str | Strong | Code) -> str:
+def _piece(piece: str | Strong | Code | Link) -> str:
+    if isinstance(piece, Link):
+        return f'<a href="{text(piece.page)}">{text(piece.text)}</a>'
     if isinstance(piece, Strong):
         return f"<b>{text(piece.text)}</b>"
     return f"<code>{text(piece.text)}</code>" if isinstance(piece, Code) else text(piece, longest=LONGEST_SENTENCE)

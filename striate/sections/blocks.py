@@ -17,6 +17,7 @@ from striate.sections.wording import Format
 
 RESERVED = ("result", "facts")  # anchors that every report has
 _ANCHOR = re.compile(r"[a-z]+(-[a-z]+)*")
+_PAGE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\.html")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,19 @@ class Code:
     text: str
 
 
-Words = str | tuple[str | Strong | Code, ...]
+@dataclass(frozen=True)
+class Link:
+    """Text that leads to another page in the same folder. Raises ValueError for what is not the name of one."""
+
+    text: str
+    page: str
+
+    def __post_init__(self) -> None:
+        if not _PAGE.fullmatch(self.page):
+            raise ValueError(f"a link leads to a page beside this one, such as 'lesions.html', not to {self.page!r}")
+
+
+Words = str | tuple[str | Strong | Code | Link, ...]
 
 
 def spoken(words: Words) -> str:

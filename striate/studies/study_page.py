@@ -18,6 +18,7 @@ from striate.sections import (
     Intervals,
     Line,
     Lines,
+    Link,
     Preformatted,
     Report,
     Section,
@@ -156,7 +157,13 @@ def _capital(text: str) -> str:
 def index_report(found: Sequence[Mapping[str, Any]], not_run: Mapping[str, str]) -> Report:
     """The page that lists the studies of a folder with their verdicts: see `Outcome.as_dict`. not_run: reasons."""
     rows = [
-        (one["study"], one.get("question", one["title"]), one["scale"], counted(one["seeds"], "seed"), one["verdict"])
+        (
+            (Link(one["study"], f"{one['study']}.html"),),
+            one.get("question", one["title"]),
+            one["scale"],
+            counted(one["seeds"], "seed"),
+            one["verdict"],
+        )
         for one in found
     ]
     columns = (Column("study"), Column("question", prose=True), Column("scale"), Column("seeds"),
@@ -167,7 +174,7 @@ def index_report(found: Sequence[Mapping[str, Any]], not_run: Mapping[str, str])
             (Column("study"), Column("why", prose=True)), list(not_run.items()), ("study", "studies"), shown=60
         )
         sections.append(Section("left", "Not run", (left,)))
-    steps = (Step("studies", "Each study's own page", "It lies beside this one, as NAME.html."),)
+    steps = (Step("studies", "Each study's own page", "Its name leads to it."),)
     facts = (Fact("studies", str(len(found))), Fact("not run", str(len(not_run))))
     verdicts = [one["verdict"] for one in found]
     others = [f"{verdicts.count(one)} {one}" for one in dict.fromkeys(verdicts) if one != REPRODUCED]

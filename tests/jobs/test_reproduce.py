@@ -207,7 +207,7 @@ def test_the_command_on_a_page_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_pa
     (tmp_path / "lesions.json").write_text(earlier)
     striate.reproduce(["optimizers"], out=tmp_path)
     index = (tmp_path / "index.html").read_text()  # of all that is in the folder
-    assert "lesions" in index and "optimizers" in index and index.count("Is b larger?") == 2
+    assert '<a href="lesions.html">lesions</a>' in index and "optimizers" in index and index.count("Is b larger?") == 2
 
 
 def test_a_scale_that_a_study_has_not_is_told(

@@ -38,6 +38,7 @@ from striate.sections import (
     Intervals,
     Line,
     Lines,
+    Link,
     Listing,
     Neighbours,
     Picture,
@@ -59,7 +60,7 @@ SMALL = picture(12, 9)
 
 def every_block(name: str) -> tuple[Block, ...]:
     """A block of each kind, with `name` wherever a name may stand."""
-    words = (name, Strong(name), Code(name))
+    words = (name, Strong(name), Code(name), Link(name, "other-page.html"))
     one = Picture(SMALL, words, name)
     line = Line([1, 2, 3], [0.5, 0.2, 0.1])
     shares = np.array([0.2, 0.9])
@@ -116,7 +117,10 @@ def test_hostile_names_are_shown_and_never_obeyed(name: str, shown: str) -> None
 def test_links_lead_somewhere_and_nothing_is_loaded() -> None:
     page = render(report_of(Section("all", "All", every_block("ants")), steps=(Step("all", "Look", "why"),)))
     parsed = inspect(page)
-    assert {"#all", "#pair-0-1", "#pair2-0-1"} == set(parsed.values("href"))
+    assert {"#all", "#pair-0-1", "#pair2-0-1", "other-page.html"} == set(parsed.values("href"))
+    for elsewhere in ("https://a.org/x.html", "../x.html", "x.html#a", "javascript:x", "x"):
+        with pytest.raises(ValueError, match="leads to a page beside this one"):
+            Link("elsewhere", elsewhere)
     assert not re.search(r"url\(|@import|https?://", page)
 
 
