@@ -33,11 +33,12 @@ from striate.recipe import Recipe
 from striate.report.page import render
 from striate.storage import alone, json_text, sha256_of, write_text
 from striate.studies import catalog
-from striate.studies.outcome import Outcome
+from striate.studies.outcome import Outcome, page_of
 from striate.studies.study import (
     LOSS,
     MADDS,
     PARAMETERS,
+    SCALES,
     SECONDS,
     TEST_ERROR,
     TRAINING_ERROR,
@@ -65,7 +66,7 @@ class Reproduction:
         """As text."""
         found = []
         for one in self.outcomes:
-            found.append(f"{one.study.name}: {one.verdict} ({one.name}; {self.folder / one.study.name}.html)")
+            found.append(f"{one.study.name}: {one.verdict} ({one.name}; {self.folder / one.page})")
             found += [
                 f"  {each.verdict:24}  {each.claim.text}: {each.claim.measure} {each.value:+.3g} "
                 f"(95 %: {each.low:+.3g} to {each.high:+.3g})"
@@ -156,8 +157,9 @@ class _Work:
                     raise RunInUseError(f"{len(left)} results are made by other processes now: call again")
         results = {arm.label: [made[seed, arm.label] for seed in range(chosen.seeds)] for arm in study.arms}
         found = Outcome(study, self.scale, self.data or study.data_at(self.scale), results, time.monotonic() - started)
-        write_text(self.out / f"{study.name}.json", json_text(found.as_dict(), indent=1))
-        write_text(self.out / f"{study.name}.html", render(study_report(found, self.command([study.name]))))
+        page = self.out / found.page
+        write_text(page.with_suffix(".json"), json_text(found.as_dict(), indent=1))
+        write_text(page, render(study_report(found, self.command([study.name]))))
         return found
 
     def command(self, names: Sequence[str], *more: str) -> str:
@@ -262,8 +264,8 @@ def _counts(folder: Path) -> dict[str, float]:
 
 
 def _in_folder(out: Path) -> list[dict[str, Any]]:
-    """What the studies of a folder found, of this call and of earlier ones, in order of their names."""
-    files = [out / f"{name}.json" for name in catalog.names()]
+    """What the studies of a folder found, of this call and of earlier ones, by name and scale."""
+    files = [(out / page_of(name, scale)).with_suffix(".json") for name in catalog.names() for scale in SCALES]
     return [json.loads(read_file(file, TABLE)) for file in files if file.is_file()]
 
 

@@ -14,6 +14,11 @@ from striate.tasks.metrics import mean_interval
 from striate.tasks.values import or_none
 
 
+def page_of(study: str, scale: str) -> str:
+    """The file of a study's page."""
+    return f"{study}-{scale}.html"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A study at one scale. data: what it ran on. results: by the label of an arm, by seed."""
@@ -28,6 +33,11 @@ class Outcome:
     def scale(self) -> Scale:
         """What was run."""
         return self.study.at(self.name)
+
+    @property
+    def page(self) -> str:
+        """The file of its page."""
+        return page_of(self.study.name, self.name)
 
     @property
     def deviation(self) -> str:

@@ -28,7 +28,7 @@ from striate.sections import (
 )
 from striate.sections.charts import Tone
 from striate.sections.wording import DASH, counted, quantity, seconds
-from striate.studies.outcome import Outcome
+from striate.studies.outcome import Outcome, page_of
 from striate.studies.study import TEST_ERROR, TRAINING_ERROR
 from striate.studies.verdicts import REPRODUCED
 from striate.tasks.metrics import mean_interval
@@ -158,7 +158,7 @@ def index_report(found: Sequence[Mapping[str, Any]], not_run: Mapping[str, str])
     """The page that lists the studies of a folder with their verdicts: see `Outcome.as_dict`. not_run: reasons."""
     rows = [
         (
-            (Link(one["study"], f"{one['study']}.html"),),
+            (Link(one["study"], page_of(one["study"], one["scale"])),),
             one.get("question", one["title"]),
             one["scale"],
             counted(one["seeds"], "seed"),

@@ -71,9 +71,9 @@ def test_a_study_is_run_once_and_shown(small: None, tmp_path: Path) -> None:
     assert outcome.values("slow", MADDS)[0] > 0
     runs = sorted((tmp_path / "runs").iterdir())
     assert len(runs) == 4
-    facts = json.loads((tmp_path / "optimizers.json").read_text())
+    facts = json.loads((tmp_path / "optimizers-quick.json").read_text())
     assert facts["verdict"] == outcome.verdict and facts["published"][0]["lecture"] == "2 %"
-    page = (tmp_path / "optimizers.html").read_text()
+    page = (tmp_path / "optimizers-quick.html").read_text()
     assert "Does a rate of 0.1 learn more" in page and "striate reproduce optimizers --scale quick" in page
     assert "measured here" in page and "the lecture says" in page and "(fast)" in page
     assert outcome.verdict in (tmp_path / "index.html").read_text()
@@ -200,14 +200,18 @@ def test_results_of_changed_helpers_are_made_again(monkeypatch: pytest.MonkeyPat
 def test_the_command_on_a_page_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     in_place(monkeypatch, lambda arm, context: Result({LOSS: float(context.seed)}))
     striate.reproduce(["optimizers"], out=tmp_path, data="my digits; rm.npz", weights="/a b")
-    page = html.unescape((tmp_path / "optimizers.html").read_text())
+    page = html.unescape((tmp_path / "optimizers-quick.html").read_text())
     assert "striate reproduce optimizers --scale quick --data 'my digits; rm.npz' --weights '/a b'" in page
     assert "my digits; rm.npz in place of no data. None." in page
-    earlier = (tmp_path / "optimizers.json").read_text().replace('"study": "optimizers"', '"study": "lesions"')
-    (tmp_path / "lesions.json").write_text(earlier)
+    earlier = (tmp_path / "optimizers-quick.json").read_text().replace('"study": "optimizers"', '"study": "lesions"')
+    (tmp_path / "lesions-quick.json").write_text(earlier)
     striate.reproduce(["optimizers"], out=tmp_path)
     index = (tmp_path / "index.html").read_text()  # of all that is in the folder
-    assert '<a href="lesions.html">lesions</a>' in index and "optimizers" in index and index.count("Is b larger?") == 2
+    assert (
+        '<a href="lesions-quick.html">lesions</a>' in index
+        and "optimizers" in index
+        and index.count("Is b larger?") == 2
+    )
 
 
 def test_a_scale_that_a_study_has_not_is_told(
@@ -244,7 +248,7 @@ def test_a_comparison_of_times_says_that_it_wants_the_machine(
 
     in_place(monkeypatch, lambda arm, context: Result({measure: float(context.seed)}), measure)
     striate.reproduce(["optimizers"], out=tmp_path, progress=Saying())
-    page = (tmp_path / "optimizers.html").read_text()
+    page = (tmp_path / "optimizers-quick.html").read_text()
     assert any("compares times" in line for line in said) == ("compares times" in page) == (measure == SECONDS)
 
 
@@ -264,7 +268,7 @@ def assert_whole(outcome: Outcome, folder: Path) -> None:
         measured = [values for measure in study.measures if (values := outcome.values(arm.label, measure))]
         assert len(measured) == len(study.measures) or arm.label in WITHOUT_A_NUMBER.get(study.name, ()), arm
         assert measured and all(len(values) == seeds and np.isfinite(values).all() for values in measured), arm
-    page = html.unescape((folder / f"{study.name}.html").read_text())
+    page = html.unescape((folder / outcome.page).read_text())
     assert all(text in page for text in (outcome.verdict.capitalize(), *(arm.label for arm in study.arms)))
     assert all(row.value in page for row in study.published) and f"striate reproduce {study.name} --scale" in page
 

@@ -108,7 +108,7 @@ def test_masks_of_dropout_are_averaged(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert distance[dropout_average.SCALED] == 0 < distance[dropout_average.MEAN] < distance[dropout_average.ONE]
     curve = outcome.results[dropout_average.MEAN][0].curve
     assert [row["masks"] for row in curve] == [1, 2, 3, 5, 6] and len(list((tmp_path / "runs").iterdir())) == 1
-    assert "Test error by masks averaged" in (tmp_path / "dropout-average.html").read_text()
+    assert "Test error by masks averaged" in (tmp_path / "dropout-average-quick.html").read_text()
 
 
 @pytest.mark.slow

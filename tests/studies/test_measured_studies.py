@@ -73,7 +73,7 @@ def test_a_text_is_learnt_by_both_and_compressed(tmp_path: Path, monkeypatch: py
                        for measure in (text.BITS, PARAMETERS))  # fmt: skip
     assert min(bits[text.HYPER]) > 1 and max(bits[text.LSTM]) < 5 and max(bits[text.LZMA]) < 1
     assert weights[text.LSTM][0] == pytest.approx(weights[text.HYPER][0], rel=0.05) and not weights[text.BZ2]
-    assert "bits per character" in (tmp_path / "out" / "text.html").read_text("utf-8")
+    assert "bits per character" in (tmp_path / "out" / "text-quick.html").read_text("utf-8")
     assert len(text.text_of(text.TOPICS)) > 300_000
     file.write_bytes(b"stripes\xff")
     with pytest.raises(RequestError, match="is not a text in UTF-8: invalid start byte at byte 7"):
