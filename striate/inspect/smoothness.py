@@ -52,14 +52,23 @@ class Drift(NamedTuple):
 
     @property
     def moved(self) -> float:
-        """How far the mean moves in a step, in standard deviations: the mean over steps and channels."""
-        steps = np.abs(np.diff(self.means, axis=0)) / np.maximum(self.deviations[:-1], 1e-12)
-        return float(steps.mean())
+        """How far the mean moves in a step, in standard deviations: the mean over steps and channels.
+
+        Of the deviations before and after the step the larger one counts, so that a channel that awakes, after a ReLU
+        that let nothing through, has moved by a few of them and not by any number.
+        """
+        wide = np.maximum(self.deviations[:-1], self.deviations[1:])
+        return float((np.abs(np.diff(self.means, axis=0)) / np.where(wide > 0, wide, 1.0)).mean())
 
     @property
     def changed(self) -> float:
-        """By what factor the standard deviation changes in a step, as the mean absolute logarithm."""
-        return float(np.mean([np.abs(np.log(b / a)) for a, b in pairwise(np.maximum(self.deviations, 1e-12))]))
+        """By what factor the standard deviation changes in a step, as the mean absolute logarithm.
+
+        Of channels that vary before and after the step; 0 where none does.
+        """
+        logs = [np.abs(np.log(b[a * b > 0] / a[a * b > 0])) for a, b in pairwise(self.deviations)]
+        found = np.concatenate(logs)
+        return float(found.mean()) if found.size else 0.0
 
 
 def drift(net: nn.Module, layer: str, images: Tensor, batches: Iterable[Batch], *, lr: float) -> Drift:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from striate.errors import RequestError
 from striate.inspect.gradients import cures, global_head, gradient_norms
-from striate.inspect.smoothness import batch_noise, drift, loss_along_gradient, trial
+from striate.inspect.smoothness import Drift, batch_noise, drift, loss_along_gradient, trial
 from striate.inspect.surface import filter_normalised, loss_surface
 from striate.nets.build import create
 
@@ -97,6 +97,14 @@ def test_drift_is_that_of_the_steps() -> None:
     still = drift(net, "9", X, [(X, Y)] * 2, lr=0.0)
     assert still.moved == still.changed == 0
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_a_channel_that_awakes_has_not_moved_without_bounds() -> None:
+    means, deviations = np.array([[0.0, 1.0], [3.0, 2.0], [3.0, 2.0]]), np.array([[0.0, 1.0], [1.5, 2.0], [1.5, 2.0]])
+    found = Drift(means, deviations)
+    assert found.moved == pytest.approx((3 / 1.5 + 1 / 2) / 4) and found.changed == pytest.approx(np.log(2) / 3)
+    dead = Drift(np.zeros((3, 2)), np.zeros((3, 2)))
+    assert dead.moved == dead.changed == 0
 
 
 def test_the_batchs_noise_is_batch_norms_and_falls_with_its_size() -> None:
