@@ -46,6 +46,7 @@ def main() -> None:
     options.add_argument("studies", nargs="*", metavar="STUDY", help="default: all")
     options.add_argument("--scale", choices=("quick", "cpu"), default="quick")
     options.add_argument("--data", metavar="FOLDER", help="of the test data, in place of the studies' own")
+    options.add_argument("--note", default="", help="recorded with the results, such as what else the machine did")
     chosen = options.parse_intermixed_args()  # studies may follow an option
     work, held = chosen.work.resolve(), DATA.resolve()
     os.chdir(held)  # where the set that only some arms of a study name is a folder of its name
@@ -68,7 +69,7 @@ def main() -> None:
         for outcome in done.outcomes:
             other = f"{chosen.data} in place of {own}. " if chosen.data else ""
             said = {"data": chosen.data or own or "none", "deviation": f"{other}{outcome.scale.deviation}"}
-            record(outcome.as_dict() | said, chosen.data)
+            record(outcome.as_dict() | said | ({"note": chosen.note} if chosen.note else {}), chosen.data)
         print("\n".join(done.lines()), flush=True)
 
 

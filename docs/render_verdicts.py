@@ -59,7 +59,7 @@ def section(name: str, found: list[dict[str, Any]]) -> list[str]:
     for one in found:
         other = f" --data {one['data']}" if " --data " in one["command"] else ""
         ran = f"`{command(study, one['scale'])}{other}`, {one['data']}, {one['n']} seeds, {one['date']}."
-        lines += ["", f"{ran} {one['deviation']}", ""]
+        lines += ["", " ".join(filter(None, (ran, one["deviation"], one.get("note", "")))), ""]
         lines += table(
             ("claim", "measure", "difference", "95 % interval", "verdict"),
             [
