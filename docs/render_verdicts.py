@@ -9,7 +9,8 @@ from typing import Any
 
 from striate.sections.wording import DASH
 from striate.studies import catalog
-from striate.studies.study import Study
+from striate.studies.study import SCALES, Study
+from striate.studies.verdicts import OPPOSITE, REPRODUCED, UNDECIDED
 
 DOCS = Path(__file__).parent
 RECORDS = DOCS.parent / "benchmarks" / "records" / "studies"
@@ -35,7 +36,13 @@ def records() -> dict[str, list[dict[str, Any]]]:
 def rendered() -> str:
     """The page."""
     known = records()
-    lines = [INTRODUCTION, "| study | question | scale | data | seeds | verdict |", "|---|---|---|---|---|---|"]
+    lines = [
+        INTRODUCTION,
+        *counts(known),
+        "",
+        "| study | question | scale | data | seeds | verdict |",
+        "|---|---|---|---|---|---|",
+    ]
     for name in catalog.names():
         question = catalog.study(name).question
         lines += [
@@ -45,6 +52,20 @@ def rendered() -> str:
     for name in catalog.names():
         lines += ["", *section(name, known.get(name, []))]
     return "\n".join(lines) + "\n"
+
+
+def counts(known: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """How many studies came to which verdict, by scale."""
+    lines = [
+        "| scale | studies | reproduced in direction | not reproduced | undecided at this scale |",
+        "|---|---|---|---|---|",
+    ]
+    own = [one for found in known.values() for one in found if " --data " not in one["command"]]
+    for scale in SCALES:
+        if verdicts := [one["verdict"] for one in own if one["scale"] == scale]:
+            numbers = (verdicts.count(verdict) for verdict in (REPRODUCED, OPPOSITE, UNDECIDED))
+            lines.append(f"| {scale} | {len(verdicts)} | {' | '.join(map(str, numbers))} |")
+    return lines
 
 
 def section(name: str, found: list[dict[str, Any]]) -> list[str]:
