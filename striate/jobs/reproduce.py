@@ -132,8 +132,7 @@ class _Work:
     def outcome(self, study: Study) -> Outcome:
         """Run a study, and write its page and its result."""
         chosen = study.at(self.scale)
-        if study.needs and not self.weights:
-            raise RequestError(f"the study {study.name!r} needs --weights, a folder with {study.needs}")
+        self._check(study)
         data = self.data or chosen.data
         self.progress.stage(f"study {study.name}")
         self.progress.say(f"{study.name}: {len(study.arms)} arms, {chosen.seeds} seeds; expected: {chosen.time}")
@@ -161,6 +160,15 @@ class _Work:
         write_text(page.with_suffix(".json"), json_text(found.as_dict(), indent=1))
         write_text(page, render(study_report(found, self.command([study.name]))))
         return found
+
+    def _check(self, study: Study) -> None:
+        """Raises RequestError for weights that the study lacks, and for data that it would not look at."""
+        if study.needs and not self.weights:
+            raise RequestError(f"the study {study.name!r} needs --weights, a folder with {study.needs}")
+        if self.data and not study.at(self.scale).data:
+            own = study.data_at(self.scale)
+            why = f"its arms have sets of their own, {own}" if own else "it uses no data"
+            raise RequestError(f"the study {study.name!r} takes no --data: {why}")
 
     def command(self, names: Sequence[str], *more: str) -> str:
         """What does this again, quoted for a shell."""

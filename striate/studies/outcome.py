@@ -45,7 +45,7 @@ class Outcome:
         own = self.study.data_at(self.name)
         if self.data == own:
             return self.scale.deviation
-        return f"{self.data} in place of {own or 'no data'}. {self.scale.deviation}"
+        return f"{self.data} in place of {own}. {self.scale.deviation}"
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:

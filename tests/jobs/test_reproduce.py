@@ -116,7 +116,7 @@ def in_place(monkeypatch: pytest.MonkeyPatch, compute: Compute, measure: str = L
     """A study of two arms that are computed, in place of the catalogue."""
     study = Study(
         "optimizers", "Computed", "Is b larger?", "nobody", "I1", (), (Arm("a"), Arm("b")),
-        (Claim("b is larger", measure, "b", "a"),), {"quick": Scale("", {}, 3, "None.", "seconds")}, (measure,),
+        (Claim("b is larger", measure, "b", "a"),), {"quick": Scale("faces", {}, 3, "None.", "seconds")}, (measure,),
         compute,
     )  # fmt: skip
     monkeypatch.setattr(catalog, "study", lambda name: study)
@@ -202,7 +202,7 @@ def test_the_command_on_a_page_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_pa
     striate.reproduce(["optimizers"], out=tmp_path, data="my digits; rm.npz", weights="/a b")
     page = html.unescape((tmp_path / "optimizers-quick.html").read_text())
     assert "striate reproduce optimizers --scale quick --data 'my digits; rm.npz' --weights '/a b'" in page
-    assert "my digits; rm.npz in place of no data. None." in page
+    assert "my digits; rm.npz in place of faces. None." in page
     earlier = (tmp_path / "optimizers-quick.json").read_text().replace('"study": "optimizers"', '"study": "lesions"')
     (tmp_path / "lesions-quick.json").write_text(earlier)
     striate.reproduce(["optimizers"], out=tmp_path)
@@ -232,6 +232,12 @@ def test_what_cannot_be_run_is_told(tmp_path: Path, cli: Callable[..., tuple[int
     assert code == 2 and "did you mean 'degradation'" in err
     code, _, err = cli("reproduce", "lesions", "--out", str(tmp_path))
     assert code == 2 and "needs --weights" in err and "akamaster" in err
+    for name, why in (
+        ("depth-by-year", "it uses no data"),
+        ("transfer", "its arms have sets of their own, faces, digits"),
+    ):
+        code, _, err = cli("reproduce", name, "--data", "mnist-5k", "--out", str(tmp_path))
+        assert code == 2 and f"takes no --data: {why}" in err
     with pytest.raises(RequestError, match="--data goes with one study"):
         striate.reproduce(["degradation", "lesions"], data="digits", out=tmp_path)
 
