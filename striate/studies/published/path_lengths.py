@@ -6,12 +6,13 @@ from striate.studies.study import Arm, Claim, Context, Curve, Published, Result,
 
 FILE = ("resnet56-4bfd9763.th", "resnet56", "akamaster")
 BLOCKS = 27
+# By the blocks that they pass through.
 PATHS: dict[str, tuple[int, ...]] = {
-    "paths through 3 blocks": (3,),
-    "paths through 9 blocks": (9,),
-    "paths through 13 blocks": (13,),
-    "paths through 0 to 13 blocks": tuple(range(14)),
-    "paths through 14 to 27 blocks": tuple(range(14, BLOCKS + 1)),
+    "3 blocks": (3,),
+    "9 blocks": (9,),
+    "13 blocks": (13,),
+    "0 to 13 blocks": tuple(range(14)),
+    "14 to 27 blocks": tuple(range(14, BLOCKS + 1)),
 }
 FEW, SOME, MEAN, SHORT, LONG = PATHS
 NORM, TOTAL, SHARE = "gradient of a path", "gradient times the share of the paths, summed", "paths, %"
