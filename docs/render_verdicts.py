@@ -17,10 +17,10 @@ RECORDS = DOCS.parent / "benchmarks" / "records" / "studies"
 INTRODUCTION = """# Verdicts of the studies
 
 What `striate reproduce` found so far, generated from `benchmarks/records/studies` by `python docs/render_verdicts.py`.
-The rule of each claim is in the study's file and was written before its first run, with one exception;
-[how studies work](studies.md) has it. At the scale `quick` most experiments are too small to decide; `cpu` is what two
-cores do in an hour. Of CIFAR-10 the runs here had 4,000 training and 1,000 test images. `paper` needs a GPU, which the
-machine of these runs did not have; where `cpu` was not run, there was no time for it.
+The rule of each claim is in the study's file and was written before its first run; [how studies work](studies.md) has
+the exceptions. At the scale `quick` most experiments are too small to decide; `cpu` is what two cores do in an hour. Of
+CIFAR-10 the runs here had 4,000 training and 1,000 test images, where a protocol says 5,000 and 2,000. `paper` needs a
+GPU, which the machine of these runs did not have; where `cpu` was not run, there was no time for it.
 """
 
 
@@ -80,7 +80,8 @@ def section(name: str, found: list[dict[str, Any]]) -> list[str]:
     for one in found:
         other = f" --data {one['data']}" if " --data " in one["command"] else ""
         ran = f"`{command(study, one['scale'])}{other}`, {one['data']}, {one['n']} seeds, {one['date']}."
-        lines += ["", " ".join(filter(None, (ran, one["deviation"], one.get("note", "")))), ""]
+        images = f"Images trained and scored on: {one['images']}." if one.get("images") else ""
+        lines += ["", " ".join(filter(None, (ran, one["deviation"], images, one.get("note", "")))), ""]
         lines += table(
             ("claim", "measure", "difference", "95 % interval", "verdict"),
             [

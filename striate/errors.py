@@ -25,6 +25,10 @@ class WorkError(StriateError, RuntimeError):
     exit_code = 1
 
 
+class Diverged(WorkError):  # noqa: N818  (a result, where trainings are compared)
+    """A training came to no result: a value is not finite, or no learning rate made the loss fall. Exit code 1."""
+
+
 class Stopped(StriateError):  # noqa: N818  (nothing went wrong)
     """A signal requested a stop, and the work so far was saved. Exit code 130 or 143, as in shells."""
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import functools
 import importlib.util
 import json
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,23 +18,40 @@ from striate.reading import TABLE, read_file
 from striate.storage import alone, json_text, sha256_of, write_text
 from striate.studies.study import Arm, Result, Study
 
+# What they hold decides what a study measures; a change of it makes kept results old.
+MEASURING = ("striate.studies.", "striate.inspect.", "striate.tuning.", "striate.benchmarking.")
+
 
 def kept_result(path: Path, lock: Path, compute: Callable[[], Result]) -> Result:
     """The result in the file, or else computed and written there. lock: what its process has meanwhile.
 
     Raises RunInUseError while another process computes it.
     """
-    if not path.exists():
-        with alone(lock) as mine:
-            if not mine:
-                raise RunInUseError(f"{str(path)!r} is computed by another process")
-            if not path.exists():
-                found = compute()
-                facts = {"numbers": found.numbers, "wrong": found.wrong, "curve": found.curve}
-                write_text(path, json_text(facts, indent=1))
-                return found
-    facts = json.loads(read_file(path, TABLE))
-    return Result(_numbers(facts["numbers"]), _numbers(facts["wrong"]), tuple(map(_numbers, facts["curve"])))
+    if (kept := _kept(path)) is not None:
+        return kept
+    with alone(lock) as mine:
+        if not mine:
+            raise RunInUseError(f"{str(path)!r} is computed by another process")
+        if (kept := _kept(path)) is not None:
+            return kept
+        started = time.monotonic()
+        found = dataclasses.replace(compute(), seconds=time.monotonic() - started)
+        facts = {key: getattr(found, key) for key in ("numbers", "wrong", "curve", "seconds")}
+        write_text(path, json_text(facts, indent=1))
+        return found
+
+
+def _kept(path: Path) -> Result | None:
+    """The result in the file; None where there is none, or a damaged one, which is made again."""
+    try:
+        facts = json.loads(read_file(path, TABLE))
+        numbers, wrong, curve = facts["numbers"], facts["wrong"], facts["curve"]
+        seconds = float(facts.get("seconds", 0.0))
+        return Result(_numbers(numbers), _numbers(wrong), tuple(map(_numbers, curve)), seconds=seconds)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def name_of(study: Study, arm: Arm, seed: int, depends: tuple[object, ...]) -> str:
@@ -42,7 +62,7 @@ def name_of(study: Study, arm: Arm, seed: int, depends: tuple[object, ...]) -> s
 
 
 def _sources(module: str) -> str:
-    """A hash of a module's file and of those in `striate.studies` that it imports, within its functions too.
+    """A hash of a module's file and of those that measure, which it imports, within its functions too.
 
     Not of `study.py`, which only says what a study is: what one holds is in the name anyhow.
     """
@@ -55,9 +75,14 @@ def _sources(module: str) -> str:
             continue
         text = read_file(Path(found.origin), TABLE)
         seen[name] = sha256_of(text)
-        imported = [node.module for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
-        waiting += [one for one in imported if one and one.startswith("striate.studies.") and one != Study.__module__]
+        waiting += [one for one in _imported(text) if one.startswith(MEASURING) and one != Study.__module__]
     return sha256_of(repr(sorted(seen.items())).encode())
+
+
+@functools.cache  # by content: it takes longer than to read it
+def _imported(text: bytes) -> tuple[str, ...]:
+    nodes = ast.walk(ast.parse(text))
+    return tuple(node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module)
 
 
 def _numbers(facts: dict[str, Any]) -> dict[str, float]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import functools
+import io
 import json
 import math
 import os
 import shlex
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 from striate.data.opening import open_source
 from striate.data.sources.base import Source, with_items
 from striate.data.splits import apply_split
-from striate.errors import RequestError, WorkError
+from striate.errors import Diverged, RequestError
 from striate.jobs.compare import summary
 from striate.jobs.computed import kept_result, name_of
 from striate.jobs.evaluate import evaluate
@@ -48,7 +49,7 @@ from striate.studies.study import (
     ScaleName,
     Study,
 )
-from striate.studies.study_page import index_report, study_report
+from striate.studies.study_page import LISTED, index_report, study_report
 
 OUT, RUNS, COMPUTED, LOCKS, INDEX = "studies", "runs", "computed", "locks", "index.html"
 PathLike = str | os.PathLike[str]
@@ -105,6 +106,9 @@ def reproduce(
         raise RequestError("--data goes with one study")
     work = _Work(given_path(out or OUT, "--out"), scale, _text(data), _text(weights), progress or Progress())
     outcomes, not_run = list[Outcome](), dict[str, str]()
+    for study in () if everything else chosen:
+        work.check(study)
+    write_text(work.out / INDEX, render(index_report(_in_folder(work.out), {})))  # a folder that refuses, refuses now
     with resumable(work.command(names or ["--all"], "--out", str(work.out))):
         for study in chosen:
             try:
@@ -132,13 +136,12 @@ class _Work:
     def outcome(self, study: Study) -> Outcome:
         """Run a study, and write its page and its result."""
         chosen = study.at(self.scale)
-        self._check(study)
+        self.check(study)
         data = self.data or chosen.data
         self.progress.stage(f"study {study.name}")
         self.progress.say(f"{study.name}: {len(study.arms)} arms, {chosen.seeds} seeds; expected: {chosen.time}")
         if study.compares_times:
             self.progress.say(f"{study.name} compares times: leave the machine to it")
-        started = time.monotonic()
         opened = functools.cache(lambda name: some_of(name, chosen.images))  # once, for all seeds and arms
         # Seed by seed, so that a study that is stopped has all arms on the first.
         left = [(seed, arm) for seed in range(chosen.seeds) for arm in study.arms]
@@ -155,13 +158,13 @@ class _Work:
                     # The process that is at them looks again at what this one has made, so one gives the verdict.
                     raise RunInUseError(f"{len(left)} results are made by other processes now: call again")
         results = {arm.label: [made[seed, arm.label] for seed in range(chosen.seeds)] for arm in study.arms}
-        found = Outcome(study, self.scale, self.data or study.data_at(self.scale), results, time.monotonic() - started)
+        found = Outcome(study, self.scale, self.data or study.data_at(self.scale), results)
         page = self.out / found.page
         write_text(page.with_suffix(".json"), json_text(found.as_dict(), indent=1))
         write_text(page, render(study_report(found, self.command([study.name]))))
         return found
 
-    def _check(self, study: Study) -> None:
+    def check(self, study: Study) -> None:
         """Raises RequestError for weights that the study lacks, and for data that it would not look at."""
         if study.needs and not self.weights:
             raise RequestError(f"the study {study.name!r} needs --weights, a folder with {study.needs}")
@@ -184,7 +187,7 @@ class _Work:
             settings = study.settings(arm, self.scale, seed)
             data = settings.pop("data.path", data)  # of an arm with data of its own
             folder = self._folder(settings, data, study.at(self.scale).images, opened)
-        except WorkError as error:  # such as a loss that is not finite: a result of the study, and no failure of it
+        except Diverged as error:  # a result of the study, and no failure of it
             self.progress.say(str(error))
             return Result(dict.fromkeys(study.measures, math.nan))
         return self._trained(folder, study, lambda: opened(data))
@@ -248,7 +251,8 @@ class _Work:
         if TRAINING_ERROR in study.measures:
             numbers[TRAINING_ERROR] = self._training_error(folder, data)
         wrong = {path: 1 - score for path, (_, score) in run.outcomes.items()}
-        return Result({key: numbers[key] for key in study.measures}, wrong, run.curve)
+        images = _trained_on(folder), run.images
+        return Result({key: numbers[key] for key in study.measures}, wrong, run.curve, images, run.seconds or 0.0)
 
     def _training_error(self, folder: Path, data: Callable[[], Source]) -> float:
         """In percent, of the images that were trained on, as they are; computed once and kept in the run's folder."""
@@ -258,6 +262,12 @@ class _Work:
             found = evaluate(folder, source, part="train", progress=self.progress)
             write_text(kept, json_text(100 * (1 - found.evaluation.score)))
         return float(read_file(kept, TABLE))
+
+
+def _trained_on(folder: Path) -> int:
+    """The images that a run was trained on, from its split."""
+    rows = csv.DictReader(io.StringIO(read_file(folder / "split.csv", TABLE).decode("utf-8", "surrogateescape")))
+    return sum(row.get("part") not in ("val", "test") for row in rows)
 
 
 def _counts(folder: Path) -> dict[str, float]:
@@ -274,7 +284,16 @@ def _counts(folder: Path) -> dict[str, float]:
 def _in_folder(out: Path) -> list[dict[str, Any]]:
     """What the studies of a folder found, of this call and of earlier ones, by name and scale."""
     files = [(out / page_of(name, scale)).with_suffix(".json") for name in catalog.names() for scale in SCALES]
-    return [json.loads(read_file(file, TABLE)) for file in files if file.is_file()]
+    return [facts for file in files if file.is_file() and (facts := _listed(file)) is not None]
+
+
+def _listed(file: Path) -> dict[str, Any] | None:
+    """What a study found, from its file; None for a damaged one, which its next run replaces."""
+    try:
+        facts = json.loads(read_file(file, TABLE))
+        return facts if all(key in facts for key in LISTED) else None
+    except (ValueError, TypeError):
+        return None
 
 
 def some_of(data: str, images: tuple[int, int] | None) -> Source:

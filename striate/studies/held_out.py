@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from striate.data.sources.base import Item, Source
 from striate.data.splits import apply_split
 from striate.errors import RequestError
+from striate.model import Model
 from striate.pixels import Images, Pixels
 
 Floats = NDArray[np.float32]
@@ -50,6 +51,14 @@ def held_out(source: Source, run: Path | None = None) -> HeldOut:
     if not items:
         raise RequestError(f"{source.name!r} has no test images")
     return HeldOut(source, items)
+
+
+def fitting(source: Source, model: Model) -> HeldOut:
+    """The held-out images of a source with the classes of a published model. Raises RequestError for another number."""
+    found, theirs = len(source.task.names), len(model.task.names)
+    if found != theirs:
+        raise RequestError(f"{source.name!r} has {found} classes, and {model.net} was trained on {theirs}")
+    return held_out(source)
 
 
 def share_of(found: HeldOut, place: int, parts: int, most: int) -> HeldOut:

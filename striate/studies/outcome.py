@@ -27,12 +27,22 @@ class Outcome:
     name: ScaleName
     data: str
     results: Mapping[str, Sequence[Result]]
-    seconds: float
 
     @property
     def scale(self) -> Scale:
         """What was run."""
         return self.study.at(self.name)
+
+    @property
+    def seconds(self) -> float:
+        """What its results took when they were made, those that other studies share too."""
+        return sum(result.seconds for results in self.results.values() for result in results)
+
+    @property
+    def images(self) -> str:
+        """How many images trainings were trained and scored on, such as "4,000 and 1,000"; "" without trainings."""
+        pairs = dict.fromkeys(result.images for results in self.results.values() for result in results)
+        return "; ".join(f"{pair[0]:,} and {pair[1]:,}" for pair in pairs if pair is not None)
 
     @property
     def page(self) -> str:
@@ -70,6 +80,7 @@ class Outcome:
             "scale": self.name,
             "data": self.data,
             "seeds": self.scale.seeds,
+            "images": self.images,
             "deviation": self.deviation,
             "verdict": self.verdict,
             "claims": [one.as_dict() for one in self.findings],

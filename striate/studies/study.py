@@ -83,12 +83,15 @@ class Scale:
 class Result:
     """An arm on one seed. numbers: by measure. wrong: 1 for each test image that was classified wrong, else 0.
 
-    curve: of (epoch, measures), or of what the study's curves show.
+    curve: of (epoch, measures), or of what the study's curves show. images: how many it was trained and scored on,
+    where it is a training. seconds: that it took when it was made.
     """
 
     numbers: Mapping[str, float]
     wrong: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[Mapping[str, float], ...] = ()
+    images: tuple[int, int] | None = None
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,9 @@ def study_report(found: Outcome, command: str) -> Report:
     study, scale = found.study, found.scale
     facts = (
         Fact("data", found.data or "none"),
+        *([Fact("images", found.images)] if found.images else []),
         Fact("seeds", str(scale.seeds)),
-        Fact("scale", found.name, seconds(found.seconds)),
+        Fact("scale", found.name, f"{seconds(found.seconds)} of work"),
     )
     claims = (Text(study.question, "large"), *(Text(line) for line in _said(found)))
     sections = (_claims(found), _published(found), _measured(found), *_curves(found), _protocol(found, command))
@@ -154,12 +155,15 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+LISTED = ("study", "question", "scale", "seeds", "verdict")  # what the list of studies shows of each
+
+
 def index_report(found: Sequence[Mapping[str, Any]], not_run: Mapping[str, str]) -> Report:
     """The page that lists the studies of a folder with their verdicts: see `Outcome.as_dict`. not_run: reasons."""
     rows = [
         (
             (Link(one["study"], page_of(one["study"], one["scale"])),),
-            one.get("question", one["title"]),
+            one["question"],
             one["scale"],
             counted(one["seeds"], "seed"),
             one["verdict"],

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.errors import RequestError, WorkError
+from striate.errors import Diverged, RequestError
 
 CONTEXT = 100  # symbols that are read before the first one that is scored
 COMPRESSORS: Mapping[str, Callable[[bytes], bytes]] = {"bz2": bz2.compress, "lzma": lzma.compress}
@@ -73,7 +73,7 @@ def train_characters(
     symbols [n] are cut into `batch` streams, read side by side. Each update is on the next `length` symbols of all
     streams, from the states after those before (truncated backpropagation through time); an epoch begins with zeros.
     clip_norm: largest norm of the gradient. Dropout draws from torch's generator, which the caller seeds.
-    Raises RequestError for a text that is too short for the batch, WorkError for a loss that is not finite.
+    Raises RequestError for a text that is too short for the batch, Diverged for a loss that is not finite.
     """
     assert isinstance(net, nn.Module)
     size = (len(symbols) - 1) // max(1, batch)
@@ -96,7 +96,7 @@ def train_characters(
             total += float(loss.detach())
         mean = total / (size // length) / math.log(2)
         if not math.isfinite(mean):
-            raise WorkError("the loss of the character model is not finite: choose a smaller learning rate")
+            raise Diverged("the loss of the character model is not finite: choose a smaller learning rate")
         means.append(mean)
     return means
 

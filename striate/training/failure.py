@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.errors import WorkError
+from striate.errors import Diverged
 from striate.recipe import Recipe
 from striate.recipe.schedules import WithWarmup
 
 
-class NotFinite(WorkError):  # noqa: N818  (named after the value)
+class NotFinite(Diverged):
     """A loss or a parameter is NaN or infinite: training stops, and a learning-rate trial ends."""
 
 

@@ -16,7 +16,7 @@ from itertools import islice
 import numpy as np
 from torch import nn
 
-from striate.errors import WorkError
+from striate.errors import Diverged
 from striate.recipe import Recipe
 from striate.training.batches import SampleOrder
 from striate.training.examples import Examples
@@ -78,7 +78,7 @@ def find_lr(
     200 learning rates from 1e-8 to 1, one batch each (or several small ones, of 16 images together), with the recipe's
     optimizer and techniques and the loop's sample order and augmentation; the trial ends early if the loss explodes.
     `rates`, `hooks`, `loss`: as in `fit`; the hooks are copied.
-    Raises WorkError if the loss falls at no learning rate.
+    Raises Diverged if the loss falls at no learning rate.
     """
     trial = _Trial(net, examples, recipe, rates, hooks, loss)
     with preserved_state(trial.loop):
@@ -87,7 +87,7 @@ def find_lr(
 
 
 def read(rates: Sequence[float], losses: Sequence[float], batches: int = 1) -> RangeTest:
-    """Evaluate the losses of a trial, one per learning rate. Raises WorkError if there is no clear fall.
+    """Evaluate the losses of a trial, one per learning rate. Raises Diverged if there is no clear fall.
 
     batches: that were trained on at each rate.
     """
@@ -104,7 +104,7 @@ def read(rates: Sequence[float], losses: Sequence[float], batches: int = 1) -> R
     if len(losses) <= STILL or fall < max(SURE * noise, FALL * start):
         rose = len(losses) < POINTS
         seen = f"rose from {start:.3g} and had not fallen before" if rose else f"stayed at about {start:.3g}"
-        raise WorkError(f"no learning rate found: {tried}, the loss {seen}; {advice}")
+        raise Diverged(f"no learning rate found: {tried}, the loss {seen}; {advice}")
     low = max(place for place in range(last) if curve[place] > start - BEGUN * fall)
     high = min(place for place in range(last + 1) if curve[place] <= start - MOST * fall)
     best = float(f"{rates[high] / LAG:.2g}")  # the curve is no more precise

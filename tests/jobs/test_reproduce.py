@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import striate
-from striate.errors import RequestError, Stopped
+from striate.errors import Diverged, RequestError, Stopped, WorkError
 from striate.jobs import computed
 from striate.jobs.computed import name_of
 from striate.learning.run_folder import RunFolder
@@ -181,20 +181,102 @@ def test_results_of_changed_files_are_made_again(monkeypatch: pytest.MonkeyPatch
 
 
 def test_results_of_changed_helpers_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    study, arm = catalog.study("small-squeezenet"), catalog.study("small-squeezenet").arms[0]
-    before = name_of(study, arm, 0, ())
-    assert before == name_of(study, arm, 0, ()) != name_of(study, arm, 1, ())
+    measured = catalog.study("small-squeezenet")
+    arm = measured.arms[0]
+    before = name_of(measured, arm, 0, ())
+    assert before == name_of(measured, arm, 0, ()) != name_of(measured, arm, 1, ())
 
     def changed(part: str) -> str:
         def reading(path: Path, limit: int) -> bytes:
             return read_file(path, limit) + (b"# changed" if path.name == part else b"")
 
         monkeypatch.setattr(computed, "read_file", reading)
-        return name_of(study, arm, 0, ())
+        return name_of(measured, measured.arms[0], 0, ())
 
     # The study imports it within a function; of the other two, one says what a study is, and one is not the study's.
     assert changed("compression.py") != before == changed("study.py") == changed("heads.py")
     assert changed("small_squeezenet.py") != before
+    measured = catalog.study("norm-smoothness")
+    before = name_of(measured, measured.arms[0], 0, ())
+    assert changed("compression.py") == before
+    assert changed("smoothness.py") != before  # of `striate.inspect`, which measures
+
+
+def test_a_training_that_diverges_is_a_result_and_a_full_disk_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    failure: list[Exception] = [Diverged("the loss is not finite")]
+
+    def compute(arm: Arm, context: Context) -> Result:
+        if arm.label == "b" and context.seed == 1:
+            raise failure[0]
+        return Result({LOSS: float(context.seed)})
+
+    in_place(monkeypatch, compute)
+    (outcome,) = striate.reproduce(["optimizers"], out=tmp_path).outcomes
+    assert outcome.findings[0].by == "a training without a result" and outcome.verdict == "undecided at this scale"
+    before = (tmp_path / "optimizers-quick.json").read_text()
+    failure[0] = WorkError("could not write 'x': No space left on device")
+    with pytest.raises(WorkError, match="No space left"):
+        striate.reproduce(["optimizers"], out=tmp_path)
+    assert (tmp_path / "optimizers-quick.json").read_text() == before
+
+
+def test_damaged_files_of_a_folder_are_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    in_place(monkeypatch, lambda arm, context: Result({LOSS: float(context.seed)}))
+    (first,) = striate.reproduce(["optimizers"], out=tmp_path).outcomes
+    for place, file in enumerate(sorted((tmp_path / "computed").iterdir())):
+        file.write_text(("", "{", "[]", '{"numbers": 1}', '{"numbers": {}, "wrong": {}}', "null")[place])
+    (tmp_path / "lesions-cpu.json").write_text("{}")
+    (tmp_path / "text-quick.json").write_text("[")
+    (again,) = striate.reproduce(["optimizers"], out=tmp_path).outcomes
+    assert again.results == first.results
+    index = (tmp_path / "index.html").read_text()
+    assert "optimizers-quick.html" in index and "lesions" not in index
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def never(arm: Arm, context: Context) -> Result:
+        raise AssertionError
+
+    in_place(monkeypatch, never)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkError, match="could not write"):
+        striate.reproduce(["optimizers"], out=tmp_path / "file")
+
+
+def test_the_time_of_a_study_is_that_of_its_results(
+    monkeypatch: pytest.MonkeyPatch, small: None, tmp_path: Path
+) -> None:
+    (first,) = striate.reproduce(["optimizers"], out=tmp_path).outcomes
+    (again,) = striate.reproduce(["optimizers"], out=tmp_path).outcomes
+    assert first.seconds == again.seconds > 0 and first.as_dict()["images"] == first.images == "240 and 60"
+    assert "240 and 60" in (tmp_path / first.page).read_text()
+    in_place(monkeypatch, lambda arm, context: Result({LOSS: float(context.seed)}))
+    (first,) = striate.reproduce(["optimizers"], out=tmp_path).outcomes
+    (again,) = striate.reproduce(["optimizers"], out=tmp_path).outcomes
+    assert first.seconds == again.seconds > 0 and first.images == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "why"),
+    [
+        ("shift-tolerance", "faces", "needs images of the classes 0 to 4: 2 has none"),
+        ("boosting", "faces", "has 2 classes, and resnet56 was trained on 10"),
+        ("random-search", "photographs", "needs images of one size"),
+    ],
+)
+def test_data_that_do_not_suit_a_study_are_told(
+    name: str, data: str, why: str, tmp_path: Path, test_data: Path, request: pytest.FixtureRequest,
+    cli: Callable[..., tuple[int, str, str]],
+) -> None:  # fmt: skip
+    given = request.getfixturevalue("photos") if data == "photographs" else data
+    code, _, err = cli(
+        "reproduce", name, "--data", given, "--weights", test_data / "weights", "--out", tmp_path / "out"
+    )
+    assert code == 2 and why in err and "unexpected" not in err
 
 
 def test_the_command_on_a_page_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from striate.studies.protocols import PAPER, SHORT
-from striate.studies.study import LOSS, TEST_ERROR, Arm, Claim, Published, Scale, Study
+from striate.studies.study import TEST_ERROR, TRAINING_ERROR, Arm, Claim, Curve, Published, Scale, Study
 
 NONE, ONE, TWO = "no auxiliary head", "a head on stage 2", "heads on stages 1 and 2"
 
@@ -52,5 +52,6 @@ STUDY = Study(
             "8 hours on a GPU",
         ),
     },
-    (TEST_ERROR, LOSS),
+    (TEST_ERROR, TRAINING_ERROR),
+    curves=(Curve("accuracy", "Held-out accuracy by epoch", form="percent"),),  # the loss has that of the heads in it
 )  # fmt: skip

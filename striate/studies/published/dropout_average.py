@@ -69,9 +69,11 @@ def _mean(tables: Any, *, geometric: bool) -> Any:
     return mean / mean.sum(1, keepdims=True)
 
 
-def _scale(data: str, scale: ScaleName, epochs: int, seeds: int, time: str, images: tuple[int, int] | None) -> Scale:
+def _scale(
+    data: str, scale: ScaleName, epochs: int, seeds: int, said: str, time: str, images: tuple[int, int] | None
+) -> Scale:
     deviation = (
-        f"LeNet-5 with dropout 0.3 after every activation, {epochs} epochs on {data}, and {MASKS[scale]} masks, in "
+        f"LeNet-5 with dropout 0.3 after every activation, {epochs} epochs on {said}, and {MASKS[scale]} masks, in "
         "place of networks of fully connected layers on MNIST."
     )
     return Scale(data, {**RECIPE, "train.epochs": epochs}, seeds, deviation, time, images=images)
@@ -98,9 +100,17 @@ STUDY = Study(
         Claim("the arithmetic mean is farther from scaled weights than the geometric one", DISTANCE, MEAN, GEOMETRIC),
     ),
     {
-        "quick": _scale("mnist-5k", "quick", 4, 3, "1 minute on two cores", (1500, 1500)),
-        "cpu": _scale("mnist", "cpu", 20, 5, "30 minutes on two cores", (5000, 5000)),
-        "paper": _scale("mnist", "paper", 100, 10, "5 hours on a GPU", None),
+        "quick": _scale(
+            "mnist-5k",
+            "quick",
+            4,
+            3,
+            "1,250 digits, a fifth of them for testing",
+            "1 minute on two cores",
+            (1500, 1500),
+        ),
+        "cpu": _scale("mnist", "cpu", 20, 5, "5,000 digits", "30 minutes on two cores", (5000, 5000)),
+        "paper": _scale("mnist", "paper", 100, 10, "MNIST", "5 hours on a GPU", None),
     },
     (TEST_ERROR, DISTANCE),
     compute,

@@ -54,7 +54,7 @@ STUDY = Study(
             "cifar10",
             {**SHORT, "net.name": "plain20", "train.epochs": 60, "augment.preset": "shift+flip"},
             5,
-            f"{PROXY}; all of CIFAR-10, 60 epochs. ImageNet itself: --data, with caffenet128.",
+            f"{PROXY}; all of CIFAR-10, 60 epochs.",
             "3 hours on a GPU",
         ),
     },

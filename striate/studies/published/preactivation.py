@@ -73,7 +73,7 @@ STUDY = Study(
             "cifar10",
             {**PAPER, "net.name": "preact_resnet110"},
             5,
-            "On one device.",
+            "On one device, without the first 400 iterations at a rate of 0.01.",
             "20 hours on a GPU",
             changes=_options(110),
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from striate.data.sources.base import Source
+from striate.errors import RequestError
 from striate.studies.study import Arm, Claim, Context, Curve, Published, Result, Scale, ScaleName, Study
 
 GRID, RANDOM = "grid", "random search"
@@ -57,6 +58,8 @@ def _standardised(source: Source, seed: int) -> tuple[Any, Any, int]:
 
     items = [source.items[place] for place in np.random.default_rng(seed).permutation(len(source.items))]
     grey = [np.asarray(source.decode(source.read(item), 1).image.convert("L"), np.float32) for item in items]
+    if len({image.shape for image in grey}) > 1:
+        raise RequestError(f"random-search needs images of one size, and those of {source.name!r} differ")
     images = np.stack(grey)
     vectors = torch.from_numpy(images.reshape(len(images), -1))
     vectors = (vectors - vectors.mean()) / vectors.std()

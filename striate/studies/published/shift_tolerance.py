@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from striate.errors import RequestError
 from striate.studies.study import Arm, Claim, Context, Curve, Published, Result, Scale, Study
 
 DRAWN, WRITTEN = "drawn digits", "handwritten digits"
@@ -99,6 +100,8 @@ def _written(context: Context) -> list[Any]:
     found = []
     for digit in range(DIGITS):
         own = [item for item in source.items if item.target == digit]
+        if not own:
+            raise RequestError(f"shift-tolerance needs images of the classes 0 to {DIGITS - 1}: {digit} has none")
         item = own[context.seed * 7 % len(own)]
         grey = np.asarray(source.decode(source.read(item), 1).image.convert("L").resize((8, 8)), np.float32)
         found.append(torch.from_numpy(grey / 255))

@@ -56,7 +56,7 @@ STUDY = Study(
             "cifar10",
             {**PAPER, "net.name": "preact_resnet110"},
             5,
-            "Of 110 layers, on one device.",
+            "Of 110 layers, without the first 400 iterations at a rate of 0.01, on one device.",
             "20 hours on a GPU",
             changes={
                 label: {"net.options": {"depth": 110, "activation": "original", "shortcut": shortcut}}

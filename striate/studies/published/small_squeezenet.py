@@ -151,7 +151,7 @@ STUDY = Study(
     {
         "quick": _scale(2, "40 photographs", "2 minutes on two cores"),
         "cpu": _scale(3, "200 photographs", "10 minutes on two cores"),
-        "paper": _scale(5, "The validation photographs", "an hour on a GPU"),
+        "paper": _scale(5, "The validation photographs", "a day on two cores"),
     },
     (SIZE, TEST_ERROR, TOP5),
     compute,

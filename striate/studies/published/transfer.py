@@ -29,10 +29,10 @@ STUDY = Study(
     "Yosinski, Clune, Bengio, Lipson 2014, arXiv:1411.1792; Donahue et al. 2013, arXiv:1310.1531",
     "N1-N8, P8, P9",
     (
-        Published("little data, similar", "a linear classifier on the features"),
-        Published("little data, different", "a problem: features of a lower stage"),
-        Published("much data, similar", "fine-tune"),
-        Published("much data, different", "train, from pretrained weights"),
+        Published("little data, similar", "not in the papers", "a linear classifier on the features"),
+        Published("little data, different", "not in the papers", "a problem: features of a lower stage"),
+        Published("much data, similar", "not in the papers", "fine-tune"),
+        Published("much data, different", "not in the papers", "train, from pretrained weights"),
     ),
     QUICK,
     (

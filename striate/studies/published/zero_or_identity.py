@@ -83,7 +83,7 @@ STUDY = Study(
     {
         "quick": _scale(STEPS["quick"], 3, "1 minute on two cores"),
         "cpu": _scale(STEPS["cpu"], 5, "10 minutes on two cores"),
-        "paper": _scale(STEPS["paper"], 5, "an hour on a GPU"),
+        "paper": _scale(STEPS["paper"], 5, "30 minutes on two cores"),
     },
     (LEFT,),
     compute,

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from striate.errors import RequestError, StriateError, WorkError
+from striate.errors import Diverged, RequestError, StriateError
 from striate.layers.batch_statistics import batch_norms, recalibrate
 from striate.nets.base import Net
 from striate.nets.build import create_classifier
@@ -106,7 +106,7 @@ def trained(
 
     Its batch norms have the statistics of the training images: the running average of mobile networks forgets 1 % a
     step, so that after a trial's few steps it is still that of random weights, and all networks score as by chance.
-    The caller's random state does not change. Raises RequestError or WorkError if it cannot be trained.
+    The caller's random state does not change. Raises RequestError or Diverged if it cannot be trained.
     """
     size = training.input_size
     with torch.random.fork_rng(devices=[]):
@@ -119,5 +119,5 @@ def trained(
         recalibrate(made, (view.plain(some) for some in rows))
     found = score(made, validation)
     if not found == found:
-        raise WorkError("the accuracy is not a number")
+        raise Diverged("the accuracy is not a number")
     return made, found
