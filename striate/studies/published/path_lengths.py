@@ -17,7 +17,7 @@ PATHS: dict[str, tuple[int, ...]] = {
 FEW, SOME, MEAN, SHORT, LONG = PATHS
 NORM, TOTAL, SHARE = "gradient of a path", "gradient times the share of the paths, summed", "paths, %"
 SEEDS = 5
-IMAGES: dict[ScaleName, int] = {"quick": 8, "cpu": 60, "paper": 400}  # of a seed; each seed has other ones
+AT_ONCE: dict[ScaleName, int] = {"quick": 8, "cpu": 60, "paper": 400}  # of a seed; each seed has other ones
 DRAWS: dict[ScaleName, int] = {"quick": 2, "cpu": 6, "paper": 50}  # paths of each length
 
 
@@ -32,7 +32,7 @@ def compute(arm: Arm, context: Context) -> Result:
     from striate.studies.held_out import fitting, share_of
 
     model = context.published(*FILE)
-    images = share_of(fitting(context.opened(context.data), model), context.seed, SEEDS, IMAGES[context.scale])
+    images = share_of(fitting(context.opened(context.data), model), context.seed, SEEDS, AT_ONCE[context.scale])
     found = gradient_by_path_length(
         net_of(model),
         normalised(images.crops(model.pixels), model),
@@ -55,7 +55,7 @@ def _scale(scale: ScaleName, seeds: int, time: str) -> Scale:
         "cifar10",
         {},
         seeds,
-        f"ResNet-56 with {BLOCKS} blocks in place of ResNet-110 with 54; {IMAGES[scale]} test images a seed, and "
+        f"ResNet-56 with {BLOCKS} blocks in place of ResNet-110 with 54; {AT_ONCE[scale]} test images a seed, and "
         f"{DRAWS[scale]} random paths of each length, the median of lengths where an arm has several.",
         time,
     )
