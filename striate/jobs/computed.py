@@ -48,9 +48,7 @@ def _kept(path: Path) -> Result | None:
         numbers, wrong, curve = facts["numbers"], facts["wrong"], facts["curve"]
         seconds = float(facts.get("seconds", 0.0))
         return Result(_numbers(numbers), _numbers(wrong), tuple(map(_numbers, curve)), seconds=seconds)
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

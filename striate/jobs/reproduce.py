@@ -283,17 +283,18 @@ def _counts(folder: Path) -> dict[str, float]:
 
 def _in_folder(out: Path) -> list[dict[str, Any]]:
     """What the studies of a folder found, of this call and of earlier ones, by name and scale."""
-    files = [(out / page_of(name, scale)).with_suffix(".json") for name in catalog.names() for scale in SCALES]
-    return [facts for file in files if file.is_file() and (facts := _listed(file)) is not None]
+    found = [_listed(out, name, scale) for name in catalog.names() for scale in SCALES]
+    return [facts for facts in found if facts is not None]
 
 
-def _listed(file: Path) -> dict[str, Any] | None:
-    """What a study found, from its file; None for a damaged one, which its next run replaces."""
+def _listed(out: Path, name: str, scale: ScaleName) -> dict[str, Any] | None:
+    """What a study found, from its file; None where there is none that can be read."""
     try:
-        facts = json.loads(read_file(file, TABLE))
-        return facts if all(key in facts for key in LISTED) else None
-    except (ValueError, TypeError):
+        facts = json.loads(read_file((out / page_of(name, scale)).with_suffix(".json"), TABLE))
+        whole = all(key in facts for key in LISTED) and (facts["study"], facts["scale"]) == (name, scale)
+    except (OSError, ValueError, TypeError):
         return None
+    return facts if whole else None
 
 
 def some_of(data: str, images: tuple[int, int] | None) -> Source:

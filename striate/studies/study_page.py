@@ -42,7 +42,7 @@ def study_report(found: Outcome, command: str) -> Report:
     study, scale = found.study, found.scale
     facts = (
         Fact("data", found.data or "none"),
-        *([Fact("images", found.images)] if found.images else []),
+        *([Fact("images", found.images, "trained and scored on")] if found.images else []),
         Fact("seeds", str(scale.seeds)),
         Fact("scale", found.name, f"{seconds(found.seconds)} of work"),
     )
