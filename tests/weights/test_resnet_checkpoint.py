@@ -48,7 +48,10 @@ def test_errors_on_a_thousand_lossless_images(name: str, wrong: int) -> None:
 
 
 @needs_data
-@pytest.mark.parametrize(("name", "file", "right"), [("resnet56", "resnet56", 937), ("plain56", "resnet56_plain", 871)])
+@pytest.mark.parametrize(
+    ("name", "file", "right"),
+    [("resnet56", "resnet56", 937), pytest.param("plain56", "resnet56_plain", 871, marks=pytest.mark.slow)],
+)
 def test_networks_with_option_b_and_without_shortcuts_answer_as_published(
     name: str, file: str, right: int, tmp_path: Path
 ) -> None:
