@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from striate.anatomy.receptive import PIXEL, Field, Operand, seen
 from striate.layers.modes import in_evaluation
 from striate.nets.base import Network
-from striate.nets.shapes import Hook, Output, PreHook, first_of, forward_hooks, meta_copy
+from striate.nets.shapes import Hook, Output, PreHook, first_of, forward_hooks, without_values
 
 # The operations that multiply and add, in torch's names, and how many inputs go into one output.
 PRODUCTS: Mapping[str, Callable[[Mapping[str, Any]], int]] = {
@@ -93,7 +93,8 @@ def trace_run(module: nn.Module, image: Tensor) -> Trace:
 
 def _traced(module: nn.Module, image: Tensor, method: str = "") -> Trace:
     """`image`: an input without values; `method` is called in place of the module."""
-    return _recorded(meta_copy(module).eval(), image, method)
+    with without_values(module) as still:
+        return _recorded(still, image, method)
 
 
 def _recorded(still: nn.Module, image: Tensor, method: str = "") -> Trace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from striate.layers.modes import in_evaluation
 from striate.nets.base import Net
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
@@ -40,6 +42,16 @@ def meta_copy(module: AnyModule) -> AnyModule:
 
 
 @contextlib.contextmanager
+def without_values(module: AnyModule) -> Iterator[AnyModule]:
+    """The module in evaluation mode on the meta device: itself, where all its tensors are there, else a copy."""
+    if all(tensor.is_meta for tensor in itertools.chain(module.parameters(), module.buffers())):
+        with in_evaluation(module):  # a copy of a large network takes longer than to run it
+            yield module
+    else:
+        yield meta_copy(module).eval()
+
+
+@contextlib.contextmanager
 def forward_hooks() -> Iterator[tuple[Callable[[nn.Module, PreHook], None], Callable[[nn.Module, Hook], None]]]:
     """Yields two functions, which register a forward pre-hook and a forward hook on a module.
 
@@ -61,13 +73,12 @@ def output_shapes(net: Net, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
 
     Names are dotted, as in `named_modules`; modules that `features` does not run are left out.
     """
-    copied = meta_copy(net).eval()
     shapes: dict[str, tuple[int, ...]] = {}
-    with forward_hooks() as (_, after):
+    with without_values(net) as still, forward_hooks() as (_, after):
         for name in names:
-            after(copied.get_submodule(name), shape_into(shapes, name))
+            after(still.get_submodule(name), shape_into(shapes, name))
         height, width = net.input_size or (net.minimum_size, net.minimum_size)
-        copied.features(torch.empty(1, net.in_channels, height, width, device="meta"))
+        still.features(torch.empty(1, net.in_channels, height, width, device="meta"))
     return shapes
 
 

@@ -140,7 +140,7 @@ def test_fine_tuning_has_a_default_of_its_own() -> None:
 @pytest.mark.parametrize("net", [pytest.param("lenet5", marks=pytest.mark.slow), "lenet5_plain"])
 def test_a_rate_is_found_with_batches_of_one_image(net: str, data: Path, tmp_path: Path) -> None:
     told = Listening()
-    recipe = RECIPE.updated({"net.name": net, "train.batch": 1, "train.overfit_batch": None, "train.epochs": 2})
+    recipe = RECIPE.updated({"net.name": net, "train.batch": 1, "train.overfit_batch": None, "train.epochs": 1})
     run = train(data, out=tmp_path / "run", recipe=recipe, progress=told)
     assert [line for line in told.lines if line.startswith("Learning rate 0.0")]
     assert run.evaluation.score > 0.9
