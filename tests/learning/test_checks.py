@@ -120,7 +120,7 @@ def unlearnable(logits: Tensor, targets: Tensor) -> Tensor:
 
 def test_without_a_rate_that_trains_the_default_is_used_and_told(data: Path, tmp_path: Path) -> None:
     told = Listening()
-    recipe = RECIPE.updated({"train.overfit_batch": None, "train.epochs": 1})
+    recipe = RECIPE.updated({"train.overfit_batch": None, "train.epochs": 2})
     run = train(data, out=tmp_path / "run", recipe=recipe, loss=unlearnable, progress=told)
     (line,) = [line for line in told.lines if "learning rate" in line]
     default = recipe.optimizer.OWN_LR
@@ -137,10 +137,11 @@ def test_fine_tuning_has_a_default_of_its_own() -> None:
 
 
 # The loss of LeNet-5, squared distances to its codes, is the noisiest.
-@pytest.mark.parametrize("net", [pytest.param("lenet5", marks=pytest.mark.slow), "lenet5_plain"])
+@pytest.mark.slow
+@pytest.mark.parametrize("net", ["lenet5", "lenet5_plain"])
 def test_a_rate_is_found_with_batches_of_one_image(net: str, data: Path, tmp_path: Path) -> None:
     told = Listening()
-    recipe = RECIPE.updated({"net.name": net, "train.batch": 1, "train.overfit_batch": None, "train.epochs": 1})
+    recipe = RECIPE.updated({"net.name": net, "train.batch": 1, "train.overfit_batch": None, "train.epochs": 2})
     run = train(data, out=tmp_path / "run", recipe=recipe, progress=told)
     assert [line for line in told.lines if line.startswith("Learning rate 0.0")]
     assert run.evaluation.score > 0.9
