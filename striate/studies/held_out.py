@@ -13,6 +13,7 @@ from striate.data.splits import apply_split
 from striate.errors import RequestError
 from striate.model import Model
 from striate.pixels import Images, Pixels
+from striate.studies.study import Context
 
 Floats = NDArray[np.float32]
 
@@ -53,14 +54,18 @@ def held_out(source: Source, run: Path | None = None) -> HeldOut:
     return HeldOut(source, items)
 
 
-def fitting(source: Source, model: Model) -> HeldOut:
-    """The held-out images of a source with the classes of a published model. Raises RequestError for another number."""
-    found, theirs = len(source.task.names), len(model.task.names)
-    if found != theirs:
-        raise RequestError(f"{source.name!r} has {found} classes, and {model.net} was trained on {theirs}")
-    return held_out(source)
-
-
 def share_of(found: HeldOut, place: int, parts: int, most: int) -> HeldOut:
     """At most so many of the images: those at `place` of so many parts, which have no image in common."""
     return HeldOut(found.source, found.items[place::parts][:most])
+
+
+def of_seed(context: Context, model: Model, seeds: int, most: int) -> HeldOut:
+    """At most so many test images of the data for a published model: each of so many seeds has others.
+
+    Raises RequestError for data with another number of classes than the model, or without test images.
+    """
+    source = context.opened(context.data)
+    found, theirs = len(source.task.names), len(model.task.names)
+    if found != theirs:
+        raise RequestError(f"{source.name!r} has {found} classes, and {model.net} was trained on {theirs}")
+    return share_of(held_out(source), context.seed, seeds, most)

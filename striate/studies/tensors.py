@@ -11,6 +11,7 @@ from striate.data.sources.base import Source
 if TYPE_CHECKING:  # they import torch
     from torch import Tensor
 
+    from striate.nets.base import Net
     from striate.training.examples import Examples
 
     Batch = tuple[Tensor, Tensor]  # images [N, 3, side, side], of mean 0 and deviation 1 by channel, and classes [N]
@@ -43,6 +44,17 @@ def tensors(source: Source, side: int, seed: int) -> Tensors:
     images = trial_images(open_data(source), most=len(source.items), rule="squash", seed=seed)
     train, held_out = map(_normalised, images.at(side))
     return Tensors(train, held_out, images.classes)
+
+
+def plain20(data: Tensors, norm: str) -> Net:
+    """The network of 20 plain layers for these images. norm: as its option `swap_norm`."""
+    from striate.nets.build import create_classifier
+
+    height, width = data.train[0].shape[2:]
+    options = {"swap_norm": norm}
+    return create_classifier(
+        "plain20", classes=data.classes, in_channels=3, input_size=(height, width), options=options
+    )
 
 
 def _normalised(examples: Examples) -> Batch:

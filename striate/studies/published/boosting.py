@@ -21,10 +21,10 @@ def compute(arm: Arm, context: Context) -> Result:
     from striate.inference.backbones import net_of, normalised
     from striate.inspect.blocks import find_blocks, removal
     from striate.inspect.replacing import run_as
-    from striate.studies.held_out import fitting, share_of
+    from striate.studies.held_out import of_seed
 
     model = context.published(*FILES[arm.settings["net"]])
-    found = share_of(fitting(context.opened(context.data), model), context.seed, SEEDS, AT_ONCE[context.scale])
+    found = of_seed(context, model, SEEDS, AT_ONCE[context.scale])
     net, images = net_of(model), normalised(found.crops(model.pixels), model)
     targets = torch.from_numpy(found.targets)
     blocks = find_blocks(net, images[:1])

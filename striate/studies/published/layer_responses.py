@@ -23,10 +23,10 @@ def compute(arm: Arm, context: Context) -> Result:
     """The median over layers, on the test images of a seed."""
     from striate.inference.backbones import net_of, normalised
     from striate.inspect.responses import layer_responses
-    from striate.studies.held_out import fitting, share_of
+    from striate.studies.held_out import of_seed
 
     model = context.published(*FILES[arm.label])
-    images = share_of(fitting(context.opened(context.data), model), context.seed, SEEDS, AT_ONCE[context.scale])
+    images = of_seed(context, model, SEEDS, AT_ONCE[context.scale])
     found = layer_responses(net_of(model), normalised(images.crops(model.pixels), model))
     powers = [math.log10(max(value, 1e-6)) for value in found.values()]
     curve = tuple({"layer": float(place), "power": power} for place, power in enumerate(powers, 1))

@@ -22,10 +22,10 @@ def compute(arm: Arm, context: Context) -> Result:
 
     from striate.inference.backbones import net_of, normalised
     from striate.inspect.lesions import lesions
-    from striate.studies.held_out import fitting, share_of
+    from striate.studies.held_out import of_seed
 
     model = context.published(*FILES[arm.label])
-    images = share_of(fitting(context.opened(context.data), model), context.seed, SEEDS, AT_ONCE[context.scale])
+    images = of_seed(context, model, SEEDS, AT_ONCE[context.scale])
     pixels, targets = normalised(images.crops(model.pixels), model), torch.from_numpy(images.targets)
     found = lesions(net_of(model), pixels, targets)
     lost = 100 * statistics.median(found.intact - share for share in found.without.values())

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from striate.studies.study import TEST_ERROR, Arm, Claim, Context, Published, Result, Scale, ScaleName, Study
-
-if TYPE_CHECKING:
-    from torch import nn
 
 SCALES = {"a third of the weights": 1 / 3, "weights as they are": 1.0, "three times the weights": 3.0}
 NORMS = {"batch norm": "batch", "none": "none"}
@@ -25,20 +20,11 @@ def compute(arm: Arm, context: Context) -> Result:
     import math
 
     from striate.inspect.smoothness import trial
-    from striate.nets.build import create_classifier
-    from striate.studies.tensors import tensors
+    from striate.studies.tensors import plain20, tensors
 
-    side = SIDES[context.scale]
-    data = tensors(context.opened(context.data), side, context.seed)
-
-    def make() -> nn.Module:
-        options = {"swap_norm": arm.settings["norm"]}
-        return create_classifier(
-            "plain20", classes=data.classes, in_channels=3, input_size=(side, side), options=options
-        )
-
+    data = tensors(context.opened(context.data), SIDES[context.scale], context.seed)
     found = trial(
-        make,
+        lambda: plain20(data, arm.settings["norm"]),
         data.train,
         data.held_out,
         lr=LR,

@@ -21,23 +21,15 @@ def compute(arm: Arm, context: Context) -> Result:
     import torch.nn.functional as F
 
     from striate.inspect.smoothness import drift, loss_along_gradient
-    from striate.nets.build import create_classifier
-    from striate.studies.tensors import tensors
+    from striate.studies.tensors import plain20, tensors
 
-    side = SIDES[context.scale]
-    data = tensors(context.opened(context.data), side, context.seed)
+    data = tensors(context.opened(context.data), SIDES[context.scale], context.seed)
     images = data.batches(BATCH, context.seed)
     torch.manual_seed(context.seed)
-    net = create_classifier(
-        "plain20",
-        classes=data.classes,
-        in_channels=3,
-        input_size=(side, side),
-        options={"swap_norm": NORMS[arm.label]},
-    ).train()
+    net = plain20(data, NORMS[arm.label]).train()
     optimizer = torch.optim.SGD(net.parameters(), LR)
     steps = STEPS[context.scale]
-    rows, ranges, moved = [], [], []
+    rows = []
     for step in range(1, steps + 1):
         batch = next(images)
         loss = F.cross_entropy(net(batch[0]), batch[1])
@@ -47,10 +39,12 @@ def compute(arm: Arm, context: Context) -> Result:
         if step % (steps // PLACES) == 0:
             along = loss_along_gradient(net, batch, LENGTHS)
             few = [next(images) for _ in range(3)]
-            moved.append(drift(net, LAYER, batch[0], few, lr=LR).moved)
-            ranges.append(float(np.ptp(along)))
-            rows.append({"step": float(step), "loss": float(loss.detach()), "range": ranges[-1], "drift": moved[-1]})
-    numbers = {RANGE: float(np.mean(ranges)), DRIFT: float(np.mean(moved)), LOSS: rows[-1]["loss"]}
+            moved = drift(net, LAYER, batch[0], few, lr=LR).moved
+            rows.append(
+                {"step": float(step), "loss": float(loss.detach()), "range": float(np.ptp(along)), "drift": moved}
+            )
+    means = {key: float(np.mean([row[key] for row in rows])) for key in ("range", "drift")}
+    numbers = {RANGE: means["range"], DRIFT: means["drift"], LOSS: rows[-1]["loss"]}
     return Result(numbers, curve=tuple(rows))
 
 

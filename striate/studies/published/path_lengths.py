@@ -29,10 +29,10 @@ def compute(arm: Arm, context: Context) -> Result:
 
     from striate.inference.backbones import net_of, normalised
     from striate.inspect.paths import gradient_by_path_length
-    from striate.studies.held_out import fitting, share_of
+    from striate.studies.held_out import of_seed
 
     model = context.published(*FILE)
-    images = share_of(fitting(context.opened(context.data), model), context.seed, SEEDS, AT_ONCE[context.scale])
+    images = of_seed(context, model, SEEDS, AT_ONCE[context.scale])
     found = gradient_by_path_length(
         net_of(model),
         normalised(images.crops(model.pixels), model),

@@ -12,11 +12,11 @@ SEEDS, AT_ONCE = 5, {"quick": 60, "cpu": 400, "paper": 2000}  # test images of a
 def compute(arm: Arm, context: Context) -> Result:
     """The error of a network on the test images of a seed."""
     from striate.inference.predictor import Predictor
-    from striate.studies.held_out import fitting, share_of
+    from striate.studies.held_out import of_seed
 
     layers = next(one for one, label in LABELS.items() if label == arm.label)
     model = context.published(FILES[layers], f"resnet{layers}", "akamaster")
-    images = share_of(fitting(context.opened(context.data), model), context.seed, SEEDS, AT_ONCE[context.scale])
+    images = of_seed(context, model, SEEDS, AT_ONCE[context.scale])
     wrong = images.wrong(Predictor(model, engine="torch", precision="float32").predictions(images.crops(model.pixels)))
     return Result({TEST_ERROR: 100 * sum(wrong.values()) / len(wrong)}, wrong)
 
