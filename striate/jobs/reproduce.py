@@ -32,7 +32,7 @@ from striate.progress import Progress
 from striate.reading import TABLE, given_path, read_file
 from striate.recipe import Recipe
 from striate.report.page import render
-from striate.storage import alone, json_text, sha256_of, write_text
+from striate.storage import alone, json_text, sha256_of, sha256_of_file, write_text
 from striate.studies import catalog
 from striate.studies.outcome import Outcome, page_of
 from striate.studies.study import (
@@ -131,7 +131,7 @@ class _Work:
     data: str
     weights: str
     progress: Progress
-    stamped: Callable[[str], str] = field(default_factory=lambda: functools.cache(_stamped))  # files are looked at once
+    held: Callable[[str], str] = field(default_factory=lambda: functools.cache(_held))  # files are read once
 
     def outcome(self, study: Study) -> Outcome:
         """Run a study, and write its page and its result."""
@@ -203,7 +203,7 @@ class _Work:
 
         context = Context(self.scale, seed, data, self._published, opened, trained)
         compute = functools.partial(study.compute, arm, context)
-        depends = self.scale, self.stamped(data), self._weighed(study), images, study.settings(arm, self.scale, seed)
+        depends = self.scale, self.held(data), self._weighed(study), images, study.settings(arm, self.scale, seed)
         name = name_of(study, arm, seed, depends)
         return kept_result(self.out / COMPUTED / name, self.out / LOCKS / name, compute)
 
@@ -212,7 +212,7 @@ class _Work:
     ) -> Path:
         """The folder of a finished training by these keys, which is made or gone on with where it is not there."""
         recipe = Recipe().updated({"strategy": "scratch", **settings})
-        key = sha256_of(f"{self.stamped(data)} {images} {recipe.toml()}".encode())[:12]
+        key = sha256_of(f"{self.held(data)} {images} {recipe.toml()}".encode())[:12]
         name = f"{recipe.net.name or recipe.strategy}-{recipe.seed}-{key}".replace("/", "-")
         folder = self.out / RUNS / name
         if (folder / MODEL).exists():
@@ -226,10 +226,10 @@ class _Work:
         return folder
 
     def _weighed(self, study: Study) -> list[str]:
-        """The folder of weights, and the files of it that the study needs, each with its size and time."""
+        """What the files of `--weights` hold that the study needs."""
         folder = Path(self.weights)
         files = sorted(folder.iterdir()) if study.needs and folder.is_dir() else []
-        return [self.weights, *(self.stamped(str(file)) for file in files if file.name in study.needs)]
+        return [self.held(str(file)) for file in files if file.name in study.needs]
 
     def _published(self, file: str, net: str, source: str) -> Model:
         """The model of a file below `--weights`. Raises RequestError if it is not there."""
@@ -312,19 +312,18 @@ def some_of(data: str, images: tuple[int, int] | None) -> Source:
     return with_items(source, kept)
 
 
-def _stamped(data: str) -> str:
-    """A path or a named set; of files with their sizes and times, so that results of changed ones are not taken."""
-    path = Path(data)
-    try:
-        found = path.stat() if data else None
-    except OSError:  # a named set, or a name that no file can have
-        found = None
-    if found is None:
+def _held(data: str) -> str:
+    """What a path holds, wherever it lies, so that results of changed files are not taken; else the named set."""
+    if not data or not os.path.exists(data):
         return data
-    if not path.is_dir():
-        return f"{data} {found.st_size} {found.st_mtime_ns}"
-    held = [_stamped(str(file)) for file in sorted(path.rglob("*")) if file.is_file()]
-    return f"{data} {sha256_of(repr(held).encode())}"
+    path = Path(data)
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        return sha256_of(repr([(file.relative_to(path).as_posix(), _held(str(file))) for file in files]).encode())
+    try:
+        return sha256_of_file(path)
+    except OSError as error:  # told by whatever needs the file
+        return f"{data} {error.strerror}"
 
 
 def _text(path: PathLike | None) -> str:

@@ -178,6 +178,10 @@ def test_results_of_changed_files_are_made_again(monkeypatch: pytest.MonkeyPatch
     assert (computed(), computed()) == (6, 0)
     (weights / "other.th").write_bytes(b"22")
     assert computed() == 0
+    data, weights = (shutil.copytree(folder, tmp_path / "elsewhere" / folder.name) for folder in (data, weights))
+    assert computed() == 0
+    (data / "a" / "2.png").rename(data / "a" / "3.png")
+    assert computed() == 6
 
 
 def test_results_of_changed_helpers_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from striate.studies.study import TEST_ERROR, Arm, Claim, Published, Scale, Study
+from striate.studies.study import OF_TRAINING, TEST_ERROR, Arm, Claim, Curve, Published, Scale, Study
 
 PHOTOGRAPHS, DIGITS = "photographs", "digits"
 HEAD, UPPER, ALL = "the head alone", "two upper stages", "all stages"
@@ -84,4 +84,8 @@ STUDY = Study(
             changes=_changes("imagenette", 30, 64),
         ),
     },
+    curves=(
+        Curve("held_out_loss", "Loss on training images set aside, by epoch: given up where it ends above epoch 0"),
+        *OF_TRAINING,
+    ),
 )
