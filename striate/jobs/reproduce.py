@@ -314,16 +314,14 @@ def some_of(data: str, images: tuple[int, int] | None) -> Source:
 
 def _held(data: str) -> str:
     """What a path holds, wherever it lies, so that results of changed files are not taken; else the named set."""
-    if not data or not os.path.exists(data):
-        return data
     path = Path(data)
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        return sha256_of(repr([(file.relative_to(path).as_posix(), _held(str(file))) for file in files]).encode())
     try:
+        if data and path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.is_file())
+            return sha256_of(repr([(file.relative_to(path).as_posix(), _held(str(file))) for file in files]).encode())
         return sha256_of_file(path)
-    except OSError as error:  # told by whatever needs the file
-        return f"{data} {error.strerror}"
+    except OSError:  # a named set, or a file that is told by whatever needs it
+        return data
 
 
 def _text(path: PathLike | None) -> str:
