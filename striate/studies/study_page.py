@@ -117,8 +117,9 @@ def _cell(found: Outcome, label: str, measure: str) -> str:
     if not values:
         return DASH
     low, high = mean_interval(values)
-    span = f" ({quantity(low)} to {quantity(high)})" if math.isfinite(low) and low < high else ""
-    return f"{quantity(statistics.fmean(values))}{span}"
+    span = f" ({quantity(low)} to {quantity(high)})" if math.isfinite(low) else ""
+    mean = quantity(statistics.fmean(values))
+    return mean if span == f" ({mean} to {mean})" else f"{mean}{span}"  # a count is the same on all seeds
 
 
 def _curves(found: Outcome) -> tuple[Section, ...]:

@@ -300,6 +300,14 @@ def test_the_command_on_a_page_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_pa
     )
 
 
+def test_what_is_the_same_on_all_seeds_has_no_interval(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    values = {"a": (0.3, 0.1 * 3, 0.3), "b": (0.3, 0.4, 0.3)}  # a: they differ by rounding
+    in_place(monkeypatch, lambda arm, context: Result({LOSS: values[arm.label][context.seed]}))
+    (found,) = striate.reproduce(["optimizers"], out=tmp_path).outcomes
+    page = (tmp_path / found.page).read_text()
+    assert "(0.300 to 0.300)" not in page and "0.300" in page and "0.333 (0.190 to 0.477)" in page
+
+
 def test_a_scale_that_a_study_has_not_is_told(
     small: None, tmp_path: Path, cli: Callable[..., tuple[int, str, str]]
 ) -> None:
