@@ -85,7 +85,7 @@ STUDY = Study(
         ),
     },
     curves=(
-        Curve("held_out_loss", "Loss on training images set aside, by epoch: given up where it ends above epoch 0"),
+        Curve("held_out_loss", "Loss on training images set aside, by epoch: fine-tuning is given up unless it falls"),
         *OF_TRAINING,
     ),
 )
