@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from striate.sections.wording import DASH
+from striate.sections.wording import DASH, with_interval
 from striate.studies import catalog
 from striate.studies.study import SCALES, Study
 from striate.studies.verdicts import OPPOSITE, REPRODUCED, UNDECIDED
@@ -111,14 +111,8 @@ def measured(study: Study, arms: list[dict[str, Any]]) -> list[str]:
     rows = []
     for arm in arms:
         cells = [arm[measure] for measure in study.measures]
-        rows.append((arm["label"], *(f"{plain(one['mean'])}{interval_of(one)}" for one in cells)))
+        rows.append((arm["label"], *(with_interval(one["mean"], *one["interval"], plain) for one in cells)))
     return table(("measured", *study.measures), rows)
-
-
-def interval_of(one: dict[str, Any]) -> str:
-    """The interval of a mean, where it is known and has a width."""
-    low, high = one["interval"]
-    return "" if low is None or high is None or low == high else f" ({span((low, high), plain)})"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 NO_BREAK, THIN, MINUS, DASH = "\u00a0", "\u202f", "\u2212", "\u2013"
@@ -73,6 +73,17 @@ def quantity(value: float | None, digits: int = 3) -> str:
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     rounded = round(value, digits - 1 - math.floor(math.log10(abs(value))))
     return f"{rounded:,.{decimals}f}".replace(",", THIN).replace("-", MINUS)
+
+
+def with_interval(
+    mean: float | None, low: float | None, high: float | None, form: Callable[[float | None], str] = quantity
+) -> str:
+    """A mean and its interval, 4.57 (4.21 to 4.93), where that is known and so wide that these digits show it."""
+    said = form(mean)
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return said
+    span = f"{form(low)} to {form(high)}"
+    return said if span == f"{said} to {said}" else f"{said} ({span})"
 
 
 def plain(value: float) -> str:

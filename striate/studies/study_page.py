@@ -27,7 +27,7 @@ from striate.sections import (
     Text,
 )
 from striate.sections.charts import Tone
-from striate.sections.wording import DASH, counted, quantity, seconds
+from striate.sections.wording import DASH, counted, seconds, with_interval
 from striate.studies.outcome import Outcome, page_of
 from striate.studies.study import TEST_ERROR, TRAINING_ERROR
 from striate.studies.verdicts import REPRODUCED
@@ -116,10 +116,7 @@ def _cell(found: Outcome, label: str, measure: str) -> str:
     values = [value for value in found.values(label, measure) if math.isfinite(value)]
     if not values:
         return DASH
-    low, high = mean_interval(values)
-    span = f" ({quantity(low)} to {quantity(high)})" if math.isfinite(low) else ""
-    mean = quantity(statistics.fmean(values))
-    return mean if span == f" ({mean} to {mean})" else f"{mean}{span}"  # a count is the same on all seeds
+    return with_interval(statistics.fmean(values), *mean_interval(values))
 
 
 def _curves(found: Outcome) -> tuple[Section, ...]:
