@@ -131,7 +131,7 @@ class _Work:
     data: str
     weights: str
     progress: Progress
-    held: Callable[[str], str] = field(default_factory=lambda: functools.cache(_held))  # files are read once
+    content: Callable[[str], str] = field(default_factory=lambda: functools.cache(_content))  # files are read once
 
     def outcome(self, study: Study) -> Outcome:
         """Run a study, and write its page and its result."""
@@ -203,7 +203,7 @@ class _Work:
 
         context = Context(self.scale, seed, data, self._published, opened, trained)
         compute = functools.partial(study.compute, arm, context)
-        depends = self.scale, self.held(data), self._weighed(study), images, study.settings(arm, self.scale, seed)
+        depends = self.scale, self.content(data), self._weighed(study), images, study.settings(arm, self.scale, seed)
         name = name_of(study, arm, seed, depends)
         return kept_result(self.out / COMPUTED / name, self.out / LOCKS / name, compute)
 
@@ -212,7 +212,7 @@ class _Work:
     ) -> Path:
         """The folder of a finished training by these keys, which is made or gone on with where it is not there."""
         recipe = Recipe().updated({"strategy": "scratch", **settings})
-        key = sha256_of(f"{self.held(data)} {images} {recipe.toml()}".encode())[:12]
+        key = sha256_of(f"{self.content(data)} {images} {recipe.toml()}".encode())[:12]
         name = f"{recipe.net.name or recipe.strategy}-{recipe.seed}-{key}".replace("/", "-")
         folder = self.out / RUNS / name
         if (folder / MODEL).exists():
@@ -229,7 +229,7 @@ class _Work:
         """What the files of `--weights` hold that the study needs."""
         folder = Path(self.weights)
         files = sorted(folder.iterdir()) if study.needs and folder.is_dir() else []
-        return [self.held(str(file)) for file in files if file.name in study.needs]
+        return [self.content(str(file)) for file in files if file.name in study.needs]
 
     def _published(self, file: str, net: str, source: str) -> Model:
         """The model of a file below `--weights`. Raises RequestError if it is not there."""
@@ -312,13 +312,15 @@ def some_of(data: str, images: tuple[int, int] | None) -> Source:
     return with_items(source, kept)
 
 
-def _held(data: str) -> str:
+def _content(data: str) -> str:
     """What a path holds, wherever it lies, so that results of changed files are not taken; else the named set."""
     path = Path(data)
     try:
         if data and path.is_dir():
             files = sorted(file for file in path.rglob("*") if file.is_file())
-            return sha256_of(repr([(file.relative_to(path).as_posix(), _held(str(file))) for file in files]).encode())
+            return sha256_of(
+                repr([(file.relative_to(path).as_posix(), _content(str(file))) for file in files]).encode()
+            )
         return sha256_of_file(path)
     except OSError:  # a named set, or a file that is told by whatever needs it
         return data
