@@ -130,6 +130,8 @@ class FractalNet(Net):
     in all blocks, drawn uniformly (global drop-path); in evaluation all columns are. `dropout` says whether there is
     dropout at the rates of the table. `pool` is the order of pooling and last join: the authors pool each column.
     `affine=False` has the parameters of the authors' definition for Caffe: biases, and batch norms without scale.
+    After global drop-path the batch norms' running averages are over mini-batches of all columns and of one; where they
+    fit neither, as after a short training, `striate.recalibrate` takes them again.
     32x32 images in the paper; any size of at least 32 is accepted. Raises RequestError for columns outside 1 to 7, a
     width outside (0, 8], a drop_path outside [0, 1) or a global_share outside [0, 1].
     """
