@@ -22,7 +22,7 @@ COLOURS = {10: "#1f6feb", 100: "#bc4c00", 1000: "#8250df"}
 
 def record(name: str) -> dict[str, Any]:
     """The newest record of a benchmark."""
-    return dict(json.loads(sorted(RECORDS.glob(f"*-{name}.json"))[-1].read_text("utf-8")))
+    return dict(json.loads(sorted(RECORDS.glob(f"????-??-??-{name}.json"))[-1].read_text("utf-8")))
 
 
 def sizes() -> list[tuple[int, int, dict[str, Any]]]:

@@ -15,7 +15,7 @@ WIDTH, TOP = MARGIN + SIDE + BESIDE + 20, 34
 
 def row() -> dict[str, Any]:
     """The measured searches."""
-    records = sorted(RECORDS.glob("*-tune.json"))
+    records = sorted(RECORDS.glob("????-??-??-tune.json"))
     rows = json.loads(records[-1].read_text("utf-8"))["rows"]
     return dict(next(one for one in rows if one["what"] == "random search against a grid"))
 

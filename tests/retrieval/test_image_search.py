@@ -274,7 +274,7 @@ def test_the_tables_of_the_page_are_the_records() -> None:
     page = (root / "docs" / "applications.md").read_text("utf-8")
 
     def rows(name: str) -> dict[str, dict[str, float]]:
-        (newest,) = sorted((root / "benchmarks" / "records").glob(f"*-{name}.json"))[-1:]
+        (newest,) = sorted((root / "benchmarks" / "records").glob(f"????-??-??-{name}.json"))[-1:]
         return {row["what"]: row for row in json.loads(newest.read_text("utf-8"))["rows"]}
 
     found = [row for what, row in rows("search").items() if what.startswith("search by image")]
