@@ -20,7 +20,7 @@ What `striate reproduce` found so far, generated from `benchmarks/records/studie
 The rule of each claim is in the study's file and was written before its first run; [how studies work](studies.md) has
 the exceptions. At the scale `quick` most experiments are too small to decide; `cpu` is what two cores do in an hour. Of
 CIFAR-10 the runs here had 4,000 training and 1,000 test images, where a protocol says 5,000 and 2,000. `paper` needs a
-GPU, which the machine of these runs did not have; where `cpu` was not run, there was no time for it.
+GPU, which the machine of these runs did not have.
 """
 
 
