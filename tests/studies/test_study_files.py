@@ -63,6 +63,12 @@ def test_the_verdicts_of_the_documentation_are_those_of_the_records() -> None:
         assert [claim["claim"] for claim in facts["claims"]] == [claim.text for claim in study.claims]
 
 
+def test_every_study_was_run_at_quick_and_at_cpu() -> None:
+    records = [json.loads(path.read_text("utf-8")) for path in (ROOT / "benchmarks" / "records" / "studies").glob("*")]
+    ran = {(one["study"], one["scale"]) for one in records if " --data " not in one["command"]}
+    assert ran == {(name, scale) for name in catalog.names() for scale in ("quick", "cpu")}
+
+
 def test_what_a_study_file_chooses_by_scale_it_chooses_for_all() -> None:
     tables = 0
     for name in catalog.names():
