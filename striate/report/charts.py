@@ -14,6 +14,7 @@ from striate.sections.wording import Format, clipped, formatted, number, percent
 
 MOST_POINTS = 1500  # in one scatter: more hide each other and weigh
 MOST_DOTS = 40  # in one chart of intervals
+BESIDE = 16  # letters of a name that fit beside its dot; longer names stand above it
 
 
 def _say(form: Format, axis: Axis | None = None) -> Say:
@@ -115,7 +116,9 @@ def intervals(chart: Intervals) -> str:
     low, high = min(bounds), max(bounds)
     room = (high - low or abs(high) * 0.1 or 1.0) * 0.08
     longest = max(len(dot.name) for dot in dots)
-    plot = Plot((low - room, high + room), (0, len(dots)), height=44 + 26 * len(dots), left=78 if longest < 10 else 110)
+    above = longest > BESIDE
+    row, left = (40, 20) if above else (26, 78 if longest < 10 else 110)
+    plot = Plot((low - room, high + room), (0, len(dots)), height=44 + row * len(dots), left=left)
     for value in ticks(*plot.x, 3):
         plot.stroke((value, 0), (value, len(dots)), "grid")
     plot.marks(ticks(*plot.x, 3), say)
@@ -126,14 +129,18 @@ def intervals(chart: Intervals) -> str:
         key = f'<span><i class="dot"></i>{text(chart.mean_names[0])}</span>'
         key += f'<span><i class="band"></i>{text(chart.mean_names[1])}</span>'
     for place, dot in enumerate(dots):
-        _dot(plot, dot, len(dots) - place - 0.5, say)
+        top = len(dots) - place
+        if above:
+            plot.label(left, plot.down(top) + 13, text(clipped(dot.name, 44)))
+        else:
+            plot.label(left - 8, plot.down(top - 0.5) + 4, text(dot.name), "end")
+        _dot(plot, dot, top - (0.7 if above else 0.5), say)
     return plot.figure(
         words(chart.title), text(f"{spoken(chart.title) or 'Values'} of {len(dots)}, with intervals"), key
     )
 
 
 def _dot(plot: Plot, dot: Dot, height: float, say: Say) -> None:
-    plot.label(plot.left - 8, plot.down(height) + 4, text(clipped(dot.name, 16)), "end")
     if dot.interval and all(map(math.isfinite, dot.interval)):
         plot.stroke((dot.interval[0], height), (dot.interval[1], height), f"{dot.tone} wide")
     if math.isfinite(dot.value):

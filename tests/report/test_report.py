@@ -292,6 +292,12 @@ def test_curves_accept_gaps_and_single_epochs() -> None:
     assert ">inf" not in flat
 
 
+def test_long_names_of_dots_that_differ_in_the_middle_are_whole() -> None:
+    names = ("FractalNet, local drop-path", "FractalNet, global drop-path")
+    page = render(report_of(Section("a", "t", (Intervals("i", tuple(Dot(name, 0.5) for name in names)),))))
+    assert all(f">{name}</text>" in page for name in names)
+
+
 def test_samples_that_are_empty_or_not_finite_are_accepted() -> None:
     nothing, odd = np.zeros(0), [float("nan"), float("inf")]
     none = np.zeros(10, np.int64)
