@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from pathlib import Path
 from typing import Any
 
+from records import record
+
 DOCS = Path(__file__).parent
-RECORDS = DOCS.parent / "benchmarks" / "records"
 INTRODUCTION = """# What was measured
 
 Generated from `benchmarks/records` by `python docs/render_measured.py`: each record names its machine, versions,
@@ -18,11 +18,6 @@ commands and number of runs. Seconds on one machine say little about those on an
 WIDTH, HEIGHT, LEFT, TOP = 340, 230, 56, 28
 PANELS = (("seconds", "Seconds, whole run"), ("peak_megabytes", "Peak memory, MB"))
 COLOURS = {10: "#1f6feb", 100: "#bc4c00", 1000: "#8250df"}
-
-
-def record(name: str) -> dict[str, Any]:
-    """The newest record of a benchmark."""
-    return dict(json.loads(sorted(RECORDS.glob(f"????-??-??-{name}.json"))[-1].read_text("utf-8")))
 
 
 def sizes() -> list[tuple[int, int, dict[str, Any]]]:

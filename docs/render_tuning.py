@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
+from records import record
+
 DOCS = Path(__file__).parent
-RECORDS = DOCS.parent / "benchmarks" / "records"
 SIDE, MARGIN, BESIDE, FOOT = 230, 64, 56, 46  # of a picture, left of it, of the curves beside it, below it
 WIDTH, TOP = MARGIN + SIDE + BESIDE + 20, 34
 
 
 def row() -> dict[str, Any]:
     """The measured searches."""
-    records = sorted(RECORDS.glob("????-??-??-tune.json"))
-    rows = json.loads(records[-1].read_text("utf-8"))["rows"]
-    return dict(next(one for one in rows if one["what"] == "random search against a grid"))
+    return dict(next(one for one in record("tune")["rows"] if one["what"] == "random search against a grid"))
 
 
 def rendered() -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from records import record
 from scenes import scene
 
 import striate
@@ -274,8 +275,7 @@ def test_the_tables_of_the_page_are_the_records() -> None:
     page = (root / "docs" / "applications.md").read_text("utf-8")
 
     def rows(name: str) -> dict[str, dict[str, float]]:
-        (newest,) = sorted((root / "benchmarks" / "records").glob(f"????-??-??-{name}.json"))[-1:]
-        return {row["what"]: row for row in json.loads(newest.read_text("utf-8"))["rows"]}
+        return {row["what"]: row for row in record(name)["rows"]}
 
     found = [row for what, row in rows("search").items() if what.startswith("search by image")]
     assert len(found) == 3
