@@ -23,14 +23,10 @@ from torch import nn
 
 import striate
 from striate.nets.fractalnet import FractalNet
+from striate.studies.published.fractal import FORMS, STUDY
 from striate.tasks.metrics import mean_interval
 
-NAMES = {  # by drop_path and global_share
-    (0.0, 0.0): "FractalNet",
-    (0.15, 0.0): "FractalNet, local drop-path",
-    (0.0, 1.0): "FractalNet, global drop-path",
-    (0.15, 0.5): "FractalNet, both, dropout",
-}
+CPU = STUDY.at("cpu")
 Arrays = dict[str, NDArray[np.uint8]]
 
 
@@ -57,12 +53,13 @@ def main() -> None:
     work = options.parse_args().work
     with np.load(DATA / "cifar10_lossless_5k.npz") as held:
         images = dict(held)
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in NAMES.values()}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in FORMS}
     for run in sorted((work / "runs").glob("fractalnet20-*")):
         recipe = tomllib.loads((run / "recipe.toml").read_text("utf-8"))
-        if recipe["train"]["epochs"] == 15:  # of the scale cpu
+        if recipe["train"]["epochs"] == CPU.recipe["train.epochs"]:
             chosen = recipe["net"]["options"]
-            found[NAMES[chosen["drop_path"], chosen["global_share"]]].append(errors(run / "model.safetensors", images))
+            name = next(name for name in FORMS if CPU.changes[name]["net.options"] == chosen)
+            found[name].append(errors(run / "model.safetensors", images))
     rows: list[dict[str, object]] = []
     for name, seeds in found.items():
         row: dict[str, object] = {"what": name, "command": "python benchmarks/recalibration.py WORK", "n": len(seeds)}
